@@ -1,0 +1,202 @@
+"""Where bytes live: the protocol that every storage keeps, and what is built on it.
+
+A storage maps keys to bytes and knows nothing of images or repositories. Keys are ``/``-separated
+ASCII without empty, ``.`` or ``..`` segments; a segment has at most 255 characters, a key at most 1024.
+A key may not be the folder of another one (``a`` and ``a/b`` exclude each other).
+
+Storages are shared by threads *and* by processes: no answer may come from a cache that another
+process can make stale. They open nothing before their first use, so that a server may fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Final, Protocol
+
+#: For ``write(expect=...)``: whatever is there now is replaced.
+ANY: Final = "*"
+
+#: For ``write(expect=...)``: nothing may be there now.
+ABSENT: Final = ""
+
+#: Size of the pieces in which streams are read and written, in bytes.
+CHUNK_BYTES: Final = 128 * 1024
+
+
+class StorageError(Exception):
+    """Base of what a storage raises on purpose. ``key`` is the key that was asked for."""
+
+    def __init__(self, key: str, reason: str):
+        super().__init__(f"{key}: {reason}")
+        self.key = key
+        self.reason = reason
+
+
+class NotFound(StorageError):
+    """Nothing is stored under the key; nothing changed."""
+
+    def __init__(self, key: str, reason: str = "nothing is stored under this key"):
+        super().__init__(key, reason)
+
+
+class Conflict(StorageError):
+    """A conditional write met something else than it expected; nothing changed."""
+
+
+class InvalidKey(StorageError):
+    """The key is not one that any storage takes (see the module's docstring); nothing changed."""
+
+
+class StorageUnavailable(StorageError):
+    """The storage did not do it, and a later try may succeed: I/O errors, time-outs, lost connections.
+
+    After a failed write the key holds what it held before.
+    """
+
+
+class StorageFull(StorageUnavailable):
+    """No room is left (a full disk, a quota, a limit of file sizes); the key holds what it held before."""
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What is known of a stored value without reading it."""
+
+    key: str
+    size: int  #: bytes
+    etag: str  #: opaque; another value under the same key never has the same one
+    modified: datetime  #: aware, UTC
+
+
+class Blob(Protocol):
+    """A stream of one stored value or of a range of it. A context manager; iterating gives chunks of bytes.
+
+    What it gives is one value as it was when it was opened, also when the key is written or deleted meanwhile.
+    """
+
+    stat: Stat  #: of the whole value, whatever the range
+    start: int  #: the first byte that is given
+    stop: int  #: one past the last byte that is given; never beyond the size
+
+    #: the open file where there is one, positioned at ``start``; for ``wsgi.file_wrapper``
+    file: BinaryIO | None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most ``size`` bytes, all that is left when negative; ``b""`` at the end."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Blob: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+class Storage(Protocol):
+    """Bytes under keys. Every method may raise InvalidKey and StorageUnavailable, else only what is listed.
+
+    Custom storages are checked by ``v1registry_fakes.contracts.StorageContract``.
+    """
+
+    #: whether what one process writes is seen by others; a server of several workers needs that
+    shared_by_processes: bool
+
+    def stat(self, key: str) -> Stat:
+        """Return size, etag and time of ``key``. NotFound."""
+
+    def read(self, key: str) -> bytes:
+        """Return the whole value: for small ones. NotFound."""
+
+    def read_with_stat(self, key: str) -> tuple[bytes, Stat]:
+        """Return the value together with the Stat that belongs to exactly these bytes. NotFound."""
+
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
+        """Return bytes ``[start, stop)`` as a stream that the caller closes. NotFound.
+
+        ``stop`` beyond the size, or None, means the size; ``start`` beyond it gives an empty stream.
+        """
+
+    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
+        """Store ``data`` under ``key``, whole or not at all, and durably; return its Stat.
+
+        An iterable is consumed once, chunk by chunk, before anything becomes visible. If it raises, nothing
+        changed, and its exception passes through. ``expect`` is ABSENT, an etag, or ANY; it is compared
+        when the value is put in place. Conflict, StorageFull.
+        """
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
+        """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order.
+
+        ``prefix`` is plain text and may end in the middle of a segment. What is written or deleted while
+        the listing runs may or may not be seen.
+        """
+
+    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
+        """Yield, sorted, each distinct first segment of the keys below ``folder + "/"`` that has keys below itself.
+
+        Only names that sort after ``after``. ``""`` is the root. The cost grows with the names given, not with
+        the keys below them. A folder whose last key is being deleted may still be given.
+        """
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``, durably. NotFound."""
+
+    def delete_tree(self, folder: str) -> None:
+        """Remove every key below ``folder + "/"``; none of them being there is no error.
+
+        Where the storage can, all vanish at one instant; else a failure may leave some of them, and a
+        repetition removes the rest.
+        """
+
+    def lock(self, folder: str) -> AbstractContextManager[None]:
+        """Keep out every other thread and process that asks for the lock of ``folder``, for a short section.
+
+        It guards steps that touch several keys; whoever does not ask is not kept out. The lock may be taken
+        again by the thread that holds it, and the system frees it when its process dies. It is never held while a
+        client is waited for. StorageUnavailable after too long a wait.
+        """
+
+
+def update(storage: Storage, key: str, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
+    """Replace the value of ``key`` by ``change(value)`` so that no other change is lost; return the new value.
+
+    ``change`` gets the stored bytes, or None where there are none, and returns the new bytes, or None to leave
+    things as they are (then the stored value is returned). It is called again when another writer was faster,
+    so it must not have effects of its own.
+    """
+    while True:
+        try:
+            old, stat = storage.read_with_stat(key)
+            expect = stat.etag
+        except NotFound:
+            old, expect = None, ABSENT
+        new = change(old)
+        if new is None or new == old:
+            return old
+        try:
+            storage.write(key, new, expect=expect)
+        except Conflict:
+            continue
+        return new
+
+
+def check_key(key: str) -> str:
+    """Return ``key`` if it follows the rules of this module. InvalidKey.
+
+    >>> check_key("images/0123/json")
+    'images/0123/json'
+    """
+    if not 0 < len(key) <= 1024:
+        raise InvalidKey(key[:80], f"a key has 1 to 1024 characters, this one {len(key)}")
+    for segment in key.split("/"):
+        if segment in ("", ".", ".."):
+            raise InvalidKey(key, "a segment of a key is neither empty nor '.' nor '..'")
+        if len(segment) > 255:
+            raise InvalidKey(key, f"a segment of a key has at most 255 characters, this one {len(segment)}")
+    if not (key.isascii() and key.isprintable()) or "\\" in key:
+        raise InvalidKey(key, "a key is printable ASCII without a backslash")
+    return key
