@@ -1,0 +1,20 @@
+"""A Docker Registry API v1 and Docker Hub (Index) API v1, as an embeddable WSGI application.
+
+>>> from v1registry import MemoryStorage, Registry
+>>> app = Registry(storage=MemoryStorage())
+"""
+
+from .app import Registry
+from .settings import Settings, SettingsError
+from .storage import FileStorage, MemoryStorage, Storage
+from .version import __version__
+
+__all__ = [
+    "FileStorage",
+    "MemoryStorage",
+    "Registry",
+    "Settings",
+    "SettingsError",
+    "Storage",
+    "__version__",
+]

@@ -1,0 +1,170 @@
+"""The application: the APIs' tables over one storage and one set of settings, as a WSGI callable."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from . import settings as settings_
+from .bridge import api as bridge_api
+from .http import VERSION_HEADER, Request, Response, error_response
+from .hub import api as hub_api
+from .hub.search import ScanSearch, SearchIndex
+from .hub.tokens import Tokens
+from .registry import api as registry_api
+from .registry.images import Images
+from .registry.repositories import Repositories
+from .routing import Table, combine
+from .settings import Settings
+from .storage.base import Storage, StorageFull, StorageUnavailable
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+log = logging.getLogger(__name__)
+
+#: What belongs to the registry when it stands in front of another application: the rest goes through.
+_OWN_PREFIXES = ("/v1/", "/v2/", "/api/v1.1/")
+_OWN_PATHS = ("/v1", "/v2", "/_ping", "/_ping/", "/_status", "/_status/")
+
+#: An operating system's errors that mean: there is no room.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Registry:
+    """A v1 registry with its index, as a WSGI callable.
+
+    :param storage: where everything is kept: any :class:`v1registry.storage.Storage`.
+    :param options: the keys of :class:`v1registry.settings.Settings`. SettingsError.
+
+    Safe for threads. Nothing is opened before the first request, and several registries in one process share
+    nothing.
+
+    >>> from v1registry import MemoryStorage, Registry
+    >>> app = Registry(storage=MemoryStorage())
+    """
+
+    def __init__(self, storage: Storage, **options: Any):
+        self.storage, self.settings = settings_.from_mapping({"storage": storage, **options})
+        self._behind: WSGIApplication | None = None
+        repositories = Repositories(storage)
+        self._services: Mapping[type, object] = {
+            Storage: storage,
+            Settings: self.settings,
+            Images: Images(storage, expanded_limit_bytes=self.settings.max_expanded_bytes),
+            Repositories: repositories,
+            Tokens: Tokens(self.settings.secret, lifetime_s=self.settings.token_lifetime_s),
+            SearchIndex: ScanSearch(repositories),
+        }
+        self.table = combine(
+            [
+                hub_api.NAMED_TAGS_ROUTES,
+                registry_api.ROUTES,
+                hub_api.ROUTES,
+                hub_api.REPOSITORY_ROUTES,
+                registry_api.REPOSITORY_ROUTES,
+                bridge_api.ROUTES if self.settings.v2 == "ping" else Table(),
+            ]
+        )
+
+    # -- other ways to make one
+
+    @classmethod
+    def from_settings(cls, mapping: Mapping[str, Any]) -> Registry:
+        """Return a registry made from a mapping such as ``{"storage": "file:///srv/registry"}``. SettingsError."""
+        storage, settings = settings_.from_mapping(mapping)
+        return cls(storage, **vars(settings))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Registry:
+        """Return a registry made from ``V1REGISTRY_STORAGE`` and the like. SettingsError."""
+        return cls.from_settings(settings_.from_environment(environment))
+
+    @classmethod
+    def from_ini(cls, path: str | os.PathLike[str]) -> Registry:
+        """Return a registry made from the section ``[v1registry]`` of an ini file. SettingsError."""
+        return cls.from_settings(settings_.from_ini(path))
+
+    def in_front_of(self, application: WSGIApplication) -> Registry:
+        """Return this registry as middleware: what is no path of a registry goes through to ``application``.
+
+        ``/`` is the application's own. Storage and settings are shared with this registry.
+        """
+        registry = Registry(self.storage, **vars(self.settings))
+        registry._behind = application
+        return registry
+
+    # -- WSGI
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if self._behind is not None and not self._is_own(environ.get("PATH_INFO", "")):
+            return self._behind(environ, start_response)
+        # WebOb takes a dict and nothing else; some servers and test clients have subclasses
+        request = Request(environ if type(environ) is dict else dict(environ), self._services)
+        response = self._answer(request)
+        response.headerlist.append(VERSION_HEADER)
+        return response(environ, start_response)
+
+    def _is_own(self, path: str) -> bool:
+        if self.settings.v2 == "pass" and (path == "/v2" or path.startswith("/v2/")):
+            return False
+        return path.startswith(_OWN_PREFIXES) or path in _OWN_PATHS
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            return self._dispatch(request)
+        except Exception as error:  # noqa: BLE001  the one place where every failure becomes an answer
+            failure = _as_registry_error(error)
+            path = request.environ.get("PATH_INFO", "")
+            if failure.status >= 500:
+                log.error("%s %r failed", request.method, path, exc_info=error)
+            else:
+                log.info(
+                    "%s %r: %d %s %r", request.method, path, failure.status, failure.public, failure.context
+                )
+            self._read_refused_body(request)
+            return error_response(failure, path)
+
+    def _dispatch(self, request: Request) -> Response:
+        method, path = request.method, request.decoded_path
+        found = self.table.match(method, path)
+        if found is None:
+            raise errors.PathNotFound
+        route, fields = found
+        request.fields.update(fields)
+        return route.handler(request)
+
+    def _read_refused_body(self, request: Request) -> None:
+        """Read what the client still sends: engines take an early answer for a failed write (clients.md 3.3)."""
+        try:
+            request.upload.drain(self.settings.max_refused_bytes)
+        except errors.RegistryError:
+            # no body that may be read
+            return
+
+
+def _as_registry_error(error: Exception) -> errors.RegistryError:
+    """Return the failure that a client is told of. What is no failure on purpose is a 500 without details."""
+    if isinstance(error, errors.RegistryError):
+        return error
+    if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in _NO_ROOM):
+        return errors.OutOfSpace()
+    if isinstance(error, StorageUnavailable):
+        return errors.Unavailable()
+    return errors.RegistryError()
+
+
+def paste_app(global_conf: Mapping[str, str], **local_conf: str) -> Registry:
+    """Make the application of a PasteDeploy section ``use = egg:v1registry``. SettingsError."""
+    return Registry.from_settings(local_conf)
+
+
+def paste_filter(
+    global_conf: Mapping[str, str], **local_conf: str
+) -> Callable[[WSGIApplication], WSGIApplication]:
+    """Make the filter of a PasteDeploy section ``use = egg:v1registry``: the registry in front of an application."""
+    return Registry.from_settings(local_conf).in_front_of

@@ -1,0 +1,242 @@
+"""What can go wrong, one exception a kind. Each knows the HTTP status and the text that a client may see.
+
+Raised at the place that knows; :mod:`v1registry.http` alone turns them into answers. The texts that the
+protocol fixes are those of docker-registry 0.6 to 0.9.1; an engine compares ``Image already exists`` to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class RegistryError(Exception):
+    """Base of every failure that is told to a client.
+
+    :param public: the only text that the client sees; the class's own text when left out.
+    :param context: for the log: ids, sizes, keys; never secrets.
+    """
+
+    status: ClassVar[int] = 500
+    text: ClassVar[str] = "Internal server error"
+
+    def __init__(self, public: str | None = None, **context: object):
+        self.public = self.text if public is None else public
+        self.context = context
+        super().__init__(self.public)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers that belong to the answer besides those that every answer has."""
+        return {}
+
+
+class BadRequest(RegistryError):
+    """The request is malformed or contradicts itself; nothing changed."""
+
+    status = 400
+    text = "Bad request"
+
+
+class NotFound(RegistryError):
+    status = 404
+    text = "Not found"
+
+
+class Conflict(RegistryError):
+    """What is there may not be changed like this; nothing changed."""
+
+    status = 409
+    text = "Conflict"
+
+
+# -- requests
+
+
+class PathNotFound(NotFound):
+    """No endpoint has this path."""
+
+
+class MethodNotAllowed(RegistryError):
+    """The path exists, but not with this method."""
+
+    status = 405
+
+    def __init__(self, method: str, allowed: tuple[str, ...]):
+        super().__init__(f"Method {method[:20]} is not allowed here; allowed: {', '.join(allowed)}")
+        self.allowed = allowed
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Allow": ", ".join(self.allowed)}
+
+
+class LengthRequired(RegistryError):
+    """The body is chunked and the WSGI server does not decode that; the body was not read."""
+
+    status = 411
+    text = (
+        "This server does not decode chunked bodies: send a Content-Length, "
+        "or run the registry under a server that sets wsgi.input_terminated"
+    )
+
+
+class BodyTooLarge(RegistryError):
+    """A document is beyond the configured limit; nothing changed."""
+
+    status = 413
+
+    def __init__(self, limit_bytes: int):
+        super().__init__(f"The body is larger than the {limit_bytes} bytes that are taken here")
+
+
+class BrokenUpload(BadRequest):
+    """The body ended before it was complete; nothing was stored."""
+
+    text = "The body ended before it was complete"
+
+
+class InvalidJson(BadRequest):
+    """An image's JSON is none, or no object, or empty (docker-registry 0.9.1, images.py)."""
+
+    text = "Invalid JSON"
+
+
+class UndecodableJson(BadRequest):
+    """The body of an index call is no JSON (docker-registry 0.9.1, index.py)."""
+
+    text = "Error Decoding JSON"
+
+
+class InvalidData(BadRequest):
+    """The body is JSON, but not of the shape that the endpoint takes."""
+
+    text = "Invalid data"
+
+
+# -- names
+
+
+class InvalidImageId(NotFound):
+    """An image id has 16 or 64 lower-case hex digits. 404, as docker-registry 0.9.1 has it."""
+
+    text = "Invalid image ID"
+
+
+class InvalidRepositoryName(BadRequest):
+    text = "Invalid repository name"
+
+
+class InvalidTagName(BadRequest):
+    text = "Invalid tag name"
+
+
+# -- images
+
+
+class ImageNotFound(NotFound):
+    text = "Image not found"
+
+
+class ImageInProgress(BadRequest):
+    """The image's push has not ended, so it is not shown."""
+
+    text = "Image is being uploaded, retry later"
+
+
+class ImageExists(Conflict):
+    """The image is complete; what it holds never changes. Engines take this text for «done»."""
+
+    text = "Image already exists"
+
+
+class ImageReplaced(Conflict):
+    """Another client announced the id with other JSON while this layer was sent; the layer was not stored."""
+
+    text = "Image was announced anew during the upload, push it again"
+
+
+class ChecksumRefused(Conflict):
+    """The image is complete with another sum than the one announced."""
+
+    text = "Cannot set this image checksum"
+
+
+class ChecksumHeaderMissing(RegistryError):
+    """Neither header of a sum was sent (docker-registry 0.9.1 answers 412 and this text)."""
+
+    status = 412
+    text = (
+        "X-Docker-Checksum-Payload not set.  If you are using the Docker daemon, "
+        "you should upgrade to version 0.10 or later"
+    )
+
+
+class ChecksumMissing(BadRequest):
+    """The header of the sum is empty."""
+
+    text = "Missing Image's checksum"
+
+
+class LayerMissing(BadRequest):
+    """A sum came before its layer."""
+
+    text = "Image's layer is missing"
+
+
+class ChecksumMismatch(BadRequest):
+    """The bytes received are not the bytes announced; the image stays in progress."""
+
+    text = "Checksum mismatch"
+
+
+class LayerNotSupported(BadRequest):
+    """The layer is no tar archive that can be read, so its files cannot be listed."""
+
+    text = "Layer format not supported"
+
+
+class LayerTooLarge(BadRequest):
+    """Looking into the layer would cost more than the configured limit of expanded bytes."""
+
+    text = "The layer expands to more bytes than this server looks into"
+
+
+# -- repositories
+
+
+class RepositoryNotFound(NotFound):
+    text = "Repository not found"
+
+
+class ImageListNotFound(NotFound):
+    """The repository is unknown to the index (docker-registry 0.9.1, index.py)."""
+
+    text = "images not found"
+
+
+class TagNotFound(NotFound):
+    text = "Tag not found"
+
+
+class TagNameConflict(Conflict):
+    """The file of this tag is the information file of another one (``tag_x_json``), or the reverse."""
+
+    text = "Tag name conflicts"
+
+
+# -- the server
+
+
+class Unavailable(RegistryError):
+    """The storage cannot be reached now; the request may be repeated."""
+
+    status = 503
+    text = "The storage is not available, retry later"
+
+
+class OutOfSpace(RegistryError):
+    """The storage has no room left; nothing was stored."""
+
+    status = 507
+    text = "The storage has no room left"

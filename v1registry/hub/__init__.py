@@ -1,0 +1,1 @@
+"""The Hub (Index) API: users, repositories, image lists, tokens, search."""

@@ -1,0 +1,210 @@
+"""The Docker Hub (Index) API v1: its routing table, and the handlers under it (hub.md)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .. import errors
+from ..auth.base import Action
+from ..http import (
+    NOT_CACHED,
+    Request,
+    Response,
+    json_response,
+    no_content,
+    parse_json,
+    public_host,
+    raw_json_response,
+)
+from ..names import RepositoryName, check_image_id
+from ..registry.api import put_tag
+from ..registry.images import Images
+from ..registry.repositories import Repositories, checked_entries
+from ..routing import Route, Table
+from ..settings import Settings
+from .search import Hit, Page, SearchIndex, search
+from .tokens import Access, Tokens
+
+READ, WRITE = Action.READ, Action.WRITE
+
+
+# -- users: a server without accounts plays along with everything (decisions.md 15)
+
+
+def get_users(request: Request) -> Response:
+    return json_response("OK")
+
+
+def post_users(request: Request) -> Response:
+    _json_body(request)
+    return json_response("User Created", 201)
+
+
+def put_user(request: Request) -> Response:
+    return no_content()
+
+
+# -- repositories
+
+
+def put_repository(request: Request) -> Response:
+    """Start a push: the images that will come are announced."""
+    repository = _repository(request).checked()
+    body = request.read_body(request.service(Settings).max_document_bytes)
+    entries = checked_entries(_parsed(body))
+    request.service(Repositories).announce(repository, body, entries)
+    return json_response("", headers=_index_headers(request, repository, Access.WRITE))
+
+
+def get_images(request: Request) -> Response:
+    """Start a pull."""
+    repositories, repository = request.service(Repositories), _repository(request)
+    try:
+        listed = repositories.image_list(repository)
+    except errors.ImageListNotFound:
+        listed = _images_of_tags(request, repository)
+    headers = _index_headers(request, repository, Access.READ)
+    return raw_json_response(listed, headers=[*NOT_CACHED, *headers])
+
+
+def put_images(request: Request) -> Response:
+    """End a push. Engines take 204 and nothing else."""
+    repository = _repository(request).checked()
+    entries = checked_entries(_json_body(request))
+    request.service(Repositories).add_images(repository, entries)
+    return no_content(_index_headers(request, repository, Access.WRITE))
+
+
+def delete_images(request: Request) -> Response:
+    """Nothing is deleted: docker-registry's own tests ask for this answer (hub.md 4.4)."""
+    return no_content(_index_headers(request, _repository(request).checked(), Access.DELETE))
+
+
+def put_images_or_tag(request: Request) -> Response:
+    """``NS/tags/images``: a list is the image list of ``NS/tags``, a string the id for the tag ``images`` of ``library/NS``."""
+    parsed = _json_body(request)
+    if isinstance(parsed, str):
+        request.fields.update(repository=request.fields["repository"].removesuffix("/tags"), tag="images")
+        return put_tag(request)
+    return put_images(request)
+
+
+def put_auth(request: Request) -> Response:
+    return json_response("OK")
+
+
+def get_layer_access(request: Request) -> Response:
+    check_image_id(request.fields["image_id"])
+    return json_response({"access": True})
+
+
+def get_search(request: Request) -> Response:
+    query, n, page = request.query("q"), request.query("n"), request.query("page")
+    settings = request.service(Settings)
+    found = search(request.service(SearchIndex), query or "", n, page, settings.search_limit)
+    lists_everything = not query and n is None and page is None
+    is_long = settings.search_names == "long" or (settings.search_names == "auto" and lists_everything)
+    is_docker_0_6 = (request.header("User-Agent") or "").startswith("docker/0.6.")
+    return json_response(_search_answer(query or "", found, is_long, is_docker_0_6))
+
+
+def _search_answer(query: str, found: Page, is_long: bool, is_docker_0_6: bool) -> dict[str, object]:
+    def result(hit: Hit) -> dict[str, object]:
+        shown = {"name": str(hit.name) if is_long else hit.name.short, "description": hit.description}
+        if is_docker_0_6:
+            # docker 0.6.0 to 0.6.4 decodes every value as a string (moby 0.6.4, registry.go)
+            return dict(shown)
+        return shown | {
+            "is_official": hit.name.is_official,
+            "is_trusted": hit.is_trusted,
+            "is_automated": hit.is_automated,
+            "star_count": hit.star_count,
+        }
+
+    return {
+        "query": query,
+        "num_results": found.num_results,
+        "num_pages": found.num_pages,
+        "page": found.page,
+        "page_size": found.page_size,
+        "results": [result(hit) for hit in found.hits],
+    }
+
+
+# -- inside
+
+
+def _repository(request: Request) -> RepositoryName:
+    return RepositoryName.parse(request.fields["repository"])
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return parse_json(body)
+    except ValueError:
+        raise errors.UndecodableJson from None
+
+
+def _json_body(request: Request) -> Any:
+    return _parsed(request.read_body(request.service(Settings).max_document_bytes))
+
+
+def _index_headers(request: Request, repository: RepositoryName, access: Access) -> list[tuple[str, str]]:
+    """Return where to go with which token: what engines insist on in the answers to their index calls."""
+    settings = request.service(Settings)
+    headers = [
+        (
+            "X-Docker-Endpoints",
+            settings.endpoints or public_host(request, settings.public_url, settings.trusted_proxies),
+        )
+    ]
+    if (request.header("X-Docker-Token") or "").strip().lower() == "true":
+        token = request.service(Tokens).issue(repository, access)
+        headers += [("X-Docker-Token", token), ("WWW-Authenticate", f"Token {token}")]
+    return headers
+
+
+def _images_of_tags(request: Request, repository: RepositoryName) -> bytes:
+    """Return the list of a repository that was never announced: the images that its tags reach. ImageListNotFound."""
+    images = request.service(Images)
+    try:
+        tags = request.service(Repositories).tags(repository)
+    except errors.RepositoryNotFound:
+        raise errors.ImageListNotFound(repository=str(repository)) from None
+    reached: dict[str, None] = {}
+    for image_id in sorted(set(tags.values())):
+        if image_id not in reached:
+            reached.update(dict.fromkeys(images.reachable(image_id)))
+    return json.dumps([{"id": image_id} for image_id in reached]).encode("ascii")
+
+
+# fmt: off
+#: The image list of a repository that is named ``tags``: before the rows of the tags of ``library/NS``.
+NAMED_TAGS_ROUTES = Table(
+    #     method    path                                                   handler            needs
+    Route("GET",    "/v1/repositories/{repository_named_tags}/images[/]",  get_images,        READ),
+    Route("PUT",    "/v1/repositories/{repository_named_tags}/images",     put_images_or_tag, WRITE),
+)
+
+ROUTES = Table(
+    #     method    path                                                   handler           needs
+    Route("GET",    "/v1/users[/]",                                        get_users,        None),
+    Route("POST",   "/v1/users[/]",                                        post_users,       None),
+    Route("PUT",    "/v1/users/{username}[/]",                             put_user,         None),
+
+    Route("GET",    "/v1/repositories/{repository}/images[/]",             get_images,       READ),
+    Route("PUT",    "/v1/repositories/{repository}/images",                put_images,       WRITE),
+    Route("DELETE", "/v1/repositories/{repository}/images",                delete_images,    WRITE),
+    Route("PUT",    "/v1/repositories/{repository}/auth",                  put_auth,         None),
+    Route("GET",    "/v1/repositories/{repository}/layer/{image_id}/access[/]", get_layer_access, READ),
+
+    Route("GET",    "/v1/search[/]",                                       get_search,       READ),
+)
+
+#: The repository itself: after all other rows, because its path may end in anything.
+REPOSITORY_ROUTES = Table(
+    Route("PUT",    "/v1/repositories/{repository}/",                      put_repository,   WRITE),
+    Route("PUT",    "/v1/repositories/{unreserved_repository}",            put_repository,   WRITE),
+)
+# fmt: on

@@ -1,0 +1,104 @@
+"""The grammars of names: image ids, namespaces, repositories, tags. Pure functions over text.
+
+Everything is matched whole: a final newline, which the old server let pass, is refused.
+What is *written* follows the strict grammar; what old data holds stays *readable* under any name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .errors import ImageNotFound, InvalidImageId, InvalidRepositoryName, InvalidTagName
+
+#: The namespace of repositories that are named without one (docker-registry 0.9.1, toolkit.py).
+DEFAULT_NAMESPACE = "library"
+
+#: docker-registry 0.9.1 takes both lengths; engines since 1.3 only make and use 64 digits.
+_IMAGE_ID = re.compile(r"[a-f0-9]{64}|[a-f0-9]{16}")
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?|[a-z0-9_]{1,255}")
+_COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+def is_image_id(text: object) -> bool:
+    """Tell whether ``text`` is 16 or 64 lower-case hex digits.
+
+    >>> is_image_id("0123456789abcdef"), is_image_id("0123456789ABCDEF")
+    (True, False)
+    """
+    return isinstance(text, str) and _IMAGE_ID.fullmatch(text) is not None
+
+
+def check_image_id(text: str) -> str:
+    """Return ``text`` if it is an image id. InvalidImageId (404)."""
+    if not is_image_id(text):
+        raise InvalidImageId(image_id=text[:80])
+    return text
+
+
+def check_target_id(text: str) -> str:
+    """Return ``text``, the id that a tag shall point to, if it can name an image. ImageNotFound."""
+    if not is_image_id(text):
+        raise ImageNotFound(image_id=text[:80])
+    return text
+
+
+def check_tag(text: str) -> str:
+    """Return ``text`` if it may be written as a tag: the grammar of engines since 1.3. InvalidTagName.
+
+    >>> check_tag("1.0-rc_2")
+    '1.0-rc_2'
+    """
+    if not _TAG.fullmatch(text):
+        raise InvalidTagName(tag=text[:200])
+    return text
+
+
+@dataclass(frozen=True)
+class RepositoryName:
+    """A repository's full name. ``repository`` may hold slashes: engines since 1.10 take names of any depth."""
+
+    namespace: str
+    repository: str
+
+    @classmethod
+    def parse(cls, text: str) -> RepositoryName:
+        """Split a name as it stands in a path, without judging it.
+
+        Trailing slashes fall away, the first slash separates namespace and repository, and without one the
+        namespace is ``library`` (docker-registry 0.9.1, toolkit.py).
+
+        >>> RepositoryName.parse("a/b/c")
+        RepositoryName(namespace='a', repository='b/c')
+        >>> str(RepositoryName.parse("ubuntu"))
+        'library/ubuntu'
+        """
+        namespace, slash, repository = text.rstrip("/").partition("/")
+        if not slash:
+            namespace, repository = DEFAULT_NAMESPACE, namespace
+        return cls(namespace, repository)
+
+    def checked(self) -> RepositoryName:
+        """Return this name if it may be written. InvalidRepositoryName (400).
+
+        Upper case and leading underscores in repositories are what docker 0.6 took.
+        """
+        if not _NAMESPACE.fullmatch(self.namespace):
+            raise InvalidRepositoryName(repository=str(self)[:300])
+        for component in self.repository.split("/"):
+            if not _COMPONENT.fullmatch(component):
+                raise InvalidRepositoryName(repository=str(self)[:300])
+        return self
+
+    @property
+    def is_official(self) -> bool:
+        return self.namespace == DEFAULT_NAMESPACE
+
+    @property
+    def short(self) -> str:
+        """The name as people type it: ``library/`` is left out."""
+        return self.repository if self.is_official else str(self)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.repository}"

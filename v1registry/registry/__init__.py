@@ -1,0 +1,1 @@
+"""The Registry API: images, layers, sums, tags and repositories."""

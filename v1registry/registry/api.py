@@ -1,0 +1,254 @@
+"""The Registry API v1: its routing table, and the handlers under it (registry.md)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from .. import errors
+from ..auth.base import Action
+from ..http import (
+    Request,
+    Response,
+    dump_json,
+    etag_of,
+    immutable_headers,
+    immutable_response,
+    json_response,
+    parse_json,
+    respond,
+    stream_response,
+)
+from ..names import RepositoryName, check_image_id, check_tag, check_target_id
+from ..routing import Route, Table
+from ..settings import Settings
+from ..storage.base import Storage, StorageError
+from . import layout
+from .images import AnnouncedSums, Images, layer_etag
+from .repositories import Repositories
+
+READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
+
+#: Statuses for people and monitors; they need no credentials, ever.
+PING_HEADERS = (("X-Docker-Registry-Standalone", "True"),)
+
+
+def ping(request: Request) -> Response:
+    return json_response({}, headers=PING_HEADERS)
+
+
+def status(request: Request) -> Response:
+    """Write, read back and remove a key; 503 where that fails (docker-registry 0.8.1, status.py)."""
+    storage = request.service(Storage)
+    key = f"_status/{secrets.token_hex(8)}"
+    failures = {}
+    try:
+        storage.write(key, key.encode("ascii"))
+        try:
+            if storage.read(key) != key.encode("ascii"):
+                failures["storage"] = "what was written is not what is read"
+        finally:
+            storage.delete(key)
+    except StorageError as error:
+        failures["storage"] = error.reason
+    return json_response({"failures": failures, "services": ["storage"]}, 503 if failures else 200)
+
+
+def root(request: Request) -> Response:
+    return json_response(request.service(Settings).message)
+
+
+# -- images
+
+
+def get_json(request: Request) -> Response:
+    facts = request.service(Images).facts(request.fields["image_id"])
+    headers = []
+    if facts.layer_size is not None:
+        headers.append(("X-Docker-Size", str(facts.layer_size)))
+    if facts.payload_checksum is not None:
+        # the name changed with 0.9.0; its own tests read the older one (decisions.md 4)
+        headers.append(("X-Docker-Checksum-Payload", facts.payload_checksum))
+        headers.append(("X-Docker-Payload-Checksum", facts.payload_checksum))
+    if facts.tarsum is not None:
+        headers.append(("X-Docker-Checksum", facts.tarsum))
+    return immutable_response(request, facts.json, etag_of(facts.json), headers)
+
+
+def put_json(request: Request) -> Response:
+    image_id = check_image_id(request.fields["image_id"])
+    document = request.read_body(request.service(Settings).max_document_bytes)
+    try:
+        parsed = parse_json(document)
+    except ValueError:
+        raise errors.InvalidJson(image_id=image_id) from None
+    request.service(Images).put_json(image_id, document, parsed)
+    return json_response(True)
+
+
+def get_layer(request: Request) -> Response:
+    images, image_id = request.service(Images), request.fields["image_id"]
+    stat, checksums = images.layer(image_id)
+    settings, etag = request.service(Settings), layer_etag(image_id, stat, checksums)
+    path = layout.image_key(image_id, layout.LAYER)
+    if settings.layer_redirect:
+        location = ("Location", f"{settings.layer_redirect.rstrip('/')}/{path}")
+        return respond(302, b"", "application/octet-stream", (*immutable_headers(etag), location))
+    if settings.x_accel_redirect:
+        offload = ("X-Accel-Redirect", f"{settings.x_accel_redirect.rstrip('/')}/{path}")
+        return respond(200, b"", "application/octet-stream", (*immutable_headers(etag), offload))
+    return stream_response(
+        request, lambda start, stop: images.open_layer(image_id, start, stop), stat.size, etag
+    )
+
+
+def put_layer(request: Request) -> Response:
+    request.service(Images).put_layer(request.fields["image_id"], request.upload)
+    return json_response(True)
+
+
+def put_checksum(request: Request) -> Response:
+    announced = AnnouncedSums(
+        payload=_stripped(request.header("X-Docker-Checksum-Payload")),
+        tarsum=_stripped(request.header("X-Docker-Checksum")),
+        is_old_engine=is_docker_before_0_10(request.header("User-Agent") or ""),
+    )
+    request.service(Images).put_checksum(request.fields["image_id"], announced)
+    return json_response(True)
+
+
+def get_ancestry(request: Request) -> Response:
+    data = dump_json(request.service(Images).ancestry(check_image_id(request.fields["image_id"])))
+    return immutable_response(request, data, etag_of(data))
+
+
+def get_files(request: Request) -> Response:
+    data = request.service(Images).files(check_image_id(request.fields["image_id"]))
+    return immutable_response(request, data, etag_of(data))
+
+
+def get_diff(request: Request) -> Response:
+    data = request.service(Images).diff(check_image_id(request.fields["image_id"]))
+    return immutable_response(request, data, etag_of(data))
+
+
+def is_docker_before_0_10(user_agent: str) -> bool:
+    """Tell whether the request comes from docker 0.6 to 0.9 (docker-registry 0.9.0, images.py).
+
+    >>> is_docker_before_0_10("docker/0.9.1 go/go1.2.1"), is_docker_before_0_10("docker/17.05.0-ce go/go1.7.5")
+    (True, False)
+    """
+    found = re.search(r"(?:^|\s)docker/(\d{1,4})\.(\d{1,4})", user_agent)
+    return found is not None and (int(found[1]), int(found[2])) < (0, 10)
+
+
+def _stripped(header: str | None) -> str | None:
+    return None if header is None else header.strip()
+
+
+# -- tags
+
+
+def get_tags(request: Request) -> Response:
+    return json_response(request.service(Repositories).tags(_repository(request)))
+
+
+def get_tag(request: Request) -> Response:
+    return json_response(request.service(Repositories).tag(_repository(request), request.fields["tag"]))
+
+
+def put_tag(request: Request) -> Response:
+    repository, tag = _repository(request).checked(), check_tag(request.fields["tag"])
+    try:
+        image_id = parse_json(request.read_body(request.service(Settings).max_document_bytes))
+    except ValueError:
+        raise errors.InvalidData from None
+    if not isinstance(image_id, str) or not image_id:
+        raise errors.InvalidData
+    if not request.service(Images).is_announced(check_target_id(image_id)):
+        raise errors.ImageNotFound(image_id=image_id)
+    user_agent = request.header("User-Agent") or ""
+    request.service(Repositories).set_tag(repository, tag, image_id, user_agent)
+    return json_response(True)
+
+
+def delete_tag(request: Request) -> Response:
+    request.service(Repositories).delete_tag(_repository(request).checked(), request.fields["tag"])
+    return json_response(True)
+
+
+def get_tag_info(request: Request) -> Response:
+    return json_response(request.service(Repositories).tag_info(_repository(request), request.fields["tag"]))
+
+
+# -- repositories
+
+
+def get_info(request: Request) -> Response:
+    return json_response(request.service(Repositories).info(_repository(request)))
+
+
+def get_properties(request: Request) -> Response:
+    is_private = request.service(Repositories).is_private(_repository(request))
+    return json_response({"access": "private" if is_private else "public"})
+
+
+def put_properties(request: Request) -> Response:
+    repository = _repository(request).checked()
+    try:
+        properties = parse_json(request.read_body(request.service(Settings).max_document_bytes))
+    except ValueError:
+        raise errors.InvalidData from None
+    if not isinstance(properties, dict) or properties.get("access") not in ("private", "public"):
+        raise errors.InvalidData
+    request.service(Repositories).set_private(repository, properties["access"] == "private")
+    return json_response(True)
+
+
+def delete_repository(request: Request) -> Response:
+    request.service(Repositories).delete(_repository(request).checked())
+    return json_response(True)
+
+
+def _repository(request: Request) -> RepositoryName:
+    return RepositoryName.parse(request.fields["repository"])
+
+
+# fmt: off
+ROUTES = Table(
+    #     method    path                                                handler            needs
+    Route("GET",    "/",                                                root,              None),
+    Route("GET",    "/_ping[/]",                                        ping,              None),
+    Route("GET",    "/v1/_ping[/]",                                     ping,              None),
+    Route("GET",    "/_status[/]",                                      status,            None),
+    Route("GET",    "/v1/_status[/]",                                   status,            None),
+
+    Route("GET",    "/v1/images/{image_id}/json",                       get_json,          READ),
+    Route("PUT",    "/v1/images/{image_id}/json",                       put_json,          WRITE),
+    Route("GET",    "/v1/images/{image_id}/layer",                      get_layer,         READ),
+    Route("PUT",    "/v1/images/{image_id}/layer",                      put_layer,         WRITE),
+    Route("PUT",    "/v1/images/{image_id}/checksum",                   put_checksum,      WRITE),
+    Route("GET",    "/v1/images/{image_id}/ancestry",                   get_ancestry,      READ),
+    Route("GET",    "/v1/images/{image_id}/files",                      get_files,         READ),
+    Route("GET",    "/v1/images/{image_id}/diff",                       get_diff,          READ),
+
+    # NS/tags/tags is the list of NS/tags: engines always send a namespace there
+    Route("GET",    "/v1/repositories/{two_part_repository}/tags[/]",   get_tags,          READ),
+    Route("GET",    "/v1/repositories/{repository}/tags/{tag}/json[/]", get_tag_info,      READ),
+    Route("GET",    "/v1/repositories/{repository}/tags/{tag}",         get_tag,           READ),
+    Route("PUT",    "/v1/repositories/{repository}/tags/{tag}",         put_tag,           WRITE),
+    Route("PUT",    "/v1/repositories/{repository}/tags/{slashed_tag}", put_tag,           WRITE),
+    Route("DELETE", "/v1/repositories/{repository}/tags/{tag}",         delete_tag,        DELETE),
+    Route("GET",    "/v1/repositories/{repository}/tags[/]",            get_tags,          READ),
+    Route("DELETE", "/v1/repositories/{repository}/tags",               delete_repository, DELETE),
+    Route("GET",    "/v1/repositories/{repository}/json[/]",            get_info,          READ),
+    Route("GET",    "/v1/repositories/{repository}/properties[/]",      get_properties,    READ),
+    Route("PUT",    "/v1/repositories/{repository}/properties",         put_properties,    WRITE),
+)
+
+#: The repository itself: after all other rows, because its path may end in anything.
+REPOSITORY_ROUTES = Table(
+    Route("DELETE", "/v1/repositories/{repository}/",                   delete_repository, DELETE),
+    Route("DELETE", "/v1/repositories/{unreserved_repository}",         delete_repository, DELETE),
+)
+# fmt: on

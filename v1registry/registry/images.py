@@ -1,0 +1,474 @@
+"""Images: JSON, layer, ancestry and sums, and the states of a push.
+
+An image is *absent* (no JSON), *in progress* (the mark ``_inprogress`` is there), or *complete* (JSON without
+the mark). It is shown only when it is complete, and from then on it never changes.
+
+    PUT json      mark, drop the old sum, JSON, ancestry
+    PUT layer     layer and its sum
+    PUT checksum  compare; take the mark away
+
+Each of the three ends in a short section under the image's lock, in which the state is looked at once more. So two
+clients that push one id at once never complete an image whose sum belongs to the other's bytes. No lock is held
+while a client sends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from .. import errors
+from ..names import check_image_id, is_image_id
+from ..storage.base import Blob, NotFound, Stat, Storage, StorageUnavailable
+from . import layout
+from .checksums import PayloadChecksum, equal_sums, parse_checksums
+from .compression import LayerTooLarge, UnreadableLayer
+from .layers import diff, files
+from .tarsum import verify_tarsum
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of a complete image besides its bytes."""
+
+    image_id: str
+    json: bytes  #: as pushed, byte for byte
+    layer_size: int | None  #: bytes as stored; None where a mirror has not fetched the layer
+    checksums: tuple[str, ...]  #: ``sha256:…`` and perhaps ``tarsum…``; empty for old mirrored images
+
+    @property
+    def payload_checksum(self) -> str | None:
+        return next((sum_ for sum_ in self.checksums if sum_.startswith("sha256:")), None)
+
+    @property
+    def tarsum(self) -> str | None:
+        return next((sum_ for sum_ in self.checksums if sum_.startswith("tarsum")), None)
+
+
+@dataclass(frozen=True)
+class AnnouncedSums:
+    """The sums that a client announces with ``PUT checksum``; None for a header that was not sent."""
+
+    payload: str | None  #: ``X-Docker-Checksum-Payload``
+    tarsum: str | None  #: ``X-Docker-Checksum``
+    is_old_engine: bool = False  #: docker before 0.10, whose payload sum covers other bytes
+
+    def check(self) -> None:
+        """ChecksumHeaderMissing where neither header came, ChecksumMissing where what came is empty."""
+        if self.payload is None and self.tarsum is None:
+            raise errors.ChecksumHeaderMissing
+        if not (self.payload or self.tarsum):
+            raise errors.ChecksumMissing
+
+
+class _Superseded(Exception):
+    """The image changed while its layer came in; ``write`` must not put the layer in place."""
+
+
+class Images:
+    """The images of one storage. Every method takes ids as they come and checks them: InvalidImageId.
+
+    :param expanded_limit_bytes: how many bytes a layer may expand to when it is looked into (files, diff, TarSum).
+    """
+
+    def __init__(self, storage: Storage, *, expanded_limit_bytes: int = 64 << 30):
+        self._storage = storage
+        self._expanded_limit_bytes = expanded_limit_bytes
+
+    # -- reading
+
+    def facts(self, image_id: str) -> ImageFacts:
+        """Return JSON, size and sums of a complete image. ImageNotFound, ImageInProgress."""
+        document = self._read_complete_json(image_id)
+        try:
+            layer_size = self._storage.stat(layout.image_key(image_id, layout.LAYER)).size
+        except NotFound:
+            layer_size = None
+        return ImageFacts(image_id, document, layer_size, self._checksums(image_id))
+
+    def layer(self, image_id: str) -> tuple[Stat, tuple[str, ...]]:
+        """Return the Stat of a complete image's layer and the image's sums. ImageNotFound, ImageInProgress."""
+        self._check_complete(image_id)
+        try:
+            stat = self._storage.stat(layout.image_key(image_id, layout.LAYER))
+        except NotFound:
+            raise errors.ImageNotFound(image_id=image_id) from None
+        return stat, self._checksums(image_id)
+
+    def open_layer(self, image_id: str, start: int = 0, stop: int | None = None) -> Blob:
+        """Open bytes ``[start, stop)`` of a complete image's layer. ImageNotFound, ImageInProgress."""
+        self._check_complete(image_id)
+        try:
+            return self._storage.open(layout.image_key(image_id, layout.LAYER), start, stop)
+        except NotFound:
+            raise errors.ImageNotFound(image_id=image_id) from None
+
+    def ancestry(self, image_id: str) -> list[str]:
+        """Return a complete image's ids from itself to the root. ImageNotFound, ImageInProgress."""
+        self._check_complete(image_id)
+        return self._ancestry(image_id)
+
+    def reachable(self, image_id: str) -> list[str]:
+        """Return the ids that an image builds on, itself first, whatever the state of its push; itself alone where
+        nothing more is known.
+        """
+        try:
+            return self._ancestry(image_id)
+        except errors.ImageNotFound:
+            return [image_id]
+
+    def files(self, image_id: str) -> bytes:
+        """Return the list of the layer's members as JSON, computed once and kept (registry.md 4.8).
+
+        ImageNotFound, ImageInProgress, LayerNotSupported, LayerTooLarge.
+        """
+        self._check_complete(image_id)
+        return self._kept(image_id, layout.FILES, lambda: self._list_files(image_id))
+
+    def diff(self, image_id: str) -> bytes:
+        """Return what the layer changes against the ancestors as JSON, computed once and kept (registry.md 4.9).
+
+        ImageNotFound, ImageInProgress, LayerNotSupported, LayerTooLarge.
+        """
+        self._check_complete(image_id)
+
+        def compute() -> object:
+            rows = json.loads(self.files(image_id))
+            ancestors = (json.loads(self.files(parent)) for parent in self._ancestry(image_id)[1:])
+            return diff(rows, ancestors)
+
+        return self._kept(image_id, layout.DIFF, compute)
+
+    def is_announced(self, image_id: str) -> bool:
+        """Tell whether the image's JSON is stored, whatever the state of its push: enough for a tag or a child."""
+        try:
+            self._storage.stat(layout.image_key(check_image_id(image_id), layout.JSON))
+        except NotFound:
+            return False
+        return True
+
+    # -- pushing
+
+    def put_json(self, image_id: str, document: bytes, parsed: object) -> None:
+        """Announce an image: the mark, the JSON as sent, the ancestry (registry.md 4.5).
+
+        :param parsed: what ``document`` says, None where it is no JSON.
+
+        InvalidJson, BadRequest, ImageExists. Repeating the stored bytes keeps the layer of an unfinished image, other
+        bytes undo it.
+        """
+        check_image_id(image_id)
+        parent = _checked_parent(image_id, parsed)
+        if parent is not None and not self.is_announced(parent):
+            raise errors.BadRequest(
+                "Image depends on a non existing parent", image_id=image_id, parent=parent
+            )
+        ancestry = [image_id, *(self._ancestry(parent) if parent is not None else ())]
+        if image_id in ancestry[1:]:
+            raise errors.BadRequest("Image depends on itself through its parent", image_id=image_id)
+        with self._storage.lock(layout.image_folder(image_id)):
+            stored = self._stored_json(image_id)
+            if stored is not None and not self._is_in_progress(image_id):
+                raise errors.ImageExists(image_id=image_id)
+            if stored == document:
+                return
+            self._storage.write(layout.image_key(image_id, layout.IN_PROGRESS), b"true")
+            self._delete(layout.image_key(image_id, layout.CHECKSUM))
+            self._delete(layout.image_key(image_id, layout.ANCESTRY))
+            self._storage.write(layout.image_key(image_id, layout.JSON), document)
+            self._write_ancestry(image_id, ancestry)
+
+    def put_layer(self, image_id: str, chunks: Iterable[bytes]) -> None:
+        """Store a layer as it is sent, with its payload sum. The image stays as it was if ``chunks`` raises.
+
+        ImageNotFound where no JSON came before; ImageExists where the image is complete with another layer (the
+        stored layer again is fine: decisions.md 5), or another client completed it meanwhile; ImageReplaced.
+        """
+        document = self._stored_json(check_image_id(image_id))
+        if document is None:
+            raise errors.ImageNotFound(image_id=image_id)
+        payload = PayloadChecksum(document)
+        if self._is_complete_with_layer(image_id):
+            for chunk in chunks:
+                payload.update(chunk)
+            self._judge_repetition(image_id, payload.text())
+            return
+
+        with ExitStack() as until_summed:
+
+            def hashed() -> Iterator[bytes]:
+                for chunk in chunks:
+                    payload.update(chunk)
+                    yield chunk
+                # From here until the sum is written no other client changes the image. That write() now puts the
+                # layer in place lies in between.
+                until_summed.enter_context(self._storage.lock(layout.image_folder(image_id)))
+                if self._is_complete_with_layer(image_id) or self._stored_json(image_id) != document:
+                    raise _Superseded
+                self._delete(layout.image_key(image_id, layout.CHECKSUM))
+
+            try:
+                self._storage.write(layout.image_key(image_id, layout.LAYER), hashed())
+                self._write_checksums(image_id, [payload.text()])
+            except _Superseded:
+                if self._stored_json(image_id) != document:
+                    raise errors.ImageReplaced(image_id=image_id) from None
+                self._judge_repetition(image_id, payload.text())
+
+    def put_checksum(self, image_id: str, announced: AnnouncedSums) -> None:
+        """Complete the image if one of the announced sums is that of its bytes (registry.md 4.4, 6.3).
+
+        In this order: ChecksumHeaderMissing, ChecksumMissing, ImageNotFound, ImageExists or ChecksumRefused,
+        LayerMissing, ChecksumMismatch.
+        """
+        check_image_id(image_id)
+        announced.check()
+        document = self._stored_json(image_id)
+        if document is None:
+            raise errors.ImageNotFound(image_id=image_id)
+        if not self._is_in_progress(image_id):
+            if self._is_among(self._checksums(image_id), announced):
+                raise errors.ImageExists(image_id=image_id)
+            raise errors.ChecksumRefused(image_id=image_id)
+        # only sums that a server computed: docker-registry 0.6 kept what the client announced with the JSON
+        stored = self._payload_checksums(image_id)
+        layer_key = layout.image_key(image_id, layout.LAYER)
+        try:
+            layer = self._storage.stat(layer_key)
+        except NotFound:
+            stored = ()
+        if not stored:
+            raise errors.LayerMissing(image_id=image_id)
+        accepted = list(stored)
+        if not self._is_among(stored, announced):
+            if not self._tarsum_fits(image_id, document, announced):
+                raise errors.ChecksumMismatch(
+                    image_id=image_id, stored=stored, announced=(announced.payload, announced.tarsum)
+                )
+            assert announced.tarsum is not None
+            accepted.append(announced.tarsum)
+        with self._storage.lock(layout.image_folder(image_id)):
+            if not self._is_in_progress(image_id):
+                # another client completed it; the sum fits the same bytes or it does not
+                if self._is_among(self._checksums(image_id), announced):
+                    raise errors.ImageExists(image_id=image_id)
+                raise errors.ChecksumRefused(image_id=image_id)
+            if (
+                self._payload_checksums(image_id) != stored
+                or self._storage.stat(layer_key).etag != layer.etag
+            ):
+                raise errors.ChecksumMismatch(image_id=image_id, stored=stored)
+            if accepted != list(stored):
+                self._write_checksums(image_id, accepted)
+            self._refresh_ancestry(image_id, document)
+            self._delete(layout.image_key(image_id, layout.IN_PROGRESS))
+
+    # -- the state
+
+    def _stored_json(self, image_id: str) -> bytes | None:
+        try:
+            return self._storage.read(layout.image_key(image_id, layout.JSON))
+        except NotFound:
+            return None
+
+    def _is_in_progress(self, image_id: str) -> bool:
+        try:
+            self._storage.stat(layout.image_key(image_id, layout.IN_PROGRESS))
+        except NotFound:
+            return False
+        return True
+
+    def _is_complete_with_layer(self, image_id: str) -> bool:
+        """Tell whether a layer may no longer be put: a mirror's image without a layer still takes one."""
+        if self._is_in_progress(image_id):
+            return False
+        try:
+            self._storage.stat(layout.image_key(image_id, layout.LAYER))
+        except NotFound:
+            return False
+        return True
+
+    def _check_complete(self, image_id: str) -> None:
+        # First the JSON, then the mark: the mark is written before any JSON, so JSON without a mark is complete.
+        announced = self.is_announced(image_id)
+        if self._is_in_progress(image_id):
+            raise errors.ImageInProgress(image_id=image_id)
+        if not announced:
+            raise errors.ImageNotFound(image_id=image_id)
+
+    def _read_complete_json(self, image_id: str) -> bytes:
+        document = self._stored_json(check_image_id(image_id))
+        if self._is_in_progress(image_id):
+            raise errors.ImageInProgress(image_id=image_id)
+        if document is None:
+            raise errors.ImageNotFound(image_id=image_id)
+        return document
+
+    def _judge_repetition(self, image_id: str, payload_checksum: str) -> None:
+        """Accept the layer that is stored, refuse any other. ImageExists."""
+        stored = self._checksums(image_id) or (self._compute_payload_checksum(image_id),)
+        if not any(equal_sums(payload_checksum, sum_) for sum_ in stored):
+            raise errors.ImageExists(image_id=image_id)
+
+    # -- sums
+
+    def _checksums(self, image_id: str) -> tuple[str, ...]:
+        try:
+            return tuple(parse_checksums(self._storage.read(layout.image_key(image_id, layout.CHECKSUM))))
+        except NotFound:
+            return ()
+
+    def _payload_checksums(self, image_id: str) -> tuple[str, ...]:
+        return tuple(sum_ for sum_ in self._checksums(image_id) if sum_.startswith("sha256:"))
+
+    def _write_checksums(self, image_id: str, sums: list[str]) -> None:
+        self._storage.write(layout.image_key(image_id, layout.CHECKSUM), json.dumps(sums).encode("ascii"))
+
+    def _compute_payload_checksum(self, image_id: str) -> str:
+        document = self._stored_json(image_id)
+        assert document is not None
+        payload = PayloadChecksum(document)
+        with self._storage.open(layout.image_key(image_id, layout.LAYER)) as blob:
+            for chunk in blob:
+                payload.update(chunk)
+        return payload.text()
+
+    @staticmethod
+    def _is_among(stored: Iterable[str], announced: AnnouncedSums) -> bool:
+        candidates = [sum_ for sum_ in (announced.payload, announced.tarsum) if sum_]
+        return any(equal_sums(candidate, sum_) for candidate in candidates for sum_ in stored)
+
+    def _tarsum_fits(self, image_id: str, document: bytes, announced: AnnouncedSums) -> bool:
+        """Tell whether the announced TarSum is that of the layer.
+
+        It expands the layer, so it is asked only where the payload sum cannot decide: where none came, or from docker
+        before 0.10, whose payload sum covers the tar before it was rewritten and compressed (registry.md 6.2).
+        """
+        tarsum = announced.tarsum
+        if (
+            not tarsum
+            or not tarsum.startswith("tarsum")
+            or (announced.payload and not announced.is_old_engine)
+        ):
+            return False
+        key = layout.image_key(image_id, layout.LAYER)
+        try:
+            return verify_tarsum(
+                tarsum, lambda: self._storage.open(key), document, limit_bytes=self._expanded_limit_bytes
+            )
+        except LayerTooLarge as error:
+            raise errors.LayerTooLarge(image_id=image_id) from error
+        except UnreadableLayer:
+            return False
+
+    # -- ancestry
+
+    def _ancestry(self, image_id: str) -> list[str]:
+        """Return the stored ancestry, or follow the parents where old data has none (then it is kept).
+
+        ImageNotFound where a parent is missing or the parents run in a circle.
+        """
+        try:
+            stored = json.loads(self._storage.read(layout.image_key(image_id, layout.ANCESTRY)))
+            if isinstance(stored, list) and stored[:1] == [image_id] and all(map(is_image_id, stored)):
+                return stored
+        except (NotFound, ValueError):
+            pass
+        ancestry: list[str] = []
+        current: str | None = image_id
+        while current is not None:
+            document = self._stored_json(current)
+            if document is None or current in ancestry:
+                raise errors.ImageNotFound(
+                    f"{errors.ImageNotFound.text}: the ancestry of {image_id} is broken at {current}"
+                )
+            ancestry.append(current)
+            current = _parent_in(document)
+        self._keep(layout.image_key(image_id, layout.ANCESTRY), json.dumps(ancestry).encode("ascii"))
+        return ancestry
+
+    def _write_ancestry(self, image_id: str, ancestry: list[str]) -> None:
+        self._storage.write(layout.image_key(image_id, layout.ANCESTRY), json.dumps(ancestry).encode("ascii"))
+
+    def _refresh_ancestry(self, image_id: str, document: bytes) -> None:
+        """Take over what became of the parent since the image was announced: it may have been announced anew."""
+        parent = _parent_in(document)
+        ancestry = [image_id, *(self._ancestry(parent) if parent is not None else ())]
+        if ancestry != self._ancestry(image_id):
+            self._write_ancestry(image_id, ancestry)
+
+    # -- what is computed once
+
+    def _list_files(self, image_id: str) -> object:
+        try:
+            with self._storage.open(layout.image_key(image_id, layout.LAYER)) as blob:
+                return files(blob, limit_bytes=self._expanded_limit_bytes)
+        except NotFound:
+            raise errors.ImageNotFound(image_id=image_id) from None
+        except LayerTooLarge as error:
+            raise errors.LayerTooLarge(image_id=image_id) from error
+        except UnreadableLayer as error:
+            raise errors.LayerNotSupported(image_id=image_id) from error
+
+    def _kept(self, image_id: str, name: str, compute: Callable[[], object]) -> bytes:
+        key = layout.image_key(image_id, name)
+        try:
+            return self._storage.read(key)
+        except NotFound:
+            data = json.dumps(compute()).encode("ascii")
+            self._keep(key, data)
+            return data
+
+    def _keep(self, key: str, data: bytes) -> None:
+        """Store what can be computed again; a storage that is full or read-only does not spoil the answer."""
+        try:
+            self._storage.write(key, data)
+        except StorageUnavailable as error:
+            log.warning("%s is not kept: %s", key, error.reason)
+
+    def _delete(self, key: str) -> None:
+        try:
+            self._storage.delete(key)
+        except NotFound:
+            return
+
+
+def _checked_parent(image_id: str, parsed: object) -> str | None:
+    """Return the parent that an image's JSON names, None for a root. InvalidJson, BadRequest."""
+    if not isinstance(parsed, dict) or not parsed:
+        raise errors.InvalidJson(image_id=image_id)
+    if "id" not in parsed:
+        raise errors.BadRequest("Missing key `id' in JSON", image_id=image_id)
+    if parsed["id"] != image_id:
+        raise errors.BadRequest("JSON data contains invalid id", image_id=image_id)
+    parent = parsed.get("parent")
+    if parent is None or parent == "":
+        return None
+    if not is_image_id(parent) or parent == image_id:
+        raise errors.InvalidJson(image_id=image_id)
+    assert isinstance(parent, str)
+    return parent
+
+
+def _parent_in(document: bytes) -> str | None:
+    """Return the parent that stored JSON names; whatever is odd in old data counts as a root."""
+    try:
+        parsed = json.loads(document)
+    except (ValueError, RecursionError):
+        return None
+    parent = parsed.get("parent") if isinstance(parsed, dict) else None
+    return parent if is_image_id(parent) and isinstance(parent, str) else None
+
+
+def layer_etag(image_id: str, stat: Stat, checksums: Iterable[str]) -> str:
+    """Return the entity tag of a layer: the hex digits of its payload sum, or of the storage's tag where there is none."""
+    for sum_ in checksums:
+        if sum_.startswith("sha256:"):
+            return f'"{sum_.removeprefix("sha256:")}"'
+    return f'"{hashlib.sha256(f"{image_id} {stat.etag} {stat.size}".encode()).hexdigest()}"'

@@ -1,0 +1,102 @@
+"""Where things lie in a storage: the keys of docker-registry 0.6 to 0.9, and the quoting of names in them.
+
+Source: docker-registry-core, core/driver.py, and the folders that 0.6.0 to 0.9.1 wrote.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote_plus
+
+from ..names import RepositoryName
+
+IMAGES = "images"
+REPOSITORIES = "repositories"
+
+#: Names of the keys in an image's folder.
+JSON = "json"
+LAYER = "layer"
+ANCESTRY = "ancestry"
+CHECKSUM = "_checksum"
+IN_PROGRESS = "_inprogress"
+FILES = "_files"
+DIFF = "_diff"
+
+#: Names of the keys in a repository's folder.
+IMAGE_LIST = "_index_images"
+PRIVATE = "_private"
+INFO = "json"
+TAG_PREFIX = "tag_"
+
+
+def image_folder(image_id: str) -> str:
+    return f"{IMAGES}/{image_id}"
+
+
+def image_key(image_id: str, name: str) -> str:
+    return f"{IMAGES}/{image_id}/{name}"
+
+
+def quote_part(part: str) -> str:
+    """Quote one part of a path as Python 2's ``urllib.quote_plus`` did.
+
+    Letters, digits and ``_.-`` stay, a blank becomes ``+``, all else ``%XX``, ``~`` and ``/`` too.
+
+    >>> quote_part("a b~/é")
+    'a+b%7E%2F%C3%A9'
+    """
+    return quote(part, safe=" ").replace("~", "%7E").replace(" ", "+")
+
+
+def store_part(part: str) -> str:
+    """Return the name under which docker-registry 0.8.1 to 0.9.1 stores ``part``: quoted, dots twice.
+
+    >>> store_part(".."), store_part("a%2Fb")
+    ('%252E%252E', 'a%252Fb')
+    """
+    if part in (".", ".."):
+        part = part.replace(".", "%2E")
+    return quote_part(part)
+
+
+def unstore_part(name: str) -> str:
+    """Return the part that is stored as ``name``: the reverse of :func:`store_part`.
+
+    >>> unstore_part("%252E%252E"), unstore_part("a+b")
+    ('..', 'a b')
+    """
+    if name in ("%252E", "%252E%252E"):
+        return name.replace("%252E", ".")
+    return unquote_plus(name)
+
+
+def repository_folders(name: RepositoryName) -> tuple[str, ...]:
+    """Return the folders that may hold the repository, in the order in which to look.
+
+    Versions up to 0.8.0 quote the repository once, 0.8.1 to 0.9.1 twice; the last one given is where a new
+    repository goes. For names of letters, digits and ``_.-`` all are the same.
+    """
+    namespace = store_part(name.namespace)
+    once = quote_part(name.repository)
+    twice = store_part(once)
+    forms = (once, twice) if once not in (".", "..", twice) else (twice,)
+    return tuple(f"{REPOSITORIES}/{namespace}/{form}" for form in forms)
+
+
+def repository_from_folders(namespace: str, folder: str) -> RepositoryName:
+    """Return the name of the repository that is stored in ``repositories/<namespace>/<folder>``.
+
+    >>> str(repository_from_folders("ns", "a%252Fb")), str(repository_from_folders("ns", "a%2Fb"))
+    ('ns/a/b', 'ns/a/b')
+    """
+    repository = unstore_part(folder)
+    if "%25" in folder:
+        repository = unquote_plus(repository)
+    return RepositoryName(unstore_part(namespace), repository)
+
+
+def tag_key(folder: str, tag: str) -> str:
+    return f"{folder}/{TAG_PREFIX}{store_part(tag)}"
+
+
+def tag_info_key(folder: str, tag: str) -> str:
+    return f"{folder}/tag{store_part(tag)}_json"

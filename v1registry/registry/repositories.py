@@ -1,0 +1,357 @@
+"""Repositories: tags, image lists, properties, and what is told of the last push.
+
+The stand-in for an index that docker-registry 0.9 has is here too: the image list of a repository.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from threading import Lock
+
+from .. import errors
+from ..names import RepositoryName, check_tag, is_image_id
+from ..storage.base import InvalidKey, NotFound, Stat, Storage, update
+from . import layout
+
+#: What is told of a tag or repository of which nothing is known (docker-registry 0.9.1, tags.py).
+UNKNOWN_INFO: dict[str, object] = {
+    "arch": "amd64",
+    "docker_go_version": None,
+    "docker_version": None,
+    "kernel": None,
+    "last_update": None,
+    "os": "linux",
+}
+
+_USER_AGENT_PAIR = re.compile(r"([^\s/]+)/([^\s/]+)")
+_INFO_OF_PRODUCT = {
+    "docker": "docker_version",
+    "go": "docker_go_version",
+    "arch": "arch",
+    "kernel": "kernel",
+    "os": "os",
+}
+
+
+def info_of_user_agent(user_agent: str, now_s: float) -> dict[str, object]:
+    """Return what a pusher's ``User-Agent`` tells, and the time in whole seconds since the epoch.
+
+    Of a product that is named twice the first counts: ``UpstreamClient(Docker-Client/1.12.6 …)`` comes last.
+
+    >>> info_of_user_agent("docker/1.9.1 go/go1.4.3 os/Linux", 1430000000.5)
+    {'docker_version': '1.9.1', 'docker_go_version': 'go1.4.3', 'os': 'linux', 'last_update': 1430000000}
+    """
+    info: dict[str, object] = {}
+    for product, version in _USER_AGENT_PAIR.findall(user_agent):
+        name = _INFO_OF_PRODUCT.get(product.lower())
+        if name is not None and name not in info:
+            info[name] = version.lower() if name in ("arch", "kernel", "os") else version
+    info["last_update"] = int(now_s)
+    return info
+
+
+class Repositories:
+    """The repositories of one storage.
+
+    :param clock: seconds since the epoch, for ``last_update``.
+    """
+
+    def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.time):
+        self._storage = storage
+        self._clock = clock
+        self._tag_cache = _ValueCache(50_000)
+
+    # -- which there are
+
+    def exists(self, name: RepositoryName) -> bool:
+        """Tell whether the repository was announced, has a tag, or is marked private (storage-layout.md 3.5)."""
+        return self._existing_folder(name) is not None
+
+    def all(self) -> Iterator[RepositoryName]:
+        """Yield every repository that exists, by namespace and stored name."""
+        for candidate in self.candidates():
+            if self.exists(candidate):
+                yield candidate
+
+    def candidates(self) -> Iterator[RepositoryName]:
+        """Yield the name of every repository's folder; some may turn out not to exist. Much cheaper than :meth:`all`."""
+        for namespace in self._storage.list_folders(layout.REPOSITORIES):
+            for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
+                yield layout.repository_from_folders(namespace, folder)
+
+    def delete(self, name: RepositoryName) -> None:
+        """Remove tags, list, infos and flag at once; images stay. RepositoryNotFound."""
+        if not self.exists(name):
+            raise errors.RepositoryNotFound(repository=str(name))
+        for folder in layout.repository_folders(name):
+            self._storage.delete_tree(folder)
+
+    # -- tags
+
+    def tags(self, name: RepositoryName) -> dict[str, str]:
+        """Return tag -> image id. RepositoryNotFound."""
+        folder = self._require_folder(name)
+        found = {}
+        for stat in self._storage.list(f"{folder}/{layout.TAG_PREFIX}"):
+            image_id = self._read_tag(stat)
+            if image_id is not None:
+                found[layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])] = image_id
+        return found
+
+    def tag(self, name: RepositoryName, tag: str) -> str:
+        """Return the image id of a tag. TagNotFound."""
+        for folder in layout.repository_folders(name):
+            # as docker-registry 0.8.1 and later store it, and as earlier ones do
+            for key in dict.fromkeys((layout.tag_key(folder, tag), f"{folder}/{layout.TAG_PREFIX}{tag}")):
+                image_id = self._read_optional(key)
+                if image_id is not None and is_image_id(image_id.strip().decode("latin-1")):
+                    return image_id.strip().decode("latin-1")
+        raise errors.TagNotFound(repository=str(name), tag=tag[:200])
+
+    def set_tag(self, name: RepositoryName, tag: str, image_id: str, user_agent: str) -> None:
+        """Point a tag to an image, and keep what the ``User-Agent`` of the push tells.
+
+        InvalidRepositoryName, InvalidTagName, TagNameConflict. The caller has made sure that the image is there.
+        """
+        folder = self._folder_to_write(name)
+        check_tag(tag)
+        key, info_key = layout.tag_key(folder, tag), layout.tag_info_key(folder, tag)
+        if self._holds_info(key) or self._holds_tag(info_key):
+            raise errors.TagNameConflict(repository=str(name), tag=tag)
+        info = json.dumps(info_of_user_agent(user_agent, self._clock())).encode("ascii")
+        self._storage.write(key, image_id.encode("ascii"))
+        self._storage.write(info_key, info)
+        if tag == "latest":
+            self._storage.write(f"{folder}/{layout.INFO}", info)
+
+    def delete_tag(self, name: RepositoryName, tag: str) -> None:
+        """Remove a tag and its info, the repository's info too with ``latest``. TagNotFound."""
+        missing = errors.TagNotFound(f"Tag not found: {tag[:200]}", repository=str(name))
+        for folder in layout.repository_folders(name):
+            key = layout.tag_key(folder, tag)
+            if not self._holds_tag(key):
+                continue
+            try:
+                self._storage.delete(key)
+            except NotFound:
+                raise missing from None
+            info_key = layout.tag_info_key(folder, tag)
+            if not self._holds_tag(info_key):
+                self._delete(info_key)
+            if tag == "latest":
+                self._delete(f"{folder}/{layout.INFO}")
+            return
+        raise missing
+
+    # -- what is told of the last push
+
+    def info(self, name: RepositoryName) -> dict[str, object]:
+        """Return what is known of the last push of ``latest``; of an unknown repository nulls."""
+        return self._read_info(f"{folder}/{layout.INFO}" for folder in layout.repository_folders(name))
+
+    def tag_info(self, name: RepositoryName, tag: str) -> dict[str, object]:
+        """Return what is known of the last push of a tag; of an unknown one nulls."""
+        return self._read_info(layout.tag_info_key(folder, tag) for folder in layout.repository_folders(name))
+
+    # -- properties
+
+    def is_private(self, name: RepositoryName) -> bool:
+        return any(self._has(f"{folder}/{layout.PRIVATE}") for folder in layout.repository_folders(name))
+
+    def set_private(self, name: RepositoryName, is_private: bool) -> None:
+        """Set or take away the flag. InvalidRepositoryName."""
+        key = f"{self._folder_to_write(name)}/{layout.PRIVATE}"
+        if is_private:
+            self._storage.write(key, b"")
+        else:
+            self._delete(key)
+
+    # -- the image list
+
+    def announce(self, name: RepositoryName, body: bytes, entries: list[dict[str, str]]) -> None:
+        """Start a push: create the repository with the list as sent, or add to the list of an existing one.
+
+        InvalidRepositoryName. Docker-registry keeps the first body byte for byte, and so do we.
+        """
+        self._change_list(name, lambda old: body if old is None else _merged(old, entries))
+
+    def add_images(self, name: RepositoryName, entries: list[dict[str, str]]) -> None:
+        """End a push: images are added and sums adopted, never removed; no entries change nothing.
+
+        InvalidRepositoryName.
+        """
+        self._change_list(
+            name, lambda old: _merged(old or b"[]", entries) if entries or old is None else None
+        )
+
+    def image_list(self, name: RepositoryName) -> bytes:
+        """Return the image list as JSON, as stored. ImageListNotFound, also where only tags are there."""
+        for folder in layout.repository_folders(name):
+            stored = self._read_optional(f"{folder}/{layout.IMAGE_LIST}")
+            if stored is not None:
+                return stored
+        raise errors.ImageListNotFound(repository=str(name))
+
+    # -- inside
+
+    def _existing_folder(self, name: RepositoryName) -> str | None:
+        for folder in layout.repository_folders(name):
+            if (
+                self._has(f"{folder}/{layout.IMAGE_LIST}")
+                or any(self._read_tag(stat) for stat in self._list(f"{folder}/{layout.TAG_PREFIX}"))
+                or self._has(f"{folder}/{layout.PRIVATE}")
+            ):
+                return folder
+        return None
+
+    def _require_folder(self, name: RepositoryName) -> str:
+        folder = self._existing_folder(name)
+        if folder is None:
+            raise errors.RepositoryNotFound(repository=str(name))
+        return folder
+
+    def _folder_to_write(self, name: RepositoryName) -> str:
+        """Return the folder in which the repository is, or shall be, with a name that may be written."""
+        name.checked()
+        existing = self._existing_folder(name)
+        if existing is not None:
+            return existing
+        folder = layout.repository_folders(name)[-1]
+        if max(map(len, folder.split("/"))) > 255:
+            raise errors.InvalidRepositoryName(repository=str(name)[:300])
+        return folder
+
+    def _change_list(self, name: RepositoryName, change: Callable[[bytes | None], bytes | None]) -> None:
+        update(self._storage, f"{self._folder_to_write(name)}/{layout.IMAGE_LIST}", change)
+
+    def _read_tag(self, stat: Stat) -> str | None:
+        """Return the id in a tag's key, None where it is the info of another tag (storage-layout.md 3.3)."""
+        if stat.size > 100:
+            return None
+        cached = self._tag_cache.get(stat)
+        if cached is None:
+            try:
+                data, stat = self._storage.read_with_stat(stat.key)
+            except NotFound:
+                return None
+            cached = data.strip().decode("latin-1")
+            self._tag_cache.put(stat, cached)
+        return cached if is_image_id(cached) else None
+
+    def _holds_tag(self, key: str) -> bool:
+        data = self._read_optional(key)
+        return data is not None and is_image_id(data.strip().decode("latin-1"))
+
+    def _holds_info(self, key: str) -> bool:
+        data = self._read_optional(key)
+        return data is not None and not is_image_id(data.strip().decode("latin-1"))
+
+    def _read_info(self, keys: Iterable[str]) -> dict[str, object]:
+        for key in keys:
+            data = self._read_optional(key)
+            try:
+                info = json.loads(data or b"null")
+            except ValueError:
+                continue
+            if isinstance(info, dict):
+                return info
+        return dict(UNKNOWN_INFO)
+
+    def _read_optional(self, key: str) -> bytes | None:
+        """Return what is stored, None where nothing is or can be: names from requests may make impossible keys."""
+        try:
+            return self._storage.read(key)
+        except (NotFound, InvalidKey):
+            return None
+
+    def _has(self, key: str) -> bool:
+        try:
+            self._storage.stat(key)
+        except (NotFound, InvalidKey):
+            return False
+        return True
+
+    def _list(self, prefix: str) -> Iterator[Stat]:
+        try:
+            yield from self._storage.list(prefix)
+        except InvalidKey:
+            return
+
+    def _delete(self, key: str) -> None:
+        try:
+            self._storage.delete(key)
+        except NotFound:
+            return
+
+
+def checked_entries(parsed: object) -> list[dict[str, str]]:
+    """Return the image list of a request, reduced to ``id`` and ``checksum``. InvalidData.
+
+    Engines send an element per image and tag, so ids repeat; other keys, ``Tag`` among them, are ignored (hub.md 3.1).
+    """
+    if not isinstance(parsed, list):
+        raise errors.InvalidData
+    entries = []
+    for element in parsed:
+        if not isinstance(element, dict) or not is_image_id(element.get("id")):
+            raise errors.InvalidData
+        entry = {"id": element["id"]}
+        if "checksum" in element:
+            if not isinstance(element["checksum"], str):
+                raise errors.InvalidData
+            entry["checksum"] = element["checksum"]
+        entries.append(entry)
+    return entries
+
+
+def _merged(stored: bytes, entries: list[dict[str, str]]) -> bytes:
+    """Return the stored list with ``entries`` merged in: its order kept, new ids after it, sums adopted (hub.md 4.3)."""
+    merged: dict[str, dict[str, str]] = {}
+    for entry in [*_stored_entries(stored), *entries]:
+        known = merged.setdefault(entry["id"], {"id": entry["id"]})
+        if entry.get("checksum"):
+            known["checksum"] = entry["checksum"]
+    return json.dumps([dict(sorted(entry.items())) for entry in merged.values()]).encode("ascii")
+
+
+def _stored_entries(stored: bytes) -> list[dict[str, str]]:
+    """Return what can be used of a stored list; old servers stored whatever came."""
+    try:
+        parsed = json.loads(stored)
+    except ValueError:
+        return []
+    entries = []
+    for element in parsed if isinstance(parsed, list) else ():
+        if isinstance(element, dict) and isinstance(element.get("id"), str):
+            checksum = element.get("checksum")
+            entry = {"id": element["id"]}
+            entries.append(entry | {"checksum": checksum} if isinstance(checksum, str) else entry)
+    return entries
+
+
+class _ValueCache:
+    """Small values by key and etag, the least recently used dropped first. Safe for threads."""
+
+    def __init__(self, capacity: int):
+        self._capacity = capacity  #: entries, each some hundred bytes
+        self._values: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, stat: Stat) -> str | None:
+        with self._lock:
+            etag, value = self._values.get(stat.key, ("", ""))
+            if etag != stat.etag:
+                return None
+            self._values.move_to_end(stat.key)
+            return value
+
+    def put(self, stat: Stat, value: str) -> None:
+        with self._lock:
+            self._values[stat.key] = (stat.etag, value)
+            self._values.move_to_end(stat.key)
+            if len(self._values) > self._capacity:
+                self._values.popitem(last=False)

@@ -1,0 +1,102 @@
+"""Routes and tables: from method and path to a handler. The tables in ``*/api.py`` are the map of the project."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .auth.base import Action
+from .errors import MethodNotAllowed
+
+if TYPE_CHECKING:
+    from .http import Request, Response
+
+#: What a ``{hole}`` of a path matches, and the field in which the handler finds it. Loose on purpose: names are
+#: judged by ``names.py``, which knows the status and the text that a bad one deserves.
+HOLES = {
+    "image_id": ("image_id", r"[^/]+"),
+    "username": ("username", r"[^/]+"),
+    "repository": ("repository", r".+"),
+    "tag": ("tag", r"[^/]+"),
+    # exactly NAMESPACE/REPOSITORY: what engines send where they list tags
+    "two_part_repository": ("repository", r"[^/]+/[^/]+"),
+    # NAMESPACE/tags: a repository of that name
+    "repository_named_tags": ("repository", r"[^/]+/tags"),
+    # not one of the resources below a repository, and no final slash
+    "unreserved_repository": ("repository", r"(?!.*/(?:tags|json|properties|images|auth)$).*[^/]"),
+    # a tag with a slash in it: a percent-encoded slash arrives as one
+    "slashed_tag": ("tag", r"[^/]+/.*[^/]"),
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row of an API.
+
+    ``path`` has ``{holes}`` (see HOLES) and may end in ``[/]``, a slash that may be there or not. ``needs`` is the
+    right that a caller must have, None for everybody. A ``GET`` row answers ``HEAD`` too.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Request], Response]
+    needs: Action | None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+    def pattern(self) -> re.Pattern[str]:
+        """Return the compiled form of ``path``; the whole path has to match."""
+        path, optional_slash = (self.path[:-3], "/?") if self.path.endswith("[/]") else (self.path, "")
+        text = ""
+        for number, part in enumerate(re.split(r"\{(\w+)\}", path)):
+            if number % 2:
+                field, matched = HOLES[part]
+                text += f"(?P<{field}>{matched})"
+            else:
+                text += re.escape(part)
+        return re.compile(text + optional_slash, re.DOTALL)
+
+
+class Table:
+    """Rows in the order in which they are tried; the first that fits method and path is taken."""
+
+    def __init__(self, *routes: Route):
+        self.routes = routes
+        self._by_prefix: dict[str, list[tuple[Route, re.Pattern[str]]]] = {}
+        for route in routes:
+            self._by_prefix.setdefault(_prefix(route.path), []).append((route, route.pattern()))
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self.routes)
+
+    def match(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+        """Return the row for ``method`` and ``path`` with the fields of the path; None where no row has the path.
+
+        MethodNotAllowed where rows have the path, but none the method.
+        """
+        allowed: set[str] = set()
+        for route, pattern in self._by_prefix.get(_prefix(path), ()):
+            found = pattern.fullmatch(path)
+            if found is None:
+                continue
+            if method in route.methods:
+                return route, found.groupdict()
+            allowed.update(route.methods)
+        if allowed:
+            raise MethodNotAllowed(method, tuple(sorted(allowed)))
+        return None
+
+
+def combine(tables: Iterable[Table]) -> Table:
+    """Return one table with the rows of all, in order."""
+    return Table(*(route for table in tables for route in table))
+
+
+def _prefix(path: str) -> str:
+    """Return the first two segments of ``path`` where they are literal: what rows are sorted by for a quick look-up."""
+    segments = path.removesuffix("[/]").split("/", 3)
+    return "/".join(segments[:3])

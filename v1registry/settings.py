@@ -1,0 +1,257 @@
+"""The settings: one table of keys, read from keywords, a mapping, the environment or an ini file.
+
+Every key stands once, as a field of :class:`Settings`, with its default, its converter and its description; keyword
+arguments, ``from_settings``, ``V1REGISTRY_…`` variables, ini files, PasteDeploy and ``v1registry check-config`` read it there.
+"""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import difflib
+import importlib
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .storage.base import Storage
+
+ENVIRONMENT_PREFIX = "V1REGISTRY_"
+INI_SECTION = "v1registry"
+
+_SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+class SettingsError(ValueError):
+    """One or more settings are wrong. The text has a line for each; ``problems`` has them as a list."""
+
+    def __init__(self, problems: list[str]):
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+# -- converters: from text to values; ValueError says what is expected
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _size(value: str) -> int:
+    found = re.fullmatch(r"(\d{1,15})\s*([kmgt]?)(?:i?b)?", value.strip().lower())
+    if found is None:
+        raise ValueError("a number of bytes is expected, such as 16777216, 16M or 64GiB")
+    return int(found[1]) * _SIZE_UNITS[found[2]]
+
+
+def _count(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", value.strip()) or int(value) == 0:
+        raise ValueError("a whole number above 0 is expected")
+    return int(value)
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+        raise ValueError("a URL such as https://registry.example.com is expected")
+    return value
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def convert(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)} is expected")
+        return value
+
+    return convert
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(value.replace(",", " ").split())
+
+
+def _networks(value: str) -> tuple[str, ...]:
+    for word in _words(value):
+        try:
+            ipaddress.ip_network(word)
+        except ValueError:
+            raise ValueError(f"IP addresses or networks are expected, {word!r} is none") from None
+    return _words(value)
+
+
+def _setting(default: Any, convert: Callable[[str], Any], description: str) -> Any:
+    return field(default=default, metadata={"convert": convert, "description": description})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set, with its defaults. Sizes are in bytes, times in seconds."""
+
+    auth: str = _setting(
+        "open:", _text, "who may do what: open: (no accounts, everybody may read, write and delete)"
+    )
+    public_url: str = _setting(
+        "", _url, "the address that clients use, where it is not that of the request (behind a proxy)"
+    )
+    endpoints: str = _setting(
+        "",
+        _text,
+        "host[:port] of the registry that the index sends clients to; that of the request when empty",
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), _networks, "addresses of proxies whose X-Forwarded-Host and X-Forwarded-Proto are believed"
+    )
+    secret: tuple[str, ...] = _setting(
+        (), _words, "the keys that sign tokens, the newest last; without any, a key of each process's own"
+    )
+    token_lifetime_s: int = _setting(3600, _count, "how long a token is good, in seconds")
+    message: str = _setting("docker-registry server", _text, "what GET / answers, as a JSON string")
+    v2: str = _setting(
+        "ping",
+        _one_of("ping", "absent", "pass"),
+        "GET /v2/: ping answers 200, which podman's search needs; absent answers 404; "
+        "pass leaves /v2/ to the application behind",
+    )
+    search_limit: int = _setting(10_000, _count, "the most results of a search without n and page")
+    search_names: str = _setting(
+        "auto",
+        _one_of("auto", "short", "long"),
+        "how search names library/x: short is x, long is library/x, auto is long only where all is listed",
+    )
+    max_document_bytes: int = _setting(16 << 20, _size, "the largest JSON body that is taken")
+    max_refused_bytes: int = _setting(
+        64 << 20, _size, "how much of a refused upload is read before it is answered"
+    )
+    max_expanded_bytes: int = _setting(
+        64 << 30, _size, "how far a layer is decompressed for files, diff and TarSum"
+    )
+    layer_redirect: str = _setting(
+        "", _url, "a URL below which the layers are served by somebody else; GET of a layer redirects there"
+    )
+    x_accel_redirect: str = _setting(
+        "", _text, "an internal location of nginx over the storage's folder; nginx then sends the layers"
+    )
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the settings taken together."""
+        problems = []
+        if self.auth not in ("open", "open:"):
+            problems.append(f"auth: {self.auth!r} is not known; open: is what there is")
+        if self.layer_redirect and self.x_accel_redirect:
+            problems.append("layer_redirect and x_accel_redirect exclude each other")
+        return problems
+
+
+def descriptions() -> dict[str, tuple[object, str]]:
+    """Return key -> (default, description) of every setting but ``storage``, in order."""
+    return {
+        field_.name: (field_.default, field_.metadata["description"])
+        for field_ in dataclasses.fields(Settings)
+    }
+
+
+def from_mapping(mapping: Mapping[str, Any]) -> tuple[Storage, Settings]:
+    """Return the storage and the settings that a mapping names.
+
+    Values are text, or already of the field's type; ``storage`` is a URL (see :func:`open_storage`) or a
+    storage. SettingsError with *all* that is wrong: an unknown key names the nearest known one.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    fields = {field_.name: field_ for field_ in dataclasses.fields(Settings)}
+    for key, value in mapping.items():
+        if key == "storage":
+            continue
+        if key not in fields:
+            nearest = difflib.get_close_matches(key, [*fields, "storage"], 1, 0.5)
+            hint = f"; did you mean {nearest[0]}?" if nearest else f"; known: storage, {', '.join(fields)}"
+            problems.append(f"{key}: there is no such setting{hint}")
+        elif isinstance(value, str):
+            try:
+                values[key] = fields[key].metadata["convert"](value)
+            except ValueError as error:
+                problems.append(f"{key}: {error}, not {value!r}" if key != "secret" else f"{key}: {error}")
+        elif isinstance(value, (list, tuple)) and isinstance(fields[key].default, tuple):
+            values[key] = tuple(map(str, value))
+        elif type(value) is type(fields[key].default):
+            values[key] = value
+        else:
+            expected = type(fields[key].default).__name__
+            problems.append(f"{key}: text or {expected} is expected, not {type(value).__name__}")
+    settings = Settings(**values)
+    problems += settings.problems
+    storage = None
+    try:
+        storage = open_storage(mapping.get("storage", ""))
+    except ValueError as error:
+        problems.append(f"storage: {error}")
+    if problems or storage is None:
+        raise SettingsError(problems)
+    return storage, settings
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the settings that ``V1REGISTRY_STORAGE`` and the like name: key -> text."""
+    source = os.environ if environment is None else environment
+    return {
+        name[len(ENVIRONMENT_PREFIX) :].lower(): value
+        for name, value in source.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+
+
+def from_ini(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the settings in the section ``[v1registry]`` of an ini file: key -> text. SettingsError."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(Path(path).read_text(encoding="utf-8"), source=str(path))
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise SettingsError([f"{path}: {error}"]) from error
+    if not parser.has_section(INI_SECTION):
+        raise SettingsError([f"{path}: there is no section [{INI_SECTION}]"])
+    return dict(parser.items(INI_SECTION))
+
+
+def open_storage(place: object) -> Storage:
+    """Return the storage that ``place`` names. ValueError.
+
+    A storage is returned as it is. ``memory:`` and ``file:///DIR`` come with the package, other packages add schemes
+    by the entry point ``v1registry.storage``, and ``module:attribute`` names a callable that returns a storage. Nothing is
+    opened yet.
+    """
+    if not isinstance(place, str):
+        return place  # type: ignore[return-value]  # whatever it is, the caller says it is a storage
+    if not place:
+        raise ValueError("a place for the data must be named, such as file:///srv/registry or memory:")
+    scheme, colon, rest = place.partition(":")
+    if not colon:
+        raise ValueError(f"a URL such as file:///srv/registry or memory: is expected, not {place!r}")
+    # the two of this package are known without a look at the installed distributions, which takes a while
+    if scheme == "file":
+        from .storage.filesystem import FileStorage
+
+        return FileStorage.from_url(place)
+    if scheme == "memory":
+        from .storage.memory import MemoryStorage
+
+        return MemoryStorage.from_url(place)
+    from importlib.metadata import entry_points
+
+    found = entry_points(group="v1registry.storage", name=scheme)
+    if found:
+        factory = next(iter(found)).load()
+        return factory(place)  # type: ignore[no-any-return]
+    if rest.isidentifier():
+        try:
+            factory = getattr(importlib.import_module(scheme), rest)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{place!r} names no callable: {error}") from error
+        return factory()  # type: ignore[no-any-return]
+    known = sorted({"file", "memory", *(entry.name for entry in entry_points(group="v1registry.storage"))})
+    raise ValueError(f"{scheme}: is no scheme of a storage; known: {', '.join(f'{name}:' for name in known)}")
