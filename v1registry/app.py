@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import logging
 import os
@@ -51,11 +52,11 @@ class Registry:
     def __init__(self, storage: Storage, **options: Any):
         self.storage, self.settings = settings_.from_mapping({"storage": storage, **options})
         self._behind: WSGIApplication | None = None
-        repositories = Repositories(storage)
+        repositories = Repositories(self.storage)
         self._services: Mapping[type, object] = {
-            Storage: storage,
+            Storage: self.storage,
             Settings: self.settings,
-            Images: Images(storage, expanded_limit_bytes=self.settings.max_expanded_bytes),
+            Images: Images(self.storage, expanded_limit_bytes=self.settings.max_expanded_bytes),
             Repositories: repositories,
             Tokens: Tokens(self.settings.secret, lifetime_s=self.settings.token_lifetime_s),
             SearchIndex: ScanSearch(repositories),
@@ -92,9 +93,9 @@ class Registry:
     def in_front_of(self, application: WSGIApplication) -> Registry:
         """Return this registry as middleware: what is no path of a registry goes through to ``application``.
 
-        ``/`` is the application's own. Storage and settings are shared with this registry.
+        ``/`` is the application's own. Everything else is shared with this registry.
         """
-        registry = Registry(self.storage, **vars(self.settings))
+        registry = copy.copy(self)
         registry._behind = application
         return registry
 

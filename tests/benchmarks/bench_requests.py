@@ -1,0 +1,207 @@
+"""What a request costs, as a ratio to a bare WSGI function that moves the same bytes.
+
+    python tests/benchmarks/bench_requests.py [--rounds 5] [--layer-mib 64] [--folder DIR]
+
+Both are called in this process, without a server, in turn; the median of the rounds is given. The bare function knows
+its answers beforehand: it sends prepared bytes, reads a file, or reads a body into a file while it takes the
+sha256 of it, with fsync and rename as FileStorage does. So a ratio of 1 cannot be reached, and what is above it is
+routing, names, JSON, states and the storage's promises.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from v1registry import FileStorage, MemoryStorage, Registry
+
+CHUNK_BYTES = 128 * 1024
+MIB = 1 << 20
+
+
+def call(app: Any, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> int:
+    """Make one request; return the number of bytes that came back."""
+    environ = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "localhost",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        **(headers or {}),
+    }
+    statuses: list[str] = []
+    chunks = app(environ, lambda status, headers, exc_info=None: statuses.append(status))
+    size = sum(map(len, chunks))
+    if hasattr(chunks, "close"):
+        chunks.close()
+    if not statuses[0].startswith(("200", "204")):
+        raise SystemExit(f"{method} {path}: {statuses[0]}")
+    return size
+
+
+def prepared(body: bytes) -> Any:
+    """Return a WSGI function that answers ``body``."""
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", headers)
+        return [body]
+
+    return app
+
+
+def file_sender(path: Path) -> Any:
+    """Return a WSGI function that answers with a file."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        file = path.open("rb", buffering=0)
+        start_response("200 OK", [("Content-Length", str(path.stat().st_size))])
+        return iter(lambda: file.read(CHUNK_BYTES), b"")
+
+    return app
+
+
+def file_receiver(folder: Path) -> Any:
+    """Return a WSGI function that stores a body, durably, and takes its sum."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        digest, left = hashlib.sha256(), int(environ["CONTENT_LENGTH"])
+        with (folder / "new").open("wb", buffering=0) as file:
+            while left:
+                chunk = environ["wsgi.input"].read(min(CHUNK_BYTES, left))
+                digest.update(chunk)
+                file.write(chunk)
+                left -= len(chunk)
+            os.fsync(file.fileno())
+        (folder / "new").rename(folder / "layer")
+        start_response("200 OK", [("Content-Length", "64")])
+        return [digest.hexdigest().encode()]
+
+    return app
+
+
+def seconds_per_call(work: Callable[[], object], times: int) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - start) / times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--layer-mib", type=int, default=64)
+    parser.add_argument(
+        "--folder", type=Path, help="where to put the files; a temporary folder when left out"
+    )
+    options = parser.parse_args()
+    image_id = hashlib.sha256(b"benchmark").hexdigest()
+    image = json.dumps({"id": image_id, "created": "2014-06-01T00:00:00Z", "comment": "x" * 500}).encode()
+    layer = os.urandom(MIB) * options.layer_mib
+    checksum = "sha256:" + hashlib.sha256(image + b"\n" + layer).hexdigest()
+    tags = {f"v{number}": image_id for number in range(100)}
+
+    print(
+        f"| request | storage | ours, us | bare, us | ratio (median of {options.rounds}, lowest and highest) |"
+    )
+    print("|---|---|---:|---:|---:|")
+    for name in ("memory", "file"):
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            bare_folder = Path(folder) / "bare"
+            bare_folder.mkdir()
+            app = Registry(
+                storage=MemoryStorage() if name == "memory" else FileStorage(Path(folder) / "store")
+            )
+            call(app, "PUT", f"/v1/images/{image_id}/json", image)
+            call(app, "PUT", f"/v1/images/{image_id}/layer", layer)
+            call(
+                app,
+                "PUT",
+                f"/v1/images/{image_id}/checksum",
+                b"",
+                {"HTTP_X_DOCKER_CHECKSUM_PAYLOAD": checksum},
+            )
+            for tag in tags:
+                call(app, "PUT", f"/v1/repositories/me/app/tags/{tag}", json.dumps(image_id).encode())
+            (bare_folder / "layer").write_bytes(layer)
+            send_file = file_sender(bare_folder / "layer")
+            receive = file_receiver(bare_folder)
+
+            def put_layer(app: Any = app) -> None:
+                # other bytes make the image a new, unfinished one each time, as a push does
+                put_layer.number += 1  # type: ignore[attr-defined]
+                new_id = hashlib.sha256(b"%d" % put_layer.number).hexdigest()  # type: ignore[attr-defined]
+                call(app, "PUT", f"/v1/images/{new_id}/json", json.dumps({"id": new_id}).encode())
+                call(app, "PUT", f"/v1/images/{new_id}/layer", layer)
+
+            put_layer.number = 0  # type: ignore[attr-defined]
+            rows: list[tuple[str, Callable[[], object], Callable[[], object], int]] = [
+                (
+                    "GET _ping",
+                    lambda: call(app, "GET", "/v1/_ping"),
+                    lambda: call(prepared(b"{}"), "GET", "/"),
+                    2000,
+                ),
+                (
+                    "GET image json",
+                    lambda: call(app, "GET", f"/v1/images/{image_id}/json"),
+                    lambda: call(prepared(image), "GET", "/"),
+                    1000,
+                ),
+                (
+                    "GET 100 tags",
+                    lambda: call(app, "GET", "/v1/repositories/me/app/tags"),
+                    lambda: call(prepared(json.dumps(tags).encode()), "GET", "/"),
+                    100,
+                ),
+                (
+                    f"GET layer, {options.layer_mib} MiB",
+                    lambda: call(app, "GET", f"/v1/images/{image_id}/layer"),
+                    lambda: call(send_file, "GET", "/"),
+                    2,
+                ),
+                (
+                    f"PUT layer, {options.layer_mib} MiB",
+                    put_layer,
+                    lambda: call(receive, "PUT", "/", layer),
+                    1,
+                ),
+            ]
+            for label, ours, bare, times in rows:
+                pairs = [
+                    (seconds_per_call(ours, times), seconds_per_call(bare, times))
+                    for _ in range(options.rounds)
+                ]
+                ratios = sorted(mine / floor for mine, floor in pairs)
+                mine_us, bare_us = (statistics.median(column) * 1e6 for column in zip(*pairs, strict=True))
+                print(
+                    f"| {label} | {name} | {mine_us:,.1f} | {bare_us:,.1f} | "
+                    f"{statistics.median(ratios):.2f} [{ratios[0]:.2f} to {ratios[-1]:.2f}] |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
