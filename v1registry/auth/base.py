@@ -1,8 +1,11 @@
-"""The rights that a row of a routing table may ask for."""
+"""Who is asking, and what may they do: the words in which backends, policy and APIs speak of it."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 
 class Action(enum.Enum):
@@ -11,3 +14,91 @@ class Action(enum.Enum):
     READ = "read"
     WRITE = "write"
     DELETE = "delete"
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who may log in, as a backend knows them."""
+
+    name: str
+    groups: frozenset[str] = frozenset()  #: each is a namespace that its members may write
+    is_active: bool = True  #: an account that is not yet activated, or disabled, gets 403 everywhere
+    is_administrator: bool = False
+
+
+class AuthError(Exception):
+    """Base of what a backend raises on purpose; never holds a password."""
+
+
+class BackendUnavailable(AuthError):
+    """The backend cannot tell now (a server that is down, a time-out); nobody is let in. Answered with 503."""
+
+
+class AccountExists(AuthError):
+    """The user name or the address is taken; nothing changed."""
+
+
+class UnknownUser(AuthError):
+    """There is no such user; nothing changed."""
+
+
+class Authenticator(Protocol):
+    """All that a backend must have. Safe for threads. Nothing is opened before the first call.
+
+    Custom backends are checked by ``v1registry_fakes.contracts.AuthenticatorContract``.
+    """
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        """Return the user if the password is right, None if it is not or there is no such user.
+
+        Both cases take the same time, as far as the backend can see to it. An empty password is never right. A user that is
+        not active is returned, with ``is_active`` false. Whatever text comes as name and password is taken.
+        BackendUnavailable.
+        """
+
+
+class UserLookup(Protocol):
+    """What a backend has that can tell of a user without a password."""
+
+    def find(self, username: str) -> User | None:
+        """Return the user, None where there is none. BackendUnavailable.
+
+        It is asked for the user of each token, so that the tokens of users who were deleted or disabled end.
+        """
+
+
+class UserDirectory(Authenticator, UserLookup, Protocol):
+    """A backend in which users can be made and changed.
+
+    Custom backends are checked by ``v1registry_fakes.contracts.UserDirectoryContract``. What names, passwords and addresses have to
+    look like is checked before (hub.md 2.1); a directory takes any.
+    """
+
+    def is_taken(self, username: str, email: str) -> bool:
+        """Tell whether the name or the address belongs to somebody; addresses are compared without case."""
+
+    def create(
+        self,
+        username: str,
+        password: str,
+        email: str = "",
+        *,
+        is_active: bool = True,
+        is_administrator: bool = False,
+    ) -> User:
+        """Make a user whose only address is ``email``: confirmed if active. AccountExists: of many at once, one succeeds."""
+
+    def set_password(self, username: str, password: str) -> None:
+        """Replace the password; the old one is refused from now on, in every process. UnknownUser."""
+
+    def add_email(self, username: str, email: str) -> None:
+        """Add an unconfirmed address; one that is the user's own already is no error. UnknownUser, AccountExists."""
+
+    def confirm_email(self, username: str, email: str) -> bool:
+        """Mark an address as confirmed; False where it is not the user's. UnknownUser."""
+
+    def set_active(self, username: str, is_active: bool) -> None:
+        """Activate or disable an account. UnknownUser."""
+
+    def users(self) -> Iterator[User]:
+        """Yield every user, by name."""
