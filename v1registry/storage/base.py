@@ -2,7 +2,8 @@
 
 A storage maps keys to bytes and knows nothing of images or repositories. Keys are ``/``-separated
 ASCII without empty, ``.`` or ``..`` segments; a segment has at most 255 characters, a key at most 1024.
-A key may not be the folder of another one (``a`` and ``a/b`` exclude each other).
+A key may not be the folder of another one (``a`` and ``a/b`` exclude each other). Segments that begin with
+``.`` and end with ``.tmp`` are reserved for what a storage has not finished; they are in no key.
 
 Storages are shared by threads *and* by processes: no answer may come from a cache that another
 process can make stale. They open nothing before their first use, so that a server may fork.
@@ -47,7 +48,9 @@ class Conflict(StorageError):
 
 
 class InvalidKey(StorageError):
-    """The key is not one that any storage takes (see the module's docstring); nothing changed."""
+    """The key is not one that any storage takes (see the module's docstring), or it is to be written and is the
+    folder of another key or lies below one; nothing changed.
+    """
 
 
 class StorageUnavailable(StorageError):
@@ -67,21 +70,26 @@ class Stat:
 
     key: str
     size: int  #: bytes
-    etag: str  #: opaque; another value under the same key never has the same one
+    #: opaque; another value under the same key never has the same one. Whether the same value, written
+    #: once more, has it again, is the storage's own matter
+    etag: str
     modified: datetime  #: aware, UTC
 
 
 class Blob(Protocol):
     """A stream of one stored value or of a range of it. A context manager; iterating gives chunks of bytes.
 
-    What it gives is one value as it was when it was opened, also when the key is written or deleted meanwhile.
+    What it gives is one value as it was when it was opened, also when the key is written or deleted meanwhile. It
+    never ends early: reading raises StorageUnavailable where bytes of the range cannot be had. ValueError when
+    it is read after it was closed.
     """
 
     stat: Stat  #: of the whole value, whatever the range
     start: int  #: the first byte that is given
     stop: int  #: one past the last byte that is given; never beyond the size
 
-    #: the open file where there is one, positioned at ``start``; for ``wsgi.file_wrapper``
+    #: the open file where there is one, positioned at ``start``, which reading from the blob does not move; for
+    #: ``wsgi.file_wrapper``, which gives all that follows ``start``: mind ``stop``
     file: BinaryIO | None
 
     def read(self, size: int = -1, /) -> bytes:
@@ -117,7 +125,8 @@ class Storage(Protocol):
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
         """Return bytes ``[start, stop)`` as a stream that the caller closes. NotFound.
 
-        ``stop`` beyond the size, or None, means the size; ``start`` beyond it gives an empty stream.
+        ``stop`` beyond the size, or None, means the size; ``start`` beyond it gives an empty stream, and so does a
+        ``stop`` before ``start``. ValueError when one of them is negative.
         """
 
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
@@ -125,21 +134,23 @@ class Storage(Protocol):
 
         An iterable is consumed once, chunk by chunk, before anything becomes visible. If it raises, nothing
         changed, and its exception passes through. ``expect`` is ABSENT, an etag, or ANY; it is compared
-        when the value is put in place. Conflict, StorageFull.
+        when the value is put in place, in one step with it for all writers and deleters. Conflict, StorageFull.
+        The iterable may use the storage itself, locks included.
         """
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order.
 
-        ``prefix`` is plain text and may end in the middle of a segment. What is written or deleted while
-        the listing runs may or may not be seen.
+        ``prefix`` is plain text and may end in the middle of a segment; one that no key can have gives nothing.
+        What is written or deleted while the listing runs may or may not be seen.
         """
 
     def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
         """Yield, sorted, each distinct first segment of the keys below ``folder + "/"`` that has keys below itself.
 
-        Only names that sort after ``after``. ``""`` is the root. The cost grows with the names given, not with
-        the keys below them. A folder whose last key is being deleted may still be given.
+        Only names that sort after ``after``. ``""`` is the root; a folder that is not there gives nothing. The cost
+        grows with the entries of the folder itself, not with the keys below them. A folder whose last key is being
+        deleted may still be given.
         """
 
     def delete(self, key: str) -> None:
@@ -155,9 +166,11 @@ class Storage(Protocol):
     def lock(self, folder: str) -> AbstractContextManager[None]:
         """Keep out every other thread and process that asks for the lock of ``folder``, for a short section.
 
-        It guards steps that touch several keys; whoever does not ask is not kept out. The lock may be taken
-        again by the thread that holds it, and the system frees it when its process dies. It is never held while a
-        client is waited for. StorageUnavailable after too long a wait.
+        It guards steps that touch several keys. Others may read meanwhile. Do not count on those being kept out who
+        do not ask for the lock, nor on their getting through: a storage may let their writes of keys directly in
+        ``folder``, and the deletion of ``folder``, wait. The lock may be taken again by the thread that holds it, which
+        may delete the folder too, and the system frees it when its process dies. It is never held while a client
+        is waited for. StorageUnavailable after too long a wait.
         """
 
 
@@ -197,6 +210,29 @@ def check_key(key: str) -> str:
             raise InvalidKey(key, "a segment of a key is neither empty nor '.' nor '..'")
         if len(segment) > 255:
             raise InvalidKey(key, f"a segment of a key has at most 255 characters, this one {len(segment)}")
+        if is_reserved(segment):
+            raise InvalidKey(key, "a segment of a key does not both begin with '.' and end with '.tmp'")
     if not (key.isascii() and key.isprintable()) or "\\" in key:
         raise InvalidKey(key, "a key is printable ASCII without a backslash")
     return key
+
+
+def is_reserved(segment: str) -> bool:
+    """Tell whether ``segment`` is the name of something unfinished, which is neither listed nor read.
+
+    >>> is_reserved(".layer.0123456789abcdef.tmp"), is_reserved("layer.tmp")
+    (True, False)
+    """
+    return segment.startswith(".") and segment.endswith(".tmp")
+
+
+def clip_range(start: int, stop: int | None, size: int) -> tuple[int, int]:
+    """Return the bounds that ``open(key, start, stop)`` has for a value of ``size`` bytes. ValueError.
+
+    >>> clip_range(2, None, 10), clip_range(2, 99, 10), clip_range(99, None, 10), clip_range(5, 3, 10)
+    ((2, 10), (2, 10), (10, 10), (5, 5))
+    """
+    if start < 0 or (stop is not None and stop < 0):
+        raise ValueError(f"a range of bytes begins and ends at 0 or later, not at {start} and {stop}")
+    start = min(start, size)
+    return start, size if stop is None else max(start, min(stop, size))

@@ -1,0 +1,225 @@
+"""The files of a FileStorage: values that are being written, and values that are being read."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat as modes
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from typing import BinaryIO, Final, cast
+
+from .base import ABSENT, ANY, CHUNK_BYTES, Blob, Conflict, NotFound, Stat, StorageUnavailable
+from .folders import NOWHERE, Folders, failure, temporary_name, try_lock, unlock
+
+#: A value is brought to the disk in steps of this many bytes, so that little is left to do when its stream has ended:
+#: a writer may hold a lock from then on.
+_SYNC_BYTES: Final = 64 * 1024 * 1024
+
+#: How often a folder is made that others remove before there is a file in it.
+_ATTEMPTS: Final = 1000
+
+_Block = bytes | bytearray | memoryview
+
+
+class Temporary:
+    """A value that nobody sees yet, in a file beside its place, which its writer has locked.
+
+    :param key: what errors speak of.
+    :param place: the path where the value shall be.
+
+    InvalidKey, StorageFull, StorageUnavailable. To be closed; what is not in place then is removed.
+    """
+
+    def __init__(self, folders: Folders, key: str, place: str) -> None:
+        self._folders = folders
+        self._key = key
+        self._place = place
+        self._is_in_place = False
+        self._unsynced_bytes = 0
+        self._descriptor, self._path = self._create()
+
+    def _create(self) -> tuple[int, str]:
+        folder, name = os.path.split(self._place)
+        with self._folders.writing(self._key):
+            for _ in range(_ATTEMPTS):
+                path = os.path.join(folder, temporary_name(name))
+                try:
+                    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+                except FileNotFoundError:
+                    self._folders.make(self._key, folder)
+                    continue
+                if _claim(descriptor, path):
+                    return descriptor, path
+        raise StorageUnavailable(self._key, "its folder was deleted again and again")
+
+    def write(self, data: bytes | Iterable[bytes]) -> None:
+        """Add ``data``. What an iterable raises passes through untouched."""
+        for block in _blocks(data):
+            with self._folders.writing(self._key):
+                self._write_block(block)
+
+    def _write_block(self, block: _Block) -> None:
+        rest = memoryview(block).cast("B")
+        while rest:
+            count = os.write(self._descriptor, rest)
+            self._unsynced_bytes += count
+            rest = rest[count:]
+        if self._folders.durable and self._unsynced_bytes >= _SYNC_BYTES:
+            os.fsync(self._descriptor)
+            self._unsynced_bytes = 0
+
+    def finish(self) -> None:
+        """Bring all to the disk, with the time of now."""
+        with self._folders.writing(self._key):
+            # The time that the kernel would note stands still for milliseconds: too coarse for etags.
+            now_ns = time.time_ns()
+            os.utime(self._descriptor, ns=(now_ns, now_ns))
+            if self._folders.durable:
+                os.fsync(self._descriptor)
+
+    def rename(self) -> Stat:
+        """Put the value in its place. FileNotFoundError where the file was deleted with its folder; OSError."""
+        os.rename(self._path, self._place)
+        self._is_in_place = True
+        return stat_of(self._key, os.fstat(self._descriptor))
+
+    def begin_again(self) -> None:
+        """Copy the value to another temporary file, as this one was deleted with its folder."""
+        created = self._create()
+        old, (self._descriptor, self._path) = self._descriptor, created
+        try:
+            self.write(pieces(old, self._key, 0, os.fstat(old).st_size, CHUNK_BYTES))
+        finally:
+            os.close(old)
+
+    def close(self) -> None:
+        """Remove the file, and folders that were made for it, if it was not put in place."""
+        if not self._is_in_place:
+            with suppress(OSError):
+                os.unlink(self._path)
+        unlock(self._descriptor)
+        if not self._is_in_place:
+            self._folders.prune(os.path.dirname(self._place))
+
+
+class FileBlob:
+    """Bytes ``[start, stop)`` of an open file, which it closes. Not to be read by two threads at once."""
+
+    def __init__(self, descriptor: int, stat: Stat, start: int, stop: int) -> None:
+        self.stat = stat
+        self.start = start
+        self.stop = stop
+        self._file = io.FileIO(descriptor)
+        self._file.seek(start)
+        self._position = start
+        self.file: BinaryIO | None = cast(BinaryIO, self._file)
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = self.stop - self._position
+        end = self._position + (left if size < 0 else min(size, left))
+        value = read_range(self._file.fileno(), self.stat.key, self._position, end)
+        self._position = end
+        return value
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self.read(CHUNK_BYTES):
+            yield piece
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Blob:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def read_range(descriptor: int, key: str, start: int, stop: int) -> bytes:
+    """Return bytes ``[start, stop)`` of a file. StorageUnavailable if it is shorter."""
+    return b"".join(pieces(descriptor, key, start, stop, stop - start))
+
+
+def pieces(descriptor: int, key: str, start: int, stop: int, size_bytes: int) -> Iterator[bytes]:
+    """Yield bytes ``[start, stop)`` of a file in pieces of at most ``size_bytes``. StorageUnavailable if it is shorter."""
+    while start < stop:
+        with reading(key):
+            piece = os.pread(descriptor, min(size_bytes, stop - start), start)
+        if not piece:
+            raise StorageUnavailable(key, f"its file ended at {start} bytes, before {stop}: someone cut it")
+        start += len(piece)
+        yield piece
+
+
+def check_expected(key: str, path: str, expect: str) -> None:
+    """Compare what is stored with what is expected. Conflict; IsADirectoryError for a folder; OSError."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        etag = ABSENT
+    else:
+        if modes.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        etag = _etag_of(status)
+    if expect not in (ANY, etag):
+        raise Conflict(key, "the stored value is not the expected one")
+
+
+def stat_of(key: str, status: os.stat_result) -> Stat:
+    """Return what the protocol tells of a file."""
+    return Stat(
+        key=key,
+        size=status.st_size,
+        etag=_etag_of(status),
+        modified=datetime.fromtimestamp(status.st_mtime, timezone.utc),
+    )
+
+
+@contextmanager
+def reading(key: str) -> Iterator[None]:
+    """Turn what the system says while something is read into an error of the protocol."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NOWHERE:
+            raise NotFound(key) from None
+        raise failure(key, error) from error
+
+
+def _etag_of(status: os.stat_result) -> str:
+    # The inode too: while a value is replaced, old and new are two files. The time, as inodes are used again.
+    return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
+
+
+def _blocks(data: bytes | Iterable[bytes]) -> Iterator[_Block]:
+    """Yield ``data`` in pieces of at least CHUNK_BYTES, but for the last one."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        yield data
+        return
+    gathered = bytearray()
+    for piece in data:
+        if not gathered and len(piece) >= CHUNK_BYTES:
+            yield piece
+            continue
+        gathered += piece
+        if len(gathered) >= CHUNK_BYTES:
+            yield gathered
+            gathered = bytearray()
+    yield gathered
+
+
+def _claim(descriptor: int, path: str) -> bool:
+    """Lock a new temporary file; False, and it is closed, where a sweeper was faster."""
+    try:
+        if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
+            return True
+    except BaseException:
+        os.close(descriptor)
+        os.unlink(path)
+        raise
+    os.close(descriptor)
+    return False

@@ -1,0 +1,325 @@
+"""A storage in a folder: every key is a file, shared by threads and processes of one machine.
+
+The folder is readable by docker-registry 0.6 to 0.9, and theirs by us (spec: storage-layout.md). An old server may write
+into its files in place; readers here then see what a file holds, or StorageUnavailable where it became shorter.
+
+How it works, for those who look into the folder:
+
+* A value is written to ``.<name>.<16 hex digits>.tmp`` beside its place, brought to the disk and renamed. Nobody sees it before.
+  Its writer holds ``flock`` on the temporary file, so whatever has no lock belongs to a writer that was killed, and the next
+  streamed write into the folder removes it. A deleted tree is first renamed to such a name in the storage's folder.
+* Renaming, comparing etags and deleting are done under ``flock`` on the folder of the key; ``lock()`` is that same lock.
+  It is asked for again and again with short pauses, never waited for in the kernel: so a greenlet that holds it can
+  go on. The system frees it when the process dies.
+* Folders appear with their first key and vanish with their last one. Only who holds the lock of an empty folder removes it.
+
+What it asks of the file system: ``flock`` on folders (local file systems; not NFS, where writing raises
+StorageUnavailable), renaming over a file, and times of files that are finer than a second.
+
+Symbolic links inside the folder are the operator's: they are followed, wherever they lead, so that ``images`` may lie on another
+disk. No key can make one or name a way out. Writing to or deleting a key that is a link replaces or removes the link.
+"""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Final
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from .base import (
+    ANY,
+    Blob,
+    InvalidKey,
+    NotFound,
+    Stat,
+    StorageUnavailable,
+    check_key,
+    clip_range,
+    is_reserved,
+)
+from .files import FileBlob, Temporary, check_expected, read_range, reading, stat_of
+from .folders import NOWHERE, Folders
+
+#: How often a value is copied and put in place again when its folder is deleted before it is there.
+_ATTEMPTS: Final = 20
+
+
+class FileStorage:
+    """Keeps every key as a file below ``path``, which is made at the first write. Nothing is opened before.
+
+    :param path: the storage's folder. A relative one is taken from the current folder, now.
+    :param durable: False leaves it to the system when values reach the disk. They may then be lost, or be there without
+        their contents, after a power cut. For tests.
+    :param lock_timeout_s: how long a lock is waited for before StorageUnavailable.
+
+    ValueError for an empty path and a negative time. Safe for threads and processes.
+    """
+
+    shared_by_processes = True
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, durable: bool = True, lock_timeout_s: float = 60.0
+    ) -> None:
+        name = os.fspath(path)
+        if not name or "\0" in name:
+            raise ValueError(f"expected the path of a folder, not {name!r}")
+        if lock_timeout_s < 0:
+            raise ValueError(f"expected a time to wait of 0 s or more, not {lock_timeout_s:g} s")
+        self._root = os.path.abspath(name)
+        self._folders = Folders(self._root, durable=durable, lock_timeout_s=lock_timeout_s)
+
+    @classmethod
+    def from_url(cls, url: str) -> FileStorage:
+        """Return the storage for ``file:///folder``; the path is percent-encoded. ValueError says what was expected.
+
+        >>> FileStorage.from_url("file:///srv/my%20registry").path
+        '/srv/my registry'
+        """
+        expected = f"expected file:///absolute/path (percent-encoded) as the URL of a folder, not {url!r}"
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise ValueError(f"{expected}: {error}") from None
+        if parts.scheme != "file":
+            raise ValueError(f"{expected}: it does not begin with file:")
+        if parts.netloc not in ("", "localhost"):
+            raise ValueError(f"{expected}: {parts.netloc!r} stands where a host would; is a / missing?")
+        if "?" in url or "#" in url:
+            raise ValueError(f"{expected}: it has no query and no fragment; write %3F for ? and %23 for #")
+        if not parts.path.startswith("/"):
+            raise ValueError(f"{expected}: the path is not absolute")
+        path = os.fsdecode(unquote_to_bytes(parts.path))
+        if not path.strip("/") or "\0" in path:
+            raise ValueError(f"{expected}: the path names no folder")
+        return cls(path)
+
+    @property
+    def path(self) -> str:
+        """The absolute path of the storage's folder."""
+        return self._root
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._root!r})"
+
+    # -- reading
+
+    def stat(self, key: str) -> Stat:
+        """Return size, etag and time of ``key``. NotFound."""
+        return self._stat(key, self._path(key))
+
+    def read(self, key: str) -> bytes:
+        """Return the whole value: for small ones. NotFound."""
+        return self.read_with_stat(key)[0]
+
+    def read_with_stat(self, key: str) -> tuple[bytes, Stat]:
+        """Return the value together with the Stat that belongs to exactly these bytes. NotFound."""
+        descriptor, stat = self._open_file(key)
+        try:
+            return read_range(descriptor, key, 0, stat.size), stat
+        finally:
+            os.close(descriptor)
+
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
+        """Return bytes ``[start, stop)`` as a stream that the caller closes. NotFound."""
+        descriptor, stat = self._open_file(key)
+        try:
+            first, end = clip_range(start, stop, stat.size)
+        except ValueError:
+            os.close(descriptor)
+            raise
+        return FileBlob(descriptor, stat, first, end)
+
+    # -- writing
+
+    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
+        """Store ``data`` under ``key``; see the protocol. Conflict, InvalidKey, StorageFull."""
+        path = self._path(key)
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            self._folders.sweep(os.path.dirname(path))
+        with closing(Temporary(self._folders, key, path)) as temporary:
+            temporary.write(data)
+            for _ in range(_ATTEMPTS):
+                temporary.finish()
+                stat = self._put_in_place(key, path, temporary, expect)
+                if stat is not None:
+                    return stat
+                temporary.begin_again()
+        raise StorageUnavailable(key, "its folder was deleted again and again")
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``, durably, and folders that are empty then. NotFound."""
+        path = self._path(key)
+        folder = os.path.dirname(path)
+        with self._folders.locked(key, folder, create=False), reading(key):
+            if os.path.isdir(path):
+                raise NotFound(key)
+            os.unlink(path)
+        self._folders.sync(key, folder)
+        self._folders.prune(folder)
+
+    def delete_tree(self, folder: str) -> None:
+        """Remove every key below ``folder + "/"`` at one instant; none of them being there is no error.
+
+        Waits for the lock of ``folder``. While the calling thread holds that lock, the entries of the folder vanish one by one
+        instead, as the folder is the lock; so do those behind a symbolic link. Locks of folders further below
+        do not outlive this.
+        """
+        path = self._path(folder)
+        parent = os.path.dirname(path)
+        for place in {self._root, parent}:
+            self._folders.sweep(place)
+        try:
+            with (
+                self._folders.locked(folder, path, create=False) as is_held_before,
+                self._folders.writing(folder),
+            ):
+                if is_held_before or os.path.islink(path):
+                    self._folders.empty(folder, path)
+                else:
+                    self._folders.discard(folder, path)
+        except NotFound:
+            return
+        self._folders.prune(parent)
+
+    @contextmanager
+    def lock(self, folder: str) -> Iterator[None]:
+        """Keep out all who ask for the lock of ``folder``, write or delete keys directly in it, or delete it.
+
+        The folder is made, and removed again when it stays empty. A thread may take the lock again, from the same
+        FileStorage. StorageUnavailable, InvalidKey.
+        """
+        path = self._path(folder)
+        try:
+            with self._folders.locked(folder, path):
+                yield
+        finally:
+            self._folders.prune(path)
+
+    # -- listing
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
+        """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order.
+
+        Folder by folder, as far as it is asked for. Files whose names cannot be keys are left out.
+        """
+        folder, slash, beginning = prefix.rpartition("/")
+        if slash:
+            try:
+                check_key(folder)
+            except InvalidKey:
+                return
+        yield from self._walk(folder + slash, beginning, after)
+
+    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
+        """Yield, sorted, the names of the folders directly in ``folder`` that sort after ``after`` and hold keys."""
+        base = f"{check_key(folder)}/" if folder else ""
+        return self._subfolders(base, after)
+
+    def _subfolders(self, base: str, after: str) -> Iterator[str]:
+        names = sorted(name for name, is_folder in self._entries(base) if is_folder and name > after)
+        for name in names:
+            if self._has_keys(f"{base}{name}/"):
+                yield name
+
+    def _has_keys(self, base: str) -> bool:
+        with closing(self._entries(base)) as entries:
+            return any(not is_folder or self._has_keys(f"{base}{name}/") for name, is_folder in entries)
+
+    def _walk(self, base: str, beginning: str, after: str) -> Iterator[Stat]:
+        entries = [entry for entry in self._entries(base) if entry[0].startswith(beginning)]
+        # "a/b" sorts after "a-b": a folder has its place by its name with the slash
+        for name, is_folder in sorted(entries, key=lambda entry: entry[0] + "/" * entry[1]):
+            key = base + name
+            if is_folder:
+                inside = key + "/"
+                if inside > after or after.startswith(inside):
+                    yield from self._walk(inside, "", after)
+            elif key > after:
+                with suppress(NotFound):  # deleted meanwhile
+                    yield self._stat(key, os.path.join(self._root, key))
+
+    def _entries(self, base: str) -> Generator[tuple[str, bool], None, None]:
+        """Yield name and whether it is a folder of all that may be or hold keys, in any order."""
+        with suppress(NotFound), reading(base), os.scandir(os.path.join(self._root, base)) as entries:
+            for entry in entries:
+                if _is_segment(entry.name) and len(base) + len(entry.name) <= 1024:
+                    is_folder = self._is_folder(base, entry)
+                    if is_folder is not None:
+                        yield entry.name, is_folder
+
+    def _is_folder(self, base: str, entry: os.DirEntry[str]) -> bool | None:
+        """Tell folders and files apart; None for what is neither, leads nowhere or leads back."""
+        try:
+            if entry.is_file():
+                return False
+            if entry.is_dir() and not self._is_loop(base, entry):
+                return True
+        except OSError as error:
+            if error.errno not in NOWHERE:
+                raise
+        return None
+
+    def _is_loop(self, base: str, folder: os.DirEntry[str]) -> bool:
+        """Tell whether a folder is a symbolic link to one above itself. OSError."""
+        if not folder.is_symlink():
+            return False
+        target = os.stat(folder.path)
+        above = os.path.join(self._root, base).rstrip("/")
+        while len(above) >= len(self._root):
+            if os.path.samestat(os.stat(above), target):
+                return True
+            above = os.path.dirname(above)
+        return False
+
+    # -- steps of reading and writing
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self._root, check_key(key))
+
+    def _stat(self, key: str, path: str) -> Stat:
+        with reading(key):
+            status = os.stat(path)
+        if not modes.S_ISREG(status.st_mode):
+            raise NotFound(key)
+        return stat_of(key, status)
+
+    def _open_file(self, key: str) -> tuple[int, Stat]:
+        path = self._path(key)
+        with reading(key):
+            # O_NONBLOCK: someone may have put a named pipe there
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                status = os.fstat(descriptor)
+                if not modes.S_ISREG(status.st_mode):
+                    raise NotFound(key)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        return descriptor, stat_of(key, status)
+
+    def _put_in_place(self, key: str, path: str, temporary: Temporary, expect: str) -> Stat | None:
+        """Rename the temporary file if the value is the expected one; None where it was deleted with its folder."""
+        folder = os.path.dirname(path)
+        for is_last_attempt in (False, True):
+            with self._folders.locked(key, folder), self._folders.writing(key):
+                try:
+                    check_expected(key, path, expect)
+                    stat = temporary.rename()
+                    break
+                except FileNotFoundError:
+                    return None
+                except IsADirectoryError:
+                    if is_last_attempt:
+                        raise InvalidKey(key, "it is the folder of other keys") from None
+            self._folders.sweep(path)  # perhaps that folder holds nothing but what a killed writer left
+            self._folders.prune(path)
+        self._folders.sync(key, folder)
+        return stat
+
+
+def _is_segment(name: str) -> bool:
+    """Tell whether a file name may be a segment of a key."""
+    return name.isascii() and name.isprintable() and "\\" not in name and not is_reserved(name)

@@ -1,0 +1,293 @@
+"""The folders of a FileStorage: made, locked, emptied and removed while others do the same."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from .base import InvalidKey, NotFound, StorageFull, StorageUnavailable, is_reserved
+
+#: What ``temporary_name`` makes.
+_TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
+
+#: Pauses between two attempts to get a lock, in seconds: the first and the longest.
+_FIRST_PAUSE_S: Final = 0.0002
+_LONGEST_PAUSE_S: Final = 0.02
+
+#: What the system says where a path leads nowhere.
+NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NOT_EMPTY: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST})
+
+#: Device and inode of a folder.
+_Identity = tuple[int, int]
+
+
+class _OwnLocks(threading.local):
+    """The folders whose locks the current thread holds."""
+
+    def __init__(self) -> None:
+        self.identities: set[_Identity] = set()
+
+
+class Folders:
+    """What a FileStorage does with folders. Paths are absolute; ``key`` is what errors speak of.
+
+    :param root: the folder that is never removed.
+    :param durable: whether to wait until the disk has what was made, moved or removed.
+    :param lock_timeout_s: how long a lock is waited for.
+    """
+
+    def __init__(self, root: str, *, durable: bool, lock_timeout_s: float) -> None:
+        self.root = root
+        self.durable = durable
+        self._lock_timeout_s = lock_timeout_s
+        self._own_locks = _OwnLocks()
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[None]:
+        """Turn what the system says while something is written into an error of the protocol."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENOTDIR and os.path.isdir(self.root):
+                raise InvalidKey(key, "a part of it before a / is a key, not a folder") from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise InvalidKey(key, "the file system takes no name of this length") from error
+            raise failure(key, error) from error
+
+    def make(self, key: str, folder: str) -> None:
+        """Make ``folder`` and what is missing above it; it may be gone again at once, as others remove empty ones."""
+        parent = os.path.dirname(folder)
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            self.make(key, parent)
+            with suppress(FileExistsError, FileNotFoundError):
+                os.mkdir(folder)
+        self.sync(key, parent)
+
+    def sync(self, key: str, folder: str) -> None:
+        """Bring the names in ``folder`` to the disk. A folder that is gone needs none."""
+        if not self.durable:
+            return
+        with self.writing(key), suppress(FileNotFoundError):
+            descriptor = _open_folder(folder)
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # a file system that cannot do it for folders
+                    raise
+            finally:
+                os.close(descriptor)
+
+    # -- locks
+
+    @contextmanager
+    def locked(self, key: str, folder: str, *, create: bool = True) -> Iterator[bool]:
+        """Hold the lock of ``folder``; gives whether this thread held it before.
+
+        A missing folder is made, or is NotFound without ``create``. StorageUnavailable after too long a wait.
+        """
+        own = self._own_locks.identities
+        descriptor, identity = self._acquire(key, folder, create)
+        if identity in own:
+            os.close(descriptor)
+            yield True
+            return
+        own.add(identity)
+        try:
+            yield False
+        finally:
+            own.remove(identity)
+            unlock(descriptor)
+
+    def _acquire(self, key: str, folder: str, create: bool) -> tuple[int, _Identity]:
+        deadline = time.monotonic() + self._lock_timeout_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            with self.writing(key):
+                acquired = self._try_acquire(key, folder, create)
+            if acquired is not None:
+                return acquired
+            if time.monotonic() >= deadline:
+                raise StorageUnavailable(
+                    key, f"the lock of its folder was not free within {self._lock_timeout_s:g} s"
+                )
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _try_acquire(self, key: str, folder: str, create: bool) -> tuple[int, _Identity] | None:
+        try:
+            descriptor = self._open_or_make(key, folder) if create else _open_folder(folder)
+        except FileNotFoundError:
+            if create:
+                return None  # made, and removed again by someone
+            raise NotFound(key) from None
+        except NotADirectoryError:
+            if create:
+                raise
+            raise NotFound(key) from None
+        try:
+            status = os.fstat(descriptor)
+            identity = status.st_dev, status.st_ino
+            is_ours = identity in self._own_locks.identities or try_lock(descriptor)
+            # Before we had the lock the folder may have been removed, and made anew by another.
+            if is_ours and _is_at(folder, status):
+                return descriptor, identity
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
+
+    def _open_or_make(self, key: str, folder: str) -> int:
+        try:
+            return _open_folder(folder)
+        except FileNotFoundError:
+            self.make(key, folder)
+            return _open_folder(folder)
+
+    # -- what is thrown away
+
+    def prune(self, folder: str) -> None:
+        """Remove ``folder`` and those above it as far as they are empty and nobody holds their locks."""
+        while folder != self.root and self._remove_if_empty(folder):
+            folder = os.path.dirname(folder)
+
+    def _remove_if_empty(self, folder: str) -> bool:
+        """Tell whether the folder is gone. Who finds it locked leaves it to the holder, who comes here afterwards."""
+        try:
+            while _is_empty(folder):
+                descriptor = _open_folder(folder)
+                try:
+                    status = os.fstat(descriptor)
+                    if (status.st_dev, status.st_ino) in self._own_locks.identities:
+                        return False
+                    if not try_lock(descriptor):
+                        return False
+                    if _is_at(folder, status):
+                        os.rmdir(folder)
+                        return True
+                except OSError as error:
+                    if error.errno not in _NOT_EMPTY:
+                        raise
+                finally:
+                    unlock(descriptor)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # it does no harm where it is
+        return False
+
+    def discard(self, key: str, folder: str) -> None:
+        """Let ``folder``, whose lock is held, vanish at one instant, and remove it. OSError."""
+        parent = os.path.dirname(folder)
+        trash = os.path.join(self.root, temporary_name("trash"))
+        try:
+            os.rename(folder, trash)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            trash = os.path.join(parent, temporary_name("trash"))  # the folder lies on another disk
+            os.rename(folder, trash)
+        for place in {self.root, parent}:
+            self.sync(key, place)
+        _remove_tree(trash)
+
+    def empty(self, key: str, folder: str) -> None:
+        """Remove what is in ``folder``, whose lock is held, but not the folder, nor what others are writing. OSError."""
+        for name in os.listdir(folder):
+            if not is_reserved(name):
+                _remove_tree(os.path.join(folder, name))
+        self.sweep(folder)
+        self.sync(key, folder)
+
+    def sweep(self, folder: str) -> None:
+        """Remove what killed writers and deleters left in ``folder``: temporary names that nobody has locked."""
+        try:
+            with os.scandir(folder) as entries:
+                names = [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]
+        except OSError:
+            return
+        for name in names:
+            path = os.path.join(folder, name)
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    if try_lock(descriptor):
+                        _remove_tree(path)
+                finally:
+                    unlock(descriptor)
+
+
+def failure(key: str, error: OSError) -> StorageUnavailable:
+    """Return the protocol's error for one of the system; it is to be raised ``from`` it."""
+    kind = StorageFull if error.errno in _FULL else StorageUnavailable
+    return kind(key, error.strerror or str(error))
+
+
+def temporary_name(name: str) -> str:
+    """Return a new name, at most 255 characters long, for something unfinished that shall be ``name``."""
+    return f".{name[:233]}.{os.urandom(8).hex()}.tmp"
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take ``flock`` on an open file or folder unless somebody has it. OSError."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def unlock(descriptor: int) -> None:
+    """Give up the lock and close. Closing alone would leave the lock to a child that was forked meanwhile."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+def _open_folder(folder: str) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _is_at(path: str, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except FileNotFoundError:
+        return False
+
+
+def _is_empty(folder: str) -> bool:
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None
+
+
+def _remove_tree(path: str) -> None:
+    """Remove a file, a link, or a folder with all that is in it; none of it being there is no error. OSError."""
+    for is_last_attempt in (False, False, True):
+        try:
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+            return
+        except OSError as error:
+            if not os.path.lexists(path):
+                return
+            # others remove in it too, or a writer has just put its temporary file there
+            if is_last_attempt or error.errno not in _NOT_EMPTY | {errno.ENOENT}:
+                raise

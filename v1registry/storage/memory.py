@@ -1,0 +1,278 @@
+"""A storage in the memory of one process: for tests, and for registries that may forget."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import BinaryIO
+
+from .base import (
+    ABSENT,
+    ANY,
+    CHUNK_BYTES,
+    Blob,
+    Conflict,
+    InvalidKey,
+    NotFound,
+    Stat,
+    StorageUnavailable,
+    check_key,
+    clip_range,
+)
+
+#: How many keys a listing takes at a time, so that it does not hold up writers for long.
+_PAGE_KEYS = 256
+
+
+class MemoryStorage:
+    """Keeps every value as one bytes object. Safe for threads, not shared by processes.
+
+    Making one costs some microseconds, so that a test may have its own.
+
+    :param lock_timeout_s: how long ``lock`` waits before it raises StorageUnavailable.
+
+    >>> storage = MemoryStorage()
+    >>> storage.write("greeting", b"hello").size
+    5
+    >>> storage.read("greeting")
+    b'hello'
+    """
+
+    shared_by_processes = False
+
+    def __init__(self, *, lock_timeout_s: float = 60.0) -> None:
+        self._lock_timeout_s = lock_timeout_s
+        # Etags go into HTTP answers and so outlive a process: the next one must not repeat them.
+        self._etag_prefix = os.urandom(5).hex()
+        self._writes = itertools.count(1)
+        self._mutex = threading.Lock()  # guards all that follows
+        self._values: dict[str, tuple[bytes, Stat]] = {}
+        self._entries: dict[str, set[str]] = {}  # folder -> names directly in it; the root is ""
+        self._sorted_keys: list[str] | None = None  # kept from the first listing on
+        self._locks: dict[str, _SharedLock] = {}
+
+    @classmethod
+    def from_url(cls, url: str) -> MemoryStorage:
+        """Return a new, empty storage for ``memory:``. ValueError for anything else.
+
+        >>> MemoryStorage.from_url("memory:").shared_by_processes
+        False
+        """
+        if url not in ("memory:", "memory://"):
+            raise ValueError(f"expected just memory: as the URL of a storage in memory, not {url!r}")
+        return cls()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._values)} keys>"
+
+    def clear(self) -> None:
+        """Forget every value. Locks that are held stay held, streams that are open stay readable."""
+        with self._mutex:
+            self._values.clear()
+            self._entries.clear()
+            self._sorted_keys = None
+
+    def stat(self, key: str) -> Stat:
+        """Return size, etag and time of ``key``. NotFound."""
+        return self._find(key)[1]
+
+    def read(self, key: str) -> bytes:
+        """Return the whole value, without copying it. NotFound."""
+        return self._find(key)[0]
+
+    def read_with_stat(self, key: str) -> tuple[bytes, Stat]:
+        """Return the value together with the Stat that belongs to exactly these bytes. NotFound."""
+        return self._find(key)
+
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
+        """Return bytes ``[start, stop)`` as a stream that the caller closes. NotFound."""
+        value, stat = self._find(key)
+        return _MemoryBlob(value, stat, *clip_range(start, stop, stat.size))
+
+    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
+        """Store ``data`` under ``key``; see the protocol. Conflict, InvalidKey."""
+        check_key(key)
+        value = _gather(data)
+        with self._mutex:
+            known = self._values.get(key)
+            if known is None:
+                self._check_place(key)
+            if expect not in (ANY, ABSENT if known is None else known[1].etag):
+                raise Conflict(key, "the stored value is not the expected one")
+            stat = Stat(
+                key=key,
+                size=len(value),
+                etag=f"{self._etag_prefix}-{next(self._writes):x}",
+                modified=datetime.now(timezone.utc),
+            )
+            self._values[key] = value, stat
+            if known is None:
+                self._add_name(key)
+        return stat
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
+        """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order."""
+        while True:
+            with self._mutex:
+                if self._sorted_keys is None:
+                    self._sorted_keys = sorted(self._values)
+                first = max(bisect_left(self._sorted_keys, prefix), bisect_right(self._sorted_keys, after))
+                keys = self._sorted_keys[first : first + _PAGE_KEYS]
+                page = [self._values[key][1] for key in keys if key.startswith(prefix)]
+            yield from page
+            if len(page) < _PAGE_KEYS:
+                return
+            after = page[-1].key
+
+    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
+        """Yield, sorted, the names of the folders directly in ``folder`` that sort after ``after``."""
+        base = f"{check_key(folder)}/" if folder else ""
+        with self._mutex:
+            names = [name for name in self._entries.get(folder, ()) if base + name in self._entries]
+        return iter(sorted(name for name in names if name > after))
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``. NotFound."""
+        check_key(key)
+        with self._mutex:
+            if key not in self._values:
+                raise NotFound(key)
+            self._remove(key)
+
+    def delete_tree(self, folder: str) -> None:
+        """Remove every key below ``folder + "/"`` at one instant; none of them being there is no error."""
+        with self._mutex:
+            for key in self._keys_below(check_key(folder)):
+                self._remove(key)
+
+    @contextmanager
+    def lock(self, folder: str) -> Iterator[None]:
+        """Keep out every other thread that asks for the lock of ``folder``. StorageUnavailable."""
+        check_key(folder)
+        with self._mutex:
+            shared = self._locks.setdefault(folder, _SharedLock())
+            shared.users += 1
+        try:
+            if not shared.lock.acquire(timeout=self._lock_timeout_s):
+                raise StorageUnavailable(folder, f"its lock was not free within {self._lock_timeout_s:g} s")
+            try:
+                yield
+            finally:
+                shared.lock.release()
+        finally:
+            with self._mutex:
+                shared.users -= 1
+                if not shared.users:
+                    del self._locks[folder]
+
+    def _find(self, key: str) -> tuple[bytes, Stat]:
+        found = self._values.get(check_key(key))
+        if found is None:
+            raise NotFound(key)
+        return found
+
+    def _check_place(self, key: str) -> None:
+        """Check that a new key is no folder of other keys, nor below one of them. InvalidKey."""
+        if key in self._entries:
+            raise InvalidKey(key, "it is the folder of other keys")
+        above = key.rpartition("/")[0]
+        while above and above not in self._entries:
+            if above in self._values:
+                raise InvalidKey(key, f"{above} is a key, not a folder")
+            above = above.rpartition("/")[0]
+
+    def _add_name(self, key: str) -> None:
+        if self._sorted_keys is not None:
+            insort(self._sorted_keys, key)
+        entry = key
+        while entry:
+            folder, _, name = entry.rpartition("/")
+            names = self._entries.setdefault(folder, set())
+            is_new_folder = not names
+            names.add(name)
+            entry = folder if is_new_folder else ""
+
+    def _remove(self, key: str) -> None:
+        del self._values[key]
+        if self._sorted_keys is not None:
+            del self._sorted_keys[bisect_left(self._sorted_keys, key)]
+        entry = key
+        while entry:
+            folder, _, name = entry.rpartition("/")
+            names = self._entries[folder]
+            names.remove(name)
+            if names:
+                return
+            del self._entries[folder]
+            entry = folder
+
+    def _keys_below(self, folder: str) -> Sequence[str]:
+        keys = []
+        folders = [folder]
+        while folders:
+            above = folders.pop()
+            for name in self._entries.get(above, ()):
+                entry = f"{above}/{name}"
+                if entry in self._entries:
+                    folders.append(entry)
+                else:
+                    keys.append(entry)
+        return keys
+
+
+class _SharedLock:
+    """The lock of one folder, kept while at least one thread holds it or waits for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.users = 0
+
+
+class _MemoryBlob:
+    """A stream over a range of a value. Not to be read by two threads at once."""
+
+    file: BinaryIO | None = None
+
+    def __init__(self, value: bytes, stat: Stat, start: int, stop: int) -> None:
+        self.stat = stat
+        self.start = start
+        self.stop = stop
+        self._value: bytes | None = value
+        self._position = start
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._value is None:
+            raise ValueError("read of a closed blob")
+        left = self.stop - self._position
+        end = self._position + (left if size < 0 else min(size, left))
+        piece = self._value[self._position : end]
+        self._position = end
+        return piece
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self.read(CHUNK_BYTES):
+            yield piece
+
+    def close(self) -> None:
+        self._value = None
+
+    def __enter__(self) -> Blob:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _gather(data: bytes | Iterable[bytes]) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    gathered = io.BytesIO()  # not b"".join: the pieces may be one buffer that is filled again and again
+    for piece in data:
+        gathered.write(piece)
+    return gathered.getvalue()
