@@ -324,10 +324,10 @@ def immutable_response(
     request: Request, data: bytes, etag: str, headers: Iterable[tuple[str, str]] = ()
 ) -> Response:
     """Return stored JSON that never changes, or 304 where the client has it."""
-    caching = [*immutable_headers(etag), *headers]
+    caching = immutable_headers(etag)
     if is_not_modified(request, etag):
         return respond(304, b"", None, caching)
-    return raw_json_response(data, headers=caching)
+    return raw_json_response(data, headers=[*caching, *headers])
 
 
 def requested_range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
