@@ -375,9 +375,8 @@ def stream_response(
     asked = requested_range(request, size, etag)
     if asked is not None and asked[0] == asked[1]:
         # docker takes 416 of length 0 for the end of what it resumes (moby 1.3.0, resumablerequestreader.go)
-        return respond(
-            416, b"", "application/octet-stream", [*NOT_CACHED, ("Content-Range", f"bytes */{size}")]
-        )
+        extent = (("Accept-Ranges", "bytes"), ("Content-Range", f"bytes */{size}"))
+        return respond(416, b"", "application/octet-stream", (*NOT_CACHED, *extent))
     start, stop = asked or (0, size)
     status = 200
     if asked is not None:
