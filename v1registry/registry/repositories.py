@@ -180,13 +180,12 @@ class Repositories:
         self._change_list(name, lambda old: body if old is None else _merged(old, entries))
 
     def add_images(self, name: RepositoryName, entries: list[dict[str, str]]) -> None:
-        """End a push: images are added and sums adopted, never removed; no entries change nothing.
+        """End a push: images are added and sums adopted, never removed.
 
-        InvalidRepositoryName.
+        InvalidRepositoryName. From now on the list has no tags, as docker-registry 0.9.1 keeps it: engines up to 1.6
+        would also fetch what a ``Tag`` in the list names, however the tags have moved since (moby 1.3.0, pull.go).
         """
-        self._change_list(
-            name, lambda old: _merged(old or b"[]", entries) if entries or old is None else None
-        )
+        self._change_list(name, lambda old: _merged(old or b"[]", entries))
 
     def image_list(self, name: RepositoryName) -> bytes:
         """Return the image list as JSON, as stored. ImageListNotFound, also where only tags are there."""
