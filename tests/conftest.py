@@ -1,0 +1,48 @@
+"""What all tests share: where V1REGISTRY_NO_SKIPS is set a skip is a failure, and failures show what servers said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs import Program
+
+#: A run that is to prove everything (``.ci/run``) has all programs installed, so nothing has a reason to be skipped.
+NO_SKIPS = os.environ.get("V1REGISTRY_NO_SKIPS", "") not in ("", "0")
+
+_SHOWN_LOG_CHARACTERS = 10_000
+
+
+def _refuse_skip(report: Any) -> None:
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped although V1REGISTRY_NO_SKIPS is set: {reason}"
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, Any, None]:
+    outcome = yield
+    report = outcome.get_result()
+    _refuse_skip(report)
+    if report.failed:
+        for program in Program.running:
+            report.sections.append((f"log of {program!r}", program.log[-_SHOWN_LOG_CHARACTERS:]))
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, Any, None]:
+    outcome = yield
+    _refuse_skip(outcome.get_result())
+
+
+@pytest.fixture(scope="session")
+def busybox() -> Path:
+    """A real program for a real layer: Debian's static busybox."""
+    path = Path("/bin/busybox")
+    if not path.exists():
+        pytest.skip("needs /bin/busybox: apt-get install busybox-static")
+    return path
