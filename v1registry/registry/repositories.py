@@ -182,8 +182,8 @@ class Repositories:
     def add_images(self, name: RepositoryName, entries: list[dict[str, str]]) -> None:
         """End a push: images are added and sums adopted, never removed.
 
-        InvalidRepositoryName. From now on the list has no tags, as docker-registry 0.9.1 keeps it: engines up to 1.6
-        would also fetch what a ``Tag`` in the list names, however the tags have moved since (moby 1.3.0, pull.go).
+        InvalidRepositoryName. From now on the list has no tags, as docker-registry 0.9.1 keeps it: engines
+        also fetch what a ``Tag`` in the list names, wherever the tags are by now (moby 0.9.0 to 17.05, pullRepository).
         """
         self._change_list(name, lambda old: _merged(old or b"[]", entries))
 
