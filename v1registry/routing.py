@@ -97,6 +97,10 @@ def combine(tables: Iterable[Table]) -> Table:
 
 
 def _prefix(path: str) -> str:
-    """Return the first two segments of ``path`` where they are literal: what rows are sorted by for a quick look-up."""
-    segments = path.removesuffix("[/]").split("/", 3)
+    """Return the first two segments of ``path`` where they are literal: what rows are sorted by for a quick look-up.
+
+    >>> _prefix("/v1/images/0123/json"), _prefix("/v2[/]"), _prefix("/v2/")
+    ('/v1/images', '/v2', '/v2')
+    """
+    segments = path.removesuffix("[/]").rstrip("/").split("/", 3)
     return "/".join(segments[:3])
