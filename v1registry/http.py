@@ -387,8 +387,8 @@ def stream_response(
         return Response(app_iter=[], status=status, headerlist=caching)
     blob = open_blob(start, stop)
     wrapper = request.environ.get("wsgi.file_wrapper")
-    if wrapper is not None and blob.file is not None and stop == size:
-        # a server's wrapper sends to the end of the file, so it serves only what reaches there
+    if wrapper is not None and blob.file is not None and asked is None:
+        # only the whole: a server's wrapper sends to the end of the file, and uWSGI's from its beginning too
         return Response(app_iter=wrapper(blob.file, CHUNK_BYTES), status=status, headerlist=caching)
     return Response(app_iter=_Chunks(blob), status=status, headerlist=caching)
 
