@@ -212,11 +212,11 @@ def _listening_ports(processes: Sequence[int]) -> set[int]:
     """Return the TCP ports of 127.0.0.1 on which one of the processes listens. Source: proc(5), net/tcp."""
     sockets = set()
     for process in processes:
-        try:
-            for descriptor in os.scandir(f"/proc/{process}/fd"):
-                sockets.add(os.readlink(descriptor.path))
-        except OSError:
-            continue  # it just ended
+        folder = f"/proc/{process}/fd"
+        with contextlib.suppress(OSError):  # it just ended
+            for descriptor in os.listdir(folder):
+                with contextlib.suppress(FileNotFoundError):  # just closed
+                    sockets.add(os.readlink(f"{folder}/{descriptor}"))
     ports = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         columns = line.split()
