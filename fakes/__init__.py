@@ -1,0 +1,58 @@
+"""A v1 registry for tests: the real application over memory, with helpers to fill it and to look into it.
+
+With pytest the fixtures ``v1registry``, ``v1registry_session`` and the others of :mod:`v1registry_fakes.plugin` are there as
+soon as the package is installed. Without pytest:
+
+>>> from v1registry_fakes import FakeRegistry
+>>> with FakeRegistry() as registry:
+...     image = registry.add_image("alice/app:1.0", files={"etc/motd": "hello"})
+...     registry.tags("alice/app") == {"1.0": image.id}
+True
+
+Importing this package loads nothing: pytest does it in every run, also where no test asks for a registry.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .images import FakeImage
+    from .lookup import NotThere
+    from .recorder import RecordedRequest, RequestLog
+    from .registry import FakeRegistry
+    from .server import LiveServer
+    from .session import WSGIAdapter, WSGISession
+
+__all__ = [
+    "FakeImage",
+    "FakeRegistry",
+    "LiveServer",
+    "NotThere",
+    "RecordedRequest",
+    "RequestLog",
+    "WSGIAdapter",
+    "WSGISession",
+]
+
+_MODULES = {
+    "FakeImage": "images",
+    "FakeRegistry": "registry",
+    "LiveServer": "server",
+    "NotThere": "lookup",
+    "RecordedRequest": "recorder",
+    "RequestLog": "recorder",
+    "WSGIAdapter": "session",
+    "WSGISession": "session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,127 @@
+"""A cheroot server in threads: it listens on 127.0.0.1, on a port that the system chooses."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from contextlib import suppress
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+try:
+    from cheroot.server import HTTPConnection
+    from cheroot.ssl.builtin import BuiltinSSLAdapter
+    from cheroot.wsgi import Server
+except ImportError as error:
+    raise ImportError(f"a live port needs cheroot: pip install 'v1registry[fakes]' ({error})") from error
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+log = logging.getLogger(__name__)
+
+#: Requests at a time; more of them wait. Engines push and pull five layers at once, and each thread makes the start longer.
+_THREADS = 6
+
+#: How long a client may pause within a request, in seconds: long, for people who sit in a debugger.
+_PAUSE_S = 300
+
+#: How long a client may take to agree on TLS, in seconds. Nobody else is let in meanwhile.
+_HANDSHAKE_S = 5
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, server: _Server, *arguments: Any):
+        super().__init__(server, *arguments)
+        server.open_connections.add(self)
+
+
+class _Server(Server):
+    ConnectionClass = _Connection
+    keep_alive_conn_limit = 1000
+    #: In seconds: how long the selector sleeps, and so how long a stop may take.
+    expiration_interval = 0.02
+
+    def __init__(self, application: WSGIApplication):
+        super().__init__(
+            ("127.0.0.1", 0), application, numthreads=_THREADS, timeout=_PAUSE_S, request_queue_size=128
+        )
+        self.open_connections: WeakSet[_Connection] = WeakSet()
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        log.log(level, "%s", msg, exc_info=traceback)
+
+
+class _TLSAdapter(BuiltinSSLAdapter):
+    def wrap(self, sock: socket.socket) -> tuple[Any, dict[str, Any]]:
+        sock.settimeout(_HANDSHAKE_S)
+        return super().wrap(sock)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class Listener:
+    """A server that runs from its creation until :meth:`stop`. ImportError, OSError.
+
+    All its threads are daemons, so that a process can end without stopping it.
+    """
+
+    def __init__(self, application: WSGIApplication, *, tls: bool):
+        self._server = _Server(application)
+        self._certificates: TemporaryDirectory[str] | None = None
+        self.ca_file: str | None = None
+        if tls:
+            self._certificates = TemporaryDirectory(prefix="v1registry-")
+            self.ca_file, own_file = _make_certificates(self._certificates.name)
+            self._server.ssl_adapter = _TLSAdapter(own_file, own_file, self.ca_file)
+        self._failure: OSError | None = None
+        is_ready = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(is_ready,), name="v1registry live port", daemon=True
+        )
+        self._thread.start()
+        is_ready.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, is_ready: threading.Event) -> None:
+        # cheroot's workers are daemons because the thread that starts them, this one, is
+        try:
+            self._server.prepare()
+        except OSError as error:
+            self._failure = error
+            return
+        finally:
+            is_ready.set()
+        self._server.serve()
+
+    @property
+    def port(self) -> int:
+        port: int = self._server.bind_addr[1]
+        return port
+
+    def stop(self) -> None:
+        """Close the port, cut the connections that are open, and wait for the threads to end."""
+        for connection in list(self._server.open_connections):
+            with suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
+        self._server.stop()
+        self._thread.join()
+        if self._certificates is not None:
+            self._certificates.cleanup()
+
+
+def _make_certificates(folder: str) -> tuple[str, str]:
+    """Make a certificate authority and a certificate of a server; return the paths of what to trust and of what to present."""
+    try:
+        import trustme
+    except ImportError as error:
+        raise ImportError(
+            f"a live port with TLS needs trustme: pip install 'v1registry[fakes]' ({error})"
+        ) from error
+    authority = trustme.CA()
+    own = authority.issue_cert("127.0.0.1", "::1", "localhost")
+    ca_file, own_file = f"{folder}/ca.pem", f"{folder}/server.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    own.private_key_and_cert_chain_pem.write_to_path(own_file)
+    return ca_file, own_file

@@ -1,0 +1,151 @@
+"""Filling a fake: a client that pushes as an engine does, so that what is there is what a client could have pushed.
+
+Source of the sequence: moby v1.9.1 graph/push_v1.go; registry.md 12.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from itertools import count
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import webob
+
+from v1registry import __version__
+from v1registry.registry.checksums import PayloadChecksum
+from v1registry.registry.compression import UnreadableLayer
+from v1registry.registry.tarsum import tarsum
+
+from .images import FakeImage, FakeImages
+from .layers import Files, layer_of
+from .recorder import RECORD_KEY, recorded_request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+#: Every made-up image says so: tests shall not depend on the day on which they run.
+_CREATED = "2014-06-09T00:00:00Z"
+_USER_AGENT = f"v1registry_fakes/{__version__}"
+
+
+class PushRefused(ValueError):
+    """The registry did not take what a test wanted to put there; the text has its reason. What came before stays."""
+
+    def __init__(self, method: str, path: str, status: int, reason: str):
+        super().__init__(f"the registry refused {method} {path}: {status} {reason}")
+        self.status = status
+
+
+class Pusher:
+    """Pushes to one application, without a network and without a record among the requests of the test.
+
+    :param images: what is in the application's storage.
+    """
+
+    def __init__(self, application: WSGIApplication, images: FakeImages):
+        self._application = application
+        self._images = images
+        self._made = count(1)
+
+    # -- images
+
+    def push_chain(
+        self,
+        files: Files | None,
+        layer: bytes | None,
+        layers: int,
+        parent: str | None,
+        fields: Mapping[str, object],
+        image_id: str | None,
+        is_complete: bool,
+    ) -> FakeImage:
+        """Push ``layers`` images, each on the one before, the first on ``parent``; return the last. See FakeRegistry.add_image."""
+        for number in range(1, layers):
+            parent = self._push_image(_numbered_layer(number), parent, {}, None, True).id
+        if layer is None:
+            layer = _numbered_layer(layers) if files is None else layer_of(files)
+        return self._push_image(layer, parent, fields, image_id, is_complete)
+
+    def _push_image(
+        self,
+        layer: bytes,
+        parent: str | None,
+        fields: Mapping[str, object],
+        image_id: str | None,
+        is_complete: bool,
+    ) -> FakeImage:
+        facts = {
+            "architecture": "amd64",
+            "config": {},
+            "created": _CREATED,
+            "os": "linux",
+            **({"parent": parent} if parent is not None else {}),
+            **fields,
+        }
+        if image_id is None:
+            # new each time in one fake, the same in every run, and of equal ids in two fakes the contents are equal
+            made_of = json.dumps([next(self._made), facts], sort_keys=True).encode()
+            image_id = hashlib.sha256(made_of + layer).hexdigest()
+        document = json.dumps({"id": image_id, **facts}).encode()
+        path = f"/v1/images/{quote(image_id)}"
+        self._put(f"{path}/json", document)
+        self._put(f"{path}/layer", layer)
+        if is_complete:
+            payload = PayloadChecksum(document)
+            payload.update(layer)
+            self._put(f"{path}/checksum", headers={"X-Docker-Checksum-Payload": payload.text()})
+        return self._images[image_id]
+
+    # -- repositories
+
+    def announce(self, repository: str, image_ids: Iterable[str] = ()) -> None:
+        """Start the push of a repository: it exists from here on, with these images in its list."""
+        entries = [{"id": image_id} for image_id in image_ids]
+        self._put(f"/v1/repositories/{quote(repository)}/", json.dumps(entries).encode())
+
+    def publish(self, repository: str, tag: str, image: FakeImage) -> None:
+        """Tag an image, and tell the repository of its ancestry, root first."""
+        chain = [self._images[image_id] for image_id in reversed(image.ancestry)]
+        self.announce(repository, (each.id for each in chain))
+        self._put(
+            f"/v1/repositories/{quote(repository)}/tags/{quote(tag, safe='')}", json.dumps(image.id).encode()
+        )
+        entries = [{"id": each.id, "checksum": _listed_sum(each)} for each in chain if each.is_complete]
+        self._put(f"/v1/repositories/{quote(repository)}/images", json.dumps(entries).encode())
+
+    def make_private(self, repository: str) -> None:
+        self._put(f"/v1/repositories/{quote(repository)}/properties", b'{"access": "private"}')
+
+    # -- requests
+
+    def _put(self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+        request = webob.Request.blank(path, method="PUT", body=body, headers=dict(headers or {}))
+        request.user_agent = _USER_AGENT
+        record = request.environ[RECORD_KEY] = recorded_request(request.environ)
+        response = request.get_response(self._application)
+        if response.status_code >= 400:
+            raise PushRefused("PUT", path, response.status_code, _reason_in(response)) from record.error
+
+
+def _numbered_layer(number: int) -> bytes:
+    """Return a small layer that differs from the others of its chain."""
+    return layer_of({f"layer-{number}": f"layer {number}\n"})
+
+
+def _listed_sum(image: FakeImage) -> str:
+    """Return what engines write into the image list: the TarSum, where the layer has one."""
+    try:
+        return tarsum(BytesIO(image.layer), prefix=image.document)
+    except UnreadableLayer:
+        return image.checksum
+
+
+def _reason_in(response: webob.Response) -> str:
+    try:
+        return str(response.json["error"])
+    except (ValueError, KeyError, TypeError):
+        return str(response.text)

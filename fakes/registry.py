@@ -1,0 +1,231 @@
+"""FakeRegistry: the real application over memory, with helpers to fill it, to look into it and to reset it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from v1registry import MemoryStorage
+from v1registry.errors import RepositoryNotFound
+from v1registry.names import RepositoryName
+from v1registry.registry.repositories import Repositories
+
+from .images import FakeImage, FakeImages
+from .layers import Files
+from .lookup import not_there
+from .pusher import Pusher
+from .recorder import Recorder, RequestLog, WatchedRegistry
+from .server import LiveServer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class Tags(dict[str, str]):
+    """Tag -> image id. NotThere (a KeyError) says which tags there are."""
+
+    def __init__(self, repository: str, tags: Mapping[str, str]):
+        super().__init__(tags)
+        self._repository = repository
+
+    def __missing__(self, tag: str) -> str:
+        raise not_there(f"no tag {tag!r} in {self._repository}", self)
+
+
+class FakeRegistry:
+    """A v1 registry of a test's own: empty at first, in memory, gone at the end. Safe for threads.
+
+    Everything that a client can do to a registry can be done to it, in process through :attr:`app` or over TCP at
+    :attr:`url`. It is a context manager; leaving it stops the live port, and calls :meth:`check` where the block did not fail.
+
+    :param tls: whether the live port speaks https, with a certificate made for it; see :attr:`ca_file`.
+    :param server: a live port to be reachable at, for as long as this fake is open. Without it, one of its own is
+        started when :attr:`url` or :attr:`host` is first asked for.
+    :param options: settings of the registry, see :class:`v1registry.Settings`. SettingsError.
+
+    >>> with FakeRegistry() as registry:
+    ...     base = registry.add_image("alice/base", files={"bin/sh": b"..."})
+    ...     app = registry.add_image("alice/app:1.0", files={"app.py": "pass"}, parent=base)
+    ...     registry.images[app.id].ancestry == [app.id, base.id]
+    True
+    """
+
+    def __init__(self, *, tls: bool = False, server: LiveServer | None = None, **options: Any):
+        self._options = options
+        self._recorder = Recorder(self._make_application())
+        self._server = server or LiveServer(tls=tls)
+        self._stops_server = server is None
+        self._is_open = True
+        self._server.mount(self.app)
+
+    def _make_application(self) -> WatchedRegistry:
+        self.storage = MemoryStorage()
+        application = WatchedRegistry(self.storage, **self._options)
+        self._pusher = Pusher(application, FakeImages(self.storage))
+        return application
+
+    # -- the way in
+
+    @property
+    def app(self) -> WSGIApplication:
+        """The WSGI application. It notes each request in :attr:`requests`, and stays the same after a reset."""
+        return self._recorder
+
+    @property
+    def url(self) -> str:
+        """Where the live port is, ``http://127.0.0.1:PORT``; it is started when this is first asked for."""
+        return self._live_server().url
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:PORT`` of the live port, as it stands in front of an image's name; started as :attr:`url` is."""
+        return self._live_server().host
+
+    @property
+    def ca_file(self) -> str:
+        """The path of the certificate to trust, for ``verify=`` of requests; only of a live port with TLS. ValueError."""
+        return self._live_server().ca_file
+
+    def _live_server(self) -> LiveServer:
+        if not self._is_open:
+            raise RuntimeError("this FakeRegistry is closed, so it has no live port any more")
+        return self._server
+
+    # -- filling
+
+    def add_image(
+        self,
+        name: str | None = None,
+        *,
+        files: Files | None = None,
+        layer: bytes | None = None,
+        layers: int = 1,
+        parent: FakeImage | str | None = None,
+        json: Mapping[str, object] | None = None,
+        id: str | None = None,
+        is_complete: bool = True,
+    ) -> FakeImage:
+        """Push an image as an engine does, and return it.
+
+        :param name: ``NAMESPACE/REPOSITORY:TAG`` to push it to; ``:latest`` and ``library/`` may be left out. None: the
+            image is in no repository.
+        :param files: what its layer holds: name -> bytes or text, None for a file to delete; a name with ``/`` at its
+            end is a directory. Without ``files`` and ``layer`` a small file is made up.
+        :param layer: the bytes of the layer instead, which need not be an archive.
+        :param layers: how many images to push in all, each the parent of the next; the layers below are made up.
+        :param parent: the image, or the id of the image, that the lowest of them builds on.
+        :param json: more keys for the image's JSON, such as ``{"config": {"Cmd": ["sh"]}}``.
+        :param id: 64 or 16 hex digits; else one is made up, the same in every run.
+        :param is_complete: False leaves out the checksum: clients are told to wait for the upload to end.
+        :raises PushRefused: (a ValueError) the registry does not take it; the text says why.
+        """
+        if files is not None and layer is not None:
+            raise TypeError("files and layer both say what is in the layer: give one of them")
+        if layers < 1:
+            raise ValueError(f"layers is the number of images to push, at least 1, not {layers}")
+        parent_id = parent.id if isinstance(parent, FakeImage) else parent
+        if parent_id is not None and parent_id not in self.images:
+            raise not_there(f"no image {parent_id!r} to be the parent", self.images)
+        image = self._pusher.push_chain(files, layer, layers, parent_id, json or {}, id, is_complete)
+        if name is not None:
+            self.tag(image, name)
+        return image
+
+    def tag(self, image: FakeImage | str, name: str) -> None:
+        """Push an image that is there, or its id, to ``NAMESPACE/REPOSITORY:TAG`` as well. NotThere, PushRefused."""
+        image_id = image.id if isinstance(image, FakeImage) else image
+        repository, tag = _split_name(name)
+        self._pusher.publish(repository, tag, self.images[image_id])
+
+    def add_repository(self, name: str, *, is_private: bool = False) -> None:
+        """Make a repository without images. PushRefused."""
+        self._pusher.announce(name)
+        if is_private:
+            self._pusher.make_private(name)
+
+    # -- looking into it
+
+    @property
+    def images(self) -> FakeImages:
+        """Every image by its id, also those whose push has not ended."""
+        return FakeImages(self.storage)
+
+    def image(self, name: str) -> FakeImage:
+        """Return the image that ``NAMESPACE/REPOSITORY:TAG`` stands for. NotThere says what there is."""
+        repository, tag = _split_name(name)
+        return self.images[self.tags(repository)[tag]]
+
+    def tags(self, repository: str) -> Tags:
+        """Return tag -> image id of a repository. NotThere."""
+        try:
+            found = Repositories(self.storage).tags(RepositoryName.parse(repository))
+        except RepositoryNotFound:
+            raise not_there(f"no repository {repository!r}", self.repositories) from None
+        return Tags(repository, found)
+
+    @property
+    def repositories(self) -> list[str]:
+        """The names of all repositories, sorted, with their namespace: ``library/ubuntu``."""
+        return sorted(map(str, Repositories(self.storage).all()))
+
+    @property
+    def requests(self) -> RequestLog:
+        """What clients asked for, in the order in which it came in. The helpers of this class leave no trace here."""
+        return self._recorder.requests
+
+    # -- its life
+
+    def reset(self) -> None:
+        """Begin anew: nothing stored, no requests, the same options, the same :attr:`app` and the same :attr:`url`.
+
+        A request that is under way goes on with what was there before, and leaves nothing behind.
+        """
+        self._recorder.application = self._make_application()
+        self._recorder.requests.clear()
+        self._recorder.failed.clear()
+
+    def check(self) -> None:
+        """Raise AssertionError if the registry itself failed in a request, and tell which. Each failure is told once.
+
+        Refusals, whatever their status, are no failures.
+        """
+        failed = self._recorder.failed[:]
+        self._recorder.failed.clear()
+        if failed:
+            told = [f"{request}\n    {type(request.error).__name__}: {request.error}" for request in failed]
+            raise AssertionError(
+                "The registry itself failed, which is no fault of the test, in:\n"
+                + "".join(f"  {line}\n" for line in told)
+                + f"All requests:\n{self.requests!r}"
+            ) from failed[0].error
+
+    def close(self) -> None:
+        """Stop the live port. What is stored can still be looked at. Closing twice is fine."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._server.unmount()
+        if self._stops_server:
+            self._server.stop()
+
+    def __enter__(self) -> FakeRegistry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is None:
+            self.check()
+
+    def __repr__(self) -> str:
+        place = f" at {self._server.url}" if self._is_open and self._server.is_running else ""
+        return f"<FakeRegistry{place}: {len(self.images)} images in {len(self.repositories)} repositories>"
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Split ``NAMESPACE/REPOSITORY:TAG``; the tag is ``latest`` where there is none."""
+    folder, slash, last = name.rpartition("/")
+    base, colon, tag = last.partition(":")
+    return f"{folder}{slash}{base}", tag if colon else "latest"
