@@ -13,6 +13,9 @@ from .errors import MethodNotAllowed
 if TYPE_CHECKING:
     from .http import Request, Response
 
+#: In front of what does not end in the name of a resource below a repository.
+_NOT_RESERVED = r"(?!.*/(?:tags|json|properties|images|auth)\Z)"
+
 #: What a ``{hole}`` of a path matches, and the field in which the handler finds it. Loose on purpose: names are
 #: judged by ``names.py``, which knows the status and the text that a bad one deserves.
 HOLES = {
@@ -25,10 +28,14 @@ HOLES = {
     # NAMESPACE/tags: a repository of that name
     "repository_named_tags": ("repository", r"[^/]+/tags"),
     # not one of the resources below a repository, and no final slash
-    "unreserved_repository": ("repository", r"(?!.*/(?:tags|json|properties|images|auth)$).*[^/]"),
+    "unreserved_repository": ("repository", rf"{_NOT_RESERVED}.*[^/]"),
     # a tag with a slash in it: a percent-encoded slash arrives as one
-    "slashed_tag": ("tag", r"[^/]+/.*[^/]"),
+    "slashed_tag": ("tag", rf"{_NOT_RESERVED}[^/]+/.*[^/]"),
 }
+
+#: Longer paths, in characters, name nothing: a namespace, a repository and a tag have 255 at most. Matching takes a time
+#: that can grow with the square of the length.
+LONGEST_PATH = 4096
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,8 @@ class Table:
 
         MethodNotAllowed where rows have the path, but none the method.
         """
+        if len(path) > LONGEST_PATH:
+            return None
         allowed: set[str] = set()
         for route, pattern in self._by_prefix.get(_prefix(path), ()):
             found = pattern.fullmatch(path)

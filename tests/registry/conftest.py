@@ -1,0 +1,27 @@
+"""An open registry over each storage, and a client of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wsgi_client import Client
+
+from v1registry import FileStorage, MemoryStorage, Registry, Storage
+
+
+@pytest.fixture(params=["memory", "file"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "memory":
+        return MemoryStorage()
+    return FileStorage(tmp_path / "data", durable=False)
+
+
+@pytest.fixture
+def app(storage: Storage) -> Registry:
+    return Registry(storage=storage)
+
+
+@pytest.fixture
+def client(app: Registry) -> Client:
+    return Client(app)
