@@ -25,8 +25,14 @@ def _refuse_constant(name: str) -> object:
     raise InvalidDocument(f"{name} is no JSON number")
 
 
-# Numbers stay text: Python refuses integers of many digits, and nothing here calculates.
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+class Number:
+    """A number in a value. It is not converted: Python refuses integers of many digits, and nothing here calculates."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+
+_DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
 
 
 def split_object(document: bytes | str) -> dict[str, str]:
@@ -84,7 +90,7 @@ def _expect(text: str, at: int, mark: str) -> int:
 
 
 def value_of(raw: str | None) -> object:
-    """Return the value of ``raw``, None for None; numbers come as their text."""
+    """Return the value of ``raw``, None for None; numbers come as :class:`Number`."""
     if raw is None:
         return None
     value: object = _DECODER.decode(raw)
