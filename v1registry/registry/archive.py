@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from functools import lru_cache
 from struct import Struct
 from typing import Final
 from zlib import adler32
@@ -38,8 +37,8 @@ _DEVICES = (b"3", b"4")
 _INT64_LIMIT: Final = 1 << 63
 
 _XATTR_PREFIX = b"SCHILY.xattr."
-_NUMBERS_OF_PAX = ((b"uid", "uid"), (b"gid", "gid"), (b"size", "size"))
-_TEXTS_OF_PAX = ((b"path", "name"), (b"linkpath", "linkname"), (b"uname", "uname"), (b"gname", "gname"))
+_TEXTS_OF_PAX: Final = {b"path": "name", b"linkpath": "linkname", b"uname": "uname", b"gname": "gname"}
+_NUMBERS_OF_PAX: Final = {b"uid": "uid", b"gid": "gid", b"size": "size"}
 
 
 class Entry:
@@ -301,17 +300,18 @@ class ArchiveReader:
     def _merge(self, entry: Entry, pax: dict[bytes, bytes]) -> None:
         """Replace what the PAX header says better. A value that is no number leaves the header's."""
         entry.pax = pax
-        for key, attribute in _TEXTS_OF_PAX:
-            if key in pax:
-                setattr(entry, attribute, pax[key])
-        for key, attribute in _NUMBERS_OF_PAX:
-            if key in pax and (number := _decimal(pax[key])) is not None:
-                setattr(entry, attribute, number)
-        if b"mtime" in pax:
-            seconds, _, fraction = pax[b"mtime"].partition(b".")
-            number = _decimal(seconds)
-            if number is not None and (not fraction or fraction[:9].isdigit()):
-                entry.mtime = number
+        for key, value in pax.items():
+            number: int | None
+            if key in _TEXTS_OF_PAX:
+                setattr(entry, _TEXTS_OF_PAX[key], value)
+            elif key in _NUMBERS_OF_PAX:
+                if (number := _decimal(value)) is not None:
+                    setattr(entry, _NUMBERS_OF_PAX[key], number)
+            elif key == b"mtime":
+                seconds, _, fraction = value.partition(b".")
+                number = _decimal(seconds)
+                if number is not None and (not fraction or fraction[:9].isdigit()):
+                    entry.mtime = number
         self._set_stored_size(entry.size)
 
     # -- sparse members
@@ -327,10 +327,10 @@ class ArchiveReader:
                 if offset == 0 and length == 0:
                     break
                 pieces.extend((offset, length))
-            if not has_more:
-                break
             if len(pieces) > 2 * SPARSE_PIECES_LIMIT:
                 raise _too_many_pieces()
+            if not has_more:
+                break
             block = self._next_block()
             if not block:
                 raise UnreadableLayer("the layer has a sparse file whose map is cut off")
@@ -432,7 +432,6 @@ def _is_checksum(field: bytes, header: bytes) -> bool:
     return given == unsigned - 256 * sum(byte > 127 for byte in header[:148] + header[156:])
 
 
-@lru_cache(maxsize=1024)
 def _number(field: bytes) -> int:
     """Return the number in a field: octal digits, or big-endian binary where the first bit is set. UnreadableLayer.
 

@@ -82,7 +82,7 @@ def verify_tarsum(
     version, algorithm = cast(Version, match[1]), cast(Algorithm, match[2])
     with open_layer() as layer:
         sums = _read_sums(layer, version, algorithm, limit_bytes, limit_entries)
-    rules: tuple[DuplicateRule, ...] = ("position", "all", "last")
+    rules: tuple[DuplicateRule, ...] = ("position", "all", "last") if sums.has_duplicates() else ("position",)
     if any(equal_sums(announced, sums.text(prefix, rule)) for rule in rules):
         return True
     if (version, algorithm) != ("tarsum", "sha256"):
@@ -121,7 +121,7 @@ class _Sums:
         if duplicates == "last":
             ordered = sorted(dict(zip(self._paths, self._digests, strict=True)).values())
         elif (
-            duplicates == "position" and self._has_duplicates() and len(self._digests) <= INSERTION_SORT_LIMIT
+            duplicates == "position" and self.has_duplicates() and len(self._digests) <= INSERTION_SORT_LIMIT
         ):
             ordered = self._insertion_sorted()
         else:
@@ -131,7 +131,7 @@ class _Sums:
             digest.update(entry_digest.hex().encode("ascii"))
         return self._label + digest.hexdigest()
 
-    def _has_duplicates(self) -> bool:
+    def has_duplicates(self) -> bool:
         return len(set(self._paths)) < len(self._paths)
 
     def _insertion_sorted(self) -> list[bytes]:
