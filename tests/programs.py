@@ -199,13 +199,13 @@ def documented_command(path: Path, storage: Path) -> tuple[list[str], dict[str, 
     return words, environment
 
 
-def start_example(name: str, folder: Path, **options: object) -> Program:
-    """Start a file of ``examples/`` by the command that it documents; the data lies in ``folder / "registry"``."""
-    command, environment = documented_command(EXAMPLES / name, folder / "registry")
+def start_example(name: str, folder: Path, storage: Path, *, file_limit_bytes: int | None = None) -> Program:
+    """Start a file of ``examples/`` by the command that it documents, over the data in ``storage``."""
+    command, environment = documented_command(EXAMPLES / name, storage)
     link = folder / "examples"
     if not link.exists():
-        link.symlink_to(EXAMPLES)
-    return Program(command, folder=folder, environment=environment, **options)  # type: ignore[arg-type]
+        link.symlink_to(EXAMPLES)  # the command is for the project's folder
+    return Program(command, folder=folder, environment=environment, file_limit_bytes=file_limit_bytes)
 
 
 def _listening_ports(processes: Sequence[int]) -> set[int]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from programs import Program
 from wsgi_servers import SERVERS, RunningServer, ServerKind, need
 
 
@@ -18,20 +17,22 @@ def server(
     kind: ServerKind = request.param
     need(kind)
     folder = tmp_path_factory.mktemp(kind.name)
-    with kind.start(folder) as program:
-        yield RunningServer(kind, program, folder / "registry")
+    running = kind.start(folder, folder / "registry")
+    with running.program:
+        yield running
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
-    """Start servers over ``tmp_path / "registry"``: ``start(kind)``; they are ended with the test."""
-    programs: list[Program] = []
+    """Start servers over ``tmp_path / "registry"``, as many as wanted: ``start(kind)``; they are ended with the test."""
+    started: list[RunningServer] = []
 
     def start(kind: ServerKind, *, file_limit_bytes: int | None = None) -> RunningServer:
         need(kind)
-        programs.append(kind.start(tmp_path, file_limit_bytes=file_limit_bytes))
-        return RunningServer(kind, programs[-1], tmp_path / "registry")
+        folder = tmp_path / f"server-{len(started)}"
+        started.append(kind.start(folder, tmp_path / "registry", file_limit_bytes=file_limit_bytes))
+        return started[-1]
 
     yield start
-    for program in programs:
-        program.end()
+    for running in started:
+        running.program.end()

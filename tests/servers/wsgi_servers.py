@@ -31,15 +31,19 @@ class ServerKind:
     takes_requests_ahead: bool = True  #: whether it does so before the answer to the first, whatever that is
     streams_uploads: bool = True  #: whether the application sees an upload while it comes in
 
-    def start(self, folder: Path, *, file_limit_bytes: int | None = None) -> Program:
-        """Start it over ``folder / "registry"``."""
-        folder.mkdir(parents=True, exist_ok=True)
+    def start(self, folder: Path, storage: Path, *, file_limit_bytes: int | None = None) -> RunningServer:
+        """Start it over ``storage``; ``folder`` is its own."""
+        folder.mkdir(exist_ok=True)
         if self.example is not None:
-            return start_example(self.example, folder, file_limit_bytes=file_limit_bytes)
-        environment = {"V1REGISTRY_STORAGE": (folder / "registry").as_uri()}
-        return Program(
-            self.command, folder=folder, environment=environment, file_limit_bytes=file_limit_bytes
-        )
+            program = start_example(self.example, folder, storage, file_limit_bytes=file_limit_bytes)
+        else:
+            program = Program(
+                self.command,
+                folder=folder,
+                environment={"V1REGISTRY_STORAGE": storage.as_uri()},
+                file_limit_bytes=file_limit_bytes,
+            )
+        return RunningServer(self, program, storage)
 
 
 SERVE = ServerKind("serve", command=("v1registry", "serve", "--port", "0"))
@@ -76,11 +80,11 @@ class RunningServer:
 
     kind: ServerKind
     program: Program
-    folder: Path  #: the registry's data
+    storage: Path  #: the folder of the registry's data
 
     def client(self, *, chunked: bool = True) -> EngineClient:
         return EngineClient(self.program.host, chunked=chunked)
 
     def unfinished(self) -> list[Path]:
         """Return the temporary files of the registry: what is being written, or was left."""
-        return list(self.folder.rglob(".*.tmp"))
+        return list(self.storage.rglob(".*.tmp"))

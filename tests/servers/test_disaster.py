@@ -1,0 +1,263 @@
+"""Clients that go away, bodies that lie, servers that are killed: nothing unfinished shows, nothing finished is lost."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from http.client import HTTPException
+
+import pytest
+from engine_client import Image, UnexpectedAnswer, as_chunks, in_pieces, make_image, random_layer
+from programs import eventually
+from raw_connection import RawConnection
+from wsgi_servers import CHEROOT, GRANIAN, GUNICORN, SERVE, UWSGI, RunningServer, ServerKind
+
+#: More than a storage gathers before it writes.
+LAYER_BYTES = 1_000_000
+
+STREAMING = [SERVE, GRANIAN, GUNICORN, CHEROOT, UWSGI]
+
+
+def new_image(name: str) -> Image:
+    return make_image(random_layer(LAYER_BYTES, name), name=name)
+
+
+def announced(server: RunningServer, repository: str, image: Image) -> str:
+    """Begin the push of ``image``; return the path of its layer."""
+    client = server.client()
+    _, token = client.announce(repository, [image.image_id])
+    assert client.put_json(image, token)
+    return f"/v1/images/{image.image_id}/layer"
+
+
+def half_sent(server: RunningServer, path: str, image: Image, *, chunked: bool) -> RawConnection:
+    """Send the first half of a layer; return when the server is at work on it, where that can be seen."""
+    half = image.layer[: len(image.layer) // 2]
+    connection = RawConnection(server.program.connect())
+    if chunked:
+        connection.send("PUT", path, {"Transfer-Encoding": "chunked"}, b"".join(as_chunks(in_pieces(half))))
+    else:
+        connection.send("PUT", path, {"Content-Length": str(len(image.layer))}, half)
+    if server.kind.streams_uploads:
+        eventually(
+            lambda: any(file.stat().st_size for file in server.unfinished() if file.is_file()),
+            "the layer is being written",
+        )
+    return connection
+
+
+def check_nothing_shows(server: RunningServer, repository: str, image: Image) -> None:
+    client = server.client()
+    for what in ("json", "layer", "ancestry", "files"):
+        answer = client.get(f"/v1/images/{image.image_id}/{what}")
+        assert (answer.status, answer.error) == (400, "Image is being uploaded, retry later"), what
+    assert client.get(f"/v1/repositories/{repository}/tags").json() == {}
+
+
+def check_push_succeeds(server: RunningServer, repository: str, image: Image) -> None:
+    client = server.client()
+    client.push(repository, [image])
+    assert client.pull(repository) == [image]
+    eventually(lambda: server.unfinished() == [], "nothing unfinished is left in the storage")
+
+
+def answer_or_nothing(connection: RawConnection) -> int | None:
+    """Return the status of the answer, None where the server closed the connection without one."""
+    try:
+        return connection.read_answer("PUT").status
+    except (EOFError, ConnectionError):
+        return None
+
+
+@pytest.mark.parametrize("ending", ["closed", "reset"])
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with_length"])
+def test_REG_014_a_client_that_goes_away_leaves_nothing(
+    server: RunningServer, chunked: bool, ending: str
+) -> None:
+    repository = f"cut/{ending}-{chunked}".lower()
+    image = new_image(repository)
+    path = announced(server, repository, image)
+    with half_sent(server, path, image, chunked=chunked) as connection:
+        if ending == "reset":
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    check_nothing_shows(server, repository, image)
+    check_push_succeeds(server, repository, image)
+
+
+def test_REG_014_a_body_shorter_than_its_length_is_refused(server: RunningServer) -> None:
+    image = new_image("short")
+    path = announced(server, "cut/short", image)
+    with half_sent(server, path, image, chunked=False) as connection:
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert answer_or_nothing(connection) in (400, None)
+    check_nothing_shows(server, "cut/short", image)
+    check_push_succeeds(server, "cut/short", image)
+
+
+def test_a_chunked_body_that_ends_without_its_last_chunk_never_becomes_an_image(
+    server: RunningServer,
+) -> None:
+    image = new_image("unended")
+    path = announced(server, "cut/unended", image)
+    with half_sent(server, path, image, chunked=True) as connection:
+        connection.socket.shutdown(socket.SHUT_WR)
+        # granian ends such a body as it ends a whole one: the answer proves nothing, the sum decides
+        answer_or_nothing(connection)
+    check_nothing_shows(server, "cut/unended", image)
+    with pytest.raises(UnexpectedAnswer) as refused:
+        server.client().put_checksum(image)
+    assert refused.value.status == 400
+    check_nothing_shows(server, "cut/unended", image)
+    check_push_succeeds(server, "cut/unended", image)
+
+
+def test_a_body_longer_than_its_length_is_cut_and_its_sum_refused(server: RunningServer) -> None:
+    image = new_image("long")
+    path = announced(server, "cut/long", image)
+    with RawConnection(server.program.connect()) as connection:
+        shorter = {"Content-Length": str(len(image.layer) - 1000), "Connection": "close"}
+        connection.send("PUT", path, shorter, image.layer)
+        assert answer_or_nothing(connection) in (200, 400, None)
+    with pytest.raises(UnexpectedAnswer) as refused:
+        server.client().put_checksum(image)
+    assert refused.value.status == 400
+    check_nothing_shows(server, "cut/long", image)
+    check_push_succeeds(server, "cut/long", image)
+
+
+@pytest.mark.parametrize(
+    "framing", [b"zz\r\nno hex\r\n0\r\n\r\n", b"3\r\nlonger\r\n0\r\n\r\n", b"-5\r\nhello\r\n0\r\n\r\n"]
+)
+def test_a_body_in_broken_chunks_never_becomes_an_image(server: RunningServer, framing: bytes) -> None:
+    name = f"framing-{framing[:2].hex()}"
+    image = new_image(name)
+    path = announced(server, f"cut/{name}", image)
+    with RawConnection(server.program.connect()) as connection:
+        good = b"".join(as_chunks(in_pieces(image.layer)))
+        connection.send("PUT", path, {"Transfer-Encoding": "chunked"}, good + framing)
+        answer_or_nothing(connection)
+    check_nothing_shows(server, f"cut/{name}", image)
+    check_push_succeeds(server, f"cut/{name}", image)
+
+
+def test_REG_015_016_a_lying_checksum_is_refused_and_a_right_one_still_completes(
+    server: RunningServer,
+) -> None:
+    image = new_image("lie")
+    announced(server, "cut/lie", image)
+    client = server.client()
+    client.put_layer(image)
+    lie = {"X-Docker-Checksum-Payload": "sha256:" + "0" * 64}
+    answer = client.request("PUT", f"/v1/images/{image.image_id}/checksum", b"", lie)
+    assert (answer.status, answer.error) == (400, "Checksum mismatch")
+    check_nothing_shows(server, "cut/lie", image)
+    client.put_checksum(image)
+    assert client.pull_image(image.image_id) == image
+
+
+@pytest.mark.parametrize("kind", STREAMING, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with_length"])
+def test_a_server_killed_in_the_middle_of_a_layer_leaves_nothing(
+    start: Callable[..., RunningServer], kind: ServerKind, chunked: bool
+) -> None:
+    server = start(kind)
+    before, image = new_image("before"), new_image("killed")
+    server.client().push("killed/before", [before])
+    path = announced(server, "killed/image", image)
+    with half_sent(server, path, image, chunked=chunked):
+        server.program.kill()
+    assert server.unfinished() != [], "the kill came in the middle"
+    server = start(kind)
+    assert server.client().pull("killed/before") == [before]
+    check_nothing_shows(server, "killed/image", image)
+    check_push_succeeds(server, "killed/image", image)
+
+
+class Pusher(threading.Thread):
+    """Pushes image after image until the server is gone, and keeps account of what was acknowledged."""
+
+    def __init__(self, server: RunningServer, images: list[Image], stop_at: int):
+        super().__init__()
+        self._client = server.client()
+        self._images = images
+        self._stop_at = stop_at
+        self.reached = threading.Event()  #: set when ``stop_at`` requests were made
+        self.acknowledged: list[Image] = []
+        self.tagged: dict[str, Image] = {}
+        self._requests = 0
+
+    def run(self) -> None:
+        try:
+            for image in self._images:
+                self._do(lambda image=image: self._client.put_json(image))
+                self._do(lambda image=image: self._client.put_layer(image))
+                self._do(lambda image=image: self._client.put_checksum(image))
+                self.acknowledged.append(image)
+                tag = f"t{len(self.tagged)}"
+                self._do(
+                    lambda image=image, tag=tag: self._client.put_tag("killed/many", tag, image.image_id)
+                )
+                self.tagged[tag] = image
+        except (OSError, HTTPException):
+            return  # the server was killed
+        finally:
+            self.reached.set()
+
+    def _do(self, request: Callable[[], object]) -> None:
+        self._requests += 1
+        if self._requests == self._stop_at:
+            self.reached.set()
+        request()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kind", [SERVE, GUNICORN], ids=lambda kind: kind.name)
+def test_what_was_acknowledged_survives_a_kill_at_any_moment(
+    start: Callable[..., RunningServer], kind: ServerKind
+) -> None:
+    chance = random.Random(46)
+    for round_ in range(7):
+        server = start(kind)
+        images = [make_image(random_layer(200_000, f"{round_} {n}"), name="many") for n in range(12)]
+        pusher = Pusher(server, images, stop_at=chance.randrange(1, 48))
+        pusher.start()
+        assert pusher.reached.wait(60)
+        server.program.kill()
+        pusher.join(60)
+        assert not pusher.is_alive()
+        server = start(kind)
+        client = server.client()
+        for image in pusher.acknowledged:
+            assert client.pull_image(image.image_id) == image
+        for tag, image in pusher.tagged.items():
+            assert client.get(f"/v1/repositories/killed/many/tags/{tag}").json() == image.image_id
+        for image in images:
+            if client.get(f"/v1/images/{image.image_id}/json").status == 200:
+                assert client.pull_image(image.image_id) == image
+        client.push("killed/all", images)
+        for image in images:
+            assert client.pull_image(image.image_id) == image
+        assert server.unfinished() == []
+        server.program.end()
+
+
+@pytest.mark.parametrize("kind", STREAMING, ids=lambda kind: kind.name)
+def test_a_disk_that_takes_no_more_is_told_and_nothing_of_it_is_served(
+    start: Callable[..., RunningServer], kind: ServerKind
+) -> None:
+    server = start(kind, file_limit_bytes=512 * 1024)
+    image = new_image("full")
+    path = announced(server, "full/image", image)
+    for headers in ({"Transfer-Encoding": "chunked"}, {"Content-Length": str(len(image.layer))}):
+        answer = server.client().request("PUT", path, in_pieces(image.layer), headers)
+        assert answer.status == 507
+        check_nothing_shows(server, "full/image", image)
+        assert server.unfinished() == []
+    with pytest.raises(UnexpectedAnswer) as refused:
+        server.client().put_checksum(image)
+    assert refused.value.status == 400
+    smaller = make_image(random_layer(100_000, "smaller"))
+    check_push_succeeds(server, "full/smaller", smaller)
