@@ -40,17 +40,17 @@ class Temporary:
         self._place = place
         self._is_in_place = False
         self._unsynced_bytes = 0
-        self._descriptor, self._path = self._create()
+        self._descriptor, self._path = self._create(os.path.dirname(place))
 
-    def _create(self) -> tuple[int, str]:
-        folder, name = os.path.split(self._place)
+    def _create(self, folder: str) -> tuple[int, str]:
+        name = os.path.basename(self._place)
         with self._folders.writing(self._key):
             for _ in range(_ATTEMPTS):
                 path = os.path.join(folder, temporary_name(name))
                 try:
                     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
                 except FileNotFoundError:
-                    self._folders.make(self._key, folder)
+                    self._folders.make_durably(self._key, folder)
                     continue
                 if _claim(descriptor, path):
                     return descriptor, path
@@ -81,20 +81,35 @@ class Temporary:
             if self._folders.durable:
                 os.fsync(self._descriptor)
 
-    def rename(self) -> Stat:
-        """Put the value in its place. FileNotFoundError where the file was deleted with its folder; OSError."""
-        os.rename(self._path, self._place)
+    def rename(self) -> Stat | None:
+        """Put the value in its place; None where the folder or the file was deleted. OSError."""
+        try:
+            os.rename(self._path, self._place)
+        except FileNotFoundError:
+            return None
         self._is_in_place = True
         return stat_of(self._key, os.fstat(self._descriptor))
 
-    def begin_again(self) -> None:
-        """Copy the value to another temporary file, as this one was deleted with its folder."""
-        created = self._create()
+    def recover(self) -> None:
+        """Make sure that there is still a file to be put in place, after others have deleted the folder.
+
+        A value that was deleted along is copied from the open file to a new one, outside that folder: it is deleted
+        once at the most.
+        """
+        if os.path.lexists(self._path):
+            return
+        with self._folders.writing(self._key):
+            status = os.fstat(self._descriptor)
+            is_on_the_disk_of_the_root = status.st_dev == os.stat(self._folders.root).st_dev
+        created = self._create(
+            self._folders.root if is_on_the_disk_of_the_root else os.path.dirname(self._place)
+        )
         old, (self._descriptor, self._path) = self._descriptor, created
         try:
-            self.write(pieces(old, self._key, 0, os.fstat(old).st_size, CHUNK_BYTES))
+            self.write(pieces(old, self._key, 0, status.st_size, CHUNK_BYTES))
         finally:
             os.close(old)
+        self.finish()
 
     def close(self) -> None:
         """Remove the file, and folders that were made for it, if it was not put in place."""

@@ -43,8 +43,8 @@ from .base import (
 from .files import FileBlob, Temporary, check_expected, read_range, reading, stat_of
 from .folders import NOWHERE, Folders
 
-#: How often a value is copied and put in place again when its folder is deleted before it is there.
-_ATTEMPTS: Final = 20
+#: How often a value is put in place when its folder is deleted before it is there.
+_ATTEMPTS: Final = 1000
 
 
 class FileStorage:
@@ -141,12 +141,17 @@ class FileStorage:
             self._folders.sweep(os.path.dirname(path))
         with closing(Temporary(self._folders, key, path)) as temporary:
             temporary.write(data)
+            temporary.finish()
+            changed = {os.path.dirname(path)}
             for _ in range(_ATTEMPTS):
-                temporary.finish()
                 stat = self._put_in_place(key, path, temporary, expect)
                 if stat is not None:
+                    for folder in changed:
+                        self._folders.sync(key, folder)
                     return stat
-                temporary.begin_again()
+                temporary.recover()
+                with self._folders.writing(key):
+                    changed |= self._folders.make(os.path.dirname(path))
         raise StorageUnavailable(key, "its folder was deleted again and again")
 
     def delete(self, key: str) -> None:
@@ -267,12 +272,12 @@ class FileStorage:
         if not folder.is_symlink():
             return False
         target = os.stat(folder.path)
-        above = os.path.join(self._root, base).rstrip("/")
-        while len(above) >= len(self._root):
-            if os.path.samestat(os.stat(above), target):
-                return True
+        above = os.path.normpath(os.path.join(self._root, base))
+        while not os.path.samestat(os.stat(above), target):
+            if above == self._root:
+                return False
             above = os.path.dirname(above)
-        return False
+        return True
 
     # -- steps of reading and writing
 
@@ -301,23 +306,21 @@ class FileStorage:
         return descriptor, stat_of(key, status)
 
     def _put_in_place(self, key: str, path: str, temporary: Temporary, expect: str) -> Stat | None:
-        """Rename the temporary file if the value is the expected one; None where it was deleted with its folder."""
-        folder = os.path.dirname(path)
-        for is_last_attempt in (False, True):
-            with self._folders.locked(key, folder), self._folders.writing(key):
-                try:
+        """Rename the temporary file if the value is the expected one; None where its folder was deleted before."""
+        for _ in range(2):
+            try:
+                with (
+                    self._folders.locked(key, os.path.dirname(path), create=False),
+                    self._folders.writing(key),
+                    suppress(IsADirectoryError),
+                ):
                     check_expected(key, path, expect)
-                    stat = temporary.rename()
-                    break
-                except FileNotFoundError:
-                    return None
-                except IsADirectoryError:
-                    if is_last_attempt:
-                        raise InvalidKey(key, "it is the folder of other keys") from None
+                    return temporary.rename()
+            except NotFound:
+                return None
             self._folders.sweep(path)  # perhaps that folder holds nothing but what a killed writer left
             self._folders.prune(path)
-        self._folders.sync(key, folder)
-        return stat
+        raise InvalidKey(key, "it is the folder of other keys")
 
 
 def _is_segment(name: str) -> bool:

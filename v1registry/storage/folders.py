@@ -65,18 +65,29 @@ class Folders:
                 raise InvalidKey(key, "the file system takes no name of this length") from error
             raise failure(key, error) from error
 
-    def make(self, key: str, folder: str) -> None:
-        """Make ``folder`` and what is missing above it; it may be gone again at once, as others remove empty ones."""
+    def make(self, folder: str) -> set[str]:
+        """Make ``folder`` and what is missing above it; return the folders that have a new name in them, to be synced.
+
+        It may be gone again at once, as others remove empty ones. OSError.
+        """
         parent = os.path.dirname(folder)
+        made_in: set[str] = set()
         try:
             os.mkdir(folder)
         except FileExistsError:
-            return
+            if not os.path.isdir(folder) and os.path.lexists(folder):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
+            return made_in
         except FileNotFoundError:
-            self.make(key, parent)
+            made_in = self.make(parent)
             with suppress(FileExistsError, FileNotFoundError):
                 os.mkdir(folder)
-        self.sync(key, parent)
+        return made_in | {parent}
+
+    def make_durably(self, key: str, folder: str) -> None:
+        """Make ``folder`` and what is missing above it, and bring it to the disk. OSError."""
+        for made_in in self.make(folder):
+            self.sync(key, made_in)
 
     def sync(self, key: str, folder: str) -> None:
         """Bring the names in ``folder`` to the disk. A folder that is gone needs none."""
@@ -156,7 +167,7 @@ class Folders:
         try:
             return _open_folder(folder)
         except FileNotFoundError:
-            self.make(key, folder)
+            self.make_durably(key, folder)
             return _open_folder(folder)
 
     # -- what is thrown away

@@ -1,0 +1,110 @@
+"""MemoryStorage: the contract, and what is its own."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from v1registry_fakes.contracts import StorageContract
+
+from v1registry.storage import Conflict, MemoryStorage, NotFound, StorageUnavailable
+
+
+class TestContract(StorageContract):
+    @pytest.fixture
+    def storage(self):
+        return MemoryStorage()
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+def test_it_is_not_shared_by_processes(storage):
+    assert storage.shared_by_processes is False
+
+
+@pytest.mark.parametrize("url", ["memory:", "memory://"])
+def test_a_url_gives_an_empty_storage(url):
+    assert list(MemoryStorage.from_url(url).list("")) == []
+
+
+@pytest.mark.parametrize("url", ["memory", "memory:x", "memory:///x", "file:///x", ""])
+def test_an_odd_url_is_refused_with_what_was_expected(url):
+    with pytest.raises(ValueError, match="expected just memory:") as caught:
+        MemoryStorage.from_url(url)
+    assert repr(url) in str(caught.value)
+
+
+def test_two_storages_share_nothing(storage):
+    storage.write("a", b"value")
+    assert list(MemoryStorage().list("")) == []
+
+
+def test_two_storages_never_give_the_same_etag(storage):
+    assert storage.write("a", b"one").etag != MemoryStorage().write("a", b"two").etag
+
+
+def test_a_value_is_kept_and_given_without_copies(storage):
+    value = b"x" * 1_000_000
+    storage.write("a", value)
+    assert storage.read("a") is value
+    with storage.open("a") as blob:
+        assert blob.read() is value
+
+
+def test_a_buffer_that_is_changed_after_writing_changes_nothing(storage):
+    buffer = bytearray(b"value")
+    storage.write("a", buffer)
+    buffer[:] = b"other"
+    assert storage.read("a") == b"value"
+
+
+def test_clear_forgets_all_values(storage):
+    etag = storage.write("a/b", b"value").etag
+    with storage.open("a/b") as blob:
+        storage.clear()
+        assert blob.read() == b"value"
+    assert list(storage.list("")) == []
+    assert list(storage.list_folders("")) == []
+    with pytest.raises(NotFound):
+        storage.read("a/b")
+    with pytest.raises(Conflict):
+        storage.write("a/b", b"value", expect=etag)
+    storage.write("a", b"value")
+    assert [stat.key for stat in storage.list("")] == ["a"]
+
+
+def test_clear_leaves_locks_to_their_holders():
+    storage = MemoryStorage(lock_timeout_s=0)
+    refused: list[str] = []
+
+    def ask() -> None:
+        try:
+            with storage.lock("a"):
+                refused.append("given")
+        except StorageUnavailable as error:
+            refused.append(error.reason)
+
+    with storage.lock("a"):
+        storage.clear()
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+    assert refused == ["its lock was not free within 0 s"]
+
+
+def test_a_listing_keeps_its_order_while_keys_come_and_go(storage):
+    keys = [f"{number:04}" for number in range(1000)]
+    for key in keys[::2]:
+        storage.write(key, b"")
+    listing = storage.list("")
+    assert next(listing).key == "0000"
+    for key in keys[1::2]:
+        storage.write(key, b"")
+    for key in keys[::5]:
+        storage.delete(key)
+    seen = [stat.key for stat in listing]
+    assert seen == sorted(seen)
+    assert [stat.key for stat in storage.list("")] == [key for key in keys if key not in keys[::5]]
