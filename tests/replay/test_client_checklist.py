@@ -1,0 +1,591 @@
+"""The checklist of clients.md: what each release of docker sends, and what it has to get (CLI-001 to CLI-025).
+
+The server has no accounts here (decisions.md 15): it asks nobody, and hands tokens out all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from small_engine import USER_AGENTS, SmallEngine, SmallImage
+from wire import (
+    Answer,
+    Below,
+    CountedInput,
+    WireRequest,
+    WsgiTransport,
+    dispatch,
+    live_server,
+    tells_path,
+)
+
+from v1registry import FileStorage, MemoryStorage, Registry
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+BASE = SmallImage.named("base", os="linux")
+MIDDLE = SmallImage.named("middle", BASE)
+TOP = SmallImage.named("top", MIDDLE, architecture="amd64")
+IMAGES = [BASE, MIDDLE, TOP]
+
+ALICE = ("Authorization", "Basic YWxpY2U6d29uZGVy")
+JSON = ("Content-Type", "application/json")
+
+
+@pytest.fixture
+def transport() -> WsgiTransport:
+    return WsgiTransport(Registry(storage=MemoryStorage()))
+
+
+@pytest.fixture
+def filled(transport: WsgiTransport) -> WsgiTransport:
+    """A server with alice/app:latest."""
+    SmallEngine(transport, "1.9").push("alice/app", IMAGES)
+    return transport
+
+
+def get(transport: WsgiTransport, path: str, *headers: tuple[str, str], method: str = "GET") -> Answer:
+    answer = transport.send(WireRequest(method, path, (("Host", transport.host), *headers)))
+    assert answer is not None
+    return answer
+
+
+def pulled_form(images: list[SmallImage]) -> dict[str, tuple[bytes, bytes]]:
+    return {image.image_id: (image.document, image.layer.body) for image in images}
+
+
+# -- push and pull, release by release
+
+
+def test_CLI_001_docker_0_6_pushes_with_a_tarsum_alone(transport: WsgiTransport) -> None:
+    engine = SmallEngine(transport, "0.6")
+
+    ping = engine.ping()
+    assert re.match(r"\d+\.", ping.header("X-Docker-Registry-Version") or "")
+    announced = engine.announce("alice/app", [{"id": image.image_id} for image in IMAGES])
+    assert announced.status == 200
+    assert announced.header("X-Docker-Endpoints") == transport.host
+    assert re.fullmatch(
+        r'signature=[A-Za-z0-9._~-]+,repository="alice/app",access=write',
+        announced.header("X-Docker-Token") or "",
+    )
+    # docker-registry put the word into the value, so it came twice from this engine
+    engine.token = f"Token {engine.token}"
+    for image in IMAGES:
+        assert engine.put_json(image).status == 200
+        assert engine.put_layer(image).status == 200
+        assert engine.put_checksum(image).status == 200
+        # the tag moves up the chain with each image
+        assert engine.put_tag("alice/app", "latest", image).status == 200
+    sums = [{"id": image.image_id, "checksum": image.layer.tarsum(image.document)} for image in IMAGES]
+    assert engine.finish("alice/app", sums).status == 204
+
+    assert json.loads(get(transport, "/v1/repositories/alice/app/images").body) == sums
+    assert SmallEngine(transport, "1.9").pull("alice/app") == pulled_form(IMAGES)
+
+
+def test_CLI_002_docker_0_6_pulls_with_sizes_tokens_and_a_tags_object(filled: WsgiTransport) -> None:
+    engine = SmallEngine(filled, "0.6")
+
+    assert engine.pull("alice/app") == pulled_form(IMAGES)
+
+    assert json.loads(engine.ask("GET", "/v1/repositories/alice/app/tags").body) == {"latest": TOP.image_id}
+    for image in IMAGES:
+        document = engine.ask("GET", f"{image.path}/json")
+        assert document.header("X-Docker-Size") == str(len(image.layer.body))
+    assert engine.token is not None
+    assert engine.token.startswith("Token signature=")
+
+
+def test_CLI_003_docker_0_9_pushes_with_the_sum_of_the_raw_tar_beside_a_right_tarsum(
+    transport: WsgiTransport,
+) -> None:
+    engine = SmallEngine(transport, "0.9")
+    assert BASE.layer.sum_of_archive() != BASE.layer.sum(BASE.document)
+
+    engine.push("alice/app", IMAGES)
+
+    assert SmallEngine(transport, "0.9").pull("alice/app") == pulled_form(IMAGES)
+
+
+def test_CLI_003_docker_0_9_is_refused_where_the_tarsum_is_wrong_too(transport: WsgiTransport) -> None:
+    engine = SmallEngine(transport, "0.9")
+    engine.announce("alice/app", [{"id": BASE.image_id}])
+    engine.put_json(BASE)
+    engine.put_layer(BASE)
+
+    refused = engine.put_checksum(BASE, tarsum=TOP.layer.tarsum(BASE.document))
+
+    assert (refused.status, json.loads(refused.body)) == (400, {"error": "Checksum mismatch"})
+    assert engine.put_checksum(BASE).status == 200
+
+
+def test_CLI_004_docker_1_0_asks_for_the_head_of_a_layer_and_resumes_with_an_end_one_too_far(
+    filled: WsgiTransport,
+) -> None:
+    engine = SmallEngine(filled, "1.0")
+    whole = TOP.layer.body
+    size = int(engine.ask("GET", f"{TOP.path}/json").header("X-Docker-Size") or "")
+
+    head = engine.ask("HEAD", f"{TOP.path}/layer")
+    assert (head.status, head.body) == (200, b"")
+    assert head.header("Accept-Ranges") == "bytes"
+    assert head.header("Content-Length") == str(size) == str(len(whole))
+    broken = engine.ask("GET", f"{TOP.path}/layer", read_limit=1000)
+    read = broken.body[:1000]
+    rest = engine.ask("GET", f"{TOP.path}/layer", None, ("Range", f"bytes={len(read)}-{size}"))
+
+    assert rest.status == 206
+    assert rest.header("Content-Range") == f"bytes 1000-{size - 1}/{size}"
+    assert rest.header("Content-Length") == str(size - 1000)
+    assert read + rest.body == whole
+
+
+def test_CLI_005_docker_1_3_pushes_a_chunked_gzip_body_over_a_connection() -> None:
+    with live_server(Registry(storage=MemoryStorage())) as transport:
+        SmallEngine(transport, "1.3").push("alice/app", IMAGES)
+
+        assert SmallEngine(transport, "1.3").pull("alice/app") == pulled_form(IMAGES)
+
+
+def test_CLI_006_docker_1_9_looks_five_images_up_at_once_and_skips_those_that_exist(
+    filled: WsgiTransport,
+) -> None:
+    more = [SmallImage.named(name) for name in ("one", "two")]
+    engine = SmallEngine(filled, "1.9")
+    engine.announce("alice/app", [{"id": image.image_id} for image in [*IMAGES, *more]])
+
+    with ThreadPoolExecutor(5) as pool:
+        found = pool.map(lambda image: engine.ask("GET", f"{image.path}/json").status, [*IMAGES, *more])
+
+    assert list(found) == [200, 200, 200, 404, 404]
+    skipped = engine.put_json(TOP)
+    assert (skipped.status, skipped.body) == (409, b'{"error": "Image already exists"}')
+    assert skipped.header("Content-Type") == "application/json"
+
+
+def test_CLI_007_docker_1_12_pushes_images_whose_json_is_an_id_and_a_parent(transport: WsgiTransport) -> None:
+    root = SmallImage.named("bare root")
+    child = SmallImage.named("bare child", root)
+    top = SmallImage.named("full top", child, os="linux", config={"Cmd": ["sh"]})
+    assert json.loads(child.document) == {"id": child.image_id, "parent": root.image_id}
+
+    SmallEngine(transport, "1.12").push("alice/app", [root, child, top])
+
+    assert SmallEngine(transport, "1.12").pull("alice/app") == pulled_form([root, child, top])
+    ancestry = json.loads(get(transport, f"{top.path}/ancestry").body)
+    assert ancestry == [top.image_id, child.image_id, root.image_id]
+
+
+# -- credentials
+
+
+def answers_with(transport: WsgiTransport, *headers: tuple[str, str]) -> list[tuple[int, bytes]]:
+    """Return what each kind of request is answered that a client sends with credentials or without."""
+    requests = [
+        WireRequest("PUT", "/v1/repositories/bob/new/", (JSON, ("Content-Length", "2"), *headers), (b"[]",)),
+        WireRequest("PUT", "/v1/repositories/bob/new/images", (("Content-Length", "2"), *headers), (b"[]",)),
+        *(
+            WireRequest("GET", path, headers)
+            for path in (
+                "/v1/users/",
+                "/v1/repositories/alice/app/images",
+                "/v1/repositories/alice/app/tags/latest",
+                "/v1/search?q=app",
+                f"{TOP.path}/json",
+                f"{TOP.path}/layer",
+            )
+        ),
+    ]
+    answers = [transport.send(request) for request in requests]
+    return [(answer.status, answer.body) for answer in answers if answer is not None]
+
+
+def test_CLI_008_an_empty_user_counts_as_nobody(filled: WsgiTransport) -> None:
+    answered = answers_with(filled, ("Authorization", "Basic Og=="))
+
+    assert [status for status, _ in answered] == [200, 204, 200, 200, 200, 200, 200, 200]
+    assert answered == answers_with(filled)
+
+
+@pytest.mark.parametrize("value", ["Token ", "Token"], ids=["as sent", "as a server strips it"])
+def test_CLI_009_an_empty_token_counts_as_no_credentials(filled: WsgiTransport, value: str) -> None:
+    answered = answers_with(filled, ("Authorization", value))
+
+    assert [status for status, _ in answered] == [200, 204, 200, 200, 200, 200, 200, 200]
+    assert answered == answers_with(filled)
+
+
+def test_CLI_010_two_tokens_joined_by_a_comma_are_taken(filled: WsgiTransport) -> None:
+    engine = SmallEngine(filled, "1.3")
+    engine.announce("alice/app", [{"id": TOP.image_id}])
+    write = (engine.token or "").removeprefix("Token ")
+    engine.ask_index("GET", "/v1/repositories/alice/app/images")
+    read = (engine.token or "").removeprefix("Token ")
+    assert write.endswith("access=write")
+    assert read.endswith("access=read")
+
+    for joint in (",", ", "):
+        engine.token = f"Token {write}{joint}{read}"
+        assert engine.ask("GET", f"{TOP.path}/json").status == 200
+        assert engine.put_tag("alice/app", "other", TOP).status == 200
+
+
+# -- the lists of a push
+
+
+def test_CLI_011_the_end_of_a_push_is_204_without_any_body(filled: WsgiTransport) -> None:
+    for entries in ([], [{"id": TOP.image_id, "checksum": "tarsum+sha256:" + "0" * 64}]):
+        ended = SmallEngine(filled, "1.9").finish("alice/app", entries)
+
+        assert (ended.status, ended.body) == (204, b"")
+        assert ended.header("Content-Length") is None
+
+
+def test_CLI_012_untagged_images_and_images_of_several_tags_are_announced(transport: WsgiTransport) -> None:
+    entries = [
+        {"id": BASE.image_id},
+        {"id": MIDDLE.image_id},
+        {"id": TOP.image_id, "Tag": "latest"},
+        {"id": TOP.image_id, "Tag": "1.0"},
+    ]
+    engine = SmallEngine(transport, "1.3")
+
+    assert engine.announce("alice/app", entries).status == 200
+    assert engine.finish("alice/app").status == 204
+
+    listed = json.loads(engine.ask_index("GET", "/v1/repositories/alice/app/images").body)
+    assert listed == [{"id": image.image_id} for image in IMAGES]
+
+
+# -- login
+
+
+def post_user(transport: WsgiTransport, body: bytes) -> Answer:
+    kind = ("Content-Type", "application/json; charset=utf-8")
+    headers = (("Host", transport.host), ("User-Agent", "Go-http-client/1.1"), kind)
+    length = ("Content-Length", str(len(body)))
+    answer = transport.send(WireRequest("POST", "/v1/users/", (*headers, length), (body,)))
+    assert answer is not None
+    return answer
+
+
+ACCOUNT = b'{"username":"alice","password":"wonder","auth":"","email":"alice@example.com"}'
+
+
+def test_CLI_013_docker_up_to_1_10_registers_and_logs_in(transport: WsgiTransport) -> None:
+    """A server without accounts creates whomever it is told, every time; the 400 for a taken name needs accounts."""
+    for _ in range(2):
+        created = post_user(transport, ACCOUNT)
+        assert (created.status, created.body) == (201, b'"User Created"')
+    refused = post_user(transport, b"username=alice")
+    assert refused.status == 400
+    assert isinstance(json.loads(refused.body), str)
+    assert refused.body != b'"Username or email already exists"'
+
+    checked = get(transport, "/v1/users/", ALICE)
+    assert (checked.status, checked.body) == (200, b'"OK"')
+
+
+def test_CLI_014_a_login_that_was_not_created_is_checked_with_get(transport: WsgiTransport) -> None:
+    """A server without accounts never answers POST with 401, and takes any password; closing it needs accounts."""
+    assert post_user(transport, b'{"username":"alice","password":"wrong"}').status == 201
+
+    for credentials in ("YWxpY2U6d29uZGVy", "YWxpY2U6d3Jvbmc="):
+        checked = get(transport, "/v1/users/", ("Authorization", f"Basic {credentials}"))
+        assert (checked.status, checked.body) == (200, b'"OK"')
+
+
+def test_CLI_015_docker_from_1_11_on_logs_in_with_get_alone(transport: WsgiTransport) -> None:
+    """A server without accounts answers 200 to everybody; 401 and 403 need accounts."""
+    for headers in ([ALICE], [("Authorization", "Basic !!")], [("Authorization", "Digest x")], []):
+        checked = get(transport, "/v1/users/", *headers)
+        assert (checked.status, checked.body) == (200, b'"OK"')
+        assert checked.header("Content-Type") == "application/json"
+
+
+# -- search
+
+
+@pytest.mark.parametrize("credentials", [(), (ALICE, ("X-Docker-Token", "true"))], ids=["nobody", "basic"])
+@pytest.mark.parametrize("limit", ["", "&n=25", "&n=1"])
+def test_CLI_016_search_with_and_without_a_limit_and_credentials(
+    filled: WsgiTransport, limit: str, credentials: tuple[tuple[str, str], ...]
+) -> None:
+    SmallEngine(filled, "1.9").push("other", [BASE])
+
+    found = get(filled, f"/v1/search?q=app{limit}", *credentials)
+    none = get(filled, f"/v1/search?q=zzz{limit}", *credentials)
+
+    assert (found.status, none.status) == (200, 200)
+    assert [hit["name"] for hit in json.loads(found.body)["results"]] == ["alice/app"]
+    assert json.loads(found.body)["num_results"] == 1
+    assert json.loads(none.body)["results"] == []
+
+
+# -- /v2/
+
+
+BELOW_V2 = [
+    ("GET", "/v2/_catalog"),
+    ("GET", "/v2/alice/app/manifests/latest"),
+    ("HEAD", "/v2/alice/app/manifests/latest"),
+    ("PUT", "/v2/alice/app/manifests/latest"),
+    ("POST", "/v2/alice/app/blobs/uploads/"),
+    ("PATCH", "/v2/alice/app/blobs/uploads/1"),
+    ("DELETE", "/v2/alice/app/manifests/latest"),
+    ("HEAD", "/v2/alice/app/blobs/sha256:" + "0" * 64),
+    ("OPTIONS", "/v2/x"),
+]
+
+
+@pytest.mark.parametrize("v2", ["ping", "absent"])
+def test_CLI_017_v2_answers_200_or_404_and_everything_below_it_404_as_plain_text(v2: str) -> None:
+    transport = WsgiTransport(Registry(storage=MemoryStorage(), v2=v2))
+    SmallEngine(transport, "1.9").push("alice/app", IMAGES)
+
+    ping = get(transport, "/v2/")
+    assert (ping.status, ping.body) == ((200, b"{}") if v2 == "ping" else (404, ping.body))
+    assert get(transport, "/v2/", method="HEAD").status == ping.status
+    for method, path in BELOW_V2:
+        answer = get(transport, path, method=method)
+        assert (answer.status, method) == (404, method)
+        assert (answer.header("Content-Type") or "").partition(";")[0] == "text/plain"
+        with pytest.raises(ValueError):
+            json.loads(answer.body)
+
+
+def test_CLI_017_v2_can_be_left_to_the_application_behind(transport: WsgiTransport) -> None:
+    registry = Registry(storage=MemoryStorage(), v2="pass").in_front_of(tells_path)
+    mixed = WsgiTransport(registry)
+
+    assert get(mixed, "/v2/").body == b"'' '/v2/'"
+    assert get(mixed, "/v2/_catalog").body == b"'' '/v2/_catalog'"
+    assert get(mixed, "/v1/_ping").body == b"{}"
+
+
+@pytest.mark.parametrize("v2", ["ping", "absent"])
+def test_CLI_018_no_answer_claims_the_distribution_api_where_v1_is_pushed_to(v2: str) -> None:
+    transport = WsgiTransport(Registry(storage=MemoryStorage(), v2=v2))
+    SmallEngine(transport, "1.12").push("alice/app", IMAGES)
+
+    upload = get(transport, "/v2/alice/app/blobs/uploads/", method="POST")
+    assert (upload.status, upload.header("Content-Type")) == (404, "text/plain; charset=utf-8")
+    for method, path in [("GET", "/v2/"), ("GET", "/v1/_ping"), ("GET", f"{TOP.path}/json"), *BELOW_V2]:
+        answer = get(transport, path, method=method)
+        assert answer.header("Docker-Distribution-Api-Version") is None
+
+
+# -- layers
+
+
+def test_CLI_019_a_resume_at_the_very_end_is_416_of_length_0(filled: WsgiTransport) -> None:
+    size = len(TOP.layer.body)
+
+    ended = SmallEngine(filled, "1.3").ask(
+        "GET", f"{TOP.path}/layer", None, ("Range", f"bytes={size}-{size}")
+    )
+
+    assert (ended.status, ended.body) == (416, b"")
+    assert ended.header("Content-Length") == "0"
+
+
+def test_CLI_020_a_layer_is_never_encoded_for_the_transfer(filled: WsgiTransport) -> None:
+    accepts = ("Accept-Encoding", "gzip")
+
+    head = get(filled, f"{TOP.path}/layer", accepts, method="HEAD")
+    whole = get(filled, f"{TOP.path}/layer", accepts)
+    part = get(filled, f"{TOP.path}/layer", accepts, ("Range", "bytes=0-99"))
+
+    assert (head.status, whole.status, part.status) == (200, 200, 206)
+    assert [answer.header("Content-Encoding") for answer in (head, whole, part)] == [None] * 3
+    size = str(len(TOP.layer.body))
+    assert [answer.header("Content-Length") for answer in (head, whole, part)] == [size, size, "100"]
+    assert (whole.body, part.body) == (TOP.layer.body, TOP.layer.body[:100])
+    document = get(filled, f"{TOP.path}/json", accepts)
+    assert (document.header("Content-Encoding"), document.body) == (None, TOP.document)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/images/" + "0" * 64 + "/layer", 404),
+        ("/v1/images/NOT-AN-ID/layer", 404),
+        (f"{TOP.path}/layer", 409),
+        (f"{TOP.path}/ancestry", 405),
+        ("/v1/nothing/here", 404),
+        ("/v1/repositories/alice/app/tags/-bad", 400),
+    ],
+)
+def test_CLI_021_a_refused_upload_is_read_before_it_is_answered(path: str, status: int) -> None:
+    registry = Registry(storage=MemoryStorage(), max_refused_bytes=1 << 20)
+    SmallEngine(WsgiTransport(registry), "1.9").push("alice/app", IMAGES)
+
+    def put(size: int) -> tuple[int, int]:
+        """Return the status, and how much was read by the time of the answer."""
+        body, read_by_then = CountedInput(size), []
+        statuses = []
+
+        def start_response(line: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+            statuses.append(int(line[:3]))
+            read_by_then.append(body.given)
+            return lambda data: None
+
+        environ = {
+            "REQUEST_METHOD": "PUT",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": path,
+            "SERVER_NAME": "registry.example.com",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": body,
+            "wsgi.input_terminated": True,
+        }
+        b"".join(registry(environ, start_response))
+        return statuses[0], read_by_then[0]
+
+    assert put(1_000_000) == (status, 1_000_000)
+    # a layer of a complete image is compared with the stored one, so it is read to its end
+    if status != 409:
+        refused, read = put(20_000_000)
+        assert refused == status
+        assert 1 << 20 <= read < 2_000_000
+
+
+def test_CLI_022_a_layer_that_somebody_else_serves_is_fetched_there_without_credentials(
+    tmp_path: Path,
+) -> None:
+    def serves_folder(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """A file server that refuses credentials it does not know, as object stores do."""
+        if "HTTP_AUTHORIZATION" in environ:
+            start_response("400 Bad Request", [("Content-Type", "text/plain")])
+            return [b"Unsupported Authorization"]
+        data = (tmp_path / environ["PATH_INFO"].removeprefix("/layers/")).read_bytes()
+        start_response(
+            "200 OK", [("Content-Type", "binary/octet-stream"), ("Content-Length", str(len(data)))]
+        )
+        return [data]
+
+    storage = FileStorage(tmp_path, durable=False)
+    transport = WsgiTransport(Registry(storage, layer_redirect="http://files.example.com/layers/"))
+    elsewhere = WsgiTransport(serves_folder, host="files.example.com")
+    engine = SmallEngine(transport, "1.9")
+    engine.push("alice/app", IMAGES)
+    engine.ask_index("GET", "/v1/repositories/alice/app/images")
+
+    for image in IMAGES:
+        redirect = engine.ask("GET", f"{image.path}/layer")
+        assert redirect.status == 302
+        location = urlsplit(redirect.header("Location") or "")
+        assert (location.scheme, location.netloc, location.query) == ("http", "files.example.com", "")
+        # engines leave the Authorization header out when the host changes
+        fetched = SmallEngine(elsewhere, "1.9").ask("GET", location.path)
+        assert (fetched.status, fetched.body) == (200, image.layer.body)
+
+
+# -- what a User-Agent tells
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "told"),
+    [
+        (
+            "docker/0.9.1 go/go1.2.1 git-commit/3600720 kernel/3.8.0-19-generic os/linux arch/amd64 ",
+            {"docker_version": "0.9.1", "docker_go_version": "go1.2.1", "kernel": "3.8.0-19-generic"},
+        ),
+        (
+            "docker/1.9.1 go/go1.4.3 git-commit/a34a1d5 kernel/3.16.0-4-amd64 os/linux arch/amd64",
+            {"docker_version": "1.9.1", "docker_go_version": "go1.4.3", "kernel": "3.16.0-4-amd64"},
+        ),
+        (
+            USER_AGENTS["1.12"],
+            {"docker_version": "1.12.6", "docker_go_version": "go1.6.4", "kernel": "3.16.0-4-amd64"},
+        ),
+        (
+            "docker/17.05.0-ce go/go1.7.5 git-commit/89658be kernel/4.9.0-3-amd64 os/linux arch/amd64 "
+            "UpstreamClient(docker/99.0 \\(linux\\))",
+            {"docker_version": "17.05.0-ce", "docker_go_version": "go1.7.5", "kernel": "4.9.0-3-amd64"},
+        ),
+        ("docker/dev os/Linux arch/AMD64", {"docker_version": "dev"}),
+    ],
+    ids=["0.9", "1.9", "1.12", "17.05", "dev"],
+)
+def test_CLI_023_the_tag_tells_of_the_engine_that_set_it(
+    filled: WsgiTransport, user_agent: str, told: dict[str, str]
+) -> None:
+    body = json.dumps(TOP.image_id).encode()
+    headers = (("User-Agent", user_agent), JSON, ("Content-Length", str(len(body))))
+    filled.send(WireRequest("PUT", "/v1/repositories/alice/app/tags/it", headers, (body,)))
+
+    info = json.loads(get(filled, "/v1/repositories/alice/app/tags/it/json").body)
+
+    assert isinstance(info.pop("last_update"), int)
+    assert info == {"os": "linux", "arch": "amd64", **told}
+
+
+@pytest.mark.parametrize("user_agent", ["Go 1.1 package http", "Go-http-client/1.1", "curl/7.88.1", ""])
+def test_CLI_023_a_client_that_is_no_engine_leaves_only_the_time(
+    filled: WsgiTransport, user_agent: str
+) -> None:
+    body = json.dumps(TOP.image_id).encode()
+    headers = (("User-Agent", user_agent), JSON, ("Content-Length", str(len(body))))
+    filled.send(WireRequest("PUT", "/v1/repositories/alice/app/tags/it", headers, (body,)))
+
+    assert list(json.loads(get(filled, "/v1/repositories/alice/app/tags/it/json").body)) == ["last_update"]
+
+
+# -- where the server stands
+
+
+def test_CLI_024_a_mirror_is_asked_with_the_token_of_another_index(filled: WsgiTransport) -> None:
+    engine = SmallEngine(filled, "1.9")
+    engine.token = 'Token signature=8X1WBEGMZXYJZ5ML,repository="library/ubuntu",access=read'
+
+    assert engine.ping().status == 200
+    ancestry = engine.ask("GET", f"{TOP.path}/ancestry")
+    assert json.loads(ancestry.body) == [image.image_id for image in reversed(IMAGES)]
+    for image in IMAGES:
+        assert engine.ask("GET", f"{image.path}/json").body == image.document
+        assert engine.ask("GET", f"{image.path}/layer").body == image.layer.body
+
+
+def test_CLI_025_the_registry_answers_at_the_root_of_a_host_in_front_of_an_application() -> None:
+    transport = WsgiTransport(Registry(storage=MemoryStorage()).in_front_of(tells_path))
+    engine = SmallEngine(transport, "1.9")
+
+    engine.push("alice/app", IMAGES)
+
+    assert engine.pull("alice/app") == pulled_form(IMAGES)
+    assert get(transport, "/").body == b"'' '/'"
+    assert get(transport, "/v1x/other").body == b"'' '/v1x/other'"
+    assert get(transport, "/_ping").body == b"{}"
+
+
+@pytest.mark.parametrize("prefix", ["/registry", "/a/b c"])
+def test_CLI_025_the_registry_answers_below_a_prefix_as_at_the_root(prefix: str) -> None:
+    registry = Registry(storage=MemoryStorage())
+    transport = WsgiTransport(dispatch(prefix, registry, tells_path))
+    quoted = prefix.replace(" ", "%20")
+    engine = SmallEngine(Below(transport, quoted), "1.9")
+
+    engine.push("alice/app", IMAGES)
+
+    assert engine.pull("alice/app") == pulled_form(IMAGES)
+    # docker adds /v1/ to the endpoint itself, so no prefix can stand there
+    listed = get(transport, f"{quoted}/v1/repositories/alice/app/images")
+    assert listed.header("X-Docker-Endpoints") == transport.host
+    assert get(transport, f"{quoted}/v1/_ping").body == b"{}"
+    for root in ("", "/"):
+        assert json.loads(get(transport, quoted + root).body) == "docker-registry server"
+    assert get(transport, "/v1/_ping").body == b"'' '/v1/_ping'"
+    # the same storage at the root of another host
+    assert SmallEngine(WsgiTransport(registry), "1.9").pull("alice/app") == pulled_form(IMAGES)

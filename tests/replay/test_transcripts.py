@@ -1,0 +1,76 @@
+"""What real engines sent to docker-registry 0.9, and were answered, replayed against this server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from deviations import DEVIATIONS, unexplained
+from replayer import Recording, of_v1, of_v2
+from transcripts import ENGINES, SAMPLE, SEARCHERS, all_scenarios, scenarios
+from wire import Answer
+
+TARGETS = ("memory", "files", "socket")
+
+CLIENTS = (*ENGINES, *SEARCHERS)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("client", "scenario"), [pair for pair in all_scenarios(*CLIENTS) if of_v1(*pair)])
+def test_each_request_of_a_scenario_is_answered_as_recorded_or_as_the_table_says(
+    recordings: Callable[[str, str], Recording], target: str, client: str, scenario: str
+) -> None:
+    outcomes = recordings(target, client).outcomes(scenario)
+
+    assert [outcome.exchange for outcome in outcomes] == of_v1(client, scenario)
+    differences = [difference for outcome in outcomes for difference in outcome.differences]
+    assert [str(difference) for difference in unexplained(differences)] == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("client", "scenario"), [pair for pair in all_scenarios(*CLIENTS) if of_v2(*pair)])
+def test_a_client_that_looks_for_v2_learns_that_there_is_none(
+    recordings: Callable[[str, str], Recording], target: str, client: str, scenario: str
+) -> None:
+    """decisions.md 8a, clients.md 8."""
+    outcomes = recordings(target, client).fallback(scenario)
+
+    assert [outcome.exchange for outcome in outcomes] == of_v2(client, scenario)
+    differences = [difference for outcome in outcomes for difference in outcome.differences]
+    assert [str(difference) for difference in unexplained(differences)] == []
+    for outcome in outcomes:
+        answer = outcome.answer
+        assert isinstance(answer, Answer)
+        assert answer.header("Docker-Distribution-Api-Version") is None
+        if outcome.exchange.path == "/v2/":
+            assert (answer.status, answer.body) == (200, b"{}")
+        else:
+            assert (answer.status, answer.header("Content-Type")) == (404, "text/plain; charset=utf-8")
+            assert not answer.body.startswith((b"{", b"["))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_REG_047_the_recorded_exchanges_of_docker_registry_0_9_1_are_answered_as_recorded_or_as_the_table_says(
+    recordings: Callable[[str, str], Recording], target: str
+) -> None:
+    outcomes = recordings(target, SAMPLE).outcomes("sample")
+
+    assert len(outcomes) == 67
+    differences = [difference for outcome in outcomes for difference in outcome.differences]
+    assert [str(difference) for difference in unexplained(differences)] == []
+
+
+def test_every_row_of_the_table_of_deviations_is_needed(
+    recordings: Callable[[str, str], Recording],
+) -> None:
+    differences = [
+        difference
+        for client in (*CLIENTS, SAMPLE)
+        for scenario in scenarios(client)
+        for play in (recordings("memory", client).outcomes, recordings("memory", client).fallback)
+        for outcome in play(scenario)
+        for difference in outcome.differences
+    ]
+
+    idle = [row for row in DEVIATIONS if not any(map(row.covers, differences))]
+    assert idle == []

@@ -1,0 +1,209 @@
+"""Recorded exchanges of real clients with docker-registry 0.9, read from ``tests/data``.
+
+Their form is told in ``tests/data/transcripts/README.md``.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).parent.parent / "data"
+TRANSCRIPTS = DATA / "transcripts"
+
+#: Whole engines, which push and pull. Each was recorded against a registry of its own, empty at first.
+ENGINES = ("docker-0.9.1", "docker-1.0.1", "docker-1.3.3", "docker-1.9.1", "docker-1.12.6")
+
+#: Clients that only look for images. They were recorded against a registry with images in it.
+SEARCHERS = ("docker-20.10.24", "docker-28.2.2-cli", "podman-4.3.1", "skopeo-1.9.3")
+
+#: The engine and its scenarios that bring those images in.
+SEED_ENGINE = "docker-1.9.1"
+SEED_SCENARIOS = (
+    "push-new",
+    "push-library",
+    "push-large-layer",
+    "push-after-interruption",
+    "push-with-cookies",
+)
+
+#: The exchanges of a plain HTTP client with docker-registry 0.9.1, as if they were one more client's.
+SAMPLE = "http-docker-registry-0.9.1"
+
+_CHANGED = "changed by the recorder: "
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body as it was recorded. ``data`` is None where only length and digest were kept."""
+
+    length: int
+    sha256: str | None
+    data: bytes | None
+    transfer: str = "none"  #: none, content-length or chunked
+    chunk_sizes: tuple[int, ...] = ()
+    is_complete: bool = True
+    is_cut_by_recorder: bool = False
+
+    @classmethod
+    def read(cls, recorded: Mapping[str, Any] | None) -> Body:
+        recorded = recorded or {"encoding": "empty", "length": 0}
+        data: bytes | None
+        if recorded["encoding"] == "text":
+            data = recorded["data"].encode("utf-8")
+        elif recorded["encoding"] == "base64":
+            data = base64.b64decode(recorded["data"])
+        elif recorded["encoding"] == "digest-only":
+            data = None
+        else:
+            data = b""
+        return cls(
+            length=recorded["length"],
+            sha256=recorded.get("sha256"),
+            data=data,
+            transfer=recorded.get("transfer", "none"),
+            chunk_sizes=tuple(recorded.get("chunks", ())),
+            is_complete=recorded.get("complete", True),
+            is_cut_by_recorder=recorded.get("cut_by_recorder", False),
+        )
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request of a client and what it was answered. ``status`` is None where the connection broke before."""
+
+    client: str
+    scenario: str
+    number: int
+    method: str
+    path: str
+    request_headers: tuple[tuple[str, str], ...]
+    request_body: Body
+    status: int | None
+    response_headers: tuple[tuple[str, str], ...]
+    response_body: Body
+    note: str = ""
+    answered_by: str = ""  #: index or registry, where the recording had both
+    recorded_host: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)  #: what the recorder changed in the answer
+
+    @property
+    def request(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def is_answered_by_recorder(self) -> bool:
+        return "answered by the recorder itself" in self.note
+
+    @property
+    def is_of_v2(self) -> bool:
+        return self.path.startswith("/v2/")
+
+    @property
+    def image_id(self) -> str | None:
+        found = re.match(r"/v1/images/([0-9a-f]+)/", self.path)
+        return found[1] if found else None
+
+    def header(self, name: str) -> str | None:
+        return {key.lower(): value for key, value in self.request_headers}.get(name.lower())
+
+    def __str__(self) -> str:
+        return f"{self.client} {self.scenario} {self.number}: {self.request}"
+
+
+@functools.cache
+def exchanges(client: str, scenario: str) -> tuple[Exchange, ...]:
+    """Return a scenario's exchanges in the order of recording, without the attempts to speak TLS."""
+    if client == SAMPLE:
+        return _sample()
+    rows = json.loads((TRANSCRIPTS / client / f"{scenario}.json").read_text(encoding="utf-8"))
+    return tuple(_exchange(client, scenario, row) for row in rows if row["method"] is not None)
+
+
+def _exchange(client: str, scenario: str, row: Mapping[str, Any]) -> Exchange:
+    note = row.get("note", "")
+    headers = tuple((name, value) for name, value in row["request_headers"])
+    return Exchange(
+        client=client,
+        scenario=scenario,
+        number=row["seq"],
+        method=row["method"],
+        path=row["path"],
+        request_headers=headers,
+        request_body=Body.read(row["request_body"]),
+        status=row["status"],
+        response_headers=tuple((name, value) for name, value in row["response_headers"]),
+        response_body=Body.read(row["response_body"]),
+        note=note,
+        answered_by=row.get("answered_by", ""),
+        recorded_host=dict(headers).get("Host", ""),
+        changes=json.loads(note.removeprefix(_CHANGED)) if note.startswith(_CHANGED) else {},
+    )
+
+
+def _sample() -> tuple[Exchange, ...]:
+    recorded = json.loads((DATA / f"{SAMPLE}.json").read_text(encoding="utf-8"))
+    user_agent = re.search(r"User-Agent: (.*? arch/\w+)", recorded["about"])
+    endpoint = re.search(r'"X-Docker-Endpoints": "(127\.0\.0\.1:\d+)"', json.dumps(recorded))
+    assert user_agent is not None
+    assert endpoint is not None
+
+    def body(side: Mapping[str, Any]) -> Body:
+        data = base64.b64decode(side["body_b64"]) if "body_b64" in side else side.get("body", "").encode()
+        headers = side["headers"]
+        transfer = "none"
+        if headers.get("Transfer-Encoding") == "chunked":
+            transfer = "chunked"
+        elif data or "Content-Length" in headers:
+            transfer = "content-length"
+        return Body(len(data), None, data, transfer)
+
+    return tuple(
+        Exchange(
+            client=SAMPLE,
+            scenario="sample",
+            number=number,
+            method=row["request"]["method"],
+            path=row["request"]["path"],
+            request_headers=(
+                ("Host", endpoint[1]),
+                ("User-Agent", user_agent[1]),
+                *row["request"]["headers"].items(),
+            ),
+            request_body=body(row["request"]),
+            status=row["response"]["status"],
+            response_headers=tuple(row["response"]["headers"].items()),
+            response_body=body(row["response"]),
+            note=row.get("note", ""),
+            recorded_host=endpoint[1],
+        )
+        for number, row in enumerate(recorded["exchanges"])
+    )
+
+
+@functools.cache
+def scenarios(client: str) -> tuple[str, ...]:
+    """Return the names of a client's scenarios, in the order in which they were recorded as far as that matters.
+
+    Those that need an index with accounts (``index-…``) are not among the data.
+    """
+    if client == SAMPLE:
+        return ("sample",)
+    present = sorted(path.stem for path in (TRANSCRIPTS / client).glob("*.json") if path.stem != "commands")
+    commands = TRANSCRIPTS / client / "commands.json"
+    if not commands.exists():
+        return tuple(present)
+    order = list(json.loads(commands.read_text(encoding="utf-8")))
+    assert set(present) <= set(order)
+    return tuple(name for name in order if name in present)
+
+
+def all_scenarios(*clients: str) -> list[tuple[str, str]]:
+    """Return (client, scenario) for every scenario of the clients."""
+    return [(client, scenario) for client in clients for scenario in scenarios(client)]
