@@ -229,45 +229,51 @@ class Images:
         """
         check_image_id(image_id)
         announced.check()
-        document = self._stored_json(image_id)
-        if document is None:
+        if self._stored_json(image_id) is None:
             raise errors.ImageNotFound(image_id=image_id)
-        if not self._is_in_progress(image_id):
-            if self._is_among(self._checksums(image_id), announced):
-                raise errors.ImageExists(image_id=image_id)
-            raise errors.ChecksumRefused(image_id=image_id)
-        # only sums that a server computed: docker-registry 0.6 kept what the client announced with the JSON
-        stored = self._payload_checksums(image_id)
-        layer_key = layout.image_key(image_id, layout.LAYER)
-        try:
-            layer = self._storage.stat(layer_key)
-        except NotFound:
-            stored = ()
-        if not stored:
-            raise errors.LayerMissing(image_id=image_id)
-        accepted = list(stored)
-        if not self._is_among(stored, announced):
+        fitting: str | None = None
+        # A TarSum takes long, so it is computed without the lock, and again where another layer came in meanwhile.
+        while (unverified := self._complete(image_id, announced, fitting)) is not None:
+            document, fitting = unverified
             if not self._tarsum_fits(image_id, document, announced):
                 raise errors.ChecksumMismatch(
-                    image_id=image_id, stored=stored, announced=(announced.payload, announced.tarsum)
+                    image_id=image_id, announced=(announced.payload, announced.tarsum)
                 )
-            assert announced.tarsum is not None
-            accepted.append(announced.tarsum)
+
+    def _complete(
+        self, image_id: str, announced: AnnouncedSums, fitting: str | None
+    ) -> tuple[bytes, str] | None:
+        """Take the mark away if the announced sums allow it, while no other client changes the image.
+
+        :param fitting: the etag of the layer that the announced TarSum was found to fit.
+
+        Returns None when the image is complete; the JSON and the layer's etag where only the TarSum can decide. Another
+        client that uploads the same layer once more takes the sum away for a moment: so all is looked at under the lock.
+        """
         with self._storage.lock(layout.image_folder(image_id)):
+            document = self._stored_json(image_id)
+            if document is None:
+                raise errors.ImageNotFound(image_id=image_id)
             if not self._is_in_progress(image_id):
-                # another client completed it; the sum fits the same bytes or it does not
                 if self._is_among(self._checksums(image_id), announced):
                     raise errors.ImageExists(image_id=image_id)
                 raise errors.ChecksumRefused(image_id=image_id)
-            if (
-                self._payload_checksums(image_id) != stored
-                or self._storage.stat(layer_key).etag != layer.etag
-            ):
-                raise errors.ChecksumMismatch(image_id=image_id, stored=stored)
-            if accepted != list(stored):
-                self._write_checksums(image_id, accepted)
+            # only sums that a server computed: docker-registry 0.6 kept what the client announced with the JSON
+            stored = self._payload_checksums(image_id)
+            try:
+                layer = self._storage.stat(layout.image_key(image_id, layout.LAYER))
+            except NotFound:
+                stored = ()
+            if not stored:
+                raise errors.LayerMissing(image_id=image_id)
+            if not self._is_among(stored, announced):
+                if layer.etag != fitting:
+                    return document, layer.etag
+                assert announced.tarsum is not None
+                self._write_checksums(image_id, [*stored, announced.tarsum])
             self._refresh_ancestry(image_id, document)
             self._delete(layout.image_key(image_id, layout.IN_PROGRESS))
+        return None
 
     # -- the state
 
