@@ -205,6 +205,7 @@ class SocketTransport:
 def live_server(application: WSGIApplication) -> Iterator[SocketTransport]:
     """Serve an application on a free port of this machine until the block ends."""
     server = Server(("127.0.0.1", 0), application, numthreads=8, timeout=TIMEOUT_S, shutdown_timeout=1)
+    server.expiration_interval = 0.02  # seconds from one look to the next whether it shall stop
     server.prepare()
     thread = threading.Thread(target=server.serve, name="replay server")
     thread.start()
