@@ -1,0 +1,94 @@
+"""References, and what a person is told about those that are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from v1registry.client import BadReference, Client, Reference
+from v1registry.client.reference import is_loopback
+
+ID = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "name", "tag", "scheme"),
+    [
+        ("localhost:5000/foo/bar:v1", "localhost:5000", "foo/bar", "v1", None),
+        ("localhost/busybox", "localhost", "library/busybox", "latest", None),
+        ("registry.example/a/b/c:1.0-rc_2", "registry.example", "a/b/c", "1.0-rc_2", None),
+        ("Registry.Example:443/foo/Bar", "registry.example:443", "foo/Bar", "latest", None),
+        ("127.0.0.1:5000/foo/bar", "127.0.0.1:5000", "foo/bar", "latest", None),
+        ("[::1]:5000/foo/bar:x", "[::1]:5000", "foo/bar", "x", None),
+        ("http://registry/foo/bar", "registry", "foo/bar", "latest", "http"),
+        ("HTTPS://registry.example/foo/bar", "registry.example", "foo/bar", "latest", "https"),
+    ],
+)
+def test_references_are_read(text: str, host: str, name: str, tag: str, scheme: str | None) -> None:
+    reference = Reference.parse(text)
+    assert (reference.host, str(reference.name), reference.tag, reference.scheme) == (host, name, tag, scheme)
+    assert Client(reference.origin).host == host
+
+
+def test_a_name_without_namespace_keeps_its_form_in_archives() -> None:
+    assert Reference.parse("https://localhost:5000/busybox").archive_name == "localhost:5000/busybox:latest"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "expected HOST"),
+        ("busybox", "names no repository"),
+        ("localhost:5000", "names no repository"),
+        ("localhost:5000/", "names no repository"),
+        ("foo/bar", "begins with no registry"),
+        ("ftp://localhost/foo", "http or https"),
+        ("localhost:0/foo", "no HOST"),
+        ("localhost:99999/foo", "no HOST"),
+        ("-.x:y/foo", "no HOST"),
+        ("local host:5000/foo", "no HOST"),
+        ("localhost:5000/foo@sha256:" + ID, "digest"),
+        ("localhost:5000/Foo/bar", "repository"),
+        ("localhost:5000/foo//bar", "repository"),
+        ("localhost:5000/foo/bar/", "repository"),
+        ("localhost:5000//foo", "repository"),
+        ("localhost:5000/foo/../bar", "repository"),
+        ("localhost:5000/foo/b%2Fr", "repository"),
+        ("localhost:5000/foo/bar:", "no tag"),
+        ("localhost:5000/foo/bar:a b", "no tag"),
+        ("localhost:5000/foo/bar:-x", "no tag"),
+        ("localhost:5000/foo/bar:" + "x" * 129, "no tag"),
+        ("localhost:5000/foo/bar:x\n", "no tag"),
+    ],
+)
+def test_what_is_no_reference_is_refused_and_the_text_says_what_is_expected(text: str, reason: str) -> None:
+    with pytest.raises(BadReference, match=reason):
+        Reference.parse(text)
+
+
+@pytest.mark.parametrize("host", ["", "a/b", "x:y", "http://", "ftp://x"])
+def test_a_client_of_no_host_is_refused(host: str) -> None:
+    with pytest.raises(BadReference):
+        Client(host)
+
+
+def test_a_foreign_scheme_is_refused() -> None:
+    with pytest.raises(BadReference, match="http or https"):
+        Client("localhost", scheme="gopher")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("LOCALHOST:80", True),
+        ("a.localhost:80", True),
+        ("127.1.2.3:80", True),
+        ("[::1]:80", True),
+        ("localhost.example", False),
+        ("128.0.0.1", False),
+        ("[::2]", False),
+        ("127.0.0.1.example", False),
+    ],
+)
+def test_only_this_machine_is_a_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
