@@ -8,6 +8,7 @@ import secrets
 from .. import errors
 from ..auth.base import Action
 from ..http import (
+    NOT_CACHED,
     Request,
     Response,
     dump_json,
@@ -93,7 +94,8 @@ def get_layer(request: Request) -> Response:
     path = layout.image_key(image_id, layout.LAYER)
     if settings.layer_redirect:
         location = ("Location", f"{settings.layer_redirect.rstrip('/')}/{path}")
-        return respond(302, b"", "application/octet-stream", (*immutable_headers(etag), location))
+        # the layer never changes, but where it is served may
+        return respond(302, b"", "application/octet-stream", (*NOT_CACHED, location))
     if settings.x_accel_redirect:
         offload = ("X-Accel-Redirect", f"{settings.x_accel_redirect.rstrip('/')}/{path}")
         return respond(200, b"", "application/octet-stream", (*immutable_headers(etag), offload))
