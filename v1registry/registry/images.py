@@ -169,9 +169,7 @@ class Images:
             raise errors.BadRequest(
                 "Image depends on a non existing parent", image_id=image_id, parent=parent
             )
-        ancestry = [image_id, *(self._ancestry(parent) if parent is not None else ())]
-        if image_id in ancestry[1:]:
-            raise errors.BadRequest("Image depends on itself through its parent", image_id=image_id)
+        ancestry = self._ancestry_over(image_id, parent)
         with self._storage.lock(layout.image_folder(image_id)):
             stored = self._stored_json(image_id)
             if stored is not None and not self._is_in_progress(image_id):
@@ -309,16 +307,14 @@ class Images:
             raise errors.ImageNotFound(image_id=image_id)
 
     def _read_complete_json(self, image_id: str) -> bytes:
-        document = self._stored_json(check_image_id(image_id))
-        if self._is_in_progress(image_id):
-            raise errors.ImageInProgress(image_id=image_id)
-        if document is None:
-            raise errors.ImageNotFound(image_id=image_id)
-        return document
+        # The JSON is read after all looks at the state: what was read before might have been replaced by what is complete.
+        self._check_complete(image_id)
+        return self._storage.read(layout.image_key(image_id, layout.JSON))
 
     def _judge_repetition(self, image_id: str, payload_checksum: str) -> None:
         """Accept the layer that is stored, refuse any other. ImageExists."""
-        stored = self._checksums(image_id) or (self._compute_payload_checksum(image_id),)
+        # a mirror's image has no sums, one of docker-registry 0.6 perhaps only a TarSum
+        stored = self._payload_checksums(image_id) or (self._compute_payload_checksum(image_id),)
         if not any(equal_sums(payload_checksum, sum_) for sum_ in stored):
             raise errors.ImageExists(image_id=image_id)
 
@@ -399,13 +395,19 @@ class Images:
         self._keep(layout.image_key(image_id, layout.ANCESTRY), json.dumps(ancestry).encode("ascii"))
         return ancestry
 
+    def _ancestry_over(self, image_id: str, parent: str | None) -> list[str]:
+        """Return the ancestry that an image has with ``parent``. BadRequest where it would be its own ancestor."""
+        above = self._ancestry(parent) if parent is not None else []
+        if image_id in above:
+            raise errors.BadRequest("Image depends on itself through its parent", image_id=image_id)
+        return [image_id, *above]
+
     def _write_ancestry(self, image_id: str, ancestry: list[str]) -> None:
         self._storage.write(layout.image_key(image_id, layout.ANCESTRY), json.dumps(ancestry).encode("ascii"))
 
     def _refresh_ancestry(self, image_id: str, document: bytes) -> None:
         """Take over what became of the parent since the image was announced: it may have been announced anew."""
-        parent = _parent_in(document)
-        ancestry = [image_id, *(self._ancestry(parent) if parent is not None else ())]
+        ancestry = self._ancestry_over(image_id, _parent_in(document))
         if ancestry != self._ancestry(image_id):
             self._write_ancestry(image_id, ancestry)
 
