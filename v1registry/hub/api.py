@@ -53,8 +53,9 @@ def put_repository(request: Request) -> Response:
     repository = _repository(request).checked()
     body = request.read_body(request.service(Settings).max_document_bytes)
     entries = checked_entries(_parsed(body))
+    headers = _index_headers(request, repository, Access.WRITE)
     request.service(Repositories).announce(repository, body, entries)
-    return json_response("", headers=_index_headers(request, repository, Access.WRITE))
+    return json_response("", headers=headers)
 
 
 def get_images(request: Request) -> Response:
@@ -72,8 +73,9 @@ def put_images(request: Request) -> Response:
     """End a push. Engines take 204 and nothing else."""
     repository = _repository(request).checked()
     entries = checked_entries(_json_body(request))
+    headers = _index_headers(request, repository, Access.WRITE)
     request.service(Repositories).add_images(repository, entries)
-    return no_content(_index_headers(request, repository, Access.WRITE))
+    return no_content(headers)
 
 
 def delete_images(request: Request) -> Response:
