@@ -100,3 +100,17 @@ def tag_key(folder: str, tag: str) -> str:
 
 def tag_info_key(folder: str, tag: str) -> str:
     return f"{folder}/tag{store_part(tag)}_json"
+
+
+def tag_places(folder: str, tag: str) -> tuple[tuple[str, str], ...]:
+    """Return the keys under which a tag and its information may be, in the order in which to look.
+
+    First as docker-registry 0.8.1 to 0.9.1 and we store them, then unquoted, as earlier versions do; but not where that
+    is another tag's quoted form, as which it is listed.
+
+    >>> tag_places("f", "a b")
+    (('f/tag_a+b', 'f/taga+b_json'), ('f/tag_a b', 'f/taga b_json'))
+    """
+    quoted = (tag_key(folder, tag), tag_info_key(folder, tag))
+    plain = (f"{folder}/{TAG_PREFIX}{tag}", f"{folder}/tag{tag}_json")
+    return (quoted,) if quoted == plain or unstore_part(tag) != tag else (quoted, plain)

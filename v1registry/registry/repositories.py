@@ -10,6 +10,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 
 from .. import errors
@@ -27,7 +28,8 @@ UNKNOWN_INFO: dict[str, object] = {
     "os": "linux",
 }
 
-_USER_AGENT_PAIR = re.compile(r"([^\s/]+)/([^\s/]+)")
+#: A match begins where a word does: else a long word would be tried from each of its characters.
+_USER_AGENT_PAIR = re.compile(r"(?<![^\s/])([^\s/]+)/([^\s/]+)")
 _INFO_OF_PRODUCT = {
     "docker": "docker_version",
     "go": "docker_go_version",
@@ -104,12 +106,10 @@ class Repositories:
 
     def tag(self, name: RepositoryName, tag: str) -> str:
         """Return the image id of a tag. TagNotFound."""
-        for folder in layout.repository_folders(name):
-            # as docker-registry 0.8.1 and later store it, and as earlier ones do
-            for key in dict.fromkeys((layout.tag_key(folder, tag), f"{folder}/{layout.TAG_PREFIX}{tag}")):
-                image_id = self._read_optional(key)
-                if image_id is not None and is_image_id(image_id.strip().decode("latin-1")):
-                    return image_id.strip().decode("latin-1")
+        for key, _ in self._tag_places(name, tag):
+            image_id = self._read_optional(key)
+            if image_id is not None and is_image_id(image_id.strip().decode("latin-1")):
+                return image_id.strip().decode("latin-1")
         raise errors.TagNotFound(repository=str(name), tag=tag[:200])
 
     def set_tag(self, name: RepositoryName, tag: str, image_id: str, user_agent: str) -> None:
@@ -120,32 +120,30 @@ class Repositories:
         folder = self._folder_to_write(name)
         check_tag(tag)
         key, info_key = layout.tag_key(folder, tag), layout.tag_info_key(folder, tag)
-        if self._holds_info(key) or self._holds_tag(info_key):
-            raise errors.TagNameConflict(repository=str(name), tag=tag)
         info = json.dumps(info_of_user_agent(user_agent, self._clock())).encode("ascii")
-        self._storage.write(key, image_id.encode("ascii"))
-        self._storage.write(info_key, info)
+        with self._excluding_clashes(folder, tag):
+            if self._holds_info(key) or self._holds_tag(info_key):
+                raise errors.TagNameConflict(repository=str(name), tag=tag)
+            self._storage.write(key, image_id.encode("ascii"))
+            self._storage.write(info_key, info)
         if tag == "latest":
             self._storage.write(f"{folder}/{layout.INFO}", info)
 
     def delete_tag(self, name: RepositoryName, tag: str) -> None:
         """Remove a tag and its info, the repository's info too with ``latest``. TagNotFound."""
-        missing = errors.TagNotFound(f"Tag not found: {tag[:200]}", repository=str(name))
+        is_found = False
         for folder in layout.repository_folders(name):
-            key = layout.tag_key(folder, tag)
-            if not self._holds_tag(key):
-                continue
-            try:
-                self._storage.delete(key)
-            except NotFound:
-                raise missing from None
-            info_key = layout.tag_info_key(folder, tag)
-            if not self._holds_tag(info_key):
-                self._delete(info_key)
-            if tag == "latest":
-                self._delete(f"{folder}/{layout.INFO}")
-            return
-        raise missing
+            for key, info_key in layout.tag_places(folder, tag):
+                if not self._holds_tag(key):
+                    continue
+                with self._excluding_clashes(folder, tag):
+                    is_found = self._delete(key) or is_found
+                    if not self._holds_tag(info_key):
+                        self._delete(info_key)
+                if tag == "latest":
+                    self._delete(f"{folder}/{layout.INFO}")
+        if not is_found:
+            raise errors.TagNotFound(f"Tag not found: {tag[:200]}", repository=str(name))
 
     # -- what is told of the last push
 
@@ -155,7 +153,7 @@ class Repositories:
 
     def tag_info(self, name: RepositoryName, tag: str) -> dict[str, object]:
         """Return what is known of the last push of a tag; of an unknown one nulls."""
-        return self._read_info(layout.tag_info_key(folder, tag) for folder in layout.repository_folders(name))
+        return self._read_info(info_key for _, info_key in self._tag_places(name, tag))
 
     # -- properties
 
@@ -180,12 +178,14 @@ class Repositories:
         self._change_list(name, lambda old: body if old is None else _merged(old, entries))
 
     def add_images(self, name: RepositoryName, entries: list[dict[str, str]]) -> None:
-        """End a push: images are added and sums adopted, never removed.
+        """End a push: images are added and sums adopted, never removed; without entries no list is begun.
 
         InvalidRepositoryName. From now on the list has no tags, as docker-registry 0.9.1 keeps it: engines
         also fetch what a ``Tag`` in the list names, wherever the tags are by now (moby 0.9.0 to 17.05, pullRepository).
         """
-        self._change_list(name, lambda old: _merged(old or b"[]", entries))
+        self._change_list(
+            name, lambda old: _merged(old or b"[]", entries) if old is not None or entries else None
+        )
 
     def image_list(self, name: RepositoryName) -> bytes:
         """Return the image list as JSON, as stored. ImageListNotFound, also where only tags are there."""
@@ -226,6 +226,16 @@ class Repositories:
 
     def _change_list(self, name: RepositoryName, change: Callable[[bytes | None], bytes | None]) -> None:
         update(self._storage, f"{self._folder_to_write(name)}/{layout.IMAGE_LIST}", change)
+
+    def _tag_places(self, name: RepositoryName, tag: str) -> Iterator[tuple[str, str]]:
+        for folder in layout.repository_folders(name):
+            yield from layout.tag_places(folder, tag)
+
+    def _excluding_clashes(self, folder: str, tag: str) -> AbstractContextManager[None]:
+        """Keep out, between a look and a write, a tag whose key is that of this one's info, or the reverse."""
+        if tag.startswith("_") or tag.endswith("_json"):
+            return self._storage.lock(folder)
+        return nullcontext()
 
     def _read_tag(self, stat: Stat) -> str | None:
         """Return the id in a tag's key, None where it is the info of another tag (storage-layout.md 3.3)."""
@@ -280,11 +290,13 @@ class Repositories:
         except InvalidKey:
             return
 
-    def _delete(self, key: str) -> None:
+    def _delete(self, key: str) -> bool:
+        """Remove a key; tell whether it was there."""
         try:
             self._storage.delete(key)
         except NotFound:
-            return
+            return False
+        return True
 
 
 def checked_entries(parsed: object) -> list[dict[str, str]]:
