@@ -56,7 +56,8 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> TestResponse:
         self._test_app.reset()
-        return self._test_app.request(path, method=method, body=body, headers=headers, expect_errors=True)
+        data = body.encode() if isinstance(body, str) else body
+        return self._test_app.request(path, method=method, body=data, headers=headers, expect_errors=True)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> TestResponse:
         return self.request("GET", path, headers=headers)

@@ -1,0 +1,518 @@
+"""registry.md 4.3 to 4.5 and 5: what a push may do in which state, row by row (REG-007 to 017, decisions 5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from engine_client import Image, make_image, tar_layer
+from webtest import TestResponse
+from wsgi_client import PAYLOAD_HEADER, Client, error_of
+
+from v1registry import Registry, Storage
+
+LAYER = tar_layer({"./etc/motd": b"hello\n"})
+IMAGE = make_image(LAYER, name="push")
+ID = IMAGE.image_id
+
+#: The same id with another layer, and with other JSON.
+OTHER_LAYER = Image(ID, IMAGE.json, tar_layer({"./etc/motd": b"other\n"}))
+OTHER_JSON = Image(ID, json.dumps({"id": ID, "comment": "other"}).encode(), LAYER)
+
+IN_PROGRESS = (400, "Image is being uploaded, retry later")
+NOT_FOUND = (404, "Image not found")
+EXISTS = (409, "Image already exists")
+REFUSED = (409, "Cannot set this image checksum")
+MISSING = (400, "Image's layer is missing")
+MISMATCH = (400, "Checksum mismatch")
+DONE = (200, True)
+
+READINGS = ("json", "layer", "ancestry", "files", "diff")
+
+
+def absent(client: Client) -> None:
+    """S0: nothing is known of the image."""
+
+
+def announced(client: Client) -> None:
+    assert client.put_json(IMAGE).status_int == 200
+
+
+def uploaded(client: Client) -> None:
+    announced(client)
+    assert client.put_layer(IMAGE).status_int == 200
+
+
+def complete(client: Client) -> None:
+    client.push(IMAGE)
+
+
+def mirrored(client: Client) -> None:
+    """S4: a mirror has the JSON, and not yet the layer."""
+    storage: Storage = client.app.storage
+    storage.write(f"images/{ID}/json", IMAGE.json)
+    storage.write(f"images/{ID}/ancestry", json.dumps([ID]).encode())
+
+
+STATES: list[Callable[[Client], None]] = [absent, announced, uploaded, complete, mirrored]
+
+
+def told(answer: TestResponse) -> tuple[int, object]:
+    """Return the status with the text of the error, or with the JSON of what is none."""
+    if answer.status_int >= 400:
+        return error_of(answer)
+    return answer.status_int, answer.json
+
+
+def state_of(client: Client) -> str:
+    """Return which of the facts of registry.md 5 are stored: J, M, L and C."""
+    keys = {stat.key.rpartition("/")[2] for stat in client.app.storage.list(f"images/{ID}/")}
+    facts = {"json": "J", "_inprogress": "M", "layer": "L", "_checksum": "C"}
+    return "".join(letter for name, letter in facts.items() if name in keys)
+
+
+# -- the table of registry.md 5, a test a row and a case a column
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "facts"),
+    [
+        (absent, DONE, "JM"),
+        (announced, DONE, "JM"),
+        (uploaded, DONE, "JMLC"),
+        (complete, EXISTS, "JLC"),
+        (mirrored, EXISTS, "J"),
+    ],
+)
+def test_REG_010_011_put_json_with_the_same_bytes_in_every_state(
+    client: Client, state: Callable[[Client], None], answer: object, facts: str
+) -> None:
+    state(client)
+    assert told(client.put_json(IMAGE)) == answer
+    assert state_of(client) == facts
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "facts"),
+    [
+        (absent, DONE, "JM"),
+        (announced, DONE, "JM"),
+        (uploaded, DONE, "JML"),
+        (complete, EXISTS, "JLC"),
+        (mirrored, EXISTS, "J"),
+    ],
+)
+def test_REG_010_011_put_json_with_other_bytes_in_every_state(
+    client: Client, state: Callable[[Client], None], answer: object, facts: str
+) -> None:
+    state(client)
+    assert told(client.put_json(OTHER_JSON)) == answer
+    assert state_of(client) == facts
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "facts"),
+    [
+        (absent, NOT_FOUND, ""),
+        (announced, DONE, "JMLC"),
+        (uploaded, DONE, "JMLC"),
+        (complete, DONE, "JLC"),
+        (mirrored, DONE, "JLC"),
+    ],
+)
+def test_REG_011_012_put_layer_in_every_state(
+    client: Client, state: Callable[[Client], None], answer: object, facts: str
+) -> None:
+    state(client)
+    assert told(client.put_layer(IMAGE)) == answer
+    assert state_of(client) == facts
+
+
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [(absent, NOT_FOUND), (announced, DONE), (uploaded, DONE), (complete, EXISTS), (mirrored, DONE)],
+)
+def test_REG_011_012_put_another_layer_in_every_state(
+    client: Client, state: Callable[[Client], None], answer: object
+) -> None:
+    state(client)
+    assert told(client.put_layer(OTHER_LAYER)) == answer
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "facts"),
+    [
+        (absent, NOT_FOUND, ""),
+        (announced, MISSING, "JM"),
+        (uploaded, DONE, "JLC"),
+        (complete, EXISTS, "JLC"),
+        (mirrored, REFUSED, "J"),
+    ],
+)
+def test_REG_015_017_put_the_right_checksum_in_every_state(
+    client: Client, state: Callable[[Client], None], answer: object, facts: str
+) -> None:
+    state(client)
+    assert told(client.put_checksum(IMAGE)) == answer
+    assert state_of(client) == facts
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "facts"),
+    [
+        (absent, NOT_FOUND, ""),
+        (announced, MISSING, "JM"),
+        (uploaded, MISMATCH, "JMLC"),
+        (complete, REFUSED, "JLC"),
+        (mirrored, REFUSED, "J"),
+    ],
+)
+def test_REG_015_017_put_a_wrong_checksum_in_every_state(
+    client: Client, state: Callable[[Client], None], answer: object, facts: str
+) -> None:
+    state(client)
+    assert told(client.put_checksum(IMAGE, {PAYLOAD_HEADER: "sha256:" + "0" * 64})) == answer
+    assert state_of(client) == facts
+
+
+@pytest.mark.parametrize("what", READINGS)
+@pytest.mark.parametrize("state", STATES)
+def test_REG_009_reading_in_every_state(client: Client, state: Callable[[Client], None], what: str) -> None:
+    state(client)
+    answer = client.get(f"/v1/images/{ID}/{what}")
+    if state is absent or (state is mirrored and what in ("layer", "files", "diff")):
+        assert error_of(answer) == NOT_FOUND
+    elif state in (announced, uploaded):
+        assert error_of(answer) == IN_PROGRESS
+    else:
+        assert answer.status_int == 200
+
+
+@pytest.mark.parametrize("what", READINGS)
+def test_REG_009_a_conditional_request_shows_nothing_of_an_unfinished_image(
+    client: Client, what: str
+) -> None:
+    uploaded(client)
+    for headers in ({"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, {"If-None-Match": "*"}):
+        assert error_of(client.get(f"/v1/images/{ID}/{what}", headers)) == IN_PROGRESS
+
+
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [(absent, NOT_FOUND), (announced, DONE), (uploaded, DONE), (complete, DONE), (mirrored, DONE)],
+)
+def test_REG_035_a_tag_needs_the_json_alone(
+    client: Client, state: Callable[[Client], None], answer: object
+) -> None:
+    state(client)
+    assert told(client.tag("foo/bar", "v1", IMAGE)) == answer
+
+
+# -- the id
+
+
+@pytest.mark.parametrize(
+    "image_id",
+    [
+        "x",
+        "0" * 63,
+        "0" * 65,
+        "0" * 15,
+        "A" * 64,
+        "g" * 64,
+        "0" * 63 + "%0A",
+        "0" * 64 + "%0A",
+        "%C3%A9",
+        "..%00",
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [*(("GET", what) for what in READINGS), ("PUT", "json"), ("PUT", "layer"), ("PUT", "checksum")],
+)
+def test_REG_007_a_bad_id_is_404_at_every_endpoint(
+    client: Client, method: str, what: str, image_id: str
+) -> None:
+    answer = client.request(method, f"/v1/images/{image_id}/{what}")
+    assert error_of(answer) == (404, "Invalid image ID")
+
+
+def test_REG_007_an_id_of_16_digits_is_an_id(client: Client) -> None:
+    short = Image("0123456789abcdef", b'{"id": "0123456789abcdef"}', LAYER)
+    client.push(short)
+    assert client.get("/v1/images/0123456789abcdef/json").body == short.json
+
+
+# -- PUT json
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"", b"{", b"null", b"[]", b'"text"', b"1", b"{}", b'\xff{"id": "x"}', b'{"id": NaN}',
+        "{}".encode("utf-16"), b'\xef\xbb\xbf{"id": "x"}', b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000,
+    ],
+)  # fmt: skip
+def test_REG_008_first_what_is_no_json_object_is_refused(client: Client, document: bytes) -> None:
+    assert error_of(client.put(f"/v1/images/{ID}/json", document)) == (400, "Invalid JSON")
+
+
+@pytest.mark.parametrize("document", [{"parent": "x"}, {"ID": ID}])
+def test_REG_008_then_a_missing_id(client: Client, document: object) -> None:
+    answer = client.put(f"/v1/images/{ID}/json", json.dumps(document))
+    assert error_of(answer) == (400, "Missing key `id' in JSON")
+
+
+@pytest.mark.parametrize("image_id", ["0" * 64, "", None, 0, [], {}, [ID], ID + "\n", ID.upper()])
+def test_REG_008_then_a_foreign_id(client: Client, image_id: object) -> None:
+    answer = client.put(f"/v1/images/{ID}/json", json.dumps({"id": image_id, "parent": "0" * 64}))
+    assert error_of(answer) == (400, "JSON data contains invalid id")
+
+
+@pytest.mark.parametrize("parent", ["0" * 64, "0123456789abcdef"])
+def test_REG_008_then_an_unknown_parent(client: Client, parent: str) -> None:
+    answer = client.put(f"/v1/images/{ID}/json", json.dumps({"id": ID, "parent": parent}))
+    assert error_of(answer) == (400, "Image depends on a non existing parent")
+
+
+def test_REG_008_an_unknown_parent_is_told_before_the_image_exists(client: Client) -> None:
+    complete(client)
+    answer = client.put(f"/v1/images/{ID}/json", json.dumps({"id": ID, "parent": "0" * 64}))
+    assert error_of(answer) == (400, "Image depends on a non existing parent")
+
+
+@pytest.mark.parametrize(
+    "parent", [0, 1, True, False, [], {}, "x", "../../etc", ID, ID.upper(), "0" * 63, "0" * 64 + "\n", " "]
+)
+def test_REG_008_a_parent_of_another_form_is_invalid_json(client: Client, parent: object) -> None:
+    answer = client.put(f"/v1/images/{ID}/json", json.dumps({"id": ID, "parent": parent}))
+    assert error_of(answer) == (400, "Invalid JSON")
+
+
+@pytest.mark.parametrize("parent", [None, ""])
+def test_REG_008_no_parent_makes_a_root(client: Client, parent: object) -> None:
+    root = Image(ID, json.dumps({"id": ID, "parent": parent}).encode(), LAYER)
+    client.push(root)
+    assert client.get(f"/v1/images/{ID}/ancestry").json == [ID]
+
+
+def test_REG_008_what_was_refused_leaves_nothing(client: Client) -> None:
+    for document in (b"{", b'{"id": "x"}', json.dumps({"id": ID, "parent": "0" * 64}).encode()):
+        client.put(f"/v1/images/{ID}/json", document)
+    assert list(client.app.storage.list("")) == []
+
+
+def test_REG_008_a_parent_in_progress_is_a_parent(client: Client) -> None:
+    announced(client)
+    assert told(client.put_json(make_image(LAYER, ID))) == DONE
+
+
+def test_REG_008_json_counts_whatever_its_content_type(client: Client) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert told(client.put(f"/v1/images/{ID}/json", IMAGE.json, headers)) == DONE
+
+
+def test_REG_008_json_may_come_in_chunks(client: Client) -> None:
+    pieces = [IMAGE.json[:10], IMAGE.json[10:]]
+    assert told(client.put_pieces(f"/v1/images/{ID}/json", pieces)) == DONE
+
+
+def test_a_circle_of_parents_is_refused(client: Client) -> None:
+    announced(client)
+    child = make_image(LAYER, ID)
+    client.put_json(child)
+    answer = client.put(f"/v1/images/{ID}/json", json.dumps({"id": ID, "parent": child.image_id}))
+    assert error_of(answer) == (400, "Image depends on itself through its parent")
+
+
+def test_a_circle_that_arises_behind_the_back_of_a_child_is_never_complete(client: Client) -> None:
+    """X names Y as its parent; then Y names Z, and Z names X, whose known ancestry is still X, Y."""
+    ids = {name: make_image(LAYER, name=name).image_id for name in "XYZ"}
+
+    def image(name: str, parent: str) -> Image:
+        document = {"id": ids[name]} | ({"parent": ids[parent]} if parent else {})
+        return Image(ids[name], json.dumps(document).encode(), LAYER)
+
+    steps = [image("Y", ""), image("X", "Y"), image("Z", ""), image("Y", "Z"), image("Z", "X")]
+    for step in steps:
+        client.put_json(step)
+        client.put_layer(step)
+    for last in (image("X", "Y"), image("Y", "Z"), image("Z", "X")):
+        client.put_checksum(last)
+    for image_id in ids.values():
+        answer = client.get(f"/v1/images/{image_id}/ancestry")
+        if answer.status_int == 200:
+            assert len(set(answer.json)) == len(answer.json)
+
+
+def test_the_ancestry_is_that_of_the_parent_when_the_push_ends(client: Client) -> None:
+    root, middle = make_image(LAYER, name="root"), make_image(LAYER, name="middle")
+    child = make_image(LAYER, middle.image_id)
+    for image in (root, middle, child):
+        client.put_json(image)
+    moved = Image(
+        middle.image_id, json.dumps({"id": middle.image_id, "parent": root.image_id}).encode(), LAYER
+    )
+    client.push(root, moved, child)
+    ancestry = client.get(f"/v1/images/{child.image_id}/ancestry").json
+    assert ancestry == [child.image_id, middle.image_id, root.image_id]
+
+
+# -- PUT layer
+
+
+@pytest.mark.parametrize("size", [0, 1, 128 * 1024 - 1, 128 * 1024, 128 * 1024 + 1, 1_000_000])
+@pytest.mark.parametrize("is_chunked", [True, False])
+def test_REG_013_a_layer_is_stored_byte_for_byte(client: Client, size: int, is_chunked: bool) -> None:
+    layer = bytes(range(256)) * (size // 256 + 1)
+    image = Image(ID, IMAGE.json, layer[:size])
+    client.put_json(image)
+    pieces = [image.layer[start : start + 10_000] for start in range(0, size, 10_000)]
+    answer = client.put_pieces(
+        f"/v1/images/{ID}/layer", pieces, size_bytes=None if is_chunked else size, is_terminated=is_chunked
+    )
+    assert told(answer) == DONE
+    assert told(client.put_checksum(image)) == DONE
+    assert client.get(f"/v1/images/{ID}/layer").body == image.layer
+
+
+def test_REG_013_chunks_that_the_server_does_not_decode_are_411_and_not_read(client: Client) -> None:
+    announced(client)
+
+    def unreadable() -> Iterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    answer = client.put_pieces(f"/v1/images/{ID}/layer", unreadable(), is_terminated=False)
+    assert error_of(answer)[0] == 411
+    assert state_of(client) == "JM"
+
+
+def broken(*pieces: bytes) -> Iterator[bytes]:
+    yield from pieces
+    raise OSError("the client went away")
+
+
+@pytest.mark.parametrize("state", [announced, uploaded])
+@pytest.mark.parametrize("size_bytes", [None, 100_000])
+def test_REG_014_a_cut_layer_leaves_the_image_as_it_was(
+    client: Client, state: Callable[[Client], None], size_bytes: int | None
+) -> None:
+    state(client)
+    before = state_of(client)
+    answer = client.put_pieces(f"/v1/images/{ID}/layer", broken(LAYER[:50]), size_bytes=size_bytes)
+    assert error_of(answer)[0] == 400
+    assert state_of(client) == before
+    assert error_of(client.get(f"/v1/images/{ID}/layer")) == IN_PROGRESS
+    assert told(client.put_layer(IMAGE)) == DONE
+    assert told(client.put_checksum(IMAGE)) == DONE
+
+
+def test_REG_014_a_layer_shorter_than_its_length_is_refused(client: Client) -> None:
+    announced(client)
+    answer = client.put_pieces(f"/v1/images/{ID}/layer", [LAYER], size_bytes=len(LAYER) + 1)
+    status, text = error_of(answer)
+    assert (status, text) == (400, f"The body ended after {len(LAYER)} of {len(LAYER) + 1} bytes")
+    assert state_of(client) == "JM"
+
+
+def test_REG_014_a_cut_repetition_leaves_a_complete_image_as_it_was(client: Client) -> None:
+    complete(client)
+    assert error_of(client.put_pieces(f"/v1/images/{ID}/layer", broken(LAYER)))[0] == 400
+    assert client.get(f"/v1/images/{ID}/layer").body == LAYER
+
+
+def test_REG_014_a_cut_json_leaves_nothing(client: Client) -> None:
+    assert error_of(client.put_pieces(f"/v1/images/{ID}/json", broken(IMAGE.json)))[0] == 400
+    assert state_of(client) == ""
+
+
+def test_bytes_behind_the_length_are_not_the_layer(client: Client) -> None:
+    announced(client)
+    answer = client.put_pieces(f"/v1/images/{ID}/layer", [LAYER, b"next request"], size_bytes=len(LAYER))
+    assert told(answer) == DONE
+    assert told(client.put_checksum(IMAGE)) == DONE
+
+
+def test_section_5_the_last_layer_before_the_end_wins(client: Client) -> None:
+    announced(client)
+    client.put_layer(IMAGE)
+    client.put_layer(OTHER_LAYER)
+    assert error_of(client.put_checksum(IMAGE)) == MISMATCH
+    assert told(client.put_checksum(OTHER_LAYER)) == DONE
+    assert client.get(f"/v1/images/{ID}/layer").body == OTHER_LAYER.layer
+
+
+def test_section_5_a_failed_push_begins_again_at_its_json(client: Client) -> None:
+    uploaded(client)
+    client.put_checksum(IMAGE, {PAYLOAD_HEADER: "sha256:0"})
+    client.push(OTHER_JSON)
+    assert client.get(f"/v1/images/{ID}/json").body == OTHER_JSON.json
+
+
+def test_section_5_the_layer_of_replaced_json_does_not_count(client: Client) -> None:
+    uploaded(client)
+    client.put_json(OTHER_JSON)
+    assert error_of(client.put_checksum(OTHER_JSON)) == MISSING
+    assert error_of(client.put_checksum(IMAGE)) == MISSING
+
+
+# -- decisions.md 5: two who push one image
+
+
+def test_decision_5_both_of_two_pushes_that_overlap_succeed_as_an_engine_judges(client: Client) -> None:
+    first, second = Client(client.app), Client(client.app)
+    for step in ("put_json", "put_layer"):
+        for one in (first, second):
+            assert told(getattr(one, step)(IMAGE)) == DONE
+    assert told(first.put_checksum(IMAGE)) == DONE
+    assert error_of(second.put_checksum(IMAGE)) == EXISTS
+
+
+def test_decision_5_a_layer_that_comes_late_is_fine_when_it_is_the_stored_one(client: Client) -> None:
+    complete(client)
+    assert told(client.put_layer(IMAGE)) == DONE
+    assert error_of(client.put_layer(OTHER_LAYER)) == EXISTS
+    assert error_of(client.put_checksum(OTHER_LAYER)) == REFUSED
+    assert client.get(f"/v1/images/{ID}/layer").body == LAYER
+
+
+def test_decision_5_the_body_of_a_refused_layer_is_read_to_its_end(client: Client) -> None:
+    complete(client)
+    read: list[bytes] = []
+
+    def pieces() -> Iterator[bytes]:
+        for piece in (b"a" * 1000, b"b" * 1000):
+            read.append(piece)
+            yield piece
+
+    assert error_of(client.put_pieces(f"/v1/images/{ID}/layer", pieces())) == EXISTS
+    assert len(read) == 2
+
+
+def test_decision_5_repeating_the_json_keeps_the_layer_and_its_sum(client: Client) -> None:
+    uploaded(client)
+    client.put_json(IMAGE)
+    assert told(client.put_checksum(IMAGE)) == DONE
+
+
+def test_the_body_of_a_layer_without_json_is_read_up_to_the_limit(app: Registry) -> None:
+    client = Client(Registry(storage=app.storage, max_refused_bytes=300_000))
+    read: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(100):
+            read.append(100_000)
+            yield b"x" * 100_000
+
+    assert error_of(client.put_pieces(f"/v1/images/{ID}/layer", pieces())) == NOT_FOUND
+    assert 300_000 <= sum(read) <= 500_000
+
+
+def test_documents_beyond_the_limit_are_413(app: Registry) -> None:
+    client = Client(Registry(storage=app.storage, max_document_bytes=len(IMAGE.json)))
+    assert told(client.put_json(IMAGE)) == DONE
+    longer = IMAGE.json + b" "
+    assert error_of(client.put(f"/v1/images/{ID}/json", longer))[0] == 413
+    assert error_of(client.put_pieces(f"/v1/images/{ID}/json", [longer[:50], longer[50:]]))[0] == 413
