@@ -92,7 +92,7 @@ def reply(status: int, body: object = b"", *, reads: bool = True, **headers: str
     return spoil
 
 
-def cut(after_bytes: int, *, then: Callable[[], object] = lambda: None) -> Spoiler:
+def cut(after_bytes: int) -> Spoiler:
     """Give the registry's answer, and break the connection off after so many bytes of its body."""
 
     def spoil(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -106,7 +106,6 @@ def cut(after_bytes: int, *, then: Callable[[], object] = lambda: None) -> Spoil
                         yield chunk[:left]
                     left -= len(chunk)
                     if left <= 0:
-                        then()
                         raise ConnectionAbortedError("the test cuts the answer off here")
             finally:
                 getattr(body, "close", lambda: None)()

@@ -1,0 +1,457 @@
+"""Pushes that break off, meet others, or are refused."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archives import Watch, make_archive, make_chain
+from scripted import Script, hang_up, headers, reply
+from v1registry_fakes.server import LiveServer
+
+from v1registry.client import (
+    BadArchive,
+    Client,
+    ClientError,
+    NotAuthorized,
+    ProtocolError,
+    RegistryUnreachable,
+    TransferFailed,
+)
+
+IDS = [image.image_id for image, _ in make_chain(3)]
+EXISTS = {"error": "Image already exists"}
+
+
+@pytest.fixture
+def reference(server: LiveServer) -> str:
+    return f"{server.host}/foo/bar:v1"
+
+
+def is_complete(script: Script, image_id: str) -> bool:
+    """Whether the registry has the image, with a layer that is ours."""
+    keys = {stat.key.rpartition("/")[2] for stat in script.storage.list(f"images/{image_id}/")}
+    if "layer" not in keys or "_inprogress" in keys:
+        return False
+    layers = {image.image_id: layer for image, layer in make_chain(3)}
+    return gzip.decompress(script.storage.read(f"images/{image_id}/layer")) == layers[image_id]
+
+
+def assert_is_pushed(script: Script) -> None:
+    assert all(is_complete(script, image_id) for image_id in IDS)
+    assert script.storage.read("repositories/foo/bar/tag_v1").decode() == IDS[2]
+
+
+class TestLayersThatBreakOff:
+    def test_a_server_that_wants_a_length_gets_it(
+        self, client: Client, reference: str, archive: Path, script: Script, pauses: list[float]
+    ) -> None:
+        script.when("PUT", f".*{IDS[0]}/layer", reply(411))
+        client.push(archive, reference)
+        assert_is_pushed(script)
+        refused, taken = script.requests("PUT", f".*{IDS[0]}/layer")
+        assert "content-length" not in refused.headers
+        stored = script.storage.stat(f"images/{IDS[0]}/layer").size
+        assert taken.headers["content-length"] == str(stored)
+        assert pauses == []
+
+    def test_once_a_length_was_wanted_all_following_layers_have_one(
+        self, connect: Callable[..., Client], reference: str, archive: Path, script: Script
+    ) -> None:
+        script.when("PUT", f".*{IDS[0]}/layer", reply(411))
+        connect(parallel=1).push(archive, reference)
+        lengths = ["content-length" in seen.headers for seen in script.requests("PUT", ".*/layer")]
+        assert lengths == [False, True, True, True]
+
+    def test_a_broken_connection_begins_the_image_again_with_a_length(
+        self,
+        connect: Callable[..., Client],
+        reference: str,
+        archive: Path,
+        script: Script,
+        pauses: list[float],
+    ) -> None:
+        watch = Watch()
+        script.when("PUT", f".*{IDS[1]}/layer", hang_up)
+        result = connect(progress=watch).push(archive, reference)
+        assert_is_pushed(script)
+        calls = [
+            f"{seen.method} {seen.path.rpartition('/')[2]}" for seen in script.seen if IDS[1] in seen.path
+        ]
+        again = ["GET json", "PUT json", "PUT layer", "PUT checksum"]
+        assert calls == ["GET json", "PUT json", "PUT layer", *again]
+        assert "content-length" in script.requests("PUT", f".*{IDS[1]}/layer")[1].headers
+        assert len(pauses) == 1
+        assert result.pushed == tuple(IDS)
+        assert all((task.done_bytes, task.finishes) == (task.total_bytes, 1) for task in watch.tasks)
+
+    def test_what_is_complete_is_skipped_by_the_push_after_a_broken_one(
+        self, connect: Callable[..., Client], reference: str, archive: Path, script: Script
+    ) -> None:
+        script.when("PUT", f".*{IDS[1]}/layer", hang_up, times=2)
+        with pytest.raises(TransferFailed, match=f"{IDS[1]} could not be sent in 2 attempts.*push again"):
+            connect(attempts=2, parallel=1).push(archive, reference)
+        assert is_complete(script, IDS[0])
+        assert not script.requests("PUT", ".*/tags/.*")
+        result = connect().push(archive, reference)
+        assert_is_pushed(script)
+        assert IDS[0] in result.skipped
+        assert IDS[1] in result.pushed
+
+    def test_a_layer_that_came_damaged_is_sent_again(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        script.when("PUT", f".*{IDS[1]}/checksum", reply(400, {"error": "Checksum mismatch"}))
+        client.push(archive, reference)
+        assert_is_pushed(script)
+        assert len(script.requests("PUT", f".*{IDS[1]}/layer")) == 2
+
+    def test_trouble_in_the_registry_is_waited_for(
+        self, client: Client, reference: str, archive: Path, script: Script, pauses: list[float]
+    ) -> None:
+        script.when("PUT", f".*{IDS[1]}/layer", reply(503))
+        script.when("PUT", ".*/tags/v1", reply(500), times=2)
+        client.push(archive, reference)
+        assert_is_pushed(script)
+        assert pauses == [0.5, 0.5, 1.0]
+
+    def test_an_archive_that_is_damaged_ends_the_push_before_the_image_is_complete(
+        self, client: Client, reference: str, archive: Path, tmp_path: Path, script: Script
+    ) -> None:
+        data = archive.read_bytes()
+        with tarfile.open(archive) as tar:
+            at = tar.getmember(f"{IDS[1]}/layer.tar").offset_data + 600
+        (tmp_path / "damaged.tar").write_bytes(data[:at] + b"damage" + data[at + 6 :])
+        with pytest.raises(BadArchive, match="has the sum"):
+            client.push(tmp_path / "damaged.tar", reference)
+        assert not is_complete(script, IDS[1])
+        assert not script.requests("PUT", ".*/tags/.*")
+
+
+class TestImagesThatExist:
+    @pytest.mark.parametrize("status", [409, 400])
+    def test_CLI_006_image_already_exists_on_the_json_means_done_whatever_the_status(
+        self, client: Client, reference: str, archive: Path, script: Script, status: int
+    ) -> None:
+        script.when("PUT", f".*{IDS[0]}/json", reply(status, EXISTS))
+        with pytest.raises(ProtocolError):  # the registry itself does not know it, as the child's JSON shows
+            client.push(archive, reference)
+        assert not script.requests("PUT", f".*{IDS[0]}/layer")
+
+    def test_other_contents_under_the_same_id_are_a_failure(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        text = "Image exists with other contents"
+        script.when("PUT", f".*{IDS[0]}/json", reply(409, {"error": text}))
+        with pytest.raises(ProtocolError, match=f"image {IDS[0]}.*409 Conflict: {text}"):
+            client.push(archive, reference)
+
+    def test_image_already_exists_on_the_checksum_means_done(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        script.when("PUT", f".*{IDS[2]}/checksum", reply(409, EXISTS))
+        assert client.push(archive, reference).image_id == IDS[2]
+        assert len(script.requests("PUT", f".*{IDS[2]}/layer")) == 1
+
+    def test_another_text_on_the_checksum_is_a_failure(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        text = "Cannot set this image checksum"
+        script.when("PUT", f".*{IDS[2]}/checksum", reply(409, {"error": text}))
+        with pytest.raises(ProtocolError, match=text):
+            client.push(archive, reference)
+
+    def test_an_image_that_another_client_completes_meanwhile_is_looked_up_again(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        """A 409 on the layer is no "done" (clients.md 3.3), but the next look at the image may be."""
+        other = Client(reference.partition("/")[0], scheme="http")
+
+        def overtaken(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            with other:
+                other.push(archive, reference)
+            return reply(409, EXISTS)(script, environ, start_response)
+
+        script.when("PUT", f".*{IDS[1]}/layer", overtaken)
+        client.push(archive, reference)
+        assert_is_pushed(script)
+
+    def test_a_layer_that_is_refused_for_ever_is_a_failure(
+        self, connect: Callable[..., Client], reference: str, archive: Path, script: Script
+    ) -> None:
+        script.when("PUT", f".*{IDS[1]}/layer", reply(409, EXISTS), times=9)
+        with pytest.raises(TransferFailed, match="already exists"):
+            connect(attempts=3).push(archive, reference)
+        assert len(script.requests("PUT", f".*{IDS[1]}/layer")) == 3
+
+    def test_a_lookup_that_fails_means_push_it(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        client.push(archive, reference)
+        script.seen.clear()
+        script.when("GET", f".*{IDS[0]}/json", reply(401))
+        script.when("GET", f".*{IDS[1]}/json", reply(400))
+        result = client.push(archive, reference)
+        assert [seen.path.split("/")[3] for seen in script.requests("PUT", ".*/json")] == IDS[:2]
+        assert (result.pushed, result.sent_bytes) == ((), 0)
+
+    def test_a_parent_that_is_shown_only_once_its_layer_was_sent_is_waited_for(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        """A registry with accounts hides others' images until the caller has sent the equal layer (decisions.md 17)."""
+
+        def hidden(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            if is_complete(script, IDS[0]):
+                return script.registry(environ, start_response)
+            text = "Image depends on a non existing parent"
+            return reply(400, {"error": text})(script, environ, start_response)
+
+        script.when("PUT", f".*{IDS[1]}/json", hidden, times=2)
+        client.push(archive, reference)
+        assert_is_pushed(script)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("method", "path", "spoil", "kind", "reason"),
+        [
+            ("PUT", ".*/foo/bar/", reply(401), NotAuthorized, "cannot push .* without .*credentials"),
+            ("PUT", ".*/foo/bar/", reply(403, {"error": "no"}), NotAuthorized, "403 Forbidden: no"),
+            ("PUT", ".*/foo/bar/", reply(404), ProtocolError, "is .* a v1 registry"),
+            ("PUT", ".*/foo/bar/", reply(405), ProtocolError, "405 Method Not Allowed"),
+            ("PUT", ".*/foo/bar/", reply(204), ProtocolError, "204"),
+            ("PUT", ".*/foo/bar/", reply(500), RegistryUnreachable, "try again later"),
+            ("PUT", ".*/json", reply(201), ProtocolError, "201"),
+            ("PUT", ".*/layer", reply(204), ProtocolError, "push the layer"),
+            ("PUT", ".*/checksum", reply(201), ProtocolError, "complete image"),
+            ("PUT", ".*/tags/v1", reply(403), NotAuthorized, "set the tag"),
+            ("PUT", ".*/tags/v1", reply(204), ProtocolError, "set the tag"),
+            ("PUT", ".*/images", reply(200), ProtocolError, "end the push"),
+        ],
+    )
+    def test_statuses_that_engines_would_not_take_are_failures_in_words(
+        self,
+        client: Client,
+        reference: str,
+        archive: Path,
+        script: Script,
+        method: str,
+        path: str,
+        spoil: Any,
+        kind: type[ClientError],
+        reason: str,
+    ) -> None:
+        script.when(method, path, spoil, times=9)
+        with pytest.raises(kind, match=reason):
+            client.push(archive, reference)
+
+    @pytest.mark.parametrize("status", ["200 OK", "201 Created"])
+    def test_both_statuses_of_engines_are_taken_for_the_list_and_the_tag(
+        self, client: Client, reference: str, archive: Path, script: Script, status: str
+    ) -> None:
+        script.when("PUT", "/v1/repositories/foo/bar/", headers(status=status))
+        script.when("PUT", ".*/tags/v1", headers(status=status))
+        client.push(archive, reference)
+
+    def test_only_the_list_follows_redirects_of_put(
+        self, client: Client, server: LiveServer, reference: str, archive: Path, script: Script
+    ) -> None:
+        target = f"{server.url}/v1/repositories/foo/bar/"
+        script.when("PUT", "/v1/repositories/foo/bar/", reply(307, Location=target))
+        client.push(archive, reference)
+        assert_is_pushed(script)
+        script.when("PUT", ".*/tags/v1", reply(307, Location=target))
+        with pytest.raises(ProtocolError, match="307"):
+            client.push(archive, reference)
+
+
+class TestAuthorization:
+    BASIC = "Basic YWRhOnNlY3JldA=="
+
+    @pytest.fixture
+    def ada(self, connect: Callable[..., Client]) -> Client:
+        return connect(username="ada", password="secret")
+
+    def test_the_index_sees_basic_and_asks_for_a_token_and_images_see_the_token(
+        self, ada: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        token = 'signature=ABC,repository="foo/bar",access=write'
+        script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Token=token))
+        ada.push(archive, reference)
+        (first,) = script.requests("PUT", "/v1/repositories/foo/bar/")
+        assert first.headers["authorization"] == self.BASIC
+        assert first.headers["x-docker-token"] == "true"
+        image_calls = [seen for seen in script.seen if "/images/" in seen.path or "/tags/" in seen.path]
+        assert {seen.headers["authorization"] for seen in image_calls} == {f"Token {token}"}
+        (last,) = script.requests("PUT", "/v1/repositories/foo/bar/images")
+        assert last.headers["authorization"] == self.BASIC
+        assert last.headers["x-docker-endpoints"].startswith("http://127.0.0.1:")
+        (ping,) = script.requests("GET", "/v1/_ping")
+        assert "authorization" not in ping.headers
+
+    def test_a_token_that_begins_with_its_scheme_is_not_doubled(
+        self, ada: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Token="Token signature=ABC"))
+        ada.push(archive, reference)
+        assert script.requests("PUT", ".*/layer")[0].headers["authorization"] == "Token signature=ABC"
+
+    def test_without_a_token_basic_is_all_there_is(
+        self, ada: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        script.when("PUT", "/v1/repositories/foo/bar/", headers("X-Docker-Token"))
+        ada.push(archive, reference)
+        assert script.requests("PUT", ".*/layer")[0].headers["authorization"] == self.BASIC
+
+    def test_without_credentials_the_token_is_sent_at_the_end_too(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        client.push(archive, reference)
+        (first,) = script.requests("PUT", "/v1/repositories/foo/bar/")
+        assert "authorization" not in first.headers
+        (last,) = script.requests("PUT", "/v1/repositories/foo/bar/images")
+        assert last.headers["authorization"].startswith("Token signature=")
+
+    @pytest.mark.parametrize("is_standalone", ["True", "False"])
+    def test_over_https_a_standalone_registry_sees_basic_on_every_call(
+        self, serve: Callable[..., LiveServer], script: Script, archive: Path, is_standalone: str
+    ) -> None:
+        server = serve(script, tls=True)
+        script.when("GET", "/v1/_ping", headers(X_Docker_Registry_Standalone=is_standalone))
+        with Client(server.host, verify=server.ca_file, username="ada", password="secret") as client:
+            client.push(archive, f"{server.host}/foo/bar:v1")
+        layer = script.requests("PUT", ".*/layer")[0].headers["authorization"]
+        assert layer.startswith("Basic" if is_standalone == "True" else "Token")
+
+    def test_basic_never_goes_to_an_endpoint_on_another_host(
+        self,
+        ada: Client,
+        serve: Callable[..., LiveServer],
+        reference: str,
+        archive: Path,
+        script: Script,
+    ) -> None:
+        elsewhere = Script()
+        host = serve(elsewhere).host
+        script.when("PUT", "/v1/repositories/foo/bar/", headers("X-Docker-Token", X_Docker_Endpoints=host))
+        ada.push(archive, reference)
+        assert all("authorization" not in seen.headers for seen in elsewhere.seen)
+        assert all(is_complete(elsewhere, image_id) for image_id in IDS)
+        assert not script.requests("PUT", "/v1/images/.*")
+
+    def test_every_endpoint_gets_the_images(
+        self,
+        client: Client,
+        server: LiveServer,
+        serve: Callable[..., LiveServer],
+        reference: str,
+        archive: Path,
+        script: Script,
+    ) -> None:
+        elsewhere = Script()
+        both = f"{server.host}, {serve(elsewhere).host}"
+        script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Endpoints=both))
+        client.push(archive, reference)
+        assert_is_pushed(script)
+        assert_is_pushed(elsewhere)
+
+    @pytest.mark.parametrize(
+        ("endpoint", "reason"),
+        [("registry.example", "plain http"), ("a/b", "no host"), ("x y", "no host")],
+    )
+    def test_endpoints_that_nobody_should_follow_are_refused(
+        self,
+        serve: Callable[..., LiveServer],
+        archive: Path,
+        script: Script,
+        endpoint: str,
+        reason: str,
+    ) -> None:
+        server = serve(script)
+        script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Endpoints=endpoint))
+        with Client(server.host) as client, pytest.raises(ProtocolError, match=reason):
+            client.push(archive, f"{server.host}/foo/bar:v1")
+
+    def test_a_token_that_expires_on_the_way_is_renewed(
+        self, ada: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        for number in (1, 2):
+            script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Token=f"signature={number}"))
+        script.when("PUT", f".*{IDS[2]}/layer", reply(401))
+        ada.push(archive, reference)
+        assert_is_pushed(script)
+        old, new = script.requests("PUT", f".*{IDS[2]}/layer")
+        assert (old.headers["authorization"], new.headers["authorization"]) == (
+            "Token signature=1",
+            "Token signature=2",
+        )
+
+    def test_a_token_that_does_not_help_is_not_asked_for_again_and_again(
+        self, ada: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        script.when("PUT", ".*/tags/v1", reply(401), times=9)
+        with pytest.raises(NotAuthorized, match="set the tag"):
+            ada.push(archive, reference)
+        assert len(script.requests("PUT", "/v1/repositories/foo/bar/")) == 2
+
+    def test_the_netrc_of_the_user_is_left_alone(
+        self,
+        client: Client,
+        server: LiveServer,
+        reference: str,
+        archive: Path,
+        script: Script,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login eve password x\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        client.push(archive, reference)
+        assert not [seen for seen in script.seen if seen.headers.get("authorization", "").startswith("Basic")]
+
+    def test_cookies_come_back(self, client: Client, reference: str, archive: Path, script: Script) -> None:
+        script.when("PUT", "/v1/repositories/foo/bar/", headers(Set_Cookie="session=abc; Path=/"))
+        client.push(archive, reference)
+        assert script.requests("PUT", ".*/tags/v1")[0].headers["cookie"] == "session=abc"
+
+
+def test_both_headers_of_the_checksum_carry_the_payload_sum(
+    client: Client, reference: str, archive: Path, script: Script
+) -> None:
+    client.push(archive, reference)
+    (seen,) = script.requests("PUT", f".*{IDS[0]}/checksum")
+    document = script.storage.read(f"images/{IDS[0]}/json")
+    layer = script.storage.read(f"images/{IDS[0]}/layer")
+    expected = "sha256:" + hashlib.sha256(document + b"\n" + layer).hexdigest()
+    assert seen.headers["x-docker-checksum-payload"] == seen.headers["x-docker-checksum"] == expected
+
+
+def test_the_announcement_lists_every_image_and_the_tag_of_the_last(
+    client: Client, reference: str, archive: Path, script: Script
+) -> None:
+    bodies = []
+
+    def noting(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        bodies.append(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        return reply(401)(script, {}, start_response)
+
+    script.when("PUT", "/v1/repositories/foo/bar/", noting)
+    with pytest.raises(NotAuthorized):
+        client.push(archive, reference)
+    assert json.loads(bodies[0]) == [{"id": IDS[0]}, {"id": IDS[1]}, {"id": IDS[2], "Tag": "v1"}]
+
+
+def test_a_push_of_more_layers_than_threads_stops_at_the_first_failure(
+    connect: Callable[..., Client], reference: str, tmp_path: Path, script: Script
+) -> None:
+    ids = make_archive(tmp_path / "many.tar", 12)
+    script.when("PUT", f".*{ids[0]}/layer", reply(403))
+    with pytest.raises(NotAuthorized, match=ids[0]):
+        connect(parallel=1).push(tmp_path / "many.tar", reference)
+    assert len(script.requests("PUT", ".*/layer")) == 1
