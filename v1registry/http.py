@@ -15,7 +15,8 @@ from time import time
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-import webob
+from webob import Response as WebObResponse
+from webob.request import BaseRequest
 
 from .errors import BadRequest, BodyTooLarge, BrokenUpload, LengthRequired, RegistryError
 from .storage.base import CHUNK_BYTES, Blob
@@ -33,7 +34,7 @@ JSON_DEPTH = 100
 _YEAR_S = 31536000
 
 
-class Request(webob.BaseRequest):
+class Request(BaseRequest):
     """A request on its way through a table.
 
     ``fields`` are those of the matched path; :meth:`service` gives the models that the handler works on.
@@ -170,7 +171,7 @@ class _UwsgiChunks:
     """uwsgi decodes chunked bodies only through a function of its own."""
 
     def __init__(self) -> None:
-        import uwsgi  # type: ignore[import-not-found]  # exists only inside a uwsgi process
+        import uwsgi  # exists only inside a uwsgi process
 
         self._next: Callable[[], bytes] = uwsgi.chunked_read
         self._rest = b""
@@ -249,7 +250,7 @@ def dump_json(value: object) -> bytes:
 # -- answers
 
 
-class Response(webob.Response):
+class Response(WebObResponse):
     """An answer. Every header is given by whoever makes it; WebOb adds none but the length."""
 
     default_content_type = None  # type: ignore[assignment]
