@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,3 +37,5 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     yield start
     for running in started:
         running.program.end()
+    # layers may be large, and pytest keeps the folders of its last runs
+    shutil.rmtree(tmp_path / "registry", ignore_errors=True)

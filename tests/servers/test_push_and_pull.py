@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
+import tarfile
 from pathlib import Path
 
 import pytest
-from engine_client import busybox_image, make_chain, random_layer
+from engine_client import Image, busybox_image, make_chain, random_layer
 from wsgi_servers import RunningServer
+
+from v1registry.client import Client
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with_length"])
@@ -25,3 +31,40 @@ def test_REG_013_an_image_of_20_layers_comes_back_byte_for_byte(server: RunningS
     client.push("real/twenty", chain, tag=f"tag-{chunked}")
     assert client.pull("real/twenty", f"tag-{chunked}") == chain
     assert server.unfinished() == []
+
+
+def saved_archive(path: Path, image: Image, name: str) -> bytes:
+    """Write ``image`` as ``docker save`` of docker 1.9 does; return its layer as it lies there, not compressed."""
+    layer = gzip.decompress(image.layer)
+    repository, _, tag = name.rpartition(":")
+    folder = image.image_id
+    files = {
+        f"{folder}/VERSION": b"1.0",
+        f"{folder}/json": image.json,
+        f"{folder}/layer.tar": layer,
+        "repositories": json.dumps({repository: {tag: image.image_id}}).encode(),
+    }
+    with tarfile.open(path, "w") as archive:
+        for member, content in files.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return layer
+
+
+def test_what_the_client_pushes_an_engine_pulls_and_the_client_too(
+    server: RunningServer, busybox: Path, tmp_path: Path
+) -> None:
+    image = busybox_image(busybox)
+    layer = saved_archive(tmp_path / "saved.tar", image, "client/busybox:1.0")
+    reference = f"{server.program.host}/client/busybox:1.0"
+    with Client(server.program.host) as client:
+        assert client.push(tmp_path / "saved.tar", reference).image_id == image.image_id
+        client.pull(reference, tmp_path / "pulled.tar")
+    (pulled,) = server.client().pull("client/busybox", "1.0")
+    assert pulled.json == image.json
+    assert gzip.decompress(pulled.layer) == layer
+    with tarfile.open(tmp_path / "pulled.tar") as archive:
+        stored = archive.extractfile(f"{image.image_id}/layer.tar")
+        assert stored is not None
+        assert stored.read() == layer

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from engine_client import (
@@ -45,28 +46,47 @@ def in_step(image: Image, barrier: threading.Barrier) -> Iterator[bytes]:
         yield piece
 
 
+def push_in_step(client: EngineClient, image: Image, tag: str, barrier: threading.Barrier) -> None:
+    client.announce("race/same", [image.image_id])
+    assert client.put_json(image)
+    client.put_layer(image, pieces=in_step(image, barrier))
+    client.put_checksum(image)
+    client.put_tag("race/same", tag, image.image_id)
+
+
 @pytest.mark.parametrize("rounds", [5, pytest.param(40, marks=pytest.mark.real)])
 def test_REG_011_one_image_pushed_twice_at_once_succeeds_for_both(
     two_clients: tuple[EngineClient, EngineClient], rounds: int
 ) -> None:
+    one, two = two_clients
     for round_ in range(rounds):
         image = make_image(random_layer(30_000, round_), name=f"same {rounds}")
         barrier = threading.Barrier(2)
-
-        def push(
-            client: EngineClient, tag: str, image: Image = image, barrier: threading.Barrier = barrier
-        ) -> None:
-            client.announce("race/same", [image.image_id])
-            assert client.put_json(image)
-            client.put_layer(image, pieces=in_step(image, barrier))
-            client.put_checksum(image)
-            client.put_tag("race/same", f"{tag}-{round_}", image.image_id)
-
-        at_once(*(lambda c=client, t=tag: push(c, t) for tag, client in zip("ab", two_clients, strict=True)))
+        at_once(
+            partial(push_in_step, one, image, f"one-{round_}", barrier),
+            partial(push_in_step, two, image, f"two-{round_}", barrier),
+        )
         for client in two_clients:
-            assert (
-                client.pull("race/same", f"a-{round_}") == client.pull("race/same", f"b-{round_}") == [image]
-            )
+            assert client.pull("race/same", f"one-{round_}") == [image]
+            assert client.pull("race/same", f"two-{round_}") == [image]
+
+
+def push_sum_late(client: EngineClient, image: Image, barrier: threading.Barrier) -> None:
+    client.put_layer(image)
+    barrier.wait(_PATIENCE_S)
+    client.put_checksum(image)
+
+
+def push_end_late(client: EngineClient, image: Image, barrier: threading.Barrier) -> None:
+    half = len(image.layer) // 2
+
+    def pieces() -> Iterator[bytes]:
+        yield image.layer[:half]
+        barrier.wait(_PATIENCE_S)
+        yield image.layer[half:]
+
+    client.put_layer(image, pieces=pieces())
+    client.put_checksum(image)
 
 
 @pytest.mark.parametrize("rounds", [5, pytest.param(60, marks=pytest.mark.real)])
@@ -74,30 +94,13 @@ def test_REG_011_a_checksum_while_the_other_layer_ends_succeeds_for_both(
     two_clients: tuple[EngineClient, EngineClient], rounds: int
 ) -> None:
     """The first has sent its layer; its sum goes out together with the last bytes of the second one's layer."""
-    first, second = two_clients
+    one, two = two_clients
     for round_ in range(rounds):
         image = make_image(random_layer(30_000, round_), name=f"late {rounds}")
         barrier = threading.Barrier(2)
-
-        def push_first(image: Image = image, barrier: threading.Barrier = barrier) -> None:
-            first.put_layer(image)
-            barrier.wait(_PATIENCE_S)
-            first.put_checksum(image)
-
-        def push_second(image: Image = image, barrier: threading.Barrier = barrier) -> None:
-            half = len(image.layer) // 2
-
-            def pieces() -> Iterator[bytes]:
-                yield image.layer[:half]
-                barrier.wait(_PATIENCE_S)
-                yield image.layer[half:]
-
-            second.put_layer(image, pieces=pieces())
-            second.put_checksum(image)
-
         for client in two_clients:
             assert client.put_json(image)
-        at_once(push_first, push_second)
+        at_once(partial(push_sum_late, one, image, barrier), partial(push_end_late, two, image, barrier))
         for client in two_clients:
             assert client.pull_image(image.image_id) == image
 
@@ -106,21 +109,19 @@ def test_REG_011_a_checksum_while_the_other_layer_ends_succeeds_for_both(
 def test_images_on_one_new_parent_pushed_at_once_succeed_for_both(
     two_clients: tuple[EngineClient, EngineClient], rounds: int
 ) -> None:
+    one, two = two_clients
     for round_ in range(rounds):
         base = random_layer(20_000, f"base {round_}")
-        chains = [
-            make_chain([base, random_layer(5_000, f"{who} {round_}")], name=f"{rounds}") for who in "ab"
-        ]
-        assert chains[0][0] == chains[1][0]
+        first = make_chain([base, random_layer(5_000, f"one {round_}")], name=f"{rounds}")
+        second = make_chain([base, random_layer(5_000, f"two {round_}")], name=f"{rounds}")
+        assert first[0] == second[0]
         at_once(
-            *(
-                lambda client=client, who=who, chain=chain: client.push(f"race/{who}", chain, f"t{round_}")
-                for client, who, chain in zip(two_clients, "ab", chains, strict=True)
-            )
+            partial(one.push, "race/one", first, f"t{round_}"),
+            partial(two.push, "race/two", second, f"t{round_}"),
         )
         for client in two_clients:
-            assert client.pull("race/a", f"t{round_}") == chains[0]
-            assert client.pull("race/b", f"t{round_}") == chains[1]
+            assert client.pull("race/one", f"t{round_}") == first
+            assert client.pull("race/two", f"t{round_}") == second
 
 
 def test_pushes_into_one_repository_at_once_lose_no_tag_and_no_image(
@@ -128,10 +129,9 @@ def test_pushes_into_one_repository_at_once_lose_no_tag_and_no_image(
 ) -> None:
     images = [make_image(random_layer(2_000, n), name="crowd") for n in range(16)]
 
-    def push(n: int) -> None:
-        two_clients[n % 2].push("race/crowd", [images[n]], f"t{n}")
-
-    at_once(*(lambda n=n: push(n) for n in range(len(images))))
+    at_once(
+        *(partial(two_clients[n % 2].push, "race/crowd", [image], f"t{n}") for n, image in enumerate(images))
+    )
     for client in two_clients:
         assert client.get("/v1/repositories/race/crowd/tags").json() == {
             f"t{n}": image.image_id for n, image in enumerate(images)
@@ -177,7 +177,7 @@ def test_REG_046_two_contents_of_one_id_never_mix(
         seeds = [random.Random(chance.random()) for _ in contents]
         accepted = at_once(
             *(
-                lambda client=client, image=image, seed=seed: try_push(client, image, seed)
+                partial(try_push, client, image, seed)
                 for client, image, seed in zip(two_clients, contents, seeds, strict=True)
             )
         )
