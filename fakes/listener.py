@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -35,7 +35,18 @@ _HANDSHAKE_S = 5
 class _Connection(HTTPConnection):
     def __init__(self, server: _Server, *arguments: Any):
         super().__init__(server, *arguments)
-        server.open_connections.add(self)
+        server.note(self)
+
+    def close(self) -> None:
+        # what a client did not wait for would be sent once more when the garbage is collected, and fail there
+        with suppress(OSError):
+            self.wfile.close()
+        super().close()
+
+    def cut(self) -> None:
+        """End the transfer in both directions: whoever waits for it wakes up."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
 
 
 class _Server(Server):
@@ -48,7 +59,25 @@ class _Server(Server):
         super().__init__(
             ("127.0.0.1", 0), application, numthreads=_THREADS, timeout=_PAUSE_S, request_queue_size=128
         )
-        self.open_connections: WeakSet[_Connection] = WeakSet()
+        self._open_connections: WeakSet[_Connection] = WeakSet()
+        self._is_stopping = False
+        self._lock = threading.Lock()
+
+    def note(self, connection: _Connection) -> None:
+        """Keep a new connection in mind; cut it at once if it comes too late."""
+        with self._lock:
+            self._open_connections.add(connection)
+            comes_too_late = self._is_stopping
+        if comes_too_late:
+            connection.cut()
+
+    def cut_connections(self) -> None:
+        """Cut all connections, those that come from now on too: cheroot would wait for each of them."""
+        with self._lock:
+            self._is_stopping = True
+            connections = list(self._open_connections)
+        for connection in connections:
+            connection.cut()
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         log.log(level, "%s", msg, exc_info=traceback)
@@ -68,21 +97,22 @@ class Listener:
 
     def __init__(self, application: WSGIApplication, *, tls: bool):
         self._server = _Server(application)
-        self._certificates: TemporaryDirectory[str] | None = None
         self.ca_file: str | None = None
-        if tls:
-            self._certificates = TemporaryDirectory(prefix="v1registry-")
-            self.ca_file, own_file = _make_certificates(self._certificates.name)
-            self._server.ssl_adapter = _TLSAdapter(own_file, own_file, self.ca_file)
         self._failure: OSError | None = None
         is_ready = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(is_ready,), name="v1registry live port", daemon=True
         )
-        self._thread.start()
-        is_ready.wait()
-        if self._failure is not None:
-            raise self._failure
+        with ExitStack() as cleaning:
+            if tls:
+                folder = cleaning.enter_context(TemporaryDirectory(prefix="v1registry-"))
+                self.ca_file, own_file = _make_certificates(folder)
+                self._server.ssl_adapter = _TLSAdapter(own_file, own_file, self.ca_file)
+            self._thread.start()
+            is_ready.wait()
+            if self._failure is not None:
+                raise self._failure
+            self._cleaning = cleaning.pop_all()
 
     def _run(self, is_ready: threading.Event) -> None:
         # cheroot's workers are daemons because the thread that starts them, this one, is
@@ -102,13 +132,10 @@ class Listener:
 
     def stop(self) -> None:
         """Close the port, cut the connections that are open, and wait for the threads to end."""
-        for connection in list(self._server.open_connections):
-            with suppress(OSError):
-                connection.socket.shutdown(socket.SHUT_RDWR)
+        self._server.cut_connections()
         self._server.stop()
         self._thread.join()
-        if self._certificates is not None:
-            self._certificates.cleanup()
+        self._cleaning.close()
 
 
 def _make_certificates(folder: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from _typeshed.wsgi import WSGIApplication
     from webtest import TestApp  # type: ignore[import-untyped]
@@ -37,6 +37,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "v1registry(**options): options of FakeRegistry for the fixture v1registry"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test what its registry was asked and what is in it."""
+    report = yield
+    describe = getattr(getattr(item, "funcargs", {}).get("v1registry"), "describe", None)
+    if report.failed and describe is not None:
+        report.sections.append(("v1registry", describe()))
+    return report
 
 
 @pytest.fixture(scope="session")

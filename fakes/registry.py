@@ -21,6 +21,9 @@ from .server import LiveServer
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+#: How many lines of each kind a description has at most.
+_DESCRIBED = 30
+
 
 class Tags(dict[str, str]):
     """Tag -> image id. NotThere (a KeyError) says which tags there are."""
@@ -174,6 +177,29 @@ class FakeRegistry:
         """What clients asked for, in the order in which it came in. The helpers of this class leave no trace here."""
         return self._recorder.requests
 
+    def describe(self) -> str:
+        """Return in some lines what was asked and what is there: the report of a failed test shows them."""
+        lines = [f"asked: {len(self.requests) or 'nothing'}"]
+        if len(self.requests) > _DESCRIBED:
+            lines.append("  ...")
+        lines += [f"  {request}" for request in self.requests[-_DESCRIBED:]]
+        try:
+            lines += self._describe_contents()
+        except Exception as error:  # noqa: BLE001  the registry is broken, and that is what the reader wants to know of
+            lines.append(f"there: it cannot be told, because of {error!r}")
+        return "\n".join(lines)
+
+    def _describe_contents(self) -> list[str]:
+        images = list(self.images.values())
+        lines = [f"there: {len(self.repositories)} repositories, {len(images)} images"]
+        for repository in self.repositories[:_DESCRIBED]:
+            tags = self.tags(repository)
+            lines += [f"  {repository}:{tag} {tags[tag]}" for tag in sorted(tags)[:_DESCRIBED]]
+            if not tags:
+                lines.append(f"  {repository} without tags")
+        unfinished = [image.id for image in images if not image.is_complete]
+        return [*lines, *(f"  image in progress {image_id}" for image_id in unfinished[:_DESCRIBED])]
+
     # -- its life
 
     def reset(self) -> None:
@@ -197,7 +223,7 @@ class FakeRegistry:
             raise AssertionError(
                 "The registry itself failed, which is no fault of the test, in:\n"
                 + "".join(f"  {line}\n" for line in told)
-                + f"All requests:\n{self.requests!r}"
+                + self.describe()
             ) from failed[0].error
 
     def close(self) -> None:

@@ -82,7 +82,7 @@ class WSGIAdapter(HTTPAdapter):
             message.add_header(name, value)
         status, _, reason = answer.status.partition(" ")
         raw = HTTPResponse(
-            body=b"" if request.method == "HEAD" else io.BufferedReader(answer, _CHUNK_BYTES),
+            body=io.BytesIO() if request.method == "HEAD" else io.BufferedReader(answer, _CHUNK_BYTES),
             headers=headers,
             status=int(status),
             reason=reason,
