@@ -308,6 +308,30 @@ def test_an_extension_that_claims_to_be_huge_is_not_waited_for() -> None:
         read(header(typeflag=b"x", size=1 << 32) + bytes(512))
 
 
+def test_headers_and_records_are_read_up_to_their_number_and_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gnu_sparse = (
+        header(typeflag=b"S", magic=GNU, rest=bytes(41 + 96) + b"\x01")
+        + bytes(504)
+        + b"\x01"
+        + bytes(7 + 512)
+    )
+    pieces = [(b"GNU.sparse.size", b"12"), (b"GNU.sparse.numblocks", b"2"), (b"GNU.sparse.map", b"1,0,2,0")]
+    for data, count in (
+        (member() * 5 + END, 5),
+        (member(content=b"name", typeflag=b"L") * 4 + member() + END, 5),
+        (pax(*[(b"comment", b"x")] * 9) + member() + END, 11),
+        (pax(*pieces) + member() + END, 7),
+        (gnu_sparse + END, 3),
+    ):
+        monkeypatch.setattr(archive, "RECORDS_LIMIT", count)
+        assert read(data)
+        monkeypatch.setattr(archive, "RECORDS_LIMIT", count - 1)
+        with pytest.raises(LayerTooLarge, match=f"more than {count - 1} tar headers"):
+            read(data)
+
+
 # -- sparse members
 
 

@@ -111,6 +111,18 @@ def test_several_compressed_streams_are_one(kind: str) -> None:
     assert read_all(Dribble(layer)) == CONTENT
 
 
+def test_compressed_streams_are_read_up_to_their_number_and_no_further(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression, "STREAMS_LIMIT", 3)
+    one = COMPRESSORS[kind](b"")
+    assert read_all(io.BytesIO(one * 3)) == b""
+    expanded = open_decompressed(io.BytesIO(one * 4))
+    for _ in range(2):
+        with pytest.raises(LayerTooLarge, match="3 compressed streams"):
+            expanded.read(1000)
+
+
 def test_zero_bytes_behind_and_between_compressed_streams_are_skipped(kind: str) -> None:
     compress = COMPRESSORS[kind]
     layer = compress(CONTENT[:100]) + bytes(8) + compress(CONTENT[100:]) + bytes(500_000)

@@ -25,6 +25,10 @@ EXTENSION_LIMIT_BYTES: Final = 1024 * 1024
 #: The most pieces of data that one sparse member may have.
 SPARSE_PIECES_LIMIT: Final = 256 * 1024
 
+#: The most headers, PAX records and pieces of sparse members in one archive. Each takes some microseconds, so without
+#: this a small layer that expands to nothing else would keep us busy for hours.
+RECORDS_LIMIT: Final = 10_000_000
+
 _BLOCK_BYTES = 512
 _ZERO_BLOCK = bytes(_BLOCK_BYTES)
 
@@ -127,6 +131,7 @@ class ArchiveReader:
         self._limit_bytes = limit_bytes
         self._expand_pax_sparse = expand_pax_sparse
         self._expanded_bytes = 0  # read and made so far
+        self._records = 0  # see RECORDS_LIMIT
         self._buffer = b""
         self._at = 0  # where in the buffer the next byte is
         self._left = 0  # bytes of the current entry that are stored and not yet read
@@ -143,7 +148,8 @@ class ArchiveReader:
                 # Of several long names the first one counts, and more than the PAX path behind it. All of it applies
                 # to the next header that is none of these; a PAX header to the very next one.
                 if entry.typeflag == b"x":
-                    pax = _parse_pax(self._take_extension())
+                    pax, count = _parse_pax(self._take_extension())
+                    self._count_records(count)
                     continue
                 if entry.typeflag == b"L":
                     text = self._take_extension().partition(b"\0")[0]
@@ -190,6 +196,11 @@ class ArchiveReader:
         self._expanded_bytes += size_bytes
         if self._limit_bytes is not None and self._expanded_bytes > self._limit_bytes:
             raise LayerTooLarge(f"the layer expands to more than the {self._limit_bytes} bytes that are read")
+
+    def _count_records(self, count: int) -> None:
+        self._records += count
+        if self._records > RECORDS_LIMIT:
+            raise LayerTooLarge(f"the layer has more than {RECORDS_LIMIT} tar headers and records")
 
     # -- blocks
 
@@ -289,6 +300,7 @@ class ArchiveReader:
             entry.uname = entry.gname = b""
             entry.devmajor = entry.devminor = 0
         self._set_stored_size(entry.size)
+        self._count_records(1)
         return entry
 
     def _set_stored_size(self, size_bytes: int) -> None:
@@ -331,6 +343,7 @@ class ArchiveReader:
                 raise _too_many_pieces()
             if not has_more:
                 break
+            self._count_records(1)
             block = self._next_block()
             if not block:
                 raise UnreadableLayer("the layer has a sparse file whose map is cut off")
@@ -371,6 +384,7 @@ class ArchiveReader:
         return pieces
 
     def _make_sparse(self, entry: Entry, pieces: array[int]) -> None:
+        self._count_records(len(pieces) // 2)
         end = 0
         for offset, length in zip(pieces[::2], pieces[1::2], strict=True):
             if offset < end or length < 0:
@@ -460,14 +474,14 @@ def _decimal(text: bytes) -> int | None:
     return number if -_INT64_LIMIT <= number < _INT64_LIMIT else None
 
 
-def _parse_pax(body: bytes) -> dict[bytes, bytes]:
-    """Return the records of a PAX header; of a repeated key the last. UnreadableLayer.
+def _parse_pax(body: bytes) -> tuple[dict[bytes, bytes], int]:
+    """Return the records of a PAX header, of a repeated key the last, and how many there are. UnreadableLayer.
 
     The repeated keys of a sparse map of version 0.0 are gathered into one of version 0.1.
     """
     records: dict[bytes, bytes] = {}
     sparse_map: list[bytes] = []
-    at = 0
+    at = count = 0
     while at < len(body):
         blank = body.find(b" ", at, at + 20)
         length = _decimal(body[at:blank]) if blank > at else None
@@ -481,9 +495,10 @@ def _parse_pax(body: bytes) -> dict[bytes, bytes]:
         else:
             records[key] = value
         at += length
+        count += 1
     if sparse_map:
         records[b"GNU.sparse.map"] = b",".join(sparse_map)
-    return records
+    return records, count
 
 
 def _parse_sparse_map(pax: dict[bytes, bytes]) -> array[int]:

@@ -22,6 +22,10 @@ CHUNK_BYTES: Final = 128 * 1024
 #: What a decompressor may take for itself, in bytes: enough for ``xz -9`` (65 MiB) and ``zstd --ultra -22`` (128 MiB).
 DECOMPRESSOR_MEMORY_BYTES: Final = 128 * 1024 * 1024
 
+#: How many compressed streams one layer may be made of. Some tools make one of every file; an empty one of 14 bytes
+#: takes as long as some kilobytes of content.
+STREAMS_LIMIT: Final = 1_000_000
+
 # "BZh" alone could begin the first name in a plain tar; no name goes on with the mark of a block or of the end.
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 _LONGEST_MAGIC_BYTES = 10
@@ -86,7 +90,8 @@ class ExpandedLayer:
 
         :param size: at least 1; there is no way to ask for everything at once.
         :raises UnreadableLayer: the data is broken or ends too early.
-        :raises LayerTooLarge: more than ``limit_bytes`` came out; reading again raises it again.
+        :raises LayerTooLarge: more than ``limit_bytes`` came out, or more than STREAMS_LIMIT streams follow each
+            other; reading again raises it again.
         """
         if size < 1:
             raise ValueError(f"a layer is read in pieces of at least one byte, not of {size}")
@@ -163,6 +168,7 @@ class _Streams:
         self._new_decoder, self._errors = format_
         self._decoder: _Decoder | None = None  # None between two streams
         self._pending = b""  # read, and not yet given to a decoder
+        self._streams = 0
 
     def read(self, size: int, /) -> bytes:
         while decoder := self._decoder or self._next_decoder():
@@ -187,6 +193,9 @@ class _Streams:
             self._pending = self._source.read(CHUNK_BYTES)
             if not self._pending:
                 return None
+        self._streams += 1
+        if self._streams > STREAMS_LIMIT:
+            raise LayerTooLarge(f"the layer is made of more than {STREAMS_LIMIT} compressed streams")
         self._pending = data
         self._decoder = self._new_decoder()
         return self._decoder
