@@ -46,3 +46,8 @@ def busybox() -> Path:
     if not path.exists():
         pytest.skip("needs /bin/busybox: apt-get install busybox-static")
     return path
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by their number: compressed ones may hold the time, and workers have to agree on every name."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
