@@ -128,7 +128,7 @@ class Pusher:
         record = request.environ[RECORD_KEY] = recorded_request(request.environ)
         response = request.get_response(self._application)
         if response.status_code >= 400:
-            raise PushRefused("PUT", path, response.status_code, _reason_in(response)) from record.error
+            raise PushRefused("PUT", path, response.status_code, response.json["error"]) from record.error
 
 
 def _numbered_layer(number: int) -> bytes:
@@ -142,10 +142,3 @@ def _listed_sum(image: FakeImage) -> str:
         return tarsum(BytesIO(image.layer), prefix=image.document)
     except UnreadableLayer:
         return image.checksum
-
-
-def _reason_in(response: webob.Response) -> str:
-    try:
-        return str(response.json["error"])
-    except (ValueError, KeyError, TypeError):
-        return str(response.text)

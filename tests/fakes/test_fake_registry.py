@@ -179,12 +179,13 @@ def test_deletions_and_folders_are_members_as_engines_write_them():
 
 def test_layers_of_real_engines_are_read_whatever_their_names_and_links():
     archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, kind, target in [
             ("./etc/", tarfile.DIRTYPE, ""),
             ("./etc/passwd", tarfile.REGTYPE, ""),
             ("/etc/same", tarfile.LNKTYPE, "./etc/passwd"),
             ("etc/link", tarfile.SYMTYPE, "passwd"),
+            ("etc/caf\udce9", tarfile.REGTYPE, ""),
             (".wh..wh.plnk/1.2", tarfile.REGTYPE, ""),
         ]:
             member = tarfile.TarInfo(name)
@@ -192,7 +193,7 @@ def test_layers_of_real_engines_are_read_whatever_their_names_and_links():
             content = b"root" if kind == tarfile.REGTYPE else b""
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    expected = {"etc/passwd": b"root", "etc/same": b"root"}
+    expected = {"etc/passwd": b"root", "etc/same": b"root", "etc/café": b"root"}
     assert files_in(archive.getvalue()) == files_in(gzip.compress(archive.getvalue())) == expected
 
 
@@ -216,6 +217,8 @@ def test_what_a_client_pushed_can_be_looked_into(registry, client):
     assert registry.image("alice/app:1.0") == image
     assert repr(image) == f"<FakeImage {image_id} complete>"
     assert dict(registry.images) == {image_id: image}
+    assert {image, registry.images[image_id]} == {image}
+    assert image != image_id
 
 
 def test_requests_are_recorded_in_order_with_their_answers(registry, client):
@@ -235,6 +238,9 @@ def test_requests_are_recorded_in_order_with_their_answers(registry, client):
     )
     assert search.headers["user-AGENT"] == "docker/1.9.1"
     assert "X-Docker-Token" not in search.headers
+    assert dict(search.headers) == {"Host": "localhost:80", "User-Agent": "docker/1.9.1"}
+    assert repr(search.headers) == "{'Host': 'localhost:80', 'User-Agent': 'docker/1.9.1'}"
+    assert len(search.headers) == 2
     assert ("Content-Type", "application/json") in search.response_headers
     assert repr(registry.requests) == (
         "<2 requests>\n  GET /v1/search?q=app&n=1 200\n  GET /v1/repositories/alice/app/tags/none 404"

@@ -191,7 +191,9 @@ def test_options_come_from_an_overridden_fixture_and_the_marker_goes_before_them
 
 
 def test_tls_is_an_option_with_a_port_of_its_own(run):
-    result = run("""
+    # cryptography cannot be imported a second time, as a run in this process would do
+    result = run(
+        """
         import pytest, requests
 
         @pytest.mark.v1registry(tls=True)
@@ -203,7 +205,9 @@ def test_tls_is_an_option_with_a_port_of_its_own(run):
 
         def test_plain(v1registry):
             assert v1registry.url.startswith("http://")
-        """)
+        """,
+        in_process=False,
+    )
     result.assert_outcomes(passed=3)
 
 

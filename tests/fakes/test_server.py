@@ -147,6 +147,19 @@ def test_threads_that_ask_for_the_url_at_once_get_one_server():
         assert len(set(urls)) == 1
 
 
+def test_a_port_that_cannot_be_opened_is_told_to_who_asked_for_it(monkeypatch):
+    def refuse(*arguments):
+        raise OSError("no more ports")
+
+    before = live_threads()
+    monkeypatch.setattr("cheroot.server.HTTPServer.bind", refuse)
+    server = LiveServer(answering("x"), tls=True)
+    with pytest.raises(OSError, match="no more ports"):
+        _ = server.url
+    assert not server.is_running
+    assert live_threads() == before
+
+
 def test_stopping_cuts_a_client_that_is_in_the_middle_of_an_upload():
     has_begun, saw = threading.Event(), []
 

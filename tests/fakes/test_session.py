@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import io
+import sys
 import weakref
 
 import pytest
@@ -325,6 +327,13 @@ def test_the_adapter_can_be_mounted_for_some_urls_only(application):
         assert session.get("http://registry.example.com/").text == "body"
         with pytest.raises(requests.exceptions.InvalidURL):
             session.get("http://")
+
+
+def test_missing_requests_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "requests", None)
+    monkeypatch.delitem(sys.modules, "v1registry_fakes.session")
+    with pytest.raises(ImportError, match=r"needs requests: pip install 'v1registry\[fakes\]'"):
+        importlib.import_module("v1registry_fakes.session")
 
 
 # -- with the registry
