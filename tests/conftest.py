@@ -49,5 +49,7 @@ def busybox() -> Path:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name bytes by their number: compressed ones may hold the time, and workers have to agree on every name."""
-    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+    """Name bytes and long texts by their size: compressed ones hold the time, and workers have to agree on names."""
+    if isinstance(val, bytes):
+        return f"{len(val)} bytes"
+    return f"{len(val)} characters" if isinstance(val, str) and len(val) > 40 else None
