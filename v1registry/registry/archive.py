@@ -39,6 +39,7 @@ _GNU_MAGIC = b"ustar  \0"
 _STAR_MARK = b"tar\0"
 _DEVICES = (b"3", b"4")
 _INT64_LIMIT: Final = 1 << 63
+_BAD_NUMBER: Final = "the layer has a tar header with a bad number, or is no tar archive"
 
 _XATTR_PREFIX = b"SCHILY.xattr."
 _TEXTS_OF_PAX: Final = {b"path": "name", b"linkpath": "linkname", b"uname": "uname", b"gname": "gname"}
@@ -451,18 +452,20 @@ def _number(field: bytes) -> int:
 
     The binary form has no sign of its own, but wraps at 64 bits like the reference's, so long ones can be negative.
     """
-    if field[0] & 0x80:
-        number = int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
-        return (number + _INT64_LIMIT) % (2 * _INT64_LIMIT) - _INT64_LIMIT
-    digits = field.strip(b" \0").partition(b"\0")[0]
-    if not digits:
-        return 0
+    digits = field.strip(b" \0")
+    if not digits.isdigit():
+        if field[0] & 0x80:
+            number = int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
+            return (number + _INT64_LIMIT) % (2 * _INT64_LIMIT) - _INT64_LIMIT
+        digits = digits.partition(b"\0")[0]
+        if not digits:
+            return 0
+        if not digits.isdigit():
+            raise UnreadableLayer(_BAD_NUMBER)
     try:
-        if digits.isdigit():
-            return int(digits, 8)
+        return int(digits, 8)
     except ValueError:
-        pass
-    raise UnreadableLayer("the layer has a tar header with a bad number, or is no tar archive")
+        raise UnreadableLayer(_BAD_NUMBER) from None
 
 
 def _decimal(text: bytes) -> int | None:
