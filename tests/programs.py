@@ -119,6 +119,9 @@ class Program:
                     found.append(int(entry))
         return found
 
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def wait(self) -> int:
         """Wait until the program ends by itself; return its exit code."""
         return self._process.wait(PATIENCE_S)
@@ -199,13 +202,25 @@ def documented_command(path: Path, storage: Path) -> tuple[list[str], dict[str, 
     return words, environment
 
 
-def start_example(name: str, folder: Path, storage: Path, *, file_limit_bytes: int | None = None) -> Program:
+def start_example(
+    name: str,
+    folder: Path,
+    storage: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    file_limit_bytes: int | None = None,
+) -> Program:
     """Start a file of ``examples/`` by the command that it documents, over the data in ``storage``."""
-    command, environment = documented_command(EXAMPLES / name, storage)
+    command, documented = documented_command(EXAMPLES / name, storage)
     link = folder / "examples"
     if not link.exists():
         link.symlink_to(EXAMPLES)  # the command is for the project's folder
-    return Program(command, folder=folder, environment=environment, file_limit_bytes=file_limit_bytes)
+    return Program(
+        command,
+        folder=folder,
+        environment=documented | dict(environment or {}),
+        file_limit_bytes=file_limit_bytes,
+    )
 
 
 def _listening_ports(processes: Sequence[int]) -> set[int]:

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.client import HTTPException
 
 import pytest
@@ -192,14 +193,12 @@ class Pusher(threading.Thread):
     def run(self) -> None:
         try:
             for image in self._images:
-                self._do(lambda image=image: self._client.put_json(image))
-                self._do(lambda image=image: self._client.put_layer(image))
-                self._do(lambda image=image: self._client.put_checksum(image))
+                self._do(partial(self._client.put_json, image))
+                self._do(partial(self._client.put_layer, image))
+                self._do(partial(self._client.put_checksum, image))
                 self.acknowledged.append(image)
                 tag = f"t{len(self.tagged)}"
-                self._do(
-                    lambda image=image, tag=tag: self._client.put_tag("killed/many", tag, image.image_id)
-                )
+                self._do(partial(self._client.put_tag, "killed/many", tag, image.image_id))
                 self.tagged[tag] = image
         except (OSError, HTTPException):
             return  # the server was killed

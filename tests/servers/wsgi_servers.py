@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,16 +32,25 @@ class ServerKind:
     takes_requests_ahead: bool = True  #: whether it does so before the answer to the first, whatever that is
     streams_uploads: bool = True  #: whether the application sees an upload while it comes in
 
-    def start(self, folder: Path, storage: Path, *, file_limit_bytes: int | None = None) -> RunningServer:
-        """Start it over ``storage``; ``folder`` is its own."""
+    def start(
+        self,
+        folder: Path,
+        storage: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        file_limit_bytes: int | None = None,
+    ) -> RunningServer:
+        """Start it over ``storage``; ``folder`` is its own. ``settings`` are such as ``V1REGISTRY_V2``."""
         folder.mkdir(exist_ok=True)
         if self.example is not None:
-            program = start_example(self.example, folder, storage, file_limit_bytes=file_limit_bytes)
+            program = start_example(
+                self.example, folder, storage, environment=settings, file_limit_bytes=file_limit_bytes
+            )
         else:
             program = Program(
                 self.command,
                 folder=folder,
-                environment={"V1REGISTRY_STORAGE": storage.as_uri()},
+                environment={"V1REGISTRY_STORAGE": storage.as_uri(), **(settings or {})},
                 file_limit_bytes=file_limit_bytes,
             )
         return RunningServer(self, program, storage)
