@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from . import settings as settings_
+from .auth.access import Access, OpenAccess
+from .auth.attempts import LoginLimiter
+from .auth.secret import shared_secret
 from .bridge import api as bridge_api
 from .http import VERSION_HEADER, Request, Response, error_response
 from .hub import api as hub_api
+from .hub.rights import AccountsAccess
 from .hub.search import ScanSearch, SearchIndex
 from .hub.tokens import Tokens
 from .registry import api as registry_api
+from .registry.holders import Holders
 from .registry.images import Images
 from .registry.repositories import Repositories
 from .routing import Table, combine
@@ -53,12 +58,13 @@ class Registry:
         self.storage, self.settings = settings_.from_mapping({"storage": storage, **options})
         self._behind: WSGIApplication | None = None
         repositories = Repositories(self.storage)
+        images = Images(self.storage, expanded_limit_bytes=self.settings.max_expanded_bytes)
         self._services: Mapping[type, object] = {
             Storage: self.storage,
             Settings: self.settings,
-            Images: Images(self.storage, expanded_limit_bytes=self.settings.max_expanded_bytes),
+            Images: images,
             Repositories: repositories,
-            Tokens: Tokens(self.settings.secret, lifetime_s=self.settings.token_lifetime_s),
+            Access: self._make_access(images, repositories),
             SearchIndex: ScanSearch(repositories),
         }
         self.table = combine(
@@ -67,9 +73,26 @@ class Registry:
                 registry_api.ROUTES,
                 hub_api.ROUTES,
                 hub_api.REPOSITORY_ROUTES,
-                registry_api.REPOSITORY_ROUTES,
                 bridge_api.ROUTES if self.settings.v2 == "ping" else Table(),
             ]
+        )
+
+    def _make_access(self, images: Images, repositories: Repositories) -> Access:
+        settings, storage = self.settings, self.storage
+        if settings.auth in ("open:", "open"):
+            return OpenAccess(Tokens(settings.secret, lifetime_s=settings.token_lifetime_s))
+        tokens = Tokens(
+            settings.secret or (lambda: [shared_secret(storage)]), lifetime_s=settings.token_lifetime_s
+        )
+        return AccountsAccess(
+            settings_.open_backend(settings.auth, storage),
+            settings_.open_policy(settings.policy, repositories),
+            tokens,
+            images,
+            repositories,
+            Holders(storage, images, repositories),
+            LoginLimiter(),
+            registry_is_elsewhere=settings.images == "elsewhere",
         )
 
     # -- other ways to make one
@@ -118,7 +141,7 @@ class Registry:
     def _answer(self, request: Request) -> Response:
         try:
             return self._dispatch(request)
-        except Exception as error:  # noqa: BLE001  the one place where every failure becomes an answer
+        except Exception as error:
             failure = _as_registry_error(error)
             path = request.environ.get("PATH_INFO", "")
             if failure.status >= 500:
@@ -137,6 +160,9 @@ class Registry:
             raise errors.PathNotFound
         route, fields = found
         request.fields.update(fields)
+        if route.needs is not None:
+            # bad credentials are refused everywhere, also where none are needed
+            _ = request.rights
         return route.handler(request)
 
     def _read_refused_body(self, request: Request) -> None:

@@ -50,6 +50,58 @@ class Conflict(RegistryError):
     text = "Conflict"
 
 
+# -- who is asking
+
+
+class Unauthorized(RegistryError):
+    """No credentials, or wrong ones.
+
+    :param challenge: what the server takes instead, for ``WWW-Authenticate``.
+    """
+
+    status = 401
+    text = "Requires authorization"
+
+    def __init__(self, challenge: str, public: str | None = None, **context: object):
+        super().__init__(public, **context)
+        self.challenge = challenge
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": self.challenge}
+
+
+class Forbidden(RegistryError):
+    """The caller is known and may not do this; nothing changed."""
+
+    status = 403
+    text = "Access denied: this account has no right to do that"
+
+
+class AccountInactive(Forbidden):
+    """The account is not activated yet, or disabled."""
+
+    text = "Account is not Active"
+
+
+class TooManyAttempts(RegistryError):
+    """So many logins failed that the password was not looked at.
+
+    429 and not 401: docker takes a 401 for a wrong password and asks for another one, any other status it shows with its
+    text (moby v1.9.1, registry/auth.go).
+    """
+
+    status = 429
+
+    def __init__(self, wait_s: float):
+        self.wait_s = max(1, round(wait_s))
+        super().__init__(f"Too many failed logins; try again in {self.wait_s} seconds")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.wait_s)}
+
+
 # -- requests
 
 
@@ -150,6 +202,21 @@ class ImageExists(Conflict):
     text = "Image already exists"
 
 
+class ImageHasOtherContents(Conflict):
+    """The image is complete with other JSON, and the caller may not see it (decisions.md 17).
+
+    Not the text of :class:`ImageExists`: an engine would skip the image then, and fail at the tag.
+    """
+
+    text = "Image exists with other contents"
+
+
+class ImageNotListed(BadRequest):
+    """The image is in no image list of a repository that the caller pushes to."""
+
+    text = "This image does not belong to the repository"
+
+
 class ImageReplaced(Conflict):
     """Another client announced the id with other JSON while this layer was sent; the layer was not stored."""
 
@@ -217,6 +284,12 @@ class ImageListNotFound(NotFound):
 
 class TagNotFound(NotFound):
     text = "Tag not found"
+
+
+class TagImmutable(Conflict):
+    """The repository's tags may be set once only; the tag stays what it was."""
+
+    text = "Tag is immutable"
 
 
 class TagNameConflict(Conflict):

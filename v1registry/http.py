@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from webob import Response as WebObResponse
 from webob.request import BaseRequest
 
+from .auth.access import Access, Rights
 from .errors import BadRequest, BodyTooLarge, BrokenUpload, LengthRequired, RegistryError
 from .storage.base import CHUNK_BYTES, Blob
 from .version import __version__
@@ -48,11 +49,21 @@ class Request(BaseRequest):
         self.__dict__["_services"] = services
         self.__dict__["_upload"] = None
         self.__dict__["_body"] = None
+        self.__dict__["_rights"] = None
 
     def service(self, kind: type[T]) -> T:
         """Return the application's one instance of ``kind``."""
         found: T = self.__dict__["_services"][kind]
         return found
+
+    @property
+    def rights(self) -> Rights:
+        """What the caller may do; found out once. Unauthorized, AccountInactive, TooManyAttempts, Unavailable."""
+        if self.__dict__["_rights"] is None:
+            access = self.service(Access)
+            self.__dict__["_rights"] = access.rights(self.header("Authorization"), self.environ)
+        rights: Rights = self.__dict__["_rights"]
+        return rights
 
     @property
     def decoded_path(self) -> str:
@@ -295,7 +306,7 @@ def error_response(error: RegistryError, path: str) -> Response:
     panics at a JSON object there; else ``{"error": TEXT}``. A range that cannot be satisfied has no body.
     """
     headers = [*NOT_CACHED, *error.headers.items()]
-    if path.startswith("/v2"):
+    if path == "/v2" or path.startswith("/v2/"):
         return respond(error.status, error.public.encode() + b"\n", "text/plain; charset=utf-8", headers)
     if path == "/v1/users" or path.startswith("/v1/users/"):
         return respond(error.status, dump_json(error.public), "application/json", headers)
@@ -310,11 +321,14 @@ def etag_of(data: bytes) -> str:
     return f'"{hashlib.sha256(data).hexdigest()}"'
 
 
-def immutable_headers(etag: str) -> list[tuple[str, str]]:
+def immutable_headers(etag: str, is_public: bool) -> list[tuple[str, str]]:
     """Return the headers of what may be kept for a year (docker-registry 0.9.1, images.py).
 
-    Its ``Last-Modified`` is the epoch, so any date that a client asks with is late enough.
+    Its ``Last-Modified`` is the epoch, so any date that a client asks with is late enough. What is not public is for the
+    client alone, which has to ask each time whether it still may have it (decisions.md 12).
     """
+    if not is_public:
+        return [("Cache-Control", "private, no-cache"), ("ETag", etag)]
     return [
         ("Cache-Control", f"public, max-age={_YEAR_S}"),
         ("Expires", formatdate(time() + _YEAR_S, usegmt=True)),
@@ -342,10 +356,10 @@ def _is_http_date(text: str | None) -> bool:
 
 
 def immutable_response(
-    request: Request, data: bytes, etag: str, headers: Iterable[tuple[str, str]] = ()
+    request: Request, data: bytes, etag: str, is_public: bool, headers: Iterable[tuple[str, str]] = ()
 ) -> Response:
     """Return stored JSON that never changes, or 304 where the client has it."""
-    caching = immutable_headers(etag)
+    caching = immutable_headers(etag, is_public)
     if is_not_modified(request, etag):
         return respond(304, b"", None, caching)
     return raw_json_response(data, headers=[*caching, *headers])
@@ -382,13 +396,13 @@ def stream_response(
     open_blob: Callable[[int, int], Blob],
     size: int,
     etag: str,
-    headers: Iterable[tuple[str, str]] = (),
+    is_public: bool,
 ) -> Response:
     """Return bytes that never change, whole or the range asked for, without ever holding them.
 
     :param open_blob: opens the range ``[start, stop)``; called at most once.
     """
-    caching = [*immutable_headers(etag), ("Accept-Ranges", "bytes"), *headers]
+    caching = [*immutable_headers(etag, is_public), ("Accept-Ranges", "bytes")]
     if is_not_modified(request, etag):
         return respond(304, b"", None, caching)
     asked = requested_range(request, size, etag)

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .auth.base import Authenticator
+from .auth.policy import CallablePolicy, NamespacePolicy, Policy, RepositoryFacts
 from .storage.base import Storage
 
 ENVIRONMENT_PREFIX = "V1REGISTRY_"
@@ -84,16 +86,40 @@ def _networks(value: str) -> tuple[str, ...]:
     return _words(value)
 
 
-def _setting(default: Any, convert: Callable[[str], Any], description: str) -> Any:
-    return field(default=default, metadata={"convert": convert, "description": description})
+def _setting(
+    default: Any, convert: Callable[[str], Any], description: str, *, is_object: bool = False
+) -> Any:
+    return field(
+        default=default, metadata={"convert": convert, "description": description, "is_object": is_object}
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
     """What can be set, with its defaults. Sizes are in bytes, times in seconds."""
 
-    auth: str = _setting(
-        "open:", _text, "who may do what: open: (no accounts, everybody may read, write and delete)"
+    auth: object = _setting(
+        "open:",
+        _text,
+        "who may do what: open: (no accounts, everybody may read, write and delete), users: (accounts kept in the "
+        "storage), htpasswd:///PATH, ldap://HOST/BASE, environ:KEY, MODULE:ATTRIBUTE, or several of them with commas",
+        is_object=True,
+    )
+    policy: object = _setting(
+        "",
+        _text,
+        "MODULE:ATTRIBUTE of a function (user, action, namespace, repository) -> bool in place of the Hub's rules",
+        is_object=True,
+    )
+    registration: str = _setting(
+        "open",
+        _one_of("open", "closed"),
+        "whether docker login makes accounts (auth users:), or only administrators do",
+    )
+    images: str = _setting(
+        "here",
+        _one_of("here", "elsewhere"),
+        "elsewhere: this is the index of registries in other places, which endpoints names; it sees no uploads",
     )
     public_url: str = _setting(
         "", _url, "the address that clients use, where it is not that of the request (behind a proxy)"
@@ -141,8 +167,6 @@ class Settings:
     def problems(self) -> list[str]:
         """What is wrong with the settings taken together."""
         problems = []
-        if self.auth not in ("open", "open:"):
-            problems.append(f"auth: {self.auth!r} is not known; open: is what there is")
         if self.layer_redirect and self.x_accel_redirect:
             problems.append("layer_redirect and x_accel_redirect exclude each other")
         return problems
@@ -179,7 +203,7 @@ def from_mapping(mapping: Mapping[str, Any]) -> tuple[Storage, Settings]:
                 problems.append(f"{key}: {error}, not {value!r}" if key != "secret" else f"{key}: {error}")
         elif isinstance(value, (list, tuple)) and isinstance(fields[key].default, tuple):
             values[key] = tuple(map(str, value))
-        elif type(value) is type(fields[key].default):
+        elif type(value) is type(fields[key].default) or fields[key].metadata["is_object"]:
             values[key] = value
         else:
             expected = type(fields[key].default).__name__
@@ -218,6 +242,39 @@ def from_ini(path: str | os.PathLike[str]) -> dict[str, str]:
     return dict(parser.items(INI_SECTION))
 
 
+def open_backend(auth: object, storage: Storage) -> Authenticator:
+    """Return the backend that ``auth`` names (see :func:`v1registry.auth.open_auth`); a backend as it is. ValueError."""
+    if not isinstance(auth, str):
+        return auth  # type: ignore[return-value]  # whatever it is, the caller says it is a backend
+    from .auth import open_auth
+
+    return open_auth(auth, storage)
+
+
+def open_policy(policy: object, facts: RepositoryFacts) -> Policy:
+    """Return the policy that ``policy`` names: the Hub's, a function, or ``module:attribute`` of one. ValueError."""
+    if not policy:
+        return NamespacePolicy(facts)
+    if isinstance(policy, str):
+        policy = _attribute(policy)
+    if not callable(policy):
+        raise ValueError(
+            f"a function (user, action, namespace, repository) -> bool is expected, not {policy!r}"
+        )
+    return CallablePolicy(policy)
+
+
+def _attribute(text: str) -> Any:
+    """Return what ``module:attribute`` names. ValueError."""
+    module, colon, attribute = text.partition(":")
+    try:
+        if not colon:
+            raise AttributeError("MODULE:ATTRIBUTE is expected")
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{text!r} names nothing: {error}") from error
+
+
 def open_storage(place: object) -> Storage:
     """Return the storage that ``place`` names. ValueError.
 
@@ -248,10 +305,6 @@ def open_storage(place: object) -> Storage:
         factory = next(iter(found)).load()
         return factory(place)  # type: ignore[no-any-return]
     if rest.isidentifier():
-        try:
-            factory = getattr(importlib.import_module(scheme), rest)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"{place!r} names no callable: {error}") from error
-        return factory()  # type: ignore[no-any-return]
+        return _attribute(place)()  # type: ignore[no-any-return]
     known = sorted({"file", "memory", *(entry.name for entry in entry_points(group="v1registry.storage"))})
     raise ValueError(f"{scheme}: is no scheme of a storage; known: {', '.join(f'{name}:' for name in known)}")

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from .. import errors
+from ..auth.access import Access
 from ..auth.base import Action
 from ..http import (
     NOT_CACHED,
@@ -18,15 +19,15 @@ from ..http import (
     raw_json_response,
 )
 from ..names import RepositoryName, check_image_id
-from ..registry.api import put_tag
+from ..registry.api import delete_repository as delete_now
+from ..registry.api import put_tag, readable_repository, writable_repository
 from ..registry.images import Images
 from ..registry.repositories import Repositories, checked_entries
 from ..routing import Route, Table
 from ..settings import Settings
 from .search import Hit, Page, SearchIndex, search
-from .tokens import Access, Tokens
 
-READ, WRITE = Action.READ, Action.WRITE
+READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 
 
 # -- users: a server without accounts plays along with everything (decisions.md 15)
@@ -50,37 +51,39 @@ def put_user(request: Request) -> Response:
 
 def put_repository(request: Request) -> Response:
     """Start a push: the images that will come are announced."""
-    repository = _repository(request).checked()
+    repository = writable_repository(request)
     body = request.read_body(request.service(Settings).max_document_bytes)
     entries = checked_entries(_parsed(body))
-    headers = _index_headers(request, repository, Access.WRITE)
+    headers = _index_headers(request, repository, Action.WRITE)
     request.service(Repositories).announce(repository, body, entries)
+    request.rights.announce(repository, [entry["id"] for entry in entries])
     return json_response("", headers=headers)
 
 
 def get_images(request: Request) -> Response:
-    """Start a pull."""
-    repositories, repository = request.service(Repositories), _repository(request)
+    """Start a pull. A registry elsewhere also asks this to have a token checked (hub.md 6.1)."""
+    repositories, repository = request.service(Repositories), readable_repository(request)
     try:
-        listed = repositories.image_list(repository)
+        listed = repositories.image_list(repository, even_deleted=request.rights.sees_deleted(repository))
     except errors.ImageListNotFound:
         listed = _images_of_tags(request, repository)
-    headers = _index_headers(request, repository, Access.READ)
+    headers = _index_headers(request, repository, Action.READ)
     return raw_json_response(listed, headers=[*NOT_CACHED, *headers])
 
 
 def put_images(request: Request) -> Response:
     """End a push. Engines take 204 and nothing else."""
-    repository = _repository(request).checked()
+    repository = writable_repository(request)
     entries = checked_entries(_json_body(request))
-    headers = _index_headers(request, repository, Access.WRITE)
+    headers = _index_headers(request, repository, Action.WRITE)
     request.service(Repositories).add_images(repository, entries)
+    request.rights.announce(repository, [entry["id"] for entry in entries])
     return no_content(headers)
 
 
 def delete_images(request: Request) -> Response:
     """Nothing is deleted: docker-registry's own tests ask for this answer (hub.md 4.4)."""
-    return no_content(_index_headers(request, _repository(request).checked(), Access.DELETE))
+    return no_content(_index_headers(request, writable_repository(request), Action.DELETE))
 
 
 def put_images_or_tag(request: Request) -> Response:
@@ -92,19 +95,50 @@ def put_images_or_tag(request: Request) -> Response:
     return put_images(request)
 
 
+def delete_repository(request: Request) -> Response:
+    """Delete in the two steps of an index and a registry, or at once (hub.md 3.2, 6.4; decisions.md 14).
+
+    Who logs in with a password and asks for a token is an index's client: the repository vanishes, and the token lets the
+    registry remove it. Everybody else has it removed now, and so has whoever asks again.
+    """
+    repositories = request.service(Repositories)
+    asks_index = (
+        request.service(Access).has_accounts and _wants_token(request) and not request.rights.has_token
+    )
+    if not asks_index:
+        return delete_now(request)
+    name = writable_repository(request, Action.DELETE)
+    if repositories.exists(name):
+        repositories.mark_deleted(name)
+        return json_response("", 202, _index_headers(request, name, Action.DELETE))
+    delete_now(request)
+    return json_response("")
+
+
 def put_auth(request: Request) -> Response:
+    """Tell a registry whether a token is good."""
+    name = RepositoryName.parse(request.fields["repository"])
+    access, repositories = request.service(Access), request.service(Repositories)
+    if not access.is_good_token(request.header("Authorization"), name):
+        raise errors.Forbidden("The token is not good for this repository", repository=str(name))
+    if access.has_accounts and not (repositories.exists(name) or repositories.is_marked_deleted(name)):
+        raise errors.RepositoryNotFound(repository=str(name))
     return json_response("OK")
 
 
 def get_layer_access(request: Request) -> Response:
-    check_image_id(request.fields["image_id"])
-    return json_response({"access": True})
+    """Tell a registry whether the bearer of a token may use an image (hub.md 6.3)."""
+    image_id = check_image_id(request.fields["image_id"])
+    is_readable = request.rights.can_read(RepositoryName.parse(request.fields["repository"]))
+    return json_response({"access": is_readable and request.rights.can_read_image(image_id)})
 
 
 def get_search(request: Request) -> Response:
     query, n, page = request.query("q"), request.query("n"), request.query("page")
     settings = request.service(Settings)
-    found = search(request.service(SearchIndex), query or "", n, page, settings.search_limit)
+    found = search(
+        request.service(SearchIndex), query or "", n, page, settings.search_limit, request.rights.may_list
+    )
     lists_everything = not query and n is None and page is None
     is_long = settings.search_names == "long" or (settings.search_names == "auto" and lists_everything)
     is_docker_0_6 = (request.header("User-Agent") or "").startswith("docker/0.6.")
@@ -137,8 +171,8 @@ def _search_answer(query: str, found: Page, is_long: bool, is_docker_0_6: bool) 
 # -- inside
 
 
-def _repository(request: Request) -> RepositoryName:
-    return RepositoryName.parse(request.fields["repository"])
+def _wants_token(request: Request) -> bool:
+    return (request.header("X-Docker-Token") or "").strip().lower() == "true"
 
 
 def _parsed(body: bytes) -> Any:
@@ -152,7 +186,7 @@ def _json_body(request: Request) -> Any:
     return _parsed(request.read_body(request.service(Settings).max_document_bytes))
 
 
-def _index_headers(request: Request, repository: RepositoryName, access: Access) -> list[tuple[str, str]]:
+def _index_headers(request: Request, repository: RepositoryName, access: Action) -> list[tuple[str, str]]:
     """Return where to go with which token: what engines insist on in the answers to their index calls."""
     settings = request.service(Settings)
     headers = [
@@ -161,8 +195,8 @@ def _index_headers(request: Request, repository: RepositoryName, access: Access)
             settings.endpoints or public_host(request, settings.public_url, settings.trusted_proxies),
         )
     ]
-    if (request.header("X-Docker-Token") or "").strip().lower() == "true":
-        token = request.service(Tokens).issue(repository, access)
+    if _wants_token(request):
+        token = request.rights.issue_token(access, repository)
         headers += [("X-Docker-Token", token), ("WWW-Authenticate", f"Token {token}")]
     return headers
 
@@ -208,5 +242,7 @@ ROUTES = Table(
 REPOSITORY_ROUTES = Table(
     Route("PUT",    "/v1/repositories/{repository}/",                      put_repository,   WRITE),
     Route("PUT",    "/v1/repositories/{unreserved_repository}",            put_repository,   WRITE),
+    Route("DELETE", "/v1/repositories/{repository}/",                      delete_repository, DELETE),
+    Route("DELETE", "/v1/repositories/{unreserved_repository}",            delete_repository, DELETE),
 )
 # fmt: on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,13 +55,20 @@ class ScanSearch:
     def find(self, words: list[str]) -> Iterator[Hit]:
         folded = [word.casefold() for word in words]
         for name in self._repositories.candidates():
-            text = str(name).casefold()
+            text = f"{name} {self._repositories.description(name)}".casefold()
             if all(word in text for word in folded) and self._repositories.exists(name):
-                yield Hit(name)
+                yield Hit(name, self._repositories.description(name))
 
 
-def search(index: SearchIndex, query: str, n: str | None, page: str | None, limit: int) -> Page:
-    """Return the page of hits that the parameters of a request ask for.
+def search(
+    index: SearchIndex,
+    query: str,
+    n: str | None,
+    page: str | None,
+    limit: int,
+    may_list: Callable[[RepositoryName], bool],
+) -> Page:
+    """Return the page of hits that the parameters of a request ask for, of the repositories that the caller may see.
 
     Without ``n`` and ``page`` all hits up to ``limit`` (decisions.md 1); else pages of ``n``, 1 to 100, 25 where it is
     no number. The exact name comes first, then official repositories, then stars, then names.
@@ -73,7 +80,7 @@ def search(index: SearchIndex, query: str, n: str | None, page: str | None, limi
         is_exact = wanted in (hit.name.short.casefold(), str(hit.name).casefold())
         return (not is_exact, not hit.name.is_official, -hit.star_count, str(hit.name))
 
-    hits = sorted(index.find(words), key=rank)
+    hits = sorted((hit for hit in index.find(words) if may_list(hit.name)), key=rank)
     if n is None and page is None:
         return Page(hits[:limit], 1, limit, len(hits))
     page_size = min(LARGEST_PAGE_SIZE, max(1, _whole_number(n, DEFAULT_PAGE_SIZE)))

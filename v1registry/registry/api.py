@@ -6,6 +6,7 @@ import re
 import secrets
 
 from .. import errors
+from ..auth.access import Access
 from ..auth.base import Action
 from ..http import (
     NOT_CACHED,
@@ -30,12 +31,12 @@ from .repositories import Repositories
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 
-#: Statuses for people and monitors; they need no credentials, ever.
-PING_HEADERS = (("X-Docker-Registry-Standalone", "True"),)
+# -- for people and monitors: no credentials, ever
 
 
 def ping(request: Request) -> Response:
-    return json_response({}, headers=PING_HEADERS)
+    standalone = request.service(Access).standalone
+    return json_response({}, headers=[("X-Docker-Registry-Standalone", standalone)])
 
 
 def status(request: Request) -> Response:
@@ -63,7 +64,8 @@ def root(request: Request) -> Response:
 
 
 def get_json(request: Request) -> Response:
-    facts = request.service(Images).facts(request.fields["image_id"])
+    image_id = _readable_image(request)
+    facts = request.service(Images).facts(image_id)
     headers = []
     if facts.layer_size is not None:
         headers.append(("X-Docker-Size", str(facts.layer_size)))
@@ -73,22 +75,24 @@ def get_json(request: Request) -> Response:
         headers.append(("X-Docker-Payload-Checksum", facts.payload_checksum))
     if facts.tarsum is not None:
         headers.append(("X-Docker-Checksum", facts.tarsum))
-    return immutable_response(request, facts.json, etag_of(facts.json), headers)
+    is_public = request.rights.is_public_image(image_id)
+    return immutable_response(request, facts.json, etag_of(facts.json), is_public, headers)
 
 
 def put_json(request: Request) -> Response:
-    image_id = check_image_id(request.fields["image_id"])
+    image_id = _writable_image(request)
     document = request.read_body(request.service(Settings).max_document_bytes)
     try:
         parsed = parse_json(document)
     except ValueError:
         raise errors.InvalidJson(image_id=image_id) from None
-    request.service(Images).put_json(image_id, document, parsed)
+    request.service(Images).put_json(image_id, document, parsed, request.rights)
     return json_response(True)
 
 
 def get_layer(request: Request) -> Response:
-    images, image_id = request.service(Images), request.fields["image_id"]
+    images, image_id = request.service(Images), _readable_image(request)
+    is_public = request.rights.is_public_image(image_id)
     stat, checksums = images.layer(image_id)
     settings, etag = request.service(Settings), layer_etag(image_id, stat, checksums)
     path = layout.image_key(image_id, layout.LAYER)
@@ -98,14 +102,14 @@ def get_layer(request: Request) -> Response:
         return respond(302, b"", "application/octet-stream", (*NOT_CACHED, location))
     if settings.x_accel_redirect:
         offload = ("X-Accel-Redirect", f"{settings.x_accel_redirect.rstrip('/')}/{path}")
-        return respond(200, b"", "application/octet-stream", (*immutable_headers(etag), offload))
+        return respond(200, b"", "application/octet-stream", (*immutable_headers(etag, is_public), offload))
     return stream_response(
-        request, lambda start, stop: images.open_layer(image_id, start, stop), stat.size, etag
+        request, lambda start, stop: images.open_layer(image_id, start, stop), stat.size, etag, is_public
     )
 
 
 def put_layer(request: Request) -> Response:
-    request.service(Images).put_layer(request.fields["image_id"], request.upload)
+    request.service(Images).put_layer(_writable_image(request), request.upload, request.rights)
     return json_response(True)
 
 
@@ -115,23 +119,40 @@ def put_checksum(request: Request) -> Response:
         tarsum=_stripped(request.header("X-Docker-Checksum")),
         is_old_engine=is_docker_before_0_10(request.header("User-Agent") or ""),
     )
-    request.service(Images).put_checksum(request.fields["image_id"], announced)
+    request.service(Images).put_checksum(_writable_image(request), announced, request.rights)
     return json_response(True)
 
 
 def get_ancestry(request: Request) -> Response:
-    data = dump_json(request.service(Images).ancestry(check_image_id(request.fields["image_id"])))
-    return immutable_response(request, data, etag_of(data))
+    image_id = _readable_image(request)
+    data = dump_json(request.service(Images).ancestry(image_id))
+    return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
 
 
 def get_files(request: Request) -> Response:
-    data = request.service(Images).files(check_image_id(request.fields["image_id"]))
-    return immutable_response(request, data, etag_of(data))
+    image_id = _readable_image(request)
+    data = request.service(Images).files(image_id)
+    return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
 
 
 def get_diff(request: Request) -> Response:
-    data = request.service(Images).diff(check_image_id(request.fields["image_id"]))
-    return immutable_response(request, data, etag_of(data))
+    image_id = _readable_image(request)
+    data = request.service(Images).diff(image_id)
+    return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
+
+
+def _readable_image(request: Request) -> str:
+    """Return the image's id. ImageNotFound, as for an absent one, where the caller may not read it."""
+    image_id = check_image_id(request.fields["image_id"])
+    if not request.rights.can_read_image(image_id):
+        raise errors.ImageNotFound(image_id=image_id)
+    return image_id
+
+
+def _writable_image(request: Request) -> str:
+    image_id = check_image_id(request.fields["image_id"])
+    request.rights.require_image_write(image_id)
+    return image_id
 
 
 def is_docker_before_0_10(user_agent: str) -> bool:
@@ -152,22 +173,25 @@ def _stripped(header: str | None) -> str | None:
 
 
 def get_tags(request: Request) -> Response:
-    return json_response(request.service(Repositories).tags(_repository(request)))
+    return json_response(request.service(Repositories).tags(readable_repository(request)))
 
 
 def get_tag(request: Request) -> Response:
-    return json_response(request.service(Repositories).tag(_repository(request), request.fields["tag"]))
+    return json_response(
+        request.service(Repositories).tag(readable_repository(request), request.fields["tag"])
+    )
 
 
 def put_tag(request: Request) -> Response:
-    repository, tag = _repository(request).checked(), check_tag(request.fields["tag"])
+    repository, tag = writable_repository(request), check_tag(request.fields["tag"])
     try:
         image_id = parse_json(request.read_body(request.service(Settings).max_document_bytes))
     except ValueError:
         raise errors.InvalidData from None
     if not isinstance(image_id, str) or not image_id:
         raise errors.InvalidData
-    if not request.service(Images).is_announced(check_target_id(image_id)):
+    is_known = request.service(Images).is_announced(check_target_id(image_id))
+    if not is_known or not request.rights.can_read_image(image_id):
         raise errors.ImageNotFound(image_id=image_id)
     user_agent = request.header("User-Agent") or ""
     request.service(Repositories).set_tag(repository, tag, image_id, user_agent)
@@ -175,28 +199,32 @@ def put_tag(request: Request) -> Response:
 
 
 def delete_tag(request: Request) -> Response:
-    request.service(Repositories).delete_tag(_repository(request).checked(), request.fields["tag"])
+    request.service(Repositories).delete_tag(
+        writable_repository(request, WRITE, WRITE, DELETE), request.fields["tag"]
+    )
     return json_response(True)
 
 
 def get_tag_info(request: Request) -> Response:
-    return json_response(request.service(Repositories).tag_info(_repository(request), request.fields["tag"]))
+    return json_response(
+        request.service(Repositories).tag_info(readable_repository(request), request.fields["tag"])
+    )
 
 
 # -- repositories
 
 
 def get_info(request: Request) -> Response:
-    return json_response(request.service(Repositories).info(_repository(request)))
+    return json_response(request.service(Repositories).info(readable_repository(request)))
 
 
 def get_properties(request: Request) -> Response:
-    is_private = request.service(Repositories).is_private(_repository(request))
+    is_private = request.service(Repositories).is_private(readable_repository(request))
     return json_response({"access": "private" if is_private else "public"})
 
 
 def put_properties(request: Request) -> Response:
-    repository = _repository(request).checked()
+    repository = writable_repository(request)
     try:
         properties = parse_json(request.read_body(request.service(Settings).max_document_bytes))
     except ValueError:
@@ -207,13 +235,37 @@ def put_properties(request: Request) -> Response:
     return json_response(True)
 
 
+def readable_repository(request: Request) -> RepositoryName:
+    """Return the repository of the path; one that never exists where the caller may not read it.
+
+    So every answer about a hidden repository is the one about an absent one (decisions.md 11).
+    """
+    name = RepositoryName.parse(request.fields["repository"])
+    return name if request.rights.can_read(name) else _NOWHERE
+
+
+def writable_repository(request: Request, action: Action = WRITE, *tokens_for: Action) -> RepositoryName:
+    """Return the repository of the path. InvalidRepositoryName, Unauthorized, Forbidden.
+
+    :param tokens_for: what a token may be good for; ``action`` when left out.
+    """
+    name = RepositoryName.parse(request.fields["repository"]).checked()
+    request.rights.require(action, name, *tokens_for)
+    return name
+
+
 def delete_repository(request: Request) -> Response:
-    request.service(Repositories).delete(_repository(request).checked())
+    """Remove the repository now, also one that was only marked as deleted. Images stay."""
+    name, repositories = writable_repository(request, DELETE), request.service(Repositories)
+    if not (repositories.exists(name) or repositories.is_marked_deleted(name)):
+        raise errors.RepositoryNotFound(repository=str(name))
+    request.rights.release(name)
+    repositories.remove(name)
     return json_response(True)
 
 
-def _repository(request: Request) -> RepositoryName:
-    return RepositoryName.parse(request.fields["repository"])
+#: No repository can have this name.
+_NOWHERE = RepositoryName("", "")
 
 
 # fmt: off
@@ -248,7 +300,8 @@ ROUTES = Table(
     Route("PUT",    "/v1/repositories/{repository}/properties",         put_properties,    WRITE),
 )
 
-#: The repository itself: after all other rows, because its path may end in anything.
+#: The repository itself: after all other rows, because its path may end in anything. Where the application is an index
+#: too, the Hub API's rows of the same paths stand in their place.
 REPOSITORY_ROUTES = Table(
     Route("DELETE", "/v1/repositories/{repository}/",                   delete_repository, DELETE),
     Route("DELETE", "/v1/repositories/{unreserved_repository}",         delete_repository, DELETE),

@@ -20,6 +20,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 from .. import errors
 from ..names import check_image_id, is_image_id
@@ -65,6 +66,15 @@ class AnnouncedSums:
             raise errors.ChecksumHeaderMissing
         if not (self.payload or self.tarsum):
             raise errors.ChecksumMissing
+
+
+class ImageRights(Protocol):
+    """What the model asks about the one who pushes; :class:`v1registry.auth.access.Rights` is one."""
+
+    def can_read_image(self, image_id: str) -> bool: ...
+
+    def hold(self, image_id: str) -> None:
+        """Note that the image was uploaded."""
 
 
 class _Superseded(Exception):
@@ -153,19 +163,24 @@ class Images:
             return False
         return True
 
+    def is_complete(self, image_id: str) -> bool:
+        """Tell whether the image's push has ended."""
+        return self.is_announced(image_id) and not self._is_in_progress(image_id)
+
     # -- pushing
 
-    def put_json(self, image_id: str, document: bytes, parsed: object) -> None:
+    def put_json(self, image_id: str, document: bytes, parsed: object, rights: ImageRights) -> None:
         """Announce an image: the mark, the JSON as sent, the ancestry (registry.md 4.5).
 
         :param parsed: what ``document`` says, None where it is no JSON.
 
         InvalidJson, BadRequest, ImageExists. Repeating the stored bytes keeps the layer of an unfinished image, other
-        bytes undo it.
+        bytes undo it. To one who may not read it a complete image looks absent: the stored bytes are accepted and change
+        nothing, others are ImageHasOtherContents (decisions.md 17).
         """
         check_image_id(image_id)
         parent = _checked_parent(image_id, parsed)
-        if parent is not None and not self.is_announced(parent):
+        if parent is not None and not (self.is_announced(parent) and rights.can_read_image(parent)):
             raise errors.BadRequest(
                 "Image depends on a non existing parent", image_id=image_id, parent=parent
             )
@@ -173,7 +188,10 @@ class Images:
         with self._storage.lock(layout.image_folder(image_id)):
             stored = self._stored_json(image_id)
             if stored is not None and not self._is_in_progress(image_id):
-                raise errors.ImageExists(image_id=image_id)
+                if rights.can_read_image(image_id):
+                    raise errors.ImageExists(image_id=image_id)
+                if stored != document:
+                    raise errors.ImageHasOtherContents(image_id=image_id)
             if stored == document:
                 return
             self._storage.write(layout.image_key(image_id, layout.IN_PROGRESS), b"true")
@@ -182,7 +200,7 @@ class Images:
             self._storage.write(layout.image_key(image_id, layout.JSON), document)
             self._write_ancestry(image_id, ancestry)
 
-    def put_layer(self, image_id: str, chunks: Iterable[bytes]) -> None:
+    def put_layer(self, image_id: str, chunks: Iterable[bytes], rights: ImageRights) -> None:
         """Store a layer as it is sent, with its payload sum. The image stays as it was if ``chunks`` raises.
 
         ImageNotFound where no JSON came before; ImageExists where the image is complete with another layer (the
@@ -196,6 +214,7 @@ class Images:
             for chunk in chunks:
                 payload.update(chunk)
             self._judge_repetition(image_id, payload.text())
+            rights.hold(image_id)
             return
 
         with ExitStack() as until_summed:
@@ -218,8 +237,9 @@ class Images:
                 if self._stored_json(image_id) != document:
                     raise errors.ImageReplaced(image_id=image_id) from None
                 self._judge_repetition(image_id, payload.text())
+                rights.hold(image_id)
 
-    def put_checksum(self, image_id: str, announced: AnnouncedSums) -> None:
+    def put_checksum(self, image_id: str, announced: AnnouncedSums, rights: ImageRights) -> None:
         """Complete the image if one of the announced sums is that of its bytes (registry.md 4.4, 6.3).
 
         In this order: ChecksumHeaderMissing, ChecksumMissing, ImageNotFound, ImageExists or ChecksumRefused,
@@ -231,7 +251,7 @@ class Images:
             raise errors.ImageNotFound(image_id=image_id)
         fitting: str | None = None
         # A TarSum takes long, so it is computed without the lock, and again where another layer came in meanwhile.
-        while (unverified := self._complete(image_id, announced, fitting)) is not None:
+        while (unverified := self._complete(image_id, announced, fitting, rights)) is not None:
             document, fitting = unverified
             if not self._tarsum_fits(image_id, document, announced):
                 raise errors.ChecksumMismatch(
@@ -239,7 +259,7 @@ class Images:
                 )
 
     def _complete(
-        self, image_id: str, announced: AnnouncedSums, fitting: str | None
+        self, image_id: str, announced: AnnouncedSums, fitting: str | None, rights: ImageRights
     ) -> tuple[bytes, str] | None:
         """Take the mark away if the announced sums allow it, while no other client changes the image.
 
@@ -270,6 +290,7 @@ class Images:
                 assert announced.tarsum is not None
                 self._write_checksums(image_id, [*stored, announced.tarsum])
             self._refresh_ancestry(image_id, document)
+            rights.hold(image_id)
             self._delete(layout.image_key(image_id, layout.IN_PROGRESS))
         return None
 

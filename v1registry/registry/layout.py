@@ -26,6 +26,11 @@ IMAGE_LIST = "_index_images"
 PRIVATE = "_private"
 INFO = "json"
 TAG_PREFIX = "tag_"
+#: Ours, in a repository's folder: old servers do not look at them.
+COLLABORATORS = "_collaborators"
+DESCRIPTION = "_description"
+TAG_RULE = "_tag_rule"
+DELETED = "_deleted"
 
 
 def image_folder(image_id: str) -> str:

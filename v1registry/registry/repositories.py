@@ -5,6 +5,7 @@ The stand-in for an index that docker-registry 0.9 has is here too: the image li
 
 from __future__ import annotations
 
+import enum
 import json
 import re
 import time
@@ -14,8 +15,9 @@ from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 
 from .. import errors
+from ..auth.base import Action
 from ..names import RepositoryName, check_tag, is_image_id
-from ..storage.base import InvalidKey, NotFound, Stat, Storage, update
+from ..storage.base import ABSENT, Conflict, InvalidKey, NotFound, Stat, Storage, update
 from . import layout
 
 #: What is told of a tag or repository of which nothing is known (docker-registry 0.9.1, tags.py).
@@ -56,6 +58,14 @@ def info_of_user_agent(user_agent: str, now_s: float) -> dict[str, object]:
     return info
 
 
+class TagRule(enum.Enum):
+    """Whether the tags of a repository may be moved once they are set. All may be deleted by those who may delete."""
+
+    FREE = "free"
+    IMMUTABLE = "immutable"
+    IMMUTABLE_BUT_LATEST = "immutable-but-latest"
+
+
 class Repositories:
     """The repositories of one storage.
 
@@ -85,14 +95,29 @@ class Repositories:
             for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
                 yield layout.repository_from_folders(namespace, folder)
 
-    def delete(self, name: RepositoryName) -> None:
-        """Remove tags, list, infos and flag at once; images stay. RepositoryNotFound."""
-        if not self.exists(name):
-            raise errors.RepositoryNotFound(repository=str(name))
+    def mark_deleted(self, name: RepositoryName) -> None:
+        """Make a repository vanish that a registry still has to remove: the first of two steps (hub.md 3.2).
+
+        RepositoryNotFound.
+        """
+        self._storage.write(f"{self._require_folder(name)}/{layout.DELETED}", b"")
+
+    def is_marked_deleted(self, name: RepositoryName) -> bool:
+        return any(self._has(f"{folder}/{layout.DELETED}") for folder in layout.repository_folders(name))
+
+    def remove(self, name: RepositoryName) -> None:
+        """Remove all that is stored of a repository, whether it exists, is marked as deleted, or is not there."""
         for folder in layout.repository_folders(name):
             self._storage.delete_tree(folder)
 
     # -- tags
+
+    def tags_or_none(self, name: RepositoryName) -> dict[str, str]:
+        """Return tag -> image id; empty where the repository does not exist."""
+        try:
+            return self.tags(name)
+        except errors.RepositoryNotFound:
+            return {}
 
     def tags(self, name: RepositoryName) -> dict[str, str]:
         """Return tag -> image id. RepositoryNotFound."""
@@ -120,11 +145,16 @@ class Repositories:
         folder = self._folder_to_write(name)
         check_tag(tag)
         key, info_key = layout.tag_key(folder, tag), layout.tag_info_key(folder, tag)
+        rule = self.tag_rule(name)
+        may_move = rule is TagRule.FREE or (rule is TagRule.IMMUTABLE_BUT_LATEST and tag == "latest")
         info = json.dumps(info_of_user_agent(user_agent, self._clock())).encode("ascii")
         with self._excluding_clashes(folder, tag):
             if self._holds_info(key) or self._holds_tag(info_key):
                 raise errors.TagNameConflict(repository=str(name), tag=tag)
-            self._storage.write(key, image_id.encode("ascii"))
+            if may_move:
+                self._storage.write(key, image_id.encode("ascii"))
+            else:
+                self._set_once(key, image_id)
             self._storage.write(info_key, info)
         if tag == "latest":
             self._storage.write(f"{folder}/{layout.INFO}", info)
@@ -168,6 +198,47 @@ class Repositories:
         else:
             self._delete(key)
 
+    def collaborators(self, name: RepositoryName) -> dict[str, Action]:
+        """Return user name -> READ or WRITE: who may use the repository besides those whose namespace it is in."""
+        stored = self._read_json(name, layout.COLLABORATORS)
+        return {user: Action(word) for user, word in stored.items() if word in ("read", "write")}
+
+    def set_collaborator(self, name: RepositoryName, username: str, action: Action | None) -> None:
+        """Let somebody read, or write and read, the repository; None takes that back. RepositoryNotFound."""
+
+        def change(old: bytes | None) -> bytes:
+            granted = json.loads(old or b"{}")
+            granted.pop(username, None)
+            if action is not None:
+                granted[username] = action.value
+            return json.dumps(granted, sort_keys=True).encode("ascii")
+
+        update(self._storage, f"{self._require_folder(name)}/{layout.COLLABORATORS}", change)
+
+    def description(self, name: RepositoryName) -> str:
+        """Return the description, empty where there is none."""
+        for folder in layout.repository_folders(name):
+            data = self._read_optional(f"{folder}/{layout.DESCRIPTION}")
+            if data is not None:
+                return data.decode("utf-8", errors="replace")
+        return ""
+
+    def describe(self, name: RepositoryName, description: str) -> None:
+        """Set the description, which search looks at and shows. RepositoryNotFound."""
+        self._storage.write(f"{self._require_folder(name)}/{layout.DESCRIPTION}", description.encode("utf-8"))
+
+    def tag_rule(self, name: RepositoryName) -> TagRule:
+        """Return whether the repository's tags may be moved."""
+        for folder in layout.repository_folders(name):
+            data = self._read_optional(f"{folder}/{layout.TAG_RULE}")
+            if data is not None and data.decode("latin-1") in {rule.value for rule in TagRule}:
+                return TagRule(data.decode("latin-1"))
+        return TagRule.FREE
+
+    def set_tag_rule(self, name: RepositoryName, rule: TagRule) -> None:
+        """Say whether the repository's tags may be moved. RepositoryNotFound."""
+        self._storage.write(f"{self._require_folder(name)}/{layout.TAG_RULE}", rule.value.encode("ascii"))
+
     # -- the image list
 
     def announce(self, name: RepositoryName, body: bytes, entries: list[dict[str, str]]) -> None:
@@ -187,11 +258,14 @@ class Repositories:
             name, lambda old: _merged(old or b"[]", entries) if old is not None or entries else None
         )
 
-    def image_list(self, name: RepositoryName) -> bytes:
-        """Return the image list as JSON, as stored. ImageListNotFound, also where only tags are there."""
+    def image_list(self, name: RepositoryName, *, even_deleted: bool = False) -> bytes:
+        """Return the image list as JSON, as stored. ImageListNotFound, also where only tags are there.
+
+        :param even_deleted: also of a repository that is marked as deleted.
+        """
         for folder in layout.repository_folders(name):
             stored = self._read_optional(f"{folder}/{layout.IMAGE_LIST}")
-            if stored is not None:
+            if stored is not None and (even_deleted or not self._has(f"{folder}/{layout.DELETED}")):
                 return stored
         raise errors.ImageListNotFound(repository=str(name))
 
@@ -199,6 +273,8 @@ class Repositories:
 
     def _existing_folder(self, name: RepositoryName) -> str | None:
         for folder in layout.repository_folders(name):
+            if self._has(f"{folder}/{layout.DELETED}"):
+                continue
             if (
                 self._has(f"{folder}/{layout.IMAGE_LIST}")
                 or any(self._read_tag(stat) for stat in self._list(f"{folder}/{layout.TAG_PREFIX}"))
@@ -219,6 +295,9 @@ class Repositories:
         existing = self._existing_folder(name)
         if existing is not None:
             return existing
+        if self.is_marked_deleted(name):
+            # what is written now begins an empty repository (decisions.md 14)
+            self.remove(name)
         folder = layout.repository_folders(name)[-1]
         if max(map(len, folder.split("/"))) > 255:
             raise errors.InvalidRepositoryName(repository=str(name)[:300])
@@ -258,6 +337,23 @@ class Repositories:
     def _holds_info(self, key: str) -> bool:
         data = self._read_optional(key)
         return data is not None and not is_image_id(data.strip().decode("latin-1"))
+
+    def _set_once(self, key: str, image_id: str) -> None:
+        """Write a tag that may not be moved; the same image again is fine. TagImmutable."""
+        try:
+            self._storage.write(key, image_id.encode("ascii"), expect=ABSENT)
+        except Conflict:
+            if (self._read_optional(key) or b"").strip() != image_id.encode("ascii"):
+                raise errors.TagImmutable(key=key) from None
+
+    def _read_json(self, name: RepositoryName, key: str) -> dict[str, object]:
+        """Return the first object that one of the repository's folders has under a key, else an empty one."""
+        for folder in layout.repository_folders(name):
+            data = self._read_optional(f"{folder}/{key}")
+            if data is not None:
+                parsed = json.loads(data)
+                return parsed if isinstance(parsed, dict) else {}
+        return {}
 
     def _read_info(self, keys: Iterable[str]) -> dict[str, object]:
         for key in keys:

@@ -1,0 +1,137 @@
+"""What one caller may do: the seam between the APIs and the ways to tell who is asking.
+
+An :class:`Access` is made once for an application, a :class:`Rights` by it for each request. The APIs ask the rights and know
+nothing of passwords, tokens or accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from ..names import RepositoryName
+from .base import Action, User
+
+
+class Rights(Protocol):
+    """What the caller of one request may do."""
+
+    def issue_token(self, action: Action, repository: RepositoryName) -> str:
+        """Return a token for the caller, without the word ``Token``. The caller may do ``action``."""
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the caller came with a token."""
+
+    def can_read(self, repository: RepositoryName) -> bool:
+        """Tell whether the repository may be shown. One that may not is answered as if it did not exist."""
+
+    def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
+        """Return if the caller may do ``action`` to the repository. Unauthorized, Forbidden.
+
+        :param tokens_for: what a token has to be good for, one of these; ``action`` itself when left out.
+        """
+
+    def sees_deleted(self, repository: RepositoryName) -> bool:
+        """Tell whether the repository may still be shown while it is only marked as deleted."""
+
+    def can_read_image(self, image_id: str) -> bool:
+        """Tell whether the image may be shown: through a repository that holds it and may be read.
+
+        Of an image whose push has not ended: whether the caller may go on with the push.
+        """
+
+    def may_list(self, repository: RepositoryName) -> bool:
+        """Tell whether search may show the repository to the caller."""
+
+    def is_public_image(self, image_id: str) -> bool:
+        """Tell whether everybody may read the image, so that shared caches may keep it."""
+
+    def require_image_write(self, image_id: str) -> None:
+        """Return if the caller may push the image. Unauthorized, Forbidden, ImageNotListed."""
+
+    def hold(self, image_id: str) -> None:
+        """Note that the image was uploaded: the repositories for which this push counts hold it from now on."""
+
+    def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
+        """Note that a push of these images to the repository begins. The repository may be written."""
+
+    def release(self, repository: RepositoryName) -> None:
+        """Note that the repository is about to be deleted: it holds nothing any more."""
+
+
+class Access(Protocol):
+    """Tells what the callers of an application may do."""
+
+    #: the value of ``X-Docker-Registry-Standalone``: whether the registry checks its callers itself
+    standalone: str
+
+    #: whether there are users to tell apart
+    has_accounts: bool
+
+    def is_good_token(self, authorization: str | None, repository: RepositoryName) -> bool:
+        """Tell whether the header holds a token of the repository that has not expired (hub.md 4.5)."""
+
+    def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
+        """Return the rights of a caller. Unauthorized, AccountInactive, TooManyAttempts, Unavailable.
+
+        :param authorization: the header of that name; None where it was not sent.
+        :param environ: the WSGI environment, for backends that look there.
+        """
+
+
+class Issuer(Protocol):
+    """What signs tokens; :class:`v1registry.hub.tokens.Tokens` is one."""
+
+    def issue(self, repository: RepositoryName, action: Action, user: User | None) -> str: ...
+
+
+class OpenAccess:
+    """Asks nobody: credentials that come are ignored, malformed ones too (decisions.md 15). It is also its own rights."""
+
+    standalone = "True"
+    has_accounts = False
+    has_token = False
+
+    def __init__(self, tokens: Issuer):
+        self._tokens = tokens
+
+    def issue_token(self, action: Action, repository: RepositoryName) -> str:
+        # engines insist on one, nobody looks at it
+        return self._tokens.issue(repository, action, None)
+
+    def is_good_token(self, authorization: str | None, repository: RepositoryName) -> bool:
+        return True
+
+    def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
+        return self
+
+    def can_read(self, repository: RepositoryName) -> bool:
+        return True
+
+    def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
+        return
+
+    def sees_deleted(self, repository: RepositoryName) -> bool:
+        return False
+
+    def can_read_image(self, image_id: str) -> bool:
+        return True
+
+    def may_list(self, repository: RepositoryName) -> bool:
+        return True
+
+    def is_public_image(self, image_id: str) -> bool:
+        return True
+
+    def require_image_write(self, image_id: str) -> None:
+        return
+
+    def hold(self, image_id: str) -> None:
+        return
+
+    def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
+        return
+
+    def release(self, repository: RepositoryName) -> None:
+        return

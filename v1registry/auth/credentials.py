@@ -1,0 +1,85 @@
+"""What stands in an ``Authorization`` header. Parsing only: nothing here is believed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+
+#: docker-registry 0.9.1, toolkit.py: quotes, order and a doubled word do not matter.
+_TOKEN_FIELD = re.compile(r"(\w+)[:=][\s\"]?([^\",]+)\"?")
+
+
+@dataclass(frozen=True)
+class Basic:
+    """A user name and a password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class TokenFields:
+    """The fields of one token: ``signature``, ``repository``, ``access``, or some of them."""
+
+    values: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """Credentials that are none: an unknown scheme, bytes that cannot be decoded, a token without fields."""
+
+
+#: ``None`` means that nobody in particular is asking.
+Credentials = Basic | list[TokenFields] | Malformed | None
+
+
+def parse_authorization(header: str | None) -> Credentials:
+    """Return what an ``Authorization`` header holds.
+
+    Engines up to 1.6 send ``Basic Og==``, an empty name and password, where nobody is logged in, and ``Token`` with
+    nothing behind it where no token came: both are nobody (clients.md 2.5). Several tokens may be joined by commas.
+
+    >>> parse_authorization("Basic Og==") is None
+    True
+    >>> parse_authorization('Token Token signature=A,repository="b/c",access=read')
+    [TokenFields()]
+    """
+    scheme, _, rest = (header or "").strip().partition(" ")
+    rest = rest.strip()
+    if not scheme or (scheme.lower() == "token" and not rest):
+        return None
+    if scheme.lower() == "basic":
+        return _parse_basic(rest)
+    if scheme.lower() == "token":
+        return _parse_tokens(rest) or Malformed()
+    return Malformed()
+
+
+def _parse_basic(encoded: str) -> Credentials:
+    try:
+        decoded = base64.b64decode(encoded, validate=True)
+        text = decoded.decode("utf-8", errors="surrogateescape")
+    except (binascii.Error, ValueError):
+        return Malformed()
+    username, colon, password = text.partition(":")
+    if not colon:
+        return Malformed()
+    if not username:
+        return None
+    return Basic(username, password)
+
+
+def _parse_tokens(text: str) -> list[TokenFields]:
+    """Return the tokens of a header, in order: a field that comes again begins the next one."""
+    tokens: list[TokenFields] = []
+    values: dict[str, str] = {}
+    for name, value in _TOKEN_FIELD.findall(text):
+        if name in values:
+            tokens.append(TokenFields(values))
+            values = {}
+        values[name] = value
+    if values:
+        tokens.append(TokenFields(values))
+    return tokens

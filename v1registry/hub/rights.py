@@ -1,0 +1,241 @@
+"""The rights of callers on a server with accounts of its own (decisions.md 2, 3, 11, 17; hub.md 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from .. import errors
+from ..auth.access import Rights
+from ..auth.attempts import LoginLimiter
+from ..auth.base import Action, Authenticator, BackendUnavailable, User
+from ..auth.credentials import Basic, TokenFields, parse_authorization
+from ..auth.policy import Policy
+from ..names import RepositoryName
+from ..registry.holders import Holders, listed_ids
+from ..registry.images import Images
+from ..registry.repositories import Repositories
+from .tokens import Token, Tokens
+
+#: What a server with accounts takes: a password, or a token of its index.
+CHALLENGE = 'Basic realm="auth required",Token'
+
+
+class AccountsAccess:
+    """Tells who is asking by Basic, by a token, or by what the surrounding application put into the environment."""
+
+    standalone = "True"
+    has_accounts = True
+
+    def __init__(
+        self,
+        backend: Authenticator,
+        policy: Policy,
+        tokens: Tokens,
+        images: Images,
+        repositories: Repositories,
+        holders: Holders,
+        limiter: LoginLimiter,
+        *,
+        registry_is_elsewhere: bool = False,
+    ):
+        self.backend = backend
+        self.policy = policy
+        self.tokens = tokens
+        self.images = images
+        self.repositories = repositories
+        self.holders = holders
+        self.limiter = limiter
+        self.registry_is_elsewhere = registry_is_elsewhere
+
+    def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
+        """Return the caller's rights. Unauthorized, AccountInactive, TooManyAttempts, Unavailable."""
+        try:
+            credentials = parse_authorization(authorization)
+            if credentials is None:
+                user = self._user_of_environ(environ)
+                return AccountRights(self, self._checked(user), None)
+            if isinstance(credentials, Basic):
+                return AccountRights(self, self.log_in(credentials, environ), None)
+            if isinstance(credentials, list):
+                return self._rights_of_token(credentials)
+        except BackendUnavailable as error:
+            raise errors.Unavailable("Logins cannot be checked now, retry later") from error
+        raise errors.Unauthorized(CHALLENGE)
+
+    def is_good_token(self, authorization: str | None, repository: RepositoryName) -> bool:
+        """Tell whether the header holds a token of the repository that has not expired."""
+        credentials = parse_authorization(authorization)
+        tokens = (
+            [self.tokens.verify(fields) for fields in credentials] if isinstance(credentials, list) else []
+        )
+        return any(token is not None and token.repository == repository for token in tokens)
+
+    def log_in(self, credentials: Basic, environ: Mapping[str, Any]) -> User:
+        """Return the active user of a name and a password. Unauthorized, AccountInactive, TooManyAttempts."""
+        address = str(environ.get("REMOTE_ADDR", ""))
+        wait_s = self.limiter.wait_s(credentials.username, address)
+        if wait_s > 0:
+            raise errors.TooManyAttempts(wait_s)
+        user = self.backend.authenticate(credentials.username, credentials.password)
+        if user is None:
+            self.limiter.failed(credentials.username, address)
+            raise errors.Unauthorized(CHALLENGE)
+        self.limiter.succeeded(credentials.username)
+        checked = self._checked(user)
+        assert checked is not None
+        return checked
+
+    def _user_of_environ(self, environ: Mapping[str, Any]) -> User | None:
+        ask = getattr(self.backend, "user", None)
+        found: User | None = ask(environ) if ask is not None else None
+        return found
+
+    def _rights_of_token(self, candidates: list[TokenFields]) -> Rights:
+        """Return the rights of the last token that is good: engines join several into one header."""
+        for fields in reversed(candidates):
+            token = self.tokens.verify(fields)
+            if token is None:
+                continue
+            if token.user is None:
+                return AccountRights(self, None, token)
+            user = self._find_again(token.user)
+            if user is not None:
+                return AccountRights(self, self._checked(user), token)
+        raise errors.Unauthorized(CHALLENGE)
+
+    def _find_again(self, user: User) -> User | None:
+        """Return the user of a token as they are now, None where they are gone.
+
+        A backend that only checks passwords cannot tell; there the token says what they were, until it ends.
+        """
+        find = getattr(self.backend, "find", None)
+        found: User | None = find(user.name) if find is not None else user
+        return found
+
+    @staticmethod
+    def _checked(user: User | None) -> User | None:
+        if user is not None and not user.is_active:
+            raise errors.AccountInactive(username=user.name)
+        return user
+
+
+class AccountRights:
+    """What one caller may do: a user, the bearer of a token, or anybody."""
+
+    def __init__(self, access: AccountsAccess, user: User | None, token: Token | None):
+        self._access = access
+        self.user = user
+        self.token = token
+
+    @property
+    def has_token(self) -> bool:
+        return self.token is not None
+
+    def issue_token(self, action: Action, repository: RepositoryName) -> str:
+        return self._access.tokens.issue(repository, action, self.user)
+
+    # -- repositories
+
+    def can_read(self, repository: RepositoryName) -> bool:
+        """Tell whether the repository may be shown. Unauthorized for a token of another repository."""
+        if self.token is not None and self.token.repository != repository:
+            raise errors.Unauthorized(CHALLENGE)
+        return self._allows(Action.READ, repository)
+
+    def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
+        """Return if the caller may do ``action``. Unauthorized, Forbidden."""
+        token = self.token
+        is_other_token = token is not None and token.repository != repository
+        if is_other_token or (token is not None and token.access not in (tokens_for or (action,))):
+            raise errors.Unauthorized(CHALLENGE)
+        if self.user is None:
+            raise errors.Unauthorized(CHALLENGE)
+        if not self._allows(action, repository):
+            raise errors.Forbidden(repository=str(repository), username=self.user.name)
+
+    def sees_deleted(self, repository: RepositoryName) -> bool:
+        """Tell whether the caller is the registry that has the deletion before it (hub.md 6.4)."""
+        token = self.token
+        return token is not None and token.repository == repository and token.access is Action.DELETE
+
+    def may_list(self, repository: RepositoryName) -> bool:
+        """Tell whether search may show the repository."""
+        return self._allows(Action.READ, repository)
+
+    def _allows(self, action: Action, repository: RepositoryName) -> bool:
+        return self._access.policy.allows(self.user, action, repository.namespace, repository.repository)
+
+    # -- images
+
+    def can_read_image(self, image_id: str) -> bool:
+        """Tell whether the image may be shown. Unauthorized for a token that is no good for images."""
+        if self.token is not None and self.token.access is Action.DELETE:
+            raise errors.Unauthorized(CHALLENGE)
+        holders = self._access.holders
+        if not (self._access.registry_is_elsewhere or self._access.images.is_complete(image_id)):
+            if self.token is not None and holders.announces(self.token.repository, image_id):
+                return self._allows(Action.READ, self.token.repository)
+            return any(self._allows(Action.READ, repository) for repository in holders.announcers(image_id))
+        if self.token is not None and holders.holds(self.token.repository, image_id):
+            return self._allows(Action.READ, self.token.repository)
+        return any(self._allows(Action.READ, repository) for repository in holders.of(image_id))
+
+    def is_public_image(self, image_id: str) -> bool:
+        policy = self._access.policy
+        return any(
+            policy.allows(None, Action.READ, repository.namespace, repository.repository)
+            for repository in self._access.holders.of(image_id)
+        )
+
+    def require_image_write(self, image_id: str) -> None:
+        """Return if the caller pushes the image to some repository. Unauthorized, Forbidden, ImageNotListed."""
+        if self.token is not None:
+            self.require(Action.WRITE, self.token.repository)
+        elif self.user is None:
+            raise errors.Unauthorized(CHALLENGE)
+        if next(self._pushed_to(image_id), None) is None:
+            raise errors.ImageNotListed(image_id=image_id)
+
+    def hold(self, image_id: str) -> None:
+        for repository in list(self._pushed_to(image_id)):
+            self._access.holders.hold(repository, image_id)
+
+    def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
+        holders = self._access.holders
+
+        def can_read(image_id: str) -> bool:
+            return any(self._allows(Action.READ, holder) for holder in holders.of(image_id))
+
+        if self._access.registry_is_elsewhere:
+            # this index sees no uploads: the first to announce an id holds it (hub.md 6.3)
+            for image_id in dict.fromkeys(image_ids):
+                if next(holders.of(image_id), None) is None or can_read(image_id):
+                    holders.hold(repository, image_id)
+            return
+        holders.announce(repository, image_ids, can_read)
+
+    def release(self, repository: RepositoryName) -> None:
+        repositories = self._access.repositories
+        image_ids = list(repositories.tags_or_none(repository).values())
+        with suppress(errors.ImageListNotFound):
+            image_ids += listed_ids(repositories.image_list(repository, even_deleted=True))
+        self._access.holders.release(repository, image_ids)
+
+    def _pushed_to(self, image_id: str) -> Iterator[RepositoryName]:
+        """Yield the repositories for which a push of the image by this caller counts (decisions.md 2)."""
+        holders = self._access.holders
+        if self.token is not None:
+            may_write = self.token.access is Action.WRITE and self._allows(
+                Action.WRITE, self.token.repository
+            )
+            if may_write and holders.announces(self.token.repository, image_id):
+                yield self.token.repository
+            return
+        if self.user is None:
+            return
+        for marked in (holders.announcers(image_id), holders.of(image_id)):
+            for repository in marked:
+                if self._allows(Action.WRITE, repository):
+                    yield repository
