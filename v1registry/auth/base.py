@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Action(enum.Enum):
@@ -31,7 +31,15 @@ class AuthError(Exception):
 
 
 class BackendUnavailable(AuthError):
-    """The backend cannot tell now (a server that is down, a time-out); nobody is let in. Answered with 503."""
+    """The backend cannot tell now (a server that is down, a time-out); nobody is let in. Answered with 503.
+
+    The text may be shown to clients: it names no host, path or person. What happened in detail is the cause (``__cause__``)
+    and stands in the backend's log.
+    """
+
+
+class LookupNotSupported(AuthError):
+    """The backend knows its users only together with their passwords; who asks goes on with what is known already."""
 
 
 class AccountExists(AuthError):
@@ -42,6 +50,7 @@ class UnknownUser(AuthError):
     """There is no such user; nothing changed."""
 
 
+@runtime_checkable
 class Authenticator(Protocol):
     """All that a backend must have. Safe for threads. Nothing is opened before the first call.
 
@@ -57,16 +66,32 @@ class Authenticator(Protocol):
         """
 
 
+@runtime_checkable
+class RequestAuthenticator(Protocol):
+    """A backend that needs no password: the application or server around the registry has logged the user in.
+
+    :class:`v1registry.auth.environ.Environ` is one. Safe for threads.
+    """
+
+    def user(self, environ: Mapping[str, object]) -> User | None:
+        """Return whom this WSGI environ names, None where it names nobody (then other backends are asked).
+
+        It is called for every request, before its body is read, and changes nothing in the environ. BackendUnavailable.
+        """
+
+
+@runtime_checkable
 class UserLookup(Protocol):
     """What a backend has that can tell of a user without a password."""
 
     def find(self, username: str) -> User | None:
-        """Return the user, None where there is none. BackendUnavailable.
+        """Return the user, None where there is none. BackendUnavailable, LookupNotSupported.
 
         It is asked for the user of each token, so that the tokens of users who were deleted or disabled end.
         """
 
 
+@runtime_checkable
 class UserDirectory(Authenticator, UserLookup, Protocol):
     """A backend in which users can be made and changed.
 

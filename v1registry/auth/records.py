@@ -1,0 +1,238 @@
+"""What :class:`~v1registry.auth.users.UserStore` stores: keys and values, and the words for them. Pure functions.
+
+``accounts/users/<name>`` is the record of a user, a JSON object; what a newer version adds to it is kept.
+``accounts/addresses/<sha256>`` is the reservation of an address, by the sum of its folded form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Final
+from urllib.parse import quote_from_bytes
+
+from .base import User
+from .passwords import encoded
+
+USERS_FOLDER: Final = "accounts/users"
+ADDRESSES_FOLDER: Final = "accounts/addresses"
+
+#: Longer names of users are given by their sum. A segment of a key has at most 255 characters.
+_LONGEST_SEGMENT: Final = 200
+
+#: Ids are numbers that JavaScript, too, holds without loss.
+_ID_LIMIT: Final = 1 << 53
+
+#: As the accounts API shows it (oauth.md 4.1): UTC, microseconds, Z.
+_TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+_PROFILE: Final = ("full_name", "location", "company", "profile_url", "gravatar_email")
+
+_TYPES: Final[dict[str, type]] = {
+    "username": str,
+    "id": int,
+    "password": str,
+    "emails": list,
+    "is_active": bool,
+    "is_administrator": bool,
+    "groups": list,
+    "date_joined": str,
+    **dict.fromkeys(_PROFILE, str),
+}
+_EMAIL_TYPES: Final[dict[str, type]] = {"email": str, "verified": bool, "primary": bool}
+
+
+class BrokenValue(Exception):
+    """What is stored is not what this module writes."""
+
+
+@dataclass(frozen=True)
+class Email:
+    """An address of a user. A user who has addresses has exactly one primary one."""
+
+    email: str
+    verified: bool
+    primary: bool
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that is known of a user. ``emails`` are in the order in which they were added."""
+
+    user: User
+    id: int  #: of this account for ever; a later account of the same name has another one
+    date_joined: datetime  #: aware, UTC, with microseconds
+    emails: tuple[Email, ...] = ()
+    full_name: str = ""
+    location: str = ""
+    company: str = ""
+    profile_url: str = ""
+    gravatar_email: str = ""
+    password_hash: str = field(default="", repr=False)
+
+
+# -- keys
+
+
+def user_key(username: str) -> str:
+    """Return the key of a user's record."""
+    return f"{USERS_FOLDER}/{quoted(username)}"
+
+
+def address_key(email: str) -> str:
+    """Return the key of an address's reservation; all spellings of an address have the same one."""
+    return f"{ADDRESSES_FOLDER}/{hashlib.sha256(encoded(folded(email))).hexdigest()}"
+
+
+def folded(email: str) -> str:
+    """Return what all spellings of an address have in common.
+
+    >>> folded(" Mira@Example.ORG")
+    'mira@example.org'
+    """
+    return email.strip().casefold()
+
+
+def quoted(name: str) -> str:
+    """Return any text as one segment of a key; no two texts have the same one.
+
+    >>> quoted("mira_k"), quoted("a/b"), quoted(".."), quoted("")
+    ('mira_k', 'a%2Fb', '%2E.', '%')
+    >>> quoted("é" * 100)
+    '%%f42ec48e1e4b487e590e0b3d4e58437c8327efa855d769709f4942a4f73a7eb6'
+    """
+    segment = quote_from_bytes(encoded(name), safe="")
+    if segment.startswith("."):
+        segment = f"%2E{segment[1:]}"
+    if len(segment) > _LONGEST_SEGMENT:
+        # no other segment has two percent signs in a row
+        return f"%%{hashlib.sha256(encoded(name)).hexdigest()}"
+    return segment or "%"
+
+
+# -- records
+
+
+def new_record(
+    username: str,
+    password_hash: str,
+    emails: list[dict[str, Any]],
+    date_joined: datetime,
+    *,
+    is_active: bool,
+    is_administrator: bool,
+) -> dict[str, Any]:
+    """Return the record of a new user, with an id that no other account has."""
+    return {
+        "username": username,
+        "id": 1 + secrets.randbelow(_ID_LIMIT - 1),
+        "password": password_hash,
+        "emails": emails,
+        "is_active": is_active,
+        "is_administrator": is_administrator,
+        "groups": [],
+        "date_joined": date_joined.astimezone(timezone.utc).strftime(_TIME_FORMAT),
+        **dict.fromkeys(_PROFILE, ""),
+    }
+
+
+def parsed_record(value: bytes) -> dict[str, Any]:
+    """Return the record of a user, every field of its type; the fields of the profile may be missing. BrokenValue."""
+    record = dict.fromkeys(_PROFILE, "") | _loaded(value)
+    _check_types(record, _TYPES)
+    for entry in record["emails"]:
+        _check_types(entry, _EMAIL_TYPES)
+    if not all(isinstance(group, str) for group in record["groups"]):
+        raise BrokenValue("groups are text")
+    try:
+        _parsed_time(record["date_joined"])
+    except ValueError:
+        raise BrokenValue("date_joined is no time") from None
+    return record
+
+
+def user_of(username: str, record: dict[str, Any]) -> User:
+    """Return the user as the other parts of the registry know them."""
+    return User(
+        name=username,
+        groups=frozenset(record["groups"]),
+        is_active=record["is_active"],
+        is_administrator=record["is_administrator"],
+    )
+
+
+def account_of(username: str, record: dict[str, Any]) -> Account:
+    """Return all that a record says."""
+    return Account(
+        user=user_of(username, record),
+        id=record["id"],
+        date_joined=_parsed_time(record["date_joined"]),
+        emails=emails_of(record),
+        password_hash=record["password"],
+        **{name: record[name] for name in _PROFILE},
+    )
+
+
+def emails_of(record: dict[str, Any]) -> tuple[Email, ...]:
+    """Return the addresses of a record, the oldest first."""
+    return tuple(Email(*(entry[name] for name in _EMAIL_TYPES)) for entry in record["emails"])
+
+
+def email_entry(email: str, *, verified: bool, primary: bool) -> dict[str, Any]:
+    """Return an address as it stands in a record."""
+    return {"email": email, "verified": verified, "primary": primary}
+
+
+def is_listed(record: dict[str, Any], email: str) -> bool:
+    """Tell whether the record lists the address, however it is spelled."""
+    return any(folded(entry["email"]) == folded(email) for entry in record["emails"])
+
+
+# -- reservations
+
+
+def reservation(username: str | None) -> bytes:
+    """Return the value that reserves an address for a user, or for nobody; each time another one, with another etag."""
+    return dumped({"username": username, "mark": secrets.token_hex(8)})
+
+
+def reserved_for(value: bytes) -> str | None:
+    """Return the name that a reservation holds, None for one that was given up. BrokenValue."""
+    owner = _loaded(value).get("username")
+    if owner is not None and not isinstance(owner, str):
+        raise BrokenValue("a user name is text")
+    return owner
+
+
+# -- JSON
+
+
+def dumped(value: dict[str, Any]) -> bytes:
+    """Return the bytes to store for a JSON object."""
+    # not escaped: escapes would join two lone surrogates to one character
+    return encoded(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def _loaded(value: bytes) -> dict[str, Any]:
+    try:
+        loaded = json.loads(value.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        raise BrokenValue("it is no JSON") from None
+    if not isinstance(loaded, dict):
+        raise BrokenValue("it is no JSON object")
+    return loaded
+
+
+def _check_types(value: object, types: dict[str, type]) -> None:
+    if not isinstance(value, dict):
+        raise BrokenValue("a JSON object is expected")
+    for name, expected in types.items():
+        if type(value.get(name)) is not expected:
+            raise BrokenValue(f"{name} is expected to be of type {expected.__name__}")
+
+
+def _parsed_time(text: str) -> datetime:
+    return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=timezone.utc)
