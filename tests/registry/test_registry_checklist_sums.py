@@ -43,7 +43,7 @@ def hello_tar() -> bytes:
     return archive.getvalue()
 
 
-IMAGE = Image(ID, JSON, gzip.compress(hello_tar()))
+IMAGE = Image(ID, JSON, gzip.compress(hello_tar(), mtime=0))
 PAYLOAD = IMAGE.payload_checksum
 
 
@@ -217,7 +217,9 @@ def test_REG_020_a_wrong_tarsum_is_a_mismatch(client: Client, wrong: str) -> Non
     assert error_of(uploaded(client).put_checksum(IMAGE, headers)) == MISMATCH
 
 
-@pytest.mark.parametrize("layer", [b"", b"no archive", gzip.compress(b"no archive"), IMAGE.layer[:-30]])
+@pytest.mark.parametrize(
+    "layer", [b"", b"no archive", gzip.compress(b"no archive", mtime=0), IMAGE.layer[:-30]]
+)
 def test_a_tarsum_of_what_is_no_archive_is_a_mismatch(client: Client, layer: bytes) -> None:
     image = Image(ID, JSON, layer)
     headers = {TARSUM_HEADER: TARSUM, "User-Agent": OLD_ENGINES[0]}
