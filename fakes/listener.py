@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 try:
+    from cheroot.errors import FatalSSLAlert, NoSSLError
     from cheroot.server import HTTPConnection
     from cheroot.ssl.builtin import BuiltinSSLAdapter
     from cheroot.wsgi import Server
@@ -86,7 +87,11 @@ class _Server(Server):
 class _TLSAdapter(BuiltinSSLAdapter):
     def wrap(self, sock: socket.socket) -> tuple[Any, dict[str, Any]]:
         sock.settimeout(_HANDSHAKE_S)
-        return super().wrap(sock)  # type: ignore[no-any-return, no-untyped-call]
+        try:
+            return super().wrap(sock)  # type: ignore[no-any-return, no-untyped-call]
+        except NoSSLError as error:
+            # cheroot would explain it to the client on a socket that ssl has closed already
+            raise FatalSSLAlert(*error.args) from error
 
 
 class Listener:
