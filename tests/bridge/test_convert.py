@@ -28,6 +28,7 @@ from v1registry.registry.compression import open_decompressed
 DATA = Path(__file__).parents[1] / "data"
 SAMPLE = DATA / "docker-registry-0.9.1-data" / "images"
 VECTORS = json.loads((DATA / "v1-to-v2.json").read_text())["images"]
+DOCKERS_OWN = json.loads((DATA / "image-ids-of-docker-20.10.24.json").read_text())["images"]
 
 DIFF_ID = "sha256:" + "d" * 64
 OTHER_DIFF_ID = "sha256:" + "e" * 64
@@ -132,12 +133,25 @@ class TestAChainBecomesAConfig:
         assert '"x-unknown":{"b":1.0,"a":null,"c":1e400,"d":"\\u00e4\\/"}}' in text
         assert '"config":{"PortSpecs":["80"],"Memory":10000000000000000000000}' in text
 
-    @pytest.mark.parametrize("version", [None, "", "0.6.4", "1.8.2", "dev", 9])
-    def test_documents_of_old_engines_pass_through_the_known_fields(self, version: object) -> None:
-        document = {"id": "a", "x-unknown": 1, "config": {"Cmd": ["ls"], "PortSpecs": ["80"]}}
+    @pytest.mark.parametrize("name", DOCKERS_OWN)
+    def test_image_ids_are_those_that_docker_itself_gives(self, name: str) -> None:
+        """Chains by hand, and chains that docker 0.9.1 to 1.9.1 pushed, as docker 20.10.24 loads them."""
+        image = DOCKERS_OWN[name]
+        documents = [document.encode() for document in image["documents"]]
+        assert digest_of(config_from_chain(documents, image["diff_ids"])) == image["image_id"]
+
+    @pytest.mark.parametrize("version", [None, "", "0.6.4", "1.8.2", "1.8.2-rc1", "dev", 9])
+    def test_documents_of_engines_before_1_8_3_keep_the_known_fields_only(self, version: object) -> None:
+        document = {"id": "a", "x-unknown": 1, "config": {"Cmd": ["ls"], "PortSpecs": ["80"], "Tty": 1}}
         config = config_of({**document, "docker_version": version})
-        assert config["config"] == {"Cmd": ["ls"]}
         assert "x-unknown" not in config
+        assert "PortSpecs" not in config["config"]
+        assert (config["config"]["Cmd"], config["config"]["Tty"]) == (["ls"], False)
+
+    @pytest.mark.parametrize("version", ["1.8.3", "1.10.0-rc1", "17.05.0-ce"])
+    def test_documents_of_later_engines_keep_all_fields(self, version: str) -> None:
+        config = config_of({"id": "a", "x-unknown": 1, "config": {"Tty": 1}, "docker_version": version})
+        assert (config["x-unknown"], config["config"]) == (1, {"Tty": 1})
 
     def test_characters_are_escaped_as_go_does_it(self) -> None:
         document = '{"id":"a","docker_version":"1.9.1","comment":"<&>\u2028 ä","x":"a > b"}'.encode()

@@ -116,13 +116,14 @@ def cut(after_bytes: int) -> Spoiler:
 
 
 def hang_up(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Break the connection off without an answer and without reading the body."""
+    """Break the connection off within the answer, and without reading the body."""
 
-    class Breaks:
-        def __iter__(self) -> Iterator[bytes]:
-            raise ConnectionAbortedError("the test hangs up here")
+    def pieces() -> Iterator[bytes]:
+        yield b"x"
+        raise ConnectionAbortedError("the test hangs up here")
 
-    return Breaks()
+    start_response("503 Spoiled", [("Content-Length", "100")])
+    return pieces()
 
 
 def headers(*without: str, status: str | None = None, **changed: str) -> Spoiler:

@@ -17,13 +17,11 @@ from datetime import datetime, timedelta, timezone
 
 from ..registry.compression import CHUNK_BYTES, Readable
 from . import rawjson
+from .oldengines import UNKNOWN_TIME, renew_image
 
 #: What stands in for a layer that is a stream of no bytes: engines from 1.10 on want a tar (two zero blocks).
 EMPTY_TAR = bytes(1024)
 EMPTY_TAR_DIFF_ID = "sha256:" + hashlib.sha256(EMPTY_TAR).hexdigest()
-
-#: What Go writes for a time that was never set.
-_UNKNOWN_TIME = "0001-01-01T00:00:00Z"
 
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}")
 _TIME = re.compile(
@@ -34,16 +32,8 @@ _LEADING_DIGITS = re.compile(r"\d{0,9}", re.ASCII)
 #: Facts of the v1 chain that the config says otherwise, or not at all.
 _DROPPED = ("id", "parent", "Size", "parent_id", "layer_id", "throwaway", "checksum")
 
-#: JSON of engines before 1.8.3 goes through what a later engine knows (V1Image and Config of moby v1.12.6 and later).
+#: From this version on engines take the document as it is.
 _FIRST_TRUSTED_VERSION = (1, 8, 3)
-_KNOWN_IMAGE_KEYS = frozenset(
-    "comment created container container_config docker_version author config architecture os".split()
-)
-_KNOWN_CONFIG_KEYS = frozenset(
-    """Hostname Domainname User AttachStdin AttachStdout AttachStderr ExposedPorts Tty OpenStdin StdinOnce Env Cmd
-    Healthcheck ArgsEscaped Image Volumes WorkingDir Entrypoint NetworkDisabled MacAddress OnBuild Labels StopSignal
-    StopTimeout Shell""".split()
-)
 
 
 class Unconvertible(ValueError):
@@ -112,9 +102,8 @@ def config_from_chain(documents: Sequence[bytes], diff_ids: Sequence[str]) -> by
     :raises Unconvertible: when a document is no JSON object.
 
     Besides what the engine does, ``architecture`` and ``os`` become ``amd64`` and ``linux`` where they are missing, a
-    ``config`` that is null falls away, a ``Cmd`` or ``Entrypoint`` that is a string becomes a list, and so does a
-    ``created`` that is no RFC 3339 time: today's engines would refuse the image. For JSON of engines before 1.8.3 the
-    result is valid, but its digest may differ from the one that an engine makes.
+    ``config`` that is null and a ``created`` that is no RFC 3339 time fall away, and a ``Cmd`` or ``Entrypoint`` that is a
+    string becomes a list: today's engines would refuse the image.
     """
     if len(documents) != len(diff_ids) or not documents:
         raise Unconvertible("a chain has as many layers as images, and at least one")
@@ -131,13 +120,13 @@ def config_from_chain(documents: Sequence[bytes], diff_ids: Sequence[str]) -> by
 
 
 def _top_members(image: dict[str, str]) -> dict[str, str]:
-    members = {key: raw for key, raw in image.items() if key not in _DROPPED}
-    is_old = _version(rawjson.text_of(image.get("docker_version"))) < _FIRST_TRUSTED_VERSION
-    if is_old:
-        members = {key: raw for key, raw in members.items() if key in _KNOWN_IMAGE_KEYS}
-    for key in ("config", "container_config"):
-        if key in members:
-            members[key] = _settings(members[key], known_only=is_old)
+    if _version(rawjson.text_of(image.get("docker_version"))) < _FIRST_TRUSTED_VERSION:
+        members = renew_image(image)
+    else:
+        members = {key: raw for key, raw in image.items() if key not in _DROPPED}
+        for key in ("config", "container_config"):
+            if key in members:
+                members[key] = _settings(members[key])
     if members.get("config") == "null":
         del members["config"]
     for key, default in (("architecture", "amd64"), ("os", "linux")):
@@ -148,12 +137,10 @@ def _top_members(image: dict[str, str]) -> dict[str, str]:
     return members
 
 
-def _settings(raw: str, *, known_only: bool) -> str:
+def _settings(raw: str) -> str:
     if not raw.startswith("{"):
         return "null"
     members = rawjson.split_object(raw)
-    if known_only:
-        members = {key: value for key, value in members.items() if key in _KNOWN_CONFIG_KEYS}
     for key in ("Cmd", "Entrypoint"):
         if members.get(key, "").startswith('"'):
             members[key] = f"[{members[key]}]"
@@ -162,7 +149,7 @@ def _settings(raw: str, *, known_only: bool) -> str:
 
 def _history_entry(image: dict[str, str]) -> str:
     created = rawjson.text_of(image.get("created"))
-    entry = [("created", created if parse_time(created) is not None else _UNKNOWN_TIME)]
+    entry = [("created", created if parse_time(created) is not None else UNKNOWN_TIME)]
     entry += [("author", rawjson.text_of(image.get("author")))]
     entry += [("created_by", _created_by(image.get("container_config", "null")))]
     entry += [("comment", rawjson.text_of(image.get("comment")))]

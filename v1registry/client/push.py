@@ -193,7 +193,8 @@ class Push:
         failures = 0
         while True:
             try:
-                self._put_layer(endpoint, image, body)
+                # Some servers break off, or store nothing, instead of saying that they want a length.
+                self._put_layer(endpoint, image, body, with_length=self._needs_length or failures > 0)
                 self._put_checksum(endpoint, image, body.checksum)
                 return
             except _Interrupted as exc:
@@ -209,17 +210,16 @@ class Push:
             if not self._is_wanted(self._put_json(endpoint, image), image):
                 return
 
-    def _put_layer(self, endpoint: str, image: ChainImage, body: _LayerBody) -> None:
+    def _put_layer(self, endpoint: str, image: ChainImage, body: _LayerBody, *, with_length: bool) -> None:
         url = f"{endpoint}images/{image.image_id}/layer"
         try:
-            if not self._needs_length:
+            if not with_length:
                 answer = self._access.call("PUT", url, headers=_OCTETS, chunks=body.chunks)
-                self._needs_length = answer.status == 411
-            if self._needs_length:
+                if answer.status == 411:
+                    with_length = self._needs_length = True
+            if with_length:
                 answer = self._put_with_length(url, body)
         except RegistryUnreachable as exc:
-            # Some servers break the connection off instead of saying that they want a length.
-            self._needs_length = True
             raise _Interrupted(str(exc)) from exc
         if answer.status == 200:
             return
