@@ -1,7 +1,7 @@
 """A v1 registry for tests: the real application over memory, with helpers to fill it and to look into it.
 
-With pytest the fixtures ``v1registry``, ``v1registry_session`` and the others of :mod:`v1registry_fakes.plugin` are there as
-soon as the package is installed. Without pytest:
+With pytest the fixtures ``v1registry``, ``v1registry_session`` and the others of :mod:`v1registry_fakes.plugin` are
+there as soon as the package is installed. Without pytest:
 
 >>> from v1registry_fakes import FakeRegistry
 >>> with FakeRegistry() as registry:

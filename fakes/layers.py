@@ -22,8 +22,8 @@ _HARD_LINK = b"1"
 def layer_of(files: Files) -> bytes:
     """Return a layer as engines send it: a tar archive, compressed with gzip. The same files give the same bytes.
 
-    :param files: name to content. A name that ends in ``/`` is a directory. None as the content deletes what the layers
-        below have under this name: it becomes a whiteout, ``.wh.NAME``.
+    :param files: name to content. A name that ends in ``/`` is a directory. None as the content deletes what the
+        layers below have under this name: it becomes a whiteout, ``.wh.NAME``.
     :raises TypeError: a content is neither bytes nor text nor None.
 
     >>> files_in(layer_of({"etc/motd": "hello", "etc/old": None}))
@@ -53,8 +53,10 @@ def layer_of(files: Files) -> bytes:
 def files_in(layer: bytes) -> dict[str, bytes | None]:
     """Return the files of a layer: name -> content, None for those that it deletes.
 
-    The names are without ``./`` or ``/`` in front. Hard links are files; directories, symbolic links and devices are left
-    out. :raises UnreadableLayer: (a ValueError) it is no archive.
+    The names are without ``./`` or ``/`` in front. Hard links are files; directories, symbolic links and devices
+    are left out.
+
+    :raises UnreadableLayer: (a ValueError) it is no archive.
     """
     files: dict[str, bytes | None] = {}
     for entry in open_archive(io.BytesIO(layer)):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Requests at a time; more of them wait. Engines push and pull five layers at once, and each thread makes the start longer.
+#: Requests at a time; more of them wait. Engines push and pull five layers at once, and each thread makes the
+#: start longer.
 _THREADS = 6
 
 #: How long a client may pause within a request, in seconds: long, for people who sit in a debugger.
@@ -144,7 +145,7 @@ class Listener:
 
 
 def _make_certificates(folder: str) -> tuple[str, str]:
-    """Make a certificate authority and a certificate of a server; return the paths of what to trust and of what to present."""
+    """Make an authority and the certificate of a server; return the paths of what to trust and of what to present."""
     try:
         import trustme
     except ImportError as error:

@@ -10,8 +10,8 @@
 | ``v1registry_tls_server`` | session | the same with TLS, for registries with ``tls=True`` |
 | ``v1registry_options`` | function | override it to return the options for FakeRegistry |
 
-``@pytest.mark.v1registry(tls=True, search_limit=10)`` gives options to one test, class or module; they go before those of
-``v1registry_options``.
+``@pytest.mark.v1registry(tls=True, search_limit=10)`` gives options to one test, class or module; they go before
+those of ``v1registry_options``.
 
 This module is loaded in every run of pytest, so it imports nothing before a fixture is asked for.
 """
@@ -51,7 +51,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def v1registry_server() -> Iterator[LiveServer]:
-    """The live port of this pytest process, so of each xdist worker its own. It serves the ``v1registry`` of the running test."""
+    """The live port of this pytest process, so of each xdist worker its own. It serves the running test's ``v1registry``."""
     from .server import LiveServer
 
     with LiveServer() as server:

@@ -63,7 +63,10 @@ class Pusher:
         image_id: str | None,
         is_complete: bool,
     ) -> FakeImage:
-        """Push ``layers`` images, each on the one before, the first on ``parent``; return the last. See FakeRegistry.add_image."""
+        """Push ``layers`` images, each on the one before, the first on ``parent``; return the last.
+
+        The parameters are those of FakeRegistry.add_image.
+        """
         for number in range(1, layers):
             parent = self._push_image(_numbered_layer(number), parent, {}, None, True).id
         if layer is None:

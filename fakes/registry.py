@@ -40,11 +40,12 @@ class FakeRegistry:
     """A v1 registry of a test's own: empty at first, in memory, gone at the end. Safe for threads.
 
     Everything that a client can do to a registry can be done to it, in process through :attr:`app` or over TCP at
-    :attr:`url`. It is a context manager; leaving it stops the live port, and calls :meth:`check` where the block did not fail.
+    :attr:`url`. It is a context manager; leaving it stops the live port, and calls :meth:`check` where the block did
+    not fail.
 
     :param tls: whether the live port speaks https, with a certificate made for it; see :attr:`ca_file`.
-    :param server: a live port to be reachable at, for as long as this fake is open. Without it, one of its own is
-        started when :attr:`url` or :attr:`host` is first asked for.
+    :param server: somebody's live port to be reachable at, as it is, for as long as this fake is open. Without it, one
+        of its own is started when :attr:`url` or :attr:`host` is first asked for.
     :param options: settings of the registry, see :class:`v1registry.Settings`. SettingsError.
 
     >>> with FakeRegistry() as registry:
@@ -87,7 +88,7 @@ class FakeRegistry:
 
     @property
     def ca_file(self) -> str:
-        """The path of the certificate to trust, for ``verify=`` of requests; only of a live port with TLS. ValueError."""
+        """The path of the certificate to trust, for ``verify=`` of requests. ValueError where there is no TLS."""
         return self._live_server().ca_file
 
     def _live_server(self) -> LiveServer:

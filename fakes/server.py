@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class LiveServer:
     """A port on 127.0.0.1 that serves one application at a time.
 
-    Nothing happens before :attr:`url`, :attr:`host`, :attr:`ca_file` or :meth:`start`: making one is cheap, and the system chooses the
-    port. Applications can follow each other on the same port. Safe for threads; a context manager that stops at its end.
+    Nothing happens before :attr:`url`, :attr:`host`, :attr:`ca_file` or :meth:`start`: making one is cheap, and the
+    system chooses the port. Applications can follow each other on the same port. Safe for threads; a context manager
+    that stops at its end.
 
     :param tls: https, with a certificate for 127.0.0.1, ::1 and localhost that is made at the start.
 

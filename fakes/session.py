@@ -51,7 +51,9 @@ class WSGISession(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, WSGIAdapter(application))
 
-    def request(self, method: str, url: str, *arguments: Any, **options: Any) -> requests.Response:  # type: ignore[override]
+    def request(  # type: ignore[override]
+        self, method: str, url: str, *arguments: Any, **options: Any
+    ) -> requests.Response:
         """As requests.Session has it; a relative ``url`` is below ``base_url``."""
         return super().request(method, urljoin(self.base_url, url), *arguments, **options)
 
@@ -59,9 +61,9 @@ class WSGISession(requests.Session):
 class WSGIAdapter(HTTPAdapter):
     """An adapter to mount in a requests.Session: requests become calls of ``application``.
 
-    Bodies may be bytes, text, files or generators; those without a known length arrive as chunked bodies do. Answers are
-    streamed, and the application's iterator is closed with the response. If a body fails while it is sent, its exception
-    passes through, and the application sees a broken upload. Time-outs mean nothing here.
+    Bodies may be bytes, text, files or generators; those without a known length arrive as chunked bodies do. Answers
+    are streamed, and the application's iterator is closed with the response. If a body fails while it is sent, its
+    exception passes through, and the application sees a broken upload. Time-outs mean nothing here.
     """
 
     def __init__(self, application: WSGIApplication):
