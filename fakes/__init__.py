@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .images import FakeImage
     from .lookup import NotThere
+    from .pusher import PushRefused
     from .recorder import RecordedRequest, RequestLog
     from .registry import FakeRegistry
     from .server import LiveServer
@@ -30,6 +31,7 @@ __all__ = [
     "FakeRegistry",
     "LiveServer",
     "NotThere",
+    "PushRefused",
     "RecordedRequest",
     "RequestLog",
     "WSGIAdapter",
@@ -41,6 +43,7 @@ _MODULES = {
     "FakeRegistry": "registry",
     "LiveServer": "server",
     "NotThere": "lookup",
+    "PushRefused": "pusher",
     "RecordedRequest": "recorder",
     "RequestLog": "recorder",
     "WSGIAdapter": "session",

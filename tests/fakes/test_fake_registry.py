@@ -12,9 +12,8 @@ import threading
 
 import httpx
 import pytest
-from v1registry_fakes import FakeImage, FakeRegistry, NotThere
+from v1registry_fakes import FakeImage, FakeRegistry, NotThere, PushRefused
 from v1registry_fakes.layers import files_in, layer_of
-from v1registry_fakes.pusher import PushRefused
 from webtest import TestApp
 
 from v1registry import SettingsError
