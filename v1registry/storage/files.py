@@ -9,7 +9,7 @@ import stat as modes
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import BinaryIO, Final, cast
 
 from .base import ABSENT, ANY, CHUNK_BYTES, Blob, Conflict, NotFound, Stat, StorageUnavailable
@@ -21,6 +21,8 @@ _SYNC_BYTES: Final = 64 * 1024 * 1024
 
 #: How often a folder is made that others remove before there is a file in it.
 _ATTEMPTS: Final = 1000
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _Block = bytes | bytearray | memoryview
 
@@ -190,7 +192,7 @@ def stat_of(key: str, status: os.stat_result) -> Stat:
         key=key,
         size=status.st_size,
         etag=_etag_of(status),
-        modified=datetime.fromtimestamp(status.st_mtime, timezone.utc),
+        modified=_EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000),
     )
 
 

@@ -183,12 +183,9 @@ class Folders:
             while _is_empty(folder):
                 descriptor = _open_folder(folder)
                 try:
-                    status = os.fstat(descriptor)
-                    if (status.st_dev, status.st_ino) in self._own_locks.identities:
+                    if not try_lock(descriptor):  # perhaps by this very thread
                         return False
-                    if not try_lock(descriptor):
-                        return False
-                    if _is_at(folder, status):
+                    if _is_at(folder, os.fstat(descriptor)):
                         os.rmdir(folder)
                         return True
                 except OSError as error:

@@ -1,0 +1,18 @@
+"""What the tests of FileStorage look at in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from v1registry.storage import FileStorage
+
+#: The name of what a killed writer left.
+STALE = ".layer.0123456789abcdef.tmp"
+
+
+def files_below(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+def keys_of(storage: FileStorage, prefix: str = "") -> list[str]:
+    return [stat.key for stat in storage.list(prefix)]
