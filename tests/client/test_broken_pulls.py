@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import gzip
 import json
+import signal
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -282,6 +284,28 @@ class TestOverRuns:
         assert result.fetched_bytes == size_of(ids[2]) - 100_000
         (only,) = script.requests("GET", LAYER)
         assert only.headers["range"] == f"bytes=100000-{size_of(ids[2]) - 1}"
+
+    def test_an_interrupt_ends_all_threads_and_what_came_is_kept(
+        self, client: Client, ids: list[str], reference: str, output: Path, tmp_path: Path, script: Script
+    ) -> None:
+        def interrupting(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            whole = b"".join(script.registry(environ, start_response))
+            yield whole[:200_000]
+            main_thread = threading.main_thread().ident
+            assert main_thread is not None
+            signal.pthread_kill(main_thread, signal.SIGINT)
+            is_over.wait(20)
+
+        is_over = threading.Event()
+        script.when("GET", f".*{ids[1]}/layer", interrupting)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                client.pull(reference, output)
+        finally:
+            is_over.set()
+        assert not output.exists()
+        client.pull(reference, output)
+        assert_is_whole(output, tmp_path)
 
     def test_a_layer_that_is_another_one_now_is_fetched_anew(
         self,

@@ -99,11 +99,11 @@ class LayerDownload:
                         f"{self._image.size_bytes or 'unknown'} bytes: {exc}; what came is kept in "
                         f"{self._spool.folder}, pull again to go on"
                     ) from exc
-                self._workers.check()
                 self._session.pause(failures)
 
     def _attempt(self, *, is_first: bool) -> None:
         """Bring the part to its end. _Broken."""
+        self._workers.check()
         with open(self._part, "a+b") as file:
             there = file.seek(0, os.SEEK_END)
             size_bytes = self._image.size_bytes
@@ -141,6 +141,7 @@ class LayerDownload:
         authorization = self._access.image_authorization(self._url)
         try:
             with self._session.stream("GET", self._url, authorization, self._range(there)) as response:
+                self._workers.check()  # the spool may be another pull's by now
                 if response.status_code in (200, 206):
                     self._receive(file, there, response)
                     return

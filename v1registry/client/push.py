@@ -185,11 +185,11 @@ class Push:
         with Meter(self._progress, f"push {image.image_id[:12]}", image.layer_size_bytes) as meter:
             body = _LayerBody(image, self._gzip_level, meter, workers)
             try:
-                self._send_body(endpoint, image, body)
+                self._send_body(endpoint, image, body, workers)
             finally:
                 self._tally.add(body.sent_bytes)
 
-    def _send_body(self, endpoint: str, image: ChainImage, body: _LayerBody) -> None:
+    def _send_body(self, endpoint: str, image: ChainImage, body: _LayerBody, workers: Workers) -> None:
         failures = 0
         while True:
             try:
@@ -205,6 +205,7 @@ class Push:
                         "push again, and what is complete is skipped"
                     ) from exc
             self._session.pause(failures)
+            workers.check()
             if self._is_there(endpoint, image):
                 return
             if not self._is_wanted(self._put_json(endpoint, image), image):
@@ -280,6 +281,7 @@ class _LayerBody:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the layer: gzip made here for a plain one, the archive's own bytes for others. BadArchive."""
+        self._workers.check()
         self._meter.set(0)
         digest = hashlib.sha256(self._image.json + b"\n")
         for chunk in self._compressed():
@@ -305,9 +307,10 @@ class _LayerBody:
         try:
             with self._image.open_layer() as stream:
                 while chunk := stream.read(CHUNK_BYTES):
-                    self._workers.check()
                     self._meter.advance(len(chunk))
                     yield chunk
+                    # before the next read: the archive may be closed by now
+                    self._workers.check()
         except (UnreadableArchive, OSError) as exc:
             raise BadArchive(f"the archive cannot be read: {exc}") from exc
 
