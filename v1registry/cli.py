@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Exit codes, told by ``--help``.
 DONE, FAILED, USAGE, UNREACHABLE, REFUSED, NOT_FOUND = 0, 1, 2, 3, 4, 5
 
+#: How long ``serve`` goes on with what clients are sending and fetching when it is told to end, in seconds.
+_LAST_REQUESTS_S = 10
+
 _EXIT_CODES = """\
 exit codes:
   0  done
@@ -202,6 +205,7 @@ def serve(options: argparse.Namespace) -> int:
         # its only warning is that the threads above are many
         log_level=granian.log.LogLevels.info if options.verbose else granian.log.LogLevels.error,
         respawn_failed_workers=True,
+        workers_kill_timeout=_LAST_REQUESTS_S,
         ssl_cert=options.tls_cert,
         ssl_key=options.tls_key,
         ssl_protocol_min=granian.constants.SSLProtocols.tls12,
