@@ -122,6 +122,10 @@ class Program:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
+    def ask_to_end(self) -> None:
+        """Tell the program to end, as ``kill`` does."""
+        self._process.terminate()
+
     def wait(self) -> int:
         """Wait until the program ends by itself; return its exit code."""
         return self._process.wait(PATIENCE_S)

@@ -7,4 +7,4 @@
 
 # Threads: an upload keeps one busy for as long as the client takes.
 exec granian --interface wsgi --http 1 --host 127.0.0.1 --port "$1" \
-    --workers 2 --blocking-threads 256 --working-dir examples wsgi:application
+    --workers 2 --blocking-threads 256 --workers-kill-timeout 10 --working-dir examples wsgi:application

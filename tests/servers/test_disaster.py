@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import socket
 import struct
 import threading
@@ -260,3 +261,18 @@ def test_a_disk_that_takes_no_more_is_told_and_nothing_of_it_is_served(
     assert refused.value.status == 400
     smaller = make_image(random_layer(100_000, "smaller"))
     check_push_succeeds(server, "full/smaller", smaller)
+
+
+@pytest.mark.real
+def test_serve_ends_when_it_is_told_to_although_a_client_has_stopped_sending(
+    start: Callable[..., RunningServer],
+) -> None:
+    server = start(SERVE)
+    image = new_image("stalled")
+    path = announced(server, "stalled/image", image)
+    with half_sent(server, path, image, chunked=True):
+        server.program.ask_to_end()
+        assert server.program.wait() in (0, -signal.SIGTERM)
+    server = start(SERVE)
+    check_nothing_shows(server, "stalled/image", image)
+    check_push_succeeds(server, "stalled/image", image)

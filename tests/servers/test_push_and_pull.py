@@ -58,7 +58,7 @@ def test_what_the_client_pushes_an_engine_pulls_and_the_client_too(
     image = busybox_image(busybox)
     layer = saved_archive(tmp_path / "saved.tar", image, "client/busybox:1.0")
     reference = f"{server.program.host}/client/busybox:1.0"
-    with Client(server.program.host) as client:
+    with Client(server.program.host, scheme="http") as client:
         assert client.push(tmp_path / "saved.tar", reference).image_id == image.image_id
         client.pull(reference, tmp_path / "pulled.tar")
     (pulled,) = server.client().pull("client/busybox", "1.0")
