@@ -1,0 +1,409 @@
+"""What a backend of users has to do, as tests that you run on yours.
+
+A backend written for v1registry keeps one of the protocols of :mod:`v1registry.auth.base`. To prove it, derive from the contract in a test
+file of your own and give its fixture::
+
+    import pytest
+    from v1registry_fakes.contracts import UserLookupContract
+    from my_package import StaffDatabase
+
+    class TestStaffDatabase(UserLookupContract):
+        username = "mira"
+        password = "correct horse"
+
+        @pytest.fixture
+        def authenticator(self):
+            return StaffDatabase("test-database")  # in which mira has that password
+
+* :class:`AuthenticatorContract`: a backend that verifies passwords, and no more.
+* :class:`UserLookupContract`: one that also has ``find``.
+* :class:`UserDirectoryContract`: one in which users are made and changed; its fixture ``directory`` gives an empty one.
+
+For readable failures let pytest rewrite this module's assertions, in ``conftest.py``, before it is imported::
+
+    pytest.register_assert_rewrite("v1registry_fakes.auth_contracts")
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+import pytest
+
+from v1registry.auth.base import (
+    AccountExists,
+    Authenticator,
+    UnknownUser,
+    User,
+    UserDirectory,
+    UserLookup,
+)
+
+__all__ = ["AuthenticatorContract", "UserDirectoryContract", "UserLookupContract"]
+
+#: Names that nobody has, and that mean something to filters, paths, files and encodings.
+_ODD_NAMES = {
+    "empty": "",
+    "blank": " ",
+    "star": "*",
+    "any of them": "*)(uid=*",
+    "brackets": "a(x)*",
+    "or": "|(uid=*)",
+    "backslash": "a\\2a",
+    "colon": "a:b",
+    "NUL": "a\0b",
+    "newline": "a\nb",
+    "path": "../../etc/passwd",
+    "folder": "a/b",
+    "dot": ".",
+    "parent": "..",
+    "percent": "%2F%00",
+    "SQL": "' OR '1'='1",
+    "DN": "uid=mira,dc=example,dc=test",
+    "hidden and reserved": ".a.tmp",
+    "not ASCII": "mirä_☃_🐳",
+    "combining": "mira\u0308",
+    "lone surrogate": "a\udcff\ud800",
+    "bidirectional": "\u202eariM",
+    "long": "m" * 10_000,
+    "long and not ASCII": "ä" * 300,
+}
+
+#: Passwords that nobody has.
+_ODD_PASSWORDS = {
+    "NUL": "\0",
+    "soft hyphen": "\xad",
+    "blank": " ",
+    "newline": "\n",
+    "colon": ":",
+    "star": "*",
+    "not ASCII": "pässwörd 🐳",
+    "lone surrogate": "\udcff",
+    "longer than bcrypt looks": "x" * 73,
+    "long": "x" * 100_000,
+}
+
+
+class AuthenticatorContract:
+    """Derive from this class and give the fixture ``authenticator``: a backend in which ``username`` has ``password``."""
+
+    username: ClassVar[str] = "mira"
+    password: ClassVar[str] = "correct horse"  # noqa: S105
+
+    @pytest.fixture
+    def authenticator(self) -> Authenticator:
+        raise NotImplementedError("give a fixture authenticator")
+
+    def test_the_right_password_gives_the_user(self, authenticator: Authenticator) -> None:
+        user = authenticator.authenticate(self.username, self.password)
+        assert isinstance(user, User)
+        assert user.name == self.username
+        assert user.is_active
+        assert isinstance(user.groups, frozenset)
+        assert all(isinstance(group, str) for group in user.groups)
+
+    def test_the_right_password_is_right_each_time(self, authenticator: Authenticator) -> None:
+        first = authenticator.authenticate(self.username, self.password)
+        assert first is not None
+        assert [authenticator.authenticate(self.username, self.password) for _ in range(3)] == [first] * 3
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda password: password + "x", id="longer"),
+            pytest.param(lambda password: password[:-1], id="shorter"),
+            pytest.param(lambda password: password.swapcase(), id="other case"),
+            pytest.param(lambda password: password + " ", id="a blank behind"),
+            pytest.param(lambda password: " " + password, id="a blank before"),
+            pytest.param(lambda password: password + "\0", id="a NUL behind"),
+            pytest.param(lambda password: password + "\n", id="a newline behind"),
+            pytest.param(lambda password: password + "\xad", id="a soft hyphen behind"),
+            pytest.param(lambda password: password * 2, id="twice"),
+        ],
+    )
+    def test_what_only_looks_like_the_password_is_wrong(
+        self, authenticator: Authenticator, change: Callable[[str], str]
+    ) -> None:
+        assert authenticator.authenticate(self.username, self.password) is not None
+        assert authenticator.authenticate(self.username, change(self.password)) is None
+
+    @pytest.mark.parametrize("name", _ODD_PASSWORDS)
+    def test_odd_passwords_are_just_wrong(self, authenticator: Authenticator, name: str) -> None:
+        assert authenticator.authenticate(self.username, _ODD_PASSWORDS[name]) is None
+
+    def test_an_empty_password_is_never_right(self, authenticator: Authenticator) -> None:
+        for username in (self.username, "nobody_has_this_name", ""):
+            assert authenticator.authenticate(username, "") is None
+
+    @pytest.mark.parametrize("name", _ODD_NAMES)
+    def test_odd_names_are_just_unknown(self, authenticator: Authenticator, name: str) -> None:
+        assert authenticator.authenticate(_ODD_NAMES[name], self.password) is None
+
+    def test_a_right_password_makes_no_wrong_one_right(self, authenticator: Authenticator) -> None:
+        assert authenticator.authenticate(self.username, self.password) is not None
+        assert authenticator.authenticate(self.username, "wrong") is None
+        assert authenticator.authenticate("nobody_has_this_name", self.password) is None
+        # nor where name and password are only put together in the same way
+        assert authenticator.authenticate(self.username + self.password[0], self.password[1:]) is None
+        assert authenticator.authenticate(self.username[:-1], self.username[-1] + self.password) is None
+
+    def test_threads_get_their_own_answers(self, authenticator: Authenticator) -> None:
+        passwords = [self.password, "wrong", self.password, self.password + "x"] * 8
+        with ThreadPoolExecutor(8) as threads:
+            users = list(
+                threads.map(lambda password: authenticator.authenticate(self.username, password), passwords)
+            )
+        assert [user is not None for user in users] == [password == self.password for password in passwords]
+
+    def test_passwords_are_neither_logged_nor_shown(
+        self, authenticator: Authenticator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        authenticator.authenticate(self.username, self.password)
+        authenticator.authenticate(self.username, "a-wrong-secret")
+        authenticator.authenticate("nobody_has_this_name", "a-wrong-secret")
+        shown = caplog.text + repr(authenticator) + str(authenticator)
+        assert self.password not in shown
+        assert "a-wrong-secret" not in shown
+
+
+class UserLookupContract(AuthenticatorContract):
+    """As the base class; the fixture ``authenticator`` gives a backend that has ``find`` too."""
+
+    def test_find_tells_of_the_user_what_authenticate_does(self, authenticator: Any) -> None:
+        assert isinstance(authenticator, UserLookup)
+        user = authenticator.find(self.username)
+        assert user is not None
+        assert user == authenticator.authenticate(self.username, self.password)
+
+    @pytest.mark.parametrize("name", _ODD_NAMES)
+    def test_find_knows_no_odd_names(self, authenticator: Any, name: str) -> None:
+        assert authenticator.find(_ODD_NAMES[name]) is None
+
+
+class UserDirectoryContract(UserLookupContract):
+    """Derive from this class and give the fixture ``directory``: one without users.
+
+    Override ``reopened`` with another object over the same data, as another process would have one, if there is such a thing.
+    """
+
+    email: ClassVar[str] = "mira@example.org"
+
+    @pytest.fixture
+    def directory(self) -> UserDirectory:
+        raise NotImplementedError("give a fixture directory")
+
+    @pytest.fixture
+    def reopened(self, directory: UserDirectory) -> UserDirectory:
+        return directory
+
+    @pytest.fixture
+    def authenticator(self, directory: UserDirectory) -> Authenticator:
+        directory.create(self.username, self.password, self.email)
+        return directory
+
+    # -- making users
+
+    def test_a_new_user_can_log_in_and_is_found(
+        self, directory: UserDirectory, reopened: UserDirectory
+    ) -> None:
+        made = directory.create("mira", "correct horse", "mira@example.org")
+        assert made == User("mira")
+        assert reopened.authenticate("mira", "correct horse") == made
+        assert reopened.find("mira") == made
+        assert list(reopened.users()) == [made]
+
+    def test_a_new_user_is_what_was_asked_for(self, directory: UserDirectory) -> None:
+        made = directory.create("root", "correct horse", is_active=False, is_administrator=True)
+        assert made == User("root", is_active=False, is_administrator=True)
+        assert directory.find("root") == made
+
+    def test_an_account_that_is_not_active_is_told_so(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", is_active=False)
+        user = directory.authenticate("mira", "correct horse")
+        assert user is not None
+        assert not user.is_active
+        assert directory.authenticate("mira", "wrong") is None
+
+    def test_an_empty_directory_knows_nobody(self, directory: UserDirectory) -> None:
+        assert list(directory.users()) == []
+        assert directory.find("mira") is None
+        assert directory.authenticate("mira", "correct horse") is None
+        assert not directory.is_taken("mira", "mira@example.org")
+
+    def test_names_and_addresses_that_somebody_has_are_taken(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        assert directory.is_taken("mira", "")
+        assert directory.is_taken("mira", "other@example.org")
+        assert directory.is_taken("other", "mira@example.org")
+        assert directory.is_taken("other", "MIRA@Example.Org")
+        assert not directory.is_taken("other", "other@example.org")
+        assert not directory.is_taken("other", "")
+
+    def test_a_name_is_given_once_and_the_first_user_stays(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        with pytest.raises(AccountExists):
+            directory.create("mira", "another one", "other@example.org", is_administrator=True)
+        assert directory.authenticate("mira", "another one") is None
+        assert directory.authenticate("mira", "correct horse") == User("mira")
+
+    def test_an_address_is_given_once_whatever_its_case(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        with pytest.raises(AccountExists):
+            directory.create("other", "correct horse", "Mira@EXAMPLE.org")
+        assert directory.find("other") is None
+
+    def test_a_refused_name_does_not_use_up_its_address(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        with pytest.raises(AccountExists):
+            directory.create("mira", "correct horse", "other@example.org")
+        assert not directory.is_taken("other", "other@example.org")
+        directory.create("other", "correct horse", "other@example.org")
+        assert directory.is_taken("third", "other@example.org")
+
+    def test_many_users_have_no_address(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse")
+        directory.create("other", "correct horse")
+        assert [user.name for user in directory.users()] == ["mira", "other"]
+
+    @pytest.mark.parametrize("name", _ODD_NAMES)
+    def test_any_text_can_be_a_name(self, directory: UserDirectory, name: str) -> None:
+        username = _ODD_NAMES[name]
+        directory.create("mira", "correct horse")
+        assert directory.create(username, "right", "any@example.org") == User(username)
+        assert directory.authenticate(username, "right") == User(username)
+        assert directory.authenticate(username, "correct horse") is None
+        assert directory.find(username) == User(username)
+        assert directory.find("mira") == User("mira")
+        assert {user.name for user in directory.users()} == {"mira", username}
+
+    def test_all_odd_names_are_different_users(self, directory: UserDirectory) -> None:
+        for username in _ODD_NAMES.values():
+            directory.create(username, "right")
+        assert [user.name for user in directory.users()] == sorted(_ODD_NAMES.values())
+
+    @pytest.mark.parametrize("name", _ODD_PASSWORDS)
+    def test_any_text_can_be_a_password(self, directory: UserDirectory, name: str) -> None:
+        directory.create("mira", _ODD_PASSWORDS[name])
+        assert directory.authenticate("mira", _ODD_PASSWORDS[name]) == User("mira")
+        assert directory.authenticate("mira", _ODD_PASSWORDS[name] + "x") is None
+
+    def test_users_come_by_name(self, directory: UserDirectory) -> None:
+        for username in ("mira", "a_b", "ab", "zoe", "B", "a.b"):
+            directory.create(username, "correct horse")
+        assert [user.name for user in directory.users()] == ["B", "a.b", "a_b", "ab", "mira", "zoe"]
+
+    # -- races
+
+    def test_of_many_who_create_one_user_at_once_one_succeeds(self, directory: UserDirectory) -> None:
+        def create(number: int) -> bool:
+            return _succeeds(lambda: directory.create("mira", f"password {number}", f"{number}@example.org"))
+
+        with ThreadPoolExecutor(8) as threads:
+            made = list(threads.map(create, range(8)))
+        assert made.count(True) == 1
+        right = [directory.authenticate("mira", f"password {number}") is not None for number in range(8)]
+        assert right == made
+
+    def test_of_many_who_want_one_address_at_once_one_succeeds(self, directory: UserDirectory) -> None:
+        def create(number: int) -> bool:
+            return _succeeds(lambda: directory.create(f"user_{number}", "correct horse", "one@example.org"))
+
+        with ThreadPoolExecutor(8) as threads:
+            made = list(threads.map(create, range(8)))
+        assert made.count(True) == 1
+        assert [user.name for user in directory.users()] == [f"user_{made.index(True)}"]
+
+    def test_of_many_who_add_one_address_at_once_one_succeeds(self, directory: UserDirectory) -> None:
+        names = [f"user_{number}" for number in range(8)]
+        for name in names:
+            directory.create(name, "correct horse", f"{name}@example.org")
+        with ThreadPoolExecutor(8) as threads:
+            added = list(
+                threads.map(
+                    lambda name: _succeeds(lambda: directory.add_email(name, "one@example.org")), names
+                )
+            )
+        assert added.count(True) == 1
+        owners = [name for name in names if directory.confirm_email(name, "one@example.org")]
+        assert owners == [names[added.index(True)]]
+
+    def test_changes_at_once_are_all_kept(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        addresses = [f"{number}@example.org" for number in range(8)]
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda address: directory.add_email("mira", address), addresses))
+        assert all(directory.is_taken("other", address) for address in addresses)
+
+    # -- changing users
+
+    def test_a_new_password_replaces_the_old_one_everywhere(
+        self, directory: UserDirectory, reopened: UserDirectory
+    ) -> None:
+        directory.create("mira", "correct horse")
+        assert reopened.authenticate("mira", "correct horse") is not None
+        directory.set_password("mira", "battery staple")
+        for each in (directory, reopened):
+            assert each.authenticate("mira", "correct horse") is None
+            assert each.authenticate("mira", "battery staple") == User("mira")
+
+    def test_a_disabled_account_is_disabled_everywhere(
+        self, directory: UserDirectory, reopened: UserDirectory
+    ) -> None:
+        directory.create("mira", "correct horse")
+        assert reopened.authenticate("mira", "correct horse") == User("mira")
+        directory.set_active("mira", False)
+        assert reopened.authenticate("mira", "correct horse") == User("mira", is_active=False)
+        assert reopened.find("mira") == User("mira", is_active=False)
+        directory.set_active("mira", True)
+        assert reopened.authenticate("mira", "correct horse") == User("mira")
+
+    def test_an_added_address_is_the_users_from_then_on(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        directory.add_email("mira", "two@example.org")
+        assert directory.is_taken("other", "two@example.org")
+        assert directory.is_taken("other", "mira@example.org")
+        with pytest.raises(AccountExists):
+            directory.create("other", "correct horse", "TWO@example.org")
+
+    def test_adding_ones_own_address_again_is_no_error(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        directory.add_email("mira", "MIRA@example.org")
+        assert directory.confirm_email("mira", "mira@example.org")
+
+    def test_somebody_elses_address_cannot_be_added(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        directory.create("other", "correct horse", "other@example.org")
+        with pytest.raises(AccountExists):
+            directory.add_email("other", "Mira@example.org")
+        assert not directory.confirm_email("other", "mira@example.org")
+        assert directory.confirm_email("mira", "mira@example.org")
+
+    def test_only_ones_own_address_is_confirmed(self, directory: UserDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
+        assert directory.confirm_email("mira", "Mira@example.org")
+        assert directory.confirm_email("mira", "mira@example.org")
+        assert not directory.confirm_email("mira", "other@example.org")
+
+    def test_nobody_cannot_be_changed(self, directory: UserDirectory) -> None:
+        for change in (
+            lambda: directory.set_password("nobody", "correct horse"),
+            lambda: directory.add_email("nobody", "nobody@example.org"),
+            lambda: directory.confirm_email("nobody", "nobody@example.org"),
+            lambda: directory.set_active("nobody", True),
+        ):
+            with pytest.raises(UnknownUser):
+                change()
+        assert directory.find("nobody") is None
+        assert not directory.is_taken("other", "nobody@example.org")
+
+
+def _succeeds(change: Callable[[], object]) -> bool:
+    try:
+        change()
+    except AccountExists:
+        return False
+    return True

@@ -1,0 +1,140 @@
+"""Accounts in a folder that several real processes share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from programs import environment_of
+
+from v1registry.auth.base import User
+from v1registry.auth.users import UserStore
+from v1registry.storage.filesystem import FileStorage
+
+#: Does what each line of its standard input says, over the folder that it was given, and answers with a line.
+WORKER = """
+import sys
+from v1registry.auth.base import AccountExists
+from v1registry.auth.users import UserStore
+from v1registry.storage.filesystem import FileStorage
+
+store = UserStore(FileStorage(sys.argv[1]))
+print("ready", flush=True)
+for line in sys.stdin:
+    method, *arguments = line.split()
+    try:
+        answer = getattr(store, method)(*arguments)
+    except AccountExists:
+        answer = "AccountExists"
+    print(answer, flush=True)
+"""
+
+
+class Worker:
+    """A process with a store of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._stdin, self._stdout = process.stdin, process.stdout
+
+    def send(self, *words: str) -> None:
+        self._stdin.write(" ".join(words) + "\n")
+        self._stdin.flush()
+
+    def receive(self) -> str:
+        return self._stdout.readline().strip()
+
+    def ask(self, *words: str) -> str:
+        self.send(*words)
+        return self.receive()
+
+
+@contextmanager
+def workers(count: int, folder: Path) -> Iterator[Sequence[Worker]]:
+    """Start processes over ``folder`` / data; all are ready, and all are ended at the end."""
+    with ExitStack() as stack:
+        started = []
+        for _ in range(count):
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", WORKER, str(folder / "data")],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=environment_of(folder),
+                )
+            )
+            stack.callback(process.kill)
+            started.append(Worker(process))
+        for worker in started:
+            assert worker.receive() == "ready"
+        yield started
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> UserStore:
+    return UserStore(FileStorage(tmp_path / "data"))
+
+
+@pytest.mark.real
+def test_of_20_processes_that_create_one_user_at_once_one_succeeds(tmp_path: Path, store: UserStore) -> None:
+    with workers(20, tmp_path) as processes:
+        for number, process in enumerate(processes):
+            process.send("create", "mira", f"password-{number}", f"{number}@example.org")
+        answers = [process.receive() for process in processes]
+    made = [number for number, answer in enumerate(answers) if answer != "AccountExists"]
+    assert len(made) == 1, answers
+    assert list(store.users()) == [User("mira")]
+    right = [number for number in range(20) if store.authenticate("mira", f"password-{number}")]
+    assert right == made
+    assert [email.email for email in store.emails("mira")] == [f"{made[0]}@example.org"]
+    # what the others wanted is free
+    store.create("other", "correct horse", f"{(made[0] + 1) % 20}@example.org")
+
+
+@pytest.mark.real
+def test_of_8_processes_that_want_one_address_at_once_one_succeeds(tmp_path: Path, store: UserStore) -> None:
+    with workers(8, tmp_path) as processes:
+        for number, process in enumerate(processes):
+            process.send("create", f"user_{number}", "correct-horse", "one@example.org")
+        answers = [process.receive() for process in processes]
+    made = [number for number, answer in enumerate(answers) if answer != "AccountExists"]
+    assert len(made) == 1, answers
+    assert [user.name for user in store.users()] == [f"user_{made[0]}"]
+    assert store.confirm_email(f"user_{made[0]}", "one@example.org")
+
+
+@pytest.mark.real
+def test_a_password_that_one_process_changes_is_refused_by_the_other_at_once(
+    tmp_path: Path, store: UserStore
+) -> None:
+    store.create("mira", "correct-horse")
+    with workers(1, tmp_path) as (other,):
+        assert other.ask("authenticate", "mira", "correct-horse") == str(User("mira"))
+        assert other.ask("authenticate", "mira", "correct-horse") == str(User("mira")), "it remembers"
+        store.set_password("mira", "battery-staple")
+        assert other.ask("authenticate", "mira", "correct-horse") == "None"
+        assert other.ask("authenticate", "mira", "battery-staple") == str(User("mira"))
+        assert other.ask("set_password", "mira", "third-one") == "None"
+        assert store.authenticate("mira", "battery-staple") is None
+        assert store.authenticate("mira", "third-one") == User("mira")
+
+
+@pytest.mark.real
+def test_a_user_that_one_process_deletes_or_disables_is_unknown_or_disabled_to_the_other(
+    tmp_path: Path, store: UserStore
+) -> None:
+    store.create("mira", "correct-horse")
+    with workers(1, tmp_path) as (other,):
+        assert other.ask("find", "mira") == str(User("mira"))
+        store.set_active("mira", False)
+        assert other.ask("authenticate", "mira", "correct-horse") == str(User("mira", is_active=False))
+        store.delete("mira")
+        assert other.ask("find", "mira") == "None"
+        assert other.ask("authenticate", "mira", "correct-horse") == "None"
