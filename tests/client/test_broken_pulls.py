@@ -341,8 +341,9 @@ class TestOverRuns:
         count = size_of(ids[0]) + {"shorter": -7, "equal": 0, "longer": 7}[size]
         parts(output).mkdir()
         (parts(output) / f"{ids[0]}.{suffix}").write_bytes(b"x" * count)
-        client.pull(reference, output)
+        result = client.pull(reference, output)
         assert_is_whole(output, tmp_path)
+        assert result.kept_bytes == 0
 
     def test_two_pulls_to_one_output_do_not_mix(
         self, client: Client, ids: list[str], reference: str, output: Path

@@ -82,6 +82,7 @@ class LayerDownload:
                     os.replace(self._part, layer)
                     return layer
                 mismatches += 1
+                self.kept_bytes = 0
                 self._part.unlink()
                 if mismatches == 2:
                     raise TransferFailed(
@@ -133,6 +134,7 @@ class LayerDownload:
         self._hashed_bytes = -1
         self._hash(file, 0)
         self._meter.set(0)
+        self.kept_bytes = 0
         return 0
 
     # -- one request
@@ -170,7 +172,6 @@ class LayerDownload:
         if response.status_code == 200:
             if there:  # the server knows no ranges, or has other bytes now
                 there = self._begin_again(file)
-                self.kept_bytes = 0
             etag = response.headers.get("ETag", "")
             self._spool.write_etag(self._image.image_id, etag if _STRONG_ETAG.fullmatch(etag) else "")
             length = response.headers.get("Content-Length", "")
