@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from engine_client import Image
@@ -123,6 +125,59 @@ class Client:
         self, repository: str, tag: str, image: Image, headers: Mapping[str, str] | None = None
     ) -> TestResponse:
         return self.put(f"/v1/repositories/{repository}/tags/{tag}", f'"{image.image_id}"', headers)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back from :func:`call`."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """Return the one value of a header, None where there is none."""
+        values = [value for found, value in self.headers if found.lower() == name.lower()]
+        assert len(values) < 2, (name, values)
+        return values[0] if values else None
+
+
+def call(app: Any, method: str, path_info: str, body: bytes = b"", **environ: Any) -> Answer:
+    """Make a request without WebTest: ten times as fast, and the environ may be as wrong as it likes.
+
+    :param path_info: as a server gives it: decoded once, each byte a character.
+    """
+    given: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
+        given.append((status, headers))
+
+    complete = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path_info,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    } | environ
+    chunks = app(complete, start_response)
+    try:
+        content = b"".join(chunks)
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()
+    status, headers = given[-1]
+    return Answer(int(status[:3]), headers, content)
 
 
 def error_of(answer: TestResponse) -> tuple[int, str]:
