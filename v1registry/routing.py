@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .auth.base import Action
@@ -55,17 +56,19 @@ class Route:
     def methods(self) -> tuple[str, ...]:
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
-    def pattern(self) -> re.Pattern[str]:
-        """Return the compiled form of ``path``; the whole path has to match."""
-        path, optional_slash = (self.path[:-3], "/?") if self.path.endswith("[/]") else (self.path, "")
-        text = ""
-        for number, part in enumerate(re.split(r"\{(\w+)\}", path)):
-            if number % 2:
-                field, matched = HOLES[part]
-                text += f"(?P<{field}>{matched})"
-            else:
-                text += re.escape(part)
-        return re.compile(text + optional_slash, re.DOTALL)
+
+@lru_cache(maxsize=256)
+def _compile(path: str) -> re.Pattern[str]:
+    """Return the pattern of a row's path; the whole path has to match. Kept, because every application has the same."""
+    path, optional_slash = (path[:-3], "/?") if path.endswith("[/]") else (path, "")
+    text = ""
+    for number, part in enumerate(re.split(r"\{(\w+)\}", path)):
+        if number % 2:
+            field, matched = HOLES[part]
+            text += f"(?P<{field}>{matched})"
+        else:
+            text += re.escape(part)
+    return re.compile(text + optional_slash, re.DOTALL)
 
 
 class Table:
@@ -75,7 +78,7 @@ class Table:
         self.routes = routes
         self._by_prefix: dict[str, list[tuple[Route, re.Pattern[str]]]] = {}
         for route in routes:
-            self._by_prefix.setdefault(_prefix(route.path), []).append((route, route.pattern()))
+            self._by_prefix.setdefault(_prefix(route.path), []).append((route, _compile(route.path)))
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self.routes)
