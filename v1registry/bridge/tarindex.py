@@ -63,6 +63,8 @@ class TarIndex:
         guarded: IO[bytes] = _HeaderReader(file)  # type: ignore[assignment]  # tarfile needs no more of a file
         folders: set[str] = set()
         with tarfile.TarFile(fileobj=guarded, mode="r", errorlevel=2) as archive:
+            if archive.firstmember is None:  # type: ignore[attr-defined]  # tarfile of 3.10 stumbles over archives without members
+                return
             for count, info in enumerate(iter(archive.next, None), start=1):
                 archive.members = []  # type: ignore[attr-defined]  # or it would keep every header
                 if count > self._limits.members:
