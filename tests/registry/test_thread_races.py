@@ -1,0 +1,356 @@
+"""Clients at the same time: threads, layers that are on their way while others push, and every point between two steps.
+
+REG-046, REG-011, REG-014 and decisions.md 5. Processes and servers have their own tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import Any, TypeVar
+
+import pytest
+from engine_client import Image, make_image, random_layer, tar_layer
+from wsgi_client import Answer, Client, call, during, error_of
+
+from v1registry import MemoryStorage, Registry
+
+T = TypeVar("T")
+
+LAYER = tar_layer({"./a": b"layer"})
+IMAGE = make_image(LAYER, name="race")
+ID = IMAGE.image_id
+OTHER_LAYER = Image(ID, IMAGE.json, tar_layer({"./a": b"other"}))
+OTHER_JSON = Image(ID, json.dumps({"id": ID, "comment": "other"}).encode(), LAYER)
+
+EXISTS = (409, "Image already exists")
+IN_PROGRESS = (400, "Image is being uploaded, retry later")
+
+
+def at_once(count: int, work: Callable[[int], T]) -> list[T]:
+    """Return what ``work(0)``, ``work(1)`` … give, each in a thread, all begun together."""
+    barrier = Barrier(count)
+
+    def begin(number: int) -> T:
+        barrier.wait(30)
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(begin, range(count)))
+
+
+def send(app: Registry, step: str, image: Image) -> Answer:
+    """Make one of the three calls of a push."""
+    path = f"/v1/images/{image.image_id}/{step}"
+    if step == "checksum":
+        return call(app, "PUT", path, HTTP_X_DOCKER_CHECKSUM_PAYLOAD=image.payload_checksum)
+    return call(app, "PUT", path, image.json if step == "json" else image.layer)
+
+
+def push(app: Registry, image: Image) -> list[Answer]:
+    return [send(app, step, image) for step in ("json", "layer", "checksum")]
+
+
+def assert_complete_and_sound(app: Registry, *candidates: Image) -> Image:
+    """Check that the image is complete, is one of ``candidates`` and fits its sum; return which."""
+    document, layer = (call(app, "GET", f"/v1/images/{ID}/{what}") for what in ("json", "layer"))
+    assert (document.status, layer.status) == (200, 200)
+    found = Image(ID, document.body, layer.body)
+    assert found in candidates
+    computed = "sha256:" + hashlib.sha256(document.body + b"\n" + layer.body).hexdigest()
+    assert document.header("X-Docker-Checksum-Payload") == computed
+    assert layer.header("ETag") == f'"{computed.removeprefix("sha256:")}"'
+    return found
+
+
+# -- threads
+
+
+def test_REG_046_011_eight_who_push_the_same_image_at_once_all_succeed_as_an_engine_judges(
+    app: Registry,
+) -> None:
+    def push_as_engine(number: int) -> bool:
+        announced = send(app, "json", IMAGE)
+        if announced.status == 409:
+            return b"Image already exists" in announced.body
+        uploaded = send(app, "layer", IMAGE)
+        ended = send(app, "checksum", IMAGE)
+        return (announced.status, uploaded.status) == (200, 200) and (
+            ended.status == 200 or (ended.status == 409 and b"Image already exists" in ended.body)
+        )
+
+    assert at_once(8, push_as_engine) == [True] * 8
+    assert_complete_and_sound(app, IMAGE)
+
+
+def test_REG_046_of_eight_who_push_different_layers_at_once_one_wins(app: Registry) -> None:
+    images = [Image(ID, IMAGE.json, random_layer(300_000, number)) for number in range(8)]
+    answers = at_once(8, lambda number: push(app, images[number]))
+    winners = [image for image, steps in zip(images, answers, strict=True) if steps[2].status == 200]
+    assert len(winners) == 1
+    assert assert_complete_and_sound(app, *images) == winners[0]
+    assert {answer.status for steps in answers for answer in steps} <= {200, 400, 409}
+
+
+def test_REG_046_of_eight_who_push_different_json_at_once_at_most_one_wins(app: Registry) -> None:
+    images = [
+        Image(ID, json.dumps({"id": ID, "number": number}).encode(), random_layer(1000, number))
+        for number in range(8)
+    ]
+    answers = at_once(8, lambda number: push(app, images[number]))
+    winners = [image for image, steps in zip(images, answers, strict=True) if steps[2].status == 200]
+    assert len(winners) <= 1
+    assert {answer.status for steps in answers for answer in steps} <= {200, 400, 409}
+    push(app, images[0])
+    assert_complete_and_sound(app, *(winners or images[:1]))
+
+
+def test_nothing_unfinished_is_seen_by_those_who_read_all_the_time(app: Registry) -> None:
+    images = [
+        Image(ID, json.dumps({"id": ID, "number": number}).encode(), random_layer(100_000, number))
+        for number in range(4)
+    ]
+
+    def work(number: int) -> set[bytes]:
+        if number < 4:
+            for image in images:
+                push(app, image)
+            return set()
+        seen = (call(app, "GET", f"/v1/images/{ID}/json") for _ in range(200))
+        return {answer.body for answer in seen if answer.status == 200}
+
+    seen = set[bytes]().union(*at_once(6, work))
+    assert seen <= {assert_complete_and_sound(app, *images).json}
+
+
+@pytest.mark.parametrize(("path", "method"), [("foo/bar/images", "PUT"), ("foo/bar/", "PUT")])
+def test_sixteen_who_add_to_one_image_list_at_once_lose_nothing(
+    app: Registry, path: str, method: str
+) -> None:
+    ids = [hashlib.sha256(bytes([number])).hexdigest() for number in range(16)]
+
+    def add(number: int) -> int:
+        body = json.dumps([{"id": ids[number], "checksum": f"tarsum+sha256:{number}"}]).encode()
+        return call(app, method, f"/v1/repositories/{path}", body).status
+
+    assert set(at_once(16, add)) <= {200, 204}
+    listed = json.loads(call(app, "GET", "/v1/repositories/foo/bar/images").body)
+    assert {entry["id"]: entry["checksum"] for entry in listed} == {
+        image_id: f"tarsum+sha256:{number}" for number, image_id in enumerate(ids)
+    }
+    assert len(listed) == 16
+
+
+def test_sixteen_who_set_tags_at_once_lose_nothing(app: Registry) -> None:
+    push(app, IMAGE)
+    body = json.dumps(ID).encode()
+    path = "/v1/repositories/foo/bar/tags"
+    assert at_once(16, lambda number: call(app, "PUT", f"{path}/v{number}", body).status) == [200] * 16
+    assert json.loads(call(app, "GET", path).body) == {f"v{number}": ID for number in range(16)}
+
+
+def test_setting_and_deleting_the_same_tag_and_repository_at_once_never_fails(app: Registry) -> None:
+    push(app, IMAGE)
+    body = json.dumps(ID).encode()
+
+    def work(number: int) -> set[int]:
+        statuses = set()
+        for _ in range(10):
+            if number % 3 == 0:
+                answer = call(app, "PUT", "/v1/repositories/foo/bar/tags/latest", body)
+            elif number % 3 == 1:
+                answer = call(app, "DELETE", "/v1/repositories/foo/bar/tags/latest")
+            else:
+                answer = call(app, "DELETE", "/v1/repositories/foo/bar/")
+            statuses.add(answer.status)
+        return statuses
+
+    assert set[int]().union(*at_once(6, work)) <= {200, 404}
+    assert call(app, "PUT", "/v1/repositories/foo/bar/tags/latest", body).status == 200
+    assert json.loads(call(app, "GET", "/v1/repositories/foo/bar/tags").body) == {"latest": ID}
+
+
+def test_STO_008_of_two_tags_at_once_whose_files_clash_one_is_refused(app: Registry) -> None:
+    push(app, IMAGE)
+    body = json.dumps(ID).encode()
+    for number in range(10):
+        path, tags = f"/v1/repositories/foo/r{number}/tags", ("_x", "x_json")
+        statuses = at_once(2, lambda one, path=path, tags=tags: call(app, "PUT", f"{path}/{tags[one]}", body).status)  # fmt: skip
+        assert sorted(statuses) == [200, 409]
+        assert json.loads(call(app, "GET", path).body) == {tags[statuses.index(200)]: ID}
+
+
+# -- a layer on its way
+
+
+@pytest.mark.parametrize(("late", "answer"), [(IMAGE, 200), (OTHER_LAYER, 409)])
+def test_decision_5_a_layer_that_began_before_the_image_was_complete_is_judged_when_it_ends(
+    client: Client, late: Image, answer: int
+) -> None:
+    client.put_json(IMAGE)
+    other = Client(client.app)
+    pieces = during(lambda: other.push(IMAGE), late.layer[:20], late.layer[20:])
+    given = client.put_pieces(f"/v1/images/{ID}/layer", pieces)
+    assert given.status_int == answer
+    if answer == 409:
+        assert error_of(given) == EXISTS
+    assert error_of(client.put_checksum(IMAGE)) == EXISTS
+    assert_complete_and_sound(client.app, IMAGE)
+
+
+def test_decision_5_other_json_during_an_upload_undoes_it(client: Client) -> None:
+    client.put_json(IMAGE)
+    other = Client(client.app)
+    pieces = during(lambda: other.put_json(OTHER_JSON), LAYER[:20], LAYER[20:])
+    text = "Image was announced anew during the upload, push it again"
+    assert error_of(client.put_pieces(f"/v1/images/{ID}/layer", pieces)) == (409, text)
+    assert error_of(client.put_checksum(IMAGE)) == (400, "Image's layer is missing")
+    assert error_of(client.get(f"/v1/images/{ID}/layer")) == IN_PROGRESS
+    client.push(OTHER_JSON)
+    assert_complete_and_sound(client.app, OTHER_JSON)
+
+
+def test_decision_5_the_same_json_during_an_upload_changes_nothing(client: Client) -> None:
+    client.put_json(IMAGE)
+    other = Client(client.app)
+    pieces = during(lambda: other.put_json(IMAGE), LAYER[:20], LAYER[20:])
+    assert client.put_pieces(f"/v1/images/{ID}/layer", pieces).status_int == 200
+    assert client.put_checksum(IMAGE).status_int == 200
+
+
+def test_decision_5_a_push_with_other_json_may_become_complete_during_an_upload(client: Client) -> None:
+    client.put_json(IMAGE)
+    other = Client(client.app)
+    pieces = during(lambda: other.push(OTHER_JSON), LAYER[:20], LAYER[20:])
+    assert client.put_pieces(f"/v1/images/{ID}/layer", pieces).status_int == 409
+    assert client.put_checksum(IMAGE).status_int == 409
+    assert_complete_and_sound(client.app, OTHER_JSON)
+
+
+def test_REG_014_a_cut_layer_does_not_touch_what_another_client_completed_meanwhile(client: Client) -> None:
+    client.put_json(IMAGE)
+    other = Client(client.app)
+
+    def pieces() -> Iterator[bytes]:
+        yield OTHER_LAYER.layer[:20]
+        other.push(IMAGE)
+        raise OSError("the client went away")
+
+    assert client.put_pieces(f"/v1/images/{ID}/layer", pieces()).status_int == 400
+    assert_complete_and_sound(client.app, IMAGE)
+
+
+def test_two_uploads_of_one_image_inside_each_other_both_end_well(client: Client) -> None:
+    client.put_json(IMAGE)
+    other = Client(client.app)
+    answers = []
+    pieces = during(lambda: answers.append(other.put_layer(OTHER_LAYER)), LAYER[:20], LAYER[20:])
+    answers.append(client.put_pieces(f"/v1/images/{ID}/layer", pieces))
+    assert [answer.status_int for answer in answers] == [200, 200]
+    assert error_of(other.put_checksum(OTHER_LAYER)) == (400, "Checksum mismatch")
+    assert client.put_checksum(IMAGE).status_int == 200
+    assert_complete_and_sound(client.app, IMAGE)
+
+
+# -- every point between two steps
+
+
+class Interrupted:
+    """A storage that does ``action`` once, before its ``at``-th use; never where a lock keeps others out."""
+
+    shared_by_processes = False
+
+    def __init__(self) -> None:
+        self._inner = MemoryStorage()
+        self._held = 0
+        self.uses = 0
+        self.at = 0  #: 1 is the next use
+        self.action: Callable[[], object] | None = None
+
+    def interrupt(self, at: int, action: Callable[[], object]) -> None:
+        self.uses, self.at, self.action = 0, at, action
+
+    def _use(self) -> None:
+        if self._held:
+            return
+        self.uses += 1
+        if self.action is not None and self.uses == self.at:
+            action, self.action = self.action, None
+            action()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+
+        def use(*arguments: Any, **keywords: Any) -> Any:
+            self._use()
+            return method(*arguments, **keywords)
+
+        return use
+
+    @contextmanager
+    def lock(self, folder: str) -> Iterator[None]:
+        self._use()
+        with self._inner.lock(folder):
+            self._held += 1
+            try:
+                yield
+            finally:
+                self._held -= 1
+
+
+#: What is done before the request that is interrupted.
+BEFORE: dict[str, tuple[str, ...]] = {
+    "absent": (),
+    "announced": ("json",),
+    "uploaded": ("json", "layer"),
+}
+
+#: The request that is interrupted.
+REQUESTS: dict[str, Callable[[Registry], Answer]] = {
+    "get json": lambda app: call(app, "GET", f"/v1/images/{ID}/json"),
+    "get layer": lambda app: call(app, "GET", f"/v1/images/{ID}/layer"),
+    "get files": lambda app: call(app, "GET", f"/v1/images/{ID}/files"),
+    "get ancestry": lambda app: call(app, "GET", f"/v1/images/{ID}/ancestry"),
+    "put json": lambda app: send(app, "json", IMAGE),
+    "put layer": lambda app: send(app, "layer", IMAGE),
+    "put checksum": lambda app: send(app, "checksum", IMAGE),
+}
+
+
+@pytest.mark.parametrize(
+    "intruder", [IMAGE, OTHER_LAYER, OTHER_JSON], ids=["same", "other layer", "other json"]
+)
+@pytest.mark.parametrize("request_name", REQUESTS)
+@pytest.mark.parametrize("state", BEFORE)
+def test_REG_046_a_push_between_any_two_steps_of_a_request_spoils_nothing(
+    state: str, request_name: str, intruder: Image
+) -> None:
+    at, was_interrupted = 0, True
+    while was_interrupted:
+        at += 1
+        storage = Interrupted()
+        app = Registry(storage=storage)  # type: ignore[arg-type]
+        for step in BEFORE[state]:
+            assert send(app, step, IMAGE).status == 200
+        endings: list[Answer] = []
+        storage.interrupt(at, lambda app=app, endings=endings: endings.extend(push(app, intruder)))  # type: ignore[misc]
+        answer = REQUESTS[request_name](app)
+        was_interrupted = bool(endings)
+        assert {one.status for one in (answer, *endings)} <= {200, 400, 404, 409}, (at, answer, endings)
+        if was_interrupted and endings[-1].status == 200:
+            assert assert_complete_and_sound(app, intruder) == intruder
+            if request_name == "get json" and answer.status == 200:
+                assert answer.body == intruder.json
+                assert answer.header("X-Docker-Checksum-Payload") == intruder.payload_checksum
+            if request_name == "get layer" and answer.status == 200:
+                assert answer.body == intruder.layer
+        elif call(app, "GET", f"/v1/images/{ID}/json").status == 200:
+            assert_complete_and_sound(app, IMAGE, intruder)
+        else:
+            push(app, IMAGE)
+            assert_complete_and_sound(app, IMAGE)
+    assert at > 1, "the request does not use the storage"
