@@ -174,10 +174,10 @@ class UserLookupContract(AuthenticatorContract):
     """As the base class; the fixture ``authenticator`` gives a backend that has ``find`` too."""
 
     def test_find_tells_of_the_user_what_authenticate_does(self, authenticator: Any) -> None:
-        assert isinstance(authenticator, UserLookup)
         user = authenticator.find(self.username)
         assert user is not None
         assert user == authenticator.authenticate(self.username, self.password)
+        assert isinstance(authenticator, UserLookup)
 
     @pytest.mark.parametrize("name", _ODD_NAMES)
     def test_find_knows_no_odd_names(self, authenticator: Any, name: str) -> None:

@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -52,6 +52,7 @@ class Htpasswd:
     :param administrators: names of users who are administrators.
     :param groups: group -> names of its members. Each group is a namespace that they may write.
     :param remember_s: how long a verified password is remembered, in seconds; a changed line ends that.
+    :param now_ns: what tells the time by which files are dated, in nanoseconds.
     :raises ImportError: bcrypt or libpass are missing: ``pip install 'v1registry[htpasswd]'``.
     """
 
@@ -62,6 +63,7 @@ class Htpasswd:
         administrators: Iterable[str] = (),
         groups: Mapping[str, Iterable[str]] | None = None,
         remember_s: float = 300.0,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         if not os.fspath(path):
             raise ValueError("the path of an htpasswd file is expected, not an empty text")
@@ -70,6 +72,7 @@ class Htpasswd:
         self._groups = {name: frozenset(members) for name, members in (groups or {}).items()}
         self._hashes = _Hashes()
         self._memory: PasswordMemory[bool] = PasswordMemory(remember_s)
+        self._now_ns = now_ns
         self._decoy_key = os.urandom(32)
         self._mutex = threading.Lock()  # held while the file is read
         self._table: _Table | None = None
@@ -95,16 +98,17 @@ class Htpasswd:
         if not password:
             return None
         table = self._current()
-        stored = table.hashes.get(username, "")
-        # somebody else's hash makes an unknown name take as long as a known one
-        checked = stored or self._decoy(table, username)
-
-        def verify() -> bool | None:
-            is_right = self._hashes.verify(checked, password)
-            return True if is_right and stored else None
-
-        is_right = checked and self._memory.get(username, password, checked, verify)
-        return self._user(username) if is_right else None
+        stored = table.hashes.get(username)
+        if stored:
+            is_right = self._memory.get(
+                username, password, stored, lambda: self._hashes.verify(stored, password) or None
+            )
+            return self._user(username) if is_right else None
+        if table.decoys:
+            # somebody else's hash makes an unknown name take as long as a known one; what comes out does not matter
+            decoy = self._decoy(table, username)
+            self._memory.get(username, password, f"not {decoy}", lambda: self._wasted(decoy, password))
+        return None
 
     def find(self, username: str) -> User | None:
         """Return the user, None where there is none. BackendUnavailable."""
@@ -121,11 +125,12 @@ class Htpasswd:
         )
 
     def _decoy(self, table: _Table, username: str) -> str:
-        """Return some user's hash, always the same one for a name; nothing where there are no users."""
-        if not table.decoys:
-            return ""
+        """Return some user's hash, always the same one for a name."""
         digest = hmac.digest(self._decoy_key, encoded(username), "sha256")
         return table.decoys[int.from_bytes(digest, "big") % len(table.decoys)]
+
+    def _wasted(self, stored: str, password: str) -> None:
+        self._hashes.verify(stored, password)
 
     def _current(self) -> _Table:
         """Return what the file holds now; it is read only if it may have changed. BackendUnavailable."""
@@ -141,7 +146,7 @@ class Htpasswd:
         return table
 
     def _read(self, before: _Table | None) -> _Table:
-        now_ns = time.time_ns()
+        now_ns = self._now_ns()
         with open(self._path, "rb") as file:
             status = os.fstat(file.fileno())
             text = file.read()
