@@ -127,3 +127,26 @@ class UserDirectory(Authenticator, UserLookup, Protocol):
 
     def users(self) -> Iterator[User]:
         """Yield every user, by name."""
+
+
+@runtime_checkable
+class ConfirmingDirectory(UserDirectory, Protocol):
+    """A directory whose accounts and addresses can be confirmed by links in mails.
+
+    An account that was made with ``is_active=False`` awaits its activation until ``confirm`` or ``set_active`` is called.
+    """
+
+    def unconfirmed(self, username: str) -> Mapping[str, str]:
+        """Return address -> state, for each of the user's addresses that a link may confirm. BackendUnavailable.
+
+        Of an account that awaits its activation that is every address, of an active one each unconfirmed address, of one that
+        ``set_active`` disabled, and of an unknown name, none. The state is any text; it is another one after the password was
+        changed, and for a later account of the same name, so that links of before end.
+        """
+
+    def confirm(self, username: str, email: str, state: str) -> bool:
+        """Mark the address as confirmed and the account as active if ``unconfirmed`` would still say this; else False.
+
+        Nothing can change in between: of many who confirm the same at once, one is told True, and an account that is disabled
+        meanwhile stays so. BackendUnavailable.
+        """

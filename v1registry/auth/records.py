@@ -38,10 +38,13 @@ _TYPES: Final[dict[str, type]] = {
     "emails": list,
     "is_active": bool,
     "is_administrator": bool,
+    "awaits_activation": bool,
     "groups": list,
     "date_joined": str,
     **dict.fromkeys(_PROFILE, str),
 }
+#: What a record may lack, and what that means.
+_DEFAULTS: Final[dict[str, object]] = {"awaits_activation": False, **dict.fromkeys(_PROFILE, "")}
 _EMAIL_TYPES: Final[dict[str, type]] = {"email": str, "verified": bool, "primary": bool}
 
 
@@ -133,6 +136,7 @@ def new_record(
         "emails": emails,
         "is_active": is_active,
         "is_administrator": is_administrator,
+        "awaits_activation": not is_active,
         "groups": [],
         "date_joined": date_joined.astimezone(timezone.utc).strftime(_TIME_FORMAT),
         **dict.fromkeys(_PROFILE, ""),
@@ -140,8 +144,8 @@ def new_record(
 
 
 def parsed_record(value: bytes) -> dict[str, Any]:
-    """Return the record of a user, every field of its type; the fields of the profile may be missing. BrokenValue."""
-    record = dict.fromkeys(_PROFILE, "") | _loaded(value)
+    """Return the record of a user, every field of its type; what newer versions added may be missing. BrokenValue."""
+    record = _DEFAULTS | _loaded(value)
     _check_types(record, _TYPES)
     for entry in record["emails"]:
         _check_types(entry, _EMAIL_TYPES)
@@ -179,6 +183,19 @@ def account_of(username: str, record: dict[str, Any]) -> Account:
 def emails_of(record: dict[str, Any]) -> tuple[Email, ...]:
     """Return the addresses of a record, the oldest first."""
     return tuple(Email(*(entry[name] for name in _EMAIL_TYPES)) for entry in record["emails"])
+
+
+def unconfirmed_of(record: dict[str, Any]) -> dict[str, str]:
+    """Return address -> state of the account, for each address that a link may confirm.
+
+    Of an account that awaits its activation that is every address, as the link activates it too; of a disabled one
+    none. The state is another one after a change of the password, and for a later account of the same name.
+    """
+    awaits = record["awaits_activation"]
+    if not (record["is_active"] or awaits):
+        return {}
+    state = hashlib.sha256(encoded(f"{record['id']} {record['password']}")).hexdigest()
+    return {entry["email"]: state for entry in record["emails"] if awaits or not entry["verified"]}
 
 
 def email_entry(email: str, *, verified: bool, primary: bool) -> dict[str, Any]:

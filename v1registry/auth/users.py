@@ -36,6 +36,7 @@ from .records import (
     parsed_record,
     reservation,
     reserved_for,
+    unconfirmed_of,
     user_key,
     user_of,
 )
@@ -46,7 +47,7 @@ _UNAVAILABLE: Final = "The accounts cannot be read or changed now, try again lat
 
 
 class UserStore:
-    """A :class:`~v1registry.auth.base.UserDirectory` over any storage. Safe for threads and, if the storage is, for processes.
+    """A :class:`~v1registry.auth.base.ConfirmingDirectory` over any storage. Safe for threads and, if the storage is, for processes.
 
     Each question reads the user's record, so what another process changed counts at once. Only that a password was right
     for the stored hash is remembered. Names and addresses are any text; the empty password is never right.
@@ -172,8 +173,35 @@ class UserStore:
         return True
 
     def set_active(self, username: str, is_active: bool) -> None:
-        """Activate or disable an account. UnknownUser, BackendUnavailable."""
-        self._change(username, is_active=is_active)
+        """Activate or disable an account; no link activates it any more. UnknownUser, BackendUnavailable."""
+        self._change(username, is_active=is_active, awaits_activation=False)
+
+    def unconfirmed(self, username: str) -> dict[str, str]:
+        """Return the addresses that a link may confirm, with the state of the account. BackendUnavailable."""
+        record = self._record(username)
+        return {} if record is None else unconfirmed_of(record)
+
+    def confirm(self, username: str, email: str, state: str) -> bool:
+        """Mark an address as confirmed and its account as active, if the state is still this; else False. BackendUnavailable."""
+        if self._owner(email) != username:
+            return False
+        is_confirmed = False
+
+        def confirmed(value: bytes | None) -> bytes | None:
+            nonlocal is_confirmed
+            record = None if value is None else parsed_record(value)
+            is_confirmed = record is not None and unconfirmed_of(record).get(email) == state
+            if record is None or not is_confirmed:
+                return None
+            record.update(is_active=True, awaits_activation=False)
+            for entry in record["emails"]:
+                if entry["email"] == email:
+                    entry["verified"] = True
+            return dumped(record)
+
+        with _available():
+            update(self._storage, user_key(username), confirmed)
+        return is_confirmed
 
     def users(self) -> Iterator[User]:
         """Yield every user, by name. A record that cannot be understood is left out, and logged. BackendUnavailable."""
