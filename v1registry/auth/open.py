@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..storage.base import Storage
 from .base import Authenticator, RequestAuthenticator
 from .chain import Backend, chain_of
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 #: Where other packages add backends: a callable that gets the text and the storage, under the scheme's name.
 ENTRY_POINTS: Final = "v1registry.auth"
@@ -56,7 +59,7 @@ def _open(text: str, storage: Storage) -> Backend:
         found: object = None
         added = entry_points(group=ENTRY_POINTS, name=scheme)
         if added:
-            found = next(iter(added)).load()(text, storage)
+            found = _loaded(next(iter(added)))(text, storage)
         elif all(word.isidentifier() for word in rest.split(".")):
             found = _named(scheme, rest)
     except ImportError as error:
@@ -92,6 +95,13 @@ def _own(scheme: str, text: str, storage: Storage) -> Backend:
     from .ldap import Ldap
 
     return Ldap.from_url(text)
+
+
+def _loaded(added: EntryPoint) -> Any:
+    try:
+        return added.load()
+    except AttributeError as error:
+        raise ValueError(f"{added.name}: {error}") from error
 
 
 def _named(module: str, attribute: str) -> object:
