@@ -383,3 +383,24 @@ def test_what_vanishes_while_a_listing_runs_is_left_out(storage):
     storage.delete_tree("b")
     assert [stat.key for stat in listing] == ["c/1"]
     assert list(folders) == ["c"]
+
+
+def test_what_is_private_is_for_the_owner_alone(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path / "store")
+    before = os.umask(0)
+    try:
+        storage.write("accounts/users/alice", b"hash")
+        storage.write("accounts/users/alice", b"another hash")
+        storage.write("images/0/json", b"{}")
+    finally:
+        os.umask(before)
+
+    def mode(key: str) -> int:
+        return (tmp_path / "store" / key).stat().st_mode & 0o777
+
+    assert [mode(key) for key in ("accounts", "accounts/users", "accounts/users/alice")] == [
+        0o700,
+        0o700,
+        0o600,
+    ]
+    assert [mode(key) for key in ("images", "images/0/json")] == [0o777, 0o666]

@@ -50,7 +50,8 @@ class Temporary:
             for _ in range(_ATTEMPTS):
                 path = os.path.join(folder, temporary_name(name))
                 try:
-                    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+                    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                    descriptor = os.open(path, flags, self._folders.file_mode(path))
                 except FileNotFoundError:
                     self._folders.make_durably(self._key, folder)
                     continue

@@ -54,6 +54,7 @@ class FileStorage:
     :param durable: False leaves it to the system when values reach the disk. They may then be lost, or be there without
         their contents, after a power cut. For tests.
     :param lock_timeout_s: how long a lock is waited for before StorageUnavailable.
+    :param private: folders whose files only the owner may read: modes 0700 and 0600, whatever the umask allows.
 
     ValueError for an empty path and a negative time. Safe for threads and processes.
     """
@@ -61,7 +62,12 @@ class FileStorage:
     shared_by_processes = True
 
     def __init__(
-        self, path: str | os.PathLike[str], *, durable: bool = True, lock_timeout_s: float = 60.0
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durable: bool = True,
+        lock_timeout_s: float = 60.0,
+        private: Iterable[str] = ("accounts",),
     ) -> None:
         name = os.fspath(path)
         if not name or "\0" in name:
@@ -69,7 +75,12 @@ class FileStorage:
         if lock_timeout_s < 0:
             raise ValueError(f"expected a time to wait of 0 s or more, not {lock_timeout_s:g} s")
         self._root = os.path.abspath(name)
-        self._folders = Folders(self._root, durable=durable, lock_timeout_s=lock_timeout_s)
+        self._folders = Folders(
+            self._root,
+            durable=durable,
+            lock_timeout_s=lock_timeout_s,
+            private=[self._path(folder) for folder in private],
+        )
 
     @classmethod
     def from_url(cls, url: str) -> FileStorage:

@@ -9,7 +9,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -45,10 +45,14 @@ class Folders:
     :param root: the folder that is never removed.
     :param durable: whether to wait until the disk has what was made, moved or removed.
     :param lock_timeout_s: how long a lock is waited for.
+    :param private: folders that nobody but the owner may look into.
     """
 
-    def __init__(self, root: str, *, durable: bool, lock_timeout_s: float) -> None:
+    def __init__(
+        self, root: str, *, durable: bool, lock_timeout_s: float, private: Iterable[str] = ()
+    ) -> None:
         self.root = root
+        self._private = tuple(private)
         self.durable = durable
         self._lock_timeout_s = lock_timeout_s
         self._own_locks = _OwnLocks()
@@ -65,6 +69,17 @@ class Folders:
                 raise InvalidKey(key, "the file system takes no name of this length") from error
             raise failure(key, error) from error
 
+    def folder_mode(self, folder: str) -> int:
+        """Return the mode in which to make a folder, before the umask."""
+        return 0o700 if self._is_private(folder) else 0o777
+
+    def file_mode(self, path: str) -> int:
+        """Return the mode in which to make a file, before the umask."""
+        return 0o600 if self._is_private(path) else 0o666
+
+    def _is_private(self, path: str) -> bool:
+        return any(path == private or path.startswith(private + "/") for private in self._private)
+
     def make(self, folder: str) -> set[str]:
         """Make ``folder`` and what is missing above it; return the folders that have a new name in them, to be synced.
 
@@ -73,7 +88,7 @@ class Folders:
         parent = os.path.dirname(folder)
         made_in: set[str] = set()
         try:
-            os.mkdir(folder)
+            os.mkdir(folder, self.folder_mode(folder))
         except FileExistsError:
             if not os.path.isdir(folder) and os.path.lexists(folder):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
@@ -81,7 +96,7 @@ class Folders:
         except FileNotFoundError:
             made_in = self.make(parent)
             with suppress(FileExistsError, FileNotFoundError):
-                os.mkdir(folder)
+                os.mkdir(folder, self.folder_mode(folder))
         return made_in | {parent}
 
     def make_durably(self, key: str, folder: str) -> None:
