@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import settings as settings_
+from .administration import Administration
 from .app import Registry
 from .settings import SettingsError
+from .storage import Storage
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -155,9 +157,45 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_client_options(pull_)
 
+    _add_groups(commands)
+
     check_ = add("check-config", check_config, "say what the settings mean, or what is wrong with them", "")
     check_.add_argument("--config", metavar="F", help="an ini file with a section [v1registry]")
     return parser
+
+
+def _add_groups(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands of administrators: ``user …`` and ``repository …``."""
+
+    def open_storage(options: argparse.Namespace) -> Storage:
+        mapping = _mapping(options)
+        try:
+            storage = settings_.open_storage(options.storage or mapping.get("storage", ""))
+        except ValueError as error:
+            raise SettingsError([f"storage: {error}"]) from error
+        if not storage.shared_by_processes:
+            raise SettingsError(["storage: what one process keeps in memory no other one can change"])
+        return storage
+
+    def add(
+        group: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
+    ) -> argparse.ArgumentParser:
+        command = group.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+        )
+        command.add_argument(
+            "--storage", metavar="URL", help="where the data lives, such as file:///srv/registry"
+        )
+        command.add_argument("--config", metavar="F", help="an ini file with a section [v1registry]")
+        return command
+
+    administration = Administration(open_storage)
+    for name, summary, fill in (
+        ("user", "accounts kept in the storage (auth users:)", administration.add_user_commands),
+        ("repository", "what is known of repositories", administration.add_repository_commands),
+    ):
+        group = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        fill(group.add_subparsers(title="commands", required=True, metavar="COMMAND"), add)
 
 
 def _add_client_options(command: argparse.ArgumentParser) -> None:
@@ -263,8 +301,16 @@ def _say_what_is_served(
     print(f"storage: {mapping['storage']}")
     if mapping["storage"].startswith("memory"):
         print("         all is gone when this process ends")
-    print("access:  open: everybody who reaches this address may read, write and delete")
+    print(f"access:  {_access_in_words(str(mapping.get('auth', 'open:')))}")
     print(f"push:    v1registry push IMAGE.tar {reachable}:{port}/NAMESPACE/NAME:TAG", flush=True)
+
+
+def _access_in_words(auth: str) -> str:
+    if auth in ("open", "open:"):
+        return "open: everybody who reaches this address may read, write and delete"
+    if auth == "users:":
+        return "users: accounts in the storage write below their own names, all read what is public"
+    return f"{auth.partition(':')[0]}: users write below their own names, all read what is public"
 
 
 def _free_port(host: str) -> int:
