@@ -44,7 +44,7 @@ _TYPES: Final[dict[str, type]] = {
     **dict.fromkeys(_PROFILE, str),
 }
 #: What a record may lack, and what that means.
-_DEFAULTS: Final[dict[str, object]] = {"awaits_activation": False, **dict.fromkeys(_PROFILE, "")}
+_DEFAULTS: Final[dict[str, Any]] = {"awaits_activation": False, **dict.fromkeys(_PROFILE, "")}
 _EMAIL_TYPES: Final[dict[str, type]] = {"email": str, "verified": bool, "primary": bool}
 
 
