@@ -94,6 +94,7 @@ def test_the_record_has_room_for_all_that_the_accounts_api_shows(storage: Memory
         "emails": [{"email": "mira@example.org", "verified": True, "primary": True}],
         "is_active": True,
         "is_administrator": False,
+        "awaits_activation": False,
         "groups": [],
         "date_joined": "2014-05-03T08:15:30.000250Z",
         "full_name": "",
