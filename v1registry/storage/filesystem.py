@@ -245,7 +245,7 @@ class FileStorage:
             return any(not is_folder or self._has_keys(f"{base}{name}/") for name, is_folder in entries)
 
     def _walk(self, base: str, beginning: str, after: str) -> Iterator[Stat]:
-        entries = [entry for entry in self._entries(base) if entry[0].startswith(beginning)]
+        entries = self._entries(base, beginning)
         # "a/b" sorts after "a-b": a folder has its place by its name with the slash
         for name, is_folder in sorted(entries, key=lambda entry: entry[0] + "/" * entry[1]):
             key = base + name
@@ -257,10 +257,12 @@ class FileStorage:
                 with suppress(NotFound):  # deleted meanwhile
                     yield self._stat(key, os.path.join(self._root, key))
 
-    def _entries(self, base: str) -> Generator[tuple[str, bool], None, None]:
-        """Yield name and whether it is a folder of all that may be or hold keys, in any order."""
+    def _entries(self, base: str, beginning: str = "") -> Generator[tuple[str, bool], None, None]:
+        """Yield name and whether it is a folder of all that may be or hold keys and begins so, in any order."""
         with suppress(NotFound), reading(base), os.scandir(os.path.join(self._root, base)) as entries:
             for entry in entries:
+                if not entry.name.startswith(beginning):
+                    continue
                 if _is_segment(entry.name) and len(base) + len(entry.name) <= 1024:
                     is_folder = self._is_folder(base, entry)
                     if is_folder is not None:
