@@ -254,8 +254,11 @@ class FileStorage:
                 if inside > after or after.startswith(inside):
                     yield from self._walk(inside, "", after)
             elif key > after:
-                with suppress(NotFound):  # deleted meanwhile
-                    yield self._stat(key, os.path.join(self._root, key))
+                try:
+                    found = self._stat(key, f"{self._root}/{key}")
+                except NotFound:  # deleted meanwhile
+                    continue
+                yield found
 
     def _entries(self, base: str, beginning: str = "") -> Generator[tuple[str, bool], None, None]:
         """Yield name and whether it is a folder of all that may be or hold keys and begins so, in any order."""
