@@ -10,6 +10,13 @@ from typing import Any
 import pytest
 from programs import Program
 
+# before anything imports them: their assertions are to tell values, as those of test files do
+pytest.register_assert_rewrite(
+    "v1registry_fakes.auth_contracts",
+    "v1registry_fakes.storage_contracts",
+    "v1registry_fakes.storage_sharing",
+)
+
 #: A run that is to prove everything (``.ci/run``) has all programs installed, so nothing has a reason to be skipped.
 NO_SKIPS = os.environ.get("V1REGISTRY_NO_SKIPS", "") not in ("", "0")
 
