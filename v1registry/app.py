@@ -84,9 +84,10 @@ class Registry:
         tokens = Tokens(
             settings.secret or (lambda: [shared_secret(storage)]), lifetime_s=settings.token_lifetime_s
         )
+        backend, policy = settings_.open_accounts(settings, storage, repositories)
         return AccountsAccess(
-            settings_.open_backend(settings.auth, storage),
-            settings_.open_policy(settings.policy, repositories),
+            backend,
+            policy,
             tokens,
             images,
             repositories,

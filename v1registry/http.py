@@ -20,6 +20,7 @@ from webob.request import BaseRequest
 
 from .auth.access import Access, Rights
 from .errors import BadRequest, BodyTooLarge, BrokenUpload, LengthRequired, RegistryError
+from .names import is_host
 from .storage.base import CHUNK_BYTES, Blob
 from .version import __version__
 
@@ -204,7 +205,7 @@ def public_host(request: Request, public_url: str, trusted_proxies: Iterable[str
     forwarded = request.header("X-Forwarded-Host")
     if forwarded and _is_trusted(request.environ.get("REMOTE_ADDR", ""), trusted_proxies):
         host = forwarded.rpartition(",")[2].strip()
-    if not re.fullmatch(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", host):
+    if not is_host(host):
         raise BadRequest(f"Host must be a host name and perhaps a port, not {host[:80]!r}")
     return host
 

@@ -1,4 +1,4 @@
-"""The grammars of names: image ids, namespaces, repositories, tags. Pure functions over text.
+"""The grammars of names: image ids, namespaces, repositories, tags, hosts. Pure functions over text.
 
 Everything is matched whole: a final newline, which the old server let pass, is refused.
 What is *written* follows the strict grammar; what old data holds stays *readable* under any name.
@@ -19,6 +19,7 @@ _IMAGE_ID = re.compile(r"[a-f0-9]{64}|[a-f0-9]{16}")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?|[a-z0-9_]{1,255}")
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def is_image_id(text: object) -> bool:
@@ -53,6 +54,15 @@ def check_tag(text: str) -> str:
     if not _TAG.fullmatch(text):
         raise InvalidTagName(tag=text[:200])
     return text
+
+
+def is_host(text: str) -> bool:
+    """Tell whether ``text`` is a host with perhaps a port, as in the headers ``Host`` and ``X-Docker-Endpoints``.
+
+    >>> is_host("registry.example.com:5000"), is_host("[::1]"), is_host("http://registry.example.com")
+    (True, True, False)
+    """
+    return _HOST.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .auth.base import Authenticator
+from .auth.base import Authenticator, RequestAuthenticator
 from .auth.policy import CallablePolicy, NamespacePolicy, Policy, RepositoryFacts
+from .names import is_host
 from .storage.base import Storage
 
 ENVIRONMENT_PREFIX = "V1REGISTRY_"
@@ -61,6 +62,18 @@ def _url(value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
         raise ValueError("a URL such as https://registry.example.com is expected")
+    return value
+
+
+def _hosts(value: str) -> str:
+    if value and not all(is_host(host.strip()) for host in value.split(",")):
+        raise ValueError("host[:port] is expected, or several with commas")
+    return value
+
+
+def _location(value: str) -> str:
+    if not re.fullmatch(r"(/[\x21-\x7e]*)?", value):
+        raise ValueError("an internal location such as /layers is expected")
     return value
 
 
@@ -126,7 +139,7 @@ class Settings:
     )
     endpoints: str = _setting(
         "",
-        _text,
+        _hosts,
         "host[:port] of the registry that the index sends clients to; that of the request when empty",
     )
     trusted_proxies: tuple[str, ...] = _setting(
@@ -160,7 +173,7 @@ class Settings:
         "", _url, "a URL below which the layers are served by somebody else; GET of a layer redirects there"
     )
     x_accel_redirect: str = _setting(
-        "", _text, "an internal location of nginx over the storage's folder; nginx then sends the layers"
+        "", _location, "an internal location of nginx over the storage's folder; nginx then sends the layers"
     )
 
     @property
@@ -193,21 +206,17 @@ def from_mapping(mapping: Mapping[str, Any]) -> tuple[Storage, Settings]:
         if key == "storage":
             continue
         if key not in fields:
-            nearest = difflib.get_close_matches(key, [*fields, "storage"], 1, 0.5)
+            nearest = difflib.get_close_matches(key.lower(), [*fields, "storage"], 1, 0.5)
             hint = f"; did you mean {nearest[0]}?" if nearest else f"; known: storage, {', '.join(fields)}"
             problems.append(f"{key}: there is no such setting{hint}")
-        elif isinstance(value, str):
-            try:
-                values[key] = fields[key].metadata["convert"](value)
-            except ValueError as error:
-                problems.append(f"{key}: {error}, not {value!r}" if key != "secret" else f"{key}: {error}")
-        elif isinstance(value, (list, tuple)) and isinstance(fields[key].default, tuple):
-            values[key] = tuple(map(str, value))
-        elif type(value) is type(fields[key].default) or fields[key].metadata["is_object"]:
+        elif fields[key].metadata["is_object"] and not isinstance(value, str):
             values[key] = value
         else:
-            expected = type(fields[key].default).__name__
-            problems.append(f"{key}: text or {expected} is expected, not {type(value).__name__}")
+            try:
+                values[key] = fields[key].metadata["convert"](_as_text(value, fields[key].default))
+            except ValueError as error:
+                # a secret is not told, not even a wrong one
+                problems.append(f"{key}: {error}" if key == "secret" else f"{key}: {error}, not {value!r}")
     settings = Settings(**values)
     problems += settings.problems
     storage = None
@@ -218,6 +227,20 @@ def from_mapping(mapping: Mapping[str, Any]) -> tuple[Storage, Settings]:
     if problems or storage is None:
         raise SettingsError(problems)
     return storage, settings
+
+
+def _as_text(value: object, default: object) -> str:
+    """Return a value in the form in which it would stand in a file, so that it is checked like one. ValueError."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)) and isinstance(default, tuple):
+        words = [str(word) for word in value]
+        if any(word.split() != [word] or "," in word for word in words):
+            raise ValueError("texts without blanks and commas are expected")
+        return " ".join(words)
+    if type(value) is type(default):
+        return str(value)
+    raise ValueError(f"text or {type(default).__name__} is expected")
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -242,18 +265,46 @@ def from_ini(path: str | os.PathLike[str]) -> dict[str, str]:
     return dict(parser.items(INI_SECTION))
 
 
-def open_backend(auth: object, storage: Storage) -> Authenticator:
-    """Return the backend that ``auth`` names (see :func:`v1registry.auth.open_auth`); a backend as it is. ValueError."""
-    if not isinstance(auth, str):
-        return auth  # type: ignore[return-value]  # whatever it is, the caller says it is a backend
-    from .auth import open_auth
+def open_accounts(
+    settings: Settings, storage: Storage, facts: RepositoryFacts
+) -> tuple[Authenticator, Policy]:
+    """Return the backend and the policy that the settings name. SettingsError with all that is wrong."""
+    problems: list[str] = []
+    backend: Authenticator | None = None
+    policy: Policy | None = None
+    try:
+        backend = _open_backend(settings.auth, storage)
+    except ValueError as error:
+        problems.append(f"auth: {error}")
+    try:
+        policy = _open_policy(settings.policy, facts)
+    except ValueError as error:
+        problems.append(f"policy: {error}")
+    if backend is None or policy is None:
+        raise SettingsError(problems)
+    return backend, policy
 
-    return open_auth(auth, storage)
+
+def _open_backend(auth: object, storage: Storage) -> Authenticator:
+    """Return the backend that ``auth`` is or names (see :func:`v1registry.auth.open_auth`). ValueError."""
+    if isinstance(auth, str):
+        from .auth import open_auth
+
+        return open_auth(auth, storage)
+    if isinstance(auth, Authenticator):
+        return auth
+    if isinstance(auth, RequestAuthenticator):
+        from .auth.chain import Chain
+
+        return Chain([auth])
+    raise ValueError(
+        f"a backend with authenticate() or user(), or text such as users:, is expected, not {auth!r}"
+    )
 
 
-def open_policy(policy: object, facts: RepositoryFacts) -> Policy:
+def _open_policy(policy: object, facts: RepositoryFacts) -> Policy:
     """Return the policy that ``policy`` names: the Hub's, a function, or ``module:attribute`` of one. ValueError."""
-    if not policy:
+    if policy is None or policy == "":
         return NamespacePolicy(facts)
     if isinstance(policy, str):
         policy = _attribute(policy)
@@ -271,7 +322,7 @@ def _attribute(text: str) -> Any:
         if not colon:
             raise AttributeError("MODULE:ATTRIBUTE is expected")
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{text!r} names nothing: {error}") from error
 
 
@@ -279,11 +330,13 @@ def open_storage(place: object) -> Storage:
     """Return the storage that ``place`` names. ValueError.
 
     A storage is returned as it is. ``memory:`` and ``file:///DIR`` come with the package, other packages add schemes
-    by the entry point ``v1registry.storage``, and ``module:attribute`` names a callable that returns a storage. Nothing is
-    opened yet.
+    by the entry point ``v1registry.storage``, and ``module:attribute`` names a storage or a callable that returns one. Nothing
+    is opened yet.
     """
     if not isinstance(place, str):
-        return place  # type: ignore[return-value]  # whatever it is, the caller says it is a storage
+        if not all(hasattr(place, method) for method in ("read_with_stat", "write", "lock")):
+            raise ValueError(f"a URL such as file:///srv/registry, or a storage, is expected, not {place!r}")
+        return place  # type: ignore[return-value]  # the contract suite is the place to prove the rest
     if not place:
         raise ValueError("a place for the data must be named, such as file:///srv/registry or memory:")
     scheme, colon, rest = place.partition(":")
@@ -305,6 +358,7 @@ def open_storage(place: object) -> Storage:
         factory = next(iter(found)).load()
         return factory(place)  # type: ignore[no-any-return]
     if rest.isidentifier():
-        return _attribute(place)()  # type: ignore[no-any-return]
+        made = _attribute(place)
+        return open_storage(made() if callable(made) else made)
     known = sorted({"file", "memory", *(entry.name for entry in entry_points(group="v1registry.storage"))})
     raise ValueError(f"{scheme}: is no scheme of a storage; known: {', '.join(f'{name}:' for name in known)}")

@@ -1,0 +1,378 @@
+"""Settings: from keywords, mappings, the environment, ini files and PasteDeploy, to objects or to a list of what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paste.deploy import loadapp, loadfilter
+from wsgi_client import call
+
+from v1registry import FileStorage, MemoryStorage, Registry, Settings, SettingsError
+from v1registry.settings import descriptions, from_environment, from_ini, from_mapping, open_storage
+
+
+def settings_of(**options: Any) -> Settings:
+    return from_mapping({"storage": "memory:", **options})[1]
+
+
+def problems_of(**options: Any) -> list[str]:
+    with pytest.raises(SettingsError) as raised:
+        from_mapping({"storage": "memory:", **options})
+    assert str(raised.value) == "\n".join(raised.value.problems)
+    return raised.value.problems
+
+
+# -- keys
+
+
+def test_without_options_all_settings_have_their_defaults() -> None:
+    assert settings_of() == Settings()
+
+
+def test_every_setting_has_a_default_that_its_converter_takes_and_a_description() -> None:
+    assert list(descriptions()) == [field.name for field in dataclasses.fields(Settings)]
+    for name, (default, description) in descriptions().items():
+        assert description
+        text = " ".join(default) if isinstance(default, tuple) else str(default)
+        assert settings_of(**{name: text}) == Settings(), name
+        assert settings_of(**{name: default}) == Settings(), name
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("storag", "storage"),
+        ("public-url", "public_url"),
+        ("publicurl", "public_url"),
+        ("serach_limit", "search_limit"),
+        ("token_lifetime", "token_lifetime_s"),
+        ("PUBLIC_URL", "public_url"),
+    ],
+)
+def test_an_unknown_key_suggests_the_nearest_known_one(key: str, nearest: str) -> None:
+    assert problems_of(**{key: "x"}) == [f"{key}: there is no such setting; did you mean {nearest}?"]
+
+
+def test_an_unknown_key_that_is_near_to_none_lists_all() -> None:
+    (problem,) = problems_of(xyzzy="x")
+    assert problem.startswith("xyzzy: there is no such setting; known: storage, auth, ")
+    assert problem.endswith(list(descriptions())[-1])
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as raised:
+        from_mapping(
+            {"v2": "maybe", "xyzzy": "1", "search_limit": "0", "public_url": "ftp://x", "storage": "nothing"}
+        )
+    keys = [problem.partition(":")[0] for problem in raised.value.problems]
+    assert sorted(keys) == ["public_url", "search_limit", "storage", "v2", "xyzzy"]
+
+
+def test_settings_that_exclude_each_other_are_told() -> None:
+    problems = problems_of(layer_redirect="https://cdn.example.com/", x_accel_redirect="/layers")
+    assert problems == ["layer_redirect and x_accel_redirect exclude each other"]
+
+
+# -- values
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("search_limit", "1", 1),
+        ("search_limit", " 250 ", 250),
+        ("token_lifetime_s", "999999999", 999999999),
+        ("max_document_bytes", "0", 0),
+        ("max_document_bytes", "16777216", 16 << 20),
+        ("max_document_bytes", "16M", 16 << 20),
+        ("max_document_bytes", "16 MiB", 16 << 20),
+        ("max_document_bytes", "16mb", 16 << 20),
+        ("max_expanded_bytes", "2t", 2 << 40),
+        ("max_refused_bytes", "3 k", 3 << 10),
+        ("max_refused_bytes", "3B", 3),
+        ("secret", "old, new", ("old", "new")),
+        ("secret", "old  new", ("old", "new")),
+        ("secret", "", ()),
+        ("trusted_proxies", "127.0.0.1, 10.0.0.0/8 ::1", ("127.0.0.1", "10.0.0.0/8", "::1")),
+        ("public_url", "https://example.com:8443/prefix", "https://example.com:8443/prefix"),
+        ("public_url", "", ""),
+        ("endpoints", "a.example.com, b:5000,[::1]:1", "a.example.com, b:5000,[::1]:1"),
+        ("v2", "absent", "absent"),
+        ("message", "grüße", "grüße"),
+        ("x_accel_redirect", "/internal/layers/", "/internal/layers/"),
+    ],
+)
+def test_text_becomes_a_value(key: str, text: str, value: object) -> None:
+    assert getattr(settings_of(**{key: text}), key) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("search_limit", 7),
+        ("max_document_bytes", 0),
+        ("secret", ("old", "new")),
+        ("secret", []),
+        ("trusted_proxies", ["127.0.0.1"]),
+        ("message", "x"),
+    ],
+)
+def test_a_value_of_the_right_type_is_taken(key: str, value: Any) -> None:
+    taken = getattr(settings_of(**{key: value}), key)
+    assert taken == (tuple(value) if isinstance(value, list) else value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("search_limit", "0", "a whole number above 0 is expected, not '0'"),
+        ("search_limit", "-1", "a whole number above 0 is expected, not '-1'"),
+        ("search_limit", "1.5", "a whole number above 0 is expected, not '1.5'"),
+        ("search_limit", "", "a whole number above 0 is expected, not ''"),
+        ("search_limit", 0, "a whole number above 0 is expected, not 0"),
+        ("token_lifetime_s", -1, "a whole number above 0 is expected, not -1"),
+        ("search_limit", 10**9, "a whole number above 0 is expected, not 1000000000"),
+        ("search_limit", True, "text or int is expected, not True"),
+        ("search_limit", None, "text or int is expected, not None"),
+        ("search_limit", 1.0, "text or int is expected, not 1.0"),
+        ("max_document_bytes", "-1", "a number of bytes is expected, such as 16777216, 16M or 64GiB, not '-1'"),
+        ("max_document_bytes", -1, "a number of bytes is expected, such as 16777216, 16M or 64GiB, not -1"),
+        ("max_document_bytes", "16 X", "a number of bytes is expected, such as 16777216, 16M or 64GiB, not '16 X'"),
+        ("v2", "Ping", "one of ping, absent, pass is expected, not 'Ping'"),
+        ("v2", None, "text or str is expected, not None"),
+        ("search_names", "", "one of auto, short, long is expected, not ''"),
+        ("message", 5, "text or str is expected, not 5"),
+        ("public_url", "example.com", "a URL such as https://registry.example.com is expected, not 'example.com'"),
+        ("public_url", "https://", "a URL such as https://registry.example.com is expected, not 'https://'"),
+        ("public_url", "https://x/?q", "a URL such as https://registry.example.com is expected, not 'https://x/?q'"),
+        ("public_url", "http://[", "Invalid IPv6 URL, not 'http://['"),
+        ("endpoints", "http://x", "host[:port] is expected, or several with commas, not 'http://x'"),
+        ("endpoints", "a,,b", "host[:port] is expected, or several with commas, not 'a,,b'"),
+        ("endpoints", "a\r\nSet-Cookie: x", "host[:port] is expected, or several with commas, not 'a\\r\\nSet-Cookie: x'"),
+        ("x_accel_redirect", "layers", "an internal location such as /layers is expected, not 'layers'"),
+        ("x_accel_redirect", "/a\nb", "an internal location such as /layers is expected, not '/a\\nb'"),
+        ("trusted_proxies", "localhost", "IP addresses or networks are expected, 'localhost' is none, not 'localhost'"),
+        ("trusted_proxies", "10.0.0.1/8", "IP addresses or networks are expected, '10.0.0.1/8' is none, not '10.0.0.1/8'"),
+        ("trusted_proxies", ["x"], "IP addresses or networks are expected, 'x' is none, not ['x']"),
+        ("trusted_proxies", {"10.0.0.1"}, "text or tuple is expected, not {'10.0.0.1'}"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_with_what_is_expected(key: str, value: Any, expected: str) -> None:
+    assert problems_of(**{key: value}) == [f"{key}: {expected}"]
+
+
+@pytest.mark.parametrize("value", [["two words"], ["a,b"], [""], 5, None, b"x"])
+def test_a_wrong_secret_is_not_told(value: Any) -> None:
+    (problem,) = problems_of(secret=value)
+    assert problem.startswith("secret: ")
+    assert repr(value) not in problem
+    assert "two words" not in problem
+
+
+def test_keywords_are_checked_like_any_other_mapping() -> None:
+    with pytest.raises(SettingsError, match="search_limit: a whole number above 0"):
+        Registry(storage=MemoryStorage(), search_limit=0)
+    with pytest.raises(SettingsError, match="did you mean search_limit"):
+        Registry(storage=MemoryStorage(), search_limits=5)
+
+
+# -- storages
+
+
+def test_a_storage_is_a_url_or_an_object(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    assert open_storage(storage) is storage
+    assert isinstance(open_storage("memory:"), MemoryStorage)
+    folder = open_storage(f"file://{tmp_path}/my%20data")
+    assert isinstance(folder, FileStorage)
+    assert folder.path == f"{tmp_path}/my data"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_registries_of_one_url_of_memory_share_nothing() -> None:
+    assert open_storage("memory:") is not open_storage("memory:")
+
+
+def test_a_storage_may_be_named_by_module_and_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("a_module_of_storages")
+    ready = MemoryStorage()
+    module.make, module.ready, module.other = MemoryStorage, ready, object()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert isinstance(open_storage(f"{module.__name__}:make"), MemoryStorage)
+    assert open_storage(f"{module.__name__}:ready") is ready
+    with pytest.raises(ValueError, match="or a storage, is expected"):
+        open_storage(f"{module.__name__}:other")
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("", "a place for the data must be named, such as file:///srv/registry or memory:"),
+        ("/srv/registry", "a URL such as file:///srv/registry or memory: is expected, not '/srv/registry'"),
+        ("file://relative/path", "stands where a host would"),
+        ("file:", "is not absolute"),
+        ("memory:x", "expected just memory:"),
+        ("ftp://host/x", "ftp: is no scheme of a storage; known: file:, memory:"),
+        ("no_such_module_here:make", "names nothing: No module named"),
+        ("os:no_such_attribute", "names nothing: module 'os' has no attribute"),
+        (".relative:make", "names nothing"),
+        (":make", "names nothing"),
+        (None, "or a storage, is expected, not None"),
+        (5, "or a storage, is expected, not 5"),
+        (Path("/srv"), "or a storage, is expected"),
+    ],
+)
+def test_what_is_no_storage_is_told(place: object, text: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        from_mapping({"storage": place})
+    (problem,) = raised.value.problems
+    assert problem.startswith("storage: ")
+    assert text in problem
+
+
+def test_no_storage_at_all_is_told() -> None:
+    with pytest.raises(SettingsError, match="storage: a place for the data must be named"):
+        from_mapping({})
+
+
+# -- who may do what
+
+
+def test_a_wrong_backend_and_a_wrong_policy_are_told_together() -> None:
+    with pytest.raises(SettingsError) as raised:
+        Registry(storage=MemoryStorage(), auth="nothing://x", policy="no_such_module_here:policy")
+    assert [problem.partition(":")[0] for problem in raised.value.problems] == ["auth", "policy"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("auth", object()), ("policy", 5), ("policy", "x"), ("auth", "x")]
+)
+def test_what_is_no_backend_or_policy_is_told(key: str, value: object) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Registry(storage=MemoryStorage(), **{"auth": "users:", key: value})
+    assert [problem.partition(":")[0] for problem in raised.value.problems] == [key]
+
+
+# -- where settings come from
+
+
+def test_the_environment_names_settings_in_capitals() -> None:
+    environment = {
+        "V1REGISTRY_STORAGE": "memory:",
+        "V1REGISTRY_SEARCH_LIMIT": "7",
+        "OTHER": "x",
+        "v1registry_message": "x",
+    }
+    assert from_environment(environment) == {"storage": "memory:", "search_limit": "7"}
+    assert Registry.from_environment(environment).settings.search_limit == 7
+
+
+def test_the_environment_of_the_process_is_what_counts_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("V1REGISTRY_STORAGE", "memory:")
+    monkeypatch.setenv("V1REGISTRY_MESSAGE", "from the environment")
+    assert Registry.from_environment().settings.message == "from the environment"
+
+
+def test_an_unknown_variable_with_the_prefix_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="did you mean storage"):
+        Registry.from_environment({"V1REGISTRY_STORAG": "memory:"})
+
+
+def test_an_ini_file_has_a_section(tmp_path: Path) -> None:
+    path = tmp_path / "registry.ini"
+    path.write_text(
+        "[other]\nx = 1\n[v1registry]\nstorage = memory:\nmessage = 100%% of grüße %(x)s\nSEARCH_LIMIT = 7\n"
+    )
+    assert from_ini(path) == {"storage": "memory:", "message": "100%% of grüße %(x)s", "search_limit": "7"}
+    assert Registry.from_ini(path).settings.search_limit == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"[other]\n", "there is no section [v1registry]"),
+        (b"", "there is no section [v1registry]"),
+        (b"storage = memory:\n", "no section headers"),
+        (b"[v1registry]\nstorage = a\nstorage = b\n", "already exists"),
+        (b"[v1registry]\nmessage = \xff\n", "can't decode"),
+    ],
+)
+def test_an_ini_file_that_cannot_be_used_is_told_with_its_path(
+    tmp_path: Path, content: bytes, text: str
+) -> None:
+    path = tmp_path / "registry.ini"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError) as raised:
+        from_ini(path)
+    assert str(path) in str(raised.value)
+    assert text in str(raised.value)
+
+
+def test_an_ini_file_that_is_not_there_is_told_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"missing\.ini"):
+        Registry.from_ini(tmp_path / "missing.ini")
+
+
+PASTE_INI = """
+[DEFAULT]
+debug = true
+
+[app:main]
+use = egg:v1registry
+storage = memory:
+message = from paste
+
+[app:site]
+paste.app_factory = a_site:make
+
+[filter:registry]
+use = egg:v1registry
+storage = memory:
+
+[pipeline:both]
+pipeline = registry site
+
+[app:wrong]
+use = egg:v1registry
+storage = memory:
+serach_limit = 5
+"""
+
+
+@pytest.fixture
+def paste_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    module = types.ModuleType("a_site")
+
+    def make(global_conf: object, **local_conf: str) -> Any:
+        def site(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"the site"]
+
+        return site
+
+    module.make = make  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "a_site", module)
+    path = tmp_path / "paste.ini"
+    path.write_text(PASTE_INI)
+    return f"config:{path}"
+
+
+def test_a_paste_app_is_the_registry(paste_uri: str) -> None:
+    assert call(loadapp(paste_uri), "GET", "/").body == b'"from paste"'
+
+
+def test_a_paste_filter_stands_in_front_of_an_app(paste_uri: str) -> None:
+    app = loadapp(paste_uri, name="both")
+    assert call(app, "GET", "/").body == b"the site"
+    assert call(app, "GET", "/v1/_ping").body == b"{}"
+    assert isinstance(loadfilter(paste_uri, name="registry")(app), Registry)
+
+
+def test_a_paste_section_with_a_wrong_key_is_told(paste_uri: str) -> None:
+    with pytest.raises(SettingsError, match="did you mean search_limit"):
+        loadapp(paste_uri, name="wrong")
