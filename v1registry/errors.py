@@ -84,6 +84,37 @@ class AccountInactive(Forbidden):
     text = "Account is not Active"
 
 
+class AccountTaken(BadRequest):
+    """The user name or the address is somebody's; nothing changed.
+
+    Engines up to 1.10 compare the text to the letter, and then check the password (moby v1.9.1, registry/auth.go).
+    """
+
+    text = "Username or email already exists"
+
+
+class InvalidAccountField(BadRequest):
+    """A user name, password or address is missing, or is none that is taken here; nothing changed."""
+
+
+class RegistrationClosed(Unauthorized):
+    """Nobody makes an own account here. Engines from 0.7.6 on check the password after this answer (clients.md 4)."""
+
+    text = "Registration is closed: ask an administrator for an account"
+
+
+class AccountNotFound(NotFound):
+    """There is no such account; only administrators are told."""
+
+    text = "There is no such account"
+
+
+class AccountNotChangeable(Forbidden):
+    """The account exists where the registry only looks users up; nothing changed."""
+
+    text = "This account is kept elsewhere and cannot be changed here"
+
+
 class TooManyAttempts(RegistryError):
     """So many logins failed that the password was not looked at.
 

@@ -1,4 +1,4 @@
-"""The grammars of names: image ids, namespaces, repositories, tags, hosts. Pure functions over text.
+"""The grammars of names: image ids, namespaces, repositories, tags, users, addresses, hosts. Pure functions over text.
 
 Everything is matched whole: a final newline, which the old server let pass, is refused.
 What is *written* follows the strict grammar; what old data holds stays *readable* under any name.
@@ -19,6 +19,15 @@ _IMAGE_ID = re.compile(r"[a-f0-9]{64}|[a-f0-9]{16}")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?|[a-z0-9_]{1,255}")
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+#: Docker's documentation 1.5.0 has it for ``POST /v1/users`` (hub.md 2.1).
+_USERNAME = re.compile(r"[a-z0-9_]{4,30}")
+#: RFC 5321, 4.1.2, without quoted names and literal addresses. A domain has a dot, or is this machine.
+_EMAIL_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_EMAIL_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})+|localhost")
+#: In characters; RFC 5321, 4.5.3.1, where the longest path of 256 has two brackets.
+_LONGEST_EMAIL = 254
+_LONGEST_EMAIL_NAME = 64
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
@@ -54,6 +63,29 @@ def check_tag(text: str) -> str:
     if not _TAG.fullmatch(text):
         raise InvalidTagName(tag=text[:200])
     return text
+
+
+def is_username(text: object) -> bool:
+    """Tell whether an account of this name may be registered: 4 to 30 of a to z, 0 to 9 and ``_``.
+
+    >>> is_username("mira_k"), is_username("mira-k"), is_username("moe")
+    (True, False, False)
+    """
+    return isinstance(text, str) and _USERNAME.fullmatch(text) is not None
+
+
+def is_email(text: object) -> bool:
+    """Tell whether ``text`` is an address to which mail can be sent. ASCII: of other domains their ``xn--`` form.
+
+    >>> is_email("mira@example.org"), is_email("mira"), is_email("mira@example.org\\n"), is_email("Mira <mira@example.org>")
+    (True, False, False, False)
+    """
+    if not isinstance(text, str) or len(text) > _LONGEST_EMAIL:
+        return False
+    name, _, domain = text.rpartition("@")
+    if len(name) > _LONGEST_EMAIL_NAME or not _EMAIL_NAME.fullmatch(name):
+        return False
+    return _EMAIL_DOMAIN.fullmatch(domain) is not None
 
 
 def is_host(text: str) -> bool:
