@@ -279,12 +279,13 @@ def _server_of(url: str) -> tuple[str, str, int]:
 
 
 def _check_filter(text: str) -> None:
+    """Check that brackets match and surround all. ValueError."""
     depth = 0
+    is_one = text.startswith("(") and text.endswith(")")
     for position, character in enumerate(text, start=1):
         depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth < 0 or (depth == 0 and position < len(text)):
-            break
-    if depth != 0 or not text.startswith("(") or not text.endswith(")"):
+        is_one = is_one and (depth > 0) == (position < len(text))
+    if not is_one:
         raise ValueError(f"an LDAP filter such as (objectClass=person) is expected, not {text!r}")
 
 
