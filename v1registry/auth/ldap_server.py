@@ -2,8 +2,8 @@
 
 What ldap3 2.9 does otherwise than this module needs it (seen in its code and against slapd 2.5):
 
-* It prepares text passwords by RFC 4013, after it checked that they are not empty: a soft hyphen becomes the empty password, which
-  some servers take. So passwords go to it as bytes, as other clients send them.
+* It prepares text passwords by RFC 4013: what was typed with a soft hyphen is sent without it, and some passwords raise an error. So
+  passwords go to it as bytes, as other clients send them, and only the very password is right.
 * A connection that cannot be opened leaves its socket to the garbage collector, and of several addresses of a host all but the last.
   So each address gets a connection of its own, and sockets are closed here.
 * It checks certificates against names with a copy of old code. So the context of Python's ssl does.
