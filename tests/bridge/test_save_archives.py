@@ -582,6 +582,14 @@ class TestWriting:
         assert read_members(tmp_path / "image.tar")[f"{ROOT}/layer.tar"] == bytes(1024)
         assert written.diff_ids[ROOT].startswith("sha256:5f70bf18a086")
 
+    @pytest.mark.parametrize("size_bytes", [1, 511, 512, 513, 128 * 1024 + 1])
+    def test_layers_of_any_length_are_kept_to_the_byte(self, tmp_path: Path, size_bytes: int) -> None:
+        layer = b"x" * size_bytes
+        images = [source(ROOT, layer), source(MIDDLE, LAYERS[1])]
+        write(tmp_path / "image.tar", images, {"x:1": MIDDLE})
+        members = read_members(tmp_path / "image.tar")
+        assert (members[f"{ROOT}/layer.tar"], members[f"{MIDDLE}/layer.tar"]) == (layer, LAYERS[1])
+
     @pytest.mark.parametrize(
         ("name", "is_todays"),
         [

@@ -345,6 +345,19 @@ class TestAuthorization:
         assert all(is_complete(elsewhere, image_id) for image_id in IDS)
         assert not script.requests("PUT", "/v1/images/.*")
 
+    def test_over_https_basic_stays_with_the_host_that_the_user_named(
+        self, serve: Callable[..., LiveServer], script: Script, archive: Path
+    ) -> None:
+        server = serve(script, tls=True)
+        # The same server under another name: what arrives there tells what was sent.
+        other = server.host.replace("127.0.0.1", "localhost")
+        script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Endpoints=other))
+        with Client(server.host, verify=server.ca_file, username="ada", password="secret") as client:
+            client.push(archive, f"{server.host}/foo/bar:v1")
+        at_other = [seen for seen in script.seen if seen.headers["host"] == other]
+        assert len(at_other) > 9
+        assert all(seen.headers["authorization"].startswith("Token ") for seen in at_other)
+
     def test_every_endpoint_gets_the_images(
         self,
         client: Client,
@@ -414,6 +427,24 @@ class TestAuthorization:
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
         client.push(archive, reference)
         assert not [seen for seen in script.seen if seen.headers.get("authorization", "").startswith("Basic")]
+
+    def test_proxies_are_not_asked_for_this_machine_itself(
+        self,
+        client: Client,
+        serve: Callable[..., LiveServer],
+        reference: str,
+        archive: Path,
+        script: Script,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        proxy = Script()
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, serve(proxy).url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        client.push(archive, reference)
+        assert_is_pushed(script)
+        assert proxy.seen == []
 
     def test_cookies_come_back(self, client: Client, reference: str, archive: Path, script: Script) -> None:
         script.when("PUT", "/v1/repositories/foo/bar/", headers(Set_Cookie="session=abc; Path=/"))
