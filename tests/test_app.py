@@ -1,0 +1,338 @@
+"""The application as a whole: in front of others, below a prefix, several in a process, cheap to import, safe to fork."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_client import make_image
+from webtest import TestApp
+from wsgi_client import Client, call
+
+from v1registry import FileStorage, MemoryStorage, Registry
+from v1registry.storage.base import StorageFull, StorageUnavailable
+
+IMAGE = make_image(b"layer")
+
+
+def site(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """An application that was there before the registry; it tells what it was asked."""
+    body = json.dumps([environ["REQUEST_METHOD"], environ["SCRIPT_NAME"], environ["PATH_INFO"]]).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+
+
+# -- in front of another application
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/elsewhere", "/v1x", "/v10/_ping", "/v3/", "/_pingx", "/_ping/x", "/api/v1", "/api/v1.1", "/v", "/caf\xc3\xa9"]
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PROPFIND"])
+def test_what_is_no_path_of_a_registry_goes_through_untouched(method: str, path: str) -> None:
+    app = Registry(storage=MemoryStorage()).in_front_of(site)
+    answer = call(app, method, path)
+    assert answer.status == 200
+    assert answer.header("X-Docker-Registry-Version") is None
+    if method != "HEAD":
+        assert json.loads(answer.body) == [method, "", path]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/v1/_ping", 200), ("/_ping", 200), ("/_ping/", 200), ("/_status", 200), ("/v1/users/", 200), ("/v2/", 200),
+     ("/v2", 200), ("/v2/x/tags/list", 404), ("/v1/nothing", 404), ("/v1", 404), ("/v1/", 404), ("/api/v1.1/x", 404)],
+)  # fmt: skip
+def test_paths_of_a_registry_are_answered_by_it(path: str, status: int) -> None:
+    answer = call(Registry(storage=MemoryStorage()).in_front_of(site), "GET", path)
+    assert (answer.status, answer.header("X-Docker-Registry-Version") is not None) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "path", "goes_through"),
+    [("pass", "/v2/", True), ("pass", "/v2", True), ("pass", "/v2/x/tags/list", True), ("pass", "/v2x", True),
+     ("absent", "/v2/", False), ("absent", "/v2/x", False), ("ping", "/v2/x", False)],
+)  # fmt: skip
+def test_v2_can_be_left_to_the_application_behind(setting: str, path: str, goes_through: bool) -> None:
+    app = Registry(storage=MemoryStorage(), v2=setting).in_front_of(site)
+    assert (call(app, "GET", path).status == 200) is goes_through
+
+
+def test_an_upload_that_goes_through_is_not_read() -> None:
+    class Unreadable:
+        def read(self, size: int = -1) -> bytes:
+            raise AssertionError("the registry read a body that is not its own")
+
+    app = Registry(storage=MemoryStorage()).in_front_of(site)
+    environ = {"wsgi.input": Unreadable(), "CONTENT_LENGTH": "10"}
+    assert call(app, "POST", "/elsewhere", **environ).status == 200
+
+
+def test_middleware_shares_the_storage_with_the_registry_it_was_made_from() -> None:
+    registry = Registry(storage=MemoryStorage())
+    Client(registry.in_front_of(site)).push(IMAGE)
+    assert call(registry, "GET", f"/v1/images/{IMAGE.image_id}/json").body == IMAGE.json
+    assert call(registry, "GET", "/").body == b'"docker-registry server"'
+
+
+def test_registries_may_stand_in_front_of_each_other() -> None:
+    inner = Registry(storage=MemoryStorage(), message="inner", v2="absent")
+    app = Registry(storage=MemoryStorage(), v2="pass").in_front_of(inner)
+    assert call(app, "GET", "/").body == b'"inner"'
+    assert call(app, "GET", "/v2/").status == 404
+
+
+# -- below a prefix
+
+
+def mounted(prefix: str, app: Any) -> Any:
+    """A dispatcher as frameworks have it: what is below ``prefix`` is ``app``'s, with SCRIPT_NAME moved."""
+
+    def dispatch(environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ["PATH_INFO"]
+        if path == prefix or path.startswith(prefix + "/"):
+            environ["SCRIPT_NAME"] += prefix
+            environ["PATH_INFO"] = path[len(prefix) :]
+            return app(environ, start_response)
+        return site(environ, start_response)
+
+    return dispatch
+
+
+def test_below_a_prefix_everything_works_as_at_the_root() -> None:
+    app = mounted("/registry", Registry(storage=MemoryStorage()))
+    client = TestApp(app, lint=True)
+    path = f"/registry/v1/images/{IMAGE.image_id}"
+    client.put(f"{path}/json", IMAGE.json)
+    client.put(f"{path}/layer", IMAGE.layer)
+    client.put(f"{path}/checksum", headers={"X-Docker-Checksum-Payload": IMAGE.payload_checksum})
+    assert client.get(f"{path}/layer").body == IMAGE.layer
+    assert (
+        client.put("/registry/v1/repositories/foo/bar/", b"[]").headers["X-Docker-Endpoints"]
+        == "localhost:80"
+    )
+    assert client.get("/registry/").json == client.get("/registry").json == "docker-registry server"
+    assert client.get("/v1/_ping").body.startswith(b'["GET"')
+
+
+def test_an_empty_path_is_the_root() -> None:
+    assert call(Registry(storage=MemoryStorage()), "GET", "").body == b'"docker-registry server"'
+
+
+def test_an_environ_that_is_no_plain_dict_is_taken() -> None:
+    class Environ(dict[str, Any]):
+        pass
+
+    registry = Registry(storage=MemoryStorage())
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        return registry(Environ(environ), start_response)
+
+    assert call(app, "GET", "/v1/_ping").status == 200
+
+
+# -- several in one process
+
+
+def test_registries_in_one_process_share_nothing(tmp_path: Path) -> None:
+    first, second = Registry(storage=MemoryStorage()), Registry(storage=MemoryStorage(), message="second")
+    third = Registry(storage=FileStorage(tmp_path, durable=False))
+    Client(first).push(IMAGE)
+    Client(first).tag("foo/bar", "latest", IMAGE)
+    for other in (second, third):
+        assert call(other, "GET", f"/v1/images/{IMAGE.image_id}/json").status == 404
+        assert call(other, "GET", "/v1/repositories/foo/bar/tags").status == 404
+        assert json.loads(call(other, "GET", "/v1/search").body)["num_results"] == 0
+    assert call(first, "GET", "/").body != call(second, "GET", "/").body
+
+
+def test_two_registries_over_one_storage_see_the_same(tmp_path: Path) -> None:
+    one, other = (Registry(storage=FileStorage(tmp_path, durable=False)) for _ in range(2))
+    Client(one).push(IMAGE)
+    for tag in ("a", "b", "a"):
+        Client(one).tag("foo/bar", tag, IMAGE)
+        found = json.loads(call(other, "GET", "/v1/repositories/foo/bar/tags").body)
+        assert found[tag] == IMAGE.image_id
+    moved = make_image(b"moved")
+    Client(other).push(moved)
+    Client(other).tag("foo/bar", "a", moved)
+    assert json.loads(call(one, "GET", "/v1/repositories/foo/bar/tags").body)["a"] == moved.image_id
+
+
+# -- failures of the server
+
+
+class Failing(MemoryStorage):
+    """Raises what it is given as soon as anything is read."""
+
+    def __init__(self, error: Exception):
+        super().__init__()
+        self._error = error
+
+    def stat(self, key: str) -> Any:
+        raise self._error
+
+    def read(self, key: str) -> bytes:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (StorageUnavailable("k", "the disk /secret/path is on fire"), 503, "The storage is not available, retry later"),
+        (StorageFull("k", "no room"), 507, "The storage has no room left"),
+        (OSError(28, "No space left on device: /secret/path"), 507, "The storage has no room left"),
+        (RuntimeError("/secret/path"), 500, "Internal server error"),
+        (MemoryError(), 500, "Internal server error"),
+        (OSError(5, "Input/output error: /secret/path"), 500, "Internal server error"),
+    ],
+)  # fmt: skip
+def test_a_failure_of_the_server_is_logged_and_tells_no_internals(
+    caplog: pytest.LogCaptureFixture, error: Exception, status: int, text: str
+) -> None:
+    answer = call(Registry(storage=Failing(error)), "GET", f"/v1/images/{'0' * 64}/json")
+    assert (answer.status, json.loads(answer.body)) == (status, {"error": text})
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+def test_what_ends_the_process_goes_through() -> None:
+    class Ending(MemoryStorage):
+        def stat(self, key: str) -> Any:
+            raise KeyboardInterrupt
+
+        read = stat
+
+    with pytest.raises(KeyboardInterrupt):
+        call(Registry(storage=Ending()), "GET", f"/v1/images/{'0' * 64}/json")
+
+
+def test_a_failure_in_the_middle_of_a_layer_breaks_the_answer_off() -> None:
+    class Half(MemoryStorage):
+        def open(self, key: str, start: int = 0, stop: int | None = None) -> Any:
+            blob = super().open(key, start, stop)
+
+            def chunks() -> Iterator[bytes]:
+                yield b"half"
+                raise StorageUnavailable(key, "gone")
+
+            blob.__class__ = type("Broken", (type(blob),), {"__iter__": lambda self: chunks()})
+            return blob
+
+    app = Registry(storage=Half())
+    Client(app).push(IMAGE)
+    with pytest.raises(StorageUnavailable):
+        call(app, "GET", f"/v1/images/{IMAGE.image_id}/layer")
+
+
+# -- offloading
+
+
+def test_a_layer_can_be_redirected_to() -> None:
+    app = Registry(storage=MemoryStorage(), layer_redirect="https://cdn.example.com/v1/")
+    Client(app).push(IMAGE)
+    answer = call(app, "GET", f"/v1/images/{IMAGE.image_id}/layer")
+    location = f"https://cdn.example.com/v1/images/{IMAGE.image_id}/layer"
+    assert (answer.status, answer.header("Location"), answer.body) == (302, location, b"")
+    assert call(app, "GET", f"/v1/images/{'0' * 64}/layer").status == 404
+
+
+def test_a_layer_can_be_left_to_nginx() -> None:
+    app = Registry(storage=MemoryStorage(), x_accel_redirect="/internal/")
+    Client(app).push(IMAGE)
+    answer = call(app, "GET", f"/v1/images/{IMAGE.image_id}/layer")
+    location = f"/internal/images/{IMAGE.image_id}/layer"
+    assert (answer.status, answer.header("X-Accel-Redirect"), answer.body) == (200, location, b"")
+
+
+# -- processes
+
+
+def run_python(code: str, *arguments: str) -> str:
+    """Run code in a fresh interpreter that turns every warning but the cgi one of WebOb into an error."""
+    flags = ["-W", "error", "-W", "ignore:'cgi' is deprecated:DeprecationWarning"]
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", textwrap.dedent(code), *arguments],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+#: What an embedding application does not want to pay for before it is used.
+HEAVY = [
+    "requests", "tqdm", "granian", "cheroot", "pytest", "_pytest", "jinja2", "sqlite3", "asyncio", "webtest", "hypothesis",
+    "oauthlib", "argon2", "obstore", "ldap3", "prometheus_client", "zstandard", "paste", "urllib3", "multiprocessing",
+    "concurrent.futures", "importlib.metadata", "v1registry_fakes", "v1registry.client", "v1registry.cli", "wsgiref",
+]  # fmt: skip
+
+
+def test_importing_the_package_and_making_a_registry_is_light() -> None:
+    loaded = run_python(
+        """
+        import sys
+        before = set(sys.modules)
+        from v1registry import FileStorage, MemoryStorage, Registry
+        Registry(storage=MemoryStorage())
+        Registry.from_settings({"storage": "file:///nonexistent/registry"})
+        print(*sorted(set(sys.modules) - before))
+        """
+    ).split()
+    assert {"webob", "itsdangerous"} <= set(loaded)
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_making_a_registry_opens_starts_and_writes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    before, threads = sorted(os.listdir("/proc/self/fd")), threading.active_count()
+    registry = Registry(storage=FileStorage(folder))
+    registry.in_front_of(site)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert threading.active_count() == threads
+    assert not folder.exists()
+
+
+def test_reading_from_an_empty_registry_writes_nothing(tmp_path: Path) -> None:
+    app = Registry(storage=FileStorage(tmp_path / "data"))
+    for path in (f"/v1/images/{'0' * 64}/json", "/v1/search", "/v1/repositories/foo/bar/tags", "/v1/_ping"):
+        call(app, "GET", path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_forked_from_one_that_made_the_registry_share_the_folder(tmp_path: Path) -> None:
+    told = run_python(
+        """
+        import os, sys
+        sys.path.insert(0, sys.argv[2])
+        from engine_client import make_image
+        from wsgi_client import Client, call
+        from v1registry import FileStorage, Registry
+
+        app = Registry(storage=FileStorage(sys.argv[1], durable=False))
+        images = [make_image(bytes([number]) * 1000) for number in range(4)]
+        children = []
+        for image in images:
+            child = os.fork()
+            if not child:
+                Client(app).push(image)
+                Client(app).tag("foo/bar", image.image_id[:8], image)
+                os._exit(0)
+            children.append(child)
+        print([os.waitpid(child, 0)[1] for child in children])
+        print([call(app, "GET", f"/v1/images/{image.image_id}/layer").body == image.layer for image in images])
+        print(call(app, "GET", "/v1/repositories/foo/bar/tags").body.count(b":"))
+        """,
+        str(tmp_path / "data"),
+        str(Path(__file__).parent),
+    )  # fmt: skip
+    assert told == "[0, 0, 0, 0]\n[True, True, True, True]\n4\n"
