@@ -15,9 +15,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Event, Thread
+from typing import Any
 
 from engine_client import tar_layer
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 from webtest import TestResponse
@@ -336,7 +337,10 @@ class FilePushMachine(PushMachine):
         shutil.rmtree(self.folder)
 
 
+#: Machines that test are busy: how long a step takes there says nothing.
+PATIENTLY: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+
 TestPushesOverMemory = PushMachine.TestCase
-TestPushesOverMemory.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestPushesOverMemory.settings = settings(max_examples=60, stateful_step_count=30, **PATIENTLY)
 TestPushesOverFiles = FilePushMachine.TestCase
-TestPushesOverFiles.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestPushesOverFiles.settings = settings(max_examples=25, stateful_step_count=30, **PATIENTLY)
