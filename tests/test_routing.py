@@ -130,6 +130,7 @@ def test_every_row_of_the_application_is_found_by_a_path_of_its_form() -> None:
 _EXAMPLES = {
     "image_id": "0123456789abcdef",
     "username": "mira",
+    "token": "WyJ4Il0.abc_-",
     "repository": "a/b/c",
     "tag": "latest",
     "two_part_repository": "a/b",

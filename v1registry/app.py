@@ -6,17 +6,21 @@ import copy
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import errors
 from . import settings as settings_
 from .auth.access import Access, OpenAccess
 from .auth.attempts import LoginLimiter
+from .auth.base import Authenticator
 from .auth.secret import shared_secret
 from .bridge import api as bridge_api
 from .http import VERSION_HEADER, Request, Response, error_response
 from .hub import api as hub_api
+from .hub import users_api
+from .hub.accounts import Accounts, confirming_part
+from .hub.confirmations import Confirmations, Links
 from .hub.rights import AccountsAccess
 from .hub.search import ScanSearch, SearchIndex
 from .hub.tokens import Tokens
@@ -25,7 +29,7 @@ from .registry.holders import Holders
 from .registry.images import Images
 from .registry.repositories import Repositories
 from .routing import Table, combine
-from .settings import Settings
+from .settings import Settings, SettingsError
 from .storage.base import Storage, StorageFull, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -59,20 +63,28 @@ class Registry:
         self._behind: WSGIApplication | None = None
         repositories = Repositories(self.storage)
         images = Images(self.storage, expanded_limit_bytes=self.settings.max_expanded_bytes)
-        self._services: Mapping[type, object] = {
+        access = self._make_access(images, repositories)
+        services: dict[type, object] = {
             Storage: self.storage,
             Settings: self.settings,
             Images: images,
             Repositories: repositories,
-            Access: self._make_access(images, repositories),
+            Access: access,
             SearchIndex: ScanSearch(repositories),
         }
+        if isinstance(access, AccountsAccess):
+            services |= self._make_accounts(access.backend, repositories)
+        self._services: Mapping[type, object] = services
+        has_links = Confirmations in services
+        self._link_prefix = f"{self.settings.link_path}/" if has_links else None
         self.table = combine(
             [
                 hub_api.NAMED_TAGS_ROUTES,
                 registry_api.ROUTES,
                 hub_api.ROUTES,
+                users_api.ROUTES,
                 hub_api.REPOSITORY_ROUTES,
+                users_api.link_routes(self.settings.link_path) if has_links else Table(),
                 bridge_api.ROUTES if self.settings.v2 == "ping" else Table(),
             ]
         )
@@ -81,20 +93,45 @@ class Registry:
         settings, storage = self.settings, self.storage
         if settings.auth in ("open:", "open"):
             return OpenAccess(Tokens(settings.secret, lifetime_s=settings.token_lifetime_s))
-        tokens = Tokens(
-            settings.secret or (lambda: [shared_secret(storage)]), lifetime_s=settings.token_lifetime_s
-        )
         backend, policy = settings_.open_accounts(settings, storage, repositories)
         return AccountsAccess(
             backend,
             policy,
-            tokens,
+            Tokens(self._signing_keys, lifetime_s=settings.token_lifetime_s),
             images,
             repositories,
             Holders(storage, images, repositories),
             LoginLimiter(),
             registry_is_elsewhere=settings.images == "elsewhere",
         )
+
+    def _make_accounts(self, backend: Authenticator, repositories: Repositories) -> dict[type, object]:
+        """Return the services of a server with accounts. SettingsError."""
+        settings = self.settings
+        try:
+            mailer = settings_.open_mailer(settings.mail, settings.mail_from)
+        except ValueError as error:
+            raise SettingsError([f"mail: {error}"]) from error
+        services: dict[type, object] = {}
+        confirmations = None
+        if mailer is not None:
+            directory = confirming_part(backend)
+            if directory is None:
+                raise SettingsError(["mail: the users of this server (auth) are not activated by links"])
+            links = Links(self._signing_keys, lifetime_s=settings.link_lifetime_s)
+            address = f"{settings.public_url.rstrip('/')}{settings.link_path}"
+            confirmations = Confirmations(directory, mailer, links, address)
+            services[Confirmations] = confirmations
+        services[Accounts] = Accounts(
+            backend,
+            is_open=settings.registration == "open",
+            is_reserved=lambda name: name in settings.reserved_names or repositories.are_in(name),
+            confirmations=confirmations,
+        )
+        return services
+
+    def _signing_keys(self) -> Sequence[str]:
+        return self.settings.secret or [shared_secret(self.storage)]
 
     # -- other ways to make one
 
@@ -137,6 +174,8 @@ class Registry:
     def _is_own(self, path: str) -> bool:
         if self.settings.v2 == "pass" and (path == "/v2" or path.startswith("/v2/")):
             return False
+        if self._link_prefix is not None and path.startswith(self._link_prefix):
+            return True
         return path.startswith(_OWN_PREFIXES) or path in _OWN_PATHS
 
     def _answer(self, request: Request) -> Response:
@@ -144,7 +183,7 @@ class Registry:
             return self._dispatch(request)
         except Exception as error:
             failure = _as_registry_error(error)
-            path = request.environ.get("PATH_INFO", "")
+            path = self._loggable(request.environ.get("PATH_INFO", ""))
             if failure.status >= 500:
                 log.error("%s %r failed", request.method, path, exc_info=error)
             else:
@@ -153,6 +192,11 @@ class Registry:
                 )
             self._read_refused_body(request)
             return error_response(failure, path)
+
+    def _loggable(self, path: str) -> str:
+        """Return the path without the token of a link, which works until somebody followed it."""
+        is_link = self._link_prefix is not None and path.startswith(self._link_prefix)
+        return f"{self._link_prefix}..." if is_link else path
 
     def _dispatch(self, request: Request) -> Response:
         method, path = request.method, request.decoded_path

@@ -22,6 +22,7 @@ _NOT_RESERVED = r"(?!.*/(?:tags|json|properties|images|auth)\Z)"
 HOLES = {
     "image_id": ("image_id", r"[^/]+"),
     "username": ("username", r"[^/]+"),
+    "token": ("token", r"[^/]+"),
     "repository": ("repository", r".+"),
     "tag": ("tag", r"[^/]+"),
     # exactly NAMESPACE/REPOSITORY: what engines send where they list tags

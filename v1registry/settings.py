@@ -16,13 +16,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .auth.base import Authenticator, RequestAuthenticator
 from .auth.policy import CallablePolicy, NamespacePolicy, Policy, RepositoryFacts
-from .names import is_host
+from .names import is_email, is_host
 from .storage.base import Storage
+
+if TYPE_CHECKING:
+    from .hub.mail import Mailer
 
 ENVIRONMENT_PREFIX = "V1REGISTRY_"
 INI_SECTION = "v1registry"
@@ -77,6 +80,21 @@ def _location(value: str) -> str:
     return value
 
 
+def _path(value: str) -> str:
+    is_path = re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._~-]*){2,}", value)
+    if is_path is None or value.startswith(("/v1/", "/v2/", "/api/")):
+        raise ValueError(
+            "a path of two segments or more is expected, such as /accounts/activate, and not of an API"
+        )
+    return value
+
+
+def _email(value: str) -> str:
+    if value and not is_email(value):
+        raise ValueError("an address such as registry@example.org is expected")
+    return value
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def convert(value: str) -> str:
         if value not in choices:
@@ -100,10 +118,17 @@ def _networks(value: str) -> tuple[str, ...]:
 
 
 def _setting(
-    default: Any, convert: Callable[[str], Any], description: str, *, is_object: bool = False
+    default: Any,
+    convert: Callable[[str], Any],
+    description: str,
+    *,
+    is_object: bool = False,
+    holds_password: bool = False,
 ) -> Any:
     return field(
-        default=default, metadata={"convert": convert, "description": description, "is_object": is_object}
+        default=default,
+        metadata={"convert": convert, "description": description, "is_object": is_object},
+        repr=not holds_password,
     )
 
 
@@ -117,6 +142,7 @@ class Settings:
         "who may do what: open: (no accounts, everybody may read, write and delete), users: (accounts kept in the "
         "storage), htpasswd:///PATH, ldap://HOST/BASE, environ:KEY, MODULE:ATTRIBUTE, or several of them with commas",
         is_object=True,
+        holds_password=True,
     )
     policy: object = _setting(
         "",
@@ -128,6 +154,26 @@ class Settings:
         "open",
         _one_of("open", "closed"),
         "whether docker login makes accounts (auth users:), or only administrators do",
+    )
+    reserved_names: tuple[str, ...] = _setting(
+        (),
+        _words,
+        "names that nobody registers, such as those of groups, besides library and names below which repositories are",
+    )
+    mail: object = _setting(
+        "",
+        _text,
+        "what sends the links that activate accounts: smtp://USER:PASSWORD@HOST:PORT, smtps://..., or MODULE:ATTRIBUTE of "
+        "a Mailer; without it accounts are active at once. It needs public_url",
+        is_object=True,
+        holds_password=True,
+    )
+    mail_from: str = _setting("", _email, "the address that such mails come from")
+    link_lifetime_s: int = _setting(259_200, _count, "how long the links in mails are good, in seconds")
+    link_path: str = _setting(
+        "/accounts/activate",
+        _path,
+        "below which path the links in mails are; also in front of another application it is the registry's",
     )
     images: str = _setting(
         "here",
@@ -146,7 +192,11 @@ class Settings:
         (), _networks, "addresses of proxies whose X-Forwarded-Host and X-Forwarded-Proto are believed"
     )
     secret: tuple[str, ...] = _setting(
-        (), _words, "the keys that sign tokens, the newest last; without any, a key of each process's own"
+        (),
+        _words,
+        "the keys that sign tokens and links, the newest last; without any, one that is made once and kept in the storage "
+        "(auth open: one of each process's own)",
+        holds_password=True,
     )
     token_lifetime_s: int = _setting(3600, _count, "how long a token is good, in seconds")
     message: str = _setting("docker-registry server", _text, "what GET / answers, as a JSON string")
@@ -182,6 +232,13 @@ class Settings:
         problems = []
         if self.layer_redirect and self.x_accel_redirect:
             problems.append("layer_redirect and x_accel_redirect exclude each other")
+        if self.mail not in ("", None):
+            if not self.public_url:
+                problems.append(
+                    "mail: public_url is needed too, because links in mails must not go where a request's Host says"
+                )
+            if self.auth in ("open:", "open"):
+                problems.append("mail: a server without accounts (auth open:) has nobody to mail to")
         return problems
 
 
@@ -300,6 +357,40 @@ def _open_backend(auth: object, storage: Storage) -> Authenticator:
     raise ValueError(
         f"a backend with authenticate() or user(), or text such as users:, is expected, not {auth!r}"
     )
+
+
+def open_mailer(mail: object, sender: str) -> Mailer | None:
+    """Return the mailer that ``mail`` is or names, None where it is empty. ValueError, which shows no password.
+
+    :param sender: the setting ``mail_from``.
+    """
+    if mail is None or mail == "":
+        return None
+    from .hub.mail import Mailer, SmtpMailer
+
+    if isinstance(mail, str):
+        if mail.startswith(("smtp:", "smtps:")):
+            return SmtpMailer.from_url(mail, sender)
+        if "//" in mail:
+            raise ValueError("smtp://HOST, smtps://HOST or MODULE:ATTRIBUTE of a Mailer is expected")
+        mail = _attribute(mail)
+        if isinstance(mail, type) or not isinstance(mail, Mailer):
+            mail = mail() if callable(mail) else mail
+    if not isinstance(mail, Mailer):
+        raise ValueError(
+            f"a Mailer with send_activation() and send_confirmation() is expected, not {type(mail).__name__}"
+        )
+    return mail
+
+
+def without_passwords(text: str) -> str:
+    """Return a setting with nothing in the place of the passwords that URLs and options in it hold.
+
+    >>> without_passwords("smtp://mira:s3cret@mail.example.org, ldap://h/dc=x????bind_dn=cn=a,bind_password=s3cret,start_tls=yes")
+    'smtp://mira:...@mail.example.org, ldap://h/dc=x????bind_dn=cn=a,bind_password=...,start_tls=yes'
+    """
+    text = re.sub(r"(//[^/?#:@\s]*):[^/?#\s]*@", r"\1:...@", text)
+    return re.sub(r"(password=)[^,&#\s]*", r"\1...", text, flags=re.IGNORECASE)
 
 
 def _open_policy(policy: object, facts: RepositoryFacts) -> Policy:

@@ -1,4 +1,4 @@
-"""The Docker Hub (Index) API v1: its routing table, and the handlers under it (hub.md)."""
+"""The Docker Hub (Index) API v1 but its users: its routing tables, and the handlers under them (hub.md)."""
 
 from __future__ import annotations
 
@@ -28,22 +28,6 @@ from ..settings import Settings
 from .search import Hit, Page, SearchIndex, search
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
-
-
-# -- users: a server without accounts plays along with everything (decisions.md 15)
-
-
-def get_users(request: Request) -> Response:
-    return json_response("OK")
-
-
-def post_users(request: Request) -> Response:
-    _json_body(request)
-    return json_response("User Created", 201)
-
-
-def put_user(request: Request) -> Response:
-    return no_content()
 
 
 # -- repositories
@@ -225,10 +209,6 @@ NAMED_TAGS_ROUTES = Table(
 
 ROUTES = Table(
     #     method    path                                                   handler           needs
-    Route("GET",    "/v1/users[/]",                                        get_users,        None),
-    Route("POST",   "/v1/users[/]",                                        post_users,       None),
-    Route("PUT",    "/v1/users/{username}[/]",                             put_user,         None),
-
     Route("GET",    "/v1/repositories/{repository}/images[/]",             get_images,       READ),
     Route("PUT",    "/v1/repositories/{repository}/images",                put_images,       WRITE),
     Route("DELETE", "/v1/repositories/{repository}/images",                delete_images,    WRITE),

@@ -83,6 +83,11 @@ class Repositories:
         """Tell whether the repository was announced, has a tag, or is marked private (storage-layout.md 3.5)."""
         return self._existing_folder(name) is not None
 
+    def are_in(self, namespace: str) -> bool:
+        """Tell whether anything is stored below a namespace."""
+        folder = f"{layout.REPOSITORIES}/{layout.store_part(namespace)}"
+        return next(iter(self._storage.list_folders(folder)), None) is not None
+
     def all(self) -> Iterator[RepositoryName]:
         """Yield every repository that exists, by namespace and stored name."""
         for candidate in self.candidates():

@@ -1,0 +1,206 @@
+"""One-time links that activate an account or confirm an address (hub.md 8), and when they are mailed.
+
+A link names the account and is bound, by its signature, to an address, to the account's state and to a time. Nothing is stored for
+it: it works while the directory says that this address of this account still waits for its confirmation, and following it
+ends that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from threading import Lock
+from typing import Final
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from ..auth.base import ConfirmingDirectory
+from ..auth.passwords import encoded
+from .mail import Mailer, MailError, Recipient
+
+log = logging.getLogger(__name__)
+
+#: How soon the same address gets another mail, in seconds: a lost mail is asked for again, nobody is flooded.
+REPEAT_S: Final = 300.0
+
+#: Longer texts are no link of ours, in characters.
+_LONGEST_TOKEN: Final = 2000
+
+#: How many mails are remembered for REPEAT_S.
+_CAPACITY: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a good signature covers; whether the link still works is the directory's to say."""
+
+    username: str
+    _mark: str = field(repr=False)
+
+    def is_for(self, email: str, state: str) -> bool:
+        """Tell whether the link was made for this address while the account was in this state."""
+        return compare_digest(self._mark, _mark_of(email, state))
+
+
+class Links:
+    """Signs links and reads them.
+
+    :param keys: secrets, the newest last; it signs, all verify. A function is asked for them at the first use. Without
+        any, a key of this process alone is made.
+    :param lifetime_s: how long a link is good, in seconds.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str] | Callable[[], Sequence[str]] = (),
+        *,
+        lifetime_s: int = 259_200,
+        clock: Callable[[], float] = time.time,
+    ):
+        self._keys = keys
+        self._lifetime_s = lifetime_s
+        self._clock = clock
+        self._made: URLSafeSerializer | None = None
+
+    def sign(self, username: str, email: str, state: str) -> str:
+        """Return the token of a link: ``[A-Za-z0-9._-]+``. The address does not stand in it."""
+        ends_at_s = int(self._clock()) + self._lifetime_s
+        token = self._serializer.dumps([username, _mark_of(email, state), ends_at_s])
+        return token.decode("ascii") if isinstance(token, bytes) else token
+
+    def read(self, token: str) -> Link | None:
+        """Return what a token says if it is one of ours that has not expired, else None."""
+        if len(token) > _LONGEST_TOKEN or not token.isascii():
+            return None
+        try:
+            # whoever has the key made it, so its shape is ours
+            username, mark, ends_at_s = self._serializer.loads(token)
+        except BadData:
+            return None
+        return Link(username, mark) if self._clock() < ends_at_s else None
+
+    @property
+    def _serializer(self) -> URLSafeSerializer:
+        if self._made is None:
+            keys = self._keys() if callable(self._keys) else self._keys
+            self._made = URLSafeSerializer(
+                list(keys) or [secrets.token_hex(32)],
+                salt="v1registry confirmation link",
+                signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+            )
+        return self._made
+
+
+class Confirmations:
+    """Mails links to the addresses that wait for one, and takes them. Safe for threads.
+
+    :param directory: whose accounts they are.
+    :param mailer: sends the links.
+    :param links: signs them.
+    :param address: the URL below which they are, without a final slash: a setting, never what a request names as its host,
+        because whoever registers with somebody else's address could make that person's click go elsewhere.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        directory: ConfirmingDirectory,
+        mailer: Mailer,
+        links: Links,
+        address: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._directory = directory
+        self._mailer = mailer
+        self._links = links
+        self._address = address
+        self._clock = clock
+        self._mailed: OrderedDict[tuple[str, str], float] = OrderedDict()  # the oldest first
+        self._lock = Lock()  # guards it
+
+    def ask(self, username: str, email: str | None = None) -> None:
+        """Mail a link to each address of the user that waits for its confirmation, or to this one alone.
+
+        Nothing is mailed to an address that got one less than REPEAT_S before. What cannot be mailed is logged and changes nothing:
+        the next time that somebody asks it is tried again. BackendUnavailable.
+        """
+        waiting = self._directory.unconfirmed(username)
+        user = self._directory.find(username) if waiting else None
+        if user is None:
+            return
+        for address, state in waiting.items():
+            is_meant = email is None or address.casefold() == email.casefold()
+            if is_meant and self._is_due(username, address):
+                self._mail(Recipient(username, address), state, is_new_account=not user.is_active)
+
+    def is_good(self, token: str) -> bool:
+        """Tell whether the link would work now. BackendUnavailable."""
+        return self._find(token) is not None
+
+    def follow(self, token: str) -> bool:
+        """Confirm the address, and activate the account, for which the link was made; False where it is no good.
+
+        Of many who follow one link at once, one is told True. BackendUnavailable.
+        """
+        found = self._find(token)
+        if found is None:
+            return False
+        username, email, state = found
+        is_done = self._directory.confirm(username, email, state)
+        if is_done:
+            log.info("an address of %r was confirmed", username)
+        return is_done
+
+    def _find(self, token: str) -> tuple[str, str, str] | None:
+        """Return user name, address and state for which a link was made, None where it is no good."""
+        link = self._links.read(token)
+        if link is None:
+            return None
+        for email, state in self._directory.unconfirmed(link.username).items():
+            if link.is_for(email, state):
+                return link.username, email, state
+        return None
+
+    def _mail(self, user: Recipient, state: str, *, is_new_account: bool) -> None:
+        link = f"{self._address}/{self._links.sign(user.name, user.email, state)}"
+        send = self._mailer.send_activation if is_new_account else self._mailer.send_confirmation
+        try:
+            send(user, link)
+        except MailError as error:
+            log.error("the mail for %r was not sent: %s", user.name, error)
+        except Exception as error:  # noqa: BLE001  a mailer of somebody else's: its text may hold the link
+            log.error("the mail for %r was not sent: %s", user.name, type(error).__name__)
+        else:
+            return
+        with self._lock:
+            self._mailed.pop((user.name, user.email), None)
+
+    def _is_due(self, username: str, email: str) -> bool:
+        """Tell whether the address may get a mail, and note that it gets one now."""
+        now = self._clock()
+        with self._lock:
+            mailed_at = self._mailed.get((username, email))
+            if mailed_at is not None and now < mailed_at + REPEAT_S:
+                return False
+            self._mailed[username, email] = now
+            self._mailed.move_to_end((username, email))
+            while len(self._mailed) > _CAPACITY:
+                self._mailed.popitem(last=False)
+        return True
+
+
+def _mark_of(email: str, state: str) -> str:
+    """Return a text that no other address, and no other state, has."""
+    digest = hashlib.sha256()
+    for text in (email, state):
+        data = encoded(text)
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
