@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from getpass import getpass
@@ -357,6 +358,9 @@ def _with_client(options: argparse.Namespace, run: Callable[[Client, Reference],
     """Do ``run`` with a client for the reference; turn what goes wrong into a message and an exit code."""
     from .client import Client, ClientError, Reference, Silence, TqdmProgress
 
+    if options.insecure:
+        # who asks for it knows
+        warnings.filterwarnings("ignore", message="Unverified HTTPS request")
     try:
         reference = Reference.parse(options.reference)
         client = Client(
