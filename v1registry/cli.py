@@ -299,7 +299,7 @@ def _say_what_is_served(
     shown = f"[{options.host}]" if ":" in options.host else options.host
     reachable = "localhost" if shown in ("0.0.0.0", "127.0.0.1", "[::]", "[::1]") else shown  # noqa: S104
     print(f"v1registry {__version__} listens on {scheme}://{shown}:{port}/ with {options.workers} worker(s)")
-    print(f"storage: {mapping['storage']}")
+    print(f"storage: {settings_.without_passwords(mapping['storage'])}")
     if mapping["storage"].startswith("memory"):
         print("         all is gone when this process ends")
     print(f"access:  {_access_in_words(str(mapping.get('auth', 'open:')))}")
@@ -408,22 +408,24 @@ def _password(options: argparse.Namespace) -> str | None:
 
 
 def check_config(options: argparse.Namespace) -> int:
-    """Print every setting with its value, where that comes from and what it means."""
+    """Print every setting with its value, where that comes from and what it means; of passwords and keys nothing."""
     from_file = settings_.from_ini(options.config) if options.config else {}
     from_environment = settings_.from_environment()
     mapping = from_file | from_environment
-    storage, settings = settings_.from_mapping(mapping)
+    # some mistakes are found only where the parts meet; nothing is opened yet
+    registry = Registry.from_settings(mapping)
+    storage, settings = registry.storage, registry.settings
 
     def source(key: str) -> str:
         if key in from_environment:
             return f"{settings_.ENVIRONMENT_PREFIX}{key.upper()}"
         return str(options.config) if key in from_file else "default"
 
-    print(f"storage = {mapping['storage']}  ({source('storage')})")
+    print(f"storage = {settings_.without_passwords(mapping['storage'])}  ({source('storage')})")
     print(f"    where the data lives; opened as {type(storage).__name__}")
     for key, (_, description) in settings_.descriptions().items():
         value = getattr(settings, key)
-        shown = " ".join(value) if isinstance(value, tuple) else value
+        shown = settings_.without_passwords(" ".join(value) if isinstance(value, tuple) else str(value))
         if key == "secret" and value:
             shown = f"{len(value)} key(s), not shown"
         print(f"{key} = {shown}  ({source(key)})")
