@@ -1,4 +1,4 @@
-"""What all tests share: where V1REGISTRY_NO_SKIPS is set a skip is a failure, and failures show what servers said."""
+"""What all tests share: where NO_SKIPS is set a skip is a failure, and failures show what servers said."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytest.register_assert_rewrite(
 )
 
 #: A run that is to prove everything (``.ci/run``) has all programs installed, so nothing has a reason to be skipped.
-NO_SKIPS = os.environ.get("V1REGISTRY_NO_SKIPS", "") not in ("", "0")
+NO_SKIPS = os.environ.get("NO_SKIPS", "") not in ("", "0")
 
 _SHOWN_LOG_CHARACTERS = 10_000
 
@@ -27,7 +27,7 @@ def _refuse_skip(report: Any) -> None:
     if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"skipped although V1REGISTRY_NO_SKIPS is set: {reason}"
+        report.longrepr = f"skipped although NO_SKIPS is set: {reason}"
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

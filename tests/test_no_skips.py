@@ -37,7 +37,7 @@ pytest.importorskip("no_such_module_anywhere")
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_skips_of_every_kind_fail_where_none_may_be(tmp_path: Path, workers: str) -> None:
-    done = run(tmp_path, workers, {"V1REGISTRY_NO_SKIPS": "1"})
+    done = run(tmp_path, workers, {"NO_SKIPS": "1"})
     assert done.returncode == 1, done.stdout
     # pytest calls a failure before the test itself an error
     assert "1 failed, 1 passed, 1 xfailed, 3 errors" in done.stdout
