@@ -46,7 +46,7 @@ overlay memberof
 access to attrs=userPassword by anonymous auth by self write by * none
 access to attrs=description by users search
 access to dn.subtree="ou=open,{base}" by * read
-access to * by users read by * none
+access to * by users read by * {nobody}
 """
 
 _ATTEMPTS = 10
@@ -74,9 +74,13 @@ class Slapd:
     def url(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self.port}"
 
-    def _configure(self, global_lines: Sequence[str]) -> None:
+    def _configure(self, global_lines: Sequence[str], may_everybody_read: bool = False) -> None:
         text = _CONFIGURATION.format(
-            folder=self._folder, base=BASE, admin=ADMIN, global_lines="\n".join(global_lines)
+            folder=self._folder,
+            base=BASE,
+            admin=ADMIN,
+            global_lines="\n".join(global_lines),
+            nobody="read" if may_everybody_read else "none",
         )
         (self._folder / "slapd.conf").write_text(text)
 
@@ -102,14 +106,16 @@ class Slapd:
         """Start it again on the same port, with the same data."""
         self._program = self._started()
 
-    def restart(self, global_lines: Sequence[str], scheme: str = "ldap") -> None:
+    def restart(
+        self, global_lines: Sequence[str], *, scheme: str = "ldap", may_everybody_read: bool = False
+    ) -> None:
         """Stop it and start it again on the same port.
 
         :param global_lines: what else its configuration says.
         :param scheme: ``ldap`` or ``ldaps``.
         """
         self.stop()
-        self._configure(global_lines)
+        self._configure(global_lines, may_everybody_read)
         self._scheme = scheme
         self.start()
 
