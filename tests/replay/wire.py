@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 from wsgiref.validate import validator
 
-from cheroot.wsgi import Server
+from v1registry_fakes.listener import Listener
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -204,16 +203,11 @@ class SocketTransport:
 @contextmanager
 def live_server(application: WSGIApplication) -> Iterator[SocketTransport]:
     """Serve an application on a free port of this machine until the block ends."""
-    server = Server(("127.0.0.1", 0), application, numthreads=8, timeout=TIMEOUT_S, shutdown_timeout=1)
-    server.expiration_interval = 0.02  # seconds from one look to the next whether it shall stop
-    server.prepare()
-    thread = threading.Thread(target=server.serve, name="replay server")
-    thread.start()
+    listener = Listener(application, tls=False)
     try:
-        yield SocketTransport(server.bind_addr)
+        yield SocketTransport(("127.0.0.1", listener.port))
     finally:
-        server.stop()
-        thread.join()
+        listener.stop()
 
 
 # -- mounting
