@@ -1,0 +1,77 @@
+"""What a client does with accounts: requests with Basic, as engines send them, and a mailer that keeps what it gets."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+from urllib.parse import quote
+
+from webtest import TestResponse
+from wsgi_client import Client
+
+from v1registry.hub.mail import Recipient
+
+USER_CREATED = b'"User Created"'
+TAKEN = b'"Username or email already exists"'
+CHALLENGE = 'Basic realm="auth required",Token'
+PUBLIC_URL = "https://registry.example.org"
+
+MIRA = {"username": "mira_k", "password": "s3cret-one", "email": "mira@example.org", "auth": ""}
+
+
+def basic(username: str, password: str) -> dict[str, str]:
+    credentials = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+    return {"Authorization": f"Basic {credentials}"}
+
+
+def register(client: Client, path: str = "/v1/users/", **fields: Any) -> TestResponse:
+    """POST the fields as docker does."""
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    return client.post(path, json.dumps(fields), headers)
+
+
+def log_in(client: Client, username: str, password: str, path: str = "/v1/users/") -> TestResponse:
+    return client.get(path, basic(username, password))
+
+
+def change(client: Client, name: str, credentials: dict[str, str] | None, **fields: Any) -> TestResponse:
+    """PUT the fields as the user whose credentials they are."""
+    return client.put(f"/v1/users/{quote(name)}/", json.dumps(fields), credentials)
+
+
+def text_of(answer: TestResponse) -> str:
+    """Return the text of an answer that has to be a JSON string, as all errors of users are."""
+    assert answer.headers["Content-Type"] == "application/json", answer
+    assert isinstance(answer.json, str), answer
+    return answer.json
+
+
+class KeptMail:
+    """A mailer that keeps the links: ``(kind, name, address, link)``. It fails with ``error`` while there is one."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, str, str]] = []
+        self.error: Exception | None = None
+
+    def send_activation(self, user: Recipient, link: str) -> None:
+        self._keep("activation", user, link)
+
+    def send_confirmation(self, user: Recipient, link: str) -> None:
+        self._keep("confirmation", user, link)
+
+    def _keep(self, kind: str, user: Recipient, link: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.sent.append((kind, user.name, user.email, link))
+
+    @property
+    def kinds_and_addresses(self) -> list[tuple[str, str]]:
+        return [(kind, email) for kind, _, email, _ in self.sent]
+
+    @property
+    def path(self) -> str:
+        """The path of the last link."""
+        link = self.sent[-1][3]
+        assert link.startswith(PUBLIC_URL), link
+        return link.removeprefix(PUBLIC_URL)
