@@ -77,22 +77,37 @@ class Registry:
         self._services: Mapping[type, object] = services
         has_links = Confirmations in services
         self._link_prefix = f"{self.settings.link_path}/" if has_links else None
-        self.table = combine(
-            [
-                hub_api.NAMED_TAGS_ROUTES,
-                registry_api.ROUTES,
-                hub_api.ROUTES,
-                users_api.ROUTES,
-                hub_api.REPOSITORY_ROUTES,
-                users_api.link_routes(self.settings.link_path) if has_links else Table(),
-                bridge_api.ROUTES if self.settings.v2 == "ping" else Table(),
-            ]
-        )
+        self.table = combine(self._tables(has_links))
+
+    def _tables(self, has_links: bool) -> list[Table]:
+        settings = self.settings
+        bridge = bridge_api.ROUTES if settings.v2 == "ping" else Table()
+        if settings.index:
+            return [registry_api.ROUTES, registry_api.REPOSITORY_ROUTES, bridge]
+        return [
+            hub_api.NAMED_TAGS_ROUTES,
+            registry_api.INDEX_ROUTES if settings.images == "elsewhere" else registry_api.ROUTES,
+            hub_api.ROUTES,
+            users_api.ROUTES,
+            hub_api.REPOSITORY_ROUTES,
+            users_api.link_routes(settings.link_path) if has_links else Table(),
+            bridge,
+        ]
 
     def _make_access(self, images: Images, repositories: Repositories) -> Access:
         settings, storage = self.settings, self.storage
+        is_elsewhere = settings.images == "elsewhere"
+        holders = Holders(storage, images, repositories)
+        if settings.index:
+            from .registry.foreign import ForeignIndexAccess
+            from .registry.index_client import IndexClient
+
+            return ForeignIndexAccess(
+                IndexClient(settings.index), images, repositories, holders, keep_s=settings.index_cache_s
+            )
         if settings.auth in ("open:", "open"):
-            return OpenAccess(Tokens(settings.secret, lifetime_s=settings.token_lifetime_s))
+            tokens = Tokens(settings.secret, lifetime_s=settings.token_lifetime_s)
+            return OpenAccess(tokens, registry_is_elsewhere=is_elsewhere)
         backend, policy = settings_.open_accounts(settings, storage, repositories)
         return AccountsAccess(
             backend,
@@ -100,9 +115,9 @@ class Registry:
             Tokens(self._signing_keys, lifetime_s=settings.token_lifetime_s),
             images,
             repositories,
-            Holders(storage, images, repositories),
+            holders,
             LoginLimiter(),
-            registry_is_elsewhere=settings.images == "elsewhere",
+            registry_is_elsewhere=is_elsewhere,
         )
 
     def _make_accounts(self, backend: Authenticator, repositories: Repositories) -> dict[type, object]:

@@ -248,6 +248,18 @@ class ImageNotListed(BadRequest):
     text = "This image does not belong to the repository"
 
 
+class ParentNotFound(BadRequest):
+    """The JSON names a parent that is not there, or that looks absent to the caller."""
+
+    text = "Image depends on a non existing parent"
+
+
+class ParentNotAuthorized(BadRequest):
+    """The index that the registry trusts does not let the caller use the parent (docker-registry 0.9.1, images.py)."""
+
+    text = "Image depends on an unauthorized parent"
+
+
 class ImageReplaced(Conflict):
     """Another client announced the id with other JSON while this layer was sent; the layer was not stored."""
 
@@ -337,6 +349,12 @@ class Unavailable(RegistryError):
 
     status = 503
     text = "The storage is not available, retry later"
+
+
+class IndexUnavailable(Unavailable):
+    """The index that the registry trusts does not answer, so nobody's token can be checked now."""
+
+    text = "The index that checks tokens does not answer, retry later"
 
 
 class OutOfSpace(RegistryError):

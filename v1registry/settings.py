@@ -61,6 +61,12 @@ def _count(value: str) -> int:
     return int(value)
 
 
+def _whole(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        raise ValueError("a whole number is expected")
+    return int(value)
+
+
 def _url(value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
@@ -180,6 +186,16 @@ class Settings:
         _one_of("here", "elsewhere"),
         "elsewhere: this is the index of registries in other places, which endpoints names; it sees no uploads",
     )
+    index: str = _setting(
+        "",
+        _url,
+        "the index elsewhere that checks this registry's tokens, such as https://index.example.com; empty: this is its own",
+    )
+    index_cache_s: int = _setting(
+        60,
+        _whole,
+        "how long what that index allowed is not asked again, in seconds; 0: it is asked each time",
+    )
     public_url: str = _setting(
         "", _url, "the address that clients use, where it is not that of the request (behind a proxy)"
     )
@@ -232,6 +248,12 @@ class Settings:
         problems = []
         if self.layer_redirect and self.x_accel_redirect:
             problems.append("layer_redirect and x_accel_redirect exclude each other")
+        if self.index and self.auth not in ("open:", "open"):
+            problems.append("index and auth exclude each other: the users are those of the index")
+        if self.index and self.images == "elsewhere":
+            problems.append(
+                "index is for a registry, images = elsewhere for an index: they exclude each other"
+            )
         if self.mail not in ("", None):
             if not self.public_url:
                 problems.append(

@@ -41,6 +41,12 @@ class Rights(Protocol):
         Of an image whose push has not ended: whether the caller may go on with the push.
         """
 
+    def require_parent(self, image_id: str) -> None:
+        """Return if an image that the caller pushes may build on this one, which is there.
+
+        ParentNotFound, ParentNotAuthorized.
+        """
+
     def may_list(self, repository: RepositoryName) -> bool:
         """Tell whether search may show the repository to the caller."""
 
@@ -89,12 +95,12 @@ class Issuer(Protocol):
 class OpenAccess:
     """Asks nobody: credentials that come are ignored, malformed ones too (decisions.md 15). It is also its own rights."""
 
-    standalone = "True"
     has_accounts = False
     has_token = False
 
-    def __init__(self, tokens: Issuer):
+    def __init__(self, tokens: Issuer, *, registry_is_elsewhere: bool = False):
         self._tokens = tokens
+        self.standalone = "False" if registry_is_elsewhere else "True"
 
     def issue_token(self, action: Action, repository: RepositoryName) -> str:
         # engines insist on one, nobody looks at it
@@ -117,6 +123,9 @@ class OpenAccess:
 
     def can_read_image(self, image_id: str) -> bool:
         return True
+
+    def require_parent(self, image_id: str) -> None:
+        return
 
     def may_list(self, repository: RepositoryName) -> bool:
         return True

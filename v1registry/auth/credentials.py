@@ -7,8 +7,12 @@ import binascii
 import re
 from dataclasses import dataclass, field
 
-#: docker-registry 0.9.1, toolkit.py: quotes, order and a doubled word do not matter.
-_TOKEN_FIELD = re.compile(r"(\w+)[:=][\s\"]?([^\",]+)\"?")
+#: docker-registry 0.9.1, toolkit.py: quotes, order and a doubled word do not matter. Python 2 knew ASCII only.
+_TOKEN_FIELD = re.compile(r"(\w+)[:=][\s\"]?([^\",]+)\"?", re.ASCII)
+
+_PLAIN_VALUE = r"[!#-+\--~]+"
+_PLAIN_FIELD = rf'(?:signature|repository|access)[:=](?:"{_PLAIN_VALUE}"|{_PLAIN_VALUE})'
+_PLAIN_TOKENS = re.compile(rf"(?i:token +)+{_PLAIN_FIELD}(?:, *{_PLAIN_FIELD})*")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,20 @@ def parse_authorization(header: str | None) -> Credentials:
     if scheme.lower() == "token":
         return _parse_tokens(rest) or Malformed()
     return Malformed()
+
+
+def is_plain_token(header: str | None) -> bool:
+    """Tell whether the header holds tokens and nothing that two parsers might read differently.
+
+    Where one server asks another whether a token is good, both read the header: an access word that only one of them sees
+    would let the bearer do more than the token is for. All that indexes hand out and engines join is plain.
+
+    >>> is_plain_token('Token Token signature=A,repository="b/c",access=read')
+    True
+    >>> is_plain_token('Token signature=A,repository="b/c",x="access=read",access=write')
+    False
+    """
+    return _PLAIN_TOKENS.fullmatch(header or "") is not None
 
 
 def _parse_basic(encoded: str) -> Credentials:

@@ -112,9 +112,11 @@ def put_auth(request: Request) -> Response:
 
 def get_layer_access(request: Request) -> Response:
     """Tell a registry whether the bearer of a token may use an image (hub.md 6.3)."""
-    image_id = check_image_id(request.fields["image_id"])
-    is_readable = request.rights.can_read(RepositoryName.parse(request.fields["repository"]))
-    return json_response({"access": is_readable and request.rights.can_read_image(image_id)})
+    image_id, rights = check_image_id(request.fields["image_id"]), request.rights
+    repository = RepositoryName.parse(request.fields["repository"])
+    # the token of a deletion is good, but not for images
+    is_readable = rights.can_read(repository) and not rights.sees_deleted(repository)
+    return json_response({"access": is_readable and rights.can_read_image(image_id)})
 
 
 def get_search(request: Request) -> Response:

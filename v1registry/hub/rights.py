@@ -10,7 +10,7 @@ from .. import errors
 from ..auth.access import Rights
 from ..auth.attempts import LoginLimiter
 from ..auth.base import Action, Authenticator, BackendUnavailable, User
-from ..auth.credentials import Basic, TokenFields, parse_authorization
+from ..auth.credentials import Basic, TokenFields, is_plain_token, parse_authorization
 from ..auth.policy import Policy
 from ..names import RepositoryName
 from ..registry.holders import Holders, listed_ids
@@ -23,9 +23,11 @@ CHALLENGE = 'Basic realm="auth required",Token'
 
 
 class AccountsAccess:
-    """Tells who is asking by Basic, by a token, or by what the surrounding application put into the environment."""
+    """Tells who is asking by Basic, by a token, or by what the surrounding application put into the environment.
 
-    standalone = "True"
+    :param registry_is_elsewhere: the images are on other servers, which ask this one about tokens (hub.md 6).
+    """
+
     has_accounts = True
 
     def __init__(
@@ -48,6 +50,9 @@ class AccountsAccess:
         self.holders = holders
         self.limiter = limiter
         self.registry_is_elsewhere = registry_is_elsewhere
+        # engines send their password along with every call to a standalone server over https, to its endpoints too; a registry
+        # elsewhere takes tokens only
+        self.standalone = "False" if registry_is_elsewhere else "True"
 
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
         """Return the caller's rights. Unauthorized, AccountInactive, TooManyAttempts, Unavailable."""
@@ -59,7 +64,7 @@ class AccountsAccess:
             if isinstance(credentials, Basic):
                 return AccountRights(self, self.log_in(credentials, environ), None)
             if isinstance(credentials, list):
-                return self._rights_of_token(credentials)
+                return self._rights_of_token(self._candidates(authorization, credentials))
         except BackendUnavailable as error:
             raise errors.Unavailable("Logins cannot be checked now, retry later") from error
         raise errors.Unauthorized(CHALLENGE)
@@ -67,10 +72,20 @@ class AccountsAccess:
     def is_good_token(self, authorization: str | None, repository: RepositoryName) -> bool:
         """Tell whether the header holds a token of the repository that has not expired."""
         credentials = parse_authorization(authorization)
-        tokens = (
-            [self.tokens.verify(fields) for fields in credentials] if isinstance(credentials, list) else []
-        )
+        if not isinstance(credentials, list):
+            return False
+        tokens = [self.tokens.verify(fields) for fields in self._candidates(authorization, credentials)]
         return any(token is not None and token.repository == repository for token in tokens)
+
+    def _candidates(self, authorization: str | None, tokens: list[TokenFields]) -> list[TokenFields]:
+        """Return the tokens of a header that may count.
+
+        A registry elsewhere reads the header itself, and of each field takes the last one (docker-registry 0.9.1, toolkit.py). So
+        there only the last token counts, and only where nobody can see another one.
+        """
+        if not self.registry_is_elsewhere:
+            return tokens
+        return tokens[-1:] if is_plain_token(authorization) else []
 
     def log_in(self, credentials: Basic, environ: Mapping[str, Any]) -> User:
         """Return the active user of a name and a password. Unauthorized, AccountInactive, TooManyAttempts."""
@@ -182,6 +197,11 @@ class AccountRights:
             return self._allows(Action.READ, self.token.repository)
         return any(self._allows(Action.READ, repository) for repository in holders.of(image_id))
 
+    def require_parent(self, image_id: str) -> None:
+        """Return if an image may build on this one. ParentNotFound: what may not be read looks absent (decisions.md 17)."""
+        if not self.can_read_image(image_id):
+            raise errors.ParentNotFound(parent=image_id)
+
     def is_public_image(self, image_id: str) -> bool:
         policy = self._access.policy
         return any(
@@ -211,12 +231,24 @@ class AccountRights:
         if self._access.registry_is_elsewhere:
             # this index sees no uploads: the first to announce an id holds it (hub.md 6.3)
             for image_id in dict.fromkeys(image_ids):
-                if next(holders.of(image_id), None) is None or can_read(image_id):
+                marked = list(holders.ever(image_id))
+                if not marked or any(self._may_take_from(holder) for holder in marked):
                     holders.hold(repository, image_id)
             return
         holders.announce(repository, image_ids, can_read)
 
+    def _may_take_from(self, holder: RepositoryName) -> bool:
+        """Tell whether an image of ``holder`` may be announced elsewhere by this caller.
+
+        What is deleted here is not deleted in the registry: whoever may not write to the deleted repository must not get
+        what it held by knowing the ids.
+        """
+        exists = self._access.repositories.exists(holder)
+        return self._allows(Action.READ if exists else Action.WRITE, holder)
+
     def release(self, repository: RepositoryName) -> None:
+        if self._access.registry_is_elsewhere:
+            return  # the registry elsewhere keeps the images, and so they stay whose they were
         repositories = self._access.repositories
         image_ids = list(repositories.tags_or_none(repository).values())
         with suppress(errors.ImageListNotFound):

@@ -26,7 +26,7 @@ from ..routing import Route, Table
 from ..settings import Settings
 from ..storage.base import Storage, StorageError
 from . import layout
-from .images import AnnouncedSums, Images, layer_etag
+from .images import AnnouncedSums, Images, checked_parent, layer_etag
 from .repositories import Repositories
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
@@ -80,14 +80,25 @@ def get_json(request: Request) -> Response:
 
 
 def put_json(request: Request) -> Response:
-    image_id = _writable_image(request)
-    document = request.read_body(request.service(Settings).max_document_bytes)
+    image_id = check_image_id(request.fields["image_id"])
     try:
-        parsed = parse_json(document)
-    except ValueError:
-        raise errors.InvalidJson(image_id=image_id) from None
+        request.rights.require_image_write(image_id)
+    except errors.ImageNotListed:
+        # what is wrong with the document itself is told first (registry.md 4.5)
+        checked_parent(image_id, _read_document(request)[1])
+        raise
+    document, parsed = _read_document(request)
     request.service(Images).put_json(image_id, document, parsed, request.rights)
     return json_response(True)
+
+
+def _read_document(request: Request) -> tuple[bytes, object]:
+    """Return an image's JSON as sent, and what it says. InvalidJson where it says nothing."""
+    document = request.read_body(request.service(Settings).max_document_bytes)
+    try:
+        return document, parse_json(document)
+    except ValueError:
+        raise errors.InvalidJson(image_id=request.fields["image_id"]) from None
 
 
 def get_layer(request: Request) -> Response:
@@ -307,3 +318,8 @@ REPOSITORY_ROUTES = Table(
     Route("DELETE", "/v1/repositories/{unreserved_repository}",         delete_repository, DELETE),
 )
 # fmt: on
+
+_OF_AN_INDEX = (root, ping, status, get_properties, put_properties)
+
+#: What is left of them on an index whose registry is elsewhere: no images, and so no tags.
+INDEX_ROUTES = Table(*(route for route in ROUTES if route.handler in _OF_AN_INDEX))

@@ -47,6 +47,10 @@ class Holders:
             return False
         return image_id in self._reached_by_tags(repository) and self._mark_held(repository, image_id)
 
+    def is_marked(self, repository: RepositoryName, image_id: str) -> bool:
+        """Tell whether the image was uploaded through the repository, though nothing else may be stored of that yet."""
+        return self._has(image_id, HELD, repository)
+
     def announces(self, repository: RepositoryName, image_id: str) -> bool:
         """Tell whether a push to the repository may bring the image: it was announced there, or is held there."""
         return self._has(image_id, ANNOUNCED, repository) or self.holds(repository, image_id)
@@ -61,6 +65,10 @@ class Holders:
         for repository in sorted(self._find_unmarked(image_id) - marked, key=str):
             if self.holds(repository, image_id):
                 yield repository
+
+    def ever(self, image_id: str) -> Iterator[RepositoryName]:
+        """Yield the repositories that are marked as holding the image, also those that do not exist any more."""
+        return self._marked(image_id, HELD)
 
     def announcers(self, image_id: str) -> Iterator[RepositoryName]:
         """Yield the repositories in whose image list the image is, without their holding it."""

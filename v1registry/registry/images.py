@@ -73,6 +73,9 @@ class ImageRights(Protocol):
 
     def can_read_image(self, image_id: str) -> bool: ...
 
+    def require_parent(self, image_id: str) -> None:
+        """Return if an image may build on this one, which is there. ParentNotFound, ParentNotAuthorized."""
+
     def hold(self, image_id: str) -> None:
         """Note that the image was uploaded."""
 
@@ -174,16 +177,16 @@ class Images:
 
         :param parsed: what ``document`` says, None where it is no JSON.
 
-        InvalidJson, BadRequest, ImageExists. Repeating the stored bytes keeps the layer of an unfinished image, other
+        InvalidJson, BadRequest, ParentNotFound, ParentNotAuthorized, ImageExists. Repeating the stored bytes keeps the layer of an unfinished image, other
         bytes undo it. To one who may not read it a complete image looks absent: the stored bytes are accepted and change
         nothing, others are ImageHasOtherContents (decisions.md 17).
         """
         check_image_id(image_id)
-        parent = _checked_parent(image_id, parsed)
-        if parent is not None and not (self.is_announced(parent) and rights.can_read_image(parent)):
-            raise errors.BadRequest(
-                "Image depends on a non existing parent", image_id=image_id, parent=parent
-            )
+        parent = checked_parent(image_id, parsed)
+        if parent is not None:
+            if not self.is_announced(parent):
+                raise errors.ParentNotFound(image_id=image_id, parent=parent)
+            rights.require_parent(parent)
         ancestry = self._ancestry_over(image_id, parent)
         with self._storage.lock(layout.image_folder(image_id)):
             stored = self._stored_json(image_id)
@@ -468,7 +471,7 @@ class Images:
             return
 
 
-def _checked_parent(image_id: str, parsed: object) -> str | None:
+def checked_parent(image_id: str, parsed: object) -> str | None:
     """Return the parent that an image's JSON names, None for a root. InvalidJson, BadRequest."""
     if not isinstance(parsed, dict) or not parsed:
         raise errors.InvalidJson(image_id=image_id)
