@@ -18,7 +18,7 @@ from v1registry_fakes.contracts import UserLookupContract
 
 from v1registry.auth.base import BackendUnavailable, User
 from v1registry.auth.ldap import Ldap
-from v1registry.auth.ldap_server import LdapServer
+from v1registry.auth.ldap_server import Deadline, Entry, LdapServer
 
 pytestmark = pytest.mark.real
 
@@ -50,6 +50,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         server.add_group("Pushers", mira, bob)
         server.add_group("admins", mira)
         server.add(f"ou=elsewhere,{BASE}", "organizationalUnit", ou="elsewhere")
+        many = server.add_person("many", "correct horse")
+        server.add(f"cn=multi+ou=parts,{GROUPS}", "groupOfNames", cn="multi", ou="parts", member=many)
         server.add_group("library", mira, below=f"ou=elsewhere,{BASE}")
         server.add_group("a, b+c", bob, dn=rf"cn=a\2C b\2Bc,{GROUPS}")
         server.add(
@@ -169,6 +171,13 @@ def test_an_empty_password_is_refused_although_the_server_takes_it(shared: Slapd
         accepts.assert_not_called()
 
 
+def test_no_bind_is_ever_made_without_a_name_or_a_password() -> None:
+    server = LdapServer("127.0.0.1", 7, tls="", ca_file="", bind_dn="", bind_password=lambda: "", pool_size=0)
+    for dn, password in ((f"uid=mira,{PEOPLE}", ""), ("", "correct horse")):
+        with pytest.raises(ValueError, match="proves nothing"):
+            server.accepts(dn, password, Deadline(1))
+
+
 def _bind_without_password(server: Slapd, dn: str) -> int:
     """Return the result code of a simple bind with an empty password. Source: RFC 4511, 4.2."""
     name = dn.encode()
@@ -239,6 +248,12 @@ def test_groups_come_from_member_of_in_lower_case(shared: Slapd) -> None:
         assert backend.authenticate("mira", "correct horse") == backend.find("mira") == mira
         assert backend.find("bob(x)*") == User("bob(x)*", frozenset({"pushers", "a, b+c"}))
         assert backend.find("deep") == User("deep")
+
+
+def test_a_group_whose_name_has_several_parts_is_the_part_that_is_asked_for(shared: Slapd) -> None:
+    for attribute, name in (("cn", "multi"), ("ou", "parts")):
+        with ldap(shared, group_name_attribute=attribute) as backend:
+            assert backend.find("many") == User("many", frozenset({name}))
 
 
 def test_groups_elsewhere_do_not_count_where_their_place_is_named(shared: Slapd) -> None:
@@ -387,6 +402,14 @@ def test_a_second_address_is_tried_where_nobody_listens_at_the_first(server: Sla
 # -- a server that answers something else
 
 
+class Operation(bytes):
+    """What answers a request: it is put into a message that has the request's id."""
+
+    def answering(self, request: bytes) -> bytes:
+        message_id = request[2 : 4 + request[3]]
+        return b"\x30" + bytes([len(message_id) + len(self)]) + message_id + self
+
+
 @contextmanager
 def answering(*answers: bytes) -> Iterator[str]:
     """Listen, and answer each message of every connection with the next of ``answers``; then close. The URL."""
@@ -399,9 +422,10 @@ def answering(*answers: bytes) -> Iterator[str]:
                 return
             with connection:
                 for answer in answers:
-                    if not connection.recv(4096):
+                    request = connection.recv(4096)
+                    if not request:
                         break
-                    connection.sendall(answer)
+                    connection.sendall(answer.answering(request) if isinstance(answer, Operation) else answer)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
@@ -413,46 +437,79 @@ def answering(*answers: bytes) -> Iterator[str]:
             thread.join(60)
 
 
-_BOUND = bytes.fromhex(
-    "300c02010161070a010004000400"
-)  # a bind response: success. ldap3 counts its messages on
+#: The answer to a bind: success. Source: RFC 4511, 4.2.2.
+_BOUND = Operation.fromhex("61070a010004000400")
+
+ODD_ANSWERS = {
+    "nothing": [],
+    "HTTP": [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
+    "zeros": [b"\x00" * 64],
+    "ones": [b"\xff" * 64],
+    "endless": [b"\x30\x84\x7f\xff\xff\xff" + b"\x02\x01\x01"],
+    "no operation": [b"\x30\x03\x02\x01\x63"],
+    "another id": [bytes.fromhex("300c020163") + _BOUND],
+    "an unknown operation": [Operation.fromhex("7f010101")],
+    "an unknown code": [Operation.fromhex("61070a016304000400")],
+    "a bind and no more": [_BOUND],
+    "an entry that is none": [_BOUND, Operation.fromhex("640100")],
+    "an entry that is cut": [_BOUND, Operation.fromhex("6403040dff")],
+    "a bind as answer to a search": [_BOUND, _BOUND],
+}
 
 
-@pytest.mark.parametrize(
-    "answers",
-    [
-        [],
-        [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
-        [b"\x00" * 64],
-        [b"\xff" * 64],
-        [b"\x30\x84\x7f\xff\xff\xff" + b"\x02\x01\x01"],
-        [b"\x30\x03\x02\x01\x63"],
-        [bytes.fromhex("300c020101610709010004000400")],
-        [bytes.fromhex("300c020101610703010004000400")],
-        [_BOUND],
-        [_BOUND, b"\x30\x05\x02\x01\x02\x64\x00"],
-    ],
-    ids=[
-        "nothing",
-        "HTTP",
-        "zeros",
-        "ones",
-        "endless",
-        "no operation",
-        "no code",
-        "odd code",
-        "other id",
-        "odd entry",
-    ],
-)
-def test_what_is_no_ldap_is_told_as_a_server_that_cannot_be_reached(answers: list[bytes]) -> None:
-    with answering(*answers) as url, Ldap(url, BASE, timeout_s=1) as backend:
+@pytest.mark.parametrize("name", ODD_ANSWERS)
+def test_what_is_no_ldap_is_told_as_a_server_that_cannot_be_reached(name: str) -> None:
+    with answering(*ODD_ANSWERS[name]) as url, Ldap(url, BASE, timeout_s=1) as backend:
         for question in (
             lambda: backend.authenticate("mira", "correct horse"),
             lambda: backend.find("mira"),
         ):
             with pytest.raises(BackendUnavailable, match="The LDAP server"):
                 question()
+
+
+def test_a_server_that_goes_away_while_the_password_is_tested_is_told() -> None:
+    entry = Entry(f"uid=mira,{PEOPLE}", {"uid": ["mira"]})
+    with mock.patch.object(LdapServer, "search", return_value=[entry]):
+        with answering(_BOUND) as url, Ldap(url, BASE, timeout_s=1) as backend:
+            assert backend.authenticate("mira", "correct horse") == User("mira")
+        with answering() as url, Ldap(url, BASE, timeout_s=1) as backend, pytest.raises(BackendUnavailable):
+            backend.authenticate("mira", "correct horse")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "strategy.sync.SyncStrategy._start_listen",
+        "core.connection.Connection.bind",
+        "core.connection.Connection.search",
+    ],
+    ids=["opened", "bound", "searched"],
+)
+def test_a_thread_that_is_ended_from_outside_leaves_no_connection(server: Slapd, step: str) -> None:
+    with ldap(server) as backend:
+        with (
+            mock.patch(f"ldap3.{step}", side_effect=KeyboardInterrupt),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            backend.find("mira")
+        assert server.connections() == 0
+        assert backend.find("mira") == User("mira")
+
+
+def test_a_connection_that_nobody_used_for_long_is_not_used_again(
+    server: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = LdapServer._bound
+    with ldap(server) as backend:
+        with mock.patch.object(LdapServer, "_bound", autospec=True, side_effect=genuine) as bound:
+            for _ in range(3):
+                assert backend.find("mira") == User("mira")
+            assert bound.call_count == 1
+            monkeypatch.setattr("v1registry.auth.ldap_server._IDLE_S", 0.0)
+            assert backend.find("mira") == User("mira")
+            assert bound.call_count == 2
+        assert server.connections() == 1
 
 
 # -- what the operator has to know

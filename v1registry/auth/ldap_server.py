@@ -193,6 +193,7 @@ class LdapServer:
             size_limit=limit,
             time_limit=math.ceil(left_s),
         )
+        _check_type(result, "searchResDone")
         if result["result"] not in (_SUCCESS, _SIZE_LIMIT_EXCEEDED):
             raise LdapFailure(
                 "The LDAP server cannot look up users now, try again later",
@@ -235,6 +236,7 @@ class LdapServer:
     def _bind(self, connection: ldap3.Connection, deadline: Deadline) -> tuple[int, str]:
         connection.socket.settimeout(deadline.left_s())
         _, result, _, _ = connection.bind(read_server_info=False)
+        _check_type(result, "bindResponse")
         return result["result"], result["description"]
 
     def _open(self, dn: str, password: str, deadline: Deadline) -> ldap3.Connection:
@@ -355,6 +357,11 @@ def _unescaped(value: str) -> str:
         lambda found: bytes([int(found[1], 16)]) if found[1] else found[2], value.encode("utf-8")
     )
     return octets.decode("utf-8", "replace")
+
+
+def _check_type(result: dict[str, Any], expected: str) -> None:
+    if result["type"] != expected:
+        raise ValueError(f"{expected} was expected as an answer, not {result['type']}")
 
 
 def _entry(found: dict[str, Any]) -> Entry:
