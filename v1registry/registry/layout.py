@@ -5,6 +5,8 @@ Source: docker-registry-core, core/driver.py, and the folders that 0.6.0 to 0.9.
 
 from __future__ import annotations
 
+import json
+from typing import Any
 from urllib.parse import quote, unquote_plus
 
 from ..names import RepositoryName
@@ -39,6 +41,17 @@ def image_folder(image_id: str) -> str:
 
 def image_key(image_id: str, name: str) -> str:
     return f"{IMAGES}/{image_id}/{name}"
+
+
+def parse_stored(data: bytes) -> Any:
+    """Return what stored JSON says, None for what is none.
+
+    Old servers wrote into their files in place and kept what came, so a crash left halves there.
+    """
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
 
 
 def quote_part(part: str) -> str:

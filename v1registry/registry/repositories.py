@@ -362,11 +362,7 @@ class Repositories:
 
     def _read_info(self, keys: Iterable[str]) -> dict[str, object]:
         for key in keys:
-            data = self._read_optional(key)
-            try:
-                info = json.loads(data or b"null")
-            except ValueError:
-                continue
+            info = layout.parse_stored(self._read_optional(key) or b"")
             if isinstance(info, dict):
                 return info
         return dict(UNKNOWN_INFO)
@@ -432,11 +428,7 @@ def _merged(stored: bytes, entries: list[dict[str, str]]) -> bytes:
 
 def _stored_entries(stored: bytes) -> list[dict[str, str]]:
     """Return what can be used of a stored list; old servers stored whatever came."""
-    try:
-        parsed = json.loads(stored)
-    except ValueError:
-        return []
-    entries = []
+    parsed, entries = layout.parse_stored(stored), []
     for element in parsed if isinstance(parsed, list) else ():
         if isinstance(element, dict) and isinstance(element.get("id"), str):
             checksum = element.get("checksum")
