@@ -18,6 +18,7 @@ file of your own and give its fixture::
 * :class:`AuthenticatorContract`: a backend that verifies passwords, and no more.
 * :class:`UserLookupContract`: one that also has ``find``.
 * :class:`UserDirectoryContract`: one in which users are made and changed; its fixture ``directory`` gives an empty one.
+* :class:`ConfirmingDirectoryContract`: one whose accounts and addresses can be confirmed by links in mails, too.
 
 For readable failures let pytest rewrite this module's assertions, in ``conftest.py``, before it is imported::
 
@@ -36,13 +37,19 @@ import pytest
 from v1registry.auth.base import (
     AccountExists,
     Authenticator,
+    ConfirmingDirectory,
     UnknownUser,
     User,
     UserDirectory,
     UserLookup,
 )
 
-__all__ = ["AuthenticatorContract", "UserDirectoryContract", "UserLookupContract"]
+__all__ = [
+    "AuthenticatorContract",
+    "ConfirmingDirectoryContract",
+    "UserDirectoryContract",
+    "UserLookupContract",
+]
 
 #: Names that nobody has, and that mean something to filters, paths, files and encodings.
 _ODD_NAMES = {
@@ -399,6 +406,83 @@ class UserDirectoryContract(UserLookupContract):
                 change()
         assert directory.find("nobody") is None
         assert not directory.is_taken("other", "nobody@example.org")
+
+
+class ConfirmingDirectoryContract(UserDirectoryContract):
+    """Derive from this class and give the fixture ``directory``: one without users that has ``unconfirmed`` and ``confirm``."""
+
+    def test_a_new_account_that_is_not_active_waits_for_its_confirmation(
+        self, directory: ConfirmingDirectory, reopened: ConfirmingDirectory
+    ) -> None:
+        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
+        waiting = reopened.unconfirmed("mira")
+        assert list(waiting) == ["mira@example.org"]
+        assert reopened.confirm("mira", "mira@example.org", waiting["mira@example.org"])
+        assert directory.find("mira") == User("mira")
+        assert dict(directory.unconfirmed("mira")) == {}
+
+    def test_an_added_address_waits_for_its_confirmation(self, directory: ConfirmingDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        assert dict(directory.unconfirmed("mira")) == {}
+        directory.add_email("mira", "two@example.org")
+        waiting = directory.unconfirmed("mira")
+        assert list(waiting) == ["two@example.org"]
+        assert directory.confirm("mira", "two@example.org", waiting["two@example.org"])
+        assert dict(directory.unconfirmed("mira")) == {}
+        assert directory.find("mira") == User("mira")
+
+    def test_an_account_is_confirmed_once_and_only_in_the_state_that_was_told(
+        self, directory: ConfirmingDirectory
+    ) -> None:
+        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
+        state = directory.unconfirmed("mira")["mira@example.org"]
+        assert not directory.confirm("mira", "mira@example.org", "another state")
+        assert not directory.confirm("mira", "other@example.org", state)
+        assert not directory.confirm("other", "mira@example.org", state)
+        assert directory.find("mira") == User("mira", is_active=False)
+        assert directory.confirm("mira", "mira@example.org", state)
+        assert not directory.confirm("mira", "mira@example.org", state)
+
+    def test_another_password_ends_what_waits_as_it_was(self, directory: ConfirmingDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
+        before = directory.unconfirmed("mira")["mira@example.org"]
+        directory.set_password("mira", "battery staple")
+        assert not directory.confirm("mira", "mira@example.org", before)
+        after = directory.unconfirmed("mira")["mira@example.org"]
+        assert after != before
+        assert directory.confirm("mira", "mira@example.org", after)
+
+    def test_an_account_that_was_disabled_waits_for_nothing(self, directory: ConfirmingDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        directory.add_email("mira", "two@example.org")
+        directory.create("other", "correct horse", "other@example.org", is_active=False)
+        states = {name: directory.unconfirmed(name) for name in ("mira", "other")}
+        for name, waiting in states.items():
+            directory.set_active(name, False)
+            assert dict(directory.unconfirmed(name)) == {}
+            for email, state in waiting.items():
+                assert not directory.confirm(name, email, state)
+            assert directory.find(name) == User(name, is_active=False)
+
+    def test_an_account_that_an_administrator_activated_waits_only_for_its_address(
+        self, directory: ConfirmingDirectory
+    ) -> None:
+        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
+        directory.set_active("mira", True)
+        assert list(directory.unconfirmed("mira")) == ["mira@example.org"]
+        directory.confirm_email("mira", "mira@example.org")
+        assert dict(directory.unconfirmed("mira")) == {}
+
+    def test_nobody_waits_for_nothing(self, directory: ConfirmingDirectory) -> None:
+        assert dict(directory.unconfirmed("nobody")) == {}
+        assert not directory.confirm("nobody", "nobody@example.org", "")
+
+    def test_of_many_who_confirm_the_same_at_once_one_succeeds(self, directory: ConfirmingDirectory) -> None:
+        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
+        state = directory.unconfirmed("mira")["mira@example.org"]
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: directory.confirm("mira", "mira@example.org", state), range(8)))
+        assert sorted(answers) == [False] * 7 + [True]
 
 
 def _succeeds(change: Callable[[], object]) -> bool:

@@ -5,7 +5,18 @@ The modules that they come from tell how: :mod:`v1registry_fakes.storage_contrac
 
 from __future__ import annotations
 
-from .auth_contracts import AuthenticatorContract, UserDirectoryContract, UserLookupContract
+from .auth_contracts import (
+    AuthenticatorContract,
+    ConfirmingDirectoryContract,
+    UserDirectoryContract,
+    UserLookupContract,
+)
 from .storage_contracts import StorageContract
 
-__all__ = ["AuthenticatorContract", "StorageContract", "UserDirectoryContract", "UserLookupContract"]
+__all__ = [
+    "AuthenticatorContract",
+    "ConfirmingDirectoryContract",
+    "StorageContract",
+    "UserDirectoryContract",
+    "UserLookupContract",
+]
