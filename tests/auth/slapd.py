@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from programs import Program
 
 # before ldap3 itself, whose import warns
-from v1registry.auth import ldap_server as _ldap_server  # noqa: F401
+from v1registry.auth.ldap import Ldap
 
 BASE = "dc=example,dc=test"
 PEOPLE = f"ou=people,{BASE}"
@@ -192,6 +193,15 @@ class Slapd:
     def __exit__(self, *exc_info: object) -> None:
         self.go_on()
         self.stop()
+
+
+@contextmanager
+def ldap(server: Slapd, **options: Any) -> Iterator[Ldap]:
+    """Return a backend over the server, with somebody who may search."""
+    login = {"bind_dn": READER, "bind_password": "reader-password"}
+    base = options.pop("base_dn", BASE)
+    with Ldap(server.url, base, **login | options) as backend:
+        yield backend
 
 
 def _free_port() -> int:
