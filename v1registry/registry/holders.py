@@ -10,7 +10,6 @@ merely announce it; what is found so is marked, so that it is looked for once.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
@@ -167,10 +166,7 @@ class Holders:
 
 def listed_ids(image_list: bytes) -> list[str]:
     """Return the ids in a stored image list; what is odd in old data is left out."""
-    try:
-        parsed = json.loads(image_list)
-    except ValueError:
-        return []
+    parsed = layout.parse_stored(image_list)
     elements = parsed if isinstance(parsed, list) else []
     ids = [element.get("id") for element in elements if isinstance(element, dict)]
     return [image_id for image_id in ids if isinstance(image_id, str) and is_image_id(image_id)]

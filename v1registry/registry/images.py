@@ -18,7 +18,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +28,7 @@ from ..storage.base import Blob, NotFound, Stat, Storage, StorageUnavailable
 from . import layout
 from .checksums import PayloadChecksum, equal_sums, parse_checksums
 from .compression import LayerTooLarge, UnreadableLayer
-from .layers import diff, files
+from .layers import Row, diff, files, is_row_list
 from .tarsum import verify_tarsum
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class Images:
         ImageNotFound, ImageInProgress, LayerNotSupported, LayerTooLarge.
         """
         self._check_complete(image_id)
-        return self._kept(image_id, layout.FILES, lambda: self._list_files(image_id))
+        return self._kept(image_id, layout.FILES, b"[]", lambda: self._list_files(image_id))
 
     def diff(self, image_id: str) -> bytes:
         """Return what the layer changes against the ancestors as JSON, computed once and kept (registry.md 4.9).
@@ -152,11 +152,10 @@ class Images:
         self._check_complete(image_id)
 
         def compute() -> object:
-            rows = json.loads(self.files(image_id))
-            ancestors = (json.loads(self.files(parent)) for parent in self._ancestry(image_id)[1:])
-            return diff(rows, ancestors)
+            ancestors = (self._rows(parent) for parent in self._ancestry(image_id)[1:])
+            return diff(self._rows(image_id), ancestors)
 
-        return self._kept(image_id, layout.DIFF, compute)
+        return self._kept(image_id, layout.DIFF, b"{}", compute)
 
     def is_announced(self, image_id: str) -> bool:
         """Tell whether the image's JSON is stored, whatever the state of its push: enough for a tag or a child."""
@@ -400,12 +399,10 @@ class Images:
 
         ImageNotFound where a parent is missing or the parents run in a circle.
         """
-        try:
-            stored = json.loads(self._storage.read(layout.image_key(image_id, layout.ANCESTRY)))
+        with suppress(NotFound):
+            stored = layout.parse_stored(self._storage.read(layout.image_key(image_id, layout.ANCESTRY)))
             if isinstance(stored, list) and stored[:1] == [image_id] and all(map(is_image_id, stored)):
                 return stored
-        except (NotFound, ValueError):
-            pass
         ancestry: list[str] = []
         current: str | None = image_id
         while current is not None:
@@ -437,7 +434,12 @@ class Images:
 
     # -- what is computed once
 
-    def _list_files(self, image_id: str) -> object:
+    def _rows(self, image_id: str) -> list[Row]:
+        """Return the rows of a complete image's files: those that are kept, unless they are none."""
+        kept = layout.parse_stored(self.files(image_id))
+        return kept if is_row_list(kept) else self._list_files(image_id)
+
+    def _list_files(self, image_id: str) -> list[Row]:
         try:
             with self._storage.open(layout.image_key(image_id, layout.LAYER)) as blob:
                 return files(blob, limit_bytes=self._expanded_limit_bytes)
@@ -448,14 +450,19 @@ class Images:
         except UnreadableLayer as error:
             raise errors.LayerNotSupported(image_id=image_id) from error
 
-    def _kept(self, image_id: str, name: str, compute: Callable[[], object]) -> bytes:
+    def _kept(self, image_id: str, name: str, brackets: bytes, compute: Callable[[], object]) -> bytes:
+        """Return what is kept, if it is whole, or else compute it and keep it; a crash of an old server leaves halves.
+
+        :param brackets: the first and the last byte of what is whole.
+        """
         key = layout.image_key(image_id, name)
-        try:
-            return self._storage.read(key)
-        except NotFound:
-            data = json.dumps(compute()).encode("ascii")
-            self._keep(key, data)
-            return data
+        with suppress(NotFound):
+            kept = self._storage.read(key)
+            if kept[:1] + kept[-1:] == brackets:
+                return kept
+        data = json.dumps(compute()).encode("ascii")
+        self._keep(key, data)
+        return data
 
     def _keep(self, key: str, data: bytes) -> None:
         """Store what can be computed again; a storage that is full or read-only does not spoil the answer."""
@@ -490,10 +497,7 @@ def checked_parent(image_id: str, parsed: object) -> str | None:
 
 def _parent_in(document: bytes) -> str | None:
     """Return the parent that stored JSON names; whatever is odd in old data counts as a root."""
-    try:
-        parsed = json.loads(document)
-    except (ValueError, RecursionError):
-        return None
+    parsed = layout.parse_stored(document)
     parent = parsed.get("parent") if isinstance(parsed, dict) else None
     return parent if is_image_id(parent) and isinstance(parent, str) else None
 

@@ -8,7 +8,7 @@ deleted in a root image too. PAX global headers are no rows, and change none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 from .archive import open_archive
 from .compression import LayerTooLarge, Readable
@@ -92,6 +92,13 @@ def files(
             text = name.decode("latin-1")
         rows.append([text, type_, is_deleted, entry.size, entry.mtime, entry.mode, entry.uid, entry.gid])
     return rows
+
+
+def is_row_list(value: object) -> TypeGuard[list[Row]]:
+    """Tell whether ``value``, from stored JSON, has the form of what :func:`files` returns, as far as :func:`diff` needs it."""
+    return isinstance(value, list) and all(
+        isinstance(row, list) and len(row) == 8 and isinstance(row[0], str) for row in value
+    )
 
 
 def diff(
