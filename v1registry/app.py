@@ -13,7 +13,7 @@ from . import errors
 from . import settings as settings_
 from .auth.access import Access, OpenAccess
 from .auth.attempts import LoginLimiter
-from .auth.base import Authenticator
+from .auth.base import Authenticator, BackendUnavailable
 from .auth.secret import shared_secret
 from .bridge import api as bridge_api
 from .http import VERSION_HEADER, Request, Response, error_response
@@ -242,6 +242,8 @@ def _as_registry_error(error: Exception) -> errors.RegistryError:
         return errors.OutOfSpace()
     if isinstance(error, StorageUnavailable):
         return errors.Unavailable()
+    if isinstance(error, BackendUnavailable):
+        return errors.Unavailable(str(error))
     return errors.RegistryError()
 
 

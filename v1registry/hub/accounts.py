@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from .. import errors
 from ..auth.base import (
     AccountExists,
     Authenticator,
-    BackendUnavailable,
     ConfirmingDirectory,
     LookupNotSupported,
     UnknownUser,
@@ -50,7 +48,7 @@ class Accounts:
     :param confirmations: mails the links that new accounts and addresses wait for. Without it accounts are active at once, and added
         addresses stay unconfirmed.
 
-    Unavailable from every method while the backend cannot tell.
+    BackendUnavailable from every method while the backend cannot tell.
     """
 
     def __init__(
@@ -79,23 +77,21 @@ class Accounts:
         """
         values = _object(fields)
         username = values.get("username")
-        with _available():
-            if isinstance(username, str) and self._is_taken(username):
-                raise errors.AccountTaken(username=username)
-            if self._directory is None or not self._is_open:
-                raise errors.RegistrationClosed(CHALLENGE)
-            username = self._checked_username(username)
-            password, email = checked_password(values.get("password")), checked_email(values.get("email"))
-            try:
-                self._directory.create(username, password, email, is_active=self._confirmations is None)
-            except AccountExists:
-                raise errors.AccountTaken(username=username) from None
-            self._ask(username, email)
+        if isinstance(username, str) and self._is_taken(username):
+            raise errors.AccountTaken(username=username)
+        if self._directory is None or not self._is_open:
+            raise errors.RegistrationClosed(CHALLENGE)
+        username = self._checked_username(username)
+        password, email = checked_password(values.get("password")), checked_email(values.get("email"))
+        try:
+            self._directory.create(username, password, email, is_active=self._confirmations is None)
+        except AccountExists:
+            raise errors.AccountTaken(username=username) from None
+        self._ask(username, email)
 
     def logged_in_inactive(self, username: str) -> None:
         """Note that somebody logged in with the password of an account that is not active: a link is mailed again."""
-        with _available():
-            self._ask(username)
+        self._ask(username)
 
     def require_change(self, caller: User | None, username: str) -> None:
         """Return if the caller may change the account (hub.md 2.3): the own one, or as an administrator.
@@ -106,9 +102,8 @@ class Accounts:
             raise errors.Unauthorized(CHALLENGE)
         if caller.name != username and not caller.is_administrator:
             raise errors.Forbidden(username=caller.name)
-        with _available():
-            if caller.name != username and self._find(username) is None:
-                raise errors.AccountNotFound(username=username[:_LONGEST_NAME])
+        if caller.name != username and self._find(username) is None:
+            raise errors.AccountNotFound(username=username[:_LONGEST_NAME])
         if self._directory is None:
             raise errors.AccountNotChangeable(username=username)
 
@@ -125,17 +120,16 @@ class Accounts:
         email = checked_email(values["email"]) if "email" in values else None
         directory = self._directory
         assert directory is not None, "require_change() comes before"
-        with _available():
-            try:
-                if email is not None:
-                    self._add_email(directory, username, email)
-                if password is not None:
-                    directory.set_password(username, password)
-            except UnknownUser:
-                raise errors.AccountNotChangeable(username=username) from None
+        try:
             if email is not None:
-                # a link is bound to the password, so it comes last
-                self._ask(username, email)
+                self._add_email(directory, username, email)
+            if password is not None:
+                directory.set_password(username, password)
+        except UnknownUser:
+            raise errors.AccountNotChangeable(username=username) from None
+        if email is not None:
+            # a link is bound to the password, so it comes last
+            self._ask(username, email)
 
     # -- inside
 
@@ -221,11 +215,3 @@ def _is_unicode(text: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-@contextmanager
-def _available() -> Iterator[None]:
-    try:
-        yield
-    except BackendUnavailable as error:
-        raise errors.Unavailable(str(error)) from error
