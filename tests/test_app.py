@@ -273,7 +273,7 @@ def run_python(code: str, *arguments: str) -> str:
 HEAVY = [
     "requests", "tqdm", "granian", "cheroot", "pytest", "_pytest", "jinja2", "sqlite3", "asyncio", "webtest", "hypothesis",
     "oauthlib", "argon2", "obstore", "ldap3", "prometheus_client", "zstandard", "paste", "urllib3", "multiprocessing",
-    "concurrent.futures", "importlib.metadata", "v1registry_fakes", "v1registry.client", "v1registry.cli", "wsgiref",
+    "importlib.metadata", "v1registry_fakes", "v1registry.client", "v1registry.cli", "wsgiref",
 ]  # fmt: skip
 
 
