@@ -7,12 +7,12 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import Program
+from programs import Program, eventually
 
 # before ldap3 itself, whose import warns
 from v1registry.auth.ldap import Ldap
@@ -124,6 +124,16 @@ class Slapd:
         """Let it answer nothing any more, while its connections stay."""
         for process in self._program.processes():
             os.kill(process, signal.SIGSTOP)
+        eventually(self._is_stopped, "every thread of slapd has stopped")  # the signal alone says nothing yet
+
+    def _is_stopped(self) -> bool:
+        # the state follows the name in parentheses. Source: proc(5)
+        states = set()
+        for process in self._program.processes():
+            for stat in Path(f"/proc/{process}/task").glob("*/stat"):
+                with suppress(FileNotFoundError):  # a thread that just ended
+                    states.add(stat.read_text().rpartition(")")[2].split()[0])
+        return states == {"T"}
 
     def go_on(self) -> None:
         for process in self._program.processes():

@@ -60,7 +60,7 @@ def test_a_server_that_was_restarted_between_two_questions_goes_unnoticed(server
 def test_a_server_that_hangs_is_told_within_the_timeout_and_used_again_when_it_goes_on(
     server: Slapd, pool_size: int
 ) -> None:
-    with ldap(server, timeout_s=0.5, pool_size=pool_size) as backend:
+    with ldap(server, timeout_s=1, pool_size=pool_size) as backend:
         assert backend.authenticate("mira", "correct horse") == User("mira")
         server.hang()
         for question in (
@@ -72,7 +72,7 @@ def test_a_server_that_hangs_is_told_within_the_timeout_and_used_again_when_it_g
                 BackendUnavailable, match=r"^The LDAP server does not answer, try again later$"
             ):
                 question()
-            assert 0.4 < monotonic() - begin < 0.5 + SLACK_S
+            assert 0.9 < monotonic() - begin < 1 + SLACK_S
         server.go_on()
         assert backend.authenticate("mira", "correct horse") == User("mira")
 
@@ -84,7 +84,7 @@ def test_a_server_that_hangs_before_the_password_is_tested_is_told_within_the_ti
         server.hang()
         return genuine(*arguments)
 
-    with ldap(server, timeout_s=0.5) as backend:
+    with ldap(server, timeout_s=1) as backend:
         with (
             mock.patch.object(LdapServer, "accepts", autospec=True, side_effect=hang),
             pytest.raises(BackendUnavailable, match="does not answer"),

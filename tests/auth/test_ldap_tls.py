@@ -136,7 +136,7 @@ def test_a_server_that_hangs_in_the_handshake_is_told_within_the_timeout(start: 
     server, certificates = start("ldaps")
     server.hang()
     with (
-        Ldap(server.url, PEOPLE, ca_file=certificates.ca_file, timeout_s=0.5, **LOGIN) as backend,
+        Ldap(server.url, PEOPLE, ca_file=certificates.ca_file, timeout_s=1, **LOGIN) as backend,
         pytest.raises(BackendUnavailable, match="does not answer"),
     ):
         backend.find("mira")
