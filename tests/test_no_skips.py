@@ -59,7 +59,7 @@ def run(folder: Path, workers: str, environment: dict[str, str]) -> subprocess.C
     (folder / "pytest.ini").write_text("[pytest]\n")
     options = ["-q", "-rA", "-n", workers, "-p", "no:cacheprovider", "--continue-on-collection-errors"]
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "V1REG"))
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "NO_SKIPS"))
     }
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options],
