@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,32 +161,32 @@ def main() -> None:
             rows: list[tuple[str, Callable[[], object], Callable[[], object], int]] = [
                 (
                     "GET _ping",
-                    lambda: call(app, "GET", "/v1/_ping"),
+                    partial(call, app, "GET", "/v1/_ping"),
                     lambda: call(prepared(b"{}"), "GET", "/"),
                     2000,
                 ),
                 (
                     "GET image json",
-                    lambda: call(app, "GET", f"/v1/images/{image_id}/json"),
+                    partial(call, app, "GET", f"/v1/images/{image_id}/json"),
                     lambda: call(prepared(image), "GET", "/"),
                     1000,
                 ),
                 (
                     "GET 100 tags",
-                    lambda: call(app, "GET", "/v1/repositories/me/app/tags"),
+                    partial(call, app, "GET", "/v1/repositories/me/app/tags"),
                     lambda: call(prepared(json.dumps(tags).encode()), "GET", "/"),
                     100,
                 ),
                 (
                     f"GET layer, {options.layer_mib} MiB",
-                    lambda: call(app, "GET", f"/v1/images/{image_id}/layer"),
-                    lambda: call(send_file, "GET", "/"),
+                    partial(call, app, "GET", f"/v1/images/{image_id}/layer"),
+                    partial(call, send_file, "GET", "/"),
                     2,
                 ),
                 (
                     f"PUT layer, {options.layer_mib} MiB",
                     put_layer,
-                    lambda: call(receive, "PUT", "/", layer),
+                    partial(call, receive, "PUT", "/", layer),
                     1,
                 ),
             ]
