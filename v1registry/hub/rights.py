@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from .. import errors
 from ..auth.access import Rights
-from ..auth.attempts import LoginLimiter
-from ..auth.base import Action, Authenticator, BackendUnavailable, User
+from ..auth.attempts import LoginLimiter, client_address
+from ..auth.base import Action, Authenticator, BackendUnavailable, LookupNotSupported, User, UserLookup
 from ..auth.credentials import Basic, TokenFields, is_plain_token, parse_authorization
 from ..auth.policy import Policy
 from ..names import RepositoryName
@@ -26,6 +26,7 @@ class AccountsAccess:
     """Tells who is asking by Basic, by a token, or by what the surrounding application put into the environment.
 
     :param registry_is_elsewhere: the images are on other servers, which ask this one about tokens (hub.md 6).
+    :param trusted_proxies: addresses or networks of proxies that tell whose logins they pass on.
     """
 
     has_accounts = True
@@ -41,6 +42,7 @@ class AccountsAccess:
         limiter: LoginLimiter,
         *,
         registry_is_elsewhere: bool = False,
+        trusted_proxies: Sequence[str] = (),
     ):
         self.backend = backend
         self.policy = policy
@@ -50,6 +52,7 @@ class AccountsAccess:
         self.holders = holders
         self.limiter = limiter
         self.registry_is_elsewhere = registry_is_elsewhere
+        self.trusted_proxies = trusted_proxies
         # engines send their password along with every call to a standalone server over https, to its endpoints too; a registry
         # elsewhere takes tokens only
         self.standalone = "False" if registry_is_elsewhere else "True"
@@ -89,7 +92,7 @@ class AccountsAccess:
 
     def log_in(self, credentials: Basic, environ: Mapping[str, Any]) -> User:
         """Return the active user of a name and a password. Unauthorized, AccountInactive, TooManyAttempts."""
-        address = str(environ.get("REMOTE_ADDR", ""))
+        address = client_address(environ, self.trusted_proxies)
         wait_s = self.limiter.wait_s(credentials.username, address)
         if wait_s > 0:
             raise errors.TooManyAttempts(wait_s)
@@ -97,7 +100,7 @@ class AccountsAccess:
         if user is None:
             self.limiter.failed(credentials.username, address)
             raise errors.Unauthorized(CHALLENGE)
-        self.limiter.succeeded(credentials.username)
+        self.limiter.succeeded(credentials.username, address)
         checked = self._checked(user)
         assert checked is not None
         return checked
@@ -125,9 +128,12 @@ class AccountsAccess:
 
         A backend that only checks passwords cannot tell; there the token says what they were, until it ends.
         """
-        find = getattr(self.backend, "find", None)
-        found: User | None = find(user.name) if find is not None else user
-        return found
+        if not isinstance(self.backend, UserLookup):
+            return user
+        try:
+            return self.backend.find(user.name)
+        except LookupNotSupported:
+            return user
 
     @staticmethod
     def _checked(user: User | None) -> User | None:
