@@ -47,6 +47,12 @@ def text_of(answer: TestResponse) -> str:
     return answer.json
 
 
+def seen(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """Return all of an answer that a client can tell from another one: not the number of the request."""
+    headers = sorted((name, value) for name, value in answer.headers.items() if name != "X-Request-Id")
+    return answer.status_int, answer.body, headers
+
+
 class KeptMail:
     """A mailer that keeps the links: ``(kind, name, address, link)``. It fails with ``error`` while there is one."""
 

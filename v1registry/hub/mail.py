@@ -59,7 +59,7 @@ class SmtpMailer:
     :param sender: the address in ``From``, which also gets what cannot be delivered. ASCII.
     :param port: 25 when left out, 465 with ``is_tls``.
     :param username: logs in as; nobody when empty.
-    :param password: its password.
+    :param password: its password. ASCII.
     :param is_tls: whether the connection is TLS from the beginning (``smtps:``).
     :param starttls: whether TLS is started and required; when None, where there is a password. Certificate and host
         name are always verified.
@@ -88,6 +88,8 @@ class SmtpMailer:
             raise ValueError("smtps is TLS from the beginning; starttls is for smtp")
         if bool(username) != bool(password):
             raise ValueError("a user name and a password are expected together")
+        if not f"{username}{password}".isascii():
+            raise ValueError("a user name and a password of ASCII are expected: smtplib sends no others")
         if not host or not 0 < timeout_s <= 600:
             raise ValueError("a host and a timeout of more than 0 s and at most 600 s are expected")
         self._host = host
