@@ -5,6 +5,7 @@ Source: the recorded exchanges of docker 0.9 to 17.05, and what they were seen t
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import http.client
@@ -123,12 +124,16 @@ class EngineClient:
 
     :param host: ``127.0.0.1:PORT``.
     :param chunked: whether layers go out chunked, without a length, as engines send them; scripts send a length.
+    :param login: ``name:password`` of who is logged in to the index; without it engines to 1.6 send empty ones.
     """
 
-    def __init__(self, host: str, *, chunked: bool = True, timeout_s: float = 60):
+    def __init__(self, host: str, *, chunked: bool = True, timeout_s: float = 60, login: str | None = None):
         self.host = host
         self.chunked = chunked
         self.timeout_s = timeout_s
+        self._basic: dict[str, str] = {}
+        if login is not None:
+            self._basic = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode("ascii")}
 
     # -- pushing
 
@@ -136,7 +141,7 @@ class EngineClient:
         """Push images, root first; the last one gets the tag. UnexpectedAnswer."""
         chain = list(images)
         endpoint, token = self.announce(repository, [image.image_id for image in chain])
-        registry = EngineClient(endpoint, chunked=self.chunked, timeout_s=self.timeout_s)
+        registry = self._at(endpoint)
         for image in chain:
             registry.push_image(image, token)
         registry.put_tag(repository, tag, chain[-1].image_id, token)
@@ -146,7 +151,11 @@ class EngineClient:
             "PUT",
             f"/v1/repositories/{repository}/images",
             body.encode(),
-            {"Content-Type": "application/json", "X-Docker-Endpoints": f"http://{endpoint}/v1/"},
+            {
+                "Content-Type": "application/json",
+                "X-Docker-Endpoints": f"http://{endpoint}/v1/",
+                **self._basic,
+            },
         )
 
     def announce(self, repository: str, image_ids: Iterable[str]) -> tuple[str, str]:
@@ -156,6 +165,7 @@ class EngineClient:
             "Content-Type": "application/json",
             "Authorization": "Basic Og==",
             "X-Docker-Token": "true",
+            **self._basic,
         }
         answer = self.expect({200, 201}, "PUT", f"/v1/repositories/{repository}/", body, headers)
         token, endpoint = answer.headers["X-Docker-Token"], answer.headers["X-Docker-Endpoints"]
@@ -212,23 +222,45 @@ class EngineClient:
     def pull(self, repository: str, tag: str = "latest") -> list[Image]:
         """Return the images of a tag, root first, each checked against the sum that the registry tells."""
         answer = self.expect(
-            {200}, "GET", f"/v1/repositories/{repository}/images", headers={"X-Docker-Token": "true"}
+            {200},
+            "GET",
+            f"/v1/repositories/{repository}/images",
+            headers={"X-Docker-Token": "true", **self._basic},
         )
-        registry = EngineClient(answer.headers["X-Docker-Endpoints"], timeout_s=self.timeout_s)
-        top = registry.expect({200}, "GET", f"/v1/repositories/{repository}/tags/{tag}").json()
-        ancestry = registry.expect({200}, "GET", f"/v1/images/{top}/ancestry").json()
+        token = answer.headers.get("X-Docker-Token", "")
+        registry, headers = self._at(answer.headers["X-Docker-Endpoints"]), self._headers(token)
+        top = registry.expect(
+            {200}, "GET", f"/v1/repositories/{repository}/tags/{tag}", headers=headers
+        ).json()
+        ancestry = registry.expect({200}, "GET", f"/v1/images/{top}/ancestry", headers=headers).json()
         assert isinstance(ancestry, list)
         assert ancestry[0] == top
-        return [registry.pull_image(image_id) for image_id in reversed(ancestry)]
+        return [registry.pull_image(image_id, token) for image_id in reversed(ancestry)]
 
-    def pull_image(self, image_id: str) -> Image:
+    def pull_image(self, image_id: str, token: str = "") -> Image:
         """Return an image, checked against the sum that the registry tells."""
-        document = self.expect({200}, "GET", f"/v1/images/{image_id}/json")
-        layer = self.expect({200}, "GET", f"/v1/images/{image_id}/layer")
+        headers = self._headers(token)
+        document = self.expect({200}, "GET", f"/v1/images/{image_id}/json", headers=headers)
+        layer = self.expect({200}, "GET", f"/v1/images/{image_id}/layer", headers=headers)
         image = Image(image_id, document.body, layer.body)
         assert int(document.headers["X-Docker-Size"]) == len(layer.body)
         assert document.headers["X-Docker-Checksum-Payload"] == image.payload_checksum
         return image
+
+    # -- deleting: no engine does it, scripts follow the documents (hub.md 6.4)
+
+    def delete(self, repository: str) -> int:
+        """Delete a repository in the index, in the registry, and in the index again. UnexpectedAnswer.
+
+        Returns the last status: 200, or 404 where index and registry store it in one place (decisions.md 14).
+        """
+        path = f"/v1/repositories/{repository}/"
+        answer = self.expect({202}, "DELETE", path, headers={"X-Docker-Token": "true", **self._basic})
+        registry = self._at(answer.headers["X-Docker-Endpoints"])
+        registry.expect({200}, "DELETE", path, headers=self._headers(answer.headers["X-Docker-Token"]))
+        return self.expect(
+            {200, 404}, "DELETE", path, headers={"X-Docker-Token": "true", **self._basic}
+        ).status
 
     # -- requests
 
@@ -265,6 +297,10 @@ class EngineClient:
             return Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
+
+    def _at(self, endpoint: str) -> EngineClient:
+        """Return the same engine in front of an endpoint, which gets tokens and no password."""
+        return EngineClient(endpoint, chunked=self.chunked, timeout_s=self.timeout_s)
 
     @staticmethod
     def _headers(token: str, content_type: str | None = None) -> dict[str, str]:
