@@ -126,6 +126,10 @@ class Program:
         """Tell the program to end, as ``kill`` does."""
         self._process.terminate()
 
+    def interrupt(self) -> None:
+        """Tell the program to end, as Ctrl-C does: a terminal tells every process of it."""
+        self._signal(signal.SIGINT)
+
     def wait(self) -> int:
         """Wait until the program ends by itself; return its exit code."""
         return self._process.wait(PATIENCE_S)
@@ -139,7 +143,7 @@ class Program:
 
     def end(self) -> None:
         """End the program as an operator would, and whatever of it does not end by itself."""
-        self._signal(signal.SIGTERM)
+        self.ask_to_end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_S)
         self.kill()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 from v1registry_fakes import FakeRegistry
 
 from v1registry import FileStorage
@@ -16,6 +17,7 @@ from v1registry.auth.users import UserStore
 from v1registry.cli import main
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories, TagRule
+from v1registry.settings import descriptions
 
 ID = "0123456789abcdef" * 4
 NAME = RepositoryName("alice", "app")
@@ -113,6 +115,44 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
     assert f"127.0.0.1:{port} cannot be listened on" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("port", ["0", "5000"])
+def test_a_host_that_is_none_of_this_machine_is_told(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--storage", "memory:", "--host", "no such host", "--port", port]) == 2
+    assert "no such host:" in capsys.readouterr().err
+
+
+def test_files_that_are_no_certificate_and_key_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = trustme.CA()
+    issued, other = authority.issue_cert("localhost"), authority.issue_cert("localhost")
+    certificate, key, text = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "readme.txt"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    other.private_key_pem.write_to_path(key)
+    text.write_text("neither\n")
+
+    for one, two, complaint in (
+        (certificate, tmp_path / "missing.pem", "missing.pem cannot be read: No such file"),
+        (tmp_path, key, f"{tmp_path} cannot be read: Is a directory"),
+        (text, key, "are no certificate in PEM with its key"),
+        (certificate, text, "are no certificate in PEM with its key"),
+        (certificate, key, "are no certificate in PEM with its key: KEY_VALUES_MISMATCH"),
+    ):
+        files = ["--tls-cert", str(one), "--tls-key", str(two)]
+        assert main(["serve", "--storage", "memory:", "--port", "0", *files]) == 2
+        assert complaint in capsys.readouterr().err
+
+
+def test_the_help_of_check_config_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["check-config", "--help"])
+
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    for key in ("storage", *descriptions()):
+        assert f"\n  {key}" in shown
+
+
 @pytest.mark.parametrize(
     "arguments", [["--port", "70000"], ["--port", "x"], ["--workers", "0"], ["--storag", "memory:"]]
 )
@@ -152,6 +192,17 @@ def test_exit_codes_tell_what_went_wrong(tmp_path: Path, capsys: pytest.CaptureF
     complaints = capsys.readouterr().err.splitlines()
     assert len(complaints) == 4
     assert all(line.startswith("v1registry: ") for line in complaints)
+
+
+def test_options_of_the_client_that_cannot_be_meant_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pull = ["pull", "localhost/alice/app", "-o", str(tmp_path / "x.tar")]
+
+    assert main([*pull, "--password-stdin"]) == 2
+    assert "--password-stdin needs --username" in capsys.readouterr().err
+    assert main([*pull, "--ca-cert", str(tmp_path / "missing.pem")]) == 2
+    assert "missing.pem: it cannot be read" in capsys.readouterr().err
 
 
 # -- accounts

@@ -6,8 +6,11 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import socket
+import ssl
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -160,9 +163,28 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_groups(commands)
 
-    check_ = add("check-config", check_config, "say what the settings mean, or what is wrong with them", "")
+    check_ = add(
+        "check-config",
+        check_config,
+        "say what the settings mean, or what is wrong with them",
+        _settings_help(),
+    )
     check_.add_argument("--config", metavar="F", help="an ini file with a section [v1registry]")
     return parser
+
+
+def _settings_help() -> str:
+    """Return every setting with its default and its meaning, as ``check-config --help`` lists them."""
+    lines = [
+        "settings:",
+        "  storage",
+        "      where the data lives: file:///DIR, memory:, or MODULE:ATTRIBUTE",
+    ]
+    for key, (default, description) in settings_.descriptions().items():
+        shown = " ".join(default) if isinstance(default, tuple) else str(default)
+        lines.append(f"  {key} (default: {shown})" if shown else f"  {key}")
+        lines += textwrap.wrap(description, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)
 
 
 def _add_groups(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -255,6 +277,9 @@ def serve(options: argparse.Namespace) -> int:
 
 def _load(mapping: Mapping[str, Any], verbose: bool) -> Registry:
     """Make the application inside a worker process."""
+    # Ctrl-C reaches the workers too, and then the main process ends them: granian's workers do not survive both, and
+    # would be waited for until they are killed
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
@@ -270,16 +295,35 @@ def _serve_problem(options: argparse.Namespace, registry: Registry) -> str | Non
         )
     if (options.tls_cert is None) != (options.tls_key is None):
         return "--tls-cert and --tls-key go together"
-    for path in (options.tls_cert, options.tls_key):
-        if path is not None and not os.access(path, os.R_OK):
-            return f"{path} cannot be read"
-    if options.port:
-        with contextlib.closing(socket.socket(_family(options.host))) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((options.host, options.port))
-            except OSError as error:
-                return f"{options.host}:{options.port} cannot be listened on: {error.strerror}"
+    problem = _certificate_problem(options.tls_cert, options.tls_key) if options.tls_cert else None
+    if problem:
+        return problem
+    with contextlib.closing(socket.socket(_family(options.host))) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((options.host, options.port))
+        except OSError as error:
+            return f"{options.host}:{options.port} cannot be listened on: {error.strerror}"
+    return None
+
+
+def _certificate_problem(certificate: Path, key: Path) -> str | None:
+    def no_passphrase() -> str:
+        raise ValueError(
+            f"{key} has a passphrase, which nobody could type when a worker starts; take it away"
+        )
+
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror}"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, no_passphrase)
+    except ssl.SSLError as error:
+        return f"{certificate} and {key} are no certificate in PEM with its key: {error.reason or error}"
+    except ValueError as error:
+        return str(error)
     return None
 
 
@@ -297,7 +341,7 @@ def _say_what_is_served(
     options: argparse.Namespace, mapping: Mapping[str, Any], scheme: str, port: int
 ) -> None:
     shown = f"[{options.host}]" if ":" in options.host else options.host
-    reachable = "localhost" if shown in ("0.0.0.0", "127.0.0.1", "[::]", "[::1]") else shown  # noqa: S104
+    reachable = "localhost" if shown in ("0.0.0.0", "127.0.0.1", "[::]") else shown  # noqa: S104
     print(f"v1registry {__version__} listens on {scheme}://{shown}:{port}/ with {options.workers} worker(s)")
     print(f"storage: {settings_.without_passwords(mapping['storage'])}")
     if mapping["storage"].startswith("memory"):
@@ -358,6 +402,12 @@ def _with_client(options: argparse.Namespace, run: Callable[[Client, Reference],
     """Do ``run`` with a client for the reference; turn what goes wrong into a message and an exit code."""
     from .client import Client, ClientError, Reference, Silence, TqdmProgress
 
+    if options.password_stdin and options.username is None:
+        _complain("--password-stdin needs --username")
+        return USAGE
+    if options.ca_cert is not None and not os.access(options.ca_cert, os.R_OK):
+        _complain(f"--ca-cert {options.ca_cert}: it cannot be read")
+        return USAGE
     if options.insecure:
         # who asks for it knows
         warnings.filterwarnings("ignore", message="Unverified HTTPS request")
@@ -401,7 +451,10 @@ def _password(options: argparse.Namespace) -> str | None:
         return None
     if options.password_stdin:
         return sys.stdin.readline().rstrip("\r\n")
-    return getpass(f"Password of {options.username}: ")
+    try:
+        return getpass(f"Password of {options.username}: ")
+    except EOFError:
+        raise KeyboardInterrupt from None
 
 
 # -- check-config

@@ -10,10 +10,19 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException
+from pathlib import Path
 
 import pytest
-from engine_client import Image, UnexpectedAnswer, as_chunks, in_pieces, make_image, random_layer
-from programs import eventually
+from engine_client import (
+    EngineClient,
+    Image,
+    UnexpectedAnswer,
+    as_chunks,
+    in_pieces,
+    make_image,
+    random_layer,
+)
+from programs import Program, eventually
 from raw_connection import RawConnection
 from wsgi_servers import CHEROOT, GRANIAN, GUNICORN, SERVE, UWSGI, RunningServer, ServerKind
 
@@ -276,3 +285,19 @@ def test_serve_ends_when_it_is_told_to_although_a_client_has_stopped_sending(
     server = start(SERVE)
     check_nothing_shows(server, "stalled/image", image)
     check_push_succeeds(server, "stalled/image", image)
+
+
+@pytest.mark.real
+def test_ctrl_c_ends_serve_without_killing_its_workers(tmp_path: Path) -> None:
+    storage = (tmp_path / "data").as_uri()
+    with Program(
+        ["v1registry", "serve", "--verbose", "--storage", storage, "--port", "0"], folder=tmp_path
+    ) as serve:
+        image = make_image(random_layer(1000, "interrupted"))
+        EngineClient(serve.host).push("ctrl/c", [image])
+
+        serve.interrupt()
+
+        assert serve.wait() == 0
+        assert "Stopped worker-1" in serve.log
+        assert "Killing" not in serve.log
