@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import errno
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from .hub.confirmations import Confirmations, Links
 from .hub.rights import AccountsAccess
 from .hub.search import ScanSearch, SearchIndex
 from .hub.tokens import Tokens
+from .log import REQUEST_ID_HEADER, get_logger, in_request, request_id_of
 from .registry import api as registry_api
 from .registry.holders import Holders
 from .registry.images import Images
@@ -35,7 +35,7 @@ from .storage.base import Storage, StorageFull, StorageUnavailable
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: What belongs to the registry when it stands in front of another application: the rest goes through.
 _OWN_PREFIXES = ("/v1/", "/v2/", "/api/v1.1/")
@@ -182,9 +182,11 @@ class Registry:
             return self._behind(environ, start_response)
         # WebOb takes a dict and nothing else; some servers and test clients have subclasses
         request = Request(environ if type(environ) is dict else dict(environ), self._services)
-        response = self._answer(request)
-        response.headerlist.append(VERSION_HEADER)
-        return response(environ, start_response)
+        request_id = request_id_of(environ)
+        with in_request(request_id):
+            response = self._answer(request)
+            response.headerlist += [VERSION_HEADER, (REQUEST_ID_HEADER, request_id)]
+            return response(environ, start_response)
 
     def _is_own(self, path: str) -> bool:
         if self.settings.v2 == "pass" and (path == "/v2" or path.startswith("/v2/")):

@@ -20,6 +20,7 @@ from webob.request import BaseRequest
 
 from .auth.access import Access, Rights
 from .errors import BadRequest, BodyTooLarge, BrokenUpload, LengthRequired, RegistryError
+from .log import RequestBody
 from .names import is_host
 from .storage.base import CHUNK_BYTES, Blob
 from .version import __version__
@@ -424,7 +425,7 @@ def stream_response(
     if wrapper is not None and blob.file is not None and asked is None:
         # only the whole: a server's wrapper sends to the end of the file, and uWSGI's from its beginning too
         return Response(app_iter=wrapper(blob.file, CHUNK_BYTES), status=status, headerlist=caching)
-    return Response(app_iter=_Chunks(blob), status=status, headerlist=caching)
+    return Response(app_iter=RequestBody(_Chunks(blob)), status=status, headerlist=caching)
 
 
 class _Chunks:

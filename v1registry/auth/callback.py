@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..log import get_logger
 from .base import BackendUnavailable, LookupNotSupported, User
 from .passwords import PasswordMemory
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: What a callback may return.
 Answer = bool | User | Mapping[str, Any] | None

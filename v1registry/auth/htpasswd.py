@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import logging
 import os
 import re
 import threading
@@ -15,10 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ..log import get_logger
 from .base import BackendUnavailable, User
 from .passwords import PasswordMemory, encoded
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: The kinds of hashes that are taken.
 _HASH: Final = re.compile(

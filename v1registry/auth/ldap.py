@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import os
 import re
 import secrets
@@ -14,11 +13,12 @@ from types import TracebackType
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from ..log import get_logger
 from .base import BackendUnavailable, User
 from .ldap_server import Deadline, Entry, LdapFailure, LdapServer, escape_filter_chars, split_dn
 from .passwords import PasswordMemory
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
 _ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+")

@@ -11,12 +11,12 @@ point leaves nothing that blocks the address, or leaves the address with its own
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, Final
 
+from ..log import get_logger
 from ..storage.base import ABSENT, Conflict, NotFound, Storage, StorageUnavailable, update
 from .base import AccountExists, BackendUnavailable, UnknownUser, User
 from .passwords import PasswordMemory, Passwords
@@ -41,7 +41,7 @@ from .records import (
     user_of,
 )
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _UNAVAILABLE: Final = "The accounts cannot be read or changed now, try again later"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
 import secrets
 import time
@@ -25,9 +24,10 @@ from itsdangerous.encoding import base64_decode, base64_encode
 
 from ..auth.base import ConfirmingDirectory
 from ..auth.passwords import encoded
+from ..log import get_logger
 from .mail import Mailer, MailError, Recipient
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: How soon the same address gets another mail, in seconds: a lost mail is asked for again, nobody is flooded.
 REPEAT_S: Final = 300.0

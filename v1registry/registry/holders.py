@@ -10,17 +10,17 @@ merely announce it; what is found so is marked, so that it is looked for once.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 
+from ..log import get_logger
 from ..names import RepositoryName, is_image_id
 from ..storage.base import InvalidKey, NotFound, Storage, StorageUnavailable
 from . import layout
 from .images import Images
 from .repositories import Repositories
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 HELD = "_held_by"
 ANNOUNCED = "_announced_by"

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from .. import errors
+from ..log import get_logger
 from ..names import check_image_id, is_image_id
 from ..storage.base import Blob, NotFound, Stat, Storage, StorageUnavailable
 from . import layout
@@ -31,7 +31,7 @@ from .compression import LayerTooLarge, UnreadableLayer
 from .layers import Row, diff, files, is_row_list
 from .tarsum import verify_tarsum
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.cookiejar
 import json
-import logging
 import time
 from collections import deque
 from urllib.parse import quote
@@ -18,10 +17,11 @@ except ImportError as exc:
     ) from exc
 
 from ..errors import IndexUnavailable
+from ..log import get_logger
 from ..names import RepositoryName
 from ..version import __version__
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: How large an answer may be: an image list of some hundred thousand images.
 ANSWER_LIMIT_BYTES = 16 << 20
