@@ -118,6 +118,7 @@ class Registry:
             holders,
             LoginLimiter(),
             registry_is_elsewhere=is_elsewhere,
+            trusted_proxies=settings.trusted_proxies,
         )
 
     def _make_accounts(self, backend: Authenticator, repositories: Repositories) -> dict[type, object]:

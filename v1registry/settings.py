@@ -205,7 +205,9 @@ class Settings:
         "host[:port] of the registry that the index sends clients to; that of the request when empty",
     )
     trusted_proxies: tuple[str, ...] = _setting(
-        (), _networks, "addresses of proxies whose X-Forwarded-Host and X-Forwarded-Proto are believed"
+        (),
+        _networks,
+        "addresses of proxies whose X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-For are believed",
     )
     secret: tuple[str, ...] = _setting(
         (),
