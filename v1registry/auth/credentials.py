@@ -7,8 +7,9 @@ import binascii
 import re
 from dataclasses import dataclass, field
 
-#: docker-registry 0.9.1, toolkit.py: quotes, order and a doubled word do not matter. Python 2 knew ASCII only.
-_TOKEN_FIELD = re.compile(r"(\w+)[:=][\s\"]?([^\",]+)\"?", re.ASCII)
+#: docker-registry 0.9.1, toolkit.py: quotes, order and a doubled word do not matter. Python 2 knew ASCII only. A match begins
+#: where a word does: else a long word would be tried from each of its characters, for minutes.
+_TOKEN_FIELD = re.compile(r"(?<!\w)(\w+)[:=][\s\"]?([^\",]+)\"?", re.ASCII)
 
 _PLAIN_VALUE = r"[!#-+\--~]+"
 _PLAIN_FIELD = rf'(?:signature|repository|access)[:=](?:"{_PLAIN_VALUE}"|{_PLAIN_VALUE})'
