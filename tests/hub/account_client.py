@@ -10,7 +10,9 @@ from urllib.parse import quote
 from webtest import TestResponse
 from wsgi_client import Client
 
+from v1registry import MemoryStorage
 from v1registry.hub.mail import Recipient
+from v1registry.storage.base import StorageUnavailable
 
 USER_CREATED = b'"User Created"'
 TAKEN = b'"Username or email already exists"'
@@ -51,6 +53,17 @@ def seen(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
     """Return all of an answer that a client can tell from another one: not the number of the request."""
     headers = sorted((name, value) for name, value in answer.headers.items() if name != "X-Request-Id")
     return answer.status_int, answer.body, headers
+
+
+class SwitchedStorage(MemoryStorage):
+    """A storage that cannot be read while it is off."""
+
+    is_off = False
+
+    def read(self, key: str) -> bytes:
+        if self.is_off:
+            raise StorageUnavailable(key, "switched off")
+        return super().read(key)
 
 
 class KeptMail:

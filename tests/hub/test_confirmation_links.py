@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from account_client import MIRA, PUBLIC_URL, TAKEN, KeptMail, basic, change, log_in, register
+from account_client import MIRA, PUBLIC_URL, TAKEN, KeptMail, SwitchedStorage, basic, change, log_in, register
 from cheap_passwords import CheapPasswords
 from itsdangerous.encoding import base64_decode
 from webtest import TestResponse
@@ -23,7 +23,6 @@ from v1registry.hub.accounts import Accounts
 from v1registry.hub.confirmations import REPEAT_S, Confirmations, Links
 from v1registry.hub.mail import MailError
 from v1registry.settings import SettingsError
-from v1registry.storage.base import StorageUnavailable
 
 CREDENTIALS = basic("mira_k", "s3cret-one")
 IMAGE_ID = "0123456789abcdef"
@@ -480,21 +479,10 @@ def test_links_take_get_head_and_post_alone_and_no_large_body(waiting: Client, m
     assert waiting.post(mail.path, b"a=b", form).status_int == 200
 
 
-class Unreadable(MemoryStorage):
-    """A storage that can be switched off."""
-
-    is_off = False
-
-    def read(self, key: str) -> bytes:
-        if self.is_off and "accounts" in key:
-            raise StorageUnavailable(key, "switched off")
-        return super().read(key)
-
-
 def test_neither_links_nor_passwords_are_logged_and_a_link_outlives_an_outage(
     mail: KeptMail, passwords: CheapPasswords, caplog: pytest.LogCaptureFixture
 ) -> None:
-    storage = Unreadable()
+    storage = SwitchedStorage()
     store = UserStore(storage, passwords=passwords)
     client = Client(Registry(storage=storage, auth=store, mail=mail, public_url=PUBLIC_URL))
     with caplog.at_level(logging.DEBUG):

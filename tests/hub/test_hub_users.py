@@ -13,6 +13,7 @@ from account_client import (
     MIRA,
     TAKEN,
     USER_CREATED,
+    SwitchedStorage,
     basic,
     change,
     log_in,
@@ -24,7 +25,7 @@ from cheap_passwords import CheapPasswords
 from wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import BackendUnavailable, User
+from v1registry.auth.base import User
 from v1registry.auth.callback import Callback
 from v1registry.auth.chain import chain_of
 from v1registry.auth.environ import Environ
@@ -307,24 +308,14 @@ def test_in_a_chain_new_accounts_go_to_the_directory_and_known_names_are_taken(s
     assert change(client, "mira_k", basic("mira_k", "s3cret-one"), password="another one").status_int == 204
 
 
-class Unreachable:
-    """A directory that cannot tell anything now, but whose administrator got in before."""
-
-    def __getattr__(self, name: str) -> Any:
-        def unavailable(*arguments: object, **options: object) -> None:
-            raise BackendUnavailable("The accounts cannot be read now, try again later")
-
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return unavailable
-
-
-def test_a_backend_that_cannot_tell_is_503_everywhere() -> None:
-    backend = Unreachable()
-    backend.user = lambda environ: User("root", is_administrator=True) if "REMOTE_USER" in environ else None
-    storage = MemoryStorage()
-    client = Client(Registry(storage=storage, auth=backend))
-    administrator = Client(Registry(storage=storage, auth=backend), REMOTE_USER="root")
+def test_a_backend_that_cannot_tell_is_503_everywhere(passwords: CheapPasswords) -> None:
+    """The administrator, whom the application in front logged in, got that far."""
+    storage = SwitchedStorage()
+    storage.is_off = True
+    logged_in = Environ("REMOTE_USER", administrator=lambda environ: True)
+    backend = chain_of([logged_in, UserStore(storage, passwords=passwords)])
+    client = Client(Registry(storage=MemoryStorage(), auth=backend))
+    administrator = Client(Registry(storage=MemoryStorage(), auth=backend), REMOTE_USER="root")
 
     for answer in (
         register(client, **MIRA),
