@@ -85,7 +85,7 @@ def state_of(client: Client) -> str:
         (mirrored, EXISTS, "J"),
     ],
 )
-def test_REG_010_011_put_json_with_the_same_bytes_in_every_state(
+def test_REG_010_REG_011_put_json_with_the_same_bytes_in_every_state(
     client: Client, state: Callable[[Client], None], answer: object, facts: str
 ) -> None:
     state(client)
@@ -103,7 +103,7 @@ def test_REG_010_011_put_json_with_the_same_bytes_in_every_state(
         (mirrored, EXISTS, "J"),
     ],
 )
-def test_REG_010_011_put_json_with_other_bytes_in_every_state(
+def test_REG_010_REG_011_put_json_with_other_bytes_in_every_state(
     client: Client, state: Callable[[Client], None], answer: object, facts: str
 ) -> None:
     state(client)
@@ -121,7 +121,7 @@ def test_REG_010_011_put_json_with_other_bytes_in_every_state(
         (mirrored, DONE, "JLC"),
     ],
 )
-def test_REG_011_012_put_layer_in_every_state(
+def test_REG_011_REG_012_put_layer_in_every_state(
     client: Client, state: Callable[[Client], None], answer: object, facts: str
 ) -> None:
     state(client)
@@ -133,7 +133,7 @@ def test_REG_011_012_put_layer_in_every_state(
     ("state", "answer"),
     [(absent, NOT_FOUND), (announced, DONE), (uploaded, DONE), (complete, EXISTS), (mirrored, DONE)],
 )
-def test_REG_011_012_put_another_layer_in_every_state(
+def test_REG_011_REG_012_put_another_layer_in_every_state(
     client: Client, state: Callable[[Client], None], answer: object
 ) -> None:
     state(client)
@@ -150,7 +150,7 @@ def test_REG_011_012_put_another_layer_in_every_state(
         (mirrored, REFUSED, "J"),
     ],
 )
-def test_REG_015_017_put_the_right_checksum_in_every_state(
+def test_REG_015_REG_017_put_the_right_checksum_in_every_state(
     client: Client, state: Callable[[Client], None], answer: object, facts: str
 ) -> None:
     state(client)
@@ -168,7 +168,7 @@ def test_REG_015_017_put_the_right_checksum_in_every_state(
         (mirrored, REFUSED, "J"),
     ],
 )
-def test_REG_015_017_put_a_wrong_checksum_in_every_state(
+def test_REG_015_REG_017_put_a_wrong_checksum_in_every_state(
     client: Client, state: Callable[[Client], None], answer: object, facts: str
 ) -> None:
     state(client)
