@@ -297,6 +297,29 @@ def test_a_login_to_a_new_account_mails_another_link_but_not_too_soon(
     assert len(mail.sent) == 2
 
 
+class Crowd(UserStore):
+    """Everybody is a user of it, and waits with one address."""
+
+    def find(self, username: str) -> User:
+        return User(username)
+
+    def unconfirmed(self, username: str) -> dict[str, str]:
+        return {f"{username}@example.org": "state"}
+
+
+def test_the_last_10_000_mails_are_remembered(storage: MemoryStorage, mail: KeptMail) -> None:
+    server = Server(Crowd(storage), mail)
+    for number in range(10_000):
+        server.confirmations.ask(f"user{number}")
+    server.confirmations.ask("user0")
+    assert len(mail.sent) == 10_000
+    server.confirmations.ask("user10000")
+    server.confirmations.ask("user1")
+    assert len(mail.sent) == 10_001
+    server.confirmations.ask("user0")
+    assert len(mail.sent) == 10_002
+
+
 def test_only_the_right_password_of_a_new_account_mails_anything(
     waiting: Client, mail: KeptMail, store: UserStore
 ) -> None:

@@ -293,6 +293,24 @@ def test_a_callback_that_knows_users_only_with_their_passwords_answers_401_to_ev
     assert log_in(client, "moe", "s3cret-two").status_int == 200
 
 
+class OnlyPasswords:
+    """All that a backend must have."""
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        is_right = (username, password) == ("moe", "s3cret-two")
+        return User("moe", is_administrator=True) if is_right else None
+
+
+def test_a_backend_that_only_checks_passwords_makes_changes_and_finds_nobody() -> None:
+    client = Client(Registry(storage=MemoryStorage(), auth=OnlyPasswords()))
+    moe = basic("moe", "s3cret-two")
+
+    assert register(client, **{**MIRA, "username": "moe"}).status_int == 401
+    assert client.get("/v1/users/", moe).status_int == 200
+    assert change(client, "moe", moe, password="another one").status_int == 403
+    assert change(client, "mira_k", moe, password="another one").status_int == 404
+
+
 def test_in_a_chain_new_accounts_go_to_the_directory_and_known_names_are_taken(store: UserStore) -> None:
     known = Callback(
         lambda username, password: (username, password) == ("moe_x", "s3cret-two"),
