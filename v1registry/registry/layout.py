@@ -91,12 +91,19 @@ def repository_folders(name: RepositoryName) -> tuple[str, ...]:
     """Return the folders that may hold the repository, in the order in which to look.
 
     Versions up to 0.8.0 quote the repository once, 0.8.1 to 0.9.1 twice; the last one given is where a new
-    repository goes. For names of letters, digits and ``_.-`` all are the same.
+    repository goes. For names of letters, digits and ``_.-`` all are the same. What is quoted once is not looked at where it is
+    another name quoted twice: ``a%2Fb`` would find what ``a/b`` has, and whoever decides by names would be deceived.
+
+    >>> repository_folders(RepositoryName("ns", "a/b"))
+    ('repositories/ns/a%2Fb', 'repositories/ns/a%252Fb')
+    >>> repository_folders(RepositoryName("ns", "a%2Fb"))
+    ('repositories/ns/a%25252Fb',)
     """
     namespace = store_part(name.namespace)
     once = quote_part(name.repository)
     twice = store_part(once)
-    forms = (once, twice) if once not in (".", "..", twice) else (twice,)
+    is_other = once in (".", "..", twice) or repository_from_folders(namespace, once) != name
+    forms = (twice,) if is_other else (once, twice)
     return tuple(f"{REPOSITORIES}/{namespace}/{form}" for form in forms)
 
 
