@@ -16,8 +16,11 @@ from .base import Action, User
 class Rights(Protocol):
     """What the caller of one request may do."""
 
-    def issue_token(self, action: Action, repository: RepositoryName) -> str:
-        """Return a token for the caller, without the word ``Token``. The caller may do ``action``."""
+    def issue_token(self, action: Action, repository: RepositoryName) -> str | None:
+        """Return a token for the caller, without the word ``Token``. The caller may do ``action``.
+
+        None where the caller's own token is good for less.
+        """
 
     @property
     def has_token(self) -> bool:

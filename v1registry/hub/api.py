@@ -181,8 +181,8 @@ def _index_headers(request: Request, repository: RepositoryName, access: Action)
             settings.endpoints or public_host(request, settings.public_url, settings.trusted_proxies),
         )
     ]
-    if _wants_token(request):
-        token = request.rights.issue_token(access, repository)
+    token = request.rights.issue_token(access, repository) if _wants_token(request) else None
+    if token is not None:
         headers += [("X-Docker-Token", token), ("WWW-Authenticate", f"Token {token}")]
     return headers
 

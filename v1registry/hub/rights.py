@@ -73,12 +73,25 @@ class AccountsAccess:
         raise errors.Unauthorized(CHALLENGE)
 
     def is_good_token(self, authorization: str | None, repository: RepositoryName) -> bool:
-        """Tell whether the header holds a token of the repository that has not expired."""
+        """Tell whether the header holds a token of the repository whose user still may do what it is for.
+
+        BackendUnavailable.
+        """
         credentials = parse_authorization(authorization)
         if not isinstance(credentials, list):
             return False
         tokens = [self.tokens.verify(fields) for fields in self._candidates(authorization, credentials)]
-        return any(token is not None and token.repository == repository for token in tokens)
+        return any(
+            self._is_still_good(token)
+            for token in tokens
+            if token is not None and token.repository == repository
+        )
+
+    def _is_still_good(self, token: Token) -> bool:
+        user = self._find_again(token.user) if token.user is not None else None
+        if token.user is not None and (user is None or not user.is_active):
+            return False
+        return self.policy.allows(user, token.access, token.repository.namespace, token.repository.repository)
 
     def _candidates(self, authorization: str | None, tokens: list[TokenFields]) -> list[TokenFields]:
         """Return the tokens of a header that may count.
@@ -154,8 +167,14 @@ class AccountRights:
     def has_token(self) -> bool:
         return self.token is not None
 
-    def issue_token(self, action: Action, repository: RepositoryName) -> str:
-        return self._access.tokens.issue(repository, action, self.user)
+    def issue_token(self, action: Action, repository: RepositoryName) -> str | None:
+        """Return a token. Who came with one gets none that is good for more, or for longer."""
+        token, tokens = self.token, self._access.tokens
+        if token is None:
+            return tokens.issue(repository, action, self.user)
+        if action is not token.access and (action, token.access) != (Action.READ, Action.WRITE):
+            return None
+        return tokens.issue(repository, action, token.user, expires_at_s=token.expires_at_s)
 
     # -- repositories
 

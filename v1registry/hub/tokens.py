@@ -26,6 +26,7 @@ class Token:
     repository: RepositoryName
     access: Action
     user: User | None  #: to whom it was given, as they were then; None for nobody in particular
+    expires_at_s: int  #: since the epoch
 
 
 class Tokens:
@@ -49,12 +50,22 @@ class Tokens:
         self._lifetime_s = lifetime_s
         self._clock = clock
 
-    def issue(self, repository: RepositoryName, access: Action, user: User | None) -> str:
+    def issue(
+        self,
+        repository: RepositoryName,
+        access: Action,
+        user: User | None,
+        *,
+        expires_at_s: int | None = None,
+    ) -> str:
         """Return a token without the word ``Token``, as the index documents of docker 0.9 to 1.5 show it.
 
         The signature stays within ``[A-Za-z0-9._-]``: old parsers stop at commas, quotes, blanks and equal signs.
+
+        :param expires_at_s: when it ends, in seconds since the epoch; after the lifetime when left out.
         """
-        expires_at_s = int(self._clock()) + self._lifetime_s
+        if expires_at_s is None:
+            expires_at_s = int(self._clock()) + self._lifetime_s
         given_to = [user.name, sorted(user.groups), user.is_administrator] if user is not None else []
         signature = self._serializer.dumps([str(repository), access.value, expires_at_s, given_to])
         if isinstance(signature, bytes):
@@ -66,7 +77,7 @@ class Tokens:
         values = fields.values
         try:
             signed = self._serializer.loads(values.get("signature", ""))
-        except BadData:
+        except (BadData, UnicodeError):
             return None
         # whoever has the key made it, so its shape is ours
         repository, access, expires_at_s, given_to = signed
@@ -75,7 +86,7 @@ class Tokens:
         if expires_at_s <= self._clock():
             return None
         user = User(given_to[0], frozenset(given_to[1]), is_administrator=given_to[2]) if given_to else None
-        return Token(RepositoryName.parse(repository), Action(access), user)
+        return Token(RepositoryName.parse(repository), Action(access), user, expires_at_s)
 
     @property
     def _serializer(self) -> URLSafeSerializer:
