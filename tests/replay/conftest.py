@@ -1,42 +1,71 @@
-"""The servers that recordings are played to: memory and files through WSGI, memory over a socket."""
+"""The servers that recordings are played to: memory and files through WSGI, memory over a socket; with accounts or without."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from replayer import Recording, application_over
+from stand_in import registry_with_accounts
+from transcripts import index_scenarios
 from wire import Transport, WsgiTransport, live_server
 
 from v1registry import FileStorage, MemoryStorage, Storage
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+#: Makes the application over a storage; it may ask where it is only once it is served.
+MakeApplication = Callable[[Storage, Callable[[], str]], "WSGIApplication"]
+
+
+def _transport(
+    target: str, make: MakeApplication, folder: Callable[[], Path], until_the_end: ExitStack
+) -> Transport:
+    """Return the way to an empty registry of its own behind a target (``memory``, ``files`` or ``socket``)."""
+    if target == "socket":
+        started: list[Transport] = []
+        application = make(MemoryStorage(), lambda: started[0].host)
+        started.append(until_the_end.enter_context(live_server(application)))
+        return started[0]
+    storage: Storage = FileStorage(folder(), durable=False) if target == "files" else MemoryStorage()
+    made_transport: WsgiTransport
+    made_transport = WsgiTransport(make(storage, lambda: made_transport.host))
+    return made_transport
+
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Recording]]:
-    """Return the recording of a client as it is played to a target (``memory``, ``files`` or ``socket``).
+    """Return the recording of a client as it is played to a target.
 
     A scenario builds on those before it, so each is played once in a session and looked at by many tests.
     """
-    made: dict[tuple[str, str], Recording] = {}
     with ExitStack() as until_the_end:
 
-        def transport_to(target: str, client: str) -> Transport:
-            if target == "socket":
-                started: list[Transport] = []
-                application = application_over(MemoryStorage(), lambda: started[0].host)
-                started.append(until_the_end.enter_context(live_server(application)))
-                return started[0]
-            storage: Storage = MemoryStorage()
-            if target == "files":
-                storage = FileStorage(tmp_path_factory.mktemp(client), durable=False)
-            made_transport: WsgiTransport
-            made_transport = WsgiTransport(application_over(storage, lambda: made_transport.host))
-            return made_transport
-
+        @functools.cache
         def recording(target: str, client: str) -> Recording:
-            if (target, client) not in made:
-                made[target, client] = Recording(client, transport_to(target, client))
-            return made[target, client]
+            folder = functools.partial(tmp_path_factory.mktemp, client)
+            return Recording(client, _transport(target, application_over, folder, until_the_end))
+
+        yield recording
+
+
+@pytest.fixture(scope="session")
+def index_recordings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Recording]]:
+    """Return the recording of a client with an index, as it is played to a target with the same accounts."""
+    with ExitStack() as until_the_end:
+
+        @functools.cache
+        def recording(target: str, client: str) -> Recording:
+            folder = functools.partial(tmp_path_factory.mktemp, f"{client}-index")
+            transport = _transport(
+                target, lambda storage, _: registry_with_accounts(storage), folder, until_the_end
+            )
+            return Recording(client, transport, index_scenarios(client))
 
         yield recording

@@ -340,7 +340,7 @@ def _comparable_text(exchange: Exchange, body: bytes) -> str:
     except ValueError:
         return body.decode("latin-1")
     if isinstance(parsed, list) and exchange.path.endswith("/images"):
-        parsed.sort(key=lambda element: json.dumps(element, sort_keys=True))
+        parsed.sort(key=lambda element: (element["id"], json.dumps(element, sort_keys=True)))
     if isinstance(parsed, dict) and isinstance(parsed.get("last_update"), int):
         parsed["last_update"] = 0
     return json.dumps(parsed, sort_keys=True)
@@ -386,13 +386,16 @@ def check_form(exchange: Exchange, answer: Answer, *, is_cut: bool = False) -> N
 
 
 class Recording:
-    """One client's scenarios, each played once, after those that were recorded before it."""
+    """Scenarios of one client, each played once, after those that were recorded before it.
 
-    def __init__(self, client: str, transport: Transport):
+    :param names: which ones, in their order; those without an index when left out.
+    """
+
+    def __init__(self, client: str, transport: Transport, names: Sequence[str] | None = None):
         self.client = client
         self.replayer = Replayer(transport)
         self._outcomes: dict[str, list[Outcome]] = {}
-        self._left = list(scenarios(client))
+        self._left = list(scenarios(client) if names is None else names)
         self._is_seeded = False
 
     def outcomes(self, scenario: str) -> list[Outcome]:

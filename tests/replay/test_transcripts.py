@@ -1,4 +1,4 @@
-"""What real engines sent to docker-registry 0.9, and were answered, replayed against this server."""
+"""What real engines sent to docker-registry 0.9 and to an index, and were answered, replayed against this server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from deviations import DEVIATIONS, unexplained
 from replayer import Recording, of_v1, of_v2
-from transcripts import ENGINES, SAMPLE, SEARCHERS, all_scenarios, scenarios
+from transcripts import ENGINES, SAMPLE, SEARCHERS, all_index_scenarios, all_scenarios, scenarios
 from wire import Answer
 
 TARGETS = ("memory", "files", "socket")
@@ -32,10 +32,21 @@ def test_each_request_of_a_scenario_is_answered_as_recorded_or_as_the_table_says
 def test_a_client_that_looks_for_v2_learns_that_there_is_none(
     recordings: Callable[[str, str], Recording], target: str, client: str, scenario: str
 ) -> None:
-    """decisions.md 8a, clients.md 8."""
-    outcomes = recordings(target, client).fallback(scenario)
+    _check_fallback(recordings(target, client), scenario)
 
-    assert [outcome.exchange for outcome in outcomes] == of_v2(client, scenario)
+
+@pytest.mark.parametrize(("client", "scenario"), [pair for pair in all_index_scenarios() if of_v2(*pair)])
+def test_a_client_that_looks_for_v2_learns_that_there_is_none_where_there_are_accounts_too(
+    index_recordings: Callable[[str, str], Recording], client: str, scenario: str
+) -> None:
+    _check_fallback(index_recordings("memory", client), scenario)
+
+
+def _check_fallback(recording: Recording, scenario: str) -> None:
+    """decisions.md 8a, clients.md 8."""
+    outcomes = recording.fallback(scenario)
+
+    assert [outcome.exchange for outcome in outcomes] == of_v2(recording.client, scenario)
     differences = [difference for outcome in outcomes for difference in outcome.differences]
     assert [str(difference) for difference in unexplained(differences)] == []
     for outcome in outcomes:
@@ -50,6 +61,18 @@ def test_a_client_that_looks_for_v2_learns_that_there_is_none(
 
 
 @pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("client", "scenario"), [pair for pair in all_index_scenarios() if of_v1(*pair)])
+def test_each_request_to_an_index_with_accounts_is_answered_as_recorded_or_as_the_table_says(
+    index_recordings: Callable[[str, str], Recording], target: str, client: str, scenario: str
+) -> None:
+    outcomes = index_recordings(target, client).outcomes(scenario)
+
+    assert [outcome.exchange for outcome in outcomes] == of_v1(client, scenario)
+    differences = [difference for outcome in outcomes for difference in outcome.differences]
+    assert [str(difference) for difference in unexplained(differences)] == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_REG_047_the_recorded_exchanges_of_docker_registry_0_9_1_are_answered_as_recorded_or_as_the_table_says(
     recordings: Callable[[str, str], Recording], target: str
 ) -> None:
@@ -61,16 +84,43 @@ def test_REG_047_the_recorded_exchanges_of_docker_registry_0_9_1_are_answered_as
 
 
 def test_every_row_of_the_table_of_deviations_is_needed(
-    recordings: Callable[[str, str], Recording],
+    recordings: Callable[[str, str], Recording], index_recordings: Callable[[str, str], Recording]
 ) -> None:
-    differences = [
-        difference
+    played = [
+        (recordings("memory", client), scenario)
         for client in (*CLIENTS, SAMPLE)
         for scenario in scenarios(client)
-        for play in (recordings("memory", client).outcomes, recordings("memory", client).fallback)
+    ]
+    played += [(index_recordings("memory", client), scenario) for client, scenario in all_index_scenarios()]
+    differences = [
+        difference
+        for recording, scenario in played
+        for play in (recording.outcomes, recording.fallback)
         for outcome in play(scenario)
         for difference in outcome.differences
     ]
 
     idle = [row for row in DEVIATIONS if not any(map(row.covers, differences))]
     assert idle == []
+
+
+def test_the_recordings_with_an_index_have_every_kind_of_login_push_and_pull() -> None:
+    seen = {
+        (exchange.answered_by, exchange.scenario, exchange.status)
+        for pair in all_index_scenarios()
+        for exchange in of_v1(*pair)
+    }
+
+    assert {
+        ("index", "index-login-wrong-password", 401),
+        ("index", "index-login-inactive-account", 403),
+        ("index", "index-login-register-rejected", 400),
+        ("index", "index-login-register", 201),
+        ("index", "index-login-valid", 200),
+        ("index", "index-push-unauthenticated", 401),
+        ("index", "index-push-new", 204),
+        ("index", "index-push-other-namespace", 403),
+        ("index", "index-pull-private-denied", 404),
+        ("registry", "index-pull-authenticated", 200),
+        ("registry", "index-pull-anonymous", 200),
+    } <= seen

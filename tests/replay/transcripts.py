@@ -188,19 +188,31 @@ def _sample() -> tuple[Exchange, ...]:
 
 
 @functools.cache
-def scenarios(client: str) -> tuple[str, ...]:
-    """Return the names of a client's scenarios, in the order in which they were recorded as far as that matters.
-
-    ``index-…`` is left out: those scenarios need a server with accounts.
-    """
-    if client == SAMPLE:
-        return ("sample",)
+def _recorded(client: str) -> tuple[str, ...]:
+    """Return the names of a client's scenarios, in the order in which they were recorded as far as that matters."""
     present = {path.stem for path in (TRANSCRIPTS / client).glob("*.json")} - {"commands"}
     commands = TRANSCRIPTS / client / "commands.json"
     order = sorted(present)
     if commands.exists():
         order = list(json.loads(commands.read_text(encoding="utf-8")))
-    return tuple(name for name in order if name in present and not name.startswith("index-"))
+    return tuple(name for name in order if name in present)
+
+
+def scenarios(client: str) -> tuple[str, ...]:
+    """Return the names of the scenarios that were recorded against a registry without accounts, in their order."""
+    if client == SAMPLE:
+        return ("sample",)
+    return tuple(name for name in _recorded(client) if not name.startswith("index-"))
+
+
+def index_scenarios(client: str) -> tuple[str, ...]:
+    """Return the names of the scenarios that were recorded against an index with accounts, in their order."""
+    return tuple(name for name in _recorded(client) if name.startswith("index-"))
+
+
+def all_index_scenarios() -> list[tuple[str, str]]:
+    """Return (client, scenario) for every scenario with an index."""
+    return [(client, scenario) for client in ENGINES for scenario in index_scenarios(client)]
 
 
 def all_scenarios(*clients: str) -> list[tuple[str, str]]:
