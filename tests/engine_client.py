@@ -131,9 +131,10 @@ class EngineClient:
         self.host = host
         self.chunked = chunked
         self.timeout_s = timeout_s
-        self._basic: dict[str, str] = {}
+        #: the header with the password; empty where nobody is logged in
+        self.basic: dict[str, str] = {}
         if login is not None:
-            self._basic = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode("ascii")}
+            self.basic = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode("ascii")}
 
     # -- pushing
 
@@ -154,7 +155,7 @@ class EngineClient:
             {
                 "Content-Type": "application/json",
                 "X-Docker-Endpoints": f"http://{endpoint}/v1/",
-                **self._basic,
+                **self.basic,
             },
         )
 
@@ -165,7 +166,7 @@ class EngineClient:
             "Content-Type": "application/json",
             "Authorization": "Basic Og==",
             "X-Docker-Token": "true",
-            **self._basic,
+            **self.basic,
         }
         answer = self.expect({200, 201}, "PUT", f"/v1/repositories/{repository}/", body, headers)
         token, endpoint = answer.headers["X-Docker-Token"], answer.headers["X-Docker-Endpoints"]
@@ -225,7 +226,7 @@ class EngineClient:
             {200},
             "GET",
             f"/v1/repositories/{repository}/images",
-            headers={"X-Docker-Token": "true", **self._basic},
+            headers={"X-Docker-Token": "true", **self.basic},
         )
         token = answer.headers.get("X-Docker-Token", "")
         registry, headers = self._at(answer.headers["X-Docker-Endpoints"]), self._headers(token)
@@ -255,11 +256,11 @@ class EngineClient:
         Returns the last status: 200, or 404 where index and registry store it in one place (decisions.md 14).
         """
         path = f"/v1/repositories/{repository}/"
-        answer = self.expect({202}, "DELETE", path, headers={"X-Docker-Token": "true", **self._basic})
+        answer = self.expect({202}, "DELETE", path, headers={"X-Docker-Token": "true", **self.basic})
         registry = self._at(answer.headers["X-Docker-Endpoints"])
         registry.expect({200}, "DELETE", path, headers=self._headers(answer.headers["X-Docker-Token"]))
         return self.expect(
-            {200, 404}, "DELETE", path, headers={"X-Docker-Token": "true", **self._basic}
+            {200, 404}, "DELETE", path, headers={"X-Docker-Token": "true", **self.basic}
         ).status
 
     # -- requests
