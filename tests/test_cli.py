@@ -281,6 +281,16 @@ def test_a_taken_name_and_a_short_password_change_nothing(
     assert users.authenticate("alice", "s3cret-one") is not None
 
 
+@pytest.mark.parametrize("arguments", [["Al"], ["bob"], ["alice/x"], ["alice", "--email", "nowhere"]])
+def test_a_name_or_an_address_that_nobody_could_register_is_refused(
+    arguments: list[str], url: str, users: UserStore, typed: Callable[[str], None]
+) -> None:
+    typed("s3cret-one\n")
+
+    assert main(["user", "add", *arguments, "--storage", url, "--password-stdin"]) == 2
+    assert list(users.users()) == []
+
+
 def test_accounts_in_the_memory_of_another_process_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["user", "list", "--storage", "memory:"]) == 2
     assert "no other one can change" in capsys.readouterr().err

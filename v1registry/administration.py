@@ -14,7 +14,8 @@ from getpass import getpass
 from . import errors
 from .auth.base import AccountExists, Action, UnknownUser
 from .auth.users import UserStore
-from .names import RepositoryName
+from .hub.accounts import checked_password
+from .names import RepositoryName, is_email, is_username
 from .registry.repositories import Repositories, TagRule
 from .storage.base import Storage
 
@@ -104,6 +105,10 @@ class Administration:
     # -- accounts
 
     def add_user(self, options: argparse.Namespace) -> int:
+        if not is_username(options.name):
+            return _complain(f"a name has 4 to 30 of a-z, 0-9 and _, unlike {options.name!r}", USAGE)
+        if options.email and not is_email(options.email):
+            return _complain(f"{options.email!r} is no address", USAGE)
         users = self._users(options)
         try:
             users.create(
@@ -218,9 +223,10 @@ def _password(options: argparse.Namespace) -> str:
         password = getpass(f"New password of {options.name}: ")
         if getpass("Once more: ") != password:
             raise SystemExit(_complain("the two differ; nothing was changed", USAGE))
-    if len(password) < 5:
-        raise SystemExit(_complain("a password has at least 5 characters; nothing was changed", USAGE))
-    return password
+    try:
+        return checked_password(password)
+    except errors.InvalidAccountField as error:
+        raise SystemExit(_complain(f"{error.public}; nothing was changed", USAGE)) from None
 
 
 def _print_rows(rows: Iterable[dict[str, object]], as_json: bool) -> None:
