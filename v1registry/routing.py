@@ -27,8 +27,8 @@ HOLES = {
     "tag": ("tag", r"[^/]+"),
     # exactly NAMESPACE/REPOSITORY: what engines send where they list tags
     "two_part_repository": ("repository", r"[^/]+/[^/]+"),
-    # NAMESPACE/tags: a repository of that name
-    "repository_named_tags": ("repository", r"[^/]+/tags"),
+    # a repository of that name
+    "repository_named_tags": ("repository", r".+/tags"),
     # not one of the resources below a repository, and no final slash
     "unreserved_repository": ("repository", rf"{_NOT_RESERVED}.*[^/]"),
     # a tag with a slash in it: a percent-encoded slash arrives as one

@@ -115,6 +115,18 @@ def test_PUT_foo_tags_images_is_a_list_or_the_tag_images_by_what_it_says(pushed:
     assert pushed.get(f"{REPOSITORIES}/foo/tags/images").json == [{"id": TWO.image_id}]
 
 
+@pytest.mark.parametrize("name", ["foo", "foo/bar", "a/b/c"])
+def test_GET_tags_images_is_the_list_or_the_tag_that_is_there(pushed: Client, name: str) -> None:
+    path = f"{REPOSITORIES}/{name}/tags/images"
+    assert error_of(pushed.get(path)) == (404, "images not found" if name == "foo" else "Tag not found")
+    pushed.tag(name, "images", ONE)
+    assert pushed.get(path).json == ONE.image_id
+    pushed.put(f"{REPOSITORIES}/{name}/tags/", listed(TWO))
+    assert pushed.get(path).json == ([{"id": TWO.image_id}] if name == "foo" else ONE.image_id)
+    pushed.delete(f"{REPOSITORIES}/{name}/tags/images")
+    assert pushed.get(path).json == [{"id": TWO.image_id}]
+
+
 @pytest.mark.parametrize("name", ["foo/tags/bar", "foo/tags/tags/bar", "foo/images/bar", "foo/layer/x/bar"])
 def test_deep_names_may_have_such_words_in_the_middle(pushed: Client, name: str) -> None:
     assert pushed.put(f"{REPOSITORIES}/{name}/", listed(ONE)).status_int == 200
@@ -173,3 +185,21 @@ def test_REG_048_as_engines_name_an_official_repository(client: Client, word: st
     assert client.get(f"{REPOSITORIES}/{word}/images").json == [{"id": ONE.image_id}]
     assert client.get(f"{REPOSITORIES}/library/{word}/tags").json == {"latest": ONE.image_id}
     assert names(client) == {f"library/{word}"}
+
+
+@pytest.mark.parametrize("above", ["foo/deep", "foo/tags", "a/b/c"])
+@pytest.mark.parametrize("word", RESERVED)
+def test_REG_048_such_a_name_at_any_depth_is_pushed_and_pulled_by_its_tag(
+    client: Client, above: str, word: str
+) -> None:
+    """Engines since 1.10 take names of any depth; since 1.8 they ask for the one tag that they were told."""
+    path = f"{REPOSITORIES}/{above}/{word}"
+    assert client.put(f"{path}/", listed(ONE)).status_int == 200
+    client.push(ONE)
+    assert client.tag(f"{above}/{word}", "latest", ONE).status_int == 200
+    assert client.put(f"{path}/images", "[]").status_int == 204
+    assert client.get(f"{path}/images").json == [{"id": ONE.image_id}]
+    assert client.get(f"{path}/tags/latest").json == ONE.image_id
+    assert names(client) == {f"{above}/{word}"}
+    assert client.delete(f"{path}/").status_int == 200
+    assert names(client) == set()

@@ -20,7 +20,7 @@ from ..http import (
 )
 from ..names import RepositoryName, check_image_id
 from ..registry.api import delete_repository as delete_now
-from ..registry.api import put_tag, readable_repository, writable_repository
+from ..registry.api import get_tag, put_tag, readable_repository, writable_repository
 from ..registry.images import Images
 from ..registry.repositories import Repositories, checked_entries
 from ..routing import Route, Table
@@ -70,10 +70,29 @@ def delete_images(request: Request) -> Response:
     return no_content(_index_headers(request, writable_repository(request), Action.DELETE))
 
 
+def get_images_or_tag(request: Request) -> Response:
+    """``NAME/tags/images``: the image list of ``NAME/tags``, or the tag ``images`` of ``NAME``.
+
+    Both are looked for, first the one whose repository has two parts: engines always send a namespace for tags.
+    """
+    listed = dict(request.fields)
+    tagged = {"repository": listed["repository"].removesuffix("/tags"), "tag": "images"}
+    readings = [(get_images, listed), (get_tag, tagged)]
+    if "/" in tagged["repository"]:
+        readings.reverse()
+    failures = []
+    for handler, fields in readings:
+        request.fields.update(fields)
+        try:
+            return handler(request)
+        except errors.NotFound as error:
+            failures.append(error)
+    raise failures[0]
+
+
 def put_images_or_tag(request: Request) -> Response:
-    """``NS/tags/images``: a list is the image list of ``NS/tags``, a string the id for the tag ``images`` of ``library/NS``."""
-    parsed = _json_body(request)
-    if isinstance(parsed, str):
+    """``NAME/tags/images``: a list is the image list of ``NAME/tags``, a string the id for the tag ``images`` of ``NAME``."""
+    if isinstance(_json_body(request), str):
         request.fields.update(repository=request.fields["repository"].removesuffix("/tags"), tag="images")
         return put_tag(request)
     return put_images(request)
@@ -202,10 +221,10 @@ def _images_of_tags(request: Request, repository: RepositoryName) -> bytes:
 
 
 # fmt: off
-#: The image list of a repository that is named ``tags``: before the rows of the tags of ``library/NS``.
+#: The image list of a repository that is named ``tags``: before the rows of the tags of the name above.
 NAMED_TAGS_ROUTES = Table(
     #     method    path                                                   handler            needs
-    Route("GET",    "/v1/repositories/{repository_named_tags}/images[/]",  get_images,        READ),
+    Route("GET",    "/v1/repositories/{repository_named_tags}/images[/]",  get_images_or_tag, READ),
     Route("PUT",    "/v1/repositories/{repository_named_tags}/images",     put_images_or_tag, WRITE),
 )
 
