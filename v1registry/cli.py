@@ -17,6 +17,7 @@ from functools import partial
 from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from . import settings as settings_
 from .administration import Administration
@@ -346,11 +347,16 @@ def _say_what_is_served(
     print(f"storage: {settings_.without_passwords(mapping['storage'])}")
     if mapping["storage"].startswith("memory"):
         print("         all is gone when this process ends")
-    print(f"access:  {_access_in_words(str(mapping.get('auth', 'open:')))}")
-    print(f"push:    v1registry push IMAGE.tar {reachable}:{port}/NAMESPACE/NAME:TAG", flush=True)
+    index = str(mapping.get("index", ""))
+    print(f"access:  {_access_in_words(str(mapping.get('auth', 'open:')), index)}")
+    # clients begin at the index, which sends them here
+    begin = urlsplit(index).netloc.rpartition("@")[2] if index else f"{reachable}:{port}"
+    print(f"push:    v1registry push IMAGE.tar {begin}/NAMESPACE/NAME:TAG", flush=True)
 
 
-def _access_in_words(auth: str) -> str:
+def _access_in_words(auth: str, index: str) -> str:
+    if index:
+        return f"with tokens of the index {settings_.without_passwords(index)}, which checks them"
     if auth in ("open", "open:"):
         return "open: everybody who reaches this address may read, write and delete"
     if auth == "users:":

@@ -12,6 +12,7 @@ import pytest
 from account_client import basic
 from cheap_passwords import CheapPasswords
 from engine_client import EngineClient, Image, UnexpectedAnswer, make_chain, make_image, tar_layer
+from programs import Program
 from small_index import LOGIN, SmallIndex
 from stoppable_server import StoppableServer
 from wsgi_client import Client, error_of
@@ -133,6 +134,20 @@ def test_HUB_026_the_header_reaches_the_index_byte_for_byte(registry: Client, in
 def test_REG_002_a_registry_that_trusts_an_index_is_not_standalone(registry: Client) -> None:
     for path in ("/v1/_ping", "/_ping"):
         assert registry.get(path).headers["X-Docker-Registry-Standalone"] == "False"
+
+
+def test_serve_says_whose_tokens_it_takes_and_where_clients_begin(
+    index: SmallIndex, index_server: StoppableServer, tmp_path: Path
+) -> None:
+    command = ["v1registry", "serve", "--storage", (tmp_path / "data").as_uri(), "--port", "0"]
+    environment = {"V1REGISTRY_INDEX": index_server.url}
+    with Program(command, folder=tmp_path, environment=environment) as program:
+        engine = EngineClient(index_server.host, login=LOGIN)
+        index.endpoint = program.host
+        engine.push(NAME, CHAIN)
+        assert engine.pull(NAME) == CHAIN
+        assert f"access:  with tokens of the index {index_server.url}, which checks them\n" in program.log
+        assert f"push:    v1registry push IMAGE.tar {index_server.host}/NAMESPACE/NAME:TAG\n" in program.log
 
 
 @pytest.mark.parametrize("options", [{"auth": "users:"}, {}], ids=["users", "open"])
