@@ -95,6 +95,16 @@ def test_several_workers_over_memory_are_refused(capsys: pytest.CaptureFixture[s
     assert "belongs to one process" in capsys.readouterr().err
 
 
+def test_a_storage_that_is_a_file_or_below_one_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    for place in ("file", "file/store"):
+        assert main(["serve", "--storage", f"file://{tmp_path}/{place}"]) == 2
+        assert f"{tmp_path}/file is no folder" in capsys.readouterr().err
+
+
 def test_serve_without_a_storage_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve"]) == 2
     assert "a place for the data must be named" in capsys.readouterr().err

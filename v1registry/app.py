@@ -202,8 +202,11 @@ class Registry:
         except Exception as error:
             failure = _as_registry_error(error)
             path = self._loggable(request.environ.get("PATH_INFO", ""))
-            if failure.status >= 500:
+            if failure.status == 500:
                 log.error("%s %r failed", request.method, path, exc_info=error)
+            elif failure.status > 500:
+                # known, and not to be found in our code: who runs the server needs the reason alone
+                log.error("%s %r failed: %s", request.method, path, error)
             else:
                 log.info(
                     "%s %r: %d %s %r", request.method, path, failure.status, failure.public, failure.context

@@ -23,7 +23,7 @@ from . import settings as settings_
 from .administration import Administration
 from .app import Registry
 from .settings import SettingsError
-from .storage import Storage
+from .storage import FileStorage, Storage
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ exit codes:
   0  done
   1  it failed on the way; the message says where, and a repetition goes on from there
   2  the command line, a setting or the archive is wrong; nothing was done
-  3  the registry cannot be reached
+  3  the registry cannot be reached, or cannot answer now
   4  the registry wants other credentials, or the right is missing
   5  the registry does not have what was asked for
 """
@@ -294,6 +294,10 @@ def _serve_problem(options: argparse.Namespace, registry: Registry) -> str | Non
             f"--workers {options.workers}: the storage in memory belongs to one process, so each worker would "
             "have a registry of its own; use --workers 1, or --storage file:///DIR"
         )
+    if isinstance(registry.storage, FileStorage):
+        problem = _folder_problem(Path(registry.storage.path))
+        if problem:
+            return problem
     if (options.tls_cert is None) != (options.tls_key is None):
         return "--tls-cert and --tls-key go together"
     problem = _certificate_problem(options.tls_cert, options.tls_key) if options.tls_cert else None
@@ -305,6 +309,18 @@ def _serve_problem(options: argparse.Namespace, registry: Registry) -> str | Non
             probe.bind((options.host, options.port))
         except OSError as error:
             return f"{options.host}:{options.port} cannot be listened on: {error.strerror}"
+    return None
+
+
+def _folder_problem(folder: Path) -> str | None:
+    """Return why no data can ever lie in the folder. One that may only be read is served, with a warning."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        return f"{existing} is no folder, so {folder} cannot be the storage's"
+    if not os.access(existing, os.W_OK):
+        _complain(f"{existing} cannot be written: pushes will fail")
     return None
 
 

@@ -1,29 +1,24 @@
-"""Make and change accounts that are kept beside the images, in the registry's own storage.
+"""Accounts that are kept beside the images, in the registry's own storage. People register themselves by ``docker login``.
 
-From the project's folder; the password is asked for:
+``auth="users:"`` means the same, and ``v1registry user add`` makes accounts too. Here code makes the first one, an administrator.
 
-    python examples/auth/accounts.py file:///srv/data add mira mira@example.org
-    python examples/auth/accounts.py file:///srv/data password mira
-    python examples/auth/accounts.py file:///srv/data administrator mira
-    python examples/auth/accounts.py file:///srv/data list
+From the project's folder:
+
+    ROOT_PASSWORD="correct horse" V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 accounts:application
 """
 
-import getpass
-import sys
+import os
 
+from v1registry import Registry
+from v1registry.auth.base import AccountExists
 from v1registry.auth.users import UserStore
 from v1registry.settings import open_storage
 
-place, command, *arguments = sys.argv[1:]
-store = UserStore(open_storage(place))
+storage = open_storage(os.environ["V1REGISTRY_STORAGE"])
+users = UserStore(storage)
+try:
+    users.create("root", os.environ["ROOT_PASSWORD"], is_administrator=True)
+except AccountExists:
+    pass  # from an earlier start, or another process; the password stays what it is
 
-if command == "add":
-    username, email = arguments
-    store.create(username, getpass.getpass(), email)
-elif command == "password":
-    store.set_password(arguments[0], getpass.getpass())
-elif command == "administrator":
-    store.set_administrator(arguments[0], True)
-
-for user in store.users():
-    print(user.name, *sorted(user.groups), "(administrator)" if user.is_administrator else "")
+application = Registry(storage=storage, auth=users)

@@ -1,18 +1,18 @@
-"""Check a password against an htpasswd file. Changes of the file count at once.
+"""Users from an htpasswd file, such as Apache's. Changes of the file count at once.
 
-From the project's folder; the password is asked for:
+From the project's folder:
 
     htpasswd -B -c /etc/registry/users mira
-    python examples/auth/htpasswd_file.py /etc/registry/users mira
 
-The text of a setting for the same: htpasswd:///etc/registry/users?administrators=mira
+    HTPASSWD=/etc/registry/users V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 htpasswd_file:application
+
+The text of a setting for the same, but for the groups: htpasswd:///etc/registry/users?administrators=mira
 """
 
-import getpass
-import sys
+import os
 
+from v1registry import Registry
 from v1registry.auth.htpasswd import Htpasswd
 
-path, username = sys.argv[1:]
-backend = Htpasswd(path, administrators=["mira"], groups={"tools": ["mira", "zoe"]})
-print(backend.authenticate(username, getpass.getpass()) or "refused")
+users = Htpasswd(os.environ["HTPASSWD"], administrators=["mira"], groups={"tools": ["mira", "zoe"]})
+application = Registry(storage=os.environ["V1REGISTRY_STORAGE"], auth=users)

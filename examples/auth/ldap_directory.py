@@ -1,8 +1,8 @@
-"""Check a password against an LDAP directory, whose groups are namespaces.
+"""Users from an LDAP directory, whose groups are namespaces.
 
-From the project's folder; the password is asked for:
+From the project's folder:
 
-    python examples/auth/ldap_directory.py ldap://127.0.0.1 ou=people,dc=example,dc=test mira
+    LDAP_URL=ldap://127.0.0.1 LDAP_BASE=ou=people,dc=example,dc=test V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 ldap_directory:application
 
 The text of a setting for the same, with TLS and somebody who searches:
 
@@ -10,15 +10,10 @@ The text of a setting for the same, with TLS and somebody who searches:
     bind_dn=cn=reader%2Cdc=example%2Cdc=test,bind_password_file=/etc/registry/ldap,administrators=admins
 """
 
-import getpass
-import sys
+import os
 
-from v1registry.auth.base import BackendUnavailable
+from v1registry import Registry
 from v1registry.auth.ldap import Ldap
 
-url, base_dn, username = sys.argv[1:]
-with Ldap(url, base_dn, administrators="admins", timeout_s=3) as backend:
-    try:
-        print(backend.authenticate(username, getpass.getpass()) or "refused")
-    except BackendUnavailable as error:
-        sys.exit(str(error))
+users = Ldap(os.environ["LDAP_URL"], os.environ["LDAP_BASE"], administrators="admins", timeout_s=3)
+application = Registry(storage=os.environ["V1REGISTRY_STORAGE"], auth=users)

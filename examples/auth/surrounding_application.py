@@ -1,34 +1,36 @@
 """Users whom the application around has logged in already.
 
 The application leaves in the WSGI environ who it is. A key of its own is best: no client can set it.
-From the project's folder, and then http://127.0.0.1:8000/?session=4711 in a browser:
+From the project's folder:
 
-    python examples/auth/surrounding_application.py
+    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 surrounding_application:application
+
+and then, as what the session of a script may be:
+
+    curl -H "X-Session: 4711" http://127.0.0.1:5000/
+    curl -H "X-Session: 4711" -H "X-Docker-Token: true" -d "[]" -X PUT http://127.0.0.1:5000/v1/repositories/tools/app/
 """
 
-from urllib.parse import parse_qs
-from wsgiref.simple_server import make_server
+import os
 
+from v1registry import Registry
 from v1registry.auth.environ import Environ
 
 SESSIONS = {"4711": ("mira", ["tools", "web"])}
 
-backend = Environ("site.user", groups="site.groups")
-
 
 def page(environ, start_response):
-    """What stands behind the application: it only asks the backend."""
-    user = backend.user(environ)
+    """What the application shows where nothing is the registry's."""
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [f"{user.name} of {', '.join(sorted(user.groups))}\n".encode() if user else b"somebody\n"]
+    return [f"Hello {environ['site.user'] or 'somebody'}\n".encode()]
+
+
+users = Environ("site.user", groups="site.groups")
+registry = Registry(storage=os.environ["V1REGISTRY_STORAGE"], auth=users).in_front_of(page)
 
 
 def application(environ, start_response):
     """The application, which knows its sessions."""
-    session = parse_qs(environ["QUERY_STRING"]).get("session", [""])[0]
-    name, groups = SESSIONS.get(session, ("", []))
-    return page(environ | {"site.user": name, "site.groups": groups}, start_response)
-
-
-if __name__ == "__main__":
-    make_server("127.0.0.1", 8000, application).serve_forever()
+    name, groups = SESSIONS.get(environ.get("HTTP_X_SESSION"), ("", []))
+    environ["site.user"], environ["site.groups"] = name, groups
+    return registry(environ, start_response)

@@ -1,17 +1,19 @@
-"""Every example of users is run as its text says."""
+"""Every example of users serves a registry as its text says, and lets in whom it should."""
 
 from __future__ import annotations
 
-import runpy
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from programs import EXAMPLES, environment_of
-from slapd import GROUPS, PEOPLE, Slapd
-from webtest import TestApp
+from engine_client import EngineClient, Image, UnexpectedAnswer, make_chain, random_layer
+from programs import EXAMPLES, Program, environment_of, start_example
+from slapd import PEOPLE, Slapd
 
 FOLDER = EXAMPLES / "auth"
 
@@ -23,99 +25,148 @@ TESTED = {
     "accounts.py",
     "htpasswd_file.py",
     "ldap_directory.py",
+    "own_backend.py",
     "own_function.py",
     "surrounding_application.py",
     "test_own_backend.py",
 }
 
+Start = Callable[..., Program]
 
-def run(folder: Path, name: str, *arguments: str, password: str = "") -> subprocess.CompletedProcess[str]:
-    """Run an example without a terminal, so that the password comes from the standard input."""
-    return subprocess.run(
-        [sys.executable, str(FOLDER / name), *arguments],
-        cwd=folder,
-        input=f"{password}\n",
-        capture_output=True,
-        text=True,
-        env=environment_of(folder),
-        start_new_session=True,
-        timeout=60,
-    )
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Serve an example by the command that it documents, with other values for its variables, until the test ends."""
+    with ExitStack() as stack:
+
+        def started(name: str, **environment: str) -> Program:
+            running = start_example(f"auth/{name}", tmp_path, tmp_path / "registry", environment=environment)
+            return stack.enter_context(running)
+
+        yield started
+
+
+@pytest.fixture
+def chain() -> list[Image]:
+    return make_chain(random_layer(1000, n) for n in range(2))
+
+
+def engine(running: Program, login: str | None = None) -> EngineClient:
+    return EngineClient(running.host, login=login)
+
+
+def refusal(client: EngineClient, repository: str, chain: list[Image]) -> int:
+    """Return the status with which a push is refused."""
+    with pytest.raises(UnexpectedAnswer) as caught:
+        client.push(repository, chain)
+    return caught.value.status
+
+
+def assert_pushes(client: EngineClient, repository: str, chain: list[Image]) -> None:
+    client.push(repository, chain)
+    assert client.pull(repository) == chain
 
 
 def test_every_example_is_run() -> None:
     assert {path.name for path in FOLDER.iterdir() if path.suffix} == TESTED
 
 
-def test_accounts_are_made_and_changed(tmp_path: Path) -> None:
-    place = (tmp_path / "data").as_uri()
-    assert run(tmp_path, "accounts.py", place, "list").stdout == ""
-    done = run(tmp_path, "accounts.py", place, "add", "mira", "mira@example.org", password="correct horse")
-    assert done.stdout.split() == ["mira"], done.stderr
-    assert run(tmp_path, "accounts.py", place, "password", "mira", password="battery staple").returncode == 0
-    done = run(tmp_path, "accounts.py", place, "administrator", "mira")
-    assert done.stdout.split() == ["mira", "(administrator)"], done.stderr
-    assert (
-        "AccountExists"
-        in run(tmp_path, "accounts.py", place, "add", "mira", "m@example.org", password="x").stderr
-    )
+def test_accounts_in_the_storage(start: Start, chain: list[Image]) -> None:
+    running = start("accounts.py")
+    assert_pushes(engine(running, "root:correct horse"), "library/app", chain)
+    fields = b'{"username": "mira", "password": "battery staple", "email": "mira@example.org", "auth": ""}'
+    answer = engine(running).request("POST", "/v1/users/", fields, {"Content-Type": "application/json"})
+    assert (answer.status, answer.body) == (201, b'"User Created"')
+    mira = engine(running, "mira:battery staple")
+    assert_pushes(mira, "mira/app", chain)
+    assert refusal(mira, "library/app", chain) == 403
+    assert refusal(engine(running, "root:not it"), "library/app", chain) == 401
 
 
-@pytest.mark.parametrize(
-    ("username", "password", "expected"),
-    [
-        (
-            "mira",
-            "correct horse",
-            "User(name='mira', groups=frozenset({'tools'}), is_active=True, is_administrator=True)",
-        ),
-        ("mira", "wrong", "refused"),
-        ("nobody", "correct horse", "refused"),
-    ],
-)
-def test_an_htpasswd_file_is_asked(tmp_path: Path, username: str, password: str, expected: str) -> None:
-    (tmp_path / "users").write_text(f"mira:{SHA}\n")
-    done = run(tmp_path, "htpasswd_file.py", "users", username, password=password)
-    assert done.stdout.strip().endswith(expected), done.stderr
+def test_accounts_in_the_storage_stay_from_one_start_to_the_next(start: Start) -> None:
+    start("accounts.py").end()
+    again = start("accounts.py", ROOT_PASSWORD="another one")  # noqa: S106
+    login = engine(again, "root:correct horse")
+    assert login.get("/v1/users/", login.basic).status == 200
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
-    with Slapd(tmp_path_factory.mktemp("slapd")) as server:
-        server.fill()
-        server.restart([], may_everybody_read=True)
-        server.add_group("admins", server.add_person("mira", "correct horse"))
-        yield server
+def test_an_htpasswd_file(start: Start, chain: list[Image], tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"mira:{SHA}\n")
+    running = start("htpasswd_file.py", HTPASSWD=str(users))
+    assert_pushes(engine(running, "mira:correct horse"), "library/app", chain)
+    zoe = engine(running, "zoe:correct horse")
+    assert refusal(zoe, "tools/app", chain) == 401
+    users.write_text(f"mira:{SHA}\nzoe:{SHA}\n")
+    assert_pushes(zoe, "tools/app", chain)
+    assert refusal(zoe, "mira/app", chain) == 403
 
 
 @pytest.mark.real
-def test_an_ldap_directory_is_asked(tmp_path: Path, directory: Slapd) -> None:
-    done = run(tmp_path, "ldap_directory.py", directory.url, PEOPLE, "mira", password="correct horse")
-    assert done.stdout.strip().endswith(
-        "User(name='mira', groups=frozenset({'admins'}), is_active=True, is_administrator=True)"
-    ), done.stderr
-    done = run(tmp_path, "ldap_directory.py", directory.url, PEOPLE, "mira", password="wrong")
-    assert done.stdout.strip().endswith("refused"), done.stderr
-    done = run(tmp_path, "ldap_directory.py", directory.url, f"ou=lost,{GROUPS}", "mira", password="wrong")
-    assert done.returncode == 1
-    assert "The LDAP server cannot look up users now, try again later" in done.stderr
+def test_an_ldap_directory(start: Start, chain: list[Image], tmp_path: Path) -> None:
+    with Slapd(tmp_path / "slapd") as directory:
+        directory.fill()
+        directory.restart([], may_everybody_read=True)
+        directory.add_group("admins", directory.add_person("mira", "correct horse"))
+        directory.add_group("tools", directory.add_person("zoe", "battery staple"))
+        running = start("ldap_directory.py", LDAP_URL=directory.url, LDAP_BASE=PEOPLE)
+        assert_pushes(engine(running, "mira:correct horse"), "library/app", chain)
+        zoe = engine(running, "zoe:battery staple")
+        assert_pushes(zoe, "tools/app", chain)
+        assert refusal(zoe, "library/app", chain) == 403
+        assert refusal(engine(running, "zoe:not it"), "tools/app", chain) == 401
+        directory.stop()
+        login = engine(running, "zoe:something else")
+        assert login.get("/v1/users/", login.basic).status == 503
 
 
-def test_a_function_is_asked(tmp_path: Path) -> None:
-    done = run(tmp_path, "own_function.py")
-    assert done.stdout.splitlines() == [
-        "mira User(name='mira', groups=frozenset({'tools'}), is_active=True, is_administrator=False)",
-        "mira refused",
-        "zoe User(name='zoe', groups=frozenset({'web'}), is_active=False, is_administrator=False)",
-        "nobody refused",
-    ], done.stderr
+def test_a_function(start: Start, chain: list[Image]) -> None:
+    running = start("own_function.py")
+    mira = engine(running, "mira:correct horse")
+    assert_pushes(mira, "tools/app", chain)
+    assert refusal(mira, "web/app", chain) == 403
+    assert refusal(engine(running, "zoe:battery staple"), "web/app", chain) == 403
+    for login in ("mira:not it", "nobody:correct horse"):
+        assert refusal(engine(running, login), "tools/app", chain) == 401
 
 
-def test_the_surrounding_application_tells_who_it_is() -> None:
-    application = TestApp(runpy.run_path(str(FOLDER / "surrounding_application.py"))["application"])
-    assert application.get("/?session=4711").text == "mira of tools, web\n"
-    assert application.get("/?session=1").text == "somebody\n"
-    assert application.get("/", headers={"Site.User": "mira", "Remote-User": "mira"}).text == "somebody\n"
+def documented_curls(name: str) -> list[list[str]]:
+    """Return the curl commands in the text of an example."""
+    lines = (FOLDER / name).read_text("utf-8").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("    curl ")]
+
+
+def test_the_surrounding_application_tells_who_it_is(start: Start, chain: list[Image]) -> None:
+    running = start("surrounding_application.py")
+    greeting, announcing = documented_curls("surrounding_application.py")
+    assert greeting[-1].endswith("127.0.0.1:5000/")
+    session = dict([re.split(": ?", greeting[greeting.index("-H") + 1])])
+    client = engine(running)
+    assert client.get("/", session).body == b"Hello mira\n"
+    assert client.get("/").body == b"Hello somebody\n"
+    path = announcing[-1].partition(":5000")[2]
+    headers = {**session, "X-Docker-Token": "true", "Content-Type": "application/json"}
+    images = b"[%s]" % b",".join(b'{"id": "%s"}' % image.image_id.encode() for image in chain)
+    assert client.request("PUT", path, images, {**headers, "X-Session": "1"}).status == 401
+    assert (
+        client.request("PUT", path, images, {**headers, "X-Session": "1", "Site.User": "mira"}).status == 401
+    )
+    answer = client.request("PUT", path, images, headers)
+    assert answer.status == 200
+    token = answer.headers["X-Docker-Token"]
+    for image in chain:
+        assert client.push_image(image, token)
+    client.put_tag("tools/app", "latest", chain[-1].image_id, token)
+    assert client.pull("tools/app") == chain
+    assert client.request("PUT", "/v1/repositories/other/app/", b"[]", headers).status == 403
+
+
+def test_an_own_backend(start: Start, chain: list[Image]) -> None:
+    running = start("own_backend.py")
+    mira = engine(running, "mira:correct horse")
+    assert_pushes(mira, "mira/app", chain)
+    assert refusal(mira, "library/app", chain) == 403
+    assert refusal(engine(running, "mira:not it"), "mira/app", chain) == 401
 
 
 def test_an_own_backend_keeps_the_contract(tmp_path: Path) -> None:

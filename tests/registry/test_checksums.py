@@ -87,3 +87,14 @@ def test_sums_are_equal_when_every_character_is() -> None:
     assert not equal_sums("sha256:00", "sha256:01")
     assert not equal_sums("sha256:00", "sha256:000")
     assert not equal_sums("sha256:00", "sha256:0\u00e9\udcff")
+
+
+def test_stored_sums_that_no_header_could_hold_are_none() -> None:
+    assert parse_checksums(b'["\\ud800", "sha256:\\r\\nX: y", "sha256:\\u00e9", "sha256:00"]') == [
+        "sha256:00"
+    ]
+
+
+def test_texts_that_cannot_be_encoded_are_compared_all_the_same() -> None:
+    assert equal_sums("\ud800", "\ud800")
+    assert not equal_sums("\ud800", "sha256:00")

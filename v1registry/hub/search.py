@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -55,9 +56,10 @@ class ScanSearch:
     def find(self, words: list[str]) -> Iterator[Hit]:
         folded = [word.casefold() for word in words]
         for name in self._repositories.candidates():
-            text = f"{name} {self._repositories.description(name)}".casefold()
+            description = self._repositories.description(name)
+            text = f"{name} {description}".casefold()
             if all(word in text for word in folded) and self._repositories.exists(name):
-                yield Hit(name, self._repositories.description(name))
+                yield Hit(name, description)
 
 
 def search(
@@ -90,7 +92,5 @@ def search(
 
 
 def _whole_number(text: str | None, default: int) -> int:
-    try:
-        return int((text or "")[:18])
-    except ValueError:
-        return default
+    found = re.fullmatch(r"\s*([+-]?[0-9]{1,18})[0-9]*\s*", (text or "")[:100], re.ASCII)
+    return int(found[1]) if found else default

@@ -50,16 +50,14 @@ def payload_checksum(image_json: bytes, layer: Readable) -> str:
 
 def equal_sums(one: str, other: str) -> bool:
     """Tell whether two sums are the same text, in a time that does not depend on where they differ."""
-    return hmac.compare_digest(
-        one.encode("utf-8", "surrogateescape"), other.encode("utf-8", "surrogateescape")
-    )
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
 def parse_checksums(content: bytes) -> list[str]:
     """Return the sums in a stored ``_checksum``; none if it holds none.
 
     docker-registry 0.7 and later wrote a JSON array, 0.6 the bare sum; a JSON string counts as one sum
-    (storage-layout.md 2). White space around a sum is not part of it.
+    (storage-layout.md 2). White space around a sum is not part of it; what is not printable ASCII is no sum.
 
     >>> parse_checksums(b'["sha256:00"]'), parse_checksums(b'tarsum+sha256:00\\n')
     (['sha256:00'], ['tarsum+sha256:00'])
@@ -69,4 +67,5 @@ def parse_checksums(content: bytes) -> list[str]:
     except (ValueError, RecursionError):
         value = content.decode("utf-8", "replace")
     sums = value if isinstance(value, list) else [value]
-    return [text for sum_ in sums if isinstance(sum_, str) and (text := sum_.strip())]
+    texts = [sum_.strip() for sum_ in sums if isinstance(sum_, str)]
+    return [text for text in texts if text and text.isascii() and text.isprintable()]

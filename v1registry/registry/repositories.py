@@ -212,7 +212,8 @@ class Repositories:
         """Let somebody read, or write and read, the repository; None takes that back. RepositoryNotFound."""
 
         def change(old: bytes | None) -> bytes:
-            granted = json.loads(old or b"{}")
+            stored = layout.parse_stored(old or b"")
+            granted = stored if isinstance(stored, dict) else {}
             granted.pop(username, None)
             if action is not None:
                 granted[username] = action.value
@@ -356,7 +357,7 @@ class Repositories:
         for folder in layout.repository_folders(name):
             data = self._read_optional(f"{folder}/{key}")
             if data is not None:
-                parsed = json.loads(data)
+                parsed = layout.parse_stored(data)
                 return parsed if isinstance(parsed, dict) else {}
         return {}
 
