@@ -8,6 +8,7 @@ From the project's folder:
 """
 
 import os
+from contextlib import suppress
 
 from v1registry import Registry
 from v1registry.auth.base import AccountExists
@@ -16,9 +17,7 @@ from v1registry.settings import open_storage
 
 storage = open_storage(os.environ["V1REGISTRY_STORAGE"])
 users = UserStore(storage)
-try:
+with suppress(AccountExists):  # from an earlier start, or in another process; its password stays what it is
     users.create("root", os.environ["ROOT_PASSWORD"], is_administrator=True)
-except AccountExists:
-    pass  # from an earlier start, or another process; the password stays what it is
 
 application = Registry(storage=storage, auth=users)

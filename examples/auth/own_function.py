@@ -15,8 +15,10 @@ from v1registry.auth.passwords import Passwords
 passwords = Passwords()
 database = sqlite3.connect(":memory:", check_same_thread=False)
 database.execute("CREATE TABLE staff (name TEXT PRIMARY KEY, hash TEXT, team TEXT, has_left INTEGER)")
-for row in [("mira", "correct horse", "tools", 0), ("zoe", "battery staple", "web", 1)]:
-    name, password, team, has_left = row
+for name, password, team, has_left in [
+    ("mira", "correct horse", "tools", 0),
+    ("zoe", "battery staple", "web", 1),
+]:
     database.execute(
         "INSERT INTO staff VALUES (?, ?, ?, ?)", (name, passwords.hash(password), team, has_left)
     )

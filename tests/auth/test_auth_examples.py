@@ -85,7 +85,7 @@ def test_accounts_in_the_storage(start: Start, chain: list[Image]) -> None:
 
 def test_accounts_in_the_storage_stay_from_one_start_to_the_next(start: Start) -> None:
     start("accounts.py").end()
-    again = start("accounts.py", ROOT_PASSWORD="another one")  # noqa: S106
+    again = start("accounts.py", ROOT_PASSWORD="another one")
     login = engine(again, "root:correct horse")
     assert login.get("/v1/users/", login.basic).status == 200
 

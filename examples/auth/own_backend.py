@@ -1,0 +1,45 @@
+"""A backend of one's own. test_own_backend.py beside it proves that it keeps the contract.
+
+From the project's folder:
+
+    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 own_backend:application
+
+The text of a setting for it: MODULE:ATTRIBUTE; or a scheme, which its package adds by the entry point ``v1registry.auth``.
+"""
+
+import os
+
+from v1registry import Registry
+from v1registry.auth.base import User
+from v1registry.auth.passwords import PasswordMemory, Passwords
+
+
+class Staff:
+    """Knows users by a dict: name -> hash."""
+
+    def __init__(self, hashes, passwords):
+        self._hashes = hashes
+        self._passwords = passwords
+        self._memory = PasswordMemory()
+
+    def authenticate(self, username, password):
+        if not password:
+            return None
+        stored = self._hashes.get(username)
+        return self._memory.get(
+            username, password, stored or "", lambda: self._verified(username, stored, password)
+        )
+
+    def find(self, username):
+        return User(username) if username in self._hashes else None
+
+    def _verified(self, username, stored, password):
+        if stored is None:
+            return self._passwords.waste(password)
+        return User(username) if self._passwords.verify(stored, password) else None
+
+
+passwords = Passwords()
+staff = Staff({"mira": passwords.hash("correct horse")}, passwords)
+# in memory where the test beside it imports this
+application = Registry(storage=os.environ.get("V1REGISTRY_STORAGE", "memory:"), auth=staff)
