@@ -70,7 +70,7 @@ def test_the_examples_in_the_module_are_right() -> None:
         (b"null", []),
         (b"12", []),
         (b"{}", []),
-        (b"\xff\xfe", ["\ufffd\ufffd"]),
+        (b"\xff\xfe", []),
     ],
 )
 def test_STO_003_stored_sums_are_read_in_all_their_forms(content: bytes, sums: list[str]) -> None:
