@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 try:
     from cheroot.errors import FatalSSLAlert, NoSSLError
+    from cheroot.makefile import StreamWriter
     from cheroot.server import HTTPConnection
     from cheroot.ssl.builtin import BuiltinSSLAdapter
     from cheroot.wsgi import Server
@@ -34,16 +35,32 @@ _PAUSE_S = 300
 _HANDSHAKE_S = 5
 
 
-class _Connection(HTTPConnection):
-    def __init__(self, server: _Server, *arguments: Any):
-        super().__init__(server, *arguments)
-        server.note(self)
+class _Writer(StreamWriter):
+    def __del__(self) -> None:
+        # What a client did not wait for is sent once more when the garbage is collected, and fails there; since Python
+        # 3.13 that is told as an error that nobody can catch.
+        with suppress(OSError, ValueError):
+            super().__del__()
+
+
+class QuietConnection(HTTPConnection):
+    """A connection that a client may cut at any time without anybody being told."""
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        if type(self.wfile) is StreamWriter:
+            self.wfile.__class__ = _Writer
 
     def close(self) -> None:
-        # what a client did not wait for would be sent once more when the garbage is collected, and fail there
         with suppress(OSError):
             self.wfile.close()
         super().close()
+
+
+class _Connection(QuietConnection):
+    def __init__(self, server: _Server, *arguments: Any):
+        super().__init__(server, *arguments)
+        server.note(self)
 
     def cut(self) -> None:
         """End the transfer in both directions: whoever waits for it wakes up."""

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cheroot.server import HTTPConnection
 from cheroot.wsgi import Server
+from v1registry_fakes.listener import QuietConnection
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-class _Connection(HTTPConnection):
-    def close(self) -> None:
-        # what could not be sent would be sent once more when the garbage is collected, and fail there
-        with suppress(OSError):
-            self.wfile.close()
-        super().close()
-
-
 class _Server(Server):
-    ConnectionClass = _Connection
+    ConnectionClass = QuietConnection
     expiration_interval = 0.02  # in seconds: how long a stop may take
 
 
