@@ -238,7 +238,9 @@ class Settings:
         64 << 30, _size, "how far a layer is decompressed for files, diff and TarSum"
     )
     layer_redirect: str = _setting(
-        "", _url, "a URL below which the layers are served by somebody else; GET of a layer redirects there"
+        "",
+        _url,
+        "a URL below which the layers are served by somebody else; GET of a layer that everybody may read redirects there",
     )
     x_accel_redirect: str = _setting(
         "", _location, "an internal location of nginx over the storage's folder; nginx then sends the layers"

@@ -6,7 +6,8 @@ nothing of passwords, tokens or accounts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from ..names import RepositoryName
@@ -26,8 +27,17 @@ class Rights(Protocol):
     def has_token(self) -> bool:
         """Whether the caller came with a token."""
 
-    def can_read(self, repository: RepositoryName) -> bool:
-        """Tell whether the repository may be shown. One that may not is answered as if it did not exist."""
+    def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
+        """Tell whether the repository may be shown. One that may not is answered as if it did not exist. Unauthorized.
+
+        :param tokens_for: what a token has to be good for, one of these; reading or writing when left out.
+        """
+
+    def changing(self, repository: RepositoryName) -> AbstractContextManager[None]:
+        """Keep out all others who change what the repository holds, or whether it exists.
+
+        What a deletion in two steps left of it is cleared away before (decisions.md 14).
+        """
 
     def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
         """Return if the caller may do ``action`` to the repository. Unauthorized, Forbidden.
@@ -41,14 +51,11 @@ class Rights(Protocol):
     def can_read_image(self, image_id: str) -> bool:
         """Tell whether the image may be shown: through a repository that holds it and may be read.
 
-        Of an image whose push has not ended: whether the caller may go on with the push.
+        Of an image whose push has not ended: whether it may be told of, because it is pushed to such a repository.
         """
 
     def require_parent(self, image_id: str) -> None:
-        """Return if an image that the caller pushes may build on this one, which is there.
-
-        ParentNotFound, ParentNotAuthorized.
-        """
+        """Return if an image that the caller pushes may build on this one. ParentNotFound, ParentNotAuthorized."""
 
     def may_list(self, repository: RepositoryName) -> bool:
         """Tell whether search may show the repository to the caller."""
@@ -59,14 +66,31 @@ class Rights(Protocol):
     def require_image_write(self, image_id: str) -> None:
         """Return if the caller may push the image. Unauthorized, Forbidden, ImageNotListed."""
 
-    def hold(self, image_id: str) -> None:
-        """Note that the image was uploaded: the repositories for which this push counts hold it from now on."""
+    def note_json(self, image_id: str, document: bytes) -> None:
+        """Note that the caller sent this JSON, and that it is what is stored."""
+
+    def has_sent_json(self, image_id: str, document: bytes) -> bool:
+        """Tell whether the caller sent this JSON."""
+
+    def note_layer(self, image_id: str, document: bytes, payload_checksum: str) -> None:
+        """Note that the caller, who sent this JSON, sent the layer of this sum, and that it is what is stored."""
+
+    def prepare_completion(
+        self, image_id: str, document: bytes, payload_checksums: Collection[str], parent: str | None
+    ) -> None:
+        """Return if the caller may complete the image: sent the layer of one of these sums, and may read the parent.
+
+        LayerMissing, ChecksumMismatch, ParentNotFound.
+        """
+
+    def hold(self, image_id: str, document: bytes, payload_checksums: Collection[str]) -> None:
+        """Note that the image is complete: repositories to which the caller sent JSON and layer hold it from now on."""
 
     def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
         """Note that a push of these images to the repository begins. The repository may be written."""
 
     def release(self, repository: RepositoryName) -> None:
-        """Note that the repository is about to be deleted: it holds nothing any more."""
+        """Note that the repository is about to be deleted: it holds nothing any more. Its lock is held."""
 
 
 class Access(Protocol):
@@ -115,8 +139,11 @@ class OpenAccess:
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
         return self
 
-    def can_read(self, repository: RepositoryName) -> bool:
+    def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
         return True
+
+    def changing(self, repository: RepositoryName) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
         return
@@ -139,7 +166,21 @@ class OpenAccess:
     def require_image_write(self, image_id: str) -> None:
         return
 
-    def hold(self, image_id: str) -> None:
+    def note_json(self, image_id: str, document: bytes) -> None:
+        return
+
+    def has_sent_json(self, image_id: str, document: bytes) -> bool:
+        return True
+
+    def note_layer(self, image_id: str, document: bytes, payload_checksum: str) -> None:
+        return
+
+    def prepare_completion(
+        self, image_id: str, document: bytes, payload_checksums: Collection[str], parent: str | None
+    ) -> None:
+        return
+
+    def hold(self, image_id: str, document: bytes, payload_checksums: Collection[str]) -> None:
         return
 
     def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:

@@ -39,18 +39,23 @@ def put_repository(request: Request) -> Response:
     body = request.read_body(request.service(Settings).max_document_bytes)
     entries = checked_entries(_parsed(body))
     headers = _index_headers(request, repository, Action.WRITE)
-    request.service(Repositories).announce(repository, body, entries)
-    request.rights.announce(repository, [entry["id"] for entry in entries])
+    with request.rights.changing(repository):
+        request.service(Repositories).announce(repository, body, entries)
+        request.rights.announce(repository, [entry["id"] for entry in entries])
     return json_response("", headers=headers)
 
 
 def get_images(request: Request) -> Response:
     """Start a pull. A registry elsewhere also asks this to have a token checked (hub.md 6.1)."""
-    repositories, repository = request.service(Repositories), readable_repository(request)
+    repositories, repository = (
+        request.service(Repositories),
+        readable_repository(request, READ, WRITE, DELETE),
+    )
+    even_deleted = request.rights.sees_deleted(repository)
     try:
-        listed = repositories.image_list(repository, even_deleted=request.rights.sees_deleted(repository))
+        listed = repositories.image_list(repository, even_deleted=even_deleted)
     except errors.ImageListNotFound:
-        listed = _images_of_tags(request, repository)
+        listed = _images_of_tags(request, repository, even_deleted)
     headers = _index_headers(request, repository, Action.READ)
     return raw_json_response(listed, headers=[*NOT_CACHED, *headers])
 
@@ -60,8 +65,9 @@ def put_images(request: Request) -> Response:
     repository = writable_repository(request)
     entries = checked_entries(_json_body(request))
     headers = _index_headers(request, repository, Action.WRITE)
-    request.service(Repositories).add_images(repository, entries)
-    request.rights.announce(repository, [entry["id"] for entry in entries])
+    with request.rights.changing(repository):
+        request.service(Repositories).add_images(repository, entries)
+        request.rights.announce(repository, [entry["id"] for entry in entries])
     return no_content(headers)
 
 
@@ -111,9 +117,12 @@ def delete_repository(request: Request) -> Response:
     if not asks_index:
         return delete_now(request)
     name = writable_repository(request, Action.DELETE)
-    if repositories.exists(name):
-        repositories.mark_deleted(name)
-        return json_response("", 202, _index_headers(request, name, Action.DELETE))
+    with request.rights.changing(name):
+        if repositories.exists(name):
+            headers = _index_headers(request, name, Action.DELETE)
+            repositories.mark_deleted(name)
+            request.rights.release(name)
+            return json_response("", 202, headers)
     delete_now(request)
     return json_response("")
 
@@ -134,7 +143,7 @@ def get_layer_access(request: Request) -> Response:
     image_id, rights = check_image_id(request.fields["image_id"]), request.rights
     repository = RepositoryName.parse(request.fields["repository"])
     # the token of a deletion is good, but not for images
-    is_readable = rights.can_read(repository) and not rights.sees_deleted(repository)
+    is_readable = rights.can_read(repository, READ, WRITE, DELETE) and not rights.sees_deleted(repository)
     return json_response({"access": is_readable and rights.can_read_image(image_id)})
 
 
@@ -206,11 +215,11 @@ def _index_headers(request: Request, repository: RepositoryName, access: Action)
     return headers
 
 
-def _images_of_tags(request: Request, repository: RepositoryName) -> bytes:
+def _images_of_tags(request: Request, repository: RepositoryName, even_deleted: bool) -> bytes:
     """Return the list of a repository that was never announced: the images that its tags reach. ImageListNotFound."""
     images = request.service(Images)
     try:
-        tags = request.service(Repositories).tags(repository)
+        tags = request.service(Repositories).tags(repository, even_deleted=even_deleted)
     except errors.RepositoryNotFound:
         raise errors.ImageListNotFound(repository=str(repository)) from None
     reached: dict[str, None] = {}

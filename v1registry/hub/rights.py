@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import errors
@@ -13,9 +13,9 @@ from ..auth.base import Action, Authenticator, BackendUnavailable, LookupNotSupp
 from ..auth.credentials import Basic, TokenFields, is_plain_token, parse_authorization
 from ..auth.policy import Policy
 from ..names import RepositoryName
-from ..registry.holders import Holders, listed_ids
+from ..registry.holders import Holders, Push, listed_ids, require_layer
 from ..registry.images import Images
-from ..registry.repositories import Repositories
+from ..registry.repositories import NO_NAMESPACE, Repositories
 from .tokens import Token, Tokens
 
 #: What a server with accounts takes: a password, or a token of its index.
@@ -91,7 +91,11 @@ class AccountsAccess:
         user = self._find_again(token.user) if token.user is not None else None
         if token.user is not None and (user is None or not user.is_active):
             return False
-        return self.policy.allows(user, token.access, token.repository.namespace, token.repository.repository)
+        return self.allows(user, token.access, token.repository)
+
+    def allows(self, user: User | None, action: Action, repository: RepositoryName) -> bool:
+        """Tell whether the policy lets a user (None: anybody) do something to a repository."""
+        return self.policy.allows(user, action, repository.namespace, repository.repository)
 
     def _candidates(self, authorization: str | None, tokens: list[TokenFields]) -> list[TokenFields]:
         """Return the tokens of a header that may count.
@@ -178,11 +182,23 @@ class AccountRights:
 
     # -- repositories
 
-    def can_read(self, repository: RepositoryName) -> bool:
-        """Tell whether the repository may be shown. Unauthorized for a token of another repository."""
-        if self.token is not None and self.token.repository != repository:
+    def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
+        """Tell whether the repository may be shown. Unauthorized for a token that is no good for that."""
+        token = self.token
+        if token is not None and (
+            token.repository != repository or token.access not in (tokens_for or (Action.READ, Action.WRITE))
+        ):
             raise errors.Unauthorized(CHALLENGE)
         return self._allows(Action.READ, repository)
+
+    @contextmanager
+    def changing(self, repository: RepositoryName) -> Iterator[None]:
+        access = self._access
+        with access.holders.changing(repository):
+            if access.repositories.is_marked_deleted(repository):
+                # whoever deleted it may have been interrupted
+                self.release(repository)
+            yield
 
     def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
         """Return if the caller may do ``action``. Unauthorized, Forbidden."""
@@ -201,26 +217,50 @@ class AccountRights:
         return token is not None and token.repository == repository and token.access is Action.DELETE
 
     def may_list(self, repository: RepositoryName) -> bool:
-        """Tell whether search may show the repository."""
+        """Tell whether search may show the repository. A token shows nothing private but its own repository."""
+        token = self.token
+        if token is not None and (token.repository != repository or token.access is Action.DELETE):
+            return self._access.allows(None, Action.READ, repository)
         return self._allows(Action.READ, repository)
 
     def _allows(self, action: Action, repository: RepositoryName) -> bool:
-        return self._access.policy.allows(self.user, action, repository.namespace, repository.repository)
+        return self._access.allows(self.user, action, repository)
 
     # -- images
 
     def can_read_image(self, image_id: str) -> bool:
-        """Tell whether the image may be shown. Unauthorized for a token that is no good for images."""
+        """Tell whether the image may be shown. Unauthorized for a token that is no good for images.
+
+        For an image that is hidden from the caller as much is looked at as for one that is absent: the time that an answer
+        takes must not tell them apart.
+        """
         if self.token is not None and self.token.access is Action.DELETE:
             raise errors.Unauthorized(CHALLENGE)
-        holders = self._access.holders
-        if not (self._access.registry_is_elsewhere or self._access.images.is_complete(image_id)):
-            if self.token is not None and holders.announces(self.token.repository, image_id):
-                return self._allows(Action.READ, self.token.repository)
-            return any(self._allows(Action.READ, repository) for repository in holders.announcers(image_id))
-        if self.token is not None and holders.holds(self.token.repository, image_id):
-            return self._allows(Action.READ, self.token.repository)
-        return any(self._allows(Action.READ, repository) for repository in holders.of(image_id))
+        access = self._access
+        document = None if access.registry_is_elsewhere else access.images.unfinished_json(image_id)
+        if document is not None:
+            return any(
+                push.has_sent(document) and self._can_read_now(repository)
+                for repository, push in access.holders.pushes(image_id)
+            )
+        token = self.token
+        is_held = token is not None and access.holders.holds(token.repository, image_id)
+        if token is not None and is_held and self._allows(Action.READ, token.repository):
+            return True
+        is_asked = False
+
+        def is_wanted(repository: RepositoryName) -> bool:
+            nonlocal is_asked
+            is_asked = True
+            return self._allows(Action.READ, repository)
+
+        is_found = next(access.holders.of(image_id, is_wanted), None) is not None
+        if not is_asked:
+            is_wanted(RepositoryName(NO_NAMESPACE, "absent"))
+        return is_found
+
+    def _can_read_now(self, repository: RepositoryName) -> bool:
+        return self._allows(Action.READ, repository) and self._access.repositories.exists(repository)
 
     def require_parent(self, image_id: str) -> None:
         """Return if an image may build on this one. ParentNotFound: what may not be read looks absent (decisions.md 17)."""
@@ -228,11 +268,14 @@ class AccountRights:
             raise errors.ParentNotFound(parent=image_id)
 
     def is_public_image(self, image_id: str) -> bool:
-        policy = self._access.policy
-        return any(
-            policy.allows(None, Action.READ, repository.namespace, repository.repository)
-            for repository in self._access.holders.of(image_id)
-        )
+        access = self._access
+
+        def is_public(repository: RepositoryName) -> bool:
+            return access.allows(None, Action.READ, repository)
+
+        return next(access.holders.of(image_id, is_public), None) is not None
+
+    # -- pushes
 
     def require_image_write(self, image_id: str) -> None:
         """Return if the caller pushes the image to some repository. Unauthorized, Forbidden, ImageNotListed."""
@@ -240,27 +283,46 @@ class AccountRights:
             self.require(Action.WRITE, self.token.repository)
         elif self.user is None:
             raise errors.Unauthorized(CHALLENGE)
-        if next(self._pushed_to(image_id), None) is None:
+        if not (self._pushes(image_id) or self._may_write_a_holder(image_id)):
             raise errors.ImageNotListed(image_id=image_id)
 
-    def hold(self, image_id: str) -> None:
-        for repository in list(self._pushed_to(image_id)):
-            self._access.holders.hold(repository, image_id)
+    def note_json(self, image_id: str, document: bytes) -> None:
+        for repository, _ in self._pushes(image_id):
+            self._access.holders.note_json(repository, image_id, document)
+
+    def has_sent_json(self, image_id: str, document: bytes) -> bool:
+        return any(push.has_sent(document) for _, push in self._pushes(image_id))
+
+    def note_layer(self, image_id: str, document: bytes, payload_checksum: str) -> None:
+        for repository, _ in self._pushes(image_id):
+            self._access.holders.note_layer(repository, image_id, document, payload_checksum)
+
+    def prepare_completion(
+        self, image_id: str, document: bytes, payload_checksums: Collection[str], parent: str | None
+    ) -> None:
+        require_layer((push for _, push in self._pushes(image_id)), document, payload_checksums)
+        if parent is not None:
+            # it may have been announced anew, or completed by somebody else, since this image was announced
+            self.require_parent(parent)
+        self._access.holders.disown_tags(image_id)
+
+    def hold(self, image_id: str, document: bytes, payload_checksums: Collection[str]) -> None:
+        holders = self._access.holders
+        for repository, push in self._pushes(image_id):
+            if push.has_sent(document, payload_checksums):
+                holders.end_push(repository, image_id, self.can_read_image)
 
     def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
         holders = self._access.holders
-
-        def can_read(image_id: str) -> bool:
-            return any(self._allows(Action.READ, holder) for holder in holders.of(image_id))
-
         if self._access.registry_is_elsewhere:
             # this index sees no uploads: the first to announce an id holds it (hub.md 6.3)
             for image_id in dict.fromkeys(image_ids):
                 marked = list(holders.ever(image_id))
                 if not marked or any(self._may_take_from(holder) for holder in marked):
-                    holders.hold(repository, image_id)
+                    holders.hold(repository, image_id, self.can_read_image)
             return
-        holders.announce(repository, image_ids, can_read)
+        assert self.user is not None, "require() comes before"
+        holders.announce(repository, image_ids, self.user.name, self.can_read_image)
 
     def _may_take_from(self, holder: RepositoryName) -> bool:
         """Tell whether an image of ``holder`` may be announced elsewhere by this caller.
@@ -275,24 +337,39 @@ class AccountRights:
         if self._access.registry_is_elsewhere:
             return  # the registry elsewhere keeps the images, and so they stay whose they were
         repositories = self._access.repositories
-        image_ids = list(repositories.tags_or_none(repository).values())
+        image_ids = list(repositories.tags_or_none(repository, even_deleted=True).values())
         with suppress(errors.ImageListNotFound):
             image_ids += listed_ids(repositories.image_list(repository, even_deleted=True))
+        if repositories.exists(repository):
+            # first of all, or its tags would show for a moment what they reach and the repository does not hold
+            repositories.mark_deleted(repository)
         self._access.holders.release(repository, image_ids)
 
-    def _pushed_to(self, image_id: str) -> Iterator[RepositoryName]:
-        """Yield the repositories for which a push of the image by this caller counts (decisions.md 2)."""
-        holders = self._access.holders
-        if self.token is not None:
-            may_write = self.token.access is Action.WRITE and self._allows(
-                Action.WRITE, self.token.repository
-            )
-            if may_write and holders.announces(self.token.repository, image_id):
-                yield self.token.repository
-            return
+    def _pushes(self, image_id: str) -> list[tuple[RepositoryName, Push]]:
+        """Return the pushes of the image that the caller goes on with (decisions.md 2).
+
+        With Basic those count that the caller announced. What others announced counts where there is nothing else: an image
+        that an administrator pushes, who may write everywhere, is not for whoever announced its id too.
+        """
+        holders, token = self._access.holders, self.token
+        if token is not None:
+            if token.access is not Action.WRITE or not self._allows(Action.WRITE, token.repository):
+                return []
+            push = holders.push(token.repository, image_id)
+            return [] if push is None else [(token.repository, push)]
         if self.user is None:
-            return
-        for marked in (holders.announcers(image_id), holders.of(image_id)):
-            for repository in marked:
-                if self._allows(Action.WRITE, repository):
-                    yield repository
+            return []
+        pushes = [
+            (repository, push)
+            for repository, push in holders.pushes(image_id)
+            if self._allows(Action.WRITE, repository)
+        ]
+        own = [(repository, push) for repository, push in pushes if self.user.name in push.users]
+        return own if own or self._may_write_a_holder(image_id) else pushes
+
+    def _may_write_a_holder(self, image_id: str) -> bool:
+        holders, token = self._access.holders, self.token
+        if token is not None:
+            return holders.holds(token.repository, image_id)
+        held = holders.of(image_id, lambda repository: self._allows(Action.WRITE, repository))
+        return next(held, None) is not None

@@ -27,7 +27,7 @@ from ..settings import Settings
 from ..storage.base import Storage, StorageError
 from . import layout
 from .images import AnnouncedSums, Images, checked_parent, layer_etag
-from .repositories import Repositories
+from .repositories import NO_NAMESPACE, Repositories
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 
@@ -107,7 +107,8 @@ def get_layer(request: Request) -> Response:
     stat, checksums = images.layer(image_id)
     settings, etag = request.service(Settings), layer_etag(image_id, stat, checksums)
     path = layout.image_key(image_id, layout.LAYER)
-    if settings.layer_redirect:
+    if settings.layer_redirect and is_public:
+        # whoever knows an address there needs no rights
         location = ("Location", f"{settings.layer_redirect.rstrip('/')}/{path}")
         # the layer never changes, but where it is served may
         return respond(302, b"", "application/octet-stream", (*NOT_CACHED, location))
@@ -147,8 +148,12 @@ def get_files(request: Request) -> Response:
 
 
 def get_diff(request: Request) -> Response:
-    image_id = _readable_image(request)
-    data = request.service(Images).diff(image_id)
+    images, image_id = request.service(Images), _readable_image(request)
+    for ancestor in images.ancestry(image_id)[1:]:
+        # the diff tells which of the image's files are theirs too
+        if not request.rights.can_read_image(ancestor):
+            raise errors.ImageNotFound(image_id=ancestor)
+    data = images.diff(image_id)
     return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
 
 
@@ -194,25 +199,31 @@ def get_tag(request: Request) -> Response:
 
 
 def put_tag(request: Request) -> Response:
-    repository, tag = writable_repository(request), check_tag(request.fields["tag"])
+    repository, tag, rights = writable_repository(request), check_tag(request.fields["tag"]), request.rights
     try:
         image_id = parse_json(request.read_body(request.service(Settings).max_document_bytes))
     except ValueError:
         raise errors.InvalidData from None
     if not isinstance(image_id, str) or not image_id:
         raise errors.InvalidData
-    is_known = request.service(Images).is_announced(check_target_id(image_id))
-    if not is_known or not request.rights.can_read_image(image_id):
+    check_target_id(image_id)
+    if not rights.can_read_image(image_id) or not request.service(Images).is_announced(image_id):
         raise errors.ImageNotFound(image_id=image_id)
     user_agent = request.header("User-Agent") or ""
-    request.service(Repositories).set_tag(repository, tag, image_id, user_agent)
+    with rights.changing(repository):
+        # so that the repository has a mark of whatever its tags reach
+        rights.announce(repository, [image_id])
+        request.service(Repositories).set_tag(repository, tag, image_id, user_agent)
     return json_response(True)
 
 
 def delete_tag(request: Request) -> Response:
-    request.service(Repositories).delete_tag(
-        writable_repository(request, WRITE, WRITE, DELETE), request.fields["tag"]
-    )
+    """Remove a tag. Who may write may do that, except where it would undo that tags are not to be moved."""
+    repository, tag = writable_repository(request, WRITE, WRITE, DELETE), request.fields["tag"]
+    repositories = request.service(Repositories)
+    if not repositories.may_move_tag(repository, tag):
+        request.rights.require(DELETE, repository, WRITE, DELETE)
+    repositories.delete_tag(repository, tag)
     return json_response(True)
 
 
@@ -242,17 +253,22 @@ def put_properties(request: Request) -> Response:
         raise errors.InvalidData from None
     if not isinstance(properties, dict) or properties.get("access") not in ("private", "public"):
         raise errors.InvalidData
-    request.service(Repositories).set_private(repository, properties["access"] == "private")
+    with request.rights.changing(repository):
+        request.service(Repositories).set_private(repository, properties["access"] == "private")
     return json_response(True)
 
 
-def readable_repository(request: Request) -> RepositoryName:
-    """Return the repository of the path; one that never exists where the caller may not read it.
+def readable_repository(request: Request, *tokens_for: Action) -> RepositoryName:
+    """Return the repository of the path; one that never exists where the caller may not read it. Unauthorized.
 
-    So every answer about a hidden repository is the one about an absent one (decisions.md 11).
+    So every answer about a hidden repository is the one about an absent one, and takes as long (decisions.md 11).
+
+    :param tokens_for: what a token may be good for; reading or writing when left out.
     """
     name = RepositoryName.parse(request.fields["repository"])
-    return name if request.rights.can_read(name) else _NOWHERE
+    if request.rights.can_read(name, *tokens_for):
+        return name
+    return RepositoryName(NO_NAMESPACE, name.repository)
 
 
 def writable_repository(request: Request, action: Action = WRITE, *tokens_for: Action) -> RepositoryName:
@@ -268,15 +284,12 @@ def writable_repository(request: Request, action: Action = WRITE, *tokens_for: A
 def delete_repository(request: Request) -> Response:
     """Remove the repository now, also one that was only marked as deleted. Images stay."""
     name, repositories = writable_repository(request, DELETE), request.service(Repositories)
-    if not (repositories.exists(name) or repositories.is_marked_deleted(name)):
-        raise errors.RepositoryNotFound(repository=str(name))
-    request.rights.release(name)
-    repositories.remove(name)
+    with request.rights.changing(name):
+        if not (repositories.exists(name) or repositories.is_marked_deleted(name)):
+            raise errors.RepositoryNotFound(repository=str(name))
+        request.rights.release(name)
+        repositories.remove(name)
     return json_response(True)
-
-
-#: No repository can have this name.
-_NOWHERE = RepositoryName("", "")
 
 
 # fmt: off

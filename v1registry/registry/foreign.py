@@ -11,7 +11,8 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar
@@ -21,7 +22,7 @@ from ..auth.access import Rights
 from ..auth.base import Action
 from ..auth.credentials import is_plain_token, parse_authorization
 from ..names import RepositoryName
-from .holders import Holders
+from .holders import Holders, require_layer
 from .images import Images
 from .repositories import Repositories
 
@@ -195,12 +196,15 @@ class ForeignRights:
 
     # -- repositories
 
-    def can_read(self, repository: RepositoryName) -> bool:
-        """Return True for the token's own repository. Unauthorized."""
+    def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
+        """Return True for the token's own repository. Unauthorized for the others, and for the token of a deletion."""
         self._require_any(Action.READ)
         if repository != self._claim.repository:
             raise errors.Unauthorized(CHALLENGE)
         return True
+
+    def changing(self, repository: RepositoryName) -> AbstractContextManager[None]:
+        return self._access.holders.changing(repository)
 
     def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
         """Return if the token is the repository's and good for this. Unauthorized."""
@@ -237,6 +241,8 @@ class ForeignRights:
 
     def require_parent(self, image_id: str) -> None:
         """Return if the index lets an image of the repository build on this one. ParentNotAuthorized, IndexUnavailable."""
+        if not self._access.images.is_announced(image_id):
+            raise errors.ParentNotFound(parent=image_id)
         if not self._asks_index(image_id):
             raise errors.ParentNotAuthorized(parent=image_id)
 
@@ -258,8 +264,32 @@ class ForeignRights:
             # asked about now, because the model wants to know it while it holds the image's lock
             self.can_read_image(image_id)
 
-    def hold(self, image_id: str) -> None:
-        self._access.holders.hold(self._claim.repository, image_id)
+    def note_json(self, image_id: str, document: bytes) -> None:
+        self._access.holders.note_json(self._claim.repository, image_id, document, is_announced=False)
+
+    def has_sent_json(self, image_id: str, document: bytes) -> bool:
+        push = self._access.holders.push(self._claim.repository, image_id)
+        return push is not None and push.has_sent(document)
+
+    def note_layer(self, image_id: str, document: bytes, payload_checksum: str) -> None:
+        self._access.holders.note_layer(self._claim.repository, image_id, document, payload_checksum)
+
+    def prepare_completion(
+        self, image_id: str, document: bytes, payload_checksums: Collection[str], parent: str | None
+    ) -> None:
+        """Return if the layer came through the token's repository. LayerMissing, ChecksumMismatch.
+
+        The index allowed the parent before.
+        """
+        push = self._access.holders.push(self._claim.repository, image_id)
+        require_layer([] if push is None else [push], document, payload_checksums)
+
+    def hold(self, image_id: str, document: bytes, payload_checksums: Collection[str]) -> None:
+        repository, holders = self._claim.repository, self._access.holders
+        push = holders.push(repository, image_id)
+        if push is not None and push.has_sent(document, payload_checksums):
+            # to build on an ancestor the index allowed
+            holders.end_push(repository, image_id, lambda ancestor: True)
 
     def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
         return  # the index has the lists

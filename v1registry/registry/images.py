@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -69,15 +69,35 @@ class AnnouncedSums:
 
 
 class ImageRights(Protocol):
-    """What the model asks about the one who pushes; :class:`v1registry.auth.access.Rights` is one."""
+    """What the model asks, and tells, about the one who pushes; :class:`v1registry.auth.access.Rights` is one.
+
+    Who pushes has to send the JSON and the layer. Both can be there already, from somebody else's push.
+    """
 
     def can_read_image(self, image_id: str) -> bool: ...
 
     def require_parent(self, image_id: str) -> None:
-        """Return if an image may build on this one, which is there. ParentNotFound, ParentNotAuthorized."""
+        """Return if an image may build on this one. ParentNotFound, ParentNotAuthorized."""
 
-    def hold(self, image_id: str) -> None:
-        """Note that the image was uploaded."""
+    def note_json(self, image_id: str, document: bytes) -> None:
+        """Note that the caller sent this JSON, and that it is what is stored."""
+
+    def has_sent_json(self, image_id: str, document: bytes) -> bool:
+        """Tell whether the caller sent this JSON."""
+
+    def note_layer(self, image_id: str, document: bytes, payload_checksum: str) -> None:
+        """Note that the caller, who sent this JSON, sent the layer of this sum, and that it is what is stored."""
+
+    def prepare_completion(
+        self, image_id: str, document: bytes, payload_checksums: Collection[str], parent: str | None
+    ) -> None:
+        """Return if the caller sent the layer of one of these sums, and may read the parent.
+
+        LayerMissing, ChecksumMismatch, ParentNotFound.
+        """
+
+    def hold(self, image_id: str, document: bytes, payload_checksums: Collection[str]) -> None:
+        """Note that the image, of which the caller sent all that is to be sent, is complete."""
 
 
 class _Superseded(Exception):
@@ -176,16 +196,16 @@ class Images:
 
         :param parsed: what ``document`` says, None where it is no JSON.
 
-        InvalidJson, BadRequest, ParentNotFound, ParentNotAuthorized, ImageExists. Repeating the stored bytes keeps the layer of an unfinished image, other
-        bytes undo it. To one who may not read it a complete image looks absent: the stored bytes are accepted and change
-        nothing, others are ImageHasOtherContents (decisions.md 17).
+        InvalidJson, BadRequest, ParentNotFound, ParentNotAuthorized, ImageExists. Repeating the stored bytes keeps the layer of
+        an unfinished image, other bytes undo it. To one who may not read it a complete image looks absent: the stored bytes are
+        accepted and change nothing, others are ImageHasOtherContents (decisions.md 17).
         """
         check_image_id(image_id)
         parent = checked_parent(image_id, parsed)
         if parent is not None:
+            rights.require_parent(parent)
             if not self.is_announced(parent):
                 raise errors.ParentNotFound(image_id=image_id, parent=parent)
-            rights.require_parent(parent)
         ancestry = self._ancestry_over(image_id, parent)
         with self._storage.lock(layout.image_folder(image_id)):
             stored = self._stored_json(image_id)
@@ -194,13 +214,13 @@ class Images:
                     raise errors.ImageExists(image_id=image_id)
                 if stored != document:
                     raise errors.ImageHasOtherContents(image_id=image_id)
-            if stored == document:
-                return
-            self._storage.write(layout.image_key(image_id, layout.IN_PROGRESS), b"true")
-            self._delete(layout.image_key(image_id, layout.CHECKSUM))
-            self._delete(layout.image_key(image_id, layout.ANCESTRY))
-            self._storage.write(layout.image_key(image_id, layout.JSON), document)
-            self._write_ancestry(image_id, ancestry)
+            if stored != document:
+                self._storage.write(layout.image_key(image_id, layout.IN_PROGRESS), b"true")
+                self._delete(layout.image_key(image_id, layout.CHECKSUM))
+                self._delete(layout.image_key(image_id, layout.ANCESTRY))
+                self._storage.write(layout.image_key(image_id, layout.JSON), document)
+                self._write_ancestry(image_id, ancestry)
+            rights.note_json(image_id, document)
 
     def put_layer(self, image_id: str, chunks: Iterable[bytes], rights: ImageRights) -> None:
         """Store a layer as it is sent, with its payload sum. The image stays as it was if ``chunks`` raises.
@@ -208,15 +228,13 @@ class Images:
         ImageNotFound where no JSON came before; ImageExists where the image is complete with another layer (the
         stored layer again is fine: decisions.md 5), or another client completed it meanwhile; ImageReplaced.
         """
-        document = self._stored_json(check_image_id(image_id))
-        if document is None:
-            raise errors.ImageNotFound(image_id=image_id)
+        document = self._pushed_json(image_id, rights)
         payload = PayloadChecksum(document)
         if self._is_complete_with_layer(image_id):
             for chunk in chunks:
                 payload.update(chunk)
             self._judge_repetition(image_id, payload.text())
-            rights.hold(image_id)
+            self._hold(image_id, document, payload.text(), rights)
             return
 
         with ExitStack() as until_summed:
@@ -235,11 +253,14 @@ class Images:
             try:
                 self._storage.write(layout.image_key(image_id, layout.LAYER), hashed())
                 self._write_checksums(image_id, [payload.text()])
+                if self._is_in_progress(image_id):
+                    rights.note_layer(image_id, document, payload.text())
+                    return
             except _Superseded:
                 if self._stored_json(image_id) != document:
                     raise errors.ImageReplaced(image_id=image_id) from None
                 self._judge_repetition(image_id, payload.text())
-                rights.hold(image_id)
+            self._hold(image_id, document, payload.text(), rights)
 
     def put_checksum(self, image_id: str, announced: AnnouncedSums, rights: ImageRights) -> None:
         """Complete the image if one of the announced sums is that of its bytes (registry.md 4.4, 6.3).
@@ -249,8 +270,7 @@ class Images:
         """
         check_image_id(image_id)
         announced.check()
-        if self._stored_json(image_id) is None:
-            raise errors.ImageNotFound(image_id=image_id)
+        self._pushed_json(image_id, rights)
         fitting: str | None = None
         # A TarSum takes long, so it is computed without the lock, and again where another layer came in meanwhile.
         while (unverified := self._complete(image_id, announced, fitting, rights)) is not None:
@@ -276,6 +296,8 @@ class Images:
                 raise errors.ImageNotFound(image_id=image_id)
             if not self._is_in_progress(image_id):
                 if self._is_among(self._checksums(image_id), announced):
+                    # another client completed it after this one had sent the same layer
+                    rights.hold(image_id, document, self._payload_checksums(image_id))
                     raise errors.ImageExists(image_id=image_id)
                 raise errors.ChecksumRefused(image_id=image_id)
             # only sums that a server computed: docker-registry 0.6 kept what the client announced with the JSON
@@ -286,17 +308,36 @@ class Images:
                 stored = ()
             if not stored:
                 raise errors.LayerMissing(image_id=image_id)
+            rights.prepare_completion(image_id, document, stored, _parent_in(document))
             if not self._is_among(stored, announced):
                 if layer.etag != fitting:
                     return document, layer.etag
                 assert announced.tarsum is not None
                 self._write_checksums(image_id, [*stored, announced.tarsum])
             self._refresh_ancestry(image_id, document)
-            rights.hold(image_id)
             self._delete(layout.image_key(image_id, layout.IN_PROGRESS))
+            # where this fails, announcing the sum once more does it
+            rights.hold(image_id, document, stored)
         return None
 
     # -- the state
+
+    def unfinished_json(self, image_id: str) -> bytes | None:
+        """Return the JSON of an image whose push has not ended; None where it has, or where there is no such image."""
+        return self._stored_json(image_id) if self._is_in_progress(image_id) else None
+
+    def _pushed_json(self, image_id: str, rights: ImageRights) -> bytes:
+        """Return the JSON of an image that the caller pushes. ImageNotFound.
+
+        The caller has to have sent it; of a complete image it is enough to be allowed to read it.
+        """
+        document = self._stored_json(check_image_id(image_id))
+        if document is None or not (
+            rights.has_sent_json(image_id, document)
+            or (not self._is_in_progress(image_id) and rights.can_read_image(image_id))
+        ):
+            raise errors.ImageNotFound(image_id=image_id)
+        return document
 
     def _stored_json(self, image_id: str) -> bytes | None:
         try:
@@ -340,6 +381,12 @@ class Images:
         stored = self._payload_checksums(image_id) or (self._compute_payload_checksum(image_id),)
         if not any(equal_sums(payload_checksum, sum_) for sum_ in stored):
             raise errors.ImageExists(image_id=image_id)
+
+    @staticmethod
+    def _hold(image_id: str, document: bytes, payload_checksum: str, rights: ImageRights) -> None:
+        """Note that the layer of a complete image was sent again, or that of a mirror's image at last."""
+        rights.note_layer(image_id, document, payload_checksum)
+        rights.hold(image_id, document, [payload_checksum])
 
     # -- sums
 

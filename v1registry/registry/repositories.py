@@ -58,6 +58,10 @@ def info_of_user_agent(user_agent: str, now_s: float) -> dict[str, object]:
     return info
 
 
+#: Nobody has this namespace, nor can: what is to look absent is looked for there.
+NO_NAMESPACE = "-" * 40
+
+
 class TagRule(enum.Enum):
     """Whether the tags of a repository may be moved once they are set. All may be deleted by those who may delete."""
 
@@ -117,16 +121,21 @@ class Repositories:
 
     # -- tags
 
-    def tags_or_none(self, name: RepositoryName) -> dict[str, str]:
+    def tags_or_none(self, name: RepositoryName, *, even_deleted: bool = False) -> dict[str, str]:
         """Return tag -> image id; empty where the repository does not exist."""
         try:
-            return self.tags(name)
+            return self.tags(name, even_deleted=even_deleted)
         except errors.RepositoryNotFound:
             return {}
 
-    def tags(self, name: RepositoryName) -> dict[str, str]:
-        """Return tag -> image id. RepositoryNotFound."""
-        folder = self._require_folder(name)
+    def tags(self, name: RepositoryName, *, even_deleted: bool = False) -> dict[str, str]:
+        """Return tag -> image id. RepositoryNotFound.
+
+        :param even_deleted: also of a repository that is marked as deleted.
+        """
+        folder = self._existing_folder(name, even_deleted=even_deleted)
+        if folder is None:
+            raise errors.RepositoryNotFound(repository=str(name))
         found = {}
         for stat in self._storage.list(f"{folder}/{layout.TAG_PREFIX}"):
             image_id = self._read_tag(stat)
@@ -150,8 +159,7 @@ class Repositories:
         folder = self._folder_to_write(name)
         check_tag(tag)
         key, info_key = layout.tag_key(folder, tag), layout.tag_info_key(folder, tag)
-        rule = self.tag_rule(name)
-        may_move = rule is TagRule.FREE or (rule is TagRule.IMMUTABLE_BUT_LATEST and tag == "latest")
+        may_move = self.may_move_tag(name, tag)
         info = json.dumps(info_of_user_agent(user_agent, self._clock())).encode("ascii")
         with self._excluding_clashes(folder, tag):
             if self._holds_info(key) or self._holds_tag(info_key):
@@ -241,6 +249,11 @@ class Repositories:
                 return TagRule(data.decode("latin-1"))
         return TagRule.FREE
 
+    def may_move_tag(self, name: RepositoryName, tag: str) -> bool:
+        """Tell whether the tag may be set to another image once it is there."""
+        rule = self.tag_rule(name)
+        return rule is TagRule.FREE or (rule is TagRule.IMMUTABLE_BUT_LATEST and tag == "latest")
+
     def set_tag_rule(self, name: RepositoryName, rule: TagRule) -> None:
         """Say whether the repository's tags may be moved. RepositoryNotFound."""
         self._storage.write(f"{self._require_folder(name)}/{layout.TAG_RULE}", rule.value.encode("ascii"))
@@ -277,9 +290,9 @@ class Repositories:
 
     # -- inside
 
-    def _existing_folder(self, name: RepositoryName) -> str | None:
+    def _existing_folder(self, name: RepositoryName, *, even_deleted: bool = False) -> str | None:
         for folder in layout.repository_folders(name):
-            if self._has(f"{folder}/{layout.DELETED}"):
+            if not even_deleted and self._has(f"{folder}/{layout.DELETED}"):
                 continue
             if (
                 self._has(f"{folder}/{layout.IMAGE_LIST}")
