@@ -175,7 +175,7 @@ class Repositories:
     def delete_tag(self, name: RepositoryName, tag: str) -> None:
         """Remove a tag and its info, the repository's info too with ``latest``. TagNotFound."""
         is_found = False
-        for folder in layout.repository_folders(name):
+        for folder in self._folders(name):
             for key, info_key in layout.tag_places(folder, tag):
                 if not self._holds_tag(key):
                     continue
@@ -192,7 +192,7 @@ class Repositories:
 
     def info(self, name: RepositoryName) -> dict[str, object]:
         """Return what is known of the last push of ``latest``; of an unknown repository nulls."""
-        return self._read_info(f"{folder}/{layout.INFO}" for folder in layout.repository_folders(name))
+        return self._read_info(f"{folder}/{layout.INFO}" for folder in self._folders(name))
 
     def tag_info(self, name: RepositoryName, tag: str) -> dict[str, object]:
         """Return what is known of the last push of a tag; of an unknown one nulls."""
@@ -282,18 +282,22 @@ class Repositories:
 
         :param even_deleted: also of a repository that is marked as deleted.
         """
-        for folder in layout.repository_folders(name):
+        for folder in self._folders(name, even_deleted=even_deleted):
             stored = self._read_optional(f"{folder}/{layout.IMAGE_LIST}")
-            if stored is not None and (even_deleted or not self._has(f"{folder}/{layout.DELETED}")):
+            if stored is not None:
                 return stored
         raise errors.ImageListNotFound(repository=str(name))
 
     # -- inside
 
-    def _existing_folder(self, name: RepositoryName, *, even_deleted: bool = False) -> str | None:
+    def _folders(self, name: RepositoryName, *, even_deleted: bool = False) -> Iterator[str]:
+        """Yield the folders that the repository may have, but for those that are marked as deleted."""
         for folder in layout.repository_folders(name):
-            if not even_deleted and self._has(f"{folder}/{layout.DELETED}"):
-                continue
+            if even_deleted or not self._has(f"{folder}/{layout.DELETED}"):
+                yield folder
+
+    def _existing_folder(self, name: RepositoryName, *, even_deleted: bool = False) -> str | None:
+        for folder in self._folders(name, even_deleted=even_deleted):
             if (
                 self._has(f"{folder}/{layout.IMAGE_LIST}")
                 or any(self._read_tag(stat) for stat in self._list(f"{folder}/{layout.TAG_PREFIX}"))
@@ -326,7 +330,7 @@ class Repositories:
         update(self._storage, f"{self._folder_to_write(name)}/{layout.IMAGE_LIST}", change)
 
     def _tag_places(self, name: RepositoryName, tag: str) -> Iterator[tuple[str, str]]:
-        for folder in layout.repository_folders(name):
+        for folder in self._folders(name):
             yield from layout.tag_places(folder, tag)
 
     def _excluding_clashes(self, folder: str, tag: str) -> AbstractContextManager[None]:
