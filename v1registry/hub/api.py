@@ -73,7 +73,8 @@ def put_images(request: Request) -> Response:
 
 def delete_images(request: Request) -> Response:
     """Nothing is deleted: docker-registry's own tests ask for this answer (hub.md 4.4)."""
-    return no_content(_index_headers(request, writable_repository(request), Action.DELETE))
+    repository = writable_repository(request, WRITE, WRITE, DELETE)
+    return no_content(_index_headers(request, repository, Action.DELETE))
 
 
 def get_images_or_tag(request: Request) -> Response:
@@ -142,9 +143,10 @@ def get_layer_access(request: Request) -> Response:
     """Tell a registry whether the bearer of a token may use an image (hub.md 6.3)."""
     image_id, rights = check_image_id(request.fields["image_id"]), request.rights
     repository = RepositoryName.parse(request.fields["repository"])
+    is_readable = rights.can_read(repository, READ, WRITE, DELETE)
     # the token of a deletion is good, but not for images
-    is_readable = rights.can_read(repository, READ, WRITE, DELETE) and not rights.sees_deleted(repository)
-    return json_response({"access": is_readable and rights.can_read_image(image_id)})
+    is_usable = not rights.sees_deleted(repository) and rights.can_read_image(image_id)
+    return json_response({"access": is_readable and is_usable})
 
 
 def get_search(request: Request) -> Response:

@@ -229,11 +229,7 @@ class AccountRights:
     # -- images
 
     def can_read_image(self, image_id: str) -> bool:
-        """Tell whether the image may be shown. Unauthorized for a token that is no good for images.
-
-        For an image that is hidden from the caller as much is looked at as for one that is absent: the time that an answer
-        takes must not tell them apart.
-        """
+        """Tell whether the image may be shown. Unauthorized for a token that is no good for images."""
         if self.token is not None and self.token.access is Action.DELETE:
             raise errors.Unauthorized(CHALLENGE)
         access = self._access
@@ -247,14 +243,22 @@ class AccountRights:
         is_held = token is not None and access.holders.holds(token.repository, image_id)
         if token is not None and is_held and self._allows(Action.READ, token.repository):
             return True
+        return self._has_holder(image_id, Action.READ)
+
+    def _has_holder(self, image_id: str, action: Action) -> bool:
+        """Tell whether a repository holds the image to which the caller may do this.
+
+        For an image that is hidden from the caller as much is looked at as for one that is absent: the time that an answer
+        takes must not tell them apart.
+        """
         is_asked = False
 
         def is_wanted(repository: RepositoryName) -> bool:
             nonlocal is_asked
             is_asked = True
-            return self._allows(Action.READ, repository)
+            return self._allows(action, repository)
 
-        is_found = next(access.holders.of(image_id, is_wanted), None) is not None
+        is_found = next(self._access.holders.of(image_id, is_wanted), None) is not None
         if not is_asked:
             is_wanted(RepositoryName(NO_NAMESPACE, "absent"))
         return is_found
@@ -368,8 +372,6 @@ class AccountRights:
         return own if own or self._may_write_a_holder(image_id) else pushes
 
     def _may_write_a_holder(self, image_id: str) -> bool:
-        holders, token = self._access.holders, self.token
-        if token is not None:
-            return holders.holds(token.repository, image_id)
-        held = holders.of(image_id, lambda repository: self._allows(Action.WRITE, repository))
-        return next(held, None) is not None
+        if self.token is not None:
+            return self._access.holders.holds(self.token.repository, image_id)
+        return self._has_holder(image_id, Action.WRITE)
