@@ -67,11 +67,14 @@ class Person:
     def __init__(self, app: Any, headers: Mapping[str, str]):
         self.client = Client(app)
         self.headers = dict(headers)
+        self.answers: list[TestResponse] = []  #: all that was answered so far
 
     def ask(
         self, method: str, path: str, body: bytes | str = b"", headers: Mapping[str, str] | None = None
     ) -> TestResponse:
-        return self.client.request(method, path, body, {**self.headers, **(headers or {})})
+        answer = self.client.request(method, path, body, {**self.headers, **(headers or {})})
+        self.answers.append(answer)
+        return answer
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> TestResponse:
         return self.ask("GET", path, headers=headers)
