@@ -249,6 +249,8 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(
         client.push("killed/all", images)
         for image in images:
             assert client.pull_image(image.image_id) == image
+        # what a killed writer left of a tag goes with the next write beside it
+        client.put_tag("killed/many", f"after-{round_}", images[0].image_id)
         assert server.unfinished() == []
         server.program.end()
 

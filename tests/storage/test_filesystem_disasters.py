@@ -39,6 +39,22 @@ def test_a_streamed_write_sweeps_what_nobody_has_locked(storage, root):
     assert files_below(root) == {"a/json", "a/layer"}
 
 
+def test_the_first_small_write_of_a_process_sweeps_what_nobody_has_locked(storage, root):
+    storage.write("a/json", b"{}")
+    (root / "a" / STALE).write_bytes(b"half a tag")
+    FileStorage(root).write("a/tag", b"tag")
+    assert files_below(root) == {"a/json", "a/tag"}
+
+
+def test_the_folders_that_are_remembered_as_swept_are_bounded(storage, root, monkeypatch):
+    monkeypatch.setattr(folders, "_MOST_SWEPT", 2)
+    for folder in ("a", "b", "c"):
+        storage.write(f"{folder}/json", b"{}")
+    (root / "a" / STALE).write_bytes(b"half a tag")
+    storage.write("a/tag", b"tag")
+    assert files_below(root) == {"a/json", "a/tag", "b/json", "c/json"}
+
+
 def test_a_streamed_write_leaves_what_somebody_is_writing(storage, impatient, root):
     def overtaken() -> Iterator[bytes]:
         yield b"slow"

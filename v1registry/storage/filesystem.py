@@ -6,8 +6,9 @@ into its files in place; readers here then see what a file holds, or StorageUnav
 How it works, for those who look into the folder:
 
 * A value is written to ``.<name>.<16 hex digits>.tmp`` beside its place, brought to the disk and renamed. Nobody sees it before.
-  Its writer holds ``flock`` on the temporary file, so whatever has no lock belongs to a writer that was killed, and the next
-  streamed write into the folder removes it. A deleted tree is first renamed to such a name in the storage's folder.
+  Its writer holds ``flock`` on the temporary file, so whatever has no lock belongs to a writer that was killed. Each streamed
+  write into the folder removes it, and so does the first write of a process. A deleted tree is first renamed to such a
+  name in the storage's folder.
 * Renaming, comparing etags and deleting are done under ``flock`` on the folder of the key; ``lock()`` is that same lock.
   It is asked for again and again with short pauses, never waited for in the kernel: so a greenlet that holds it can
   go on. The system frees it when the process dies.
@@ -148,8 +149,8 @@ class FileStorage:
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
         """Store ``data`` under ``key``; see the protocol. Conflict, InvalidKey, StorageFull."""
         path = self._path(key)
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            self._folders.sweep(os.path.dirname(path))
+        is_streamed = not isinstance(data, (bytes, bytearray, memoryview))
+        self._folders.sweep_before_write(os.path.dirname(path), always=is_streamed)
         with closing(Temporary(self._folders, key, path)) as temporary:
             temporary.write(data)
             temporary.finish()

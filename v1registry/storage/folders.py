@@ -25,6 +25,9 @@ _LONGEST_PAUSE_S: Final = 0.02
 #: What the system says where a path leads nowhere.
 NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 
+#: How many folders are remembered as swept, each some hundred bytes.
+_MOST_SWEPT: Final = 10_000
+
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_EMPTY: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
@@ -56,6 +59,7 @@ class Folders:
         self.durable = durable
         self._lock_timeout_s = lock_timeout_s
         self._own_locks = _OwnLocks()
+        self._swept: set[str] = set()
 
     @contextmanager
     def writing(self, key: str) -> Iterator[None]:
@@ -236,6 +240,17 @@ class Folders:
                 _remove_tree(os.path.join(folder, name))
         self.sweep(folder)
         self.sync(key, folder)
+
+    def sweep_before_write(self, folder: str, *, always: bool) -> None:
+        """Sweep a folder that is about to be written: each time, or as the first write of this process.
+
+        A look at a folder costs more the more is in it, so small writes, which leave little behind, do not look each time.
+        """
+        if always or folder not in self._swept:
+            if len(self._swept) >= _MOST_SWEPT:
+                self._swept.clear()
+            self._swept.add(folder)
+            self.sweep(folder)
 
     def sweep(self, folder: str) -> None:
         """Remove what killed writers and deleters left in ``folder``: temporary names that nobody has locked."""
