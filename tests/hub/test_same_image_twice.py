@@ -12,6 +12,8 @@ from attacked import BASE, OWN, SECRET, assert_unharmed, fresh_world, with_other
 from engine_client import Image, tar_layer
 from wsgi_client import during, error_of
 
+from v1registry.auth.base import User
+
 EXISTS, OTHER = "Image already exists", "Image exists with other contents"
 
 
@@ -281,13 +283,15 @@ def test_layers_and_sums_of_one_push_come_in_any_order(order: tuple[str, ...]) -
 
 def test_a_push_that_is_begun_by_one_member_of_a_group_is_ended_by_another() -> None:
     world = fresh_world()
-    gina, root = world.person("gina"), world.person("root")
+    world.people.users["hank"] = User("hank", frozenset({"team"}))
+    gina, hank, root = (world.person(name) for name in ("gina", "hank", "root"))
     gina.make_private("team/app")
     assert gina.announce("team/app", OWN) == 200
     assert gina.put_json(OWN) == 200
-    # an administrator, who did not announce it: there is nothing else that this push could be for
-    assert [root.put_layer(OWN), root.put_checksum(OWN)] == [200, 200]
-    assert gina.image(OWN) == 200
+    # an administrator may write everywhere, so nothing tells that the push is for this repository
+    assert [root.put_json(OWN), root.put_layer(OWN)] == [400, 400]
+    assert [hank.put_layer(OWN), hank.put_checksum(OWN)] == [200, 200]
+    assert gina.image(OWN) == hank.image(OWN) == 200
 
 
 def test_an_odd_mark_of_a_push_is_none() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from .. import errors
@@ -352,8 +353,9 @@ class AccountRights:
     def _pushes(self, image_id: str) -> list[tuple[RepositoryName, Push]]:
         """Return the pushes of the image that the caller goes on with (decisions.md 2).
 
-        With Basic those count that the caller announced. What others announced counts where there is nothing else: an image
-        that an administrator pushes, who may write everywhere, is not for whoever announced its id too.
+        With Basic those count that the caller announced. What others announced counts where there is nothing else, and where the
+        caller may write without being an administrator: what one of those pushes, who may write everywhere, is not for
+        whoever announced its id too.
         """
         holders, token = self._access.holders, self.token
         if token is not None:
@@ -369,7 +371,14 @@ class AccountRights:
             if self._allows(Action.WRITE, repository)
         ]
         own = [(repository, push) for repository, push in pushes if self.user.name in push.users]
-        return own if own or self._may_write_a_holder(image_id) else pushes
+        if own or self._may_write_a_holder(image_id):
+            return own
+        user = replace(self.user, is_administrator=False)
+        return [
+            (repository, push)
+            for repository, push in pushes
+            if self._access.allows(user, Action.WRITE, repository)
+        ]
 
     def _may_write_a_holder(self, image_id: str) -> bool:
         if self.token is not None:
