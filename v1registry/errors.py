@@ -30,6 +30,11 @@ class RegistryError(Exception):
         """Headers that belong to the answer besides those that every answer has."""
         return {}
 
+    @property
+    def document(self) -> Mapping[str, object] | None:
+        """The JSON object that the OAuth and accounts APIs answer, where it is not the text alone."""
+        return None
+
 
 class BadRequest(RegistryError):
     """The request is malformed or contradicts itself; nothing changed."""
@@ -113,6 +118,49 @@ class AccountNotChangeable(Forbidden):
     """The account exists where the registry only looks users up; nothing changed."""
 
     text = "This account is kept elsewhere and cannot be changed here"
+
+
+class InvalidFields(BadRequest):
+    """Fields of an account are missing, or hold what is not taken (oauth.md 4); nothing changed.
+
+    :param problems: field -> what is wrong with it, one text or more.
+    """
+
+    def __init__(self, problems: Mapping[str, list[str]], **context: object):
+        self.problems = problems
+        super().__init__(
+            "; ".join(f"{field}: {' '.join(texts)}" for field, texts in problems.items()), **context
+        )
+
+    @property
+    def document(self) -> Mapping[str, object]:
+        return self.problems
+
+
+class OAuthError(RegistryError):
+    """A failure in the form of RFC 6749, 5.2, with the status that goes with it.
+
+    :param code: such as ``invalid_grant``.
+    :param public: for people: what was expected and what came.
+    :param status: of the answer.
+    :param challenge: for ``WWW-Authenticate``.
+    """
+
+    def __init__(
+        self, code: str, public: str, status: int = 400, challenge: str | None = None, **context: object
+    ):
+        super().__init__(public, **context)
+        self.code = code
+        self.status = status  # type: ignore[misc]  # the one kind of failure that has several
+        self.challenge = challenge
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {} if self.challenge is None else {"WWW-Authenticate": self.challenge}
+
+    @property
+    def document(self) -> Mapping[str, object]:
+        return {"error": self.code, "error_description": self.public}
 
 
 class TooManyAttempts(RegistryError):

@@ -13,7 +13,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from ipaddress import ip_address, ip_network
 from time import time
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from webob import Response as WebObResponse
 from webob.request import BaseRequest
@@ -211,6 +211,27 @@ def public_host(request: Request, public_url: str, trusted_proxies: Iterable[str
     return host
 
 
+def public_url_of(request: Request, public_url: str, trusted_proxies: Iterable[str]) -> str:
+    """Return the URL of this application as clients reach it, without a final slash. BadRequest as :func:`public_host`.
+
+    The scheme is that of ``public_url``, of a trusted proxy's ``X-Forwarded-Proto``, or of the request.
+    """
+    if public_url:
+        return public_url.rstrip("/")
+    host = public_host(request, public_url, trusted_proxies)
+    scheme: str = request.environ.get("wsgi.url_scheme", "http")
+    forwarded = request.header("X-Forwarded-Proto")
+    if forwarded and _is_trusted(request.environ.get("REMOTE_ADDR", ""), trusted_proxies):
+        scheme = forwarded.rpartition(",")[2].strip().lower()
+    mounted_at = quote(request.environ.get("SCRIPT_NAME", "").encode("latin-1"))
+    return f"{'https' if scheme == 'https' else 'http'}://{host}{mounted_at.rstrip('/')}"
+
+
+def is_secure(request: Request, public_url: str, trusted_proxies: Iterable[str]) -> bool:
+    """Tell whether the client speaks https, as far as this server can know (see :func:`public_url_of`)."""
+    return public_url_of(request, public_url, trusted_proxies).startswith("https:")
+
+
 def _is_trusted(address: str, proxies: Iterable[str]) -> bool:
     try:
         client = ip_address(address)
@@ -305,9 +326,13 @@ def error_response(error: RegistryError, path: str) -> Response:
     """Return the answer to a failure, in the form that the clients of ``path`` read.
 
     Under ``/v1/users`` a JSON string, one of which engines compare; under ``/v2/`` plain text, because docker 1.10
-    panics at a JSON object there; else ``{"error": TEXT}``. A range that cannot be satisfied has no body.
+    panics at a JSON object there; under ``/api/v1.1/`` ``{"detail": TEXT}`` (oauth.md 4), or what the error itself has as its
+    body; else ``{"error": TEXT}``. A range that cannot be satisfied has no body.
     """
     headers = [*NOT_CACHED, *error.headers.items()]
+    if path.startswith("/api/v1.1/"):
+        document = error.document if error.document is not None else {"detail": error.public}
+        return respond(error.status, dump_json(document), "application/json", headers)
     if path == "/v2" or path.startswith("/v2/"):
         return respond(error.status, error.public.encode() + b"\n", "text/plain; charset=utf-8", headers)
     if path == "/v1/users" or path.startswith("/v1/users/"):

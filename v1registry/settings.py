@@ -95,6 +95,15 @@ def _path(value: str) -> str:
     return value
 
 
+def _pages(value: str) -> str:
+    if value in ("on", "off"):
+        return value
+    is_path = re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._~-]*)+", value)
+    if is_path is None or f"{value}/".startswith(("/v1/", "/v2/", "/api/", "/_ping/", "/_status/")):
+        raise ValueError("on, off, or a path such as /registry is expected, and not of an API")
+    return value
+
+
 def _email(value: str) -> str:
     if value and not is_email(value):
         raise ValueError("an address such as registry@example.org is expected")
@@ -215,6 +224,25 @@ class Settings:
         "the keys that sign tokens and links, the newest last; without any, one that is made once and kept in the storage "
         "(auth open: one of each process's own)",
         holds_password=True,
+    )
+    pages: str = _setting(
+        "on",
+        _pages,
+        "the pages for people: on (at /, where the registry stands in front of no other application), off, or a path such as "
+        "/registry below which they are, also in front of another application",
+    )
+    templates: str = _setting(
+        "", _text, "a folder whose templates take the place of the pages' own ones of the same name"
+    )
+    session_lifetime_s: int = _setting(
+        3600,
+        _count,
+        "how long a log-in on the pages lasts without a request, in seconds; after twelve times that it ends anyway",
+    )
+    oauth_http: str = _setting(
+        "refuse",
+        _one_of("refuse", "allow"),
+        "whether OAuth works over plain http: refuse, or allow, for tests alone",
     )
     token_lifetime_s: int = _setting(3600, _count, "how long a token is good, in seconds")
     message: str = _setting("docker-registry server", _text, "what GET / answers, as a JSON string")

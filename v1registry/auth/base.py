@@ -26,6 +26,26 @@ class User:
     is_administrator: bool = False
 
 
+@dataclass(frozen=True)
+class Bearer:
+    """What an OAuth access token is good for, as it was verified for one request (oauth.md 3.5)."""
+
+    user: User  #: as they are now
+    scopes: frozenset[str]
+    client_id: str
+    is_trusted: bool = False  #: the application may vouch for addresses (oauth.md 4.5)
+
+
+class BearerVerifier(Protocol):
+    """Knows which access tokens are good."""
+
+    def verify(self, token: str) -> Bearer | None:
+        """Return what the token is good for, None where it is unknown, expired or revoked, or its user gone.
+
+        The user may be inactive. BackendUnavailable, StorageUnavailable.
+        """
+
+
 class AuthError(Exception):
     """Base of what a backend raises on purpose; never holds a password."""
 
