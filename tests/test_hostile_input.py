@@ -26,7 +26,7 @@ ROWS = [(route.method, route.path) for route in Registry(storage=MemoryStorage()
 
 #: What may stand in a hole so that the handler gets far.
 GOOD = {
-    "image_id": ID, "username": "mira_k", "repository": "foo/bar", "tag": "latest", "two_part_repository": "foo/bar",
+    "image_id": ID, "username": "mira_k", "repository": "foo/bar", "tag": "latest", "file": "pages.css", "two_part_repository": "foo/bar",
     "repository_named_tags": "foo/tags", "unreserved_repository": "foo/bar", "slashed_tag": "a/b",
 }  # fmt: skip
 

@@ -133,6 +133,7 @@ _EXAMPLES = {
     "token": "WyJ4Il0.abc_-",
     "repository": "a/b/c",
     "tag": "latest",
+    "file": "pages.css",
     "two_part_repository": "a/b",
     "repository_named_tags": "a/tags",
     "unreserved_repository": "a/b",

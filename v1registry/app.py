@@ -24,6 +24,7 @@ from .hub.rights import AccountsAccess
 from .hub.search import ScanSearch, SearchIndex
 from .hub.tokens import Tokens
 from .log import REQUEST_ID_HEADER, get_logger, in_request, request_id_of
+from .oauth.profiles import Profiles
 from .registry import api as registry_api
 from .registry.holders import Holders
 from .registry.images import Images
@@ -31,6 +32,9 @@ from .registry.repositories import Repositories
 from .routing import Table, combine
 from .settings import Settings, SettingsError
 from .storage.base import Storage, StorageFull, StorageUnavailable
+from .web import api as web_api
+from .web.pages import Pages, accepts_html
+from .web.sessions import Sessions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -40,6 +44,9 @@ log = get_logger(__name__)
 #: What belongs to the registry when it stands in front of another application: the rest goes through.
 _OWN_PREFIXES = ("/v1/", "/v2/", "/api/v1.1/")
 _OWN_PATHS = ("/v1", "/v2", "/_ping", "/_ping/", "/_status", "/_status/")
+
+#: Where the log-in stands, and what belongs to it, when there are no other pages.
+_OAUTH_PREFIX = "/api/v1.1/o"
 
 #: An operating system's errors that mean: there is no room.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -75,12 +82,35 @@ class Registry:
         if isinstance(access, AccountsAccess):
             services |= self._make_accounts(access.backend, repositories)
         self._services: Mapping[type, object] = services
+        self._has_accounts = isinstance(access, AccountsAccess)
         has_links = Confirmations in services
         self._link_prefix = f"{self.settings.link_path}/" if has_links else None
-        self.table = combine(self._tables(has_links))
+        self._add_pages()
+
+    def _add_pages(self) -> None:
+        """Make the pages, and the table of all there is, for a place of its own or one in front of an application."""
+        settings = self.settings
+        is_everything_ours = self._behind is None
+        can_browse = not settings.index and (
+            settings.pages.startswith("/") or (settings.pages == "on" and is_everything_ours)
+        )
+        # what OAuth needs of them is there without them
+        base = _OAUTH_PREFIX if not can_browse else "" if settings.pages == "on" else settings.pages
+        self._pages = Pages(
+            base,
+            templates=settings.templates,
+            can_browse=can_browse,
+            has_accounts=self._has_accounts,
+            can_register=settings.registration == "open" and Accounts in self._services,
+        )
+        self._services = {**self._services, Pages: self._pages}
+        self.table = combine(self._tables(self._link_prefix is not None))
 
     def _tables(self, has_links: bool) -> list[Table]:
-        settings = self.settings
+        settings, base = self.settings, self._pages.base
+        essentials = (
+            web_api.essential_routes(base) if self._pages.can_browse or self._has_accounts else Table()
+        )
         bridge = bridge_api.ROUTES if settings.v2 == "ping" else Table()
         if settings.index:
             return [registry_api.ROUTES, registry_api.REPOSITORY_ROUTES, bridge]
@@ -91,6 +121,7 @@ class Registry:
             users_api.ROUTES,
             hub_api.REPOSITORY_ROUTES,
             users_api.link_routes(settings.link_path) if has_links else Table(),
+            essentials,
             bridge,
         ]
 
@@ -144,6 +175,11 @@ class Registry:
             is_reserved=lambda name: name in settings.reserved_names or repositories.are_in(name),
             confirmations=confirmations,
         )
+        profiles = Profiles(backend)
+        services[Profiles] = profiles
+        services[Sessions] = Sessions(
+            self.storage, profiles, self._signing_keys, lifetime_s=settings.session_lifetime_s
+        )
         return services
 
     def _signing_keys(self) -> Sequence[str]:
@@ -170,10 +206,12 @@ class Registry:
     def in_front_of(self, application: WSGIApplication) -> Registry:
         """Return this registry as middleware: what is no path of a registry goes through to ``application``.
 
-        ``/`` is the application's own. Everything else is shared with this registry.
+        ``/`` is the application's own, and so are the pages, unless the setting ``pages`` says where ours are. Everything
+        else is shared with this registry.
         """
         registry = copy.copy(self)
         registry._behind = application
+        registry._add_pages()
         return registry
 
     # -- WSGI
@@ -194,6 +232,8 @@ class Registry:
             return False
         if self._link_prefix is not None and path.startswith(self._link_prefix):
             return True
+        if self._pages.can_browse and f"{path}/".startswith(f"{self._pages.base}/"):
+            return True
         return path.startswith(_OWN_PREFIXES) or path in _OWN_PATHS
 
     def _answer(self, request: Request) -> Response:
@@ -212,7 +252,16 @@ class Registry:
                     "%s %r: %d %s %r", request.method, path, failure.status, failure.public, failure.context
                 )
             self._read_refused_body(request)
+            if self._is_for_people(request, path):
+                return self._pages.failure(request, failure)
             return error_response(failure, path)
+
+    def _is_for_people(self, request: Request, path: str) -> bool:
+        """Tell whether a failure is to be told by a page: to a browser that asked for one."""
+        if request.is_page:
+            return True
+        is_of_api = path.startswith(_OWN_PREFIXES) or path in _OWN_PATHS
+        return self._pages.can_browse and not is_of_api and accepts_html(request)
 
     def _loggable(self, path: str) -> str:
         """Return the path without the token of a link, which works until somebody followed it."""
@@ -226,6 +275,7 @@ class Registry:
             raise errors.PathNotFound
         route, fields = found
         request.fields.update(fields)
+        request.is_page = route.is_page
         if route.needs is not None:
             # bad credentials are refused everywhere, also where none are needed
             _ = request.rights

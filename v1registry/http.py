@@ -44,6 +44,7 @@ class Request(BaseRequest):
     """
 
     fields: dict[str, str]
+    is_page: bool  #: whether people look at the answer
 
     def __init__(self, environ: dict[str, Any], services: Mapping[type, object]):
         super().__init__(environ)
@@ -52,6 +53,7 @@ class Request(BaseRequest):
         self.__dict__["_upload"] = None
         self.__dict__["_body"] = None
         self.__dict__["_rights"] = None
+        self.__dict__["is_page"] = False
 
     def service(self, kind: type[T]) -> T:
         """Return the application's one instance of ``kind``."""

@@ -23,6 +23,7 @@ HOLES = {
     "image_id": ("image_id", r"[^/]+"),
     "username": ("username", r"[^/]+"),
     "token": ("token", r"[^/]+"),
+    "file": ("file", r"[^/]+"),
     "repository": ("repository", r".+"),
     "tag": ("tag", r"[^/]+"),
     # exactly NAMESPACE/REPOSITORY: what engines send where they list tags
@@ -45,13 +46,15 @@ class Route:
     """One row of an API.
 
     ``path`` has ``{holes}`` (see HOLES) and may end in ``[/]``, a slash that may be there or not. ``needs`` is the
-    right that a caller must have, None for everybody. A ``GET`` row answers ``HEAD`` too.
+    right that a caller must have, None for everybody. A ``GET`` row answers ``HEAD`` too. ``is_page`` says that people look at
+    the answer, also at one that tells of a failure.
     """
 
     method: str
     path: str
     handler: Callable[[Request], Response]
     needs: Action | None
+    is_page: bool = False
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -73,13 +76,17 @@ def _compile(path: str) -> re.Pattern[str]:
 
 
 class Table:
-    """Rows in the order in which they are tried; the first that fits method and path is taken."""
+    """Rows in the order in which they are tried; the first that fits method and path is taken.
+
+    Rows whose first two segments are literal come before those where only the first one is.
+    """
 
     def __init__(self, *routes: Route):
         self.routes = routes
         self._by_prefix: dict[str, list[tuple[Route, re.Pattern[str]]]] = {}
         for route in routes:
-            self._by_prefix.setdefault(_prefix(route.path), []).append((route, _compile(route.path)))
+            literal = route.path.removesuffix("[/]").partition("/{")[0]
+            self._by_prefix.setdefault(_prefix(literal), []).append((route, _compile(route.path)))
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self.routes)
@@ -92,7 +99,10 @@ class Table:
         if len(path) > LONGEST_PATH:
             return None
         allowed: set[str] = set()
-        for route, pattern in self._by_prefix.get(_prefix(path), ()):
+        rows = self._by_prefix.get(_prefix(path), [])
+        if path.count("/") > 1:
+            rows = rows + self._by_prefix.get(_prefix(path, 1), [])
+        for route, pattern in rows:
             found = pattern.fullmatch(path)
             if found is None:
                 continue
@@ -109,11 +119,10 @@ def combine(tables: Iterable[Table]) -> Table:
     return Table(*(route for table in tables for route in table))
 
 
-def _prefix(path: str) -> str:
-    """Return the first two segments of ``path`` where they are literal: what rows are sorted by for a quick look-up.
+def _prefix(path: str, segments: int = 2) -> str:
+    """Return the first segments of ``path``: what rows are sorted by for a quick look-up.
 
-    >>> _prefix("/v1/images/0123/json"), _prefix("/v2[/]"), _prefix("/v2/")
-    ('/v1/images', '/v2', '/v2')
+    >>> _prefix("/v1/images/0123/json"), _prefix("/v2/"), _prefix("/"), _prefix("/images/0123", 1)
+    ('/v1/images', '/v2', '', '/images')
     """
-    segments = path.removesuffix("[/]").rstrip("/").split("/", 3)
-    return "/".join(segments[:3])
+    return "/".join(path.rstrip("/").split("/", segments + 1)[: segments + 1])

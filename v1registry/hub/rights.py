@@ -73,6 +73,10 @@ class AccountsAccess:
             raise errors.Unavailable("Logins cannot be checked now, retry later") from error
         raise errors.Unauthorized(CHALLENGE)
 
+    def rights_of(self, user: User) -> Rights:
+        """Return the rights of a user who is known to be asking, and to be active."""
+        return AccountRights(self, user, None)
+
     def is_good_token(self, authorization: str | None, repository: RepositoryName) -> bool:
         """Tell whether the header holds a token of the repository whose user still may do what it is for.
 

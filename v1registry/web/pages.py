@@ -1,0 +1,212 @@
+"""How pages are made: templates, the headers that guard them, the files beside them.
+
+Handlers give values to templates and know no HTML. Jinja2 escapes what it inserts, and the Content-Security-Policy lets run and
+show only what comes from here, so neither scripts nor styles stand in a page itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from .. import errors
+from ..http import Request, Response, respond
+from .visitors import Visitor, visitor_of
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_HERE: Final = Path(__file__).parent
+
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+    "form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
+)
+
+_YEAR_S: Final = 31536000
+
+
+class Pages:
+    """Renders the pages of one application. Safe for threads; templates are read at their first use.
+
+    :param base: the path below which the pages are, without a final slash.
+    :param templates: a folder whose files take the place of ours of the same name; its folder ``static`` those of the files
+        beside them. Empty for none.
+    :param can_browse: whether there are pages of repositories and images, and not only those of OAuth.
+    :param has_accounts: whether people log in here.
+    :param can_register: whether people make accounts here.
+    """
+
+    def __init__(
+        self, base: str, *, templates: str = "", can_browse: bool, has_accounts: bool, can_register: bool
+    ):
+        self.base = base
+        self.can_browse = can_browse
+        self.has_accounts = has_accounts
+        self.can_register = can_register
+        self._folders = [Path(templates)] if templates else []
+        self._folders.append(_HERE)
+
+    # -- addresses
+
+    def url(self, request: Request, *parts: str, **query: object) -> str:
+        """Return the path of a page as browsers ask for it. Each part after the first is quoted, slashes kept.
+
+        ``url(request, "/images/", image_id, "/files", path="etc")`` is ``/images/…/files?path=etc``; what is None or empty
+        is left out of the query.
+        """
+        mounted_at = quote(request.environ.get("SCRIPT_NAME", "").encode("latin-1"))
+        path = "".join(quote(part, safe="/:@!$&'()*+,;=~") for part in parts)
+        asked = "&".join(
+            f"{quote(name)}={quote(str(value), safe='')}"
+            for name, value in query.items()
+            if value not in (None, "")
+        )
+        return f"{mounted_at}{self.base}{path}{'?' if asked else ''}{asked}"
+
+    # -- answers
+
+    def render(
+        self,
+        request: Request,
+        template: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        status: int = 200,
+        visitor: Visitor | None = None,
+        form_targets: Iterable[str] = (),
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> Response:
+        """Return a page.
+
+        :param template: such as ``repository.html``.
+        :param values: what the template shows, besides ``visitor``, ``pages``, ``url`` and ``static``.
+        :param visitor: whose page it is; found out from the request where it is left out.
+        :param form_targets: origins elsewhere to which a form of the page may lead: browsers follow its redirection no farther.
+        """
+        visitor = visitor_of(request) if visitor is None else visitor
+        text = self._environment.get_template(template).render(
+            {
+                **(values or {}),
+                "pages": self,
+                "visitor": visitor,
+                "url": lambda *parts, **query: self.url(request, *parts, **query),
+                "static": lambda name: self.url(request, "/static/", name, v=self._version(name)),
+            }
+        )
+        policy = _POLICY.format(form_action=" ".join(["'self'", *form_targets]))
+        all_headers = [
+            ("Cache-Control", "no-store" if visitor.session is not None or visitor.user else "no-cache"),
+            ("Vary", "Accept, Cookie, Authorization"),
+            ("Content-Security-Policy", policy),
+            ("X-Frame-Options", "DENY"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "same-origin"),
+            ("Cross-Origin-Opener-Policy", "same-origin"),
+            *visitor.cookie_headers(request),
+            *headers,
+        ]
+        return respond(status, text.encode("utf-8"), "text/html; charset=utf-8", all_headers)
+
+    def redirect(
+        self,
+        request: Request,
+        location: str,
+        *,
+        status: int = 303,
+        visitor: Visitor | None = None,
+    ) -> Response:
+        """Send the browser to another address, with the visitor's cookie where that is new."""
+        headers = [("Location", location), ("Cache-Control", "no-store")]
+        if visitor is not None:
+            headers += visitor.cookie_headers(request)
+        return respond(status, b"", None, headers)
+
+    def failure(self, request: Request, error: errors.RegistryError) -> Response:
+        """Return the page that tells of a failure. It asks neither storage nor users: they may be what failed."""
+        values = {"status": error.status, "text": error.public}
+        nobody = Visitor(None, None, None)
+        return self.render(
+            request,
+            "error.html",
+            values,
+            status=error.status,
+            visitor=nobody,
+            headers=[header for header in error.headers.items() if header[0] != "WWW-Authenticate"],
+        )
+
+    def static(self, request: Request) -> Response:
+        """Return a file beside the pages. Its address has its sum, so it may be kept for ever."""
+        name = request.fields["file"]
+        found = self._files.get(name)
+        if found is None:
+            raise errors.PathNotFound
+        data, version = found
+        is_versioned = request.query("v") == version
+        caching = f"public, max-age={_YEAR_S}, immutable" if is_versioned else "no-cache"
+        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        if content_type.startswith("text/"):
+            content_type += "; charset=utf-8"
+        return respond(
+            200, data, content_type, [("Cache-Control", caching), ("X-Content-Type-Options", "nosniff")]
+        )
+
+    # -- inside
+
+    @cached_property
+    def _environment(self) -> Environment:
+        from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+
+        own = FileSystemLoader(_HERE / "templates")
+        replaced = [FileSystemLoader(folder) for folder in self._folders[:-1]]
+        environment = Environment(
+            loader=ChoiceLoader([*replaced, own]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        environment.filters.update(_filters())
+        return environment
+
+    @cached_property
+    def _files(self) -> dict[str, tuple[bytes, str]]:
+        """The files beside the pages: name -> bytes and the beginning of their sum."""
+        found = {}
+        for folder in reversed(self._folders):
+            place = folder / "static"
+            for path in place.iterdir() if place.is_dir() else ():
+                if path.is_file():
+                    data = path.read_bytes()
+                    found[path.name] = data, hashlib.sha256(data).hexdigest()[:16]
+        return found
+
+    def _version(self, name: str) -> str:
+        return self._files[name][1]
+
+
+def _filters() -> dict[str, Any]:
+    from .texts import age, bytes_text, count_text, date_text, short_id
+
+    return {
+        "age": age,
+        "bytes": bytes_text,
+        "count": count_text,
+        "date": date_text,
+        "short_id": short_id,
+    }
+
+
+def accepts_html(request: Request) -> bool:
+    """Tell whether the client asks for HTML by name, as browsers do; ``*/*`` is no such wish (decisions.md 13)."""
+    for part in (request.header("Accept") or "").split(","):
+        kind, _, parameters = part.partition(";")
+        if kind.strip().lower() in ("text/html", "application/xhtml+xml"):
+            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False

@@ -1,0 +1,189 @@
+"""Log-ins on the pages: what a cookie says, signed, short-lived, and ended by the server too.
+
+A session is a cookie and nothing else; the storage knows only those that were ended before their time. It names the user with a mark
+of the account's state, so that another password ends it, and each log-in makes a new one (no fixation). Forms carry a token
+that is bound to the session, or before a log-in to one that names nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from hmac import compare_digest
+from itertools import islice
+from typing import Any, Final
+
+from itsdangerous import BadData, Signer
+from itsdangerous.encoding import base64_decode, base64_encode
+
+from ..auth.base import User
+from ..auth.passwords import encoded
+from ..auth.records import Account
+from ..oauth.profiles import Profiles
+from ..storage.base import NotFound, Storage
+
+ENDED_FOLDER: Final = "accounts/sessions"
+
+#: A session ends after so many times its idle lifetime, however busy it is.
+LIFETIMES: Final = 12
+
+#: How many forgotten ends are looked at when a session ends.
+_PRUNED_AT_ONCE: Final = 50
+
+#: Longer cookies are none of ours, in characters.
+_LONGEST_COOKIE: Final = 4096
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a cookie says."""
+
+    id: str = field(repr=False)
+    user: User | None  #: who logged in, as they were then; None before a log-in
+    mark: str = field(repr=False)  #: of the account's state at the log-in
+    began_at_s: int  #: since the epoch
+    seen_at_s: int
+
+
+class Sessions:
+    """Makes, reads and ends sessions. Safe for threads and, if the storage is, for processes.
+
+    :param keys: gives the secrets, the newest last; it signs, all verify. Asked at the first use.
+    :param lifetime_s: how long a session lasts without a request, in seconds.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        profiles: Profiles,
+        keys: Callable[[], Sequence[str]],
+        *,
+        lifetime_s: int = 3600,
+        clock: Callable[[], float] = time.time,
+    ):
+        self._storage = storage
+        self._profiles = profiles
+        self._keys = keys
+        self._lifetime_s = lifetime_s
+        self._clock = clock
+        self._signers: dict[str, Signer] = {}
+
+    def begin(self, user: User | None) -> Session:
+        """Return a new session: of a user who just proved who they are, or of nobody. BackendUnavailable."""
+        now = int(self._clock())
+        account = None if user is None else self._profiles.current(user)
+        return Session(secrets.token_urlsafe(18), user, _mark_of(account), now, now)
+
+    def read(self, cookie: str | None) -> Session | None:
+        """Return the session of a cookie, with the user as they are now; None for all that is none, or that ended.
+
+        StorageUnavailable, BackendUnavailable.
+        """
+        session = self._parse(cookie)
+        if session is None or not self._is_running(session):
+            return None
+        if session.user is None:
+            return session
+        account = self._profiles.current(session.user)
+        if account is None or not account.user.is_active:
+            return None
+        if not compare_digest(session.mark, _mark_of(account)):
+            return None
+        return replace(session, user=account.user)
+
+    def cookie(self, session: Session) -> str:
+        """Return the value of the cookie: letters, digits, ``-``, ``_`` and one dot."""
+        user = session.user
+        who = [] if user is None else [user.name, sorted(user.groups), user.is_administrator]
+        said = [session.id, who, session.mark, session.began_at_s, session.seen_at_s]
+        return self._signer("session").sign(base64_encode(json.dumps(said))).decode("ascii")
+
+    def seen(self, session: Session) -> Session | None:
+        """Return the session to send as a new cookie, so that it lasts from now on; None where the old one is fresh enough."""
+        now = int(self._clock())
+        if now - session.seen_at_s < self._lifetime_s / 10:
+            return None
+        return replace(session, seen_at_s=now)
+
+    def end(self, session: Session) -> None:
+        """End a session for good, whoever has a copy of the cookie. StorageUnavailable."""
+        self._prune()
+        self._storage.write(_ended_key(session), b"")
+
+    def form_token(self, session: Session, username: str | None) -> str:
+        """Return what the forms of this session carry. ``username`` is who is asking, logged in here or elsewhere."""
+        return self._signer("form").get_signature(_form_text(session, username)).decode("ascii")
+
+    def is_form_token(self, session: Session, username: str | None, token: str) -> bool:
+        """Tell whether a form was made for this session and this user."""
+        return self._signer("form").verify_signature(_form_text(session, username), encoded(token))
+
+    # -- inside
+
+    def _parse(self, cookie: str | None) -> Session | None:
+        if cookie is None or len(cookie) > _LONGEST_COOKIE:
+            return None
+        try:
+            # whoever has the key made it, so its shape is ours
+            said: list[Any] = json.loads(base64_decode(self._signer("session").unsign(encoded(cookie))))
+        except BadData:
+            return None
+        id_, who, mark, began_at_s, seen_at_s = said
+        user = User(who[0], frozenset(who[1]), is_administrator=who[2]) if who else None
+        return Session(id_, user, mark, began_at_s, seen_at_s)
+
+    def _is_running(self, session: Session) -> bool:
+        now = self._clock()
+        if now >= min(
+            session.seen_at_s + self._lifetime_s, session.began_at_s + LIFETIMES * self._lifetime_s
+        ):
+            return False
+        try:
+            self._storage.stat(_ended_key(session))
+        except NotFound:
+            return True
+        return False
+
+    def _prune(self) -> None:
+        """Forget some of the ends of sessions that would be over anyway."""
+        oldest_s = self._clock() - LIFETIMES * self._lifetime_s
+        oldest = datetime.fromtimestamp(oldest_s, timezone.utc)
+        # from anywhere on, so that in the end each one is looked at
+        start = f"{ENDED_FOLDER}/{secrets.token_hex(1)}"
+        for stat in list(islice(self._storage.list(f"{ENDED_FOLDER}/", after=start), _PRUNED_AT_ONCE)):
+            if stat.modified < oldest:
+                try:
+                    self._storage.delete(stat.key)
+                except NotFound:
+                    continue
+
+    def _signer(self, purpose: str) -> Signer:
+        if purpose not in self._signers:
+            self._signers[purpose] = Signer(
+                list(self._keys()),
+                salt=f"v1registry pages {purpose}",
+                key_derivation="hmac",
+                digest_method=hashlib.sha256,
+            )
+        return self._signers[purpose]
+
+
+def _mark_of(account: Account | None) -> str:
+    """Return a text that another password, and a later account of the same name, change."""
+    if account is None:
+        return ""
+    return hashlib.sha256(encoded(f"{account.id} {account.password_hash}")).hexdigest()[:32]
+
+
+def _ended_key(session: Session) -> str:
+    return f"{ENDED_FOLDER}/{hashlib.sha256(session.id.encode('ascii')).hexdigest()}"
+
+
+def _form_text(session: Session, username: str | None) -> bytes:
+    return encoded(json.dumps([session.id, username]))

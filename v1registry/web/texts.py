@@ -1,0 +1,58 @@
+"""Numbers, sizes and times in words for people. Pure functions, used as filters in templates."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_STEPS = ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
+
+
+def bytes_text(size_bytes: int) -> str:
+    """Return a size in the unit that leaves one to three digits before the point.
+
+    >>> bytes_text(0), bytes_text(1), bytes_text(2048), bytes_text(1_300_000), bytes_text(5 << 40)
+    ('0 bytes', '1 byte', '2.0 KiB', '1.2 MiB', '5.0 TiB')
+    """
+    if size_bytes < 1024:
+        return count_text(size_bytes, "byte")
+    size, unit = float(size_bytes), 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.1f} {_UNITS[unit]}"
+
+
+def count_text(number: int, word: str, plural: str | None = None) -> str:
+    """Return a number with its word.
+
+    >>> count_text(1, "layer"), count_text(12345, "layer"), count_text(2, "repository", "repositories")
+    ('1 layer', '12,345 layers', '2 repositories')
+    """
+    return f"{number:,} {word if number == 1 else plural or f'{word}s'}"
+
+
+def date_text(moment: datetime) -> str:
+    """Return a time to the minute, in UTC.
+
+    >>> date_text(datetime(2014, 5, 3, 8, 15, 30))
+    '2014-05-03 08:15 UTC'
+    """
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """Return how long ago something was, in its largest unit.
+
+    >>> age(datetime(2014, 1, 1), datetime(2016, 2, 1)), age(datetime(2014, 1, 1), datetime(2014, 1, 1))
+    ('2 years ago', 'just now')
+    """
+    seconds = (now - moment).total_seconds()
+    for length, word in _STEPS:
+        if seconds >= length:
+            return f"{count_text(int(seconds // length), word)} ago"
+    return "just now"
+
+
+def short_id(image_id: str) -> str:
+    """Return the 12 digits by which people know an image."""
+    return image_id[:12]
