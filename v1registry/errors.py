@@ -108,8 +108,33 @@ class RegistrationClosed(Unauthorized):
     text = "Registration is closed: ask an administrator for an account"
 
 
+class InvalidBearer(Unauthorized):
+    """The access token is none, or is unknown, expired or revoked (RFC 6750, 3.1)."""
+
+    text = "The access token is not valid"
+
+    def __init__(self) -> None:
+        super().__init__('Bearer realm="api", error="invalid_token"')
+
+
+class InsufficientScope(Forbidden):
+    """The access token is good, but was not granted for this (RFC 6750, 3.1); nothing changed.
+
+    :param scope: what would do.
+    """
+
+    def __init__(self, scope: str, **context: object):
+        self.scope = scope
+        super().__init__(f"The access token was not granted for this; it needs the scope {scope}", **context)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        challenge = f'Bearer realm="api", error="insufficient_scope", scope="{self.scope}"'
+        return {"WWW-Authenticate": challenge}
+
+
 class AccountNotFound(NotFound):
-    """There is no such account; only administrators are told."""
+    """There is no such account. Under ``/v1/`` only administrators are told."""
 
     text = "There is no such account"
 

@@ -12,8 +12,8 @@ import pytest
 from cheap_passwords import CheapPasswords
 from v1registry_fakes.contracts import ConfirmingDirectoryContract
 
-from v1registry.auth.base import AccountExists, BackendUnavailable, UnknownUser, User
-from v1registry.auth.records import Email, address_key, user_key
+from v1registry.auth.base import AccountExists, BackendUnavailable, Email, UnknownUser, User
+from v1registry.auth.records import address_key, user_key
 from v1registry.auth.users import UserStore
 from v1registry.storage.base import ANY, Stat, Storage, StorageUnavailable
 from v1registry.storage.filesystem import FileStorage

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol, runtime_checkable
 
 
 class Action(enum.Enum):
@@ -24,6 +25,35 @@ class User:
     groups: frozenset[str] = frozenset()  #: each is a namespace that its members may write
     is_active: bool = True  #: an account that is not yet activated, or disabled, gets 403 everywhere
     is_administrator: bool = False
+
+
+@dataclass(frozen=True)
+class Email:
+    """An address of a user. A user who has addresses has exactly one primary one."""
+
+    email: str
+    verified: bool
+    primary: bool
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that is known of a user. ``emails`` are in the order in which they were added."""
+
+    user: User
+    id: int  #: of this account for ever; a later account of the same name has another one
+    date_joined: datetime  #: aware, UTC, with microseconds
+    emails: tuple[Email, ...] = ()
+    full_name: str = ""
+    location: str = ""
+    company: str = ""
+    profile_url: str = ""
+    gravatar_email: str = ""
+    password_hash: str = field(default="", repr=False)
+
+
+#: The fields of an account that say who somebody is, all of them text (oauth.md 4.2).
+PROFILE_FIELDS: Final = ("full_name", "location", "company", "profile_url", "gravatar_email")
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,10 @@ class AccountExists(AuthError):
 
 class UnknownUser(AuthError):
     """There is no such user; nothing changed."""
+
+
+class EmailRefused(AuthError):
+    """The addresses of an account may not be changed like this; nothing changed. The text may be shown to clients."""
 
 
 @runtime_checkable
@@ -137,7 +171,10 @@ class UserDirectory(Authenticator, UserLookup, Protocol):
         """Replace the password; the old one is refused from now on, in every process. UnknownUser."""
 
     def add_email(self, username: str, email: str) -> None:
-        """Add an unconfirmed address; one that is the user's own already is no error. UnknownUser, AccountExists."""
+        """Add an unconfirmed address; one that is the user's own already is no error.
+
+        UnknownUser, AccountExists; EmailRefused where the account has as many as it may have.
+        """
 
     def confirm_email(self, username: str, email: str) -> bool:
         """Mark an address as confirmed; False where it is not the user's. UnknownUser."""
@@ -169,4 +206,39 @@ class ConfirmingDirectory(UserDirectory, Protocol):
 
         Nothing can change in between: of many who confirm the same at once, one is told True, and an account that is disabled
         meanwhile stays so. BackendUnavailable.
+        """
+
+
+@runtime_checkable
+class AccountLookup(Protocol):
+    """What a backend has that knows more of its users than their names."""
+
+    def account(self, username: str) -> Account:
+        """Return all that is known of a user. UnknownUser, BackendUnavailable."""
+
+
+@runtime_checkable
+class ProfileDirectory(UserDirectory, AccountLookup, Protocol):
+    """A directory whose users have profiles and several addresses (oauth.md 4).
+
+    Whatever happens at once, in however many processes: of the addresses of a user who has some, exactly one is the primary one.
+    A user's first address is it until ``set_primary_email`` chooses another.
+
+    Custom backends are checked by ``v1registry_fakes.contracts.ProfileDirectoryContract``. What the fields and addresses have to look
+    like is checked before; a directory takes any text.
+    """
+
+    def set_profile(self, username: str, fields: Mapping[str, str]) -> None:
+        """Replace those of PROFILE_FIELDS that ``fields`` has. UnknownUser, BackendUnavailable."""
+
+    def set_primary_email(self, username: str, email: str) -> bool:
+        """Make an address the primary one in place of the one before; False where it is not the user's.
+
+        UnknownUser, BackendUnavailable; EmailRefused for one that is not confirmed, unless it is the primary one already.
+        """
+
+    def remove_email(self, username: str, email: str) -> bool:
+        """Remove an address, which is free from then on; False where it is not the user's.
+
+        UnknownUser, BackendUnavailable; EmailRefused for the primary one.
         """

@@ -148,6 +148,11 @@ class DirectoryChain(Chain):
         """Activate or disable an account of the directory. UnknownUser, BackendUnavailable."""
         self.directory.set_active(username, is_active)
 
+    def decides(self, username: str) -> bool:
+        """Tell whether the directory is asked about a name: no backend before it is known to have a user of that name."""
+        before = self.backends[: self.backends.index(self.directory)]
+        return not any(_knows(backend, username) for backend in before)
+
     def users(self) -> Iterator[User]:
         """Yield every user of the directory, by name. BackendUnavailable."""
         return self.directory.users()

@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
-from .base import User
+from .base import PROFILE_FIELDS, Account, Email, EmailRefused, User
 from .passwords import encoded
 
 USERS_FOLDER: Final = "accounts/users"
 ADDRESSES_FOLDER: Final = "accounts/addresses"
+
+#: How many addresses an account has at most.
+MOST_EMAILS: Final = 50
 
 #: Longer names of users are given by their sum. A segment of a key has at most 255 characters.
 _LONGEST_SEGMENT: Final = 200
@@ -28,8 +31,6 @@ _ID_LIMIT: Final = 1 << 53
 
 #: As the accounts API shows it (oauth.md 4.1): UTC, microseconds, Z.
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
-
-_PROFILE: Final = ("full_name", "location", "company", "profile_url", "gravatar_email")
 
 _TYPES: Final[dict[str, type]] = {
     "username": str,
@@ -41,40 +42,15 @@ _TYPES: Final[dict[str, type]] = {
     "awaits_activation": bool,
     "groups": list,
     "date_joined": str,
-    **dict.fromkeys(_PROFILE, str),
+    **dict.fromkeys(PROFILE_FIELDS, str),
 }
 #: What a record may lack, and what that means.
-_DEFAULTS: Final[dict[str, Any]] = {"awaits_activation": False, **dict.fromkeys(_PROFILE, "")}
+_DEFAULTS: Final[dict[str, Any]] = {"awaits_activation": False, **dict.fromkeys(PROFILE_FIELDS, "")}
 _EMAIL_TYPES: Final[dict[str, type]] = {"email": str, "verified": bool, "primary": bool}
 
 
 class BrokenValue(Exception):
     """What is stored is not what this module writes."""
-
-
-@dataclass(frozen=True)
-class Email:
-    """An address of a user. A user who has addresses has exactly one primary one."""
-
-    email: str
-    verified: bool
-    primary: bool
-
-
-@dataclass(frozen=True)
-class Account:
-    """All that is known of a user. ``emails`` are in the order in which they were added."""
-
-    user: User
-    id: int  #: of this account for ever; a later account of the same name has another one
-    date_joined: datetime  #: aware, UTC, with microseconds
-    emails: tuple[Email, ...] = ()
-    full_name: str = ""
-    location: str = ""
-    company: str = ""
-    profile_url: str = ""
-    gravatar_email: str = ""
-    password_hash: str = field(default="", repr=False)
 
 
 # -- keys
@@ -139,7 +115,7 @@ def new_record(
         "awaits_activation": not is_active,
         "groups": [],
         "date_joined": date_joined.astimezone(timezone.utc).strftime(_TIME_FORMAT),
-        **dict.fromkeys(_PROFILE, ""),
+        **dict.fromkeys(PROFILE_FIELDS, ""),
     }
 
 
@@ -176,7 +152,7 @@ def account_of(username: str, record: dict[str, Any]) -> Account:
         date_joined=_parsed_time(record["date_joined"]),
         emails=emails_of(record),
         password_hash=record["password"],
-        **{name: record[name] for name in _PROFILE},
+        **{name: record[name] for name in PROFILE_FIELDS},
     )
 
 
@@ -205,7 +181,64 @@ def email_entry(email: str, *, verified: bool, primary: bool) -> dict[str, Any]:
 
 def is_listed(record: dict[str, Any], email: str) -> bool:
     """Tell whether the record lists the address, however it is spelled."""
-    return any(folded(entry["email"]) == folded(email) for entry in record["emails"])
+    return any(_is(entry, email) for entry in record["emails"])
+
+
+# -- changes of a record in place
+
+
+def set_profile(record: dict[str, Any], fields: Mapping[str, str]) -> None:
+    """Replace the given fields of the profile; others than PROFILE_FIELDS are none."""
+    record.update({name: fields[name] for name in PROFILE_FIELDS if name in fields})
+
+
+def add_email(record: dict[str, Any], email: str) -> None:
+    """List an address that is not listed yet: the first one as the primary one. EmailRefused for one too many."""
+    if is_listed(record, email):
+        return
+    if len(record["emails"]) >= MOST_EMAILS:
+        raise EmailRefused(f"An account has {MOST_EMAILS} addresses at most")
+    record["emails"].append(email_entry(email, verified=False, primary=not record["emails"]))
+
+
+def take_back_email(record: dict[str, Any], email: str) -> None:
+    """Undo :func:`add_email`, whatever was done to the others since."""
+    entries = [entry for entry in record["emails"] if not _is(entry, email)]
+    if entries and not any(entry["primary"] for entry in entries):
+        entries[0]["primary"] = True
+    record["emails"] = entries
+
+
+def confirm_email(record: dict[str, Any], email: str) -> bool:
+    """Mark a listed address as confirmed; False for another."""
+    for entry in record["emails"]:
+        if _is(entry, email):
+            entry["verified"] = True
+    return is_listed(record, email)
+
+
+def set_primary_email(record: dict[str, Any], email: str) -> bool:
+    """Make a listed address the primary one; False for another. EmailRefused for one that would be, and is not confirmed."""
+    found = [entry for entry in record["emails"] if _is(entry, email)]
+    if any(not (entry["verified"] or entry["primary"]) for entry in found):
+        raise EmailRefused("An address has to be verified before it can be the primary one")
+    if found:
+        for entry in record["emails"]:
+            entry["primary"] = entry is found[0]
+    return bool(found)
+
+
+def remove_email(record: dict[str, Any], email: str) -> bool:
+    """Strike a listed address; False for another. EmailRefused for the primary one."""
+    found = [entry for entry in record["emails"] if _is(entry, email)]
+    if any(entry["primary"] for entry in found):
+        raise EmailRefused("The primary address cannot be removed: make another one the primary one before")
+    record["emails"] = [entry for entry in record["emails"] if entry not in found]
+    return bool(found)
+
+
+def _is(entry: dict[str, Any], email: str) -> bool:
+    return folded(entry["email"]) == folded(email)
 
 
 # -- reservations

@@ -1,45 +1,42 @@
 """Accounts kept in any storage: a record for each user, a reservation for each address.
 
-Nothing is locked. A record is changed by a conditional write; of many who create one name at once, one succeeds.
-An address belongs to the user whom its reservation names, if that user's record lists it. Every other reservation is void:
-its owner crashed before the record was written, lost the race for the name, gave the address up or was deleted; and who wants
-the address takes it over. So a new owner (1) reserves the address, (2) lists it in the record, (3) writes the
-reservation anew. Somebody else who found the reservation void did so before (2), and whose takeover comes after (3) meets
-another value than the one that was void; one that comes before (3) is seen there, and then (2) is undone. A crash at any
-point leaves nothing that blocks the address, or leaves the address with its owner.
+A record is changed by a conditional write, and nothing is locked meanwhile; of many who create one name at once, one succeeds.
+:mod:`~v1registry.auth.reservations` says how an address comes to be of one user at most, and :mod:`~v1registry.auth.records` what
+is stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from ..log import get_logger
 from ..storage.base import ABSENT, Conflict, NotFound, Storage, StorageUnavailable, update
-from .base import AccountExists, BackendUnavailable, UnknownUser, User
+from .base import Account, AccountExists, BackendUnavailable, Email, EmailRefused, UnknownUser, User
 from .passwords import PasswordMemory, Passwords
 from .records import (
     USERS_FOLDER,
-    Account,
     BrokenValue,
-    Email,
     account_of,
-    address_key,
+    add_email,
+    confirm_email,
     dumped,
     email_entry,
     emails_of,
-    folded,
     is_listed,
     new_record,
     parsed_record,
-    reservation,
-    reserved_for,
+    remove_email,
+    set_primary_email,
+    set_profile,
+    take_back_email,
     unconfirmed_of,
     user_key,
     user_of,
 )
+from .reservations import Reservations
 
 log = get_logger(__name__)
 
@@ -47,7 +44,9 @@ _UNAVAILABLE: Final = "The accounts cannot be read or changed now, try again lat
 
 
 class UserStore:
-    """A :class:`~v1registry.auth.base.ConfirmingDirectory` over any storage. Safe for threads and, if the storage is, for processes.
+    """A :class:`~v1registry.auth.base.ConfirmingDirectory` and a :class:`~v1registry.auth.base.ProfileDirectory` over any storage.
+
+    Safe for threads and, if the storage is, for processes.
 
     Each question reads the user's record, so what another process changed counts at once. Only that a password was right
     for the stored hash is remembered. Names and addresses are any text; the empty password is never right.
@@ -70,6 +69,7 @@ class UserStore:
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._storage = storage
+        self._reservations = Reservations(storage, self._lists)
         self._passwords = Passwords() if passwords is None else passwords
         self._memory: PasswordMemory[bool] = PasswordMemory(remember_s)
         self._now = now
@@ -118,12 +118,14 @@ class UserStore:
         )
         with _available():
             if email:
-                self._reserve(username, email)
+                self._reservations.reserve(username, email)
             try:
                 self._storage.write(user_key(username), dumped(record), expect=ABSENT)
             except Conflict:
+                if email:
+                    self._reservations.release(username, email)
                 raise _taken() from None
-            if email and not self._settle(username, email):
+            if email and not self._reservations.settle(username, email):
                 with suppress(NotFound):
                     self._storage.delete(user_key(username))
                 raise _taken()
@@ -135,42 +137,45 @@ class UserStore:
         self._change(username, password=self._passwords.hash(password))
 
     def add_email(self, username: str, email: str) -> None:
-        """Add an unconfirmed address. UnknownUser, AccountExists, BackendUnavailable.
+        """Add an unconfirmed address. UnknownUser, AccountExists, EmailRefused, BackendUnavailable.
 
         One that is the user's own already is no error. The first address of a user is the primary one.
         """
-        if is_listed(self._require(username), email) and self._owner(email) == username:
+        record = self._require(username)
+        if is_listed(record, email) and self._owner(email) == username:
             return
-
-        def add(record: dict[str, Any]) -> None:
-            if not is_listed(record, email):
-                record["emails"].append(email_entry(email, verified=False, primary=not record["emails"]))
-
-        def take_back(record: dict[str, Any]) -> None:
-            entries = [entry for entry in record["emails"] if folded(entry["email"]) != folded(email)]
-            for entry in entries[:1]:
-                entry["primary"] = not any(other["primary"] for other in entries[1:])
-            record["emails"] = entries
-
+        # a full account leaves no reservation behind
+        add_email(record, email)
         with _available():
-            self._reserve(username, email)
-            self._update(username, add)
-            if not self._settle(username, email):
-                self._update(username, take_back)
+            self._reservations.reserve(username, email)
+            try:
+                self._update(username, lambda record: add_email(record, email))
+            except (UnknownUser, EmailRefused):
+                self._reservations.release(username, email)
+                raise
+            if not self._reservations.settle(username, email):
+                self._update(username, lambda record: take_back_email(record, email))
                 raise _taken()
 
     def confirm_email(self, username: str, email: str) -> bool:
         """Mark an address as confirmed; False where it is not the user's. UnknownUser, BackendUnavailable."""
-        if not is_listed(self._require(username), email) or self._owner(email) != username:
-            return False
+        return self._change_own_email(username, email, confirm_email)
 
-        def confirm(record: dict[str, Any]) -> None:
-            for entry in record["emails"]:
-                if folded(entry["email"]) == folded(email):
-                    entry["verified"] = True
+    def set_primary_email(self, username: str, email: str) -> bool:
+        """Make an address the primary one; see the protocol. UnknownUser, EmailRefused, BackendUnavailable."""
+        return self._change_own_email(username, email, set_primary_email)
 
-        self._update(username, confirm)
-        return True
+    def remove_email(self, username: str, email: str) -> bool:
+        """Remove an address, not the primary one; see the protocol. UnknownUser, EmailRefused, BackendUnavailable."""
+        is_removed = self._change_own_email(username, email, remove_email)
+        if is_removed:
+            with _available():
+                self._reservations.release(username, email)
+        return is_removed
+
+    def set_profile(self, username: str, fields: Mapping[str, str]) -> None:
+        """Replace those fields of the profile that are given. UnknownUser, BackendUnavailable."""
+        self._update(username, lambda record: set_profile(record, fields))
 
     def set_active(self, username: str, is_active: bool) -> None:
         """Activate or disable an account; no link activates it any more. UnknownUser, BackendUnavailable."""
@@ -245,7 +250,7 @@ class UserStore:
             except NotFound:
                 raise _unknown() from None
             for email in emails_of(record):
-                self._release(username, email.email)
+                self._reservations.release(username, email.email)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._storage!r}>"
@@ -318,56 +323,26 @@ class UserStore:
     def _owner(self, email: str) -> str | None:
         """Return the name of the user to whom the address belongs, None where it is free. BackendUnavailable."""
         with _available():
-            try:
-                owner = reserved_for(self._storage.read(address_key(email)))
-            except NotFound:
-                return None
-        return owner if self._lists(owner, email) else None
+            return self._reservations.owner(email)
 
-    def _lists(self, username: str | None, email: str) -> bool:
-        record = None if username is None else self._record(username)
+    def _lists(self, username: str, email: str) -> bool:
+        record = self._record(username)
         return record is not None and is_listed(record, email)
 
-    def _reserve(self, username: str, email: str) -> None:
-        """Reserve a free address, or take over a void reservation: step 1. AccountExists."""
-        key = address_key(email)
-        while True:
-            try:
-                value, stat = self._storage.read_with_stat(key)
-                expect = stat.etag
-            except NotFound:
-                expect = ABSENT
-            else:
-                owner = reserved_for(value)
-                if owner == username:
-                    return
-                if self._lists(owner, email):
-                    raise _taken()
-            try:
-                self._storage.write(key, reservation(username), expect=expect)
-            except Conflict:
-                continue
-            return
+    def _change_own_email(
+        self, username: str, email: str, change: Callable[[dict[str, Any], str], bool]
+    ) -> bool:
+        """Change one address in the user's record; False where it is not the user's. What ``change`` raises passes through."""
+        if not is_listed(self._require(username), email) or self._owner(email) != username:
+            return False
+        is_there = False
 
-    def _settle(self, username: str, email: str) -> bool:
-        """Write the reservation of a listed address anew: step 3. False where somebody took it over before."""
-        is_settled = False
+        def changed(record: dict[str, Any]) -> None:
+            nonlocal is_there
+            is_there = change(record, email)
 
-        def settle(value: bytes | None) -> bytes | None:
-            nonlocal is_settled
-            is_settled = value is None or reserved_for(value) == username
-            return reservation(username) if is_settled else None
-
-        update(self._storage, address_key(email), settle)
-        return is_settled
-
-    def _release(self, username: str, email: str) -> None:
-        """Forget who reserved an address. The key stays, as it may be somebody else's at any time."""
-        update(
-            self._storage,
-            address_key(email),
-            lambda value: reservation(None) if value and reserved_for(value) == username else None,
-        )
+        self._update(username, changed)
+        return is_there
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ..auth.base import (
     AccountExists,
     Authenticator,
     ConfirmingDirectory,
+    EmailRefused,
     LookupNotSupported,
     UnknownUser,
     User,
@@ -173,6 +174,8 @@ class Accounts:
             directory.add_email(username, email)
         except AccountExists:
             raise errors.AccountTaken(username=username) from None
+        except EmailRefused as error:
+            raise errors.InvalidAccountField(f"Invalid email: {error}", username=username) from None
 
     def _ask(self, username: str, email: str | None = None) -> None:
         if self._confirmations is not None:

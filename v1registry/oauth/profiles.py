@@ -7,10 +7,9 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Final, Protocol, runtime_checkable
 
-from ..auth.base import Authenticator, LookupNotSupported, UnknownUser, User, UserLookup
+from ..auth.base import Account, Authenticator, LookupNotSupported, UnknownUser, User, UserLookup
 from ..auth.chain import DirectoryChain
 from ..auth.passwords import encoded
-from ..auth.records import Account
 
 #: Ids are numbers that JavaScript, too, holds without loss.
 _ID_LIMIT: Final = 1 << 53

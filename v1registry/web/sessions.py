@@ -21,9 +21,8 @@ from typing import Any, Final
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from ..auth.base import User
+from ..auth.base import Account, User
 from ..auth.passwords import encoded
-from ..auth.records import Account
 from ..oauth.profiles import Profiles
 from ..storage.base import NotFound, Storage
 
