@@ -27,6 +27,9 @@ from .recorder import RECORD_KEY, recorded_request
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+#: The key of the WSGI environ that makes the requests of this module an administrator's, where there are accounts.
+ADMINISTRATOR_KEY = "v1registry_fakes.administrator"
+
 #: Every made-up image says so: tests shall not depend on the day on which they run.
 _CREATED = "2014-06-09T00:00:00Z"
 _USER_AGENT = f"v1registry_fakes/{__version__}"
@@ -44,11 +47,13 @@ class Pusher:
     """Pushes to one application, without a network and without a record among the requests of the test.
 
     :param images: what is in the application's storage.
+    :param has_accounts: whether an image can only be pushed to a repository to which it was announced.
     """
 
-    def __init__(self, application: WSGIApplication, images: FakeImages):
+    def __init__(self, application: WSGIApplication, images: FakeImages, *, has_accounts: bool = False):
         self._application = application
         self._images = images
+        self._has_accounts = has_accounts
         self._made = count(1)
 
     # -- images
@@ -62,16 +67,21 @@ class Pusher:
         fields: Mapping[str, object],
         image_id: str | None,
         is_complete: bool,
+        repository: str | None,
     ) -> FakeImage:
         """Push ``layers`` images, each on the one before, the first on ``parent``; return the last.
 
         The parameters are those of FakeRegistry.add_image.
         """
+        if self._has_accounts and repository is None:
+            raise ValueError(
+                "with accounts an image is pushed to a repository: give a name such as alice/app:1.0"
+            )
         for number in range(1, layers):
-            parent = self._push_image(_numbered_layer(number), parent, {}, None, True).id
+            parent = self._push_image(_numbered_layer(number), parent, {}, None, True, repository).id
         if layer is None:
             layer = _numbered_layer(layers) if files is None else layer_of(files)
-        return self._push_image(layer, parent, fields, image_id, is_complete)
+        return self._push_image(layer, parent, fields, image_id, is_complete, repository)
 
     def _push_image(
         self,
@@ -80,6 +90,7 @@ class Pusher:
         fields: Mapping[str, object],
         image_id: str | None,
         is_complete: bool,
+        repository: str | None,
     ) -> FakeImage:
         facts = {
             "architecture": "amd64",
@@ -94,6 +105,8 @@ class Pusher:
             made_of = json.dumps([next(self._made), facts], sort_keys=True).encode()
             image_id = hashlib.sha256(made_of + layer).hexdigest()
         document = json.dumps({"id": image_id, **facts}).encode()
+        if self._has_accounts and repository is not None:
+            self.announce(repository, [image_id])
         path = f"/v1/images/{quote(image_id)}"
         self._put(f"{path}/json", document)
         self._put(f"{path}/layer", layer)
@@ -128,6 +141,7 @@ class Pusher:
     def _put(self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         request = webob.Request.blank(path, method="PUT", body=body, headers=dict(headers or {}))
         request.user_agent = _USER_AGENT
+        request.environ[ADMINISTRATOR_KEY] = "administrator"
         record = request.environ[RECORD_KEY] = recorded_request(request.environ)
         response = request.get_response(self._application)
         if response.status_code >= 400:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from v1registry import MemoryStorage
+from v1registry.auth.base import User
+from v1registry.auth.environ import Environ
+from v1registry.auth.passwords import Passwords
+from v1registry.auth.users import UserStore
 from v1registry.errors import RepositoryNotFound
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
@@ -14,7 +18,7 @@ from v1registry.registry.repositories import Repositories
 from .images import FakeImage, FakeImages
 from .layers import Files
 from .lookup import not_there
-from .pusher import Pusher
+from .pusher import ADMINISTRATOR_KEY, Pusher
 from .recorder import Recorder, RequestLog, WatchedRegistry
 from .server import LiveServer
 
@@ -46,7 +50,8 @@ class FakeRegistry:
     :param tls: whether the live port speaks https, with a certificate made for it; see :attr:`ca_file`.
     :param server: somebody's live port to be reachable at, as it is, for as long as this fake is open. Without it, one
         of its own is started when :attr:`url` or :attr:`host` is first asked for.
-    :param options: settings of the registry, see :class:`v1registry.Settings`. SettingsError.
+    :param options: settings of the registry, see :class:`v1registry.Settings`. SettingsError. OAuth works over plain http,
+        unless ``oauth_http`` says otherwise, and with ``auth="users:"`` hashes of passwords cost nothing.
 
     >>> with FakeRegistry() as registry:
     ...     base = registry.add_image("alice/base", files={"bin/sh": b"..."})
@@ -65,9 +70,26 @@ class FakeRegistry:
 
     def _make_application(self) -> WatchedRegistry:
         self.storage = MemoryStorage()
-        application = WatchedRegistry(self.storage, **self._options)
-        self._pusher = Pusher(application, FakeImages(self.storage))
+        users = self._users()
+        auth = {"auth": users} if users is not None and self._options["auth"] == "users:" else {}
+        application = WatchedRegistry(self.storage, **{"oauth_http": "allow", **self._options, **auth})
+        images = FakeImages(self.storage)
+        if application.has_accounts:
+            # what fills the registry asks nobody: over the same storage, but with users of its own
+            helpers = Environ(ADMINISTRATOR_KEY, administrator=lambda environ: True)
+            self._pusher = Pusher(WatchedRegistry(self.storage, auth=helpers), images, has_accounts=True)
+        else:
+            self._pusher = Pusher(application, images)
         return application
+
+    def _users(self) -> UserStore | None:
+        """Return the accounts in the storage, None where the users are kept elsewhere or there are none."""
+        auth = self._options.get("auth", "open:")
+        if isinstance(auth, UserStore):
+            return auth
+        if isinstance(auth, str) and "users:" in [part.strip() for part in auth.split(",")]:
+            return UserStore(self.storage, passwords=Passwords(memory_kib=8, passes=1))
+        return None
 
     # -- the way in
 
@@ -98,6 +120,33 @@ class FakeRegistry:
 
     # -- filling
 
+    def add_user(
+        self,
+        username: str,
+        password: str = "secret",  # noqa: S107  everybody may know the passwords of a test
+        *,
+        email: str = "",
+        groups: Iterable[str] = (),
+        is_active: bool = True,
+        is_administrator: bool = False,
+    ) -> User:
+        """Make an account, as ``v1registry user add`` does. AccountExists.
+
+        :param groups: each is a namespace that the user may write, besides the one of the own name.
+        :raises ValueError: the registry keeps no accounts: it was not made with ``auth="users:"``.
+        """
+        users = self._users()
+        if users is None:
+            raise ValueError(
+                f"this registry keeps no accounts (auth is {self._options.get('auth', 'open:')!r}): "
+                'make it with auth="users:"'
+            )
+        user = users.create(username, password, email, is_active=is_active, is_administrator=is_administrator)
+        if not groups:
+            return user
+        users.set_groups(username, groups)
+        return users.account(username).user
+
     def add_image(
         self,
         name: str | None = None,
@@ -113,7 +162,7 @@ class FakeRegistry:
         """Push an image as an engine does, and return it.
 
         :param name: ``NAMESPACE/REPOSITORY:TAG`` to push it to; ``:latest`` and ``library/`` may be left out. None: the
-            image is in no repository.
+            image is in no repository, which is an error where there are accounts (ValueError).
         :param files: what its layer holds: name -> bytes or text, None for a file to delete; a name with ``/`` at its
             end is a directory. Without ``files`` and ``layer`` a small file is made up.
         :param layer: the bytes of the layer instead, which need not be an archive.
@@ -131,7 +180,10 @@ class FakeRegistry:
         parent_id = parent.id if isinstance(parent, FakeImage) else parent
         if parent_id is not None and parent_id not in self.images:
             raise not_there(f"no image {parent_id!r} to be the parent", self.images)
-        image = self._pusher.push_chain(files, layer, layers, parent_id, json or {}, id, is_complete)
+        repository = None if name is None else _split_name(name)[0]
+        image = self._pusher.push_chain(
+            files, layer, layers, parent_id, json or {}, id, is_complete, repository
+        )
         if name is not None:
             self.tag(image, name)
         return image

@@ -82,7 +82,8 @@ class Registry:
         if isinstance(access, AccountsAccess):
             services |= self._make_accounts(access.backend, repositories)
         self._services: Mapping[type, object] = services
-        self._has_accounts = isinstance(access, AccountsAccess)
+        #: whether there are users to tell apart
+        self.has_accounts = isinstance(access, AccountsAccess)
         has_links = Confirmations in services
         self._link_prefix = f"{self.settings.link_path}/" if has_links else None
         self._add_pages()
@@ -100,7 +101,7 @@ class Registry:
             base,
             templates=settings.templates,
             can_browse=can_browse,
-            has_accounts=self._has_accounts,
+            has_accounts=self.has_accounts,
             can_register=settings.registration == "open" and Accounts in self._services,
         )
         self._services = {**self._services, Pages: self._pages}
@@ -109,7 +110,7 @@ class Registry:
     def _tables(self, has_links: bool) -> list[Table]:
         settings, base = self.settings, self._pages.base
         essentials = (
-            web_api.essential_routes(base) if self._pages.can_browse or self._has_accounts else Table()
+            web_api.essential_routes(base) if self._pages.can_browse or self.has_accounts else Table()
         )
         bridge = bridge_api.ROUTES if settings.v2 == "ping" else Table()
         if settings.index:

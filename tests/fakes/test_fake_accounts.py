@@ -1,0 +1,98 @@
+"""A FakeRegistry with accounts: its users, what only some of them may see, and how it is filled all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+from v1registry_fakes import FakeRegistry
+from webtest import TestApp
+
+from v1registry.auth.base import AccountExists, User
+from v1registry.auth.callback import Callback
+
+
+@pytest.fixture
+def v1registry_options() -> dict[str, Any]:
+    return {"auth": "users:"}
+
+
+def test_a_user_that_was_added_may_log_in_and_nobody_else(v1registry: FakeRegistry) -> None:
+    v1registry.add_user("alice", "pw-alice")
+
+    def status(*credentials: str) -> int:
+        return requests.get(f"{v1registry.url}/v1/users/", auth=credentials, timeout=10).status_code
+
+    assert status("alice", "pw-alice") == 200
+    assert status("alice", "secret") == 401
+    assert status("robert", "pw-alice") == 401
+
+
+def test_a_user_has_the_address_the_groups_and_the_rights_that_were_given(v1registry: FakeRegistry) -> None:
+    user = v1registry.add_user("alice", groups=["team"], is_administrator=True, email="alice@example.org")
+    assert user == User("alice", frozenset({"team"}), is_administrator=True)
+    with pytest.raises(AccountExists):
+        v1registry.add_user("robert", email="alice@example.org")
+
+
+def test_an_inactive_user_is_refused(v1registry: FakeRegistry, v1registry_client: TestApp) -> None:
+    v1registry.add_user("alice", is_active=False)
+    v1registry_client.authorization = ("Basic", ("alice", "secret"))
+    assert v1registry_client.get("/v1/users/", status=403).json == "Account is not Active"
+
+
+def test_private_images_are_read_by_their_owner_alone(
+    v1registry: FakeRegistry, v1registry_client: TestApp
+) -> None:
+    for name in ("alice", "robert"):
+        v1registry.add_user(name)
+    v1registry.add_repository("alice/app", is_private=True)
+    image = v1registry.add_image("alice/app:1.0", layers=2)
+    statuses = {}
+    for name in ("alice", "robert"):
+        v1registry_client.authorization = ("Basic", (name, "secret"))
+        for image_id in image.ancestry:
+            answer = v1registry_client.get(f"/v1/images/{image_id}/json", expect_errors=True)
+            statuses.setdefault(name, set()).add(answer.status_int)
+    assert statuses == {"alice": {200}, "robert": {404}}
+
+
+def test_an_image_can_be_tagged_elsewhere(v1registry: FakeRegistry, v1registry_client: TestApp) -> None:
+    v1registry.add_repository("alice/app", is_private=True)
+    image = v1registry.add_image("alice/app:1.0")
+    v1registry.tag(image, "library/app")
+    assert v1registry_client.get(f"/v1/images/{image.id}/json").status_int == 200
+    assert v1registry.image("library/app").id == image.id
+
+
+def test_an_image_belongs_to_a_repository(v1registry: FakeRegistry) -> None:
+    with pytest.raises(ValueError, match="give a name"):
+        v1registry.add_image()
+
+
+def test_a_reset_forgets_the_users(v1registry: FakeRegistry) -> None:
+    v1registry.add_user("alice")
+    v1registry.reset()
+    v1registry.add_user("alice")
+
+
+def test_filling_leaves_no_trace_among_the_requests(v1registry: FakeRegistry) -> None:
+    v1registry.add_user("alice")
+    v1registry.add_image("alice/app:1.0")
+    assert list(v1registry.requests) == []
+
+
+def test_a_policy_that_allows_nothing_does_not_keep_the_test_from_filling(v1registry: FakeRegistry) -> None:
+    def nothing(*asked: object) -> bool:
+        return False
+
+    with FakeRegistry(auth="users:", policy=nothing) as registry:
+        registry.add_image("alice/app:1.0")
+        assert registry.repositories == ["alice/app"]
+
+
+@pytest.mark.parametrize("options", [{}, {"auth": Callback(lambda username, password: True)}])
+def test_users_that_are_kept_elsewhere_or_nowhere_cannot_be_added(options: dict[str, Any]) -> None:
+    with FakeRegistry(**options) as registry, pytest.raises(ValueError, match='auth="users:"'):
+        registry.add_user("alice")
