@@ -121,10 +121,10 @@ def new_record(
 
 def parsed_record(value: bytes) -> dict[str, Any]:
     """Return the record of a user, every field of its type; what newer versions added may be missing. BrokenValue."""
-    record = _DEFAULTS | _loaded(value)
-    _check_types(record, _TYPES)
+    record = _DEFAULTS | loaded(value)
+    check_types(record, _TYPES)
     for entry in record["emails"]:
-        _check_types(entry, _EMAIL_TYPES)
+        check_types(entry, _EMAIL_TYPES)
     if not all(isinstance(group, str) for group in record["groups"]):
         raise BrokenValue("groups are text")
     try:
@@ -251,7 +251,7 @@ def reservation(username: str | None) -> bytes:
 
 def reserved_for(value: bytes) -> str | None:
     """Return the name that a reservation holds, None for one that was given up. BrokenValue."""
-    owner = _loaded(value).get("username")
+    owner = loaded(value).get("username")
     if owner is not None and not isinstance(owner, str):
         raise BrokenValue("a user name is text")
     return owner
@@ -266,7 +266,8 @@ def dumped(value: dict[str, Any]) -> bytes:
     return encoded(json.dumps(value, ensure_ascii=False, indent=1))
 
 
-def _loaded(value: bytes) -> dict[str, Any]:
+def loaded(value: bytes) -> dict[str, Any]:
+    """Return the JSON object that was stored. BrokenValue."""
     try:
         loaded = json.loads(value.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
@@ -276,7 +277,8 @@ def _loaded(value: bytes) -> dict[str, Any]:
     return loaded
 
 
-def _check_types(value: object, types: dict[str, type]) -> None:
+def check_types(value: object, types: Mapping[str, type]) -> None:
+    """Return if the value is an object with these fields, each of its type. BrokenValue."""
     if not isinstance(value, dict):
         raise BrokenValue("a JSON object is expected")
     for name, expected in types.items():
