@@ -15,7 +15,7 @@ from .auth.attempts import LoginLimiter
 from .auth.base import Authenticator, BackendUnavailable
 from .auth.secret import shared_secret
 from .bridge import api as bridge_api
-from .http import VERSION_HEADER, Request, Response, error_response
+from .http import VERSION_HEADER, Request, Response, error_response, is_secure
 from .hub import api as hub_api
 from .hub import users_api
 from .hub.accounts import Accounts, confirming_part
@@ -151,7 +151,15 @@ class Registry:
             LoginLimiter(),
             registry_is_elsewhere=is_elsewhere,
             trusted_proxies=settings.trusted_proxies,
+            is_secure=self._is_secure,
         )
+
+    def _is_secure(self, environ: Mapping[str, Any]) -> bool:
+        """Tell whether secrets of OAuth may come by this request: over https, unless a setting allows more."""
+        settings = self.settings
+        if settings.oauth_http == "allow":
+            return True
+        return is_secure(Request(dict(environ), {}), settings.public_url, settings.trusted_proxies)
 
     def _make_accounts(self, backend: Authenticator, repositories: Repositories) -> dict[type, object]:
         """Return the services of a server with accounts. SettingsError."""
@@ -279,7 +287,7 @@ class Registry:
         request.is_page = route.is_page
         if route.needs is not None:
             # bad credentials are refused everywhere, also where none are needed
-            _ = request.rights
+            request.rights.require_scope(route.needs)
         return route.handler(request)
 
     def _read_refused_body(self, request: Request) -> None:

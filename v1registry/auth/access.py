@@ -25,7 +25,13 @@ class Rights(Protocol):
 
     @property
     def has_token(self) -> bool:
-        """Whether the caller came with a token."""
+        """Whether the caller came with a token of a repository."""
+
+    def require_scope(self, action: Action) -> None:
+        """Return if the credentials are good for such an action at all, on whatever. InsufficientScope.
+
+        It is asked before every handler of a row that needs ``action``.
+        """
 
     def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
         """Tell whether the repository may be shown. One that may not is answered as if it did not exist. Unauthorized.
@@ -138,6 +144,9 @@ class OpenAccess:
 
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
         return self
+
+    def require_scope(self, action: Action) -> None:
+        return
 
     def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
         return True

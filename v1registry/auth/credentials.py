@@ -16,6 +16,12 @@ _PLAIN_FIELD = rf'(?:signature|repository|access)[:=](?:"{_PLAIN_VALUE}"|{_PLAIN
 _PLAIN_TOKENS = re.compile(rf"(?i:token +)+{_PLAIN_FIELD}(?:, *{_PLAIN_FIELD})*")
 
 
+#: RFC 6750, 2.1.
+_ACCESS_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+#: In characters; more are nobody's.
+_LONGEST_ACCESS_TOKEN = 512
+
+
 @dataclass(frozen=True)
 class Basic:
     """A user name and a password."""
@@ -32,19 +38,27 @@ class TokenFields:
 
 
 @dataclass(frozen=True)
+class BearerToken:
+    """An access token of OAuth."""
+
+    token: str = field(repr=False)  #: empty where what came is none
+
+
+@dataclass(frozen=True)
 class Malformed:
     """Credentials that are none: an unknown scheme, bytes that cannot be decoded, a token without fields."""
 
 
 #: ``None`` means that nobody in particular is asking.
-Credentials = Basic | list[TokenFields] | Malformed | None
+Credentials = Basic | BearerToken | list[TokenFields] | Malformed | None
 
 
 def parse_authorization(header: str | None) -> Credentials:
     """Return what an ``Authorization`` header holds.
 
     Engines up to 1.6 send ``Basic Og==``, an empty name and password, where nobody is logged in, and ``Token`` with
-    nothing behind it where no token came: both are nobody (clients.md 2.5). Several tokens may be joined by commas.
+    nothing behind it where no token came: both are nobody (clients.md 2.5). Several tokens may be joined by commas. ``Bearer`` is
+    RFC 6750, 2.1, and with nothing behind it no token.
 
     >>> parse_authorization("Basic Og==") is None
     True
@@ -59,6 +73,9 @@ def parse_authorization(header: str | None) -> Credentials:
         return _parse_basic(rest)
     if scheme.lower() == "token":
         return _parse_tokens(rest) or Malformed()
+    if scheme.lower() == "bearer":
+        is_one = len(rest) <= _LONGEST_ACCESS_TOKEN and _ACCESS_TOKEN.fullmatch(rest)
+        return BearerToken(rest if is_one else "")
     return Malformed()
 
 

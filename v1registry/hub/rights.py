@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from .. import errors
 from ..auth.access import Rights
 from ..auth.attempts import LoginLimiter, client_address
-from ..auth.base import Action, Authenticator, BackendUnavailable, LookupNotSupported, User, UserLookup
-from ..auth.credentials import Basic, TokenFields, is_plain_token, parse_authorization
+from ..auth.base import (
+    Action,
+    Authenticator,
+    BackendUnavailable,
+    Bearer,
+    BearerVerifier,
+    LookupNotSupported,
+    User,
+    UserLookup,
+)
+from ..auth.credentials import Basic, BearerToken, TokenFields, is_plain_token, parse_authorization
 from ..auth.policy import Policy
 from ..names import RepositoryName
 from ..registry.holders import Holders, Push, listed_ids, require_layer
@@ -22,12 +31,29 @@ from .tokens import Token, Tokens
 #: What a server with accounts takes: a password, or a token of its index.
 CHALLENGE = 'Basic realm="auth required",Token'
 
+#: The scopes of which an access token needs one to read, to write and to delete.
+REPOSITORY_SCOPES: Final[Mapping[Action, tuple[str, ...]]] = {
+    Action.READ: ("repo_read", "repo_write"),
+    Action.WRITE: ("repo_write",),
+    Action.DELETE: ("repo_write",),
+}
+
+
+def _is_https(environ: Mapping[str, Any]) -> bool:
+    return environ.get("wsgi.url_scheme") == "https"
+
 
 class AccountsAccess:
     """Tells who is asking by Basic, by a token, or by what the surrounding application put into the environment.
 
+    An access token of OAuth lets an application do what its scopes and its user's own rights allow both. The rights of an
+    administrator are not passed on: to an application the user is like any other.
+
     :param registry_is_elsewhere: the images are on other servers, which ask this one about tokens (hub.md 6).
     :param trusted_proxies: addresses or networks of proxies that tell whose logins they pass on.
+    :param bearers: knows the access tokens; without it none is taken.
+    :param is_secure: tells of a WSGI environment whether an access token may be sent that way: whoever reads it on its way
+        has it (RFC 6750, 5.3).
     """
 
     has_accounts = True
@@ -44,6 +70,8 @@ class AccountsAccess:
         *,
         registry_is_elsewhere: bool = False,
         trusted_proxies: Sequence[str] = (),
+        bearers: BearerVerifier | None = None,
+        is_secure: Callable[[Mapping[str, Any]], bool] = _is_https,
     ):
         self.backend = backend
         self.policy = policy
@@ -54,12 +82,14 @@ class AccountsAccess:
         self.limiter = limiter
         self.registry_is_elsewhere = registry_is_elsewhere
         self.trusted_proxies = trusted_proxies
+        self._bearers = bearers
+        self._is_secure = is_secure
         # engines send their password along with every call to a standalone server over https, to its endpoints too; a registry
         # elsewhere takes tokens only
         self.standalone = "False" if registry_is_elsewhere else "True"
 
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
-        """Return the caller's rights. Unauthorized, AccountInactive, TooManyAttempts, Unavailable."""
+        """Return the caller's rights. Unauthorized, AccountInactive, TooManyAttempts, Unavailable; of access tokens OAuthError."""
         try:
             credentials = parse_authorization(authorization)
             if credentials is None:
@@ -69,6 +99,9 @@ class AccountsAccess:
                 return AccountRights(self, self.log_in(credentials, environ), None)
             if isinstance(credentials, list):
                 return self._rights_of_token(self._candidates(authorization, credentials))
+            if isinstance(credentials, BearerToken) and self._bearers is not None:
+                bearer = self._bearer(self._bearers, credentials.token, environ)
+                return AccountRights(self, self._checked(bearer.user), None, bearer)
         except BackendUnavailable as error:
             raise errors.Unavailable("Logins cannot be checked now, retry later") from error
         raise errors.Unauthorized(CHALLENGE)
@@ -93,7 +126,7 @@ class AccountsAccess:
         )
 
     def _is_still_good(self, token: Token) -> bool:
-        user = self._find_again(token.user) if token.user is not None else None
+        user = self._find_again(token)
         if token.user is not None and (user is None or not user.is_active):
             return False
         return self.allows(user, token.access, token.repository)
@@ -138,24 +171,36 @@ class AccountsAccess:
             token = self.tokens.verify(fields)
             if token is None:
                 continue
-            if token.user is None:
-                return AccountRights(self, None, token)
-            user = self._find_again(token.user)
-            if user is not None:
+            user = self._find_again(token)
+            if user is not None or token.user is None:
                 return AccountRights(self, self._checked(user), token)
         raise errors.Unauthorized(CHALLENGE)
 
-    def _find_again(self, user: User) -> User | None:
-        """Return the user of a token as they are now, None where they are gone.
+    def _find_again(self, token: Token) -> User | None:
+        """Return the user of a token as they are now, None where they are gone or where it is nobody's.
 
         A backend that only checks passwords cannot tell; there the token says what they were, until it ends.
         """
-        if not isinstance(self.backend, UserLookup):
-            return user
-        try:
-            return self.backend.find(user.name)
-        except LookupNotSupported:
-            return user
+        user = token.user
+        if user is not None and isinstance(self.backend, UserLookup):
+            with suppress(LookupNotSupported):
+                user = self.backend.find(user.name)
+        if user is not None and token.is_for_application:
+            return replace(user, is_administrator=False)
+        return user
+
+    def _bearer(self, bearers: BearerVerifier, token: str, environ: Mapping[str, Any]) -> Bearer:
+        """Return what an access token is good for. InvalidBearer, OAuthError; BackendUnavailable."""
+        if not self._is_secure(environ):
+            raise errors.OAuthError(
+                "invalid_request",
+                "Access tokens are taken over https alone; behind a proxy that speaks it, set public_url or trusted_proxies",
+                challenge='Bearer realm="api", error="invalid_request"',
+            )
+        bearer = bearers.verify(token) if token else None
+        if bearer is None:
+            raise errors.InvalidBearer
+        return replace(bearer, user=replace(bearer.user, is_administrator=False))
 
     @staticmethod
     def _checked(user: User | None) -> User | None:
@@ -165,25 +210,50 @@ class AccountsAccess:
 
 
 class AccountRights:
-    """What one caller may do: a user, the bearer of a token, or anybody."""
+    """What one caller may do: a user, an application that acts for one, the bearer of a token, or anybody."""
 
-    def __init__(self, access: AccountsAccess, user: User | None, token: Token | None):
+    def __init__(
+        self, access: AccountsAccess, user: User | None, token: Token | None, bearer: Bearer | None = None
+    ):
         self._access = access
         self.user = user
         self.token = token
+        self.bearer = bearer
 
     @property
     def has_token(self) -> bool:
         return self.token is not None
 
+    @property
+    def is_login(self) -> bool:
+        """Whether the user is there in person. Nobody with a token, of whatever kind, is."""
+        return self.user is not None and self.token is None and self.bearer is None
+
+    def require_scope(self, action: Action) -> None:
+        if not self._has_scope(action):
+            assert self.bearer is not None
+            raise errors.InsufficientScope(REPOSITORY_SCOPES[action][0], client_id=self.bearer.client_id)
+
+    def _has_scope(self, action: Action) -> bool:
+        return self.bearer is None or not self.bearer.scopes.isdisjoint(REPOSITORY_SCOPES[action])
+
     def issue_token(self, action: Action, repository: RepositoryName) -> str | None:
         """Return a token. Who came with one gets none that is good for more, or for longer."""
         token, tokens = self.token, self._access.tokens
         if token is None:
-            return tokens.issue(repository, action, self.user)
+            is_for_application = self.bearer is not None
+            if not self._has_scope(action):
+                return None
+            return tokens.issue(repository, action, self.user, is_for_application=is_for_application)
         if action is not token.access and (action, token.access) != (Action.READ, Action.WRITE):
             return None
-        return tokens.issue(repository, action, token.user, expires_at_s=token.expires_at_s)
+        return tokens.issue(
+            repository,
+            action,
+            token.user,
+            expires_at_s=token.expires_at_s,
+            is_for_application=token.is_for_application,
+        )
 
     # -- repositories
 
@@ -229,7 +299,7 @@ class AccountRights:
         return self._allows(Action.READ, repository)
 
     def _allows(self, action: Action, repository: RepositoryName) -> bool:
-        return self._access.allows(self.user, action, repository)
+        return self._has_scope(action) and self._access.allows(self.user, action, repository)
 
     # -- images
 

@@ -27,6 +27,7 @@ class Token:
     access: Action
     user: User | None  #: to whom it was given, as they were then; None for nobody in particular
     expires_at_s: int  #: since the epoch
+    is_for_application: bool = False  #: it was given to an application that acts for the user
 
 
 class Tokens:
@@ -57,16 +58,20 @@ class Tokens:
         user: User | None,
         *,
         expires_at_s: int | None = None,
+        is_for_application: bool = False,
     ) -> str:
         """Return a token without the word ``Token``, as the index documents of docker 0.9 to 1.5 show it.
 
         The signature stays within ``[A-Za-z0-9._-]``: old parsers stop at commas, quotes, blanks and equal signs.
 
         :param expires_at_s: when it ends, in seconds since the epoch; after the lifetime when left out.
+        :param is_for_application: who gets it is not the user, but acts for them.
         """
         if expires_at_s is None:
             expires_at_s = int(self._clock()) + self._lifetime_s
         given_to = [user.name, sorted(user.groups), user.is_administrator] if user is not None else []
+        if is_for_application:
+            given_to.append(True)
         signature = self._serializer.dumps([str(repository), access.value, expires_at_s, given_to])
         if isinstance(signature, bytes):
             signature = signature.decode("ascii")
@@ -86,7 +91,8 @@ class Tokens:
         if expires_at_s <= self._clock():
             return None
         user = User(given_to[0], frozenset(given_to[1]), is_administrator=given_to[2]) if given_to else None
-        return Token(RepositoryName.parse(repository), Action(access), user, expires_at_s)
+        is_for_application = len(given_to) > 3
+        return Token(RepositoryName.parse(repository), Action(access), user, expires_at_s, is_for_application)
 
     @property
     def _serializer(self) -> URLSafeSerializer:

@@ -115,9 +115,9 @@ def _page(page: bytes, status: int = 200) -> Response:
 
 
 def _caller(request: Request) -> User | None:
-    """Return who logged in, None for nobody: a token of a repository is no login. What :attr:`Request.rights` raises."""
+    """Return who logged in, None for nobody: a token of whatever kind is no login. What :attr:`Request.rights` raises."""
     rights = request.rights
-    return rights.user if isinstance(rights, AccountRights) and not rights.has_token else None
+    return rights.user if isinstance(rights, AccountRights) and rights.is_login else None
 
 
 def _json_body(request: Request) -> Any:

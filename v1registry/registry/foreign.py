@@ -194,6 +194,9 @@ class ForeignRights:
         """Refuse: tokens come from the index. Forbidden."""
         raise errors.Forbidden("Tokens are issued by the index of this registry")
 
+    def require_scope(self, action: Action) -> None:
+        return
+
     # -- repositories
 
     def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:

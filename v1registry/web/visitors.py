@@ -89,7 +89,7 @@ def visitor_of(request: Request) -> Visitor:
         return Visitor(None, request.rights, None)
     sessions, rights = request.service(Sessions), request.rights
     session = sessions.read(_cookie_of(request))
-    user = rights.user if isinstance(rights, AccountRights) else None
+    user = rights.user if isinstance(rights, AccountRights) and rights.is_login else None
     if user is None and session is not None and session.user is not None:
         return Visitor(session.user, access.rights_of(session.user), sessions, session, is_here=True)
     return Visitor(user, rights, sessions, session)
