@@ -269,12 +269,12 @@ def dumped(value: dict[str, Any]) -> bytes:
 def loaded(value: bytes) -> dict[str, Any]:
     """Return the JSON object that was stored. BrokenValue."""
     try:
-        loaded = json.loads(value.decode("utf-8", "surrogatepass"))
+        found = json.loads(value.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         raise BrokenValue("it is no JSON") from None
-    if not isinstance(loaded, dict):
+    if not isinstance(found, dict):
         raise BrokenValue("it is no JSON object")
-    return loaded
+    return found
 
 
 def check_types(value: object, types: Mapping[str, type]) -> None:

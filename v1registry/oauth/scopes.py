@@ -1,0 +1,43 @@
+"""The scopes: what an application may be granted, and the words in which people are asked for it (oauth.md 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+#: Scope -> what a user who grants it lets the application do. The last two are ours: the documents know the first four.
+SCOPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "profile_read": "see your profile: your name, location, company and links",
+        "profile_write": "change your profile",
+        "email_read": "see your e-mail addresses",
+        "email_write": "add and remove your e-mail addresses",
+        "repo_read": "see and pull your private repositories, and those that others share with you",
+        "repo_write": "push to, change and delete your repositories",
+    }
+)
+
+#: What an application may ask for unless it is registered with other scopes (oauth.md 2).
+ACCOUNT_SCOPES: Final = ("profile_read", "profile_write", "email_read", "email_write")
+
+#: What an application asks for that names no scope (oauth.md 3.1).
+DEFAULT_SCOPES: Final = ("profile_read", "email_read")
+
+
+def parse_scope(text: str) -> tuple[str, ...]:
+    """Return the scopes of a ``scope`` parameter, in its order, each once. They may be unknown ones.
+
+    >>> parse_scope("email_read profile_read  email_read")
+    ('email_read', 'profile_read')
+    """
+    return tuple(dict.fromkeys(word for word in text.split(" ") if word))
+
+
+def in_words(scopes: Iterable[str]) -> list[str]:
+    """Return for each scope what it lets an application do, for people.
+
+    >>> in_words(["email_read"])
+    ['see your e-mail addresses']
+    """
+    return [SCOPES[scope] for scope in scopes]
