@@ -24,6 +24,7 @@ from .hub.rights import AccountsAccess
 from .hub.search import ScanSearch, SearchIndex
 from .hub.tokens import Tokens
 from .log import REQUEST_ID_HEADER, get_logger, in_request, request_id_of
+from .oauth import accounts_api
 from .oauth.profiles import Profiles
 from .registry import api as registry_api
 from .registry.holders import Holders
@@ -122,6 +123,7 @@ class Registry:
             users_api.ROUTES,
             hub_api.REPOSITORY_ROUTES,
             users_api.link_routes(settings.link_path) if has_links else Table(),
+            accounts_api.ROUTES if self.has_accounts else Table(),
             essentials,
             bridge,
         ]

@@ -139,6 +139,12 @@ class AccountNotFound(NotFound):
     text = "There is no such account"
 
 
+class EmailNotFound(NotFound):
+    """The account has no such address; nothing changed."""
+
+    text = "The account has no such address"
+
+
 class AccountNotChangeable(Forbidden):
     """The account exists where the registry only looks users up; nothing changed."""
 
