@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..names import RepositoryName
 from ..registry.repositories import Repositories
@@ -47,6 +47,14 @@ class SearchIndex(Protocol):
         """Yield, in any order, each repository whose name or description holds every word, in any case."""
 
 
+@runtime_checkable
+class RankedIndex(SearchIndex, Protocol):
+    """An index that need not find everything to tell what comes first."""
+
+    def find_ranked(self, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[Hit]:
+        """Yield what :meth:`find` does for the words of a query, as far as the caller may see it, the best first."""
+
+
 class ScanSearch:
     """Looks at every repository of the storage: nothing to set up, nothing to get out of step."""
 
@@ -54,12 +62,28 @@ class ScanSearch:
         self._repositories = repositories
 
     def find(self, words: list[str]) -> Iterator[Hit]:
+        return self._find(self._repositories.candidates(), words, lambda name: True)
+
+    def find_ranked(self, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[Hit]:
+        names = sorted(self._repositories.candidates(), key=lambda name: _rank(query, name))
+        return self._find(names, query.split(), may_list)
+
+    def _find(
+        self, names: Iterable[RepositoryName], words: list[str], may_list: Callable[[RepositoryName], bool]
+    ) -> Iterator[Hit]:
+        """Yield those of ``names`` that are hits. They are looked at one by one, as far as they are asked for."""
         folded = [word.casefold() for word in words]
-        for name in self._repositories.candidates():
-            description = self._repositories.description(name)
-            text = f"{name} {description}".casefold()
-            if all(word in text for word in folded) and self._repositories.exists(name):
-                yield Hit(name, description)
+        for name in names:
+            text = str(name).casefold()
+            missing = [word for word in folded if word not in text]
+            description = None
+            if missing:
+                description = self._repositories.description(name)
+                text = description.casefold()
+                if not all(word in text for word in missing):
+                    continue
+            if may_list(name) and self._repositories.exists(name):
+                yield Hit(name, self._repositories.description(name) if description is None else description)
 
 
 def search(
@@ -75,20 +99,30 @@ def search(
     Without ``n`` and ``page`` all hits up to ``limit`` (decisions.md 1); else pages of ``n``, 1 to 100, 25 where it is
     no number. The exact name comes first, then official repositories, then stars, then names.
     """
-    words = query.split()
-    wanted = query.strip().casefold()
-
-    def rank(hit: Hit) -> tuple[bool, bool, int, str]:
-        is_exact = wanted in (hit.name.short.casefold(), str(hit.name).casefold())
-        return (not is_exact, not hit.name.is_official, -hit.star_count, str(hit.name))
-
-    hits = sorted((hit for hit in index.find(words) if may_list(hit.name)), key=rank)
+    hits = list(ranked(index, query, may_list))
     if n is None and page is None:
         return Page(hits[:limit], 1, limit, len(hits))
     page_size = min(LARGEST_PAGE_SIZE, max(1, _whole_number(n, DEFAULT_PAGE_SIZE)))
     number = max(1, _whole_number(page, 1))
     start = (number - 1) * page_size
     return Page(hits[start : start + page_size], number, page_size, len(hits))
+
+
+def ranked(index: SearchIndex, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[Hit]:
+    """Yield the hits that the caller may see: the exact name, official repositories, stars, names.
+
+    Where the index can, only as much is looked at as is asked for.
+    """
+    if isinstance(index, RankedIndex):
+        return index.find_ranked(query, may_list)
+    hits = [hit for hit in index.find(query.split()) if may_list(hit.name)]
+    return iter(sorted(hits, key=lambda hit: _rank(query, hit.name, hit.star_count)))
+
+
+def _rank(query: str, name: RepositoryName, star_count: int = 0) -> tuple[bool, bool, int, str]:
+    full, wanted = str(name), query.strip().casefold()
+    is_exact = bool(wanted) and wanted in (name.short.casefold(), full.casefold())
+    return (not is_exact, not name.is_official, -star_count, full)
 
 
 def _whole_number(text: str | None, default: int) -> int:

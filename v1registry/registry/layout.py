@@ -6,10 +6,14 @@ Source: docker-registry-core, core/driver.py, and the folders that 0.6.0 to 0.9.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
 from ..names import RepositoryName
+
+#: Parts of names that are stored as they are, as nearly all are. Two dots alone are not.
+_PLAIN_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 IMAGES = "images"
 REPOSITORIES = "repositories"
@@ -71,6 +75,8 @@ def store_part(part: str) -> str:
     >>> store_part(".."), store_part("a%2Fb")
     ('%252E%252E', 'a%252Fb')
     """
+    if _PLAIN_PART.fullmatch(part):
+        return part
     if part in (".", ".."):
         part = part.replace(".", "%2E")
     return quote_part(part)
@@ -82,6 +88,8 @@ def unstore_part(name: str) -> str:
     >>> unstore_part("%252E%252E"), unstore_part("a+b")
     ('..', 'a b')
     """
+    if "%" not in name and "+" not in name:
+        return name
     if name in ("%252E", "%252E%252E"):
         return name.replace("%252E", ".")
     return unquote_plus(name)
@@ -100,6 +108,8 @@ def repository_folders(name: RepositoryName) -> tuple[str, ...]:
     ('repositories/ns/a%25252Fb',)
     """
     namespace = store_part(name.namespace)
+    if _PLAIN_PART.fullmatch(name.repository):
+        return (f"{REPOSITORIES}/{namespace}/{name.repository}",)
     once = quote_part(name.repository)
     twice = store_part(once)
     is_other = once in (".", "..", twice) or repository_from_folders(namespace, once) != name

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, NoReturn, cast
 
 from .base import ABSENT, ANY, CHUNK_BYTES, Blob, Conflict, NotFound, Stat, StorageUnavailable
 from .folders import NOWHERE, Folders, failure, temporary_name, try_lock, unlock
@@ -203,9 +203,14 @@ def reading(key: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in NOWHERE:
-            raise NotFound(key) from None
-        raise failure(key, error) from error
+        raise_unread(key, error)
+
+
+def raise_unread(key: str, error: OSError) -> NoReturn:
+    """Raise the protocol's error for what the system said while something was read. NotFound, StorageUnavailable."""
+    if error.errno in NOWHERE:
+        raise NotFound(key) from None
+    raise failure(key, error) from error
 
 
 def _etag_of(status: os.stat_result) -> str:

@@ -41,7 +41,7 @@ from .base import (
     clip_range,
     is_reserved,
 )
-from .files import FileBlob, Temporary, check_expected, read_range, reading, stat_of
+from .files import FileBlob, Temporary, check_expected, raise_unread, read_range, reading, stat_of
 from .folders import NOWHERE, Folders
 
 #: How often a value is put in place when its folder is deleted before it is there.
@@ -76,6 +76,7 @@ class FileStorage:
         if lock_timeout_s < 0:
             raise ValueError(f"expected a time to wait of 0 s or more, not {lock_timeout_s:g} s")
         self._root = os.path.abspath(name)
+        self._inside = self._root.rstrip("/") + "/"
         self._folders = Folders(
             self._root,
             durable=durable,
@@ -242,6 +243,16 @@ class FileStorage:
                 yield name
 
     def _has_keys(self, base: str) -> bool:
+        with suppress(OSError), os.scandir(self._inside + base) as found:
+            # nearly always the first entry settles it
+            first = next(found, None)
+            if (
+                first is not None
+                and len(base) + len(first.name) <= 1024
+                and _is_segment(first.name)
+                and first.is_file(follow_symlinks=False)
+            ):
+                return True
         with closing(self._entries(base)) as entries:
             return any(not is_folder or self._has_keys(f"{base}{name}/") for name, is_folder in entries)
 
@@ -263,7 +274,7 @@ class FileStorage:
 
     def _entries(self, base: str, beginning: str = "") -> Generator[tuple[str, bool], None, None]:
         """Yield name and whether it is a folder of all that may be or hold keys and begins so, in any order."""
-        with suppress(NotFound), reading(base), os.scandir(os.path.join(self._root, base)) as entries:
+        with suppress(NotFound), reading(base), os.scandir(self._inside + base) as entries:
             for entry in entries:
                 if not entry.name.startswith(beginning):
                     continue
@@ -299,27 +310,32 @@ class FileStorage:
     # -- steps of reading and writing
 
     def _path(self, key: str) -> str:
-        return os.path.join(self._root, check_key(key))
+        return self._inside + check_key(key)
 
     def _stat(self, key: str, path: str) -> Stat:
-        with reading(key):
+        try:
             status = os.stat(path)
+        except OSError as error:
+            raise_unread(key, error)
         if not modes.S_ISREG(status.st_mode):
             raise NotFound(key)
         return stat_of(key, status)
 
     def _open_file(self, key: str) -> tuple[int, Stat]:
         path = self._path(key)
-        with reading(key):
+        try:
             # O_NONBLOCK: someone may have put a named pipe there
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            try:
+        except OSError as error:
+            raise_unread(key, error)
+        try:
+            with reading(key):
                 status = os.fstat(descriptor)
-                if not modes.S_ISREG(status.st_mode):
-                    raise NotFound(key)
-            except BaseException:
-                os.close(descriptor)
-                raise
+            if not modes.S_ISREG(status.st_mode):
+                raise NotFound(key)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor, stat_of(key, status)
 
     def _put_in_place(self, key: str, path: str, temporary: Temporary, expect: str) -> Stat | None:
