@@ -1,0 +1,165 @@
+"""A person looks for an image, with a mouse, with a keyboard, and without JavaScript."""
+
+from __future__ import annotations
+
+import pytest
+from chromium import Browser
+from demo_world import FRIEND, SHOP, STRANGER, Demo
+from people import log_in
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+pytestmark = pytest.mark.real
+
+
+def test_from_the_list_to_a_file_in_a_layer(browser: Browser, demo: Demo) -> None:
+    browser.open(f"{demo.registry.url}/")
+    browser.click("link", SHOP)
+    browser.find("heading", SHOP)
+    browser.click("link", demo.shop.id[:12])
+    browser.find("heading", demo.shop.id[:12])
+    assert "useradd --system shop && chown -R shop /srv/shop" in browser.text
+    browser.open(f"{demo.registry.url}/images/{demo.copied.id}")
+    browser.click("link", "files")
+    for folder in ("srv", "shop", "templates"):
+        browser.click("link", folder)
+
+    browser.wait_for_text("basket.html")
+
+
+def test_from_the_list_to_a_file_in_a_layer_with_the_keyboard_alone(browser: Browser, demo: Demo) -> None:
+    browser.open(f"{demo.registry.url}/?q=webshop")
+    browser.tab_to("link", SHOP, key=Keys.TAB)
+    browser.press(Keys.ENTER)
+    browser.find("heading", SHOP)
+    browser.tab_to("link", demo.shop.id[:12], key=Keys.TAB)
+    browser.press(Keys.ENTER)
+    browser.find("heading", demo.shop.id[:12])
+    browser.tab_to("link", demo.copied.id[:12], key=Keys.TAB)
+    browser.press(Keys.ENTER)
+    browser.wait_for_address(demo.copied.id)
+    browser.tab_to("link", "files", key=Keys.TAB)
+    browser.press(Keys.ENTER)
+    for folder in ("srv", "shop", "templates"):
+        browser.tab_to("link", folder, key=Keys.TAB)
+        browser.press(Keys.ENTER)
+        browser.wait_for_text(folder)
+
+    browser.wait_for_text("basket.html")
+
+
+def test_the_first_stop_of_the_keyboard_leads_past_the_head_of_the_page(browser: Browser, demo: Demo) -> None:
+    browser.open(f"{demo.registry.url}/repositories/{SHOP}")
+
+    skip = browser.tab_to("link", "Skip", key=Keys.TAB)
+    assert skip.is_displayed()
+    browser.press(Keys.ENTER)
+
+    assert browser.focused.tag_name == "main"
+
+
+def test_search_shows_what_is_found_while_it_is_typed(browser: Browser, demo: Demo) -> None:
+    browser.open(f"{demo.registry.url}/")
+    mark_page(browser)
+
+    browser.find("searchbox", "Search").send_keys("ledg", Keys.BACKSPACE * 4, "webs")
+    browser.wait(
+        lambda: browser.has("link", SHOP) and not browser.has("link", "lesson"), "result of the search"
+    )
+
+    assert is_same_page(browser), "the page was loaded anew"
+    assert browser.address.endswith("/?q=webs")
+    announced = browser.driver.find_element(By.CSS_SELECTOR, "[aria-live], [role=status]")
+    browser.wait(lambda: "1 repository" in announced.text, "announcement of how many there are")
+
+    # the address is one to go back to, or to send to somebody
+    browser.driver.refresh()
+    assert browser.find("searchbox", "Search").get_attribute("value") == "webs"
+    assert browser.has("link", SHOP)
+    assert not browser.has("link", "lesson")
+
+
+def test_search_finds_without_scripts(scriptless: Browser, demo: Demo) -> None:
+    scriptless.open(f"{demo.registry.url}/")
+    scriptless.find("searchbox", "Search").send_keys("webshop", Keys.ENTER)
+
+    scriptless.wait_for_address("q=webshop")
+    assert scriptless.has("link", SHOP)
+    assert not scriptless.has("link", "lesson")
+
+
+def test_the_pages_of_a_long_list_are_turned_without_scripts(scriptless: Browser, demo: Demo) -> None:
+    scriptless.open(f"{demo.registry.url}/")
+    seen = repositories(scriptless)
+    while scriptless.has("link", "Next"):
+        scriptless.click("link", "Next")
+        seen += repositories(scriptless)
+
+    public = [name.removeprefix("library/") for name in demo.registry.repositories if name != "mira_k/ledger"]
+    assert sorted(name.removeprefix("library/") for name in seen) == sorted(public)
+
+
+def test_everything_can_be_reached_without_scripts(scriptless: Browser, demo: Demo) -> None:
+    log_in(scriptless, demo.registry)
+    scriptless.open(f"{demo.registry.url}/repositories/{SHOP}")
+    assert f"docker pull {demo.registry.host}/{SHOP}" in scriptless.text
+    assert not scriptless.has("button", "Copy"), "a button that does nothing"
+    scriptless.click("link", demo.shop.id[:12])
+    scriptless.click("link", demo.copied.id[:12])
+    scriptless.click("link", "files")
+    for folder in ("srv", "shop", "templates"):
+        scriptless.click("link", folder)
+    assert "basket.html" in scriptless.text
+    scriptless.click("button", "Log out")
+
+    scriptless.find("link", "Log in")
+
+
+def test_the_command_that_pulls_is_copied_by_a_click(browser: Browser, demo: Demo) -> None:
+    browser.driver.execute_cdp_cmd(
+        "Browser.grantPermissions",
+        {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": demo.registry.url},
+    )
+    browser.open(f"{demo.registry.url}/repositories/{SHOP}")
+
+    browser.click("button", "Copy")
+
+    browser.wait_for_text("copied")
+    pasted = browser.driver.execute_async_script(
+        "const done = arguments[0]; navigator.clipboard.readText().then(done, error => done(String(error)))"
+    )
+    assert pasted == f"docker pull {demo.registry.host}/{SHOP}:latest"
+
+
+def test_a_private_repository_is_there_for_its_owner_and_who_was_let_in_alone(
+    browser: Browser, demo: Demo
+) -> None:
+    browser.open(f"{demo.registry.url}/repositories/mira_k/ledger")
+    browser.find("heading", "Not found")
+
+    log_in(browser, demo.registry, FRIEND)
+    browser.open(f"{demo.registry.url}/?q=ledger")
+    browser.click("link", "mira_k/ledger")
+    browser.find("heading", "mira_k/ledger")
+    assert "Private" in browser.text
+    browser.click("button", "Log out")
+
+    log_in(browser, demo.registry, STRANGER)
+    browser.open(f"{demo.registry.url}/?q=ledger")
+    assert not browser.has("link", "mira_k/ledger")
+    browser.open(f"{demo.registry.url}/repositories/mira_k/ledger")
+    browser.find("heading", "Not found")
+
+
+def repositories(browser: Browser) -> list[str]:
+    """Return the names of the repositories to which the page leads."""
+    links = browser.driver.find_elements(By.CSS_SELECTOR, "main a[href*='/repositories/']")
+    return [str(link.get_attribute("href")).rpartition("/repositories/")[2] for link in links]
+
+
+def mark_page(browser: Browser) -> None:
+    browser.driver.execute_script("window.markOfTheTest = true")
+
+
+def is_same_page(browser: Browser) -> bool:
+    return bool(browser.driver.execute_script("return window.markOfTheTest === true"))

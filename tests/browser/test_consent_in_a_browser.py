@@ -1,0 +1,119 @@
+"""A person is asked by an application, and answers; an enemy wants the answer to be yes."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from chromium import Browser
+from demo_world import FRIEND, OWNER, Demo
+from harbour import Harbour, Lure, form_that_sends_itself
+from people import STATE, authorize_url, log_in, send_log_in
+
+pytestmark = pytest.mark.real
+
+
+def test_OAU_001_who_logs_in_and_allows_comes_back_with_a_code_that_works(
+    browser: Browser, demo: Demo, harbour: Harbour
+) -> None:
+    browser.open(authorize_url(demo.registry, demo.application))
+    send_log_in(browser)
+    browser.find("heading", demo.application.name)
+    for words in ("see your profile", "see your e-mail addresses", demo.application.description, "127.0.0.1"):
+        assert words in browser.text
+    browser.click("button", "Allow")
+    browser.find("heading", "Welcome back to Harbour")
+
+    (arrival,) = harbour.arrivals
+    assert arrival["state"] == STATE
+    assert arrival["from"] == "registry"
+    answer = requests.post(
+        f"{demo.registry.url}/api/v1.1/o/token/",
+        data={"grant_type": "authorization_code", "code": arrival["code"], "redirect_uri": demo.redirect_uri},
+        auth=(demo.application.client_id, demo.secret),
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    profile = requests.get(f"{demo.registry.url}/api/v1.1/users/{OWNER}/", headers=bearer, timeout=30)
+    assert profile.json()["username"] == OWNER
+
+
+def test_OAU_002_who_denies_comes_back_without(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+    log_in(browser, demo.registry)
+    browser.open(authorize_url(demo.registry, demo.application))
+    browser.click("button", "Deny")
+    browser.find("heading", "Welcome back to Harbour")
+
+    (arrival,) = harbour.arrivals
+    assert (arrival["error"], arrival["state"]) == ("access_denied", STATE)
+    assert "code" not in arrival
+
+
+def test_OAU_001_consent_works_without_scripts(scriptless: Browser, demo: Demo, harbour: Harbour) -> None:
+    scriptless.open(authorize_url(demo.registry, demo.application))
+    send_log_in(scriptless)
+    scriptless.click("button", "Allow")
+    scriptless.find("heading", "Welcome back to Harbour")
+
+    assert "code" in harbour.arrivals[0]
+
+
+def test_OAU_003_who_comes_from_an_unknown_application_stays_here(
+    browser: Browser, demo: Demo, harbour: Harbour
+) -> None:
+    log_in(browser, demo.registry)
+    for wrong in ({"client_id": "nobody"}, {"redirect_uri": f"{demo.redirect_uri}&more=1"}):
+        browser.open(authorize_url(demo.registry, demo.application, **wrong))
+
+        assert browser.address.startswith(demo.registry.url)
+        assert not browser.has("button", "Allow")
+    assert harbour.arrivals == []
+
+
+def test_nobody_is_asked_in_a_frame(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+    log_in(browser, demo.registry)
+    address = authorize_url(demo.registry, demo.application)
+
+    with Lure(f'<h1>Win a prize</h1><iframe src="{address}" style="opacity: 0.01"></iframe>') as lure:
+        browser.open(lure.address)
+        framed = browser.driver.find_element("tag name", "iframe")
+        browser.driver.switch_to.frame(framed)
+        shown = browser.text
+        browser.driver.switch_to.default_content()
+
+    assert "Allow" not in shown
+    assert demo.application.name not in shown
+    # the browser says why, and that is all it complains of
+    complaints = browser.complaints()
+    assert complaints
+    assert all("frame" in complaint.lower() for complaint in complaints), complaints
+    assert harbour.arrivals == []
+
+
+def test_no_other_site_allows_instead_of_its_visitor(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+    log_in(browser, demo.registry)
+    address = authorize_url(demo.registry, demo.application)
+
+    with Lure(form_that_sends_itself(address, {"allow": "1", "form_token": "guessed"})) as lure:
+        browser.open(lure.address)
+        browser.wait_for_address(demo.registry.url)
+
+    assert all("code" not in arrival for arrival in harbour.arrivals)
+
+
+def test_a_form_of_somebody_else_grants_nothing(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+    """A page that was opened before another user logged in, in the same browser."""
+    log_in(browser, demo.registry)
+    browser.open(authorize_url(demo.registry, demo.application))
+    browser.find("button", "Allow")
+    browser.driver.switch_to.new_window("tab")
+    browser.open(f"{demo.registry.url}/")
+    browser.click("button", "Log out")
+    log_in(browser, demo.registry, FRIEND)
+    browser.driver.close()
+    browser.driver.switch_to.window(browser.driver.window_handles[0])
+
+    browser.click("button", "Allow")
+
+    browser.wait(lambda: not browser.has("button", "Allow") or None, "refusal")
+    assert harbour.arrivals == []

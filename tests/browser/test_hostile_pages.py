@@ -1,0 +1,96 @@
+"""Whatever stands in names, descriptions, commands and files of images: it is text, and nothing of it runs."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from chromium import Browser
+from demo_world import ATTACKS, HOSTILE, PASSWORD, STRANGER, HostileDemo
+from people import authorize_url, log_in, send_log_in
+from selenium.webdriver.common.by import By
+
+pytestmark = pytest.mark.real
+
+
+def test_nothing_that_an_image_or_a_repository_says_runs(browser: Browser, hostile: HostileDemo) -> None:
+    url, images = hostile.registry.url, hostile.image.ancestry
+    paths = ["/", "/?q=hostile", f"/repositories/{HOSTILE}"]
+    for image_id in images:
+        paths += [f"/images/{image_id}", f"/images/{image_id}/files", f"/images/{image_id}/changes"]
+        paths.append(f"/images/{image_id}/files?path=etc")
+    for path in paths:
+        browser.open(url + path)
+        browser.find("heading", "")
+        check_that_nothing_ran(browser)
+    assert "window.pwned=1" in browser.text  # what came last did show what the enemy wrote
+
+
+def test_no_link_of_a_description_runs_a_script(browser: Browser, hostile: HostileDemo) -> None:
+    browser.open(f"{hostile.registry.url}/repositories/{HOSTILE}")
+
+    links = [
+        element.get_attribute("href") or "" for element in browser.driver.find_elements(By.TAG_NAME, "a")
+    ]
+
+    assert links
+    assert all(
+        link.startswith((f"{hostile.registry.url}/", "http://", "https://", "mailto:")) for link in links
+    ), links
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_nothing_that_stands_in_an_address_runs(browser: Browser, hostile: HostileDemo, attack: str) -> None:
+    url, text = hostile.registry.url, quote(attack, safe="")
+    for path in (
+        f"/?q={text}",
+        f"/?q=a&page={text}",
+        f"/repositories/{text}",
+        f"/images/{text}",
+        f"/images/{hostile.image.id}/files?path={text}",
+        f"/login?next={text}",
+        f"/login?next=/%22%3E{text}",
+        f"/account?notice={text}",
+        f"/{text}",
+        f"/api/v1.1/o/authorize/?client_id={text}&state={text}",
+    ):
+        browser.open(url + path)
+        check_that_nothing_ran(browser)
+
+
+def test_nothing_that_is_typed_into_a_form_runs(browser: Browser, hostile: HostileDemo) -> None:
+    for attack in ATTACKS:
+        browser.open(f"{hostile.registry.url}/login")
+        # what cannot be typed is left out
+        send_log_in(browser, "".join(c for c in attack if c.isprintable()), "wrong")
+        browser.find("button", "Log in")
+        check_that_nothing_ran(browser)
+
+
+def test_nothing_that_a_user_says_of_themselves_runs(browser: Browser, hostile: HostileDemo) -> None:
+    log_in(browser, hostile.registry, STRANGER, PASSWORD)
+    for attack in ATTACKS[:4]:
+        browser.open(f"{hostile.registry.url}/account")
+        for label in ("Full name", "Location", "Company"):
+            browser.fill(label, attack)
+        browser.click("button", "Save")
+        browser.find("heading", "")
+        check_that_nothing_ran(browser)
+
+
+def test_nothing_that_an_application_says_of_itself_runs(browser: Browser, hostile: HostileDemo) -> None:
+    log_in(browser, hostile.registry, STRANGER, PASSWORD)
+    browser.open(authorize_url(hostile.registry, hostile.application, state=ATTACKS[0]))
+    assert "<script>" in browser.text
+    check_that_nothing_ran(browser)
+    browser.click("button", "Allow")
+    browser.wait_for_address("/back")
+    browser.open(f"{hostile.registry.url}/account")
+    assert "<script>" in browser.text
+    check_that_nothing_ran(browser)
+
+
+def check_that_nothing_ran(browser: Browser) -> None:
+    """Fail if a script of the enemy ran, or would have run but for the policy; a dialog fails the test by itself."""
+    assert browser.driver.execute_script("return window.pwned") is None, browser.address
+    assert browser.complaints() == [], browser.address
