@@ -19,6 +19,7 @@ file of your own and give its fixture::
 * :class:`UserLookupContract`: one that also has ``find``.
 * :class:`UserDirectoryContract`: one in which users are made and changed; its fixture ``directory`` gives an empty one.
 * :class:`ConfirmingDirectoryContract`: one whose accounts and addresses can be confirmed by links in mails, too.
+* :class:`~v1registry_fakes.profile_contracts.ProfileDirectoryContract`: one whose users have profiles and several addresses.
 
 For readable failures let pytest rewrite this module's assertions, in ``conftest.py``, before it is imported::
 

@@ -1,6 +1,7 @@
 """What a storage or a backend of users has to do, as tests that you run on yours.
 
-The modules that they come from tell how: :mod:`v1registry_fakes.storage_contracts` and :mod:`v1registry_fakes.auth_contracts`.
+The modules that they come from tell how: :mod:`v1registry_fakes.storage_contracts`, :mod:`v1registry_fakes.auth_contracts`
+and :mod:`v1registry_fakes.profile_contracts`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from .auth_contracts import (
     UserDirectoryContract,
     UserLookupContract,
 )
+from .profile_contracts import ProfileDirectoryContract
 from .storage_contracts import StorageContract
 
 __all__ = [
     "AuthenticatorContract",
     "ConfirmingDirectoryContract",
+    "ProfileDirectoryContract",
     "StorageContract",
     "UserDirectoryContract",
     "UserLookupContract",

@@ -13,6 +13,7 @@ from programs import Program
 # before anything imports them: their assertions are to tell values, as those of test files do
 pytest.register_assert_rewrite(
     "v1registry_fakes.auth_contracts",
+    "v1registry_fakes.profile_contracts",
     "v1registry_fakes.storage_contracts",
     "v1registry_fakes.storage_sharing",
 )

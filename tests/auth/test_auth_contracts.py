@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import pytest
 from cheap_passwords import CheapPasswords
-from v1registry_fakes.contracts import AuthenticatorContract, UserDirectoryContract
+from v1registry_fakes.contracts import AuthenticatorContract, ProfileDirectoryContract, UserDirectoryContract
 
 from v1registry.auth.base import AuthError, User
+from v1registry.auth.records import take_back_email
 from v1registry.auth.users import UserStore
 from v1registry.storage.memory import MemoryStorage
 
@@ -114,5 +115,33 @@ def test_a_directory_that_forgets_a_rule_fails(kind: type[UserStore], failed: se
         return kind(MemoryStorage(), passwords=CheapPasswords())
 
     found = failures(UserDirectoryContract(), "directory", store)
+    assert failed <= found
+    assert bool(failed) == bool(found)
+
+
+class ForgetfulOfPrimary(UserStore):
+    """Removes whatever address it is told to."""
+
+    def remove_email(self, username: str, email: str) -> bool:
+        self._update(username, lambda record: take_back_email(record, email))
+        return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "failed"),
+    [
+        (UserStore, set()),
+        (
+            ForgetfulOfPrimary,
+            {"test_the_primary_address_stays", "test_what_is_not_ones_own_address_is_told"},
+        ),
+    ],
+)
+def test_a_directory_of_profiles_that_forgets_a_rule_fails(kind: type[UserStore], failed: set[str]) -> None:
+    found = failures(
+        ProfileDirectoryContract(),
+        "directory",
+        lambda: kind(MemoryStorage(), passwords=CheapPasswords()),
+    )
     assert failed <= found
     assert bool(failed) == bool(found)

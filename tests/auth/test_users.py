@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cheap_passwords import CheapPasswords
-from v1registry_fakes.contracts import ConfirmingDirectoryContract
+from v1registry_fakes.contracts import ConfirmingDirectoryContract, ProfileDirectoryContract
 
 from v1registry.auth.base import AccountExists, BackendUnavailable, Email, UnknownUser, User
 from v1registry.auth.records import address_key, user_key
@@ -20,13 +20,13 @@ from v1registry.storage.filesystem import FileStorage
 from v1registry.storage.memory import MemoryStorage
 
 
-class TestUserStoreInMemory(ConfirmingDirectoryContract):
+class TestUserStoreInMemory(ConfirmingDirectoryContract, ProfileDirectoryContract):
     @pytest.fixture
     def directory(self) -> UserStore:
         return UserStore(MemoryStorage(), passwords=CheapPasswords())
 
 
-class TestUserStoreInFiles(ConfirmingDirectoryContract):
+class TestUserStoreInFiles(ConfirmingDirectoryContract, ProfileDirectoryContract):
     @pytest.fixture
     def directory(self, tmp_path: Path) -> UserStore:
         return UserStore(FileStorage(tmp_path / "data", durable=False), passwords=CheapPasswords())
