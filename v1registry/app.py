@@ -103,16 +103,14 @@ class Registry:
             templates=settings.templates,
             can_browse=can_browse,
             has_accounts=self.has_accounts,
-            can_register=settings.registration == "open" and Accounts in self._services,
+            can_register=can_browse and self._can_register,
         )
-        self._services = {**self._services, Pages: self._pages}
         self.table = combine(self._tables(self._link_prefix is not None))
+        self._services = {**self._services, Pages: self._pages, Table: self.table}
 
     def _tables(self, has_links: bool) -> list[Table]:
-        settings, base = self.settings, self._pages.base
-        essentials = (
-            web_api.essential_routes(base) if self._pages.can_browse or self.has_accounts else Table()
-        )
+        settings, base, pages = self.settings, self._pages.base, self._pages
+        essentials = web_api.essential_routes(base) if pages.can_browse or self.has_accounts else Table()
         bridge = bridge_api.ROUTES if settings.v2 == "ping" else Table()
         if settings.index:
             return [registry_api.ROUTES, registry_api.REPOSITORY_ROUTES, bridge]
@@ -122,11 +120,18 @@ class Registry:
             hub_api.ROUTES,
             users_api.ROUTES,
             hub_api.REPOSITORY_ROUTES,
-            users_api.link_routes(settings.link_path) if has_links else Table(),
+            web_api.link_routes(settings.link_path) if has_links else Table(),
             accounts_api.ROUTES if self.has_accounts else Table(),
             essentials,
+            web_api.login_routes(base) if self.has_accounts else Table(),
+            web_api.register_routes(base) if pages.can_register else Table(),
             bridge,
         ]
+
+    @property
+    def _can_register(self) -> bool:
+        accounts = self._services.get(Accounts)
+        return isinstance(accounts, Accounts) and accounts.can_register
 
     def _make_access(self, images: Images, repositories: Repositories) -> Access:
         settings, storage = self.settings, self.storage

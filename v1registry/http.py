@@ -225,8 +225,16 @@ def public_url_of(request: Request, public_url: str, trusted_proxies: Iterable[s
     forwarded = request.header("X-Forwarded-Proto")
     if forwarded and _is_trusted(request.environ.get("REMOTE_ADDR", ""), trusted_proxies):
         scheme = forwarded.rpartition(",")[2].strip().lower()
+    return f"{'https' if scheme == 'https' else 'http'}://{host}{mount_path(request, public_url)}"
+
+
+def mount_path(request: Request, public_url: str) -> str:
+    """Return the path below which clients reach this application, without a final slash.
+
+    It is that of ``public_url`` where that has one, because a proxy may strip it; else that of the request.
+    """
     mounted_at = quote(request.environ.get("SCRIPT_NAME", "").encode("latin-1"))
-    return f"{'https' if scheme == 'https' else 'http'}://{host}{mounted_at.rstrip('/')}"
+    return (urlsplit(public_url).path or mounted_at).rstrip("/")
 
 
 def is_secure(request: Request, public_url: str, trusted_proxies: Iterable[str]) -> bool:
@@ -245,14 +253,17 @@ def _is_trusted(address: str, proxies: Iterable[str]) -> bool:
 # -- JSON
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes, *, has_unique_keys: bool = False) -> Any:
     """Return what a body of JSON says. ValueError for all that is not JSON in UTF-8.
 
     Strict where Python is lenient: NaN and Infinity are refused, and what Python cannot take (too long a number) is
     refused as well instead of failing. So is what is nested deeper than JSON_DEPTH.
+
+    :param has_unique_keys: an object that has a key twice is refused; else the last value counts.
     """
+    hook = _unique if has_unique_keys else None
     try:
-        parsed = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        parsed = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=hook)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
     _check_depth(parsed)
@@ -276,6 +287,13 @@ def _check_depth(value: object) -> None:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
 
 
 def dump_json(value: object) -> bytes:

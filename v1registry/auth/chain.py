@@ -47,6 +47,11 @@ class Chain:
         self._authenticators = [backend for backend in backends if isinstance(backend, Authenticator)]
         self._of_requests = [backend for backend in backends if isinstance(backend, RequestAuthenticator)]
 
+    @property
+    def takes_passwords(self) -> bool:
+        """Whether anybody can log in here by a password."""
+        return bool(self._authenticators)
+
     def authenticate(self, username: str, password: str) -> User | None:
         """Return the user if the password is right; see the class. BackendUnavailable."""
         refusing: list[Authenticator] = []

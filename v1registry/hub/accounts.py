@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from .. import errors
@@ -80,7 +80,7 @@ class Accounts:
         username = values.get("username")
         if isinstance(username, str) and self._is_taken(username):
             raise errors.AccountTaken(username=username)
-        if self._directory is None or not self._is_open:
+        if self._directory is None or not self.can_register:
             raise errors.RegistrationClosed(CHALLENGE)
         username = self._checked_username(username)
         password, email = checked_password(values.get("password")), checked_email(values.get("email"))
@@ -88,6 +88,35 @@ class Accounts:
             self._directory.create(username, password, email, is_active=self._confirmations is None)
         except AccountExists:
             raise errors.AccountTaken(username=username) from None
+        self._ask(username, email)
+
+    @property
+    def can_register(self) -> bool:
+        """Whether people make accounts of their own here."""
+        return self._directory is not None and self._is_open
+
+    @property
+    def mails_links(self) -> bool:
+        """Whether accounts and addresses are confirmed by mailed links."""
+        return self._confirmations is not None
+
+    def problems(self, fields: Mapping[str, object]) -> dict[str, str]:
+        """Return what is wrong with each of the fields of :meth:`register`, as far as that can be told without asking the backend."""
+        checks = {
+            "username": self._checked_username,
+            "email": checked_email,
+            "password": checked_password,
+        }
+        found = {}
+        for name, check in checks.items():
+            try:
+                check(fields.get(name))
+            except errors.InvalidAccountField as error:
+                found[name] = error.public
+        return found
+
+    def mail_again(self, username: str, email: str) -> None:
+        """Mail another link to an address of the user that waits for its confirmation; to no other one, and not too soon."""
         self._ask(username, email)
 
     def logged_in_inactive(self, username: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ..http import Request, Response
 from ..routing import Route, Table
+from .links import get_link, post_link
 from .pages import Pages
+from .people import get_login, get_register, post_login, post_logout, post_register
 
 
 def get_static(request: Request) -> Response:
@@ -18,5 +20,31 @@ def essential_routes(base: str) -> Table:
     return Table(
         #     method    path                                   handler            needs  is_page
         Route("GET",    f"{base}/static/{{file}}",             get_static,        None),
+    )
+
+
+def login_routes(base: str) -> Table:
+    """Return the rows by which people log in and out, below a path: OAuth needs them too."""
+    return Table(
+        #     method    path                                   handler            needs  is_page
+        Route("GET",    f"{base}/login[/]",                    get_login,         None,  True),
+        Route("POST",   f"{base}/login[/]",                    post_login,        None,  True),
+        Route("POST",   f"{base}/logout[/]",                   post_logout,       None,  True),
+    )
+
+
+def register_routes(base: str) -> Table:
+    """Return the rows by which people make accounts, below a path."""
+    return Table(
+        Route("GET",    f"{base}/register[/]",                 get_register,      None,  True),
+        Route("POST",   f"{base}/register[/]",                 post_register,     None,  True),
+    )
+
+
+def link_routes(path: str) -> Table:
+    """Return the rows of mailed links below a path, of two segments at least, that a setting names."""
+    return Table(
+        Route("GET",    f"{path}/{{token}}",                   get_link,          None,  True),
+        Route("POST",   f"{path}/{{token}}",                   post_link,         None,  True),
     )
 # fmt: on

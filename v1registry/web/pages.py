@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from .. import errors
-from ..http import Request, Response, respond
+from ..http import Request, Response, mount_path, respond
+from ..settings import Settings
 from .visitors import Visitor, visitor_of
 
 if TYPE_CHECKING:
@@ -60,10 +61,10 @@ class Pages:
         ``url(request, "/images/", image_id, "/files", path="etc")`` is ``/images/…/files?path=etc``; what is None or empty
         is left out of the query.
         """
-        mounted_at = quote(request.environ.get("SCRIPT_NAME", "").encode("latin-1"))
+        mounted_at = mount_path(request, request.service(Settings).public_url)
         path = "".join(quote(part, safe="/:@!$&'()*+,;=~") for part in parts)
         asked = "&".join(
-            f"{quote(name)}={quote(str(value), safe='')}"
+            f"{quote(name)}={quote(str(value), safe='/:?@=,~')}"
             for name, value in query.items()
             if value not in (None, "")
         )
@@ -88,6 +89,7 @@ class Pages:
         :param values: what the template shows, besides ``visitor``, ``pages``, ``url`` and ``static``.
         :param visitor: whose page it is; found out from the request where it is left out.
         :param form_targets: origins elsewhere to which a form of the page may lead: browsers follow its redirection no farther.
+        :param headers: besides those of every page, or in the place of one of them.
         """
         visitor = visitor_of(request) if visitor is None else visitor
         text = self._environment.get_template(template).render(
@@ -100,18 +102,18 @@ class Pages:
             }
         )
         policy = _POLICY.format(form_action=" ".join(["'self'", *form_targets]))
-        all_headers = [
-            ("Cache-Control", "no-store" if visitor.session is not None or visitor.user else "no-cache"),
-            ("Vary", "Accept, Cookie, Authorization"),
-            ("Content-Security-Policy", policy),
-            ("X-Frame-Options", "DENY"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "same-origin"),
-            ("Cross-Origin-Opener-Policy", "same-origin"),
-            *visitor.cookie_headers(request),
-            *headers,
-        ]
-        return respond(status, text.encode("utf-8"), "text/html; charset=utf-8", all_headers)
+        all_headers = {
+            "Cache-Control": "no-store" if visitor.session is not None or visitor.user else "no-cache",
+            "Vary": "Accept, Cookie, Authorization",
+            "Content-Security-Policy": policy,
+            "X-Frame-Options": "DENY",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "same-origin",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            **dict(visitor.cookie_headers(request)),
+            **dict(headers),
+        }
+        return respond(status, text.encode("utf-8"), "text/html; charset=utf-8", all_headers.items())
 
     def redirect(
         self,

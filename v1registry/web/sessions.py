@@ -34,8 +34,11 @@ LIFETIMES: Final = 12
 #: How many forgotten ends are looked at when a session ends.
 _PRUNED_AT_ONCE: Final = 50
 
-#: Longer cookies are none of ours, in characters.
-_LONGEST_COOKIE: Final = 4096
+#: Longer cookies are none of ours, in characters: browsers keep no more of one, its name and attributes included (RFC 6265, 6.1).
+_LONGEST_COOKIE: Final = 3900
+
+#: Of what a session says, in characters; base64 makes a third more of it.
+_LONGEST_SAID: Final = 2800
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Session:
     id: str = field(repr=False)
     user: User | None  #: who logged in, as they were then; None before a log-in
     mark: str = field(repr=False)  #: of the account's state at the log-in
-    began_at_s: int  #: since the epoch
+    ends_at_s: int  #: since the epoch, however busy it is
     seen_at_s: int
 
 
@@ -77,7 +80,8 @@ class Sessions:
         """Return a new session: of a user who just proved who they are, or of nobody. BackendUnavailable."""
         now = int(self._clock())
         account = None if user is None else self._profiles.current(user)
-        return Session(secrets.token_urlsafe(18), user, _mark_of(account), now, now)
+        ends_at_s = now + LIFETIMES * self._lifetime_s
+        return Session(secrets.token_urlsafe(18), user, _mark_of(account), ends_at_s, now)
 
     def read(self, cookie: str | None) -> Session | None:
         """Return the session of a cookie, with the user as they are now; None for all that is none, or that ended.
@@ -97,11 +101,17 @@ class Sessions:
         return replace(session, user=account.user)
 
     def cookie(self, session: Session) -> str:
-        """Return the value of the cookie: letters, digits, ``-``, ``_`` and one dot."""
+        """Return the value of the cookie: letters, digits, ``-``, ``_`` and one dot.
+
+        The groups count only where the backend cannot look up its users. Where they are more than a cookie has room for they are
+        left out: then the user may do less on the pages, never more.
+        """
         user = session.user
-        who = [] if user is None else [user.name, sorted(user.groups), user.is_administrator]
-        said = [session.id, who, session.mark, session.began_at_s, session.seen_at_s]
-        return self._signer("session").sign(base64_encode(json.dumps(said))).decode("ascii")
+        groups = [] if user is None else sorted(user.groups)
+        said = _said(session, groups)
+        if len(said) > _LONGEST_SAID:
+            said = _said(session, [])
+        return self._signer("session").sign(base64_encode(said)).decode("ascii")
 
     def seen(self, session: Session) -> Session | None:
         """Return the session to send as a new cookie, so that it lasts from now on; None where the old one is fresh enough."""
@@ -111,7 +121,12 @@ class Sessions:
         return replace(session, seen_at_s=now)
 
     def end(self, session: Session) -> None:
-        """End a session for good, whoever has a copy of the cookie. StorageUnavailable."""
+        """End a session for good, whoever has a copy of the cookie. StorageUnavailable.
+
+        One of nobody is worth nothing to whoever has it, so nothing is stored for it: anybody can begin as many as they like.
+        """
+        if session.user is None:
+            return
         self._prune()
         self._storage.write(_ended_key(session), b"")
 
@@ -133,15 +148,13 @@ class Sessions:
             said: list[Any] = json.loads(base64_decode(self._signer("session").unsign(encoded(cookie))))
         except BadData:
             return None
-        id_, who, mark, began_at_s, seen_at_s = said
+        id_, who, mark, ends_at_s, seen_at_s = said
         user = User(who[0], frozenset(who[1]), is_administrator=who[2]) if who else None
-        return Session(id_, user, mark, began_at_s, seen_at_s)
+        return Session(id_, user, mark, ends_at_s, seen_at_s)
 
     def _is_running(self, session: Session) -> bool:
-        now = self._clock()
-        if now >= min(
-            session.seen_at_s + self._lifetime_s, session.began_at_s + LIFETIMES * self._lifetime_s
-        ):
+        # an end is fixed and the other one is not, so no other lifetime brings back one whose mark of its end is forgotten
+        if self._clock() >= min(session.seen_at_s + self._lifetime_s, session.ends_at_s):
             return False
         try:
             self._storage.stat(_ended_key(session))
@@ -178,6 +191,12 @@ def _mark_of(account: Account | None) -> str:
     if account is None:
         return ""
     return hashlib.sha256(encoded(f"{account.id} {account.password_hash}")).hexdigest()[:32]
+
+
+def _said(session: Session, groups: list[str]) -> str:
+    user = session.user
+    who = [] if user is None else [user.name, groups, user.is_administrator]
+    return json.dumps([session.id, who, session.mark, session.ends_at_s, session.seen_at_s])
 
 
 def _ended_key(session: Session) -> str:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
+from urllib.parse import urlsplit
 
 from .. import errors
 from ..auth.access import Access, Rights
 from ..auth.base import User
-from ..http import Request, is_secure
+from ..http import Request, is_secure, mount_path
 from ..hub.rights import AccountRights, AccountsAccess
 from ..settings import Settings
 from .sessions import Session, Sessions
 
 COOKIE: Final = "v1registry_session"
+
+#: Browsers take a cookie of such a name from this very host alone, over https: no neighbour below the same domain, and nobody on
+#: the way, can plant one (RFC 6265bis, 4.1.3.2).
+_HOST_PREFIX: Final = "__Host-"
+
+#: What ``Sec-Fetch-Site`` says of requests that no other site brought about (https://www.w3.org/TR/fetch-metadata/).
+_OWN_SITES: Final = ("same-origin", "none")
+
+_FOREIGN_FORM: Final = "This form came from another site. Behind a proxy that hides the host that browsers ask for, set public_url"
+_NO_COOKIE: Final = "The browser sent no cookie: allow cookies for this site, and try again"
+_OLD_FORM: Final = (
+    "This form was too old, or was made for somebody else: look at it once more, and send it again"
+)
 
 
 @dataclass
@@ -29,8 +43,8 @@ class Visitor:
     sessions: Sessions | None = field(repr=False)  #: None on a server without accounts
     session: Session | None = None
     is_here: bool = False  #: whether the log-in was made on these pages, and can be ended here
-    _new: Session | None = None
-    _is_forgotten: bool = False
+    _new: Session | None = field(default=None, init=False, repr=False)
+    _is_forgotten: bool = field(default=False, init=False)
 
     def form_token(self) -> str:
         """Return what a form of this visitor has to carry."""
@@ -40,22 +54,32 @@ class Visitor:
             self.session = self._new = self.sessions.begin(None)
         return self.sessions.form_token(self.session, self._name)
 
-    def check_form(self, token: str | None) -> None:
-        """Return if a form was made for this visitor: no other site can send one. Forbidden."""
+    def form_problem(self, request: Request, fields: Mapping[str, str]) -> str | None:
+        """Return what is wrong with where a form comes from, in words for people; None for one that was made for this visitor.
+
+        Its token says so. That browsers tell of foreign forms too is a second wall, where they do.
+        """
         if self.sessions is None:
             raise errors.NotFound
-        is_good = self.session is not None and self.sessions.is_form_token(
-            self.session, self._name, token or ""
-        )
-        if not is_good:
-            raise errors.Forbidden(
-                "This form is too old, or cookies are refused: go back, load the page anew, and send it again"
-            )
+        if _is_from_elsewhere(request):
+            return _FOREIGN_FORM
+        if self.session is None:
+            return _NO_COOKIE if _cookie_of(request) is None else _OLD_FORM
+        is_good = self.sessions.is_form_token(self.session, self._name, fields.get("form_token", ""))
+        return None if is_good else _OLD_FORM
+
+    def check_form(self, request: Request, fields: Mapping[str, str]) -> None:
+        """Return if a form was made for this visitor: no other site can send one. Forbidden."""
+        problem = self.form_problem(request, fields)
+        if problem is not None:
+            raise errors.Forbidden(problem)
 
     def log_in(self, user: User) -> None:
         """Begin a session of a user who proved who they are; what was there before is no more."""
         if self.sessions is None:
             raise errors.NotFound
+        if self.session is not None:
+            self.sessions.end(self.session)
         self.user, self.is_here = user, True
         self.session = self._new = self.sessions.begin(user)
 
@@ -82,30 +106,81 @@ class Visitor:
 def visitor_of(request: Request) -> Visitor:
     """Return who looks at a page. Credentials in the request go before the surrounding application's user, he before a session.
 
-    Unauthorized, AccountInactive, TooManyAttempts, Unavailable.
+    A token of whatever kind is good for what may be seen, but its bearer is nobody here: an application must not consent for its
+    user, or change the account. Unauthorized, AccountInactive, TooManyAttempts, Unavailable; of access tokens OAuthError.
     """
-    access = request.service(Access)
-    if not isinstance(access, AccountsAccess):
-        return Visitor(None, request.rights, None)
-    sessions, rights = request.service(Sessions), request.rights
+    access, rights = request.service(Access), request.rights
+    if not isinstance(access, AccountsAccess) or not isinstance(rights, AccountRights):
+        return Visitor(None, rights, None)
+    sessions = request.service(Sessions)
     session = sessions.read(_cookie_of(request))
-    user = rights.user if isinstance(rights, AccountRights) and rights.is_login else None
-    if user is None and session is not None and session.user is not None:
+    if rights.is_login:
+        return Visitor(rights.user, rights, sessions, session)
+    is_anybody = rights.user is None and not rights.has_token
+    if is_anybody and session is not None and session.user is not None:
         return Visitor(session.user, access.rights_of(session.user), sessions, session, is_here=True)
-    return Visitor(user, rights, sessions, session)
+    return Visitor(None, rights, sessions, session)
+
+
+def _is_from_elsewhere(request: Request) -> bool:
+    """Tell whether the browser says that another site sent this form. Some say nothing; old ones name the origin alone."""
+    site = request.header("Sec-Fetch-Site")
+    if site is not None:
+        return site.strip().lower() not in _OWN_SITES
+    origin = request.header("Origin")
+    return origin is not None and _host_of(origin) not in _hosts(request)
+
+
+def _hosts(request: Request) -> set[str]:
+    """Return the hosts by which this server may have been asked: no other site can make a browser send these headers."""
+    named = [request.host, *(request.header("X-Forwarded-Host") or "").split(",")]
+    urls = [f"//{host.strip()}" for host in named] + [request.service(Settings).public_url]
+    return {_host_of(url) for url in urls} - {""}
+
+
+def _host_of(url: str) -> str:
+    """Return host and port, without the ports that go without saying; empty where there is none."""
+    try:
+        host = urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""
+    return host.removesuffix(":443").removesuffix(":80")
 
 
 def _cookie_of(request: Request) -> str | None:
-    try:
-        found = SimpleCookie(request.header("Cookie") or "").get(COOKIE)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+    """Return the value of our cookie, None where there is none.
+
+    Of several the first one: browsers send that of the longest path first (RFC 6265, 5.4). Cookies of others, however they
+    look, are passed over.
+    """
+    wanted = _cookie_name(request)
+    for part in (request.header("Cookie") or "").split(";"):
+        name, is_pair, value = part.strip().partition("=")
+        if is_pair and name == wanted:
+            return value
+    return None
 
 
 def _cookie(request: Request, value: str, *attributes: str) -> str:
+    parts = [
+        f"{_cookie_name(request)}={value}",
+        f"Path={_cookie_path(request)}",
+        "HttpOnly",
+        "SameSite=Lax",
+        *attributes,
+    ]
+    return "; ".join([*parts, "Secure"] if _is_https(request) else parts)
+
+
+def _cookie_name(request: Request) -> str:
+    is_of_host = _is_https(request) and _cookie_path(request) == "/"
+    return f"{_HOST_PREFIX}{COOKIE}" if is_of_host else COOKIE
+
+
+def _cookie_path(request: Request) -> str:
+    return mount_path(request, request.service(Settings).public_url) or "/"
+
+
+def _is_https(request: Request) -> bool:
     settings = request.service(Settings)
-    path = request.environ.get("SCRIPT_NAME", "").rstrip("/") or "/"
-    secure = is_secure(request, settings.public_url, settings.trusted_proxies)
-    parts = [f"{COOKIE}={value}", f"Path={path}", "HttpOnly", "SameSite=Lax", *attributes]
-    return "; ".join([*parts, "Secure"] if secure else parts)
+    return is_secure(request, settings.public_url, settings.trusted_proxies)

@@ -1,0 +1,181 @@
+"""Pages on which people log in, log out and register (design.md 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from .. import errors
+from ..auth.access import Access
+from ..auth.base import User
+from ..auth.chain import Chain
+from ..auth.credentials import Basic
+from ..http import Request, Response
+from ..hub.accounts import Accounts
+from ..hub.rights import AccountsAccess
+from .forms import local_target, read_form
+from .pages import Pages
+from .visitors import Visitor, visitor_of
+
+_WRONG: Final = "The user name or the password is not right"
+_MAILED: Final = "This account is not active. If it waits for its activation, we mailed a link to its address: open it, then log in here"
+_INACTIVE: Final = "This account is not active: ask an administrator"
+
+DIFFERENT_PASSWORDS: Final = "The two passwords are not the same"
+
+
+# -- log in, log out
+
+
+def get_login(request: Request) -> Response:
+    """Show the form; to somebody who is logged in, wherever that was, the page that they came for."""
+    pages, visitor = request.service(Pages), visitor_of(request)
+    target = local_target(request, pages, request.query("next"))
+    if visitor.user is not None:
+        return _welcome(request, visitor, target)
+    is_after_log_out = request.query("done") == "logout"
+    return _login_page(request, visitor, {"next": target or ""}, is_after_log_out=is_after_log_out)
+
+
+def post_login(request: Request) -> Response:
+    """Log in by the rules that hold for Basic, and no others. A refusal tells nothing of which names there are."""
+    form = read_form(request)
+    pages, visitor = request.service(Pages), visitor_of(request)
+    target = local_target(request, pages, form.get("next"))
+    values = {"next": target or "", "username": form.get("username", "")}
+    if visitor.user is not None:
+        return _welcome(request, visitor, target)
+    problem = visitor.form_problem(request, form)
+    if problem is not None:
+        return _login_page(request, visitor, values, problem=problem, status=403)
+    try:
+        user = _access(request).log_in(Basic(values["username"], form.get("password", "")), request.environ)
+    except errors.Unauthorized as error:
+        # without a challenge: browsers would ask for a password themselves
+        return _login_page(request, visitor, values, problem=_WRONG, status=error.status)
+    except errors.TooManyAttempts as error:
+        return _login_page(
+            request,
+            visitor,
+            values,
+            problem=error.public,
+            status=error.status,
+            headers=error.headers.items(),
+        )
+    except errors.AccountInactive as error:
+        accounts = request.service(Accounts)
+        accounts.logged_in_inactive(values["username"])
+        problem = _MAILED if accounts.mails_links else _INACTIVE
+        return _login_page(request, visitor, values, problem=problem, status=error.status)
+    visitor.log_in(user)
+    return _welcome(request, visitor, target)
+
+
+def post_logout(request: Request) -> Response:
+    """End the session, here and in every copy of its cookie."""
+    form, visitor = read_form(request), visitor_of(request)
+    if visitor.session is not None:
+        visitor.check_form(request, form)
+        visitor.log_out()
+    pages = request.service(Pages)
+    return pages.redirect(request, pages.url(request, "/login", done="logout"), visitor=visitor)
+
+
+# -- register
+
+
+def get_register(request: Request) -> Response:
+    pages, visitor = request.service(Pages), visitor_of(request)
+    target = local_target(request, pages, request.query("next"))
+    if visitor.user is not None:
+        return _welcome(request, visitor, target)
+    return _register_page(request, visitor, {"next": target or ""})
+
+
+def post_register(request: Request) -> Response:
+    """Make an account. It is logged in at once, unless its address has to be confirmed before."""
+    form, accounts = read_form(request), request.service(Accounts)
+    pages, visitor = request.service(Pages), visitor_of(request)
+    target = local_target(request, pages, form.get("next"))
+    if visitor.user is not None:
+        return _welcome(request, visitor, target)
+    account = {name: form.get(name, "") for name in ("username", "email", "password")}
+    values = {"next": target or "", "username": account["username"], "email": account["email"]}
+    problem = visitor.form_problem(request, form)
+    if problem is not None:
+        return _register_page(request, visitor, values, {"": problem}, status=403)
+    problems = accounts.problems(account)
+    if "password" not in problems and form.get("password_again", "") != account["password"]:
+        problems["password_again"] = DIFFERENT_PASSWORDS
+    if not problems:
+        try:
+            accounts.register(account)
+        except errors.AccountTaken as error:
+            problems[""] = error.public
+    if problems:
+        return _register_page(request, visitor, values, problems, status=400)
+    if accounts.mails_links:
+        return pages.render(request, "registered.html", values, visitor=visitor)
+    # who chose a password just now need not say it again
+    visitor.log_in(User(account["username"]))
+    return _welcome(request, visitor, target)
+
+
+# -- inside
+
+
+def _access(request: Request) -> AccountsAccess:
+    access = request.service(Access)
+    assert isinstance(access, AccountsAccess), "these rows are there on servers with accounts alone"
+    return access
+
+
+def _welcome(request: Request, visitor: Visitor, target: str | None) -> Response:
+    """Send somebody who is logged in on; where there are no other pages, to one that says so."""
+    pages = request.service(Pages)
+    if target is None and pages.can_browse:
+        target = pages.url(request, "/account")
+    if target is None and request.method != "POST":
+        return pages.render(request, "logged_in.html", visitor=visitor)
+    return pages.redirect(request, target or pages.url(request, "/login"), visitor=visitor)
+
+
+def _login_page(
+    request: Request,
+    visitor: Visitor,
+    values: Mapping[str, object],
+    *,
+    problem: str | None = None,
+    status: int = 200,
+    headers: Iterable[tuple[str, str]] = (),
+    is_after_log_out: bool = False,
+) -> Response:
+    backend = _access(request).backend
+    values = {
+        "username": "",
+        **values,
+        "problem": problem,
+        "is_after_log_out": is_after_log_out,
+        # by the application around this one alone, people log in there
+        "takes_passwords": not isinstance(backend, Chain) or backend.takes_passwords,
+    }
+    return request.service(Pages).render(
+        request,
+        "login.html",
+        values,
+        status=status,
+        visitor=visitor,
+        headers=headers,
+    )
+
+
+def _register_page(
+    request: Request,
+    visitor: Visitor,
+    values: dict[str, str],
+    problems: dict[str, str] | None = None,
+    *,
+    status: int = 200,
+) -> Response:
+    shown = {"username": "", "email": "", **values, "problems": problems or {}}
+    return request.service(Pages).render(request, "register.html", shown, status=status, visitor=visitor)
