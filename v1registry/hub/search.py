@@ -102,8 +102,8 @@ def search(
     hits = list(ranked(index, query, may_list))
     if n is None and page is None:
         return Page(hits[:limit], 1, limit, len(hits))
-    page_size = min(LARGEST_PAGE_SIZE, max(1, _whole_number(n, DEFAULT_PAGE_SIZE)))
-    number = max(1, _whole_number(page, 1))
+    page_size = min(LARGEST_PAGE_SIZE, max(1, whole_number(n, DEFAULT_PAGE_SIZE)))
+    number = max(1, whole_number(page, 1))
     start = (number - 1) * page_size
     return Page(hits[start : start + page_size], number, page_size, len(hits))
 
@@ -125,6 +125,7 @@ def _rank(query: str, name: RepositoryName, star_count: int = 0) -> tuple[bool, 
     return (not is_exact, not name.is_official, -star_count, full)
 
 
-def _whole_number(text: str | None, default: int) -> int:
+def whole_number(text: str | None, default: int) -> int:
+    """Return the number that a parameter gives, at most of 18 digits; the default where it gives none."""
     found = re.fullmatch(r"\s*([+-]?[0-9]{1,18})[0-9]*\s*", (text or "")[:100], re.ASCII)
     return int(found[1]) if found else default

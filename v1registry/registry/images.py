@@ -119,11 +119,12 @@ class Images:
     def facts(self, image_id: str) -> ImageFacts:
         """Return JSON, size and sums of a complete image. ImageNotFound, ImageInProgress."""
         document = self._read_complete_json(image_id)
-        try:
-            layer_size = self._storage.stat(layout.image_key(image_id, layout.LAYER)).size
-        except NotFound:
-            layer_size = None
-        return ImageFacts(image_id, document, layer_size, self._checksums(image_id))
+        return ImageFacts(image_id, document, self._layer_size(image_id), self._checksums(image_id))
+
+    def layer_size(self, image_id: str) -> int | None:
+        """Return the bytes of a complete image's layer; None where a mirror has not fetched it. ImageNotFound, ImageInProgress."""
+        self._check_complete(image_id)
+        return self._layer_size(image_id)
 
     def layer(self, image_id: str) -> tuple[Stat, tuple[str, ...]]:
         """Return the Stat of a complete image's layer and the image's sums. ImageNotFound, ImageInProgress."""
@@ -164,6 +165,11 @@ class Images:
         self._check_complete(image_id)
         return self._kept(image_id, layout.FILES, b"[]", lambda: self._list_files(image_id))
 
+    def rows(self, image_id: str) -> list[Row]:
+        """Return what :meth:`files` lists, unless what is kept is no such list. Raises what :meth:`files` does."""
+        kept = layout.parse_stored(self.files(image_id))
+        return kept if is_row_list(kept) else self._list_files(image_id)
+
     def diff(self, image_id: str) -> bytes:
         """Return what the layer changes against the ancestors as JSON, computed once and kept (registry.md 4.9).
 
@@ -172,8 +178,8 @@ class Images:
         self._check_complete(image_id)
 
         def compute() -> object:
-            ancestors = (self._rows(parent) for parent in self._ancestry(image_id)[1:])
-            return diff(self._rows(image_id), ancestors)
+            ancestors = (self.rows(parent) for parent in self._ancestry(image_id)[1:])
+            return diff(self.rows(image_id), ancestors)
 
         return self._kept(image_id, layout.DIFF, b"{}", compute)
 
@@ -396,6 +402,12 @@ class Images:
         except NotFound:
             return ()
 
+    def _layer_size(self, image_id: str) -> int | None:
+        try:
+            return self._storage.stat(layout.image_key(image_id, layout.LAYER)).size
+        except NotFound:
+            return None
+
     def _payload_checksums(self, image_id: str) -> tuple[str, ...]:
         return tuple(sum_ for sum_ in self._checksums(image_id) if sum_.startswith("sha256:"))
 
@@ -480,11 +492,6 @@ class Images:
             self._write_ancestry(image_id, ancestry)
 
     # -- what is computed once
-
-    def _rows(self, image_id: str) -> list[Row]:
-        """Return the rows of a complete image's files: those that are kept, unless they are none."""
-        kept = layout.parse_stored(self.files(image_id))
-        return kept if is_row_list(kept) else self._list_files(image_id)
 
     def _list_files(self, image_id: str) -> list[Row]:
         try:

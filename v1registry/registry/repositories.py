@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from threading import Lock
 
 from .. import errors
@@ -133,6 +134,12 @@ class Repositories:
 
         :param even_deleted: also of a repository that is marked as deleted.
         """
+        return {tag: image_id for tag, (image_id, _) in self.tags_with_times(name, even_deleted).items()}
+
+    def tags_with_times(
+        self, name: RepositoryName, even_deleted: bool = False
+    ) -> dict[str, tuple[str, datetime]]:
+        """Return tag -> image id, and when the tag was set. RepositoryNotFound."""
         folder = self._existing_folder(name, even_deleted=even_deleted)
         if folder is None:
             raise errors.RepositoryNotFound(repository=str(name))
@@ -140,7 +147,8 @@ class Repositories:
         for stat in self._storage.list(f"{folder}/{layout.TAG_PREFIX}"):
             image_id = self._read_tag(stat)
             if image_id is not None:
-                found[layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])] = image_id
+                tag = layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])
+                found[tag] = image_id, stat.modified
         return found
 
     def tag(self, name: RepositoryName, tag: str) -> str:
