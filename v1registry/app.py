@@ -6,7 +6,7 @@ import copy
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import errors
 from . import settings as settings_
@@ -25,7 +25,11 @@ from .hub.search import ScanSearch, SearchIndex
 from .hub.tokens import Tokens
 from .log import REQUEST_ID_HEADER, get_logger, in_request, request_id_of
 from .oauth import accounts_api
+from .oauth import api as oauth_api
+from .oauth.applications import Applications
+from .oauth.grants import Grants
 from .oauth.profiles import Profiles
+from .oauth.provider import Provider
 from .registry import api as registry_api
 from .registry.holders import Holders
 from .registry.images import Images
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 #: What belongs to the registry when it stands in front of another application: the rest goes through.
 _OWN_PREFIXES = ("/v1/", "/v2/", "/api/v1.1/")
@@ -69,6 +75,7 @@ class Registry:
     def __init__(self, storage: Storage, **options: Any):
         self.storage, self.settings = settings_.from_mapping({"storage": storage, **options})
         self._behind: WSGIApplication | None = None
+        self._oauth: Mapping[type, object] = {}
         repositories = Repositories(self.storage)
         images = Images(self.storage, expanded_limit_bytes=self.settings.max_expanded_bytes)
         access = self._make_access(images, repositories)
@@ -122,6 +129,7 @@ class Registry:
             hub_api.REPOSITORY_ROUTES,
             web_api.link_routes(settings.link_path) if has_links else Table(),
             accounts_api.ROUTES if self.has_accounts else Table(),
+            oauth_api.ROUTES if self.has_accounts else Table(),
             essentials,
             web_api.login_routes(base) if self.has_accounts else Table(),
             web_api.register_routes(base) if pages.can_register else Table(),
@@ -148,6 +156,14 @@ class Registry:
             tokens = Tokens(settings.secret, lifetime_s=settings.token_lifetime_s)
             return OpenAccess(tokens, registry_is_elsewhere=is_elsewhere)
         backend, policy = settings_.open_accounts(settings, storage, repositories)
+        applications, profiles = Applications(storage), Profiles(backend)
+        grants = Grants(storage, applications, profiles)
+        self._oauth = {
+            Applications: applications,
+            Grants: grants,
+            Profiles: profiles,
+            Provider: Provider(applications, grants, profiles),
+        }
         return AccountsAccess(
             backend,
             policy,
@@ -159,6 +175,7 @@ class Registry:
             registry_is_elsewhere=is_elsewhere,
             trusted_proxies=settings.trusted_proxies,
             is_secure=self._is_secure,
+            bearers=grants,
         )
 
     def _is_secure(self, environ: Mapping[str, Any]) -> bool:
@@ -175,7 +192,7 @@ class Registry:
             mailer = settings_.open_mailer(settings.mail, settings.mail_from)
         except ValueError as error:
             raise SettingsError([f"mail: {error}"]) from error
-        services: dict[type, object] = {}
+        services: dict[type, object] = dict(self._oauth)
         confirmations = None
         if mailer is not None:
             directory = confirming_part(backend)
@@ -191,12 +208,30 @@ class Registry:
             is_reserved=lambda name: name in settings.reserved_names or repositories.are_in(name),
             confirmations=confirmations,
         )
-        profiles = Profiles(backend)
-        services[Profiles] = profiles
         services[Sessions] = Sessions(
-            self.storage, profiles, self._signing_keys, lifetime_s=settings.session_lifetime_s
+            self.storage, Profiles(backend), self._signing_keys, lifetime_s=settings.session_lifetime_s
         )
         return services
+
+    # -- OAuth, for the surrounding application
+
+    @property
+    def applications(self) -> Applications:
+        """The applications that may ask users for access. RuntimeError on a server without accounts."""
+        return self._of_accounts(Applications)
+
+    @property
+    def grants(self) -> Grants:
+        """What users granted to applications, and which tokens are good. RuntimeError on a server without accounts."""
+        return self._of_accounts(Grants)
+
+    def _of_accounts(self, kind: type[T]) -> T:
+        found = self._oauth.get(kind)
+        if not isinstance(found, kind):
+            raise RuntimeError(
+                "OAuth needs accounts: make the registry with auth, such as users: or htpasswd:///PATH"
+            )
+        return found
 
     def _signing_keys(self) -> Sequence[str]:
         return self.settings.secret or [shared_secret(self.storage)]
@@ -249,6 +284,8 @@ class Registry:
         if self._link_prefix is not None and path.startswith(self._link_prefix):
             return True
         if self._pages.can_browse and f"{path}/".startswith(f"{self._pages.base}/"):
+            return True
+        if self.has_accounts and path.rstrip("/") == oauth_api.METADATA_PATH:
             return True
         return path.startswith(_OWN_PREFIXES) or path in _OWN_PATHS
 

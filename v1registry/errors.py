@@ -212,6 +212,14 @@ class TooManyAttempts(RegistryError):
         return {"Retry-After": str(self.wait_s)}
 
 
+class TooManyClientAttempts(TooManyAttempts):
+    """So many proofs of an OAuth application failed that its secret was not looked at."""
+
+    @property
+    def document(self) -> Mapping[str, object]:
+        return {"error": "temporarily_unavailable", "error_description": self.public}
+
+
 # -- requests
 
 

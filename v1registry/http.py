@@ -346,11 +346,11 @@ def error_response(error: RegistryError, path: str) -> Response:
     """Return the answer to a failure, in the form that the clients of ``path`` read.
 
     Under ``/v1/users`` a JSON string, one of which engines compare; under ``/v2/`` plain text, because docker 1.10
-    panics at a JSON object there; under ``/api/v1.1/`` ``{"detail": TEXT}`` (oauth.md 4), or what the error itself has as its
-    body; else ``{"error": TEXT}``. A range that cannot be satisfied has no body.
+    panics at a JSON object there; under ``/api/v1.1/``, and where its metadata is, ``{"detail": TEXT}`` (oauth.md 4), or what the error itself
+    has as its body; else ``{"error": TEXT}``. A range that cannot be satisfied has no body.
     """
     headers = [*NOT_CACHED, *error.headers.items()]
-    if path.startswith("/api/v1.1/"):
+    if path.startswith(("/api/v1.1/", "/.well-known/")):
         document = error.document if error.document is not None else {"detail": error.public}
         return respond(error.status, dump_json(document), "application/json", headers)
     if path == "/v2" or path.startswith("/v2/"):

@@ -1,4 +1,4 @@
-"""The fields of a body, JSON or form encoded: what the accounts API takes (oauth.md 4)."""
+"""The fields of a body, JSON or form encoded: what the OAuth and accounts APIs take (oauth.md 3.2, 4)."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def fields_of_body(body: bytes, content_type: str | None, flags: tuple[str, ...]
 
 def _fields_of_json(body: bytes) -> dict[str, Any]:
     try:
-        fields = parse_json(body)
+        fields = parse_json(body, has_unique_keys=True)
     except ValueError:
-        raise ValueError("The body is no JSON") from None
+        raise ValueError("The body is no JSON, or has a key twice") from None
     if not isinstance(fields, dict):
         raise ValueError("A JSON object is expected")
     return fields

@@ -97,6 +97,17 @@ class Grant:
             None,
         )
 
+    def accepts(self, digest: str, now_s: float) -> bool:
+        """Tell whether this code, or this refresh token, works now."""
+        if not self.is_redeemed:
+            return digest == self.code.digest and now_s < self.code.expires_at_s
+        refresh = self.refresh_token
+        return refresh is not None and digest == refresh.digest and now_s < refresh.expires_at_s
+
+    def was_used(self, digest: str) -> bool:
+        """Tell whether this code, or this refresh token, worked before."""
+        return (self.is_redeemed and digest == self.code.digest) or digest in self.used_digests
+
     @property
     def digests(self) -> frozenset[str]:
         """The digests of all codes and tokens that it knows, good ones and used ones."""

@@ -1,0 +1,175 @@
+"""The OAuth 2 endpoints for applications: table and handlers (oauth.md 3.2 to 3.6). The page for people is among the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+from .. import errors
+from ..auth.attempts import client_address
+from ..auth.credentials import Basic, parse_authorization
+from ..http import (
+    Request,
+    Response,
+    dump_json,
+    is_secure,
+    json_response,
+    public_url_of,
+    respond,
+)
+from ..routing import Route, Table
+from ..settings import Settings
+from .applications import Application
+from .bodies import fields_of_body
+from .provider import CHALLENGE, ClientCredentials, Provider, metadata
+
+#: Below which path all of OAuth is. It is the path of the issuer too (RFC 8414, 2).
+PATH: Final = "/api/v1.1/o"
+
+#: Where RFC 8414, 3.1, looks for the metadata: the well-known name comes between the host and the path of the issuer.
+METADATA_PATH: Final = f"/.well-known/oauth-authorization-server{PATH}"
+
+#: In bytes. Nobody needs credentials to send a body, and no request has a hundredth of it.
+_LARGEST_BODY: Final = 64 << 10
+
+#: The documents call the parameters a form's, and show JSON (oauth.md 3.2).
+_BODY_TYPES: Final = ("application/x-www-form-urlencoded", "application/json")
+
+#: RFC 6749, 5.1.
+_NOT_STORED: Final = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
+
+
+def post_token(request: Request) -> Response:
+    """Give tokens for a code or a refresh token."""
+    parameters = _parameters(request)
+    application = _application(request, parameters)
+    return _answer(request.service(Provider).issue_tokens(application, parameters))
+
+
+def post_revoke_token(request: Request) -> Response:
+    """End a token (RFC 7009): 200 and nothing more, whether it was good or not."""
+    parameters = _parameters(request)
+    application = _application(request, parameters)
+    request.service(Provider).revoke(application, parameters)
+    return respond(200, b"", None, _NOT_STORED)
+
+
+def post_introspect(request: Request) -> Response:
+    """Tell what an access token is good for (RFC 7662)."""
+    parameters = _parameters(request)
+    application = _application(request, parameters)
+    return _answer(request.service(Provider).introspect(application, parameters))
+
+
+def get_metadata(request: Request) -> Response:
+    """Tell clients where everything is (RFC 8414)."""
+    settings = request.service(Settings)
+    url = public_url_of(request, settings.public_url, settings.trusted_proxies)
+    return json_response(metadata(f"{url}{PATH}"))
+
+
+def require_https(request: Request) -> None:
+    """Return if OAuth may be spoken over this connection (RFC 6749, 1.6). OAuthError ``invalid_request``."""
+    settings = request.service(Settings)
+    if settings.oauth_http == "allow":
+        return
+    if not is_secure(request, settings.public_url, settings.trusted_proxies):
+        raise errors.OAuthError(
+            "invalid_request",
+            "OAuth needs https, and this request came over http. Reach the server by https; behind a proxy that does, set "
+            "public_url to the https address, or trusted_proxies to the address of the proxy that sends X-Forwarded-Proto",
+        )
+
+
+# -- inside
+
+
+def _over_https(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """Return a handler that refuses plain http."""
+
+    def handle(request: Request) -> Response:
+        require_https(request)
+        return handler(request)
+
+    return handle
+
+
+def _answer(document: Mapping[str, Any]) -> Response:
+    return respond(200, dump_json(document), "application/json;charset=UTF-8", _NOT_STORED)
+
+
+def _application(request: Request, parameters: Mapping[str, str]) -> Application:
+    """Return the application that asks. OAuthError ``invalid_client``, TooManyClientAttempts."""
+    address = client_address(request.environ, request.service(Settings).trusted_proxies)
+    return request.service(Provider).authenticate(
+        client_credentials(request.header("Authorization"), parameters), address
+    )
+
+
+def client_credentials(authorization: str | None, parameters: Mapping[str, str]) -> ClientCredentials | None:
+    """Return what an application says of itself, None where it says nothing. OAuthError for a header that is not understood.
+
+    Name and secret are form-encoded inside Basic (RFC 6749, 2.3.1). Those of the body count where there is no header.
+
+    >>> client_credentials("Basic Y2ktYm90OnMlMkRj", {"client_id": "other"})
+    ClientCredentials(client_id='ci-bot')
+    """
+    if authorization is None or not authorization.strip():
+        if "client_id" not in parameters:
+            return None
+        return ClientCredentials(parameters["client_id"], parameters.get("client_secret"))
+    credentials = parse_authorization(authorization)
+    if not isinstance(credentials, Basic):
+        raise errors.OAuthError(
+            "invalid_client", "Basic with client_id and secret is expected in Authorization", 401, CHALLENGE
+        )
+    return ClientCredentials(unquote_plus(credentials.username), unquote_plus(credentials.password))
+
+
+def _parameters(request: Request) -> dict[str, str]:
+    """Return the parameters of a request's body. OAuthError ``invalid_request``."""
+    if request.environ.get("QUERY_STRING"):
+        # addresses are logged on the way, and secrets with them
+        raise errors.OAuthError("invalid_request", "Parameters belong into the body, not into the address")
+    try:
+        body = request.read_body(_LARGEST_BODY)
+    except errors.RegistryError as error:
+        raise errors.OAuthError("invalid_request", error.public, error.status) from error
+    return parse_parameters(request.environ.get("CONTENT_TYPE", ""), body)
+
+
+def parse_parameters(content_type: str, body: bytes) -> dict[str, str]:
+    """Return the parameters of a form or of a JSON object; an empty one counts as absent (RFC 6749, 3.2).
+
+    OAuthError ``invalid_request`` for everything else, and where one is repeated.
+
+    >>> parse_parameters("application/json", b'{"grant_type": "code", "code": "x"}')
+    {'grant_type': 'code', 'code': 'x'}
+    """
+    if content_type.partition(";")[0].strip().lower() not in _BODY_TYPES:
+        raise errors.OAuthError("invalid_request", f"Content-Type must be {' or '.join(_BODY_TYPES)}")
+    try:
+        fields = fields_of_body(body, content_type)
+        for name, value in fields.items():
+            if not isinstance(value, str):
+                raise ValueError("Each field is expected to be text")
+            # lone surrogates are none
+            (name + value).encode()
+    except UnicodeError:
+        raise errors.OAuthError("invalid_request", "Each field is expected to be text") from None
+    except ValueError as error:
+        raise errors.OAuthError("invalid_request", str(error)) from None
+    return {name: value for name, value in fields.items() if value}
+
+
+# fmt: off
+ROUTES = Table(
+    #     method   path                                                           handler                          needs
+    Route("POST",  f"{PATH}/token[/]",                                            _over_https(post_token),         None),
+    Route("POST",  f"{PATH}/revoke_token[/]",                                     _over_https(post_revoke_token),  None),
+    Route("POST",  f"{PATH}/introspect[/]",                                       _over_https(post_introspect),    None),
+    Route("GET",   f"{PATH}/.well-known/oauth-authorization-server[/]",           _over_https(get_metadata),       None),
+    Route("GET",   f"{METADATA_PATH}[/]",                                         _over_https(get_metadata),       None),
+)
+# fmt: on

@@ -1,0 +1,482 @@
+"""What users granted to applications: authorization codes, access tokens, refresh tokens (oauth.md 3).
+
+Nothing is locked. A grant is one value, and whatever works once (a code, a refresh token) works by a conditional write of it: of
+two processes that redeem one code at the same instant one writes, and the other one sees that. Reuse, revocation and the end
+of a grant are its deletion, after which no conditional write succeeds; the tokens end with it because it lists them.
+
+What is no good any more is removed as new codes and tokens are issued, a few a time, so nothing grows without end.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from typing import Final
+
+from ..auth.base import Account, BackendUnavailable, Bearer, User
+from ..auth.records import BrokenValue
+from ..errors import OAuthError
+from ..log import get_logger
+from ..storage.base import ABSENT, NotFound, Storage, StorageUnavailable, update
+from .applications import Application, Applications, digest_of, new_secret
+from .profiles import Profiles
+from .records import (
+    TOKENS_FOLDER,
+    AccessToken,
+    Code,
+    Grant,
+    Pointer,
+    RefreshToken,
+    grant_key,
+    grants_folder,
+    token_key,
+)
+
+log = get_logger(__name__)
+
+#: In seconds (oauth.md 3.1).
+CODE_LIFETIME_S: Final = 60
+
+#: In seconds: 180 days (oauth.md 3.2).
+ACCESS_LIFETIME_S: Final = 15_552_000
+
+#: In seconds, from the last refresh; the documents name no end. An application that does not come for a year lost its tokens.
+REFRESH_LIFETIME_S: Final = 31_104_000
+
+#: Codes and tokens have 30 letters and digits, as those of the documents (oauth.md 3.2): 178 bits.
+TOKEN_CHARACTERS: Final = 30
+
+#: How many grants of one user to one application are good at a time; another one ends the oldest. Applications that let users
+#: log in through this server ask anew each time.
+MOST_GRANTS: Final = 50
+
+#: How many codes and tokens are looked at, whether they can be removed, when one is issued.
+_TIDIED: Final = 8
+
+#: How long a token that no grant lists yet is taken for one that is just being issued, in seconds.
+_BEING_ISSUED_S: Final = 3600
+
+_TOKEN: Final = re.compile(rf"[A-Za-z0-9]{{{TOKEN_CHARACTERS}}}")
+_GRANT_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Issued:
+    """New tokens. They are nowhere else: only their digests are stored."""
+
+    account: Account
+    scopes: tuple[str, ...]  #: of the access token, in the order in which they were granted
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in_s: int = ACCESS_LIFETIME_S
+
+
+@dataclass(frozen=True)
+class GoodToken:
+    """An access token that is good, with all that it is good for."""
+
+    application: Application
+    account: Account  #: as it is now; it may be inactive
+    scopes: tuple[str, ...]
+    issued_at_s: float
+    expires_at_s: float
+
+
+@dataclass(frozen=True)
+class GrantSummary:
+    """What a user granted, as it is shown to them."""
+
+    id: str
+    application: Application
+    scopes: tuple[str, ...]
+    granted_at: datetime  #: aware, UTC
+
+
+class _Used(Exception):
+    """A code or a refresh token was used before."""
+
+
+class _Ended(Exception):
+    """A grant is there no longer, or what shall be used has expired."""
+
+
+class Grants:
+    """Issues codes and tokens, and knows which are good: a :class:`~v1registry.auth.base.BearerVerifier`.
+
+    Safe for threads and, if the storage is, for processes. A token is good while it has not expired, its grant is there, and
+    its application and the account of its user are the ones that they were: each use looks.
+
+    :param storage: where they are, below ``accounts/oauth/``.
+    :param clock: seconds since the epoch; the same for all processes, as far as clocks go.
+
+    StorageUnavailable from every method, also where a record cannot be understood; BackendUnavailable while nobody can tell
+    whether a user is still there.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        applications: Applications,
+        profiles: Profiles,
+        *,
+        clock: Callable[[], float] = time.time,
+    ):
+        self._storage = storage
+        self._applications = applications
+        self._profiles = profiles
+        self._clock = clock
+
+    # -- access tokens
+
+    def verify(self, token: str) -> Bearer | None:
+        """Return what an access token is good for, None where it is no good; its user may be inactive."""
+        good = self.good_token(token)
+        if good is None:
+            return None
+        application = good.application
+        return Bearer(
+            good.account.user, frozenset(good.scopes), application.client_id, application.is_trusted
+        )
+
+    def good_token(self, token: str) -> GoodToken | None:
+        """Return all that is known of an access token, None where it is no good."""
+        digest = digest_of(token)
+        grant = self._grant_of(token)
+        access = None if grant is None else grant.access_token(digest, self._now())
+        if grant is None or access is None:
+            return None
+        parties = self._parties(grant)
+        if parties is None:
+            return None
+        return GoodToken(*parties, access.scopes, access.issued_at_s, access.expires_at_s)
+
+    # -- codes
+
+    def issue_code(
+        self,
+        application: Application,
+        account: Account,
+        scopes: tuple[str, ...],
+        *,
+        redirect_uri: str,
+        is_redirect_given: bool,
+        challenge: str | None,
+    ) -> str:
+        """Return a code for what a user just granted; it is good for CODE_LIFETIME_S, once.
+
+        :param redirect_uri: where it is sent; who redeems it names the same one if ``is_redirect_given``.
+        :param challenge: of PKCE, by S256; None where the request had none.
+        """
+        user, now_s = account.user, self._now()
+        self._make_room(user.name, application)
+        code = new_secret(TOKEN_CHARACTERS)
+        grant = Grant(
+            id=secrets.token_hex(16),
+            username=user.name,
+            account_id=account.id,
+            groups=tuple(sorted(user.groups)),
+            is_administrator=user.is_administrator,
+            client_id=application.client_id,
+            application_id=application.id,
+            scopes=scopes,
+            granted_at_s=now_s,
+            code=Code(digest_of(code), now_s + CODE_LIFETIME_S, redirect_uri, is_redirect_given, challenge),
+        )
+        self._point(grant, code)
+        self._storage.write(_key(grant), grant.dumped(), expect=ABSENT)
+        self._tidy()
+        return code
+
+    def of_code(self, code: str, application: Application) -> Grant:
+        """Return the grant whose code this is, if it may be redeemed now. OAuthError ``invalid_grant``.
+
+        One that was redeemed before is told, and revokes what it gave (RFC 6749, 4.1.2).
+        """
+        grant = self._grant_of(code)
+        if grant is None or grant.code.digest != digest_of(code):
+            raise _refused("code")
+        return self._usable(grant, code, application, "code")
+
+    def redeem(self, code: str, application: Application) -> Issued:
+        """Return tokens for a code. OAuthError ``invalid_grant`` as :meth:`of_code`: of many at once, one gets them."""
+        grant = self.of_code(code, application)
+        return self._issue(grant, code, grant.scopes, "code")
+
+    # -- refresh tokens
+
+    def of_refresh_token(self, token: str, application: Application) -> Grant:
+        """Return the grant whose refresh token this is, if it is good now. OAuthError ``invalid_grant``.
+
+        One that was used before revokes the grant: somebody else may have it (RFC 9700, 4.14.2).
+        """
+        grant = self._grant_of(token)
+        if grant is None or grant.code.digest == digest_of(token):
+            raise _refused("refresh token")
+        return self._usable(grant, token, application, "refresh token")
+
+    def refresh(self, token: str, application: Application, scopes: tuple[str, ...]) -> Issued:
+        """Return new tokens for a refresh token, which works once.
+
+        The new refresh token is good for all that was granted, whatever the new access token is for (RFC 6749, 6).
+
+        :param scopes: of the new access token; some of those that were granted. OAuthError ``invalid_scope``.
+        """
+        grant = self.of_refresh_token(token, application)
+        if not set(scopes) <= set(grant.scopes):
+            raise OAuthError("invalid_scope", "The scope is wider than what was granted")
+        return self._issue(grant, token, scopes, "refresh token")
+
+    # -- the end
+
+    def revoke_token(self, token: str, application: Application) -> None:
+        """End an access token, or with a refresh token all that was granted with it (RFC 7009, 2.1).
+
+        A token that is no good is no error. OAuthError ``invalid_grant`` for one of another application.
+        """
+        grant = self._grant_of(token)
+        if grant is None:
+            return
+        if grant.application_id != application.id:
+            raise OAuthError("invalid_grant", "The token is one of another application")
+        digest = digest_of(token)
+        if not any(digest == access.digest for access in grant.access_tokens):
+            self._end(grant)
+            return
+
+        def strike(value: bytes | None) -> bytes | None:
+            return None if value is None else _parsed(_key(grant), value).without(digest).dumped()
+
+        update(self._storage, _key(grant), strike)
+        self._delete(token_key(digest))
+
+    def of_user(self, username: str) -> list[GrantSummary]:
+        """Return what a user granted that is still good, the newest first."""
+        account = self._profiles.current(User(username))
+        found = []
+        for grant in self._grants(username) if account is not None else ():
+            application = self._application(grant)
+            is_good = grant.is_redeemed and grant.is_live(self._now())
+            if application is not None and is_good and account is not None and account.id == grant.account_id:
+                found.append((grant, application))
+        return [
+            GrantSummary(
+                grant.id,
+                application,
+                grant.scopes,
+                datetime.fromtimestamp(grant.granted_at_s, timezone.utc),
+            )
+            for grant, application in sorted(found, key=lambda pair: -pair[0].granted_at_s)
+        ]
+
+    def revoke(self, username: str, grant_id: str) -> bool:
+        """End a grant of a user with all its tokens, at once and everywhere; False where there is none of this id."""
+        if not _GRANT_ID.fullmatch(grant_id):
+            return False
+        grant = self._read(grant_key(username, grant_id))
+        return grant is not None and self._end(grant)
+
+    def revoke_all(self, username: str) -> int:
+        """End all that a user granted; return how much it was."""
+        return sum(self._end(grant) for grant in list(self._grants(username)))
+
+    # -- inside
+
+    def _now(self) -> float:
+        return float(self._clock())
+
+    def _usable(self, grant: Grant, secret: str, application: Application, what: str) -> Grant:
+        """Return the grant if the code or refresh token works for the application now. OAuthError."""
+        digest = digest_of(secret)
+        if grant.application_id != application.id:
+            raise _refused(what)
+        if grant.was_used(digest):
+            self._end(grant)
+            raise _reused(what)
+        parties = self._parties(grant)
+        if not grant.accepts(digest, self._now()) or parties is None or not parties[1].user.is_active:
+            raise _refused(what)
+        return grant
+
+    def _issue(self, grant: Grant, used: str, scopes: tuple[str, ...], what: str) -> Issued:
+        """Return new tokens for a code or a refresh token that works, and note that it was used. OAuthError."""
+        parties = self._parties(grant)
+        if parties is None:
+            raise _refused(what)
+        now_s, digest = self._now(), digest_of(used)
+        issued = Issued(
+            parties[1],
+            tuple(scope for scope in grant.scopes if scope in scopes),
+            new_secret(TOKEN_CHARACTERS),
+            new_secret(TOKEN_CHARACTERS),
+        )
+        access = AccessToken(digest_of(issued.access_token), issued.scopes, now_s, now_s + ACCESS_LIFETIME_S)
+        refresh = RefreshToken(digest_of(issued.refresh_token), now_s + REFRESH_LIFETIME_S)
+        forgotten: frozenset[str] = frozenset()
+
+        def use(value: bytes | None) -> bytes:
+            nonlocal forgotten
+            if value is None:
+                raise _Ended
+            current = _parsed(_key(grant), value)
+            if current.was_used(digest):
+                raise _Used
+            if not current.accepts(digest, now_s):
+                raise _Ended
+            changed = current.with_tokens(access, refresh, now_s)
+            forgotten = current.digests - changed.digests
+            return changed.dumped()
+
+        # before the grant lists them: if something fails here, the code or the refresh token still works
+        for token in (issued.access_token, issued.refresh_token):
+            self._point(grant, token)
+        try:
+            update(self._storage, _key(grant), use)
+        except (_Used, _Ended) as error:
+            forgotten = frozenset((access.digest, refresh.digest))
+            if isinstance(error, _Ended):
+                raise _refused(what) from None
+            self._end(grant)
+            raise _reused(what) from None
+        finally:
+            for old in forgotten:
+                self._delete(token_key(old))
+        self._tidy()
+        return issued
+
+    def _end(self, grant: Grant) -> bool:
+        """Remove a grant, and with it all that it led to; False where somebody else did that."""
+        is_ended = self._delete(_key(grant))
+        for digest in grant.digests:
+            self._delete(token_key(digest))
+        return is_ended
+
+    def _parties(self, grant: Grant) -> tuple[Application, Account] | None:
+        """Return the application and the user as they are now, None where one of them is gone. BackendUnavailable."""
+        application = self._application(grant)
+        account = None if application is None else self._profiles.current(grant.user)
+        if application is None or account is None or account.id != grant.account_id:
+            return None
+        return application, account
+
+    def _application(self, grant: Grant) -> Application | None:
+        application = self._applications.get(grant.client_id)
+        return application if application is not None and application.id == grant.application_id else None
+
+    # -- records
+
+    def _grant_of(self, secret: str) -> Grant | None:
+        """Return the grant that knows a code or a token, None where none does."""
+        if not _TOKEN.fullmatch(secret):
+            return None
+        digest = digest_of(secret)
+        pointer = self._pointer(token_key(digest))
+        grant = None if pointer is None else self._read(pointer.grant_key)
+        return grant if grant is not None and digest in grant.digests else None
+
+    def _point(self, grant: Grant, secret: str) -> None:
+        pointer = Pointer(grant.username, grant.id, self._now())
+        self._storage.write(token_key(digest_of(secret)), pointer.dumped(), expect=ABSENT)
+
+    def _pointer(self, key: str) -> Pointer | None:
+        try:
+            return Pointer.parsed(self._storage.read(key))
+        except NotFound:
+            return None
+        except BrokenValue as error:
+            raise StorageUnavailable(key, f"what is kept of a token is broken: {error}") from error
+
+    def _read(self, key: str) -> Grant | None:
+        try:
+            return _parsed(key, self._storage.read(key))
+        except NotFound:
+            return None
+
+    def _grants(self, username: str) -> Iterator[Grant]:
+        """Yield all that a user granted, good or not. A broken record does not hide the others."""
+        for stat in self._storage.list(f"{grants_folder(username)}/"):
+            try:
+                yield Grant.parsed(self._storage.read(stat.key))
+            except NotFound:  # ended meanwhile
+                continue
+            except BrokenValue as error:
+                log.error("%s: the record of a grant is broken: %s", stat.key, error)
+
+    def _delete(self, key: str) -> bool:
+        with suppress(NotFound):
+            self._storage.delete(key)
+            return True
+        return False
+
+    # -- what is no good any more
+
+    def _make_room(self, username: str, application: Application) -> None:
+        """Remove what a user granted that is dead, and the oldest of what is too many."""
+        codes: list[Grant] = []
+        grants: list[Grant] = []
+        for grant in list(self._grants(username)):
+            if not self._is_worth_keeping(grant):
+                self._end(grant)
+            elif grant.application_id == application.id:
+                (grants if grant.is_redeemed else codes).append(grant)
+        for some in (codes, grants):
+            some.sort(key=lambda grant: grant.granted_at_s)
+            for grant in some[: max(0, len(some) - MOST_GRANTS + 1)]:
+                self._end(grant)
+
+    def _tidy(self) -> None:
+        """Look at some codes and tokens, from any one on, and remove those that are no good. What fails is left for later."""
+        start = token_key(secrets.token_hex(32))
+        folder = f"{TOKENS_FOLDER}/"
+        try:
+            keys = [stat.key for stat in islice(self._storage.list(folder, after=start), _TIDIED)]
+            if len(keys) < _TIDIED:
+                first = islice(self._storage.list(folder), _TIDIED - len(keys))
+                keys += [stat.key for stat in first if stat.key <= start]
+        except StorageUnavailable as error:
+            log.warning("old tokens are not removed now: %s", error.reason)
+            return
+        for key in keys:
+            try:
+                self._tidy_one(key)
+            except (StorageUnavailable, BackendUnavailable) as error:
+                log.warning("an old token is not removed now: %s", error)
+
+    def _tidy_one(self, key: str) -> None:
+        pointer = self._pointer(key)
+        if pointer is None:
+            return
+        grant = self._read(pointer.grant_key)
+        if grant is None or key.rpartition("/")[2] not in grant.digests:
+            if self._now() - pointer.written_at_s > _BEING_ISSUED_S:
+                self._delete(key)
+        elif not self._is_worth_keeping(grant):
+            self._end(grant)
+
+    def _is_worth_keeping(self, grant: Grant) -> bool:
+        return grant.is_live(self._now()) and self._parties(grant) is not None
+
+
+def _key(grant: Grant) -> str:
+    return grant_key(grant.username, grant.id)
+
+
+def _parsed(key: str, value: bytes) -> Grant:
+    """Return a grant. StorageUnavailable where it cannot be understood."""
+    try:
+        return Grant.parsed(value)
+    except BrokenValue as error:
+        raise StorageUnavailable(key, f"the record of a grant is broken: {error}") from error
+
+
+def _refused(what: str) -> OAuthError:
+    return OAuthError("invalid_grant", f"The {what} is unknown, expired, revoked or of another application")
+
+
+def _reused(what: str) -> OAuthError:
+    return OAuthError("invalid_grant", f"The {what} was used before: all that was granted with it is revoked")
