@@ -61,7 +61,7 @@ class Administration:
         password.set_defaults(run=self.set_password)
 
         listing = add(commands, "list", "list the accounts")
-        _add_json_option(listing)
+        add_json_option(listing)
         listing.set_defaults(run=self.list_users)
 
         for name, is_active in (("disable", False), ("enable", True)):
@@ -76,7 +76,7 @@ class Administration:
     ) -> None:
         """Give a parser the commands on repositories."""
         listing = add(commands, "list", "list the repositories")
-        _add_json_option(listing)
+        add_json_option(listing)
         listing.set_defaults(run=self.list_repositories)
 
         describe = add(commands, "describe", "set what search shows beside a repository's name")
@@ -106,16 +106,16 @@ class Administration:
 
     def add_user(self, options: argparse.Namespace) -> int:
         if not is_username(options.name):
-            return _complain(f"a name has 4 to 30 of a-z, 0-9 and _, unlike {options.name!r}", USAGE)
+            return complain(f"a name has 4 to 30 of a-z, 0-9 and _, unlike {options.name!r}", USAGE)
         if options.email and not is_email(options.email):
-            return _complain(f"{options.email!r} is no address", USAGE)
+            return complain(f"{options.email!r} is no address", USAGE)
         users = self._users(options)
         try:
             users.create(
                 options.name, _password(options), options.email, is_administrator=options.administrator
             )
         except AccountExists as error:
-            return _complain(str(error), USAGE)
+            return complain(str(error), USAGE)
         if options.group:
             users.set_groups(options.name, options.group)
         print(f"{options.name} may log in")
@@ -124,7 +124,7 @@ class Administration:
     def set_password(self, options: argparse.Namespace) -> int:
         users = self._users(options)
         if users.find(options.name) is None:
-            return _complain(f"there is no user {options.name!r}", NOT_FOUND)
+            return complain(f"there is no user {options.name!r}", NOT_FOUND)
         users.set_password(options.name, _password(options))
         print(f"{options.name} has another password")
         return DONE
@@ -133,7 +133,7 @@ class Administration:
         try:
             self._users(options).set_active(options.name, options.is_active)
         except UnknownUser:
-            return _complain(f"there is no user {options.name!r}", NOT_FOUND)
+            return complain(f"there is no user {options.name!r}", NOT_FOUND)
         print(f"{options.name} is {'enabled' if options.is_active else 'disabled'}")
         return DONE
 
@@ -149,7 +149,7 @@ class Administration:
             }
             for user in users.users()
         ]
-        _print_rows(rows, options.json)
+        print_rows(rows, options.json)
         return DONE
 
     # -- repositories
@@ -169,7 +169,7 @@ class Administration:
             }
             for name in repositories.all()
         ]
-        _print_rows(rows, options.json)
+        print_rows(rows, options.json)
         return DONE
 
     def describe(self, options: argparse.Namespace) -> int:
@@ -190,11 +190,11 @@ class Administration:
     ) -> int:
         repositories, name = self._repositories(options), RepositoryName.parse(options.repository)
         if not repositories.exists(name):
-            return _complain(f"there is no repository {name}", NOT_FOUND)
+            return complain(f"there is no repository {name}", NOT_FOUND)
         try:
             change(repositories, name)
         except errors.RegistryError as error:
-            return _complain(f"{name}: {error.public}", USAGE)
+            return complain(f"{name}: {error.public}", USAGE)
         print(f"{name} is changed")
         return DONE
 
@@ -211,7 +211,8 @@ def _add_password_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_json_option(command: argparse.ArgumentParser) -> None:
+def add_json_option(command: argparse.ArgumentParser) -> None:
+    """Give the parser of a listing the option to be machine-readable."""
     command.add_argument("--json", action="store_true", help="machine-readable: an array of objects")
 
 
@@ -222,14 +223,15 @@ def _password(options: argparse.Namespace) -> str:
     else:
         password = getpass(f"New password of {options.name}: ")
         if getpass("Once more: ") != password:
-            raise SystemExit(_complain("the two differ; nothing was changed", USAGE))
+            raise SystemExit(complain("the two differ; nothing was changed", USAGE))
     try:
         return checked_password(password)
     except errors.InvalidAccountField as error:
-        raise SystemExit(_complain(f"{error.public}; nothing was changed", USAGE)) from None
+        raise SystemExit(complain(f"{error.public}; nothing was changed", USAGE)) from None
 
 
-def _print_rows(rows: Iterable[dict[str, object]], as_json: bool) -> None:
+def print_rows(rows: Iterable[dict[str, object]], as_json: bool) -> None:
+    """Print rows, one a line, the first field by itself; or an array of JSON objects."""
     if as_json:
         json.dump(list(rows), sys.stdout, indent=2)
         print()
@@ -250,6 +252,7 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _complain(text: str, code: int) -> int:
+def complain(text: str, code: int) -> int:
+    """Tell on standard error what is wrong; return ``code``."""
     print(f"v1registry: {text}", file=sys.stderr)
     return code

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from . import settings as settings_
 from .administration import Administration
 from .app import Registry
+from .application_commands import ApplicationCommands
 from .settings import SettingsError
 from .storage import FileStorage, Storage
 from .version import __version__
@@ -189,7 +190,7 @@ def _settings_help() -> str:
 
 
 def _add_groups(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands of administrators: ``user …`` and ``repository …``."""
+    """Add the commands of administrators: ``user …``, ``repository …`` and ``application …``."""
 
     def open_storage(options: argparse.Namespace) -> Storage:
         mapping = _mapping(options)
@@ -214,9 +215,11 @@ def _add_groups(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         return command
 
     administration = Administration(open_storage)
+    applications = ApplicationCommands(open_storage)
     for name, summary, fill in (
         ("user", "accounts kept in the storage (auth users:)", administration.add_user_commands),
         ("repository", "what is known of repositories", administration.add_repository_commands),
+        ("application", "applications that may ask users for access (OAuth 2)", applications.add_commands),
     ):
         group = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         fill(group.add_subparsers(title="commands", required=True, metavar="COMMAND"), add)
