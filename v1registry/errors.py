@@ -145,6 +145,12 @@ class EmailNotFound(NotFound):
     text = "The account has no such address"
 
 
+class GrantNotFound(NotFound):
+    """The user granted nothing of this id, or revoked it."""
+
+    text = "There is no such grant"
+
+
 class AccountNotChangeable(Forbidden):
     """The account exists where the registry only looks users up; nothing changed."""
 

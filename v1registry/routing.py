@@ -23,6 +23,7 @@ HOLES = {
     "image_id": ("image_id", r"[^/]+"),
     "username": ("username", r"[^/]+"),
     "token": ("token", r"[^/]+"),
+    "grant_id": ("grant_id", r"[^/]+"),
     "file": ("file", r"[^/]+"),
     "repository": ("repository", r".+"),
     "tag": ("tag", r"[^/]+"),

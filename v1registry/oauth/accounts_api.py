@@ -1,9 +1,12 @@
-"""The accounts API: profiles and e-mail addresses, its routing table and handlers (oauth.md 4).
+"""The accounts API: profiles, e-mail addresses, and what was granted to applications; its table and handlers (oauth.md 4).
 
 Every endpoint looks, in this order, at who is asking (401; 403 for an account that is not active), at what the access token was granted
 (403), at whether the name is known (404) and is the caller's own (403), at whether the account can be changed here (403), and then at
 the request itself (400, 403 for a right that only some have, 404 for an unknown address). So whoever is not logged in
 learns nothing of names, and an application nothing beyond its scopes.
+
+What users granted they see and revoke by these endpoints too, which the documents do not know: themselves, and no application for
+them.
 
 An administrator may do one thing to another's account: say that an address is verified (oauth.md 4.5), with a password of his own and not
 through an application.
@@ -23,7 +26,8 @@ from ..hub.rights import AccountRights
 from ..routing import Route, Table
 from ..settings import Settings
 from .bodies import fields_of_body
-from .profiles import Profiles, emails_of, profile_of
+from .grants import Grants, GrantSummary
+from .profiles import Profiles, emails_of, profile_of, shown_time
 
 #: What these endpoints take: a password, or an access token. A token of a repository says nothing here.
 CHALLENGE: Final = 'Basic realm="api", Bearer realm="api"'
@@ -87,8 +91,37 @@ def delete_email(request: Request) -> Response:
     profiles = request.service(Profiles)
     profiles.require_changeable(name)
     profiles.remove_email(name, _fields(request).get("email", request.query("email")))
-    # HTTP lets a 204 go without a length; the document shows one (oauth.md 4.6)
-    return Response(status=204, headerlist=[*NOT_CACHED, ("Content-Length", "0")])
+    return _gone()
+
+
+# -- what was granted to applications
+
+
+def get_grants(request: Request) -> Response:
+    name = _own_account(request, _caller(request, None)).user.name
+    return json_response([_shown_grant(grant) for grant in request.service(Grants).of_user(name)])
+
+
+def delete_grant(request: Request) -> Response:
+    """Revoke: the application's tokens are no good from then on."""
+    name = _own_account(request, _caller(request, None)).user.name
+    if not request.service(Grants).revoke(name, request.fields["grant_id"]):
+        raise errors.GrantNotFound
+    return _gone()
+
+
+def _shown_grant(grant: GrantSummary) -> dict[str, Any]:
+    application = grant.application
+    return {
+        "id": grant.id,
+        "application": {
+            "client_id": application.client_id,
+            "name": application.name,
+            "description": application.description,
+        },
+        "scopes": list(grant.scopes),
+        "granted_at": shown_time(grant.granted_at),
+    }
 
 
 # -- who is asking
@@ -181,6 +214,11 @@ def _fields(request: Request) -> Mapping[str, Any]:
         raise errors.BadRequest(str(error)) from None
 
 
+def _gone() -> Response:
+    """Return the answer to a deletion. HTTP lets a 204 go without a length, the document shows one (oauth.md 4.6)."""
+    return Response(status=204, headerlist=[*NOT_CACHED, ("Content-Length", "0")])
+
+
 def _profile_response(request: Request, account: Account) -> Response:
     settings = request.service(Settings)
     base = public_url_of(request, settings.public_url, settings.trusted_proxies)
@@ -199,5 +237,8 @@ ROUTES = Table(
     Route("POST",   "/api/v1.1/users/{username}/emails[/]",   post_email,     None),
     Route("PATCH",  "/api/v1.1/users/{username}/emails[/]",   patch_email,    None),
     Route("DELETE", "/api/v1.1/users/{username}/emails[/]",   delete_email,   None),
+
+    Route("GET",    "/api/v1.1/users/{username}/grants[/]",   get_grants,     None),
+    Route("DELETE", "/api/v1.1/users/{username}/grants/{grant_id}[/]", delete_grant, None),
 )
 # fmt: on
