@@ -1,0 +1,60 @@
+"""Access tokens for tests of what they are good for: granted as by a user on a page, without the page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from v1registry import Storage
+from v1registry.auth.base import Authenticator, User
+from v1registry.oauth.applications import Applications
+from v1registry.oauth.grants import Grants
+from v1registry.oauth.profiles import Profiles
+from v1registry.oauth.scopes import SCOPES
+
+REDIRECT_URI = "https://ci.example.org/back"
+
+#: What no application was ever given.
+UNKNOWN = "Zq3mB0x8TnWc5LkEr2uYdHs7VgPa1o"
+
+
+class Granter:
+    """Registers applications and lets users grant them scopes, over the storage of a server, as another process could.
+
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, storage: Storage, backend: Authenticator, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._profiles = Profiles(backend)
+        self._applications = Applications(storage)
+        self.grants = Grants(storage, self._applications, self._profiles, clock=clock)
+
+    def token(
+        self,
+        username: str,
+        scopes: Iterable[str] = tuple(SCOPES),
+        *,
+        is_trusted: bool = False,
+        name: str = "CI",
+    ) -> str:
+        """Return an access token that a user granted to an application of its own."""
+        application, _ = self._applications.add(
+            name, [REDIRECT_URI], scopes=tuple(SCOPES), is_trusted=is_trusted
+        )
+        account = self._profiles.current(User(username))
+        assert account is not None
+        code = self.grants.issue_code(
+            application,
+            account,
+            tuple(scopes),
+            redirect_uri=REDIRECT_URI,
+            is_redirect_given=True,
+            challenge=None,
+        )
+        return self.grants.redeem(code, application).access_token
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
