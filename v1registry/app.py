@@ -133,6 +133,7 @@ class Registry:
             essentials,
             web_api.login_routes(base) if self.has_accounts else Table(),
             web_api.register_routes(base) if pages.can_register else Table(),
+            web_api.account_routes(base) if self.has_accounts and pages.can_browse else Table(),
             bridge,
         ]
 
@@ -224,6 +225,11 @@ class Registry:
     def grants(self) -> Grants:
         """What users granted to applications, and which tokens are good. RuntimeError on a server without accounts."""
         return self._of_accounts(Grants)
+
+    @property
+    def provider(self) -> Provider:
+        """What the page of consent asks, for one of the surrounding application's own. RuntimeError on a server without accounts."""
+        return self._of_accounts(Provider)
 
     def _of_accounts(self, kind: type[T]) -> T:
         found = self._oauth.get(kind)

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from ..http import Request, Response
+from ..oauth.api import PATH as OAUTH_PATH
 from ..routing import Route, Table
+from .account import (
+    get_account,
+    post_email,
+    post_email_link,
+    post_email_removal,
+    post_password,
+    post_primary_email,
+    post_profile,
+    post_revocation,
+)
+from .consent import get_authorize, post_authorize
 from .links import get_link, post_link
 from .pages import Pages
 from .people import get_login, get_register, post_login, post_logout, post_register
@@ -24,12 +36,14 @@ def essential_routes(base: str) -> Table:
 
 
 def login_routes(base: str) -> Table:
-    """Return the rows by which people log in and out, below a path: OAuth needs them too."""
+    """Return the rows by which people log in and out, below a path, and those of consent. OAuth needs them all."""
     return Table(
         #     method    path                                   handler            needs  is_page
         Route("GET",    f"{base}/login[/]",                    get_login,         None,  True),
         Route("POST",   f"{base}/login[/]",                    post_login,        None,  True),
         Route("POST",   f"{base}/logout[/]",                   post_logout,       None,  True),
+        Route("GET",    f"{OAUTH_PATH}/authorize[/]",          get_authorize,     None,  True),
+        Route("POST",   f"{OAUTH_PATH}/authorize[/]",          post_authorize,    None,  True),
     )
 
 
@@ -38,6 +52,20 @@ def register_routes(base: str) -> Table:
     return Table(
         Route("GET",    f"{base}/register[/]",                 get_register,      None,  True),
         Route("POST",   f"{base}/register[/]",                 post_register,     None,  True),
+    )
+
+
+def account_routes(base: str) -> Table:
+    """Return the rows of an account, below a path."""
+    return Table(
+        Route("GET",    f"{base}/account[/]",                    get_account,         None,  True),
+        Route("POST",   f"{base}/account/profile[/]",            post_profile,        None,  True),
+        Route("POST",   f"{base}/account/password[/]",           post_password,       None,  True),
+        Route("POST",   f"{base}/account/emails[/]",             post_email,          None,  True),
+        Route("POST",   f"{base}/account/emails/link[/]",        post_email_link,     None,  True),
+        Route("POST",   f"{base}/account/emails/primary[/]",     post_primary_email,  None,  True),
+        Route("POST",   f"{base}/account/emails/removal[/]",     post_email_removal,  None,  True),
+        Route("POST",   f"{base}/account/grants/revocation[/]",  post_revocation,     None,  True),
     )
 
 

@@ -17,7 +17,7 @@ from .forms import local_target, read_form
 from .pages import Pages
 from .visitors import Visitor, visitor_of
 
-_WRONG: Final = "The user name or the password is not right"
+_WRONG: Final = "The user name or the password is wrong"
 _MAILED: Final = "This account is not active. If it waits for its activation, we mailed a link to its address: open it, then log in here"
 _INACTIVE: Final = "This account is not active: ask an administrator"
 
@@ -49,7 +49,9 @@ def post_login(request: Request) -> Response:
     if problem is not None:
         return _login_page(request, visitor, values, problem=problem, status=403)
     try:
-        user = _access(request).log_in(Basic(values["username"], form.get("password", "")), request.environ)
+        user = accounts_access(request).log_in(
+            Basic(values["username"], form.get("password", "")), request.environ
+        )
     except errors.Unauthorized as error:
         # without a challenge: browsers would ask for a password themselves
         return _login_page(request, visitor, values, problem=_WRONG, status=error.status)
@@ -124,10 +126,17 @@ def post_register(request: Request) -> Response:
 # -- inside
 
 
-def _access(request: Request) -> AccountsAccess:
+def accounts_access(request: Request) -> AccountsAccess:
+    """Return what knows the passwords."""
     access = request.service(Access)
     assert isinstance(access, AccountsAccess), "these rows are there on servers with accounts alone"
     return access
+
+
+def log_in_first(request: Request, visitor: Visitor, target: str) -> Response:
+    """Send somebody who is not logged in to do that, and to come back to this path then."""
+    pages = request.service(Pages)
+    return pages.redirect(request, pages.url(request, "/login", next=target), visitor=visitor)
 
 
 def _welcome(request: Request, visitor: Visitor, target: str | None) -> Response:
@@ -150,7 +159,7 @@ def _login_page(
     headers: Iterable[tuple[str, str]] = (),
     is_after_log_out: bool = False,
 ) -> Response:
-    backend = _access(request).backend
+    backend = accounts_access(request).backend
     values = {
         "username": "",
         **values,

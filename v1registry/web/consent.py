@@ -1,0 +1,126 @@
+"""The page on which a user allows an application something, or does not (oauth.md 3.1).
+
+It is at the address of the API and has no place in the other pages, so it is there without them. Nothing is remembered: each
+request of an application is asked about, and its answer is checked like the question.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from ..http import Request, Response, mount_path
+from ..names import is_host
+from ..oauth.api import require_https
+from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, Provider
+from ..oauth.scopes import in_words
+from ..settings import Settings
+from .forms import read_form
+from .pages import Pages
+from .people import log_in_first
+from .visitors import Visitor, visitor_of
+
+#: What stands in a query as it is; the rest is quoted before it comes back as a part of another one.
+_QUERY_CHARACTERS: Final = "!$&'()*+,;=:@/?%~"
+
+#: Hosts that are the user's own machine (RFC 8252, 7.3).
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+#: Applications may open this page in a window of their own, and wait for that window to come back to them.
+_HEADERS: Final = (("Cross-Origin-Opener-Policy", "unsafe-none"),)
+
+
+def get_authorize(request: Request) -> Response:
+    """Ask. What is wrong with the question is told to the application before anybody has to log in for it."""
+    require_https(request)
+    try:
+        asked = _question(request)
+    except AuthorizationRefused as refused:
+        return _back(request, refused.location)
+    visitor = visitor_of(request)
+    if visitor.user is None:
+        return log_in_first(request, visitor, _address(request))
+    return _page(request, visitor, asked)
+
+
+def post_authorize(request: Request) -> Response:
+    """Take the answer of the page: ``allow=1``, or anything else for no."""
+    require_https(request)
+    form, provider = read_form(request), request.service(Provider)
+    try:
+        asked = _question(request)
+        visitor = visitor_of(request)
+        if visitor.user is None:
+            return log_in_first(request, visitor, _address(request))
+        problem = visitor.form_problem(request, form)
+        if problem is not None:
+            return _page(request, visitor, asked, problem)
+        is_allowed = form.get("allow") == "1"
+        location = provider.allow(asked, visitor.user) if is_allowed else provider.deny(asked)
+    except AuthorizationRefused as refused:
+        location = refused.location
+    return _back(request, location)
+
+
+# -- inside
+
+
+def _question(request: Request) -> AuthorizationRequest:
+    """Return what the application asks for. UnsafeAuthorization, AuthorizationRefused."""
+    return request.service(Provider).check_authorization(request.environ.get("QUERY_STRING", ""))
+
+
+def _address(request: Request) -> str:
+    """Return the path and the query of this request, as the browser asks for it."""
+    mounted_at = mount_path(request, request.service(Settings).public_url)
+    query = request.environ.get("QUERY_STRING", "").encode("latin-1")
+    return f"{mounted_at}{quote(request.decoded_path)}?{quote(query, safe=_QUERY_CHARACTERS)}"
+
+
+def _back(request: Request, location: str) -> Response:
+    return request.service(Pages).redirect(request, location, status=302)
+
+
+def _page(
+    request: Request, visitor: Visitor, asked: AuthorizationRequest, problem: str | None = None
+) -> Response:
+    values = {
+        "application": asked.application,
+        "place": place_of(asked.redirect_uri),
+        "words": in_words(asked.scopes),
+        "problem": problem,
+    }
+    return request.service(Pages).render(
+        request,
+        "consent.html",
+        values,
+        status=200 if problem is None else 403,
+        visitor=visitor,
+        form_targets=[form_target(asked.redirect_uri)],
+        headers=_HEADERS,
+    )
+
+
+def place_of(redirect_uri: str) -> str:
+    """Return where an answer goes, in words for people.
+
+    >>> place_of("https://ci.example.org:8443/back?x=1"), place_of("http://127.0.0.1:4711/"), place_of("org.example.app:/back")
+    ('ci.example.org:8443', 'a program on this computer', 'the app org.example.app on this device')
+    """
+    parts = urlsplit(redirect_uri)
+    if parts.scheme not in ("http", "https"):
+        return f"the app {parts.scheme} on this device"
+    return "a program on this computer" if parts.hostname in _LOOPBACK else parts.netloc.rpartition("@")[2]
+
+
+def form_target(redirect_uri: str) -> str:
+    """Return the source by which a Content-Security-Policy names where an answer goes: an origin, or a scheme.
+
+    A policy has no words for addresses of IPv6 (https://www.w3.org/TR/CSP3/#grammardef-host-source).
+
+    >>> form_target("https://ci.example.org:8443/back?x=1"), form_target("http://[::1]:4711/"), form_target("org.example.app:/back")
+    ('https://ci.example.org:8443', 'http:', 'org.example.app:')
+    """
+    parts = urlsplit(redirect_uri)
+    is_named = parts.scheme in ("http", "https") and is_host(parts.netloc) and "[" not in parts.netloc
+    return f"{parts.scheme}://{parts.netloc}" if is_named else f"{parts.scheme}:"
