@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .applications import FakeApplication
     from .images import FakeImage
     from .lookup import NotThere
     from .pusher import PushRefused
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .session import WSGIAdapter, WSGISession
 
 __all__ = [
+    "FakeApplication",
     "FakeImage",
     "FakeRegistry",
     "LiveServer",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "FakeApplication": "applications",
     "FakeImage": "images",
     "FakeRegistry": "registry",
     "LiveServer": "server",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from v1registry import MemoryStorage
 from v1registry.auth.base import User
@@ -13,8 +14,11 @@ from v1registry.auth.passwords import Passwords
 from v1registry.auth.users import UserStore
 from v1registry.errors import RepositoryNotFound
 from v1registry.names import RepositoryName
+from v1registry.oauth.provider import AuthorizationRefused, UnsafeAuthorization
+from v1registry.oauth.scopes import SCOPES
 from v1registry.registry.repositories import Repositories
 
+from .applications import FakeApplication
 from .images import FakeImage, FakeImages
 from .layers import Files
 from .lookup import not_there
@@ -146,6 +150,57 @@ class FakeRegistry:
             return user
         users.set_groups(username, groups)
         return users.account(username).user
+
+    def add_application(
+        self,
+        name: str = "Application of a test",
+        redirect_uris: Iterable[str] = ("https://application.example.org/back",),
+        *,
+        client_id: str | None = None,
+        description: str = "",
+        scopes: Iterable[str] = tuple(SCOPES),
+        is_public: bool = False,
+        is_trusted: bool = False,
+    ) -> FakeApplication:
+        """Register an application that may ask users for access, as ``v1registry application add`` does.
+
+        :param scopes: what it may ask for; everything when left out.
+        :raises ValueError: the registry has no accounts, or something is not what is taken.
+        """
+        application, secret = self._application().applications.add(
+            name,
+            redirect_uris,
+            client_id=client_id,
+            description=description,
+            scopes=scopes,
+            is_public=is_public,
+            is_trusted=is_trusted,
+        )
+        return FakeApplication(application.client_id, secret, application.redirect_uris)
+
+    def consent(self, url: str, username: str, *, is_allowed: bool = True) -> str:
+        """Answer the page of consent for a user; return the address to which the browser would be sent.
+
+        :param url: the one to which the application under test sends its users: ``…/api/v1.1/o/authorize/?client_id=…``. What
+            is wrong with it is told as the page would: in the address that is returned, or by a ValueError where the
+            browser would be sent nowhere.
+        """
+        provider = self._application().provider
+        user = User(username)
+        try:
+            asked = provider.check_authorization(urlsplit(url).query)
+            return provider.allow(asked, user) if is_allowed else provider.deny(asked)
+        except AuthorizationRefused as refused:
+            return refused.location
+        except UnsafeAuthorization as error:
+            raise ValueError(f"the page would send the browser nowhere: {error.public}") from error
+
+    def _application(self) -> WatchedRegistry:
+        application = self._recorder.application
+        assert isinstance(application, WatchedRegistry)
+        if not application.has_accounts:
+            raise ValueError('this registry has no accounts, so no OAuth: make it with auth="users:"')
+        return application
 
     def add_image(
         self,

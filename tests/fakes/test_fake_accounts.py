@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -90,6 +91,47 @@ def test_a_policy_that_allows_nothing_does_not_keep_the_test_from_filling(v1regi
     with FakeRegistry(auth="users:", policy=nothing) as registry:
         registry.add_image("alice/app:1.0")
         assert registry.repositories == ["alice/app"]
+
+
+def test_an_application_gets_a_token_of_a_user_who_consented(v1registry: FakeRegistry) -> None:
+    v1registry.add_user("alice", email="alice@example.org")
+    application = v1registry.add_application()
+    authorize = f"{v1registry.url}/api/v1.1/o/authorize/?client_id={application.client_id}&response_type=code"
+
+    location = v1registry.consent(f"{authorize}&state=s1", "alice")
+
+    answer = parse_qs(urlsplit(location).query)
+    assert answer["state"] == ["s1"]
+    assert location.startswith("https://application.example.org/back?")
+    tokens = requests.post(
+        f"{v1registry.url}/api/v1.1/o/token/",
+        data={"grant_type": "authorization_code", "code": answer["code"][0]},
+        auth=(application.client_id, str(application.client_secret)),
+        timeout=10,
+    ).json()
+    assert tokens["username"] == "alice"
+    profile = requests.get(
+        f"{v1registry.url}/api/v1.1/users/alice/",
+        headers={"Authorization": f"Bearer {tokens['access_token']}"},
+        timeout=10,
+    )
+    assert profile.json()["email"] == "alice@example.org"
+
+
+def test_a_user_who_does_not_consent_is_told_to_the_application(v1registry: FakeRegistry) -> None:
+    v1registry.add_user("alice")
+    application = v1registry.add_application()
+    url = f"/api/v1.1/o/authorize/?client_id={application.client_id}&response_type=code"
+    assert "error=access_denied" in v1registry.consent(url, "alice", is_allowed=False)
+    assert "error=invalid_scope" in v1registry.consent(f"{url}&scope=everything", "alice")
+    assert "error=access_denied" in v1registry.consent(url, "nobody")
+    with pytest.raises(ValueError, match="nowhere"):
+        v1registry.consent("/api/v1.1/o/authorize/?client_id=unknown&response_type=code", "alice")
+
+
+def test_an_open_registry_has_no_applications() -> None:
+    with FakeRegistry() as registry, pytest.raises(ValueError, match="no OAuth"):
+        registry.add_application()
 
 
 @pytest.mark.parametrize("options", [{}, {"auth": Callback(lambda username, password: True)}])
