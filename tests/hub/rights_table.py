@@ -11,7 +11,9 @@ from pathlib import Path
 PATH = Path(__file__).parent.parent / "data" / "rights-table.txt"
 
 KINDS = ("public", "private", "library", "absent", "deleted")
-CREDENTIALS = ("basic", "read", "write", "delete", "other", "expired", "forged", "gone")
+#: Access tokens of applications.
+BEARERS = ("repo_read", "repo_write", "accounts", "unissued")
+CREDENTIALS = ("basic", "read", "write", "delete", "other", "expired", "forged", "gone", *BEARERS)
 CALLERS = ("any", "bad", "off", "str", "col", "wri", "own", "mem", "adm")
 
 
