@@ -1,4 +1,4 @@
-"""The example of how to test with the fixture runs as it is."""
+"""The examples of how to test with the fixtures run as they are."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "fixture"
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_the_example_of_the_fixture_passes_by_itself(tmp_path):
+@pytest.mark.parametrize(("example", "passed"), [("fixture", 6), ("oauth", 4)])
+def test_an_example_of_the_fixtures_passes_by_itself(example, passed, tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
     done = subprocess.run(
         [
@@ -21,7 +24,7 @@ def test_the_example_of_the_fixture_passes_by_itself(tmp_path):
             "no:cacheprovider",
             "-c",
             tmp_path / "pytest.ini",
-            EXAMPLE,
+            EXAMPLES / example,
         ],
         cwd=tmp_path,
         capture_output=True,
@@ -29,4 +32,4 @@ def test_the_example_of_the_fixture_passes_by_itself(tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
+    assert f"{passed} passed" in done.stdout
