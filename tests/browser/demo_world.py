@@ -21,6 +21,8 @@ from v1registry.registry.repositories import Repositories
 OWNER: Final = "mira_k"
 FRIEND: Final = "tomas"
 STRANGER: Final = "vera"
+#: Where the application has another server, to which no test goes.
+ELSEWHERE: Final = "https://harbour.example.com/back"
 PASSWORD: Final = "a quiet river in may"
 
 SHOP: Final = "mira_k/webshop"
@@ -171,7 +173,6 @@ class Demo:
     copied: FakeImage  #: the layer with the shop's own files
     application: Application
     secret: str
-    redirect_uri: str
 
 
 def fill(registry: FakeRegistry, redirect_uri: str) -> Demo:
@@ -216,9 +217,11 @@ def fill(registry: FakeRegistry, redirect_uri: str) -> Demo:
     repositories.set_private(ledger, True)
     repositories.set_collaborator(ledger, FRIEND, Action.READ)
     application, secret = Applications(registry.storage).add(
-        "Harbour", [redirect_uri], description="Shows your images on a map of your machines"
+        "Harbour",
+        [redirect_uri, ELSEWHERE],
+        description="Shows your images on a map of your machines",
     )
-    return Demo(registry, shop[-1], debian, shop[1], shop[3], application, secret, redirect_uri)
+    return Demo(registry, shop[-1], debian, shop[1], shop[3], application, secret or "")
 
 
 def _build(
@@ -267,7 +270,6 @@ class HostileDemo:
     registry: FakeRegistry
     image: FakeImage
     application: Application
-    redirect_uri: str
 
 
 def fill_with_attacks(registry: FakeRegistry, redirect_uri: str) -> HostileDemo:
@@ -308,4 +310,4 @@ def fill_with_attacks(registry: FakeRegistry, redirect_uri: str) -> HostileDemo:
     application, _ = Applications(registry.storage).add(
         f"Harbour {ATTACKS[0]}{ATTACKS[1]}", [redirect_uri], description=everything.replace("\0", "")
     )
-    return HostileDemo(registry, image, application, redirect_uri)
+    return HostileDemo(registry, image, application)

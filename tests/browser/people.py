@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
+import requests
 from chromium import Browser
-from demo_world import OWNER, PASSWORD
+from demo_world import OWNER, PASSWORD, Demo
+from harbour import Harbour
 from v1registry_fakes import FakeRegistry
 
 from v1registry.oauth.applications import Application
@@ -16,9 +18,8 @@ STATE: Final = "s-41 ä/&=?+%20"
 
 
 def log_in(browser: Browser, registry: FakeRegistry, username: str = OWNER, password: str = PASSWORD) -> None:
-    """Log in through the form, from the link at the top of the front page."""
-    browser.open(f"{registry.url}/")
-    browser.click("link", "Log in")
+    """Log in through the form."""
+    browser.open(f"{registry.url}/login")
     send_log_in(browser, username, password)
     browser.find("button", "Log out")
 
@@ -41,3 +42,28 @@ def authorize_url(registry: FakeRegistry, application: Application, **parameters
         **parameters,
     }
     return f"{registry.url}/api/v1.1/o/authorize/?{urlencode(asked)}"
+
+
+def grant_access(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+    """Let the application use the account of who is logged in, to the end: it has its tokens then."""
+    browser.open(authorize_url(demo.registry, demo.application))
+    browser.click("button", "Allow")
+    browser.find("heading", "Welcome back to Harbour")
+    redeem(demo, harbour.arrivals[-1]["code"])
+
+
+def redeem(demo: Demo, code: str) -> dict[str, Any]:
+    """Exchange a code as the application does; return what it is told."""
+    answer = requests.post(
+        f"{demo.registry.url}/api/v1.1/o/token/",
+        data={
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": demo.application.redirect_uris[0],
+        },
+        auth=(demo.application.client_id, demo.secret),
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told

@@ -6,8 +6,8 @@ import pytest
 import requests
 from chromium import Browser
 from demo_world import OWNER, PASSWORD, SHOP, Demo
-from harbour import Lure, form_that_sends_itself
-from people import authorize_url, log_in, send_log_in
+from harbour import Harbour, Lure, form_that_sends_itself
+from people import grant_access, log_in, send_log_in
 from v1registry_fakes import FakeRegistry
 
 pytestmark = pytest.mark.real
@@ -48,6 +48,7 @@ def test_a_person_registers_and_is_in(browser: Browser, demo: Demo) -> None:
     browser.fill("User name", "newcomer")
     browser.fill("E-mail", "newcomer@example.org")
     browser.fill("Password", "abc")
+    browser.fill("Password again", "abc")
     browser.click("button", "Register")
     assert (
         browser.wait(lambda: browser.field("Password").get_attribute("aria-invalid"), "mark at the field")
@@ -57,6 +58,7 @@ def test_a_person_registers_and_is_in(browser: Browser, demo: Demo) -> None:
     assert browser.field("E-mail").get_attribute("value") == "newcomer@example.org"
 
     browser.fill("Password", PASSWORD)
+    browser.fill("Password again", PASSWORD)
     browser.click("button", "Register")
     browser.find("link", "newcomer")
 
@@ -106,7 +108,7 @@ def test_the_profile_is_changed(browser: Browser, demo: Demo) -> None:
 def test_addresses_are_added_and_removed(browser: Browser, demo: Demo) -> None:
     log_in(browser, demo.registry)
     browser.open(f"{demo.registry.url}/account")
-    browser.fill("New address", "no address")
+    browser.fill("New address", "tomas@example.org")
     browser.click("button", "Add")
     browser.wait(
         lambda: browser.field("New address").get_attribute("aria-invalid") == "true", "mark at the field"
@@ -130,6 +132,7 @@ def test_a_password_is_changed_and_other_browsers_are_logged_out(
 
     browser.fill("Old password", PASSWORD)
     browser.fill("New password", "another river in june")
+    browser.fill("New password again", "another river in june")
     browser.click("button", "Change")
 
     browser.wait_for_text("changed")
@@ -160,11 +163,9 @@ def test_no_other_site_logs_anybody_in(browser: Browser, demo: Demo) -> None:
     browser.find("link", "Log in")
 
 
-def test_an_application_is_revoked(browser: Browser, demo: Demo) -> None:
+def test_an_application_is_revoked(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     log_in(browser, demo.registry)
-    browser.open(authorize_url(demo.registry, demo.application))
-    browser.click("button", "Allow")
-    browser.wait_for_address("/back")
+    grant_access(browser, demo, harbour)
     browser.open(f"{demo.registry.url}/account")
     assert demo.application.name in browser.text
 

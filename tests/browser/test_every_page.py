@@ -9,17 +9,18 @@ from typing import Final
 import pytest
 from axe_core import findings
 from chromium import PHONE_WIDTH, Browser, Theme
-from demo_world import OWNER, SHOP, Demo
-from people import authorize_url, log_in, send_log_in
+from demo_world import ELSEWHERE, OWNER, SHOP, Demo
+from harbour import Harbour
+from people import authorize_url, grant_access, log_in, send_log_in
 from selenium.webdriver.common.by import By
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("axe")]
 
-Visit = Callable[[Browser, Demo], None]
+Visit = Callable[[Browser, Demo, Harbour], None]
 
 
 def _at(path: str) -> Visit:
-    def visit(browser: Browser, demo: Demo) -> None:
+    def visit(browser: Browser, demo: Demo, harbour: Harbour) -> None:
         ids = {
             "shop": demo.shop.id,
             "debian": demo.debian.id,
@@ -32,30 +33,30 @@ def _at(path: str) -> Visit:
 
 
 def _logged_in(path: str) -> Visit:
-    def visit(browser: Browser, demo: Demo) -> None:
+    def visit(browser: Browser, demo: Demo, harbour: Harbour) -> None:
         log_in(browser, demo.registry)
-        _at(path)(browser, demo)
+        _at(path)(browser, demo, harbour)
 
     return visit
 
 
-def _wrong_log_in(browser: Browser, demo: Demo) -> None:
+def _wrong_log_in(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     browser.open(f"{demo.registry.url}/login")
     send_log_in(browser, OWNER, "not this one")
 
 
-def _wrong_registration(browser: Browser, demo: Demo) -> None:
+def _wrong_registration(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     browser.open(f"{demo.registry.url}/register")
     browser.fill("User name", "x")
     browser.fill("E-mail", "nobody@example.org")
     browser.fill("Password", "abc")
+    browser.fill("Password again", "abd")
     browser.click("button", "Register")
 
 
-def _account(browser: Browser, demo: Demo) -> None:
-    _consent(browser, demo)
-    browser.click("button", "Allow")
-    browser.wait_for_address("/back")
+def _account(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+    log_in(browser, demo.registry)
+    grant_access(browser, demo, harbour)
     browser.open(f"{demo.registry.url}/account")
     browser.fill("Full name", "Mira Kovac")
     browser.fill("Location", "Graz")
@@ -63,12 +64,12 @@ def _account(browser: Browser, demo: Demo) -> None:
     browser.wait_for_text("saved")
 
 
-def _consent(browser: Browser, demo: Demo) -> None:
+def _consent(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     log_in(browser, demo.registry)
-    browser.open(authorize_url(demo.registry, demo.application))
+    browser.open(authorize_url(demo.registry, demo.application, redirect_uri=ELSEWHERE))
 
 
-def _unknown_application(browser: Browser, demo: Demo) -> None:
+def _unknown_application(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     log_in(browser, demo.registry)
     browser.open(authorize_url(demo.registry, demo.application, client_id="nobody"))
 
@@ -101,9 +102,9 @@ WAYS: Final[list[tuple[Theme, bool]]] = [("light", False), ("dark", False), ("li
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nobody_is_shut_out_of_the_page(
-    browser: Browser, demo: Demo, name: str, request: pytest.FixtureRequest
+    browser: Browser, demo: Demo, harbour: Harbour, name: str, request: pytest.FixtureRequest
 ) -> None:
-    PAGES[name](browser, demo)
+    PAGES[name](browser, demo, harbour)
     pictures: Path | None = request.config.getoption("--pictures", default=None)
 
     problems = _outline_problems(browser)
