@@ -120,10 +120,15 @@ class Registry:
         essentials = web_api.essential_routes(base) if pages.can_browse or self.has_accounts else Table()
         bridge = bridge_api.ROUTES if settings.v2 == "ping" else Table()
         if settings.index:
-            return [registry_api.ROUTES, registry_api.REPOSITORY_ROUTES, bridge]
+            return [registry_api.ROOT_ROUTES, registry_api.ROUTES, registry_api.REPOSITORY_ROUTES, bridge]
+        has_images = settings.images == "here"
         return [
+            # a start page at the root is at the place of the string, and knows whom to send it
+            Table() if pages.can_browse and not base else registry_api.ROOT_ROUTES,
+            web_api.browse_routes(base) if pages.can_browse else Table(),
+            web_api.image_routes(base) if pages.can_browse and has_images else Table(),
             hub_api.NAMED_TAGS_ROUTES,
-            registry_api.INDEX_ROUTES if settings.images == "elsewhere" else registry_api.ROUTES,
+            registry_api.ROUTES if has_images else registry_api.INDEX_ROUTES,
             hub_api.ROUTES,
             users_api.ROUTES,
             hub_api.REPOSITORY_ROUTES,

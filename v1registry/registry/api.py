@@ -293,9 +293,13 @@ def delete_repository(request: Request) -> Response:
 
 
 # fmt: off
-ROUTES = Table(
+#: Where the start page for people is not there too.
+ROOT_ROUTES = Table(
     #     method    path                                                handler            needs
     Route("GET",    "/",                                                root,              None),
+)
+
+ROUTES = Table(
     Route("GET",    "/_ping[/]",                                        ping,              None),
     Route("GET",    "/v1/_ping[/]",                                     ping,              None),
     Route("GET",    "/_status[/]",                                      status,            None),
@@ -332,7 +336,7 @@ REPOSITORY_ROUTES = Table(
 )
 # fmt: on
 
-_OF_AN_INDEX = (root, ping, status, get_properties, put_properties)
+_OF_AN_INDEX = (ping, status, get_properties, put_properties)
 
 #: What is left of them on an index whose registry is elsewhere: no images, and so no tags.
 INDEX_ROUTES = Table(*(route for route in ROUTES if route.handler in _OF_AN_INDEX))

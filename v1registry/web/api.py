@@ -15,6 +15,8 @@ from .account import (
     post_profile,
     post_revocation,
 )
+from .browse import get_front, get_repositories, get_repository
+from .browse_images import get_changes, get_files, get_image
 from .consent import get_authorize, post_authorize
 from .links import get_link, post_link
 from .pages import Pages
@@ -27,6 +29,25 @@ def get_static(request: Request) -> Response:
 
 
 # fmt: off
+def browse_routes(base: str) -> Table:
+    """Return the rows of the repositories, below a path. At the root the start page shares ``/`` with the JSON string."""
+    start = (f"{base}[/]", get_repositories) if base else ("/", get_front)
+    return Table(
+        #     method    path                                   handler            needs  is_page
+        Route("GET",    *start,                                                   None,  True),
+        Route("GET",    f"{base}/repositories/{{repository}}", get_repository,    None,  True),
+    )
+
+
+def image_routes(base: str) -> Table:
+    """Return the rows of images, below a path; not for an index whose images are elsewhere."""
+    return Table(
+        Route("GET",    f"{base}/images/{{image_id}}",         get_image,         None,  True),
+        Route("GET",    f"{base}/images/{{image_id}}/files",   get_files,         None,  True),
+        Route("GET",    f"{base}/images/{{image_id}}/changes", get_changes,       None,  True),
+    )
+
+
 def essential_routes(base: str) -> Table:
     """Return the rows that OAuth needs too, below a path."""
     return Table(

@@ -194,7 +194,7 @@ class Pages:
 
 
 def _filters() -> dict[str, Any]:
-    from .texts import age, bytes_text, count_text, date_text, short_id
+    from .texts import age, bytes_text, count_text, date_text, short_id, thousands
 
     return {
         "age": age,
@@ -202,6 +202,7 @@ def _filters() -> dict[str, Any]:
         "count": count_text,
         "date": date_text,
         "short_id": short_id,
+        "thousands": thousands,
     }
 
 

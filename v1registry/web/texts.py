@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+
+#: What would show as nothing, or as something else than it is: controls, halves of characters, and the marks that turn the
+#: direction of writing around.
+_UNSHOWABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]"
+)
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _STEPS = ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
@@ -31,6 +38,15 @@ def count_text(number: int, word: str, plural: str | None = None) -> str:
     return f"{number:,} {word if number == 1 else plural or f'{word}s'}"
 
 
+def thousands(number: int) -> str:
+    """Return a number with commas.
+
+    >>> thousands(1234567)
+    '1,234,567'
+    """
+    return f"{number:,}"
+
+
 def date_text(moment: datetime) -> str:
     """Return a time to the minute, in UTC.
 
@@ -56,3 +72,17 @@ def age(moment: datetime, now: datetime) -> str:
 def short_id(image_id: str) -> str:
     """Return the 12 digits by which people know an image."""
     return image_id[:12]
+
+
+def shown(text: str, longest: int, *, is_line: bool = True) -> str:
+    """Return a text of somebody else as it may be shown, cut to a length: what cannot be seen becomes U+FFFD.
+
+    :param is_line: ends of lines are of that kind too.
+
+    >>> shown("a\u202eb", 9), shown("long text", 4), shown("two\\nlines", 9)
+    ('a\ufffdb', 'long…', 'two\ufffdlines')
+    """
+    cut = text if len(text) <= longest else f"{text[:longest]}…"
+    if not is_line:
+        return _UNSHOWABLE.sub("\ufffd", cut.replace("\r\n", "\n"))
+    return _UNSHOWABLE.sub("\ufffd", cut).replace("\n", "\ufffd").replace("\t", " ")

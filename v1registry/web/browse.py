@@ -1,0 +1,133 @@
+"""Pages that show what repositories there are, and what is in one of them (design.md 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from functools import cache
+from typing import Any, Final
+
+from .. import errors
+from ..auth.access import Rights
+from ..http import Request, Response, public_host
+from ..hub.search import SearchIndex, ranked
+from ..names import RepositoryName, check_tag
+from ..registry.api import root
+from ..registry.images import Images
+from ..registry.repositories import NO_NAMESPACE, Repositories, TagRule
+from ..settings import Settings
+from .markdown import html_of, summary_of
+from .pages import Pages, accepts_html
+from .paging import part_of, part_of_stream
+from .tag_lists import TagList
+from .texts import shown
+from .visitors import Visitor, visitor_of
+
+#: How many repositories, and how many tags, are on one page.
+REPOSITORIES_SHOWN: Final = 25
+TAGS_SHOWN: Final = 100
+
+#: What is taken of a query, in characters.
+_LONGEST_QUERY: Final = 200
+
+_RULES: Final[Mapping[TagRule, str]] = {
+    TagRule.FREE: "",
+    TagRule.IMMUTABLE: "Tags stay where they are once they are set.",
+    TagRule.IMMUTABLE_BUT_LATEST: "Tags stay where they are once they are set, but for latest.",
+}
+
+
+def get_front(request: Request) -> Response:
+    """Return the start page to browsers, and to all others the JSON string that stands at ``/`` (decisions.md 13)."""
+    if accepts_html(request):
+        return get_repositories(request)
+    response = root(request)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def get_repositories(request: Request) -> Response:
+    """Show the repositories that the visitor may see, or those that hold the words of ``q``, a page at a time.
+
+    With ``part=results`` only what a search changes, for the search as you type.
+    """
+    pages, visitor = request.service(Pages), visitor_of(request)
+    rights, repositories = rights_of(visitor), request.service(Repositories)
+    query = shown((request.query("q") or "").strip(), _LONGEST_QUERY)
+    hits = ranked(request.service(SearchIndex), query, rights.may_list)
+    part = part_of_stream(hits, request.query("page"), REPOSITORIES_SHOWN)
+    found = [
+        {
+            "name": hit.name,
+            "label": shown(hit.name.short, 300),
+            "summary": summary_of(hit.description),
+            "is_private": repositories.is_private(hit.name),
+        }
+        for hit in part.items
+    ]
+    template = "results.html" if request.query("part") == "results" else "repositories.html"
+    return pages.render(
+        request, template, {"query": query, "part": part, "repositories": found}, visitor=visitor
+    )
+
+
+def get_repository(request: Request) -> Response:
+    """Show a repository: what it is for, how to pull it, its tags. To who may not read it, it does not exist."""
+    pages, visitor = request.service(Pages), visitor_of(request)
+    repositories, rights = request.service(Repositories), rights_of(visitor)
+    name = RepositoryName.parse(request.fields["repository"])
+    if not rights.can_read(name):
+        # so that it is looked for as long as for an absent one (decisions.md 11)
+        name = RepositoryName(NO_NAMESPACE, name.repository)
+    if not repositories.exists(name):
+        raise errors.RepositoryNotFound(repository=str(name)[:300])
+    values: dict[str, Any] = {
+        "name": name,
+        "label": shown(name.short, 300),
+        "description": html_of(repositories.description(name)),
+        "is_private": repositories.is_private(name),
+        "rule": _RULES[repositories.tag_rule(name)],
+        "now": datetime.now(timezone.utc),
+    }
+    if request.service(Settings).images == "elsewhere":
+        values |= {"part": None, "command": _pull_command(request, name, None)}
+        return pages.render(request, "repository.html", values, visitor=visitor)
+    listed = TagList(repositories, request.service(Images), name, cache(rights.can_read_image))
+    is_by_name = request.query("sort") == "name"
+    tags = listed.sorted(by_name=is_by_name)
+    part = part_of(tags, request.query("page"), TAGS_SHOWN)
+    values |= {
+        "part": part,
+        "is_by_name": is_by_name,
+        "command": _pull_command(request, name, tags[0].name) if tags else None,
+        "tags": [
+            {
+                "label": shown(facts.tag.name, 300),
+                "facts": facts,
+                "same_as": [shown(tag, 300) for tag in facts.same_as],
+                "command": _pull_command(request, name, facts.tag.name),
+            }
+            for facts in listed.facts(part.items)
+        ],
+    }
+    return pages.render(request, "repository.html", values, visitor=visitor)
+
+
+def rights_of(visitor: Visitor) -> Rights:
+    """Return what a visitor may do; only on the page of a failure nobody knows."""
+    assert visitor.rights is not None
+    return visitor.rights
+
+
+def _pull_command(request: Request, name: RepositoryName, tag: str | None) -> str | None:
+    """Return the command that pulls a tag, None where no engine takes such a name: old data has any. BadRequest.
+
+    People paste it into a shell, so nothing may stand in it but names of the grammar.
+    """
+    settings = request.service(Settings)
+    host = public_host(request, settings.public_url, settings.trusted_proxies)
+    try:
+        name.checked()
+        return f"docker pull {host}/{name}" if tag is None else f"docker pull {host}/{name}:{check_tag(tag)}"
+    except (errors.InvalidRepositoryName, errors.InvalidTagName):
+        return None

@@ -1,0 +1,110 @@
+"""Pages that show an image: its history, the files in its layer, what the layer changed (design.md 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Final, TypeVar
+
+from .. import errors
+from ..http import Request, Response
+from ..names import check_image_id
+from ..registry.images import Images
+from .browse import rights_of
+from .chains import chain_of
+from .contents import KINDS, LONGEST_PATH, change, changes_of, folder_of, path_of
+from .pages import Pages
+from .paging import part_of
+from .texts import shown
+from .visitors import Visitor, visitor_of
+
+T = TypeVar("T")
+
+#: How many files, folders or changes are on one page.
+ENTRIES_SHOWN: Final = 200
+
+
+def get_image(request: Request) -> Response:
+    """Show an image: what it is, how it runs, and the chain of layers that it is made of."""
+    pages, visitor, image_id = request.service(Pages), visitor_of(request), request.fields["image_id"]
+    images = _images_for(request, visitor, image_id)
+    chain = chain_of(images, image_id, rights_of(visitor).can_read_image)
+    values = {
+        "image_id": image_id,
+        "chain": chain,
+        "image": chain.layers[0],
+        "now": datetime.now(timezone.utc),
+    }
+    return pages.render(request, "image.html", values, visitor=visitor)
+
+
+def get_files(request: Request) -> Response:
+    """Show a folder of what is in an image's layer; that of ``path``, the root where it is left out."""
+    pages, visitor, image_id = request.service(Pages), visitor_of(request), request.fields["image_id"]
+    images = _images_for(request, visitor, image_id)
+    rows, refusal = _unless_refused(lambda: images.rows(image_id))
+    if refusal is not None:
+        return _contents_refusal(request, visitor, image_id, refusal, "Files in the layer")
+    path = path_of((request.query("path") or "")[:LONGEST_PATH])
+    folder = folder_of(rows or (), path)
+    if folder is None:
+        raise errors.NotFound("There is no such file or folder in this layer", image_id=image_id)
+    values = {
+        "image_id": image_id,
+        "folder": folder,
+        "part": part_of(folder.entries, request.query("page"), ENTRIES_SHOWN),
+        "now": datetime.now(timezone.utc),
+    }
+    return pages.render(request, "files.html", values, visitor=visitor)
+
+
+def get_changes(request: Request) -> Response:
+    """Show what an image's layer added, changed and removed: one ``kind`` at a time."""
+    pages, visitor, image_id = request.service(Pages), visitor_of(request), request.fields["image_id"]
+    images = _images_for(request, visitor, image_id)
+    for ancestor in images.ancestry(image_id)[1:]:
+        # the changes tell which of the files are theirs too
+        if not rights_of(visitor).can_read_image(ancestor):
+            raise errors.ImageNotFound(image_id=ancestor)
+    diff, refusal = _unless_refused(lambda: images.diff(image_id))
+    if refusal is not None:
+        return _contents_refusal(request, visitor, image_id, refusal, "Changes of the layer")
+    changes = changes_of(diff or b"")
+    counts = {kind: len(names) for kind, names in changes.items()}
+    asked = request.query("kind") or ""
+    kind: str = asked if asked in KINDS else next((kind for kind in KINDS if counts[kind]), "added")
+    part = part_of(sorted(changes[kind]), request.query("page"), ENTRIES_SHOWN)
+    values = {
+        "image_id": image_id,
+        "kind": kind,
+        "counts": counts,
+        "part": part,
+        "entries": [change(name, changes[kind][name]) for name in part.items],
+        "now": datetime.now(timezone.utc),
+    }
+    return pages.render(request, "changes.html", values, visitor=visitor)
+
+
+def _images_for(request: Request, visitor: Visitor, image_id: str) -> Images:
+    """Return the images, if the visitor may read this one. ImageNotFound, as for an absent one, if not. InvalidImageId."""
+    if not rights_of(visitor).can_read_image(check_image_id(image_id)):
+        raise errors.ImageNotFound(image_id=image_id)
+    return request.service(Images)
+
+
+def _unless_refused(look: Callable[[], T]) -> tuple[T | None, errors.RegistryError | None]:
+    """Look into a layer; return what was found, or why it cannot be looked into."""
+    try:
+        return look(), None
+    except (errors.LayerNotSupported, errors.LayerTooLarge) as error:
+        return None, error
+
+
+def _contents_refusal(
+    request: Request, visitor: Visitor, image_id: str, error: errors.RegistryError, title: str
+) -> Response:
+    """Return the page that says why nobody can look into a layer, and leads back to the image."""
+    values = {"image_id": image_id, "title": title, "text": shown(error.public, 300)}
+    return request.service(Pages).render(
+        request, "unreadable.html", values, status=error.status, visitor=visitor
+    )

@@ -1,0 +1,71 @@
+"""Pages of what is too much for one: numbered from 1, tamed whatever a query asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ..hub.search import whole_number
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Part(Generic[T]):
+    """One page. ``total`` is None where more follows that nobody counted."""
+
+    items: Sequence[T]
+    page: int
+    page_size: int
+    has_next: bool
+    total: int | None
+
+    @property
+    def has_previous(self) -> bool:
+        return self.page > 1
+
+    @property
+    def first(self) -> int:
+        """The number of the first item, from 1; 0 where there is none."""
+        return (self.page - 1) * self.page_size + 1 if self.items else 0
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.items) - 1 if self.items else 0
+
+    @property
+    def pages(self) -> int | None:
+        """How many pages there are; None where nobody counted."""
+        return None if self.total is None else max(1, -(-self.total // self.page_size))
+
+
+def part_of(items: Sequence[T], asked: str | None, page_size: int) -> Part[T]:
+    """Return the page that a parameter asks for: the first where it is no number, the last where it is beyond.
+
+    >>> part_of("abcde", "2", 2).items, part_of("abcde", "-9", 2).items, part_of("abcde", "9", 2).items
+    ('cd', 'ab', 'e')
+    """
+    total = len(items)
+    page = min(max(1, whole_number(asked, 1)), max(1, -(-total // page_size)))
+    start = (page - 1) * page_size
+    return Part(items[start : start + page_size], page, page_size, start + page_size < total, total)
+
+
+def part_of_stream(items: Iterable[T], asked: str | None, page_size: int) -> Part[T]:
+    """Return the page that a parameter asks for, and take no more than one item after it.
+
+    >>> part_of_stream(iter("abcde"), "2", 2)
+    Part(items=['c', 'd'], page=2, page_size=2, has_next=True, total=None)
+    >>> part_of_stream(iter("abcde"), "9", 2)
+    Part(items=['e'], page=3, page_size=2, has_next=False, total=5)
+    """
+    wanted = max(1, whole_number(asked, 1))
+    page, part = 1, list[T]()
+    for item in items:
+        if len(part) == page_size:
+            if page == wanted:
+                return Part(part, page, page_size, True, None)
+            page, part = page + 1, []
+        part.append(item)
+    return Part(part, page, page_size, False, (page - 1) * page_size + len(part))
