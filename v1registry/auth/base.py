@@ -64,6 +64,8 @@ class Bearer:
     scopes: frozenset[str]
     client_id: str
     is_trusted: bool = False  #: the application may vouch for addresses (oauth.md 4.5)
+    #: of what the user granted, see BearerVerifier.is_granted; two that are good for the same are equal
+    grant_id: str = field(default="", compare=False)
 
 
 class BearerVerifier(Protocol):
@@ -73,6 +75,12 @@ class BearerVerifier(Protocol):
         """Return what the token is good for, None where it is unknown, expired or revoked, or its user gone.
 
         The user may be inactive. BackendUnavailable, StorageUnavailable.
+        """
+
+    def is_granted(self, username: str, grant_id: str) -> bool:
+        """Tell whether what a user granted to an application is still good. BackendUnavailable, StorageUnavailable.
+
+        It is asked for each repository token that an application got for an access token: it ends with the grant.
         """
 
 

@@ -185,9 +185,12 @@ class AccountsAccess:
         if user is not None and isinstance(self.backend, UserLookup):
             with suppress(LookupNotSupported):
                 user = self.backend.find(user.name)
-        if user is not None and token.is_for_application:
-            return replace(user, is_administrator=False)
-        return user
+        if user is None or token.grant_id is None:
+            return user
+        # an application has it no longer than what the user granted to it
+        if self._bearers is None or not self._bearers.is_granted(user.name, token.grant_id):
+            return None
+        return replace(user, is_administrator=False)
 
     def _bearer(self, bearers: BearerVerifier, token: str, environ: Mapping[str, Any]) -> Bearer:
         """Return what an access token is good for. InvalidBearer, OAuthError; BackendUnavailable."""
@@ -241,10 +244,10 @@ class AccountRights:
         """Return a token. Who came with one gets none that is good for more, or for longer."""
         token, tokens = self.token, self._access.tokens
         if token is None:
-            is_for_application = self.bearer is not None
             if not self._has_scope(action):
                 return None
-            return tokens.issue(repository, action, self.user, is_for_application=is_for_application)
+            grant_id = None if self.bearer is None else self.bearer.grant_id
+            return tokens.issue(repository, action, self.user, grant_id=grant_id)
         if action is not token.access and (action, token.access) != (Action.READ, Action.WRITE):
             return None
         return tokens.issue(
@@ -252,7 +255,7 @@ class AccountRights:
             action,
             token.user,
             expires_at_s=token.expires_at_s,
-            is_for_application=token.is_for_application,
+            grant_id=token.grant_id,
         )
 
     # -- repositories

@@ -86,6 +86,7 @@ class GoodToken:
     scopes: tuple[str, ...]
     issued_at_s: float
     expires_at_s: float
+    grant_id: str
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,17 @@ class Grants:
             return None
         application = good.application
         return Bearer(
-            good.account.user, frozenset(good.scopes), application.client_id, application.is_trusted
+            good.account.user,
+            frozenset(good.scopes),
+            application.client_id,
+            application.is_trusted,
+            good.grant_id,
         )
+
+    def is_granted(self, username: str, grant_id: str) -> bool:
+        """Tell whether what a user granted is still good."""
+        grant = self._read(grant_key(username, grant_id)) if _GRANT_ID.fullmatch(grant_id) else None
+        return grant is not None and grant.is_live(self._now()) and self._parties(grant) is not None
 
     def good_token(self, token: str) -> GoodToken | None:
         """Return all that is known of an access token, None where it is no good."""
@@ -154,7 +164,7 @@ class Grants:
         parties = self._parties(grant)
         if parties is None:
             return None
-        return GoodToken(*parties, access.scopes, access.issued_at_s, access.expires_at_s)
+        return GoodToken(*parties, access.scopes, access.issued_at_s, access.expires_at_s, grant.id)
 
     # -- codes
 
