@@ -256,9 +256,10 @@ def _check_verifier(request: Any) -> None:
 
 
 def _normal(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters with single blanks between scopes: oauthlib would part them at other white space too."""
-    scope = parameters.get("scope")
-    return dict(parameters) if scope is None else {**parameters, "scope": " ".join(parse_scope(scope))}
+    """Return the parameters with single blanks between scopes, and no empty scope: oauthlib parts at other white space too."""
+    scope = " ".join(parse_scope(parameters.get("scope", "")))
+    others = {name: value for name, value in parameters.items() if name != "scope"}
+    return {**others, "scope": scope} if scope else others
 
 
 #: What is told where oauthlib has no text.

@@ -1,0 +1,608 @@
+"""Codes, access tokens and refresh tokens: what is good, until when, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from oauth_world import BACK, CHALLENGE, MIRA, World, digest
+
+from v1registry import MemoryStorage
+from v1registry.auth.base import BackendUnavailable, LookupNotSupported, User
+from v1registry.errors import OAuthError
+from v1registry.oauth.grants import (
+    ACCESS_LIFETIME_S,
+    CODE_LIFETIME_S,
+    MOST_GRANTS,
+    REFRESH_LIFETIME_S,
+    Grants,
+)
+from v1registry.oauth.profiles import Profiles
+from v1registry.storage.base import StorageUnavailable
+
+
+def refused(action: Callable[[], object]) -> str:
+    """Return the code of the failure that an action has to be."""
+    with pytest.raises(OAuthError) as error:
+        action()
+    assert error.value.status == 400
+    return error.value.code
+
+
+# -- access tokens
+
+
+def test_a_token_is_good_for_what_was_granted(world: World) -> None:
+    issued = world.tokens(("email_read", "profile_read"))
+
+    assert re.fullmatch(r"[A-Za-z0-9]{30}", issued.access_token)
+    assert re.fullmatch(r"[A-Za-z0-9]{30}", issued.refresh_token)
+    assert issued.scopes == ("email_read", "profile_read")
+    bearer = world.grants.verify(issued.access_token)
+    assert bearer is not None
+    assert (bearer.user, bearer.scopes, bearer.client_id) == (MIRA, {"email_read", "profile_read"}, "ci-bot")
+    assert not bearer.is_trusted
+
+
+def test_a_token_of_a_trusted_application_says_so(world: World) -> None:
+    trusted = world.add("trusted", is_trusted=True)
+    token = world.grants.redeem(world.code(application=trusted), trusted).access_token
+    bearer = world.grants.verify(token)
+    assert bearer is not None
+    assert bearer.is_trusted
+
+
+@pytest.mark.parametrize(
+    "token", ["", "x", "a" * 30, "a" * 29, "a" * 31, "../" * 10, "é" * 30, "\ud800" * 30, "a" * 10_000]
+)
+def test_what_was_never_issued_is_no_good(world: World, token: str) -> None:
+    world.tokens()
+    assert world.grants.verify(token) is None
+    assert refused(lambda: world.grants.redeem(token, world.application)) == "invalid_grant"
+    assert refused(lambda: world.grants.refresh(token, world.application, ())) == "invalid_grant"
+    world.grants.revoke_token(token, world.application)
+    assert len(world.grants.of_user("mira_k")) == 1
+
+
+def test_codes_and_tokens_do_not_pass_for_each_other(world: World) -> None:
+    code, issued = world.code(), world.tokens()
+
+    for other in (code, issued.refresh_token):
+        assert world.grants.verify(other) is None
+    for other in (issued.access_token, issued.refresh_token):
+        assert refused(lambda other=other: world.grants.redeem(other, world.application)) == "invalid_grant"
+    for other in (code, issued.access_token):
+        assert (
+            refused(lambda other=other: world.grants.refresh(other, world.application, ())) == "invalid_grant"
+        )
+    # and none of that ended anything
+    assert world.grants.verify(issued.access_token) is not None
+    world.grants.redeem(code, world.application)
+
+
+def test_nothing_that_is_stored_holds_a_code_or_a_token(world: World) -> None:
+    code = world.code()
+    issued = world.grants.redeem(code, world.application)
+    stored = b"".join(
+        stat.key.encode() + world.storage.read(stat.key) for stat in world.storage.list("accounts/oauth/")
+    )
+    for secret in (code, issued.access_token, issued.refresh_token):
+        assert secret.encode() not in stored
+        assert digest(secret).encode() in stored
+        assert secret not in repr(issued)
+
+
+@pytest.mark.parametrize(
+    ("after_s", "is_good"), [(0, True), (ACCESS_LIFETIME_S - 1, True), (ACCESS_LIFETIME_S, False)]
+)
+def test_an_access_token_is_good_for_180_days(world: World, after_s: float, is_good: bool) -> None:
+    token = world.tokens().access_token
+    world.clock.now_s += after_s
+    assert (world.grants.verify(token) is not None) is is_good
+
+
+def test_a_token_ends_with_its_application_and_is_none_of_a_later_one(world: World) -> None:
+    issued, code = world.tokens(), world.code()
+    world.applications.remove("ci-bot")
+    assert world.grants.verify(issued.access_token) is None
+
+    later = world.add("ci-bot")
+    assert world.grants.verify(issued.access_token) is None
+    assert refused(lambda: world.grants.refresh(issued.refresh_token, later, ())) == "invalid_grant"
+    assert refused(lambda: world.grants.redeem(code, later)) == "invalid_grant"
+    assert world.grants.of_user("mira_k") == []
+
+
+def test_a_token_ends_with_its_user_and_is_none_of_a_later_one(world: World) -> None:
+    issued, code = world.tokens(), world.code()
+    world.users.delete("mira_k")
+    assert world.grants.verify(issued.access_token) is None
+    assert world.grants.of_user("mira_k") == []
+
+    world.users.create("mira_k", "other-horse")
+    assert world.grants.verify(issued.access_token) is None
+    for use in (
+        lambda: world.grants.refresh(issued.refresh_token, world.application, ()),
+        lambda: world.grants.redeem(code, world.application),
+    ):
+        assert refused(use) == "invalid_grant"
+    assert world.grants.of_user("mira_k") == []
+
+
+def test_another_password_ends_nothing(world: World) -> None:
+    issued = world.tokens()
+    world.users.set_password("mira_k", "battery-staple")
+    assert world.grants.verify(issued.access_token) is not None
+    world.grants.refresh(issued.refresh_token, world.application, ("email_read",))
+
+
+def test_a_disabled_user_is_told_as_such_and_gets_no_new_tokens(world: World) -> None:
+    issued, code = world.tokens(), world.code()
+    world.users.set_active("mira_k", False)
+
+    bearer = world.grants.verify(issued.access_token)
+    assert bearer is not None
+    assert not bearer.user.is_active
+    assert refused(lambda: world.grants.redeem(code, world.application)) == "invalid_grant"
+    assert (
+        refused(lambda: world.grants.refresh(issued.refresh_token, world.application, ())) == "invalid_grant"
+    )
+
+    world.users.set_active("mira_k", True)
+    world.grants.redeem(code, world.application)
+    world.grants.refresh(issued.refresh_token, world.application, ("email_read",))
+
+
+def test_a_bearer_has_the_rights_that_the_user_has_now(world: World) -> None:
+    token = world.tokens().access_token
+    world.users.set_groups("mira_k", ["team"])
+    bearer = world.grants.verify(token)
+    assert bearer is not None
+    assert bearer.user.groups == {"team"}
+
+
+def test_where_users_cannot_be_looked_up_they_are_what_they_were(world: World) -> None:
+    class PasswordsAlone:
+        def authenticate(self, username: str, password: str) -> User | None:
+            raise AssertionError("nobody logs in here")
+
+        def find(self, username: str) -> User | None:
+            raise LookupNotSupported
+
+    profiles = Profiles(PasswordsAlone())
+    grants = Grants(world.storage, world.applications, profiles, clock=world.clock)
+    user = User("robert", frozenset({"team"}), is_administrator=True)
+    account = profiles.current(user)
+    assert account is not None
+    code = grants.issue_code(
+        world.application, account, ("repo_read",), redirect_uri=BACK, is_redirect_given=False, challenge=None
+    )
+    bearer = grants.verify(grants.redeem(code, world.application).access_token)
+    assert bearer is not None
+    assert bearer.user == user
+    assert len(grants.of_user("robert")) == 1
+
+
+def test_while_nobody_can_tell_whether_the_user_is_there_no_token_is_judged(world: World) -> None:
+    class Down:
+        def authenticate(self, username: str, password: str) -> User | None:
+            raise BackendUnavailable("The users cannot be asked now")
+
+        def find(self, username: str) -> User | None:
+            raise BackendUnavailable("The users cannot be asked now")
+
+    token = world.tokens().access_token
+    grants = Grants(world.storage, world.applications, Profiles(Down()), clock=world.clock)
+    with pytest.raises(BackendUnavailable):
+        grants.verify(token)
+
+
+# -- codes
+
+
+def test_OAU_010_a_code_works_once_and_its_reuse_revokes_what_it_gave(world: World) -> None:
+    code = world.code()
+    issued = world.grants.redeem(code, world.application)
+    newer = world.grants.refresh(issued.refresh_token, world.application, ("email_read",))
+    others = world.tokens()
+
+    assert refused(lambda: world.grants.redeem(code, world.application)) == "invalid_grant"
+
+    assert world.grants.verify(issued.access_token) is None
+    assert world.grants.verify(newer.access_token) is None
+    assert (
+        refused(lambda: world.grants.refresh(newer.refresh_token, world.application, ())) == "invalid_grant"
+    )
+    # what the user granted at another time is not concerned
+    assert world.grants.verify(others.access_token) is not None
+
+
+@pytest.mark.parametrize(
+    ("after_s", "is_good"), [(CODE_LIFETIME_S - 0.001, True), (CODE_LIFETIME_S, False), (61, False)]
+)
+def test_OAU_011_a_code_is_good_for_60_seconds(world: World, after_s: float, is_good: bool) -> None:
+    code = world.code()
+    world.clock.now_s += after_s
+    if is_good:
+        world.grants.redeem(code, world.application)
+    else:
+        assert refused(lambda: world.grants.redeem(code, world.application)) == "invalid_grant"
+
+
+def test_OAU_012_a_code_is_no_good_for_another_application_and_stays_good_for_its_own(world: World) -> None:
+    other, code = world.add("other"), world.code()
+    assert refused(lambda: world.grants.redeem(code, other)) == "invalid_grant"
+    issued = world.grants.redeem(code, world.application)
+    # nor does a used one revoke anything in other hands
+    assert refused(lambda: world.grants.redeem(code, other)) == "invalid_grant"
+    assert world.grants.verify(issued.access_token) is not None
+
+
+def test_a_code_remembers_how_it_was_asked_for(world: World) -> None:
+    grant = world.grants.of_code(world.code(challenge=CHALLENGE, is_redirect_given=True), world.application)
+    assert (grant.code.challenge, grant.code.redirect_uri, grant.code.is_redirect_given) == (
+        CHALLENGE,
+        BACK,
+        True,
+    )
+
+
+# -- refresh tokens
+
+
+def test_OAU_014_a_refresh_token_works_once_and_gives_new_tokens(world: World) -> None:
+    first = world.tokens()
+    second = world.grants.refresh(first.refresh_token, world.application, first.scopes)
+
+    assert len({first.access_token, first.refresh_token, second.access_token, second.refresh_token}) == 4
+    # the old access token stays good until it expires
+    assert world.grants.verify(first.access_token) == world.grants.verify(second.access_token) is not None
+
+
+def test_the_reuse_of_an_old_refresh_token_revokes_the_whole_family(world: World) -> None:
+    family, others = [world.tokens()], world.tokens()
+    for _ in range(3):
+        family.append(world.grants.refresh(family[-1].refresh_token, world.application, ("email_read",)))
+
+    old = family[1].refresh_token
+    assert refused(lambda: world.grants.refresh(old, world.application, ())) == "invalid_grant"
+
+    assert [world.grants.verify(issued.access_token) for issued in family] == [None] * 4
+    last = family[-1].refresh_token
+    assert refused(lambda: world.grants.refresh(last, world.application, ())) == "invalid_grant"
+    assert world.grants.verify(others.access_token) is not None
+    assert len(world.grants.of_user("mira_k")) == 1
+
+
+def test_a_refresh_token_is_no_good_for_another_application(world: World) -> None:
+    other, issued = world.add("other"), world.tokens()
+    assert refused(lambda: world.grants.refresh(issued.refresh_token, other, ())) == "invalid_grant"
+    world.grants.refresh(issued.refresh_token, world.application, ())
+    # a used one neither, and in other hands it revokes nothing
+    assert refused(lambda: world.grants.refresh(issued.refresh_token, other, ())) == "invalid_grant"
+    assert world.grants.verify(issued.access_token) is not None
+
+
+def test_OAU_015_a_refresh_gives_less_but_never_more_and_less_is_not_for_ever(world: World) -> None:
+    issued = world.tokens(("profile_read", "email_read"))
+    wider = ("email_read", "email_write")
+    assert (
+        refused(lambda: world.grants.refresh(issued.refresh_token, world.application, wider))
+        == "invalid_scope"
+    )
+
+    narrow = world.grants.refresh(issued.refresh_token, world.application, ("email_read",))
+    assert narrow.scopes == ("email_read",)
+    bearer = world.grants.verify(narrow.access_token)
+    assert bearer is not None
+    assert bearer.scopes == {"email_read"}
+    # RFC 6749, 6: the refresh token keeps all that was granted
+    whole = world.grants.refresh(narrow.refresh_token, world.application, ("email_read", "profile_read"))
+    assert whole.scopes == ("profile_read", "email_read")
+
+
+@pytest.mark.parametrize(
+    ("after_s", "is_good"), [(REFRESH_LIFETIME_S - 1, True), (REFRESH_LIFETIME_S, False)]
+)
+def test_a_refresh_token_that_nobody_uses_ends_after_360_days(
+    world: World, after_s: float, is_good: bool
+) -> None:
+    token = world.tokens().refresh_token
+    world.clock.now_s += after_s
+    assert bool(world.grants.of_user("mira_k")) is is_good
+    if is_good:
+        world.grants.refresh(token, world.application, ())
+    else:
+        assert refused(lambda: world.grants.refresh(token, world.application, ())) == "invalid_grant"
+
+
+# -- the end
+
+
+def test_a_user_sees_what_was_granted_and_ends_it(world: World) -> None:
+    first = world.tokens(("profile_read",))
+    world.clock.now_s += 10
+    second = world.tokens(("email_read", "email_write"))
+    world.code()  # nothing came of it yet
+
+    shown = world.grants.of_user("mira_k")
+    assert [summary.scopes for summary in shown] == [("email_read", "email_write"), ("profile_read",)]
+    assert [summary.application for summary in shown] == [world.application] * 2
+    assert shown[1].granted_at.isoformat() == "2014-05-13T16:53:20+00:00"
+
+    assert world.grants.revoke("mira_k", shown[0].id)
+    assert not world.grants.revoke("mira_k", shown[0].id)
+    assert world.grants.verify(second.access_token) is None
+    assert (
+        refused(lambda: world.grants.refresh(second.refresh_token, world.application, ())) == "invalid_grant"
+    )
+    assert world.grants.verify(first.access_token) is not None
+    assert world.grants.of_user("mira_k") == [shown[1]]
+
+
+def test_nobody_ends_what_others_granted(world: World) -> None:
+    world.users.create("robert", "correct-horse")
+    world.tokens()
+    (summary,) = world.grants.of_user("mira_k")
+    assert world.grants.of_user("robert") == []
+    for username, grant_id in [
+        ("robert", summary.id), ("mira_k", ""), ("mira_k", "../x"), ("mira_k", "0" * 32),
+        ("robert", f"../mira_k/{summary.id}"), ("", summary.id), ("mira_k", summary.id.upper() + "\n"),
+    ]:  # fmt: skip
+        assert not world.grants.revoke(username, grant_id)
+    assert world.grants.of_user("mira_k") == [summary]
+
+
+def test_all_that_a_user_granted_ends_at_once_and_nothing_is_left(world: World) -> None:
+    codes, tokens = [world.code() for _ in range(2)], [world.tokens() for _ in range(3)]
+
+    assert world.grants.revoke_all("mira_k") == 5
+    assert [world.grants.verify(issued.access_token) for issued in tokens] == [None] * 3
+    for code in codes:
+        assert refused(lambda code=code: world.grants.redeem(code, world.application)) == "invalid_grant"
+    assert world.kept() == []
+    assert world.grants.revoke_all("mira_k") == 0
+
+
+def test_an_application_ends_an_access_token_alone_or_all_by_its_refresh_token(world: World) -> None:
+    first = world.tokens()
+    second = world.grants.refresh(first.refresh_token, world.application, ())
+
+    world.grants.revoke_token(first.access_token, world.application)
+    assert world.grants.verify(first.access_token) is None
+    assert world.grants.verify(second.access_token) is not None
+    world.grants.revoke_token(first.access_token, world.application)
+
+    world.grants.revoke_token(second.refresh_token, world.application)
+    assert world.grants.verify(second.access_token) is None
+    assert world.kept() == []
+
+
+def test_an_application_does_not_end_tokens_of_another_one(world: World) -> None:
+    other, issued = world.add("other"), world.tokens()
+    for token in (issued.access_token, issued.refresh_token):
+        assert refused(lambda token=token: world.grants.revoke_token(token, other)) == "invalid_grant"
+    assert world.grants.verify(issued.access_token) is not None
+
+
+# -- what is left
+
+
+def test_a_grant_that_ends_leaves_nothing(world: World) -> None:
+    issued = world.tokens()
+    for _ in range(5):
+        issued = world.grants.refresh(issued.refresh_token, world.application, ())
+    # the grant; the code, six access tokens, one refresh token that is good and five that were used
+    assert len(world.kept()) == 1 + 1 + 6 + 1 + 5
+    (summary,) = world.grants.of_user("mira_k")
+    world.grants.revoke("mira_k", summary.id)
+    assert world.kept() == []
+
+
+def test_refreshing_for_ever_keeps_a_bounded_number_of_tokens(world: World) -> None:
+    every = [world.tokens()]
+    for _ in range(120):
+        every.append(world.grants.refresh(every[-1].refresh_token, world.application, ()))
+        world.clock.now_s += 1
+    assert len(world.kept()) == 1 + 1 + 50 + 1 + 50
+    # the newest 50 are good, what is older has ended
+    assert [world.grants.verify(issued.access_token) is not None for issued in every] == [False] * 71 + [
+        True
+    ] * 50
+    # what is too old to be remembered is unknown, and what is remembered ends all
+    forgotten, remembered = every[0].refresh_token, every[-10].refresh_token
+    assert refused(lambda: world.grants.refresh(forgotten, world.application, ())) == "invalid_grant"
+    assert world.grants.verify(every[-1].access_token) is not None
+    assert refused(lambda: world.grants.refresh(remembered, world.application, ())) == "invalid_grant"
+    assert world.kept() == []
+
+
+def test_expired_access_tokens_go_when_new_ones_are_issued(world: World) -> None:
+    issued = world.tokens()
+    for _ in range(3):
+        world.clock.now_s += ACCESS_LIFETIME_S - 10
+        issued = world.grants.refresh(issued.refresh_token, world.application, ())
+    assert len(world.grant().access_tokens) == 2
+    assert len(world.kept()) == 1 + 1 + 2 + 1 + 3
+
+
+def test_a_user_has_a_bounded_number_of_grants_to_one_application_and_the_oldest_end(world: World) -> None:
+    other = world.add("other")
+    kept = world.grants.redeem(world.code(application=other), other)
+    every = []
+    for _ in range(MOST_GRANTS + 3):
+        every.append(world.tokens())
+        world.clock.now_s += 1
+    good = [world.grants.verify(issued.access_token) is not None for issued in every]
+    assert good == [False] * 3 + [True] * MOST_GRANTS
+    assert world.grants.verify(kept.access_token) is not None
+
+    for _ in range(MOST_GRANTS + 3):
+        world.code()
+    grants = world.kept("accounts/oauth/grants/")
+    # codes that nobody redeems push out nothing but each other
+    assert len(grants) == 1 + (MOST_GRANTS - 1) + MOST_GRANTS
+
+
+def test_codes_that_nobody_redeemed_go_with_the_next_one_of_their_user(world: World) -> None:
+    for _ in range(10):
+        world.code()
+    world.clock.now_s += CODE_LIFETIME_S
+    world.code()
+    assert len(world.kept()) == 2
+
+
+def grant_something(world: World, username: str, *, is_redeemed: bool = True) -> None:
+    """Let a new user grant something."""
+    world.users.create(username, "correct-horse")
+    code = world.grants.issue_code(
+        world.application,
+        world.users.account(username),
+        ("email_read",),
+        redirect_uri=BACK,
+        is_redirect_given=False,
+        challenge=None,
+    )
+    if is_redeemed:
+        world.grants.redeem(code, world.application)
+
+
+def test_what_is_dead_of_users_who_never_come_again_goes_a_few_a_time(world: World) -> None:
+    for number in range(60):
+        grant_something(world, f"user_{number}", is_redeemed=bool(number % 2))
+        if number % 3 == 0:
+            world.users.delete(f"user_{number}")
+    assert len(world.kept("accounts/oauth/tokens/")) > 80
+
+    world.clock.now_s += REFRESH_LIFETIME_S
+    sizes = []
+    for _ in range(40):
+        world.clock.now_s += CODE_LIFETIME_S
+        world.code()
+        sizes.append(len(world.kept("accounts/oauth/grants/")))
+    # the last code and its grant
+    assert len(world.kept()) == 2
+    # a few: eight codes and tokens are looked at, and what the user left before goes too
+    assert all(before - after <= 8 for before, after in pairwise(sizes))
+
+
+class CountingStorage:
+    """Counts the calls that a storage gets."""
+
+    def __init__(self, storage: object):
+        self._storage = storage
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._storage, name)
+        if not callable(found):
+            return found
+
+        def count(*arguments: object, **options: object) -> object:
+            self.calls += 1
+            return found(*arguments, **options)
+
+        return count
+
+
+def test_the_work_for_one_token_does_not_grow_with_their_number() -> None:
+    storage = CountingStorage(MemoryStorage())
+    world = World(storage)  # type: ignore[arg-type]
+    for number in range(40):
+        grant_something(world, f"user_{number}")
+    costs = []
+    for many in (0, 80):
+        for number in range(many):
+            grant_something(world, f"other_{number}")
+        before = storage.calls
+        world.tokens()
+        costs.append(storage.calls - before)
+    few, more = costs
+    # of mira_k there is one grant more
+    assert more <= few + 5
+
+
+def test_what_a_killed_issuer_left_is_removed_when_it_cannot_be_in_use_any_more(world: World) -> None:
+    class Killed(Exception):
+        pass
+
+    class Dying:
+        """A storage whose process is killed between the marks of the tokens and the grant."""
+
+        def __init__(self) -> None:
+            self.writes = 0
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(world.storage, name)
+
+        def write(self, key: str, data: bytes, **options: str) -> object:
+            if "/grants/" in key:
+                raise Killed
+            return world.storage.write(key, data, **options)
+
+    code = world.code()
+    dying = Grants(Dying(), world.applications, world.profiles, clock=world.clock)  # type: ignore[arg-type]
+    with pytest.raises(Killed):
+        dying.redeem(code, world.application)
+    # the code was not used by that
+    issued = world.grants.redeem(code, world.application)
+    assert len(world.kept()) == 1 + 1 + 2 + 2
+
+    world.clock.now_s += 3600
+    issued = world.grants.refresh(issued.refresh_token, world.application, ())
+    assert len(world.kept("accounts/oauth/tokens/")) == 1 + 2 + 2 + 2
+    world.clock.now_s += 1
+    world.grants.refresh(issued.refresh_token, world.application, ())
+    assert len(world.kept("accounts/oauth/tokens/")) == 1 + 3 + 1 + 2
+
+
+def test_a_full_storage_costs_nobody_a_code_or_a_refresh_token(world: World) -> None:
+    class Full:
+        def __getattr__(self, name: str) -> object:
+            return getattr(world.storage, name)
+
+        def write(self, key: str, data: bytes, **options: str) -> object:
+            raise StorageUnavailable(key, "no room")
+
+    code = world.code()
+    full = Grants(Full(), world.applications, world.profiles, clock=world.clock)  # type: ignore[arg-type]
+    with pytest.raises(StorageUnavailable):
+        full.redeem(code, world.application)
+    issued = world.grants.redeem(code, world.application)
+    with pytest.raises(StorageUnavailable):
+        full.refresh(issued.refresh_token, world.application, ())
+    world.grants.refresh(issued.refresh_token, world.application, ())
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"[]", b'{"id": 1}', b"\xff\xfe"])
+def test_a_broken_record_is_a_failure_of_the_storage_and_hides_no_other_grant(
+    world: World, value: bytes
+) -> None:
+    issued, others = world.tokens(), world.tokens()
+    (newest, oldest) = sorted(world.grants.of_user("mira_k"), key=lambda one: one.id)
+    for key in world.kept("accounts/oauth/grants/"):
+        if key.endswith(newest.id):
+            world.storage.write(key, value)
+    results = []
+    for token in (issued.access_token, others.access_token):
+        try:
+            results.append(world.grants.verify(token) is not None)
+        except StorageUnavailable:
+            results.append(None)
+    assert sorted(results, key=str) == [None, True]
+    assert world.grants.of_user("mira_k") == [oldest]
+    # and nobody is kept from granting something
+    world.tokens()
+    assert len(world.grants.of_user("mira_k")) == 2
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"\xff\xfe"])
+def test_a_broken_mark_of_a_token_is_a_failure_of_the_storage(world: World, value: bytes) -> None:
+    issued = world.tokens()
+    (key,) = [key for key in world.kept() if key.endswith(digest(issued.access_token))]
+    world.storage.write(key, value)
+    with pytest.raises(StorageUnavailable):
+        world.grants.verify(issued.access_token)
+    world.grants.refresh(issued.refresh_token, world.application, ())
