@@ -1,4 +1,4 @@
-"""What a client does with accounts: requests with Basic, as engines send them, and a mailer that keeps what it gets."""
+"""What a client does with accounts: requests with Basic, as engines send them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from kept_mail import PUBLIC_URL as PUBLIC_URL
+from kept_mail import KeptMail as KeptMail
 from webtest import TestResponse
 from wsgi_client import Client
 
 from v1registry import MemoryStorage
-from v1registry.hub.mail import Recipient
 from v1registry.storage.base import StorageUnavailable
 
 USER_CREATED = b'"User Created"'
 TAKEN = b'"Username or email already exists"'
 CHALLENGE = 'Basic realm="auth required",Token'
-PUBLIC_URL = "https://registry.example.org"
 
 MIRA = {"username": "mira_k", "password": "s3cret-one", "email": "mira@example.org", "auth": ""}
 
@@ -64,33 +64,3 @@ class SwitchedStorage(MemoryStorage):
         if self.is_off:
             raise StorageUnavailable(key, "switched off")
         return super().read(key)
-
-
-class KeptMail:
-    """A mailer that keeps the links: ``(kind, name, address, link)``. It fails with ``error`` while there is one."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, str, str, str]] = []
-        self.error: Exception | None = None
-
-    def send_activation(self, user: Recipient, link: str) -> None:
-        self._keep("activation", user, link)
-
-    def send_confirmation(self, user: Recipient, link: str) -> None:
-        self._keep("confirmation", user, link)
-
-    def _keep(self, kind: str, user: Recipient, link: str) -> None:
-        if self.error is not None:
-            raise self.error
-        self.sent.append((kind, user.name, user.email, link))
-
-    @property
-    def kinds_and_addresses(self) -> list[tuple[str, str]]:
-        return [(kind, email) for kind, _, email, _ in self.sent]
-
-    @property
-    def path(self) -> str:
-        """The path of the last link."""
-        link = self.sent[-1][3]
-        assert link.startswith(PUBLIC_URL), link
-        return link.removeprefix(PUBLIC_URL)

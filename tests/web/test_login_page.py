@@ -1,0 +1,642 @@
+"""The page on which people log in, and the button by which they log out; and those who would do it for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from access_tokens import Granter
+from hypothesis import given
+from hypothesis import strategies as st
+from kept_mail import KeptMail
+from page_person import FORM_TYPE, PASSWORD, Person, World, form_of, location_of, said, token_of
+from webtest import TestResponse
+
+from v1registry import MemoryStorage, Registry
+from v1registry.auth.access import Access
+from v1registry.auth.attempts import LoginLimiter
+from v1registry.auth.base import Action, User
+from v1registry.auth.callback import Callback
+from v1registry.auth.environ import Environ
+from v1registry.hub.rights import AccountsAccess
+from v1registry.hub.tokens import Tokens
+from v1registry.names import RepositoryName
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def is_guarded(answer: TestResponse) -> None:
+    """Check what every page has to say to browsers."""
+    policy = answer.headers["Content-Security-Policy"]
+    for rule in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "script-src 'self'"):
+        assert rule in policy
+    assert "unsafe" not in policy
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+# -- in and out
+
+
+def test_who_knows_the_password_is_in_and_comes_to_the_account(world: World) -> None:
+    person = world.person()
+    page = person.get("/login")
+    assert page.status_int == 200
+    is_guarded(page)
+    assert page.headers["Cache-Control"] == "no-store"
+
+    answer = person.send(page, "/login", username="mira_k", password=PASSWORD)
+
+    assert (answer.status_int, location_of(answer)) == (303, "/account")
+    assert answer.headers["Cache-Control"] == "no-store"
+    account = person.get("/account")
+    assert account.status_int == 200
+    assert "mira_k" in said(account)
+
+
+def test_the_form_is_one_that_password_managers_and_screen_readers_know(world: World) -> None:
+    html = world.person().get("/login").html
+    for name, hint in (("username", "username"), ("password", "current-password")):
+        field = html.find(id=name)
+        assert field["autocomplete"] == hint
+        assert html.find("label", attrs={"for": name}).get_text(strip=True)
+    assert html.find(id="password")["type"] == "password"
+    assert [heading.get_text() for heading in html.find_all("h1")] == ["Log in"]
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("mira_k", "wrong"),
+        ("nobody_x", PASSWORD),
+        ("mira_k", ""),
+        ("", PASSWORD),
+        ("", ""),
+        ("mira_k ", PASSWORD),
+        ("MIRA_K", PASSWORD),
+        ("mira_k\0", PASSWORD),
+        ("../mira_k", PASSWORD),
+        ("mira_k", f"{PASSWORD}\0"),
+        ("\U0001f433" * 1000, "\U0001f433" * 1000),
+        ("*", "*"),
+    ],
+)
+def test_every_refusal_is_the_same_and_tells_nothing_of_names(
+    world: World, username: str, password: str
+) -> None:
+    person = world.person()
+    answer = person.send(person.get("/login"), "/login", username=username, password=password)
+    assert answer.status_int == 401
+    assert "WWW-Authenticate" not in answer.headers, "a browser would ask for a password itself"
+    alert = answer.html.find(attrs={"role": "alert"}).get_text()
+    assert alert == "The user name or the password is wrong"
+    assert answer.html.find(id="username")["value"] == username.replace("\r", "").replace("\n", "")
+    assert "value" not in answer.html.find(id="password").attrs
+    assert not person.is_in()
+    is_guarded(answer)
+
+
+def test_after_a_wrong_password_the_right_one_works(world: World) -> None:
+    person = world.person()
+    wrong = person.send(person.get("/login"), "/login", username="mira_k", password="wrong")
+    assert person.send(wrong, "/login", username="mira_k", password=PASSWORD).status_int == 303
+    assert person.is_in()
+
+
+def test_who_is_in_needs_no_form(world: World) -> None:
+    person = world.mira()
+    page = person.get("/login")
+    assert (page.status_int, location_of(page)) == (303, "/account")
+    # a form in another tab, sent late
+    late = person.post("/login", {"username": "zoe_x", "password": PASSWORD, "next": "/account"})
+    assert (late.status_int, location_of(late)) == (303, "/account")
+    assert "mira_k" in said(person.get("/account"))
+
+
+def test_who_logs_out_is_out_whoever_kept_a_copy_of_the_cookie(world: World) -> None:
+    person = world.mira()
+    copy = person.with_cookie(person.cookie)
+    assert copy.is_in()
+
+    answer = person.send(person.get("/account"), "/logout")
+
+    assert (answer.status_int, location_of(answer)) == (303, "/login?done=logout")
+    assert "Max-Age=0" in answer.headers["Set-Cookie"]
+    assert person.browser.cookies == {}
+    assert "You are logged out." in said(person.get("/login?done=logout"))
+    assert not person.is_in()
+    assert not copy.is_in()
+
+
+def test_a_log_out_by_one_process_ends_the_session_in_another_one(world: World) -> None:
+    person = world.mira()
+    elsewhere = Person(world.another_app())
+    elsewhere.headers["Cookie"] = f"{person.cookie_name}={person.cookie}"
+    assert elsewhere.is_in()
+    person.send(person.get("/account"), "/logout")
+    assert not elsewhere.is_in()
+
+
+def test_only_the_button_logs_out(world: World) -> None:
+    person = world.mira()
+    assert person.get("/logout").status_int == 405
+    for fields in (
+        {},
+        {"form_token": ""},
+        {"form_token": "x" * 43},
+        {"form_token": token_of(world.mira().get("/account"))},
+    ):
+        assert person.post("/logout", fields).status_int == 403
+    assert person.is_in()
+
+
+def test_who_is_out_already_logs_out_in_peace(world: World) -> None:
+    answer = world.person().post("/logout")
+    assert (answer.status_int, location_of(answer)) == (303, "/login?done=logout")
+
+
+def test_two_registries_over_different_storages_know_nothing_of_each_others_sessions(world: World) -> None:
+    person = world.mira()
+    other = Person(World().app)
+    other.headers["Cookie"] = f"{person.cookie_name}={person.cookie}"
+    assert not other.is_in()
+
+
+# -- the session is a new one
+
+
+def test_a_log_in_is_a_new_session_whatever_cookie_was_there(world: World) -> None:
+    person = world.person()
+    page = person.get("/login")
+    planted = person.cookie
+    person.send(page, "/login", username="mira_k", password=PASSWORD)
+    assert person.cookie != planted
+    assert not person.with_cookie(planted).is_in()
+
+
+def test_the_cookie_of_somebody_elses_session_does_not_become_mine(world: World) -> None:
+    zoe = world.person()
+    zoe.log_in("zoe_x")
+    planted = zoe.cookie
+    victim = world.person()
+    victim.headers["Cookie"] = f"__Host-v1registry_session={planted}"
+    # who is sent into it sees whose it is, and a log-in form is not shown
+    assert "zoe_x" in said(victim.get("/account"))
+
+
+def test_the_token_of_the_form_ends_with_the_log_in(world: World) -> None:
+    person = world.person()
+    page = person.get("/login")
+    before = token_of(page)
+    person.send(page, "/login", username="mira_k", password=PASSWORD)
+    first = token_of(person.get("/account"))
+    assert person.post("/logout", {"form_token": before}).status_int == 403
+    person.send(person.get("/account"), "/logout")
+    person.log_in("mira_k")
+    assert person.post("/logout", {"form_token": first}).status_int == 403
+    assert person.is_in()
+
+
+# -- forms from elsewhere
+
+
+def test_a_form_without_a_cookie_is_told_about_cookies(world: World) -> None:
+    page = world.person().get("/login")
+    stranger = world.person()
+    fields = {"username": "mira_k", "password": PASSWORD, "form_token": token_of(page)}
+    answer = stranger.post("/login", fields)
+    assert answer.status_int == 403
+    assert "The browser sent no cookie" in said(answer)
+    # with the cookie of this answer it works
+    assert stranger.send(answer, "/login", username="mira_k", password=PASSWORD).status_int == 303
+
+
+@pytest.mark.parametrize("token", [None, "", "x", "x" * 43, "\xff", "\0"])
+def test_nobody_is_logged_in_by_a_form_of_somebody_else(world: World, token: str | None) -> None:
+    person = world.person()
+    person.get("/login")
+    fields = {"username": "zoe_x", "password": PASSWORD}
+    if token is not None:
+        fields["form_token"] = token
+    answer = person.post("/login", fields)
+    assert answer.status_int == 403
+    assert "This form was too old" in said(answer)
+    assert answer.html.find(id="username")["value"] == "zoe_x"
+    assert not person.is_in()
+
+
+def test_the_token_of_the_enemy_is_no_token_of_the_victim(world: World) -> None:
+    enemy, victim = world.person(), world.person()
+    token = token_of(enemy.get("/login"))
+    victim.get("/login")
+    fields = {"username": "zoe_x", "password": PASSWORD, "form_token": token}
+    assert victim.post("/login", fields).status_int == 403
+    assert not victim.is_in()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "CROSS-SITE"},
+        {"Sec-Fetch-Site": "something new"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "https://registry.example.org"},
+        {"Origin": "https://evil.example.org"},
+        {"Origin": "https://registry.example.org.evil.example"},
+        {"Origin": "https://registry.example.org:8443"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "https://[bad"},
+        {"Origin": "https://evil.example.org", "Referer": "https://registry.example.org/login"},
+    ],
+)
+def test_what_a_browser_says_comes_from_another_site_is_refused_even_with_a_token(
+    world: World, headers: dict[str, str]
+) -> None:
+    person = world.person()
+    answer = person.send(
+        person.get("/login"), "/login", username="mira_k", password=PASSWORD, headers=headers
+    )
+    assert answer.status_int == 403
+    assert "came from another site" in said(answer)
+    assert not person.is_in()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "https://registry.example.org"},
+        {"Origin": "https://REGISTRY.example.org:443"},
+        {"Origin": "http://registry.example.org"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "https://hidden.behind.a.proxy"},
+    ],
+)
+def test_what_comes_from_the_own_site_is_taken(world: World, headers: dict[str, str]) -> None:
+    person = world.person()
+    answer = person.send(
+        person.get("/login"), "/login", username="mira_k", password=PASSWORD, headers=headers
+    )
+    assert answer.status_int == 303
+
+
+# -- the limit on failed log-ins
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_guessing_on_the_page_and_by_basic_counts_together_and_the_page_tells_the_wait(world: World) -> None:
+    clock = Clock()
+    access = world.app._services[Access]
+    assert isinstance(access, AccountsAccess)
+    access.limiter = LoginLimiter(free=3, clock=clock)
+    person = world.person(REMOTE_ADDR="10.1.1.1")
+    page = person.get("/login")
+    for _ in range(3):
+        page = person.send(page, "/login", username="mira_k", password="wrong")
+        assert page.status_int == 401
+    page = person.send(page, "/login", username="mira_k", password="wrong")
+    assert page.status_int == 401
+    page = person.send(page, "/login", username="mira_k", password=PASSWORD)
+    assert page.status_int == 429
+    assert page.headers["Retry-After"] == "1"
+    assert "try again in 1 second" in said(page)
+    assert not person.is_in()
+    clock.now_s += 1
+    assert person.send(page, "/login", username="mira_k", password=PASSWORD).status_int == 303
+
+
+def test_a_form_without_a_token_is_no_guess(world: World) -> None:
+    """Else another site could have its visitors lock somebody out."""
+    person = world.person(REMOTE_ADDR="10.1.1.1")
+    person.get("/login")
+    for _ in range(200):
+        assert (
+            person.post("/login", {"username": "mira_k", "password": "x", "form_token": "x"}).status_int
+            == 403
+        )
+    assert person.log_in("mira_k").status_int == 303
+
+
+# -- accounts that are not active
+
+
+def test_an_inactive_account_is_told_to_whoever_has_the_password_alone() -> None:
+    world = World()
+    world.users.set_active("mira_k", False)
+    person = world.person()
+    page = person.send(person.get("/login"), "/login", username="mira_k", password="wrong")
+    assert (page.status_int, "not active" in said(page)) == (401, False)
+    page = person.send(page, "/login", username="mira_k", password=PASSWORD)
+    assert page.status_int == 403
+    assert "This account is not active: ask an administrator" in said(page)
+    assert not person.is_in()
+
+
+def test_an_account_that_waits_for_its_activation_gets_another_mail() -> None:
+    mail = KeptMail()
+    world = World(mail=mail, public_url="https://registry.example.org")
+    world.users.create("new_one", PASSWORD, "new@example.org", is_active=False)
+    person = world.person()
+    page = person.send(person.get("/login"), "/login", username="new_one", password="wrong")
+    assert mail.sent == []
+    page = person.send(page, "/login", username="new_one", password=PASSWORD)
+    assert page.status_int == 403
+    assert "mailed a link to its address" in said(page)
+    assert mail.kinds_and_addresses == [("activation", "new@example.org")]
+    person.send(page, "/login", username="new_one", password=PASSWORD)
+    assert len(mail.sent) == 1, "not too soon again"
+
+
+# -- where a log-in leads
+
+#: What may follow, in a registry at the root of its host.
+GOOD = [
+    "/",
+    "/?q=app&page=2",
+    "/account",
+    "/account/",
+    "/api/v1.1/o/authorize?client_id=x&state=%20%2F&redirect_uri=https%3A%2F%2Fci.example.org%2Fback",
+    "/api/v1.1/o/authorize/?a=//evil.example.org",
+]
+
+#: What may not, and why.
+BAD = [
+    ("another site", "https://evil.example.org/"),
+    ("another site, this page", "https://evil.example.org/account"),
+    ("this site, with its name", "https://registry.example.org/account"),
+    ("no scheme", "//evil.example.org/account"),
+    ("three slashes", "///evil.example.org"),
+    ("a backslash is a slash", "/\\evil.example.org"),
+    ("two backslashes", "\\\\evil.example.org"),
+    ("a backslash inside", "/account\\..\\..\\evil"),
+    ("an encoded slash", "/%2Fevil.example.org"),
+    ("an encoded backslash", "/%5Cevil.example.org"),
+    ("a script", "javascript:alert(1)"),
+    ("data", "data:text/html,x"),
+    ("a tab that browsers leave out", "/\t/evil.example.org"),
+    ("a newline that browsers leave out", "/\n/evil.example.org"),
+    ("a header", "/account\r\nSet-Cookie: x=y"),
+    ("NUL", "/account\0"),
+    ("a blank in front", " /account"),
+    ("a blank behind", "/account "),
+    ("a fragment", "/account#x"),
+    ("nothing", ""),
+    ("no path", "account"),
+    ("a query alone", "?x=y"),
+    ("up", "/account/../../x"),
+    ("up, encoded", "/account/%2e%2e/x"),
+    ("here", "/./account"),
+    ("user info", "/@evil.example.org"),
+    ("user info of another site", "https://registry.example.org@evil.example.org"),
+    ("in a circle", "/login"),
+    ("in a circle", "/login/"),
+    ("in a circle", "/login?next=/account"),
+    ("in a circle, encoded", "/%6cogin"),
+    ("in a circle, a slash more", "/login//"),
+    ("out again", "/logout"),
+    ("register", "/register"),
+    ("no page", "/v1/users/"),
+    ("no page", "/v1/_ping"),
+    ("no page", "/api/v1.1/users/mira_k/"),
+    ("no page", "/api/v1.1/o/token/"),
+    ("a file", "/static/pages.css"),
+    ("what takes no GET", "/account/password"),
+    ("what is not there", "/nothing/here"),
+    ("not ASCII", "/account?q=é"),
+    ("not UTF-8", "/%ff"),
+    ("too long", "/account?q=" + "x" * 8192),
+]
+
+
+@pytest.mark.parametrize("target", GOOD)
+def test_a_log_in_leads_back_to_the_page_that_asked_for_it(world: World, target: str) -> None:
+    person = world.person()
+    page = person.browser.get("/login", {"next": target})
+    answer = person.send(page, "/login", username="mira_k", password=PASSWORD)
+    assert (answer.status_int, location_of(answer)) == (303, target)
+    again = person.browser.get("/login", {"next": target})
+    assert (again.status_int, location_of(again)) == (303, target)
+
+
+@pytest.mark.parametrize(("why", "target"), BAD)
+def test_a_log_in_leads_nowhere_else(world: World, why: str, target: str) -> None:
+    person = world.person()
+    page = person.browser.get("/login", {"next": target})
+    assert page.status_int == 200
+    assert "next" not in form_of(page, "/login").fields, why
+    # and not from a form either, whoever made it
+    fields = {"username": "mira_k", "password": PASSWORD, "form_token": token_of(page)}
+    answer = person.post("/login", {**fields, "next": target})
+    assert (answer.status_int, location_of(answer)) == (303, "/account"), why
+    again = person.browser.get("/login", {"next": target})
+    assert location_of(again) == "/account", why
+
+
+_OPEN = World()
+
+
+@given(text=st.text(alphabet=st.sampled_from("/\\.%2fFeEcC5:@?#&=ahttpslogin \t\n\0é"), max_size=40))
+def test_whatever_comes_as_the_target_the_browser_stays_on_this_site(text: str) -> None:
+    person = _OPEN.person()
+    page = person.browser.get("/login", {"next": text}, status="*")
+    assert page.status_int == 200
+    fields = form_of(page, "/login").fields
+    if "next" in fields:
+        target = fields["next"][0].value
+        assert target == text
+        assert target.startswith("/")
+        assert not target.startswith(("//", "/\\"))
+
+
+def test_the_first_of_several_targets_is_looked_at(world: World) -> None:
+    page = world.person().get("/login?next=//evil.example.org&next=/account")
+    assert "next" not in form_of(page, "/login").fields
+
+
+# -- bad bodies
+
+BODIES = [
+    (b"username=mira_k&username=zoe_x&password=x", FORM_TYPE, 400),
+    (b"form_token=a&form_token=b", FORM_TYPE, 400),
+    (b"username=%ff&password=x", FORM_TYPE, 400),
+    (b"username=\xff", FORM_TYPE, 400),
+    (b"&".join(b"a%d=1" % n for n in range(200)), FORM_TYPE, 400),
+    (b"x" * ((64 << 10) + 1), FORM_TYPE, 413),
+    (b"username=" + b"x" * ((64 << 10) - 9), FORM_TYPE, 403),
+    (b"username=%00&password=%00", FORM_TYPE, 403),
+    (b"", FORM_TYPE, 403),
+    (b"%", FORM_TYPE, 403),
+    (b"&&&===", FORM_TYPE, 403),
+    (b'{"username": "mira_k", "password": "s3cret-one"}', "application/json", 400),
+    (b"username=mira_k", "text/plain", 400),
+    (b"username=mira_k", "", 400),
+    (b"--x\r\n\r\n--x--", "multipart/form-data; boundary=x", 400),
+    (b"\0", FORM_TYPE, 403),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type", "status"), BODIES)
+def test_a_bad_form_is_told_by_a_page(world: World, body: bytes, content_type: str, status: int) -> None:
+    person = world.person()
+    person.get("/login")
+    answer = person.browser.post("/login", body, headers={"Content-Type": content_type}, status="*")
+    assert answer.status_int == status
+    assert answer.html.find("h1").get_text()
+    is_guarded(answer)
+
+
+@given(body=st.binary(max_size=300))
+def test_no_form_whatsoever_is_a_failure_of_the_server(body: bytes) -> None:
+    answer = _OPEN.person().browser.post("/login", body, headers={"Content-Type": FORM_TYPE}, status="*")
+    assert answer.status_int in (400, 403)
+
+
+def test_what_is_told_again_is_text_and_no_markup(world: World) -> None:
+    person = world.person()
+    name = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}"
+    page = person.send(person.get("/login"), "/login", username=name, password="x")
+    assert page.html.find(id="username")["value"] == name
+    assert page.html.find_all("img") == []
+    assert len(page.html.find_all("script")) == 1
+
+
+# -- cookies
+
+
+def test_over_https_the_cookie_is_for_this_host_alone_and_for_no_script(world: World) -> None:
+    answer = world.person().log_in("mira_k")
+    name, _, rest = answer.headers["Set-Cookie"].partition("=")
+    assert name == "__Host-v1registry_session"
+    assert rest.split("; ")[1:] == ["Path=/", "HttpOnly", "SameSite=Lax", "Secure"]
+
+
+def test_over_http_the_cookie_is_as_guarded_as_it_can_be(world: World) -> None:
+    answer = world.person(scheme="http").log_in("mira_k")
+    name, _, rest = answer.headers["Set-Cookie"].partition("=")
+    assert name == "v1registry_session"
+    assert rest.split("; ")[1:] == ["Path=/", "HttpOnly", "SameSite=Lax"]
+
+
+def test_a_cookie_that_a_neighbour_may_have_planted_is_not_looked_at(world: World) -> None:
+    person = world.mira()
+    for name in ("v1registry_session", "__Secure-v1registry_session", "__host-v1registry_session"):
+        other = world.person()
+        other.headers["Cookie"] = f"{name}={person.cookie}"
+        assert not other.is_in(), name
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "a=b; {}; c=d",
+        "a=b;{};c=d",
+        "; ; {} ;",
+        'odd="; {}',
+        "no value; {}",
+        "weird[name]=<x>; {}",
+        "$Version=1; {}",
+        "\xff=\xfe; {}",
+        "{}; __Host-v1registry_session=second",
+    ],
+)
+def test_cookies_of_others_are_no_hindrance(world: World, around: str) -> None:
+    cookie = world.mira().cookie
+    other = world.person()
+    other.browser.extra_environ["HTTP_COOKIE"] = around.format(f"__Host-v1registry_session={cookie}")
+    other.browser.cookiejar.clear()
+    answer = other.browser.get("/login", status="*")
+    assert answer.status_int == 303
+
+
+@pytest.mark.parametrize("value", ["", "x", "x.y", "x" * 5000, ".", "\xff", '"', "{}", "a" * 60_000])
+def test_a_cookie_that_is_none_of_ours_is_nobody(world: World, value: str) -> None:
+    person = world.person()
+    person.browser.extra_environ["HTTP_COOKIE"] = f"__Host-v1registry_session={value}"
+    page = person.browser.get("/login", status="*")
+    assert page.status_int == 200
+    assert "Set-Cookie" in page.headers
+
+
+@given(header=st.text(alphabet=st.characters(min_codepoint=1, max_codepoint=255), max_size=200))
+def test_no_cookie_header_whatsoever_is_a_failure_of_the_server(header: str) -> None:
+    person = _OPEN.person()
+    person.browser.extra_environ["HTTP_COOKIE"] = header
+    assert person.browser.get("/login", status="*").status_int == 200
+
+
+# -- who came by other ways
+
+
+def test_who_came_by_basic_is_in_without_a_form(world: World) -> None:
+    person = world.person()
+    person.browser.authorization = ("Basic", ("mira_k", PASSWORD))
+    assert person.is_in()
+    page = person.get("/account")
+    assert "mira_k" in said(page)
+    assert "Log out" not in said(page), "there is nothing that could be ended"
+
+
+def test_wrong_basic_is_refused_by_a_page_that_asks_for_no_password(world: World) -> None:
+    person = world.person()
+    person.browser.authorization = ("Basic", ("mira_k", "wrong"))
+    answer = person.get("/account")
+    assert answer.status_int == 401
+    assert "WWW-Authenticate" not in answer.headers
+
+
+def test_the_bearer_of_a_token_is_nobody_at_the_pages_and_is_lent_no_session(world: World) -> None:
+    """Neither that of a repository nor an application, whatever it was granted."""
+    world.settings["secret"] = ["the-key"]
+    app = world.another_app()
+    token = Tokens(["the-key"]).issue(RepositoryName.parse("mira_k/app"), Action.WRITE, User("mira_k"))
+    granted = Granter(world.storage, world.users).token("mira_k")
+    for authorization in (f"Token {token}", f"Bearer {granted}"):
+        person = Person(app)
+        person.log_in("zoe_x")
+        person.headers["Authorization"] = authorization
+        assert person.get("/v1/search?q=app").status_int in (200, 403), "it is a good one"
+        assert person.get("/login").status_int == 200
+        assert location_of(person.get("/account")) == "/login?next=/account"
+
+
+def environ_world(**settings: Any) -> Registry:
+    return Registry(storage=MemoryStorage(), auth=Environ("my_app.user"), **settings)
+
+
+def test_whom_the_surrounding_application_logged_in_needs_no_form() -> None:
+    person = Person(environ_world(), **{"my_app.user": "mira"})
+    assert (person.get("/login").status_int, location_of(person.get("/login"))) == (303, "/account")
+    page = person.get("/account")
+    assert page.status_int == 200
+    assert "mira" in said(page)
+    assert "Log out" not in said(page)
+
+
+def test_where_only_the_surrounding_application_logs_in_there_is_no_form() -> None:
+    page = Person(environ_world()).get("/login")
+    assert page.status_int == 200
+    assert page.html.find("form") is None
+    assert "People log in to the application around this registry" in said(page)
+
+
+def test_passwords_of_a_function_of_the_surrounding_application_work_here_too() -> None:
+    backend = Callback(lambda username, password: username == "mira" and password == "pw")
+    person = Person(Registry(storage=MemoryStorage(), auth=backend))
+    assert person.log_in("mira", "wrong").status_int == 401
+    assert person.log_in("mira", "pw").status_int == 303
+    assert "mira" in said(person.get("/account"))
