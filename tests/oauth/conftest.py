@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from pathlib import Path
+
 import pytest
+from access_tokens import Granter, bearer
+from account_asker import FORM, HUB, JSON, Asker, basic
+from cheap_passwords import CheapPasswords
 from oauth_world import ApplicationClient, World
+
+from v1registry import FileStorage, MemoryStorage, Registry, Storage
+from v1registry.auth.users import UserStore
+from v1registry.oauth.scopes import ACCOUNT_SCOPES
 
 
 @pytest.fixture
@@ -15,3 +25,35 @@ def world() -> World:
 def ci(world: World) -> ApplicationClient:
     """The application ci-bot in front of a server."""
     return ApplicationClient(world.app(), "ci-bot", world.secret)
+
+
+# -- the accounts API
+
+
+@pytest.fixture(params=["memory", "files"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    return MemoryStorage() if request.param == "memory" else FileStorage(tmp_path / "data", durable=False)
+
+
+@pytest.fixture
+def store(storage: Storage) -> UserStore:
+    joined = datetime(2014, 5, 3, 8, 15, 30, 250, tzinfo=timezone.utc)
+    made = UserStore(storage, passwords=CheapPasswords(), now=lambda: joined)
+    made.create("mira", "pw-mira", "Mira@example.org")
+    made.create("other", "pw-other", "other@example.org")
+    return made
+
+
+@pytest.fixture
+def app(storage: Storage, store: UserStore) -> Registry:
+    return Registry(storage=storage, auth=store, public_url=HUB)
+
+
+@pytest.fixture(params=["Basic JSON", "Basic form", "Bearer JSON", "Bearer form"])
+def mira(request: pytest.FixtureRequest, app: Registry, storage: Storage, store: UserStore) -> Asker:
+    """The user mira, who asks in each way that there is; an application has the four scopes of the accounts API."""
+    scheme, kind = request.param.split()
+    headers = basic("mira")
+    if scheme == "Bearer":
+        headers = bearer(Granter(storage, store).token("mira", ACCOUNT_SCOPES))
+    return Asker(app, headers, JSON if kind == "JSON" else FORM)

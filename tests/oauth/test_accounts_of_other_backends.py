@@ -1,0 +1,111 @@
+"""The accounts API of users whose backend keeps their names and passwords alone, or who come in chains of several."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from access_tokens import Granter, bearer
+from account_asker import HUB, KEYS, MIRA, Asker, basic
+from cheap_passwords import CheapPasswords
+
+from v1registry import MemoryStorage, Registry
+from v1registry.auth.base import User
+from v1registry.auth.chain import chain_of
+from v1registry.auth.environ import Environ
+from v1registry.auth.htpasswd import Htpasswd
+from v1registry.auth.users import UserStore
+
+#: ``printf s3cret-two | htpasswd -s``
+HTPASSWD = "moe:{SHA}Y6IxceCVdTLzbylR+VCs50eK49Q=\n"
+
+
+def password_file(folder: Path) -> Htpasswd:
+    path = folder / "users"
+    path.write_text(HTPASSWD)
+    return Htpasswd(path)
+
+
+def test_of_a_user_whose_backend_keeps_names_alone_the_name_is_shown_and_nothing_changes(
+    tmp_path: Path,
+) -> None:
+    storage, backend = MemoryStorage(), password_file(tmp_path)
+    app = Registry(storage=storage, auth=backend, public_url=HUB)
+    path = "/api/v1.1/users/moe/"
+    for headers in (basic("moe", "s3cret-two"), bearer(Granter(storage, backend).token("moe"))):
+        moe = Asker(app, headers)
+        shown = moe("GET", path)
+        assert shown.status_int == 200
+        assert set(shown.json) == KEYS
+        assert shown.json["username"] == "moe"
+        assert (shown.json["email"], shown.json["date_joined"]) == ("", "1970-01-01T00:00:00.000000Z")
+        assert hashlib.md5(b"").hexdigest() in shown.json["gravatar_url"]
+        assert moe("GET", path + "emails/").json == []
+        for method, end, fields in (
+            ("PATCH", "", {"full_name": "Moe"}),
+            ("PATCH", "", {"full_name": 7}),
+            ("POST", "emails/", {"email": "moe@example.org"}),
+            ("PATCH", "emails/", {"email": "moe@example.org", "primary": True}),
+            ("DELETE", "emails/", {"email": "moe@example.org"}),
+        ):
+            answer = moe(method, path + end, **fields)
+            assert (answer.status_int, answer.json) == (
+                403,
+                {"detail": "This account is kept elsewhere and cannot be changed here"},
+            )
+        assert moe("GET", "/api/v1.1/users/nobody/").status_int == 404
+    assert moe("GET", path).json["id"] == shown.json["id"]
+
+
+class NamesWithPasswords:
+    """A backend that cannot tell who is there without a password."""
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        return User(username) if password == f"pw-{username}" else None
+
+
+def test_where_nobody_can_be_looked_up_another_user_is_403_whether_there_or_not() -> None:
+    app = Registry(storage=MemoryStorage(), auth=NamesWithPasswords())
+    mira = Asker(app, basic("mira"))
+    assert mira("GET", MIRA).json["username"] == "mira"
+    assert mira("GET", "/api/v1.1/users/other/").status_int == 403
+
+
+def test_in_a_chain_the_users_of_the_directory_change_and_those_of_others_do_not(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    store = UserStore(storage, passwords=CheapPasswords())
+    store.create("mira", "pw-mira", "mira@example.org")
+    for backends in ([password_file(tmp_path), store], [store, password_file(tmp_path)]):
+        app = Registry(storage=storage, public_url=HUB, auth=chain_of(backends))
+        mira, moe = Asker(app, basic("mira")), Asker(app, basic("moe", "s3cret-two"))
+        assert mira("PATCH", MIRA, full_name="Mira").status_int == 200
+        assert moe("GET", "/api/v1.1/users/moe/").json["username"] == "moe"
+        assert moe("PATCH", "/api/v1.1/users/moe/", full_name="Moe").status_int == 403
+        assert moe("GET", MIRA).status_int == 403
+        assert moe("GET", "/api/v1.1/users/nobody/").status_int == 404
+
+
+def test_in_a_chain_nobody_sees_or_changes_the_account_of_a_namesake(tmp_path: Path) -> None:
+    """The first backend that knows a name decides who that is; whoever has it in a later one is somebody else."""
+    storage = MemoryStorage()
+    store = UserStore(storage, passwords=CheapPasswords())
+    store.create("moe", "pw-moe", "moe@example.org")
+    app = Registry(storage=storage, public_url=HUB, auth=chain_of([password_file(tmp_path), store]))
+    moe = Asker(app, basic("moe", "s3cret-two"))
+    assert moe("GET", "/api/v1.1/users/moe/").json["email"] == ""
+    assert moe("GET", "/api/v1.1/users/moe/emails/").json == []
+    assert moe("PATCH", "/api/v1.1/users/moe/", full_name="Moe").status_int == 403
+    assert Asker(app, basic("moe"))("GET", "/api/v1.1/users/moe/").status_int == 401
+    assert store.account("moe").full_name == ""
+
+
+def test_whom_the_surrounding_application_logged_in_needs_no_password() -> None:
+    storage = MemoryStorage()
+    store = UserStore(storage, passwords=CheapPasswords())
+    store.create("mira", "pw-mira", "mira@example.org")
+    app = Registry(storage=storage, public_url=HUB, auth=chain_of([Environ(), store]))
+    mira = Asker(app, {}, REMOTE_USER="mira")
+    assert mira("PATCH", MIRA, full_name="Mira").json["email"] == "mira@example.org"
+    # whom the application would name is not known here, so nobody is told to be unknown
+    assert mira("GET", "/api/v1.1/users/nobody/").status_int == 403
+    assert Asker(app, {})("GET", MIRA).status_int == 401
