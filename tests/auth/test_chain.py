@@ -220,6 +220,16 @@ def test_users_of_other_backends_are_not_changed() -> None:
     assert [user.name for user in chain.users()] == ["zoe"]
 
 
+def test_the_directory_decides_about_a_name_that_no_backend_before_it_knows() -> None:
+    before = DirectoryChain([Staff(mira="one"), new_store(mira="two", zoe="three")])
+    assert not before.decides("mira")
+    assert before.decides("zoe")
+    assert before.decides("nobody")
+    after = DirectoryChain([new_store(mira="two"), Staff(mira="one", moe="three")])
+    assert after.decides("mira")
+    assert after.decides("moe"), "what is behind it is not asked"
+
+
 def test_a_chain_is_a_directory_where_one_of_its_backends_is() -> None:
     store = new_store()
     with_directory = chain_of([Staff(), store, new_store()])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from v1registry.auth.credentials import (
     Basic,
+    BearerToken,
     Credentials,
     Malformed,
     TokenFields,
@@ -248,3 +249,37 @@ def test_what_two_parsers_might_read_differently_is_not_plain(header: str | None
 
 def test_fields_of_a_token_are_compared_by_their_values() -> None:
     assert TokenFields({"a": "b"}) == TokenFields({"a": "b"}) != TokenFields({"a": "c"})
+
+
+# -- access tokens of OAuth (RFC 6750, 2.1)
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Bearer abc", "abc"),
+        ("bearer abc", "abc"),
+        ("BEARER  abc ", "abc"),
+        ("Bearer aZ09-._~+/==", "aZ09-._~+/=="),
+        ("Bearer " + "a" * 512, "a" * 512),
+        # none of these is one
+        ("Bearer", ""),
+        ("Bearer ", ""),
+        ("Bearer " + "a" * 513, ""),
+        ("Bearer a b", ""),
+        ("Bearer a,b", ""),
+        ("Bearer =", ""),
+        ("Bearer a=b", ""),
+        ('Bearer "abc"', ""),
+        ("Bearer abc\n", "abc"),
+        ("Bearer a\nb", ""),
+        ("Bearer \xe9", ""),
+        ("Bearer \u0661", ""),
+    ],
+)
+def test_an_access_token_is_read_and_what_is_none_is_told(header: str, token: str) -> None:
+    assert parse_authorization(header) == BearerToken(token)
+
+
+def test_an_access_token_is_not_shown() -> None:
+    assert "s3cret" not in repr(parse_authorization("Bearer s3cret"))

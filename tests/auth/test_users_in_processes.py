@@ -18,7 +18,7 @@ from v1registry.storage.filesystem import FileStorage
 #: Does what each line of its standard input says, over the folder that it was given, and answers with a line.
 WORKER = """
 import sys
-from v1registry.auth.base import AccountExists
+from v1registry.auth.base import AccountExists, EmailRefused
 from v1registry.auth.users import UserStore
 from v1registry.storage.filesystem import FileStorage
 
@@ -28,8 +28,8 @@ for line in sys.stdin:
     method, *arguments = line.split()
     try:
         answer = getattr(store, method)(*arguments)
-    except AccountExists:
-        answer = "AccountExists"
+    except (AccountExists, EmailRefused) as error:
+        answer = type(error).__name__
     print(answer, flush=True)
 """
 
@@ -138,3 +138,46 @@ def test_a_user_that_one_process_deletes_or_disables_is_unknown_or_disabled_to_t
         store.delete("mira")
         assert other.ask("find", "mira") == "None"
         assert other.ask("authenticate", "mira", "correct-horse") == "None"
+
+
+@pytest.mark.real
+def test_OAU_023_of_8_processes_that_choose_and_remove_addresses_exactly_one_stays_the_primary_one(
+    tmp_path: Path, store: UserStore
+) -> None:
+    emails = [f"{number}@example.org" for number in range(8)]
+    store.create("mira", "correct-horse", emails[0])
+    for email in emails[1:]:
+        store.add_email("mira", email)
+        store.confirm_email("mira", email)
+    answers = set()
+    with workers(8, tmp_path) as processes:
+        for turn in range(10):
+            for number, process in enumerate(processes):
+                method = "remove_email" if number == turn % 8 else "set_primary_email"
+                process.send(method, "mira", emails[(number + turn) % 8])
+            answers |= {process.receive() for process in processes}
+            listed = store.emails("mira")
+            assert [email.primary for email in listed].count(True) == 1
+            for email in set(emails) - {email.email for email in listed}:
+                store.add_email("mira", email)
+                store.confirm_email("mira", email)
+    assert answers <= {"True", "False", "EmailRefused"}
+    assert "True" in answers
+
+
+@pytest.mark.real
+def test_an_address_that_8_processes_take_and_give_up_is_never_of_two(
+    tmp_path: Path, store: UserStore
+) -> None:
+    for number in range(8):
+        store.create(f"user_{number}", "correct-horse", f"{number}@example.org")
+    with workers(8, tmp_path) as processes:
+        for turn in range(20):
+            method = "remove_email" if turn % 2 else "add_email"
+            for number, process in enumerate(processes):
+                process.send(method, f"user_{number}", "one@example.org")
+            answers = [process.receive() for process in processes]
+            assert answers.count("True" if turn % 2 else "None") == 1, answers
+            owners = [number for number in range(8) if len(store.emails(f"user_{number}")) == 2]
+            assert len(owners) == (0 if turn % 2 else 1)
+            assert store.is_taken("third", "one@example.org") == (not turn % 2)
