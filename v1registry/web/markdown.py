@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
 
 #: What is beyond is not shown, in characters.
 LONGEST: Final = 25_000
+
+#: What is taken of a line for a summary, in characters.
+_LONGEST_LINE: Final = 500
+
+_LINK: Final = re.compile(r"!?\[([^\]\[]*)\]\([^()]*\)")
+_SIGNS: Final = re.compile(r"\*+|`+|~~|(?<!\w)_+|_+(?!\w)")
 
 #: Where links may lead. What is relative would lead to our own pages, which an author does not know.
 _SCHEMES: Final = ("http", "https", "mailto")
@@ -45,15 +52,15 @@ def html_of(text: str) -> str:
 
 
 def summary_of(text: str, longest: int = 200) -> str:
-    """Return the first line of a description that says something, without the signs of a heading.
+    """Return the first line of a description that says something, without most signs of Markdown.
 
-    >>> summary_of("\\n# A registry\\n\\nof images")
-    'A registry'
+    >>> summary_of("\\n# A *registry* of [images](https://example.org), `v1`\\n\\nand more")
+    'A registry of images, v1'
     """
     for line in text[:LONGEST].splitlines():
-        stripped = line.strip().lstrip("#").strip()
-        if stripped.strip("=-*_`"):
-            return shown(stripped, longest)
+        stripped = line[:_LONGEST_LINE].strip().lstrip("#>").strip()
+        if stripped.strip("=-*_`~"):
+            return shown(_SIGNS.sub("", _LINK.sub(r"\1", stripped)), longest)
     return ""
 
 

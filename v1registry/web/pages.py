@@ -194,12 +194,13 @@ class Pages:
 
 
 def _filters() -> dict[str, Any]:
-    from .texts import age, bytes_text, count_text, date_text, short_id, thousands
+    from .texts import age, bytes_text, count_text, cut, date_text, short_id, thousands
 
     return {
         "age": age,
         "bytes": bytes_text,
         "count": count_text,
+        "cut": cut,
         "date": date_text,
         "short_id": short_id,
         "thousands": thousands,

@@ -82,7 +82,16 @@ def shown(text: str, longest: int, *, is_line: bool = True) -> str:
     >>> shown("a\u202eb", 9), shown("long text", 4), shown("two\\nlines", 9)
     ('a\ufffdb', 'long…', 'two\ufffdlines')
     """
-    cut = text if len(text) <= longest else f"{text[:longest]}…"
+    short = cut(text, longest)
     if not is_line:
-        return _UNSHOWABLE.sub("\ufffd", cut.replace("\r\n", "\n"))
-    return _UNSHOWABLE.sub("\ufffd", cut).replace("\n", "\ufffd").replace("\t", " ")
+        return _UNSHOWABLE.sub("\ufffd", short.replace("\r\n", "\n"))
+    return _UNSHOWABLE.sub("\ufffd", short).replace("\n", "\ufffd").replace("\t", " ")
+
+
+def cut(text: str, longest: int) -> str:
+    """Return a text, or its beginning.
+
+    >>> cut("long text", 4), cut("long", 4)
+    ('long…', 'long')
+    """
+    return text if len(text) <= longest else f"{text[:longest]}…"
