@@ -1,7 +1,8 @@
 """What RFC 6749 and RFC 7636 say of requests, by oauthlib. The only module that knows it, imported with the first request.
 
 oauthlib reads every parameter of a request into one namespace, with names of its own among them (``user``, ``scopes``); so it is
-given nothing but the parameters that are named here, each once, and none that is empty.
+given nothing but the parameters that are named here, each once, and none that is empty. It also writes refresh tokens and new tokens
+into its log; so it never sees one, only that one is there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from oauthlib.oauth2 import (
 from oauthlib.oauth2.rfc6749.errors import (
     InvalidRequestError,
     InvalidScopeError,
+    UnsupportedGrantTypeError,
     UnsupportedResponseTypeError,
 )
 from oauthlib.oauth2.rfc6749.tokens import TokenBase
@@ -35,6 +37,9 @@ from .scopes import DEFAULT_SCOPES, SCOPES, parse_scope
 
 #: RFC 6749, 4.1.3 and 6; RFC 7636, 4.5. Who asks is known already.
 _TOKEN_PARAMETERS: Final = ("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope")
+
+#: What oauthlib is told of without its value. A code_verifier it checks itself, and does not log.
+_SECRET_PARAMETERS: Final = frozenset({"code", "refresh_token"})
 
 #: RFC 7636, 4.2: the base64url of a SHA-256.
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -62,7 +67,8 @@ def check_authorization(application: Application, parameters: Mapping[str, str])
 
 def issue_tokens(grants: Grants, application: Application, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return the answer to a request for tokens of an authenticated application (oauth.md 3.2). OAuthError."""
-    rules, issuer = _Tokens(grants, application), _Issuer(grants, application)
+    rules = _Tokens(grants, application, parameters)
+    issuer = _Issuer(rules)
     by_code = AuthorizationCodeGrant(rules, pre_token=[_check_verifier])
     endpoint = TokenEndpoint(
         default_grant_type="authorization_code",
@@ -70,15 +76,16 @@ def issue_tokens(grants: Grants, application: Application, parameters: Mapping[s
         grant_types={"authorization_code": by_code, "refresh_token": RefreshTokenGrant(rules)},
     )
     known = {name: parameters[name] for name in _TOKEN_PARAMETERS if name in parameters}
-    body = urlencode(_normal(known))
+    hidden = dict.fromkeys(_SECRET_PARAMETERS & known.keys(), "-")
+    body = urlencode(_normal({**known, **hidden}))
     try:
         _, answer, status = endpoint.create_token_response(_ANY_URL, body=body)
     except OAuth2Error as error:
         _tell(error.error or "invalid_request", error.description, error.status_code)
-    document: dict[str, Any] = json.loads(answer)
-    if status != 200:
-        _tell(document["error"], document.get("error_description"), status)
-    return document
+    if issuer.issued is None:
+        problem: dict[str, str] = json.loads(answer)
+        _tell(problem["error"], problem.get("error_description"), status)
+    return _document(issuer.issued)
 
 
 class _Authorization(RequestValidator):
@@ -127,12 +134,20 @@ class _Authorization(RequestValidator):
 
 
 class _Tokens(RequestValidator):
-    """What codes and refresh tokens are worth in the hands of an authenticated application."""
+    """What the code or the refresh token of a request is worth in the hands of an authenticated application."""
 
-    def __init__(self, grants: Grants, application: Application):
+    def __init__(self, grants: Grants, application: Application, parameters: Mapping[str, str]):
         super().__init__()
         self._grants = grants
         self._application = application
+        self._code = parameters.get("code", "")
+        self._refresh_token = parameters.get("refresh_token", "")
+
+    def issue(self, request: Any) -> Issued:
+        """Use the code or refresh token of a valid request. OAuthError: of many at once, one gets tokens."""
+        if request.grant_type == "refresh_token":
+            return self._grants.refresh(self._refresh_token, self._application, tuple(request.scopes))
+        return self._grants.redeem(self._code, self._application)
 
     def client_authentication_required(self, request: Any, *args: Any, **kwargs: Any) -> bool:
         return True
@@ -144,10 +159,12 @@ class _Tokens(RequestValidator):
     def validate_grant_type(
         self, client_id: str, grant_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
-        return grant_type in ("authorization_code", "refresh_token")
+        if grant_type not in ("authorization_code", "refresh_token"):
+            raise UnsupportedGrantTypeError(request=request)
+        return True
 
     def validate_code(self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:  # fmt: skip
-        grant = self._grants.of_code(code, self._application)
+        grant = self._grants.of_code(self._code, self._application)
         request.user, request.scopes = grant, list(grant.scopes)
         return True
 
@@ -185,7 +202,7 @@ class _Tokens(RequestValidator):
     def validate_refresh_token(
         self, refresh_token: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
-        request.user = self._grants.of_refresh_token(refresh_token, self._application)
+        request.user = self._grants.of_refresh_token(self._refresh_token, self._application)
         return True
 
     def get_original_scopes(self, refresh_token: str, request: Any, *args: Any, **kwargs: Any) -> list[str]:
@@ -202,24 +219,22 @@ class _Tokens(RequestValidator):
 
 
 class _Issuer(TokenBase):
-    """Makes the answer of the token endpoint, with its seven keys (oauth.md 3.2)."""
+    """Issues the tokens for a valid request."""
 
-    __slots__ = ("_application", "_grants")
+    __slots__ = ("_rules", "issued")
 
-    def __init__(self, grants: Grants, application: Application):
-        self._grants = grants
-        self._application = application
+    def __init__(self, rules: _Tokens):
+        self._rules = rules
+        self.issued: Issued | None = None
 
     def create_token(self, request: Any, refresh_token: bool = False) -> dict[str, Any]:
-        """Use the code or refresh token of a valid request. OAuthError: of many at once, one gets tokens."""
-        if request.grant_type == "refresh_token":
-            issued = self._grants.refresh(request.refresh_token, self._application, tuple(request.scopes))
-        else:
-            issued = self._grants.redeem(request.code, self._application)
-        return _document(issued)
+        """Issue tokens, and tell oauthlib nothing of them. OAuthError."""
+        self.issued = self._rules.issue(request)
+        return {}
 
 
 def _document(issued: Issued) -> dict[str, Any]:
+    """Return the answer of the token endpoint, with its seven keys (oauth.md 3.2)."""
     return {
         "username": issued.account.user.name,
         "user_id": issued.account.id,
