@@ -1,0 +1,212 @@
+"""How applications end tokens and ask about them, and how clients find the endpoints (RFC 7009, 7662, 8414)."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from oauth_world import BACK, ApplicationClient, World, basic, oauth_error
+from wsgi_client import Client, call
+
+from v1registry import MemoryStorage, Registry
+
+REVOKE = "/api/v1.1/o/revoke_token/"
+INTROSPECT = "/api/v1.1/o/introspect/"
+ISSUER_PATH = "/api/v1.1/o"
+METADATA = f"/.well-known/oauth-authorization-server{ISSUER_PATH}"
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.clock.now_s = time.time()
+    return made
+
+
+def application(world: World, ci: ApplicationClient, client_id: str, **options: Any) -> ApplicationClient:
+    """Return another application in front of the same server."""
+    _, secret = world.applications.add(client_id.title(), [BACK], client_id=client_id, **options)
+    return ApplicationClient(ci.client.app, client_id, secret)
+
+
+# -- revocation
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [{}, {"token_type_hint": "access_token"}, {"token_type_hint": "refresh_token"}, {"token_type_hint": "x"}],
+)
+@pytest.mark.parametrize("path", [REVOKE, REVOKE.rstrip("/")])
+def test_a_revoked_access_token_ends_alone(
+    world: World, ci: ApplicationClient, path: str, hint: dict[str, str]
+) -> None:
+    issued = world.tokens()
+    answer = ci.post(path, {"token": issued.access_token, **hint})
+    assert (answer.status_int, answer.body, answer.headers["Cache-Control"]) == (200, b"", "no-store")
+    assert world.grants.verify(issued.access_token) is None
+    assert ci.refresh(issued.refresh_token).status_int == 200
+
+
+def test_a_revoked_refresh_token_ends_all_that_came_of_the_grant(world: World, ci: ApplicationClient) -> None:
+    first = world.tokens()
+    second = ci.refresh(first.refresh_token).json
+    assert ci.post_json(REVOKE, {"token": second["refresh_token"]}).status_int == 200
+    for token in (first.access_token, second["access_token"]):
+        assert world.grants.verify(token) is None
+    assert oauth_error(ci.refresh(second["refresh_token"])) == (400, "invalid_grant")
+
+
+@pytest.mark.parametrize("token", ["x", "a" * 30, "é", "../x", "\x00", "a" * 5000])
+def test_to_end_what_is_no_good_is_no_error(world: World, ci: ApplicationClient, token: str) -> None:
+    assert ci.post(REVOKE, {"token": token}).status_int == 200
+
+
+def test_nobody_ends_tokens_of_others(world: World, ci: ApplicationClient) -> None:
+    issued, other = world.tokens(), application(world, ci, "other")
+    trusted = application(world, ci, "trusted", is_trusted=True)
+    for token in (issued.access_token, issued.refresh_token):
+        for client in (other, trusted):
+            assert oauth_error(client.post(REVOKE, {"token": token})) == (400, "invalid_grant")
+        for headers in ({}, basic("ci-bot", "wrong")):
+            assert oauth_error(ci.post(REVOKE, {"token": token}, headers)) == (401, "invalid_client")
+    assert world.grants.verify(issued.access_token) is not None
+
+
+def test_a_public_application_ends_its_tokens(world: World, ci: ApplicationClient) -> None:
+    public = world.add("app", is_public=True)
+    issued = world.grants.redeem(world.code(application=public), public)
+    answer = ci.post(REVOKE, {"token": issued.refresh_token, "client_id": "app"}, {})
+    assert answer.status_int == 200
+    assert world.grants.verify(issued.access_token) is None
+
+
+@pytest.mark.parametrize("path", [REVOKE, INTROSPECT])
+def test_a_missing_token_is_told(world: World, ci: ApplicationClient, path: str) -> None:
+    for parameters in ({}, {"token": ""}, {"token_type_hint": "access_token"}):
+        assert oauth_error(ci.post(path, parameters)) == (400, "invalid_request")
+    assert oauth_error(ci.client.post(path, b"token=a&token=b", {**ci.basic, "Content-Type": "application/x-www-form-urlencoded"})) == (400, "invalid_request")  # fmt: skip
+    assert oauth_error(ci.post(f"{path}?token=x", {"token": "x"})) == (400, "invalid_request")
+
+
+# -- introspection
+
+
+def test_an_application_asks_about_its_own_token(world: World, ci: ApplicationClient) -> None:
+    issued = world.tokens()
+    answer = ci.post(INTROSPECT, {"token": issued.access_token})
+    issued_at = int(world.clock.now_s)
+    assert answer.json == {
+        "active": True,
+        "client_id": "ci-bot",
+        "username": "mira_k",
+        "sub": str(world.account.id),
+        "scope": "profile_read email_read",
+        "token_type": "Bearer",
+        "iat": issued_at,
+        "exp": int(world.clock.now_s + 15552000),
+    }
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_trusted_application_asks_about_every_token_and_others_about_their_own(
+    world: World, ci: ApplicationClient
+) -> None:
+    token = world.tokens().access_token
+    trusted = application(world, ci, "trusted", is_trusted=True)
+    assert trusted.post(INTROSPECT, {"token": token}).json["username"] == "mira_k"
+    other = application(world, ci, "other")
+    assert other.post(INTROSPECT, {"token": token}).json == {"active": False}
+
+
+def test_what_is_no_good_is_not_active_and_nothing_is_told_of_it(world: World, ci: ApplicationClient) -> None:
+    revoked, issued, code = world.tokens(), world.tokens(), world.code()
+    world.grants.revoke_token(revoked.access_token, world.application)
+    world.clock.now_s -= 15552000
+    expired = world.tokens()
+    tokens = [revoked.access_token, expired.access_token, issued.refresh_token, code, "x", "é", "a" * 30]
+    for token in tokens:
+        assert ci.post(INTROSPECT, {"token": token}).json == {"active": False}
+    world.users.set_active("mira_k", False)
+    assert ci.post(INTROSPECT, {"token": issued.access_token}).json == {"active": False}
+
+
+def test_who_proves_nothing_learns_nothing(world: World, ci: ApplicationClient) -> None:
+    public = world.add("app", is_public=True)
+    token = world.grants.redeem(world.code(application=public), public).access_token
+    answers = [
+        ci.post(INTROSPECT, {"token": token, "client_id": "app"}, {}),
+        ci.post(INTROSPECT, {"token": token}, {}),
+        ci.post(INTROSPECT, {"token": token}, basic("ci-bot", "wrong")),
+        ci.post(INTROSPECT, {"token": token}, {"Authorization": f"Bearer {token}"}),
+    ]
+    assert [oauth_error(answer) for answer in answers] == [(401, "invalid_client")] * 4
+    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {'Basic realm="oauth"'}
+
+
+# -- metadata
+
+
+@pytest.mark.parametrize(
+    "path", [METADATA, f"{METADATA}/", f"{ISSUER_PATH}/.well-known/oauth-authorization-server"]
+)
+def test_the_metadata_say_where_everything_is(world: World, path: str) -> None:
+    app = world.app(public_url="https://hub.example.org")
+    answer = Client(app).get(path)
+    assert answer.headers["Content-Type"] == "application/json"
+    document = answer.json
+    assert document["issuer"] == "https://hub.example.org/api/v1.1/o"
+    for name in ("authorization", "token", "revocation", "introspection"):
+        address = document[f"{name}_endpoint"]
+        assert address.startswith(f"{document['issuer']}/")
+        method = "GET" if name == "authorization" else "POST"
+        assert Client(app).request(method, address.removeprefix("https://hub.example.org")).status_int in (
+            400,
+            401,
+        )
+    assert document["code_challenge_methods_supported"] == ["S256"]
+    assert document["scopes_supported"] == [
+        "profile_read", "profile_write", "email_read", "email_write", "repo_read", "repo_write",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "issuer"),
+    [({}, {"wsgi.url_scheme": "https", "HTTP_HOST": "hub.example.org:8443"}, "https://hub.example.org:8443/api/v1.1/o"),
+     ({}, {"wsgi.url_scheme": "https", "HTTP_HOST": "x", "SCRIPT_NAME": "/registry"}, "https://x/registry/api/v1.1/o"),
+     ({"trusted_proxies": ["10.0.0.1"]}, {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "y"},
+      "https://y/api/v1.1/o"),
+     ({"oauth_http": "allow"}, {"HTTP_HOST": "localhost:5000"}, "http://localhost:5000/api/v1.1/o")],
+)  # fmt: skip
+def test_the_issuer_is_where_clients_reach_it(
+    world: World, settings: dict[str, Any], environ: dict[str, str], issuer: str
+) -> None:
+    answer = call(world.app(**{"oauth_http": "refuse", **settings}), "GET", METADATA, **environ)
+    assert json.loads(answer.body)["issuer"] == issuer
+
+
+def test_in_front_of_another_application_the_metadata_are_the_registrys(world: World) -> None:
+    def site(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"the site"]
+
+    app = world.app().in_front_of(site)
+    for path in (METADATA, f"{METADATA}/"):
+        assert b"issuer" in call(app, "GET", path).body
+    for path in (
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/x",
+        f"{METADATA}x",
+        f"{METADATA}/x",
+    ):
+        assert call(app, "GET", path).body == b"the site"
+    without_accounts = Registry(storage=MemoryStorage()).in_front_of(site)
+    assert call(without_accounts, "GET", METADATA).body == b"the site"
+
+
+@pytest.mark.parametrize("name", ["token/", "revoke_token/", "introspect/"])
+def test_a_server_without_accounts_has_no_oauth(name: str) -> None:
+    app = Registry(storage=MemoryStorage(), oauth_http="allow")
+    assert call(app, "POST", f"{ISSUER_PATH}/{name}").status == 404
+    assert call(app, "GET", METADATA).status == 404
