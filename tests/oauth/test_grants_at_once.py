@@ -1,0 +1,196 @@
+"""Codes and refresh tokens that many use at one instant: in threads over the memory, and in processes over a folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from oauth_world import World
+from programs import environment_of
+
+from v1registry.errors import OAuthError
+from v1registry.oauth.grants import Issued
+from v1registry.storage.filesystem import FileStorage
+
+THREADS = 12
+
+
+def at_once(action: Callable[[], Issued], count: int = THREADS) -> tuple[list[Issued], list[str]]:
+    """Do something in many threads at one instant; return what came back, and the codes of what failed."""
+    barrier = threading.Barrier(count)
+
+    def act(_: int) -> Issued | str:
+        barrier.wait()
+        try:
+            return action()
+        except OAuthError as error:
+            return error.code
+
+    with ThreadPoolExecutor(count) as pool:
+        results = list(pool.map(act, range(count)))
+    won = [result for result in results if isinstance(result, Issued)]
+    return won, [result for result in results if isinstance(result, str)]
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_OAU_010_of_many_threads_that_redeem_one_code_one_gets_tokens_and_they_end(attempt: int) -> None:
+    world = World()
+    code, others = world.code(), world.tokens()
+    won, lost = at_once(lambda: world.grants.redeem(code, world.application))
+    assert (len(won), lost) == (1, ["invalid_grant"] * (THREADS - 1))
+    # the code was used more than once, so what it gave is revoked
+    assert world.grants.verify(won[0].access_token) is None
+    assert world.grants.verify(others.access_token) is not None
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_OAU_014_of_many_threads_that_use_one_refresh_token_one_gets_tokens_and_the_family_ends(
+    attempt: int,
+) -> None:
+    world = World()
+    first = world.tokens()
+    won, lost = at_once(lambda: world.grants.refresh(first.refresh_token, world.application, ()))
+    assert (len(won), lost) == (1, ["invalid_grant"] * (THREADS - 1))
+    for issued in (first, won[0]):
+        assert world.grants.verify(issued.access_token) is None
+
+
+@pytest.mark.parametrize("attempt", range(20))
+def test_a_grant_that_ends_while_it_is_refreshed_is_not_brought_back(attempt: int) -> None:
+    world = World()
+    issued = world.tokens()
+    (summary,) = world.grants.of_user("mira_k")
+    with ThreadPoolExecutor(2) as pool:
+        refreshing = pool.submit(
+            at_once, lambda: world.grants.refresh(issued.refresh_token, world.application, ()), 1
+        )
+        assert pool.submit(world.grants.revoke, "mira_k", summary.id).result()
+        won, _ = refreshing.result()
+    assert world.grants.of_user("mira_k") == []
+    for tokens in (issued, *won):
+        assert world.grants.verify(tokens.access_token) is None
+
+
+def test_codes_that_are_redeemed_at_once_do_not_disturb_each_other() -> None:
+    world = World()
+    codes = [world.code() for _ in range(THREADS)]
+    todo = iter(codes)
+    mutex = threading.Lock()
+
+    def redeem() -> Issued:
+        with mutex:
+            code = next(todo)
+        return world.grants.redeem(code, world.application)
+
+    won, lost = at_once(redeem)
+    assert (len(won), lost) == (THREADS, [])
+    assert all(world.grants.verify(issued.access_token) for issued in won)
+    assert len(world.grants.of_user("mira_k")) == THREADS
+
+
+#: Uses the code or the refresh token of each line of its standard input for the application ci-bot, and answers with the new
+#: tokens, or with the code of the error.
+WORKER = """
+import sys
+from v1registry.auth.users import UserStore
+from v1registry.errors import OAuthError
+from v1registry.oauth.applications import Applications
+from v1registry.oauth.grants import Grants
+from v1registry.oauth.profiles import Profiles
+from v1registry.storage.filesystem import FileStorage
+
+storage = FileStorage(sys.argv[1])
+applications = Applications(storage)
+grants = Grants(storage, applications, Profiles(UserStore(storage)))
+application = applications.get("ci-bot")
+print("ready", flush=True)
+for line in sys.stdin:
+    method, secret = line.split()
+    try:
+        if method == "redeem":
+            issued = grants.redeem(secret, application)
+        else:
+            issued = grants.refresh(secret, application, ("email_read",))
+        answer = f"{issued.access_token} {issued.refresh_token}"
+    except OAuthError as error:
+        answer = error.code
+    print(answer, flush=True)
+"""
+
+
+@contextmanager
+def workers(count: int, folder: Path) -> Iterator[Sequence[subprocess.Popen[str]]]:
+    """Start processes over ``folder`` / data; all are ready, and all are ended at the end."""
+    with ExitStack() as stack:
+        started = []
+        for _ in range(count):
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", WORKER, str(folder / "data")],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=environment_of(folder),
+                )
+            )
+            stack.callback(process.kill)
+            started.append(process)
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline().strip() == "ready"
+        yield started
+
+
+def ask_at_once(processes: Sequence[subprocess.Popen[str]], line: str) -> list[str]:
+    """Send one line to all processes, and return their answers."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(f"{line}\n")
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.flush()
+    answers = []
+    for process in processes:
+        assert process.stdout is not None
+        answers.append(process.stdout.readline().strip())
+    return answers
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("method", ["redeem", "refresh"])
+def test_OAU_010_of_processes_that_use_one_code_or_refresh_token_at_once_one_gets_tokens_and_they_end(
+    tmp_path: Path, method: str
+) -> None:
+    world = World(FileStorage(tmp_path / "data"))
+    world.clock.now_s = time.time()
+    with workers(4, tmp_path) as processes:
+        for _ in range(5):
+            others = world.tokens()
+            secret = world.code() if method == "redeem" else world.tokens().refresh_token
+            answers = ask_at_once(processes, f"{method} {secret}")
+            won = [answer.split() for answer in answers if answer != "invalid_grant"]
+            assert len(won) == 1, answers
+            assert world.grants.verify(won[0][0]) is None
+            # those who come later find nothing either
+            assert set(ask_at_once(processes, f"refresh {won[0][1]}")) == {"invalid_grant"}
+            assert world.grants.verify(others.access_token) is not None
+
+
+@pytest.mark.real
+def test_what_one_process_revokes_ends_in_all_at_once(tmp_path: Path) -> None:
+    world = World(FileStorage(tmp_path / "data"))
+    world.clock.now_s = time.time()
+    with workers(2, tmp_path) as processes:
+        (first, _) = ask_at_once(processes[:1], f"redeem {world.code()}")[0].split()
+        assert world.grants.verify(first) is not None
+        (access, refresh) = ask_at_once(processes[1:], f"redeem {world.code()}")[0].split()
+        world.grants.revoke_all("mira_k")
+        assert [world.grants.verify(token) for token in (first, access)] == [None, None]
+        assert ask_at_once(processes, f"refresh {refresh}") == ["invalid_grant"] * 2
