@@ -176,10 +176,11 @@ def test_requests_oauthlib_is_refused_as_rfc_6749_says(site: Site) -> None:
     session = session_of(site)
     session.fetch_token(site.token_url, authorization_response=location_for(session), client_secret=secret)
     auth = HTTPBasicAuth("ci-bot", secret)
-    wider = lambda: session.refresh_token(site.token_url, auth=auth, scope=["email_write"])  # noqa: E731
+    session.scope = ["email_write"]
+    wider = lambda: session.refresh_token(site.token_url, auth=auth)  # noqa: E731
     assert refused(OAuth2Error, wider) == "invalid_scope"
-    narrow = session.refresh_token(site.token_url, auth=auth, scope=["profile_read"])
-    assert narrow["scope"] == ["profile_read"]
+    session.scope = ["profile_read"]
+    assert session.refresh_token(site.token_url, auth=auth)["scope"] == ["profile_read"]
 
 
 @pytest.mark.parametrize(
