@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
-from programs import environment_of
+from worker_processes import started_workers
 
 from v1registry.auth.base import User
 from v1registry.auth.users import UserStore
@@ -34,47 +31,7 @@ for line in sys.stdin:
 """
 
 
-class Worker:
-    """A process with a store of its own."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._stdin, self._stdout = process.stdin, process.stdout
-
-    def send(self, *words: str) -> None:
-        self._stdin.write(" ".join(words) + "\n")
-        self._stdin.flush()
-
-    def receive(self) -> str:
-        return self._stdout.readline().strip()
-
-    def ask(self, *words: str) -> str:
-        self.send(*words)
-        return self.receive()
-
-
-@contextmanager
-def workers(count: int, folder: Path) -> Iterator[Sequence[Worker]]:
-    """Start processes over ``folder`` / data; all are ready, and all are ended at the end."""
-    with ExitStack() as stack:
-        started = []
-        for _ in range(count):
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", WORKER, str(folder / "data")],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    env=environment_of(folder),
-                )
-            )
-            stack.callback(process.kill)
-            started.append(Worker(process))
-        for worker in started:
-            assert worker.receive() == "ready"
-        yield started
+workers = partial(started_workers, WORKER)
 
 
 @pytest.fixture

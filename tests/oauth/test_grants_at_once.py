@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from oauth_world import World
-from programs import environment_of
+from worker_processes import Worker, started_workers
 
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import Issued
@@ -125,42 +123,14 @@ for line in sys.stdin:
 """
 
 
-@contextmanager
-def workers(count: int, folder: Path) -> Iterator[Sequence[subprocess.Popen[str]]]:
-    """Start processes over ``folder`` / data; all are ready, and all are ended at the end."""
-    with ExitStack() as stack:
-        started = []
-        for _ in range(count):
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", WORKER, str(folder / "data")],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    env=environment_of(folder),
-                )
-            )
-            stack.callback(process.kill)
-            started.append(process)
-        for process in started:
-            assert process.stdout is not None
-            assert process.stdout.readline().strip() == "ready"
-        yield started
+workers = partial(started_workers, WORKER)
 
 
-def ask_at_once(processes: Sequence[subprocess.Popen[str]], line: str) -> list[str]:
+def ask_at_once(processes: Sequence[Worker], *words: str) -> list[str]:
     """Send one line to all processes, and return their answers."""
     for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(f"{line}\n")
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.flush()
-    answers = []
-    for process in processes:
-        assert process.stdout is not None
-        answers.append(process.stdout.readline().strip())
-    return answers
+        process.send(*words)
+    return [process.receive() for process in processes]
 
 
 @pytest.mark.real
@@ -174,12 +144,12 @@ def test_OAU_010_of_processes_that_use_one_code_or_refresh_token_at_once_one_get
         for _ in range(5):
             others = world.tokens()
             secret = world.code() if method == "redeem" else world.tokens().refresh_token
-            answers = ask_at_once(processes, f"{method} {secret}")
+            answers = ask_at_once(processes, method, secret)
             won = [answer.split() for answer in answers if answer != "invalid_grant"]
             assert len(won) == 1, answers
             assert world.grants.verify(won[0][0]) is None
             # those who come later find nothing either
-            assert set(ask_at_once(processes, f"refresh {won[0][1]}")) == {"invalid_grant"}
+            assert set(ask_at_once(processes, "refresh", won[0][1])) == {"invalid_grant"}
             assert world.grants.verify(others.access_token) is not None
 
 
@@ -188,9 +158,10 @@ def test_what_one_process_revokes_ends_in_all_at_once(tmp_path: Path) -> None:
     world = World(FileStorage(tmp_path / "data"))
     world.clock.now_s = time.time()
     with workers(2, tmp_path) as processes:
-        (first, _) = ask_at_once(processes[:1], f"redeem {world.code()}")[0].split()
+        one, other = processes
+        first, _ = one.ask("redeem", world.code()).split()
         assert world.grants.verify(first) is not None
-        (access, refresh) = ask_at_once(processes[1:], f"redeem {world.code()}")[0].split()
+        access, refresh = other.ask("redeem", world.code()).split()
         world.grants.revoke_all("mira_k")
         assert [world.grants.verify(token) for token in (first, access)] == [None, None]
-        assert ask_at_once(processes, f"refresh {refresh}") == ["invalid_grant"] * 2
+        assert ask_at_once(processes, "refresh", refresh) == ["invalid_grant"] * 2
