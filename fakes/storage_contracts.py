@@ -454,6 +454,14 @@ class StorageContract(SharingRules):
             storage.write(key, b"value")
         # "a/" is more than "a-b", as it is in keys
         assert list(storage.list_folders("f", after=after)) == expected
+        assert list(storage.list_folders("f", after=after, even_empty=True)) == expected
+
+    def test_a_folder_without_keys_is_given_to_nobody_who_did_not_ask(self, storage: Storage) -> None:
+        storage.write("f/a/x", b"value")
+        # a storage of folders may make one for its lock
+        with storage.lock("f/b"):
+            assert list(storage.list_folders("f")) == ["a"]
+            assert set(storage.list_folders("f", even_empty=True)) >= {"a"}
 
     # -- deleting
 

@@ -527,7 +527,7 @@ def test_filling_a_registry_that_fails_shows_the_failure(registry, monkeypatch):
 def test_a_registry_that_cannot_be_looked_into_is_described_as_far_as_it_goes(registry, client, monkeypatch):
     client.get("/v1/_ping")
     with monkeypatch.context() as patched:
-        patched.setattr(registry.storage, "list_folders", lambda *arguments: 1 / 0)
+        patched.setattr(registry.storage, "list_folders", lambda *arguments, **options: 1 / 0)
         described = registry.describe().splitlines()
     assert described == [
         "asked: 1",

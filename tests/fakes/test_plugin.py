@@ -233,7 +233,7 @@ def test_another_registry_can_live_beside_the_fixture(run):
 def test_a_failure_inside_the_registry_fails_the_test_at_its_end_and_is_told(run):
     result = run("""
         def test_it(v1registry, v1registry_client, monkeypatch):
-            monkeypatch.setattr(v1registry.storage, "list_folders", lambda *arguments: 1 / 0)
+            monkeypatch.setattr(v1registry.storage, "list_folders", lambda *arguments, **options: 1 / 0)
             v1registry_client.get("/v1/search", status=500)
         """)
     result.assert_outcomes(passed=1, errors=1)

@@ -235,7 +235,7 @@ def test_a_failure_of_the_application_is_logged_and_not_printed(capsys, caplog):
 def test_a_failure_of_the_registry_over_the_live_port_fails_the_check(monkeypatch):
     with FakeRegistry() as registry:
         with monkeypatch.context() as patched:
-            patched.setattr(registry.storage, "list_folders", lambda *arguments: 1 / 0)
+            patched.setattr(registry.storage, "list_folders", lambda *arguments, **options: 1 / 0)
             assert requests.get(f"{registry.url}/v1/search", timeout=10).status_code == 500
         with pytest.raises(AssertionError, match="GET /v1/search 500\n    ZeroDivisionError"):
             registry.check()

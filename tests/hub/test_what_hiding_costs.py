@@ -50,9 +50,9 @@ class CountingStorage:
         self.asked.append("list")
         return self.storage.list(prefix, after=after)
 
-    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
+    def list_folders(self, folder: str, *, after: str = "", even_empty: bool = False) -> Iterator[str]:
         self.asked.append("list_folders")
-        return self.storage.list_folders(folder, after=after)
+        return self.storage.list_folders(folder, after=after, even_empty=even_empty)
 
     def delete(self, key: str) -> None:
         self.asked.append("delete")

@@ -51,8 +51,10 @@ class SearchIndex(Protocol):
 class RankedIndex(SearchIndex, Protocol):
     """An index that need not find everything to tell what comes first."""
 
-    def find_ranked(self, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[Hit]:
-        """Yield what :meth:`find` does for the words of a query, as far as the caller may see it, the best first."""
+    def names_ranked(
+        self, query: str, may_list: Callable[[RepositoryName], bool]
+    ) -> Iterator[RepositoryName]:
+        """Yield the names of what :meth:`find` finds for the words of a query, as far as the caller may see it, the best first."""
 
 
 class ScanSearch:
@@ -62,28 +64,35 @@ class ScanSearch:
         self._repositories = repositories
 
     def find(self, words: list[str]) -> Iterator[Hit]:
-        return self._find(self._repositories.candidates(), words, lambda name: True)
+        for name in self._having(self._repositories.candidates(), words):
+            if self._repositories.exists(name):
+                yield Hit(name, self._repositories.description(name))
 
-    def find_ranked(self, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[Hit]:
-        names = sorted(self._repositories.candidates(), key=lambda name: _rank(query, name))
-        return self._find(names, query.split(), may_list)
+    def names_ranked(
+        self, query: str, may_list: Callable[[RepositoryName], bool]
+    ) -> Iterator[RepositoryName]:
+        # several sorts by simple keys cost less than one by all of them
+        names = sorted(self._repositories.candidates(), key=str)
+        names.sort(key=lambda name: not name.is_official)
+        if query:
+            names.sort(key=lambda name: not _is_exact(query, name))
+        for name in self._having(names, query.split()):
+            if may_list(name) and self._repositories.exists(name):
+                yield name
 
-    def _find(
-        self, names: Iterable[RepositoryName], words: list[str], may_list: Callable[[RepositoryName], bool]
-    ) -> Iterator[Hit]:
-        """Yield those of ``names`` that are hits. They are looked at one by one, as far as they are asked for."""
+    def _having(self, names: Iterable[RepositoryName], words: list[str]) -> Iterator[RepositoryName]:
+        """Yield those whose name or description holds every word. They are looked at as far as they are asked for."""
         folded = [word.casefold() for word in words]
+        if not folded:
+            yield from names
+            return
         for name in names:
             text = str(name).casefold()
             missing = [word for word in folded if word not in text]
-            description = None
             if missing:
-                description = self._repositories.description(name)
-                text = description.casefold()
-                if not all(word in text for word in missing):
-                    continue
-            if may_list(name) and self._repositories.exists(name):
-                yield Hit(name, self._repositories.description(name) if description is None else description)
+                text = self._repositories.description(name).casefold()
+            if all(word in text for word in missing):
+                yield name
 
 
 def search(
@@ -99,7 +108,7 @@ def search(
     Without ``n`` and ``page`` all hits up to ``limit`` (decisions.md 1); else pages of ``n``, 1 to 100, 25 where it is
     no number. The exact name comes first, then official repositories, then stars, then names.
     """
-    hits = list(ranked(index, query, may_list))
+    hits = _ranked(index, query, may_list)
     if n is None and page is None:
         return Page(hits[:limit], 1, limit, len(hits))
     page_size = min(LARGEST_PAGE_SIZE, max(1, whole_number(n, DEFAULT_PAGE_SIZE)))
@@ -108,21 +117,34 @@ def search(
     return Page(hits[start : start + page_size], number, page_size, len(hits))
 
 
-def ranked(index: SearchIndex, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[Hit]:
-    """Yield the hits that the caller may see: the exact name, official repositories, stars, names.
+def names_ranked(
+    index: SearchIndex, query: str, may_list: Callable[[RepositoryName], bool]
+) -> Iterator[RepositoryName]:
+    """Yield the names of all hits that the caller may see, in the order of :func:`search`.
 
     Where the index can, only as much is looked at as is asked for.
     """
     if isinstance(index, RankedIndex):
-        return index.find_ranked(query, may_list)
-    hits = [hit for hit in index.find(query.split()) if may_list(hit.name)]
-    return iter(sorted(hits, key=lambda hit: _rank(query, hit.name, hit.star_count)))
+        return index.names_ranked(query, may_list)
+    return (hit.name for hit in _ranked(index, query, may_list))
 
 
-def _rank(query: str, name: RepositoryName, star_count: int = 0) -> tuple[bool, bool, int, str]:
-    full, wanted = str(name), query.strip().casefold()
-    is_exact = bool(wanted) and wanted in (name.short.casefold(), full.casefold())
-    return (not is_exact, not name.is_official, -star_count, full)
+def _ranked(index: SearchIndex, query: str, may_list: Callable[[RepositoryName], bool]) -> list[Hit]:
+    """Return the hits that the caller may see: the exact name, official repositories, stars, names."""
+
+    def rank(hit: Hit) -> tuple[bool, bool, int, str]:
+        return (
+            not _is_exact(query, hit.name),
+            not hit.name.is_official,
+            -hit.star_count,
+            str(hit.name),
+        )
+
+    return sorted((hit for hit in index.find(query.split()) if may_list(hit.name)), key=rank)
+
+
+def _is_exact(query: str, name: RepositoryName) -> bool:
+    return query.strip().casefold() in (name.short.casefold(), str(name).casefold())
 
 
 def whole_number(text: str | None, default: int) -> int:

@@ -101,8 +101,8 @@ class Repositories:
 
     def candidates(self) -> Iterator[RepositoryName]:
         """Yield the name of every repository's folder; some may turn out not to exist. Much cheaper than :meth:`all`."""
-        for namespace in self._storage.list_folders(layout.REPOSITORIES):
-            for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
+        for namespace in self._storage.list_folders(layout.REPOSITORIES, even_empty=True):
+            for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}", even_empty=True):
                 yield layout.repository_from_folders(namespace, folder)
 
     def mark_deleted(self, name: RepositoryName) -> None:

@@ -151,12 +151,14 @@ class Storage(Protocol):
         What is written or deleted while the listing runs may or may not be seen.
         """
 
-    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
+    def list_folders(self, folder: str, *, after: str = "", even_empty: bool = False) -> Iterator[str]:
         """Yield, sorted, each distinct first segment of the keys below ``folder + "/"`` that has keys below itself.
 
         Only names that sort after ``after``. ``""`` is the root; a folder that is not there gives nothing. The cost
         grows with the entries of the folder itself, not with the keys below them. A folder whose last key is being
         deleted may still be given.
+
+        :param even_empty: folders without keys may be given too, where telling them apart costs a look into each.
         """
 
     def delete(self, key: str) -> None:

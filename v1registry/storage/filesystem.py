@@ -231,28 +231,18 @@ class FileStorage:
                 return
         yield from self._walk(folder + slash, beginning, after)
 
-    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
+    def list_folders(self, folder: str, *, after: str = "", even_empty: bool = False) -> Iterator[str]:
         """Yield, sorted, the names of the folders directly in ``folder`` that sort after ``after`` and hold keys."""
         base = f"{check_key(folder)}/" if folder else ""
-        return self._subfolders(base, after)
+        return self._subfolders(base, after, even_empty)
 
-    def _subfolders(self, base: str, after: str) -> Iterator[str]:
+    def _subfolders(self, base: str, after: str, even_empty: bool) -> Iterator[str]:
         names = sorted(name for name, is_folder in self._entries(base) if is_folder and name > after)
         for name in names:
-            if self._has_keys(f"{base}{name}/"):
+            if even_empty or self._has_keys(f"{base}{name}/"):
                 yield name
 
     def _has_keys(self, base: str) -> bool:
-        with suppress(OSError), os.scandir(self._inside + base) as found:
-            # nearly always the first entry settles it
-            first = next(found, None)
-            if (
-                first is not None
-                and len(base) + len(first.name) <= 1024
-                and _is_segment(first.name)
-                and first.is_file(follow_symlinks=False)
-            ):
-                return True
         with closing(self._entries(base)) as entries:
             return any(not is_folder or self._has_keys(f"{base}{name}/") for name, is_folder in entries)
 

@@ -130,7 +130,7 @@ class MemoryStorage:
                 return
             after = page[-1].key
 
-    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
+    def list_folders(self, folder: str, *, after: str = "", even_empty: bool = False) -> Iterator[str]:
         """Yield, sorted, the names of the folders directly in ``folder`` that sort after ``after``."""
         base = f"{check_key(folder)}/" if folder else ""
         with self._mutex:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from .. import errors
 from ..auth.access import Rights
 from ..http import Request, Response, public_host
-from ..hub.search import SearchIndex, ranked
+from ..hub.search import SearchIndex, names_ranked
 from ..names import RepositoryName, check_tag
 from ..registry.api import root
 from ..registry.images import Images
@@ -54,16 +54,16 @@ def get_repositories(request: Request) -> Response:
     pages, visitor = request.service(Pages), visitor_of(request)
     rights, repositories = rights_of(visitor), request.service(Repositories)
     query = shown((request.query("q") or "").strip(), _LONGEST_QUERY)
-    hits = ranked(request.service(SearchIndex), query, rights.may_list)
-    part = part_of_stream(hits, request.query("page"), REPOSITORIES_SHOWN)
+    names = names_ranked(request.service(SearchIndex), query, rights.may_list)
+    part = part_of_stream(names, request.query("page"), REPOSITORIES_SHOWN)
     found = [
         {
-            "name": hit.name,
-            "label": shown(hit.name.short, 300),
-            "summary": summary_of(hit.description),
-            "is_private": repositories.is_private(hit.name),
+            "name": name,
+            "label": shown(name.short, 300),
+            "summary": summary_of(repositories.description(name)),
+            "is_private": repositories.is_private(name),
         }
-        for hit in part.items
+        for name in part.items
     ]
     template = "results.html" if request.query("part") == "results" else "repositories.html"
     return pages.render(
