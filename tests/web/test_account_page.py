@@ -1,0 +1,557 @@
+"""The page of an account: what its user changes there, what others cannot, and users of backends that keep only names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from access_tokens import Granter, bearer
+from kept_mail import PUBLIC_URL, KeptMail
+from page_person import PASSWORD, Person, World, described, location_of, said, token_of
+from webtest import TestResponse
+
+from v1registry import FileStorage, MemoryStorage, Registry
+from v1registry.auth.base import Email, User
+from v1registry.auth.callback import Callback
+from v1registry.auth.chain import chain_of
+from v1registry.auth.environ import Environ
+from v1registry.storage.base import StorageUnavailable
+
+#: Each form of the page with good fields.
+FORMS: dict[str, dict[str, str]] = {
+    "/account/profile": {"full_name": "Changed"},
+    "/account/password": {
+        "old_password": PASSWORD,
+        "new_password": "s3cret-two",
+        "new_password_again": "s3cret-two",
+    },
+    "/account/emails": {"email": "new@example.org"},
+    "/account/emails/link": {"address": "two@example.org"},
+    "/account/emails/primary": {"address": "two@example.org"},
+    "/account/emails/removal": {"address": "two@example.org"},
+    "/account/grants/revocation": {"grant": "0" * 32},
+}
+
+XSS = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}"
+
+
+@pytest.fixture(params=["memory", "files"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    storage = MemoryStorage() if request.param == "memory" else FileStorage(tmp_path, durable=False)
+    return World(storage)
+
+
+@pytest.fixture
+def memory() -> World:
+    return World()
+
+
+def done(person: Person, answer: TestResponse) -> str:
+    """Return what the page says after a form that was taken: the browser is sent to it, so that a reload sends nothing again."""
+    assert answer.status_int == 303, answer
+    assert location_of(answer).startswith("/account?done=")
+    page = person.get(location_of(answer))
+    assert page.status_int == 200
+    return str(notice_of(page))
+
+
+def notice_of(page: TestResponse) -> str | None:
+    found = page.html.find("p", class_="notice", attrs={"role": "status"})
+    return None if found is None else str(found.get_text())
+
+
+# -- the profile
+
+
+def test_a_profile_is_changed_and_shown(world: World) -> None:
+    person = world.mira()
+    fields = {
+        "full_name": "  Mira Kovač ",
+        "location": "Graz",
+        "company": "Example & Works",
+        "profile_url": "https://mira.example.org/?a=1&b=2",
+        "gravatar_email": "mira@example.net",
+    }
+    answer = person.send(person.get("/account"), "/account/profile", **fields)
+    assert done(person, answer) == "Your profile is saved."
+    html = person.get("/account").html
+    for name, value in fields.items():
+        assert html.find(id=name)["value"] == value.strip()
+    account = world.users.account("mira_k")
+    assert (account.full_name, account.profile_url) == ("Mira Kovač", fields["profile_url"])
+    # what is not sent stays
+    person.post("/account/profile", {"location": "Wien", "form_token": token_of(person.get("/account"))})
+    assert world.users.account("mira_k").company == "Example & Works"
+    # and what is emptied is empty
+    person.send(person.get("/account"), "/account/profile", location="")
+    assert world.users.account("mira_k").location == ""
+
+
+def test_what_cannot_be_taken_stands_at_its_field_and_nothing_is_lost(memory: World) -> None:
+    person = memory.mira()
+    fields = {
+        "full_name": "Mira",
+        "profile_url": "javascript:alert(1)",
+        "gravatar_email": "nobody",
+        "company": "x" * 256,
+    }
+    page = person.send(person.get("/account"), "/account/profile", **fields)
+    assert page.status_int == 400
+    for name in ("profile_url", "gravatar_email", "company"):
+        assert described(page, name)
+        assert page.html.find(id=name)["value"] == fields[name]
+    assert page.html.find(id="full_name")["value"] == "Mira"
+    assert "aria-invalid" not in page.html.find(id="full_name").attrs
+    assert memory.users.account("mira_k").full_name == ""
+
+
+def test_an_account_is_no_more_than_its_form_has(memory: World) -> None:
+    person = memory.mira()
+    token = token_of(person.get("/account"))
+    fields = {
+        "full_name": "Mira",
+        "is_administrator": "true",
+        "groups": "red",
+        "username": "zoe_x",
+        "id": "1",
+        "password": "x",
+    }
+    assert person.post("/account/profile", {**fields, "form_token": token}).status_int == 303
+    account = memory.users.account("mira_k")
+    assert (account.user, account.full_name) == (User("mira_k"), "Mira")
+    assert memory.users.account("zoe_x").full_name == ""
+
+
+def test_markup_in_a_profile_is_text_wherever_it_is_shown(memory: World) -> None:
+    person = memory.mira()
+    memory.users.set_profile(
+        "mira_k", dict.fromkeys(("full_name", "location", "company", "profile_url"), XSS)
+    )
+    memory.users.add_email("mira_k", XSS)
+    memory.users.set_groups("mira_k", [XSS])
+    page = person.get("/account")
+    assert page.html.find(id="full_name")["value"] == XSS
+    assert len(page.html.find_all("script")) == 1
+    assert page.html.find_all("img") == []
+    assert all(not name.startswith("on") for tag in page.html.find_all() for name in tag.attrs)
+
+
+# -- addresses
+
+
+def test_addresses_are_added_made_primary_and_removed(world: World) -> None:
+    person = world.mira()
+    answer = person.send(person.get("/account"), "/account/emails", email=" two@example.org ")
+    assert done(person, answer) == "The address is added."
+    page = person.get("/account")
+    assert "Make primary" not in said(page), "it is not confirmed"
+    world.users.confirm_email("mira_k", "two@example.org")
+
+    answer = person.send(person.get("/account"), "/account/emails/primary", address="two@example.org")
+    assert "another one now" in done(person, answer)
+    assert world.users.emails("mira_k") == (
+        Email("mira_k@example.org", True, False),
+        Email("two@example.org", True, True),
+    )
+    answer = person.send(person.get("/account"), "/account/emails/removal", address="mira_k@example.org")
+    assert done(person, answer) == "The address is removed."
+    assert [email.email for email in world.users.emails("mira_k")] == ["two@example.org"]
+
+
+@pytest.mark.parametrize(
+    ("email", "problem"),
+    [
+        ("nobody", "an address such as"),
+        ("", "an address such as"),
+        ("zoe_x@example.org", "already exists"),
+        ("a@b.org\0", "an address such as"),
+        ("Mira <mira@example.org>", "an address such as"),
+    ],
+)
+def test_an_address_that_cannot_be_added_is_told_at_the_field(
+    memory: World, email: str, problem: str
+) -> None:
+    person = memory.mira()
+    page = person.send(person.get("/account"), "/account/emails", email=email)
+    assert page.status_int == 400
+    assert problem in described(page, "email")
+    assert page.html.find(id="email")["value"] == email
+    assert len(memory.users.emails("mira_k")) == 1
+
+
+def test_the_last_address_that_fits_is_taken_and_one_more_is_told(memory: World) -> None:
+    for number in range(48):
+        memory.users.add_email("mira_k", f"n{number}@example.org")
+        memory.users.confirm_email("mira_k", f"n{number}@example.org")
+    person = memory.mira()
+    assert person.send(person.get("/account"), "/account/emails", email="last@example.org").status_int == 303
+    page = person.send(person.get("/account"), "/account/emails", email="more@example.org")
+    assert page.status_int == 400
+    assert "50 addresses" in described(page, "email")
+
+
+def test_what_is_done_to_an_address_that_is_gone_or_may_not_go_is_told(memory: World) -> None:
+    person = memory.mira()
+    memory.users.add_email("mira_k", "two@example.org")
+    token = token_of(person.get("/account"))
+    for path, address, status, problem in [
+        ("/account/emails/removal", "mira_k@example.org", 400, "primary address cannot be removed"),
+        ("/account/emails/removal", "three@example.org", 404, "no such address"),
+        ("/account/emails/removal", "zoe_x@example.org", 404, "no such address"),
+        ("/account/emails/removal", "", 400, "address"),
+        ("/account/emails/primary", "two@example.org", 400, "has to be verified"),
+        ("/account/emails/primary", "zoe_x@example.org", 404, "no such address"),
+        ("/account/emails/primary", "\0", 400, "address"),
+    ]:
+        page = person.post(path, {"address": address, "form_token": token})
+        assert page.status_int == status, (path, address)
+        assert problem in page.html.find(attrs={"role": "alert"}).get_text()
+    assert [email.email for email in memory.users.emails("mira_k")] == [
+        "mira_k@example.org",
+        "two@example.org",
+    ]
+    assert [email.email for email in memory.users.emails("zoe_x")] == ["zoe_x@example.org"]
+
+
+def test_a_page_verifies_no_address(memory: World) -> None:
+    memory.users.add_email("mira_k", "two@example.org")
+    person = memory.mira()
+    token = token_of(person.get("/account"))
+    fields = {
+        "address": "two@example.org",
+        "email": "two@example.org",
+        "verified": "true",
+        "form_token": token,
+    }
+    for path in FORMS:
+        if path not in ("/account/password", "/account/emails/removal"):
+            person.post(path, fields)
+    assert [email.verified for email in memory.users.emails("mira_k")] == [True, False]
+
+
+def test_with_mail_an_added_address_gets_a_link_and_another_one_where_it_is_asked_for() -> None:
+    mail = KeptMail()
+    world = World(mail=mail, public_url=PUBLIC_URL)
+    person = world.mira()
+    mail.error = OSError("down")
+    answer = person.send(person.get("/account"), "/account/emails", email="two@example.org")
+    assert "A link is mailed" in done(person, answer)
+    assert mail.sent == []
+    mail.error = None
+    answer = person.send(person.get("/account"), "/account/emails/link", address="two@example.org")
+    assert "A link is mailed" in done(person, answer)
+    assert mail.kinds_and_addresses == [("confirmation", "two@example.org")]
+    person.send(person.get("/account"), "/account/emails/link", address="two@example.org")
+    assert len(mail.sent) == 1, "not too soon again"
+    token = token_of(person.get("/account"))
+    for address in ("zoe_x@example.org", "mira_k@example.org", "somebody@example.net", ""):
+        assert (
+            person.post("/account/emails/link", {"address": address, "form_token": token}).status_int == 303
+        )
+    assert len(mail.sent) == 1, "only own addresses that wait get mail"
+    assert person.post(mail.path).status_int == 200
+    assert "Mail a link" not in said(person.get("/account"))
+
+
+# -- the password
+
+
+def change_password(
+    person: Person, old: str = PASSWORD, new: str = "s3cret-two", again: str | None = None
+) -> TestResponse:
+    fields = {"old_password": old, "new_password": new, "new_password_again": new if again is None else again}
+    return person.send(person.get("/account"), "/account/password", **fields)
+
+
+def test_another_password_ends_all_other_sessions_and_keeps_this_one(world: World) -> None:
+    person, other, copy = world.mira(), world.mira(), world.person()
+    copy = copy.with_cookie(person.cookie)
+    answer = change_password(person)
+    assert "Other browsers are logged out" in done(person, answer)
+    assert person.is_in()
+    assert not other.is_in()
+    assert not copy.is_in(), "a copy of the cookie of this browser"
+    assert world.person().log_in("mira_k").status_int == 401
+    assert world.person().log_in("mira_k", "s3cret-two").status_int == 303
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "problem"),
+    [
+        ({"old": "wrong"}, "old_password", "not your password"),
+        ({"old": ""}, "old_password", "not your password"),
+        ({"new": "abc"}, "new_password", "5 to 1024"),
+        ({"new": "x" * 1025}, "new_password", "5 to 1024"),
+        ({"new": ""}, "new_password", "5 to 1024"),
+        ({"again": "s3cret-three"}, "new_password_again", "not the same"),
+    ],
+)
+def test_a_password_that_is_not_changed_is_told_at_the_field(
+    memory: World, fields: dict[str, str], where: str, problem: str
+) -> None:
+    person = memory.mira()
+    page = change_password(person, **fields)
+    assert page.status_int == 400
+    assert problem in described(page, where)
+    assert person.is_in()
+    assert memory.users.authenticate("mira_k", PASSWORD) is not None
+    assert all("value" not in field.attrs for field in page.html.find_all("input", type="password"))
+
+
+def test_guesses_of_the_old_password_are_limited_like_log_ins(memory: World) -> None:
+    person = memory.mira(REMOTE_ADDR="10.1.1.1")
+    statuses = [change_password(person, old=f"guess {number}").status_int for number in range(12)]
+    assert statuses[:11] == [400] * 11
+    assert statuses[11] == 429
+    page = change_password(person)
+    assert "Too many failed logins" in described(page, "old_password")
+    assert memory.users.authenticate("mira_k", PASSWORD) is not None
+
+
+def test_who_came_by_basic_changes_the_password_and_gets_no_session(memory: World) -> None:
+    person = memory.person()
+    person.browser.authorization = ("Basic", ("mira_k", PASSWORD))
+    answer = change_password(person)
+    assert answer.status_int == 303
+    person.browser.authorization = ("Basic", ("mira_k", "s3cret-two"))
+    assert "Your password is changed" in done(person, answer)
+    person.browser.authorization = None
+    assert not person.is_in()
+
+
+# -- applications
+
+
+def test_granted_applications_are_shown_and_revoked(world: World) -> None:
+    granter = Granter(world.storage, world.users)
+    token = granter.token("mira_k", ["profile_read", "repo_write"], name="Builds <b>")
+    other = granter.token("mira_k", ["profile_read"], name="Other")
+    of_zoe = granter.token("zoe_x", ["profile_read"], name="Of Zoe")
+    person = world.mira()
+    page = person.get("/account")
+    text = said(page)
+    assert "Builds <b>" in text
+    assert "ci.example.org" in text
+    assert "push to, change and delete your repositories" in text
+    assert "Of Zoe" not in text
+    (button,) = page.html.find_all("button", attrs={"aria-label": "Revoke Builds <b>"})
+    grant = button.find_parent("form").find("input", attrs={"name": "grant"})["value"]
+
+    answer = person.send(page, "/account/grants/revocation", grant=grant)
+
+    assert "no access any more" in done(person, answer)
+    assert "Builds" not in said(person.get("/account"))
+    statuses = [
+        world.person(headers=bearer(each)).get(f"/api/v1.1/users/{name}/").status_int
+        for name, each in (("mira_k", token), ("mira_k", other), ("zoe_x", of_zoe))
+    ]
+    assert statuses == [401, 200, 200]
+
+
+def test_nobody_revokes_what_somebody_else_granted(memory: World) -> None:
+    granter = Granter(memory.storage, memory.users)
+    token = granter.token("zoe_x", ["profile_read"])
+    (grant,) = granter.grants.of_user("zoe_x")
+    person = memory.mira()
+    form_token = token_of(person.get("/account"))
+    for id_ in (grant.id, f"../zoe_x/{grant.id}", "", "\0", "x" * 10_000):
+        answer = person.post("/account/grants/revocation", {"grant": id_, "form_token": form_token})
+        assert answer.status_int == 303
+    assert memory.person(headers=bearer(token)).get("/api/v1.1/users/zoe_x/").status_int == 200
+
+
+def test_markup_in_an_application_is_text(memory: World) -> None:
+    Granter(memory.storage, memory.users).token("mira_k", name=XSS)
+    page = memory.mira().get("/account")
+    assert XSS in page.html.get_text()
+    assert len(page.html.find_all("script")) == 1
+    assert all(not name.startswith("on") for tag in page.html.find_all() for name in tag.attrs)
+
+
+# -- forms from elsewhere
+
+
+@pytest.fixture
+def attacked(memory: World) -> Iterator[World]:
+    """A world of which nothing may change."""
+    memory.users.add_email("mira_k", "two@example.org")
+    memory.users.confirm_email("mira_k", "two@example.org")
+    before = {stat.key: memory.storage.read(stat.key) for stat in memory.storage.list("accounts/users/")}
+    yield memory
+    after = {stat.key: memory.storage.read(stat.key) for stat in memory.storage.list("accounts/users/")}
+    assert after == before
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_no_form_is_taken_without_the_token_of_this_very_session(attacked: World, path: str) -> None:
+    person = attacked.mira()
+    earlier = token_of(person.get("/account"))
+    person.send(person.get("/account"), "/logout")
+    person.log_in("mira_k")
+    of_nobody = token_of(attacked.person().get("/login"))
+    elsewhere = token_of(attacked.mira().get("/account"))
+    zoe = attacked.person()
+    zoe.log_in("zoe_x")
+    of_zoe = token_of(zoe.get("/account"))
+    for token in (None, "", "x" * 43, earlier, of_nobody, elsewhere, of_zoe):
+        sent = FORMS[path] if token is None else {**FORMS[path], "form_token": token}
+        answer = person.post(path, sent)
+        assert answer.status_int == 403, token
+        assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example.org"},
+        {"Origin": "null"},
+    ],
+)
+def test_no_form_of_another_site_is_taken_even_with_the_token(
+    attacked: World, path: str, headers: dict[str, str]
+) -> None:
+    person = attacked.mira()
+    token = token_of(person.get("/account"))
+    assert person.post(path, {**FORMS[path], "form_token": token}, headers).status_int == 403
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_who_is_not_in_logs_in_first(attacked: World, path: str) -> None:
+    person = attacked.person()
+    for answer in (person.get("/account"), person.post(path, FORMS[path])):
+        assert (answer.status_int, location_of(answer)) == (303, "/login?next=/account")
+    assert person.get(path).status_int == 405 or path == "/account"
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_bad_forms_are_told_and_change_nothing(attacked: World, path: str) -> None:
+    person = attacked.mira()
+    token = token_of(person.get("/account"))
+    for body in (
+        f"form_token={token}&form_token={token}",
+        f"form_token={token}&x=%ff",
+        f"form_token={token}&x=1&x=2",
+    ):
+        assert person.post(path, body).status_int == 400
+    assert person.post(path, f"form_token={token}&x={'x' * 65536}").status_int == 413
+    answer = person.post(path, f'{{"form_token": "{token}"}}', {"Content-Type": "application/json"})
+    assert answer.status_int == 400
+
+
+def test_a_notice_is_one_of_ours(memory: World) -> None:
+    person = memory.mira()
+    for text in ("You+are+hacked", "<script>alert(1)</script>", "%ff", "", "__class__"):
+        page = person.get(f"/account?done={text}")
+        assert page.status_int == 200
+        assert notice_of(page) is None
+
+
+def test_the_page_is_kept_by_no_cache_and_framed_by_nobody(memory: World) -> None:
+    page = memory.mira().get("/account")
+    assert page.headers["Cache-Control"] == "no-store"
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+    assert "form-action 'self';" in page.headers["Content-Security-Policy"]
+
+
+def test_a_session_whose_account_ended_is_nobodys(memory: World) -> None:
+    for end in (
+        lambda: memory.users.set_active("mira_k", False),
+        lambda: memory.users.set_active("mira_k", True) or memory.users.delete("mira_k"),
+    ):
+        person = memory.mira()
+        token = token_of(person.get("/account"))
+        end()
+        assert location_of(person.get("/account")) == "/login?next=/account"
+        answer = person.post("/account/profile", {"full_name": "x", "form_token": token})
+        assert location_of(answer) == "/login?next=/account"
+        if memory.users.find("mira_k") is not None:
+            memory.users.set_active("mira_k", True)
+
+
+def test_an_outage_is_a_page_and_no_log_out(memory: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = memory.mira()
+
+    def fail(*arguments: object, **options: object) -> bytes:
+        raise StorageUnavailable("key", "switched off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memory.storage, "read", fail)
+        answer = person.get("/account")
+        assert answer.status_int == 503
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert "Set-Cookie" not in answer.headers
+    assert person.get("/account").status_int == 200
+
+
+# -- backends that keep only names
+
+
+class Names:
+    """A backend like an htpasswd file: names, passwords, and nothing to change."""
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        return self.find(username) if password == PASSWORD else None
+
+    def find(self, username: str) -> User | None:
+        return User(username, frozenset({"red", "blue"})) if username in ("mira_k", "a name with é") else None
+
+
+@pytest.mark.parametrize("username", ["mira_k", "a name with é"])
+def test_users_of_a_file_of_names_see_what_can_be_seen(username: str) -> None:
+    storage, names = MemoryStorage(), Names()
+    token = Granter(storage, names).token(username, ["profile_read"])
+    person = Person(Registry(storage=storage, auth=names))
+    assert person.log_in(username).status_int == 303
+    page = person.get("/account")
+    text = said(page)
+    assert username in text
+    assert "blue, red" in text
+    assert "This account is kept elsewhere" in text
+    assert "CI" in text
+    assert [form.action for form in page.forms.values()].count("/account/profile") == 0
+    assert "1970" not in text
+    form_token = token_of(page)
+    for path, fields in FORMS.items():
+        if path in ("/account/profile", "/account/password", "/account/emails"):
+            assert person.post(path, {**fields, "form_token": form_token}).status_int == 403, path
+    (grant,) = Granter(storage, names).grants.of_user(username)
+    assert person.send(page, "/account/grants/revocation", grant=grant.id).status_int == 303
+    assert Person(person.app, headers=bearer(token)).get("/v1/search").status_int == 401
+
+
+def test_users_of_a_function_see_their_page_too() -> None:
+    person = Person(Registry(storage=MemoryStorage(), auth=Callback(lambda name, password: password == "pw")))
+    assert person.log_in("mira_k", "pw").status_int == 303
+    assert "This account is kept elsewhere" in said(person.get("/account"))
+
+
+def test_users_of_the_surrounding_application_have_forms_that_work_for_them_alone() -> None:
+    storage = MemoryStorage()
+    auth = Environ("my_app.user")
+    token = Granter(storage, auth).token("mira", ["profile_read"])
+    app = Registry(storage=storage, auth=auth)
+    person = Person(app, **{"my_app.user": "mira"})
+    page = person.get("/account")
+    (grant,) = Granter(storage, auth).grants.of_user("mira")
+    # somebody else logs in to the surrounding application, in the same browser
+    person.browser.extra_environ["my_app.user"] = "moe"
+    fields = {"grant": grant.id, "form_token": token_of(page)}
+    assert person.post("/account/grants/revocation", fields).status_int == 403
+    person.browser.extra_environ["my_app.user"] = "mira"
+    assert person.post("/account/grants/revocation", fields).status_int == 303
+    assert Person(app, headers=bearer(token)).get("/api/v1.1/users/mira/").status_int == 401
+
+
+def test_in_a_chain_each_user_changes_what_their_backend_lets_them(memory: World) -> None:
+    app = Registry(storage=memory.storage, auth=chain_of([Environ("my_app.user"), memory.users]))
+    kept = Person(app)
+    kept.log_in("mira_k")
+    assert kept.send(kept.get("/account"), "/account/profile", full_name="Mira").status_int == 303
+    assert memory.users.account("mira_k").full_name == "Mira"
+    of_environ = Person(app, **{"my_app.user": "somebody"})
+    assert "This account is kept elsewhere" in said(of_environ.get("/account"))
