@@ -474,7 +474,8 @@ def test_what_is_dead_of_users_who_never_come_again_goes_a_few_a_time(world: Wor
         grant_something(world, f"user_{number}", is_redeemed=bool(number % 2))
         if number % 3 == 0:
             world.users.delete(f"user_{number}")
-    assert len(world.kept("accounts/oauth/tokens/")) > 80
+    # of the 40 who are there
+    assert len(world.kept("accounts/oauth/tokens/")) >= 80
 
     world.clock.now_s += REFRESH_LIFETIME_S
     sizes = []
@@ -547,15 +548,16 @@ def test_what_a_killed_issuer_left_is_removed_when_it_cannot_be_in_use_any_more(
     with pytest.raises(Killed):
         dying.redeem(code, world.application)
     # the code was not used by that
-    issued = world.grants.redeem(code, world.application)
-    assert len(world.kept()) == 1 + 1 + 2 + 2
+    world.grants.redeem(code, world.application)
+    assert len(world.kept("accounts/oauth/tokens/")) == 3 + 2
 
+    # all eight that are looked at are all that there are
     world.clock.now_s += 3600
-    issued = world.grants.refresh(issued.refresh_token, world.application, ())
-    assert len(world.kept("accounts/oauth/tokens/")) == 1 + 2 + 2 + 2
+    world.code()
+    assert len(world.kept("accounts/oauth/tokens/")) == 3 + 2 + 1
     world.clock.now_s += 1
-    world.grants.refresh(issued.refresh_token, world.application, ())
-    assert len(world.kept("accounts/oauth/tokens/")) == 1 + 3 + 1 + 2
+    world.code()
+    assert len(world.kept("accounts/oauth/tokens/")) == 3 + 2
 
 
 def test_a_full_storage_costs_nobody_a_code_or_a_refresh_token(world: World) -> None:
