@@ -16,7 +16,7 @@ from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, Provide
 from ..oauth.scopes import in_words
 from ..settings import Settings
 from .forms import read_form
-from .pages import Pages
+from .pages import OPENED_BY_OTHERS, Pages
 from .people import log_in_first
 from .visitors import Visitor, visitor_of
 
@@ -25,9 +25,6 @@ _QUERY_CHARACTERS: Final = "!$&'()*+,;=:@/?%~"
 
 #: Hosts that are the user's own machine (RFC 8252, 7.3).
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-
-#: Applications may open this page in a window of their own, and wait for that window to come back to them.
-_HEADERS: Final = (("Cross-Origin-Opener-Policy", "unsafe-none"),)
 
 
 def get_authorize(request: Request) -> Response:
@@ -97,7 +94,7 @@ def _page(
         status=200 if problem is None else 403,
         visitor=visitor,
         form_targets=[form_target(asked.redirect_uri)],
-        headers=_HEADERS,
+        headers=OPENED_BY_OTHERS,
     )
 
 

@@ -31,6 +31,10 @@ _POLICY: Final = (
 
 _YEAR_S: Final = 31536000
 
+#: For what stands between an application and the consent of its user: the application may have opened it in a window of its own, and
+#: waits for that window to come back.
+OPENED_BY_OTHERS: Final = (("Cross-Origin-Opener-Policy", "unsafe-none"),)
+
 
 class Pages:
     """Renders the pages of one application. Safe for threads; templates are read at their first use.

@@ -14,7 +14,7 @@ from ..http import Request, Response
 from ..hub.accounts import Accounts
 from ..hub.rights import AccountsAccess
 from .forms import local_target, read_form
-from .pages import Pages
+from .pages import OPENED_BY_OTHERS, Pages
 from .visitors import Visitor, visitor_of
 
 _WRONG: Final = "The user name or the password is wrong"
@@ -174,7 +174,7 @@ def _login_page(
         values,
         status=status,
         visitor=visitor,
-        headers=headers,
+        headers=[*OPENED_BY_OTHERS, *headers],
     )
 
 
@@ -187,4 +187,6 @@ def _register_page(
     status: int = 200,
 ) -> Response:
     shown = {"username": "", "email": "", **values, "problems": problems or {}}
-    return request.service(Pages).render(request, "register.html", shown, status=status, visitor=visitor)
+    return request.service(Pages).render(
+        request, "register.html", shown, status=status, visitor=visitor, headers=OPENED_BY_OTHERS
+    )
