@@ -1,0 +1,141 @@
+"""Descriptions in Markdown: what they may do, and that they may do nothing else."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from bs4 import BeautifulSoup
+from hypothesis import example, given
+from hypothesis import strategies as st
+from reader import ATTACKS
+
+from v1registry.web.markdown import LONGEST, html_of, summary_of
+
+TAGS = set(
+    "a blockquote br code del em h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()
+)
+
+
+def assert_harmless(html: str) -> None:
+    for element in BeautifulSoup(html, "html.parser").find_all(True):
+        assert element.name in TAGS, element
+        allowed = {"a": {"href", "title", "rel"}, "ol": {"start"}}.get(element.name, set())
+        assert set(element.attrs) <= allowed, element
+        if element.name == "a" and element.has_attr("href"):
+            assert re.match(r"(https?|mailto):", str(element["href"]), re.IGNORECASE), element
+            assert set(element["rel"]) == {"nofollow", "noopener", "noreferrer"}
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("plain", "<p>plain</p>"),
+        ("*a* **b** `c` ~~d~~", "<p><em>a</em> <strong>b</strong> <code>c</code> <s>d</s></p>"),
+        ("# a", "<h3>a</h3>"),
+        ("## a", "<h4>a</h4>"),
+        ("###### a", "<h6>a</h6>"),
+        ("a\n===", "<h3>a</h3>"),
+        ("> a", "<blockquote>\n<p>a</p>\n</blockquote>"),
+        ("3. a", '<ol start="3">\n<li>a</li>\n</ol>'),
+        ("```sh\nrm <x>\n```", "<pre><code>rm &lt;x&gt;\n</code></pre>"),
+        ("<b>a</b> &amp; &copy;", "<p>&lt;b&gt;a&lt;/b&gt; &amp; ©</p>"),
+        ("![a *cat*](https://x.example/cat.png)", "<p>a cat</p>"),
+        ("[a](https://x.example/?a=1&b=2 \"t\")",
+         '<p><a href="https://x.example/?a=1&amp;b=2" title="t" rel="nofollow noopener noreferrer">a</a></p>'),
+        ("<me@x.example>", '<p><a href="mailto:me@x.example" rel="nofollow noopener noreferrer">me@x.example</a></p>'),
+    ],
+)  # fmt: skip
+def test_what_markdown_says(text: str, html: str) -> None:
+    assert html_of(text).strip() == html
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)", " javascript:alert(1)", "data:text/html,x",
+        "vbscript:x", "file:///etc/passwd", "//evil.example", "/logout", "logout", "?q=x", "#x", "", "javascript&colon;alert(1)",
+        "&#106;avascript:alert(1)", "%6aavascript:alert(1)", "ftp://x.example", "\x01javascript:alert(1)",
+    ],
+)  # fmt: skip
+def test_links_lead_to_other_sites_alone(target: str) -> None:
+    for text in (
+        f"[a]({target})",
+        f"[a](<{target}>)",
+        f"<{target}>",
+        f"[a][1]\n\n[1]: {target}",
+        f"![a]({target})",
+    ):
+        html = html_of(text)
+        assert_harmless(html)
+        assert "href" not in html
+
+
+pieces = st.sampled_from(
+    [*ATTACKS, "[", "](", ")", "!", "<", ">", "`", "```", "\n", "\n\n", "    ", "> ", "* ", "1. ", "# ", "|", "|-|-|\n", "&lt;",
+     "&#x6a;", "\\", "https://x.example", "javascript:", "<a href=", "onclick=alert(1)", "<!--", "-->", "<![CDATA[", "\0", "\r",
+     "[1]: ", "~~", "_", "**", "<svg>", "<math><mtext>", "<style>", "mailto:"]
+)  # fmt: skip
+
+
+@given(st.lists(pieces | st.text(max_size=6), max_size=30).map("".join))
+@example('[a](https://x.example/"onmouseover=alert(1))')
+@example('<https://x.example/"onclick="alert(1)>')
+@example("\ud800")
+def test_no_text_gives_html_that_does_anything(text: str) -> None:
+    html = html_of(text)
+    html.encode("utf-8")
+    assert_harmless(html)
+    summary_of(text).encode("utf-8")
+    assert len(summary_of(text)) <= 201
+
+
+def test_what_is_beyond_the_longest_is_not_shown() -> None:
+    assert "end" in html_of("x" * (LONGEST - 3) + "end")
+    assert "end" not in html_of("x" * LONGEST + "end")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "[",
+        "![[",
+        "*a ",
+        "_*",
+        "> ",
+        "- ",
+        "`",
+        "|a",
+        "[a](b",
+        "<",
+        "\\[",
+        "&amp;",
+        "~~",
+        "[a]: b\n",
+        "<a@",
+        "# x\n",
+        "a\n\n",
+        "* * ",
+    ],
+)
+def test_no_text_takes_long(piece: str) -> None:
+    began = time.process_time()
+    html_of(piece * (2 * LONGEST // len(piece)))
+    summary_of(piece * (2 * LONGEST // len(piece)))
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        ("", ""),
+        ("\n \n", ""),
+        ("***\n\nx", "x"),
+        ("> quoted", "quoted"),
+        ("```\ncode", "code"),
+        ("a" * 201, "a" * 200 + "…"),
+    ],
+)
+def test_a_summary_is_the_first_line_that_says_something(text: str, summary: str) -> None:
+    assert summary_of(text) == summary
