@@ -215,7 +215,10 @@ def _fields(request: Request) -> Mapping[str, Any]:
 
 
 def _gone() -> Response:
-    """Return the answer to a deletion. HTTP lets a 204 go without a length, the document shows one (oauth.md 4.6)."""
+    """Return the answer to a deletion, with the length 0 that the document shows (oauth.md 4.6).
+
+    HTTP lets a 204 have none (RFC 9110, 8.6): granian, gunicorn and waitress were seen to take it away, cheroot and uWSGI to leave it.
+    """
     return Response(status=204, headerlist=[*NOT_CACHED, ("Content-Length", "0")])
 
 
