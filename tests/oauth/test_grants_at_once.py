@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from oauth_world import World
 from worker_processes import Worker, started_workers
 
+from v1registry import Storage
 from v1registry.errors import OAuthError
-from v1registry.oauth.grants import Issued
+from v1registry.oauth.grants import Grants, Issued
 from v1registry.storage.filesystem import FileStorage
 
 THREADS = 12
@@ -165,3 +167,53 @@ def test_what_one_process_revokes_ends_in_all_at_once(tmp_path: Path) -> None:
         world.grants.revoke_all("mira_k")
         assert [world.grants.verify(token) for token in (first, access)] == [None, None]
         assert ask_at_once(processes, "refresh", refresh) == ["invalid_grant"] * 2
+
+
+class Interrupting:
+    """A storage that does something before the first write, when what is to be used was found good already."""
+
+    def __init__(self, storage: Storage, action: Callable[[], object]):
+        self._storage = storage
+        self._actions = [action]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def write(self, key: str, data: bytes, **options: str) -> Any:
+        while self._actions:
+            self._actions.pop()()
+        return self._storage.write(key, data, **options)
+
+
+@pytest.mark.parametrize("method", ["redeem", "refresh"])
+def test_OAU_010_who_comes_between_the_look_and_the_write_of_another_gets_tokens_and_they_end(
+    method: str,
+) -> None:
+    world = World()
+    won: list[Issued] = []
+    used = world.code() if method == "redeem" else world.tokens().refresh_token
+
+    def use(grants: Grants) -> Issued:
+        if method == "redeem":
+            return grants.redeem(used, world.application)
+        return grants.refresh(used, world.application, ("email_read",))
+
+    storage: Any = Interrupting(world.storage, lambda: won.append(use(world.grants)))
+    late = Grants(storage, world.applications, world.profiles, clock=world.clock)
+    with pytest.raises(OAuthError, match="used before") as error:
+        use(late)
+    assert error.value.code == "invalid_grant"
+    assert world.grants.verify(won[0].access_token) is None
+    # nothing is left of both
+    assert world.kept() == []
+
+
+def test_a_grant_that_ends_between_the_look_and_the_write_gives_nothing_and_leaves_nothing() -> None:
+    world = World()
+    token = world.tokens().refresh_token
+    storage: Any = Interrupting(world.storage, lambda: world.grants.revoke_all("mira_k"))
+    late = Grants(storage, world.applications, world.profiles, clock=world.clock)
+    with pytest.raises(OAuthError) as error:
+        late.refresh(token, world.application, ("email_read",))
+    assert error.value.code == "invalid_grant"
+    assert world.kept() == []

@@ -152,7 +152,7 @@ class Grants:
     def is_granted(self, username: str, grant_id: str) -> bool:
         """Tell whether what a user granted is still good."""
         grant = self._read(grant_key(username, grant_id)) if _GRANT_ID.fullmatch(grant_id) else None
-        return grant is not None and grant.is_live(self._now()) and self._parties(grant) is not None
+        return grant is not None and self._is_good(grant)
 
     def good_token(self, token: str) -> GoodToken | None:
         """Return all that is known of an access token, None where it is no good."""
@@ -430,7 +430,7 @@ class Grants:
         codes: list[Grant] = []
         grants: list[Grant] = []
         for grant in list(self._grants(username)):
-            if not self._is_worth_keeping(grant):
+            if not self._is_good(grant):
                 self._end(grant)
             elif grant.application_id == application.id:
                 (grants if grant.is_redeemed else codes).append(grant)
@@ -465,10 +465,11 @@ class Grants:
         if grant is None or key.rpartition("/")[2] not in grant.digests:
             if self._now() - pointer.written_at_s > _BEING_ISSUED_S:
                 self._delete(key)
-        elif not self._is_worth_keeping(grant):
+        elif not self._is_good(grant):
             self._end(grant)
 
-    def _is_worth_keeping(self, grant: Grant) -> bool:
+    def _is_good(self, grant: Grant) -> bool:
+        """Tell whether somebody can still do something with a grant. BackendUnavailable."""
         return grant.is_live(self._now()) and self._parties(grant) is not None
 
 
