@@ -100,7 +100,11 @@ class GrantSummary:
 
 
 class _Used(Exception):
-    """A code or a refresh token was used before."""
+    """A code or a refresh token was used before; ``grant`` is what it belongs to now."""
+
+    def __init__(self, grant: Grant):
+        super().__init__()
+        self.grant = grant
 
 
 class _Ended(Exception):
@@ -335,7 +339,7 @@ class Grants:
                 raise _Ended
             current = _parsed(_key(grant), value)
             if current.was_used(digest):
-                raise _Used
+                raise _Used(current)
             if not current.accepts(digest, now_s):
                 raise _Ended
             changed = current.with_tokens(access, refresh, now_s)
@@ -351,7 +355,7 @@ class Grants:
             forgotten = frozenset((access.digest, refresh.digest))
             if isinstance(error, _Ended):
                 raise _refused(what) from None
-            self._end(grant)
+            self._end(error.grant)
             raise _reused(what) from None
         finally:
             for old in forgotten:
