@@ -1,4 +1,4 @@
-"""The accounts API on real sockets: bodies on PATCH and DELETE, and a 204 with a length, after which the connection goes on."""
+"""The accounts API on real sockets: bodies on PATCH and DELETE, and a 204 with a length, after which the next request is answered."""
 
 from __future__ import annotations
 
@@ -54,11 +54,15 @@ class Conversation:
         if body:
             headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
         self._connection.send(method, path, headers, body)
-        return self._connection.read_answer(method)
+        answer = self._connection.read_answer(method)
+        if answer.headers.get("connection", "").lower() == "close":
+            self.close()  # waitress says so after each 204
+        return answer
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.socket.close()
+            self._connection = None
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
