@@ -83,9 +83,17 @@ def _kept_attribute(tag: str, name: str, value: str) -> str | None:
 
 
 def _lower_headings(state: Any) -> None:
+    """Put all headings below the page's two, the first at the third level, none more than one below what it belongs to."""
+    above: list[int] = []
+    tag = ""
     for token in state.tokens:
-        if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(6, int(token.tag[1:]) + 2)}"
+        if token.type == "heading_open":
+            level = int(token.tag[1:])
+            above = [upper for upper in above if upper < level]
+            token.tag = tag = f"h{min(6, 3 + len(above))}"
+            above.append(level)
+        elif token.type == "heading_close":
+            token.tag = tag
 
 
 def _image_text(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
