@@ -270,6 +270,7 @@ class HostileDemo:
     registry: FakeRegistry
     image: FakeImage
     application: Application
+    secret: str
 
 
 def fill_with_attacks(registry: FakeRegistry, redirect_uri: str) -> HostileDemo:
@@ -307,7 +308,7 @@ def fill_with_attacks(registry: FakeRegistry, redirect_uri: str) -> HostileDemo:
     )
     hidden = "[one](javascript:alert(1)) [two](data:text/html,<script>alert(1)</script>) [three]( java\tscript:alert(1))"
     Repositories(registry.storage).describe(RepositoryName.parse(HOSTILE), f"{links}\n\n{hidden}")
-    application, _ = Applications(registry.storage).add(
+    application, secret = Applications(registry.storage).add(
         f"Harbour {ATTACKS[0]}{ATTACKS[1]}", [redirect_uri], description=everything.replace("\0", "")
     )
-    return HostileDemo(registry, image, application)
+    return HostileDemo(registry, image, application, secret or "")

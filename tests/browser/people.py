@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import requests
 from chromium import Browser
-from demo_world import OWNER, PASSWORD, Demo
+from demo_world import OWNER, PASSWORD, Demo, HostileDemo
 from harbour import Harbour
 from v1registry_fakes import FakeRegistry
 
@@ -44,7 +44,7 @@ def authorize_url(registry: FakeRegistry, application: Application, **parameters
     return f"{registry.url}/api/v1.1/o/authorize/?{urlencode(asked)}"
 
 
-def grant_access(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+def grant_access(browser: Browser, demo: Demo | HostileDemo, harbour: Harbour) -> None:
     """Let the application use the account of who is logged in, to the end: it has its tokens then."""
     browser.open(authorize_url(demo.registry, demo.application))
     browser.click("button", "Allow")
@@ -52,7 +52,7 @@ def grant_access(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     redeem(demo, harbour.arrivals[-1]["code"])
 
 
-def redeem(demo: Demo, code: str) -> dict[str, Any]:
+def redeem(demo: Demo | HostileDemo, code: str) -> dict[str, Any]:
     """Exchange a code as the application does; return what it is told."""
     answer = requests.post(
         f"{demo.registry.url}/api/v1.1/o/token/",

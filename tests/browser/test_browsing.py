@@ -79,6 +79,28 @@ def test_search_shows_what_is_found_while_it_is_typed(browser: Browser, demo: De
     assert not browser.has("link", "lesson")
 
 
+def test_a_slow_answer_does_not_take_the_place_of_what_was_asked_since(browser: Browser, demo: Demo) -> None:
+    browser.open(f"{demo.registry.url}/")
+    browser.driver.execute_script(
+        """
+        const fetchNow = window.fetch;
+        window.fetch = (...request) => new Promise((resolve, reject) => {
+          window.answer = () => fetchNow(...request).then(resolve, reject);
+        });
+        """
+    )
+    field = browser.find("searchbox", "Search")
+    field.send_keys("webs")
+    browser.wait(lambda: browser.driver.execute_script("return !!window.answer"), "search")
+    field.send_keys(Keys.BACKSPACE * 4)
+    form = browser.driver.find_element(By.CSS_SELECTOR, "form[role=search]")
+    browser.wait(lambda: form.get_attribute("aria-busy") is None, "end of the search")
+    browser.driver.execute_async_script("window.answer().finally(arguments[0])")
+
+    assert browser.has("link", "lesson")
+    assert browser.address == f"{demo.registry.url}/"
+
+
 def test_search_finds_without_scripts(scriptless: Browser, demo: Demo) -> None:
     scriptless.open(f"{demo.registry.url}/")
     scriptless.find("searchbox", "Search").send_keys("webshop", Keys.ENTER)

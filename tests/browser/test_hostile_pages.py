@@ -7,7 +7,8 @@ from urllib.parse import quote
 import pytest
 from chromium import Browser
 from demo_world import ATTACKS, HOSTILE, PASSWORD, STRANGER, HostileDemo
-from people import authorize_url, log_in, send_log_in
+from harbour import Harbour
+from people import authorize_url, grant_access, log_in, send_log_in
 from selenium.webdriver.common.by import By
 
 pytestmark = pytest.mark.real
@@ -78,13 +79,14 @@ def test_nothing_that_a_user_says_of_themselves_runs(browser: Browser, hostile: 
         check_that_nothing_ran(browser)
 
 
-def test_nothing_that_an_application_says_of_itself_runs(browser: Browser, hostile: HostileDemo) -> None:
+def test_nothing_that_an_application_says_of_itself_runs(
+    browser: Browser, hostile: HostileDemo, harbour: Harbour
+) -> None:
     log_in(browser, hostile.registry, STRANGER, PASSWORD)
     browser.open(authorize_url(hostile.registry, hostile.application, state=ATTACKS[0]))
     assert "<script>" in browser.text
     check_that_nothing_ran(browser)
-    browser.click("button", "Allow")
-    browser.wait_for_address("/back")
+    grant_access(browser, hostile, harbour)
     browser.open(f"{hostile.registry.url}/account")
     assert "<script>" in browser.text
     check_that_nothing_ran(browser)
