@@ -12,8 +12,8 @@ import pytest
 from cheap_passwords import CheapPasswords
 from v1registry_fakes.contracts import ConfirmingDirectoryContract, ProfileDirectoryContract
 
-from v1registry.auth.base import AccountExists, BackendUnavailable, Email, UnknownUser, User
-from v1registry.auth.records import address_key, user_key
+from v1registry.auth.base import AccountExists, BackendUnavailable, Email, EmailRefused, UnknownUser, User
+from v1registry.auth.records import MOST_EMAILS, address_key, user_key
 from v1registry.auth.users import UserStore
 from v1registry.storage.base import ANY, Stat, Storage, StorageUnavailable
 from v1registry.storage.filesystem import FileStorage
@@ -412,6 +412,75 @@ def test_a_login_succeeds_where_the_better_hash_cannot_be_stored(disturbed: Dist
     later = UserStore(disturbed, passwords=CheapPasswords(memory_kib=16))
     disturbed.before[user_key("mira")] = crash
     assert later.authenticate("mira", "correct horse") == User("mira")
+
+
+class StickyStorage(MemoryStorage):
+    """A storage in which nothing can be removed for now."""
+
+    is_stuck = True
+
+    def delete(self, key: str) -> None:
+        if self.is_stuck:
+            raise StorageUnavailable(key, "the disk is gone")
+        super().delete(key)
+
+
+def test_an_address_whose_owner_crashed_while_giving_it_up_is_free() -> None:
+    storage = StickyStorage()
+    store = UserStore(storage, passwords=CheapPasswords())
+    store.create("mira", "correct horse", "mira@example.org")
+    store.add_email("mira", "two@example.org")
+    with pytest.raises(BackendUnavailable):
+        store.remove_email("mira", "two@example.org")
+    assert [email.email for email in store.emails("mira")] == ["mira@example.org"]
+    assert not store.is_taken("other", "two@example.org")
+    store.create("other", "correct horse", "two@example.org")
+    # what the first owner does later does not take it from the second
+    storage.is_stuck = False
+    assert not store.remove_email("mira", "two@example.org")
+    store.delete("mira")
+    assert store.is_taken("third", "two@example.org")
+
+
+def test_what_is_given_up_leaves_no_reservation(storage: MemoryStorage, store: UserStore) -> None:
+    def reserved() -> set[str]:
+        return {stat.key for stat in storage.list("accounts/addresses/")}
+
+    store.create("mira", "correct horse", "mira@example.org")
+    store.add_email("mira", "two@example.org")
+    assert reserved() == {address_key("mira@example.org"), address_key("two@example.org")}
+    store.remove_email("mira", "Two@example.org")
+    assert reserved() == {address_key("mira@example.org")}
+    store.delete("mira")
+    assert reserved() == set()
+
+
+def test_an_address_that_a_full_account_is_refused_leaves_no_reservation(
+    storage: MemoryStorage, store: UserStore
+) -> None:
+    store.create("mira", "correct horse", "mira@example.org")
+    for number in range(1, MOST_EMAILS):
+        store.add_email("mira", f"{number}@example.org")
+    before = len(list(storage.list("accounts/addresses/")))
+    with pytest.raises(EmailRefused):
+        store.add_email("mira", "more@example.org")
+    assert len(list(storage.list("accounts/addresses/"))) == before == MOST_EMAILS
+
+
+def test_an_address_that_fills_an_account_meanwhile_leaves_no_reservation_of_the_other(
+    disturbed: DisturbedStorage,
+) -> None:
+    store = UserStore(disturbed, passwords=CheapPasswords())
+    store.create("mira", "correct horse", "mira@example.org")
+    for number in range(1, MOST_EMAILS - 1):
+        store.add_email("mira", f"{number}@example.org")
+    disturbed.before[user_key("mira")] = lambda: store.add_email("mira", "faster@example.org")
+    with pytest.raises(EmailRefused):
+        store.add_email("mira", "slower@example.org")
+    assert len(store.emails("mira")) == MOST_EMAILS
+    assert store.is_taken("other", "faster@example.org")
+    assert not store.is_taken("other", "slower@example.org")
+    assert len(list(disturbed.list("accounts/addresses/"))) == MOST_EMAILS
 
 
 class DeadStorage(MemoryStorage):

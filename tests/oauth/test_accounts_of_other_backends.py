@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
 from access_tokens import Granter, bearer
 from account_asker import HUB, KEYS, MIRA, Asker, basic
 from cheap_passwords import CheapPasswords
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import User
+from v1registry.auth.base import BackendUnavailable, User
 from v1registry.auth.chain import chain_of
 from v1registry.auth.environ import Environ
 from v1registry.auth.htpasswd import Htpasswd
@@ -109,3 +110,24 @@ def test_whom_the_surrounding_application_logged_in_needs_no_password() -> None:
     # whom the application would name is not known here, so nobody is told to be unknown
     assert mira("GET", "/api/v1.1/users/nobody/").status_int == 403
     assert Asker(app, {})("GET", MIRA).status_int == 401
+
+
+class Away:
+    """A backend that lets mira in and then cannot tell anything."""
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        return User(username) if password == f"pw-{username}" else None
+
+    def find(self, username: str) -> User | None:
+        raise BackendUnavailable("The users cannot be looked up now")
+
+
+@pytest.mark.parametrize("end", ["", "emails/", "grants/"])
+def test_while_the_backend_is_away_it_is_503(end: str) -> None:
+    storage, users = MemoryStorage(), UserStore(MemoryStorage(), passwords=CheapPasswords())
+    users.create("mira", "pw-mira")
+    app = Registry(storage=storage, auth=Away(), public_url=HUB)
+    by_password = Asker(app, basic("mira"))("GET", MIRA + end)
+    assert (by_password.status_int, list(by_password.json)) == (503, ["detail"])
+    by_token = Asker(app, bearer(Granter(storage, users).token("mira")))("GET", MIRA + end)
+    assert (by_token.status_int, list(by_token.json)) == (503, ["detail"])

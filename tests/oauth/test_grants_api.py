@@ -1,0 +1,115 @@
+"""What users granted to applications, seen and revoked by the API (ours: the documents have no such endpoint)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from access_tokens import Granter, bearer
+from account_asker import HUB, MIRA, Asker, basic
+
+from v1registry import MemoryStorage, Registry, Storage
+from v1registry.auth.htpasswd import Htpasswd
+from v1registry.auth.users import UserStore
+
+GRANTS = MIRA + "grants/"
+
+#: An hour ago: the server's own clock goes on.
+THEN = datetime.now(timezone.utc).replace(microsecond=250) - timedelta(hours=1)
+
+
+@pytest.fixture
+def granter(storage: Storage, store: UserStore) -> Granter:
+    return Granter(storage, store)
+
+
+@pytest.fixture
+def person(app: Registry) -> Asker:
+    return Asker(app, basic("mira"))
+
+
+def test_users_see_what_they_granted_the_newest_first_and_nothing_of_others(
+    person: Asker, storage: Storage, store: UserStore
+) -> None:
+    assert person("GET", GRANTS).json == []
+    earlier = Granter(storage, store, clock=THEN.timestamp)
+    earlier.token("mira", ["email_read", "profile_read"], name="First")
+    Granter(storage, store, clock=lambda: THEN.timestamp() + 60).token("mira", ["repo_read"], name="Second")
+    earlier.token("other", name="Of another")
+    answer = person("GET", GRANTS)
+    assert answer.status_int == 200
+    second, first = answer.json
+    assert [second["application"]["name"], first["application"]["name"]] == ["Second", "First"]
+    assert first == {
+        "id": first["id"],
+        "application": {
+            "client_id": first["application"]["client_id"],
+            "name": "First",
+            "description": "",
+        },
+        "scopes": ["email_read", "profile_read"],
+        "granted_at": THEN.strftime("%Y-%m-%dT%H:%M:%S.000250Z"),
+    }
+    assert person("GET", GRANTS.rstrip("/")).json == answer.json
+
+
+def test_nothing_of_it_helps_to_use_what_was_granted(person: Asker, granter: Granter) -> None:
+    token = granter.token("mira")
+    assert token not in person("GET", GRANTS).text
+    assert "secret" not in person("GET", GRANTS).text
+
+
+def test_what_is_revoked_is_no_good_from_then_on(person: Asker, app: Registry, granter: Granter) -> None:
+    one, two = (Asker(app, bearer(granter.token("mira", name=name))) for name in ("One", "Two"))
+    assert [one("GET", MIRA).status_int, two("GET", MIRA).status_int] == [200, 200]
+    (grant_id,) = [
+        grant["id"] for grant in person("GET", GRANTS).json if grant["application"]["name"] == "One"
+    ]
+    answer = person("DELETE", f"{GRANTS}{grant_id}/")
+    assert (answer.status_int, answer.body, answer.headers["Content-Length"]) == (204, b"", "0")
+    assert [one("GET", MIRA).status_int, two("GET", MIRA).status_int] == [401, 200]
+    assert [grant["application"]["name"] for grant in person("GET", GRANTS).json] == ["Two"]
+    again = person("DELETE", f"{GRANTS}{grant_id}")
+    assert (again.status_int, again.json) == (404, {"detail": "There is no such grant"})
+
+
+def test_nobody_revokes_what_another_user_granted(person: Asker, granter: Granter) -> None:
+    granter.token("other")
+    (grant,) = granter.grants.of_user("other")
+    # below the own name it is not there, and below the other's it is not one's own
+    assert person("DELETE", f"{GRANTS}{grant.id}/").status_int == 404
+    assert person("DELETE", f"/api/v1.1/users/other/grants/{grant.id}/").status_int == 403
+    assert granter.grants.of_user("other") == [grant]
+
+
+@pytest.mark.parametrize(
+    "grant_id", ["x", "%00", "..", "0" * 32, "0" * 33, "A" * 32, "x" * 3000, "a%2Fb", "%E2%98%83"]
+)
+def test_odd_ids_are_just_unknown(person: Asker, grant_id: str) -> None:
+    assert person("DELETE", f"{GRANTS}{grant_id}/").status_int == 404
+
+
+def test_users_whose_backend_keeps_names_alone_see_and_revoke_too(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.mktemp("names") / "users"
+    path.write_text("moe:{SHA}Y6IxceCVdTLzbylR+VCs50eK49Q=\n")  # s3cret-two
+    storage, backend = MemoryStorage(), Htpasswd(path)
+    app = Registry(storage=storage, auth=backend, public_url=HUB)
+    token = Granter(storage, backend).token("moe", ["profile_read"])
+    moe, application = Asker(app, basic("moe", "s3cret-two")), Asker(app, bearer(token))
+    assert application("GET", "/api/v1.1/users/moe/").status_int == 200
+    (grant,) = moe("GET", "/api/v1.1/users/moe/grants/").json
+    assert moe("DELETE", f"/api/v1.1/users/moe/grants/{grant['id']}/").status_int == 204
+    assert application("GET", "/api/v1.1/users/moe/").status_int == 401
+
+
+def test_a_later_account_of_the_same_name_sees_and_lends_nothing_of_the_first(
+    person: Asker, app: Registry, granter: Granter, store: UserStore
+) -> None:
+    application = Asker(app, bearer(granter.token("mira")))
+    store.delete("mira")
+    assert application("GET", MIRA).status_int == 401
+    store.create("mira", "pw-mira", "mira@example.org")
+    assert application("GET", MIRA).status_int == 401
+    assert person("GET", GRANTS).json == []
