@@ -310,6 +310,11 @@ class Response(WebObResponse):
     default_content_type = None  # type: ignore[assignment]
     default_charset = None  # type: ignore[assignment]
 
+    @staticmethod
+    def _make_location_absolute(environ: Mapping[str, Any], value: str) -> str:
+        """Leave a path in ``Location`` one: only the browser knows by which scheme and host it came through proxies (RFC 9110, 10.2.2)."""
+        return value
+
 
 def respond(
     status: int, body: bytes, content_type: str | None, headers: Iterable[tuple[str, str]] = NOT_CACHED

@@ -137,10 +137,10 @@ def token_of(page: TestResponse) -> str:
 
 
 def location_of(answer: TestResponse) -> str:
-    """Return where an answer sends the browser: the path where that is on this server."""
+    """Return where an answer sends the browser: of this server a path alone, because only browsers know its host and scheme."""
     location = str(answer.headers["Location"])
-    parts = urlsplit(location)
-    return location.partition(parts.netloc)[2] if parts.hostname == HOST else location
+    assert urlsplit(location).hostname != HOST, location
+    return location
 
 
 def query_of(location: str) -> dict[str, str]:

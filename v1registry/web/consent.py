@@ -10,15 +10,18 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from ..http import Request, Response, mount_path
+from ..log import get_logger
 from ..names import is_host
 from ..oauth.api import require_https
-from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, Provider
+from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, Provider, UnsafeAuthorization
 from ..oauth.scopes import in_words
 from ..settings import Settings
 from .forms import read_form
 from .pages import OPENED_BY_OTHERS, Pages
 from .people import log_in_first
 from .visitors import Visitor, visitor_of
+
+log = get_logger(__name__)
 
 #: What stands in a query as it is; the rest is quoted before it comes back as a part of another one.
 _QUERY_CHARACTERS: Final = "!$&'()*+,;=:@/?%~"
@@ -34,6 +37,8 @@ def get_authorize(request: Request) -> Response:
         asked = _question(request)
     except AuthorizationRefused as refused:
         return _back(request, refused.location)
+    except UnsafeAuthorization as unsafe:
+        return _dead_end(request, unsafe)
     visitor = visitor_of(request)
     if visitor.user is None:
         return log_in_first(request, visitor, _address(request))
@@ -56,6 +61,8 @@ def post_authorize(request: Request) -> Response:
         location = provider.allow(asked, visitor.user) if is_allowed else provider.deny(asked)
     except AuthorizationRefused as refused:
         location = refused.location
+    except UnsafeAuthorization as unsafe:
+        return _dead_end(request, unsafe)
     return _back(request, location)
 
 
@@ -76,6 +83,18 @@ def _address(request: Request) -> str:
 
 def _back(request: Request, location: str) -> Response:
     return request.service(Pages).redirect(request, location, status=302)
+
+
+def _dead_end(request: Request, unsafe: UnsafeAuthorization) -> Response:
+    """Tell the user, whoever that is, what the application has to know and cannot be told."""
+    log.info("a question of an application has no way back: %s", unsafe.public)
+    return request.service(Pages).render(
+        request,
+        "consent_dead_end.html",
+        {"problem": unsafe.public},
+        status=unsafe.status,
+        visitor=Visitor(None, None, None),
+    )
 
 
 def _page(
