@@ -57,8 +57,10 @@
 
   async function search() {
     const query = form.elements.q.value.trim();
-    if (query === shown) return;
     running?.abort();
+    running = null;
+    form.removeAttribute("aria-busy");
+    if (query === shown) return;
     const request = running = new AbortController();
     form.setAttribute("aria-busy", "true");
     try {
