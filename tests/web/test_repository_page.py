@@ -341,16 +341,21 @@ def test_an_image_that_the_visitor_may_not_see_is_told_nothing_of(registry: Fake
     assert (facts.layer_count, facts.size_bytes) == (0, 0)
 
 
-def test_tags_beyond_the_most_that_are_compared_share_nothing(
-    registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("below", "most", "shared"), [(1, 60, 1), (1, 59, None), (21, 66, 21), (21, 65, None)]
+)
+def test_where_there_is_too_much_to_compare_nothing_is_told_of_what_is_shared(
+    registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, below: int, most: int, shared: int | None
 ) -> None:
-    base = registry.add_image()
+    """Three images count as 60 layers at least; with 22 of each as 66."""
+    base = registry.add_image(layers=below)
     for tag in ("a", "b", "c"):
         registry.add_image(f"team/app:{tag}", parent=base)
-    for most, shared in ((6, 1), (3, 0)):
-        monkeypatch.setattr(tag_lists, "MOST_COMPARED", most)
-        listed = list_of(registry)
-        assert {facts.shared_count for facts in listed.facts(listed.tags)} == {shared}
+    monkeypatch.setattr(tag_lists, "MOST_COMPARED", most)
+    listed = list_of(registry)
+    assert {facts.shared_count for facts in listed.facts(listed.tags)} == {shared}
+    table = words(Reader(registry.app).page("/repositories/team/app").select_one("tbody"))
+    assert ("shared" in table) is (shared is not None)
 
 
 def test_no_more_layers_of_a_tag_are_measured_than_the_most(

@@ -13,8 +13,10 @@ from ..names import RepositoryName
 from ..registry.images import Images
 from ..registry.repositories import Repositories
 
-#: How many layers of all tags together are compared: what is beyond is not told to be shared.
-MOST_COMPARED: Final = 250_000
+#: How many layers of all tags together are compared, each image counted as so many at least. In a repository with more
+#: nothing is told of what tags share.
+MOST_COMPARED: Final = 100_000
+_LEAST_PER_IMAGE: Final = 20
 
 #: How many layers of one tag are looked at.
 MOST_MEASURED: Final = 500
@@ -38,7 +40,9 @@ class TagFacts:
     layer_count: int = 0
     size_bytes: int = 0  #: of all layers, as far as it is known
     is_whole: bool = False  #: whether all of it is known
-    shared_count: int = 0  #: layers that other tags have too
+    shared_count: int | None = (
+        0  #: layers that other tags have too; None where that would take too long to find out
+    )
     shared_bytes: int = 0
     same_as: Sequence[str] = ()  #: other tags of the very same image
 
@@ -78,39 +82,36 @@ class TagList:
             names.setdefault(tag.image_id, []).append(tag.name)
         return [self._facts_of(tag, users, names[tag.image_id]) for tag in tags]
 
-    def _facts_of(self, tag: Tag, users: Counter[str], same: Sequence[str]) -> TagFacts:
+    def _facts_of(self, tag: Tag, users: Counter[str] | None, same: Sequence[str]) -> TagFacts:
         if self._size(tag.image_id) is None and not self._is_shown(tag.image_id):
             return TagFacts(tag, is_readable=False)
         ancestry = self._ancestry(tag.image_id)
         measured = ancestry[:MOST_MEASURED]
-        shared = [layer for layer in measured if users[layer] > 1]
+        shared = [] if users is None else [layer for layer in measured if users[layer] > 1]
         return TagFacts(
             tag,
             is_readable=True,
             layer_count=len(ancestry),
             size_bytes=sum(self._size(layer) or 0 for layer in measured),
             is_whole=len(measured) == len(ancestry) and None not in map(self._size, measured),
-            shared_count=len(shared),
+            shared_count=None if users is None else len(shared),
             shared_bytes=sum(self._size(layer) or 0 for layer in shared),
             same_as=sorted(name for name in same if name != tag.name),
         )
 
-    def _count_users(self) -> Counter[str]:
-        """Return layer -> how many tags have it."""
+    def _count_users(self) -> Counter[str] | None:
+        """Return layer -> how many tags have it; None where there are too many to look at."""
         tags_of = Counter(tag.image_id for tag in self.tags)
+        left = MOST_COMPARED - _LEAST_PER_IMAGE * len(tags_of)
         users: Counter[str] = Counter()
-        compared = 0
         for image_id, tag_count in tags_of.items():
+            if left < 0:
+                return None
             ancestry = self._ancestry(image_id)
-            compared += len(ancestry)
-            if compared > MOST_COMPARED:
-                break
-            if tag_count == 1:
-                users.update(ancestry)
-            else:
-                for layer in ancestry:
-                    users[layer] += tag_count
-        return users
+            left -= max(0, len(ancestry) - _LEAST_PER_IMAGE)
+            for layer in ancestry:
+                users[layer] += tag_count
+        return users if left >= 0 else None
 
     def _ancestry(self, image_id: str) -> list[str]:
         if image_id not in self._ancestries:
