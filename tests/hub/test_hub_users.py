@@ -29,6 +29,7 @@ from v1registry.auth.base import User
 from v1registry.auth.callback import Callback
 from v1registry.auth.chain import chain_of
 from v1registry.auth.environ import Environ
+from v1registry.auth.records import MOST_EMAILS
 from v1registry.auth.users import UserStore
 
 PATHS = ["/v1/users", "/v1/users/"]
@@ -561,6 +562,19 @@ def test_ten_addresses_may_wait_for_their_confirmation(registered: Client, store
     assert change(registered, "mira_k", mira, email="mira3@example.org").status_int == 204
     store.confirm_email("mira_k", "mira3@example.org")
     assert change(registered, "mira_k", mira, email="mira10@example.org").status_int == 204
+
+
+def test_an_account_with_all_the_addresses_that_it_may_have_gets_no_other(
+    registered: Client, store: UserStore
+) -> None:
+    for number in range(1, MOST_EMAILS):
+        store.add_email("mira_k", f"{number}@example.org")
+        store.confirm_email("mira_k", f"{number}@example.org")
+
+    answer = change(registered, "mira_k", basic("mira_k", "s3cret-one"), email="more@example.org")
+
+    assert (answer.status_int, text_of(answer)) == (400, "Invalid email: An account has 50 addresses at most")
+    assert len(store.emails("mira_k")) == MOST_EMAILS
 
 
 # -- paths

@@ -24,6 +24,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 
 from ..auth.base import ConfirmingDirectory
 from ..auth.passwords import encoded
+from ..auth.records import folded
 from ..log import get_logger
 from .mail import Mailer, MailError, Recipient
 
@@ -32,10 +33,14 @@ log = get_logger(__name__)
 #: How soon the same address gets another mail, in seconds: a lost mail is asked for again, nobody is flooded.
 REPEAT_S: Final = 300.0
 
+#: How many mails one user's requests send in DAY_S: addresses can be added and removed again, each of them somebody's.
+MOST_MAILS: Final = 30
+DAY_S: Final = 86_400.0
+
 #: Other texts are no link of ours; decoders of base64 would skip what does not belong there.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{43}")
 
-#: How many mails are remembered for REPEAT_S.
+#: How many addresses are remembered for REPEAT_S, and how many users for DAY_S.
 _CAPACITY: Final = 10_000
 
 
@@ -128,12 +133,16 @@ class Confirmations:
         self._address = address
         self._clock = clock
         self._mailed: OrderedDict[tuple[str, str], float] = OrderedDict()  # the oldest first
-        self._lock = Lock()  # guards it
+        self._mails: OrderedDict[str, list[float]] = (
+            OrderedDict()
+        )  # of each user, when; who got one last comes last
+        self._lock = Lock()  # guards both
 
     def ask(self, username: str, email: str | None = None) -> None:
         """Mail a link to each address of the user that waits for its confirmation, or to this one alone.
 
-        Nothing is mailed to an address that got one less than REPEAT_S before. What cannot be mailed is logged and changes nothing:
+        Nothing is mailed to an address that got one less than REPEAT_S before, nor for a user who got MOST_MAILS within DAY_S; both are
+        counted in this process. What cannot be mailed is logged and changes nothing:
         the next time that somebody asks it is tried again. BackendUnavailable.
         """
         waiting = self._directory.unconfirmed(username)
@@ -185,19 +194,25 @@ class Confirmations:
         else:
             return
         with self._lock:
-            self._mailed.pop((user.name, user.email), None)
+            self._mailed.pop((user.name, folded(user.email)), None)
+            if self._mails.get(user.name):
+                self._mails[user.name].pop()
 
     def _is_due(self, username: str, email: str) -> bool:
         """Tell whether the address may get a mail, and note that it gets one now."""
-        now = self._clock()
+        now, address = self._clock(), (username, folded(email))
         with self._lock:
-            mailed_at = self._mailed.get((username, email))
-            if mailed_at is not None and now < mailed_at + REPEAT_S:
+            mailed_at = self._mailed.get(address)
+            lately = [mail_at for mail_at in self._mails.get(username, ()) if now < mail_at + DAY_S]
+            if (mailed_at is not None and now < mailed_at + REPEAT_S) or len(lately) >= MOST_MAILS:
                 return False
-            self._mailed[username, email] = now
-            self._mailed.move_to_end((username, email))
-            while len(self._mailed) > _CAPACITY:
-                self._mailed.popitem(last=False)
+            self._mailed[address] = now
+            self._mailed.move_to_end(address)
+            self._mails[username] = [*lately, now]
+            self._mails.move_to_end(username)
+            for remembered in (self._mailed, self._mails):
+                while len(remembered) > _CAPACITY:
+                    remembered.popitem(last=False)
         return True
 
 

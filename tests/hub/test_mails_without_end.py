@@ -1,0 +1,75 @@
+"""Nobody has the server mail to strangers without end: addresses can be added and removed again."""
+
+from __future__ import annotations
+
+import pytest
+from account_client import PUBLIC_URL, KeptMail
+from cheap_passwords import CheapPasswords
+
+from v1registry import MemoryStorage
+from v1registry.auth.users import UserStore
+from v1registry.hub.accounts import Accounts
+from v1registry.hub.confirmations import DAY_S, MOST_MAILS, REPEAT_S, Confirmations, Links
+from v1registry.hub.mail import MailError
+
+
+class Spammer:
+    """A user mira, who adds addresses and removes them again, on a server whose clock the test sets."""
+
+    def __init__(self, mail: KeptMail) -> None:
+        self.now_s = 0.0
+        self.store = UserStore(MemoryStorage(), passwords=CheapPasswords())
+        self.store.create("mira", "correct horse", "mira@example.org")
+        confirmations = Confirmations(
+            self.store, mail, Links(["key"], lifetime_s=60), PUBLIC_URL, clock=lambda: self.now_s
+        )
+        self.accounts = Accounts(self.store, confirmations=confirmations)
+
+    def add_and_remove(self, email: str, username: str = "mira") -> None:
+        self.accounts.change(username, {"email": email})
+        assert self.store.remove_email(username, email)
+
+
+@pytest.fixture
+def spammer(mail: KeptMail) -> Spammer:
+    return Spammer(mail)
+
+
+def test_so_many_mails_a_day_and_no_more(spammer: Spammer, mail: KeptMail) -> None:
+    for number in range(MOST_MAILS + 10):
+        spammer.add_and_remove(f"{number}@example.org")
+    assert len(mail.sent) == MOST_MAILS
+    spammer.now_s = DAY_S - 1
+    spammer.add_and_remove("late@example.org")
+    assert len(mail.sent) == MOST_MAILS
+    spammer.now_s = DAY_S
+    spammer.add_and_remove("late@example.org")
+    assert len(mail.sent) == MOST_MAILS + 1
+
+
+def test_others_get_their_mails(spammer: Spammer, mail: KeptMail) -> None:
+    spammer.store.create("other", "correct horse", "other@example.org")
+    for number in range(MOST_MAILS):
+        spammer.add_and_remove(f"{number}@example.org")
+    spammer.add_and_remove("two@example.org", "other")
+    assert mail.kinds_and_addresses[-1] == ("confirmation", "two@example.org")
+
+
+def test_an_address_that_comes_back_gets_no_mail_too_soon_however_it_is_spelled(
+    spammer: Spammer, mail: KeptMail
+) -> None:
+    for spelling in ("two@example.org", "two@example.org", "TWO@example.org", "Two@Example.Org"):
+        spammer.add_and_remove(spelling)
+    assert len(mail.sent) == 1
+    spammer.now_s = REPEAT_S
+    spammer.add_and_remove("two@EXAMPLE.org")
+    assert len(mail.sent) == 2
+
+
+def test_mails_that_were_not_sent_do_not_count(spammer: Spammer, mail: KeptMail) -> None:
+    mail.error = MailError("the server of the mails is down")
+    for number in range(MOST_MAILS):
+        spammer.add_and_remove(f"{number}@example.org")
+    mail.error = None
+    spammer.add_and_remove("two@example.org")
+    assert mail.kinds_and_addresses == [("confirmation", "two@example.org")]
