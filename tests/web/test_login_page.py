@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +18,16 @@ from v1registry.auth.access import Access
 from v1registry.auth.attempts import LoginLimiter
 from v1registry.auth.base import Action, User
 from v1registry.auth.callback import Callback
+from v1registry.auth.chain import chain_of
 from v1registry.auth.environ import Environ
+from v1registry.auth.htpasswd import Htpasswd
 from v1registry.hub.rights import AccountsAccess
 from v1registry.hub.tokens import Tokens
 from v1registry.names import RepositoryName
+
+#: Of "correct horse" and "0", made by Apache's htpasswd 2.4 (-m) and by openssl passwd (-apr1).
+HORSE = "$apr1$RsaosasZ$z8WUXvwD1NOdSfwC7xgBE0"
+STAPLE = "$apr1$12345678$s0/z3njkj0t6U82g8GuNF/"
 
 
 @pytest.fixture
@@ -612,6 +619,25 @@ def test_the_bearer_of_a_token_is_nobody_at_the_pages_and_is_lent_no_session(wor
         assert person.get("/v1/search?q=app").status_int in (200, 403), "it is a good one"
         assert person.get("/login").status_int == 200
         assert location_of(person.get("/account")) == "/login?next=/account"
+
+
+@pytest.mark.parametrize("is_in_a_chain", [False, True])
+def test_another_line_in_an_htpasswd_file_ends_the_sessions_of_its_user(
+    tmp_path: Path, is_in_a_chain: bool
+) -> None:
+    file = tmp_path / "users"
+    file.write_text(f"mira:{HORSE}\nmoe:{HORSE}\n")
+    backend: Any = Htpasswd(file)
+    auth = chain_of([Environ("my_app.user"), backend]) if is_in_a_chain else backend
+    app = Registry(storage=MemoryStorage(), auth=auth)
+    mira, moe = Person(app), Person(app)
+    assert mira.log_in("mira", "correct horse").status_int == 303
+    assert moe.log_in("moe", "correct horse").status_int == 303
+    file.write_text(f"mira:{STAPLE}\nmoe:{HORSE}\n")
+    assert not mira.is_in()
+    assert moe.is_in()
+    file.write_text(f"mira:{STAPLE}\n")
+    assert not moe.is_in()
 
 
 def environ_world(**settings: Any) -> Registry:

@@ -154,6 +154,14 @@ class UserLookup(Protocol):
 
 
 @runtime_checkable
+class PasswordHashes(Protocol):
+    """What a lookup has that can tell of a changed password. Log-ins on the pages end by that, where nothing else tells of it."""
+
+    def password_hash(self, username: str) -> str:
+        """Return a text that is another one after the password was changed, empty where there is none. BackendUnavailable."""
+
+
+@runtime_checkable
 class UserDirectory(Authenticator, UserLookup, Protocol):
     """A backend in which users can be made and changed.
 

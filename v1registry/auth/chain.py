@@ -10,6 +10,7 @@ from .base import (
     Authenticator,
     BackendUnavailable,
     LookupNotSupported,
+    PasswordHashes,
     RequestAuthenticator,
     User,
     UserDirectory,
@@ -95,6 +96,13 @@ class Chain:
         if silent is not None:
             raise silent
         return None
+
+    def password_hash(self, username: str) -> str:
+        """Return what the first backend that knows the name can tell of the password, empty for nothing. BackendUnavailable."""
+        for backend in self.backends:
+            if _knows(backend, username):
+                return backend.password_hash(username) if isinstance(backend, PasswordHashes) else ""
+        return ""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}([{', '.join(map(repr, self.backends))}])"

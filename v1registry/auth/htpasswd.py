@@ -114,6 +114,10 @@ class Htpasswd:
         """Return the user, None where there is none. BackendUnavailable."""
         return self._user(username) if username in self._current().hashes else None
 
+    def password_hash(self, username: str) -> str:
+        """Return the hash in the user's line, empty where there is none. BackendUnavailable."""
+        return self._current().hashes.get(username, "")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._path!r})"
 

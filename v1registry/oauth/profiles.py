@@ -20,6 +20,7 @@ from ..auth.base import (
     Email,
     EmailRefused,
     LookupNotSupported,
+    PasswordHashes,
     ProfileDirectory,
     UnknownUser,
     User,
@@ -73,7 +74,10 @@ class Profiles:
         if not isinstance(self._backend, UserLookup):
             raise LookupNotSupported("The backend cannot look up users")
         user = self._backend.find(username)
-        return None if user is None else _account_of(user)
+        if user is None:
+            return None
+        hashes = self._backend if isinstance(self._backend, PasswordHashes) else None
+        return _account_of(user, "" if hashes is None else hashes.password_hash(username))
 
     def current(self, user: User) -> Account | None:
         """Return what is known now of a user who was known before, None where they are gone.
@@ -310,6 +314,7 @@ def _invalid_email(problem: str) -> errors.InvalidFields:
     return errors.InvalidFields({"email": [problem]})
 
 
-def _account_of(user: User) -> Account:
+def _account_of(user: User, password_hash: str = "") -> Account:
     digest = hashlib.sha256(encoded(user.name)).digest()
-    return Account(user, 1 + int.from_bytes(digest[:8], "big") % (_ID_LIMIT - 1), _NEVER)
+    id_ = 1 + int.from_bytes(digest[:8], "big") % (_ID_LIMIT - 1)
+    return Account(user, id_, _NEVER, password_hash=password_hash)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from hmac import compare_digest
 from itertools import islice
 from typing import Any, Final
 
@@ -81,7 +80,8 @@ class Sessions:
         now = int(self._clock())
         account = None if user is None else self._profiles.current(user)
         ends_at_s = now + LIFETIMES * self._lifetime_s
-        return Session(secrets.token_urlsafe(18), user, _mark_of(account), ends_at_s, now)
+        mark = "" if account is None else self._signer("account").get_signature(_state_of(account)).decode()
+        return Session(secrets.token_urlsafe(18), user, mark, ends_at_s, now)
 
     def read(self, cookie: str | None) -> Session | None:
         """Return the session of a cookie, with the user as they are now; None for all that is none, or that ended.
@@ -96,7 +96,7 @@ class Sessions:
         account = self._profiles.current(session.user)
         if account is None or not account.user.is_active:
             return None
-        if not compare_digest(session.mark, _mark_of(account)):
+        if not self._signer("account").verify_signature(_state_of(account), encoded(session.mark)):
             return None
         return replace(session, user=account.user)
 
@@ -186,11 +186,12 @@ class Sessions:
         return self._signers[purpose]
 
 
-def _mark_of(account: Account | None) -> str:
-    """Return a text that another password, and a later account of the same name, change."""
-    if account is None:
-        return ""
-    return hashlib.sha256(encoded(f"{account.id} {account.password_hash}")).hexdigest()[:32]
+def _state_of(account: Account) -> bytes:
+    """Return what another password, and a later account of the same name, change.
+
+    It is signed and not only hashed: an old kind of hash could be guessed from a hash of it.
+    """
+    return encoded(f"{account.id} {account.password_hash}")
 
 
 def _said(session: Session, groups: list[str]) -> str:
