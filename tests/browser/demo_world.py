@@ -229,16 +229,17 @@ def _build(
 ) -> list[FakeImage]:
     """Push what a build leaves: an image for each step, the last of which has the name."""
     built: list[FakeImage] = []
+    runs = ["/bin/bash"] if name.startswith("debian") else ["nginx", "-g", "daemon off;"]
     for number, step in enumerate(steps):
         at += timedelta(seconds=7 * number + 1)
         command = ["/bin/sh", "-c", step.command] if isinstance(step.command, str) else step.command
         document: dict[str, object] = {
             "created": at.strftime("%Y-%m-%dT%H:%M:%S.000000000Z"),
             "container_config": {"Cmd": command, "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},
-            "config": {"Cmd": ["nginx", "-g", "daemon off;"], "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},
+            "config": {"Cmd": runs, "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},
             "docker_version": "1.5.0",
         }
-        if number or parent is not None:
+        if not name.startswith("debian"):
             document["author"] = "Mira Kovac <mira@example.org>"
         if step.comment:
             document["comment"] = step.comment

@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import requests
-from chromium import Browser
+from chromium import HOST, Browser
 from demo_world import OWNER, PASSWORD, Demo, HostileDemo
 from harbour import Harbour
 from v1registry_fakes import FakeRegistry
@@ -15,6 +15,11 @@ from v1registry.oauth.applications import Application
 
 #: What the application of these tests sends along, to know its user again; no browser may change a character of it.
 STATE: Final = "s-41 ä/&=?+%20"
+
+
+def named_url(registry: FakeRegistry) -> str:
+    """Return the address of a registry with the name of a host, as most have one."""
+    return registry.url.replace("127.0.0.1", HOST)
 
 
 def log_in(browser: Browser, registry: FakeRegistry, username: str = OWNER, password: str = PASSWORD) -> None:

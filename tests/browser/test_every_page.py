@@ -11,7 +11,7 @@ from axe_core import findings
 from chromium import PHONE_WIDTH, Browser, Theme
 from demo_world import ELSEWHERE, OWNER, SHOP, Demo
 from harbour import Harbour
-from people import authorize_url, grant_access, log_in, send_log_in
+from people import authorize_url, grant_access, log_in, named_url, send_log_in
 from selenium.webdriver.common.by import By
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("axe")]
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.real, pytest.mark.usefixtures("axe")]
 Visit = Callable[[Browser, Demo, Harbour], None]
 
 
-def _at(path: str) -> Visit:
+def _at(path: str, *, is_named: bool = True) -> Visit:
     def visit(browser: Browser, demo: Demo, harbour: Harbour) -> None:
         ids = {
             "shop": demo.shop.id,
@@ -27,7 +27,8 @@ def _at(path: str) -> Visit:
             "installed": demo.installed.id,
             "copied": demo.copied.id,
         }
-        browser.open(demo.registry.url + path.format(**ids))
+        url = named_url(demo.registry) if is_named else demo.registry.url
+        browser.open(url + path.format(**ids))
 
     return visit
 
@@ -35,7 +36,7 @@ def _at(path: str) -> Visit:
 def _logged_in(path: str) -> Visit:
     def visit(browser: Browser, demo: Demo, harbour: Harbour) -> None:
         log_in(browser, demo.registry)
-        _at(path)(browser, demo, harbour)
+        _at(path, is_named=False)(browser, demo, harbour)
 
     return visit
 
