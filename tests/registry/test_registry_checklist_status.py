@@ -323,10 +323,15 @@ def test_decision_13_the_text_of_the_root_can_be_set() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/elsewhere", "/api/v1.1/nothing", "/favicon.ico", "//v1/_ping", "/V1/_ping"]
+    "path", ["/elsewhere", "/api/v1.2/nothing", "/favicon.ico", "//v1/_ping", "/V1/_ping"]
 )
 def test_decision_8_other_paths_are_404_where_no_application_stands_behind(client: Client, path: str) -> None:
     assert error_of(client.get(path)) == (404, "Not found")
+
+
+def test_decision_8_an_unknown_path_of_the_accounts_api_is_404_in_its_own_form(client: Client) -> None:
+    answer = client.get("/api/v1.1/nothing")
+    assert (answer.status_int, answer.json) == (404, {"detail": "Not found"})
 
 
 @pytest.mark.parametrize("path", ["/v2/", "/v2"])
