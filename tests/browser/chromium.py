@@ -250,11 +250,11 @@ class Browser:
             mobile=is_phone,
         )
 
-    def picture(self) -> bytes:
-        """Return the whole page, however long it is, as a PNG."""
+    def picture(self, longest: int = 6000) -> bytes:
+        """Return the page, ``longest`` pixels of it at most, as a PNG."""
         height = self.driver.execute_script("return document.scrollingElement.scrollHeight")
         width = self.driver.execute_script("return document.scrollingElement.clientWidth")
-        clip = {"x": 0, "y": 0, "width": width, "height": min(height, 6000), "scale": 1}
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, longest), "scale": 1}
         taken = self._command("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         return base64.b64decode(taken["data"])
 

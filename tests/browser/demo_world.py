@@ -192,7 +192,13 @@ def fill(registry: FakeRegistry, redirect_uri: str) -> Demo:
     shop: list[FakeImage] = []
     for number, version in enumerate(("1.0", "1.1", "2.0")):
         at = BASE + timedelta(days=11 * number, hours=3)
-        release = Step(f"echo {version} > /srv/shop/VERSION", (Member("srv/shop/VERSION", f"{version}\n"),))
+        release = Step(
+            f"python /srv/shop/index.py --release {version}",
+            (
+                Member("srv/shop/VERSION", f"{version}\n"),
+                Member("srv/shop/index.db", noise(70_000 * (number + 1), version)),
+            ),
+        )
         common = shop[: 3 if number == 1 else 4] if number else []
         steps = [*_SHOP_STEPS[len(common) : -2], release, *_SHOP_STEPS[-2:]]
         built = _build(registry, f"{SHOP}:{version}", common[-1] if common else debian, steps, at)

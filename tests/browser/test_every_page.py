@@ -98,6 +98,9 @@ PAGES: Final[dict[str, Visit]] = {
     "unknown-application": _unknown_application,
 }
 
+#: The pages that the README shows, and how much of them, in pixels.
+SHOWN: Final = {"repository": 1030, "image": 965, "consent": 480}
+
 WAYS: Final[list[tuple[Theme, bool]]] = [("light", False), ("dark", False), ("light", True), ("dark", True)]
 
 
@@ -115,6 +118,8 @@ def test_nobody_is_shut_out_of_the_page(
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             (pictures / f"{name}-{way}.png").write_bytes(browser.picture())
+            if name in SHOWN and way == "desk-light":
+                (pictures / f"{name}.png").write_bytes(browser.picture(SHOWN[name]))
         problems += [f"{way}: {finding}" for finding in findings(browser)]
         width = browser.driver.execute_script("return document.scrollingElement.scrollWidth")
         if is_phone and width > PHONE_WIDTH:
