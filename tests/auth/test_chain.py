@@ -246,3 +246,21 @@ def test_chains_that_make_no_sense_are_refused() -> None:
         DirectoryChain([Staff()])
     with pytest.raises(TypeError, match="str has neither"):
         Chain(["users:"])  # type: ignore[list-item]
+
+
+class Hashed(Staff):
+    """Staff whose hashes are their passwords."""
+
+    def password_hash(self, username: str) -> str:
+        return self.passwords.get(username, "")
+
+
+def test_the_backend_that_knows_a_name_tells_of_its_password() -> None:
+    chain = Chain([Environ(), Staff(zoe="x"), Hashed(mira="one"), Hashed(mira="two", moe="three", zoe="y")])
+    hashes = {name: chain.password_hash(name) for name in ("mira", "moe", "zoe", "nobody")}
+    assert hashes == {"mira": "one", "moe": "three", "zoe": "", "nobody": ""}
+
+
+def test_a_chain_without_passwords_says_so() -> None:
+    assert not Chain([Environ()]).takes_passwords
+    assert Chain([Environ(), Staff()]).takes_passwords
