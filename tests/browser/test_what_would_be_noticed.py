@@ -1,0 +1,61 @@
+"""The tests of this folder look for what must not be there: they would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from axe_core import findings
+from chromium import Browser
+from demo_world import ATTACKS
+from harbour import Lure
+from selenium.common.exceptions import UnexpectedAlertPresentException
+from test_hostile_pages import check_that_nothing_ran
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def looking(chromium: Browser) -> Iterator[Browser]:
+    """A browser as new that may complain."""
+    chromium.forget()
+    yield chromium
+    chromium.forget()
+
+
+@pytest.mark.parametrize("attack", ATTACKS[:3])
+def test_a_script_that_runs_is_noticed(looking: Browser, attack: str) -> None:
+    with (
+        Lure(f"<h1>{attack}</h1>") as lure,
+        pytest.raises((AssertionError, UnexpectedAlertPresentException)),
+    ):
+        looking.open(lure.address)
+        check_that_nothing_ran(looking)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "<script>window.pwned=1</script>",
+        "<img src=x onerror='window.pwned=1'>",
+        "<p style='color: red'>red</p>",
+    ],
+)
+def test_a_script_or_a_style_that_the_policy_stops_is_noticed(looking: Browser, refused: str) -> None:
+    policy = "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'\">"
+    with Lure(f"{policy}<h1>A prize</h1>{refused}") as lure:
+        looking.open(lure.address)
+        assert looking.driver.execute_script("return window.pwned") is None
+        with pytest.raises(AssertionError):
+            check_that_nothing_ran(looking)
+
+
+@pytest.mark.usefixtures("axe")
+def test_what_shuts_people_out_is_noticed(looking: Browser) -> None:
+    with Lure(
+        "<main><h1>A prize</h1><p style='color: #bbb'>Pale</p><input><img src='data:,'></main>"
+    ) as lure:
+        looking.open(lure.address)
+        found = {finding.rule: finding.impact for finding in findings(looking)}
+
+    assert found == {"color-contrast": "serious", "label": "critical", "image-alt": "critical"}
