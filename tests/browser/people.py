@@ -17,6 +17,15 @@ from v1registry.oauth.applications import Application
 STATE: Final = "s-41 ä/&=?+%20"
 
 
+def send_registration(browser: Browser, username: str, password: str, *, again: str | None = None) -> None:
+    """Fill in and send the form by which people register."""
+    browser.fill("User name", username)
+    browser.fill("E-mail", f"{username}@example.org")
+    browser.fill("Password", password)
+    browser.fill("Password again", password if again is None else again)
+    browser.click("button", "Register")
+
+
 def named_url(registry: FakeRegistry) -> str:
     """Return the address of a registry with the name of a host, as most have one."""
     return registry.url.replace("127.0.0.1", HOST)

@@ -7,7 +7,7 @@ import requests
 from chromium import Browser
 from demo_world import OWNER, PASSWORD, SHOP, Demo
 from harbour import Harbour, Lure, form_that_sends_itself
-from people import grant_access, log_in, send_log_in
+from people import grant_access, log_in, send_log_in, send_registration
 from v1registry_fakes import FakeRegistry
 
 pytestmark = pytest.mark.real
@@ -45,11 +45,7 @@ def test_who_logs_out_is_logged_out_for_good(browser: Browser, demo: Demo) -> No
 def test_a_person_registers_and_is_in(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.registry.url}/login")
     browser.click("link", "Register")
-    browser.fill("User name", "newcomer")
-    browser.fill("E-mail", "newcomer@example.org")
-    browser.fill("Password", "abc")
-    browser.fill("Password again", "abc")
-    browser.click("button", "Register")
+    send_registration(browser, "newcomer", "abc")
     assert (
         browser.wait(lambda: browser.field("Password").get_attribute("aria-invalid"), "mark at the field")
         == "true"
@@ -57,9 +53,7 @@ def test_a_person_registers_and_is_in(browser: Browser, demo: Demo) -> None:
     assert browser.described(browser.field("Password"))
     assert browser.field("E-mail").get_attribute("value") == "newcomer@example.org"
 
-    browser.fill("Password", PASSWORD)
-    browser.fill("Password again", PASSWORD)
-    browser.click("button", "Register")
+    send_registration(browser, "newcomer", PASSWORD)
     browser.find("link", "newcomer")
 
     # the account is one for engines too

@@ -11,7 +11,7 @@ from axe_core import findings
 from chromium import PHONE_WIDTH, Browser, Theme
 from demo_world import ELSEWHERE, OWNER, SHOP, Demo
 from harbour import Harbour
-from people import authorize_url, grant_access, log_in, named_url, send_log_in
+from people import authorize_url, grant_access, log_in, named_url, send_log_in, send_registration
 from selenium.webdriver.common.by import By
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("axe")]
@@ -48,11 +48,7 @@ def _wrong_log_in(browser: Browser, demo: Demo, harbour: Harbour) -> None:
 
 def _wrong_registration(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     browser.open(f"{demo.registry.url}/register")
-    browser.fill("User name", "x")
-    browser.fill("E-mail", "nobody@example.org")
-    browser.fill("Password", "abc")
-    browser.fill("Password again", "abd")
-    browser.click("button", "Register")
+    send_registration(browser, "x", "abc", again="abd")
 
 
 def _account(browser: Browser, demo: Demo, harbour: Harbour) -> None:
