@@ -204,6 +204,18 @@ def test_what_other_tags_share_is_told(registry: FakeRegistry) -> None:
     assert rows["three"][3] == "1 layer none shared with other tags"
 
 
+def test_of_many_tags_of_one_image_some_are_named_and_the_others_counted(registry: FakeRegistry) -> None:
+    image = registry.add_image("team/app:a")
+    for count, told in ((2, "b"), (4, "b, c, d"), (5, "b, c, d and 1 more"), (7, "b, c, d and 3 more")):
+        for tag in "abcdefg"[:count]:
+            registry.tag(image, f"team/app:{tag}")
+        rows = {
+            row[0].split()[0]: row for row in rows_of(Reader(registry.app).page("/repositories/team/app"))
+        }
+        assert rows["a"][1].replace(" ,", ",") == f"{image.id[:12]} also {told}"
+    assert rows["g"][1].replace(" ,", ",") == f"{image.id[:12]} also a, b, c and 3 more"
+
+
 def test_latest_comes_first_then_the_newest(registry: FakeRegistry) -> None:
     image = registry.add_image("team/app:latest")
     for tag in ("b", "c", "a"):

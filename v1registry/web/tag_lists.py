@@ -18,6 +18,9 @@ from ..registry.repositories import Repositories
 MOST_COMPARED: Final = 100_000
 _LEAST_PER_IMAGE: Final = 20
 
+#: How many other tags of the same image are named.
+_NAMED: Final = 3
+
 #: How many layers of one tag are looked at.
 MOST_MEASURED: Final = 500
 
@@ -44,7 +47,8 @@ class TagFacts:
         0  #: layers that other tags have too; None where that would take too long to find out
     )
     shared_bytes: int = 0
-    same_as: Sequence[str] = ()  #: other tags of the very same image
+    same_as: Sequence[str] = ()  #: other tags of the very same image, the first few
+    same_count: int = 0  #: how many these are in all
 
 
 class TagList:
@@ -78,7 +82,7 @@ class TagList:
         """Return what there is to tell about some of the tags, of which each is compared with all."""
         users = self._count_users()
         names: dict[str, list[str]] = {}
-        for tag in self.tags:
+        for tag in self.sorted(by_name=True):
             names.setdefault(tag.image_id, []).append(tag.name)
         return [self._facts_of(tag, users, names[tag.image_id]) for tag in tags]
 
@@ -96,7 +100,8 @@ class TagList:
             is_whole=len(measured) == len(ancestry) and None not in map(self._size, measured),
             shared_count=None if users is None else len(shared),
             shared_bytes=sum(self._size(layer) or 0 for layer in shared),
-            same_as=sorted(name for name in same if name != tag.name),
+            same_as=[name for name in same[: _NAMED + 1] if name != tag.name][:_NAMED],
+            same_count=len(same) - 1,
         )
 
     def _count_users(self) -> Counter[str] | None:
