@@ -7,6 +7,7 @@ import requests
 from chromium import Browser
 from demo_world import OWNER, PASSWORD, SHOP, Demo
 from harbour import Harbour, Lure, form_that_sends_itself
+from mailing import mailing_registry
 from people import grant_access, log_in, send_log_in, send_registration
 from v1registry_fakes import FakeRegistry
 
@@ -61,6 +62,21 @@ def test_a_person_registers_and_is_in(browser: Browser, demo: Demo) -> None:
         requests.get(f"{demo.registry.url}/v1/users/", auth=("newcomer", PASSWORD), timeout=30).status_code
         == 200
     )
+
+
+def test_a_person_registers_where_addresses_are_confirmed(browser: Browser) -> None:
+    with mailing_registry() as (registry, mailbox):
+        browser.open(f"{registry.url}/register")
+        send_registration(browser, "newcomer", PASSWORD)
+        browser.wait(lambda: mailbox.links, "mailed link")
+        browser.open(f"{registry.url}/login")
+        send_log_in(browser, "newcomer")
+        browser.wait_for_text("not active")
+
+        browser.open(mailbox.links[0])
+        browser.click("button", "Confirm")
+        browser.find("heading", "Your address is confirmed")
+        log_in(browser, registry, "newcomer")
 
 
 def test_the_session_cookie_is_not_for_scripts_and_not_for_other_sites(browser: Browser, demo: Demo) -> None:

@@ -3,72 +3,139 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from axe_core import findings
 from chromium import PHONE_WIDTH, Browser, Theme
-from demo_world import ELSEWHERE, OWNER, SHOP, Demo
+from demo_world import ELSEWHERE, OWNER, PASSWORD, SHOP, Demo
 from harbour import Harbour
+from mailing import mailing_registry
 from people import authorize_url, grant_access, log_in, named_url, send_log_in, send_registration
 from selenium.webdriver.common.by import By
+from v1registry_fakes import FakeRegistry
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("axe")]
 
-Visit = Callable[[Browser, Demo, Harbour], None]
+
+@dataclass(frozen=True)
+class Tour:
+    """What a visit to a page needs."""
+
+    browser: Browser
+    demo: Demo
+    harbour: Harbour
+    opened: ExitStack  #: closed at the end: other registries, which have to be there while their pages are looked at
+
+    def registry(self, **options: Any) -> FakeRegistry:
+        return self.opened.enter_context(FakeRegistry(**options))
+
+
+Visit = Callable[[Tour], None]
 
 
 def _at(path: str, *, is_named: bool = True) -> Visit:
-    def visit(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+    def visit(tour: Tour) -> None:
         ids = {
-            "shop": demo.shop.id,
-            "debian": demo.debian.id,
-            "installed": demo.installed.id,
-            "copied": demo.copied.id,
+            "shop": tour.demo.shop.id,
+            "debian": tour.demo.debian.id,
+            "installed": tour.demo.installed.id,
+            "copied": tour.demo.copied.id,
         }
-        url = named_url(demo.registry) if is_named else demo.registry.url
-        browser.open(url + path.format(**ids))
+        url = named_url(tour.demo.registry) if is_named else tour.demo.registry.url
+        tour.browser.open(url + path.format(**ids))
 
     return visit
 
 
 def _logged_in(path: str) -> Visit:
-    def visit(browser: Browser, demo: Demo, harbour: Harbour) -> None:
-        log_in(browser, demo.registry)
-        _at(path, is_named=False)(browser, demo, harbour)
+    def visit(tour: Tour) -> None:
+        log_in(tour.browser, tour.demo.registry)
+        _at(path, is_named=False)(tour)
 
     return visit
 
 
-def _wrong_log_in(browser: Browser, demo: Demo, harbour: Harbour) -> None:
-    browser.open(f"{demo.registry.url}/login")
-    send_log_in(browser, OWNER, "not this one")
+def _wrong_log_in(tour: Tour) -> None:
+    tour.browser.open(f"{tour.demo.registry.url}/login")
+    send_log_in(tour.browser, OWNER, "not this one")
 
 
-def _wrong_registration(browser: Browser, demo: Demo, harbour: Harbour) -> None:
-    browser.open(f"{demo.registry.url}/register")
-    send_registration(browser, "x", "abc", again="abd")
+def _wrong_registration(tour: Tour) -> None:
+    tour.browser.open(f"{tour.demo.registry.url}/register")
+    send_registration(tour.browser, "x", "abc", again="abd")
 
 
-def _account(browser: Browser, demo: Demo, harbour: Harbour) -> None:
-    log_in(browser, demo.registry)
-    grant_access(browser, demo, harbour)
-    browser.open(f"{demo.registry.url}/account")
-    browser.fill("Full name", "Mira Kovac")
-    browser.fill("Location", "Graz")
-    browser.click("button", "Save")
-    browser.wait_for_text("saved")
+def _account(tour: Tour) -> None:
+    log_in(tour.browser, tour.demo.registry)
+    grant_access(tour.browser, tour.demo, tour.harbour)
+    tour.browser.open(f"{tour.demo.registry.url}/account")
+    tour.browser.fill("Full name", "Mira Kovac")
+    tour.browser.fill("Location", "Graz")
+    tour.browser.click("button", "Save")
+    tour.browser.wait_for_text("saved")
 
 
-def _consent(browser: Browser, demo: Demo, harbour: Harbour) -> None:
-    log_in(browser, demo.registry)
-    browser.open(authorize_url(demo.registry, demo.application, redirect_uri=ELSEWHERE))
+def _consent(tour: Tour) -> None:
+    log_in(tour.browser, tour.demo.registry)
+    tour.browser.open(authorize_url(tour.demo.registry, tour.demo.application, redirect_uri=ELSEWHERE))
 
 
-def _unknown_application(browser: Browser, demo: Demo, harbour: Harbour) -> None:
-    log_in(browser, demo.registry)
-    browser.open(authorize_url(demo.registry, demo.application, client_id="nobody"))
+def _unknown_application(tour: Tour) -> None:
+    log_in(tour.browser, tour.demo.registry)
+    tour.browser.open(authorize_url(tour.demo.registry, tour.demo.application, client_id="nobody"))
+
+
+def _logged_out(tour: Tour) -> None:
+    log_in(tour.browser, tour.demo.registry)
+    tour.browser.click("button", "Log out")
+    tour.browser.wait_for_text("logged out")
+
+
+def _unreadable(tour: Tour) -> None:
+    image = tour.demo.registry.add_image("tomas/broken:latest", layer=b"no archive at all")
+    tour.browser.open(f"{named_url(tour.demo.registry)}/images/{image.id}/files")
+
+
+def _empty(tour: Tour) -> None:
+    registry = tour.registry()
+    tour.browser.open(f"{named_url(registry)}/")
+
+
+def _without_accounts(tour: Tour) -> None:
+    registry = tour.registry()
+    registry.add_image("tools:latest", layers=3)
+    tour.browser.open(f"{named_url(registry)}/repositories/library/tools")
+
+
+def _without_other_pages(tour: Tour) -> None:
+    registry = tour.registry(auth="users:", pages="off")
+    registry.add_user(OWNER, PASSWORD)
+    tour.browser.open(f"{registry.url}/api/v1.1/o/login")
+    send_log_in(tour.browser)
+    tour.browser.find("button", "Log out")
+
+
+def _mailed(*, is_followed: int) -> Visit:
+    """Return how to come to what is shown to somebody who registered, and followed the link to one page after the other."""
+
+    def visit(tour: Tour) -> None:
+        registry, mailbox = tour.opened.enter_context(mailing_registry())
+        tour.browser.open(f"{registry.url}/register")
+        send_registration(tour.browser, "newcomer", PASSWORD)
+        tour.browser.wait(lambda: not tour.browser.has("button", "Register"), "answer to the registration")
+        if is_followed:
+            tour.browser.open(mailbox.links[0])
+        if is_followed > 1:
+            tour.browser.click("button", "Confirm")
+            tour.browser.find("heading", "Your address is confirmed")
+        if is_followed > 2:
+            tour.browser.open(mailbox.links[0])
+
+    return visit
 
 
 #: Name -> how to get there. The names are those of the pictures.
@@ -92,6 +159,15 @@ PAGES: Final[dict[str, Visit]] = {
     "account": _account,
     "consent": _consent,
     "unknown-application": _unknown_application,
+    "logged-out": _logged_out,
+    "unreadable-layer": _unreadable,
+    "empty": _empty,
+    "repository-without-accounts": _without_accounts,
+    "logged-in-without-other-pages": _without_other_pages,
+    "registered": _mailed(is_followed=0),
+    "mailed-link": _mailed(is_followed=1),
+    "mailed-link-followed": _mailed(is_followed=2),
+    "mailed-link-once-more": _mailed(is_followed=3),
 }
 
 #: The pages that the README shows, and how much of them, in pixels.
@@ -107,9 +183,15 @@ LIKE_OTHERS: Final[list[tuple[Theme, bool]]] = [("dark", True)]
 def test_nobody_is_shut_out_of_the_page(
     browser: Browser, demo: Demo, harbour: Harbour, name: str, request: pytest.FixtureRequest
 ) -> None:
-    PAGES[name](browser, demo, harbour)
-    pictures: Path | None = request.config.getoption("--pictures", default=None)
+    with ExitStack() as opened:
+        PAGES[name](Tour(browser, demo, harbour, opened))
+        problems = problems_of(browser, name, request.config.getoption("--pictures", default=None))
 
+    assert not problems, "\n".join(problems)
+
+
+def problems_of(browser: Browser, name: str, pictures: Path | None) -> list[str]:
+    """Return what is wrong with the page that is shown, in each way; put pictures of it into a folder, if there is one."""
     problems = _outline_problems(browser)
     for theme, is_phone in WAYS:
         browser.dress(theme, is_phone=is_phone)
@@ -124,8 +206,7 @@ def test_nobody_is_shut_out_of_the_page(
         width = browser.driver.execute_script("return document.scrollingElement.scrollWidth")
         if is_phone and width > PHONE_WIDTH:
             problems.append(f"{way}: the page is {width} wide, because of {_too_wide(browser)}")
-
-    assert not problems, "\n".join(problems)
+    return problems
 
 
 def _outline_problems(browser: Browser) -> list[str]:
