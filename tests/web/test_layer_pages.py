@@ -237,7 +237,7 @@ def test_a_layer_that_cannot_be_looked_into_says_why_and_leads_back(
     files = None if layer is not None else {"big": "x" * 5000}
     image = registry.add_image(layer=layer, files=files)
     page = Reader(registry.app).page(f"/images/{image.id}/{what}", 400)
-    assert words(page.select_one(".notice")) == text
+    assert words(page.select_one(".alert")) == text
     assert links_in(page)["Back to the image"] == f"/images/{image.id}"
     Reader(registry.app).page(f"/images/{image.id}")
 
