@@ -83,6 +83,13 @@ def test_each_kind_of_member_is_told(registry: FakeRegistry) -> None:
     assert "7 files, 5 bytes in all" in words(page.main)
 
 
+def test_sizes_that_are_none_add_nothing_to_that_of_a_folder(registry: FakeRegistry) -> None:
+    sizes: list[object] = [3, -5, "9", True, None, 1.5, {}, 4]
+    image = image_with_rows(registry, [row(f"x/{number}", size=size) for number, size in enumerate(sizes)])
+    page = Reader(registry.app).page(f"/images/{image.id}/files")
+    assert rows_of(page)[0][:2] == ["x / 8 files", "7 bytes"]
+
+
 def test_a_path_may_be_that_of_a_file(registry: FakeRegistry) -> None:
     image = registry.add_image(files={"etc/motd": "hello"})
     page = Reader(registry.app).page(f"/images/{image.id}/files?path=/etc//motd")
