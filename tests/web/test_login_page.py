@@ -387,6 +387,8 @@ BAD = [
     ("this site, with its name", "https://registry.example.org/account"),
     ("no scheme", "//evil.example.org/account"),
     ("three slashes", "///evil.example.org"),
+    ("slashes alone", "//"),
+    ("slashes alone, encoded", "/%2F"),
     ("a backslash is a slash", "/\\evil.example.org"),
     ("two backslashes", "\\\\evil.example.org"),
     ("a backslash inside", "/account\\..\\..\\evil"),

@@ -52,7 +52,7 @@ def local_target(request: Request, pages: Pages, text: str | None) -> str | None
     if not text.startswith(f"{mounted_at}/"):
         return None
     path = _decoded(text.removeprefix(mounted_at).partition("?")[0])
-    if path is None or path.startswith("//") or "\\" in path or not {".", ".."}.isdisjoint(path.split("/")):
+    if path is None or path.startswith("//") or not {".", ".."}.isdisjoint(path.split("/")):
         return None
     if path.rstrip("/") in {f"{pages.base}{name}" for name in _LOG_IN_PATHS}:
         return None

@@ -75,11 +75,9 @@ class Visitor:
             raise errors.Forbidden(problem)
 
     def log_in(self, user: User) -> None:
-        """Begin a session of a user who proved who they are; what was there before is no more."""
+        """Begin a session of a user who proved who they are, with another id than the one before (no fixation)."""
         if self.sessions is None:
             raise errors.NotFound
-        if self.session is not None:
-            self.sessions.end(self.session)
         self.user, self.is_here = user, True
         self.session = self._new = self.sessions.begin(user)
 
