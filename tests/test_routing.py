@@ -134,6 +134,7 @@ _EXAMPLES = {
     "repository": "a/b/c",
     "tag": "latest",
     "file": "pages.css",
+    "grant_id": "0123456789abcdef0123456789abcdef",
     "two_part_repository": "a/b",
     "repository_named_tags": "a/tags",
     "unreserved_repository": "a/b",
