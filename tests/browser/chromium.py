@@ -6,7 +6,8 @@ import base64
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, TypeVar
@@ -195,7 +196,20 @@ class Browser:
     # -- what a person does
 
     def click(self, role: str, name: str) -> None:
-        self.find(role, name).click()
+        """Click on something that leads to a page, and wait for that page. AssertionError."""
+        element = self.find(role, name)
+        with self.new_page():
+            element.click()
+
+    @contextmanager
+    def new_page(self) -> Iterator[None]:
+        """What is done meanwhile leads to a page: wait for it at the end. AssertionError where none comes."""
+        old = self.driver.find_element(By.TAG_NAME, "html")
+        yield
+        self.wait(lambda: (_is_gone(old) and self._is_complete()) or None, "new page")
+
+    def _is_complete(self) -> bool:
+        return bool(self.driver.execute_script("return document.readyState === 'complete'"))
 
     def fill(self, label: str, text: str) -> None:
         """Type into a field that is emptied first."""
@@ -296,6 +310,14 @@ class Browser:
 
 #: Roles that will do for another.
 _LIKE: Final = {"textbox": ("searchbox", "combobox", "url", "email"), "button": ("DisclosureTriangle",)}
+
+
+def _is_gone(element: WebElement) -> bool:
+    try:
+        element.is_enabled()
+    except StaleElementReferenceException:
+        return True
+    return False
 
 
 def what_is_missing() -> str | None:
