@@ -12,7 +12,9 @@ from attacked import BASE, OWN, SECRET, assert_unharmed, fresh_world, with_other
 from engine_client import Image, tar_layer
 from wsgi_client import during, error_of
 
+from v1registry import MemoryStorage
 from v1registry.auth.base import User
+from v1registry.storage.base import Stat
 
 EXISTS, OTHER = "Image already exists", "Image exists with other contents"
 
@@ -238,15 +240,83 @@ def test_a_layer_that_comes_in_while_somebody_else_completes_the_image_counts(mo
     assert alice.image(BASE, "layer") == 200
 
 
-def test_a_crash_between_the_completion_and_the_mark_is_made_good_by_announcing_the_sum_again() -> None:
-    world = fresh_world()
+def begun_and_sent(world: World) -> Person:
+    """Let alice push the private image, but for its sum."""
     alice = world.person("alice")
     alice.make_private("alice/app")
-    alice.announce("alice/app", BASE)
+    alice.announce("alice/app", BASE, SECRET)
     assert [alice.put_json(BASE), alice.put_layer(BASE)] == [200, 200]
+    return alice
+
+
+def test_a_crash_between_the_completion_and_the_mark_hides_nothing_from_who_sent_it() -> None:
+    world = fresh_world()
+    alice, mallory = begun_and_sent(world), world.person("mallory")
+    mallory.announce("mallory/x", BASE)
+    assert mallory.put_json(BASE) == 200  # whoever knows the JSON does not have the layer
     world.storage.delete(f"images/{BASE.image_id}/_inprogress")  # and the process died
-    assert alice.image(BASE) == 404
+    assert [alice.image(BASE, "layer"), mallory.image(BASE), world.nobody().image(BASE)] == [200, 404, 404]
     assert error_of(alice.checksum_answer(BASE)) == (409, EXISTS)
+    assert world.storage.read(f"images/{BASE.image_id}/_held_by/alice/app") == b""
+    assert [alice.image(BASE, "layer"), mallory.image(BASE)] == [200, 404]
+
+
+class InterruptedStorage(MemoryStorage):
+    """Does something once, right after a look at a key or its deletion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after: dict[tuple[str, str], Callable[[], object]] = {}
+
+    def stat(self, key: str) -> Stat:
+        try:
+            return super().stat(key)
+        finally:
+            self.after.pop(("stat", key), lambda: None)()
+
+    def delete(self, key: str) -> None:
+        super().delete(key)
+        self.after.pop(("delete", key), lambda: None)()
+
+
+def test_a_child_may_come_between_the_completion_of_its_parent_and_the_mark_of_that() -> None:
+    storage = InterruptedStorage()
+    world = World(fresh_world().people, storage)
+    alice, statuses = begun_and_sent(world), []
+
+    def look() -> None:
+        statuses.extend([alice.image(BASE), alice.put_json(SECRET), world.person("mallory").image(BASE)])
+
+    storage.after["delete", f"images/{BASE.image_id}/_inprogress"] = look
+    assert alice.put_checksum(BASE) == 200
+    assert statuses == [200, 200, 404]
+
+
+def test_a_parent_may_be_completed_while_it_is_looked_whether_a_child_may_build_on_it() -> None:
+    storage = InterruptedStorage()
+    world = World(fresh_world().people, storage)
+    alice, statuses = begun_and_sent(world), []
+    storage.after["stat", f"images/{BASE.image_id}/_inprogress"] = lambda: statuses.append(
+        alice.put_checksum(BASE)
+    )
+    assert alice.put_json(SECRET) == 200
+    assert statuses == [200]
+
+
+def test_what_is_told_of_a_push_is_not_read_once_that_has_ended() -> None:
+    """Who guessed the JSON is told that the image is being pushed, and gets no byte of it when its owner completes it then."""
+    storage = InterruptedStorage()
+    world = World(fresh_world().people, storage)
+    alice, mallory = begun_and_sent(world), world.person("mallory")
+    mallory.announce("mallory/x", BASE)
+    assert mallory.put_json(BASE) == 200
+    statuses: list[int] = []
+    for what in ("json", "layer", "ancestry", "files"):
+        storage.after["stat", f"images/{BASE.image_id}/_inprogress"] = lambda: statuses.append(
+            alice.put_checksum(BASE)
+        )
+        assert mallory.image(BASE, what) in (400, 404)
+    assert statuses[0] == 200
     assert alice.image(BASE, "layer") == 200
 
 

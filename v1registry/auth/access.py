@@ -55,9 +55,12 @@ class Rights(Protocol):
         """Tell whether the repository may still be shown while it is only marked as deleted."""
 
     def can_read_image(self, image_id: str) -> bool:
-        """Tell whether the image may be shown: through a repository that holds it and may be read.
+        """Tell whether the image may be shown: it is complete, and a repository holds it that may be read."""
 
-        Of an image whose push has not ended: whether it may be told of, because it is pushed to such a repository.
+    def can_see_push(self, image_id: str) -> bool:
+        """Tell whether an image whose push has not ended may be told of, because the caller sent it to a readable repository.
+
+        Who asks both asks this first: a push may end in between, and then the image can be read.
         """
 
     def require_parent(self, image_id: str) -> None:
@@ -161,6 +164,9 @@ class OpenAccess:
         return False
 
     def can_read_image(self, image_id: str) -> bool:
+        return True
+
+    def can_see_push(self, image_id: str) -> bool:
         return True
 
     def require_parent(self, image_id: str) -> None:

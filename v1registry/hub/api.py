@@ -145,7 +145,9 @@ def get_layer_access(request: Request) -> Response:
     repository = RepositoryName.parse(request.fields["repository"])
     is_readable = rights.can_read(repository, READ, WRITE, DELETE)
     # the token of a deletion is good, but not for images
-    is_usable = not rights.sees_deleted(repository) and rights.can_read_image(image_id)
+    is_usable = not rights.sees_deleted(repository) and (
+        rights.can_see_push(image_id) or rights.can_read_image(image_id)
+    )
     return json_response({"access": is_readable and is_usable})
 
 

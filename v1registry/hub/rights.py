@@ -308,20 +308,38 @@ class AccountRights:
 
     def can_read_image(self, image_id: str) -> bool:
         """Tell whether the image may be shown. Unauthorized for a token that is no good for images."""
-        if self.token is not None and self.token.access is Action.DELETE:
-            raise errors.Unauthorized(CHALLENGE)
-        access = self._access
-        document = None if access.registry_is_elsewhere else access.images.unfinished_json(image_id)
-        if document is not None:
-            return any(
-                push.has_sent(document) and self._can_read_now(repository)
-                for repository, push in access.holders.pushes(image_id)
-            )
-        token = self.token
+        self._require_images()
+        access, token = self._access, self.token
+        # before the holders: what a push leaves there is there before its own mark goes
+        pushes = () if access.registry_is_elsewhere else tuple(access.holders.pushes(image_id))
         is_held = token is not None and access.holders.holds(token.repository, image_id)
         if token is not None and is_held and self._allows(Action.READ, token.repository):
             return True
-        return self._has_holder(image_id, Action.READ)
+        return self._has_holder(image_id, Action.READ) or self._is_about_to_be_held(image_id, pushes)
+
+    def _is_about_to_be_held(self, image_id: str, pushes: Sequence[tuple[RepositoryName, Push]]) -> bool:
+        """Tell whether the image was completed just now, and by a push to a repository that may be read.
+
+        An image is complete before it is marked as held: a mark that came first would outlive a crash, and then be there for
+        whatever is pushed under this id.
+        """
+        contents = self._access.images.completed(image_id) if pushes else None
+        return contents is not None and any(
+            push.has_sent(*contents) and self._can_read_now(repository) for repository, push in pushes
+        )
+
+    def can_see_push(self, image_id: str) -> bool:
+        self._require_images()
+        access = self._access
+        document = None if access.registry_is_elsewhere else access.images.unfinished_json(image_id)
+        return document is not None and any(
+            push.has_sent(document) and self._can_read_now(repository)
+            for repository, push in access.holders.pushes(image_id)
+        )
+
+    def _require_images(self) -> None:
+        if self.token is not None and self.token.access is Action.DELETE:
+            raise errors.Unauthorized(CHALLENGE)
 
     def _has_holder(self, image_id: str, action: Action) -> bool:
         """Tell whether a repository holds the image to which the caller may do this.
@@ -346,7 +364,7 @@ class AccountRights:
 
     def require_parent(self, image_id: str) -> None:
         """Return if an image may build on this one. ParentNotFound: what may not be read looks absent (decisions.md 17)."""
-        if not self.can_read_image(image_id):
+        if not (self.can_see_push(image_id) or self.can_read_image(image_id)):
             raise errors.ParentNotFound(parent=image_id)
 
     def is_public_image(self, image_id: str) -> bool:

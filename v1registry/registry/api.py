@@ -158,10 +158,15 @@ def get_diff(request: Request) -> Response:
 
 
 def _readable_image(request: Request) -> str:
-    """Return the image's id. ImageNotFound, as for an absent one, where the caller may not read it."""
-    image_id = check_image_id(request.fields["image_id"])
-    if not request.rights.can_read_image(image_id):
-        raise errors.ImageNotFound(image_id=image_id)
+    """Return the image's id. ImageNotFound, as for an absent one, where the caller may not read it; ImageInProgress."""
+    image_id, rights = check_image_id(request.fields["image_id"]), request.rights
+    is_pushing = rights.can_see_push(image_id)
+    if not rights.can_read_image(image_id):
+        raise (
+            errors.ImageInProgress(image_id=image_id)
+            if is_pushing
+            else errors.ImageNotFound(image_id=image_id)
+        )
     return image_id
 
 
@@ -207,7 +212,8 @@ def put_tag(request: Request) -> Response:
     if not isinstance(image_id, str) or not image_id:
         raise errors.InvalidData
     check_target_id(image_id)
-    if not rights.can_read_image(image_id) or not request.service(Images).is_announced(image_id):
+    is_known = rights.can_see_push(image_id) or rights.can_read_image(image_id)
+    if not is_known or not request.service(Images).is_announced(image_id):
         raise errors.ImageNotFound(image_id=image_id)
     user_agent = request.header("User-Agent") or ""
     with rights.changing(repository):

@@ -239,8 +239,15 @@ class ForeignRights:
         if not images.is_announced(image_id):
             return True  # there is nothing to hide
         if not images.is_complete(image_id):
-            return self._is_listed(image_id)
+            return False
         return self.is_public_image(image_id) or self._asks_index(image_id)
+
+    def can_see_push(self, image_id: str) -> bool:
+        """Tell whether an unfinished image is in the list that the index gave. Unauthorized, IndexUnavailable."""
+        self._require_any(Action.READ)
+        images = self._access.images
+        is_pushed = images.is_announced(image_id) and not images.is_complete(image_id)
+        return is_pushed and self._is_listed(image_id)
 
     def require_parent(self, image_id: str) -> None:
         """Return if the index lets an image of the repository build on this one. ParentNotAuthorized, IndexUnavailable."""

@@ -74,7 +74,8 @@ class ImageRights(Protocol):
     Who pushes has to send the JSON and the layer. Both can be there already, from somebody else's push.
     """
 
-    def can_read_image(self, image_id: str) -> bool: ...
+    def can_read_image(self, image_id: str) -> bool:
+        """Tell whether the caller may read a complete image."""
 
     def require_parent(self, image_id: str) -> None:
         """Return if an image may build on this one. ParentNotFound, ParentNotAuthorized."""
@@ -331,6 +332,13 @@ class Images:
     def unfinished_json(self, image_id: str) -> bytes | None:
         """Return the JSON of an image whose push has not ended; None where it has, or where there is no such image."""
         return self._stored_json(image_id) if self._is_in_progress(image_id) else None
+
+    def completed(self, image_id: str) -> tuple[bytes, tuple[str, ...]] | None:
+        """Return JSON and payload sums of a complete image; None where its push has not ended, or there is no such image."""
+        try:
+            return self._read_complete_json(image_id), self._payload_checksums(image_id)
+        except (errors.ImageNotFound, errors.ImageInProgress):
+            return None
 
     def _pushed_json(self, image_id: str, rights: ImageRights) -> bytes:
         """Return the JSON of an image that the caller pushes. ImageNotFound.

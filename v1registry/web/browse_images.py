@@ -28,7 +28,8 @@ def get_image(request: Request) -> Response:
     """Show an image: what it is, how it runs, and the chain of layers that it is made of."""
     pages, visitor, image_id = request.service(Pages), visitor_of(request), request.fields["image_id"]
     images = _images_for(request, visitor, image_id)
-    chain = chain_of(images, image_id, rights_of(visitor).can_read_image)
+    rights = rights_of(visitor)
+    chain = chain_of(images, image_id, rights.can_read_image, rights.can_see_push)
     values = {
         "image_id": image_id,
         "chain": chain,
@@ -86,9 +87,17 @@ def get_changes(request: Request) -> Response:
 
 
 def _images_for(request: Request, visitor: Visitor, image_id: str) -> Images:
-    """Return the images, if the visitor may read this one. ImageNotFound, as for an absent one, if not. InvalidImageId."""
-    if not rights_of(visitor).can_read_image(check_image_id(image_id)):
-        raise errors.ImageNotFound(image_id=image_id)
+    """Return the images, if the visitor may read this one. ImageNotFound, as for an absent one, if not; ImageInProgress.
+
+    InvalidImageId.
+    """
+    rights, is_pushing = rights_of(visitor), rights_of(visitor).can_see_push(check_image_id(image_id))
+    if not rights.can_read_image(image_id):
+        raise (
+            errors.ImageInProgress(image_id=image_id)
+            if is_pushing
+            else errors.ImageNotFound(image_id=image_id)
+        )
     return request.service(Images)
 
 

@@ -62,10 +62,13 @@ class Chain:
         )
 
 
-def chain_of(images: Images, image_id: str, can_read: Callable[[str], bool]) -> Chain:
+def chain_of(
+    images: Images, image_id: str, can_read: Callable[[str], bool], can_see_push: Callable[[str], bool]
+) -> Chain:
     """Return the chain of an image that the visitor may read. ImageNotFound, ImageInProgress.
 
-    :param can_read: tells of the other images in it whether the visitor may.
+    :param can_read: tells of the other images in it whether the visitor may, and ``can_see_push`` whether they may be told of one
+        that is still being pushed.
     """
     # what is wrong with the image itself is raised here
     itself = images.facts(image_id)
@@ -76,13 +79,20 @@ def chain_of(images: Images, image_id: str, can_read: Callable[[str], bool]) -> 
     own = Layer(image_id, len(ancestry), State.SHOWN, Description.of(itself.json), itself.layer_size)
     layers = [own]
     for distance, ancestor in enumerate(ancestry[1:MOST_SHOWN], 1):
-        layers.append(_layer(images, ancestor, len(ancestry) - distance, can_read))
+        layers.append(_layer(images, ancestor, len(ancestry) - distance, can_read, can_see_push))
     return Chain(layers, len(ancestry), is_broken)
 
 
-def _layer(images: Images, image_id: str, number: int, can_read: Callable[[str], bool]) -> Layer:
+def _layer(
+    images: Images,
+    image_id: str,
+    number: int,
+    can_read: Callable[[str], bool],
+    can_see_push: Callable[[str], bool],
+) -> Layer:
+    is_pushing = can_see_push(image_id)
     if not can_read(image_id):
-        return Layer(image_id, number, State.HIDDEN)
+        return Layer(image_id, number, State.UNFINISHED if is_pushing else State.HIDDEN)
     try:
         facts = images.facts(image_id)
     except errors.ImageInProgress:
