@@ -78,6 +78,21 @@ def test_settings_that_exclude_each_other_are_told() -> None:
     assert problems == ["layer_redirect and x_accel_redirect exclude each other"]
 
 
+@pytest.mark.parametrize("pages", ["/accounts/activate", "/accounts/activate/registry"])
+def test_pages_where_the_links_of_mails_are_are_told(pages: str) -> None:
+    assert problems_of(pages=pages) == [
+        "pages and link_path exclude each other: the pages would be where the links in mails are"
+    ]
+
+
+def test_templates_in_a_folder_that_is_not_there_are_told(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    assert problems_of(templates=missing) == [
+        f"templates: a folder that is there is expected, not {missing!r}"
+    ]
+    assert from_mapping({"storage": "memory:", "templates": str(tmp_path)})[1].templates == str(tmp_path)
+
+
 # -- values
 
 

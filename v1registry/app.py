@@ -316,9 +316,16 @@ class Registry:
                     "%s %r: %d %s %r", request.method, path, failure.status, failure.public, failure.context
                 )
             self._read_refused_body(request)
-            if self._is_for_people(request, path):
-                return self._pages.failure(request, failure)
-            return error_response(failure, path)
+            page = self._page_of_failure(request, failure) if self._is_for_people(request, path) else None
+            return error_response(failure, path) if page is None else page
+
+    def _page_of_failure(self, request: Request, failure: errors.RegistryError) -> Response | None:
+        """Return the page that tells of a failure, None where that fails too: templates may be the operator's own."""
+        try:
+            return self._pages.failure(request, failure)
+        except Exception as error:
+            log.error("the page of a failure cannot be made", exc_info=error)
+            return None
 
     def _is_for_people(self, request: Request, path: str) -> bool:
         """Tell whether a failure is to be told by a page: to a browser that asked for one."""

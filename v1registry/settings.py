@@ -104,6 +104,12 @@ def _pages(value: str) -> str:
     return value
 
 
+def _folder(value: str) -> str:
+    if value and not Path(value).is_dir():
+        raise ValueError("a folder that is there is expected")
+    return value
+
+
 def _email(value: str) -> str:
     if value and not is_email(value):
         raise ValueError("an address such as registry@example.org is expected")
@@ -232,7 +238,7 @@ class Settings:
         "/registry below which they are, also in front of another application",
     )
     templates: str = _setting(
-        "", _text, "a folder whose templates take the place of the pages' own ones of the same name"
+        "", _folder, "a folder whose templates take the place of the pages' own ones of the same name"
     )
     session_lifetime_s: int = _setting(
         3600,
@@ -285,6 +291,10 @@ class Settings:
         if self.index and self.images == "elsewhere":
             problems.append(
                 "index is for a registry, images = elsewhere for an index: they exclude each other"
+            )
+        if f"{self.pages}/".startswith(f"{self.link_path}/"):
+            problems.append(
+                "pages and link_path exclude each other: the pages would be where the links in mails are"
             )
         if self.mail not in ("", None):
             if not self.public_url:

@@ -291,6 +291,18 @@ def test_templates_of_the_surrounding_application_take_the_place_of_ours(tmp_pat
     assert person.get("/register").html.find("form")
 
 
+@pytest.mark.parametrize("name", ["error.html", "base.html"])
+@pytest.mark.parametrize("fault", ["{{ nothing.of.the.kind }}", "{% if %}"])
+def test_where_the_page_of_a_failure_fails_too_the_answer_is_the_one_of_the_api(
+    tmp_path: Any, name: str, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / name).write_text(f"{{% block content %}}{{% endblock %}}{fault}")
+    answer = World(templates=str(tmp_path)).person().get("/repositories/absent", {"Accept": "text/html"})
+    assert answer.status_int in (404, 500)
+    assert set(answer.json) == {"error"}
+    assert "the page of a failure cannot be made" in caplog.text
+
+
 # -- the log
 
 
