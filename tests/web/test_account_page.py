@@ -16,6 +16,7 @@ from v1registry.auth.base import Email, User
 from v1registry.auth.callback import Callback
 from v1registry.auth.chain import chain_of
 from v1registry.auth.environ import Environ
+from v1registry.oauth.scopes import SCOPES
 from v1registry.storage.base import StorageUnavailable
 
 #: Each form of the page with good fields.
@@ -86,6 +87,15 @@ def test_a_profile_is_changed_and_shown(world: World) -> None:
     # and what is emptied is empty
     person.send(person.get("/account"), "/account/profile", location="")
     assert world.users.account("mira_k").location == ""
+
+
+def test_what_an_application_may_see_of_a_profile_is_called_as_its_fields_are(memory: World) -> None:
+    html = memory.mira().get("/account").html
+    for name in ("full_name", "location", "company", "profile_url"):
+        label = html.find("label", attrs={"for": name}).get_text()
+        assert label.lower() in SCOPES["profile_read"]
+    assert "primary" in html.find("h2", id="emails-title").find_next("ul").get_text()
+    assert "primary e-mail address" in SCOPES["profile_read"]
 
 
 def test_what_cannot_be_taken_stands_at_its_field_and_nothing_is_lost(memory: World) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-#: Scope -> what a user who grants it lets the application do. The last two are ours: the documents know the first four.
+#: Scope -> what a user who grants it lets the application do, in the words of the account page. The last two are ours: the
+#: documents know the first four.
 SCOPES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "profile_read": "see your profile: your name, location, company and links",
+        "profile_read": "see your profile: your full name, location, company and web page, and your primary e-mail address",
         "profile_write": "change your profile",
         "email_read": "see your e-mail addresses",
-        "email_write": "add and remove your e-mail addresses",
+        "email_write": "add and remove your e-mail addresses, and make another one primary",
         "repo_read": "see and pull your private repositories, and those that others share with you",
         "repo_write": "push to, change and delete your repositories",
     }
