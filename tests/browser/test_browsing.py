@@ -6,6 +6,7 @@ import pytest
 from chromium import Browser
 from demo_world import FRIEND, SHOP, STRANGER, Demo
 from people import log_in, named_url
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -150,8 +151,26 @@ def test_the_command_that_pulls_is_copied_by_a_click(browser: Browser, demo: Dem
     browser.wait(lambda: "copied" in announced.text, "announcement of the copy")
     browser.open(f"{demo.registry.url}/")
     browser.find("searchbox", "Search").send_keys(Keys.CONTROL, "v")
-    host = url.removeprefix("http://")
-    assert browser.find("searchbox", "Search").get_attribute("value") == f"docker pull {host}/{SHOP}:latest"
+    assert browser.find("searchbox", "Search").get_attribute("value") == command_at(url)
+
+
+def test_where_nothing_may_be_copied_by_a_click_the_command_is_selected_for_the_keyboard(
+    browser: Browser, demo: Demo
+) -> None:
+    browser.open(f"{named_url(demo.registry)}/repositories/{SHOP}")
+    browser.driver.execute_script("document.execCommand = () => false")
+    command = browser.driver.find_element(By.CSS_SELECTOR, ".command code")
+
+    browser.find("button", "Copy").send_keys(Keys.ENTER)
+
+    announced = browser.driver.find_element(By.CSS_SELECTOR, "[role=status]")
+    browser.wait(lambda: "selected" in announced.text, "announcement of the selection")
+    assert browser.driver.execute_script("return getSelection().toString()") == command.text
+    assert browser.focused == command
+    ActionChains(browser.driver).key_down(Keys.CONTROL).send_keys("c").key_up(Keys.CONTROL).perform()
+    browser.open(f"{demo.registry.url}/")
+    browser.find("searchbox", "Search").send_keys(Keys.CONTROL, "v")
+    assert browser.find("searchbox", "Search").get_attribute("value") == command_at(named_url(demo.registry))
 
 
 def test_a_private_repository_is_there_for_its_owner_and_who_was_let_in_alone(
@@ -172,6 +191,11 @@ def test_a_private_repository_is_there_for_its_owner_and_who_was_let_in_alone(
     assert not browser.has("link", "mira_k/ledger")
     browser.open(f"{demo.registry.url}/repositories/mira_k/ledger")
     browser.find("heading", "Not found")
+
+
+def command_at(url: str) -> str:
+    """Return the command that pulls the shop from a registry."""
+    return f"docker pull {url.removeprefix('http://')}/{SHOP}:latest"
 
 
 def enter(browser: Browser) -> None:

@@ -23,7 +23,10 @@
       const code = button.parentElement.querySelector("code");
       getSelection().selectAllChildren(code);
       if (!document.execCommand("copy")) {
+        // where the focus is, the selection is seen and read; only a script leads there
+        code.tabIndex = -1;
         code.focus();
+        getSelection().selectAllChildren(code);
         announce("The command is selected: copy it with the keyboard");
         return;
       }
