@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from access_tokens import Granter, bearer
@@ -89,6 +89,22 @@ def test_OAU_001_without_a_state_none_comes_back(world: Asking) -> None:
     person = world.mira()
     answer = decide(person, person.get(world.asked(state=None)), allow=True)
     assert set(query_of(location_of(answer))) == {"code"}
+
+
+def test_OAU_001_the_parameters_may_come_with_the_answer_too(world: Asking) -> None:
+    person = world.mira()
+    question = urlsplit(world.asked(state="s&=1", redirect_uri=BACK)).query
+    fields = dict(parse_qsl(question)) | {"form_token": token_of(person.get(world.asked()))}
+    allowed = person.post(AUTHORIZE, {**fields, "allow": "1"})
+    assert query_of(location_of(allowed))["state"] == "s&=1"
+    code = query_of(location_of(allowed))["code"]
+    assert world.tokens(code, redirect_uri=BACK).status_int == 200
+    assert query_of(location_of(person.post(AUTHORIZE, fields)))["error"] == "access_denied"
+    stale = person.post(AUTHORIZE, {**fields, "allow": "1", "form_token": "x"})
+    assert "Location" not in stale.headers
+    anew = person.send(stale, f"{AUTHORIZE}?{urlencode(dict(parse_qsl(question)))}", button="allow")
+    assert query_of(location_of(anew))["state"] == "s&=1"
+    assert person.post(AUTHORIZE, {"allow": "1", "form_token": fields["form_token"]}).status_int == 400
 
 
 def test_OAU_002_who_denies_leads_back_with_access_denied_and_the_state(world: Asking) -> None:
@@ -437,14 +453,6 @@ def test_the_answer_is_for_what_the_address_asks_and_checked_once_more(world: As
     assert query_of(location_of(answer))["error"] == "invalid_scope"
     world.app.applications.remove(world.application.client_id)
     answer = person.post(world.asked(), yes)
-    assert (answer.status_int, "Location" in answer.headers) == (400, False)
-
-
-def test_an_address_without_a_question_takes_no_answer(world: Asking) -> None:
-    person = world.mira()
-    token = token_of(person.get(world.asked()))
-    query = urlsplit(world.asked()).query
-    answer = person.post(AUTHORIZE, f"{query}&allow=1&form_token={token}")
     assert (answer.status_int, "Location" in answer.headers) == (400, False)
 
 

@@ -7,7 +7,7 @@ request of an application is asked about, and its answer is checked like the que
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from ..http import Request, Response, mount_path
 from ..log import get_logger
@@ -26,6 +26,9 @@ log = get_logger(__name__)
 #: What stands in a query as it is; the rest is quoted before it comes back as a part of another one.
 _QUERY_CHARACTERS: Final = "!$&'()*+,;=:@/?%~"
 
+#: The fields of the page's form that are no parameters of the question.
+_OWN_FIELDS: Final = ("form_token", "allow")
+
 #: Hosts that are the user's own machine (RFC 8252, 7.3).
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
@@ -33,30 +36,37 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 def get_authorize(request: Request) -> Response:
     """Ask. What is wrong with the question is told to the application before anybody has to log in for it."""
     require_https(request)
+    query: str = request.environ.get("QUERY_STRING", "")
     try:
-        asked = _question(request)
+        asked = request.service(Provider).check_authorization(query)
     except AuthorizationRefused as refused:
         return _back(request, refused.location)
     except UnsafeAuthorization as unsafe:
         return _dead_end(request, unsafe)
     visitor = visitor_of(request)
     if visitor.user is None:
-        return log_in_first(request, visitor, _address(request))
-    return _page(request, visitor, asked)
+        return log_in_first(request, visitor, _address(request, query))
+    return _page(request, visitor, asked, query)
 
 
 def post_authorize(request: Request) -> Response:
-    """Take the answer of the page: ``allow=1``, or anything else for no."""
+    """Take the answer of the page: ``allow=1``, or anything else for no.
+
+    It comes with the parameters of the question, in the query as this page has it, or among the fields (oauth.md 3.1).
+    """
     require_https(request)
     form, provider = read_form(request), request.service(Provider)
+    query: str = request.environ.get("QUERY_STRING", "") or urlencode(
+        {name: value for name, value in form.items() if name not in _OWN_FIELDS}
+    )
     try:
-        asked = _question(request)
+        asked = provider.check_authorization(query)
         visitor = visitor_of(request)
         if visitor.user is None:
-            return log_in_first(request, visitor, _address(request))
+            return log_in_first(request, visitor, _address(request, query))
         problem = visitor.form_problem(request, form)
         if problem is not None:
-            return _page(request, visitor, asked, problem)
+            return _page(request, visitor, asked, query, problem)
         is_allowed = form.get("allow") == "1"
         location = provider.allow(asked, visitor.user) if is_allowed else provider.deny(asked)
     except AuthorizationRefused as refused:
@@ -69,16 +79,11 @@ def post_authorize(request: Request) -> Response:
 # -- inside
 
 
-def _question(request: Request) -> AuthorizationRequest:
-    """Return what the application asks for. UnsafeAuthorization, AuthorizationRefused."""
-    return request.service(Provider).check_authorization(request.environ.get("QUERY_STRING", ""))
-
-
-def _address(request: Request) -> str:
-    """Return the path and the query of this request, as the browser asks for it."""
+def _address(request: Request, query: str) -> str:
+    """Return the path and the query of the question, as the browser asks for it."""
     mounted_at = mount_path(request, request.service(Settings).public_url)
-    query = request.environ.get("QUERY_STRING", "").encode("latin-1")
-    return f"{mounted_at}{quote(request.decoded_path)}?{quote(query, safe=_QUERY_CHARACTERS)}"
+    quoted = quote(query.encode("latin-1"), safe=_QUERY_CHARACTERS)
+    return f"{mounted_at}{quote(request.decoded_path)}?{quoted}"
 
 
 def _back(request: Request, location: str) -> Response:
@@ -98,10 +103,12 @@ def _dead_end(request: Request, unsafe: UnsafeAuthorization) -> Response:
 
 
 def _page(
-    request: Request, visitor: Visitor, asked: AuthorizationRequest, problem: str | None = None
+    request: Request, visitor: Visitor, asked: AuthorizationRequest, query: str, problem: str | None = None
 ) -> Response:
     values = {
         "application": asked.application,
+        # the form goes to the address of the page, but for a question that did not come in it
+        "address": "" if request.environ.get("QUERY_STRING") else _address(request, query),
         "place": place_of(asked.redirect_uri),
         "words": in_words(asked.scopes),
         "problem": problem,
