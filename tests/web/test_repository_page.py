@@ -188,7 +188,7 @@ def test_a_tag_has_its_image_size_layers_and_time(registry: FakeRegistry) -> Non
     assert pushed == "just now"
     moment = page.select_one("tbody time")["datetime"]
     assert abs(datetime.fromisoformat(str(moment)) - datetime.now(timezone.utc)) < timedelta(minutes=5)
-    assert links_in(page)[image.id[:12]] == f"/images/{image.id}"
+    assert links_in(page)[image.id[:12]] == f"/images/{image.id}?repository=team/app"
 
 
 def test_what_other_tags_share_is_told(registry: FakeRegistry) -> None:
@@ -304,7 +304,12 @@ def test_below_a_path_and_a_mount_point_all_links_lead_there() -> None:
     image = registry.add_image("team/app:1")
     reader = Reader(registry.app, SCRIPT_NAME="/hub")
     links = links_in(reader.page("/browse/repositories/team/app"))
-    assert links == {"Repositories": "/hub/browse/", image.id[:12]: f"/hub/browse/images/{image.id}"}
+    image_page = f"/hub/browse/images/{image.id}?repository=team/app"
+    assert links == {"Repositories": "/hub/browse/", image.id[:12]: image_page}
+    assert (
+        links_in(reader.page(image_page.removeprefix("/hub")))["team/app"]
+        == "/hub/browse/repositories/team/app"
+    )
 
 
 def test_an_outage_is_a_page_that_says_so(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ from typing import Final, TypeVar
 
 from .. import errors
 from ..http import Request, Response
-from ..names import check_image_id
+from ..names import RepositoryName, check_image_id
 from ..registry.images import Images
+from ..registry.repositories import NO_NAMESPACE, Repositories
 from .browse import rights_of
 from .chains import chain_of
 from .contents import KINDS, LONGEST_PATH, change, changes_of, folder_of, path_of
@@ -31,7 +32,7 @@ def get_image(request: Request) -> Response:
     rights = rights_of(visitor)
     chain = chain_of(images, image_id, rights.can_read_image, rights.can_see_push)
     values = {
-        "image_id": image_id,
+        **_way(request, visitor, image_id),
         "chain": chain,
         "image": chain.layers[0],
         "now": datetime.now(timezone.utc),
@@ -51,7 +52,7 @@ def get_files(request: Request) -> Response:
     if folder is None:
         raise errors.NotFound("There is no such file or folder in this layer", image_id=image_id)
     values = {
-        "image_id": image_id,
+        **_way(request, visitor, image_id),
         "folder": folder,
         "part": part_of(folder.entries, request.query("page"), ENTRIES_SHOWN),
         "now": datetime.now(timezone.utc),
@@ -76,7 +77,7 @@ def get_changes(request: Request) -> Response:
     kind: str = asked if asked in KINDS else next((kind for kind in KINDS if counts[kind]), "added")
     part = part_of(sorted(changes[kind]), request.query("page"), ENTRIES_SHOWN)
     values = {
-        "image_id": image_id,
+        **_way(request, visitor, image_id),
         "kind": kind,
         "counts": counts,
         "part": part,
@@ -101,6 +102,36 @@ def _images_for(request: Request, visitor: Visitor, image_id: str) -> Images:
     return request.service(Images)
 
 
+def _way(request: Request, visitor: Visitor, image_id: str) -> dict[str, str]:
+    """Return what pages tell of the way to an image: which it is, and the repository from which the visitor came.
+
+    Anybody can make a link, so the name in ``repository`` counts only if the visitor may see that repository, and the image is in
+    it: nothing else is to look as if it belonged there. Whatever else it is, the page is the same as without it.
+    """
+    way = {"image_id": image_id, "repository": "", "repository_label": ""}
+    asked, repositories = request.query("repository"), request.service(Repositories)
+    if not asked:
+        return way
+    name = RepositoryName.parse(asked)
+    if not rights_of(visitor).may_list(name):
+        # so that it is looked for as long as for an absent one (decisions.md 11)
+        name = RepositoryName(NO_NAMESPACE, name.repository)
+    if _is_in(repositories, name, image_id):
+        way |= {"repository": str(name), "repository_label": shown(name.short, 300)}
+    return way
+
+
+def _is_in(repositories: Repositories, name: RepositoryName, image_id: str) -> bool:
+    """Tell whether an image is in the list of a repository or has a tag there: old data may have no list."""
+    try:
+        # no character of an id is one that JSON escapes
+        if f'"{image_id}"'.encode() in repositories.image_list(name):
+            return True
+    except errors.ImageListNotFound:
+        pass
+    return image_id in repositories.tags_or_none(name).values()
+
+
 def _unless_refused(look: Callable[[], T]) -> tuple[T | None, errors.RegistryError | None]:
     """Look into a layer; return what was found, or why it cannot be looked into."""
     try:
@@ -113,7 +144,7 @@ def _contents_refusal(
     request: Request, visitor: Visitor, image_id: str, error: errors.RegistryError, title: str
 ) -> Response:
     """Return the page that says why nobody can look into a layer, and leads back to the image."""
-    values = {"image_id": image_id, "title": title, "text": shown(error.public, 300)}
+    values = {**_way(request, visitor, image_id), "title": title, "text": shown(error.public, 300)}
     return request.service(Pages).render(
         request, "unreadable.html", values, status=error.status, visitor=visitor
     )
