@@ -78,6 +78,29 @@ def test_OAU_010_a_code_works_once(world: World, ci: ApplicationClient) -> None:
     assert oauth_error(ci.refresh(first.json["refresh_token"])) == (400, "invalid_grant")
 
 
+@pytest.mark.parametrize("is_public", [True, False])
+def test_OAU_010_who_saw_a_used_code_pass_by_but_has_no_verifier_ends_nothing_with_it(
+    world: World, ci: ApplicationClient, is_public: bool
+) -> None:
+    """A public application proves nothing: else everybody who reads a redirect in some log could end what it was granted."""
+    application, secret = world.applications.add("App", [BACK], client_id="app", is_public=is_public)
+    app = ApplicationClient(ci.client.app, "app", secret)
+    who = {"client_id": "app"} if is_public else {}
+    code = world.code(application=application, challenge=CHALLENGE)
+
+    def redeem(**parameters: str) -> TestResponse:
+        headers = {} if is_public else None
+        return app.token(headers, grant_type="authorization_code", code=code, **who, **parameters)
+
+    token = redeem(code_verifier=VERIFIER).json["access_token"]
+    for parameters in ({}, {"code_verifier": "a" * 43}, {"code_verifier": CHALLENGE}):
+        assert oauth_error(redeem(**parameters)) == (400, "invalid_grant")
+        assert world.grants.verify(token) is not None
+    # two who have the verifier cannot both be the application
+    assert oauth_error(redeem(code_verifier=VERIFIER)) == (400, "invalid_grant")
+    assert world.grants.verify(token) is None
+
+
 def test_OAU_011_a_code_of_a_minute_ago_is_no_good(world: World, ci: ApplicationClient) -> None:
     world.clock.now_s -= 60
     code = world.code()

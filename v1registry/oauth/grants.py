@@ -207,19 +207,24 @@ class Grants:
         self._tidy()
         return code
 
-    def of_code(self, code: str, application: Application) -> Grant:
+    def of_code(self, code: str, application: Application, verifier: str | None = None) -> Grant:
         """Return the grant whose code this is, if it may be redeemed now. OAuthError ``invalid_grant``.
 
-        One that was redeemed before is told, and revokes what it gave (RFC 6749, 4.1.2).
+        One that was redeemed before is told, and revokes what it gave (RFC 6749, 4.1.2): if it comes from somebody who could have
+        redeemed it. Who saw a code pass by, and has no verifier for its challenge, ends nothing.
+
+        :param verifier: of PKCE, as it came. Whether a code that was not used yet needs one is for the caller to see to.
         """
         grant = self._grant_of(code)
         if grant is None or grant.code.digest != digest_of(code):
             raise _refused("code")
+        if grant.is_redeemed and not grant.code.is_verified_by(verifier):
+            raise _refused("code")
         return self._usable(grant, code, application, "code")
 
-    def redeem(self, code: str, application: Application) -> Issued:
+    def redeem(self, code: str, application: Application, verifier: str | None = None) -> Issued:
         """Return tokens for a code. OAuthError ``invalid_grant`` as :meth:`of_code`: of many at once, one gets them."""
-        grant = self.of_code(code, application)
+        grant = self.of_code(code, application, verifier)
         return self._issue(grant, code, grant.scopes, "code")
 
     # -- refresh tokens

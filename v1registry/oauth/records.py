@@ -10,11 +10,15 @@ grant does not list is no good.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from hmac import compare_digest
 from typing import Any, Final
 
 from ..auth.base import User
+from ..auth.passwords import encoded
 from ..auth.records import BrokenValue, check_types, dumped, loaded, quoted
 
 GRANTS_FOLDER: Final = "accounts/oauth/grants"
@@ -37,6 +41,13 @@ class Code:
     redirect_uri: str
     is_redirect_given: bool  #: the request named it, so who redeems the code has to (RFC 6749, 4.1.3)
     challenge: str | None  #: of PKCE, by S256; None where the request had none
+
+    def is_verified_by(self, verifier: str | None) -> bool:
+        """Tell whether the verifier, any text, fits the challenge, or none is needed (RFC 7636, 4.6)."""
+        if self.challenge is None:
+            return True
+        digest = hashlib.sha256(encoded(verifier or "")).digest()
+        return compare_digest(base64.urlsafe_b64encode(digest).rstrip(b"="), encoded(self.challenge))
 
 
 @dataclass(frozen=True)

@@ -141,13 +141,14 @@ class _Tokens(RequestValidator):
         self._grants = grants
         self._application = application
         self._code = parameters.get("code", "")
+        self._verifier = parameters.get("code_verifier")
         self._refresh_token = parameters.get("refresh_token", "")
 
     def issue(self, request: Any) -> Issued:
         """Use the code or refresh token of a valid request. OAuthError: of many at once, one gets tokens."""
         if request.grant_type == "refresh_token":
             return self._grants.refresh(self._refresh_token, self._application, tuple(request.scopes))
-        return self._grants.redeem(self._code, self._application)
+        return self._grants.redeem(self._code, self._application, self._verifier)
 
     def client_authentication_required(self, request: Any, *args: Any, **kwargs: Any) -> bool:
         return True
@@ -164,7 +165,7 @@ class _Tokens(RequestValidator):
         return True
 
     def validate_code(self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:  # fmt: skip
-        grant = self._grants.of_code(self._code, self._application)
+        grant = self._grants.of_code(self._code, self._application, self._verifier)
         request.user, request.scopes = grant, list(grant.scopes)
         return True
 
