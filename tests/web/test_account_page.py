@@ -343,7 +343,7 @@ def test_granted_applications_are_shown_and_revoked(world: World) -> None:
     text = said(page)
     assert "Builds <b>" in text
     assert "ci.example.org" in text
-    assert "push to, change and delete your repositories" in text
+    assert "pull, push to, change and delete your repositories" in text
     assert "Of Zoe" not in text
     (button,) = page.html.find_all("button", attrs={"aria-label": "Revoke Builds <b>"})
     grant = button.find_parent("form").find("input", attrs={"name": "grant"})["value"]

@@ -15,7 +15,7 @@ SCOPES: Final[Mapping[str, str]] = MappingProxyType(
         "email_read": "see your e-mail addresses",
         "email_write": "add and remove your e-mail addresses, and make another one primary",
         "repo_read": "see and pull your private repositories, and those that others share with you",
-        "repo_write": "push to, change and delete your repositories",
+        "repo_write": "pull, push to, change and delete your repositories, and those that others share with you",
     }
 )
 
