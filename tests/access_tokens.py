@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 from v1registry import Storage
 from v1registry.auth.base import Authenticator, User
-from v1registry.oauth.applications import Applications
-from v1registry.oauth.grants import Grants
+from v1registry.oauth.applications import Application, Applications
+from v1registry.oauth.grants import Grants, Issued
 from v1registry.oauth.profiles import Profiles
 from v1registry.oauth.scopes import SCOPES
 
@@ -43,6 +43,16 @@ class Granter:
         application, _ = self._applications.add(
             name, [REDIRECT_URI], scopes=tuple(SCOPES), is_trusted=is_trusted
         )
+        return self._issued(username, scopes, application).access_token
+
+    def refreshed(self, username: str, scopes: Iterable[str]) -> tuple[str, str, Application]:
+        """Return two access tokens of one grant, both good, and the application that has them."""
+        application, _ = self._applications.add("CI", [REDIRECT_URI], scopes=tuple(SCOPES))
+        first = self._issued(username, scopes, application)
+        second = self.grants.refresh(first.refresh_token, application, tuple(scopes))
+        return first.access_token, second.access_token, application
+
+    def _issued(self, username: str, scopes: Iterable[str], application: Application) -> Issued:
         account = self._profiles.current(User(username))
         assert account is not None
         code = self.grants.issue_code(
@@ -53,7 +63,7 @@ class Granter:
             is_redirect_given=True,
             challenge=None,
         )
-        return self.grants.redeem(code, application).access_token
+        return self.grants.redeem(code, application)
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from access_tokens import UNKNOWN, Granter, bearer
-from accounts_world import READ, REPOSITORIES, People, Person, World, image_of, list_of, token_header
+from accounts_world import READ, REPOSITORIES, SECRET, People, Person, World, image_of, list_of, token_header
 from wsgi_client import call
 
 from v1registry import MemoryStorage, Registry
 from v1registry.auth.base import User
+from v1registry.auth.credentials import parse_authorization
+from v1registry.hub.tokens import Tokens
 from v1registry.oauth.grants import ACCESS_LIFETIME_S
 from v1registry.oauth.scopes import ACCOUNT_SCOPES
 
@@ -173,6 +175,41 @@ def test_a_repository_token_ends_with_what_was_granted(world: World, granter: Gr
     assert [holder.image(APP), holder.put(auth).status_int] == [401, 403]
     assert reader.image(APP) == 401
     assert world.person("acme").image(APP) == 200
+
+
+def test_a_repository_token_ends_with_the_access_token_for_which_it_was_given(
+    world: World, granter: Granter
+) -> None:
+    """One access token of a grant can be revoked alone (RFC 7009); what it was exchanged for goes with it, and nothing else does."""
+    private(world)
+    first, second, issued = granter.refreshed("acme", ["repo_write"])
+    holders = []
+    for token in (first, second):
+        builder = Person(world.app, bearer(token))
+        got = builder.wanted_token("PUT", f"{REPOSITORIES}/acme/app/", list_of(APP))
+        again = Person(world.app, token_header(got)).wanted_token("GET", f"{REPOSITORIES}/acme/app/images")
+        assert first not in got + again
+        holders.append([Person(world.app, token_header(each)) for each in (got, again)])
+    assert [holder.image(APP) for some in holders for holder in some] == [200] * 4
+    granter.grants.revoke_token(first, issued)
+    assert [[holder.image(APP) for holder in some] for some in holders] == [[401, 401], [200, 200]]
+    assert Person(world.app, bearer(second)).image(APP) == 200
+
+
+def test_a_repository_token_is_good_no_longer_than_the_access_token(world: World) -> None:
+    """The clock of the grants is behind, so an access token is about to expire; repository tokens are good for an hour."""
+    now_s = time.time()
+    private(world)
+    late = Granter(world.storage, world.people, clock=lambda: now_s - ACCESS_LIFETIME_S + 60)
+    for granter, lifetime_s in ((late, 60), (Granter(world.storage, world.people), 3600)):
+        reader = Person(world.app, bearer(granter.token("acme", ["repo_read"])))
+        got = reader.wanted_token("GET", f"{REPOSITORIES}/acme/app/images")
+        fields = parse_authorization(f"Token {got}")
+        assert isinstance(fields, list)
+        token = Tokens([SECRET]).verify(fields[0])
+        assert token is not None
+        # of the hour, as many seconds have gone by as the test took until here
+        assert now_s + lifetime_s - 1 <= token.expires_at_s <= now_s + (60 if lifetime_s == 60 else 3660)
 
 
 def test_a_repository_token_ends_with_the_application_that_got_it(world: World, granter: Granter) -> None:

@@ -70,8 +70,9 @@ def headers(request: pytest.FixtureRequest, site: Site) -> dict[str, str]:
         return bearer(site.granter.token("mira", ACCOUNT_SCOPES))
     by = {}
     if request.param.endswith("application"):
-        site.granter.token("mira")
-        by = {"grant_id": site.granter.grants.of_user("mira")[0].id}
+        access = site.granter.grants.verify(site.granter.token("mira"))
+        assert access is not None
+        by = {"access_id": access.access_id}
     token = Tokens([SECRET]).issue(RepositoryName("mira", "app"), Action.WRITE, User("mira"), **by)
     return {"Authorization": f"Token {token}"}
 

@@ -64,8 +64,11 @@ class Bearer:
     scopes: frozenset[str]
     client_id: str
     is_trusted: bool = False  #: the application may vouch for addresses (oauth.md 4.5)
-    #: of what the user granted, see BearerVerifier.is_granted; two that are good for the same are equal
-    grant_id: str = field(default="", compare=False)
+    #: what BearerVerifier.is_granted is asked about; it is no secret. Two tokens that are good for the same are equal
+    access_id: str = field(default="", compare=False)
+    expires_at_s: float | None = field(
+        default=None, compare=False
+    )  #: since the epoch; None where nobody says
 
 
 class BearerVerifier(Protocol):
@@ -77,10 +80,10 @@ class BearerVerifier(Protocol):
         The user may be inactive. BackendUnavailable, StorageUnavailable.
         """
 
-    def is_granted(self, username: str, grant_id: str) -> bool:
-        """Tell whether what a user granted to an application is still good. BackendUnavailable, StorageUnavailable.
+    def is_granted(self, username: str, access_id: str) -> bool:
+        """Tell whether the access token of a Bearer is still good. BackendUnavailable, StorageUnavailable.
 
-        It is asked for each repository token that an application got for an access token: it ends with the grant.
+        It is asked for each repository token that an application got for an access token, and that is good no longer than this.
         """
 
 

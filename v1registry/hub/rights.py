@@ -181,16 +181,16 @@ class AccountsAccess:
 
         A backend that only checks passwords cannot tell; there the token says what they were, until it ends.
         """
-        user = token.user
-        if user is not None and isinstance(self.backend, UserLookup):
+        user, access_id = token.user, token.access_id
+        if user is None:
+            return None
+        # an application has it no longer than the access token for which it was given
+        if access_id is not None and not (self._bearers and self._bearers.is_granted(user.name, access_id)):
+            return None
+        if isinstance(self.backend, UserLookup):
             with suppress(LookupNotSupported):
                 user = self.backend.find(user.name)
-        if user is None or token.grant_id is None:
-            return user
-        # an application has it no longer than what the user granted to it
-        if self._bearers is None or not self._bearers.is_granted(user.name, token.grant_id):
-            return None
-        return replace(user, is_administrator=False)
+        return user if user is None or access_id is None else replace(user, is_administrator=False)
 
     def _bearer(self, bearers: BearerVerifier, token: str, environ: Mapping[str, Any]) -> Bearer:
         """Return what an access token is good for. InvalidBearer, OAuthError; BackendUnavailable."""
@@ -246,16 +246,20 @@ class AccountRights:
         if token is None:
             if not self._has_scope(action):
                 return None
-            grant_id = None if self.bearer is None else self.bearer.grant_id
-            return tokens.issue(repository, action, self.user, grant_id=grant_id)
+            bearer = self.bearer
+            if bearer is None:
+                return tokens.issue(repository, action, self.user)
+            return tokens.issue(
+                repository, action, self.user, ends_by_s=bearer.expires_at_s, access_id=bearer.access_id
+            )
         if action is not token.access and (action, token.access) != (Action.READ, Action.WRITE):
             return None
         return tokens.issue(
             repository,
             action,
             token.user,
-            expires_at_s=token.expires_at_s,
-            grant_id=token.grant_id,
+            ends_by_s=token.expires_at_s,
+            access_id=token.access_id,
         )
 
     # -- repositories

@@ -27,8 +27,8 @@ class Token:
     access: Action
     user: User | None  #: to whom it was given, as they were then; None for nobody in particular
     expires_at_s: int  #: since the epoch
-    #: given to an application that acts for the user, by what was granted; None for the user in person
-    grant_id: str | None = None
+    #: given to an application that acts for the user, for this access token (see Bearer); None for the user in person
+    access_id: str | None = None
 
 
 class Tokens:
@@ -58,21 +58,22 @@ class Tokens:
         access: Action,
         user: User | None,
         *,
-        expires_at_s: int | None = None,
-        grant_id: str | None = None,
+        ends_by_s: float | None = None,
+        access_id: str | None = None,
     ) -> str:
         """Return a token without the word ``Token``, as the index documents of docker 0.9 to 1.5 show it.
 
         The signature stays within ``[A-Za-z0-9._-]``: old parsers stop at commas, quotes, blanks and equal signs.
 
-        :param expires_at_s: when it ends, in seconds since the epoch; after the lifetime when left out.
-        :param grant_id: who gets it is an application that acts for the user, by this grant.
+        :param ends_by_s: when it ends, in seconds since the epoch, if its lifetime does not end before.
+        :param access_id: who gets it is an application that acts for the user, by this access token.
         """
-        if expires_at_s is None:
-            expires_at_s = int(self._clock()) + self._lifetime_s
+        expires_at_s = int(self._clock()) + self._lifetime_s
+        if ends_by_s is not None:
+            expires_at_s = min(expires_at_s, int(ends_by_s))
         given_to = [user.name, sorted(user.groups), user.is_administrator] if user is not None else []
-        if grant_id is not None:
-            given_to.append(grant_id)
+        if access_id is not None:
+            given_to.append(access_id)
         signature = self._serializer.dumps([str(repository), access.value, expires_at_s, given_to])
         if isinstance(signature, bytes):
             signature = signature.decode("ascii")
@@ -92,8 +93,8 @@ class Tokens:
         if expires_at_s <= self._clock():
             return None
         user = User(given_to[0], frozenset(given_to[1]), is_administrator=given_to[2]) if given_to else None
-        grant_id = given_to[3] if len(given_to) > 3 else None
-        return Token(RepositoryName.parse(repository), Action(access), user, expires_at_s, grant_id)
+        access_id = given_to[3] if len(given_to) > 3 else None
+        return Token(RepositoryName.parse(repository), Action(access), user, expires_at_s, access_id)
 
     @property
     def _serializer(self) -> URLSafeSerializer:

@@ -27,6 +27,7 @@ from ..storage.base import ABSENT, NotFound, Storage, StorageUnavailable, update
 from .applications import Application, Applications, digest_of, new_secret
 from .profiles import Profiles
 from .records import (
+    MARK_DIGITS,
     TOKENS_FOLDER,
     AccessToken,
     Code,
@@ -64,6 +65,7 @@ _BEING_ISSUED_S: Final = 3600
 
 _TOKEN: Final = re.compile(rf"[A-Za-z0-9]{{{TOKEN_CHARACTERS}}}")
 _GRANT_ID: Final = re.compile(r"[0-9a-f]{32}")
+_ACCESS_ID: Final = re.compile(rf"[0-9a-f]{{32}}\.[0-9a-f]{{{MARK_DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class GoodToken:
     scopes: tuple[str, ...]
     issued_at_s: float
     expires_at_s: float
-    grant_id: str
+    access_id: str  #: see Bearer
 
 
 @dataclass(frozen=True)
@@ -150,13 +152,18 @@ class Grants:
             frozenset(good.scopes),
             application.client_id,
             application.is_trusted,
-            good.grant_id,
+            good.access_id,
+            good.expires_at_s,
         )
 
-    def is_granted(self, username: str, grant_id: str) -> bool:
-        """Tell whether what a user granted is still good."""
-        grant = self._read(grant_key(username, grant_id)) if _GRANT_ID.fullmatch(grant_id) else None
-        return grant is not None and self._is_good(grant)
+    def is_granted(self, username: str, access_id: str) -> bool:
+        """Tell whether the access token of a Bearer is still good."""
+        if not _ACCESS_ID.fullmatch(access_id):
+            return False
+        grant_id, _, mark = access_id.partition(".")
+        grant = self._read(grant_key(username, grant_id))
+        access = None if grant is None else grant.access_token_marked(mark, self._now())
+        return grant is not None and access is not None and self._parties(grant) is not None
 
     def good_token(self, token: str) -> GoodToken | None:
         """Return all that is known of an access token, None where it is no good."""
@@ -168,7 +175,8 @@ class Grants:
         parties = self._parties(grant)
         if parties is None:
             return None
-        return GoodToken(*parties, access.scopes, access.issued_at_s, access.expires_at_s, grant.id)
+        access_id = f"{grant.id}.{access.mark}"
+        return GoodToken(*parties, access.scopes, access.issued_at_s, access.expires_at_s, access_id)
 
     # -- codes
 

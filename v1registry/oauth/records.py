@@ -31,6 +31,9 @@ _MOST_ACCESS_TOKENS: Final = 50
 #: How many refresh tokens that were used are kept in mind, so that the use of a stolen one is noticed.
 _MOST_USED_TOKENS: Final = 50
 
+#: How many of the hex digits of an access token's digest name it among those of its grant.
+MARK_DIGITS: Final = 16
+
 
 @dataclass(frozen=True)
 class Code:
@@ -58,6 +61,11 @@ class AccessToken:
     scopes: tuple[str, ...]
     issued_at_s: float
     expires_at_s: float
+
+    @property
+    def mark(self) -> str:
+        """What tells it from the others of its grant."""
+        return self.digest[:MARK_DIGITS]
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,12 @@ class Grant:
         return next(
             (token for token in self.access_tokens if token.digest == digest and now_s < token.expires_at_s),
             None,
+        )
+
+    def access_token_marked(self, mark: str, now_s: float) -> AccessToken | None:
+        """Return the good access token of this mark, None where there is none."""
+        return next(
+            (token for token in self.access_tokens if token.mark == mark and now_s < token.expires_at_s), None
         )
 
     def accepts(self, digest: str, now_s: float) -> bool:
