@@ -450,6 +450,16 @@ class IndexUnavailable(Unavailable):
     text = "The index that checks tokens does not answer, retry later"
 
 
+class LayerBusy(Unavailable):
+    """The layer, or one that it builds on, is being looked into, or there is too much for one request; what was found is kept."""
+
+    text = "The layer is being looked into, retry later"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "10"}
+
+
 class OutOfSpace(RegistryError):
     """The storage has no room left; nothing was stored."""
 

@@ -192,6 +192,11 @@ class ArchiveReader:
         self._left -= len(chunk)
         return chunk
 
+    @property
+    def expanded_bytes(self) -> int:
+        """How many bytes were read from the stream and made of holes so far."""
+        return self._expanded_bytes
+
     def count(self, size_bytes: int) -> None:
         """Take note of bytes that were read or made. LayerTooLarge."""
         self._expanded_bytes += size_bytes

@@ -16,22 +16,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from .. import errors
-from ..log import get_logger
 from ..names import check_image_id, is_image_id
-from ..storage.base import Blob, NotFound, Stat, Storage, StorageUnavailable
+from ..storage.base import Blob, NotFound, Stat, Storage
 from . import layout
 from .checksums import PayloadChecksum, equal_sums, parse_checksums
 from .compression import LayerTooLarge, UnreadableLayer
-from .layers import Row, diff, files, is_row_list
+from .layers import Row
+from .listings import Limits, Listings, keep
 from .tarsum import verify_tarsum
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -114,6 +112,7 @@ class Images:
     def __init__(self, storage: Storage, *, expanded_limit_bytes: int = 64 << 30):
         self._storage = storage
         self._expanded_limit_bytes = expanded_limit_bytes
+        self._listings = Listings(storage, self, Limits(expanded_limit_bytes))
 
     # -- reading
 
@@ -124,12 +123,12 @@ class Images:
 
     def layer_size(self, image_id: str) -> int | None:
         """Return the bytes of a complete image's layer; None where a mirror has not fetched it. ImageNotFound, ImageInProgress."""
-        self._check_complete(image_id)
+        self.check_complete(image_id)
         return self._layer_size(image_id)
 
     def layer(self, image_id: str) -> tuple[Stat, tuple[str, ...]]:
         """Return the Stat of a complete image's layer and the image's sums. ImageNotFound, ImageInProgress."""
-        self._check_complete(image_id)
+        self.check_complete(image_id)
         try:
             stat = self._storage.stat(layout.image_key(image_id, layout.LAYER))
         except NotFound:
@@ -138,7 +137,7 @@ class Images:
 
     def open_layer(self, image_id: str, start: int = 0, stop: int | None = None) -> Blob:
         """Open bytes ``[start, stop)`` of a complete image's layer. ImageNotFound, ImageInProgress."""
-        self._check_complete(image_id)
+        self.check_complete(image_id)
         try:
             return self._storage.open(layout.image_key(image_id, layout.LAYER), start, stop)
         except NotFound:
@@ -146,7 +145,7 @@ class Images:
 
     def ancestry(self, image_id: str) -> list[str]:
         """Return a complete image's ids from itself to the root. ImageNotFound, ImageInProgress."""
-        self._check_complete(image_id)
+        self.check_complete(image_id)
         return self._ancestry(image_id)
 
     def reachable(self, image_id: str) -> list[str]:
@@ -158,31 +157,43 @@ class Images:
         except errors.ImageNotFound:
             return [image_id]
 
-    def files(self, image_id: str) -> bytes:
+    def json_and_size(self, image_id: str, limit_bytes: int) -> tuple[bytes | None, int | None]:
+        """Return a complete image's JSON, and the bytes of its layer, which is None where a mirror has not fetched it.
+
+        JSON of more than ``limit_bytes`` is None, and not read. ImageNotFound, ImageInProgress.
+        """
+        # the JSON is opened after all looks at the state, as in _read_complete_json
+        self.check_complete(image_id)
+        with self._storage.open(layout.image_key(image_id, layout.JSON)) as blob:
+            document = blob.read() if blob.stat.size <= limit_bytes else None
+        return document, self._layer_size(image_id)
+
+    def files(self, image_id: str, limits: Limits | None = None) -> bytes:
         """Return the list of the layer's members as JSON, computed once and kept (registry.md 4.8).
 
-        ImageNotFound, ImageInProgress, LayerNotSupported, LayerTooLarge.
+        :param limits: how far to look, where that is not as far as ``expanded_limit_bytes`` says.
+
+        ImageNotFound, ImageInProgress, LayerNotSupported, LayerTooLarge, LayerBusy.
         """
-        self._check_complete(image_id)
-        return self._kept(image_id, layout.FILES, b"[]", lambda: self._list_files(image_id))
+        return self._listings.files(image_id, limits)
 
-    def rows(self, image_id: str) -> list[Row]:
+    def rows(self, image_id: str, limits: Limits | None = None) -> list[Row]:
         """Return what :meth:`files` lists, unless what is kept is no such list. Raises what :meth:`files` does."""
-        kept = layout.parse_stored(self.files(image_id))
-        return kept if is_row_list(kept) else self._list_files(image_id)
+        return self._listings.rows(image_id, limits)
 
-    def diff(self, image_id: str) -> bytes:
+    def diff(self, image_id: str, limits: Limits | None = None) -> bytes:
         """Return what the layer changes against the ancestors as JSON, computed once and kept (registry.md 4.9).
 
-        ImageNotFound, ImageInProgress, LayerNotSupported, LayerTooLarge.
+        Takes and raises what :meth:`files` does.
         """
-        self._check_complete(image_id)
+        return self._listings.diff(image_id, limits)
 
-        def compute() -> object:
-            ancestors = (self.rows(parent) for parent in self._ancestry(image_id)[1:])
-            return diff(self.rows(image_id), ancestors)
+    def listing_version(self, image_id: str, name: str) -> str:
+        """Return what changes with the list that is kept of a complete image: ``layout.FILES`` or ``layout.DIFF``.
 
-        return self._kept(image_id, layout.DIFF, b"{}", compute)
+        ImageNotFound, ImageInProgress.
+        """
+        return self._listings.version(image_id, name)
 
     def is_announced(self, image_id: str) -> bool:
         """Tell whether the image's JSON is stored, whatever the state of its push: enough for a tag or a child."""
@@ -195,6 +206,15 @@ class Images:
     def is_complete(self, image_id: str) -> bool:
         """Tell whether the image's push has ended."""
         return self.is_announced(image_id) and not self._is_in_progress(image_id)
+
+    def check_complete(self, image_id: str) -> None:
+        """Return if the image is complete. ImageNotFound, ImageInProgress."""
+        # First the JSON, then the mark: the mark is written before any JSON, so JSON without a mark is complete.
+        announced = self.is_announced(image_id)
+        if self._is_in_progress(image_id):
+            raise errors.ImageInProgress(image_id=image_id)
+        if not announced:
+            raise errors.ImageNotFound(image_id=image_id)
 
     # -- pushing
 
@@ -376,17 +396,9 @@ class Images:
             return False
         return True
 
-    def _check_complete(self, image_id: str) -> None:
-        # First the JSON, then the mark: the mark is written before any JSON, so JSON without a mark is complete.
-        announced = self.is_announced(image_id)
-        if self._is_in_progress(image_id):
-            raise errors.ImageInProgress(image_id=image_id)
-        if not announced:
-            raise errors.ImageNotFound(image_id=image_id)
-
     def _read_complete_json(self, image_id: str) -> bytes:
         # The JSON is read after all looks at the state: what was read before might have been replaced by what is complete.
-        self._check_complete(image_id)
+        self.check_complete(image_id)
         return self._storage.read(layout.image_key(image_id, layout.JSON))
 
     def _judge_repetition(self, image_id: str, payload_checksum: str) -> None:
@@ -480,7 +492,7 @@ class Images:
                 )
             ancestry.append(current)
             current = _parent_in(document)
-        self._keep(layout.image_key(image_id, layout.ANCESTRY), json.dumps(ancestry).encode("ascii"))
+        keep(self._storage, layout.image_key(image_id, layout.ANCESTRY), json.dumps(ancestry).encode("ascii"))
         return ancestry
 
     def _ancestry_over(self, image_id: str, parent: str | None) -> list[str]:
@@ -498,40 +510,6 @@ class Images:
         ancestry = self._ancestry_over(image_id, _parent_in(document))
         if ancestry != self._ancestry(image_id):
             self._write_ancestry(image_id, ancestry)
-
-    # -- what is computed once
-
-    def _list_files(self, image_id: str) -> list[Row]:
-        try:
-            with self._storage.open(layout.image_key(image_id, layout.LAYER)) as blob:
-                return files(blob, limit_bytes=self._expanded_limit_bytes)
-        except NotFound:
-            raise errors.ImageNotFound(image_id=image_id) from None
-        except LayerTooLarge as error:
-            raise errors.LayerTooLarge(image_id=image_id) from error
-        except UnreadableLayer as error:
-            raise errors.LayerNotSupported(image_id=image_id) from error
-
-    def _kept(self, image_id: str, name: str, brackets: bytes, compute: Callable[[], object]) -> bytes:
-        """Return what is kept, if it is whole, or else compute it and keep it; a crash of an old server leaves halves.
-
-        :param brackets: the first and the last byte of what is whole.
-        """
-        key = layout.image_key(image_id, name)
-        with suppress(NotFound):
-            kept = self._storage.read(key)
-            if kept[:1] + kept[-1:] == brackets:
-                return kept
-        data = json.dumps(compute()).encode("ascii")
-        self._keep(key, data)
-        return data
-
-    def _keep(self, key: str, data: bytes) -> None:
-        """Store what can be computed again; a storage that is full or read-only does not spoil the answer."""
-        try:
-            self._storage.write(key, data)
-        except StorageUnavailable as error:
-            log.warning("%s is not kept: %s", key, error.reason)
 
     def _delete(self, key: str) -> None:
         try:

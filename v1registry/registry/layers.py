@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias, TypeGuard
 
-from .archive import open_archive
+from .archive import ArchiveReader, open_archive
 from .compression import LayerTooLarge, Readable
 
 #: ``[name, type, deleted, size, mtime, mode, uid, gid]``, as in the JSON.
@@ -39,6 +39,10 @@ _WHITEOUT = b".wh."
 _AUFS_METADATA = b".wh..wh."
 
 
+class TooManyFiles(LayerTooLarge):
+    """The layer has more members, or longer names, than are listed."""
+
+
 def files(
     layer: Readable,
     *,
@@ -57,18 +61,29 @@ def files(
         read here, and LayerTooLarge, where a limit is reached, are of this kind too.
     :raises OSError: whatever ``layer.read`` raises.
     """
+    archive = open_archive(layer, limit_bytes=limit_bytes)
+    return rows_of(archive, limit_rows=limit_rows, limit_names_bytes=limit_names_bytes)
+
+
+def rows_of(
+    archive: ArchiveReader,
+    *,
+    limit_rows: int = ROWS_LIMIT,
+    limit_names_bytes: int = NAMES_LIMIT_BYTES,
+) -> list[Row]:
+    """Return what :func:`files` does, of an archive that is open: it knows afterwards how much was expanded for it."""
     rows: list[Row] = []
     names_bytes = 0
-    for entry in open_archive(layer, limit_bytes=limit_bytes):
+    for entry in archive:
         typeflag = entry.typeflag
         if typeflag == b"g":
             continue
         if len(rows) >= limit_rows:
-            raise LayerTooLarge(f"the layer has more than the {limit_rows} files that are listed")
+            raise TooManyFiles(f"the layer has more than the {limit_rows} files that are listed")
         name, is_deleted = entry.name, False
         names_bytes += len(name)
         if names_bytes > limit_names_bytes:
-            raise LayerTooLarge(
+            raise TooManyFiles(
                 f"the names in the layer have more than the {limit_names_bytes} bytes that are listed"
             )
         type_ = _TYPES.get(typeflag, _OTHER_TYPE)

@@ -1,0 +1,257 @@
+"""Looking into layers is bounded: what cannot be looked into is not tried twice, and nobody looks twice at a time."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore
+
+import pytest
+from engine_client import Image, make_chain, make_image, tar_layer
+from looked_into import WatchedStorage
+from wsgi_client import Client, error_of
+
+from v1registry import Registry, errors
+from v1registry.registry.images import Images
+from v1registry.registry.listings import Limits, Listings
+from v1registry.remembered import Busy, Remembered, Turns
+
+TOO_LARGE = (400, "The layer expands to more bytes than this server looks into")
+NOT_SUPPORTED = (400, "Layer format not supported")
+
+
+def zeros(size_bytes: int, name: str = "zeros") -> bytes:
+    """Return a layer with a file of zeros."""
+    return tar_layer({name: bytes(size_bytes)})
+
+
+def many(count: int) -> bytes:
+    """Return a layer with so many empty files."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for number in range(count):
+            tar.addfile(tarfile.TarInfo(f"f{number}"))
+    return gzip.compress(archive.getvalue(), 1)
+
+
+def pushed(*images: Image, **settings: object) -> tuple[WatchedStorage, Client]:
+    storage = WatchedStorage()
+    client = Client(Registry(storage=storage, **settings))
+    client.push(*images)
+    storage.opened.clear()
+    return storage, client
+
+
+class CountedTurns(Turns):
+    """Turns that tell when somebody begins to wait."""
+
+    def __init__(self, most_waiting: int):
+        super().__init__(most_waiting=most_waiting, wait_s=30)
+        self._came = Semaphore(0)
+
+    def _wait(self, thing: Hashable) -> None:
+        self._came.release()
+        super()._wait(thing)
+
+    def await_waiting(self, count: int) -> None:
+        for _ in range(count):
+            assert self._came.acquire(timeout=30)
+
+
+@pytest.mark.parametrize("what", ["files", "diff"])
+@pytest.mark.parametrize(
+    ("layer", "refusal"), [(zeros(5000), TOO_LARGE), (gzip.compress(b"no archive"), NOT_SUPPORTED)]
+)
+def test_a_layer_that_cannot_be_looked_into_is_not_tried_again(
+    layer: bytes, refusal: tuple[int, str], what: str
+) -> None:
+    image = make_image(layer)
+    storage, client = pushed(image, max_expanded_bytes=4000)
+    for _ in range(3):
+        assert error_of(client.get(f"/v1/images/{image.image_id}/{what}")) == refusal
+    assert storage.looks(image.image_id) == 1
+
+
+def test_a_diff_does_not_compare_up_to_the_same_refusal_again() -> None:
+    chain = make_chain([zeros(30_000), tar_layer({"a": b""}), tar_layer({"b": b""})])
+    storage, client = pushed(*chain, max_expanded_bytes=40_000)
+    path = f"/v1/images/{chain[-1].image_id}/diff"
+    assert error_of(client.get(path))[0] == 503, "all together are too much for one request"
+    assert error_of(client.get(path)) == TOO_LARGE
+    for _ in range(2):
+        storage.opened.clear()
+        assert error_of(client.get(path)) == TOO_LARGE
+        assert set(storage.opened) <= {f"images/{chain[-1].image_id}/_diff"}
+
+
+def test_what_is_refused_at_one_limit_may_be_listed_at_another() -> None:
+    image = make_image(zeros(5000))
+    storage, _ = pushed(image)
+    images = Images(storage, expanded_limit_bytes=1 << 20)
+    with pytest.raises(errors.LayerTooLarge):
+        images.files(image.image_id, Limits(4000))
+    assert len(images.rows(image.image_id)) == 1
+    assert len(images.rows(image.image_id, Limits(4000))) == 1, "what is listed is listed for all"
+
+
+def test_another_layer_under_the_same_id_is_looked_into() -> None:
+    image = make_image(b"no archive")
+    storage, client = pushed(image)
+    assert error_of(client.get(f"/v1/images/{image.image_id}/files")) == NOT_SUPPORTED
+    storage.write(f"images/{image.image_id}/layer", tar_layer({"a": b""}))
+    assert client.get(f"/v1/images/{image.image_id}/files").json[0][0] == "a"
+
+
+def test_a_refusal_leaves_nothing_in_the_storage() -> None:
+    image = make_image(b"no archive")
+    storage, client = pushed(image)
+    before = [stat.key for stat in storage.list("")]
+    client.get(f"/v1/images/{image.image_id}/files")
+    client.get(f"/v1/images/{image.image_id}/diff")
+    assert [stat.key for stat in storage.list("")] == before
+
+
+@pytest.mark.parametrize("what", ["files", "diff"])
+@pytest.mark.parametrize("layer", [tar_layer({"a": b""}), b"no archive"])
+def test_several_who_ask_at_once_share_one_look(layer: bytes, what: str) -> None:
+    image = make_image(layer)
+    storage, _ = pushed(image)
+    turns = CountedTurns(most_waiting=2)
+    listings = Listings(storage, Images(storage), Limits(1 << 20), turns=turns)
+
+    def look(number: int) -> object:
+        try:
+            return getattr(listings, what)(image.image_id)
+        except errors.LayerNotSupported as error:
+            return error.public
+
+    storage.gate.clear()
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(look, number) for number in range(3)]
+        turns.await_waiting(2)
+        storage.gate.set()
+        assert len({answer.result() for answer in answers}) == 1
+    assert storage.looks(image.image_id) == 1
+
+
+def test_only_some_wait_and_only_for_a_while() -> None:
+    image, other = make_image(tar_layer({"a": b""})), make_image(tar_layer({"b": b""}))
+    storage, _ = pushed(image, other)
+    turns = Turns(most_waiting=1, wait_s=0)
+    listings = Listings(storage, Images(storage), Limits(1 << 20), turns=turns)
+    storage.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(listings.files, image.image_id)
+        assert storage.reached.wait(30)
+        with pytest.raises(errors.LayerBusy) as caught:
+            listings.files(image.image_id)
+        second = pool.submit(listings.files, other.image_id)
+        storage.gate.set()
+        assert json.loads(first.result())[0][0] == "a"
+        assert json.loads(second.result())[0][0] == "b"
+    assert caught.value.status == 503
+    assert caught.value.headers["Retry-After"] == "10"
+
+
+def test_all_layers_of_a_diff_expand_to_no_more_than_one_may_and_the_next_goes_on() -> None:
+    chain = make_chain([zeros(30_000, f"zeros-{number}") for number in range(6)])
+    storage, client = pushed(*chain, max_expanded_bytes=90_000)
+    path = f"/v1/images/{chain[-1].image_id}/diff"
+    statuses = []
+    for _ in range(4):
+        storage.opened.clear()
+        answer = client.get(path)
+        statuses.append(answer.status_int)
+        assert sum(storage.looks(image.image_id) for image in chain) <= 4
+    assert statuses[0] == 503
+    assert statuses[-1] == 200
+    assert len(client.get(path).json["created"]) == 1
+
+
+def test_a_diff_compares_no_more_lists_than_its_limit_and_remembers_that_it_did_not() -> None:
+    chain = make_chain([tar_layer({f"f{number}": b""}) for number in range(4)])
+    storage, _ = pushed(*chain)
+    images, limits = Images(storage), Limits(1 << 20, compared_bytes=3 * 64 * 1024)
+    assert images.diff(chain[2].image_id, limits)
+    for _ in range(2):
+        storage.opened.clear()
+        with pytest.raises(errors.LayerTooLarge):
+            images.diff(chain[3].image_id, limits)
+    assert not any(key.endswith("/_files") for key in storage.opened)
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(1 << 20, rows=9), Limits(1 << 20, names_bytes=19), Limits(1 << 20, list_bytes=300)]
+)
+def test_lists_beyond_a_limit_are_refused_whether_kept_or_not(limits: Limits) -> None:
+    image = make_image(many(10))
+    storage, _ = pushed(image)
+    images = Images(storage)
+    for _ in range(2):
+        with pytest.raises(errors.LayerTooLarge, match="more files than are listed"):
+            images.files(image.image_id, limits)
+    assert storage.looks(image.image_id) == 1
+    assert len(images.rows(image.image_id)) == 10
+
+
+# -- the memory and the turns
+
+
+def test_what_was_asked_for_longest_ago_gives_way() -> None:
+    memory = Remembered[str](10, len)
+    memory.keep("a", "aaaa")
+    memory.keep("b", "bbbb")
+    assert memory.find("a") == "aaaa"
+    memory.keep("c", "cccc")
+    assert [memory.find(key) for key in "abc"] == ["aaaa", None, "cccc"]
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(10, True), (11, False)])
+def test_a_value_larger_than_the_memory_is_not_kept(size: int, is_kept: bool) -> None:
+    memory = Remembered[str](10, len)
+    memory.keep("a", "x" * size)
+    assert (memory.find("a") is not None) == is_kept
+    assert len(memory) == is_kept
+
+
+def test_a_value_in_the_place_of_another_counts_alone() -> None:
+    memory = Remembered[str](10, len)
+    memory.keep("b", "bbb")
+    for number in range(9):
+        memory.keep("a", str(number) * 7)
+    assert (memory.find("a"), memory.find("b")) == ("8888888", "bbb")
+    memory.keep("a", "x" * 11)
+    memory.keep("c", "c" * 7)
+    assert (memory.find("a"), memory.find("b"), memory.find("c")) == (None, "bbb", "c" * 7)
+
+
+def test_a_turn_ends_with_a_failure_too() -> None:
+    turns = Turns(most_waiting=0, wait_s=0)
+    with pytest.raises(ZeroDivisionError), turns.turn("x"):
+        raise ZeroDivisionError
+    with turns.turn("x"), turns.turn("y"), pytest.raises(Busy), turns.turn("x"):
+        raise AssertionError("the turn is taken")
+
+
+def test_no_more_wait_than_may() -> None:
+    turns = CountedTurns(most_waiting=2)
+    done = []
+
+    def work(number: int) -> None:
+        with turns.turn("x"):
+            done.append(number)
+
+    with ThreadPoolExecutor(2) as pool:
+        with turns.turn("x"):
+            waiting = [pool.submit(work, number) for number in range(2)]
+            turns.await_waiting(2)
+            with pytest.raises(Busy), turns.turn("x"):
+                raise AssertionError("the turn is taken")
+            assert done == []
+        for each in waiting:
+            each.result()
+    assert sorted(done) == [0, 1]
