@@ -163,7 +163,7 @@ class Registry:
             return OpenAccess(tokens, registry_is_elsewhere=is_elsewhere)
         backend, policy = settings_.open_accounts(settings, storage, repositories)
         applications, profiles = Applications(storage), Profiles(backend)
-        grants = Grants(storage, applications, profiles)
+        grants = Grants(storage, applications, profiles, keys=self._signing_keys)
         self._oauth = {
             Applications: applications,
             Grants: grants,

@@ -9,10 +9,11 @@ What is no good any more is removed as new codes and tokens are issued, a few a 
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -21,11 +22,13 @@ from typing import Final
 
 from ..auth.base import Account, BackendUnavailable, Bearer, User
 from ..auth.records import BrokenValue
+from ..auth.secret import shared_secret
 from ..errors import OAuthError
 from ..log import get_logger
 from ..storage.base import ABSENT, NotFound, Storage, StorageUnavailable, update
 from .applications import Application, Applications, digest_of, new_secret
-from .profiles import Profiles
+from .marks import AccountMarks
+from .profiles import NamedAccount, Profiles
 from .records import (
     MARK_DIGITS,
     TOKENS_FOLDER,
@@ -49,6 +52,10 @@ ACCESS_LIFETIME_S: Final = 15_552_000
 
 #: In seconds, from the last refresh; the documents name no end. An application that does not come for a year lost its tokens.
 REFRESH_LIFETIME_S: Final = 31_104_000
+
+#: How long the grant of a user is good whom no backend can look up, in seconds: a year, however often it is refreshed. Nobody is told
+#: when such a user is gone.
+REMEMBERED_LIFETIME_S: Final = 31_536_000
 
 #: Codes and tokens have 30 letters and digits, as those of the documents (oauth.md 3.2): 178 bits.
 TOKEN_CHARACTERS: Final = 30
@@ -119,7 +126,13 @@ class Grants:
     Safe for threads and, if the storage is, for processes. A token is good while it has not expired, its grant is there, and
     its application and the account of its user are the ones that they were: each use looks.
 
+    Whether an account is the one that it was, its id tells, so nothing that its user changes ends a grant. Where the backend keeps names
+    alone the stored password tells: another one ends what was granted before. Where there is none to be seen either (LDAP), a user who is
+    gone is noticed when a token is used, or when another one is issued; somebody who gets the name before that cannot be told from the
+    one before. Where users cannot be looked up at all, a grant is good for REMEMBERED_LIFETIME_S.
+
     :param storage: where they are, below ``accounts/oauth/``.
+    :param keys: gives the secrets for marks of accounts, the newest last; that of the storage when left out.
     :param clock: seconds since the epoch; the same for all processes, as far as clocks go.
 
     StorageUnavailable from every method, also where a record cannot be understood; BackendUnavailable while nobody can tell
@@ -132,11 +145,13 @@ class Grants:
         applications: Applications,
         profiles: Profiles,
         *,
+        keys: Callable[[], Sequence[str]] | None = None,
         clock: Callable[[], float] = time.time,
     ):
         self._storage = storage
         self._applications = applications
         self._profiles = profiles
+        self._marks = AccountMarks((lambda: [shared_secret(storage)]) if keys is None else keys)
         self._clock = clock
 
     # -- access tokens
@@ -209,6 +224,7 @@ class Grants:
             scopes=scopes,
             granted_at_s=now_s,
             code=Code(digest_of(code), now_s + CODE_LIFETIME_S, redirect_uri, is_redirect_given, challenge),
+            account_mark=self._marks.of(account),
         )
         self._point(grant, code)
         self._storage.write(_key(grant), grant.dumped(), expect=ABSENT)
@@ -289,7 +305,7 @@ class Grants:
         for grant in self._grants(username) if account is not None else ():
             application = self._application(grant)
             is_good = grant.is_redeemed and grant.is_live(self._now())
-            if application is not None and is_good and account is not None and account.id == grant.account_id:
+            if application is not None and is_good and account is not None and self._is_of(grant, account):
                 found.append((grant, application))
         return [
             GrantSummary(
@@ -335,15 +351,22 @@ class Grants:
         parties = self._parties(grant)
         if parties is None:
             raise _refused(what)
-        now_s, digest = self._now(), digest_of(used)
+        now_s, digest, account = self._now(), digest_of(used), parties[1]
+        most_s = _ends_at_s(grant, account) - now_s
         issued = Issued(
-            parties[1],
+            account,
             tuple(scope for scope in grant.scopes if scope in scopes),
             new_secret(TOKEN_CHARACTERS),
             new_secret(TOKEN_CHARACTERS),
+            int(min(ACCESS_LIFETIME_S, most_s)),
         )
-        access = AccessToken(digest_of(issued.access_token), issued.scopes, now_s, now_s + ACCESS_LIFETIME_S)
-        refresh = RefreshToken(digest_of(issued.refresh_token), now_s + REFRESH_LIFETIME_S)
+        access_ends_s, refresh_ends_s = (
+            now_s + min(lifetime_s, most_s) for lifetime_s in (ACCESS_LIFETIME_S, REFRESH_LIFETIME_S)
+        )
+        access = AccessToken(digest_of(issued.access_token), issued.scopes, now_s, access_ends_s)
+        refresh = RefreshToken(digest_of(issued.refresh_token), refresh_ends_s)
+        # with the newest key
+        mark = self._marks.of(account)
         forgotten: frozenset[str] = frozenset()
 
         def use(value: bytes | None) -> bytes:
@@ -355,7 +378,7 @@ class Grants:
                 raise _Used(current)
             if not current.accepts(digest, now_s):
                 raise _Ended
-            changed = current.with_tokens(access, refresh, now_s)
+            changed = current.with_tokens(access, refresh, now_s, mark)
             forgotten = current.digests - changed.digests
             return changed.dumped()
 
@@ -384,12 +407,28 @@ class Grants:
         return is_ended
 
     def _parties(self, grant: Grant) -> tuple[Application, Account] | None:
-        """Return the application and the user as they are now, None where one of them is gone. BackendUnavailable."""
+        """Return the application and the user as they are now, None where one of them is gone. BackendUnavailable.
+
+        The grant of a user who is gone is removed, where nothing else would tell that a later one of the same name is another one.
+        A file of passwords is empty for a moment while it is written, so there their mark has to tell.
+        """
         application = self._application(grant)
-        account = None if application is None else self._profiles.current(grant.user)
-        if application is None or account is None or account.id != grant.account_id:
+        if application is None:
+            return None
+        account = self._profiles.current(grant.user)
+        if account is None and not grant.account_mark:
+            self._end(grant)
+        if account is None or not self._is_of(grant, account):
             return None
         return application, account
+
+    def _is_of(self, grant: Grant, account: Account) -> bool:
+        """Tell whether the account is the one whose user granted this, and the grant has not come to its end."""
+        return (
+            account.id == grant.account_id
+            and self._marks.is_of(grant.account_mark, account)
+            and self._now() < _ends_at_s(grant, account)
+        )
 
     def _application(self, grant: Grant) -> Application | None:
         application = self._applications.get(grant.client_id)
@@ -488,6 +527,12 @@ class Grants:
     def _is_good(self, grant: Grant) -> bool:
         """Tell whether somebody can still do something with a grant. BackendUnavailable."""
         return grant.is_live(self._now()) and self._parties(grant) is not None
+
+
+def _ends_at_s(grant: Grant, account: Account) -> float:
+    """Return when the grant of this account ends, whatever is done with it."""
+    is_remembered = isinstance(account, NamedAccount) and account.is_remembered
+    return grant.granted_at_s + REMEMBERED_LIFETIME_S if is_remembered else math.inf
 
 
 def _key(grant: Grant) -> str:

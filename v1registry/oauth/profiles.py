@@ -6,6 +6,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -48,6 +49,18 @@ _AN_ADDRESS: Final = "An address such as mira@example.org is expected"
 _ONLY_TRUE: Final = "Only true is taken: this cannot be undone"
 
 
+@dataclass(frozen=True)
+class NamedAccount(Account):
+    """An account whose backend keeps no more than its name, and perhaps a password.
+
+    Its id is made of the name, so a later account of the same name has the same one.
+    """
+
+    is_remembered: bool = (
+        False  #: the backend cannot look up users, so nobody knows whether this one is still there
+    )
+
+
 class Profiles:
     """What is known of accounts, in whatever backend they are, and what their users may change. Safe for threads.
 
@@ -66,7 +79,8 @@ class Profiles:
     def account(self, username: str) -> Account | None:
         """Return all that is known of a user, None where there is none. LookupNotSupported.
 
-        Of one whose backend keeps names alone that is the name, an id that is made of it, and 1970 as the time of joining.
+        Of one whose backend keeps names alone that is a NamedAccount: the name, an id that is made of it, and 1970 as the time of
+        joining.
         """
         if self._lookup is not None and self._decides(username):
             with suppress(UnknownUser):
@@ -77,17 +91,17 @@ class Profiles:
         if user is None:
             return None
         hashes = self._backend if isinstance(self._backend, PasswordHashes) else None
-        return _account_of(user, "" if hashes is None else hashes.password_hash(username))
+        return _account_of(user, password_hash="" if hashes is None else hashes.password_hash(username))
 
     def current(self, user: User) -> Account | None:
         """Return what is known now of a user who was known before, None where they are gone.
 
-        A backend that cannot look up users cannot tell; there they are what they were.
+        A backend that cannot look up users cannot tell; there they are what they were, and are said to be remembered.
         """
         try:
             return self.account(user.name)
         except LookupNotSupported:
-            return _account_of(user)
+            return _account_of(user, is_remembered=True)
 
     def require_changeable(self, username: str) -> None:
         """Return if the account may be changed here. AccountNotChangeable, AccountNotFound."""
@@ -314,7 +328,15 @@ def _invalid_email(problem: str) -> errors.InvalidFields:
     return errors.InvalidFields({"email": [problem]})
 
 
-def _account_of(user: User, password_hash: str = "") -> Account:
+def state_of(account: Account) -> bytes:
+    """Return what another password, and a later account of the same name, change: to be signed, and not to be stored.
+
+    In a mere hash of it an old kind of hash could be guessed.
+    """
+    return encoded(f"{account.id} {account.password_hash}")
+
+
+def _account_of(user: User, **known: Any) -> NamedAccount:
     digest = hashlib.sha256(encoded(user.name)).digest()
     id_ = 1 + int.from_bytes(digest[:8], "big") % (_ID_LIMIT - 1)
-    return Account(user, id_, _NEVER, password_hash=password_hash)
+    return NamedAccount(user, id_, _NEVER, **known)

@@ -94,6 +94,7 @@ class Grant:
     access_tokens: tuple[AccessToken, ...] = ()  #: the oldest first
     refresh_token: RefreshToken | None = None
     used_digests: tuple[str, ...] = field(default=())  #: of refresh tokens, the oldest first
+    account_mark: str = field(default="", repr=False)  #: see AccountMarks; empty for an account that has none
 
     @property
     def user(self) -> User:
@@ -140,7 +141,9 @@ class Grant:
         access = (token.digest for token in self.access_tokens)
         return frozenset((self.code.digest, *access, *refresh, *self.used_digests))
 
-    def with_tokens(self, access: AccessToken, refresh: RefreshToken, now_s: float) -> Grant:
+    def with_tokens(
+        self, access: AccessToken, refresh: RefreshToken, now_s: float, account_mark: str
+    ) -> Grant:
         """Return the grant after its code, or its refresh token, was used for these. What has expired is forgotten."""
         used = self.used_digests + (() if self.refresh_token is None else (self.refresh_token.digest,))
         good = tuple(token for token in self.access_tokens if now_s < token.expires_at_s)
@@ -150,6 +153,7 @@ class Grant:
             access_tokens=(*good, access)[-_MOST_ACCESS_TOKENS:],
             refresh_token=refresh,
             used_digests=used[-_MOST_USED_TOKENS:],
+            account_mark=account_mark,
         )
 
     def without(self, digest: str) -> Grant:
@@ -165,7 +169,7 @@ class Grant:
     @classmethod
     def parsed(cls, value: bytes) -> Grant:
         """Return what :meth:`dumped` stored. BrokenValue."""
-        record = loaded(value)
+        record = {"account_mark": ""} | loaded(value)
         check_types(record, _GRANT_TYPES)
         check_types(record["code"], _CODE_TYPES)
         if not isinstance(record["code"].get("challenge"), str | None):
@@ -259,6 +263,7 @@ _GRANT_TYPES: Final[dict[str, type]] = {
     "is_redeemed": bool,
     "access_tokens": list,
     "used_digests": list,
+    "account_mark": str,
 }
 _POINTER_TYPES: Final[dict[str, type]] = {"username": str, "grant_id": str, "written_at_s": float}
 

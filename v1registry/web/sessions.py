@@ -20,9 +20,9 @@ from typing import Any, Final
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from ..auth.base import Account, User
+from ..auth.base import User
 from ..auth.passwords import encoded
-from ..oauth.profiles import Profiles
+from ..oauth.profiles import Profiles, state_of
 from ..storage.base import NotFound, Storage
 
 ENDED_FOLDER: Final = "accounts/sessions"
@@ -80,7 +80,7 @@ class Sessions:
         now = int(self._clock())
         account = None if user is None else self._profiles.current(user)
         ends_at_s = now + LIFETIMES * self._lifetime_s
-        mark = "" if account is None else self._signer("account").get_signature(_state_of(account)).decode()
+        mark = "" if account is None else self._signer("account").get_signature(state_of(account)).decode()
         return Session(secrets.token_urlsafe(18), user, mark, ends_at_s, now)
 
     def read(self, cookie: str | None) -> Session | None:
@@ -96,7 +96,7 @@ class Sessions:
         account = self._profiles.current(session.user)
         if account is None or not account.user.is_active:
             return None
-        if not self._signer("account").verify_signature(_state_of(account), encoded(session.mark)):
+        if not self._signer("account").verify_signature(state_of(account), encoded(session.mark)):
             return None
         return replace(session, user=account.user)
 
@@ -184,14 +184,6 @@ class Sessions:
                 digest_method=hashlib.sha256,
             )
         return self._signers[purpose]
-
-
-def _state_of(account: Account) -> bytes:
-    """Return what another password, and a later account of the same name, change.
-
-    It is signed and not only hashed: an old kind of hash could be guessed from a hash of it.
-    """
-    return encoded(f"{account.id} {account.password_hash}")
 
 
 def _said(session: Session, groups: list[str]) -> str:

@@ -1,0 +1,48 @@
+"""Marks of accounts: what tells a user from somebody else who has the same name later, where no id does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from itsdangerous import Signer
+
+from ..auth.base import Account
+from .profiles import NamedAccount, state_of
+
+
+class AccountMarks:
+    """Makes and checks marks of accounts whose backend keeps names and passwords alone.
+
+    Such an account is the same one as long as its password is: another line in a file of passwords may be another person's. A mark is
+    keyed, because an old kind of hash could be guessed from a plain hash of it. Accounts with an id of their own need none.
+
+    :param keys: gives the secrets, the newest last; it makes marks, all check them. Asked at the first use.
+    """
+
+    def __init__(self, keys: Callable[[], Sequence[str]]):
+        self._keys = keys
+        self._made: Signer | None = None
+
+    def of(self, account: Account) -> str:
+        """Return the mark of an account, empty where nothing is known by which it could be told from a later one."""
+        if not isinstance(account, NamedAccount) or not account.password_hash:
+            return ""
+        return self._signer.get_signature(state_of(account)).decode("ascii")
+
+    def is_of(self, mark: str, account: Account) -> bool:
+        """Tell whether :meth:`of` gave this mark for the account, with whatever key."""
+        if not isinstance(account, NamedAccount) or not account.password_hash:
+            return not mark
+        return bool(mark) and self._signer.verify_signature(state_of(account), mark)
+
+    @property
+    def _signer(self) -> Signer:
+        if self._made is None:
+            self._made = Signer(
+                list(self._keys()),
+                salt="v1registry oauth account",
+                key_derivation="hmac",
+                digest_method=hashlib.sha256,
+            )
+        return self._made
