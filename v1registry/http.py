@@ -34,6 +34,9 @@ NOT_CACHED = (("Cache-Control", "no-cache"), ("Pragma", "no-cache"), ("Expires",
 #: left; no document of an engine has 10.
 JSON_DEPTH = 100
 
+#: What ``Sec-Fetch-Site`` says of requests that no other site brought about (https://www.w3.org/TR/fetch-metadata/).
+_OWN_SITES = ("same-origin", "none")
+
 _YEAR_S = 31536000
 
 
@@ -240,6 +243,32 @@ def mount_path(request: Request, public_url: str) -> str:
 def is_secure(request: Request, public_url: str, trusted_proxies: Iterable[str]) -> bool:
     """Tell whether the client speaks https, as far as this server can know (see :func:`public_url_of`)."""
     return public_url_of(request, public_url, trusted_proxies).startswith("https:")
+
+
+def is_from_other_site(request: Request, public_url: str) -> bool:
+    """Tell whether the browser says that a page of another site sent this, and not one of this server.
+
+    Some browsers say nothing, old ones name the origin alone; what is no browser says nothing either.
+    """
+    site = request.header("Sec-Fetch-Site")
+    if site is not None:
+        return site.strip().lower() not in _OWN_SITES
+    origin = request.header("Origin")
+    if origin is None:
+        return False
+    # by any of these hosts this server may have been asked: no other site can make a browser send these headers
+    named = [request.host, *(request.header("X-Forwarded-Host") or "").split(",")]
+    urls = [*(f"//{host.strip()}" for host in named), public_url]
+    return _host_of(origin) not in {_host_of(url) for url in urls} - {""}
+
+
+def _host_of(url: str) -> str:
+    """Return host and port, without the ports that go without saying; empty where there is none."""
+    try:
+        host = urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""
+    return host.removesuffix(":443").removesuffix(":80")
 
 
 def _is_trusted(address: str, proxies: Iterable[str]) -> bool:

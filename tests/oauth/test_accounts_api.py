@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from access_tokens import Granter, bearer
-from account_asker import FORM, JSON, KEYS, MIRA, Asker, basic
+from account_asker import FORM, HUB, JSON, KEYS, MIRA, Asker, basic
 from wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry, Storage
@@ -240,14 +240,29 @@ def test_OAU_020_other_methods_are_405(app: Registry, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("site", "status"),
-    [(None, 201), ("same-origin", 201), ("none", 201), ("cross-site", 403), ("same-site", 403)],
+    ("headers", "status"),
+    [
+        ({}, 201),
+        ({"Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Sec-Fetch-Site": "none"}, 201),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://hidden.behind.a.proxy"}, 201),
+        ({"Origin": HUB}, 201),
+        ({"Origin": "https://proxy.example.org", "X-Forwarded-Host": "proxy.example.org, inner"}, 201),
+        ({"Origin": "http://asked.example.org", "Host": "asked.example.org"}, 201),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "Cross-Site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": HUB}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": f"{HUB}.evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+    ],
 )
 def test_a_form_of_another_site_adds_no_address(
-    app: Registry, storage: Storage, store: UserStore, site: str | None, status: int
+    app: Registry, storage: Storage, store: UserStore, headers: dict[str, str], status: int
 ) -> None:
     """A browser sends the password that it remembers along with such a form; access tokens it does not know."""
-    headers = {} if site is None else {"Sec-Fetch-Site": site}
     fields = {"email": "mallory@example.org"}
     mira = Asker(app, {**basic("mira"), **headers}, FORM)
     assert mira("POST", MIRA + "emails/", **fields).status_int == status

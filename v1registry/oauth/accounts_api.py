@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from .. import errors
 from ..auth.base import Account, Bearer, LookupNotSupported, User
-from ..http import NOT_CACHED, Request, Response, json_response, public_url_of
+from ..http import NOT_CACHED, Request, Response, is_from_other_site, json_response, public_url_of
 from ..hub.rights import AccountRights
 from ..routing import Route, Table
 from ..settings import Settings
@@ -196,9 +196,9 @@ def _own_account(request: Request, caller: _Caller) -> Account:
 def _refuse_other_sites(request: Request, caller: _Caller) -> None:
     """Refuse what a browser sends for a page of another site, with the password or log-in that it remembers. Forbidden.
 
-    Forms of other sites can POST, and nothing else. Browsers say where a request comes from (W3C Fetch Metadata); other clients do not.
+    Forms of other sites can POST, and nothing else. An access token no browser remembers.
     """
-    if caller.bearer is None and request.header("Sec-Fetch-Site") in ("cross-site", "same-site"):
+    if caller.bearer is None and is_from_other_site(request, request.service(Settings).public_url):
         raise errors.Forbidden("This comes from a page of another site", username=caller.user.name)
 
 

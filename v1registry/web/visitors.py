@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
 from .. import errors
 from ..auth.access import Access, Rights
 from ..auth.base import User
-from ..http import Request, is_secure, mount_path
+from ..http import Request, is_from_other_site, is_secure, mount_path
 from ..hub.rights import AccountRights, AccountsAccess
 from ..settings import Settings
 from .sessions import Session, Sessions
@@ -20,9 +19,6 @@ COOKIE: Final = "v1registry_session"
 #: Browsers take a cookie of such a name from this very host alone, over https: no neighbour below the same domain, and nobody on
 #: the way, can plant one (RFC 6265bis, 4.1.3.2).
 _HOST_PREFIX: Final = "__Host-"
-
-#: What ``Sec-Fetch-Site`` says of requests that no other site brought about (https://www.w3.org/TR/fetch-metadata/).
-_OWN_SITES: Final = ("same-origin", "none")
 
 _FOREIGN_FORM: Final = "This form came from another site. Behind a proxy that hides the host that browsers ask for, set public_url"
 _NO_COOKIE: Final = "The browser sent no cookie: allow cookies for this site, and try again"
@@ -61,7 +57,7 @@ class Visitor:
         """
         if self.sessions is None:
             raise errors.NotFound
-        if _is_from_elsewhere(request):
+        if is_from_other_site(request, request.service(Settings).public_url):
             return _FOREIGN_FORM
         if self.session is None:
             return _NO_COOKIE if _cookie_of(request) is None else _OLD_FORM
@@ -118,31 +114,6 @@ def visitor_of(request: Request) -> Visitor:
     if is_anybody and session is not None and session.user is not None:
         return Visitor(session.user, access.rights_of(session.user), sessions, session, is_here=True)
     return Visitor(None, rights, sessions, session)
-
-
-def _is_from_elsewhere(request: Request) -> bool:
-    """Tell whether the browser says that another site sent this form. Some say nothing; old ones name the origin alone."""
-    site = request.header("Sec-Fetch-Site")
-    if site is not None:
-        return site.strip().lower() not in _OWN_SITES
-    origin = request.header("Origin")
-    return origin is not None and _host_of(origin) not in _hosts(request)
-
-
-def _hosts(request: Request) -> set[str]:
-    """Return the hosts by which this server may have been asked: no other site can make a browser send these headers."""
-    named = [request.host, *(request.header("X-Forwarded-Host") or "").split(",")]
-    urls = [f"//{host.strip()}" for host in named] + [request.service(Settings).public_url]
-    return {_host_of(url) for url in urls} - {""}
-
-
-def _host_of(url: str) -> str:
-    """Return host and port, without the ports that go without saying; empty where there is none."""
-    try:
-        host = urlsplit(url).netloc.lower()
-    except ValueError:
-        return ""
-    return host.removesuffix(":443").removesuffix(":80")
 
 
 def _cookie_of(request: Request) -> str | None:
