@@ -102,8 +102,13 @@ def test_below_a_prefix_the_cookie_is_for_that_prefix(prefix: str) -> None:
     person = Person(app)
     journey(person, prefix, "", asked(world))
     answer = person.log_in("mira_k", base=prefix)
-    assert answer.headers["Set-Cookie"].startswith("v1registry_session="), "the other name needs the path /"
+    assert answer.headers["Set-Cookie"].startswith("__Secure-v1registry_session="), "__Host- needs the path /"
     assert f"; Path={prefix}; " in answer.headers["Set-Cookie"]
+    # somebody on the way, who can plant a cookie by plain http, cannot give it that name
+    for name, is_in in (("v1registry_session", False), ("__Secure-v1registry_session", True)):
+        other = Person(app)
+        other.headers["Cookie"] = f"{name}={person.cookie}"
+        assert other.is_in(base=prefix) is is_in, name
     assert answer.headers["Set-Cookie"].endswith("; Secure")
 
 

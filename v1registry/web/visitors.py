@@ -20,6 +20,10 @@ COOKIE: Final = "v1registry_session"
 #: the way, can plant one (RFC 6265bis, 4.1.3.2).
 _HOST_PREFIX: Final = "__Host-"
 
+#: Below a path of the host a cookie cannot have that name. One of this name at least comes from somebody who speaks https
+#: (RFC 6265bis, 4.1.3.1).
+_SECURE_PREFIX: Final = "__Secure-"
+
 _FOREIGN_FORM: Final = "This form came from another site. Behind a proxy that hides the host that browsers ask for, set public_url"
 _NO_COOKIE: Final = "The browser sent no cookie: allow cookies for this site, and try again"
 _OLD_FORM: Final = (
@@ -142,8 +146,9 @@ def _cookie(request: Request, value: str, *attributes: str) -> str:
 
 
 def _cookie_name(request: Request) -> str:
-    is_of_host = _is_https(request) and _cookie_path(request) == "/"
-    return f"{_HOST_PREFIX}{COOKIE}" if is_of_host else COOKIE
+    if not _is_https(request):
+        return COOKIE
+    return f"{_HOST_PREFIX if _cookie_path(request) == '/' else _SECURE_PREFIX}{COOKIE}"
 
 
 def _cookie_path(request: Request) -> str:
