@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
 from axe_core import findings
-from chromium import PHONE_WIDTH, Browser, Theme
+from chromium import HOST, PHONE_WIDTH, Browser, Theme
 from demo_world import ELSEWHERE, OWNER, PASSWORD, SHOP, Demo
 from harbour import Harbour
 from mailing import mailing_registry
 from people import authorize_url, grant_access, log_in, named_url, send_log_in, send_registration
 from selenium.webdriver.common.by import By
 from v1registry_fakes import FakeRegistry
+from v1registry_fakes.server import LiveServer
+
+from v1registry import FileStorage, Registry
+from v1registry.names import RepositoryName
+from v1registry.registry import layout
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("axe")]
 
@@ -49,6 +57,21 @@ def _at(path: str, *, is_named: bool = True) -> Visit:
         tour.browser.open(url + path.format(**ids))
 
     return visit
+
+
+def _repository(tour: Tour) -> None:
+    """Look at the shop where it has a name, and has been pushed to for some time."""
+    folder = Path(tour.opened.enter_context(TemporaryDirectory()))
+    storage, filled = FileStorage(folder, durable=False), tour.demo.registry.storage
+    for stat in filled.list(""):
+        storage.write(stat.key, filled.read(stat.key))
+    place = layout.repository_folders(RepositoryName.parse(SHOP))[-1]
+    for tag, hours in PUSHED_BEFORE.items():
+        set_at = time.time() - 3600 * hours
+        os.utime(folder / layout.tag_key(place, tag), (set_at, set_at))
+    registry = Registry(storage=storage, auth="users:", public_url=f"https://{HOST}")
+    server = tour.opened.enter_context(LiveServer(registry))
+    tour.browser.open(f"{server.url.replace('127.0.0.1', HOST)}/repositories/{SHOP}")
 
 
 def _logged_in(path: str) -> Visit:
@@ -144,12 +167,12 @@ PAGES: Final[dict[str, Visit]] = {
     "repositories-of-a-user": _logged_in("/"),
     "search": _at("/?q=web"),
     "search-without-hits": _at("/?q=nothing-like-it"),
-    "repository": _at(f"/repositories/{SHOP}"),
+    "repository": _repository,
     "repository-private": _logged_in("/repositories/mira_k/ledger"),
-    "image": _at("/images/{shop}"),
+    "image": _at(f"/images/{{shop}}?repository={SHOP}"),
     "image-of-a-root": _at("/images/{debian}"),
     "files": _at("/images/{copied}/files"),
-    "files-in-a-folder": _at("/images/{copied}/files?path=srv/shop"),
+    "files-in-a-folder": _at(f"/images/{{copied}}/files?path=srv/shop&repository={SHOP}"),
     "changes": _at("/images/{installed}/changes"),
     "not-found": _at("/repositories/mira_k/nothing"),
     "log-in": _at("/login"),
@@ -170,8 +193,11 @@ PAGES: Final[dict[str, Visit]] = {
     "mailed-link-once-more": _mailed(is_followed=3),
 }
 
+#: Tag -> hours since it was set, in a picture.
+PUSHED_BEFORE: Final = {"latest": 3, "production": 2, "2.0": 75, "1.1": 41 * 24, "1.0": 100 * 24}
+
 #: The pages that the README shows, and how much of them, in pixels.
-SHOWN: Final = {"repository": 1030, "image": 965, "consent": 480}
+SHOWN: Final = {"repository": 1030, "image": 965, "consent": 500}
 
 WAYS: Final[list[tuple[Theme, bool]]] = [("light", False), ("dark", False), ("light", True), ("dark", True)]
 
