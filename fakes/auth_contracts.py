@@ -379,8 +379,20 @@ class UserDirectoryContract(UserLookupContract):
 
     def test_adding_ones_own_address_again_is_no_error(self, directory: UserDirectory) -> None:
         directory.create("mira", "correct horse", "mira@example.org")
-        directory.add_email("mira", "MIRA@example.org")
+        assert not directory.add_email("mira", "MIRA@example.org")
         assert directory.confirm_email("mira", "mira@example.org")
+        assert directory.add_email("mira", "two@example.org")
+        assert not directory.add_email("mira", "two@example.org")
+
+    def test_of_many_who_add_an_address_to_one_account_at_once_one_is_told_so(
+        self, directory: UserDirectory
+    ) -> None:
+        directory.create("mira", "correct horse", "mira@example.org")
+        for number in range(5):
+            email = f"{number}@example.org"
+            with ThreadPoolExecutor(8) as threads:
+                added = list(threads.map(lambda _: directory.add_email("mira", email), range(8)))  # noqa: B023
+            assert added.count(True) == 1
 
     def test_somebody_elses_address_cannot_be_added(self, directory: UserDirectory) -> None:
         directory.create("mira", "correct horse", "mira@example.org")

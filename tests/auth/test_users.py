@@ -461,6 +461,7 @@ def test_an_address_that_a_full_account_is_refused_leaves_no_reservation(
     store.create("mira", "correct horse", "mira@example.org")
     for number in range(1, MOST_EMAILS):
         store.add_email("mira", f"{number}@example.org")
+        store.confirm_email("mira", f"{number}@example.org")
     before = len(list(storage.list("accounts/addresses/")))
     with pytest.raises(EmailRefused):
         store.add_email("mira", "more@example.org")
@@ -474,6 +475,7 @@ def test_an_address_that_fills_an_account_meanwhile_leaves_no_reservation_of_the
     store.create("mira", "correct horse", "mira@example.org")
     for number in range(1, MOST_EMAILS - 1):
         store.add_email("mira", f"{number}@example.org")
+        store.confirm_email("mira", f"{number}@example.org")
     disturbed.before[user_key("mira")] = lambda: store.add_email("mira", "faster@example.org")
     with pytest.raises(EmailRefused):
         store.add_email("mira", "slower@example.org")

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from access_tokens import Granter, bearer
 from account_asker import FORM, JSON, MIRA, Asker, basic
+from cheap_passwords import CheapPasswords
 from wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry, Storage
-from v1registry.auth.records import MOST_EMAILS
+from v1registry.auth.records import MOST_EMAILS, MOST_UNCONFIRMED
 from v1registry.auth.users import UserStore
 
 EMAILS = MIRA + "emails/"
@@ -102,15 +103,64 @@ def test_OAU_021_the_first_address_of_an_account_is_the_primary_one(app: Registr
     assert (answer.status_int, answer.json) == (201, shown("moe@example.org", primary=True))
 
 
-def test_an_account_has_so_many_addresses_and_no_more(app: Registry) -> None:
+def test_an_account_has_so_many_addresses_and_no_more(app: Registry, store: UserStore) -> None:
     mira = Asker(app, basic("mira"))
     for number in range(1, MOST_EMAILS):
         assert mira("POST", EMAILS, email=f"{number}@example.org").status_int == 201
+        store.confirm_email("mira", f"{number}@example.org")
     answer = mira("POST", EMAILS, email="more@example.org")
     assert (answer.status_int, list(answer.json)) == (400, ["email"])
     assert len(mira("GET", EMAILS).json) == MOST_EMAILS
     assert mira("DELETE", EMAILS, email="1@example.org").status_int == 204
     assert mira("POST", EMAILS, email="more@example.org").status_int == 201
+
+
+def test_so_many_addresses_may_be_unconfirmed_and_no_more_by_whatever_way_they_come(
+    app: Registry, store: UserStore
+) -> None:
+    """Nobody keeps the addresses of others for themselves by the dozen: here and by PUT /v1/users/NAME/ they count together."""
+    mira = Asker(app, basic("mira"))
+    for number in range(MOST_UNCONFIRMED):
+        if number % 2:
+            assert mira("POST", EMAILS, email=f"{number}@example.org").status_int == 201
+        else:
+            assert mira("PUT", "/v1/users/mira/", email=f"{number}@example.org").status_int == 204
+    text = "10 addresses of this account wait for their confirmation"
+    answer = mira("POST", EMAILS, email="more@example.org")
+    assert (answer.status_int, answer.json) == (400, {"email": [text]})
+    answer = mira("PUT", "/v1/users/mira/", email="more@example.org")
+    assert (answer.status_int, answer.json) == (400, f"Invalid email: {text}")
+    assert not store.is_taken("third", "more@example.org")
+    # one that is confirmed or goes makes room
+    store.confirm_email("mira", "0@example.org")
+    assert mira("POST", EMAILS, email="more@example.org").status_int == 201
+    assert mira("DELETE", EMAILS, email="1@example.org").status_int == 204
+    assert mira("PUT", "/v1/users/mira/", email="last@example.org").status_int == 204
+    assert mira("POST", EMAILS, email="1@example.org").status_int == 400
+
+
+def test_OAU_021_of_two_who_add_one_address_to_one_account_at_once_one_is_told_400(
+    app: Registry, storage: Storage
+) -> None:
+    """The second comes when the first one has looked, and before it writes."""
+    late: list[int] = []
+
+    class Interrupted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(storage, name)
+
+        def lock(self, folder: str) -> Any:
+            if not late:
+                late.append(0)
+                late[0] = Asker(app, basic("mira"))("POST", EMAILS, email="two@example.org").status_int
+            return storage.lock(folder)
+
+    other: Any = UserStore(Interrupted(), passwords=CheapPasswords())  # type: ignore[arg-type]
+    first = Asker(Registry(storage=storage, auth=other), basic("mira"))
+    answer = first("POST", EMAILS, email="two@example.org")
+    assert (late, answer.status_int) == ([201], 400)
+    assert answer.json == {"email": ["This address is used already"]}
+    assert [email["email"] for email in first("GET", EMAILS).json] == ["Mira@example.org", "two@example.org"]
 
 
 def test_adding_and_removing_leaves_nothing_behind(app: Registry, storage: Storage) -> None:

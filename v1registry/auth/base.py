@@ -189,10 +189,10 @@ class UserDirectory(Authenticator, UserLookup, Protocol):
     def set_password(self, username: str, password: str) -> None:
         """Replace the password; the old one is refused from now on, in every process. UnknownUser."""
 
-    def add_email(self, username: str, email: str) -> None:
-        """Add an unconfirmed address; one that is the user's own already is no error.
+    def add_email(self, username: str, email: str) -> bool:
+        """Add an unconfirmed address; False where it is the user's own already: of many who add it at once, one is told True.
 
-        UnknownUser, AccountExists; EmailRefused where the account has as many as it may have.
+        UnknownUser, AccountExists; EmailRefused where the account has as many as it may have, or as many that are not confirmed.
         """
 
     def confirm_email(self, username: str, email: str) -> bool:

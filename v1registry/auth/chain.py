@@ -149,9 +149,9 @@ class DirectoryChain(Chain):
         """Replace the password of a user of the directory. UnknownUser, BackendUnavailable."""
         self.directory.set_password(username, password)
 
-    def add_email(self, username: str, email: str) -> None:
-        """Add an unconfirmed address to a user of the directory. UnknownUser, AccountExists, BackendUnavailable."""
-        self.directory.add_email(username, email)
+    def add_email(self, username: str, email: str) -> bool:
+        """Add an unconfirmed address to a user of the directory. UnknownUser, AccountExists, EmailRefused, BackendUnavailable."""
+        return self.directory.add_email(username, email)
 
     def confirm_email(self, username: str, email: str) -> bool:
         """Mark an address of a user of the directory as confirmed. UnknownUser, BackendUnavailable."""

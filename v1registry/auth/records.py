@@ -23,6 +23,10 @@ ADDRESSES_FOLDER: Final = "accounts/addresses"
 #: How many addresses an account has at most.
 MOST_EMAILS: Final = 50
 
+#: How many addresses of an account may wait for their confirmation: each of them may be a mail to somebody, and whosever it really is
+#: cannot have it meanwhile.
+MOST_UNCONFIRMED: Final = 10
+
 #: Longer names of users are given by their sum. A segment of a key has at most 255 characters.
 _LONGEST_SEGMENT: Final = 200
 
@@ -192,13 +196,17 @@ def set_profile(record: dict[str, Any], fields: Mapping[str, str]) -> None:
     record.update({name: fields[name] for name in PROFILE_FIELDS if name in fields})
 
 
-def add_email(record: dict[str, Any], email: str) -> None:
-    """List an address that is not listed yet: the first one as the primary one. EmailRefused for one too many."""
+def add_email(record: dict[str, Any], email: str) -> bool:
+    """List an address: the first one as the primary one; False for one that is listed. EmailRefused for one too many."""
+    entries = record["emails"]
     if is_listed(record, email):
-        return
-    if len(record["emails"]) >= MOST_EMAILS:
+        return False
+    if len(entries) >= MOST_EMAILS:
         raise EmailRefused(f"An account has {MOST_EMAILS} addresses at most")
-    record["emails"].append(email_entry(email, verified=False, primary=not record["emails"]))
+    if sum(not entry["verified"] for entry in entries) >= MOST_UNCONFIRMED:
+        raise EmailRefused(f"{MOST_UNCONFIRMED} addresses of this account wait for their confirmation")
+    entries.append(email_entry(email, verified=False, primary=not entries))
+    return True
 
 
 def take_back_email(record: dict[str, Any], email: str) -> None:

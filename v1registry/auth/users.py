@@ -136,26 +136,33 @@ class UserStore:
         self._require(username)
         self._change(username, password=self._passwords.hash(password))
 
-    def add_email(self, username: str, email: str) -> None:
-        """Add an unconfirmed address. UnknownUser, AccountExists, EmailRefused, BackendUnavailable.
+    def add_email(self, username: str, email: str) -> bool:
+        """Add an unconfirmed address; see the protocol. UnknownUser, AccountExists, EmailRefused, BackendUnavailable.
 
-        One that is the user's own already is no error. The first address of a user is the primary one.
+        The first address of a user is the primary one.
         """
         record = self._require(username)
         if is_listed(record, email) and self._owner(email) == username:
-            return
+            return False
         # a full account leaves no reservation behind
         add_email(record, email)
+        is_added = False
+
+        def added(record: dict[str, Any]) -> None:
+            nonlocal is_added
+            is_added = add_email(record, email)
+
         with _available():
             self._reservations.reserve(username, email)
             try:
-                self._update(username, lambda record: add_email(record, email))
+                self._update(username, added)
             except (UnknownUser, EmailRefused):
                 self._reservations.release(username, email)
                 raise
             if not self._reservations.settle(username, email):
                 self._update(username, lambda record: take_back_email(record, email))
                 raise _taken()
+        return is_added
 
     def confirm_email(self, username: str, email: str) -> bool:
         """Mark an address as confirmed; False where it is not the user's. UnknownUser, BackendUnavailable."""

@@ -32,9 +32,6 @@ RESERVED_NAMES: Final = frozenset(
 SHORTEST_PASSWORD: Final = 5
 LONGEST_PASSWORD: Final = 1024
 
-#: How many addresses of a user may wait for their confirmation: each of them is a mail to somebody.
-MOST_UNCONFIRMED: Final = 10
-
 #: Longer names are nobody's, in characters: other backends have other grammars, but no longer names.
 _LONGEST_NAME: Final = 255
 
@@ -192,13 +189,6 @@ class Accounts:
 
     @staticmethod
     def _add_email(directory: UserDirectory, username: str, email: str) -> None:
-        confirming = confirming_part(directory)
-        waiting = confirming.unconfirmed(username) if confirming is not None else {}
-        is_new = email.casefold() not in {address.casefold() for address in waiting}
-        if is_new and len(waiting) >= MOST_UNCONFIRMED:
-            raise errors.InvalidAccountField(
-                f"Invalid email: {MOST_UNCONFIRMED} addresses of this account wait for their confirmation"
-            )
         try:
             directory.add_email(username, email)
         except AccountExists:

@@ -136,9 +136,8 @@ class Profiles:
             if not isinstance(email, str) or not is_email(email):
                 raise _invalid_email(_AN_ADDRESS)
             try:
-                if _email_in(directory.account(username), email) is not None:
+                if not directory.add_email(username, email):
                     raise AccountExists
-                directory.add_email(username, email)
             except AccountExists:
                 raise _invalid_email("This address is used already") from None
             except EmailRefused as error:
