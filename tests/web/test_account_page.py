@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from access_tokens import Granter, bearer
 from kept_mail import PUBLIC_URL, KeptMail
-from page_person import PASSWORD, Person, World, described, location_of, said, token_of
+from page_person import PASSWORD, Person, World, described, form_of, location_of, said, token_of
 from webtest import TestResponse
 
 from v1registry import FileStorage, MemoryStorage, Registry
@@ -284,6 +284,50 @@ def test_another_password_ends_all_other_sessions_and_keeps_this_one(world: Worl
     assert not copy.is_in(), "a copy of the cookie of this browser"
     assert world.person().log_in("mira_k").status_int == 401
     assert world.person().log_in("mira_k", "s3cret-two").status_int == 303
+
+
+def test_another_password_ends_what_applications_may_do_if_that_is_wanted_too(memory: World) -> None:
+    granter = Granter(memory.storage, memory.users)
+    tokens = [granter.token(name, ["profile_read"]) for name in ("mira_k", "mira_k", "zoe_x")]
+
+    def statuses() -> list[int]:
+        paths = [f"/api/v1.1/users/{name}/" for name in ("mira_k", "mira_k", "zoe_x")]
+        people = [memory.person(headers=bearer(token)) for token in tokens]
+        return [person.get(path).status_int for person, path in zip(people, paths, strict=True)]
+
+    person = memory.mira()
+    page = person.get("/account")
+    box = page.html.find(id="revoke_all")
+    assert "checked" not in box.attrs
+    (label,) = page.html.find_all("label", attrs={"for": "revoke_all"})
+    assert "applications" in label.get_text()
+    assert (
+        page.html.find(id=page.html.find(id=box["aria-describedby"]).a["href"].removeprefix("#")) is not None
+    )
+    assert "Applications with access keep it" in done(person, change_password(person))
+    assert statuses() == [200, 200, 200]
+
+    form = form_of(person.get("/account"), "/account/password")
+    form["revoke_all"] = True
+    form["old_password"], form["new_password"], form["new_password_again"] = (
+        "wrong",
+        "s3cret-six",
+        "s3cret-six",
+    )
+    refused = form.submit(status="*")
+    assert refused.status_int == 400
+    assert "checked" in refused.html.find(id="revoke_all").attrs
+    assert statuses() == [200, 200, 200]
+
+    form = form_of(refused, "/account/password")
+    form["old_password"], form["new_password"], form["new_password_again"] = (
+        "s3cret-two",
+        "s3cret-six",
+        "s3cret-six",
+    )
+    assert "no application has access" in done(person, form.submit(status="*"))
+    assert statuses() == [401, 401, 200]
+    assert person.get("/account").html.find(id="revoke_all") is None
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ _NOTICES: Final = {
     "mailed": "A link is mailed to the address, unless it got one just now. Open it to confirm the address.",
     "primary": "Your primary address is another one now.",
     "removed": "The address is removed.",
-    "password": "Your password is changed. Other browsers are logged out.",
+    "password": "Your password is changed. Other browsers are logged out. Applications with access keep it: they are listed below.",
+    "password-alone": "Your password is changed. Other browsers are logged out, and no application has access.",
     "revoked": "The application has no access any more: what it was granted is revoked.",
 }
 
@@ -129,7 +130,7 @@ def post_email_removal(request: Request, visitor: Visitor, user: User, form: Map
 def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     """Change the password of who knows the old one: a browser that was left alone is not enough.
 
-    Every other session ends by that, and this one begins anew.
+    Every other session ends by that, and this one begins anew. What applications may do ends if that is wanted too.
     """
     request.service(Profiles).require_changeable(user.name)
     password = form.get("new_password", "")
@@ -148,7 +149,11 @@ def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[
     request.service(Accounts).change(user.name, {"password": password})
     if visitor.is_here:
         visitor.log_in(user)
-    return "password"
+    grants = request.service(Grants)
+    if form.get("revoke_all"):
+        # last, or whoever knows the old password could let an application in between
+        grants.revoke_all(user.name)
+    return "password" if grants.of_user(user.name) else "password-alone"
 
 
 @_form
@@ -186,6 +191,7 @@ def _page(
         "mails_links": request.service(Accounts).mails_links,
         "profile": {field: form.get(field, getattr(account, field)) for field in PROFILE_FIELDS},
         "new_email": form.get("email", ""),
+        "is_revoking_all": bool(form.get("revoke_all")),
         "grants": [
             {
                 "id": grant.id,
