@@ -79,6 +79,18 @@ def test_what_is_no_image_is_not_found(registry: FakeRegistry, image_id: str, wh
     checked(answer.body)
 
 
+@pytest.mark.parametrize("what", ["", "/files", "/changes"])
+def test_what_was_asked_for_with_credentials_is_kept_by_no_cache(what: str) -> None:
+    registry = town()
+    image_id = registry.tags("mira_k/shop")["1.0"]
+    mira = Reader(registry.app, "mira_k")
+    asked = mira.ask("/v1/repositories/mira_k/shop/images", HTTP_X_DOCKER_TOKEN="true")
+    for header in (f"Token {asked.header('X-Docker-Token')}", mira.environ["HTTP_AUTHORIZATION"]):
+        answer = Reader(registry.app, HTTP_AUTHORIZATION=header).ask(f"/images/{image_id}{what}")
+        assert (answer.status, answer.header("Cache-Control")) == (200, "no-store")
+    assert Reader(registry.app).ask(f"/images/{image_id}{what}").header("Cache-Control") == "no-cache"
+
+
 # -- what it shows
 
 
@@ -425,3 +437,44 @@ def test_nothing_of_the_api_changed_its_place(registry: FakeRegistry) -> None:
         assert (answer.status, answer.header("Content-Type")) == (200, "application/json")
     missing = call(Registry(storage=registry.storage), "GET", "/v1/images/x/json", HTTP_ACCEPT="text/html")
     assert json.loads(missing.body) == {"error": "Invalid image ID"}
+
+
+# -- very much JSON
+
+
+def padded(size_bytes: int, **said: object) -> dict[str, object]:
+    """Return what to say in JSON of about so many bytes."""
+    return {**said, "padding": "x" * size_bytes}
+
+
+def test_json_that_is_too_large_is_not_shown_and_said_to_be_so(registry: FakeRegistry) -> None:
+    said = {"author": "Mira Kovac", "container_config": {"Cmd": ["make"]}}
+    *_, top = chain_of(
+        registry, padded(10, **said), padded(chains.LARGEST_JSON_BYTES, **said), padded(10, **said)
+    )
+    page = Reader(registry.app).page(f"/images/{top.id}")
+    assert "too large" not in words(page.select_one(".facts"))
+    steps = steps_in(page)
+    assert ["Not described here" in step for step in steps] == [False, True, False]
+    assert "Mira Kovac" not in steps[1]
+    assert "2.0 KiB" in steps[1]
+    assert links_in(page).keys() >= {image[:12] for image in top.ancestry[1:]}
+    assert facts_in(page)["Size"] == "6.0 KiB in 3 layers"
+
+
+def test_an_image_whose_own_json_is_too_large_says_so(registry: FakeRegistry) -> None:
+    image = registry.add_image(json=padded(chains.LARGEST_JSON_BYTES, author="Mira Kovac"))
+    page = Reader(registry.app).page(f"/images/{image.id}")
+    assert "The JSON of this image is too large to be shown." in words(page.main)
+    assert "Author" not in facts_in(page)
+    assert "This image" in steps_in(page)[0]
+
+
+def test_of_a_chain_with_much_json_the_layers_nearest_to_the_image_are_described(
+    registry: FakeRegistry,
+) -> None:
+    share = chains.MOST_JSON_BYTES // 5
+    *_, top = chain_of(registry, *[padded(share, container_config={"Cmd": ["make"]}) for _ in range(6)], {})
+    steps = steps_in(Reader(registry.app).page(f"/images/{top.id}"))
+    assert ["make" in step for step in steps] == [False, True, True, True, True, False, False]
+    assert ["Not described here" in step for step in steps] == [False] * 5 + [True] * 2

@@ -14,6 +14,11 @@ from .documents import Description
 #: How many layers of a chain are shown, those nearest to the image.
 MOST_SHOWN: Final = 500
 
+#: How much JSON of one layer is read, and of all layers together, in bytes: engines write some kilobytes each, but anybody may
+#: push some megabytes, and they would be parsed again for every view. A layer with more is shown without its description.
+LARGEST_JSON_BYTES: Final = 1 << 20
+MOST_JSON_BYTES: Final = 4 << 20
+
 
 class State(enum.Enum):
     """Whether there is something to tell about a layer of a chain."""
@@ -33,6 +38,7 @@ class Layer:
     state: State = State.SHOWN
     description: Description = field(default_factory=Description)
     size_bytes: int | None = None  #: None where it is not known
+    is_described: bool = True  #: False where there is too much JSON to be read
 
 
 @dataclass(frozen=True)
@@ -70,21 +76,38 @@ def chain_of(
     :param can_read: tells of the other images in it whether the visitor may, and ``can_see_push`` whether they may be told of one
         that is still being pushed.
     """
+    chain = _Reader(images)
     # what is wrong with the image itself is raised here
-    itself = images.facts(image_id)
+    description, size_bytes = chain.read(image_id)
     try:
         ancestry, is_broken = images.ancestry(image_id), False
     except errors.ImageNotFound:
         ancestry, is_broken = [image_id], True
-    own = Layer(image_id, len(ancestry), State.SHOWN, Description.of(itself.json), itself.layer_size)
-    layers = [own]
+    layers = [_described(image_id, len(ancestry), description, size_bytes)]
     for distance, ancestor in enumerate(ancestry[1:MOST_SHOWN], 1):
-        layers.append(_layer(images, ancestor, len(ancestry) - distance, can_read, can_see_push))
+        layers.append(_layer(chain, ancestor, len(ancestry) - distance, can_read, can_see_push))
     return Chain(layers, len(ancestry), is_broken)
 
 
+class _Reader:
+    """Reads what the images of one chain tell, as long as it is not too much."""
+
+    def __init__(self, images: Images):
+        self._images = images
+        self._left_bytes = MOST_JSON_BYTES
+
+    def read(self, image_id: str) -> tuple[Description | None, int | None]:
+        """Return what an image tells, None where it is too long, and the size of its layer. ImageNotFound, ImageInProgress."""
+        limit_bytes = min(LARGEST_JSON_BYTES, self._left_bytes)
+        document, size_bytes = self._images.json_and_size(image_id, limit_bytes)
+        if document is None:
+            return None, size_bytes
+        self._left_bytes -= len(document)
+        return Description.of(document), size_bytes
+
+
 def _layer(
-    images: Images,
+    chain: _Reader,
     image_id: str,
     number: int,
     can_read: Callable[[str], bool],
@@ -94,9 +117,14 @@ def _layer(
     if not can_read(image_id):
         return Layer(image_id, number, State.UNFINISHED if is_pushing else State.HIDDEN)
     try:
-        facts = images.facts(image_id)
+        description, size_bytes = chain.read(image_id)
     except errors.ImageInProgress:
         return Layer(image_id, number, State.UNFINISHED)
     except errors.ImageNotFound:
         return Layer(image_id, number, State.MISSING)
-    return Layer(image_id, number, State.SHOWN, Description.of(facts.json), facts.layer_size)
+    return _described(image_id, number, description, size_bytes)
+
+
+def _described(image_id: str, number: int, description: Description | None, size_bytes: int | None) -> Layer:
+    is_described = description is not None
+    return Layer(image_id, number, State.SHOWN, description or Description(), size_bytes, is_described)

@@ -105,9 +105,15 @@ class Pages:
                 "static": lambda name: self.url(request, "/static/", name, v=self._version(name)),
             }
         )
+        # a token shows what others may not see, but its bearer is nobody on the pages
+        is_personal = (
+            visitor.session is not None
+            or visitor.user is not None
+            or request.header("Authorization") is not None
+        )
         policy = _POLICY.format(form_action=" ".join(["'self'", *form_targets]))
         all_headers = {
-            "Cache-Control": "no-store" if visitor.session is not None or visitor.user else "no-cache",
+            "Cache-Control": "no-store" if is_personal else "no-cache",
             "Vary": "Accept, Cookie, Authorization",
             "Content-Security-Policy": policy,
             "X-Frame-Options": "DENY",
