@@ -38,8 +38,10 @@ from .routing import Table, combine
 from .settings import Settings, SettingsError
 from .storage.base import Storage, StorageFull, StorageUnavailable
 from .web import api as web_api
+from .web.markdown import Descriptions
 from .web.pages import Pages, accepts_html
 from .web.sessions import Sessions
+from .web.shown_layers import ShownLayers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -86,6 +88,11 @@ class Registry:
             Repositories: repositories,
             Access: access,
             SearchIndex: ScanSearch(repositories),
+            ShownLayers: ShownLayers(
+                images,
+                expanded_limit_bytes=min(self.settings.max_shown_bytes, self.settings.max_expanded_bytes),
+            ),
+            Descriptions: Descriptions(),
         }
         if isinstance(access, AccountsAccess):
             services |= self._make_accounts(access.backend, repositories)

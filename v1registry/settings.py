@@ -271,6 +271,9 @@ class Settings:
     max_expanded_bytes: int = _setting(
         64 << 30, _size, "how far a layer is decompressed for files, diff and TarSum"
     )
+    max_shown_bytes: int = _setting(
+        1 << 30, _size, "how far a layer is decompressed for the pages; max_expanded_bytes where that is less"
+    )
     layer_redirect: str = _setting(
         "",
         _url,

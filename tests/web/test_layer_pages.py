@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reader import ATTACKS, Reader, checked, links_in, rows_of, words
 from v1registry_fakes import FakeImage, FakeRegistry
 
-from v1registry.web.contents import changes_of, folder_of, path_of
+from v1registry.web.contents import Folders, changes_of, path_of
 from v1registry.web.texts import age, shown
 
 
@@ -143,7 +143,7 @@ def test_a_large_folder_is_on_several_pages(registry: FakeRegistry, count: int, 
         page = reader.page(address)
         found.append([cells[0] for cells in rows_of(page)])
         assert f"{count} files" in words(page.main)
-        following = page.select_one("a[rel=next]")
+        following = page.select_one("a[rel~=next]")
         address = None if following is None else str(following["href"])
     assert [len(names) for names in found] == sizes
     assert [name for names in found for name in names] == [f"f{number:04}" for number in range(count)]
@@ -327,8 +327,10 @@ def test_every_file_is_found_by_walking_and_sums_agree(found: list[tuple[str, st
         if path and type_ != "d" and path not in parents
     }
 
+    folders = Folders(rows)
+
     def walk(path: str) -> dict[str, int]:
-        folder = folder_of(rows, path)
+        folder = folders.folder(path)
         assert folder is not None
         seen: dict[str, int] = {}
         for entry in folder.entries:

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from reader import ATTACKS
 
+from v1registry.web import markdown
 from v1registry.web.markdown import LONGEST, html_of, summary_of
 
 TAGS = set(
@@ -141,3 +142,49 @@ def test_no_text_takes_long(piece: str) -> None:
 )
 def test_a_summary_is_the_first_line_that_says_something(text: str, summary: str) -> None:
     assert summary_of(text) == summary
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "|a" * 4000 + "|\n" + "|-" * 4000 + "|\n" + "a\n" * 4000,
+        "> * 1. |a|b|\n> * 1. " + "|:-:" * 200 + "|\n" + "> * 1. a\n" * 100,
+        "![" * 10_000,
+        "[" * 2001,
+    ],
+)
+def test_what_would_take_long_is_shown_as_it_is(text: str) -> None:
+    html = html_of(text + "<script>")
+    assert_harmless(html)
+    shown = BeautifulSoup(html, "html.parser")
+    assert [element.name for element in shown.find_all(True)] == ["pre"]
+    assert shown.get_text().startswith(text[:1000])
+    assert len(html) < 3 * LONGEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "|a|b|c|\n|-|-|-|\n" + "|1|2|3|\n" * 1000,
+        "[a](https://x.example) " * 900,
+        "[" * 2000,
+        "|" * 9000,
+        "\n".join(["---|---"] + ["a b c"] * 3000),
+    ],
+)
+def test_what_people_write_is_made_into_html_also_when_it_is_long(text: str) -> None:
+    assert "<pre>" not in html_of(text)
+
+
+def test_a_text_is_made_into_html_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def make(text: str) -> str:
+        made.append(text)
+        return html_of(text)
+
+    monkeypatch.setattr(markdown, "html_of", make)
+    descriptions = markdown.Descriptions()
+    for text in ("*a*", "*b*", "*a*", "\ud800", "\ud800"):
+        assert descriptions.html(text) == html_of(text)
+    assert made == ["*a*", "*b*", "\ud800"]

@@ -16,7 +16,7 @@ from ..registry.api import root
 from ..registry.images import Images
 from ..registry.repositories import NO_NAMESPACE, Repositories, TagRule
 from ..settings import Settings
-from .markdown import html_of, summary_of
+from .markdown import Descriptions, summary_of
 from .pages import Pages, accepts_html
 from .paging import part_of, part_of_stream
 from .tag_lists import TagList
@@ -84,7 +84,7 @@ def get_repository(request: Request) -> Response:
     values: dict[str, Any] = {
         "name": name,
         "label": shown(name.short, 300),
-        "description": html_of(repositories.description(name)),
+        "description": request.service(Descriptions).html(repositories.description(name)),
         "is_private": repositories.is_private(name),
         "rule": _RULES[repositories.tag_rule(name)],
         "now": datetime.now(timezone.utc),

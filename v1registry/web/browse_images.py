@@ -13,9 +13,10 @@ from ..registry.images import Images
 from ..registry.repositories import NO_NAMESPACE, Repositories
 from .browse import rights_of
 from .chains import chain_of
-from .contents import KINDS, LONGEST_PATH, change, changes_of, folder_of, path_of
+from .contents import KINDS, LONGEST_PATH, path_of
 from .pages import Pages
 from .paging import part_of
+from .shown_layers import ShownLayers
 from .texts import shown
 from .visitors import Visitor, visitor_of
 
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 #: How many files, folders or changes are on one page.
 ENTRIES_SHOWN: Final = 200
+
+#: To make a list of files is work, and there is a page for each folder of each layer; nobody finds anything by them.
+NOT_FOR_ROBOTS: Final = (("X-Robots-Tag", "noindex, nofollow"),)
 
 
 def get_image(request: Request) -> Response:
@@ -43,12 +47,11 @@ def get_image(request: Request) -> Response:
 def get_files(request: Request) -> Response:
     """Show a folder of what is in an image's layer; that of ``path``, the root where it is left out."""
     pages, visitor, image_id = request.service(Pages), visitor_of(request), request.fields["image_id"]
-    images = _images_for(request, visitor, image_id)
-    rows, refusal = _unless_refused(lambda: images.rows(image_id))
-    if refusal is not None:
-        return _contents_refusal(request, visitor, image_id, refusal, "Files in the layer")
-    path = path_of((request.query("path") or "")[:LONGEST_PATH])
-    folder = folder_of(rows or (), path)
+    _images_for(request, visitor, image_id)
+    folders = _unless_refused(lambda: request.service(ShownLayers).folders(image_id))
+    if isinstance(folders, errors.RegistryError):
+        return _contents_refusal(request, visitor, image_id, folders, "Files in the layer")
+    folder = folders.folder(path_of((request.query("path") or "")[:LONGEST_PATH]))
     if folder is None:
         raise errors.NotFound("There is no such file or folder in this layer", image_id=image_id)
     values = {
@@ -57,7 +60,7 @@ def get_files(request: Request) -> Response:
         "part": part_of(folder.entries, request.query("page"), ENTRIES_SHOWN),
         "now": datetime.now(timezone.utc),
     }
-    return pages.render(request, "files.html", values, visitor=visitor)
+    return pages.render(request, "files.html", values, visitor=visitor, headers=NOT_FOR_ROBOTS)
 
 
 def get_changes(request: Request) -> Response:
@@ -68,23 +71,22 @@ def get_changes(request: Request) -> Response:
         # the changes tell which of the files are theirs too
         if not rights_of(visitor).can_read_image(ancestor):
             raise errors.ImageNotFound(image_id=ancestor)
-    diff, refusal = _unless_refused(lambda: images.diff(image_id))
-    if refusal is not None:
-        return _contents_refusal(request, visitor, image_id, refusal, "Changes of the layer")
-    changes = changes_of(diff or b"")
-    counts = {kind: len(names) for kind, names in changes.items()}
+    changes = _unless_refused(lambda: request.service(ShownLayers).changes(image_id))
+    if isinstance(changes, errors.RegistryError):
+        return _contents_refusal(request, visitor, image_id, changes, "Changes of the layer")
+    counts = changes.counts
     asked = request.query("kind") or ""
     kind: str = asked if asked in KINDS else next((kind for kind in KINDS if counts[kind]), "added")
-    part = part_of(sorted(changes[kind]), request.query("page"), ENTRIES_SHOWN)
+    part = part_of(changes.of(kind), request.query("page"), ENTRIES_SHOWN)
     values = {
         **_way(request, visitor, image_id),
         "kind": kind,
         "counts": counts,
         "part": part,
-        "entries": [change(name, changes[kind][name]) for name in part.items],
+        "entries": part.items,
         "now": datetime.now(timezone.utc),
     }
-    return pages.render(request, "changes.html", values, visitor=visitor)
+    return pages.render(request, "changes.html", values, visitor=visitor, headers=NOT_FOR_ROBOTS)
 
 
 def _images_for(request: Request, visitor: Visitor, image_id: str) -> Images:
@@ -132,12 +134,12 @@ def _is_in(repositories: Repositories, name: RepositoryName, image_id: str) -> b
     return image_id in repositories.tags_or_none(name).values()
 
 
-def _unless_refused(look: Callable[[], T]) -> tuple[T | None, errors.RegistryError | None]:
+def _unless_refused(look: Callable[[], T]) -> T | errors.RegistryError:
     """Look into a layer; return what was found, or why it cannot be looked into."""
     try:
-        return look(), None
+        return look()
     except (errors.LayerNotSupported, errors.LayerTooLarge) as error:
-        return None, error
+        return error
 
 
 def _contents_refusal(
@@ -146,5 +148,5 @@ def _contents_refusal(
     """Return the page that says why nobody can look into a layer, and leads back to the image."""
     values = {**_way(request, visitor, image_id), "title": title, "text": shown(error.public, 300)}
     return request.service(Pages).render(
-        request, "unreadable.html", values, status=error.status, visitor=visitor
+        request, "unreadable.html", values, status=error.status, visitor=visitor, headers=NOT_FOR_ROBOTS
     )

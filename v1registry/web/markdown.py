@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
+from ..remembered import Remembered
 from .texts import shown
 
 if TYPE_CHECKING:
@@ -16,6 +19,16 @@ LONGEST: Final = 25_000
 
 #: What is taken of a line for a summary, in characters.
 _LONGEST_LINE: Final = 500
+
+#: A text with more cells in tables, or more brackets, is no Markdown that anybody wrote, and takes a second or more to make HTML of.
+_MOST_CELLS: Final = 10_000
+_MOST_BRACKETS: Final = 2_000
+
+#: Of what the line below the heads of a table is made, which says how many columns it has, also in quotes and lists.
+_DELIMITERS: Final = " \t|:->*+0123456789.)"
+
+#: How much HTML is remembered, in bytes.
+_MEMORY_BYTES: Final = 8 << 20
 
 _LINK: Final = re.compile(r"!?\[([^\]\[]*)\]\([^()]*\)")
 _SIGNS: Final = re.compile(r"\*+|`+|~~|(?<!\w)_+|_+(?!\w)")
@@ -33,7 +46,7 @@ def html_of(text: str) -> str:
     """Return HTML of a text in Markdown (CommonMark with tables), made safe whatever the text is.
 
     No HTML of the author's own, no pictures (their texts stay), links to other sites only, and headings that stand below two
-    others. What does this is markdown-it; what makes sure of it, nh3.
+    others. What does this is markdown-it; what makes sure of it, nh3. A text that would take long is shown as it is.
 
     >>> html_of("# Big *news* <script>")
     '<h3>Big <em>news</em> &lt;script&gt;</h3>\\n'
@@ -41,6 +54,8 @@ def html_of(text: str) -> str:
     import nh3
 
     cut = shown(text, LONGEST, is_line=False)
+    if _takes_long(cut):
+        return f"<pre>{escape(cut)}</pre>\n"
     return nh3.clean(
         _renderer().render(cut),
         tags=set(_TAGS),
@@ -62,6 +77,31 @@ def summary_of(text: str, longest: int = 200) -> str:
         if stripped.strip("=-*_`~"):
             return shown(_SIGNS.sub("", _LINK.sub(r"\1", stripped)), longest)
     return ""
+
+
+class Descriptions:
+    """The HTML of the descriptions that were shown last: each text is made into it once. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._memory = Remembered[str](_MEMORY_BYTES, lambda html: 4 * len(html) + 200)
+
+    def html(self, text: str) -> str:
+        """Return what :func:`html_of` does."""
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        found = self._memory.find(digest)
+        if found is None:
+            found = html_of(text)
+            self._memory.keep(digest, found)
+        return found
+
+
+def _takes_long(text: str) -> bool:
+    """Tell whether tables are that large, or brackets that many, that HTML is not made of the text."""
+    if text.count("[") > _MOST_BRACKETS:
+        return True
+    lines = text.split("\n")
+    columns = max((line.count("|") + 1 for line in lines if not line.strip(_DELIMITERS)), default=0)
+    return columns * len(lines) > _MOST_CELLS
 
 
 def _renderer() -> MarkdownIt:
@@ -97,6 +137,4 @@ def _lower_headings(state: Any) -> None:
 
 
 def _image_text(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
-    from html import escape
-
     return escape(renderer.renderInlineAsText(tokens[index].children or [], options, env))
