@@ -236,6 +236,9 @@ def test_a_file_that_is_empty_while_it_is_written_ends_nothing(world: World, fil
     file.write()
     assert not granted.is_good()
     assert not granted.is_usable()
+    # nor does somebody who tidies up just then
+    granted.grants._tidy()
+    assert not granted.is_good()
     file.write(moe="one", other="x")
     assert granted.is_good()
     assert granted.is_usable()

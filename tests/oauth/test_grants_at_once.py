@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oauth_world import World
+from oauth_world import BACK, World
 from worker_processes import Worker, started_workers
 
 from v1registry import Storage
 from v1registry.errors import OAuthError
-from v1registry.oauth.grants import Grants, Issued
+from v1registry.oauth.grants import CODE_LIFETIME_S, MOST_GRANTS, Grants, Issued
+from v1registry.storage.base import StorageUnavailable
 from v1registry.storage.filesystem import FileStorage
 
 THREADS = 12
@@ -170,7 +171,7 @@ def test_what_one_process_revokes_ends_in_all_at_once(tmp_path: Path) -> None:
 
 
 class Interrupting:
-    """A storage that does something before the first write, when what is to be used was found good already."""
+    """A storage that does something before the first write or deletion, when what is to be used was found good already."""
 
     def __init__(self, storage: Storage, action: Callable[[], object]):
         self._storage = storage
@@ -180,9 +181,16 @@ class Interrupting:
         return getattr(self._storage, name)
 
     def write(self, key: str, data: bytes, **options: str) -> Any:
+        self._interrupt()
+        return self._storage.write(key, data, **options)
+
+    def delete(self, key: str) -> None:
+        self._interrupt()
+        self._storage.delete(key)
+
+    def _interrupt(self) -> None:
         while self._actions:
             self._actions.pop()()
-        return self._storage.write(key, data, **options)
 
 
 @pytest.mark.parametrize("method", ["redeem", "refresh"])
@@ -217,3 +225,64 @@ def test_a_grant_that_ends_between_the_look_and_the_write_gives_nothing_and_leav
         late.refresh(token, world.application, ("email_read",))
     assert error.value.code == "invalid_grant"
     assert world.kept() == []
+
+
+@pytest.mark.parametrize("why", ["expired", "too many", "tidied"])
+def test_what_is_used_while_it_is_removed_stays_with_the_tokens_that_were_given_for_it(why: str) -> None:
+    """A code that has expired by one clock may be redeemed by another one at this instant, and so may the oldest of many."""
+    world = World()
+    code, won = world.code(), []
+    for _ in range(MOST_GRANTS - 1 if why == "too many" else 0):
+        world.clock.now_s += 0.01
+        world.code()
+    storage: Any = Interrupting(
+        world.storage, lambda: won.append(world.grants.redeem(code, world.application))
+    )
+    ahead_s = 0 if why == "too many" else CODE_LIFETIME_S
+    other = Grants(storage, world.applications, world.profiles, clock=lambda: world.clock.now_s + ahead_s)
+    if why == "tidied":
+        other._tidy()
+    else:
+        other.issue_code(
+            world.application,
+            world.account,
+            ("email_read",),
+            redirect_uri=BACK,
+            is_redirect_given=False,
+            challenge=None,
+        )
+    assert world.grants.verify(won[0].access_token) is not None
+    world.grants.refresh(won[0].refresh_token, world.application, ("email_read",))
+
+
+def test_what_is_left_of_a_removal_that_was_interrupted_is_no_grant_and_goes() -> None:
+    world = World()
+    issued = world.tokens()
+    unused = world.code()
+    world.clock.now_s += CODE_LIFETIME_S
+
+    class Stuck:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.storage, name)
+
+        def delete(self, key: str) -> None:
+            raise StorageUnavailable(key, "switched off")
+
+    stuck: Any = Stuck()
+    before = set(world.kept("accounts/oauth/grants/"))
+    with pytest.raises(StorageUnavailable):
+        Grants(stuck, world.applications, world.profiles, clock=world.clock).issue_code(
+            world.application,
+            world.account,
+            ("email_read",),
+            redirect_uri=BACK,
+            is_redirect_given=False,
+            challenge=None,
+        )
+    assert set(world.kept("accounts/oauth/grants/")) == before
+    world.clock.now_s -= CODE_LIFETIME_S
+    with pytest.raises(OAuthError):
+        world.grants.redeem(unused, world.application)
+    assert len(world.kept("accounts/oauth/grants/")) == 1
+    assert world.grants.verify(issued.access_token) is not None
+    assert len(world.grants.of_user("mira_k")) == 1

@@ -30,6 +30,7 @@ from .applications import Application, Applications, digest_of, new_secret
 from .marks import AccountMarks
 from .profiles import NamedAccount, Profiles
 from .records import (
+    ENDED,
     MARK_DIGITS,
     TOKENS_FOLDER,
     AccessToken,
@@ -293,7 +294,9 @@ class Grants:
             return
 
         def strike(value: bytes | None) -> bytes | None:
-            return None if value is None else _parsed(_key(grant), value).without(digest).dumped()
+            if value is None or value == ENDED:
+                return None
+            return _parsed(_key(grant), value).without(digest).dumped()
 
         update(self._storage, _key(grant), strike)
         self._delete(token_key(digest))
@@ -371,7 +374,7 @@ class Grants:
 
         def use(value: bytes | None) -> bytes:
             nonlocal forgotten
-            if value is None:
+            if value is None or value == ENDED:
                 raise _Ended
             current = _parsed(_key(grant), value)
             if current.was_used(digest):
@@ -459,19 +462,32 @@ class Grants:
 
     def _read(self, key: str) -> Grant | None:
         try:
-            return _parsed(key, self._storage.read(key))
+            return self._stored(key)
+        except BrokenValue as error:
+            raise _broken(key, error) from error
+
+    def _stored(self, key: str) -> Grant | None:
+        """Return a grant, None where there is none. BrokenValue."""
+        try:
+            value = self._storage.read(key)
         except NotFound:
             return None
+        if value == ENDED:
+            # left by somebody who was interrupted
+            self._delete(key)
+            return None
+        return Grant.parsed(value)
 
     def _grants(self, username: str) -> Iterator[Grant]:
         """Yield all that a user granted, good or not. A broken record does not hide the others."""
         for stat in self._storage.list(f"{grants_folder(username)}/"):
             try:
-                yield Grant.parsed(self._storage.read(stat.key))
-            except NotFound:  # ended meanwhile
-                continue
+                grant = self._stored(stat.key)
             except BrokenValue as error:
                 log.error("%s: the record of a grant is broken: %s", stat.key, error)
+                continue
+            if grant is not None:  # it may have ended meanwhile
+                yield grant
 
     def _delete(self, key: str) -> bool:
         with suppress(NotFound):
@@ -486,14 +502,14 @@ class Grants:
         codes: list[Grant] = []
         grants: list[Grant] = []
         for grant in list(self._grants(username)):
-            if not self._is_good(grant):
-                self._end(grant)
+            if self._is_over(grant):
+                self._remove(grant)
             elif grant.application_id == application.id:
                 (grants if grant.is_redeemed else codes).append(grant)
         for some in (codes, grants):
             some.sort(key=lambda grant: grant.granted_at_s)
             for grant in some[: max(0, len(some) - MOST_GRANTS + 1)]:
-                self._end(grant)
+                self._remove(grant)
 
     def _tidy(self) -> None:
         """Look at some codes and tokens, from any one on, and remove those that are no good. What fails is left for later."""
@@ -521,12 +537,31 @@ class Grants:
         if grant is None or key.rpartition("/")[2] not in grant.digests:
             if self._now() - pointer.written_at_s > _BEING_ISSUED_S:
                 self._delete(key)
-        elif not self._is_good(grant):
-            self._end(grant)
+        elif self._is_over(grant):
+            self._remove(grant)
 
-    def _is_good(self, grant: Grant) -> bool:
-        """Tell whether somebody can still do something with a grant. BackendUnavailable."""
-        return grant.is_live(self._now()) and self._parties(grant) is not None
+    def _is_over(self, grant: Grant) -> bool:
+        """Tell whether a grant is good for nothing, and never will be. BackendUnavailable.
+
+        An account that is another one now may be the same one again: a backend that is away lets a namesake in a later one be seen. So
+        what was granted for it is over when its tokens are.
+        """
+        if not grant.is_live(self._now()) or self._application(grant) is None:
+            return True
+        return self._profiles.current(grant.user) is None and not grant.account_mark
+
+    def _remove(self, grant: Grant) -> None:
+        """Remove a grant that nobody needs, unless it was used since it was read: then somebody just got tokens for it.
+
+        Storages do not delete on a condition, but they write on one.
+        """
+
+        def ended(value: bytes | None) -> bytes | None:
+            is_same = value is not None and value != ENDED and _parsed(_key(grant), value) == grant
+            return ENDED if is_same else None
+
+        if update(self._storage, _key(grant), ended) == ENDED:
+            self._end(grant)
 
 
 def _ends_at_s(grant: Grant, account: Account) -> float:
@@ -544,7 +579,11 @@ def _parsed(key: str, value: bytes) -> Grant:
     try:
         return Grant.parsed(value)
     except BrokenValue as error:
-        raise StorageUnavailable(key, f"the record of a grant is broken: {error}") from error
+        raise _broken(key, error) from error
+
+
+def _broken(key: str, error: BrokenValue) -> StorageUnavailable:
+    return StorageUnavailable(key, f"the record of a grant is broken: {error}")
 
 
 def _refused(what: str) -> OAuthError:

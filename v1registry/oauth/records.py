@@ -31,6 +31,9 @@ _MOST_ACCESS_TOKENS: Final = 50
 #: How many refresh tokens that were used are kept in mind, so that the use of a stolen one is noticed.
 _MOST_USED_TOKENS: Final = 50
 
+#: What stands in the place of a grant for the moment in which it is removed.
+ENDED: Final = b'{"ended": true}'
+
 #: How many of the hex digits of an access token's digest name it among those of its grant.
 MARK_DIGITS: Final = 16
 
