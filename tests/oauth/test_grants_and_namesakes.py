@@ -201,6 +201,19 @@ def test_a_repository_token_of_a_user_who_is_gone_ends_what_they_granted_too(wor
     assert client.get(f"{path}images", bearer).status_int == 401
 
 
+@pytest.mark.parametrize("end", ["user", "application"])
+def test_what_nobody_looks_at_any_more_is_tidied_away(world: World, end: str) -> None:
+    world.tokens()
+    world.grants._tidy()
+    assert len(world.grants.of_user("mira_k")) == 1
+    if end == "user":
+        world.users.delete("mira_k")
+    else:
+        world.applications.remove("ci-bot")
+    world.grants._tidy()
+    assert world.kept() == []
+
+
 # -- passwords in a file
 
 

@@ -227,6 +227,18 @@ def test_a_grant_that_ends_between_the_look_and_the_write_gives_nothing_and_leav
     assert world.kept() == []
 
 
+def issue_code(world: World, grants: Grants) -> str:
+    """Return a code for what mira_k granted, as another process issues it."""
+    return grants.issue_code(
+        world.application,
+        world.account,
+        ("email_read",),
+        redirect_uri=BACK,
+        is_redirect_given=False,
+        challenge=None,
+    )
+
+
 @pytest.mark.parametrize("why", ["expired", "too many", "tidied"])
 def test_what_is_used_while_it_is_removed_stays_with_the_tokens_that_were_given_for_it(why: str) -> None:
     """A code that has expired by one clock may be redeemed by another one at this instant, and so may the oldest of many."""
@@ -243,14 +255,7 @@ def test_what_is_used_while_it_is_removed_stays_with_the_tokens_that_were_given_
     if why == "tidied":
         other._tidy()
     else:
-        other.issue_code(
-            world.application,
-            world.account,
-            ("email_read",),
-            redirect_uri=BACK,
-            is_redirect_given=False,
-            challenge=None,
-        )
+        issue_code(world, other)
     assert world.grants.verify(won[0].access_token) is not None
     world.grants.refresh(won[0].refresh_token, world.application, ("email_read",))
 
@@ -271,14 +276,7 @@ def test_what_is_left_of_a_removal_that_was_interrupted_is_no_grant_and_goes() -
     stuck: Any = Stuck()
     before = set(world.kept("accounts/oauth/grants/"))
     with pytest.raises(StorageUnavailable):
-        Grants(stuck, world.applications, world.profiles, clock=world.clock).issue_code(
-            world.application,
-            world.account,
-            ("email_read",),
-            redirect_uri=BACK,
-            is_redirect_given=False,
-            challenge=None,
-        )
+        issue_code(world, Grants(stuck, world.applications, world.profiles, clock=world.clock))
     assert set(world.kept("accounts/oauth/grants/")) == before
     world.clock.now_s -= CODE_LIFETIME_S
     with pytest.raises(OAuthError):
