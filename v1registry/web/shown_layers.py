@@ -20,7 +20,7 @@ from .contents import MOST_MEMBERS, Changes, Folders, TooManyMembers
 Shown = TypeVar("Shown", Folders, Changes)
 
 #: How far pages look into a layer besides the bytes to which it expands (the setting ``max_shown_bytes``).
-_NAMES_BYTES: Final = 16 << 20
+_NAMES_BYTES: Final = 24 << 20
 _LIST_BYTES: Final = 32 << 20
 _COMPARED_BYTES: Final = 64 << 20
 
@@ -104,7 +104,7 @@ class ShownLayers:
         if shown is None:
             try:
                 shown = make(data)
-            except TooManyMembers:
+            except (TooManyMembers, RecursionError):  # what old servers kept may be nested in any way
                 shown = _TOO_MANY
             if not isinstance(shown, str) and shown.size_bytes > MEMORY_BYTES // 2:
                 shown = _TOO_MANY
