@@ -22,7 +22,7 @@ def test_from_the_list_to_a_file_in_a_layer(browser: Browser, demo: Demo) -> Non
     assert "useradd --system shop && chown -R shop /srv/shop" in browser.text
     browser.open(f"{demo.registry.url}/images/{demo.copied.id}")
     browser.click("link", "files")
-    for folder in ("srv", "shop", "templates"):
+    for folder in ("srv/", "shop/", "templates/"):
         browser.click("link", folder)
 
     browser.wait_for_text("basket.html")
@@ -41,7 +41,7 @@ def test_from_the_list_to_a_file_in_a_layer_with_the_keyboard_alone(browser: Bro
     browser.wait_for_address(demo.copied.id)
     browser.tab_to("link", "files", key=Keys.TAB)
     enter(browser)
-    for folder in ("srv", "shop", "templates"):
+    for folder in ("srv/", "shop/", "templates/"):
         browser.tab_to("link", folder, key=Keys.TAB)
         enter(browser)
 
@@ -130,7 +130,7 @@ def test_everything_can_be_reached_without_scripts(scriptless: Browser, demo: De
     scriptless.click("link", demo.shop.id[:12])
     scriptless.click("link", demo.copied.id[:12])
     scriptless.click("link", "files")
-    for folder in ("srv", "shop", "templates"):
+    for folder in ("srv/", "shop/", "templates/"):
         scriptless.click("link", folder)
     assert "basket.html" in scriptless.text
     scriptless.click("button", "Log out")
