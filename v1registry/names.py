@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
 
 from .errors import ImageNotFound, InvalidImageId, InvalidRepositoryName, InvalidTagName
 
@@ -95,6 +96,20 @@ def is_host(text: str) -> bool:
     (True, True, False)
     """
     return _HOST.fullmatch(text) is not None
+
+
+def split_url(text: str) -> SplitResult | None:
+    """Return the parts of a URL, None where its host or port is none.
+
+    >>> split_url("https://ci.example.org:x/"), split_url("https://[/")
+    (None, None)
+    """
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 @dataclass(frozen=True)

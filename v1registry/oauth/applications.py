@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from hmac import compare_digest
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from ..auth.records import BrokenValue, check_types, dumped, loaded, quoted
 from ..log import get_logger
+from ..names import split_url
 from ..storage.base import ABSENT, Conflict, NotFound, Storage, StorageUnavailable, update
 from .scopes import ACCOUNT_SCOPES, SCOPES
 
@@ -247,10 +247,8 @@ def is_redirect_uri(text: str) -> bool:
     """
     if len(text) > _LONGEST_URI or not _URI.fullmatch(text):
         return False
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
+    parts = split_url(text)
+    if parts is None:
         return False
     if parts.scheme in ("http", "https"):
         # a name before the host would look like the host

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from .. import errors
 from ..auth.base import (
@@ -30,7 +29,7 @@ from ..auth.base import (
 from ..auth.chain import DirectoryChain
 from ..auth.passwords import encoded
 from ..auth.records import folded
-from ..names import is_email, is_host
+from ..names import is_email, is_host, split_url
 
 #: Ids are numbers that JavaScript, too, holds without loss.
 _ID_LIMIT: Final = 1 << 53
@@ -284,10 +283,8 @@ def _is_web_url(text: str) -> bool:
     """Tell whether a text without control characters is an http or https URL, without a name and password in it."""
     if any(letter.isspace() or letter in '<>"\\^`{|}' for letter in text):
         return False
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
+    parts = split_url(text)
+    if parts is None:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and is_host(parts.netloc)
 
