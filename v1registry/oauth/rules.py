@@ -172,6 +172,7 @@ class _Tokens(RequestValidator):
     def is_pkce_required(self, client_id: str, request: Any) -> bool:
         return self._application.is_public
 
+    # oauthlib asks for None where there is no challenge, and its stub knows only str
     def get_code_challenge(self, code: str, request: Any) -> str | None:  # type: ignore[override]
         grant: Grant = request.user
         if grant.code.challenge is None and request.code_verifier is not None:

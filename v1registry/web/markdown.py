@@ -108,6 +108,7 @@ def _renderer() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     renderer = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    # markdown-it's own way to have links judged
     renderer.validateLink = _leads_elsewhere  # type: ignore[method-assign]
     renderer.core.ruler.push("lower_headings", _lower_headings)
     renderer.add_render_rule("image", _image_text)
