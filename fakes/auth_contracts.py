@@ -1,6 +1,6 @@
 """What a backend of users has to do, as tests that you run on yours.
 
-A backend written for v1registry keeps one of the protocols of :mod:`v1registry.auth.base`. To prove it, derive from the contract in a test
+A backend written for v1registry keeps one of the protocols of :mod:`v1registry.accounts.base`. To prove it, derive from the contract in a test
 file of your own and give its fixture::
 
     import pytest
@@ -35,15 +35,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from v1registry.auth.base import (
+from v1registry.accounts.base import (
     AccountExists,
     Authenticator,
     ConfirmingDirectory,
     UnknownUser,
-    User,
     UserDirectory,
     UserLookup,
 )
+from v1registry.rights import User
 
 __all__ = [
     "AuthenticatorContract",

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from v1registry.layers.checksums import parse_checksums
 from v1registry.names import is_image_id
 from v1registry.registry import layout
-from v1registry.registry.checksums import parse_checksums
 from v1registry.registry.images import Images
 from v1registry.storage.base import NotFound, Storage
 

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from posixpath import split
 
-from v1registry.registry.archive import Entry, open_archive
+from v1registry.layers.archive import Entry, open_archive
 from v1registry.storage.base import CHUNK_BYTES
 
 #: The contents of a layer: name -> bytes, or text in UTF-8, or None for a file that the layer deletes.

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from v1registry.auth.base import (
+from v1registry.accounts.base import (
     PROFILE_FIELDS,
     AccountExists,
     EmailRefused,
     ProfileDirectory,
     UnknownUser,
-    User,
 )
+from v1registry.rights import User
 
 from .auth_contracts import UserDirectoryContract
 

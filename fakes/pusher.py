@@ -16,9 +16,9 @@ from urllib.parse import quote
 import webob
 
 from v1registry import __version__
-from v1registry.registry.checksums import PayloadChecksum
-from v1registry.registry.compression import UnreadableLayer
-from v1registry.registry.tarsum import tarsum
+from v1registry.layers.checksums import PayloadChecksum
+from v1registry.layers.compression import UnreadableLayer
+from v1registry.layers.tarsum import tarsum
 
 from .images import FakeImage, FakeImages
 from .layers import Files, layer_of

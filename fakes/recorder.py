@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from v1registry import Registry
 from v1registry.errors import RegistryError
-from v1registry.http import Request, Response
+from v1registry.wsgi.http import Request, Response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication

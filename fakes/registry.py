@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from v1registry import MemoryStorage
-from v1registry.auth.base import User
-from v1registry.auth.environ import Environ
-from v1registry.auth.passwords import Passwords
-from v1registry.auth.users import UserStore
+from v1registry.accounts.backends.environ import Environ
+from v1registry.accounts.passwords import Passwords
+from v1registry.accounts.users import UserStore
 from v1registry.errors import RepositoryNotFound
 from v1registry.names import RepositoryName
 from v1registry.oauth.provider import AuthorizationRefused, UnsafeAuthorization
 from v1registry.oauth.scopes import SCOPES
 from v1registry.registry.repositories import Repositories
+from v1registry.rights import User
 
 from .applications import FakeApplication
 from .images import FakeImage, FakeImages

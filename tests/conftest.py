@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import Program
+from support.programs import Program
 
 # before anything imports them: their assertions are to tell values, as those of test files do
 pytest.register_assert_rewrite(

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_client import make_image
+from support.engine_client import make_image
+from support.wsgi_client import Client, call
 from webtest import TestApp
-from wsgi_client import Client, call
 
 from v1registry import FileStorage, MemoryStorage, Registry
 from v1registry.storage.base import StorageFull, StorageUnavailable
@@ -319,8 +319,8 @@ def test_processes_forked_from_one_that_made_the_registry_share_the_folder(tmp_p
         """
         import os, sys
         sys.path.insert(0, sys.argv[2])
-        from engine_client import make_image
-        from wsgi_client import Client, call
+        from support.engine_client import make_image
+        from support.wsgi_client import Client, call
         from v1registry import FileStorage, Registry
 
         app = Registry(storage=FileStorage(sys.argv[1], durable=False))

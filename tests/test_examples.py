@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_client import EngineClient, make_chain, random_layer
-from programs import EXAMPLES, start_example
+from support.engine_client import EngineClient, make_chain, random_layer
+from support.programs import EXAMPLES, start_example
 
 #: What the front page of each example says.
 PAGES = {

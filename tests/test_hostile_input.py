@@ -11,10 +11,10 @@ from typing import Any
 from wsgiref.validate import validator
 
 import pytest
-from engine_client import make_image, tar_layer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wsgi_client import Answer, Body, Client, call
+from support.engine_client import make_image, tar_layer
+from support.wsgi_client import Answer, Body, Client, call
 
 from v1registry import FileStorage, MemoryStorage, Registry
 

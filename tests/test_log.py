@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from cheap_passwords import CheapPasswords
-from engine_client import EngineClient, UnexpectedAnswer, make_chain, random_layer
+from support.cheap_passwords import CheapPasswords
+from support.engine_client import EngineClient, UnexpectedAnswer, make_chain, random_layer
 from v1registry_fakes.listener import Listener
 from webtest import TestApp
 
 from v1registry import MemoryStorage, Registry, errors
-from v1registry.auth.users import UserStore
+from v1registry.accounts.users import UserStore
 from v1registry.log import NO_REQUEST, RequestBody, get_logger, in_request
 
 #: Whom the threads ask for.
@@ -102,7 +102,7 @@ def test_lines_of_parts_deep_inside_have_the_id_of_their_request(caplog: pytest.
     )
     assert answer.headers["X-Request-Id"] == "deep"
     names = {record.name for record in caplog.records if record.request_id == "deep"}  # type: ignore[attr-defined]
-    assert "v1registry.auth.users" in names
+    assert "v1registry.accounts.users" in names
 
 
 def test_a_line_of_no_request_says_so(caplog: pytest.LogCaptureFixture, client: TestApp) -> None:

@@ -10,14 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from v1registry.errors import ImageNotFound, InvalidImageId, InvalidRepositoryName, InvalidTagName
-from v1registry.names import (
-    RepositoryName,
-    check_image_id,
-    check_tag,
-    check_target_id,
-    is_host,
-    is_image_id,
-)
+from v1registry.names import RepositoryName, check_image_id, check_tag, check_target_id, is_host, is_image_id
 from v1registry.registry import layout
 
 ID = "0123456789abcdef" * 4

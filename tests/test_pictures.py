@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from programs import PROJECT
+from support.programs import PROJECT
 
 FOLDER = PROJECT / "examples" / "pictures"
 

@@ -11,14 +11,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from engine_client import EngineClient, make_image, random_layer
-from programs import PROJECT, Program, environment_of
+from support.engine_client import EngineClient, make_image, random_layer
+from support.programs import PROJECT, Program, environment_of
 from v1registry_fakes import FakeRegistry
 from webtest import TestApp
 
 from v1registry import FileStorage, MemoryStorage, Registry
-from v1registry.auth.base import User
 from v1registry.oauth.scopes import SCOPES
+from v1registry.rights import User
 
 pytest_plugins = ["pytester"]
 

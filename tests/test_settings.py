@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from paste.deploy import loadapp, loadfilter
-from wsgi_client import call
+from support.wsgi_client import call
 
 from v1registry import FileStorage, MemoryStorage, Registry, Settings, SettingsError
 from v1registry.settings import descriptions, from_environment, from_ini, from_mapping, open_storage

@@ -10,31 +10,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import errors
 from . import settings as settings_
-from .auth.access import Access, OpenAccess
-from .auth.attempts import LoginLimiter
-from .auth.base import Authenticator, BackendUnavailable
-from .auth.secret import shared_secret
-from .bridge import api as bridge_api
-from .http import VERSION_HEADER, Request, Response, error_response, is_secure
+from .access.accounts import AccountsAccess
+from .access.attempts import LoginLimiter
+from .access.holders import Holders
+from .access.open import OpenAccess
+from .access.signing import shared_secret
+from .access.tokens import Tokens
+from .accounts.base import Authenticator, BackendUnavailable
+from .accounts.confirmations import Confirmations, Links
+from .accounts.profiles import Profiles
+from .accounts.registration import Accounts, confirming_part
+from .distribution import api as bridge_api
 from .hub import api as hub_api
 from .hub import users_api
-from .hub.accounts import Accounts, confirming_part
-from .hub.confirmations import Confirmations, Links
-from .hub.rights import AccountsAccess
-from .hub.search import ScanSearch, SearchIndex
-from .hub.tokens import Tokens
 from .log import REQUEST_ID_HEADER, get_logger, in_request, request_id_of
 from .oauth import accounts_api
 from .oauth import api as oauth_api
 from .oauth.applications import Applications
 from .oauth.grants import Grants
-from .oauth.profiles import Profiles
 from .oauth.provider import Provider
 from .registry import api as registry_api
-from .registry.holders import Holders
 from .registry.images import Images
 from .registry.repositories import Repositories
-from .routing import Table, combine
+from .rights import Access
+from .search.scan import ScanSearch, SearchIndex
 from .settings import Settings, SettingsError
 from .storage.base import Storage, StorageFull, StorageUnavailable
 from .web import api as web_api
@@ -42,6 +41,8 @@ from .web.markdown import Descriptions
 from .web.pages import Pages, accepts_html
 from .web.sessions import Sessions
 from .web.shown_layers import ShownLayers
+from .wsgi.http import VERSION_HEADER, Request, Response, error_response, is_secure
+from .wsgi.routing import Table, combine
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -159,8 +160,8 @@ class Registry:
         is_elsewhere = settings.images == "elsewhere"
         holders = Holders(storage, images, repositories)
         if settings.index:
-            from .registry.foreign import ForeignIndexAccess
-            from .registry.index_client import IndexClient
+            from .access.index import ForeignIndexAccess
+            from .access.index_client import IndexClient
 
             return ForeignIndexAccess(
                 IndexClient(settings.index), images, repositories, holders, keep_s=settings.index_cache_s

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .auth.base import Authenticator, RequestAuthenticator
-from .auth.policy import CallablePolicy, NamespacePolicy, Policy, RepositoryFacts
+from .access.policy import CallablePolicy, NamespacePolicy, Policy, RepositoryFacts
+from .accounts.base import Authenticator, RequestAuthenticator
 from .names import is_email, is_host
 from .storage.base import Storage
 
 if TYPE_CHECKING:
-    from .hub.mail import Mailer
+    from .accounts.mail import Mailer
 
 ENVIRONMENT_PREFIX = "V1REGISTRY_"
 INI_SECTION = "v1registry"
@@ -410,15 +410,15 @@ def open_accounts(
 
 
 def _open_backend(auth: object, storage: Storage) -> Authenticator:
-    """Return the backend that ``auth`` is or names (see :func:`v1registry.auth.open_auth`). ValueError."""
+    """Return the backend that ``auth`` is or names (see :func:`v1registry.accounts.backends.from_text.open_auth`). ValueError."""
     if isinstance(auth, str):
-        from .auth import open_auth
+        from .accounts.backends.from_text import open_auth
 
         return open_auth(auth, storage)
     if isinstance(auth, Authenticator):
         return auth
     if isinstance(auth, RequestAuthenticator):
-        from .auth.chain import Chain
+        from .accounts.backends.chain import Chain
 
         return Chain([auth])
     raise ValueError(
@@ -433,7 +433,7 @@ def open_mailer(mail: object, sender: str) -> Mailer | None:
     """
     if mail is None or mail == "":
         return None
-    from .hub.mail import Mailer, SmtpMailer
+    from .accounts.mail import Mailer, SmtpMailer
 
     if isinstance(mail, str):
         if mail.startswith(("smtp:", "smtps:")):

@@ -12,7 +12,7 @@ The text of a setting for the same, but for the groups: htpasswd:///etc/registry
 import os
 
 from v1registry import Registry
-from v1registry.auth.htpasswd import Htpasswd
+from v1registry.accounts.backends.htpasswd import Htpasswd
 
 users = Htpasswd(os.environ["HTPASSWD"], administrators=["mira"], groups={"tools": ["mira", "zoe"]})
 application = Registry(storage=os.environ["V1REGISTRY_STORAGE"], auth=users)

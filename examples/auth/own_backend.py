@@ -10,8 +10,8 @@ The text of a setting for it: MODULE:ATTRIBUTE; or a scheme, which its package a
 import os
 
 from v1registry import Registry
-from v1registry.auth.base import User
-from v1registry.auth.passwords import PasswordMemory, Passwords
+from v1registry.accounts.passwords import PasswordMemory, Passwords
+from v1registry.rights import User
 
 
 class Staff:

@@ -9,8 +9,8 @@ import os
 import sqlite3
 
 from v1registry import Registry
-from v1registry.auth.callback import Callback
-from v1registry.auth.passwords import Passwords
+from v1registry.accounts.backends.callback import Callback
+from v1registry.accounts.passwords import Passwords
 
 passwords = Passwords()
 database = sqlite3.connect(":memory:", check_same_thread=False)

@@ -14,7 +14,7 @@ and then, as what the session of a script may be:
 import os
 
 from v1registry import Registry
-from v1registry.auth.environ import Environ
+from v1registry.accounts.backends.environ import Environ
 
 SESSIONS = {"4711": ("mira", ["tools", "web"])}
 

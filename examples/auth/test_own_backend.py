@@ -9,7 +9,7 @@ import pytest
 from own_backend import Staff
 from v1registry_fakes.contracts import UserLookupContract
 
-from v1registry.auth.passwords import Passwords
+from v1registry.accounts.passwords import Passwords
 
 
 class TestStaff(UserLookupContract):

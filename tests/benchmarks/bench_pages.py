@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
-from v1registry.auth.base import User
 from v1registry.names import RepositoryName
 from v1registry.registry import layout
 from v1registry.registry.images import Images
+from v1registry.rights import User
 
 TARGET_MS = 200.0
 LAYERS = 20

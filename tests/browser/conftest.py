@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_core import SCRIPT
-from chromium import Browser, what_is_missing
-from demo_world import Demo, HostileDemo, fill, fill_with_attacks
-from harbour import Harbour
+from support.axe_core import SCRIPT
+from support.chromium import Browser, what_is_missing
+from support.demo_world import Demo, HostileDemo, fill, fill_with_attacks
+from support.harbour import Harbour
 from v1registry_fakes import FakeRegistry
 
 

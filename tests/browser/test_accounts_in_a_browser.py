@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import requests
-from chromium import Browser
-from demo_world import OWNER, PASSWORD, SHOP, Demo
-from harbour import Harbour, Lure, form_that_sends_itself
-from mailing import mailing_registry
-from people import grant_access, log_in, send_log_in, send_registration
+from support.chromium import Browser
+from support.demo_world import OWNER, PASSWORD, SHOP, Demo
+from support.harbour import Harbour, Lure, form_that_sends_itself
+from support.mailing import mailing_registry
+from support.people import grant_access, log_in, send_log_in, send_registration
 from v1registry_fakes import FakeRegistry
 
 pytestmark = pytest.mark.real

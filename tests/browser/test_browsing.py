@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from chromium import Browser
-from demo_world import FRIEND, SHOP, STRANGER, Demo
-from people import log_in, named_url
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from support.chromium import Browser
+from support.demo_world import FRIEND, SHOP, STRANGER, Demo
+from support.people import log_in, named_url
 
 pytestmark = pytest.mark.real
 

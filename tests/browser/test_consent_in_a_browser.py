@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import requests
-from chromium import Browser
-from demo_world import FRIEND, OWNER, Demo
-from harbour import Harbour, Lure, form_that_sends_itself
-from people import STATE, authorize_url, log_in, redeem, send_log_in
+from support.chromium import Browser
+from support.demo_world import FRIEND, OWNER, Demo
+from support.harbour import Harbour, Lure, form_that_sends_itself
+from support.people import STATE, authorize_url, log_in, redeem, send_log_in
 
 pytestmark = pytest.mark.real
 

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
-from axe_core import findings
-from chromium import HOST, PHONE_WIDTH, Browser, Theme
-from demo_world import ELSEWHERE, OWNER, PASSWORD, SHOP, Demo
-from harbour import Harbour
-from mailing import mailing_registry
-from people import authorize_url, grant_access, log_in, named_url, send_log_in, send_registration
 from selenium.webdriver.common.by import By
+from support.axe_core import findings
+from support.chromium import HOST, PHONE_WIDTH, Browser, Theme
+from support.demo_world import ELSEWHERE, OWNER, PASSWORD, SHOP, Demo
+from support.harbour import Harbour
+from support.mailing import mailing_registry
+from support.people import authorize_url, grant_access, log_in, named_url, send_log_in, send_registration
 from v1registry_fakes import FakeRegistry
 from v1registry_fakes.server import LiveServer
 

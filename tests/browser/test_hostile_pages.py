@@ -5,11 +5,11 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from chromium import Browser
-from demo_world import ATTACKS, HOSTILE, PASSWORD, STRANGER, HostileDemo
-from harbour import Harbour
-from people import authorize_url, grant_access, log_in, send_log_in
 from selenium.webdriver.common.by import By
+from support.chromium import Browser
+from support.demo_world import ATTACKS, HOSTILE, PASSWORD, STRANGER, HostileDemo
+from support.harbour import Harbour
+from support.people import authorize_url, grant_access, log_in, send_log_in
 
 pytestmark = pytest.mark.real
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from axe_core import findings
-from chromium import Browser
-from demo_world import ATTACKS
-from harbour import Lure
 from selenium.common.exceptions import UnexpectedAlertPresentException
+from support.axe_core import findings
+from support.chromium import Browser
+from support.demo_world import ATTACKS
+from support.harbour import Lure
 from test_hostile_pages import check_that_nothing_ran
 
 pytestmark = pytest.mark.real

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import make_archive
-from scripted import Script
+from support.archives import make_archive
+from support.scripted import Script
 from v1registry_fakes.server import LiveServer
 
 from v1registry.client import Client

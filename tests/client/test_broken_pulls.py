@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import Watch, layer_sums, make_archive
-from scripted import Script, cut, hang_up, headers, reply
+from support.archives import Watch, layer_sums, make_archive
+from support.scripted import Script, cut, hang_up, headers, reply
 from v1registry_fakes.server import LiveServer
 
 from v1registry.client import (

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import Watch, make_archive, make_chain
-from scripted import Script, hang_up, headers, reply
+from support.archives import Watch, make_archive, make_chain
+from support.scripted import Script, hang_up, headers, reply
 from v1registry_fakes.server import LiveServer
 
 from v1registry.client import (

@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from archives import layer_sums, make_archive
+from support.archives import layer_sums, make_archive
 from v1registry_fakes import FakeRegistry
 
-from v1registry.bridge.convert import chain_ids
-from v1registry.bridge.load import open_save_archive
+from v1registry.archives.convert import chain_ids
+from v1registry.archives.load import open_save_archive
 from v1registry.client import Client
 
 pytestmark = pytest.mark.real

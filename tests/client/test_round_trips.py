@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archives import Watch, layer_sums, make_archive, make_chain, make_layer, members
-from scripted import Script
+from support.archives import Watch, layer_sums, make_archive, make_chain, make_layer, members
+from support.scripted import Script
 from v1registry_fakes import FakeRegistry
 from v1registry_fakes.server import LiveServer
 
-from v1registry.bridge.convert import chain_ids
-from v1registry.bridge.load import open_save_archive
-from v1registry.bridge.save import write_save_archive
+from v1registry.archives.convert import chain_ids
+from v1registry.archives.load import open_save_archive
+from v1registry.archives.save import write_save_archive
 from v1registry.client import (
     BadArchive,
     BadReference,

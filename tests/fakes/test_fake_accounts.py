@@ -10,8 +10,9 @@ import requests
 from v1registry_fakes import FakeRegistry
 from webtest import TestApp
 
-from v1registry.auth.base import AccountExists, User
-from v1registry.auth.callback import Callback
+from v1registry.accounts.backends.callback import Callback
+from v1registry.accounts.base import AccountExists
+from v1registry.rights import User
 
 
 @pytest.fixture

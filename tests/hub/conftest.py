@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from account_client import PUBLIC_URL, KeptMail
-from cheap_passwords import CheapPasswords
-from wsgi_client import Client
+from support.account_client import PUBLIC_URL, KeptMail
+from support.cheap_passwords import CheapPasswords
+from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.users import UserStore
+from v1registry.accounts.users import UserStore
 
 
 @pytest.fixture

@@ -7,16 +7,26 @@ import time
 from typing import Any
 
 import pytest
-from access_tokens import UNKNOWN, Granter, bearer
-from accounts_world import READ, REPOSITORIES, SECRET, People, Person, World, image_of, list_of, token_header
-from wsgi_client import call
+from support.access_tokens import UNKNOWN, Granter, bearer
+from support.accounts_world import (
+    READ,
+    REPOSITORIES,
+    SECRET,
+    People,
+    Person,
+    World,
+    image_of,
+    list_of,
+    token_header,
+)
+from support.wsgi_client import call
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import User
-from v1registry.auth.credentials import parse_authorization
-from v1registry.hub.tokens import Tokens
+from v1registry.access.credentials import parse_authorization
+from v1registry.access.tokens import Tokens
 from v1registry.oauth.grants import ACCESS_LIFETIME_S
 from v1registry.oauth.scopes import ACCOUNT_SCOPES
+from v1registry.rights import User
 
 MIRA, ACME, ROOT = User("mira", frozenset({"acme"})), User("acme"), User("root", is_administrator=True)
 BASE, APP = image_of("base"), image_of("app")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 import pytest
-from accounts_world import DELETE, READ, REPOSITORIES, WRITE, Person, World, list_of
-from attacked import (
+from support.accounts_world import DELETE, READ, REPOSITORIES, WRITE, Person, World, list_of
+from support.attacked import (
     ABSENT,
     ALICE,
     BASE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from accounts_world import READ, REPOSITORIES, WRITE, Person, World, image_of, list_of
-from attacked import (
+from support.accounts_world import READ, REPOSITORIES, WRITE, Person, World, image_of, list_of
+from support.attacked import (
     ABSENT,
     BASE,
     CHILD,
@@ -26,9 +26,9 @@ from attacked import (
     with_other_json,
     with_secret,
 )
-from engine_client import make_image, tar_layer
+from support.engine_client import make_image, tar_layer
 
-from v1registry.auth.base import Action
+from v1registry.rights import Action
 
 # -- while the owner's push is running
 

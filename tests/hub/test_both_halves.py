@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from account_client import basic
-from cheap_passwords import CheapPasswords
-from engine_client import EngineClient, Image, UnexpectedAnswer, make_chain, make_image, tar_layer
-from programs import Program
-from small_index import LOGIN, SmallIndex
-from stoppable_server import StoppableServer
-from wsgi_client import Client, error_of
+from support.account_client import basic
+from support.cheap_passwords import CheapPasswords
+from support.engine_client import EngineClient, Image, UnexpectedAnswer, make_chain, make_image, tar_layer
+from support.programs import Program
+from support.small_index import LOGIN, SmallIndex
+from support.stoppable_server import StoppableServer
+from support.wsgi_client import Client, error_of
 
 from v1registry import MemoryStorage, Registry, Storage
-from v1registry.auth.users import UserStore
-from v1registry.bridge.images import ChainImage
-from v1registry.bridge.save import write_save_archive
+from v1registry.accounts.users import UserStore
+from v1registry.archives.images import ChainImage
+from v1registry.archives.save import write_save_archive
 from v1registry.client import Client as PushPullClient
 from v1registry.client import NotFoundInRegistry
 

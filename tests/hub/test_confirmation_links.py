@@ -8,20 +8,30 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from account_client import MIRA, PUBLIC_URL, TAKEN, KeptMail, SwitchedStorage, basic, change, log_in, register
-from cheap_passwords import CheapPasswords
 from itsdangerous.encoding import base64_decode
+from support.account_client import (
+    MIRA,
+    PUBLIC_URL,
+    TAKEN,
+    KeptMail,
+    SwitchedStorage,
+    basic,
+    change,
+    log_in,
+    register,
+)
+from support.cheap_passwords import CheapPasswords
+from support.wsgi_client import Client
 from webtest import TestResponse
-from wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import User
-from v1registry.auth.callback import Callback
-from v1registry.auth.chain import chain_of
-from v1registry.auth.users import UserStore
-from v1registry.hub.accounts import Accounts
-from v1registry.hub.confirmations import REPEAT_S, Confirmations, Links
-from v1registry.hub.mail import MailError
+from v1registry.accounts.backends.callback import Callback
+from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.confirmations import REPEAT_S, Confirmations, Links
+from v1registry.accounts.mail import MailError
+from v1registry.accounts.registration import Accounts
+from v1registry.accounts.users import UserStore
+from v1registry.rights import User
 from v1registry.settings import SettingsError
 
 CREDENTIALS = basic("mira_k", "s3cret-one")
@@ -595,7 +605,7 @@ def test_settings_that_make_no_sense_are_told(settings: dict[str, Any], problem:
 
 
 def test_a_setting_names_a_mailer_by_module_and_attribute() -> None:
-    for mail in ("account_client:KeptMail", KeptMail()):
+    for mail in ("support.account_client:KeptMail", KeptMail()):
         client = Client(Registry(storage=MemoryStorage(), auth="users:", mail=mail, public_url=PUBLIC_URL))
         register(client, **MIRA)
         assert not is_active(client)

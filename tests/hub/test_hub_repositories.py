@@ -9,7 +9,7 @@ import pytest
 from webtest import TestApp, TestResponse
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import User
+from v1registry.rights import User
 
 ID = "0123456789abcdef" * 4
 LISTED = json.dumps([{"id": ID}]).encode()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from account_client import (
+from support.account_client import (
     CHALLENGE,
     MIRA,
     TAKEN,
@@ -21,16 +21,16 @@ from account_client import (
     seen,
     text_of,
 )
-from cheap_passwords import CheapPasswords
-from wsgi_client import Client
+from support.cheap_passwords import CheapPasswords
+from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import User
-from v1registry.auth.callback import Callback
-from v1registry.auth.chain import chain_of
-from v1registry.auth.environ import Environ
-from v1registry.auth.records import MOST_EMAILS
-from v1registry.auth.users import UserStore
+from v1registry.accounts.backends.callback import Callback
+from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.environ import Environ
+from v1registry.accounts.records import MOST_EMAILS
+from v1registry.accounts.users import UserStore
+from v1registry.rights import User
 
 PATHS = ["/v1/users", "/v1/users/"]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from account_client import PUBLIC_URL, KeptMail
-from cheap_passwords import CheapPasswords
+from support.account_client import PUBLIC_URL, KeptMail
+from support.cheap_passwords import CheapPasswords
 
 from v1registry import MemoryStorage
-from v1registry.auth.users import UserStore
-from v1registry.hub.accounts import Accounts
-from v1registry.hub.confirmations import DAY_S, MOST_MAILS, REPEAT_S, Confirmations, Links
-from v1registry.hub.mail import MailError
+from v1registry.accounts.confirmations import DAY_S, MOST_MAILS, REPEAT_S, Confirmations, Links
+from v1registry.accounts.mail import MailError
+from v1registry.accounts.registration import Accounts
+from v1registry.accounts.users import UserStore
 
 
 class Spammer:

@@ -12,8 +12,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from account_client import TAKEN, USER_CREATED, basic
-from programs import PATIENCE_S, Program
+from support.account_client import TAKEN, USER_CREATED, basic
+from support.programs import PATIENCE_S, Program
 
 _PROCESSES = 20
 

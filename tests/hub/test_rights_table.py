@@ -13,18 +13,29 @@ from functools import cache
 from typing import Any
 
 import pytest
-from access_tokens import UNKNOWN, Granter, bearer
-from accounts_world import DELETE, READ, SECRET, WRITE, People, World, basic, image_of, list_of, token_header
-from rights_table import BEARERS, CALLERS, CREDENTIALS, KINDS, Row, read_rows
+from support.access_tokens import UNKNOWN, Granter, bearer
+from support.accounts_world import (
+    DELETE,
+    READ,
+    SECRET,
+    WRITE,
+    People,
+    World,
+    basic,
+    image_of,
+    list_of,
+    token_header,
+)
+from support.rights_table import BEARERS, CALLERS, CREDENTIALS, KINDS, Row, read_rows
+from support.wsgi_client import PAYLOAD_HEADER, Answer, call
 from v1registry_fakes.layers import files_in
-from wsgi_client import PAYLOAD_HEADER, Answer, call
 
 from v1registry import Registry
-from v1registry.auth.base import User
-from v1registry.hub.tokens import Tokens
+from v1registry.access.tokens import Tokens
 from v1registry.names import RepositoryName
 from v1registry.oauth.scopes import ACCOUNT_SCOPES
-from v1registry.routing import Route
+from v1registry.rights import User
+from v1registry.wsgi.routing import Route
 
 ROWS = tuple(read_rows())
 PEOPLE = {

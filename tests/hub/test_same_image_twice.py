@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
-from accounts_world import REPOSITORIES, WRITE, Person, World, image_of, list_of
-from attacked import BASE, OWN, SECRET, assert_unharmed, fresh_world, with_other_json, with_secret
-from engine_client import Image, tar_layer
-from wsgi_client import during, error_of
+from support.accounts_world import REPOSITORIES, WRITE, Person, World, image_of, list_of
+from support.attacked import BASE, OWN, SECRET, assert_unharmed, fresh_world, with_other_json, with_secret
+from support.engine_client import Image, tar_layer
+from support.wsgi_client import during, error_of
 
 from v1registry import MemoryStorage
-from v1registry.auth.base import User
+from v1registry.rights import User
 from v1registry.storage.base import Stat
 
 EXISTS, OTHER = "Image already exists", "Image exists with other contents"

@@ -10,7 +10,7 @@ import pytest
 from webtest import TestApp, TestResponse
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import User
+from v1registry.rights import User
 
 SECRET = "PASSWORD=hunter2"
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
-from accounts_world import READ, REPOSITORIES, WRITE, Person, World, list_of
-from attacked import ABSENT, BASE, MALLORY, OWN, SECRET, with_secret
+from support.accounts_world import READ, REPOSITORIES, WRITE, Person, World, list_of
+from support.attacked import ABSENT, BASE, MALLORY, OWN, SECRET, with_secret
 
 from v1registry import MemoryStorage, Storage
 from v1registry.storage.base import ANY, Blob, Stat

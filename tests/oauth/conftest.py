@@ -6,13 +6,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from access_tokens import Granter, bearer
-from account_asker import FORM, HUB, JSON, Asker, basic
-from cheap_passwords import CheapPasswords
-from oauth_world import ApplicationClient, World
+from support.access_tokens import Granter, bearer
+from support.account_asker import FORM, HUB, JSON, Asker, basic
+from support.cheap_passwords import CheapPasswords
+from support.oauth_world import ApplicationClient, World
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
-from v1registry.auth.users import UserStore
+from v1registry.accounts.users import UserStore
 from v1registry.oauth.scopes import ACCOUNT_SCOPES
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 import pytest
-from access_tokens import REDIRECT_URI, UNKNOWN, Granter, bearer
-from account_asker import HUB, basic
-from cheap_passwords import CheapPasswords
-from engine_client import make_image, tar_layer
+from support.access_tokens import REDIRECT_URI, UNKNOWN, Granter, bearer
+from support.account_asker import HUB, basic
+from support.cheap_passwords import CheapPasswords
+from support.engine_client import make_image, tar_layer
+from support.wsgi_client import Client
 from webtest import TestResponse
-from wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import Action, User
-from v1registry.auth.users import UserStore
-from v1registry.hub.tokens import Tokens
+from v1registry.access.tokens import Tokens
+from v1registry.accounts.users import UserStore
 from v1registry.names import RepositoryName
 from v1registry.oauth.scopes import ACCOUNT_SCOPES, SCOPES
+from v1registry.rights import Action, User
 
 SECRET = "the-key-of-the-server-of-these-pages"
 IMAGE = make_image(tar_layer({"./etc/private-file.conf": b"private"}), None)

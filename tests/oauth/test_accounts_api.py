@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from access_tokens import Granter, bearer
-from account_asker import FORM, HUB, JSON, KEYS, MIRA, Asker, basic
-from wsgi_client import Client, call
+from support.access_tokens import Granter, bearer
+from support.account_asker import FORM, HUB, JSON, KEYS, MIRA, Asker, basic
+from support.wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry, Storage
-from v1registry.auth.users import UserStore
-from v1registry.oauth.profiles import LONGEST_TEXT, LONGEST_URL
+from v1registry.accounts.profiles import LONGEST_TEXT, LONGEST_URL
+from v1registry.accounts.users import UserStore
 
 # -- GET
 

@@ -6,15 +6,15 @@ import json
 from urllib.parse import urlencode
 
 import pytest
-from account_asker import FORM, JSON, MIRA, Asker, basic
-from cheap_passwords import CheapPasswords
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wsgi_client import Answer, call
+from support.account_asker import FORM, JSON, MIRA, Asker, basic
+from support.cheap_passwords import CheapPasswords
+from support.wsgi_client import Answer, call
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.users import UserStore
-from v1registry.oauth.bodies import fields_of_body
+from v1registry.accounts.users import UserStore
+from v1registry.wsgi.bodies import fields_of_body
 
 
 @pytest.mark.parametrize(

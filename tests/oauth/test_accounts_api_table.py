@@ -12,16 +12,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from access_tokens import UNKNOWN, Granter, bearer
-from cheap_passwords import CheapPasswords
-from wsgi_client import Answer, call
+from support.access_tokens import UNKNOWN, Granter, bearer
+from support.cheap_passwords import CheapPasswords
+from support.wsgi_client import Answer, call
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import Action
-from v1registry.auth.users import UserStore
-from v1registry.hub.tokens import Tokens
+from v1registry.access.tokens import Tokens
+from v1registry.accounts.users import UserStore
 from v1registry.names import RepositoryName
 from v1registry.oauth.grants import ACCESS_LIFETIME_S
+from v1registry.rights import Action
 
 PATH = Path(__file__).parent.parent / "data" / "accounts-api-table.txt"
 SECRET = "the-key-of-the-server-of-this-table"

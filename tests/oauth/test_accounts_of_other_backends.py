@@ -6,16 +6,17 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from access_tokens import Granter, bearer
-from account_asker import HUB, KEYS, MIRA, Asker, basic
-from cheap_passwords import CheapPasswords
+from support.access_tokens import Granter, bearer
+from support.account_asker import HUB, KEYS, MIRA, Asker, basic
+from support.cheap_passwords import CheapPasswords
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.base import BackendUnavailable, User
-from v1registry.auth.chain import chain_of
-from v1registry.auth.environ import Environ
-from v1registry.auth.htpasswd import Htpasswd
-from v1registry.auth.users import UserStore
+from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.environ import Environ
+from v1registry.accounts.backends.htpasswd import Htpasswd
+from v1registry.accounts.base import BackendUnavailable
+from v1registry.accounts.users import UserStore
+from v1registry.rights import User
 
 #: ``printf s3cret-two | htpasswd -s``
 HTPASSWD = "moe:{SHA}Y6IxceCVdTLzbylR+VCs50eK49Q=\n"

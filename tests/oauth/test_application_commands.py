@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from v1registry import FileStorage
-from v1registry.cli import main
+from v1registry.cli.main import main
 from v1registry.oauth.applications import Applications
 
 BACK = "https://ci.example.org/back"

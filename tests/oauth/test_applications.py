@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from oauth_world import BACK, World, digest
+from support.oauth_world import BACK, World, digest
 
 from v1registry import MemoryStorage, Registry
 from v1registry.oauth.applications import (

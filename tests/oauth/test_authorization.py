@@ -8,18 +8,19 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oauth_world import BACK, CHALLENGE, MIRA, VERIFIER, World, answer_in, code_in
+from support.oauth_world import BACK, CHALLENGE, MIRA, VERIFIER, World, answer_in, code_in
 
-from v1registry.auth.base import BackendUnavailable, User
+from v1registry.accounts.base import BackendUnavailable
+from v1registry.accounts.profiles import Profiles
 from v1registry.oauth.applications import Applications
 from v1registry.oauth.grants import Grants
-from v1registry.oauth.profiles import Profiles
 from v1registry.oauth.provider import (
     AuthorizationRefused,
     AuthorizationRequest,
     Provider,
     UnsafeAuthorization,
 )
+from v1registry.rights import User
 from v1registry.storage.base import StorageUnavailable
 
 GOOD = {"client_id": "ci-bot", "response_type": "code", "state": "s1"}

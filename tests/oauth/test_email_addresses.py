@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from access_tokens import Granter, bearer
-from account_asker import FORM, JSON, MIRA, Asker, basic
-from cheap_passwords import CheapPasswords
-from wsgi_client import Client, call
+from support.access_tokens import Granter, bearer
+from support.account_asker import FORM, JSON, MIRA, Asker, basic
+from support.cheap_passwords import CheapPasswords
+from support.wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry, Storage
-from v1registry.auth.records import MOST_EMAILS, MOST_UNCONFIRMED
-from v1registry.auth.users import UserStore
+from v1registry.accounts.records import MOST_EMAILS, MOST_UNCONFIRMED
+from v1registry.accounts.users import UserStore
 
 EMAILS = MIRA + "emails/"
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from oauth_world import BACK, CHALLENGE, MIRA, World, digest
+from support.oauth_world import BACK, CHALLENGE, MIRA, World, digest
 
 from v1registry import MemoryStorage
-from v1registry.auth.base import BackendUnavailable, LookupNotSupported, User
+from v1registry.accounts.base import BackendUnavailable, LookupNotSupported
+from v1registry.accounts.profiles import Profiles
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import (
     ACCESS_LIFETIME_S,
@@ -19,7 +20,7 @@ from v1registry.oauth.grants import (
     REFRESH_LIFETIME_S,
     Grants,
 )
-from v1registry.oauth.profiles import Profiles
+from v1registry.rights import User
 from v1registry.storage.base import StorageUnavailable
 
 

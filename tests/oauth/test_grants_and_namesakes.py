@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oauth_world import BACK, ApplicationClient, World, basic
-from wsgi_client import Client
+from support.oauth_world import BACK, ApplicationClient, World, basic
+from support.wsgi_client import Client
 
 from v1registry import Registry
-from v1registry.auth.base import Account, Authenticator, BackendUnavailable, User
-from v1registry.auth.chain import chain_of
-from v1registry.auth.htpasswd import Htpasswd
+from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.htpasswd import Htpasswd
+from v1registry.accounts.base import Account, Authenticator, BackendUnavailable
+from v1registry.accounts.profiles import Profiles
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import (
     ACCESS_LIFETIME_S,
@@ -25,8 +26,8 @@ from v1registry.oauth.grants import (
     Issued,
 )
 from v1registry.oauth.marks import AccountMarks
-from v1registry.oauth.profiles import Profiles
 from v1registry.oauth.provider import Provider
+from v1registry.rights import User
 
 ALL = ("profile_read", "repo_read")
 

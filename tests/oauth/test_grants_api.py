@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from access_tokens import Granter, bearer
-from account_asker import HUB, MIRA, Asker, basic
+from support.access_tokens import Granter, bearer
+from support.account_asker import HUB, MIRA, Asker, basic
 
 from v1registry import MemoryStorage, Registry, Storage
-from v1registry.auth.htpasswd import Htpasswd
-from v1registry.auth.users import UserStore
+from v1registry.accounts.backends.htpasswd import Htpasswd
+from v1registry.accounts.users import UserStore
 
 GRANTS = MIRA + "grants/"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oauth_world import BACK, World
-from worker_processes import Worker, started_workers
+from support.oauth_world import BACK, World
+from support.worker_processes import Worker, started_workers
 
 from v1registry import Storage
 from v1registry.errors import OAuthError
@@ -100,11 +100,11 @@ def test_codes_that_are_redeemed_at_once_do_not_disturb_each_other() -> None:
 #: tokens, or with the code of the error.
 WORKER = """
 import sys
-from v1registry.auth.users import UserStore
+from v1registry.accounts.users import UserStore
 from v1registry.errors import OAuthError
 from v1registry.oauth.applications import Applications
 from v1registry.oauth.grants import Grants
-from v1registry.oauth.profiles import Profiles
+from v1registry.accounts.profiles import Profiles
 from v1registry.storage.filesystem import FileStorage
 
 storage = FileStorage(sys.argv[1])

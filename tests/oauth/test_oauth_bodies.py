@@ -9,8 +9,8 @@ from urllib.parse import quote_plus, urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oauth_world import World
-from wsgi_client import call
+from support.oauth_world import World
+from support.wsgi_client import call
 
 from v1registry.errors import OAuthError
 from v1registry.oauth.api import client_credentials, parse_parameters

@@ -13,11 +13,11 @@ import pytest
 import requests
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
-from consenting_browser import Browser
-from oauth_world import BACK, World, answer_in, code_in
 from oauthlib.oauth2 import OAuth2Error
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
+from support.consenting_browser import Browser
+from support.oauth_world import BACK, World, answer_in, code_in
 from v1registry_fakes.server import LiveServer
 
 SCOPES = ["profile_read", "email_read"]

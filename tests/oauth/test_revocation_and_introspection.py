@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from oauth_world import BACK, ApplicationClient, World, basic, oauth_error
-from wsgi_client import Client, call
+from support.oauth_world import BACK, ApplicationClient, World, basic, oauth_error
+from support.wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry
 

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from oauth_world import (
+from support.oauth_world import (
     BACK,
     CHALLENGE,
     TOKEN_PATH,
@@ -17,8 +17,8 @@ from oauth_world import (
     basic,
     oauth_error,
 )
+from support.wsgi_client import Client, call
 from webtest import TestResponse
-from wsgi_client import Client, call
 
 FORM = "application/x-www-form-urlencoded"
 KEYS = {"username", "user_id", "access_token", "expires_in", "token_type", "scope", "refresh_token"}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from programs import Program
+from support.programs import Program
 
 INSTALL = Path(__file__).with_name("install_docker_registry.sh")
 NO_PYTHON = 3

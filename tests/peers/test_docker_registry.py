@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cheap_passwords import CheapPasswords
-from engine_client import EngineClient, Image, UnexpectedAnswer, make_chain, make_image, tar_layer
-from programs import Program
-from stoppable_server import StoppableServer
+from support.cheap_passwords import CheapPasswords
+from support.engine_client import EngineClient, Image, UnexpectedAnswer, make_chain, make_image, tar_layer
+from support.programs import Program
+from support.stoppable_server import StoppableServer
 
 from v1registry import FileStorage, MemoryStorage, Registry
-from v1registry.auth.users import UserStore
-from v1registry.bridge.images import ChainImage
-from v1registry.bridge.save import write_save_archive
+from v1registry.accounts.users import UserStore
+from v1registry.archives.images import ChainImage
+from v1registry.archives.save import write_save_archive
 from v1registry.client import Client
 
 pytestmark = pytest.mark.real

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wsgi_client import Client
+from support.wsgi_client import Client
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
 

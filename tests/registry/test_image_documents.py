@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from engine_client import Image, tar_layer
-from wsgi_client import Client
+from support.engine_client import Image, tar_layer
+from support.wsgi_client import Client
 
 LAYER = tar_layer({"./etc/motd": b"hello\n"})
 PARENT_ID, ID = "1" * 64, "2" * 64

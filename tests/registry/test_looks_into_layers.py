@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Semaphore
 
 import pytest
-from engine_client import Image, make_chain, make_image, tar_layer
-from looked_into import WatchedStorage
-from wsgi_client import Client, error_of
+from support.engine_client import Image, make_chain, make_image, tar_layer
+from support.looked_into import WatchedStorage
+from support.wsgi_client import Client, error_of
 
 from v1registry import Registry, errors
+from v1registry.layers.remembered import Busy, Remembered, Turns
 from v1registry.registry.images import Images
 from v1registry.registry.listings import Limits, Listings
-from v1registry.remembered import Busy, Remembered, Turns
 
 TOO_LARGE = (400, "The layer expands to more bytes than this server looks into")
 NOT_SUPPORTED = (400, "Layer format not supported")

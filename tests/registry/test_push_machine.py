@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any
 
-from engine_client import tar_layer
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from support.engine_client import tar_layer
+from support.wsgi_client import PAYLOAD_HEADER, TARSUM_HEADER, Answer, Client, call
 from webtest import TestResponse
-from wsgi_client import PAYLOAD_HEADER, TARSUM_HEADER, Answer, Client, call
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
-from v1registry.registry.tarsum import tarsum
+from v1registry.layers.tarsum import tarsum
 
 ROOT, MIDDLE, TOP = IDS = ("a" * 64, "b" * 64, "c" * 64)
 

@@ -6,8 +6,8 @@ import json
 import re
 
 import pytest
-from engine_client import make_image
-from wsgi_client import Client, error_of
+from support.engine_client import make_image
+from support.wsgi_client import Client, error_of
 
 from v1registry import MemoryStorage, Registry
 

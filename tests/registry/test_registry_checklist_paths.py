@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from engine_client import Image, make_image
-from wsgi_client import Client, error_of
+from support.engine_client import Image, make_image
+from support.wsgi_client import Client, error_of
 
 ONE, TWO, THREE = (make_image(name.encode()) for name in ("one", "two", "three"))
 REPOSITORIES = "/v1/repositories"

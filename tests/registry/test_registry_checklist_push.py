@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
-from engine_client import Image, make_image, tar_layer
+from support.engine_client import Image, make_image, tar_layer
+from support.wsgi_client import PAYLOAD_HEADER, Client, error_of
 from webtest import TestResponse
-from wsgi_client import PAYLOAD_HEADER, Client, error_of
 
 from v1registry import Registry, Storage
 

@@ -15,9 +15,9 @@ from email.utils import parsedate_to_datetime
 from wsgiref.util import FileWrapper
 
 import pytest
-from engine_client import Image, make_image, tar_layer
+from support.engine_client import Image, make_image, tar_layer
+from support.wsgi_client import Client, error_of
 from webtest import TestResponse
-from wsgi_client import Client, error_of
 
 from v1registry import MemoryStorage, Registry
 

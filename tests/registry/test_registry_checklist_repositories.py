@@ -7,8 +7,8 @@ import time
 from urllib.parse import quote
 
 import pytest
-from engine_client import USER_AGENT, Image, make_image
-from wsgi_client import Client, error_of
+from support.engine_client import USER_AGENT, Image, make_image
+from support.wsgi_client import Client, error_of
 
 from v1registry import Registry
 

@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from engine_client import make_image
-from wsgi_client import Client
+from support.engine_client import make_image
+from support.wsgi_client import Client
 
 from v1registry import Registry, Storage
 

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from engine_client import make_image, tar_layer
+from support.engine_client import make_image, tar_layer
+from support.wsgi_client import Client, error_of
 from webtest import TestResponse
-from wsgi_client import Client, error_of
 
 from v1registry import FileStorage, MemoryStorage, Registry
 from v1registry.storage.base import StorageFull

@@ -11,8 +11,8 @@ import tarfile
 from collections.abc import Callable
 
 import pytest
-from engine_client import Image
-from wsgi_client import PAYLOAD_HEADER, TARSUM_HEADER, Client, error_of
+from support.engine_client import Image
+from support.wsgi_client import PAYLOAD_HEADER, TARSUM_HEADER, Client, error_of
 
 from v1registry import Registry
 

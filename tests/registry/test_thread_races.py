@@ -14,8 +14,8 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 import pytest
-from engine_client import Image, make_image, random_layer, tar_layer
-from wsgi_client import Answer, Client, call, during, error_of
+from support.engine_client import Image, make_image, random_layer, tar_layer
+from support.wsgi_client import Answer, Client, call, during, error_of
 
 from v1registry import MemoryStorage, Registry
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from replayer import Recording, application_over
-from stand_in import registry_with_accounts
-from transcripts import index_scenarios
-from wire import Transport, WsgiTransport, live_server
+from support.replayer import Recording, application_over
+from support.stand_in import registry_with_accounts
+from support.transcripts import index_scenarios
+from support.wire import Transport, WsgiTransport, live_server
 
 from v1registry import FileStorage, MemoryStorage, Storage
 

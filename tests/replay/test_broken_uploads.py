@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from deviations import unexplained
-from replayer import Replayer, application_over, of_v1
-from transcripts import ENGINES
-from wire import Answer, WireRequest, WsgiTransport
+from support.deviations import unexplained
+from support.replayer import Replayer, application_over, of_v1
+from support.transcripts import ENGINES
+from support.wire import Answer, WireRequest, WsgiTransport
 
 from v1registry import FileStorage, MemoryStorage, Storage
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from small_engine import USER_AGENTS, SmallEngine, SmallImage
-from wire import (
+from support.small_engine import USER_AGENTS, SmallEngine, SmallImage
+from support.wire import (
     Answer,
     Below,
     CountedInput,

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from replayer import Outcome, Recording, of_v1
-from transcripts import ENGINES, TRANSCRIPTS
-from wire import Answer, WireRequest
+from support.replayer import Outcome, Recording, of_v1
+from support.transcripts import ENGINES, TRANSCRIPTS
+from support.wire import Answer, WireRequest
 
 TOLERANCE: Mapping[str, Mapping[str, Any]] = json.loads(
     (TRANSCRIPTS / "tolerance.json").read_text(encoding="utf-8")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from deviations import DEVIATIONS, unexplained
-from replayer import Recording, of_v1, of_v2
-from transcripts import ENGINES, SAMPLE, SEARCHERS, all_index_scenarios, all_scenarios, scenarios
-from wire import Answer
+from support.deviations import DEVIATIONS, unexplained
+from support.replayer import Recording, of_v1, of_v2
+from support.transcripts import ENGINES, SAMPLE, SEARCHERS, all_index_scenarios, all_scenarios, scenarios
+from support.wire import Answer
 
 TARGETS = ("memory", "files", "socket")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from wsgi_servers import SERVERS, RunningServer, ServerKind, need
+from support.wsgi_servers import SERVERS, RunningServer, ServerKind, need
 
 
 @pytest.fixture(scope="module", params=SERVERS, ids=lambda kind: kind.name)

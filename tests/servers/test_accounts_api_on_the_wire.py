@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from access_tokens import Granter, bearer
-from cheap_passwords import CheapPasswords
-from raw_connection import RawAnswer, RawConnection
-from wsgi_servers import SERVERS, RunningServer, ServerKind, need
+from support.access_tokens import Granter, bearer
+from support.cheap_passwords import CheapPasswords
+from support.raw_connection import RawAnswer, RawConnection
+from support.wsgi_servers import SERVERS, RunningServer, ServerKind, need
 
 from v1registry import FileStorage
-from v1registry.auth.users import UserStore
+from v1registry.accounts.users import UserStore
 
 EMAILS = "/api/v1.1/users/mira/emails/"
 BASIC = {"Authorization": "Basic " + base64.b64encode(b"mira:pw-mira").decode()}

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine_client import USER_AGENT, make_image, random_layer
-from wsgi_servers import GUNICORN, SERVE, RunningServer, ServerKind
+from support.engine_client import USER_AGENT, make_image, random_layer
+from support.wsgi_servers import GUNICORN, SERVE, RunningServer, ServerKind
 
 MIB = 1 << 20
 LAYER_BYTES = 1 << 30

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from engine_client import (
+from support.engine_client import (
     EngineClient,
     Image,
     UnexpectedAnswer,
@@ -22,9 +22,9 @@ from engine_client import (
     make_image,
     random_layer,
 )
-from programs import Program, eventually
-from raw_connection import RawConnection
-from wsgi_servers import CHEROOT, GRANIAN, GUNICORN, SERVE, UWSGI, RunningServer, ServerKind
+from support.programs import Program, eventually
+from support.raw_connection import RawConnection
+from support.wsgi_servers import CHEROOT, GRANIAN, GUNICORN, SERVE, UWSGI, RunningServer, ServerKind
 
 #: More than a storage gathers before it writes.
 LAYER_BYTES = 1_000_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from engine_client import Image, as_chunks, in_pieces, make_image, random_layer
-from raw_connection import RawAnswer, RawConnection, request_bytes
-from wsgi_servers import WSGIREF, RunningServer
+from support.engine_client import Image, as_chunks, in_pieces, make_image, random_layer
+from support.raw_connection import RawAnswer, RawConnection, request_bytes
+from support.wsgi_servers import WSGIREF, RunningServer
 
 LAYER = random_layer(300_000, "wire")
 SIZE = len(LAYER)

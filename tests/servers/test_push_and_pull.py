@@ -9,8 +9,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from engine_client import Image, busybox_image, make_chain, random_layer
-from wsgi_servers import RunningServer
+from support.engine_client import Image, busybox_image, make_chain, random_layer
+from support.wsgi_servers import RunningServer
 
 from v1registry.client import Client
 

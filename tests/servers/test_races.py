@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from engine_client import (
+from support.engine_client import (
     EngineClient,
     Image,
     UnexpectedAnswer,
@@ -19,7 +19,7 @@ from engine_client import (
     make_image,
     random_layer,
 )
-from wsgi_servers import GUNICORN, SERVE, RunningServer, ServerKind
+from support.wsgi_servers import GUNICORN, SERVE, RunningServer, ServerKind
 
 _PATIENCE_S = 60
 

@@ -22,8 +22,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from engine_client import EngineClient, Image, make_chain, random_layer
-from programs import Program, environment_of, eventually
+from support.engine_client import EngineClient, Image, make_chain, random_layer
+from support.programs import Program, environment_of, eventually
 
 WORKERS = 2
 

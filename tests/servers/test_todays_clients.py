@@ -17,9 +17,9 @@ from pathlib import Path
 import docker
 import docker.errors
 import pytest
-from engine_client import Image, make_chain, make_image, random_layer
-from programs import PATIENCE_S, Program, environment_of, eventually
-from wsgi_servers import SERVE, RunningServer
+from support.engine_client import Image, make_chain, make_image, random_layer
+from support.programs import PATIENCE_S, Program, environment_of, eventually
+from support.wsgi_servers import SERVE, RunningServer
 
 pytestmark = pytest.mark.real
 

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from folder import STALE, files_below, keys_of
+from support.folder import STALE, files_below, keys_of
 from v1registry_fakes.contracts import StorageContract
 
 from v1registry.storage import ABSENT, Conflict, FileStorage, InvalidKey, NotFound, StorageUnavailable

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from folder import STALE, files_below, keys_of
+from support.folder import STALE, files_below, keys_of
 
 from v1registry.storage import (
     ABSENT,

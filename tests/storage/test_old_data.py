@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_client import USER_AGENT, Image, make_image, tar_layer
-from wsgi_client import PAYLOAD_HEADER, TARSUM_HEADER, Client, error_of
+from support.engine_client import USER_AGENT, Image, make_image, tar_layer
+from support.wsgi_client import PAYLOAD_HEADER, TARSUM_HEADER, Client, error_of
 
 from v1registry import FileStorage, Registry
 from v1registry.storage.base import StorageUnavailable

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from access_tokens import Granter, bearer
-from kept_mail import PUBLIC_URL, KeptMail
-from page_person import PASSWORD, Person, World, described, form_of, location_of, said, token_of
+from support.access_tokens import Granter, bearer
+from support.kept_mail import PUBLIC_URL, KeptMail
+from support.page_person import PASSWORD, Person, World, described, form_of, location_of, said, token_of
 from webtest import TestResponse
 
 from v1registry import FileStorage, MemoryStorage, Registry
-from v1registry.auth.base import Email, User
-from v1registry.auth.callback import Callback
-from v1registry.auth.chain import chain_of
-from v1registry.auth.environ import Environ
+from v1registry.accounts.backends.callback import Callback
+from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.environ import Environ
+from v1registry.accounts.base import Email
 from v1registry.oauth.scopes import SCOPES
+from v1registry.rights import User
 from v1registry.storage.base import StorageUnavailable
 
 #: Each form of the page with good fields.

@@ -9,15 +9,25 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from access_tokens import Granter, bearer
 from hypothesis import given
 from hypothesis import strategies as st
-from page_person import AUTHORIZE, PASSWORD, Person, World, form_of, location_of, query_of, said, token_of
+from support.access_tokens import Granter, bearer
+from support.page_person import (
+    AUTHORIZE,
+    PASSWORD,
+    Person,
+    World,
+    form_of,
+    location_of,
+    query_of,
+    said,
+    token_of,
+)
+from support.wsgi_client import Answer, call
 from webtest import TestResponse
-from wsgi_client import Answer, call
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.environ import Environ
+from v1registry.accounts.backends.environ import Environ
 from v1registry.oauth.applications import Application
 from v1registry.oauth.scopes import SCOPES
 from v1registry.storage.base import StorageUnavailable

@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 import pytest
-from kept_mail import PUBLIC_URL, KeptMail
-from page_person import FORM_TYPE, World, token_of
-from wsgi_client import Answer, call
+from support.kept_mail import PUBLIC_URL, KeptMail
+from support.page_person import FORM_TYPE, World, token_of
+from support.wsgi_client import Answer, call
 
-from v1registry.routing import Route
+from v1registry.wsgi.routing import Route
 
 IMAGE_ID = "0" * 64
 EXAMPLES = {"token": "x", "repository": "mira_k/app", "image_id": IMAGE_ID}

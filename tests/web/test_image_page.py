@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reader import ATTACKS, PEOPLE, Reader, checked, facts_in, links_in, make_private, town, words
+from support.reader import ATTACKS, PEOPLE, Reader, checked, facts_in, links_in, make_private, town, words
+from support.wsgi_client import call
 from v1registry_fakes import FakeImage, FakeRegistry
-from wsgi_client import call
 
 from v1registry import Registry
 from v1registry.storage.base import StorageUnavailable

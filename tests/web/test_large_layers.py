@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from reader import Reader, links_in, rows_of, words
+from support.reader import Reader, links_in, rows_of, words
 from v1registry_fakes import FakeImage, FakeRegistry
 
 from v1registry import MemoryStorage

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reader import ATTACKS, Reader, checked, links_in, rows_of, words
+from support.reader import ATTACKS, Reader, checked, links_in, rows_of, words
 from v1registry_fakes import FakeImage, FakeRegistry
 
 from v1registry.web.contents import Folders, changes_of, path_of

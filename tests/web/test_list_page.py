@@ -9,14 +9,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from reader import ATTACKS, HTML, PEOPLE, Reader, checked, describe, links_in, names_in, town, words
+from support.reader import ATTACKS, HTML, PEOPLE, Reader, checked, describe, links_in, names_in, town, words
+from support.wsgi_client import call
 from v1registry_fakes import FakeRegistry
-from wsgi_client import call
 
 from v1registry import FileStorage, MemoryStorage, Registry
-from v1registry.hub.search import Hit, ScanSearch, names_ranked, search
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
+from v1registry.search.scan import Hit, ScanSearch, names_ranked, search
 from v1registry.storage.base import StorageUnavailable
 
 

@@ -6,24 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from access_tokens import Granter
 from hypothesis import given
 from hypothesis import strategies as st
-from kept_mail import KeptMail
-from page_person import FORM_TYPE, PASSWORD, Person, World, form_of, location_of, said, token_of
+from support.access_tokens import Granter
+from support.kept_mail import KeptMail
+from support.page_person import FORM_TYPE, PASSWORD, Person, World, form_of, location_of, said, token_of
 from webtest import TestResponse
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.access import Access
-from v1registry.auth.attempts import LoginLimiter
-from v1registry.auth.base import Action, User
-from v1registry.auth.callback import Callback
-from v1registry.auth.chain import chain_of
-from v1registry.auth.environ import Environ
-from v1registry.auth.htpasswd import Htpasswd
-from v1registry.hub.rights import AccountsAccess
-from v1registry.hub.tokens import Tokens
+from v1registry.access.accounts import AccountsAccess
+from v1registry.access.attempts import LoginLimiter
+from v1registry.access.tokens import Tokens
+from v1registry.accounts.backends.callback import Callback
+from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.environ import Environ
+from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.names import RepositoryName
+from v1registry.rights import Access, Action, User
 
 #: Of "correct horse" and "0", made by Apache's htpasswd 2.4 (-m) and by openssl passwd (-apr1).
 HORSE = "$apr1$RsaosasZ$z8WUXvwD1NOdSfwC7xgBE0"

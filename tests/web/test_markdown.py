@@ -9,7 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 from hypothesis import example, given
 from hypothesis import strategies as st
-from reader import ATTACKS
+from support.reader import ATTACKS
 
 from v1registry.web import markdown
 from v1registry.web.markdown import LONGEST, html_of, summary_of

@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from access_tokens import Granter
-from kept_mail import PUBLIC_URL, KeptMail
-from page_person import (
+from support.access_tokens import Granter
+from support.kept_mail import PUBLIC_URL, KeptMail
+from support.page_person import (
     AUTHORIZE,
     HOST,
     PASSWORD,

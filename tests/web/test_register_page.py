@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from cheap_passwords import CheapPasswords
-from kept_mail import PUBLIC_URL, KeptMail
-from page_person import PASSWORD, Person, World, described, form_of, location_of, said, token_of
+from support.cheap_passwords import CheapPasswords
+from support.kept_mail import PUBLIC_URL, KeptMail
+from support.page_person import PASSWORD, Person, World, described, form_of, location_of, said, token_of
 from webtest import TestResponse
 
 from v1registry import MemoryStorage, Registry
-from v1registry.auth.callback import Callback
-from v1registry.auth.environ import Environ
-from v1registry.auth.users import UserStore
+from v1registry.accounts.backends.callback import Callback
+from v1registry.accounts.backends.environ import Environ
+from v1registry.accounts.users import UserStore
 
 NEW = {"username": "new_one", "email": "new@example.org", "password": PASSWORD, "password_again": PASSWORD}
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from reader import ATTACKS, PEOPLE, Reader, checked, describe, links_in, rows_of, town, words
+from support.reader import ATTACKS, PEOPLE, Reader, checked, describe, links_in, rows_of, town, words
+from support.wsgi_client import call
 from v1registry_fakes import FakeRegistry
-from wsgi_client import call
 
 from v1registry import MemoryStorage, Registry
 from v1registry.names import RepositoryName

@@ -10,16 +10,16 @@ import time
 from typing import Any
 
 import pytest
-from cheap_passwords import CheapPasswords
 from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import Signer
+from support.cheap_passwords import CheapPasswords
 
 from v1registry import FileStorage, MemoryStorage, Storage
-from v1registry.auth.base import User
-from v1registry.auth.callback import Callback
-from v1registry.auth.users import UserStore
-from v1registry.oauth.profiles import Profiles
+from v1registry.accounts.backends.callback import Callback
+from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.users import UserStore
+from v1registry.rights import User
 from v1registry.storage.base import StorageUnavailable
 from v1registry.web.sessions import ENDED_FOLDER, LIFETIMES, Session, Sessions
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 import pytest
 from jinja2 import Environment, Template, nodes
 from jinja2.meta import find_undeclared_variables
-from kept_mail import PUBLIC_URL, KeptMail
-from page_person import AUTHORIZE, PASSWORD, Person, World, location_of
-from reader import Reader
+from support.kept_mail import PUBLIC_URL, KeptMail
+from support.page_person import AUTHORIZE, PASSWORD, Person, World, location_of
+from support.reader import Reader
+from support.wsgi_client import call
 from v1registry_fakes import FakeRegistry
-from wsgi_client import call
 
 from v1registry import MemoryStorage, Registry
 from v1registry.web import pages as pages_module

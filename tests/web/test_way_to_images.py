@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
 import pytest
-from reader import ATTACKS, PEOPLE, Reader, links_in, town, words
+from support.reader import ATTACKS, PEOPLE, Reader, links_in, town, words
 from v1registry_fakes import FakeRegistry
 
 from v1registry.names import RepositoryName

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ..bridge.load import Limits, UnreadableArchive, open_save_archive
+from ..archives.load import Limits, UnreadableArchive, open_save_archive
 from .access import Access, AskIndex
 from .errors import BadArchive, BadReference
 from .progress import Progress, Silence

@@ -13,7 +13,7 @@ from typing import IO
 
 import requests
 
-from ..registry.compression import CHUNK_BYTES
+from ..layers.compression import CHUNK_BYTES
 from .access import Access
 from .errors import RegistryUnreachable, TransferFailed
 from .parallel import Workers

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bridge.convert import Unconvertible
-from ..bridge.images import ChainImage, UnreadableImage, read_image_json
-from ..bridge.save import WrittenArchive, write_save_archive
+from ..archives.convert import Unconvertible
+from ..archives.images import ChainImage, UnreadableImage, read_image_json
+from ..archives.save import WrittenArchive, write_save_archive
+from ..layers.compression import UnreadableLayer
 from ..names import is_image_id
-from ..registry.compression import UnreadableLayer
 from .access import Access, AskIndex
 from .download import LayerDownload, RemoteImage
 from .errors import NotFoundInRegistry, ProtocolError, RegistryUnreachable

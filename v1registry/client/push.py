@@ -11,16 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
-from ..bridge.images import ChainImage
-from ..bridge.load import ArchivedChain, SaveArchive, UnreadableArchive
-from ..registry.compression import CHUNK_BYTES, compression_of
+from ..archives.images import ChainImage
+from ..archives.load import ArchivedChain, SaveArchive, UnreadableArchive
+from ..layers.compression import CHUNK_BYTES, compression_of
 from .access import Access, AskIndex
-from .errors import (
-    BadArchive,
-    ProtocolError,
-    RegistryUnreachable,
-    TransferFailed,
-)
+from .errors import BadArchive, ProtocolError, RegistryUnreachable, TransferFailed
 from .parallel import Workers
 from .progress import Meter, Progress
 from .reference import Reference

@@ -6,9 +6,15 @@ import json
 from typing import Any
 
 from .. import errors
-from ..auth.access import Access
-from ..auth.base import Action
-from ..http import (
+from ..names import RepositoryName, check_image_id
+from ..registry.api import delete_repository as delete_now
+from ..registry.api import get_tag, put_tag, readable_repository, writable_repository
+from ..registry.images import Images
+from ..registry.repositories import Repositories, checked_entries
+from ..rights import Access, Action
+from ..search.scan import Hit, Page, SearchIndex, search
+from ..settings import Settings
+from ..wsgi.http import (
     NOT_CACHED,
     Request,
     Response,
@@ -18,14 +24,7 @@ from ..http import (
     public_host,
     raw_json_response,
 )
-from ..names import RepositoryName, check_image_id
-from ..registry.api import delete_repository as delete_now
-from ..registry.api import get_tag, put_tag, readable_repository, writable_repository
-from ..registry.images import Images
-from ..registry.repositories import Repositories, checked_entries
-from ..routing import Route, Table
-from ..settings import Settings
-from .search import Hit, Page, SearchIndex, search
+from ..wsgi.routing import Route, Table
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 

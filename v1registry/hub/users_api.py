@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .. import errors
-from ..auth.access import Access
-from ..auth.base import User
-from ..auth.credentials import Basic, parse_authorization
-from ..http import Request, Response, json_response, no_content, parse_json
-from ..routing import Route, Table
+from ..access.accounts import CHALLENGE, AccountRights
+from ..access.credentials import Basic, parse_authorization
+from ..accounts.registration import Accounts
+from ..rights import Access, User
 from ..settings import Settings
-from .accounts import Accounts
-from .rights import CHALLENGE, AccountRights
+from ..wsgi.http import Request, Response, json_response, no_content, parse_json
+from ..wsgi.routing import Route, Table
 
 #: Nobody needs credentials to send these bodies, so they may not be as large as others, in bytes.
 _LARGEST_BODY: Final = 64 << 10

@@ -20,14 +20,15 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from .. import errors
-from ..auth.base import Account, Bearer, LookupNotSupported, User
-from ..http import NOT_CACHED, Request, Response, is_from_other_site, json_response, public_url_of
-from ..hub.rights import AccountRights
-from ..routing import Route, Table
+from ..access.accounts import AccountRights
+from ..accounts.base import Account, Bearer, LookupNotSupported
+from ..accounts.profiles import Profiles, emails_of, profile_of, shown_time
+from ..rights import User
 from ..settings import Settings
-from .bodies import fields_of_body
+from ..wsgi.bodies import fields_of_body
+from ..wsgi.http import NOT_CACHED, Request, Response, is_from_other_site, json_response, public_url_of
+from ..wsgi.routing import Route, Table
 from .grants import Grants, GrantSummary
-from .profiles import Profiles, emails_of, profile_of, shown_time
 
 #: What these endpoints take: a password, or an access token. A token of a repository says nothing here.
 CHALLENGE: Final = 'Basic realm="api", Bearer realm="api"'

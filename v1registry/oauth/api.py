@@ -7,21 +7,13 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from .. import errors
-from ..auth.attempts import client_address
-from ..auth.credentials import Basic, parse_authorization
-from ..http import (
-    Request,
-    Response,
-    dump_json,
-    is_secure,
-    json_response,
-    public_url_of,
-    respond,
-)
-from ..routing import Route, Table
+from ..access.attempts import client_address
+from ..access.credentials import Basic, parse_authorization
 from ..settings import Settings
+from ..wsgi.bodies import fields_of_body
+from ..wsgi.http import Request, Response, dump_json, is_secure, json_response, public_url_of, respond
+from ..wsgi.routing import Route, Table
 from .applications import Application
-from .bodies import fields_of_body
 from .provider import CHALLENGE, ClientCredentials, Provider, metadata
 
 #: Below which path all of OAuth is. It is the path of the issuer too (RFC 8414, 2).

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from hmac import compare_digest
 from typing import Any, Final
 
-from ..auth.records import BrokenValue, check_types, dumped, loaded, quoted
+from ..accounts.records import BrokenValue, check_types, dumped, loaded, quoted
 from ..log import get_logger
 from ..names import split_url
 from ..storage.base import ABSENT, Conflict, NotFound, Storage, StorageUnavailable, update

@@ -20,15 +20,16 @@ from datetime import datetime, timezone
 from itertools import islice
 from typing import Final
 
-from ..auth.base import Account, BackendUnavailable, Bearer, User
-from ..auth.records import BrokenValue
-from ..auth.secret import shared_secret
+from ..access.signing import shared_secret
+from ..accounts.base import Account, BackendUnavailable, Bearer
+from ..accounts.profiles import NamedAccount, Profiles
+from ..accounts.records import BrokenValue
 from ..errors import OAuthError
 from ..log import get_logger
+from ..rights import User
 from ..storage.base import ABSENT, NotFound, Storage, StorageUnavailable, update
 from .applications import Application, Applications, digest_of, new_secret
 from .marks import AccountMarks
-from .profiles import NamedAccount, Profiles
 from .records import (
     ENDED,
     MARK_DIGITS,
@@ -122,7 +123,7 @@ class _Ended(Exception):
 
 
 class Grants:
-    """Issues codes and tokens, and knows which are good: a :class:`~v1registry.auth.base.BearerVerifier`.
+    """Issues codes and tokens, and knows which are good: a :class:`~v1registry.accounts.base.BearerVerifier`.
 
     Safe for threads and, if the storage is, for processes. A token is good while it has not expired, its grant is there, and
     its application and the account of its user are the ones that they were: each use looks.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from itsdangerous import Signer
 
-from ..auth.base import Account
-from .profiles import NamedAccount, state_of
+from ..accounts.base import Account
+from ..accounts.profiles import NamedAccount, state_of
 
 
 class AccountMarks:

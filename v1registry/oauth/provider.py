@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 from urllib.parse import parse_qsl, quote, urlencode
 
-from ..auth.attempts import LoginLimiter
-from ..auth.base import BackendUnavailable, User
+from ..access.attempts import LoginLimiter
+from ..accounts.base import BackendUnavailable
+from ..accounts.profiles import Profiles
 from ..errors import BadRequest, OAuthError, TooManyClientAttempts
 from ..log import get_logger
+from ..rights import User
 from ..storage.base import StorageUnavailable
 from .applications import Application, Applications
 from .grants import Grants
-from .profiles import Profiles
 from .scopes import SCOPES
 
 log = get_logger(__name__)

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, field, replace
 from hmac import compare_digest
 from typing import Any, Final
 
-from ..auth.base import User
-from ..auth.passwords import encoded
-from ..auth.records import BrokenValue, check_types, dumped, loaded, quoted
+from ..accounts.passwords import encoded
+from ..accounts.records import BrokenValue, check_types, dumped, loaded, quoted
+from ..rights import User
 
 GRANTS_FOLDER: Final = "accounts/oauth/grants"
 TOKENS_FOLDER: Final = "accounts/oauth/tokens"

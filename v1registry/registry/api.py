@@ -6,9 +6,11 @@ import re
 import secrets
 
 from .. import errors
-from ..auth.access import Access
-from ..auth.base import Action
-from ..http import (
+from ..names import RepositoryName, check_image_id, check_tag, check_target_id
+from ..rights import Access, Action
+from ..settings import Settings
+from ..storage.base import Storage, StorageError
+from ..wsgi.http import (
     NOT_CACHED,
     Request,
     Response,
@@ -21,10 +23,7 @@ from ..http import (
     respond,
     stream_response,
 )
-from ..names import RepositoryName, check_image_id, check_tag, check_target_id
-from ..routing import Route, Table
-from ..settings import Settings
-from ..storage.base import Storage, StorageError
+from ..wsgi.routing import Route, Table
 from . import layout
 from .images import AnnouncedSums, Images, checked_parent, layer_etag
 from .repositories import NO_NAMESPACE, Repositories

@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .. import errors
+from ..layers.checksums import PayloadChecksum, equal_sums, parse_checksums
+from ..layers.compression import LayerTooLarge, UnreadableLayer
+from ..layers.listing import Row
+from ..layers.tarsum import verify_tarsum
 from ..names import check_image_id, is_image_id
 from ..storage.base import Blob, NotFound, Stat, Storage
 from . import layout
-from .checksums import PayloadChecksum, equal_sums, parse_checksums
-from .compression import LayerTooLarge, UnreadableLayer
-from .layers import Row
 from .listings import Limits, Listings, keep
-from .tarsum import verify_tarsum
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class AnnouncedSums:
 
 
 class ImageRights(Protocol):
-    """What the model asks, and tells, about the one who pushes; :class:`v1registry.auth.access.Rights` is one.
+    """What the model asks, and tells, about the one who pushes; :class:`v1registry.rights.Rights` is one.
 
     Who pushes has to send the JSON and the layer. Both can be there already, from somebody else's push.
     """

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from .. import errors
+from ..layers.archive import open_archive
+from ..layers.compression import LayerTooLarge, UnreadableLayer
+from ..layers.listing import NAMES_LIMIT_BYTES, ROWS_LIMIT, Row, TooManyFiles, diff, is_row_list, rows_of
+from ..layers.remembered import Busy, Remembered, Turns
 from ..log import get_logger
-from ..remembered import Busy, Remembered, Turns
 from ..storage.base import NotFound, Storage, StorageUnavailable
 from . import layout
-from .archive import open_archive
-from .compression import LayerTooLarge, UnreadableLayer
-from .layers import NAMES_LIMIT_BYTES, ROWS_LIMIT, Row, TooManyFiles, diff, is_row_list, rows_of
 
 log = get_logger(__name__)
 

@@ -16,8 +16,8 @@ from datetime import datetime
 from threading import Lock
 
 from .. import errors
-from ..auth.base import Action
 from ..names import RepositoryName, check_tag, is_image_id
+from ..rights import Action
 from ..storage.base import ABSENT, Conflict, InvalidKey, NotFound, Stat, Storage, update
 from . import layout
 

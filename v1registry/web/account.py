@@ -11,13 +11,14 @@ from functools import wraps
 from typing import Any, Final
 
 from .. import errors
-from ..auth.base import PROFILE_FIELDS, User
-from ..auth.credentials import Basic
-from ..http import Request, Response
-from ..hub.accounts import Accounts, checked_password
+from ..access.credentials import Basic
+from ..accounts.base import PROFILE_FIELDS
+from ..accounts.profiles import Profiles, emails_of
+from ..accounts.registration import Accounts, checked_password
 from ..oauth.grants import Grants
-from ..oauth.profiles import Profiles, emails_of
 from ..oauth.scopes import in_words
+from ..rights import User
+from ..wsgi.http import Request, Response
 from .consent import place_of
 from .forms import read_form
 from .pages import Pages

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..http import Request, Response
 from ..oauth.api import PATH as OAUTH_PATH
-from ..routing import Route, Table
+from ..wsgi.http import Request, Response
+from ..wsgi.routing import Route, Table
 from .account import (
     get_account,
     post_email,

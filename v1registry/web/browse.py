@@ -8,14 +8,14 @@ from functools import cache
 from typing import Any, Final
 
 from .. import errors
-from ..auth.access import Rights
-from ..http import Request, Response, public_host
-from ..hub.search import SearchIndex, names_ranked
 from ..names import RepositoryName, check_tag
 from ..registry.api import root
 from ..registry.images import Images
 from ..registry.repositories import NO_NAMESPACE, Repositories, TagRule
+from ..rights import Rights
+from ..search.scan import SearchIndex, names_ranked
 from ..settings import Settings
+from ..wsgi.http import Request, Response, public_host
 from .markdown import Descriptions, summary_of
 from .pages import Pages, accepts_html
 from .paging import part_of, part_of_stream

@@ -7,10 +7,10 @@ from datetime import datetime, timezone
 from typing import Final, TypeVar
 
 from .. import errors
-from ..http import Request, Response
 from ..names import RepositoryName, check_image_id
 from ..registry.images import Images
 from ..registry.repositories import NO_NAMESPACE, Repositories
+from ..wsgi.http import Request, Response
 from .browse import rights_of
 from .chains import chain_of
 from .contents import KINDS, LONGEST_PATH, path_of

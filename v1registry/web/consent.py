@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from ..http import Request, Response, mount_path
 from ..log import get_logger
 from ..names import is_host
 from ..oauth.api import require_https
 from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, Provider, UnsafeAuthorization
 from ..oauth.scopes import in_words
 from ..settings import Settings
+from ..wsgi.http import Request, Response, mount_path
 from .forms import read_form
 from .pages import OPENED_BY_OTHERS, Pages
 from .people import log_in_first

@@ -7,10 +7,10 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from .. import errors
-from ..http import Request, mount_path
-from ..oauth.bodies import fields_of_body
-from ..routing import Table
 from ..settings import Settings
+from ..wsgi.bodies import fields_of_body
+from ..wsgi.http import Request, mount_path
+from ..wsgi.routing import Table
 from .pages import Pages
 
 #: In bytes; no form here has fields of more than some hundred characters.

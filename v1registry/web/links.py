@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..http import Request, Response
-from ..hub.confirmations import Confirmations
+from ..accounts.confirmations import Confirmations
+from ..wsgi.http import Request, Response
 from .forms import LARGEST_FORM
 from .pages import Pages
 from .visitors import Visitor

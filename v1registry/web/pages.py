@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from .. import errors
-from ..http import Request, Response, mount_path, respond
 from ..settings import Settings
+from ..wsgi.http import Request, Response, mount_path, respond
 from .visitors import Visitor, visitor_of
 
 if TYPE_CHECKING:

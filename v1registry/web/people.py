@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from .. import errors
-from ..auth.access import Access
-from ..auth.base import User
-from ..auth.chain import Chain
-from ..auth.credentials import Basic
-from ..http import Request, Response
-from ..hub.accounts import Accounts
-from ..hub.rights import AccountsAccess
+from ..access.accounts import AccountsAccess
+from ..access.credentials import Basic
+from ..accounts.backends.chain import Chain
+from ..accounts.registration import Accounts
+from ..rights import Access, User
+from ..wsgi.http import Request, Response
 from .forms import local_target, read_form
 from .pages import OPENED_BY_OTHERS, Pages
 from .visitors import Visitor, visitor_of

@@ -20,9 +20,9 @@ from typing import Any, Final
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from ..auth.base import User
-from ..auth.passwords import encoded
-from ..oauth.profiles import Profiles, state_of
+from ..accounts.passwords import encoded
+from ..accounts.profiles import Profiles, state_of
+from ..rights import User
 from ..storage.base import NotFound, Storage
 
 ENDED_FOLDER: Final = "accounts/sessions"

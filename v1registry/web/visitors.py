@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .. import errors
-from ..auth.access import Access, Rights
-from ..auth.base import User
-from ..http import Request, is_from_other_site, is_secure, mount_path
-from ..hub.rights import AccountRights, AccountsAccess
+from ..access.accounts import AccountRights, AccountsAccess
+from ..rights import Access, Rights, User
 from ..settings import Settings
+from ..wsgi.http import Request, is_from_other_site, is_secure, mount_path
 from .sessions import Session, Sessions
 
 COOKIE: Final = "v1registry_session"

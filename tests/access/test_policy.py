@@ -1,0 +1,149 @@
+"""Who may do what to which repository: design.md 4, hub.md 3, written out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.wsgi_client import Client
+
+from v1registry import MemoryStorage, Registry
+from v1registry.access.policy import CallablePolicy, NamespacePolicy
+from v1registry.errors import InvalidRepositoryName
+from v1registry.names import RepositoryName
+from v1registry.registry.repositories import Repositories
+from v1registry.rights import Action, User
+
+READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
+
+
+class Facts:
+    """Repositories whose names say what they are."""
+
+    def is_private(self, name: RepositoryName) -> bool:
+        return "private" in name.repository
+
+    def collaborators(self, name: RepositoryName) -> dict[str, Action]:
+        return {"reader": READ, "writer": WRITE} if "shared" in name.repository else {}
+
+
+USERS = {
+    "anybody": None,
+    "stranger": User("stranger"),
+    "owner": User("acme"),
+    "member": User("mira", frozenset({"acme", "others"})),
+    "reader": User("reader"),
+    "writer": User("writer"),
+    "administrator": User("root", is_administrator=True),
+    "namesake": User("library", frozenset({"library"})),
+}
+
+#: For each user and repository what is allowed: r, w and d, or - in their places.
+TABLE = """
+               acme/public  acme/private  acme/shared  acme/private-shared  library/public  library/private  library/private-shared
+anybody        r--          ---           r--          ---                  r--             ---              ---
+stranger       r--          ---           r--          ---                  r--             ---              ---
+owner          rwd          rwd           rwd          rwd                  r--             ---              ---
+member         rwd          rwd           rwd          rwd                  r--             ---              ---
+reader         r--          ---           r--          r--                  r--             ---              r--
+writer         r--          ---           rw-          rw-                  r--             ---              rw-
+administrator  rwd          rwd           rwd          rwd                  rwd             rwd              rwd
+namesake       r--          ---           r--          ---                  r--             ---              ---
+"""
+
+
+def rows() -> list[tuple[str, str, Action, bool]]:
+    head, *lines = (line.split() for line in TABLE.strip().splitlines())
+    return [
+        (line[0], name, action, letter != "-")
+        for line in lines
+        for name, letters in zip(head, line[1:], strict=True)
+        for action, letter in zip((READ, WRITE, DELETE), letters, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("who", "name", "action", "is_allowed"), rows())
+def test_each_row_of_the_table(who: str, name: str, action: Action, is_allowed: bool) -> None:
+    policy = NamespacePolicy(Facts())
+    assert policy.allows(USERS[who], action, *name.split("/")) is is_allowed
+
+
+@pytest.mark.parametrize("namespace", ["Acme", "acme ", "acm", "acmee", "", "acme/x", "."])
+def test_a_namespace_is_the_own_one_to_the_letter(namespace: str) -> None:
+    assert not NamespacePolicy(Facts()).allows(User("acme"), WRITE, namespace, "public")
+
+
+def test_a_user_without_a_name_owns_nothing_that_can_be_named() -> None:
+    with pytest.raises(InvalidRepositoryName):
+        RepositoryName("", "x").checked()
+    assert not NamespacePolicy(Facts()).allows(User(""), WRITE, "acme", "x")
+
+
+def test_flags_and_grants_count_at_once_and_end_at_once() -> None:
+    repositories, name = Repositories(MemoryStorage()), RepositoryName("acme", "app")
+    policy = NamespacePolicy(repositories)
+    repositories.set_private(name, True)
+    assert not policy.allows(User("otto"), READ, "acme", "app")
+    repositories.set_collaborator(name, "otto", READ)
+    assert policy.allows(User("otto"), READ, "acme", "app")
+    assert not policy.allows(User("otto"), WRITE, "acme", "app")
+    repositories.set_collaborator(name, "otto", WRITE)
+    assert policy.allows(User("otto"), WRITE, "acme", "app")
+    repositories.set_collaborator(name, "otto", None)
+    assert not policy.allows(User("otto"), READ, "acme", "app")
+    repositories.set_private(name, False)
+    assert policy.allows(None, READ, "acme", "app")
+
+
+def test_grants_end_with_the_repository() -> None:
+    repositories, name = Repositories(MemoryStorage()), RepositoryName("acme", "app")
+    repositories.set_private(name, True)
+    repositories.set_collaborator(name, "otto", WRITE)
+    repositories.remove(name)
+    repositories.set_private(name, True)
+    assert not NamespacePolicy(repositories).allows(User("otto"), READ, "acme", "app")
+
+
+def test_a_function_in_place_of_the_policy_is_asked_with_all_there_is() -> None:
+    asked = []
+
+    def decide(user: User | None, action: Action, namespace: str, repository: str) -> bool:
+        asked.append((user, action, namespace, repository))
+        return action is READ
+
+    policy = CallablePolicy(decide)
+    assert policy.allows(None, READ, "a", "b/c")
+    assert not policy.allows(User("mira"), WRITE, "a", "b")
+    assert asked == [(None, READ, "a", "b/c"), (User("mira"), WRITE, "a", "b")]
+
+
+class OneUser:
+    """A backend in which everybody has the password ``pw``."""
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        return User(username) if password == "pw" else None
+
+
+def test_a_server_asks_the_function_about_every_name_in_one_form_only() -> None:
+    """``team/top%252Fsecret`` must not be another name for what is stored as ``team/top/secret``."""
+    storage, asked = MemoryStorage(), set()
+
+    def decide(user: User | None, action: Action, namespace: str, repository: str) -> bool:
+        asked.add((namespace, repository))
+        return (namespace, repository) != ("team", "top/secret") or (user is not None and user.name == "boss")
+
+    client = Client(Registry(storage=storage, auth=OneUser(), policy=decide))
+    boss = {"Authorization": "Basic Ym9zczpwdw=="}
+    body = json.dumps([{"id": "a" * 64}])
+    assert client.put("/v1/repositories/team/top/secret/", body, boss).status_int == 200
+    for written in (
+        "top/secret",
+        "top%2Fsecret",
+        "top%252Fsecret",
+        "top%25252Fsecret",
+        "top//secret",
+        "top/secret/",
+    ):
+        answer = client.get(f"/v1/repositories/team/{written}/images")
+        assert (answer.status_int, b"aaaa" in answer.body) == (404, False), written
+    assert ("team", "top/secret") in asked

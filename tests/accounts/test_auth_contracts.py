@@ -1,0 +1,148 @@
+"""The contracts find out what is wrong with a backend."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+
+import pytest
+from support.cheap_passwords import CheapPasswords
+from v1registry_fakes.contracts import AuthenticatorContract, ProfileDirectoryContract, UserDirectoryContract
+
+from v1registry.accounts.base import AuthError
+from v1registry.accounts.records import take_back_email
+from v1registry.accounts.users import UserStore
+from v1registry.rights import User
+from v1registry.storage.memory import MemoryStorage
+
+
+class Faulty:
+    """A backend whose only fault is ``is_right``."""
+
+    def __init__(self, is_right: Callable[[str, str], bool], *, shows_password: bool = False) -> None:
+        self._is_right = is_right
+        self._shows_password = shows_password
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        if self._shows_password:
+            logging.getLogger("faulty").info("%s logs in with %s", username, password)
+        return User(username) if self._is_right(username, password) else None
+
+
+def failures(contract: AuthenticatorContract, argument: str, make: Callable[[], object]) -> set[str]:
+    """Return the tests that fail, of those whose only argument is this fixture; ``make`` gives it."""
+    failed = set()
+    for name in dir(contract):
+        test = getattr(contract, name)
+        if name.startswith("test_") and list(inspect.signature(test).parameters) == [argument]:
+            try:
+                test(make())
+            except (AssertionError, AuthError, pytest.fail.Exception):
+                failed.add(name)
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("is_right", "failed"),
+    [
+        (lambda name, password: (name, password) == ("mira", "correct horse"), set()),
+        (lambda name, password: False, {"test_the_right_password_gives_the_user"}),
+        (lambda name, password: name == "mira", {"test_an_empty_password_is_never_right"}),
+        (
+            lambda name, password: "correct horse".startswith(password),
+            {"test_an_empty_password_is_never_right"},
+        ),
+        (
+            lambda name, password: password == "correct horse",
+            {"test_a_right_password_makes_no_wrong_one_right"},
+        ),
+        (
+            lambda name, password: name + password == "miracorrect horse",
+            {"test_a_right_password_makes_no_wrong_one_right"},
+        ),
+    ],
+)
+def test_a_backend_that_lets_in_the_wrong_ones_or_nobody_fails(
+    is_right: Callable[[str, str], bool], failed: set[str]
+) -> None:
+    found = failures(AuthenticatorContract(), "authenticator", lambda: Faulty(is_right))
+    assert failed <= found
+    assert bool(failed) == bool(found)
+
+
+def test_a_backend_that_shows_passwords_fails(caplog: pytest.LogCaptureFixture) -> None:
+    backend = Faulty(lambda name, password: False, shows_password=True)
+    with pytest.raises(AssertionError):
+        AuthenticatorContract().test_passwords_are_neither_logged_nor_shown(backend, caplog)
+
+
+def test_a_backend_that_cannot_take_any_text_fails() -> None:
+    backend = Faulty(lambda name, password: (name.encode(), password.encode()) == (b"", b""))
+    with pytest.raises(UnicodeEncodeError):
+        AuthenticatorContract().test_odd_names_are_just_unknown(backend, "lone surrogate")
+
+
+class ForgetfulStore(UserStore):
+    """Does not check that a name is free."""
+
+    def create(self, username: str, password: str, email: str = "", **options: bool) -> User:  # type: ignore[override]
+        if self.find(username):
+            self.delete(username)
+        return super().create(username, password, email, **options)
+
+
+class CarelessStore(UserStore):
+    """Confirms what is nobody's."""
+
+    def confirm_email(self, username: str, email: str) -> bool:
+        super().confirm_email(username, email)
+        return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "failed"),
+    [
+        (UserStore, set()),
+        (ForgetfulStore, {"test_a_name_is_given_once_and_the_first_user_stays"}),
+        (
+            CarelessStore,
+            {"test_only_ones_own_address_is_confirmed", "test_somebody_elses_address_cannot_be_added"},
+        ),
+    ],
+)
+def test_a_directory_that_forgets_a_rule_fails(kind: type[UserStore], failed: set[str]) -> None:
+    def store() -> UserStore:
+        return kind(MemoryStorage(), passwords=CheapPasswords())
+
+    found = failures(UserDirectoryContract(), "directory", store)
+    assert failed <= found
+    assert bool(failed) == bool(found)
+
+
+class ForgetfulOfPrimary(UserStore):
+    """Removes whatever address it is told to."""
+
+    def remove_email(self, username: str, email: str) -> bool:
+        self._update(username, lambda record: take_back_email(record, email))
+        return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "failed"),
+    [
+        (UserStore, set()),
+        (
+            ForgetfulOfPrimary,
+            {"test_the_primary_address_stays", "test_what_is_not_ones_own_address_is_told"},
+        ),
+    ],
+)
+def test_a_directory_of_profiles_that_forgets_a_rule_fails(kind: type[UserStore], failed: set[str]) -> None:
+    found = failures(
+        ProfileDirectoryContract(),
+        "directory",
+        lambda: kind(MemoryStorage(), passwords=CheapPasswords()),
+    )
+    assert failed <= found
+    assert bool(failed) == bool(found)

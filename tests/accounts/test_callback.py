@@ -1,0 +1,175 @@
+"""Users whom a function knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from v1registry_fakes.contracts import AuthenticatorContract, UserLookupContract
+
+from v1registry.accounts.backends.callback import Answer, Callback
+from v1registry.accounts.base import BackendUnavailable, LookupNotSupported
+from v1registry.rights import User
+
+PASSWORDS = {"mira": "correct horse"}
+
+
+def is_right(username: str, password: str) -> bool:
+    return PASSWORDS.get(username) == password
+
+
+class TestCallback(AuthenticatorContract):
+    @pytest.fixture
+    def authenticator(self) -> Callback:
+        return Callback(is_right)
+
+
+class TestCallbackThatIsAskedEachTime(UserLookupContract):
+    @pytest.fixture
+    def authenticator(self) -> Callback:
+        return Callback(is_right, find=lambda username: username in PASSWORDS, ttl_s=0)
+
+
+class Recorder:
+    """A callback that records how it is called."""
+
+    def __init__(self, answer: Any = True) -> None:
+        self.answer = answer
+        self.calls: list[tuple[str, ...]] = []
+
+    def __call__(self, *arguments: str) -> Any:
+        self.calls.append(arguments)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "user"),
+    [
+        (True, User("mira")),
+        (False, None),
+        (None, None),
+        (
+            User("kovac", frozenset({"red"}), is_active=False),
+            User("kovac", frozenset({"red"}), is_active=False),
+        ),
+        ({}, User("mira")),
+        ({"groups": ["red", "blue"]}, User("mira", frozenset({"red", "blue"}))),
+        (
+            {"groups": {"red": 1}.keys(), "is_administrator": True},
+            User("mira", frozenset({"red"}), True, True),
+        ),
+        ({"name": "kovac", "is_active": False}, User("kovac", is_active=False)),
+    ],
+)
+def test_each_kind_of_answer_is_the_user_that_it_says(answer: Answer, user: User | None) -> None:
+    assert Callback(lambda username, password: answer).authenticate("mira", "correct horse") == user
+    assert Callback(is_right, find=lambda username: answer).find("mira") == user
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        1,
+        0,
+        "yes",
+        "",
+        [],
+        b"yes",
+        {"groups": "red"},
+        {"groups": [1]},
+        {"groups": None},
+        {"is_active": "false"},
+        {"is_active": 1},
+        {"is_administrator": None},
+        {"name": None},
+        {"admin": True},
+    ],
+    ids=repr,
+)
+def test_any_other_answer_lets_nobody_in_and_says_what_is_expected(answer: Any) -> None:
+    with pytest.raises(BackendUnavailable) as caught:
+        Callback(lambda username, password: answer).authenticate("mira", "correct horse")
+    assert isinstance(caught.value.__cause__, TypeError)
+    if not isinstance(answer, Mapping) or answer.get("groups", ()) is not None:
+        assert "is expected to" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("mira"), OSError("no route"), ValueError(), RuntimeError("correct horse")]
+)
+def test_what_the_function_raises_is_the_cause_and_not_told(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = Callback(Recorder(error))
+    with pytest.raises(BackendUnavailable, match=r"^Users cannot be checked now, try again later$") as caught:
+        backend.authenticate("mira", "correct horse")
+    assert caught.value.__cause__ is error
+    assert type(error).__name__ in caplog.text
+    assert "correct horse" not in caplog.text
+
+
+def test_what_the_function_says_of_itself_is_passed_on() -> None:
+    error = BackendUnavailable("The staff database is being moved until noon")
+    with pytest.raises(BackendUnavailable) as caught:
+        Callback(Recorder(error)).authenticate("mira", "correct horse")
+    assert caught.value is error
+
+
+def test_the_function_is_not_called_with_an_empty_password() -> None:
+    recorder = Recorder()
+    assert Callback(recorder).authenticate("mira", "") is None
+    assert recorder.calls == []
+
+
+def test_a_pull_of_30_layers_asks_once() -> None:
+    recorder = Recorder()
+    backend = Callback(recorder)
+    assert {backend.authenticate("mira", "correct horse") for _ in range(63)} == {User("mira")}
+    assert recorder.calls == [("mira", "correct horse")]
+
+
+def test_a_right_password_is_remembered_for_half_a_minute() -> None:
+    now = 0.0
+    recorder = Recorder()
+    backend = Callback(recorder, clock=lambda: now)
+    assert backend.authenticate("mira", "correct horse") == User("mira")
+    recorder.answer = False
+    now = 29.9
+    assert backend.authenticate("mira", "correct horse") == User("mira")
+    now = 30.0
+    assert backend.authenticate("mira", "correct horse") is None
+
+
+def test_nothing_is_remembered_where_that_is_wanted() -> None:
+    recorder = Recorder()
+    backend = Callback(recorder, ttl_s=0)
+    backend.authenticate("mira", "correct horse")
+    recorder.answer = False
+    assert backend.authenticate("mira", "correct horse") is None
+
+
+def test_an_error_is_not_remembered() -> None:
+    recorder = Recorder(OSError())
+    backend = Callback(recorder)
+    with pytest.raises(BackendUnavailable):
+        backend.authenticate("mira", "correct horse")
+    recorder.answer = True
+    assert backend.authenticate("mira", "correct horse") == User("mira")
+
+
+def test_users_are_not_looked_up_without_a_function_for_it() -> None:
+    with pytest.raises(LookupNotSupported):
+        Callback(is_right).find("mira")
+
+
+def test_what_is_no_function_is_refused_at_once() -> None:
+    wrong: list[Callable[[], object]] = [
+        lambda: Callback("mira:secret"),  # type: ignore[arg-type]
+        lambda: Callback(is_right, find={"mira": True}),  # type: ignore[arg-type]
+    ]
+    for make in wrong:
+        with pytest.raises(TypeError, match="a function of user name and password is expected"):
+            make()

@@ -1,0 +1,150 @@
+"""Users whom the application or the server around has logged in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from v1registry.accounts.backends.environ import Environ
+from v1registry.accounts.base import BackendUnavailable, RequestAuthenticator
+from v1registry.rights import User
+
+
+def test_the_user_is_the_one_that_the_server_names() -> None:
+    backend = Environ()
+    assert isinstance(backend, RequestAuthenticator)
+    assert backend.user({"REMOTE_USER": "mira"}) == User("mira")
+
+
+def test_without_the_key_nobody_is_named() -> None:
+    for environ in ({}, {"REMOTE_USER": ""}, {"REMOTE_USER": None}, {"HTTP_REMOTE_USER": "mira"}):
+        assert Environ().user(environ) is None
+
+
+def test_an_application_may_use_a_key_of_its_own() -> None:
+    assert Environ("my_app.user").user({"my_app.user": "mira", "REMOTE_USER": "other"}) == User("mira")
+
+
+@pytest.mark.parametrize("name", ["mira kovac", "zoë", "zoÃ«", " ", "a/b", "\udcff"])
+def test_the_name_is_taken_as_it_is(name: str) -> None:
+    assert Environ().user({"REMOTE_USER": name}) == User(name)
+
+
+@pytest.mark.parametrize("key", ["HTTP_X_REMOTE_USER", "http_user", "HTTP_AUTHORIZATION"])
+def test_headers_are_refused_unless_they_are_allowed(key: str) -> None:
+    with pytest.raises(ValueError, match="is a header that every client can send"):
+        Environ(key)
+    with pytest.raises(ValueError, match="is a header that every client can send"):
+        Environ(groups=key)
+    with pytest.raises(ValueError, match="is a header that every client can send"):
+        Environ(administrator=key)
+    assert Environ(key, allow_headers=True).user({key: "mira"}) == User("mira")
+
+
+@pytest.mark.parametrize(
+    ("value", "groups"),
+    [
+        ("red", {"red"}),
+        ("red,blue", {"red", "blue"}),
+        (" red , blue\tgreen ", {"red", "blue", "green"}),
+        ("", set()),
+        (None, set()),
+        (["red", "blue"], {"red", "blue"}),
+        (frozenset({"red one"}), {"red one"}),
+    ],
+)
+def test_groups_come_from_another_key(value: object, groups: set[str]) -> None:
+    environ = {"REMOTE_USER": "mira", "app.groups": value}
+    assert Environ(groups="app.groups").user(environ) == User("mira", frozenset(groups))
+
+
+@pytest.mark.parametrize(
+    ("value", "is_administrator"),
+    [
+        (True, True),
+        ("1", True),
+        ("yes", True),
+        (" TRUE ", True),
+        ("on", True),
+        (False, False),
+        (None, False),
+        ("", False),
+        ("0", False),
+        ("no", False),
+        ("mira", False),
+        (1, False),
+        (["yes"], False),
+    ],
+)
+def test_administrators_come_from_another_key(value: object, is_administrator: bool) -> None:
+    environ = {"REMOTE_USER": "mira", "app.admin": value}
+    assert Environ(administrator="app.admin").user(environ) == User("mira", is_administrator=is_administrator)
+
+
+def test_both_may_come_from_functions() -> None:
+    def groups(environ: Any) -> list[str]:
+        return ["staff", environ["REMOTE_USER"]]
+
+    backend = Environ(groups=groups, administrator=lambda environ: environ["REMOTE_USER"] == "root")
+    assert backend.user({"REMOTE_USER": "mira"}) == User("mira", frozenset({"staff", "mira"}))
+    assert backend.user({"REMOTE_USER": "root"}) == User("root", frozenset({"staff", "root"}), True, True)
+    assert backend.user({}) is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "environ"),
+    [
+        (Environ(), {"REMOTE_USER": b"mira"}),
+        (Environ(), {"REMOTE_USER": object()}),
+        (Environ(groups="g"), {"REMOTE_USER": "mira", "g": [1]}),
+        (Environ(groups="g"), {"REMOTE_USER": "mira", "g": 1}),
+        (Environ(groups=lambda environ: environ["nothing"]), {"REMOTE_USER": "mira"}),
+        (Environ(administrator=lambda environ: environ["nothing"]), {"REMOTE_USER": "mira"}),
+    ],
+)
+def test_what_cannot_be_understood_lets_nobody_in(backend: Environ, environ: dict[str, object]) -> None:
+    with pytest.raises(BackendUnavailable, match="cannot be told") as caught:
+        backend.user(environ)
+    assert caught.value.__cause__ is not None
+
+
+def test_an_answer_that_is_only_nearly_true_makes_no_administrator() -> None:
+    backend = Environ(administrator=lambda environ: "no")  # type: ignore[arg-type,return-value]
+    assert backend.user({"REMOTE_USER": "mira"}) == User("mira")
+
+
+def test_the_environ_is_left_as_it_was() -> None:
+    environ = {"REMOTE_USER": "mira", "app.groups": ["red"], "app.admin": "yes"}
+    before = dict(environ)
+    Environ(groups="app.groups", administrator="app.admin").user(environ)
+    assert environ == before
+
+
+def test_a_url_names_the_keys() -> None:
+    environ = {"REMOTE_USER": "mira", "G": "red", "A": "1", "HTTP_X_USER": "other"}
+    assert Environ.from_url("environ:REMOTE_USER").user(environ) == User("mira")
+    backend = Environ.from_url("environ:REMOTE_USER?groups=G&administrator=A")
+    assert backend.user(environ) == User("mira", frozenset({"red"}), is_administrator=True)
+    backend = Environ.from_url("environ:HTTP_X_USER?allow_headers=yes")
+    assert backend.user(environ) == User("other")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "environ:",
+        "environ:?groups=G",
+        "REMOTE_USER",
+        "environ:REMOTE_USER?allow_headers=maybe",
+        "environ:REMOTE_USER?group=G",
+    ],
+)
+def test_other_urls_are_refused_with_what_is_expected(url: str) -> None:
+    with pytest.raises(ValueError, match=r"environ:REMOTE_USER, perhaps with .* is expected"):
+        Environ.from_url(url)
+
+
+def test_empty_keys_are_refused() -> None:
+    with pytest.raises(ValueError, match="key of the WSGI environ is expected"):
+        Environ("")

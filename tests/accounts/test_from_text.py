@@ -1,0 +1,228 @@
+"""From the text of a setting to the backend that it names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.programs import environment_of
+from v1registry.accounts.backends.from_text import open_auth
+
+from v1registry.accounts.backends.chain import Chain, DirectoryChain
+from v1registry.accounts.backends.htpasswd import Htpasswd
+from v1registry.accounts.backends.ldap import Ldap
+from v1registry.accounts.base import Authenticator, LookupNotSupported, RequestAuthenticator, UserDirectory
+from v1registry.accounts.users import UserStore
+from v1registry.rights import User
+from v1registry.storage.memory import MemoryStorage
+
+#: "correct horse"
+SHA = "{SHA}L55TUjtiq8FBorTWAZ0jy6g129A="
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+def test_users_are_in_the_storage(storage: MemoryStorage) -> None:
+    backend = open_auth("users:", storage)
+    assert isinstance(backend, UserDirectory)
+    backend.create("mira", "correct horse")
+    assert UserStore(storage).authenticate("mira", "correct horse") == User("mira")
+
+
+def test_an_htpasswd_file_is_named_by_its_path(storage: MemoryStorage, tmp_path: Path) -> None:
+    (tmp_path / "users").write_text(f"mira:{SHA}\n")
+    backend = open_auth(f"htpasswd://{tmp_path}/users", storage)
+    assert isinstance(backend, Htpasswd)
+    assert backend.authenticate("mira", "correct horse") == User("mira")
+
+
+@pytest.mark.parametrize("scheme", ["ldap", "ldaps"])
+def test_a_directory_is_named_by_its_url(storage: MemoryStorage, scheme: str) -> None:
+    backend = open_auth(f"{scheme}://127.0.0.1:7/dc=example,dc=test?uid?sub?(objectClass=person)", storage)
+    assert isinstance(backend, Ldap)
+    assert repr(backend) == f"Ldap('{scheme}://127.0.0.1:7', 'dc=example,dc=test')"
+
+
+def test_the_surrounding_application_is_named_by_a_key_of_its_environ(storage: MemoryStorage) -> None:
+    backend = open_auth("environ:REMOTE_USER", storage)
+    assert isinstance(backend, RequestAuthenticator)
+    assert backend.user({"REMOTE_USER": "mira"}) == User("mira")
+    assert backend.authenticate("mira", "correct horse") is None, "it takes no passwords"
+
+
+def test_commas_make_a_chain_but_not_those_inside(storage: MemoryStorage, tmp_path: Path) -> None:
+    (tmp_path / "a,b").write_text(f"mira:{SHA}\n")
+    text = (
+        f"environ:REMOTE_USER, htpasswd://{tmp_path}/a,b?administrators=mira,zoe ,users:,"
+        "ldap://127.0.0.1:7/dc=example,dc=test?uid???bind_dn=cn=a%2Cdc=test,bind_password=x%2Cldap:y"
+    )
+    backend = open_auth(text, storage)
+    assert isinstance(backend, DirectoryChain)
+    assert [type(each).__name__ for each in backend.backends] == ["Environ", "Htpasswd", "UserStore", "Ldap"]
+    assert isinstance(backend.directory, UserStore)
+    assert backend.user({"REMOTE_USER": "root"}) == User("root")
+    assert backend.authenticate("mira", "correct horse") == User("mira")
+
+
+def test_a_chain_without_a_place_for_new_users_is_no_directory(storage: MemoryStorage) -> None:
+    backend = open_auth("environ:REMOTE_USER,htpasswd:///nowhere", storage)
+    assert isinstance(backend, Chain)
+    assert not isinstance(backend, UserDirectory)
+
+
+# -- other people's backends
+
+MODULE = """
+class Staff:
+    made_with = ()
+
+    def __init__(self, *arguments):
+        self.made_with = arguments
+
+    def authenticate(self, username, password):
+        return None
+
+staff = Staff("at import")
+
+def make():
+    return Staff("by make")
+
+def from_setting(text, storage):
+    return Staff(text, storage)
+
+def fail():
+    raise LookupError("no staff here")
+
+nothing = make_nothing = lambda *arguments: 7
+"""
+
+
+@pytest.fixture
+def staff_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An installed distribution with a backend; the name of its module."""
+    name = f"staff_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    folder = tmp_path / f"{name}-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(
+        f"[v1registry.auth]\nstaff = {name}:from_setting\nsevens = {name}:nothing\nlost = {name}:is_not_there\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+@pytest.mark.parametrize(
+    ("attribute", "made_with"), [("staff", "at import"), ("make", "by make"), ("Staff", ())]
+)
+def test_a_module_and_an_attribute_name_a_backend_or_what_makes_one(
+    storage: MemoryStorage, staff_package: str, attribute: str, made_with: object
+) -> None:
+    backend = open_auth(f"{staff_package}:{attribute}", storage)
+    assert isinstance(backend, Authenticator)
+    assert backend.made_with == ((made_with,) if made_with else ())  # type: ignore[attr-defined]
+
+
+def test_another_package_adds_a_scheme(storage: MemoryStorage, staff_package: str) -> None:
+    backend = open_auth("staff://host/x", storage)
+    assert backend.made_with == ("staff://host/x", storage)  # type: ignore[attr-defined]
+    chain = open_auth("staff://host/x,users:", storage)
+    assert isinstance(chain, DirectoryChain)
+    with pytest.raises(LookupNotSupported):
+        chain.find("mira")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "a backend such as users:"),
+        ("users", "a backend such as users:"),
+        ("users:,", "users: is expected to stand alone"),
+        ("users:alice", "users: is expected to stand alone"),
+        ("users://", "users: is expected to stand alone"),
+        (
+            "nothing://x",
+            "known: environ:, htpasswd:, ldap:, ldaps:, lost:, sevens:, staff:, users: and module:attribute",
+        ),
+        ("htpasswd:users", "htpasswd:///absolute/path"),
+        ("environ:", "environ:REMOTE_USER, perhaps with"),
+        ("environ:HTTP_X_USER", "header that every client can send"),
+        ("ldap:x", "ldap://host:port/dc=example,dc=test"),
+        ("no_such_module:x", "No module named 'no_such_module'"),
+        ("{staff}:missing", "has no missing"),
+        ("{staff}:Staff.missing", "has no Staff.missing"),
+        ("{staff}:make_nothing", r"a backend with authenticate\(\) or user\(\) is expected, not int"),
+        ("sevens:", r"a backend with authenticate\(\) or user\(\) is expected, not int"),
+        ("lost:", "is_not_there"),
+        ("users:,htpasswd:users", "htpasswd:///absolute/path"),
+    ],
+)
+def test_what_names_no_backend_is_refused_with_what_is_expected(
+    storage: MemoryStorage, staff_package: str, text: str, expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected):
+        open_auth(text.format(staff=staff_package), storage)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ldap://h/dc=a?uid???bind_dn=cn=a%2Cdc=b,bind_password=secret-one,secret-two",
+        "ldap://h/dc=a?uid?bad-scope??bind_dn=cn=a%2Cdc=b,bind_password=secret-one",
+        "ldap://mira:secret-one@h/dc=a",
+        "ldap://h:secret-one/dc=a",
+        "ldap://h/dc=a????????bind_password=secret-one",
+        "ldpa://h/dc=a?uid???bind_password=secret-one",
+        "users:,ldap://h/dc=a?uid???bind_password=secret-one",
+        "secret-one",
+    ],
+)
+def test_errors_show_no_password_of_a_text(storage: MemoryStorage, text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        open_auth(text, storage)
+    assert "secret" not in str(caught.value)
+    assert str(caught.value)
+
+
+def test_what_the_application_raises_is_not_hidden(storage: MemoryStorage, staff_package: str) -> None:
+    with pytest.raises(LookupError, match="no staff here"):
+        open_auth(f"{staff_package}:fail", storage)
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "extra"),
+    [("ldap3", "ldap://h/dc=a", "ldap"), ("bcrypt", "htpasswd:///users", "htpasswd")],
+)
+def test_a_missing_library_names_the_extra(tmp_path: Path, module: str, text: str, extra: str) -> None:
+    program = (
+        f"import sys\nsys.modules[{module!r}] = None\nfrom v1registry.accounts.backends.from_text import open_auth\n"
+        f"try:\n    open_auth({text!r}, None)\nexcept ValueError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore:'cgi':DeprecationWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        env=environment_of(tmp_path),
+        check=True,
+    )
+    assert f"pip install 'v1registry[{extra}]'" in done.stdout, done.stderr
+
+
+def test_the_libraries_of_backends_are_loaded_when_one_is_used(tmp_path: Path) -> None:
+    program = (
+        "import sys, v1registry.accounts.backends.from_text\n"
+        "print([name for name in ('argon2', 'bcrypt', 'passlib', 'ldap3', 'importlib.metadata') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=environment_of(tmp_path),
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,371 @@
+"""Users of an LDAP directory, over a real slapd."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+import pytest
+from support.slapd import ADMIN, BASE, GROUPS, PEOPLE, READER, Slapd, ldap
+from v1registry_fakes.contracts import UserLookupContract
+
+from v1registry.accounts.backends.ldap import Ldap
+from v1registry.accounts.backends.ldap_server import LdapServer
+from v1registry.accounts.base import BackendUnavailable
+from v1registry.rights import User
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+    """A server that tests only read."""
+    with Slapd(tmp_path_factory.mktemp("slapd")) as server:
+        server.fill()
+        mira = server.add_person("mira", "correct horse")
+        bob = server.add_person("bob(x)*", "b:o b é")
+        server.add_person("without", "")
+        server.add_person("twin", "one password")
+        server.add_person("twin", "one password", below=f"ou=more,{PEOPLE}")
+        server.add_person("deep", "correct horse", below=f"ou=more,{PEOPLE}")
+        server.add_person("anyone", "correct horse", below=f"ou=open,{BASE}")
+        # two values: the name is the one that was asked for
+        server.add(
+            f"cn=Zoe,{PEOPLE}",
+            "inetOrgPerson",
+            uid=["zoe", "zoe_k"],
+            cn="Zoe",
+            sn="Z",
+            userPassword=b"correct horse",
+        )
+        server.add_group("Pushers", mira, bob)
+        server.add_group("admins", mira)
+        server.add(f"ou=elsewhere,{BASE}", "organizationalUnit", ou="elsewhere")
+        many = server.add_person("many", "correct horse")
+        server.add(f"cn=multi+ou=parts,{GROUPS}", "groupOfNames", cn="multi", ou="parts", member=many)
+        server.add_group("library", mira, below=f"ou=elsewhere,{BASE}")
+        server.add_group("a, b+c", bob, dn=rf"cn=a\2C b\2Bc,{GROUPS}")
+        server.add(
+            f"cn=posix,{GROUPS}", "posixGroup", cn="posix", gidNumber="7", memberUid=["bob(x)*", "mira"]
+        )
+        yield server
+
+
+class TestLdap(UserLookupContract):
+    @pytest.fixture
+    def authenticator(self, shared: Slapd) -> Iterator[Ldap]:
+        with ldap(shared) as backend:
+            yield backend
+
+
+class TestLdapThatRemembers(UserLookupContract):
+    @pytest.fixture
+    def authenticator(self, shared: Slapd) -> Iterator[Ldap]:
+        with ldap(shared, remember_s=30, group_filter="(member={dn})", pool_size=0) as backend:
+            yield backend
+
+
+# -- who is found
+
+
+def test_names_with_characters_of_filters_are_just_names(shared: Slapd) -> None:
+    with ldap(shared, group_attribute="") as backend:
+        assert backend.authenticate("bob(x)*", "b:o b é") == User("bob(x)*")
+        assert backend.find("bob(x)*") == User("bob(x)*")
+        for username in ("*", "bob*", "bob(x)", "mira)(uid=*", "bob(x)\\2a", "m*", "(uid=mira)", "\\6dira"):
+            assert backend.authenticate(username, "b:o b é") is None
+            assert backend.authenticate(username, "correct horse") is None
+            assert backend.find(username) is None
+
+
+@pytest.mark.parametrize("typed", ["MIRA", "Mira", " mira ", "mIRa"])
+def test_the_name_is_the_one_of_the_directory(shared: Slapd, typed: str) -> None:
+    with ldap(shared, group_attribute="") as backend:
+        assert backend.authenticate(typed, "correct horse") == User("mira")
+        assert backend.find(typed) == User("mira")
+
+
+def test_of_several_names_of_an_entry_the_one_that_was_asked_for_counts(shared: Slapd) -> None:
+    with ldap(shared) as backend:
+        assert backend.authenticate("zoe_k", "correct horse") == User("zoe_k")
+        assert backend.authenticate("ZOE_K", "correct horse") == User("zoe_k")
+        assert backend.authenticate("zoe", "correct horse") == User("zoe")
+
+
+def test_a_name_that_two_entries_have_is_nobodys(shared: Slapd, caplog: pytest.LogCaptureFixture) -> None:
+    with ldap(shared) as backend:
+        assert backend.authenticate("twin", "one password") is None
+        assert backend.find("twin") is None
+    assert "several entries" in caplog.text
+    with ldap(shared, base_dn=PEOPLE, scope="one") as backend:
+        assert backend.authenticate("twin", "one password") == User("twin")
+
+
+def test_the_scope_limits_where_users_are(shared: Slapd) -> None:
+    for scope, is_found in (("sub", True), ("one", False), ("base", False)):
+        with ldap(shared, base_dn=PEOPLE, scope=scope) as backend:
+            assert (backend.authenticate("deep", "correct horse") is not None) == is_found
+    with ldap(shared, base_dn=f"uid=mira,{PEOPLE}", scope="base", group_attribute="") as backend:
+        assert backend.authenticate("mira", "correct horse") == User("mira")
+
+
+def test_the_filter_limits_who_is_a_user(shared: Slapd) -> None:
+    with ldap(shared, user_filter="(&(objectClass=person)(!(sn=mira)))") as backend:
+        assert backend.authenticate("mira", "correct horse") is None
+        assert backend.authenticate("deep", "correct horse") == User("deep")
+
+
+def test_another_attribute_may_hold_the_names(shared: Slapd) -> None:
+    with ldap(shared, user_attribute="CN") as backend:
+        assert backend.authenticate("zoe", "correct horse") == User("Zoe")
+
+
+def test_an_entry_without_a_password_lets_nobody_in(shared: Slapd) -> None:
+    with ldap(shared) as backend:
+        assert backend.find("without") == User("without")
+        for password in ("", "x", "without"):
+            assert backend.authenticate("without", password) is None
+
+
+def test_nobody_needs_to_log_in_where_everybody_may_search(shared: Slapd) -> None:
+    with Ldap(shared.url, f"ou=open,{BASE}") as backend:
+        assert backend.authenticate("anyone", "correct horse") == User("anyone")
+        assert backend.authenticate("anyone", "wrong") is None
+
+
+# -- passwords
+
+
+def test_an_empty_password_is_refused_although_the_server_takes_it(shared: Slapd) -> None:
+    assert _bind_without_password(shared, f"uid=mira,{PEOPLE}") == 0, "the server says it is a success"
+    with ldap(shared) as backend:
+        with mock.patch.object(LdapServer, "accepts") as accepts:
+            assert backend.authenticate("mira", "") is None
+            assert backend.authenticate("nobody", "") is None
+        accepts.assert_not_called()
+
+
+def _bind_without_password(server: Slapd, dn: str) -> int:
+    """Return the result code of a simple bind with an empty password. Source: RFC 4511, 4.2."""
+    name = dn.encode()
+    body = b"\x02\x01\x03\x04" + bytes([len(name)]) + name + b"\x80\x00"
+    message = b"\x02\x01\x01\x60" + bytes([len(body)]) + body
+    with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
+        connection.sendall(b"\x30" + bytes([len(message)]) + message)
+        # message id 1, then a bind response that begins with its result code
+        answer = connection.recv(1000)
+    assert answer[2:6] == b"\x02\x01\x01\x61"
+    return answer[9]
+
+
+def test_passwords_are_compared_as_they_were_typed(server: Slapd) -> None:
+    server.add_person("soft", "pass\xadword ½")
+    with ldap(server) as backend:
+        assert backend.authenticate("soft", "pass\xadword ½") == User("soft")
+        # what the preparation of RFC 4013 makes of it
+        assert backend.authenticate("soft", "password 1⁄2") is None
+
+
+def test_a_wrong_password_and_an_unknown_name_ask_the_server_the_same(shared: Slapd) -> None:
+    genuine_search, genuine_accepts = LdapServer.search, LdapServer.accepts
+    with ldap(shared) as backend:
+        for username in ("mira", "nobody", "without", "twin", "*", ""):
+            with (
+                mock.patch.object(LdapServer, "search", autospec=True, side_effect=genuine_search) as search,
+                mock.patch.object(
+                    LdapServer, "accepts", autospec=True, side_effect=genuine_accepts
+                ) as accepts,
+            ):
+                assert backend.authenticate(username, "wrong") is None
+            assert (search.call_count, accepts.call_count) == (1, 1), username
+
+
+def test_somebody_elses_password_does_not_help_an_unknown_name(shared: Slapd) -> None:
+    with ldap(shared) as backend:
+        for username in ("nobody", "twin"):
+            assert backend.authenticate(username, "correct horse") is None
+
+
+def test_a_changed_password_and_a_deleted_user_count_at_once(server: Slapd) -> None:
+    with ldap(server) as backend:
+        assert backend.authenticate("mira", "correct horse") == User("mira")
+        server.set(f"uid=mira,{PEOPLE}", "userPassword", "battery staple")
+        assert backend.authenticate("mira", "correct horse") is None
+        assert backend.authenticate("mira", "battery staple") == User("mira")
+        server.delete(f"uid=mira,{PEOPLE}")
+        assert backend.authenticate("mira", "battery staple") is None
+        assert backend.find("mira") is None
+
+
+def test_a_right_password_is_remembered_where_that_is_wanted(server: Slapd) -> None:
+    with ldap(server, remember_s=30) as backend:
+        assert backend.authenticate("mira", "correct horse") == User("mira")
+        server.stop()
+        assert {backend.authenticate("mira", "correct horse") for _ in range(62)} == {User("mira")}
+        with pytest.raises(BackendUnavailable):
+            backend.authenticate("mira", "wrong")
+
+
+# -- groups
+
+
+def test_groups_come_from_member_of_in_lower_case(shared: Slapd) -> None:
+    with ldap(shared, administrators="Admins") as backend:
+        mira = User("mira", frozenset({"pushers", "admins", "library"}), is_administrator=True)
+        assert backend.authenticate("mira", "correct horse") == backend.find("mira") == mira
+        assert backend.find("bob(x)*") == User("bob(x)*", frozenset({"pushers", "a, b+c"}))
+        assert backend.find("deep") == User("deep")
+
+
+def test_a_group_whose_name_has_several_parts_is_the_part_that_is_asked_for(shared: Slapd) -> None:
+    for attribute, name in (("cn", "multi"), ("ou", "parts")):
+        with ldap(shared, group_name_attribute=attribute) as backend:
+            assert backend.find("many") == User("many", frozenset({name}))
+
+
+def test_groups_elsewhere_do_not_count_where_their_place_is_named(shared: Slapd) -> None:
+    with ldap(shared, group_base_dn=GROUPS.upper()) as backend:
+        assert backend.find("mira") == User("mira", frozenset({"pushers", "admins"}))
+
+
+def test_the_name_of_a_group_may_be_another_attribute(shared: Slapd) -> None:
+    with ldap(shared, group_name_attribute="ou") as backend:
+        assert backend.find("mira") == User("mira")
+    with ldap(shared, group_name_attribute="CN") as backend:
+        assert backend.find("deep") == User("deep")
+        assert backend.find("mira") == User("mira", frozenset({"pushers", "admins", "library"}))
+
+
+@pytest.mark.parametrize(
+    ("group_filter", "username", "groups"),
+    [
+        ("(&(objectClass=groupOfNames)(member={dn}))", "mira", {"pushers", "admins"}),
+        ("(&(objectClass=groupOfNames)(member={dn}))", "bob(x)*", {"pushers", "a, b+c"}),
+        ("(&(objectClass=posixGroup)(memberUid={username}))", "bob(x)*", {"posix"}),
+        ("(&(objectClass=posixGroup)(memberUid={username}))", "MIRA", {"posix"}),
+        ("(|(member={dn})(memberUid={username}))", "mira", {"pushers", "admins", "posix"}),
+        ("(|(member={dn})(memberUid={username}))", "deep", set()),
+    ],
+)
+def test_groups_may_come_from_a_search(
+    shared: Slapd, group_filter: str, username: str, groups: set[str]
+) -> None:
+    with ldap(shared, group_filter=group_filter, group_base_dn=GROUPS) as backend:
+        user = backend.find(username)
+        assert user is not None
+        assert user.groups == groups
+
+
+def test_a_search_of_groups_without_a_place_begins_at_the_base(shared: Slapd) -> None:
+    with ldap(shared, group_filter="(member={dn})", administrators="library") as backend:
+        user = backend.find("mira")
+        assert user == User("mira", frozenset({"pushers", "admins", "library"}), is_administrator=True)
+
+
+# -- parameters
+
+
+def test_a_url_says_all_that_keywords_do(shared: Slapd) -> None:
+    url = (
+        f"{shared.url}/{PEOPLE}?uid?one?(objectClass=person)?bind_dn={READER.replace(',', '%2C')},"
+        f"bind_password=reader-password,group_base_dn={GROUPS.replace(',', '%2C')},administrators=admins,"
+        "timeout_s=2.5,pool_size=1,remember_s=0,start_tls=no,group_attribute=memberOf,group_name_attribute=cn"
+    )
+    with Ldap.from_url(url) as backend:
+        mira = User("mira", frozenset({"pushers", "admins"}), is_administrator=True)
+        assert backend.authenticate("mira", "correct horse") == mira
+        assert backend.find("deep") is None, "it is not directly below the base"
+        assert "reader-password" not in repr(backend)
+    with Ldap.from_url(url, scope="sub", administrators="pushers") as backend:
+        assert backend.find("deep") == User("deep"), "keywords go before the URL"
+
+
+def test_a_url_needs_no_more_than_host_and_base(shared: Slapd) -> None:
+    with Ldap.from_url(f"{shared.url}/ou=open,{BASE}") as backend:
+        assert backend.find("anyone") == User("anyone")
+
+
+def test_a_base_with_odd_characters_is_percent_encoded(server: Slapd) -> None:
+    server.add(rf"ou=a\,b?c,{BASE}", "organizationalUnit", ou="a,b?c")
+    server.add_person("odd", "correct horse", below=rf"ou=a\,b?c,{BASE}")
+    login = {"bind_dn": ADMIN, "bind_password": "admin-password"}
+    with Ldap.from_url(rf"{server.url}/ou=a%5C,b%3Fc,{BASE}??sub", **login) as backend:
+        assert backend.authenticate("odd", "correct horse") == User("odd")
+
+
+WRONG_URLS = [
+    "ldap:",
+    "ldap://",
+    "ldap:///dc=a",
+    "http://h/dc=a",
+    "ldapi://%2Frun%2Fldapi/dc=a",
+    "ldap://h:x/dc=a",
+    "ldap://h:99999/dc=a",
+    "ldap://[::1/dc=a",
+    "ldap://mira@h/dc=a",
+    "ldap://h/dc=a?uid?sub?(x=y)?start_tls=yes?more",
+    "ldap://h/dc=a????nonsense=1",
+]
+
+
+@pytest.mark.parametrize("url", WRONG_URLS)
+def test_wrong_urls_are_refused_with_what_is_expected(url: str) -> None:
+    with pytest.raises(ValueError, match="ldap://host:port/dc=example,dc=test"):
+        Ldap.from_url(url)
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("", "a DN such as"),
+        ("nonsense", "a DN such as"),
+        ("dc=a?u*d", "name of an LDAP attribute"),
+        ("dc=a?uid,cn", "name of an LDAP attribute"),
+        ("dc=a?uid?tree", "base, one or sub"),
+        ("dc=a?uid?sub?objectClass=person", "an LDAP filter such as"),
+        ("dc=a?uid?sub?(a=b)(c=d)", "an LDAP filter such as"),
+        ("dc=a?uid?sub?((a=b)", "an LDAP filter such as"),
+        ("dc=a?uid?sub?(a=b))", "an LDAP filter such as"),
+        ("dc=a????group_filter=cn=a", "an LDAP filter such as"),
+        ("dc=a????group_base_dn=nonsense", "a DN such as"),
+        ("dc=a????group_attribute=a b", "name of an LDAP attribute"),
+        ("dc=a????group_name_attribute=", "name of an LDAP attribute"),
+        ("dc=a????start_tls=maybe", "yes or no is expected"),
+        ("dc=a????timeout_s=soon", "a number is expected"),
+        ("dc=a????timeout_s=0", "a timeout of more than 0 s"),
+        ("dc=a????timeout_s=nan", "a timeout of more than 0 s"),
+        ("dc=a????pool_size=-1", "a whole number is expected"),
+        ("dc=a????remember_s=-1", "a time of 0 s or more"),
+        ("dc=a????bind_dn=cn=a", "expected together"),
+        ("dc=a????bind_password=a", "expected together"),
+        ("dc=a????bind_dn=cn=a,bind_password=a,bind_password_file=/a", "not both"),
+    ],
+)
+def test_wrong_parameters_are_refused_with_what_is_expected(rest: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        Ldap.from_url(f"ldap://127.0.0.1/{rest}")
+
+
+def test_tls_is_asked_for_once() -> None:
+    with pytest.raises(ValueError, match="TLS from the beginning"):
+        Ldap("ldaps://127.0.0.1", BASE, start_tls=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "is_told"),
+    [
+        (lambda: Ldap("ldap://ldap.example", BASE), True),
+        (lambda: Ldap("ldap://192.0.2.1", BASE), True),
+        (lambda: Ldap("ldap://127.0.0.1", BASE), False),
+        (lambda: Ldap("ldap://[::1]", BASE), False),
+        (lambda: Ldap("ldap://localhost", BASE), False),
+        (lambda: Ldap("ldap://ldap.example", BASE, start_tls=True), False),
+        (lambda: Ldap("ldaps://ldap.example", BASE), False),
+    ],
+)
+def test_passwords_in_the_open_are_told_in_the_log(
+    make: Callable[[], Ldap], is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    make().close()
+    assert ("unprotected" in caplog.text) == is_told

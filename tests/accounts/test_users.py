@@ -1,0 +1,584 @@
+"""Accounts in a storage: the contract, and what a store of users does beyond it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from support.cheap_passwords import CheapPasswords
+from v1registry_fakes.contracts import ConfirmingDirectoryContract, ProfileDirectoryContract
+
+from v1registry.accounts.base import AccountExists, BackendUnavailable, Email, EmailRefused, UnknownUser
+from v1registry.accounts.records import MOST_EMAILS, address_key, user_key
+from v1registry.accounts.users import UserStore
+from v1registry.rights import User
+from v1registry.storage.base import ANY, Stat, Storage, StorageUnavailable
+from v1registry.storage.filesystem import FileStorage
+from v1registry.storage.memory import MemoryStorage
+
+
+class TestUserStoreInMemory(ConfirmingDirectoryContract, ProfileDirectoryContract):
+    @pytest.fixture
+    def directory(self) -> UserStore:
+        return UserStore(MemoryStorage(), passwords=CheapPasswords())
+
+
+class TestUserStoreInFiles(ConfirmingDirectoryContract, ProfileDirectoryContract):
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> UserStore:
+        return UserStore(FileStorage(tmp_path / "data", durable=False), passwords=CheapPasswords())
+
+    @pytest.fixture
+    def reopened(self, tmp_path: Path) -> UserStore:
+        return UserStore(FileStorage(tmp_path / "data", durable=False), passwords=CheapPasswords())
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+@pytest.fixture
+def passwords() -> CheapPasswords:
+    return CheapPasswords()
+
+
+@pytest.fixture
+def store(storage: MemoryStorage, passwords: CheapPasswords) -> UserStore:
+    return UserStore(storage, passwords=passwords)
+
+
+def record_of(storage: Storage, username: str) -> dict[str, object]:
+    record = json.loads(storage.read(user_key(username)))
+    assert isinstance(record, dict)
+    return record
+
+
+# -- what is stored
+
+
+def test_HUB_032_a_record_holds_a_hash_and_nothing_holds_the_password(storage: MemoryStorage) -> None:
+    store = UserStore(storage)
+    store.create("mira", "correct horse", "mira@example.org")
+    store.authenticate("mira", "correct horse")
+    store.set_password("mira", "battery staple")
+    stored = b"".join(storage.read(stat.key) for stat in storage.list(""))
+    assert b"$argon2id$" in stored
+    assert b"correct horse" not in stored
+    assert b"battery staple" not in stored
+    assert "$argon2id$" not in repr(store) + repr(store.account("mira"))
+
+
+def test_HUB_032_errors_do_not_tell_whether_the_name_or_the_address_is_taken(store: UserStore) -> None:
+    store.create("mira", "correct horse", "mira@example.org")
+    texts = set()
+    for username, email in (("mira", "other@example.org"), ("other", "mira@example.org")):
+        with pytest.raises(AccountExists) as caught:
+            store.create(username, "correct horse", email)
+        texts.add(str(caught.value))
+    assert texts == {"Username or email already exists"}
+
+
+def test_the_record_has_room_for_all_that_the_accounts_api_shows(storage: MemoryStorage) -> None:
+    joined = datetime(2014, 5, 3, 10, 15, 30, 250, tzinfo=timezone(timedelta(hours=2)))
+    store = UserStore(storage, passwords=CheapPasswords(), now=lambda: joined)
+    store.create("mira", "correct horse", "mira@example.org")
+    record = record_of(storage, "mira")
+    assert record.pop("password") != ""
+    assert record.pop("id") == store.account("mira").id
+    assert record == {
+        "username": "mira",
+        "emails": [{"email": "mira@example.org", "verified": True, "primary": True}],
+        "is_active": True,
+        "is_administrator": False,
+        "awaits_activation": False,
+        "groups": [],
+        "date_joined": "2014-05-03T08:15:30.000250Z",
+        "full_name": "",
+        "location": "",
+        "company": "",
+        "profile_url": "",
+        "gravatar_email": "",
+    }
+    assert store.account("mira").date_joined == joined
+
+
+def test_keys_are_quoted_names_and_sums_of_folded_addresses(storage: MemoryStorage) -> None:
+    store = UserStore(storage, passwords=CheapPasswords())
+    store.create("a/b", "correct horse", "Mira@Example.org")
+    assert [stat.key for stat in storage.list("")] == [
+        # echo -n mira@example.org | sha256sum
+        "accounts/addresses/30245b89acedc1a9882a84ba3e154b39323e67ae383f817d29f7d25681086d9a",
+        "accounts/users/a%2Fb",
+    ]
+
+
+def test_an_id_is_a_number_that_stays_and_is_never_given_again(store: UserStore) -> None:
+    store.create("mira", "correct horse")
+    first = store.account("mira").id
+    store.set_password("mira", "battery staple")
+    assert store.account("mira").id == first
+    assert 0 < first < 2**53
+    store.delete("mira")
+    store.create("mira", "correct horse")
+    assert store.account("mira").id != first
+
+
+def test_what_a_newer_version_adds_to_a_record_is_kept(store: UserStore, storage: MemoryStorage) -> None:
+    store.create("mira", "correct horse")
+    storage.write(user_key("mira"), json.dumps(record_of(storage, "mira") | {"theme": ["dark"]}).encode())
+    store.set_groups("mira", ["red"])
+    assert record_of(storage, "mira")["theme"] == ["dark"]
+
+
+def test_a_record_of_before_the_profile_is_read(store: UserStore, storage: MemoryStorage) -> None:
+    store.create("mira", "correct horse")
+    record = record_of(storage, "mira")
+    del record["company"]
+    storage.write(user_key("mira"), json.dumps(record).encode())
+    assert store.account("mira").company == ""
+
+
+# -- administration
+
+
+def test_administrators_and_groups_can_be_set(store: UserStore) -> None:
+    store.create("mira", "correct horse")
+    store.set_administrator("mira", True)
+    store.set_groups("mira", ["red", "blue", "red"])
+    expected = User("mira", frozenset({"red", "blue"}), is_administrator=True)
+    assert store.find("mira") == store.authenticate("mira", "correct horse") == expected
+    store.set_administrator("mira", False)
+    store.set_groups("mira", [])
+    assert store.find("mira") == User("mira")
+
+
+def test_a_deleted_user_is_gone_and_leaves_name_and_addresses(store: UserStore) -> None:
+    store.create("mira", "correct horse", "mira@example.org")
+    store.add_email("mira", "two@example.org")
+    assert store.authenticate("mira", "correct horse") is not None
+    store.delete("mira")
+    assert store.find("mira") is None
+    assert store.authenticate("mira", "correct horse") is None
+    assert not store.is_taken("mira", "two@example.org")
+    store.create("other", "correct horse", "mira@example.org")
+    store.create("mira", "correct horse", "two@example.org")
+    assert store.is_taken("third", "mira@example.org")
+    assert store.is_taken("third", "two@example.org")
+
+
+def test_nothing_tells_of_a_deleted_user(store: UserStore, storage: MemoryStorage) -> None:
+    store.create("mira_k", "correct horse", "mira@example.org")
+    store.delete("mira_k")
+    assert all(b"mira" not in storage.read(stat.key) and "mira" not in stat.key for stat in storage.list(""))
+
+
+def test_administration_of_nobody_is_an_error(store: UserStore) -> None:
+    for change in (
+        lambda: store.set_administrator("nobody", True),
+        lambda: store.set_groups("nobody", []),
+        lambda: store.delete("nobody"),
+        lambda: store.emails("nobody"),
+        lambda: store.account("nobody"),
+    ):
+        with pytest.raises(UnknownUser):
+            change()
+
+
+def test_OAU_023_one_address_is_primary_and_they_stay_in_the_order_of_addition(store: UserStore) -> None:
+    store.create("mira", "correct horse", is_active=False)
+    for email in ("c@example.org", "a@example.org", "b@example.org"):
+        store.add_email("mira", email)
+    assert store.confirm_email("mira", "A@example.org")
+    assert store.emails("mira") == (
+        Email("c@example.org", verified=False, primary=True),
+        Email("a@example.org", verified=True, primary=False),
+        Email("b@example.org", verified=False, primary=False),
+    )
+
+
+def test_the_first_address_is_confirmed_if_the_account_begins_active(store: UserStore) -> None:
+    store.create("mira", "correct horse", "mira@example.org", is_active=True)
+    store.create("other", "correct horse", "other@example.org", is_active=False)
+    assert store.emails("mira") == (Email("mira@example.org", verified=True, primary=True),)
+    assert store.emails("other") == (Email("other@example.org", verified=False, primary=True),)
+
+
+# -- the cost of a password
+
+
+def test_a_pull_of_30_layers_costs_one_hash(store: UserStore, passwords: CheapPasswords) -> None:
+    store.create("mira", "correct horse")
+    passwords.count = 0
+    # a v1 pull asks for the image list, the tags, the ancestry, and json and layer of each image
+    assert {store.authenticate("mira", "correct horse") for _ in range(3 + 2 * 30)} == {User("mira")}
+    assert passwords.count == 1
+
+
+def test_three_layers_at_once_cost_one_hash(storage: MemoryStorage) -> None:
+    passwords = CheapPasswords(memory_kib=4096)  # some milliseconds
+    store = UserStore(storage, passwords=passwords)
+    store.create("mira", "correct horse")
+    passwords.count = 0
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda _: store.authenticate("mira", "correct horse"), range(30)))
+    assert passwords.count == 1
+
+
+def test_a_wrong_password_and_an_unknown_name_cost_the_same(
+    store: UserStore, storage: MemoryStorage, passwords: CheapPasswords
+) -> None:
+    store.create("mira", "correct horse")
+    store.create("sleeping", "correct horse", is_active=False)
+    store.create("without", "correct horse")
+    storage.write(user_key("without"), json.dumps(record_of(storage, "without") | {"password": ""}).encode())
+    costs = {}
+    for username in ("mira", "sleeping", "without", "nobody", "", "a/b", "x" * 10_000):
+        passwords.count = 0
+        assert [store.authenticate(username, "wrong") for _ in range(3)] == [None] * 3
+        costs[username] = passwords.count
+    assert set(costs.values()) == {3}, costs
+
+
+def test_an_empty_password_costs_nothing_whoever_gives_it(
+    store: UserStore, passwords: CheapPasswords
+) -> None:
+    store.create("mira", "")
+    passwords.count = 0
+    assert store.authenticate("mira", "") is None
+    assert store.authenticate("nobody", "") is None
+    assert passwords.count == 0
+
+
+def test_a_remembered_password_is_refused_once_it_was_changed(
+    store: UserStore, storage: MemoryStorage, passwords: CheapPasswords
+) -> None:
+    elsewhere = UserStore(storage, passwords=CheapPasswords())
+    store.create("mira", "correct horse")
+    assert store.authenticate("mira", "correct horse") is not None
+    elsewhere.set_password("mira", "battery staple")
+    assert store.authenticate("mira", "correct horse") is None
+    elsewhere.set_password("mira", "correct horse")
+    passwords.count = 0
+    assert store.authenticate("mira", "correct horse") is not None
+    assert passwords.count == 1, "a new hash is verified, even if it is of the old password"
+
+
+def test_a_hash_of_other_parameters_is_replaced_at_the_login(
+    store: UserStore, storage: MemoryStorage
+) -> None:
+    store.create("mira", "correct horse")
+    old = record_of(storage, "mira")["password"]
+    stronger = CheapPasswords(memory_kib=16)
+    later = UserStore(storage, passwords=stronger)
+    assert later.authenticate("mira", "wrong") is None
+    assert record_of(storage, "mira")["password"] == old
+    assert later.authenticate("mira", "correct horse") == User("mira")
+    assert "$m=16," in str(record_of(storage, "mira")["password"])
+    stronger.count = 0
+    assert later.authenticate("mira", "correct horse") == User("mira")
+    assert stronger.count == 0, "the new hash needs no verification"
+    assert store.authenticate("mira", "correct horse") == User("mira")
+
+
+# -- a storage that is watched, disturbed or broken
+
+
+class DisturbedStorage(MemoryStorage):
+    """Calls ``before[key]``, once, when that key is to be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: dict[str, Callable[[], object]] = {}
+
+    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
+        self.before.pop(key, lambda: None)()
+        return super().write(key, data, expect=expect)
+
+
+@pytest.fixture
+def disturbed() -> DisturbedStorage:
+    return DisturbedStorage()
+
+
+def crash() -> None:
+    raise StorageUnavailable("accounts", "the disk is gone")
+
+
+def test_an_address_whose_owner_crashed_before_the_record_was_written_is_free(
+    disturbed: DisturbedStorage,
+) -> None:
+    store = UserStore(disturbed, passwords=CheapPasswords())
+    disturbed.before[user_key("mira")] = crash
+    with pytest.raises(BackendUnavailable):
+        store.create("mira", "correct horse", "one@example.org")
+    assert disturbed.read(address_key("one@example.org"))
+    assert not store.is_taken("mira", "one@example.org")
+    store.create("other", "correct horse", "one@example.org")
+    with pytest.raises(AccountExists):
+        store.create("mira", "correct horse", "one@example.org")
+
+
+def test_who_crashed_before_the_record_was_written_can_try_again(disturbed: DisturbedStorage) -> None:
+    store = UserStore(disturbed, passwords=CheapPasswords())
+    disturbed.before[user_key("mira")] = crash
+    with pytest.raises(BackendUnavailable):
+        store.create("mira", "correct horse", "one@example.org")
+    store.create("mira", "correct horse", "one@example.org")
+    assert store.confirm_email("mira", "one@example.org")
+
+
+def test_an_address_whose_owner_crashed_after_the_record_was_written_is_the_owners(
+    disturbed: DisturbedStorage,
+) -> None:
+    store = UserStore(disturbed, passwords=CheapPasswords())
+    key = address_key("one@example.org")
+    disturbed.before[user_key("mira")] = lambda: disturbed.before.update({key: crash})
+    with pytest.raises(BackendUnavailable):
+        store.create("mira", "correct horse", "one@example.org")
+    assert store.authenticate("mira", "correct horse") == User("mira")
+    with pytest.raises(AccountExists):
+        store.create("other", "correct horse", "one@example.org")
+    assert store.confirm_email("mira", "one@example.org")
+
+
+def test_who_takes_an_address_over_before_its_record_is_written_has_it(disturbed: DisturbedStorage) -> None:
+    store = UserStore(disturbed, passwords=CheapPasswords())
+    disturbed.before[user_key("mira")] = lambda: store.create("other", "correct horse", "one@example.org")
+    with pytest.raises(AccountExists):
+        store.create("mira", "correct horse", "one@example.org")
+    assert [user.name for user in store.users()] == ["other"]
+    assert store.confirm_email("other", "one@example.org")
+
+
+def test_a_takeover_of_what_was_settled_meanwhile_fails(disturbed: DisturbedStorage) -> None:
+    store = UserStore(disturbed, passwords=CheapPasswords())
+    disturbed.before[user_key("mira")] = crash
+    with pytest.raises(BackendUnavailable):
+        store.create("mira", "correct horse", "one@example.org")
+    # "other" has seen that the reservation is void, and is about to replace it, when mira comes back
+    disturbed.before[address_key("one@example.org")] = lambda: store.create(
+        "mira", "correct horse", "one@example.org"
+    )
+    with pytest.raises(AccountExists):
+        store.create("other", "correct horse", "one@example.org")
+    assert [user.name for user in store.users()] == ["mira"]
+    assert store.confirm_email("mira", "one@example.org")
+
+
+def test_who_loses_an_address_while_adding_it_does_not_list_it(disturbed: DisturbedStorage) -> None:
+    store = UserStore(disturbed, passwords=CheapPasswords())
+    store.create("mira", "correct horse")
+    disturbed.before[user_key("mira")] = lambda: store.create("other", "correct horse", "one@example.org")
+    with pytest.raises(AccountExists):
+        store.add_email("mira", "one@example.org")
+    assert store.emails("mira") == ()
+    disturbed.before[user_key("mira")] = lambda: store.create("third", "correct horse", "two@example.org")
+    store.add_email("mira", "mira@example.org")
+    with pytest.raises(AccountExists):
+        store.add_email("mira", "two@example.org")
+    assert store.emails("mira") == (Email("mira@example.org", verified=False, primary=True),)
+
+
+def test_an_address_that_is_listed_but_reserved_for_another_is_not_confirmed(
+    store: UserStore, storage: MemoryStorage
+) -> None:
+    store.create("mira", "correct horse", "one@example.org")
+    # as after a crash between a lost race and its undoing
+    entry = {"email": "one@example.org", "verified": False, "primary": True}
+    store.create("other", "correct horse")
+    storage.write(user_key("other"), json.dumps(record_of(storage, "other") | {"emails": [entry]}).encode())
+    assert not store.confirm_email("other", "one@example.org")
+    with pytest.raises(AccountExists):
+        store.add_email("other", "one@example.org")
+    assert store.confirm_email("mira", "one@example.org")
+
+
+def test_a_password_that_is_changed_during_a_rehash_stays_changed(disturbed: DisturbedStorage) -> None:
+    store = UserStore(disturbed, passwords=CheapPasswords())
+    store.create("mira", "correct horse")
+    later = UserStore(disturbed, passwords=CheapPasswords(memory_kib=16))
+    disturbed.before[user_key("mira")] = lambda: later.set_password("mira", "battery staple")
+    assert later.authenticate("mira", "correct horse") == User("mira"), "it was right when it was verified"
+    assert later.authenticate("mira", "correct horse") is None
+    assert later.authenticate("mira", "battery staple") == User("mira")
+
+
+def test_a_login_succeeds_where_the_better_hash_cannot_be_stored(disturbed: DisturbedStorage) -> None:
+    UserStore(disturbed, passwords=CheapPasswords()).create("mira", "correct horse")
+    later = UserStore(disturbed, passwords=CheapPasswords(memory_kib=16))
+    disturbed.before[user_key("mira")] = crash
+    assert later.authenticate("mira", "correct horse") == User("mira")
+
+
+class StickyStorage(MemoryStorage):
+    """A storage in which nothing can be removed for now."""
+
+    is_stuck = True
+
+    def delete(self, key: str) -> None:
+        if self.is_stuck:
+            raise StorageUnavailable(key, "the disk is gone")
+        super().delete(key)
+
+
+def test_an_address_whose_owner_crashed_while_giving_it_up_is_free() -> None:
+    storage = StickyStorage()
+    store = UserStore(storage, passwords=CheapPasswords())
+    store.create("mira", "correct horse", "mira@example.org")
+    store.add_email("mira", "two@example.org")
+    with pytest.raises(BackendUnavailable):
+        store.remove_email("mira", "two@example.org")
+    assert [email.email for email in store.emails("mira")] == ["mira@example.org"]
+    assert not store.is_taken("other", "two@example.org")
+    store.create("other", "correct horse", "two@example.org")
+    # what the first owner does later does not take it from the second
+    storage.is_stuck = False
+    assert not store.remove_email("mira", "two@example.org")
+    store.delete("mira")
+    assert store.is_taken("third", "two@example.org")
+
+
+def test_what_is_given_up_leaves_no_reservation(storage: MemoryStorage, store: UserStore) -> None:
+    def reserved() -> set[str]:
+        return {stat.key for stat in storage.list("accounts/addresses/")}
+
+    store.create("mira", "correct horse", "mira@example.org")
+    store.add_email("mira", "two@example.org")
+    assert reserved() == {address_key("mira@example.org"), address_key("two@example.org")}
+    store.remove_email("mira", "Two@example.org")
+    assert reserved() == {address_key("mira@example.org")}
+    store.delete("mira")
+    assert reserved() == set()
+
+
+def test_an_address_that_a_full_account_is_refused_leaves_no_reservation(
+    storage: MemoryStorage, store: UserStore
+) -> None:
+    store.create("mira", "correct horse", "mira@example.org")
+    for number in range(1, MOST_EMAILS):
+        store.add_email("mira", f"{number}@example.org")
+        store.confirm_email("mira", f"{number}@example.org")
+    before = len(list(storage.list("accounts/addresses/")))
+    with pytest.raises(EmailRefused):
+        store.add_email("mira", "more@example.org")
+    assert len(list(storage.list("accounts/addresses/"))) == before == MOST_EMAILS
+
+
+def test_an_address_that_fills_an_account_meanwhile_leaves_no_reservation_of_the_other(
+    disturbed: DisturbedStorage,
+) -> None:
+    store = UserStore(disturbed, passwords=CheapPasswords())
+    store.create("mira", "correct horse", "mira@example.org")
+    for number in range(1, MOST_EMAILS - 1):
+        store.add_email("mira", f"{number}@example.org")
+        store.confirm_email("mira", f"{number}@example.org")
+    disturbed.before[user_key("mira")] = lambda: store.add_email("mira", "faster@example.org")
+    with pytest.raises(EmailRefused):
+        store.add_email("mira", "slower@example.org")
+    assert len(store.emails("mira")) == MOST_EMAILS
+    assert store.is_taken("other", "faster@example.org")
+    assert not store.is_taken("other", "slower@example.org")
+    assert len(list(disturbed.list("accounts/addresses/"))) == MOST_EMAILS
+
+
+class DeadStorage(MemoryStorage):
+    """A storage of which nothing can be read."""
+
+    is_dead = False
+
+    def _find(self, key: str) -> tuple[bytes, Stat]:
+        if self.is_dead:
+            raise StorageUnavailable(key, "the disk is gone")
+        return super()._find(key)
+
+
+def test_nobody_gets_in_while_the_storage_is_away_and_all_do_afterwards() -> None:
+    storage = DeadStorage()
+    store = UserStore(storage, passwords=CheapPasswords())
+    store.create("mira", "correct horse", "mira@example.org")
+    assert store.authenticate("mira", "correct horse") == User("mira")
+    storage.is_dead = True
+    for question in (
+        lambda: store.authenticate("mira", "correct horse"),
+        lambda: store.authenticate("nobody", "correct horse"),
+        lambda: store.find("mira"),
+        lambda: store.is_taken("mira", ""),
+        lambda: store.create("other", "correct horse"),
+        lambda: store.set_password("mira", "battery staple"),
+        lambda: list(store.users()),
+    ):
+        with pytest.raises(BackendUnavailable, match="cannot be read or changed now") as caught:
+            question()
+        assert isinstance(caught.value.__cause__, StorageUnavailable)
+    storage.is_dead = False
+    assert store.authenticate("mira", "correct horse") == User("mira")
+
+
+BROKEN_RECORDS = {
+    "nothing": b"",
+    "not UTF-8": b"\xff\xfe",
+    "no JSON": b"{",
+    "deep": b"[" * 100_000,
+    "a list": b"[]",
+    "no fields": b"{}",
+    "administrator by text": b'{"is_administrator": "false"}',
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_RECORDS)
+def test_a_broken_record_lets_nobody_in_and_harms_no_other_user(
+    store: UserStore, storage: MemoryStorage, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.create("mira", "correct horse")
+    store.create("other", "correct horse")
+    storage.write(user_key("mira"), BROKEN_RECORDS[name])
+    for question in (
+        lambda: store.authenticate("mira", "correct horse"),
+        lambda: store.find("mira"),
+        lambda: store.set_active("mira", True),
+    ):
+        with pytest.raises(BackendUnavailable):
+            question()
+    with pytest.raises(BackendUnavailable):
+        store.create("mira", "correct horse")
+    assert store.authenticate("other", "correct horse") == User("other")
+    assert list(store.users()) == [User("other")]
+    assert "accounts/users/mira" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"password": "$argon2id$v=19$broken"},
+        {"password": None},
+        {"is_active": 1},
+        {"is_administrator": None},
+        {"groups": "red"},
+        {"groups": [1]},
+        {"emails": [{"email": "a@example.org"}]},
+        {"emails": ["a@example.org"]},
+        {"id": "7"},
+        {"id": True},
+        {"date_joined": "yesterday"},
+    ],
+)
+def test_a_record_with_a_field_of_another_kind_lets_nobody_in(
+    store: UserStore, storage: MemoryStorage, change: dict[str, object]
+) -> None:
+    store.create("mira", "correct horse")
+    storage.write(user_key("mira"), json.dumps(record_of(storage, "mira") | change).encode())
+    with pytest.raises(BackendUnavailable):
+        store.authenticate("mira", "correct horse")
+
+
+def test_a_broken_reservation_gives_its_address_to_nobody(store: UserStore, storage: MemoryStorage) -> None:
+    for value in (b"", b'{"username": 7}'):
+        storage.write(address_key("one@example.org"), value)
+        with pytest.raises(BackendUnavailable):
+            store.create("mira", "correct horse", "one@example.org")
+    assert store.find("mira") is None

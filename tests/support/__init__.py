@@ -1,0 +1,1 @@
+"""What tests share: engines, servers, worlds, clocks and storages with faults."""

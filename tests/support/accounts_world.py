@@ -1,0 +1,182 @@
+"""A server with accounts, what is in it, and those who come to it: for the tests of rights."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from webtest import TestResponse
+
+from support.engine_client import Image, make_image, tar_layer
+from support.wsgi_client import Client
+from v1registry import MemoryStorage, Registry, Storage
+from v1registry.access.tokens import Tokens
+from v1registry.names import RepositoryName
+from v1registry.registry.repositories import Repositories
+from v1registry.rights import Action, User
+
+READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
+SECRET = "the-key-of-the-servers-in-these-tests"
+REPOSITORIES = "/v1/repositories"
+
+
+@dataclass
+class People:
+    """A backend in a dict: everybody's password is ``pw-`` and the name. It counts what it is asked."""
+
+    users: dict[str, User] = field(default_factory=dict)
+    asked: int = 0
+
+    @classmethod
+    def of(cls, *users: User) -> People:
+        return cls({user.name: user for user in users})
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        self.asked += 1
+        return self.users.get(username) if password == f"pw-{username}" else None
+
+    def find(self, username: str) -> User | None:
+        return self.users.get(username)
+
+
+def basic(username: str, password: str | None = None) -> dict[str, str]:
+    text = f"{username}:{f'pw-{username}' if password is None else password}"
+    return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode("ascii")}
+
+
+def token_header(token: str) -> dict[str, str]:
+    return {"Authorization": f"Token {token}"}
+
+
+def image_of(name: str, parent: Image | None = None) -> Image:
+    """Return an image in whose JSON, layer and file names its name stands."""
+    layer = tar_layer({f"./etc/{name}.conf": f"content of {name}".encode()})
+    return make_image(layer, parent.image_id if parent else None, name=f"{name}.conf")
+
+
+def list_of(*images: Image) -> str:
+    return json.dumps([{"id": image.image_id} for image in images])
+
+
+class Person:
+    """Somebody in front of a server, who sends the same credentials with every request."""
+
+    def __init__(self, app: Any, headers: Mapping[str, str]):
+        self.client = Client(app)
+        self.headers = dict(headers)
+        self.answers: list[TestResponse] = []  #: all that was answered so far
+
+    def ask(
+        self, method: str, path: str, body: bytes | str = b"", headers: Mapping[str, str] | None = None
+    ) -> TestResponse:
+        answer = self.client.request(method, path, body, {**self.headers, **(headers or {})})
+        self.answers.append(answer)
+        return answer
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> TestResponse:
+        return self.ask("GET", path, headers=headers)
+
+    def put(
+        self, path: str, body: bytes | str = b"", headers: Mapping[str, str] | None = None
+    ) -> TestResponse:
+        return self.ask("PUT", path, body, headers)
+
+    def image(self, image: Image, what: str = "json") -> int:
+        """Return the status of reading an image."""
+        return self.get(f"/v1/images/{image.image_id}/{what}").status_int
+
+    # -- a push, step by step; each returns the status
+
+    def make_private(self, repository: str, access: str = "private") -> None:
+        answer = self.put(f"{REPOSITORIES}/{repository}/properties", json.dumps({"access": access}))
+        assert answer.status_int == 200, answer
+
+    def announce(self, repository: str, *images: Image) -> int:
+        return self.put(f"{REPOSITORIES}/{repository}/", list_of(*images)).status_int
+
+    def put_json(self, image: Image) -> int:
+        return self.put(f"/v1/images/{image.image_id}/json", image.json).status_int
+
+    def put_layer(self, image: Image) -> int:
+        return self.put(f"/v1/images/{image.image_id}/layer", image.layer).status_int
+
+    def put_checksum(self, image: Image) -> int:
+        return self.checksum_answer(image).status_int
+
+    def checksum_answer(self, image: Image) -> TestResponse:
+        sums = {"X-Docker-Checksum-Payload": image.payload_checksum}
+        return self.put(f"/v1/images/{image.image_id}/checksum", headers=sums)
+
+    def tag(self, repository: str, image: Image, tag: str = "latest") -> int:
+        return self.put(f"{REPOSITORIES}/{repository}/tags/{tag}", f'"{image.image_id}"').status_int
+
+    def push(self, repository: str, *images: Image, tag: str | None = "latest") -> None:
+        """Push images, parents first, as an engine does: each step has to succeed, or say that it was done before."""
+        assert self.announce(repository, *images) == 200
+        for image in images:
+            answer = self.put(f"/v1/images/{image.image_id}/json", image.json)
+            if answer.status_int == 200:
+                assert self.put_layer(image) == 200
+                answer = self.checksum_answer(image)
+            assert answer.status_int == 200 or answer.json == {"error": "Image already exists"}, answer
+        if tag is not None:
+            assert self.tag(repository, images[-1], tag) == 200
+        assert self.put(f"{REPOSITORIES}/{repository}/images", "[]").status_int == 204
+
+    def delete(self, repository: str, *, wants_token: bool = False) -> TestResponse:
+        headers = {"X-Docker-Token": "true"} if wants_token else {}
+        return self.ask("DELETE", f"{REPOSITORIES}/{repository}/", headers=headers)
+
+    def wanted_token(self, method: str, path: str, body: str = "") -> str:
+        """Return the token that an answer brings."""
+        answer = self.ask(method, path, body, {"X-Docker-Token": "true"})
+        assert answer.status_int in (200, 202, 204), answer
+        token: str = answer.headers["X-Docker-Token"]
+        return token
+
+
+class World:
+    """A server over a storage, with its users."""
+
+    def __init__(self, people: People, storage: Storage | None = None, **settings: Any):
+        self.people = people
+        self.storage: Storage = MemoryStorage() if storage is None else storage
+        self.settings = {"secret": [SECRET], **settings}
+        self.app = self.another_app()
+        self.repositories = Repositories(self.storage)
+
+    def another_app(self) -> Registry:
+        """Return another server of the same: what another process is."""
+        return Registry(storage=self.storage, auth=self.people, **self.settings)
+
+    def copy(self) -> World:
+        """Return a world in which everything may be changed."""
+        storage = MemoryStorage()
+        for stat in self.storage.list(""):
+            storage.write(stat.key, self.storage.read(stat.key))
+        return World(People(dict(self.people.users)), storage, **self.settings)
+
+    def person(self, username: str) -> Person:
+        return Person(self.app, basic(username))
+
+    def nobody(self) -> Person:
+        return Person(self.app, {})
+
+    def bearer(
+        self,
+        repository: str,
+        access: Action,
+        user: User | None,
+        *,
+        key: str = SECRET,
+        clock: Callable[[], float] | None = None,
+    ) -> Person:
+        """Return somebody with a token that this server's index could have signed, with another key or at another time."""
+        tokens = Tokens([key]) if clock is None else Tokens([key], clock=clock)
+        return Person(self.app, token_header(tokens.issue(RepositoryName.parse(repository), access, user)))
+
+    def grant(self, repository: str, username: str, action: Action | None) -> None:
+        self.repositories.set_collaborator(RepositoryName.parse(repository), username, action)

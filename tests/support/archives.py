@@ -1,0 +1,90 @@
+"""Save archives for the tests of the client."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import tarfile
+from pathlib import Path
+
+from v1registry.archives.images import ChainImage
+from v1registry.archives.save import write_save_archive
+
+
+def make_layer(name: str, size_bytes: int = 100) -> bytes:
+    """A tar with one file of noise, the same in every run."""
+    content = random.Random(name).randbytes(size_bytes)
+    with io.BytesIO() as buffer:
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            info = tarfile.TarInfo(name)
+            info.size = size_bytes
+            archive.addfile(info, io.BytesIO(content))
+        return buffer.getvalue()
+
+
+def make_chain(count: int, *, size_bytes: int = 100, seed: str = "") -> list[tuple[ChainImage, bytes]]:
+    """Images root first, each with its layer."""
+    chain: list[tuple[ChainImage, bytes]] = []
+    for number in range(count):
+        image_id = hashlib.sha256(f"{seed}{number}".encode()).hexdigest()
+        document = {"id": image_id, "created": "2014-06-01T00:00:00Z", "os": "linux"}
+        if chain:
+            document["parent"] = chain[-1][0].image_id
+        layer = make_layer(f"{seed}file-{number}", size_bytes)
+        image = ChainImage(
+            image_id, json.dumps(document, indent=1).encode(), lambda layer=layer: io.BytesIO(layer)
+        )  # type: ignore[misc]
+        chain.append((image, layer))
+    return chain
+
+
+def make_archive(
+    path: Path, count: int = 3, *, size_bytes: int = 100, name: str = "some/thing:1"
+) -> list[str]:
+    """Write an archive with one chain; return its ids, root first."""
+    images = [image for image, _ in make_chain(count, size_bytes=size_bytes)]
+    with path.open("w+b") as file:
+        write_save_archive(file, images, {name: images[-1].image_id})
+    return [image.image_id for image in images]
+
+
+def members(path: Path) -> dict[str, bytes]:
+    """Return the files of an archive."""
+    with tarfile.open(path) as archive:
+        files = [info for info in archive if info.isreg()]
+        return {info.name: archive.extractfile(info).read() for info in files}  # type: ignore[union-attr]
+
+
+def layer_sums(path: Path) -> dict[str, str]:
+    """Return image id to sum of the layer, uncompressed."""
+    return {
+        name.partition("/")[0]: hashlib.sha256(data).hexdigest()
+        for name, data in members(path).items()
+        if name.endswith("/layer.tar")
+    }
+
+
+class Watch:
+    """Progress that remembers."""
+
+    def __init__(self) -> None:
+        self.tasks: list[WatchedTask] = []
+
+    def start(self, label: str, total_bytes: int | None) -> WatchedTask:
+        self.tasks.append(WatchedTask(label, total_bytes))
+        return self.tasks[-1]
+
+
+class WatchedTask:
+    def __init__(self, label: str, total_bytes: int | None):
+        self.label, self.total_bytes = label, total_bytes
+        self.done_bytes, self.finishes = 0, 0
+
+    def advance(self, size_bytes: int) -> None:
+        assert not self.finishes, "the task is finished"
+        self.done_bytes += size_bytes
+
+    def finish(self) -> None:
+        self.finishes += 1

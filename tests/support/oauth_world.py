@@ -1,0 +1,170 @@
+"""A server with OAuth: its users, its applications, and a clock that stands still until it is set."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+from webtest import TestResponse
+
+from support.cheap_passwords import CheapPasswords
+from support.wsgi_client import Client
+from v1registry import MemoryStorage, Registry, Storage
+from v1registry.accounts.base import Account
+from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.users import UserStore
+from v1registry.oauth.applications import Application, Applications
+from v1registry.oauth.grants import Grants, Issued
+from v1registry.oauth.provider import Provider
+from v1registry.oauth.records import Grant
+from v1registry.rights import User
+
+BACK = "https://ci.example.org/back"
+MIRA = User("mira_k")
+TOKEN_PATH = "/api/v1.1/o/token/"
+
+#: The example of RFC 7636, appendix B.
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+class Clock:
+    """Seconds since the epoch, as a test has them."""
+
+    def __init__(self, now_s: float = 1_400_000_000.0):
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class World:
+    """The parts of OAuth over one storage, with the user mira_k and the application ci-bot."""
+
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage: Storage = MemoryStorage() if storage is None else storage
+        self.clock = Clock()
+        self.users = UserStore(self.storage, passwords=CheapPasswords())
+        self.users.create("mira_k", "correct-horse", "mira@example.org")
+        self.profiles = Profiles(self.users)
+        self.applications = Applications(self.storage, clock=self.clock)
+        self.application, secret = self.applications.add("Example CI", [BACK], client_id="ci-bot")
+        assert secret is not None
+        self.secret = secret
+        self.grants = Grants(self.storage, self.applications, self.profiles, clock=self.clock)
+        self.provider = Provider(self.applications, self.grants, self.profiles)
+
+    @property
+    def account(self) -> Account:
+        return self.users.account("mira_k")
+
+    def add(self, client_id: str, **options: Any) -> Application:
+        return self.applications.add(client_id.title(), [BACK], client_id=client_id, **options)[0]
+
+    def code(
+        self,
+        scopes: tuple[str, ...] = ("profile_read", "email_read"),
+        *,
+        application: Application | None = None,
+        challenge: str | None = None,
+        is_redirect_given: bool = False,
+    ) -> str:
+        """Return a code for what mira_k granted."""
+        return self.grants.issue_code(
+            application or self.application,
+            self.account,
+            scopes,
+            redirect_uri=BACK,
+            is_redirect_given=is_redirect_given,
+            challenge=challenge,
+        )
+
+    def tokens(self, scopes: tuple[str, ...] = ("profile_read", "email_read")) -> Issued:
+        return self.grants.redeem(self.code(scopes), self.application)
+
+    def kept(self, folder: str = "accounts/oauth/") -> list[str]:
+        """Return the keys of what is kept besides applications."""
+        return [stat.key for stat in self.storage.list(folder) if "/applications/" not in stat.key]
+
+    def grant(self) -> Grant:
+        """Return the one grant that is kept."""
+        (key,) = self.kept("accounts/oauth/grants/")
+        return Grant.parsed(self.storage.read(key))
+
+    def app(self, **settings: Any) -> Registry:
+        """Return a server over the same storage, whose clock is the real one. Plain http is allowed."""
+        return Registry(storage=self.storage, auth=self.users, **{"oauth_http": "allow", **settings})
+
+
+class ApplicationClient:
+    """An application that talks to a server."""
+
+    def __init__(self, app: Registry, client_id: str, secret: str | None):
+        self.client = Client(app)
+        self.client_id = client_id
+        self.secret = secret
+
+    @property
+    def basic(self) -> dict[str, str]:
+        return basic(self.client_id, self.secret or "")
+
+    def post(
+        self, path: str, parameters: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> TestResponse:
+        """POST a form with the application's own credentials, or with these headers."""
+        return self.client.post(
+            path,
+            urlencode(parameters),
+            {
+                "Content-Type": "application/x-www-form-urlencoded",
+                **(self.basic if headers is None else headers),
+            },
+        )
+
+    def post_json(self, path: str, parameters: Mapping[str, object]) -> TestResponse:
+        headers = {"Content-Type": "application/json", **self.basic}
+        return self.client.post(path, json.dumps(parameters), headers)
+
+    def token(self, headers: Mapping[str, str] | None = None, /, **parameters: str) -> TestResponse:
+        return self.post(TOKEN_PATH, parameters, headers)
+
+    def redeem(self, code: str, **parameters: str) -> TestResponse:
+        return self.token(grant_type="authorization_code", code=code, **parameters)
+
+    def refresh(self, refresh_token: str, **parameters: str) -> TestResponse:
+        return self.token(grant_type="refresh_token", refresh_token=refresh_token, **parameters)
+
+
+def basic(client_id: str, secret: str) -> dict[str, str]:
+    encoded = base64.b64encode(f"{client_id}:{secret}".encode()).decode("ascii")
+    return {"Authorization": f"Basic {encoded}"}
+
+
+def oauth_error(answer: TestResponse) -> tuple[int, str]:
+    """Return status and code of an answer that has to be an error in the form of RFC 6749, 5.2."""
+    assert list(answer.json) == ["error", "error_description"], answer
+    text = answer.json["error_description"]
+    # RFC 6749, 5.2: the characters of error_description
+    assert text, answer
+    assert all(0x20 <= ord(character) <= 0x7E and character not in '"\\' for character in text), text
+    return answer.status_int, answer.json["error"]
+
+
+def answer_in(location: str) -> dict[str, str]:
+    """Return the parameters of a redirect, each of which has to be there once."""
+    pairs = parse_qsl(urlsplit(location).query, keep_blank_values=True, strict_parsing=True)
+    assert len(dict(pairs)) == len(pairs), location
+    return dict(pairs)
+
+
+def code_in(location: str) -> str:
+    (code,) = parse_qs(urlsplit(location).query)["code"]
+    return code
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,162 @@
+"""A person at the pages: a browser without a screen, with cookies and forms, and a server for it to go to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from webtest import Form, TestApp, TestResponse
+
+from support.cheap_passwords import CheapPasswords
+from v1registry import MemoryStorage, Registry, Storage
+from v1registry.accounts.users import UserStore
+
+HOST = "registry.example.org"
+PASSWORD = "s3cret-one"
+AUTHORIZE = "/api/v1.1/o/authorize/"
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+class Person:
+    """A browser over https, or with ``scheme="http"`` over the other one. Any status is an answer.
+
+    It believes what a browser does: cookies with their attributes, forms with all their fields. Redirects are not followed.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        scheme: str = "https",
+        host: str = HOST,
+        headers: Mapping[str, str] | None = None,
+        **environ: str,
+    ):
+        self.app = app
+        self.headers = dict(headers or {})
+        extra = {"wsgi.url_scheme": scheme, "HTTP_HOST": host, "SERVER_PORT": "443", **environ}
+        self.browser = TestApp(app, extra_environ=extra, lint=True)
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> TestResponse:
+        return self.browser.get(path, headers={**self.headers, **(headers or {})}, status="*")
+
+    def post(
+        self, path: str, fields: Mapping[str, str] | str = "", headers: Mapping[str, str] | None = None
+    ) -> TestResponse:
+        """Send fields as a form, or a body as it is."""
+        body = fields if isinstance(fields, str) else urlencode(fields)
+        sent = {"Content-Type": FORM_TYPE, **self.headers, **(headers or {})}
+        return self.browser.post(path, body, headers=sent, status="*")
+
+    def send(
+        self,
+        page: TestResponse,
+        action: str,
+        *,
+        button: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **fields: str,
+    ) -> TestResponse:
+        """Fill in the one form of a page that goes to ``action`` and has these fields, and send it."""
+        form = form_of(
+            page, action, **{name: fields[name] for name in ("address", "grant") if name in fields}
+        )
+        for name, value in fields.items():
+            form[name] = value
+        return form.submit(button, headers={**self.headers, **(headers or {})}, status="*")
+
+    def log_in(self, username: str, password: str = PASSWORD, *, base: str = "") -> TestResponse:
+        return self.send(self.get(f"{base}/login"), f"{base}/login", username=username, password=password)
+
+    def is_in(self, *, base: str = "") -> bool:
+        """Tell whether the server takes this browser for somebody's."""
+        return self.get(f"{base}/login").status_int == 303
+
+    @property
+    def cookie(self) -> str:
+        """The value of the one cookie that the browser has."""
+        (value,) = self.browser.cookies.values()
+        return str(value)
+
+    @property
+    def cookie_name(self) -> str:
+        (name,) = self.browser.cookies
+        return str(name)
+
+    def with_cookie(self, value: str) -> Person:
+        """Return another browser to which somebody gave this cookie."""
+        other = Person(self.app)
+        other.headers["Cookie"] = f"__Host-v1registry_session={value}"
+        return other
+
+
+class World:
+    """A server with two people over a storage, and what may be changed about it."""
+
+    def __init__(self, storage: Storage | None = None, **settings: Any):
+        self.storage: Storage = MemoryStorage() if storage is None else storage
+        self.users = UserStore(self.storage, passwords=CheapPasswords())
+        for name in ("mira_k", "zoe_x"):
+            self.users.create(name, PASSWORD, f"{name}@example.org")
+        self.settings: dict[str, Any] = {"auth": self.users, **settings}
+        self.app = self.another_app()
+
+    def another_app(self, **settings: Any) -> Registry:
+        """Return another server over the same storage: what another process is."""
+        return Registry(storage=self.storage, **{**self.settings, **settings})
+
+    def person(self, **options: Any) -> Person:
+        return Person(self.app, **options)
+
+    def mira(self, **options: Any) -> Person:
+        """Return a browser in which mira_k is logged in."""
+        person = self.person(**options)
+        assert person.log_in("mira_k").status_int == 303
+        return person
+
+
+def form_of(page: TestResponse, action: str, **values: str) -> Form:
+    """Return the one form of a page that goes to ``action`` and holds these values already."""
+    forms = {id(form): form for form in page.forms.values()}.values()
+    found = [
+        form
+        for form in forms
+        if (form.action or "") == action
+        and all(name in form.fields and form[name].value == value for name, value in values.items())
+    ]
+    (form,) = found
+    return form
+
+
+def token_of(page: TestResponse) -> str:
+    """Return the token that the forms of a page carry; all have the same one."""
+    forms = {id(form): form for form in page.forms.values()}.values()
+    (token,) = {form["form_token"].value for form in forms}
+    return str(token)
+
+
+def location_of(answer: TestResponse) -> str:
+    """Return where an answer sends the browser: of this server a path alone, because only browsers know its host and scheme."""
+    location = str(answer.headers["Location"])
+    assert urlsplit(location).hostname != HOST, location
+    return location
+
+
+def query_of(location: str) -> dict[str, str]:
+    """Return the parameters of a URL, each of which is there once."""
+    found = parse_qs(urlsplit(location).query, keep_blank_values=True, strict_parsing=True)
+    assert all(len(values) == 1 for values in found.values()), location
+    return {name: values[0] for name, values in found.items()}
+
+
+def said(page: TestResponse) -> str:
+    """Return the text of a page as it is read, without what is between tags."""
+    return " ".join(page.html.get_text(" ").split())
+
+
+def described(page: TestResponse, name: str) -> str:
+    """Return what is said to be wrong with a field, by the way that a screen reader goes."""
+    field = page.html.find(id=name)
+    assert field["aria-invalid"] == "true", field
+    return " ".join(page.html.find(id=id_).get_text(" ").strip() for id_ in field["aria-describedby"].split())

@@ -1,0 +1,426 @@
+"""Plays recorded exchanges to this server and tells what is answered otherwise.
+
+The rules are those of ``tests/data/transcripts/README.md``: tokens and hosts are replaced by what this server gave, bodies of
+which only the digest was kept are replaced by others of the very same size, and of the headers those count that clients need.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import random
+import re
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from support.deviations import ABSENT, Difference
+from support.transcripts import SEARCHERS, SEED_ENGINE, SEED_SCENARIOS, Body, Exchange, exchanges, scenarios
+from support.wire import Answer, Transport, WireRequest
+from v1registry import Registry, Storage
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+#: Headers that clients read, besides all X-Docker-….
+COMPARED_HEADERS = ("WWW-Authenticate", "Content-Type", "Accept-Ranges", "Content-Range", "Location")
+
+#: Engines that look images up, and fetch them, with several requests at once.
+PARALLEL_CLIENTS = ("docker-1.9.1", "docker-1.12.6")
+PARALLEL_REQUESTS = 5
+
+#: Asks :func:`application_over` for its answer where layers are served by somebody else.
+OFFLOAD_HEADER = "X-Replay-Offload"
+
+
+def application_over(storage: Storage, host: Callable[[], str]) -> WSGIApplication:
+    """Return a registry over ``storage``; with OFFLOAD_HEADER the same with ``layer_redirect`` set, to itself."""
+    plain = Registry(storage)
+    offloading: list[Registry] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.pop("HTTP_" + OFFLOAD_HEADER.upper().replace("-", "_"), None) is None:
+            return plain(environ, start_response)
+        if not offloading:
+            offloading.append(Registry(storage, layer_redirect=f"http://{host()}/v1"))
+        return offloading[0](environ, start_response)
+
+    return application
+
+
+# -- layers for those that were not kept
+
+
+@dataclass(frozen=True)
+class RebuiltLayer:
+    """A gzip-compressed archive of one file, made up to an exact size in bytes."""
+
+    body: bytes
+    archive: bytes
+    content: bytes
+
+    NAME = "data/random"
+    MTIME = 1401703200
+
+    @classmethod
+    def of_size(cls, size: int, seed: str) -> RebuiltLayer:
+        """Return the one layer of ``size`` bytes (some thousands at least) that belongs to ``seed``."""
+        content = random.Random(seed).randbytes(size - 4096)
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            member = tarfile.TarInfo(cls.NAME)
+            member.size, member.mode, member.mtime = len(content), 0o644, cls.MTIME
+            archive.addfile(member, io.BytesIO(content))
+        deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+        deflated = deflater.compress(raw.getvalue()) + deflater.flush()
+        trailer = struct.pack("<LL", zlib.crc32(raw.getvalue()), len(raw.getvalue()))
+        # an extra field of the gzip header takes up what is missing (RFC 1952, 2.3)
+        header = b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff"
+        extra = size - len(header) - 2 - len(deflated) - len(trailer)
+        body = header + struct.pack("<H", extra) + bytes(extra) + deflated + trailer
+        assert len(body) == size
+        assert gzip.decompress(body) == raw.getvalue()
+        return cls(body, raw.getvalue(), content)
+
+    def tarsum(self, document: bytes) -> str:
+        """Return the TarSum, version 0, with an image's JSON (registry.md 7.1, 7.2)."""
+        entry = (
+            f"name{self.NAME}mode{0o644}uid0gid0size{len(self.content)}mtime{self.MTIME}typeflag0"
+            "linknameunamegnamedevmajor0devminor0"
+        )
+        digest = hashlib.sha256(entry.encode() + self.content).hexdigest()
+        return f"tarsum+sha256:{hashlib.sha256(document + digest.encode()).hexdigest()}"
+
+    def sum(self, document: bytes) -> str:
+        """Return the payload checksum, with an image's JSON (registry.md 6.1)."""
+        return "sha256:" + hashlib.sha256(document + b"\n" + self.body).hexdigest()
+
+    def sum_of_archive(self) -> str:
+        """Return what docker 0.9 sends in its place: the archive alone, before it was compressed (registry.md 6.2)."""
+        return "sha256:" + hashlib.sha256(self.archive).hexdigest()
+
+
+def pieces(body: bytes, sizes: Sequence[int]) -> tuple[bytes, ...]:
+    """Return a body cut into the sizes of the recorded chunks; what is left over is the last piece."""
+    parts, start = [], 0
+    for size in (*sizes, len(body)):
+        part = body[start : start + size]
+        if part:
+            parts.append(part)
+        start += size
+    return tuple(parts)
+
+
+# -- playing
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one recorded exchange; ``answer`` is None where the client was cut off."""
+
+    exchange: Exchange
+    answer: Answer | None
+    differences: tuple[Difference, ...]
+
+
+class Replayer:
+    """Plays the exchanges of one client, in their order, to one server."""
+
+    def __init__(self, transport: Transport):
+        self.transport = transport
+        self._tokens: dict[str, str] = {}  #: recorded value -> ours
+        self._documents: dict[str, bytes] = {}  #: image id -> JSON as it was sent last
+        self._layers: dict[str, bytes] = {}  #: image id -> layer as it was sent last
+        self._rebuilt: dict[str, RebuiltLayer] = {}  #: image id -> layer that was made up
+
+    def play(self, recorded: Iterable[Exchange]) -> list[Outcome]:
+        """Play exchanges; those that the client may have sent in any order are sent at once."""
+        outcomes: list[Outcome] = []
+        for is_parallel, group in groupby(recorded, self._is_independent):
+            if not is_parallel:
+                outcomes += map(self.play_one, group)
+                continue
+            with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+                outcomes += pool.map(self.play_one, group)
+        return outcomes
+
+    @staticmethod
+    def _is_independent(exchange: Exchange) -> bool:
+        return (
+            exchange.client in PARALLEL_CLIENTS
+            and exchange.method in ("GET", "HEAD")
+            and exchange.image_id is not None
+        )
+
+    def play_one(self, exchange: Exchange) -> Outcome:
+        request = self.request(exchange)
+        answer = self.transport.send(request)
+        if answer is None or request.break_off:
+            return Outcome(exchange, answer, ())
+        check_form(exchange, answer, is_cut=request.read_limit is not None)
+        self._remember_token(exchange, answer)
+        return Outcome(exchange, answer, tuple(self._differences(exchange, answer)))
+
+    # -- requests
+
+    def request(self, exchange: Exchange) -> WireRequest:
+        """Return the request as it has to be sent to this server."""
+        body = self._body(exchange)
+        recorded = exchange.request_body
+        headers = [
+            (name, self._sent_header(exchange, name, value)) for name, value in exchange.request_headers
+        ]
+        if exchange.is_answered_by_recorder and exchange.status == 302:
+            headers.append((OFFLOAD_HEADER, "yes"))
+        if recorded.transfer == "content-length" and exchange.header("Content-Length") is None:
+            headers.append(("Content-Length", str(len(body))))
+        is_cut_answer = not exchange.response_body.is_complete and exchange.response_body.is_cut_by_recorder
+        return WireRequest(
+            method=exchange.method,
+            path=exchange.path,
+            headers=tuple(headers),
+            chunks=pieces(body, recorded.chunk_sizes),
+            is_chunked=recorded.transfer == "chunked",
+            break_off="error" if not recorded.is_complete else "",
+            read_limit=exchange.response_body.length if is_cut_answer else None,
+        )
+
+    def _body(self, exchange: Exchange) -> bytes:
+        recorded, image_id = exchange.request_body, exchange.image_id
+        body = recorded.data
+        if body is None:
+            assert image_id is not None
+            # of a layer that was cut off nobody knows how long it would have been
+            whole = recorded.length if recorded.is_complete else 2 * recorded.length
+            rebuilt = RebuiltLayer.of_size(whole, recorded.sha256 or "")
+            body = rebuilt.body[: recorded.length]
+            self._rebuilt[image_id] = rebuilt
+        if exchange.method == "PUT" and image_id is not None:
+            if exchange.path.endswith("/json"):
+                self._documents[image_id] = body
+            elif exchange.path.endswith("/layer"):
+                self._layers[image_id] = body
+                if recorded.data is not None:
+                    self._rebuilt.pop(image_id, None)
+        return body
+
+    def _sent_header(self, exchange: Exchange, name: str, value: str) -> str:
+        name = name.lower()
+        if name in ("host", "x-docker-endpoints"):
+            return value.replace(exchange.recorded_host, self.transport.host)
+        if name == "authorization":
+            for recorded, ours in self._tokens.items():
+                value = value.replace(recorded, ours)
+        layer = self._rebuilt.get(exchange.image_id or "")
+        if layer is not None and exchange.path.endswith("/checksum"):
+            document = self._documents[exchange.image_id or ""]
+            if name == "x-docker-checksum":
+                return layer.tarsum(document)
+            if name == "x-docker-checksum-payload":
+                return layer.sum_of_archive() if exchange.client == "docker-0.9.1" else layer.sum(document)
+        return value
+
+    # -- answers
+
+    def _remember_token(self, exchange: Exchange, answer: Answer) -> None:
+        ours = answer.header("X-Docker-Token")
+        for name, value in exchange.response_headers:
+            if name.lower() == "x-docker-token" and ours is not None:
+                self._tokens[value] = ours
+
+    def _differences(self, exchange: Exchange, answer: Answer) -> Iterator[Difference]:
+        if exchange.is_answered_by_recorder:
+            if exchange.status == 302:
+                yield from self._compare(exchange, "status", str(exchange.status), str(answer.status))
+                yield from self._header_differences(exchange, answer, ["location"])
+            return
+        if "status" not in exchange.changes:
+            yield from self._compare(exchange, "status", str(exchange.status), str(answer.status))
+        changed = {name.lower() for name, _ in exchange.changes.get("add", ())}
+        changed.update(name.lower() for name in exchange.changes.get("strip", ()))
+        names = [name.lower() for name, _ in (*exchange.response_headers, *answer.headers)]
+        compared = dict.fromkeys(name for name in names if _is_compared(name) and name not in changed)
+        yield from self._header_differences(exchange, answer, compared)
+        if "body" not in exchange.changes and exchange.method != "HEAD":
+            yield from self._body_differences(exchange, answer)
+
+    @staticmethod
+    def _compare(exchange: Exchange, what: str, recorded: str, ours: str) -> Iterator[Difference]:
+        if recorded != ours:
+            yield Difference(exchange, what, recorded, ours)
+
+    def _header_differences(
+        self, exchange: Exchange, answer: Answer, names: Iterable[str]
+    ) -> Iterator[Difference]:
+        recorded = Answer(exchange.status or 0, exchange.response_headers, b"")
+        for name in names:
+            yield from self._compare(
+                exchange,
+                name,
+                self._comparable(name, self._expected_header(exchange, name, recorded.header(name))),
+                self._comparable(name, answer.header(name)),
+            )
+
+    def _expected_header(self, exchange: Exchange, name: str, value: str | None) -> str | None:
+        """Return what was recorded as it would read here: with our host, and the sums of rebuilt layers."""
+        if value is None:
+            return None
+        if name in ("x-docker-endpoints", "location"):
+            return value.replace(exchange.recorded_host, self.transport.host)
+        layer = self._rebuilt.get(exchange.image_id or "")
+        if layer is not None and name.startswith("x-docker-checksum"):
+            document = self._documents[exchange.image_id or ""]
+            value = re.sub(r"\btarsum\+sha256:\w+", layer.tarsum(document), value)
+            value = re.sub(r"(?<!\+)\bsha256:\w+", layer.sum(document), value)
+        return value
+
+    @staticmethod
+    def _comparable(name: str, value: str | None) -> str:
+        """Return what counts of a header."""
+        if value is None:
+            return ABSENT
+        if name == "www-authenticate":
+            return value.partition(" ")[0]
+        if name == "x-docker-token":
+            return re.sub(r"signature=[A-Za-z0-9._~-]+", "signature=…", value)
+        if name == "location":
+            # the recorder marked its own redirects in the query
+            return urlsplit(value)._replace(query="").geturl()
+        return value
+
+    def _body_differences(self, exchange: Exchange, answer: Answer) -> Iterator[Difference]:
+        expected, ours = self._expected_body(exchange), answer.body
+        if exchange.response_body.is_cut_by_recorder:
+            received = exchange.response_body.length
+            expected, ours = expected[:received], ours[:received]
+        is_image_data = re.search(r"/v1/images/\w+/(json|layer)$", exchange.path) and answer.status in (
+            200,
+            206,
+        )
+        if expected == ours:
+            return
+        if is_image_data:
+            # a client's own bytes; everything else may be written in other ways
+            yield Difference(exchange, "body", expected.decode("latin-1"), ours.decode("latin-1"))
+        elif exchange.path.startswith("/v1/search") and answer.status == 200:
+            yield from _search_differences(exchange, json.loads(expected), json.loads(ours))
+        else:
+            yield from self._compare(
+                exchange, "body", _comparable_text(exchange, expected), _comparable_text(exchange, ours)
+            )
+
+    def _expected_body(self, exchange: Exchange) -> bytes:
+        recorded: Body = exchange.response_body
+        if recorded.data is not None:
+            return recorded.data
+        assert exchange.image_id is not None
+        layer = self._layers[exchange.image_id]
+        asked = re.fullmatch(r"bytes=(\d+)-\d+", exchange.header("Range") or "bytes=0-0")
+        assert asked is not None
+        return layer[int(asked[1]) :]
+
+
+def _is_compared(name: str) -> bool:
+    return name.lower().startswith("x-docker-") or name.title() in map(str.title, COMPARED_HEADERS)
+
+
+def _comparable_text(exchange: Exchange, body: bytes) -> str:
+    """Return what a body says in one form: JSON sorted, image lists in any order, times as such."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return body.decode("latin-1")
+    if isinstance(parsed, list) and exchange.path.endswith("/images"):
+        parsed.sort(key=lambda element: (element["id"], json.dumps(element, sort_keys=True)))
+    if isinstance(parsed, dict) and isinstance(parsed.get("last_update"), int):
+        parsed["last_update"] = 0
+    return json.dumps(parsed, sort_keys=True)
+
+
+def _search_differences(
+    exchange: Exchange, recorded: dict[str, Any], ours: dict[str, Any]
+) -> Iterator[Difference]:
+    """Compare what a search found; hits come in no fixed order."""
+
+    def aspects(answer: dict[str, Any]) -> dict[str, str]:
+        hits = sorted(answer["results"], key=lambda hit: str(hit["name"]).removeprefix("library/"))
+        hits.sort(key=lambda hit: "/" not in str(hit["name"]).removeprefix("library/"))
+        return {
+            "fields of a search": " ".join(sorted(answer)),
+            "fields of hits": " ".join(sorted({name for hit in hits for name in hit})),
+            "names of hits": " ".join(hit["name"] for hit in hits),
+            "descriptions": str({hit["description"] for hit in hits}),
+            "query": answer["query"],
+            "num_results": str(answer["num_results"]),
+        }
+
+    for (what, before), now in zip(aspects(recorded).items(), aspects(ours).values(), strict=True):
+        if before != now:
+            yield Difference(exchange, what, before, now)
+
+
+def check_form(exchange: Exchange, answer: Answer, *, is_cut: bool = False) -> None:
+    """Assert what holds for every answer, whatever was recorded."""
+    assert answer.status < 500, f"{exchange}: {answer}"
+    assert answer.header("X-Docker-Registry-Version"), f"{exchange}: the version is missing"
+    names = [name.lower() for name, _ in answer.headers]
+    assert len(names) == len(set(names)), f"{exchange}: a header comes twice: {answer.headers}"
+    length = answer.header("Content-Length")
+    if answer.status in (204, 304):
+        assert length is None, f"{exchange}: no body may follow, but its length is announced"
+        assert answer.body == b""
+    elif exchange.method == "HEAD":
+        assert answer.body == b"", f"{exchange}: a body follows the answer to HEAD"
+    elif length is not None and not is_cut:
+        assert int(length) == len(answer.body), f"{exchange}: Content-Length is {length}"
+    assert answer.header("Set-Cookie") is None, f"{exchange}: no client needs a cookie"
+
+
+class Recording:
+    """Scenarios of one client, each played once, after those that were recorded before it.
+
+    :param names: which ones, in their order; those without an index when left out.
+    """
+
+    def __init__(self, client: str, transport: Transport, names: Sequence[str] | None = None):
+        self.client = client
+        self.replayer = Replayer(transport)
+        self._outcomes: dict[str, list[Outcome]] = {}
+        self._left = list(scenarios(client) if names is None else names)
+        self._is_seeded = False
+
+    def outcomes(self, scenario: str) -> list[Outcome]:
+        """Return what became of each exchange of a scenario under ``/v1/``."""
+        while scenario not in self._outcomes:
+            self._seed()
+            name = self._left.pop(0)
+            self._outcomes[name] = self.replayer.play(of_v1(self.client, name))
+        return self._outcomes[scenario]
+
+    def fallback(self, scenario: str) -> list[Outcome]:
+        """Return what became of each exchange of a scenario under ``/v2/``: they change nothing."""
+        return self.replayer.play(of_v2(self.client, scenario))
+
+    def _seed(self) -> None:
+        """Fill the registry of a client that found images in it."""
+        if self._is_seeded or self.client not in SEARCHERS:
+            return
+        self._is_seeded = True
+        for name in SEED_SCENARIOS:
+            self.replayer.play(of_v1(SEED_ENGINE, name))
+
+
+def of_v1(client: str, scenario: str) -> list[Exchange]:
+    return [exchange for exchange in exchanges(client, scenario) if not exchange.is_of_v2]
+
+
+def of_v2(client: str, scenario: str) -> list[Exchange]:
+    return [exchange for exchange in exchanges(client, scenario) if exchange.is_of_v2]

@@ -1,0 +1,66 @@
+"""Who may read, write and delete which repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..names import DEFAULT_NAMESPACE, RepositoryName
+from ..rights import Action, User
+
+
+class RepositoryFacts(Protocol):
+    """What the policy asks about a repository; :class:`v1registry.registry.repositories.Repositories` is one."""
+
+    def is_private(self, name: RepositoryName) -> bool: ...
+
+    def collaborators(self, name: RepositoryName) -> dict[str, Action]:
+        """Return user name -> READ, or WRITE, which includes reading."""
+
+
+#: A function that replaces the policy: ``(user or None, action, namespace, repository) -> bool``.
+PolicyFunction = Callable[[User | None, Action, str, str], bool]
+
+
+class Policy(Protocol):
+    """Decides. One class with one method, so that a callable can replace it."""
+
+    def allows(self, user: User | None, action: Action, namespace: str, repository: str) -> bool:
+        """Tell whether ``user`` (None: anybody) may do ``action``. The user is active; the repository may be absent."""
+
+
+class NamespacePolicy:
+    """The Hub's rules.
+
+    A user writes and deletes in the namespace of the own name and in those of the own groups; ``library`` belongs to
+    administrators, who may do everything. Public repositories are read by all; private ones by those who may write there
+    and by collaborators, some of whom may write too.
+    """
+
+    def __init__(self, facts: RepositoryFacts):
+        self._facts = facts
+
+    def allows(self, user: User | None, action: Action, namespace: str, repository: str) -> bool:
+        name = RepositoryName(namespace, repository)
+        if user is not None:
+            if user.is_administrator:
+                return True
+            is_own = namespace == user.name or namespace in user.groups
+            if is_own and namespace != DEFAULT_NAMESPACE:
+                return True
+            granted = self._facts.collaborators(name).get(user.name)
+            if granted is Action.WRITE and action is not Action.DELETE:
+                return True
+            if granted is not None and action is Action.READ:
+                return True
+        return action is Action.READ and not self._facts.is_private(name)
+
+
+class CallablePolicy:
+    """A function as a policy."""
+
+    def __init__(self, function: PolicyFunction):
+        self._function = function
+
+    def allows(self, user: User | None, action: Action, namespace: str, repository: str) -> bool:
+        return self._function(user, action, namespace, repository)

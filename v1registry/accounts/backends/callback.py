@@ -1,0 +1,110 @@
+"""Users whom a function of the application knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...log import get_logger
+from ...rights import User
+from ..base import BackendUnavailable, LookupNotSupported
+from ..passwords import PasswordMemory
+
+log = get_logger(__name__)
+
+#: What a callback may return.
+Answer = bool | User | Mapping[str, Any] | None
+
+
+class Callback:
+    """Asks a function whether a password is right. As safe for threads as the function.
+
+    :param fn: ``fn(username, password)`` returns
+
+        * True, or False or None for somebody who is not let in,
+        * a :class:`~v1registry.rights.User`, or
+        * a mapping with any of ``name``, ``groups`` (text each), ``is_active`` and ``is_administrator``.
+
+        Nothing else lets anybody in. It is not called with an empty password. Whatever it raises becomes
+        BackendUnavailable, with that as the cause.
+    :param find: ``find(username)`` returns the same without a password. Without it the backend cannot be asked for the
+        users of tokens (LookupNotSupported).
+    :param ttl_s: how long a right password is remembered, in seconds; a password that was changed, or a user who was
+        disabled, is known that much later. 0 asks each time.
+    :param clock: what tells the time for that, in seconds.
+
+    >>> backend = Callback(lambda username, password: (username, password) == ("mira", "correct horse"))
+    >>> backend.authenticate("mira", "correct horse")
+    User(name='mira', groups=frozenset(), is_active=True, is_administrator=False)
+    """
+
+    def __init__(
+        self,
+        fn: Callable[[str, str], Answer],
+        *,
+        find: Callable[[str], Answer] | None = None,
+        ttl_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not callable(fn) or not (find is None or callable(find)):
+            raise TypeError(f"a function of user name and password is expected, not {type(fn).__name__}")
+        self._fn = fn
+        self._find = find
+        self._memory: PasswordMemory[User] = PasswordMemory(ttl_s, clock=clock)
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        """Return whom the function lets in; see the protocol. BackendUnavailable."""
+        if not password:
+            return None
+        return self._memory.get(
+            username, password, "", lambda: _asked(username, lambda: self._fn(username, password))
+        )
+
+    def find(self, username: str) -> User | None:
+        """Return whom ``find`` knows. BackendUnavailable; LookupNotSupported where there is no such function."""
+        find = self._find
+        if find is None:
+            raise LookupNotSupported("The callback tells of users only together with their passwords")
+        return _asked(username, lambda: find(username))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({getattr(self._fn, '__qualname__', type(self._fn).__name__)})"
+
+
+def _asked(username: str, ask: Callable[[], Answer]) -> User | None:
+    """Return the user of an answer. BackendUnavailable."""
+    try:
+        return _user(username, ask())
+    except BackendUnavailable:
+        raise
+    except Exception as error:
+        # its text may hold anything, the password too
+        log.error("the callback failed: %s", type(error).__name__)
+        raise BackendUnavailable("Users cannot be checked now, try again later") from error
+
+
+def _user(username: str, answer: Answer) -> User | None:
+    if answer is None or answer is False:
+        return None
+    if answer is True:
+        return User(username)
+    if isinstance(answer, User):
+        return answer
+    if not isinstance(answer, Mapping):
+        raise TypeError(
+            f"a callback is expected to return True, False, None, a User or a mapping, not {type(answer).__name__}"
+        )
+    fields = {"name": username, "groups": (), "is_active": True, "is_administrator": False, **answer}
+    groups = [] if isinstance(fields["groups"], str) else list(fields["groups"])
+    if (
+        len(fields) != 4
+        or isinstance(fields["groups"], str)
+        or not all(isinstance(text, str) for text in [fields["name"], *groups])
+        or not all(isinstance(fields[name], bool) for name in ("is_active", "is_administrator"))
+    ):
+        raise TypeError(
+            "a callback's mapping is expected to have name (text), groups (several texts), "
+            "is_active and is_administrator (True or False), and nothing else"
+        )
+    return User(fields["name"], frozenset(groups), fields["is_active"], fields["is_administrator"])

@@ -1,0 +1,112 @@
+"""Users whom the application or the server around the registry has logged in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ...rights import User
+from ..base import BackendUnavailable
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+
+
+class Environ:
+    """Takes the user from a key of the WSGI environ; keeps nothing, so it is safe for threads.
+
+    **Whoever can set the key is whoever they like.** ``REMOTE_USER`` is set by a server that logged the user in, and no
+    client can set it. Keys that begin with ``HTTP_`` are headers of the request, which every client can send: they are
+    refused here, unless ``allow_headers`` says that a proxy in front sets them *and removes what clients send*, and that
+    nobody reaches the registry except through it. An application in front of the registry may use any key, best one of its own such as
+    ``"my_app.user"``.
+
+    :param key: the key; its value is the user's name, taken as it is. Without it, or with an empty one, nobody is named.
+    :param groups: the user's groups: another key, whose value is text with commas or blanks between the groups, or several texts; or
+        a function of the environ that returns them. Each is a namespace that the user may write.
+    :param administrator: whether the user is an administrator: another key (True, or one of the texts 1, true, yes, on),
+        or a function of the environ that returns True or False.
+    :param allow_headers: whether keys that begin with ``HTTP_`` are believed.
+
+    ValueError for a header that is not allowed.
+
+    >>> Environ(groups="app.groups").user({"REMOTE_USER": "mira", "app.groups": "red, blue"}).groups == {"red", "blue"}
+    True
+    """
+
+    def __init__(
+        self,
+        key: str = "REMOTE_USER",
+        *,
+        groups: str | Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
+        administrator: str | Callable[[Mapping[str, Any]], bool] | None = None,
+        allow_headers: bool = False,
+    ) -> None:
+        for used in (key, groups, administrator):
+            if used == "":
+                raise ValueError("the name of a key of the WSGI environ is expected, not an empty text")
+            if isinstance(used, str) and used.upper().startswith("HTTP_") and not allow_headers:
+                raise ValueError(
+                    f"{used} is a header that every client can send; a key such as REMOTE_USER is expected, or "
+                    "allow_headers where a proxy sets that header and removes what clients send"
+                )
+        self._key = key
+        self._groups = groups
+        self._administrator = administrator
+
+    @classmethod
+    def from_url(cls, url: str) -> Environ:
+        """Return the backend for ``environ:KEY``. ValueError.
+
+        ``?groups=KEY``, ``&administrator=KEY`` and ``&allow_headers=yes`` may follow.
+        """
+        expected = (
+            "environ:REMOTE_USER, perhaps with ?groups=KEY&administrator=KEY&allow_headers=yes, is expected"
+        )
+        scheme, _, rest = url.partition(":")
+        key, _, query = rest.partition("?")
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        allow_headers = options.pop("allow_headers", "no")
+        if scheme != "environ" or not key or allow_headers not in ("yes", "no"):
+            raise ValueError(f"{expected}, not {url!r}")
+        groups, administrator = options.pop("groups", None), options.pop("administrator", None)
+        if options:
+            raise ValueError(f"{expected}; {', '.join(options)} is not known")
+        return cls(key, groups=groups, administrator=administrator, allow_headers=allow_headers == "yes")
+
+    def user(self, environ: Mapping[str, Any]) -> User | None:
+        """Return whom the environ names, None where it names nobody.
+
+        BackendUnavailable where a key holds something of another type than it should, or a function fails.
+        """
+        name = environ.get(self._key)
+        if name is None or name == "":
+            return None
+        try:
+            if not isinstance(name, str):
+                raise TypeError(f"{self._key} is expected to be text, not {type(name).__name__}")
+            return User(name, self._groups_of(environ), is_administrator=self._is_administrator(environ))
+        except Exception as error:
+            raise BackendUnavailable("The user of the request cannot be told, try again later") from error
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._key!r})"
+
+    def _groups_of(self, environ: Mapping[str, Any]) -> frozenset[str]:
+        if self._groups is None:
+            return frozenset()
+        groups = self._groups(environ) if callable(self._groups) else environ.get(self._groups)
+        if groups is None:
+            return frozenset()
+        found = groups.replace(",", " ").split() if isinstance(groups, str) else list(groups)
+        if not all(isinstance(group, str) for group in found):
+            raise TypeError("groups are expected to be text")
+        return frozenset(found)
+
+    def _is_administrator(self, environ: Mapping[str, Any]) -> bool:
+        if self._administrator is None:
+            return False
+        if callable(self._administrator):
+            return self._administrator(environ) is True
+        value = environ.get(self._administrator)
+        return value is True or (isinstance(value, str) and value.strip().lower() in _TRUE)

@@ -1,0 +1,239 @@
+"""Users of an ``htpasswd`` file, as Apache's program of that name writes it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from ...log import get_logger
+from ...rights import User
+from ..base import BackendUnavailable
+from ..passwords import PasswordMemory, encoded
+
+log = get_logger(__name__)
+
+#: The kinds of hashes that are taken.
+_HASH: Final = re.compile(
+    r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"
+    r"|\$apr1\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}"
+    r"|\{SHA\}[A-Za-z0-9+/]{27}="
+)
+
+#: Other kinds, by how they begin; nothing else of a hash is ever logged.
+_OTHER_KINDS: Final = ("{SSHA}", "$1$", "$5$", "$6$", "$7$", "$y$", "$2x$")
+
+#: More bytes than these make no difference to bcrypt, so longer passwords are refused.
+_BCRYPT_BYTES: Final = 72
+
+#: A file that was changed this short a time before it was read may be changed again without another time, in nanoseconds.
+_SETTLED_AFTER_NS: Final = 2_000_000_000
+
+
+class Htpasswd:
+    """Knows the users of an ``htpasswd`` file; changes of the file count at the next request. Safe for threads.
+
+    Lines are ``name:hash``, with hashes of bcrypt (``$2y$``, also ``$2a$`` and ``$2b$``: ``htpasswd -B``), Apache's MD5
+    (``$apr1$``) and SHA-1 (``{SHA}``). Other kinds, crypt(3) and plain text among them, are refused and named in the log. Of
+    several lines with one name the first one counts, empty lines and those that begin with ``#`` are skipped, and what
+    follows a second colon is not looked at. Source: httpd 2.4, modules/aaa/mod_authn_file.c. Lines that cannot be
+    understood are skipped, with a warning that has their number and nothing of their contents.
+
+    BackendUnavailable while the file cannot be read; then nobody is let in, whoever was before.
+
+    :param path: the file; it is opened at the first request.
+    :param administrators: names of users who are administrators.
+    :param groups: group -> names of its members. Each group is a namespace that they may write.
+    :param remember_s: how long a verified password is remembered, in seconds; a changed line ends that.
+    :param now_ns: what tells the time by which files are dated, in nanoseconds.
+    :raises ImportError: bcrypt or libpass are missing: ``pip install 'v1registry[htpasswd]'``.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        administrators: Iterable[str] = (),
+        groups: Mapping[str, Iterable[str]] | None = None,
+        remember_s: float = 300.0,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        if not os.fspath(path):
+            raise ValueError("the path of an htpasswd file is expected, not an empty text")
+        self._path = os.path.abspath(path)
+        self._administrators = frozenset(administrators)
+        self._groups = {name: frozenset(members) for name, members in (groups or {}).items()}
+        self._hashes = _Hashes()
+        self._memory: PasswordMemory[bool] = PasswordMemory(remember_s)
+        self._now_ns = now_ns
+        self._decoy_key = os.urandom(32)
+        self._mutex = threading.Lock()  # held while the file is read
+        self._table: _Table | None = None
+
+    @classmethod
+    def from_url(cls, url: str) -> Htpasswd:
+        """Return the backend for ``htpasswd:///path``, percent-encoded. ValueError.
+
+        ``?administrators=alice+bob`` names the administrators.
+        """
+        parts = urlsplit(url)
+        path, options = unquote(parts.path), parse_qs(parts.query, keep_blank_values=True)
+        expected = "htpasswd:///absolute/path, perhaps with ?administrators=alice+bob, is expected"
+        if parts.scheme != "htpasswd" or parts.netloc or parts.fragment or not os.path.isabs(path):
+            raise ValueError(f"{expected}, not {url!r}")
+        names = options.pop("administrators", [])
+        if options:
+            raise ValueError(f"{expected}; {', '.join(options)} is not known")
+        return cls(path, administrators=" ".join(names).split())
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        """Return the user if the password is right; see the protocol. BackendUnavailable."""
+        if not password:
+            return None
+        table = self._current()
+        stored = table.hashes.get(username)
+        if stored:
+            is_right = self._memory.get(
+                username, password, stored, lambda: self._hashes.verify(stored, password) or None
+            )
+            return self._user(username) if is_right else None
+        if table.decoys:
+            # somebody else's hash makes an unknown name take as long as a known one; what comes out does not matter
+            decoy = self._decoy(table, username)
+            self._memory.get(username, password, f"not {decoy}", lambda: self._wasted(decoy, password))
+        return None
+
+    def find(self, username: str) -> User | None:
+        """Return the user, None where there is none. BackendUnavailable."""
+        return self._user(username) if username in self._current().hashes else None
+
+    def password_hash(self, username: str) -> str:
+        """Return the hash in the user's line, empty where there is none. BackendUnavailable."""
+        return self._current().hashes.get(username, "")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._path!r})"
+
+    def _user(self, username: str) -> User:
+        return User(
+            name=username,
+            groups=frozenset(group for group, members in self._groups.items() if username in members),
+            is_administrator=username in self._administrators,
+        )
+
+    def _decoy(self, table: _Table, username: str) -> str:
+        """Return some user's hash, always the same one for a name."""
+        digest = hmac.digest(self._decoy_key, encoded(username), "sha256")
+        return table.decoys[int.from_bytes(digest, "big") % len(table.decoys)]
+
+    def _wasted(self, stored: str, password: str) -> None:
+        self._hashes.verify(stored, password)
+
+    def _current(self) -> _Table:
+        """Return what the file holds now; it is read only if it may have changed. BackendUnavailable."""
+        try:
+            table = self._table
+            if table is not None and table.is_settled and table.state == _state_of(os.stat(self._path)):
+                return table
+            with self._mutex:
+                self._table = table = self._read(self._table)
+        except OSError as error:
+            log.error("the htpasswd file %s cannot be read: %s", self._path, error.strerror or error)
+            raise BackendUnavailable("The list of users cannot be read now, try again later") from error
+        return table
+
+    def _read(self, before: _Table | None) -> _Table:
+        now_ns = self._now_ns()
+        with open(self._path, "rb") as file:
+            status = os.fstat(file.fileno())
+            text = file.read()
+        is_settled = now_ns - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED_AFTER_NS
+        if before is not None and before.text == text:
+            hashes = before.hashes
+        else:
+            hashes = _parsed(self._path, text)
+        return _Table(_state_of(status), is_settled, text, hashes, tuple(filter(None, hashes.values())))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The file as it was read."""
+
+    state: tuple[int, ...]
+    is_settled: bool
+    text: bytes
+    hashes: dict[str, str]  # empty where a user's hash is of a kind that is not taken
+    decoys: tuple[str, ...]
+
+
+class _Hashes:
+    """Verifies the kinds of hashes. ImportError where the libraries for them are missing."""
+
+    def __init__(self) -> None:
+        try:
+            import bcrypt
+            from passlib.hash import apr_md5_crypt  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise ImportError(
+                f"htpasswd files need bcrypt and libpass: pip install 'v1registry[htpasswd]' ({error})"
+            ) from error
+        self._bcrypt = bcrypt
+        self._apr1 = apr_md5_crypt
+
+    def verify(self, stored: str, password: str) -> bool:
+        """Tell whether the hash is of this password; compared in constant time."""
+        secret = encoded(password)
+        if stored.startswith("{SHA}"):
+            # not used for security: nobody should, and where it is forbidden the file is still readable
+            digest = hashlib.sha1(secret, usedforsecurity=False).digest()
+            return hmac.compare_digest(base64.b64encode(digest), stored.removeprefix("{SHA}").encode())
+        try:
+            if stored.startswith("$apr1$"):
+                return bool(self._apr1.verify(secret, stored))
+            return len(secret) <= _BCRYPT_BYTES and self._bcrypt.checkpw(secret, stored.encode())
+        except ValueError:
+            return False  # a password that this kind cannot have: with a NUL, too long
+
+
+def _state_of(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
+
+
+def _parsed(path: str, text: bytes) -> dict[str, str]:
+    """Return name -> hash; what is wrong is logged by the number of its line."""
+    hashes: dict[str, str] = {}
+    for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith(b"#"):
+            continue
+        name, colon, rest = stripped.partition(b":")
+        try:
+            username = name.decode("utf-8")
+        except UnicodeDecodeError:
+            log.warning("%s, line %d: the name is not UTF-8", path, number)
+            continue
+        if not colon:
+            log.warning("%s, line %d: name:hash is expected", path, number)
+        elif username in hashes:
+            log.warning("%s, line %d: an earlier line has the same name; that one counts", path, number)
+        else:
+            stored = rest.partition(b":")[0].decode("ascii", "replace")
+            hashes[username] = stored if _HASH.fullmatch(stored) else ""
+            if not hashes[username]:
+                kind = next((kind for kind in _OTHER_KINDS if stored.startswith(kind)), "crypt or plain text")
+                log.warning(
+                    "%s, line %d: hashes of this kind (%s) are not taken, so the user cannot log in; "
+                    "set the password anew with htpasswd -B",
+                    path,
+                    number,
+                    kind,
+                )
+    return hashes

@@ -1,0 +1,275 @@
+"""Read the save archives of every engine, and of skopeo, as chains of v1 images.
+
+    made by                   the way to the images                                        ids
+    docker 0.7 to 1.9         ``ID/json``, ``ID/layer.tar``, ``repositories``              as they are
+    docker 1.10 to 24         ``manifest.json``, a config and layers; the folders in it    made from the
+    docker 25 and later       hold invented ids                                            config
+    skopeo, podman
+    v1registry                ``v1registry.json`` says that the folders' ids are genuine   as they are
+
+Source: spec of the archives as moby v1.3.0 graph/export.go, v1.12.6 and v28.5.2 image/tarexport/save.go write them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from io import BytesIO
+from types import TracebackType
+from typing import IO, BinaryIO
+
+from ..layers.compression import CHUNK_BYTES, UnreadableLayer, compression_of, open_decompressed
+from ..names import is_image_id
+from . import convert, rawjson
+from .images import ChainImage, LayerOpener, UnreadableImage, chain_of, read_image_json, tops_of
+from .tarindex import Limits, TarIndex, UnreadableArchive
+
+__all__ = ["MARKER", "ArchivedChain", "Limits", "SaveArchive", "UnreadableArchive", "open_save_archive"]
+
+#: The member that v1registry adds: it names the images whose folders hold their genuine v1 ids.
+MARKER = "v1registry.json"
+
+
+@dataclass(frozen=True)
+class ArchivedChain:
+    """One image of an archive with all that is below it."""
+
+    images: tuple[ChainImage, ...]  #: root first, never empty
+    names: tuple[str, ...]  #: such as ``busybox:latest``; empty for an image that was saved by its id
+
+    @property
+    def top(self) -> ChainImage:
+        return self.images[-1]
+
+
+class SaveArchive:
+    """An open save archive: a context manager. Layers can be read until it is closed, by several threads at once."""
+
+    def __init__(self, file: IO[bytes], limits: Limits):
+        """Take over ``file``, an uncompressed tar. UnreadableArchive."""
+        self._file = file
+        self._index = TarIndex(file, limits)
+        self._limits = limits
+        self._verified: set[str] = set()
+        self._lock = threading.Lock()
+        #: Every tagged image once, in the archive's order.
+        self.chains: tuple[ArchivedChain, ...] = tuple(self._read())
+        if not self.chains:
+            raise UnreadableArchive("it holds no image")
+
+    def __enter__(self) -> SaveArchive:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _read(self) -> Iterator[ArchivedChain]:
+        try:
+            if MARKER in self._index:
+                yield from self._read_marked()
+            elif "manifest.json" in self._index:
+                yield from self._read_manifest()
+            elif self._index.folders_with("json"):
+                yield from self._read_folders()
+            elif "index.json" in self._index:
+                raise UnreadableArchive(
+                    "it is an OCI layout without manifest.json; make it with `docker save`, "
+                    "or with `skopeo copy … docker-archive:FILE:NAME`"
+                )
+        except (UnreadableImage, convert.Unconvertible, rawjson.InvalidDocument) as exc:
+            raise UnreadableArchive(str(exc)) from exc
+
+    # -- folders with genuine ids
+
+    def _read_folders(self) -> Iterator[ArchivedChain]:
+        ids = [name for name in self._index.folders_with("json") if is_image_id(name)]
+        names: dict[str, list[str]] = {}
+        if "repositories" in self._index:
+            names = _names_by_id(self._read_json("repositories"))
+        yield from self._chains_of_folders(dict.fromkeys(ids), names)
+
+    def _read_marked(self) -> Iterator[ArchivedChain]:
+        document = self._read_json(MARKER)
+        if not isinstance(document, dict):
+            raise UnreadableArchive(f"its {MARKER} is no object")
+        entries = document.get("images")
+        if not isinstance(entries, dict) or not all(is_image_id(image_id) for image_id in entries):
+            raise UnreadableArchive(f"its {MARKER} lists no images")
+        diff_ids = {key: value if isinstance(value, str) else None for key, value in entries.items()}
+        yield from self._chains_of_folders(diff_ids, _names_by_id(document.get("names")))
+
+    def _chains_of_folders(
+        self, diff_ids: Mapping[str, str | None], names: Mapping[str, list[str]]
+    ) -> Iterator[ArchivedChain]:
+        images = {image_id: self._folder_image(image_id, diff_id) for image_id, diff_id in diff_ids.items()}
+        parents = {image_id: image.parent_id for image_id, image in images.items()}
+        untagged = [image_id for image_id in tops_of(parents) if image_id not in names]
+        for top_id in [*names, *untagged]:
+            chain = chain_of(top_id, parents)
+            yield ArchivedChain(tuple(images[image_id] for image_id in chain), tuple(names.get(top_id, ())))
+        if parents and not names and not untagged:
+            raise UnreadableArchive("its images are each other's ancestors")
+
+    def _folder_image(self, image_id: str, diff_id: str | None) -> ChainImage:
+        version = f"{image_id}/VERSION"
+        if version in self._index and self._index.read_document(version).strip() != b"1.0":
+            raise UnreadableArchive(f"its {version} is not 1.0")
+        document = self._index.read_document(f"{image_id}/json")
+        read_image_json(document, image_id)
+        layer = f"{image_id}/layer.tar"
+        return ChainImage(
+            image_id, document, self._layer_opener(layer, diff_id), self._index.size(layer), diff_id
+        )
+
+    # -- manifest.json
+
+    def _read_manifest(self) -> Iterator[ArchivedChain]:
+        entries = self._read_json("manifest.json")
+        if not isinstance(entries, list):
+            raise UnreadableArchive("its manifest.json is no list")
+        for entry in entries:
+            config, layers, names = _manifest_entry(entry)
+            yield ArchivedChain(tuple(self._manifest_images(config, layers)), names)
+
+    def _manifest_images(self, config_name: str, layers: list[str]) -> Iterator[ChainImage]:
+        config = self._index.read_document(config_name)
+        count = len(convert.read_diff_ids(config))
+        if count != len(layers):
+            raise UnreadableArchive(
+                f"its {config_name} speaks of {count} layers, its manifest.json of {len(layers)}"
+            )
+        documents = convert.chain_from_config(config)
+        if not layers:
+            yield ChainImage(
+                documents[0].image_id,
+                documents[0].json,
+                lambda: BytesIO(convert.EMPTY_TAR),
+                len(convert.EMPTY_TAR),
+                documents[0].diff_id,
+            )
+        for document, layer in zip(documents, layers, strict=False):
+            yield ChainImage(
+                document.image_id,
+                document.json,
+                self._layer_opener(layer, document.diff_id),
+                self._index.size(layer),
+                document.diff_id,
+            )
+
+    # -- layers and documents
+
+    def _layer_opener(self, name: str, diff_id: str | None) -> LayerOpener:
+        def open_layer() -> BinaryIO:
+            if diff_id is not None:
+                self._verify(name, diff_id)
+            return self._index.open(name)
+
+        return open_layer
+
+    def _verify(self, name: str, diff_id: str) -> None:
+        """Compare the layer with the id that was made from its sum: nobody shall push other bytes under this id."""
+        with self._lock:
+            if f"{name} {diff_id}" in self._verified:
+                return
+        try:
+            with self._index.open(name) as stream:
+                plain = open_decompressed(stream, limit_bytes=self._limits.layer_bytes)
+                found = convert.hash_layer(plain).diff_id
+        except UnreadableLayer as exc:
+            raise UnreadableArchive(f"its layer {name} cannot be read: {exc}") from exc
+        if found != diff_id:
+            raise UnreadableArchive(f"its layer {name} has the sum {found}, its config says {diff_id}")
+        with self._lock:
+            self._verified.add(f"{name} {diff_id}")
+
+    def _read_json(self, name: str) -> object:
+        try:
+            return json.loads(self._index.read_document(name).decode("utf-8"))
+        except (ValueError, RecursionError) as exc:
+            raise UnreadableArchive(f"its {name} is no JSON: {exc}") from exc
+
+
+def _names_by_id(repositories: object) -> dict[str, list[str]]:
+    """``{"busybox": {"latest": ID}}`` as ``{ID: ["busybox:latest"]}``."""
+    names: dict[str, list[str]] = {}
+    if not isinstance(repositories, dict):
+        raise UnreadableArchive("its list of repositories is no object")
+    for name, tags in repositories.items():
+        if not isinstance(tags, dict):
+            raise UnreadableArchive(f"its repository {name!r} has no object of tags")
+        for tag, image_id in tags.items():
+            if not is_image_id(image_id):
+                raise UnreadableArchive(f"its tag {name}:{tag} names no image id")
+            names.setdefault(image_id, []).append(f"{name}:{tag}")
+    return names
+
+
+def _manifest_entry(entry: object) -> tuple[str, list[str], tuple[str, ...]]:
+    """Return the config's name, the layers' names, and the image's names."""
+    if not isinstance(entry, dict):
+        raise UnreadableArchive("an entry of its manifest.json is no object")
+    config, layers, names = entry.get("Config"), entry.get("Layers"), entry.get("RepoTags")
+    if not isinstance(config, str):
+        raise UnreadableArchive("an entry of its manifest.json has no Config")
+    return config, _strings(layers, "Layers"), tuple(_strings(names, "RepoTags"))
+
+
+def _strings(value: object, key: str) -> list[str]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UnreadableArchive(f"{key} of its manifest.json is no list of strings")
+    return value
+
+
+def open_save_archive(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits | None = None,
+    temporary_folder: str | os.PathLike[str] | None = None,
+) -> SaveArchive:
+    """Open the save archive at ``path``; the caller closes it.
+
+    An archive that is compressed as a whole is unpacked into an unnamed file in ``temporary_folder`` (the system's own
+    when None); nothing else is ever unpacked. Layers are checked against the sums that the archive gives for them when
+    they are opened.
+
+    :raises UnreadableArchive: when it is no save archive, damaged, hostile, or beyond ``limits``.
+    :raises OSError: when the file cannot be read.
+    """
+    limits = limits or Limits()
+    with ExitStack() as on_error:
+        file: IO[bytes] = open(path, "rb")  # noqa: SIM115  closed by the archive
+        on_error.callback(file.close)
+        compression = compression_of(file.read(16))
+        file.seek(0)
+        if compression != "plain":
+            unpacked = tempfile.TemporaryFile(dir=temporary_folder)  # noqa: SIM115  the same
+            on_error.callback(unpacked.close)
+            _unpack(file, unpacked, limits.archive_bytes)
+            file.close()
+            file = unpacked
+        archive = SaveArchive(file, limits)
+        on_error.pop_all()
+    return archive
+
+
+def _unpack(packed: IO[bytes], target: IO[bytes], limit_bytes: int) -> None:
+    plain = open_decompressed(packed, limit_bytes=limit_bytes)
+    try:
+        while chunk := plain.read(CHUNK_BYTES):
+            target.write(chunk)
+    except UnreadableLayer as exc:
+        reason = str(exc).replace("the layer", "it", 1)
+        raise UnreadableArchive(f"{reason} (the archive as a whole is {plain.compression})") from exc
+    target.flush()

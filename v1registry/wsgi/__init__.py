@@ -1,0 +1,1 @@
+"""HTTP over WSGI: requests, answers, routing."""
