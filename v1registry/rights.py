@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .names import RepositoryName
@@ -25,12 +25,15 @@ class Action(enum.Enum):
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who may log in, as a backend knows them."""
+    """A user as the backend knows them."""
 
     name: str
     groups: frozenset[str] = frozenset()  #: each is a namespace that its members may write
     is_active: bool = True  #: an account that is not yet activated, or disabled, gets 403 everywhere
     is_administrator: bool = False
+    #: the account, for ever: a later account of the same name has a different id. Empty if the backend has no ids.
+    #: Two values of one user are equal whether or not both have it
+    id: str = field(default="", compare=False)
 
 
 class Rights(Protocol):

@@ -9,7 +9,7 @@ import pytest
 from v1registry_fakes.contracts import AuthenticatorContract, UserLookupContract
 
 from v1registry.accounts.backends.callback import Answer, Callback
-from v1registry.accounts.base import BackendUnavailable, LookupNotSupported
+from v1registry.accounts.base import BackendUnavailable, NotSupported
 from v1registry.rights import User
 
 PASSWORDS = {"mira": "correct horse"}
@@ -161,7 +161,7 @@ def test_an_error_is_not_remembered() -> None:
 
 
 def test_users_are_not_looked_up_without_a_function_for_it() -> None:
-    with pytest.raises(LookupNotSupported):
+    with pytest.raises(NotSupported):
         Callback(is_right).find("mira")
 
 
@@ -173,3 +173,23 @@ def test_what_is_no_function_is_refused_at_once() -> None:
     for make in wrong:
         with pytest.raises(TypeError, match="a function of user name and password is expected"):
             make()
+
+
+def test_callback_with_ids_returns_them_from_both_functions() -> None:
+    backend = Callback(
+        lambda username, password: {"id": "u-7"},
+        find=lambda username: User(username, id="u-7"),
+        has_ids=True,
+    )
+    found = [backend.authenticate("mira", "correct horse"), backend.find("mira")]
+    assert [user.id for user in found if user is not None] == ["u-7", "u-7"]
+    assert backend.can_find
+    assert backend.has_ids
+
+
+def test_callback_without_find_has_no_ids() -> None:
+    backend = Callback(lambda username, password: True)
+    assert not backend.can_find
+    assert not backend.has_ids
+    with pytest.raises(ValueError, match="has_ids needs find"):
+        Callback(lambda username, password: True, has_ids=True)

@@ -13,8 +13,9 @@ from v1registry.accounts.backends.chain import Chain, DirectoryChain, chain_of
 from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.base import (
     AccountExists,
+    Backend,
     BackendUnavailable,
-    LookupNotSupported,
+    NotSupported,
     UnknownUser,
     UserDirectory,
 )
@@ -136,7 +137,7 @@ def test_nobody_found_is_told_only_if_every_backend_could_tell() -> None:
     staff, silent = Staff(mira="one"), Callback(lambda username, password: False)
     assert Chain([silent, staff]).find("mira") is not None
     for chain in (Chain([silent, staff]), Chain([staff, silent])):
-        with pytest.raises(LookupNotSupported):
+        with pytest.raises(NotSupported):
             chain.find("nobody")
     staff.is_away = True
     for chain in (Chain([silent, staff]), Chain([staff, silent])):
@@ -153,7 +154,7 @@ def test_a_backend_without_find_takes_part() -> None:
     assert chain.authenticate("mira", "plain") == User("mira")
     assert chain.authenticate("zoe", "two") == User("zoe")
     assert chain.find("zoe") == User("zoe")
-    with pytest.raises(LookupNotSupported, match="Plain cannot look up users"):
+    with pytest.raises(NotSupported, match="Plain cannot look up users"):
         chain.find("mira")
 
 
@@ -171,7 +172,7 @@ def test_backends_that_need_no_password_are_asked_for_requests_in_order() -> Non
 def test_a_chain_of_such_backends_alone_knows_no_passwords() -> None:
     chain = Chain([Environ()])
     assert chain.authenticate("mira", "correct horse") is None
-    with pytest.raises(LookupNotSupported):
+    with pytest.raises(NotSupported):
         chain.find("mira")
 
 
@@ -248,19 +249,27 @@ def test_chains_that_make_no_sense_are_refused() -> None:
         Chain(["users:"])  # type: ignore[list-item]
 
 
-class Hashed(Staff):
+class Hashed(Staff, Backend):
     """Staff whose hashes are their passwords."""
 
-    def password_hash(self, username: str) -> str:
+    def password_mark(self, username: str) -> str:
         return self.passwords.get(username, "")
 
 
 def test_the_backend_that_knows_a_name_tells_of_its_password() -> None:
     chain = Chain([Environ(), Staff(zoe="x"), Hashed(mira="one"), Hashed(mira="two", moe="three", zoe="y")])
-    hashes = {name: chain.password_hash(name) for name in ("mira", "moe", "zoe", "nobody")}
+    hashes = {name: chain.password_mark(name) for name in ("mira", "moe", "zoe", "nobody")}
     assert hashes == {"mira": "one", "moe": "three", "zoe": "", "nobody": ""}
 
 
 def test_a_chain_without_passwords_says_so() -> None:
     assert not Chain([Environ()]).takes_passwords
     assert Chain([Environ(), Staff()]).takes_passwords
+
+
+def test_chain_has_ids_only_if_every_backend_has() -> None:
+    assert Chain([new_store(), new_store()]).has_ids
+    assert Chain([new_store(), new_store()]).can_find
+    mixed = Chain([new_store(), Callback(lambda username, password: False)])
+    assert not mixed.has_ids
+    assert not mixed.can_find

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from support.programs import environment_of
-from v1registry.accounts.backends.from_text import open_auth
 
 from v1registry.accounts.backends.chain import Chain, DirectoryChain
+from v1registry.accounts.backends.from_text import open_auth
 from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.accounts.backends.ldap import Ldap
-from v1registry.accounts.base import Authenticator, LookupNotSupported, RequestAuthenticator, UserDirectory
+from v1registry.accounts.base import Authenticator, NotSupported, RequestAuthenticator, UserDirectory
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
 from v1registry.storage.memory import MemoryStorage
@@ -133,7 +133,7 @@ def test_another_package_adds_a_scheme(storage: MemoryStorage, staff_package: st
     assert backend.made_with == ("staff://host/x", storage)  # type: ignore[attr-defined]
     chain = open_auth("staff://host/x,users:", storage)
     assert isinstance(chain, DirectoryChain)
-    with pytest.raises(LookupNotSupported):
+    with pytest.raises(NotSupported):
         chain.find("mira")
 
 

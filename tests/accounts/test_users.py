@@ -582,3 +582,29 @@ def test_a_broken_reservation_gives_its_address_to_nobody(store: UserStore, stor
         with pytest.raises(BackendUnavailable):
             store.create("mira", "correct horse", "one@example.org")
     assert store.find("mira") is None
+
+
+# -- ids
+
+
+def test_user_has_the_same_id_wherever_it_comes_from(store: UserStore) -> None:
+    made = store.create("mira", "correct horse")
+    found = [store.find("mira"), store.authenticate("mira", "correct horse"), *store.users()]
+    assert {user.id for user in found if user is not None} == {made.id}
+    assert made.id == str(store.account("mira").id)
+    assert store.can_find
+    assert store.has_ids
+
+
+def test_later_account_of_a_name_has_a_different_id(store: UserStore) -> None:
+    before = store.create("mira", "correct horse")
+    store.delete("mira")
+    assert store.create("mira", "correct horse").id != before.id
+
+
+def test_password_mark_changes_with_the_password(store: UserStore) -> None:
+    store.create("mira", "correct horse")
+    before = store.password_mark("mira")
+    store.set_password("mira", "battery staple")
+    assert before != store.password_mark("mira") != ""
+    assert store.password_mark("nobody") == ""

@@ -10,7 +10,7 @@ import pytest
 from support.oauth_world import BACK, CHALLENGE, MIRA, World, digest
 
 from v1registry import MemoryStorage
-from v1registry.accounts.base import BackendUnavailable, LookupNotSupported
+from v1registry.accounts.base import BackendUnavailable, NotSupported
 from v1registry.accounts.profiles import Profiles
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import (
@@ -170,7 +170,7 @@ def test_where_users_cannot_be_looked_up_they_are_what_they_were(world: World) -
             raise AssertionError("nobody logs in here")
 
         def find(self, username: str) -> User | None:
-            raise LookupNotSupported
+            raise NotSupported
 
     profiles = Profiles(PasswordsAlone())
     grants = Grants(world.storage, world.applications, profiles, clock=world.clock)

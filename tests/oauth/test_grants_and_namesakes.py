@@ -285,7 +285,7 @@ def test_the_mark_of_a_password_is_keyed_and_keys_may_change(world: World, file:
     keys = ["one"]
     granted = Granted(world, file.backend, keys=lambda: keys)
     stored = b"".join(world.storage.read(key) for key in world.kept("accounts/oauth/grants/"))
-    hashed = granted.account.password_hash
+    hashed = granted.account.password_mark
     assert hashed.startswith("{SHA}")
     assert hashed.encode() not in stored
     for text in (hashed, f"{granted.account.id} {hashed}"):

@@ -84,7 +84,7 @@ def test_no_text_of_a_session_shows_its_secrets(place: Place) -> None:
     assert session.mark not in repr(session)
     said = json.loads(base64.urlsafe_b64decode(cookie.partition(".")[0] + "=="))
     assert "argon2" not in str(said)
-    assert place.users.account("mira_k").password_hash not in str(said)
+    assert place.users.account("mira_k").password_mark not in str(said)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ..accounts.base import (
     BackendUnavailable,
     Bearer,
     BearerVerifier,
-    LookupNotSupported,
+    NotSupported,
     UserLookup,
 )
 from ..names import RepositoryName
@@ -186,7 +186,7 @@ class AccountsAccess:
         if access_id is not None and not (self._bearers and self._bearers.is_granted(user.name, access_id)):
             return None
         if isinstance(self.backend, UserLookup):
-            with suppress(LookupNotSupported):
+            with suppress(NotSupported):
                 user = self.backend.find(user.name)
         return user if user is None or access_id is None else replace(user, is_administrator=False)
 

@@ -32,7 +32,7 @@ class Account:
     company: str = ""
     profile_url: str = ""
     gravatar_email: str = ""
-    password_hash: str = field(default="", repr=False)
+    password_mark: str = field(default="", repr=False)  #: see Backend.password_mark
 
 
 #: The fields of an account that say who somebody is, all of them text (oauth.md 4.2).
@@ -82,8 +82,8 @@ class BackendUnavailable(AuthError):
     """
 
 
-class LookupNotSupported(AuthError):
-    """The backend knows its users only together with their passwords; who asks goes on with what is known already."""
+class NotSupported(AuthError):
+    """The backend cannot do this at all, for example look up users by name. Nothing changed."""
 
 
 class AccountExists(AuthError):
@@ -96,6 +96,37 @@ class UnknownUser(AuthError):
 
 class EmailRefused(AuthError):
     """The addresses of an account may not be changed like this; nothing changed. The text may be shown to clients."""
+
+
+class Backend:
+    """Base class of backends. What a backend can do is told by its flags; a method without its flag raises NotSupported."""
+
+    @property
+    def can_find(self) -> bool:
+        """Whether :meth:`find` answers for every name."""
+        return type(self).find is not Backend.find
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether users have an id (:attr:`v1registry.rights.User.id`). OAuth needs it, and ``can_find``."""
+        return False
+
+    def find(self, username: str) -> User | None:
+        """Return the user, with the id if the backend has ids; None if there is none.
+
+        :raises NotSupported: the backend cannot look up users by name.
+        :raises BackendUnavailable: the backend cannot tell now.
+        """
+        raise NotSupported(f"{type(self).__name__} cannot look up users")
+
+    def password_mark(self, username: str) -> str:
+        """Return a text that changes with the user's password. Empty if the backend has none.
+
+        It is a secret: sign it, never store or show it.
+
+        :raises BackendUnavailable: the backend cannot tell now.
+        """
+        return ""
 
 
 @runtime_checkable
@@ -133,18 +164,10 @@ class UserLookup(Protocol):
     """What a backend has that can tell of a user without a password."""
 
     def find(self, username: str) -> User | None:
-        """Return the user, None where there is none. BackendUnavailable, LookupNotSupported.
+        """Return the user, None where there is none. BackendUnavailable, NotSupported.
 
         It is asked for the user of each token, so that the tokens of users who were deleted or disabled end.
         """
-
-
-@runtime_checkable
-class PasswordHashes(Protocol):
-    """What a lookup has that can tell of a changed password. Log-ins on the pages end by that, where nothing else tells of it."""
-
-    def password_hash(self, username: str) -> str:
-        """Return a text that is another one after the password was changed, empty where there is none. BackendUnavailable."""
 
 
 @runtime_checkable

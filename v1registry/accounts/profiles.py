@@ -20,10 +20,10 @@ from .base import (
     AccountExists,
     AccountLookup,
     Authenticator,
+    Backend,
     Email,
     EmailRefused,
-    LookupNotSupported,
-    PasswordHashes,
+    NotSupported,
     ProfileDirectory,
     UnknownUser,
     UserLookup,
@@ -76,7 +76,7 @@ class Profiles:
         self._directory = part if isinstance(part, ProfileDirectory) else None
 
     def account(self, username: str) -> Account | None:
-        """Return all that is known of a user, None where there is none. LookupNotSupported.
+        """Return all that is known of a user, None where there is none. NotSupported.
 
         Of one whose backend keeps names alone that is a NamedAccount: the name, an id that is made of it, and 1970 as the time of
         joining.
@@ -85,12 +85,12 @@ class Profiles:
             with suppress(UnknownUser):
                 return self._lookup.account(username)
         if not isinstance(self._backend, UserLookup):
-            raise LookupNotSupported("The backend cannot look up users")
+            raise NotSupported("The backend cannot look up users")
         user = self._backend.find(username)
         if user is None:
             return None
-        hashes = self._backend if isinstance(self._backend, PasswordHashes) else None
-        return _account_of(user, password_hash="" if hashes is None else hashes.password_hash(username))
+        mark = self._backend.password_mark(username) if isinstance(self._backend, Backend) else ""
+        return _account_of(user, password_mark=mark)
 
     def current(self, user: User) -> Account | None:
         """Return what is known now of a user who was known before, None where they are gone.
@@ -99,7 +99,7 @@ class Profiles:
         """
         try:
             return self.account(user.name)
-        except LookupNotSupported:
+        except NotSupported:
             return _account_of(user, is_remembered=True)
 
     def require_changeable(self, username: str) -> None:
@@ -204,7 +204,7 @@ class Profiles:
         try:
             yield self._directory
         except UnknownUser:
-            with suppress(LookupNotSupported):
+            with suppress(NotSupported):
                 if self.account(username) is None:
                     raise errors.AccountNotFound(username=username) from None
             raise errors.AccountNotChangeable(username=username) from None
@@ -329,7 +329,7 @@ def state_of(account: Account) -> bytes:
 
     In a mere hash of it an old kind of hash could be guessed.
     """
-    return encoded(f"{account.id} {account.password_hash}")
+    return encoded(f"{account.id} {account.password_mark}")
 
 
 def _account_of(user: User, **known: Any) -> NamedAccount:

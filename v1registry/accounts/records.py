@@ -146,6 +146,7 @@ def user_of(username: str, record: dict[str, Any]) -> User:
         groups=frozenset(record["groups"]),
         is_active=record["is_active"],
         is_administrator=record["is_administrator"],
+        id=str(record["id"]),
     )
 
 
@@ -156,7 +157,7 @@ def account_of(username: str, record: dict[str, Any]) -> Account:
         id=record["id"],
         date_joined=_parsed_time(record["date_joined"]),
         emails=emails_of(record),
-        password_hash=record["password"],
+        password_mark=record["password"],
         **{name: record[name] for name in PROFILE_FIELDS},
     )
 

@@ -15,7 +15,7 @@ from .base import (
     Authenticator,
     ConfirmingDirectory,
     EmailRefused,
-    LookupNotSupported,
+    NotSupported,
     UnknownUser,
     UserDirectory,
     UserLookup,
@@ -173,7 +173,7 @@ class Accounts:
             return None
         try:
             return self._backend.find(username)
-        except LookupNotSupported:
+        except NotSupported:
             return None
 
     def _checked_username(self, username: object) -> str:

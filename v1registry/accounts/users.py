@@ -15,7 +15,7 @@ from typing import Any, Final
 from ..log import get_logger
 from ..rights import User
 from ..storage.base import ABSENT, Conflict, NotFound, Storage, StorageUnavailable, update
-from .base import Account, AccountExists, BackendUnavailable, Email, EmailRefused, UnknownUser
+from .base import Account, AccountExists, Backend, BackendUnavailable, Email, EmailRefused, UnknownUser
 from .passwords import PasswordMemory, Passwords
 from .records import (
     USERS_FOLDER,
@@ -44,7 +44,7 @@ log = get_logger(__name__)
 _UNAVAILABLE: Final = "The accounts cannot be read or changed now, try again later"
 
 
-class UserStore:
+class UserStore(Backend):
     """A :class:`~v1registry.accounts.base.ConfirmingDirectory` and a :class:`~v1registry.accounts.base.ProfileDirectory` over any storage.
 
     Safe for threads and, if the storage is, for processes.
@@ -92,6 +92,19 @@ class UserStore:
         """Return the user, None where there is none. BackendUnavailable."""
         record = self._record(username)
         return None if record is None else user_of(username, record)
+
+    @property
+    def has_ids(self) -> bool:
+        """Always: each account has an id of its own."""
+        return True
+
+    def password_mark(self, username: str) -> str:
+        """Return the hash of the user's password, empty if there is no such user.
+
+        :raises BackendUnavailable: the storage cannot be used, or the record cannot be understood.
+        """
+        record = self._record(username)
+        return "" if record is None else str(record["password"])
 
     def is_taken(self, username: str, email: str) -> bool:
         """Tell whether the name or the address belongs to somebody. BackendUnavailable."""

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from .. import errors
 from ..access.accounts import AccountRights
-from ..accounts.base import Account, Bearer, LookupNotSupported
+from ..accounts.base import Account, Bearer, NotSupported
 from ..accounts.profiles import Profiles, emails_of, profile_of, shown_time
 from ..rights import User
 from ..settings import Settings
@@ -179,7 +179,7 @@ def _account(request: Request, caller: _Caller) -> Account:
     else:
         try:
             account = profiles.account(username)
-        except LookupNotSupported:
+        except NotSupported:
             raise errors.Forbidden(username=caller.user.name) from None
     if account is None:
         raise errors.AccountNotFound(username=username[:_LONGEST_NAME])

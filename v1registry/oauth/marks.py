@@ -26,13 +26,13 @@ class AccountMarks:
 
     def of(self, account: Account) -> str:
         """Return the mark of an account, empty where nothing is known by which it could be told from a later one."""
-        if not isinstance(account, NamedAccount) or not account.password_hash:
+        if not isinstance(account, NamedAccount) or not account.password_mark:
             return ""
         return self._signer.get_signature(state_of(account)).decode("ascii")
 
     def is_of(self, mark: str, account: Account) -> bool:
         """Tell whether :meth:`of` gave this mark for the account, with whatever key."""
-        if not isinstance(account, NamedAccount) or not account.password_hash:
+        if not isinstance(account, NamedAccount) or not account.password_mark:
             return not mark
         return bool(mark) and self._signer.verify_signature(state_of(account), mark)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...log import get_logger
 from ...rights import User
-from ..base import BackendUnavailable, LookupNotSupported
+from ..base import Backend, BackendUnavailable, NotSupported
 from ..passwords import PasswordMemory
 
 log = get_logger(__name__)
@@ -17,26 +17,27 @@ log = get_logger(__name__)
 Answer = bool | User | Mapping[str, Any] | None
 
 
-class Callback:
+class Callback(Backend):
     """Asks a function whether a password is right. As safe for threads as the function.
 
     :param fn: ``fn(username, password)`` returns
 
         * True, or False or None for somebody who is not let in,
         * a :class:`~v1registry.rights.User`, or
-        * a mapping with any of ``name``, ``groups`` (text each), ``is_active`` and ``is_administrator``.
+        * a mapping with any of ``name``, ``groups`` (text each), ``is_active``, ``is_administrator`` and ``id`` (text).
 
         Nothing else lets anybody in. It is not called with an empty password. Whatever it raises becomes
         BackendUnavailable, with that as the cause.
-    :param find: ``find(username)`` returns the same without a password. Without it the backend cannot be asked for the
-        users of tokens (LookupNotSupported).
+    :param find: ``find(username)`` returns the same without a password. Without it the backend cannot look up users
+        (NotSupported).
+    :param has_ids: whether what ``find`` returns has the user's ``id``. OAuth needs that.
     :param ttl_s: how long a right password is remembered, in seconds; a password that was changed, or a user who was
         disabled, is known that much later. 0 asks each time.
     :param clock: what tells the time for that, in seconds.
 
     >>> backend = Callback(lambda username, password: (username, password) == ("mira", "correct horse"))
     >>> backend.authenticate("mira", "correct horse")
-    User(name='mira', groups=frozenset(), is_active=True, is_administrator=False)
+    User(name='mira', groups=frozenset(), is_active=True, is_administrator=False, id='')
     """
 
     def __init__(
@@ -44,14 +45,28 @@ class Callback:
         fn: Callable[[str, str], Answer],
         *,
         find: Callable[[str], Answer] | None = None,
+        has_ids: bool = False,
         ttl_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not callable(fn) or not (find is None or callable(find)):
             raise TypeError(f"a function of user name and password is expected, not {type(fn).__name__}")
         self._fn = fn
+        if has_ids and find is None:
+            raise ValueError("has_ids needs find, a function that returns the user of a name")
         self._find = find
+        self._has_ids = has_ids
         self._memory: PasswordMemory[User] = PasswordMemory(ttl_s, clock=clock)
+
+    @property
+    def can_find(self) -> bool:
+        """Whether there is a function ``find``."""
+        return self._find is not None
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the users that ``find`` returns have ids."""
+        return self._has_ids
 
     def authenticate(self, username: str, password: str) -> User | None:
         """Return whom the function lets in; see the protocol. BackendUnavailable."""
@@ -62,10 +77,10 @@ class Callback:
         )
 
     def find(self, username: str) -> User | None:
-        """Return whom ``find`` knows. BackendUnavailable; LookupNotSupported where there is no such function."""
+        """Return whom ``find`` knows. BackendUnavailable; NotSupported where there is no such function."""
         find = self._find
         if find is None:
-            raise LookupNotSupported("The callback tells of users only together with their passwords")
+            raise NotSupported("The callback tells of users only together with their passwords")
         return _asked(username, lambda: find(username))
 
     def __repr__(self) -> str:
@@ -95,16 +110,25 @@ def _user(username: str, answer: Answer) -> User | None:
         raise TypeError(
             f"a callback is expected to return True, False, None, a User or a mapping, not {type(answer).__name__}"
         )
-    fields = {"name": username, "groups": (), "is_active": True, "is_administrator": False, **answer}
+    fields = {
+        "name": username,
+        "groups": (),
+        "is_active": True,
+        "is_administrator": False,
+        "id": "",
+        **answer,
+    }
     groups = [] if isinstance(fields["groups"], str) else list(fields["groups"])
     if (
-        len(fields) != 4
+        len(fields) != 5
         or isinstance(fields["groups"], str)
-        or not all(isinstance(text, str) for text in [fields["name"], *groups])
+        or not all(isinstance(text, str) for text in [fields["name"], fields["id"], *groups])
         or not all(isinstance(fields[name], bool) for name in ("is_active", "is_administrator"))
     ):
         raise TypeError(
             "a callback's mapping is expected to have name (text), groups (several texts), "
-            "is_active and is_administrator (True or False), and nothing else"
+            "is_active and is_administrator (True or False), id (text), and nothing else"
         )
-    return User(fields["name"], frozenset(groups), fields["is_active"], fields["is_administrator"])
+    return User(
+        fields["name"], frozenset(groups), fields["is_active"], fields["is_administrator"], fields["id"]
+    )

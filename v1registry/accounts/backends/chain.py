@@ -9,23 +9,23 @@ from ...rights import User
 from ..base import (
     AccountExists,
     Authenticator,
+    Backend,
     BackendUnavailable,
-    LookupNotSupported,
-    PasswordHashes,
+    NotSupported,
     RequestAuthenticator,
     UserDirectory,
     UserLookup,
 )
 
-Backend = Authenticator | RequestAuthenticator
+AnyBackend = Authenticator | RequestAuthenticator
 
 
-class Chain:
+class Chain(Backend):
     """Asks several backends in order; the first one that knows a user decides about that user. As safe for threads as they.
 
     * Somebody is let in by the first backend that takes name and password, if no backend before it knows that name. A name that an
       earlier backend knows, with another password, is that backend's user: so a person who gets an account of the same
-      name in a later backend does not become the other one. A backend that cannot look up names (LookupNotSupported) knows
+      name in a later backend does not become the other one. A backend that cannot look up names (NotSupported) knows
       none here.
     * A backend that is unavailable is passed over: who is known to another one gets in, emergency accounts for example. Only
       where nobody lets the user in and at least one backend could not tell, that is the answer (BackendUnavailable).
@@ -35,7 +35,7 @@ class Chain:
     :param backends: each with ``authenticate`` or ``user`` or both. ValueError for none, TypeError for something else.
     """
 
-    def __init__(self, backends: Sequence[Backend]) -> None:
+    def __init__(self, backends: Sequence[AnyBackend]) -> None:
         if not backends:
             raise ValueError("a chain is expected to have one backend at least")
         for backend in backends:
@@ -81,13 +81,13 @@ class Chain:
     def find(self, username: str) -> User | None:
         """Return the user as the first backend that knows the name does.
 
-        BackendUnavailable, LookupNotSupported: nobody knows the name, and a backend could not tell, now or ever.
+        BackendUnavailable, NotSupported: nobody knows the name, and a backend could not tell, now or ever.
         """
-        silent: BackendUnavailable | LookupNotSupported | None = None
+        silent: BackendUnavailable | NotSupported | None = None
         for backend in self.backends:
             try:
                 user = _find(backend, username)
-            except (BackendUnavailable, LookupNotSupported) as error:
+            except (BackendUnavailable, NotSupported) as error:
                 if silent is None or isinstance(error, BackendUnavailable):
                     silent = error
                 continue
@@ -97,11 +97,24 @@ class Chain:
             raise silent
         return None
 
-    def password_hash(self, username: str) -> str:
-        """Return what the first backend that knows the name can tell of the password, empty for nothing. BackendUnavailable."""
+    @property
+    def can_find(self) -> bool:
+        """Whether every backend can look up users by name. If not, ``find`` may raise NotSupported for unknown names."""
+        return all(isinstance(backend, Backend) and backend.can_find for backend in self.backends)
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the users of every backend have ids."""
+        return all(isinstance(backend, Backend) and backend.has_ids for backend in self.backends)
+
+    def password_mark(self, username: str) -> str:
+        """Return the mark of the first backend that knows the name.
+
+        :raises BackendUnavailable: that backend cannot tell now.
+        """
         for backend in self.backends:
             if _knows(backend, username):
-                return backend.password_hash(username) if isinstance(backend, PasswordHashes) else ""
+                return backend.password_mark(username) if isinstance(backend, Backend) else ""
         return ""
 
     def __repr__(self) -> str:
@@ -117,7 +130,7 @@ class DirectoryChain(Chain):
     :param backends: as for :class:`Chain`; ValueError where none of them is a directory.
     """
 
-    def __init__(self, backends: Sequence[Backend]) -> None:
+    def __init__(self, backends: Sequence[AnyBackend]) -> None:
         super().__init__(backends)
         directories = [backend for backend in backends if isinstance(backend, UserDirectory)]
         if not directories:
@@ -172,28 +185,28 @@ class DirectoryChain(Chain):
 
     def _is_known_elsewhere(self, username: str) -> bool:
         for backend in self._others:
-            with suppress(LookupNotSupported):
+            with suppress(NotSupported):
                 if _find(backend, username) is not None:
                     return True
         return False
 
 
-def chain_of(backends: Sequence[Backend]) -> Chain:
+def chain_of(backends: Sequence[AnyBackend]) -> Chain:
     """Return the chain of the backends, a :class:`DirectoryChain` where one of them is a directory. ValueError, TypeError."""
     has_directory = any(isinstance(backend, UserDirectory) for backend in backends)
     return DirectoryChain(backends) if has_directory else Chain(backends)
 
 
-def _find(backend: Backend, username: str) -> User | None:
-    """Return the user as the backend knows it. BackendUnavailable, LookupNotSupported."""
+def _find(backend: AnyBackend, username: str) -> User | None:
+    """Return the user as the backend knows it. BackendUnavailable, NotSupported."""
     if not isinstance(backend, UserLookup):
-        raise LookupNotSupported(f"{type(backend).__name__} cannot look up users")
+        raise NotSupported(f"{type(backend).__name__} cannot look up users")
     return backend.find(username)
 
 
-def _knows(backend: Backend, username: str) -> bool:
+def _knows(backend: AnyBackend, username: str) -> bool:
     """Tell whether the backend is known to have a user of this name, whose password it then refused."""
     try:
         return _find(backend, username) is not None
-    except (BackendUnavailable, LookupNotSupported):
+    except (BackendUnavailable, NotSupported):
         return False

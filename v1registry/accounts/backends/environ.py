@@ -7,12 +7,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ...rights import User
-from ..base import BackendUnavailable
+from ..base import Backend, BackendUnavailable
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
 
-class Environ:
+class Environ(Backend):
     """Takes the user from a key of the WSGI environ; keeps nothing, so it is safe for threads.
 
     **Whoever can set the key is whoever they like.** ``REMOTE_USER`` is set by a server that logged the user in, and no

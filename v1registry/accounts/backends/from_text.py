@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...storage.base import Storage
 from ..base import Authenticator, RequestAuthenticator
-from .chain import Backend, chain_of
+from .chain import AnyBackend, chain_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -44,7 +44,7 @@ def open_auth(text: str, storage: Storage) -> Authenticator:
     return only if len(backends) == 1 and isinstance(only, Authenticator) else chain_of(backends)
 
 
-def _open(text: str, storage: Storage) -> Backend:
+def _open(text: str, storage: Storage) -> AnyBackend:
     scheme, colon, rest = text.partition(":")
     if not colon:
         raise ValueError(
@@ -77,7 +77,7 @@ def _open(text: str, storage: Storage) -> Backend:
     )
 
 
-def _own(scheme: str, text: str, storage: Storage) -> Backend:
+def _own(scheme: str, text: str, storage: Storage) -> AnyBackend:
     if scheme == "users":
         from ..users import UserStore
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ...log import get_logger
 from ...rights import User
-from ..base import BackendUnavailable
+from ..base import Backend, BackendUnavailable
 from ..passwords import PasswordMemory, encoded
 
 log = get_logger(__name__)
@@ -38,7 +38,7 @@ _BCRYPT_BYTES: Final = 72
 _SETTLED_AFTER_NS: Final = 2_000_000_000
 
 
-class Htpasswd:
+class Htpasswd(Backend):
     """Knows the users of an ``htpasswd`` file; changes of the file count at the next request. Safe for threads.
 
     Lines are ``name:hash``, with hashes of bcrypt (``$2y$``, also ``$2a$`` and ``$2b$``: ``htpasswd -B``), Apache's MD5
@@ -115,8 +115,11 @@ class Htpasswd:
         """Return the user, None where there is none. BackendUnavailable."""
         return self._user(username) if username in self._current().hashes else None
 
-    def password_hash(self, username: str) -> str:
-        """Return the hash in the user's line, empty where there is none. BackendUnavailable."""
+    def password_mark(self, username: str) -> str:
+        """Return the hash in the user's line, empty if there is none.
+
+        :raises BackendUnavailable: the file cannot be read.
+        """
         return self._current().hashes.get(username, "")
 
     def __repr__(self) -> str:

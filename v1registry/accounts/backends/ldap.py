@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from ...log import get_logger
 from ...rights import User
-from ..base import BackendUnavailable
+from ..base import Backend, BackendUnavailable
 from ..passwords import PasswordMemory
 from .ldap_server import Deadline, Entry, LdapFailure, LdapServer, escape_filter_chars, split_dn
 
@@ -27,7 +27,7 @@ _ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+")
 _EXPECTED_URL: Final = "ldap://host:port/dc=example,dc=test?uid?sub?(objectClass=person)?start_tls=yes,... is expected, or ldaps://"
 
 
-class Ldap:
+class Ldap(Backend):
     """Finds the entry of a user, then binds as that entry with the password. Safe for threads.
 
     Exactly one entry has to be found: none or several are a refusal. Names and filters are escaped, so ``*`` and brackets
