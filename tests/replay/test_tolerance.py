@@ -1,6 +1,6 @@
 """What engines insist on: each answer that one of them was seen not to bear is one that this server does not give.
 
-``tolerance.json`` has answers of docker-registry that were altered, and what the engines made of them. REQUIREMENTS is
+``tolerance.jsonl`` has answers of docker-registry that were altered, and what the engines made of them. REQUIREMENTS is
 what follows from it for a server that all of them shall bear. Both directions are tested: this server's answers
 fulfil the requirements, and whatever an engine did not bear breaks one, if it is done to an answer of this server.
 """
@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 from support.replayer import Outcome, Recording, of_v1
-from support.transcripts import ENGINES, TRANSCRIPTS
+from support.transcripts import ENGINES, TRANSCRIPTS, read_lines
 from support.wire import Answer, WireRequest
 
-TOLERANCE: Mapping[str, Mapping[str, Any]] = json.loads(
-    (TRANSCRIPTS / "tolerance.json").read_text(encoding="utf-8")
-)
+#: operation -> name of the change -> its entry
+TOLERANCE: dict[str, dict[str, dict[str, Any]]] = {}
+for _entry in read_lines(TRANSCRIPTS / "tolerance.jsonl"):
+    TOLERANCE.setdefault(_entry["operation"], {})[_entry["name"]] = _entry
 
 #: Where the altered server stood, and the namespace that was pushed to.
 RECORDED_HOST = "127.0.0.1:28301"

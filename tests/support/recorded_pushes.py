@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-TRANSCRIPTS = Path(__file__).parents[1] / "data" / "transcripts"
+from support.transcripts import ENGINES, Body, Exchange, all_scenarios, exchanges
 
 
 class Push(NamedTuple):
@@ -21,31 +18,31 @@ class Push(NamedTuple):
 
 
 def recorded_pushes() -> list[Push]:
-    """All pushes of images whose JSON and layer were recorded in full."""
-    return [push for path in sorted(TRANSCRIPTS.glob("docker-*/push-*.json")) for push in _pushes_in(path)]
+    """Return all pushes of images whose JSON and layer were recorded in full."""
+    return [
+        push
+        for client, scenario in all_scenarios(*ENGINES)
+        if scenario.startswith("push-")
+        for push in _pushes_in(exchanges(client, scenario))
+    ]
 
 
-def _pushes_in(path: Path) -> list[Push]:
+def _pushes_in(recorded: tuple[Exchange, ...]) -> list[Push]:
     pushes: list[Push] = []
     bodies: dict[str, bytes | None] = {}
-    for exchange in json.loads(path.read_bytes()):
-        if exchange["method"] != "PUT" or not exchange["path"].startswith("/v1/images/"):
+    for exchange in recorded:
+        if exchange.method != "PUT" or exchange.image_id is None:
             continue
-        image_path, _, what = exchange["path"].rpartition("/")
+        image_path, _, what = exchange.path.rpartition("/")
         if what != "checksum":
-            bodies[exchange["path"]] = _body(exchange["request_body"])
+            bodies[exchange.path] = _kept(exchange.request_body)
             continue
         image_json, layer = bodies.get(f"{image_path}/json"), bodies.get(f"{image_path}/layer")
-        if image_json is not None and layer is not None:
-            headers = {name.lower(): value for name, value in exchange["request_headers"]}
-            sums = headers["x-docker-checksum"], headers["x-docker-checksum-payload"]
-            pushes.append(Push(path.parent.name, image_json, layer, *sums))
+        tarsum, payload = exchange.header("X-Docker-Checksum"), exchange.header("X-Docker-Checksum-Payload")
+        if image_json is not None and layer is not None and tarsum is not None and payload is not None:
+            pushes.append(Push(exchange.client, image_json, layer, tarsum, payload))
     return pushes
 
 
-def _body(recorded: dict[str, Any]) -> bytes | None:
-    if not recorded["complete"]:
-        return None
-    if recorded["encoding"] == "base64":
-        return base64.b64decode(recorded["data"])
-    return str(recorded["data"]).encode() if recorded["encoding"] == "text" else None
+def _kept(body: Body) -> bytes | None:
+    return body.data if body.is_complete else None

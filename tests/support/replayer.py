@@ -1,7 +1,8 @@
-"""Plays recorded exchanges to this server and tells what is answered otherwise.
+"""Replay recorded exchanges against this server and list the answers that differ.
 
-The rules are those of ``tests/data/transcripts/README.md``: tokens and hosts are replaced by what this server gave, bodies of
-which only the digest was kept are replaced by others of the very same size, and of the headers those count that clients need.
+The rules are those of ``tests/data/transcripts/README.md``. Tokens and hosts are replaced by those of this
+server. Bodies of which only the digest was kept are replaced by others of the same size. Only headers that
+clients need count.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ if TYPE_CHECKING:
 #: Headers that clients read, besides all X-Docker-….
 COMPARED_HEADERS = ("WWW-Authenticate", "Content-Type", "Accept-Ranges", "Content-Range", "Location")
 
-#: Engines that look images up, and fetch them, with several requests at once.
+#: Engines that send several requests for images at once.
 PARALLEL_CLIENTS = ("docker-1.9.1", "docker-1.12.6")
 PARALLEL_REQUESTS = 5
 
-#: Asks :func:`application_over` for its answer where layers are served by somebody else.
+#: Makes :func:`application_over` answer as a registry that redirects downloads of layers.
 OFFLOAD_HEADER = "X-Replay-Offload"
 
 
 def application_over(storage: Storage, host: Callable[[], str]) -> WSGIApplication:
-    """Return a registry over ``storage``; with OFFLOAD_HEADER the same with ``layer_redirect`` set, to itself."""
+    """Return a registry over ``storage``; requests with OFFLOAD_HEADER go to one that redirects to itself."""
     plain = Registry(storage)
     offloading: list[Registry] = []
 
@@ -56,12 +57,12 @@ def application_over(storage: Storage, host: Callable[[], str]) -> WSGIApplicati
     return application
 
 
-# -- layers for those that were not kept
+# -- layers in place of those that were not kept
 
 
 @dataclass(frozen=True)
 class RebuiltLayer:
-    """A gzip-compressed archive of one file, made up to an exact size in bytes."""
+    """A gzip-compressed archive of one file, of an exact size in bytes."""
 
     body: bytes
     archive: bytes
@@ -72,7 +73,7 @@ class RebuiltLayer:
 
     @classmethod
     def of_size(cls, size: int, seed: str) -> RebuiltLayer:
-        """Return the one layer of ``size`` bytes (some thousands at least) that belongs to ``seed``."""
+        """Return the layer of ``size`` bytes (over 4096) for ``seed``: always the same one."""
         content = random.Random(seed).randbytes(size - 4096)
         raw = io.BytesIO()
         with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -82,7 +83,7 @@ class RebuiltLayer:
         deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
         deflated = deflater.compress(raw.getvalue()) + deflater.flush()
         trailer = struct.pack("<LL", zlib.crc32(raw.getvalue()), len(raw.getvalue()))
-        # an extra field of the gzip header takes up what is missing (RFC 1952, 2.3)
+        # an extra field of the gzip header fills up the size (RFC 1952, 2.3)
         header = b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff"
         extra = size - len(header) - 2 - len(deflated) - len(trailer)
         body = header + struct.pack("<H", extra) + bytes(extra) + deflated + trailer
@@ -104,12 +105,12 @@ class RebuiltLayer:
         return "sha256:" + hashlib.sha256(document + b"\n" + self.body).hexdigest()
 
     def sum_of_archive(self) -> str:
-        """Return what docker 0.9 sends in its place: the archive alone, before it was compressed (registry.md 6.2)."""
+        """Return what docker 0.9 sends instead: the digest of the uncompressed archive (registry.md 6.2)."""
         return "sha256:" + hashlib.sha256(self.archive).hexdigest()
 
 
 def pieces(body: bytes, sizes: Sequence[int]) -> tuple[bytes, ...]:
-    """Return a body cut into the sizes of the recorded chunks; what is left over is the last piece."""
+    """Return a body cut into the sizes of the recorded chunks; the rest is the last piece."""
     parts, start = [], 0
     for size in (*sizes, len(body)):
         part = body[start : start + size]
@@ -124,7 +125,7 @@ def pieces(body: bytes, sizes: Sequence[int]) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one recorded exchange; ``answer`` is None where the client was cut off."""
+    """The result of one replayed exchange. ``answer`` is None if the client was cut off."""
 
     exchange: Exchange
     answer: Answer | None
@@ -132,17 +133,17 @@ class Outcome:
 
 
 class Replayer:
-    """Plays the exchanges of one client, in their order, to one server."""
+    """Replays the exchanges of one client, in their order, against one server."""
 
     def __init__(self, transport: Transport):
         self.transport = transport
         self._tokens: dict[str, str] = {}  #: recorded value -> ours
         self._documents: dict[str, bytes] = {}  #: image id -> JSON as it was sent last
         self._layers: dict[str, bytes] = {}  #: image id -> layer as it was sent last
-        self._rebuilt: dict[str, RebuiltLayer] = {}  #: image id -> layer that was made up
+        self._rebuilt: dict[str, RebuiltLayer] = {}  #: image id -> layer in place of one that was not kept
 
     def play(self, recorded: Iterable[Exchange]) -> list[Outcome]:
-        """Play exchanges; those that the client may have sent in any order are sent at once."""
+        """Replay exchanges. Those that the client may have sent in any order are sent at once."""
         outcomes: list[Outcome] = []
         for is_parallel, group in groupby(recorded, self._is_independent):
             if not is_parallel:
@@ -161,6 +162,7 @@ class Replayer:
         )
 
     def play_one(self, exchange: Exchange) -> Outcome:
+        """Replay one exchange and compare the answer."""
         request = self.request(exchange)
         answer = self.transport.send(request)
         if answer is None or request.break_off:
@@ -172,7 +174,7 @@ class Replayer:
     # -- requests
 
     def request(self, exchange: Exchange) -> WireRequest:
-        """Return the request as it has to be sent to this server."""
+        """Return the request as it must be sent to this server."""
         body = self._body(exchange)
         recorded = exchange.request_body
         headers = [
@@ -198,7 +200,7 @@ class Replayer:
         body = recorded.data
         if body is None:
             assert image_id is not None
-            # of a layer that was cut off nobody knows how long it would have been
+            # the full length of a layer that was cut off is unknown
             whole = recorded.length if recorded.is_complete else 2 * recorded.length
             rebuilt = RebuiltLayer.of_size(whole, recorded.sha256 or "")
             body = rebuilt.body[: recorded.length]
@@ -270,7 +272,7 @@ class Replayer:
             )
 
     def _expected_header(self, exchange: Exchange, name: str, value: str | None) -> str | None:
-        """Return what was recorded as it would read here: with our host, and the sums of rebuilt layers."""
+        """Return the recorded value with the host of this server and the sums of rebuilt layers."""
         if value is None:
             return None
         if name in ("x-docker-endpoints", "location"):
@@ -284,7 +286,7 @@ class Replayer:
 
     @staticmethod
     def _comparable(name: str, value: str | None) -> str:
-        """Return what counts of a header."""
+        """Return the part of a header that is compared."""
         if value is None:
             return ABSENT
         if name == "www-authenticate":
@@ -308,7 +310,7 @@ class Replayer:
         if expected == ours:
             return
         if is_image_data:
-            # a client's own bytes; everything else may be written in other ways
+            # these bytes come from a client; everything else may be formatted differently
             yield Difference(exchange, "body", expected.decode("latin-1"), ours.decode("latin-1"))
         elif exchange.path.startswith("/v1/search") and answer.status == 200:
             yield from _search_differences(exchange, json.loads(expected), json.loads(ours))
@@ -333,7 +335,7 @@ def _is_compared(name: str) -> bool:
 
 
 def _comparable_text(exchange: Exchange, body: bytes) -> str:
-    """Return what a body says in one form: JSON sorted, image lists in any order, times as such."""
+    """Return a body in a normal form: JSON and image lists are sorted, times are replaced."""
     try:
         parsed = json.loads(body)
     except ValueError:
@@ -348,7 +350,7 @@ def _comparable_text(exchange: Exchange, body: bytes) -> str:
 def _search_differences(
     exchange: Exchange, recorded: dict[str, Any], ours: dict[str, Any]
 ) -> Iterator[Difference]:
-    """Compare what a search found; hits come in no fixed order."""
+    """Compare search results. Hits have no fixed order."""
 
     def aspects(answer: dict[str, Any]) -> dict[str, str]:
         hits = sorted(answer["results"], key=lambda hit: str(hit["name"]).removeprefix("library/"))
@@ -368,14 +370,14 @@ def _search_differences(
 
 
 def check_form(exchange: Exchange, answer: Answer, *, is_cut: bool = False) -> None:
-    """Assert what holds for every answer, whatever was recorded."""
+    """Assert what holds for every answer, independent of the recording."""
     assert answer.status < 500, f"{exchange}: {answer}"
     assert answer.header("X-Docker-Registry-Version"), f"{exchange}: the version is missing"
     names = [name.lower() for name, _ in answer.headers]
     assert len(names) == len(set(names)), f"{exchange}: a header comes twice: {answer.headers}"
     length = answer.header("Content-Length")
     if answer.status in (204, 304):
-        assert length is None, f"{exchange}: no body may follow, but its length is announced"
+        assert length is None, f"{exchange}: no body may follow, but there is a Content-Length"
         assert answer.body == b""
     elif exchange.method == "HEAD":
         assert answer.body == b"", f"{exchange}: a body follows the answer to HEAD"
@@ -385,9 +387,9 @@ def check_form(exchange: Exchange, answer: Answer, *, is_cut: bool = False) -> N
 
 
 class Recording:
-    """Scenarios of one client, each played once, after those that were recorded before it.
+    """Scenarios of one client. Each is played once, after those that were recorded before it.
 
-    :param names: which ones, in their order; those without an index when left out.
+    :param names: the scenarios in their order; None for all without an index.
     """
 
     def __init__(self, client: str, transport: Transport, names: Sequence[str] | None = None):
@@ -398,7 +400,7 @@ class Recording:
         self._is_seeded = False
 
     def outcomes(self, scenario: str) -> list[Outcome]:
-        """Return what became of each exchange of a scenario under ``/v1/``."""
+        """Return the outcome of each exchange of a scenario under ``/v1/``."""
         while scenario not in self._outcomes:
             self._seed()
             name = self._left.pop(0)
@@ -406,11 +408,11 @@ class Recording:
         return self._outcomes[scenario]
 
     def fallback(self, scenario: str) -> list[Outcome]:
-        """Return what became of each exchange of a scenario under ``/v2/``: they change nothing."""
+        """Return the outcome of each exchange of a scenario under ``/v2/``. They change nothing."""
         return self.replayer.play(of_v2(self.client, scenario))
 
     def _seed(self) -> None:
-        """Fill the registry of a client that found images in it."""
+        """Push the images that the recorded client found in its registry."""
         if self._is_seeded or self.client not in SEARCHERS:
             return
         self._is_seeded = True
@@ -419,8 +421,10 @@ class Recording:
 
 
 def of_v1(client: str, scenario: str) -> list[Exchange]:
+    """Return the exchanges of a scenario under ``/v1/``."""
     return [exchange for exchange in exchanges(client, scenario) if not exchange.is_of_v2]
 
 
 def of_v2(client: str, scenario: str) -> list[Exchange]:
+    """Return the exchanges of a scenario under ``/v2/``."""
     return [exchange for exchange in exchanges(client, scenario) if exchange.is_of_v2]

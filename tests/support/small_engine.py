@@ -1,4 +1,4 @@
-"""Just enough of a docker engine to push and pull the way each release did (clients.md 2 to 5)."""
+"""A minimal docker engine that pushes and pulls as each release did (clients.md 2 to 5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hashlib import sha256
 from support.replayer import RebuiltLayer, pieces
 from support.wire import Answer, Transport, WireRequest
 
-#: User-Agent of each release (clients.md 10; 0.6 left a blank at the end).
+#: User-Agent of each release (clients.md 10; 0.6 ends with a blank).
 USER_AGENTS = {
     "0.6": "docker/0.6.7 go/go1.1.2 git-commit/cb48ecc kernel/3.8.0-19-generic os/linux arch/amd64 ",
     "0.9": "docker/0.9.1 go/go1.2.1 git-commit/3600720 kernel/3.8.0-19-generic os/linux arch/amd64",
@@ -23,14 +23,14 @@ USER_AGENTS = {
 
 @dataclass(frozen=True)
 class SmallImage:
-    """An image of one layer; the archive in it can be summed without any code of the server."""
+    """An image of one layer, whose checksums are computed without code of the server."""
 
     document: bytes
     layer: RebuiltLayer
 
     @classmethod
     def named(cls, name: str, parent: SmallImage | None = None, **more: object) -> SmallImage:
-        """Return the image of that name: always the same one. ``more`` goes into the JSON."""
+        """Return the image of a name: always the same one. ``more`` goes into the JSON."""
         content: dict[str, object] = {"id": sha256(name.encode()).hexdigest(), **more}
         if parent is not None:
             content["parent"] = parent.image_id
@@ -51,8 +51,8 @@ class SmallEngine:
 
     transport: Transport
     release: str
-    authorization: str | None = None  #: Basic, where somebody is logged in
-    token: str | None = None  #: what X-Docker-Token had, as the engine sends it back
+    authorization: str | None = None  #: Basic credentials, if the engine is logged in
+    token: str | None = None  #: X-Docker-Token of the last answer, as the engine sends it back
     seen: list[tuple[str, int]] = field(default_factory=list)  #: method and path, status
 
     def send(
@@ -81,7 +81,7 @@ class SmallEngine:
         return answer
 
     def ping(self) -> Answer:
-        """Ask for the version; up to 1.5 with Go's own User-Agent."""
+        """Ask for the version. Releases up to 1.5 send Go's own User-Agent."""
         ping = WireRequest(
             "GET", "/v1/_ping", (("Host", self.transport.host), ("User-Agent", "Go 1.1 package http"))
         )
@@ -160,7 +160,7 @@ class SmallEngine:
         return self.ask_index("PUT", f"/v1/repositories/{repository}/images", body, endpoint)
 
     def push(self, repository: str, images: list[SmallImage], tag: str = "latest") -> None:
-        """Push images, the root first, the last one under a tag; what is there already is left out."""
+        """Push images, the root first, and tag the last one. Images that the registry has are left out."""
         entries = [{"id": image.image_id} for image in images]
         entries[-1]["Tag"] = tag
         assert self.announce(repository, entries).status == 200
@@ -175,7 +175,7 @@ class SmallEngine:
     # -- pull
 
     def pull(self, repository: str, tag: str = "latest") -> dict[str, tuple[bytes, bytes]]:
-        """Return id -> JSON and layer of a tag's images, the root first (0.6: the top first)."""
+        """Return id -> (JSON, layer) of a tag's images, the root first (0.6: the top first)."""
         assert self.ask_index("GET", f"/v1/repositories/{repository}/images").status == 200
         tags = self.ask("GET", f"/v1/repositories/{repository}/tags")
         top = json.loads(tags.body)[tag]

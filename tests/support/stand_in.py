@@ -1,7 +1,7 @@
-"""The accounts of the index that the recordings ``index-…`` were made with, and its rights.
+"""The accounts and rights of the stand-in index of the recordings ``index-…``.
 
-``tests/data/transcripts/README.md`` tells them: alice and robert are active, idle is not; ``robert/secret`` is private; a user
-may write to the own namespace and to ``library``.
+They are described in ``tests/data/transcripts/README.md``: alice and robert are active, idle is not, and
+``robert/secret`` is private. A user may write to the user's own namespace and to ``library``.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ SECRET = RepositoryName("robert", "secret")
 
 
 def registry_with_accounts(storage: Storage) -> WSGIApplication:
-    """Return a registry with those accounts over ``storage``, which is empty.
+    """Return a registry with these accounts over an empty ``storage``.
 
-    The right to ``library`` comes from a policy of its own: an administrator, to whom ``library`` belongs, would see
-    ``robert/secret`` too.
+    A custom policy grants ``library``. Administrators may write there too, but would see ``robert/secret``.
     """
     users = UserStore(storage, passwords=CheapPasswords())
     users.create("alice", "wonder", "alice@example.com")

@@ -1,6 +1,6 @@
-"""Recorded exchanges of real clients with docker-registry 0.9, read from ``tests/data``.
+"""Read the recorded exchanges of real clients with docker-registry 0.9 from ``tests/data``.
 
-Their form is told in ``tests/data/transcripts/README.md``.
+The format is described in ``tests/data/transcripts/README.md``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import base64
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from typing import Any
 DATA = Path(__file__).parent.parent / "data"
 TRANSCRIPTS = DATA / "transcripts"
 
-#: Whole engines, which push and pull. Each was recorded against a registry of its own, empty at first.
+#: Whole engines, which push and pull. Each was recorded against its own registry, which was empty at first.
 ENGINES = ("docker-0.9.1", "docker-1.0.1", "docker-1.3.3", "docker-1.9.1", "docker-1.12.6")
 
-#: Clients that only look for images. They were recorded against a registry with images in it.
+#: Clients that only search for images. They were recorded against a registry with images in it.
 SEARCHERS = ("docker-20.10.24", "docker-28.2.2-cli", "podman-4.3.1", "skopeo-1.9.3")
 
-#: The engine and its scenarios that bring those images in.
+#: The engine and the scenarios that push the images which the searching clients find.
 SEED_ENGINE = "docker-1.9.1"
 SEED_SCENARIOS = (
     "push-new",
@@ -33,15 +33,32 @@ SEED_SCENARIOS = (
     "push-with-cookies",
 )
 
-#: The exchanges of a plain HTTP client with docker-registry 0.9.1, as if they were one more client's.
+#: The exchanges of a plain HTTP client with docker-registry 0.9.1. They are read like those of one more
+#: client.
 SAMPLE = "http-docker-registry-0.9.1"
+_SAMPLE_USER_AGENT = "docker/1.9.1 go/go1.4.3 git-commit/a34a1d5 kernel/3.16.0-4-amd64 os/linux arch/amd64"
 
 _CHANGED = "changed by the recorder: "
 
 
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON Lines file.
+
+    :raises ValueError: a line is not a JSON object. The message names the file and the line, from 1.
+    """
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            value = json.loads(line)
+        except ValueError as exc:
+            raise ValueError(f"{path}:{number}: {exc}") from exc
+        if not isinstance(value, dict):
+            raise ValueError(f"{path}:{number}: must be a JSON object, not {line[:40]!r}")
+        yield value
+
+
 @dataclass(frozen=True)
 class Body:
-    """A body as it was recorded. ``data`` is None where only length and digest were kept."""
+    """A recorded body. ``data`` is None if only length and digest were kept."""
 
     length: int
     sha256: str | None
@@ -52,31 +69,34 @@ class Body:
     is_cut_by_recorder: bool = False
 
     @classmethod
-    def read(cls, recorded: Mapping[str, Any] | None) -> Body:
-        recorded = recorded or {"encoding": "empty", "length": 0}
-        data: bytes | None
-        if recorded["encoding"] == "text":
-            data = recorded["data"].encode("utf-8")
-        elif recorded["encoding"] == "base64":
-            data = base64.b64decode(recorded["data"])
-        elif recorded["encoding"] == "digest-only":
-            data = None
-        else:
-            data = b""
+    def read(cls, recorded: Mapping[str, Any]) -> Body:
+        """Return the body of one side of an exchange.
+
+        :raises KeyError: a field is missing, or the encoding is unknown.
+        """
+        data = _DECODERS[recorded["encoding"]](recorded)
         return cls(
             length=recorded["length"],
-            sha256=recorded.get("sha256"),
+            sha256=recorded["sha256"],
             data=data,
-            transfer=recorded.get("transfer", "none"),
+            transfer=recorded["transfer"],
             chunk_sizes=tuple(recorded.get("chunks", ())),
             is_complete=recorded.get("complete", True),
             is_cut_by_recorder=recorded.get("cut_by_recorder", False),
         )
 
 
+_DECODERS: Mapping[str, Callable[[Mapping[str, Any]], bytes | None]] = {
+    "empty": lambda recorded: b"",
+    "text": lambda recorded: str(recorded["data"]).encode("utf-8"),
+    "base64": lambda recorded: base64.b64decode(recorded["data"], validate=True),
+    "digest-only": lambda recorded: None,
+}
+
+
 @dataclass(frozen=True)
 class Exchange:
-    """One request of a client and what it was answered. ``status`` is None where the connection broke before."""
+    """One request of a client and its answer. ``status`` is None if the connection broke before."""
 
     client: str
     scenario: str
@@ -89,7 +109,7 @@ class Exchange:
     response_headers: tuple[tuple[str, str], ...]
     response_body: Body
     note: str = ""
-    answered_by: str = ""  #: index or registry, where the recording had both
+    answered_by: str = ""  #: index or registry, if the recording had both
     recorded_host: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)  #: what the recorder changed in the answer
 
@@ -119,10 +139,14 @@ class Exchange:
 
 @functools.cache
 def exchanges(client: str, scenario: str) -> tuple[Exchange, ...]:
-    """Return a scenario's exchanges in the order of recording, without the attempts to speak TLS."""
+    """Return a scenario's exchanges in the order of recording, without the attempts to speak TLS.
+
+    :raises ValueError: a line of the recording is not a JSON object.
+    :raises KeyError: a field of an exchange is missing.
+    """
     if client == SAMPLE:
         return _sample()
-    rows = json.loads((TRANSCRIPTS / client / f"{scenario}.json").read_text(encoding="utf-8"))
+    rows = read_lines(TRANSCRIPTS / client / f"{scenario}.jsonl")
     return tuple(_exchange(client, scenario, row) for row in rows if row["method"] is not None)
 
 
@@ -148,11 +172,12 @@ def _exchange(client: str, scenario: str, row: Mapping[str, Any]) -> Exchange:
 
 
 def _sample() -> tuple[Exchange, ...]:
-    recorded = json.loads((DATA / f"{SAMPLE}.json").read_text(encoding="utf-8"))
-    user_agent = re.search(r"User-Agent: (.*? arch/\w+)", recorded["about"])
-    endpoint = re.search(r'"X-Docker-Endpoints": "(127\.0\.0\.1:\d+)"', json.dumps(recorded))
-    assert user_agent is not None
-    assert endpoint is not None
+    rows = list(read_lines(DATA / f"{SAMPLE}.jsonl"))
+    endpoint = next(
+        row["response"]["headers"]["X-Docker-Endpoints"]
+        for row in rows
+        if "X-Docker-Endpoints" in row["response"]["headers"]
+    )
 
     def body(side: Mapping[str, Any]) -> Body:
         data = base64.b64decode(side["body_b64"]) if "body_b64" in side else side.get("body", "").encode()
@@ -172,8 +197,8 @@ def _sample() -> tuple[Exchange, ...]:
             method=row["request"]["method"],
             path=row["request"]["path"],
             request_headers=(
-                ("Host", endpoint[1]),
-                ("User-Agent", user_agent[1]),
+                ("Host", endpoint),
+                ("User-Agent", _SAMPLE_USER_AGENT),
                 *row["request"]["headers"].items(),
             ),
             request_body=body(row["request"]),
@@ -181,32 +206,30 @@ def _sample() -> tuple[Exchange, ...]:
             response_headers=tuple(row["response"]["headers"].items()),
             response_body=body(row["response"]),
             note=row.get("note", ""),
-            recorded_host=endpoint[1],
+            recorded_host=endpoint,
         )
-        for number, row in enumerate(recorded["exchanges"])
+        for number, row in enumerate(rows)
     )
 
 
 @functools.cache
 def _recorded(client: str) -> tuple[str, ...]:
-    """Return the names of a client's scenarios, in the order in which they were recorded as far as that matters."""
-    present = {path.stem for path in (TRANSCRIPTS / client).glob("*.json")} - {"commands"}
-    commands = TRANSCRIPTS / client / "commands.json"
-    order = sorted(present)
+    """Return the names of a client's scenarios: in the order of recording if that matters, else sorted."""
+    commands = TRANSCRIPTS / client / "commands.jsonl"
     if commands.exists():
-        order = list(json.loads(commands.read_text(encoding="utf-8")))
-    return tuple(name for name in order if name in present)
+        return tuple(row["scenario"] for row in read_lines(commands))
+    return tuple(sorted(path.stem for path in (TRANSCRIPTS / client).glob("*.jsonl")))
 
 
 def scenarios(client: str) -> tuple[str, ...]:
-    """Return the names of the scenarios that were recorded against a registry without accounts, in their order."""
+    """Return the scenarios that were recorded against a registry without accounts, in their order."""
     if client == SAMPLE:
         return ("sample",)
     return tuple(name for name in _recorded(client) if not name.startswith("index-"))
 
 
 def index_scenarios(client: str) -> tuple[str, ...]:
-    """Return the names of the scenarios that were recorded against an index with accounts, in their order."""
+    """Return the scenarios that were recorded against an index with accounts, in their order."""
     return tuple(name for name in _recorded(client) if name.startswith("index-"))
 
 

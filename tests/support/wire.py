@@ -1,4 +1,4 @@
-"""Two ways to put a request to an application as a client does: through WSGI, and over a socket; and mounting."""
+"""Send a request to an application as a client does, through WSGI or over a socket; mount applications."""
 
 from __future__ import annotations
 
@@ -22,45 +22,47 @@ TIMEOUT_S = 20
 
 @dataclass(frozen=True)
 class WireRequest:
-    """What goes out. Host and the headers of the body's framing are among ``headers``, as the client sent them."""
+    """A request as sent. ``headers`` include Host and the headers of the body's framing."""
 
     method: str
     path: str  #: still percent-encoded, with the query
     headers: tuple[tuple[str, str], ...] = ()
     chunks: tuple[bytes, ...] = ()  #: the body in the pieces in which it is sent
     is_chunked: bool = False
-    #: after the last of the chunks the connection breaks: the server's stream raises (``error``) or just ends (``end``)
+    #: the connection breaks after the last chunk: the server's stream raises (``error``) or ends (``end``)
     break_off: str = ""
-    read_limit: int | None = (
-        None  #: the client closes the connection when it has this many bytes of the answer
-    )
+    #: the client closes the connection after this many bytes of the answer
+    read_limit: int | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
+    """A response as received."""
+
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     def values(self, name: str) -> list[str]:
+        """Return the values of all headers of a name."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     def header(self, name: str) -> str | None:
-        """Return the value of a header, None where it is absent; several lines as one, as HTTP has it."""
+        """Return the value of a header, or None. Repeated headers are joined by commas (RFC 9110, 5.3)."""
         return ", ".join(self.values(name)) or None
 
 
 class Transport(Protocol):
     """Carries requests to one application. Safe for threads, like a client with several connections."""
 
-    host: str  #: where the application is, as clients write it into Host
+    host: str  #: host and port of the application, as in the header Host
 
     def send(self, request: WireRequest) -> Answer | None:
-        """Return the answer; None where nobody sees one, because the connection broke."""
+        """Return the answer, or None if the connection broke before it."""
 
 
 class _Received:
-    """``wsgi.input`` of a strict server: what is left of the chunk at hand at most, then the end or the break."""
+    """``wsgi.input`` of a strict server: a read returns bytes of one chunk, the end, or raises."""
 
     def __init__(self, request: WireRequest):
         self._chunks = list(request.chunks)
@@ -68,13 +70,13 @@ class _Received:
         self._may_end = request.is_chunked or request.break_off == "end"
 
     def read(self, size: int = -1) -> bytes:
-        assert size >= 0, "reading without a size waits for ever under many servers"
+        assert size >= 0, "many servers never return from a read without a size"
         while self._chunks and not self._chunks[0]:
             del self._chunks[0]
         if not self._chunks:
             if self._break_off == "error":
                 raise ConnectionResetError("the client is gone")
-            assert self._may_end, "reading beyond Content-Length waits for ever under many servers"
+            assert self._may_end, "many servers never return from a read beyond Content-Length"
             return b""
         piece, self._chunks[0] = self._chunks[0][:size], self._chunks[0][size:]
         return piece
@@ -90,7 +92,7 @@ class _Received:
 
 
 class CountedInput:
-    """A chunked body of zeros that counts what is read of it."""
+    """A chunked body of zeros that counts the bytes read."""
 
     def __init__(self, size: int):
         self._left = size
@@ -104,9 +106,9 @@ class CountedInput:
 
 
 class WsgiTransport:
-    """Calls the application, which has to keep to PEP 3333, as a server that decodes chunked bodies would.
+    """Calls an application as a server that decodes chunked bodies does, and checks it against PEP 3333.
 
-    :param script_name: where the application is mounted; paths are sent as they are below it.
+    :param script_name: path prefix of the mount point; requests have paths below it.
     """
 
     def __init__(
@@ -143,7 +145,7 @@ class WsgiTransport:
             if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
                 key = f"HTTP_{key}"
             fields[key] = f"{fields[key]}, {value}" if key in fields else value
-        # waitress, granian and cheroot keep the framing to themselves
+        # waitress, granian and cheroot do not pass this header on
         fields.pop("HTTP_TRANSFER_ENCODING", None)
         server, _, port = self.host.partition(":")
         environ: dict[str, Any] = {
@@ -170,7 +172,7 @@ class WsgiTransport:
 
 
 class SocketTransport:
-    """Speaks HTTP over TCP, byte for byte as recorded; a connection for each request."""
+    """Sends requests over TCP, byte for byte as recorded, with one connection a request."""
 
     def __init__(self, address: tuple[str, int]):
         self.host = f"{address[0]}:{address[1]}"
@@ -187,7 +189,7 @@ class SocketTransport:
                     chunk = b"%x\r\n%b\r\n" % (len(chunk), chunk)
                 connection.sendall(chunk)
             if request.break_off:
-                # nothing more comes; when the server has closed its side too, it is done with the upload
+                # the server closes its side when it has finished with the upload
                 connection.shutdown(socket.SHUT_WR)
                 while connection.recv(65536):
                     pass
@@ -214,13 +216,13 @@ def live_server(application: WSGIApplication) -> Iterator[SocketTransport]:
 
 
 def tells_path(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-    """An application that answers with where it was asked."""
+    """An application that answers with its SCRIPT_NAME and PATH_INFO."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{environ['SCRIPT_NAME']!r} {environ['PATH_INFO']!r}".encode()]
 
 
 def dispatch(prefix: str, mounted: WSGIApplication, otherwise: WSGIApplication) -> WSGIApplication:
-    """Return an application that hands what is below ``prefix`` to another, as dispatchers do."""
+    """Return an application that passes paths below ``prefix`` to ``mounted`` and others to ``otherwise``."""
 
     def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -233,7 +235,7 @@ def dispatch(prefix: str, mounted: WSGIApplication, otherwise: WSGIApplication) 
 
 
 class Below:
-    """A transport to what is mounted below a prefix, for clients that can be told so."""
+    """A transport that puts a prefix before each path, for clients that can be configured so."""
 
     def __init__(self, transport: Transport, prefix: str):
         self.host = transport.host
