@@ -1,4 +1,4 @@
-"""Who may do what to which repository: design.md 4, hub.md 3, written out."""
+"""Who may do what to which repository (hub.md 3; decisions.md 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions.md 17: the same private image pushed by two who do not know of each other, and by whoever only knows a part of it."""
+"""The same private image pushed by two who do not know of each other, and by whoever only knows a part of it (decisions.md 17)."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_whoever_can_read_it_is_told_that_it_exists_and_engines_skip_it() -> Non
     assert json_answer(bob, BASE) == json_answer(bob, with_other_json(BASE)) == (409, {"error": EXISTS})
     assert bob.tag("bob/app", BASE) == 200
     world.grant("alice/app", "bob", None)
-    assert bob.image(BASE) == 200  # announced by somebody who could read it (design.md 4)
+    assert bob.image(BASE) == 200  # announced by a user who could read it
     assert bob.image(SECRET) == 404
 
 

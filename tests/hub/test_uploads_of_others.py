@@ -1,4 +1,4 @@
-"""Who knows ids and layers of other people's images still does not read them (design.md 4, decisions.md 17)."""
+"""Who knows ids and layers of other people's images still does not read them (decisions.md 17)."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ def put_properties(request: Request) -> Response:
 def readable_repository(request: Request, *tokens_for: Action) -> RepositoryName:
     """Return the repository of the path; one that never exists where the caller may not read it. Unauthorized.
 
-    So every answer about a hidden repository is the one about an absent one, and takes as long (decisions.md 11).
+    The answer about a hidden repository is the same as about a missing one (decisions.md 11).
 
     :param tokens_for: what a token may be good for; reading or writing when left out.
     """

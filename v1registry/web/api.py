@@ -1,4 +1,4 @@
-"""The pages for people: their routing tables, and the handlers of what belongs to all of them (design.md 9)."""
+"""The pages for people: their routing tables, and the handlers of what belongs to all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages that show what repositories there are, and what is in one of them (design.md 9)."""
+"""Pages that show what repositories there are, and what is in one of them."""
 
 from __future__ import annotations
 

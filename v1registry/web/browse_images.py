@@ -1,4 +1,4 @@
-"""Pages that show an image: its history, the files in its layer, what the layer changed (design.md 9)."""
+"""Pages that show an image: its history, the files in its layer, what the layer changed."""
 
 from __future__ import annotations
 

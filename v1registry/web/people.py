@@ -1,4 +1,4 @@
-"""Pages on which people log in, log out and register (design.md 9)."""
+"""Pages on which people log in, log out and register."""
 
 from __future__ import annotations
 
