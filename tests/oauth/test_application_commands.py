@@ -37,7 +37,7 @@ def test_an_application_is_added_and_its_secret_is_shown_once(
 ) -> None:
     assert main(["application", "add", "Example CI", BACK, "--client-id", "ci-bot", "--storage", url]) == 0
     shown = capsys.readouterr().out
-    assert "Example CI may ask users for access\n" in shown
+    assert "application Example CI registered\n" in shown
     assert "client_id:     ci-bot\n" in shown
     secret = shown.partition("client_secret: ")[2].split()[0]
     assert applications.authenticated("ci-bot", secret) is not None
@@ -75,7 +75,7 @@ def test_a_public_application_gets_no_secret(url: str, capsys: pytest.CaptureFix
     added = run_json(capsys, *app)
     assert (added["client_secret"], added["is_public"]) == (None, True)
     assert main(["application", *app]) == 0
-    assert "client_secret: none: it is a public application" in capsys.readouterr().out
+    assert "client_secret: none: public applications have no secret" in capsys.readouterr().out
     assert main(["application", "rotate-secret", added["client_id"], "--storage", url]) == 2
     assert "has no secret" in capsys.readouterr().err
 
@@ -99,7 +99,7 @@ def test_an_application_is_removed(
 ) -> None:
     applications.add("CI", [BACK], client_id="ci-bot")
     assert main(["application", "remove", "ci-bot", "--storage", url]) == 0
-    assert "ci-bot is removed" in capsys.readouterr().out
+    assert "application ci-bot removed" in capsys.readouterr().out
     assert list(applications.list()) == []
 
 
@@ -139,4 +139,4 @@ def test_applications_in_the_memory_of_another_process_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["application", "list", "--storage", "memory:"]) == 2
-    assert "no other one can change" in capsys.readouterr().err
+    assert "storage: must be shared by processes" in capsys.readouterr().err

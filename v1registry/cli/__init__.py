@@ -1,1 +1,1 @@
-"""The command ``v1registry``."""
+"""The command line ``v1registry``: one module for each group of commands."""

@@ -1,10 +1,11 @@
-"""``v1registry application …``: which applications may ask users for access (oauth.md 2), beside a running registry."""
+"""``v1registry application``: applications that may ask users for access (oauth.md 2).
+
+The commands work on the storage. Every process over it sees the changes at its next request.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 
 from ..oauth.applications import (
     Application,
@@ -14,114 +15,137 @@ from ..oauth.applications import (
     UnknownApplication,
 )
 from ..oauth.scopes import ACCOUNT_SCOPES, SCOPES
-from .users import DONE, NOT_FOUND, USAGE, AddCommand, OpenStorage, add_json_option, complain, print_rows
+from .exits import DONE, NOT_FOUND, USAGE, CommandFailed, complain
+from .options import Commands, add_json_option, add_storage_options, open_shared_storage
+from .output import print_json, print_rows
 
 
-class ApplicationCommands:
-    """The commands, over the storage that ``open_storage`` opens for the options of one."""
+def add_commands(commands: Commands) -> None:
+    """Add ``application add``, ``list``, ``rotate-secret`` and ``remove``."""
+    group = commands.group("application", "manage applications that may ask users for access (OAuth 2)")
 
-    def __init__(self, open_storage: OpenStorage):
-        self._open_storage = open_storage
+    command = group.add("add", add_application, "register an application; its secret is shown once")
+    _add_application_options(command)
+    add_json_option(command, is_list=False)
+    add_storage_options(command)
 
-    def add_commands(
-        self, commands: argparse._SubParsersAction[argparse.ArgumentParser], add: AddCommand
-    ) -> None:
-        """Give a parser the commands on applications."""
-        new = add(commands, "add", "let an application ask users for access; its secret is shown this once")
-        new.add_argument("name", help="shown to users, such as 'Example CI'")
-        new.add_argument(
-            "redirect_uris",
-            metavar="URI",
-            nargs="+",
-            help="where answers may go, the default first: https://, http:// of this machine, or a scheme such as "
-            "org.example.app:/",
+    command = group.add("list", list_applications, "list the applications")
+    add_json_option(command, is_list=True)
+    add_storage_options(command)
+
+    command = group.add(
+        "rotate-secret", rotate_secret, "replace the secret of an application; the new one is shown once"
+    )
+    command.add_argument("client_id", metavar="CLIENT_ID")
+    add_json_option(command, is_list=False)
+    add_storage_options(command)
+
+    command = group.add("remove", remove_application, "remove an application; all grants of users to it end")
+    command.add_argument("client_id", metavar="CLIENT_ID")
+    add_storage_options(command)
+
+
+def _add_application_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", help="the name that users see, such as 'Example CI'")
+    command.add_argument(
+        "redirect_uris",
+        metavar="URI",
+        nargs="+",
+        help="an address that answers may go to, the default first: https://, http:// of this machine, or a "
+        "scheme such as org.example.app:/",
+    )
+    command.add_argument(
+        "--client-id", metavar="ID", help="the public name of the application (default: random)"
+    )
+    command.add_argument("--description", default="", help="a text that users see (default: none)")
+    command.add_argument(
+        "--scope",
+        action="append",
+        choices=list(SCOPES),
+        metavar="SCOPE",
+        help=f"a scope that the application may ask for, one of {', '.join(SCOPES)}; may be repeated "
+        f"(default: {' '.join(ACCOUNT_SCOPES)})",
+    )
+    command.add_argument(
+        "--public",
+        action="store_true",
+        help="the application cannot keep a secret: it gets none and must use PKCE",
+    )
+    command.add_argument(
+        "--trusted", action="store_true", help="allow it to inspect all tokens and to confirm addresses"
+    )
+
+
+def add_application(options: argparse.Namespace) -> int:
+    """Register an application and print its secret.
+
+    :raises CommandFailed: the client id is in use.
+    """
+    try:
+        application, secret = _applications(options).add(
+            options.name,
+            options.redirect_uris,
+            client_id=options.client_id,
+            description=options.description,
+            scopes=options.scope or ACCOUNT_SCOPES,
+            is_public=options.public,
+            is_trusted=options.trusted,
         )
-        new.add_argument("--client-id", metavar="ID", help="a random one when left out")
-        new.add_argument("--description", default="", help="shown to users")
-        new.add_argument(
-            "--scope",
-            action="append",
-            choices=list(SCOPES),
-            metavar="SCOPE",
-            help=f"what it may ask for; repeatable; of {', '.join(SCOPES)} (default: {' '.join(ACCOUNT_SCOPES)})",
-        )
-        new.add_argument(
-            "--public", action="store_true", help="it cannot keep a secret: it has none, and needs PKCE"
-        )
-        new.add_argument(
-            "--trusted", action="store_true", help="may ask about every token, and vouch for addresses"
-        )
-        new.add_argument("--json", action="store_true", help="machine-readable: one object")
-        new.set_defaults(run=self.add)
-
-        listing = add(commands, "list", "list the applications")
-        add_json_option(listing)
-        listing.set_defaults(run=self.list)
-
-        rotate = add(
-            commands, "rotate-secret", "give an application another secret, which is shown this once"
-        )
-        rotate.add_argument("client_id", metavar="CLIENT_ID")
-        rotate.add_argument("--json", action="store_true", help="machine-readable: one object")
-        rotate.set_defaults(run=self.rotate_secret)
-
-        remove = add(commands, "remove", "remove an application; all that users granted it ends at once")
-        remove.add_argument("client_id", metavar="CLIENT_ID")
-        remove.set_defaults(run=self.remove)
-
-    def add(self, options: argparse.Namespace) -> int:
-        try:
-            application, secret = self._applications(options).add(
-                options.name,
-                options.redirect_uris,
-                client_id=options.client_id,
-                description=options.description,
-                scopes=options.scope or ACCOUNT_SCOPES,
-                is_public=options.public,
-                is_trusted=options.trusted,
-            )
-        except InvalidApplication as error:
-            for problem in error.problems:
-                complain(problem, USAGE)
-            return USAGE
-        except ApplicationExists as error:
-            return complain(str(error), USAGE)
-        if options.json:
-            _print_object({**_row(application), "client_secret": secret})
-            return DONE
-        print(f"{application.name} may ask users for access")
-        print(f"client_id:     {application.client_id}")
-        print(f"client_secret: {_shown(secret)}")
+    except InvalidApplication as error:
+        for problem in error.problems:
+            complain(problem)
+        return USAGE
+    except ApplicationExists as error:
+        raise CommandFailed(str(error), USAGE) from error
+    if options.json:
+        print_json({**_row(application), "client_secret": secret})
         return DONE
+    print(f"application {application.name} registered")
+    print(f"client_id:     {application.client_id}")
+    print(f"client_secret: {_shown(secret)}")
+    return DONE
 
-    def list(self, options: argparse.Namespace) -> int:
-        print_rows(map(_row, self._applications(options).list()), options.json)
+
+def list_applications(options: argparse.Namespace) -> int:
+    """Print all applications, without their secrets."""
+    print_rows(map(_row, _applications(options).list()), options.json)
+    return DONE
+
+
+def rotate_secret(options: argparse.Namespace) -> int:
+    """Replace a secret and print the new one.
+
+    :raises CommandFailed: the application is unknown, or has no secret.
+    """
+    try:
+        secret = _applications(options).rotate_secret(options.client_id)
+    except UnknownApplication as error:
+        raise CommandFailed(str(error), NOT_FOUND) from error
+    except InvalidApplication as error:
+        raise CommandFailed(str(error), USAGE) from error
+    if options.json:
+        print_json({"client_id": options.client_id, "client_secret": secret})
         return DONE
+    print(f"secret of {options.client_id} replaced; the old one is rejected from now on")
+    print(f"client_secret: {_shown(secret)}")
+    return DONE
 
-    def rotate_secret(self, options: argparse.Namespace) -> int:
-        try:
-            secret = self._applications(options).rotate_secret(options.client_id)
-        except UnknownApplication as error:
-            return complain(str(error), NOT_FOUND)
-        except InvalidApplication as error:
-            return complain(str(error), USAGE)
-        if options.json:
-            _print_object({"client_id": options.client_id, "client_secret": secret})
-            return DONE
-        print(f"{options.client_id} has another secret; the old one is refused from now on")
-        print(f"client_secret: {_shown(secret)}")
-        return DONE
 
-    def remove(self, options: argparse.Namespace) -> int:
-        try:
-            self._applications(options).remove(options.client_id)
-        except UnknownApplication as error:
-            return complain(str(error), NOT_FOUND)
-        print(f"{options.client_id} is removed, and all that users granted it has ended")
-        return DONE
+def remove_application(options: argparse.Namespace) -> int:
+    """Remove an application and all grants to it.
 
-    def _applications(self, options: argparse.Namespace) -> Applications:
-        return Applications(self._open_storage(options))
+    :raises CommandFailed: the application is unknown.
+    """
+    try:
+        _applications(options).remove(options.client_id)
+    except UnknownApplication as error:
+        raise CommandFailed(str(error), NOT_FOUND) from error
+    print(f"application {options.client_id} removed; all grants of users to it have ended")
+    return DONE
+
+
+def _applications(options: argparse.Namespace) -> Applications:
+    return Applications(open_shared_storage(options))
 
 
 def _row(application: Application) -> dict[str, object]:
@@ -138,9 +162,4 @@ def _row(application: Application) -> dict[str, object]:
 
 
 def _shown(secret: str | None) -> str:
-    return "none: it is a public application" if secret is None else f"{secret}  (not shown again)"
-
-
-def _print_object(document: dict[str, object]) -> None:
-    json.dump(document, sys.stdout, indent=2)
-    print()
+    return "none: public applications have no secret" if secret is None else f"{secret}  (not shown again)"

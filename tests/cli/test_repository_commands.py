@@ -1,0 +1,76 @@
+"""``v1registry repository``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from v1registry import FileStorage
+from v1registry.cli.main import main
+from v1registry.names import RepositoryName
+from v1registry.registry.repositories import Repositories, TagRule
+
+ID = "0123456789abcdef" * 4
+NAME = RepositoryName("alice", "app")
+
+
+@pytest.fixture
+def repositories(url: str) -> Repositories:
+    """A storage with the repository alice/app."""
+    made = Repositories(FileStorage.from_url(url))
+    made.set_tag(NAME, "latest", ID, "docker/1.9.1")
+    return made
+
+
+def test_repository_is_described_hidden_shared_and_listed(
+    url: str, repositories: Repositories, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (
+        ["describe", "alice/app", "Größe 42"],
+        ["private", "alice/app"],
+        ["grant", "alice/app", "robert"],
+        ["grant", "alice/app", "carol", "write"],
+        ["tags", "alice/app", "immutable-but-latest"],
+    ):
+        assert main(["repository", *arguments, "--storage", url]) == 0
+        assert capsys.readouterr().out == "repository alice/app changed\n"
+
+    assert main(["repository", "list", "--storage", url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "name": "alice/app",
+            "access": "private",
+            "tags": 1,
+            "tag_rule": "immutable-but-latest",
+            "collaborators": {"carol": "write", "robert": "read"},
+            "description": "Größe 42",
+        }
+    ]
+    assert repositories.tag_rule(NAME) is TagRule.IMMUTABLE_BUT_LATEST
+
+
+def test_list_for_people_has_one_line_a_repository(
+    url: str, repositories: Repositories, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repositories.describe(NAME, "an app")
+
+    assert main(["repository", "list", "--storage", url]) == 0
+    assert capsys.readouterr().out == (
+        "alice/app\taccess=public\ttags=1\ttag_rule=free\tdescription=an app\n"
+    )
+
+
+def test_grant_and_privacy_are_removed(url: str, repositories: Repositories) -> None:
+    for arguments in (["grant", "alice/app", "robert"], ["private", "alice/app", "on"]):
+        assert main(["repository", *arguments, "--storage", url]) == 0
+    for arguments in (["grant", "alice/app", "robert", "none"], ["private", "alice/app", "off"]):
+        assert main(["repository", *arguments, "--storage", url]) == 0
+
+    assert repositories.collaborators(NAME) == {}
+    assert not repositories.is_private(NAME)
+
+
+def test_unknown_repository_exits_with_5(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["repository", "private", "alice/none", "--storage", url]) == 5
+    assert "unknown repository alice/none" in capsys.readouterr().err

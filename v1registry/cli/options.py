@@ -1,0 +1,147 @@
+"""How modules add their commands to the parser, and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from getpass import getpass
+from typing import Any, TypeAlias
+
+from .. import settings as settings_
+from ..settings import SettingsError
+from ..storage import Storage
+
+#: Runs one command with its parsed options and returns the exit code.
+Run: TypeAlias = Callable[[argparse.Namespace], int]
+
+_CONFIG_HELP = "an ini file with a section [v1registry]"
+
+
+class Commands:
+    """The subcommands of a parser.
+
+    Each module of this package has one function ``add_commands(commands)``, which ``main`` calls.
+    """
+
+    def __init__(self, parser: argparse.ArgumentParser):
+        self._subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(self, name: str, run: Run, summary: str, *, epilog: str = "") -> argparse.ArgumentParser:
+        """Add a command and return its parser.
+
+        :param summary: one phrase for the list of commands, without a full stop.
+        :param epilog: text below the options in ``--help``, printed as it is.
+        """
+        command = self._add_parser(name, summary, epilog)
+        command.add_argument("-v", "--verbose", action="store_true", help="log more to standard error")
+        command.set_defaults(run=run)
+        return command
+
+    def group(self, name: str, summary: str) -> Commands:
+        """Add a command that has subcommands, such as ``user add``, and return these."""
+        return Commands(self._add_parser(name, summary))
+
+    def _add_parser(self, name: str, summary: str, epilog: str = "") -> argparse.ArgumentParser:
+        return self._subparsers.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+
+# -- settings and storage
+
+
+def add_config_option(command: argparse.ArgumentParser) -> None:
+    """Add ``--config``, which :func:`settings_of` reads."""
+    command.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
+
+
+def add_storage_options(command: argparse.ArgumentParser) -> None:
+    """Add ``--storage`` and ``--config``, which :func:`open_shared_storage` reads."""
+    command.add_argument(
+        "--storage",
+        metavar="URL",
+        help="where the data is, such as file:///srv/registry (default: the setting storage)",
+    )
+    add_config_option(command)
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of ``--config`` and of the environment, which takes precedence.
+
+    :raises SettingsError: the file is invalid.
+    """
+    from_file = settings_.from_ini(options.config) if options.config else {}
+    return {**from_file, **settings_.from_environment()}
+
+
+def open_shared_storage(options: argparse.Namespace) -> Storage:
+    """Return the storage for a command that works beside a running registry.
+
+    :raises SettingsError: the storage is missing, invalid, or in the memory of one process.
+    """
+    try:
+        storage = settings_.open_storage(options.storage or settings_of(options).get("storage", ""))
+    except ValueError as error:
+        raise SettingsError([f"storage: {error}"]) from error
+    if not storage.shared_by_processes:
+        raise SettingsError(
+            ["storage: must be shared by processes, such as file:///srv/registry, not in the memory of one"]
+        )
+    return storage
+
+
+# -- other shared options
+
+
+def add_json_option(command: argparse.ArgumentParser, *, is_list: bool) -> None:
+    """Add ``--json``."""
+    form = "an array of objects" if is_list else "one object"
+    command.add_argument("--json", action="store_true", help=f"print JSON: {form}")
+
+
+def add_password_option(command: argparse.ArgumentParser) -> None:
+    """Add ``--password-stdin``, which :func:`read_password` reads."""
+    command.add_argument(
+        "--password-stdin",
+        action="store_true",
+        help="read the password from the first line of standard input (default: prompt without echo)",
+    )
+
+
+def read_password(options: argparse.Namespace, prompt: str) -> str:
+    """Return the password from standard input or from a prompt.
+
+    :raises KeyboardInterrupt: the input of the prompt ended.
+    """
+    if options.password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    try:
+        return getpass(prompt)
+    except EOFError:
+        raise KeyboardInterrupt from None
+
+
+def port(text: str) -> int:
+    """Return a port from 0 to 65535.
+
+    :raises argparse.ArgumentTypeError: the text is something else.
+    """
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """Return a number from 1 to 999.
+
+    :raises argparse.ArgumentTypeError: the text is something else.
+    """
+    if not text.isdecimal() or not 0 < int(text) < 1000:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 999, not {text!r}")
+    return int(text)

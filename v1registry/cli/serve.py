@@ -1,0 +1,253 @@
+"""``v1registry serve``: the registry under granian."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .. import settings as settings_
+from ..app import Registry
+from ..storage import FileStorage
+from ..version import __version__
+from .exits import DONE, USAGE, CommandFailed, complain
+from .options import Commands, add_config_option, count, port, settings_of
+
+#: How long ``serve`` lets running requests finish after SIGTERM or SIGINT, in seconds.
+_LAST_REQUESTS_S = 10
+
+#: Each upload occupies a thread, so slow uploads must not exhaust them.
+_THREADS = 256
+
+_EXAMPLES = """\
+examples:
+  v1registry serve --storage file:///srv/registry
+  v1registry serve --storage file:///srv/registry --host 0.0.0.0 --workers 4 \\
+      --tls-cert cert.pem --tls-key key.pem
+  v1registry serve --config /etc/v1registry.ini
+
+Settings are read from the file of --config, then from environment variables such as
+V1REGISTRY_STORAGE, then from the options above; the last value counts.
+"v1registry check-config --help" lists all settings.
+"""
+
+
+def add_commands(commands: Commands) -> None:
+    """Add ``serve``."""
+    command = commands.add("serve", serve, "serve a registry over HTTP", epilog=_EXAMPLES)
+    command.add_argument(
+        "--storage", metavar="URL", help="where the data is: file:///DIR, or memory: (lost at the end)"
+    )
+    command.add_argument(
+        "--auth",
+        metavar="URL",
+        help="who may do what, such as users: or htpasswd:///FILE (default: open:, no accounts)",
+    )
+    command.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+    )
+    command.add_argument(
+        "--port",
+        type=port,
+        default=5000,
+        help="the port to listen on, 0 for any free one (default: %(default)s)",
+    )
+    command.add_argument(
+        "--workers",
+        type=count,
+        default=1,
+        metavar="N",
+        help="the number of processes that answer requests (default: %(default)s)",
+    )
+    command.add_argument(
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="serve https (TLS 1.2 or later) with this certificate chain in PEM (default: plain http)",
+    )
+    command.add_argument(
+        "--tls-key",
+        type=Path,
+        metavar="FILE",
+        help="the private key of the certificate in PEM, no passphrase",
+    )
+    add_config_option(command)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve until interrupted.
+
+    :raises CommandFailed: the options do not fit together, or the address cannot be used.
+    :raises SettingsError: a setting is invalid.
+    :raises ImportError: granian is missing.
+    """
+    mapping = settings_of(options)
+    for name in ("storage", "auth"):
+        if getattr(options, name) is not None:
+            mapping[name] = getattr(options, name)
+    _check(options, Registry.from_settings(mapping))
+    granian = _import_granian()
+    chosen_port = options.port or _free_port(options.host)
+    scheme = "https" if options.tls_cert else "http"
+    _print_what_is_served(options, mapping, scheme, chosen_port)
+    server = granian.Granian(
+        "v1registry",
+        address=options.host,
+        port=chosen_port,
+        interface=granian.constants.Interfaces.WSGI,
+        http=granian.constants.HTTPModes.http1,
+        workers=options.workers,
+        blocking_threads=_THREADS,
+        # granian's only warning is about the number of threads
+        log_level=granian.log.LogLevels.info if options.verbose else granian.log.LogLevels.error,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_LAST_REQUESTS_S,
+        ssl_cert=options.tls_cert,
+        ssl_key=options.tls_key,
+        ssl_protocol_min=granian.constants.SSLProtocols.tls12,
+    )
+    server.serve(target_loader=partial(_load, dict(mapping), options.verbose), wrap_loader=False)
+    return DONE
+
+
+def _load(mapping: Mapping[str, Any], verbose: bool) -> Registry:
+    """Make the application inside a worker process."""
+    # Ctrl-C reaches the workers directly and through the main process. granian's workers hang after both.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
+    )
+    return Registry.from_settings(mapping)
+
+
+def _import_granian() -> Any:
+    try:
+        import granian
+        import granian.constants
+        import granian.log
+    except ImportError as error:
+        raise ImportError("serve needs granian: pip install 'v1registry[server]'") from error
+    return granian
+
+
+# -- checks before the start
+
+
+def _check(options: argparse.Namespace, registry: Registry) -> None:
+    if options.workers > 1 and not registry.storage.shared_by_processes:
+        raise CommandFailed(
+            f"--workers {options.workers}: each process would have its own storage in memory; "
+            "use --workers 1 or --storage file:///DIR",
+            USAGE,
+        )
+    if isinstance(registry.storage, FileStorage):
+        _check_folder(Path(registry.storage.path))
+    if (options.tls_cert is None) != (options.tls_key is None):
+        missing = "--tls-key" if options.tls_key is None else "--tls-cert"
+        raise CommandFailed(f"{missing} is missing: https needs both --tls-cert and --tls-key", USAGE)
+    if options.tls_cert:
+        _check_certificate(options.tls_cert, options.tls_key)
+    _check_address(options.host, options.port)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a path that cannot become a folder; warn if the folder is read-only."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise CommandFailed(
+            f"--storage: {folder} cannot be used, because {existing} is not a folder; name another folder",
+            USAGE,
+        )
+    if not os.access(existing, os.W_OK):
+        complain(f"{existing} is read-only: pulls work, pushes will fail")
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    def no_passphrase() -> str:
+        raise ValueError(
+            f"{key} has a passphrase, but workers start unattended; give a key without a passphrase"
+        )
+
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise CommandFailed(f"{path} cannot be read: {error.strerror}", USAGE) from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, no_passphrase)
+    except ssl.SSLError as error:
+        raise CommandFailed(
+            f"{certificate} and {key} must be a certificate and its key in PEM: {error.reason or error}",
+            USAGE,
+        ) from error
+    except ValueError as error:
+        raise CommandFailed(str(error), USAGE) from error
+
+
+def _check_address(host: str, port_: int) -> None:
+    with contextlib.closing(socket.socket(_family(host))) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port_))
+        except OSError as error:
+            raise CommandFailed(
+                f"cannot listen on {host}:{port_}: {error.strerror}; choose another --host or --port", USAGE
+            ) from error
+
+
+def _free_port(host: str) -> int:
+    with contextlib.closing(socket.socket(_family(host))) as probe:
+        probe.bind((host, 0))
+        chosen: int = probe.getsockname()[1]
+        return chosen
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+# -- what the start prints
+
+
+def _print_what_is_served(
+    options: argparse.Namespace, mapping: Mapping[str, Any], scheme: str, chosen_port: int
+) -> None:
+    shown = f"[{options.host}]" if ":" in options.host else options.host
+    reachable = "localhost" if shown in ("0.0.0.0", "127.0.0.1", "[::]") else shown  # noqa: S104
+    print(
+        f"v1registry {__version__} listens on {scheme}://{shown}:{chosen_port}/ "
+        f"with {options.workers} worker(s)"
+    )
+    print(f"storage: {settings_.without_passwords(mapping['storage'])}")
+    if mapping["storage"].startswith("memory"):
+        print("         all data is lost when this process ends")
+    index = str(mapping.get("index", ""))
+    print(f"access:  {_access_in_words(str(mapping.get('auth', 'open:')), index)}")
+    # a push begins at the index, which names this registry
+    begin = urlsplit(index).netloc.rpartition("@")[2] if index else f"{reachable}:{chosen_port}"
+    print(f"push:    v1registry push IMAGE.tar {begin}/NAMESPACE/NAME:TAG", flush=True)
+
+
+def _access_in_words(auth: str, index: str) -> str:
+    if index:
+        return f"with tokens that the index {settings_.without_passwords(index)} checks"
+    if auth in ("open", "open:"):
+        return "open: every client that reaches this address may read, write and delete"
+    if auth == "users:":
+        return (
+            "users: accounts in the storage write in their own namespaces, everyone reads public repositories"
+        )
+    kind = auth.partition(":")[0]
+    return f"{kind}: users write in their own namespaces, everyone reads public repositories"

@@ -1,0 +1,169 @@
+"""``v1registry push`` and ``v1registry pull``: the client on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .exits import DONE, FAILED, NOT_FOUND, REFUSED, UNREACHABLE, USAGE, CommandFailed
+from .options import Commands, add_password_option, count, read_password
+
+if TYPE_CHECKING:
+    from ..client import Client, ClientError, Reference
+
+_REFERENCE_HELP = "the tag is latest if it is left out, the namespace library"
+
+_PUSH_EXAMPLES = """\
+examples:
+  docker save busybox:latest -o busybox.tar
+  v1registry push busybox.tar localhost:5000/library/busybox:latest
+  v1registry push busybox.tar https://registry.example.com/me/busybox:1.0 --username me
+"""
+
+_PULL_EXAMPLES = """\
+examples:
+  v1registry pull localhost:5000/library/busybox:latest -o busybox.tar
+  docker load -i busybox.tar
+
+An interrupted pull continues when it is run again with the same output.
+"""
+
+
+def add_commands(commands: Commands) -> None:
+    """Add ``push`` and ``pull``."""
+    command = commands.add(
+        "push", push, "push an image from an archive of docker save", epilog=_PUSH_EXAMPLES
+    )
+    command.add_argument(
+        "archive", metavar="IMAGE.tar", type=Path, help="the archive, made by docker save of any version"
+    )
+    command.add_argument(
+        "reference", metavar="HOST/NAMESPACE/NAME:TAG", help=f"where to push to; {_REFERENCE_HELP}"
+    )
+    command.add_argument(
+        "--image",
+        metavar="NAME",
+        help="the image to push, if the archive has several: its name there, or the start of its id",
+    )
+    _add_client_options(command)
+
+    command = commands.add(
+        "pull", pull, "pull an image into an archive for docker load", epilog=_PULL_EXAMPLES
+    )
+    command.add_argument(
+        "reference", metavar="HOST/NAMESPACE/NAME:TAG", help=f"what to pull; {_REFERENCE_HELP}"
+    )
+    command.add_argument(
+        "-o", "--output", metavar="IMAGE.tar", type=Path, required=True, help="the archive to write"
+    )
+    _add_client_options(command)
+
+
+def _add_client_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--username", metavar="NAME", help="log in as this user (default: no credentials)")
+    add_password_option(command)
+    command.add_argument(
+        "--insecure", action="store_true", help="allow plain http and unverified certificates for any host"
+    )
+    command.add_argument(
+        "--ca-cert",
+        metavar="FILE",
+        help="trust the certificate authorities in this PEM file (default: those of the system)",
+    )
+    command.add_argument(
+        "--parallel",
+        type=count,
+        default=3,
+        metavar="N",
+        help="the number of layers that are transferred at once (default: %(default)s)",
+    )
+    command.add_argument("--quiet", action="store_true", help="show no progress bars")
+
+
+def push(options: argparse.Namespace) -> int:
+    """Push an image of an archive. Images that the registry has are not sent."""
+
+    def run(client: Client, reference: Reference) -> str:
+        result = client.push(options.archive, reference, image=options.image)
+        return (
+            f"{reference}: {len(result.pushed)} image(s) pushed, {len(result.skipped)} already present, "
+            f"{result.sent_bytes:,} bytes sent"
+        )
+
+    return _with_client(options, run)
+
+
+def pull(options: argparse.Namespace) -> int:
+    """Pull a tag into an archive."""
+
+    def run(client: Client, reference: Reference) -> str:
+        result = client.pull(reference, options.output)
+        return (
+            f"{reference}: {len(result.image_ids)} image(s) in {options.output}, "
+            f"{result.fetched_bytes:,} bytes fetched"
+        )
+
+    return _with_client(options, run)
+
+
+def _with_client(options: argparse.Namespace, run: Callable[[Client, Reference], str]) -> int:
+    """Run a transfer and print what it returns.
+
+    :raises CommandFailed: the options are invalid, or the transfer failed.
+    """
+    from ..client import ClientError, Reference
+
+    _check(options)
+    try:
+        reference = Reference.parse(options.reference)
+        with _make_client(options, reference) as client:
+            print(run(client, reference))
+    except ClientError as error:
+        raise CommandFailed(str(error), _exit_code_of(error)) from error
+    except OSError as error:
+        text = f"{error.filename or options.reference}: {error.strerror or error}"
+        raise CommandFailed(text, FAILED) from error
+    return DONE
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.password_stdin and options.username is None:
+        raise CommandFailed("--password-stdin needs --username", USAGE)
+    if options.ca_cert is not None and not os.access(options.ca_cert, os.R_OK):
+        raise CommandFailed(f"--ca-cert: must be a readable file, not {options.ca_cert!r}", USAGE)
+
+
+def _make_client(options: argparse.Namespace, reference: Reference) -> Client:
+    from ..client import Client, Silence, TqdmProgress
+
+    if options.insecure:
+        # the user asked for unverified certificates
+        warnings.filterwarnings("ignore", message="Unverified HTTPS request")
+    password = read_password(options, f"Password of {options.username}: ") if options.username else None
+    return Client(
+        reference.origin,
+        insecure=options.insecure,
+        username=options.username,
+        password=password,
+        verify=options.ca_cert,
+        parallel=options.parallel,
+        progress=Silence() if options.quiet or not sys.stderr.isatty() else TqdmProgress(),
+    )
+
+
+def _exit_code_of(error: ClientError) -> int:
+    from .. import client
+
+    codes: tuple[tuple[type[ClientError], int], ...] = (
+        (client.BadReference, USAGE),
+        (client.BadArchive, USAGE),
+        (client.RegistryUnreachable, UNREACHABLE),
+        (client.NotAuthorized, REFUSED),
+        (client.NotFoundInRegistry, NOT_FOUND),
+    )
+    return next((code for kind, code in codes if isinstance(error, kind)), FAILED)
