@@ -146,7 +146,7 @@ def test_serve_says_whose_tokens_it_takes_and_where_clients_begin(
         index.endpoint = program.host
         engine.push(NAME, CHAIN)
         assert engine.pull(NAME) == CHAIN
-        assert f"access:  with tokens of the index {index_server.url}, which checks them\n" in program.log
+        assert f"access:  with tokens that the index {index_server.url} checks\n" in program.log
         assert f"push:    v1registry push IMAGE.tar {index_server.host}/NAMESPACE/NAME:TAG\n" in program.log
 
 
