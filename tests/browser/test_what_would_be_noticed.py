@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from selenium.common.exceptions import UnexpectedAlertPresentException
+from selenium.common.exceptions import (
+    StaleElementReferenceException,
+    UnexpectedAlertPresentException,
+    WebDriverException,
+)
 from support.axe_core import findings
 from support.chromium import Browser
 from support.demo_world import ATTACKS
@@ -59,3 +63,34 @@ def test_what_shuts_people_out_is_noticed(looking: Browser) -> None:
         found = {finding.rule: finding.impact for finding in findings(looking)}
 
     assert found == {"color-contrast": "serious", "label": "critical", "image-alt": "critical"}
+
+
+def test_a_document_replaced_meanwhile_is_read_again(looking: Browser) -> None:
+    errors: list[WebDriverException] = [
+        StaleElementReferenceException("stale element reference"),
+        WebDriverException('{"code":-32000,"message":"Node with given id does not belong to the document"}'),
+    ]
+
+    def condition() -> str:
+        if errors:
+            raise errors.pop()
+        return "read"
+
+    assert looking.wait(condition, "text") == "read"
+
+
+def test_other_errors_of_the_browser_fail_the_test(looking: Browser) -> None:
+    def condition() -> str:
+        raise WebDriverException("disk full")
+
+    with pytest.raises(WebDriverException, match="disk full"):
+        looking.wait(condition, "text")
+
+
+def test_new_page_is_another_document_even_at_the_same_address(looking: Browser) -> None:
+    with Lure("<h1>A prize</h1><form><button>Again</button></form>") as lure:
+        looking.open(f"{lure.address}?")
+        looking.driver.execute_script("window.isOld = true")
+        looking.click("button", "Again")
+
+        assert looking.driver.execute_script("return window.isOld") is None
