@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from v1registry import Registry
+from v1registry.assembly import Services
 from v1registry.errors import RegistryError
 from v1registry.wsgi.http import Request, Response
 
@@ -93,7 +94,7 @@ class RequestLog(list[RecordedRequest]):
 class WatchedRegistry(Registry):
     """The real application. What its handlers raise unexpectedly is kept with the request; the answer stays 500."""
 
-    def _dispatch(self, request: Request) -> Response:
+    def _dispatch(self, request: Request[Services]) -> Response:
         try:
             return super()._dispatch(request)
         except RegistryError:

@@ -2,61 +2,35 @@
 
 from __future__ import annotations
 
-import copy
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from . import errors
 from . import settings as settings_
-from .access.accounts import AccountsAccess
-from .access.attempts import LoginLimiter
-from .access.holders import Holders
-from .access.open import OpenAccess
-from .access.signing import shared_secret
-from .access.tokens import Tokens
-from .accounts.base import Authenticator, BackendUnavailable
-from .accounts.confirmations import Confirmations, Links
-from .accounts.profiles import Profiles
-from .accounts.registration import Accounts, confirming_part
-from .distribution import api as bridge_api
-from .hub import api as hub_api
-from .hub import users_api
+from .accounts.base import BackendUnavailable
+from .assembly import Services, assemble, in_front
 from .log import REQUEST_ID_HEADER, get_logger, in_request, request_id_of
-from .oauth import accounts_api
 from .oauth import api as oauth_api
 from .oauth.applications import Applications
 from .oauth.grants import Grants
 from .oauth.provider import Provider
-from .registry import api as registry_api
-from .registry.images import Images
-from .registry.repositories import Repositories
-from .rights import Access
-from .search.scan import ScanSearch, SearchIndex
-from .settings import Settings, SettingsError
+from .oauth.services import OAuth
+from .settings import Settings
 from .storage.base import Storage, StorageFull, StorageUnavailable
-from .web import api as web_api
-from .web.markdown import Descriptions
-from .web.pages import Pages, accepts_html
-from .web.sessions import Sessions
-from .web.shown_layers import ShownLayers
-from .wsgi.http import VERSION_HEADER, Request, Response, error_response, is_secure
-from .wsgi.routing import Table, combine
+from .web.pages import accepts_html
+from .wsgi.http import VERSION_HEADER, Request, Response, error_response
+from .wsgi.routing import Table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
 log = get_logger(__name__)
 
-T = TypeVar("T")
-
 #: What belongs to the registry when it stands in front of another application: the rest goes through.
 _OWN_PREFIXES = ("/v1/", "/v2/", "/api/v1.1/")
 _OWN_PATHS = ("/v1", "/v2", "/_ping", "/_ping/", "/_status", "/_status/")
-
-#: Where the log-in stands, and what belongs to it, when there are no other pages.
-_OAUTH_PREFIX = "/api/v1.1/o"
 
 #: An operating system's errors that mean: there is no room.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -76,192 +50,79 @@ class Registry:
     """
 
     def __init__(self, storage: Storage, **options: Any):
-        self.storage, self.settings = settings_.from_mapping({"storage": storage, **options})
-        self._behind: WSGIApplication | None = None
-        self._oauth: Mapping[type, object] = {}
-        repositories = Repositories(self.storage)
-        images = Images(self.storage, expanded_limit_bytes=self.settings.max_expanded_bytes)
-        access = self._make_access(images, repositories)
-        services: dict[type, object] = {
-            Storage: self.storage,
-            Settings: self.settings,
-            Images: images,
-            Repositories: repositories,
-            Access: access,
-            SearchIndex: ScanSearch(repositories),
-            ShownLayers: ShownLayers(
-                images,
-                expanded_limit_bytes=min(self.settings.max_shown_bytes, self.settings.max_expanded_bytes),
-            ),
-            Descriptions: Descriptions(),
-        }
-        if isinstance(access, AccountsAccess):
-            services |= self._make_accounts(access.backend, repositories)
-        self._services: Mapping[type, object] = services
-        #: whether there are users to tell apart
-        self.has_accounts = isinstance(access, AccountsAccess)
-        has_links = Confirmations in services
-        self._link_prefix = f"{self.settings.link_path}/" if has_links else None
-        self._add_pages()
+        self._serve(assemble(*settings_.from_mapping({"storage": storage, **options})), None)
 
-    def _add_pages(self) -> None:
-        """Make the pages, and the table of all there is, for a place of its own or one in front of an application."""
-        settings = self.settings
-        is_everything_ours = self._behind is None
-        can_browse = not settings.index and (
-            settings.pages.startswith("/") or (settings.pages == "on" and is_everything_ours)
-        )
-        # what OAuth needs of them is there without them
-        base = _OAUTH_PREFIX if not can_browse else "" if settings.pages == "on" else settings.pages
-        self._pages = Pages(
-            base,
-            templates=settings.templates,
-            can_browse=can_browse,
-            has_accounts=self.has_accounts,
-            can_register=can_browse and self._can_register,
-        )
-        self.table = combine(self._tables(self._link_prefix is not None))
-        self._services = {**self._services, Pages: self._pages, Table: self.table}
+    def _serve(self, services: Services, behind: WSGIApplication | None) -> None:
+        """Take the services to work on, and the application that gets other paths."""
+        self._services = services
+        self._behind = behind
 
-    def _tables(self, has_links: bool) -> list[Table]:
-        settings, base, pages = self.settings, self._pages.base, self._pages
-        essentials = web_api.essential_routes(base) if pages.can_browse or self.has_accounts else Table()
-        bridge = bridge_api.ROUTES if settings.v2 == "ping" else Table()
-        if settings.index:
-            return [registry_api.ROOT_ROUTES, registry_api.ROUTES, registry_api.REPOSITORY_ROUTES, bridge]
-        has_images = settings.images == "here"
-        return [
-            # a start page at the root is at the place of the string, and knows whom to send it
-            Table() if pages.can_browse and not base else registry_api.ROOT_ROUTES,
-            web_api.browse_routes(base) if pages.can_browse else Table(),
-            web_api.image_routes(base) if pages.can_browse and has_images else Table(),
-            hub_api.NAMED_TAGS_ROUTES,
-            registry_api.ROUTES if has_images else registry_api.INDEX_ROUTES,
-            hub_api.ROUTES,
-            users_api.ROUTES,
-            hub_api.REPOSITORY_ROUTES,
-            web_api.link_routes(settings.link_path) if has_links else Table(),
-            accounts_api.ROUTES if self.has_accounts else Table(),
-            oauth_api.ROUTES if self.has_accounts else Table(),
-            essentials,
-            web_api.login_routes(base) if self.has_accounts else Table(),
-            web_api.register_routes(base) if pages.can_register else Table(),
-            web_api.account_routes(base) if self.has_accounts and pages.can_browse else Table(),
-            bridge,
-        ]
+    @classmethod
+    def _of(cls, services: Services, behind: WSGIApplication | None = None) -> Registry:
+        registry = cls.__new__(cls)
+        registry._serve(services, behind)
+        return registry
 
     @property
-    def _can_register(self) -> bool:
-        accounts = self._services.get(Accounts)
-        return isinstance(accounts, Accounts) and accounts.can_register
+    def storage(self) -> Storage:
+        """Where everything is kept."""
+        return self._services.storage
 
-    def _make_access(self, images: Images, repositories: Repositories) -> Access:
-        settings, storage = self.settings, self.storage
-        is_elsewhere = settings.images == "elsewhere"
-        holders = Holders(storage, images, repositories)
-        if settings.index:
-            from .access.index import ForeignIndexAccess
-            from .access.index_client import IndexClient
+    @property
+    def settings(self) -> Settings:
+        """The settings, with defaults for those that were not given."""
+        return self._services.settings
 
-            return ForeignIndexAccess(
-                IndexClient(settings.index), images, repositories, holders, keep_s=settings.index_cache_s
-            )
-        if settings.auth in ("open:", "open"):
-            tokens = Tokens(settings.secret, lifetime_s=settings.token_lifetime_s)
-            return OpenAccess(tokens, registry_is_elsewhere=is_elsewhere)
-        backend, policy = settings_.open_accounts(settings, storage, repositories)
-        applications, profiles = Applications(storage), Profiles(backend)
-        grants = Grants(storage, applications, profiles, keys=self._signing_keys)
-        self._oauth = {
-            Applications: applications,
-            Grants: grants,
-            Profiles: profiles,
-            Provider: Provider(applications, grants, profiles),
-        }
-        return AccountsAccess(
-            backend,
-            policy,
-            Tokens(self._signing_keys, lifetime_s=settings.token_lifetime_s),
-            images,
-            repositories,
-            holders,
-            LoginLimiter(),
-            registry_is_elsewhere=is_elsewhere,
-            trusted_proxies=settings.trusted_proxies,
-            is_secure=self._is_secure,
-            bearers=grants,
-        )
+    @property
+    def table(self) -> Table:
+        """Every row that this application serves."""
+        return self._services.table
 
-    def _is_secure(self, environ: Mapping[str, Any]) -> bool:
-        """Tell whether secrets of OAuth may come by this request: over https, unless a setting allows more."""
-        settings = self.settings
-        if settings.oauth_http == "allow":
-            return True
-        return is_secure(Request(dict(environ), {}), settings.public_url, settings.trusted_proxies)
-
-    def _make_accounts(self, backend: Authenticator, repositories: Repositories) -> dict[type, object]:
-        """Return the services of a server with accounts. SettingsError."""
-        settings = self.settings
-        try:
-            mailer = settings_.open_mailer(settings.mail, settings.mail_from)
-        except ValueError as error:
-            raise SettingsError([f"mail: {error}"]) from error
-        services: dict[type, object] = dict(self._oauth)
-        confirmations = None
-        if mailer is not None:
-            directory = confirming_part(backend)
-            if directory is None:
-                raise SettingsError(["mail: the users of this server (auth) are not activated by links"])
-            links = Links(self._signing_keys, lifetime_s=settings.link_lifetime_s)
-            address = f"{settings.public_url.rstrip('/')}{settings.link_path}"
-            confirmations = Confirmations(directory, mailer, links, address)
-            services[Confirmations] = confirmations
-        services[Accounts] = Accounts(
-            backend,
-            is_open=settings.registration == "open",
-            is_reserved=lambda name: name in settings.reserved_names or repositories.are_in(name),
-            confirmations=confirmations,
-        )
-        services[Sessions] = Sessions(
-            self.storage, Profiles(backend), self._signing_keys, lifetime_s=settings.session_lifetime_s
-        )
-        return services
+    @property
+    def has_accounts(self) -> bool:
+        """Whether there are users to tell apart."""
+        return self._services.accounts is not None
 
     # -- OAuth, for the surrounding application
 
     @property
     def applications(self) -> Applications:
-        """The applications that may ask users for access. RuntimeError on a server without accounts."""
-        return self._of_accounts(Applications)
+        """The applications that may ask users for access.
+
+        :raises RuntimeError: the server has no accounts.
+        """
+        return self._oauth.applications
 
     @property
     def grants(self) -> Grants:
-        """What users granted to applications, and which tokens are good. RuntimeError on a server without accounts."""
-        return self._of_accounts(Grants)
+        """What users granted to applications, and the tokens that applications got.
+
+        :raises RuntimeError: the server has no accounts.
+        """
+        return self._oauth.grants
 
     @property
     def provider(self) -> Provider:
-        """What the page of consent asks, for one of the surrounding application's own. RuntimeError on a server without accounts."""
-        return self._of_accounts(Provider)
+        """What the page of consent asks, for a page of the surrounding application.
 
-    def _of_accounts(self, kind: type[T]) -> T:
-        found = self._oauth.get(kind)
-        if not isinstance(found, kind):
+        :raises RuntimeError: the server has no accounts.
+        """
+        return self._oauth.provider
+
+    @property
+    def _oauth(self) -> OAuth:
+        if self._services.oauth is None:
             raise RuntimeError(
                 "OAuth needs accounts: make the registry with auth, such as users: or htpasswd:///PATH"
             )
-        return found
-
-    def _signing_keys(self) -> Sequence[str]:
-        return self.settings.secret or [shared_secret(self.storage)]
+        return self._services.oauth
 
     # -- other ways to make one
 
     @classmethod
     def from_settings(cls, mapping: Mapping[str, Any]) -> Registry:
         """Return a registry made from a mapping such as ``{"storage": "file:///srv/registry"}``. SettingsError."""
-        storage, settings = settings_.from_mapping(mapping)
-        return cls(storage, **vars(settings))
+        return cls._of(assemble(*settings_.from_mapping(mapping)))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Registry:
@@ -279,10 +140,7 @@ class Registry:
         ``/`` is the application's own, and so are the pages, unless the setting ``pages`` says where ours are. Everything
         else is shared with this registry.
         """
-        registry = copy.copy(self)
-        registry._behind = application
-        registry._add_pages()
-        return registry
+        return self._of(in_front(self._services), application)
 
     # -- WSGI
 
@@ -300,15 +158,15 @@ class Registry:
     def _is_own(self, path: str) -> bool:
         if self.settings.v2 == "pass" and (path == "/v2" or path.startswith("/v2/")):
             return False
-        if self._link_prefix is not None and path.startswith(self._link_prefix):
+        if self._services.link_prefix is not None and path.startswith(self._services.link_prefix):
             return True
-        if self._pages.can_browse and f"{path}/".startswith(f"{self._pages.base}/"):
+        if self._services.pages.can_browse and f"{path}/".startswith(f"{self._services.pages.base}/"):
             return True
         if self.has_accounts and path.rstrip("/") == oauth_api.METADATA_PATH:
             return True
         return path.startswith(_OWN_PREFIXES) or path in _OWN_PATHS
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request[Services]) -> Response:
         try:
             return self._dispatch(request)
         except Exception as error:
@@ -327,27 +185,27 @@ class Registry:
             page = self._page_of_failure(request, failure) if self._is_for_people(request, path) else None
             return error_response(failure, path) if page is None else page
 
-    def _page_of_failure(self, request: Request, failure: errors.RegistryError) -> Response | None:
+    def _page_of_failure(self, request: Request[Services], failure: errors.RegistryError) -> Response | None:
         """Return the page that tells of a failure, None where that fails too: templates may be the operator's own."""
         try:
-            return self._pages.failure(request, failure)
+            return self._services.pages.failure(request, failure)
         except Exception as error:
             log.error("the page of a failure cannot be made", exc_info=error)
             return None
 
-    def _is_for_people(self, request: Request, path: str) -> bool:
+    def _is_for_people(self, request: Request[Services], path: str) -> bool:
         """Tell whether a failure is to be told by a page: to a browser that asked for one."""
         if request.is_page:
             return True
         is_of_api = path.startswith(_OWN_PREFIXES) or path in _OWN_PATHS
-        return self._pages.can_browse and not is_of_api and accepts_html(request)
+        return self._services.pages.can_browse and not is_of_api and accepts_html(request)
 
     def _loggable(self, path: str) -> str:
         """Return the path without the token of a link, which works until somebody followed it."""
-        is_link = self._link_prefix is not None and path.startswith(self._link_prefix)
-        return f"{self._link_prefix}..." if is_link else path
+        is_link = self._services.link_prefix is not None and path.startswith(self._services.link_prefix)
+        return f"{self._services.link_prefix}..." if is_link else path
 
-    def _dispatch(self, request: Request) -> Response:
+    def _dispatch(self, request: Request[Services]) -> Response:
         method, path = request.method, request.decoded_path
         found = self.table.match(method, path)
         if found is None:
@@ -360,7 +218,7 @@ class Registry:
             request.rights.require_scope(route.needs)
         return route.handler(request)
 
-    def _read_refused_body(self, request: Request) -> None:
+    def _read_refused_body(self, request: Request[Services]) -> None:
         """Read what the client still sends: engines take an early answer for a failed write (clients.md 3.3)."""
         try:
             request.upload.drain(self.settings.max_refused_bytes)

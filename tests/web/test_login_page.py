@@ -22,7 +22,7 @@ from v1registry.accounts.backends.chain import chain_of
 from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.names import RepositoryName
-from v1registry.rights import Access, Action, User
+from v1registry.rights import Action, User
 
 #: Of "correct horse" and "0", made by Apache's htpasswd 2.4 (-m) and by openssl passwd (-apr1).
 HORSE = "$apr1$RsaosasZ$z8WUXvwD1NOdSfwC7xgBE0"
@@ -306,7 +306,7 @@ class Clock:
 
 def test_guessing_on_the_page_and_by_basic_counts_together_and_the_page_tells_the_wait(world: World) -> None:
     clock = Clock()
-    access = world.app._services[Access]
+    access = world.app._services.access
     assert isinstance(access, AccountsAccess)
     access.limiter = LoginLimiter(free=3, clock=clock)
     person = world.person(REMOTE_ADDR="10.1.1.1")

@@ -6,11 +6,13 @@ the same as long as ``Docker-Distribution-API-Version`` is missing. Everything b
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..wsgi.http import Request, Response, json_response
 from ..wsgi.routing import Route, Table
 
 
-def ping(request: Request) -> Response:
+def ping(request: Request[Any]) -> Response:
     return json_response({})
 
 

@@ -9,14 +9,11 @@ from .. import errors
 from ..names import RepositoryName, check_image_id
 from ..registry.api import delete_repository as delete_now
 from ..registry.api import get_tag, put_tag, readable_repository, writable_repository
-from ..registry.images import Images
-from ..registry.repositories import Repositories, checked_entries
-from ..rights import Access, Action
-from ..search.scan import Hit, Page, SearchIndex, search
-from ..settings import Settings
+from ..registry.repositories import checked_entries
+from ..rights import Action
+from ..search.scan import Hit, Page, search
 from ..wsgi.http import (
     NOT_CACHED,
-    Request,
     Response,
     json_response,
     no_content,
@@ -25,6 +22,7 @@ from ..wsgi.http import (
     raw_json_response,
 )
 from ..wsgi.routing import Route, Table
+from .services import Request
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 
@@ -35,11 +33,11 @@ READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 def put_repository(request: Request) -> Response:
     """Start a push: the images that will come are announced."""
     repository = writable_repository(request)
-    body = request.read_body(request.service(Settings).max_document_bytes)
+    body = request.read_body(request.services.settings.max_document_bytes)
     entries = checked_entries(_parsed(body))
     headers = _index_headers(request, repository, Action.WRITE)
     with request.rights.changing(repository):
-        request.service(Repositories).announce(repository, body, entries)
+        request.services.repositories.announce(repository, body, entries)
         request.rights.announce(repository, [entry["id"] for entry in entries])
     return json_response("", headers=headers)
 
@@ -47,7 +45,7 @@ def put_repository(request: Request) -> Response:
 def get_images(request: Request) -> Response:
     """Start a pull. A registry elsewhere also asks this to have a token checked (hub.md 6.1)."""
     repositories, repository = (
-        request.service(Repositories),
+        request.services.repositories,
         readable_repository(request, READ, WRITE, DELETE),
     )
     even_deleted = request.rights.sees_deleted(repository)
@@ -65,7 +63,7 @@ def put_images(request: Request) -> Response:
     entries = checked_entries(_json_body(request))
     headers = _index_headers(request, repository, Action.WRITE)
     with request.rights.changing(repository):
-        request.service(Repositories).add_images(repository, entries)
+        request.services.repositories.add_images(repository, entries)
         request.rights.announce(repository, [entry["id"] for entry in entries])
     return no_content(headers)
 
@@ -110,9 +108,9 @@ def delete_repository(request: Request) -> Response:
     Who logs in with a password and asks for a token is an index's client: the repository vanishes, and the token lets the
     registry remove it. Everybody else has it removed now, and so has whoever asks again.
     """
-    repositories = request.service(Repositories)
+    repositories = request.services.repositories
     asks_index = (
-        request.service(Access).has_accounts and _wants_token(request) and not request.rights.has_token
+        request.services.access.has_accounts and _wants_token(request) and not request.rights.has_token
     )
     if not asks_index:
         return delete_now(request)
@@ -130,7 +128,7 @@ def delete_repository(request: Request) -> Response:
 def put_auth(request: Request) -> Response:
     """Tell a registry whether a token is good."""
     name = RepositoryName.parse(request.fields["repository"])
-    access, repositories = request.service(Access), request.service(Repositories)
+    access, repositories = request.services.access, request.services.repositories
     if not access.is_good_token(request.header("Authorization"), name):
         raise errors.Forbidden("The token is not good for this repository", repository=str(name))
     if access.has_accounts and not (repositories.exists(name) or repositories.is_marked_deleted(name)):
@@ -152,9 +150,9 @@ def get_layer_access(request: Request) -> Response:
 
 def get_search(request: Request) -> Response:
     query, n, page = request.query("q"), request.query("n"), request.query("page")
-    settings = request.service(Settings)
+    settings = request.services.settings
     found = search(
-        request.service(SearchIndex), query or "", n, page, settings.search_limit, request.rights.may_list
+        request.services.search, query or "", n, page, settings.search_limit, request.rights.may_list
     )
     lists_everything = not query and n is None and page is None
     is_long = settings.search_names == "long" or (settings.search_names == "auto" and lists_everything)
@@ -200,12 +198,12 @@ def _parsed(body: bytes) -> Any:
 
 
 def _json_body(request: Request) -> Any:
-    return _parsed(request.read_body(request.service(Settings).max_document_bytes))
+    return _parsed(request.read_body(request.services.settings.max_document_bytes))
 
 
 def _index_headers(request: Request, repository: RepositoryName, access: Action) -> list[tuple[str, str]]:
     """Return where to go with which token: what engines insist on in the answers to their index calls."""
-    settings = request.service(Settings)
+    settings = request.services.settings
     headers = [
         (
             "X-Docker-Endpoints",
@@ -220,9 +218,9 @@ def _index_headers(request: Request, repository: RepositoryName, access: Action)
 
 def _images_of_tags(request: Request, repository: RepositoryName, even_deleted: bool) -> bytes:
     """Return the list of a repository that was never announced: the images that its tags reach. ImageListNotFound."""
-    images = request.service(Images)
+    images = request.services.images
     try:
-        tags = request.service(Repositories).tags(repository, even_deleted=even_deleted)
+        tags = request.services.repositories.tags(repository, even_deleted=even_deleted)
     except errors.RepositoryNotFound:
         raise errors.ImageListNotFound(repository=str(repository)) from None
     reached: dict[str, None] = {}

@@ -7,11 +7,10 @@ from typing import Any, Final
 from .. import errors
 from ..access.accounts import CHALLENGE, AccountRights
 from ..access.credentials import Basic, parse_authorization
-from ..accounts.registration import Accounts
-from ..rights import Access, User
-from ..settings import Settings
-from ..wsgi.http import Request, Response, json_response, no_content, parse_json
+from ..rights import User
+from ..wsgi.http import Response, configured, json_response, no_content, parse_json
 from ..wsgi.routing import Route, Table
+from .services import Request
 
 #: Nobody needs credentials to send these bodies, so they may not be as large as others, in bytes.
 _LARGEST_BODY: Final = 64 << 10
@@ -22,14 +21,14 @@ _LARGEST_BODY: Final = 64 << 10
 
 def get_users(request: Request) -> Response:
     """Check a login. Who comes with the right password of an inactive account may get another mail."""
-    if not request.service(Access).has_accounts:
+    if not request.services.access.has_accounts:
         return json_response("OK")
     try:
         caller = _caller(request)
     except errors.AccountInactive:
         credentials = parse_authorization(request.header("Authorization"))
         if isinstance(credentials, Basic):
-            request.service(Accounts).logged_in_inactive(credentials.username)
+            configured(request.services.accounts).registration.logged_in_inactive(credentials.username)
         raise
     if caller is None:
         raise errors.Unauthorized(CHALLENGE)
@@ -39,14 +38,14 @@ def get_users(request: Request) -> Response:
 def post_users(request: Request) -> Response:
     """Register. There are no credentials, and those that come are not looked at."""
     fields = _json_body(request)
-    if request.service(Access).has_accounts:
-        request.service(Accounts).register(fields)
+    if request.services.access.has_accounts:
+        configured(request.services.accounts).registration.register(fields)
     return json_response("User Created", 201)
 
 
 def put_user(request: Request) -> Response:
-    if request.service(Access).has_accounts:
-        accounts, username = request.service(Accounts), request.fields["username"]
+    if request.services.access.has_accounts:
+        accounts, username = configured(request.services.accounts).registration, request.fields["username"]
         accounts.require_change(_caller(request), username)
         accounts.change(username, _json_body(request))
     return no_content()
@@ -62,7 +61,7 @@ def _caller(request: Request) -> User | None:
 
 
 def _json_body(request: Request) -> Any:
-    body = request.read_body(min(_LARGEST_BODY, request.service(Settings).max_document_bytes))
+    body = request.read_body(min(_LARGEST_BODY, request.services.settings.max_document_bytes))
     try:
         return parse_json(body)
     except ValueError:

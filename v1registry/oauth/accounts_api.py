@@ -22,13 +22,13 @@ from urllib.parse import quote
 from .. import errors
 from ..access.accounts import AccountRights
 from ..accounts.base import Account, Bearer, NotSupported
-from ..accounts.profiles import Profiles, emails_of, profile_of, shown_time
+from ..accounts.profiles import emails_of, profile_of, shown_time
 from ..rights import User
-from ..settings import Settings
 from ..wsgi.bodies import fields_of_body
-from ..wsgi.http import NOT_CACHED, Request, Response, is_from_other_site, json_response, public_url_of
+from ..wsgi.http import NOT_CACHED, Response, configured, is_from_other_site, json_response, public_url_of
 from ..wsgi.routing import Route, Table
-from .grants import Grants, GrantSummary
+from .grants import GrantSummary
+from .services import Request
 
 #: What these endpoints take: a password, or an access token. A token of a repository says nothing here.
 CHALLENGE: Final = 'Basic realm="api", Bearer realm="api"'
@@ -51,7 +51,7 @@ def get_user(request: Request) -> Response:
 def patch_user(request: Request) -> Response:
     """Change what is given, and answer the whole, whether or not the scopes let it be read (oauth.md 5)."""
     account = _own_account(request, _caller(request, "profile_write"))
-    profiles = request.service(Profiles)
+    profiles = configured(request.services.accounts).profiles
     profiles.require_changeable(account.user.name)
     return _profile_response(request, profiles.change(account.user.name, _fields(request)))
 
@@ -68,7 +68,7 @@ def post_email(request: Request) -> Response:
     caller = _caller(request, "email_write")
     name = _own_account(request, caller).user.name
     _refuse_other_sites(request, caller)
-    profiles = request.service(Profiles)
+    profiles = configured(request.services.accounts).profiles
     profiles.require_changeable(name)
     return json_response(asdict(profiles.add_email(name, _fields(request).get("email"))), 201)
 
@@ -80,7 +80,7 @@ def patch_email(request: Request) -> Response:
     name, is_own = account.user.name, caller.owns(account)
     if not (is_own or caller.is_administrator):
         raise errors.Forbidden(username=caller.user.name)
-    profiles = request.service(Profiles)
+    profiles = configured(request.services.accounts).profiles
     profiles.require_changeable(name)
     changed = profiles.change_email(name, _fields(request), may_verify=caller.may_verify, may_choose=is_own)
     return json_response(asdict(changed))
@@ -89,7 +89,7 @@ def patch_email(request: Request) -> Response:
 def delete_email(request: Request) -> Response:
     """Remove the address of the body, or of the query where the body names none (oauth.md 4.6)."""
     name = _own_account(request, _caller(request, "email_write")).user.name
-    profiles = request.service(Profiles)
+    profiles = configured(request.services.accounts).profiles
     profiles.require_changeable(name)
     profiles.remove_email(name, _fields(request).get("email", request.query("email")))
     return _gone()
@@ -100,13 +100,15 @@ def delete_email(request: Request) -> Response:
 
 def get_grants(request: Request) -> Response:
     name = _own_account(request, _caller(request, None)).user.name
-    return json_response([_shown_grant(grant) for grant in request.service(Grants).of_user(name)])
+    return json_response(
+        [_shown_grant(grant) for grant in configured(request.services.oauth).grants.of_user(name)]
+    )
 
 
 def delete_grant(request: Request) -> Response:
     """Revoke: the application's tokens are no good from then on."""
     name = _own_account(request, _caller(request, None)).user.name
-    if not request.service(Grants).revoke(name, request.fields["grant_id"]):
+    if not configured(request.services.oauth).grants.revoke(name, request.fields["grant_id"]):
         raise errors.GrantNotFound
     return _gone()
 
@@ -171,7 +173,7 @@ def _caller(request: Request, scope: str | None) -> _Caller:
 
 def _account(request: Request, caller: _Caller) -> Account:
     """Return the account of the path. AccountNotFound; Forbidden where its backend does not tell who is there."""
-    profiles, username = request.service(Profiles), request.fields["username"]
+    profiles, username = configured(request.services.accounts).profiles, request.fields["username"]
     if username == caller.user.name:
         account = profiles.current(caller.user)
     elif len(username) > _LONGEST_NAME:
@@ -199,7 +201,7 @@ def _refuse_other_sites(request: Request, caller: _Caller) -> None:
 
     Forms of other sites can POST, and nothing else. An access token no browser remembers.
     """
-    if caller.bearer is None and is_from_other_site(request, request.service(Settings).public_url):
+    if caller.bearer is None and is_from_other_site(request, request.services.settings.public_url):
         raise errors.Forbidden("This comes from a page of another site", username=caller.user.name)
 
 
@@ -208,7 +210,7 @@ def _refuse_other_sites(request: Request, caller: _Caller) -> None:
 
 def _fields(request: Request) -> Mapping[str, Any]:
     """Return the fields of the body. BadRequest, BodyTooLarge, and what reading a body raises."""
-    body = request.read_body(min(_LARGEST_BODY, request.service(Settings).max_document_bytes))
+    body = request.read_body(min(_LARGEST_BODY, request.services.settings.max_document_bytes))
     try:
         return fields_of_body(body, request.environ.get("CONTENT_TYPE"), ("verified", "primary"))
     except ValueError as error:
@@ -224,7 +226,7 @@ def _gone() -> Response:
 
 
 def _profile_response(request: Request, account: Account) -> Response:
-    settings = request.service(Settings)
+    settings = request.services.settings
     base = public_url_of(request, settings.public_url, settings.trusted_proxies)
     name = quote(account.user.name, safe="", errors="surrogatepass")
     return json_response(profile_of(account, f"{base}/api/v1.1/users/{name}/"))

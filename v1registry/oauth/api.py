@@ -9,12 +9,12 @@ from urllib.parse import unquote_plus
 from .. import errors
 from ..access.attempts import client_address
 from ..access.credentials import Basic, parse_authorization
-from ..settings import Settings
 from ..wsgi.bodies import fields_of_body
-from ..wsgi.http import Request, Response, dump_json, is_secure, json_response, public_url_of, respond
+from ..wsgi.http import Response, configured, dump_json, is_secure, json_response, public_url_of, respond
 from ..wsgi.routing import Route, Table
 from .applications import Application
-from .provider import CHALLENGE, ClientCredentials, Provider, metadata
+from .provider import CHALLENGE, ClientCredentials, metadata
+from .services import Request
 
 #: Below which path all of OAuth is. It is the path of the issuer too (RFC 8414, 2).
 PATH: Final = "/api/v1.1/o"
@@ -36,14 +36,14 @@ def post_token(request: Request) -> Response:
     """Give tokens for a code or a refresh token."""
     parameters = _parameters(request)
     application = _application(request, parameters)
-    return _answer(request.service(Provider).issue_tokens(application, parameters))
+    return _answer(configured(request.services.oauth).provider.issue_tokens(application, parameters))
 
 
 def post_revoke_token(request: Request) -> Response:
     """End a token (RFC 7009): 200 and nothing more, whether it was good or not."""
     parameters = _parameters(request)
     application = _application(request, parameters)
-    request.service(Provider).revoke(application, parameters)
+    configured(request.services.oauth).provider.revoke(application, parameters)
     return respond(200, b"", None, _NOT_STORED)
 
 
@@ -51,19 +51,19 @@ def post_introspect(request: Request) -> Response:
     """Tell what an access token is good for (RFC 7662)."""
     parameters = _parameters(request)
     application = _application(request, parameters)
-    return _answer(request.service(Provider).introspect(application, parameters))
+    return _answer(configured(request.services.oauth).provider.introspect(application, parameters))
 
 
 def get_metadata(request: Request) -> Response:
     """Tell clients where everything is (RFC 8414)."""
-    settings = request.service(Settings)
+    settings = request.services.settings
     url = public_url_of(request, settings.public_url, settings.trusted_proxies)
     return json_response(metadata(f"{url}{PATH}"))
 
 
 def require_https(request: Request) -> None:
     """Return if OAuth may be spoken over this connection (RFC 6749, 1.6). OAuthError ``invalid_request``."""
-    settings = request.service(Settings)
+    settings = request.services.settings
     if settings.oauth_http == "allow":
         return
     if not is_secure(request, settings.public_url, settings.trusted_proxies):
@@ -93,8 +93,8 @@ def _answer(document: Mapping[str, Any]) -> Response:
 
 def _application(request: Request, parameters: Mapping[str, str]) -> Application:
     """Return the application that asks. OAuthError ``invalid_client``, TooManyClientAttempts."""
-    address = client_address(request.environ, request.service(Settings).trusted_proxies)
-    return request.service(Provider).authenticate(
+    address = client_address(request.environ, request.services.settings.trusted_proxies)
+    return configured(request.services.oauth).provider.authenticate(
         client_credentials(request.header("Authorization"), parameters), address
     )
 

@@ -7,12 +7,10 @@ import secrets
 
 from .. import errors
 from ..names import RepositoryName, check_image_id, check_tag, check_target_id
-from ..rights import Access, Action
-from ..settings import Settings
-from ..storage.base import Storage, StorageError
+from ..rights import Action
+from ..storage.base import StorageError
 from ..wsgi.http import (
     NOT_CACHED,
-    Request,
     Response,
     dump_json,
     etag_of,
@@ -25,8 +23,9 @@ from ..wsgi.http import (
 )
 from ..wsgi.routing import Route, Table
 from . import layout
-from .images import AnnouncedSums, Images, checked_parent, layer_etag
-from .repositories import NO_NAMESPACE, Repositories
+from .images import AnnouncedSums, checked_parent, layer_etag
+from .repositories import NO_NAMESPACE
+from .services import Request
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 
@@ -34,13 +33,13 @@ READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 
 
 def ping(request: Request) -> Response:
-    standalone = request.service(Access).standalone
+    standalone = request.services.access.standalone
     return json_response({}, headers=[("X-Docker-Registry-Standalone", standalone)])
 
 
 def status(request: Request) -> Response:
     """Write, read back and remove a key; 503 where that fails (docker-registry 0.8.1, status.py)."""
-    storage = request.service(Storage)
+    storage = request.services.storage
     key = f"_status/{secrets.token_hex(8)}"
     failures = {}
     try:
@@ -56,7 +55,7 @@ def status(request: Request) -> Response:
 
 
 def root(request: Request) -> Response:
-    return json_response(request.service(Settings).message)
+    return json_response(request.services.settings.message)
 
 
 # -- images
@@ -64,7 +63,7 @@ def root(request: Request) -> Response:
 
 def get_json(request: Request) -> Response:
     image_id = _readable_image(request)
-    facts = request.service(Images).facts(image_id)
+    facts = request.services.images.facts(image_id)
     headers = []
     if facts.layer_size is not None:
         headers.append(("X-Docker-Size", str(facts.layer_size)))
@@ -87,13 +86,13 @@ def put_json(request: Request) -> Response:
         checked_parent(image_id, _read_document(request)[1])
         raise
     document, parsed = _read_document(request)
-    request.service(Images).put_json(image_id, document, parsed, request.rights)
+    request.services.images.put_json(image_id, document, parsed, request.rights)
     return json_response(True)
 
 
 def _read_document(request: Request) -> tuple[bytes, object]:
     """Return an image's JSON as sent, and what it says. InvalidJson where it says nothing."""
-    document = request.read_body(request.service(Settings).max_document_bytes)
+    document = request.read_body(request.services.settings.max_document_bytes)
     try:
         return document, parse_json(document)
     except ValueError:
@@ -101,10 +100,10 @@ def _read_document(request: Request) -> tuple[bytes, object]:
 
 
 def get_layer(request: Request) -> Response:
-    images, image_id = request.service(Images), _readable_image(request)
+    images, image_id = request.services.images, _readable_image(request)
     is_public = request.rights.is_public_image(image_id)
     stat, checksums = images.layer(image_id)
-    settings, etag = request.service(Settings), layer_etag(image_id, stat, checksums)
+    settings, etag = request.services.settings, layer_etag(image_id, stat, checksums)
     path = layout.image_key(image_id, layout.LAYER)
     if settings.layer_redirect and is_public:
         # whoever knows an address there needs no rights
@@ -120,7 +119,7 @@ def get_layer(request: Request) -> Response:
 
 
 def put_layer(request: Request) -> Response:
-    request.service(Images).put_layer(_writable_image(request), request.upload, request.rights)
+    request.services.images.put_layer(_writable_image(request), request.upload, request.rights)
     return json_response(True)
 
 
@@ -130,24 +129,24 @@ def put_checksum(request: Request) -> Response:
         tarsum=_stripped(request.header("X-Docker-Checksum")),
         is_old_engine=is_docker_before_0_10(request.header("User-Agent") or ""),
     )
-    request.service(Images).put_checksum(_writable_image(request), announced, request.rights)
+    request.services.images.put_checksum(_writable_image(request), announced, request.rights)
     return json_response(True)
 
 
 def get_ancestry(request: Request) -> Response:
     image_id = _readable_image(request)
-    data = dump_json(request.service(Images).ancestry(image_id))
+    data = dump_json(request.services.images.ancestry(image_id))
     return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
 
 
 def get_files(request: Request) -> Response:
     image_id = _readable_image(request)
-    data = request.service(Images).files(image_id)
+    data = request.services.images.files(image_id)
     return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
 
 
 def get_diff(request: Request) -> Response:
-    images, image_id = request.service(Images), _readable_image(request)
+    images, image_id = request.services.images, _readable_image(request)
     for ancestor in images.ancestry(image_id)[1:]:
         # the diff tells which of the image's files are theirs too
         if not request.rights.can_read_image(ancestor):
@@ -193,39 +192,39 @@ def _stripped(header: str | None) -> str | None:
 
 
 def get_tags(request: Request) -> Response:
-    return json_response(request.service(Repositories).tags(readable_repository(request)))
+    return json_response(request.services.repositories.tags(readable_repository(request)))
 
 
 def get_tag(request: Request) -> Response:
     return json_response(
-        request.service(Repositories).tag(readable_repository(request), request.fields["tag"])
+        request.services.repositories.tag(readable_repository(request), request.fields["tag"])
     )
 
 
 def put_tag(request: Request) -> Response:
     repository, tag, rights = writable_repository(request), check_tag(request.fields["tag"]), request.rights
     try:
-        image_id = parse_json(request.read_body(request.service(Settings).max_document_bytes))
+        image_id = parse_json(request.read_body(request.services.settings.max_document_bytes))
     except ValueError:
         raise errors.InvalidData from None
     if not isinstance(image_id, str) or not image_id:
         raise errors.InvalidData
     check_target_id(image_id)
     is_known = rights.can_see_push(image_id) or rights.can_read_image(image_id)
-    if not is_known or not request.service(Images).is_announced(image_id):
+    if not is_known or not request.services.images.is_announced(image_id):
         raise errors.ImageNotFound(image_id=image_id)
     user_agent = request.header("User-Agent") or ""
     with rights.changing(repository):
         # so that the repository has a mark of whatever its tags reach
         rights.announce(repository, [image_id])
-        request.service(Repositories).set_tag(repository, tag, image_id, user_agent)
+        request.services.repositories.set_tag(repository, tag, image_id, user_agent)
     return json_response(True)
 
 
 def delete_tag(request: Request) -> Response:
     """Remove a tag. Who may write may do that, except where it would undo that tags are not to be moved."""
     repository, tag = writable_repository(request, WRITE, WRITE, DELETE), request.fields["tag"]
-    repositories = request.service(Repositories)
+    repositories = request.services.repositories
     if not repositories.may_move_tag(repository, tag):
         request.rights.require(DELETE, repository, WRITE, DELETE)
     repositories.delete_tag(repository, tag)
@@ -234,7 +233,7 @@ def delete_tag(request: Request) -> Response:
 
 def get_tag_info(request: Request) -> Response:
     return json_response(
-        request.service(Repositories).tag_info(readable_repository(request), request.fields["tag"])
+        request.services.repositories.tag_info(readable_repository(request), request.fields["tag"])
     )
 
 
@@ -242,24 +241,24 @@ def get_tag_info(request: Request) -> Response:
 
 
 def get_info(request: Request) -> Response:
-    return json_response(request.service(Repositories).info(readable_repository(request)))
+    return json_response(request.services.repositories.info(readable_repository(request)))
 
 
 def get_properties(request: Request) -> Response:
-    is_private = request.service(Repositories).is_private(readable_repository(request))
+    is_private = request.services.repositories.is_private(readable_repository(request))
     return json_response({"access": "private" if is_private else "public"})
 
 
 def put_properties(request: Request) -> Response:
     repository = writable_repository(request)
     try:
-        properties = parse_json(request.read_body(request.service(Settings).max_document_bytes))
+        properties = parse_json(request.read_body(request.services.settings.max_document_bytes))
     except ValueError:
         raise errors.InvalidData from None
     if not isinstance(properties, dict) or properties.get("access") not in ("private", "public"):
         raise errors.InvalidData
     with request.rights.changing(repository):
-        request.service(Repositories).set_private(repository, properties["access"] == "private")
+        request.services.repositories.set_private(repository, properties["access"] == "private")
     return json_response(True)
 
 
@@ -288,7 +287,7 @@ def writable_repository(request: Request, action: Action = WRITE, *tokens_for: A
 
 def delete_repository(request: Request) -> Response:
     """Remove the repository now, also one that was only marked as deleted. Images stay."""
-    name, repositories = writable_repository(request, DELETE), request.service(Repositories)
+    name, repositories = writable_repository(request, DELETE), request.services.repositories
     with request.rights.changing(name):
         if not (repositories.exists(name) or repositories.is_marked_deleted(name)):
             raise errors.RepositoryNotFound(repository=str(name))

@@ -13,16 +13,15 @@ from typing import Any, Final
 from .. import errors
 from ..access.credentials import Basic
 from ..accounts.base import PROFILE_FIELDS
-from ..accounts.profiles import Profiles, emails_of
-from ..accounts.registration import Accounts, checked_password
-from ..oauth.grants import Grants
+from ..accounts.profiles import emails_of
+from ..accounts.registration import checked_password
 from ..oauth.scopes import in_words
 from ..rights import User
-from ..wsgi.http import Request, Response
+from ..wsgi.http import Response, configured
 from .consent import place_of
 from .forms import read_form
-from .pages import Pages
 from .people import DIFFERENT_PASSWORDS, accounts_access, log_in_first
+from .services import Request
 from .visitors import Visitor, visitor_of
 
 #: What was done, as the address says it after a form, and in words.
@@ -77,7 +76,7 @@ def _form(change: _Change) -> Callable[[Request], Response]:
             return _page(request, visitor, form=form, problems=problems, status=error.status)
         except errors.EmailNotFound as error:
             return _page(request, visitor, problems={"": error.public}, status=error.status)
-        pages = request.service(Pages)
+        pages = request.services.pages
         return pages.redirect(request, pages.url(request, "/account", done=done), visitor=visitor)
 
     return handler
@@ -86,15 +85,15 @@ def _form(change: _Change) -> Callable[[Request], Response]:
 @_form
 def post_profile(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     fields = {name: form[name].strip() for name in PROFILE_FIELDS if name in form}
-    request.service(Profiles).change(user.name, fields)
+    configured(request.services.accounts).profiles.change(user.name, fields)
     return "profile"
 
 
 @_form
 def post_email(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     """Add an address. Unlike the accounts API a person gets the link that confirms it."""
-    accounts, email = request.service(Accounts), form.get("email", "").strip()
-    request.service(Profiles).require_changeable(user.name)
+    accounts, email = configured(request.services.accounts).registration, form.get("email", "").strip()
+    configured(request.services.accounts).profiles.require_changeable(user.name)
     try:
         accounts.change(user.name, {"email": email})
     except (errors.InvalidAccountField, errors.AccountTaken) as error:
@@ -106,7 +105,7 @@ def post_email(request: Request, visitor: Visitor, user: User, form: Mapping[str
 def post_primary_email(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     fields = {"email": form.get("address", ""), "primary": True}
     try:
-        request.service(Profiles).change_email(user.name, fields, may_verify=False)
+        configured(request.services.accounts).profiles.change_email(user.name, fields, may_verify=False)
     except errors.InvalidFields as error:
         raise _Refused({"": error.public}) from None
     return "primary"
@@ -114,14 +113,14 @@ def post_primary_email(request: Request, visitor: Visitor, user: User, form: Map
 
 @_form
 def post_email_link(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
-    request.service(Accounts).mail_again(user.name, form.get("address", ""))
+    configured(request.services.accounts).registration.mail_again(user.name, form.get("address", ""))
     return "mailed"
 
 
 @_form
 def post_email_removal(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     try:
-        request.service(Profiles).remove_email(user.name, form.get("address", ""))
+        configured(request.services.accounts).profiles.remove_email(user.name, form.get("address", ""))
     except errors.InvalidFields as error:
         raise _Refused({"": error.public}) from None
     return "removed"
@@ -133,7 +132,7 @@ def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[
 
     Every other session ends by that, and this one begins anew. What applications may do ends if that is wanted too.
     """
-    request.service(Profiles).require_changeable(user.name)
+    configured(request.services.accounts).profiles.require_changeable(user.name)
     password = form.get("new_password", "")
     try:
         checked_password(password)
@@ -147,10 +146,10 @@ def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[
         raise _Refused({"old_password": "This is not your password"}) from None
     except errors.TooManyAttempts as error:
         raise _Refused({"old_password": error.public}, error.status) from None
-    request.service(Accounts).change(user.name, {"password": password})
+    configured(request.services.accounts).registration.change(user.name, {"password": password})
     if visitor.is_here:
         visitor.log_in(user)
-    grants = request.service(Grants)
+    grants = configured(request.services.oauth).grants
     if form.get("revoke_all"):
         # last, or whoever knows the old password could let an application in between
         grants.revoke_all(user.name)
@@ -160,7 +159,7 @@ def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[
 @_form
 def post_revocation(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     # one that is gone already is what was wanted
-    request.service(Grants).revoke(user.name, form.get("grant", ""))
+    configured(request.services.oauth).grants.revoke(user.name, form.get("grant", ""))
     return "revoked"
 
 
@@ -180,8 +179,10 @@ def _page(
 
     :param form: what was sent and could not be taken, to be shown once more.
     """
-    pages = request.service(Pages)
-    account = None if visitor.user is None else request.service(Profiles).current(visitor.user)
+    pages = request.services.pages
+    account = (
+        None if visitor.user is None else configured(request.services.accounts).profiles.current(visitor.user)
+    )
     if account is None:
         return log_in_first(request, visitor, pages.url(request, "/account"))
     name, form = account.user.name, form or {}
@@ -189,7 +190,7 @@ def _page(
         "account": account,
         "emails": emails_of(account),
         "is_changeable": _is_changeable(request, name),
-        "mails_links": request.service(Accounts).mails_links,
+        "mails_links": configured(request.services.accounts).registration.mails_links,
         "profile": {field: form.get(field, getattr(account, field)) for field in PROFILE_FIELDS},
         "new_email": form.get("email", ""),
         "is_revoking_all": bool(form.get("revoke_all")),
@@ -201,7 +202,7 @@ def _page(
                 "words": in_words(grant.scopes),
                 "granted_at": grant.granted_at,
             }
-            for grant in request.service(Grants).of_user(name)
+            for grant in configured(request.services.oauth).grants.of_user(name)
         ],
         "problems": problems or {},
         "notice_text": notice,
@@ -211,7 +212,7 @@ def _page(
 
 def _is_changeable(request: Request, username: str) -> bool:
     try:
-        request.service(Profiles).require_changeable(username)
+        configured(request.services.accounts).profiles.require_changeable(username)
     except (errors.AccountNotChangeable, errors.AccountNotFound):
         return False
     return True

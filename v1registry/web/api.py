@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..oauth.api import PATH as OAUTH_PATH
-from ..wsgi.http import Request, Response
+from ..wsgi.http import Response
 from ..wsgi.routing import Route, Table
 from .account import (
     get_account,
@@ -19,13 +19,13 @@ from .browse import get_front, get_repositories, get_repository
 from .browse_images import get_changes, get_files, get_image
 from .consent import get_authorize, post_authorize
 from .links import get_link, post_link
-from .pages import Pages
 from .people import get_login, get_register, post_login, post_logout, post_register
+from .services import Request
 
 
 def get_static(request: Request) -> Response:
     """Return a style sheet or a script."""
-    return request.service(Pages).static(request)
+    return request.services.pages.static(request)
 
 
 # fmt: off

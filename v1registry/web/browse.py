@@ -10,15 +10,14 @@ from typing import Any, Final
 from .. import errors
 from ..names import RepositoryName, check_tag
 from ..registry.api import root
-from ..registry.images import Images
-from ..registry.repositories import NO_NAMESPACE, Repositories, TagRule
+from ..registry.repositories import NO_NAMESPACE, TagRule
 from ..rights import Rights
-from ..search.scan import SearchIndex, names_ranked
-from ..settings import Settings
-from ..wsgi.http import Request, Response, public_host
-from .markdown import Descriptions, summary_of
-from .pages import Pages, accepts_html
+from ..search.scan import names_ranked
+from ..wsgi.http import Response, public_host
+from .markdown import summary_of
+from .pages import accepts_html
 from .paging import part_of, part_of_stream
+from .services import Request
 from .tag_lists import TagList
 from .texts import shown
 from .visitors import Visitor, visitor_of
@@ -51,10 +50,10 @@ def get_repositories(request: Request) -> Response:
 
     With ``part=results`` only what a search changes, for the search as you type.
     """
-    pages, visitor = request.service(Pages), visitor_of(request)
-    rights, repositories = rights_of(visitor), request.service(Repositories)
+    pages, visitor = request.services.pages, visitor_of(request)
+    rights, repositories = rights_of(visitor), request.services.repositories
     query = shown((request.query("q") or "").strip(), _LONGEST_QUERY)
-    names = names_ranked(request.service(SearchIndex), query, rights.may_list)
+    names = names_ranked(request.services.search, query, rights.may_list)
     part = part_of_stream(names, request.query("page"), REPOSITORIES_SHOWN)
     found = [
         {
@@ -73,8 +72,8 @@ def get_repositories(request: Request) -> Response:
 
 def get_repository(request: Request) -> Response:
     """Show a repository: what it is for, how to pull it, its tags. To who may not read it, it does not exist."""
-    pages, visitor = request.service(Pages), visitor_of(request)
-    repositories, rights = request.service(Repositories), rights_of(visitor)
+    pages, visitor = request.services.pages, visitor_of(request)
+    repositories, rights = request.services.repositories, rights_of(visitor)
     name = RepositoryName.parse(request.fields["repository"])
     if not rights.can_read(name):
         # so that it is looked for as long as for an absent one (decisions.md 11)
@@ -84,15 +83,15 @@ def get_repository(request: Request) -> Response:
     values: dict[str, Any] = {
         "name": name,
         "label": shown(name.short, 300),
-        "description": request.service(Descriptions).html(repositories.description(name)),
+        "description": request.services.descriptions.html(repositories.description(name)),
         "is_private": repositories.is_private(name),
         "rule": _RULES[repositories.tag_rule(name)],
         "now": datetime.now(timezone.utc),
     }
-    if request.service(Settings).images == "elsewhere":
+    if request.services.settings.images == "elsewhere":
         values |= {"part": None, "command": _pull_command(request, name, None)}
         return pages.render(request, "repository.html", values, visitor=visitor)
-    listed = TagList(repositories, request.service(Images), name, cache(rights.can_read_image))
+    listed = TagList(repositories, request.services.images, name, cache(rights.can_read_image))
     is_by_name = request.query("sort") == "name"
     tags = listed.sorted(by_name=is_by_name)
     part = part_of(tags, request.query("page"), TAGS_SHOWN)
@@ -124,7 +123,7 @@ def _pull_command(request: Request, name: RepositoryName, tag: str | None) -> st
 
     People paste it into a shell, so nothing may stand in it but names of the grammar.
     """
-    settings = request.service(Settings)
+    settings = request.services.settings
     host = public_host(request, settings.public_url, settings.trusted_proxies)
     try:
         name.checked()

@@ -10,13 +10,12 @@ from .. import errors
 from ..names import RepositoryName, check_image_id
 from ..registry.images import Images
 from ..registry.repositories import NO_NAMESPACE, Repositories
-from ..wsgi.http import Request, Response
+from ..wsgi.http import Response
 from .browse import rights_of
 from .chains import chain_of
 from .contents import KINDS, LONGEST_PATH, path_of
-from .pages import Pages
 from .paging import part_of
-from .shown_layers import ShownLayers
+from .services import Request
 from .texts import shown
 from .visitors import Visitor, visitor_of
 
@@ -31,7 +30,7 @@ NOT_FOR_ROBOTS: Final = (("X-Robots-Tag", "noindex, nofollow"),)
 
 def get_image(request: Request) -> Response:
     """Show an image: what it is, how it runs, and the chain of layers that it is made of."""
-    pages, visitor, image_id = request.service(Pages), visitor_of(request), request.fields["image_id"]
+    pages, visitor, image_id = request.services.pages, visitor_of(request), request.fields["image_id"]
     images = _images_for(request, visitor, image_id)
     rights = rights_of(visitor)
     chain = chain_of(images, image_id, rights.can_read_image, rights.can_see_push)
@@ -46,9 +45,9 @@ def get_image(request: Request) -> Response:
 
 def get_files(request: Request) -> Response:
     """Show a folder of what is in an image's layer; that of ``path``, the root where it is left out."""
-    pages, visitor, image_id = request.service(Pages), visitor_of(request), request.fields["image_id"]
+    pages, visitor, image_id = request.services.pages, visitor_of(request), request.fields["image_id"]
     _images_for(request, visitor, image_id)
-    folders = _unless_refused(lambda: request.service(ShownLayers).folders(image_id))
+    folders = _unless_refused(lambda: request.services.shown_layers.folders(image_id))
     if isinstance(folders, errors.RegistryError):
         return _contents_refusal(request, visitor, image_id, folders, "Files in the layer")
     folder = folders.folder(path_of((request.query("path") or "")[:LONGEST_PATH]))
@@ -65,13 +64,13 @@ def get_files(request: Request) -> Response:
 
 def get_changes(request: Request) -> Response:
     """Show what an image's layer added, changed and removed: one ``kind`` at a time."""
-    pages, visitor, image_id = request.service(Pages), visitor_of(request), request.fields["image_id"]
+    pages, visitor, image_id = request.services.pages, visitor_of(request), request.fields["image_id"]
     images = _images_for(request, visitor, image_id)
     for ancestor in images.ancestry(image_id)[1:]:
         # the changes tell which of the files are theirs too
         if not rights_of(visitor).can_read_image(ancestor):
             raise errors.ImageNotFound(image_id=ancestor)
-    changes = _unless_refused(lambda: request.service(ShownLayers).changes(image_id))
+    changes = _unless_refused(lambda: request.services.shown_layers.changes(image_id))
     if isinstance(changes, errors.RegistryError):
         return _contents_refusal(request, visitor, image_id, changes, "Changes of the layer")
     counts = changes.counts
@@ -101,7 +100,7 @@ def _images_for(request: Request, visitor: Visitor, image_id: str) -> Images:
             if is_pushing
             else errors.ImageNotFound(image_id=image_id)
         )
-    return request.service(Images)
+    return request.services.images
 
 
 def _way(request: Request, visitor: Visitor, image_id: str) -> dict[str, str]:
@@ -111,7 +110,7 @@ def _way(request: Request, visitor: Visitor, image_id: str) -> dict[str, str]:
     it: nothing else is to look as if it belonged there. Whatever else it is, the page is the same as without it.
     """
     way = {"image_id": image_id, "repository": "", "repository_label": ""}
-    asked, repositories = request.query("repository"), request.service(Repositories)
+    asked, repositories = request.query("repository"), request.services.repositories
     if not asked:
         return way
     name = RepositoryName.parse(asked)
@@ -147,6 +146,6 @@ def _contents_refusal(
 ) -> Response:
     """Return the page that says why nobody can look into a layer, and leads back to the image."""
     values = {**_way(request, visitor, image_id), "title": title, "text": shown(error.public, 300)}
-    return request.service(Pages).render(
+    return request.services.pages.render(
         request, "unreadable.html", values, status=error.status, visitor=visitor, headers=NOT_FOR_ROBOTS
     )

@@ -12,13 +12,13 @@ from urllib.parse import quote, urlencode, urlsplit
 from ..log import get_logger
 from ..names import is_host
 from ..oauth.api import require_https
-from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, Provider, UnsafeAuthorization
+from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, UnsafeAuthorization
 from ..oauth.scopes import in_words
-from ..settings import Settings
-from ..wsgi.http import Request, Response, mount_path
+from ..wsgi.http import Response, configured, mount_path
 from .forms import read_form
-from .pages import OPENED_BY_OTHERS, Pages
+from .pages import OPENED_BY_OTHERS
 from .people import log_in_first
+from .services import Request
 from .visitors import Visitor, visitor_of
 
 log = get_logger(__name__)
@@ -38,7 +38,7 @@ def get_authorize(request: Request) -> Response:
     require_https(request)
     query: str = request.environ.get("QUERY_STRING", "")
     try:
-        asked = request.service(Provider).check_authorization(query)
+        asked = configured(request.services.oauth).provider.check_authorization(query)
     except AuthorizationRefused as refused:
         return _back(request, refused.location)
     except UnsafeAuthorization as unsafe:
@@ -55,7 +55,7 @@ def post_authorize(request: Request) -> Response:
     It comes with the parameters of the question, in the query as this page has it, or among the fields (oauth.md 3.1).
     """
     require_https(request)
-    form, provider = read_form(request), request.service(Provider)
+    form, provider = read_form(request), configured(request.services.oauth).provider
     query: str = request.environ.get("QUERY_STRING", "") or urlencode(
         {name: value for name, value in form.items() if name not in _OWN_FIELDS}
     )
@@ -81,19 +81,19 @@ def post_authorize(request: Request) -> Response:
 
 def _address(request: Request, query: str) -> str:
     """Return the path and the query of the question, as the browser asks for it."""
-    mounted_at = mount_path(request, request.service(Settings).public_url)
+    mounted_at = mount_path(request, request.services.settings.public_url)
     quoted = quote(query.encode("latin-1"), safe=_QUERY_CHARACTERS)
     return f"{mounted_at}{quote(request.decoded_path)}?{quoted}"
 
 
 def _back(request: Request, location: str) -> Response:
-    return request.service(Pages).redirect(request, location, status=302)
+    return request.services.pages.redirect(request, location, status=302)
 
 
 def _dead_end(request: Request, unsafe: UnsafeAuthorization) -> Response:
     """Tell the user, whoever that is, what the application has to know and cannot be told."""
     log.info("a question of an application has no way back: %s", unsafe.public)
-    return request.service(Pages).render(
+    return request.services.pages.render(
         request,
         "consent_dead_end.html",
         {"problem": unsafe.public},
@@ -113,7 +113,7 @@ def _page(
         "words": in_words(asked.scopes),
         "problem": problem,
     }
-    return request.service(Pages).render(
+    return request.services.pages.render(
         request,
         "consent.html",
         values,

@@ -7,11 +7,11 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from .. import errors
-from ..settings import Settings
 from ..wsgi.bodies import fields_of_body
-from ..wsgi.http import Request, mount_path
+from ..wsgi.http import mount_path
 from ..wsgi.routing import Table
 from .pages import Pages
+from .services import Request
 
 #: In bytes; no form here has fields of more than some hundred characters.
 LARGEST_FORM: Final = 64 << 10
@@ -48,7 +48,7 @@ def local_target(request: Request, pages: Pages, text: str | None) -> str | None
     """
     if text is None or len(text) > _LONGEST_TARGET or not _TARGET.fullmatch(text) or "#" in text:
         return None
-    mounted_at = mount_path(request, request.service(Settings).public_url)
+    mounted_at = mount_path(request, request.services.settings.public_url)
     if not text.startswith(f"{mounted_at}/"):
         return None
     path = _decoded(text.removeprefix(mounted_at).partition("?")[0])
@@ -57,7 +57,7 @@ def local_target(request: Request, pages: Pages, text: str | None) -> str | None
     if path.rstrip("/") in {f"{pages.base}{name}" for name in _LOG_IN_PATHS}:
         return None
     is_start = pages.can_browse and path.rstrip("/") == pages.base
-    return text if is_start or _is_page(request.service(Table), path) else None
+    return text if is_start or _is_page(request.services.table, path) else None
 
 
 def _decoded(path: str) -> str | None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..accounts.confirmations import Confirmations
-from ..wsgi.http import Request, Response
+from ..wsgi.http import Response, configured
 from .forms import LARGEST_FORM
-from .pages import Pages
+from .services import Request
 from .visitors import Visitor
 
 #: The address holds the token.
@@ -23,13 +22,13 @@ _HEADERS: Final = (
 
 
 def get_link(request: Request) -> Response:
-    is_good = request.service(Confirmations).is_good(request.fields["token"])
+    is_good = configured(configured(request.services.accounts).confirmations).is_good(request.fields["token"])
     return _page(request, "link_asking.html") if is_good else _refusal(request)
 
 
 def post_link(request: Request) -> Response:
     request.read_body(LARGEST_FORM)
-    is_done = request.service(Confirmations).follow(request.fields["token"])
+    is_done = configured(configured(request.services.accounts).confirmations).follow(request.fields["token"])
     return _page(request, "link_followed.html") if is_done else _refusal(request)
 
 
@@ -39,4 +38,4 @@ def _refusal(request: Request) -> Response:
 
 def _page(request: Request, template: str, status: int = 200) -> Response:
     nobody = Visitor(None, None, None)
-    return request.service(Pages).render(request, template, status=status, visitor=nobody, headers=_HEADERS)
+    return request.services.pages.render(request, template, status=status, visitor=nobody, headers=_HEADERS)

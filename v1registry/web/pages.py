@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from .. import errors
-from ..settings import Settings
-from ..wsgi.http import Request, Response, mount_path, respond
-from .visitors import Visitor, visitor_of
+from ..wsgi.http import Response, mount_path, respond
+from .visitors import Request, Visitor, visitor_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -65,7 +64,7 @@ class Pages:
         ``url(request, "/images/", image_id, "/files", path="etc")`` is ``/images/…/files?path=etc``; what is None or empty
         is left out of the query.
         """
-        mounted_at = mount_path(request, request.service(Settings).public_url)
+        mounted_at = mount_path(request, request.services.settings.public_url)
         path = "".join(quote(part, safe="/:@!$&'()*+,;=~") for part in parts)
         asked = "&".join(
             f"{quote(name)}={quote(str(value), safe='/:?@=,~')}"

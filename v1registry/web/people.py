@@ -9,11 +9,11 @@ from .. import errors
 from ..access.accounts import AccountsAccess
 from ..access.credentials import Basic
 from ..accounts.backends.chain import Chain
-from ..accounts.registration import Accounts
-from ..rights import Access, User
-from ..wsgi.http import Request, Response
+from ..rights import User
+from ..wsgi.http import Response, configured
 from .forms import local_target, read_form
-from .pages import OPENED_BY_OTHERS, Pages
+from .pages import OPENED_BY_OTHERS
+from .services import Request
 from .visitors import Visitor, visitor_of
 
 _WRONG: Final = "The user name or the password is wrong"
@@ -28,7 +28,7 @@ DIFFERENT_PASSWORDS: Final = "The two passwords are not the same"
 
 def get_login(request: Request) -> Response:
     """Show the form; to somebody who is logged in, wherever that was, the page that they came for."""
-    pages, visitor = request.service(Pages), visitor_of(request)
+    pages, visitor = request.services.pages, visitor_of(request)
     target = local_target(request, pages, request.query("next"))
     if visitor.user is not None:
         return _welcome(request, visitor, target)
@@ -39,7 +39,7 @@ def get_login(request: Request) -> Response:
 def post_login(request: Request) -> Response:
     """Log in by the rules that hold for Basic, and no others. A refusal tells nothing of which names there are."""
     form = read_form(request)
-    pages, visitor = request.service(Pages), visitor_of(request)
+    pages, visitor = request.services.pages, visitor_of(request)
     target = local_target(request, pages, form.get("next"))
     values = {"next": target or "", "username": form.get("username", "")}
     if visitor.user is not None:
@@ -64,7 +64,7 @@ def post_login(request: Request) -> Response:
             headers=error.headers.items(),
         )
     except errors.AccountInactive as error:
-        accounts = request.service(Accounts)
+        accounts = configured(request.services.accounts).registration
         accounts.logged_in_inactive(values["username"])
         problem = _MAILED if accounts.mails_links else _INACTIVE
         return _login_page(request, visitor, values, problem=problem, status=error.status)
@@ -78,7 +78,7 @@ def post_logout(request: Request) -> Response:
     if visitor.session is not None:
         visitor.check_form(request, form)
         visitor.log_out()
-    pages = request.service(Pages)
+    pages = request.services.pages
     return pages.redirect(request, pages.url(request, "/login", done="logout"), visitor=visitor)
 
 
@@ -86,7 +86,7 @@ def post_logout(request: Request) -> Response:
 
 
 def get_register(request: Request) -> Response:
-    pages, visitor = request.service(Pages), visitor_of(request)
+    pages, visitor = request.services.pages, visitor_of(request)
     target = local_target(request, pages, request.query("next"))
     if visitor.user is not None:
         return _welcome(request, visitor, target)
@@ -95,8 +95,8 @@ def get_register(request: Request) -> Response:
 
 def post_register(request: Request) -> Response:
     """Make an account. It is logged in at once, unless its address has to be confirmed before."""
-    form, accounts = read_form(request), request.service(Accounts)
-    pages, visitor = request.service(Pages), visitor_of(request)
+    form, accounts = read_form(request), configured(request.services.accounts).registration
+    pages, visitor = request.services.pages, visitor_of(request)
     target = local_target(request, pages, form.get("next"))
     if visitor.user is not None:
         return _welcome(request, visitor, target)
@@ -127,20 +127,20 @@ def post_register(request: Request) -> Response:
 
 def accounts_access(request: Request) -> AccountsAccess:
     """Return what knows the passwords."""
-    access = request.service(Access)
+    access = request.services.access
     assert isinstance(access, AccountsAccess), "these rows are there on servers with accounts alone"
     return access
 
 
 def log_in_first(request: Request, visitor: Visitor, target: str) -> Response:
     """Send somebody who is not logged in to do that, and to come back to this path then."""
-    pages = request.service(Pages)
+    pages = request.services.pages
     return pages.redirect(request, pages.url(request, "/login", next=target), visitor=visitor)
 
 
 def _welcome(request: Request, visitor: Visitor, target: str | None) -> Response:
     """Send somebody who is logged in on; where there are no other pages, to one that says so."""
-    pages = request.service(Pages)
+    pages = request.services.pages
     if target is None and pages.can_browse:
         target = pages.url(request, "/account")
     if target is None and request.method != "POST":
@@ -167,7 +167,7 @@ def _login_page(
         # by the application around this one alone, people log in there
         "takes_passwords": not isinstance(backend, Chain) or backend.takes_passwords,
     }
-    return request.service(Pages).render(
+    return request.services.pages.render(
         request,
         "login.html",
         values,
@@ -186,6 +186,6 @@ def _register_page(
     status: int = 200,
 ) -> Response:
     shown = {"username": "", "email": "", **values, "problems": problems or {}}
-    return request.service(Pages).render(
+    return request.services.pages.render(
         request, "register.html", shown, status=status, visitor=visitor, headers=OPENED_BY_OTHERS
     )

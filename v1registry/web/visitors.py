@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from .. import errors
 from ..access.accounts import AccountRights, AccountsAccess
-from ..rights import Access, Rights, User
-from ..settings import Settings
-from ..wsgi.http import Request, is_from_other_site, is_secure, mount_path
+from ..rights import Rights, User
+from ..wsgi import http
+from ..wsgi.http import configured, is_from_other_site, is_secure, mount_path
 from .sessions import Session, Sessions
 
 COOKIE: Final = "v1registry_session"
@@ -28,6 +28,16 @@ _NO_COOKIE: Final = "The browser sent no cookie: allow cookies for this site, an
 _OLD_FORM: Final = (
     "This form was too old, or was made for somebody else: look at it once more, and send it again"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisitorServices(http.Services):
+    """The services that tell who looks at a page."""
+
+    sessions: Sessions | None  #: None on a server without accounts
+
+
+Request: TypeAlias = http.Request[VisitorServices]
 
 
 @dataclass
@@ -60,7 +70,7 @@ class Visitor:
         """
         if self.sessions is None:
             raise errors.NotFound
-        if is_from_other_site(request, request.service(Settings).public_url):
+        if is_from_other_site(request, request.services.settings.public_url):
             return _FOREIGN_FORM
         if self.session is None:
             return _NO_COOKIE if _cookie_of(request) is None else _OLD_FORM
@@ -106,10 +116,10 @@ def visitor_of(request: Request) -> Visitor:
     A token of whatever kind is good for what may be seen, but its bearer is nobody here: an application must not consent for its
     user, or change the account. Unauthorized, AccountInactive, TooManyAttempts, Unavailable; of access tokens OAuthError.
     """
-    access, rights = request.service(Access), request.rights
+    access, rights = request.services.access, request.rights
     if not isinstance(access, AccountsAccess) or not isinstance(rights, AccountRights):
         return Visitor(None, rights, None)
-    sessions = request.service(Sessions)
+    sessions = configured(request.services.sessions)
     session = sessions.read(_cookie_of(request))
     if rights.is_login:
         return Visitor(rights.user, rights, sessions, session)
@@ -151,9 +161,9 @@ def _cookie_name(request: Request) -> str:
 
 
 def _cookie_path(request: Request) -> str:
-    return mount_path(request, request.service(Settings).public_url) or "/"
+    return mount_path(request, request.services.settings.public_url) or "/"
 
 
 def _is_https(request: Request) -> bool:
-    settings = request.service(Settings)
+    settings = request.services.settings
     return is_secure(request, settings.public_url, settings.trusted_proxies)

@@ -9,10 +9,11 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from ipaddress import ip_address, ip_network
 from time import time
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from webob import Response as WebObResponse
@@ -22,6 +23,7 @@ from ..errors import BadRequest, BodyTooLarge, BrokenUpload, LengthRequired, Reg
 from ..log import RequestBody
 from ..names import is_host
 from ..rights import Access, Rights
+from ..settings import Settings
 from ..storage.base import CHUNK_BYTES, Blob
 from ..version import __version__
 
@@ -40,16 +42,37 @@ _OWN_SITES = ("same-origin", "none")
 _YEAR_S = 31536000
 
 
-class Request(BaseRequest):
-    """A request on its way through a table.
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What every handler may use. Each API has a subclass with the models that its own handlers work on."""
 
-    ``fields`` are those of the matched path; :meth:`service` gives the models that the handler works on.
+    settings: Settings
+    access: Access
+
+
+ServicesT_co = TypeVar("ServicesT_co", bound=Services, covariant=True)
+
+
+def configured(part: T | None) -> T:
+    """Return an optional part of the services.
+
+    :raises RuntimeError: the application does not have the part. Rows that need a part are served only with it.
+    """
+    if part is None:
+        raise RuntimeError("This row needs a part that the application was made without")
+    return part
+
+
+class Request(BaseRequest, Generic[ServicesT_co]):
+    """A request on its way through a table, with the services that its handler works on.
+
+    ``fields`` are the values of the holes in the path of the matched row.
     """
 
     fields: dict[str, str]
     is_page: bool  #: whether people look at the answer
 
-    def __init__(self, environ: dict[str, Any], services: Mapping[type, object]):
+    def __init__(self, environ: dict[str, Any], services: ServicesT_co):
         super().__init__(environ)
         self.__dict__["fields"] = {}
         self.__dict__["_services"] = services
@@ -58,17 +81,17 @@ class Request(BaseRequest):
         self.__dict__["_rights"] = None
         self.__dict__["is_page"] = False
 
-    def service(self, kind: type[T]) -> T:
-        """Return the application's one instance of ``kind``."""
-        found: T = self.__dict__["_services"][kind]
-        return found
+    @property
+    def services(self) -> ServicesT_co:
+        """The models of the application."""
+        services: ServicesT_co = self.__dict__["_services"]
+        return services
 
     @property
     def rights(self) -> Rights:
         """What the caller may do; found out once. Unauthorized, AccountInactive, TooManyAttempts, Unavailable."""
         if self.__dict__["_rights"] is None:
-            access = self.service(Access)
-            self.__dict__["_rights"] = access.rights(self.header("Authorization"), self.environ)
+            self.__dict__["_rights"] = self.services.access.rights(self.header("Authorization"), self.environ)
         rights: Rights = self.__dict__["_rights"]
         return rights
 
@@ -200,7 +223,7 @@ class _UwsgiChunks:
         return chunk[:size]
 
 
-def public_host(request: Request, public_url: str, trusted_proxies: Iterable[str]) -> str:
+def public_host(request: Request[Any], public_url: str, trusted_proxies: Iterable[str]) -> str:
     """Return ``host[:port]`` as clients reach this server: of ``public_url``, of a trusted proxy, or of the request.
 
     BadRequest where the request names no usable host.
@@ -216,7 +239,7 @@ def public_host(request: Request, public_url: str, trusted_proxies: Iterable[str
     return host
 
 
-def public_url_of(request: Request, public_url: str, trusted_proxies: Iterable[str]) -> str:
+def public_url_of(request: Request[Any], public_url: str, trusted_proxies: Iterable[str]) -> str:
     """Return the URL of this application as clients reach it, without a final slash. BadRequest as :func:`public_host`.
 
     The scheme is that of ``public_url``, of a trusted proxy's ``X-Forwarded-Proto``, or of the request.
@@ -231,7 +254,7 @@ def public_url_of(request: Request, public_url: str, trusted_proxies: Iterable[s
     return f"{'https' if scheme == 'https' else 'http'}://{host}{mount_path(request, public_url)}"
 
 
-def mount_path(request: Request, public_url: str) -> str:
+def mount_path(request: Request[Any], public_url: str) -> str:
     """Return the path below which clients reach this application, without a final slash.
 
     It is that of ``public_url`` where that has one, because a proxy may strip it; else that of the request.
@@ -240,12 +263,12 @@ def mount_path(request: Request, public_url: str) -> str:
     return (urlsplit(public_url).path or mounted_at).rstrip("/")
 
 
-def is_secure(request: Request, public_url: str, trusted_proxies: Iterable[str]) -> bool:
+def is_secure(request: Request[Any], public_url: str, trusted_proxies: Iterable[str]) -> bool:
     """Tell whether the client speaks https, as far as this server can know (see :func:`public_url_of`)."""
     return public_url_of(request, public_url, trusted_proxies).startswith("https:")
 
 
-def is_from_other_site(request: Request, public_url: str) -> bool:
+def is_from_other_site(request: Request[Any], public_url: str) -> bool:
     """Tell whether the browser says that a page of another site sent this, and not one of this server.
 
     Some browsers say nothing, old ones name the origin alone; what is no browser says nothing either.
@@ -418,7 +441,7 @@ def immutable_headers(etag: str, is_public: bool) -> list[tuple[str, str]]:
     ]
 
 
-def is_not_modified(request: Request, etag: str) -> bool:
+def is_not_modified(request: Request[Any], etag: str) -> bool:
     """Tell whether the client has what ``etag`` stands for (RFC 9110, 13.1.2, 13.1.3, 13.2.2)."""
     wanted = request.header("If-None-Match")
     if wanted is not None:
@@ -437,7 +460,7 @@ def _is_http_date(text: str | None) -> bool:
 
 
 def immutable_response(
-    request: Request, data: bytes, etag: str, is_public: bool, headers: Iterable[tuple[str, str]] = ()
+    request: Request[Any], data: bytes, etag: str, is_public: bool, headers: Iterable[tuple[str, str]] = ()
 ) -> Response:
     """Return stored JSON that never changes, or 304 where the client has it."""
     caching = immutable_headers(etag, is_public)
@@ -446,7 +469,7 @@ def immutable_response(
     return raw_json_response(data, headers=[*caching, *headers])
 
 
-def requested_range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
+def requested_range(request: Request[Any], size: int, etag: str) -> tuple[int, int] | None:
     """Return the range ``[start, stop)`` of ``size`` bytes that the request asks for; None for the whole.
 
     An empty range (``start == stop``) cannot be satisfied. Ends beyond the size are clamped: engines ask for one byte
@@ -473,7 +496,7 @@ def requested_range(request: Request, size: int, etag: str) -> tuple[int, int] |
 
 
 def stream_response(
-    request: Request,
+    request: Request[Any],
     open_blob: Callable[[int, int], Blob],
     size: int,
     etag: str,

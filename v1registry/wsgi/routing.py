@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MethodNotAllowed
 from ..rights import Action
@@ -53,7 +53,7 @@ class Route:
 
     method: str
     path: str
-    handler: Callable[[Request], Response]
+    handler: Callable[[Request[Any]], Response]
     needs: Action | None
     is_page: bool = False
 

@@ -1,0 +1,230 @@
+"""Assembly: from a storage and settings to the services of an application, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from . import settings as settings_
+from .access.accounts import AccountsAccess
+from .access.attempts import LoginLimiter
+from .access.holders import Holders
+from .access.open import OpenAccess
+from .access.signing import shared_secret
+from .access.tokens import Tokens
+from .accounts.base import Authenticator
+from .accounts.confirmations import Confirmations, Links
+from .accounts.profiles import Profiles
+from .accounts.registration import Accounts, confirming_part
+from .accounts.services import AccountServices
+from .distribution import api as distribution_api
+from .hub import api as hub_api
+from .hub import users_api
+from .oauth import accounts_api
+from .oauth import api as oauth_api
+from .oauth.applications import Applications
+from .oauth.grants import Grants
+from .oauth.provider import Provider
+from .oauth.services import OAuth
+from .registry import api as registry_api
+from .registry.images import Images
+from .registry.repositories import Repositories
+from .rights import Access
+from .search.scan import ScanSearch
+from .settings import Settings, SettingsError
+from .storage.base import Storage
+from .web import api as web_api
+from .web.markdown import Descriptions
+from .web.pages import Pages
+from .web.services import WebServices
+from .web.sessions import Sessions
+from .web.shown_layers import ShownLayers
+from .wsgi.http import Request, is_secure
+from .wsgi.routing import Table, combine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services(WebServices):
+    """Everything that an application works on. Handlers see the part that their API declares."""
+
+    @property
+    def link_prefix(self) -> str | None:
+        """The path below which mailed links are, with a final slash; None if no links are mailed."""
+        has_links = self.accounts is not None and self.accounts.confirmations is not None
+        return f"{self.settings.link_path}/" if has_links else None
+
+
+def assemble(storage: Storage, settings: Settings) -> Services:
+    """Return the services of an application that stands alone. Nothing is opened yet.
+
+    :raises SettingsError: settings name something that does not exist, or do not fit each other.
+    """
+    keys = _signing_keys(storage, settings)
+    repositories = Repositories(storage)
+    images = Images(storage, expanded_limit_bytes=settings.max_expanded_bytes)
+    holders = Holders(storage, images, repositories)
+    access: Access
+    accounts, oauth, sessions = None, None, None
+    if settings.index:
+        access = _index_access(settings, images, repositories, holders)
+    elif settings.auth in ("open:", "open"):
+        tokens = Tokens(settings.secret, lifetime_s=settings.token_lifetime_s)
+        access = OpenAccess(tokens, registry_is_elsewhere=settings.images == "elsewhere")
+    else:
+        backend, policy = settings_.open_accounts(settings, storage, repositories)
+        profiles = Profiles(backend)
+        accounts = _account_services(settings, backend, profiles, repositories, keys)
+        oauth = _oauth(storage, profiles, keys)
+        sessions = Sessions(storage, profiles, keys, lifetime_s=settings.session_lifetime_s)
+        access = AccountsAccess(
+            backend,
+            policy,
+            Tokens(keys, lifetime_s=settings.token_lifetime_s),
+            images,
+            repositories,
+            holders,
+            LoginLimiter(),
+            registry_is_elsewhere=settings.images == "elsewhere",
+            trusted_proxies=settings.trusted_proxies,
+            is_secure=_secure_for_oauth(settings),
+            bearers=oauth.grants,
+        )
+    pages = _pages(settings, accounts, is_in_front=False)
+    return Services(
+        settings=settings,
+        access=access,
+        storage=storage,
+        images=images,
+        repositories=repositories,
+        search=ScanSearch(repositories),
+        accounts=accounts,
+        oauth=oauth,
+        sessions=sessions,
+        shown_layers=ShownLayers(
+            images, expanded_limit_bytes=min(settings.max_shown_bytes, settings.max_expanded_bytes)
+        ),
+        descriptions=Descriptions(),
+        pages=pages,
+        table=_table(settings, accounts, pages),
+    )
+
+
+def in_front(services: Services) -> Services:
+    """Return the same services for an application that stands in front of another one.
+
+    Only the pages and the table differ: ``/`` belongs to the other application.
+    """
+    settings, accounts = services.settings, services.accounts
+    pages = _pages(settings, accounts, is_in_front=True)
+    return replace(services, pages=pages, table=_table(settings, accounts, pages))
+
+
+def _signing_keys(storage: Storage, settings: Settings) -> Callable[[], Sequence[str]]:
+    """Return a function that gives the keys. The one in the storage is read, or made, at the first use."""
+    return lambda: settings.secret or [shared_secret(storage)]
+
+
+def _index_access(settings: Settings, images: Images, repositories: Repositories, holders: Holders) -> Access:
+    from .access.index import ForeignIndexAccess
+    from .access.index_client import IndexClient
+
+    return ForeignIndexAccess(
+        IndexClient(settings.index), images, repositories, holders, keep_s=settings.index_cache_s
+    )
+
+
+def _account_services(
+    settings: Settings,
+    backend: Authenticator,
+    profiles: Profiles,
+    repositories: Repositories,
+    keys: Callable[[], Sequence[str]],
+) -> AccountServices:
+    """Return registration, profiles and mailed links.
+
+    :raises SettingsError: the mailer cannot be made, or the backend does not activate accounts by links.
+    """
+    try:
+        mailer = settings_.open_mailer(settings.mail, settings.mail_from)
+    except ValueError as error:
+        raise SettingsError([f"mail: {error}"]) from error
+    confirmations = None
+    if mailer is not None:
+        directory = confirming_part(backend)
+        if directory is None:
+            raise SettingsError(["mail: the users of this server (auth) are not activated by links"])
+        links = Links(keys, lifetime_s=settings.link_lifetime_s)
+        address = f"{settings.public_url.rstrip('/')}{settings.link_path}"
+        confirmations = Confirmations(directory, mailer, links, address)
+    registration = Accounts(
+        backend,
+        is_open=settings.registration == "open",
+        is_reserved=lambda name: name in settings.reserved_names or repositories.are_in(name),
+        confirmations=confirmations,
+    )
+    return AccountServices(registration=registration, profiles=profiles, confirmations=confirmations)
+
+
+def _oauth(storage: Storage, profiles: Profiles, keys: Callable[[], Sequence[str]]) -> OAuth:
+    applications = Applications(storage)
+    grants = Grants(storage, applications, profiles, keys=keys)
+    return OAuth(applications=applications, grants=grants, provider=Provider(applications, grants, profiles))
+
+
+def _secure_for_oauth(settings: Settings) -> Callable[[Mapping[str, Any]], bool]:
+    """Return a function that tells whether secrets of OAuth may come by the request of a WSGI environment."""
+    if settings.oauth_http == "allow":
+        return lambda environ: True
+    return lambda environ: is_secure(
+        Request(dict(environ), cast(Any, None)), settings.public_url, settings.trusted_proxies
+    )
+
+
+def _pages(settings: Settings, accounts: AccountServices | None, *, is_in_front: bool) -> Pages:
+    can_browse = not settings.index and (
+        settings.pages.startswith("/") or (settings.pages == "on" and not is_in_front)
+    )
+    # without other pages, those that OAuth needs are below its own path
+    base = oauth_api.PATH if not can_browse else "" if settings.pages == "on" else settings.pages
+    return Pages(
+        base,
+        templates=settings.templates,
+        can_browse=can_browse,
+        has_accounts=accounts is not None,
+        can_register=can_browse and accounts is not None and accounts.registration.can_register,
+    )
+
+
+def _table(settings: Settings, accounts: AccountServices | None, pages: Pages) -> Table:
+    """Return the rows that an application serves, in the order in which they are tried."""
+    base, has_accounts = pages.base, accounts is not None
+    essentials = web_api.essential_routes(base) if pages.can_browse or has_accounts else Table()
+    distribution = distribution_api.ROUTES if settings.v2 == "ping" else Table()
+    if settings.index:
+        return combine(
+            [registry_api.ROOT_ROUTES, registry_api.ROUTES, registry_api.REPOSITORY_ROUTES, distribution]
+        )
+    has_images = settings.images == "here"
+    has_links = accounts is not None and accounts.confirmations is not None
+    return combine(
+        [
+            # a start page at the root is at the place of the string, and knows whom to send it
+            Table() if pages.can_browse and not base else registry_api.ROOT_ROUTES,
+            web_api.browse_routes(base) if pages.can_browse else Table(),
+            web_api.image_routes(base) if pages.can_browse and has_images else Table(),
+            hub_api.NAMED_TAGS_ROUTES,
+            registry_api.ROUTES if has_images else registry_api.INDEX_ROUTES,
+            hub_api.ROUTES,
+            users_api.ROUTES,
+            hub_api.REPOSITORY_ROUTES,
+            web_api.link_routes(settings.link_path) if has_links else Table(),
+            accounts_api.ROUTES if has_accounts else Table(),
+            oauth_api.ROUTES if has_accounts else Table(),
+            essentials,
+            web_api.login_routes(base) if has_accounts else Table(),
+            web_api.register_routes(base) if pages.can_register else Table(),
+            web_api.account_routes(base) if has_accounts and pages.can_browse else Table(),
+            distribution,
+        ]
+    )

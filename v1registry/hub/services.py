@@ -1,0 +1,22 @@
+"""What the handlers of the Hub API work on, and the type of their requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..accounts.services import AccountServices
+from ..registry.services import RegistryServices
+from ..search.scan import SearchIndex
+from ..wsgi import http
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubServices(RegistryServices):
+    """The services of the Hub API."""
+
+    search: SearchIndex
+    accounts: AccountServices | None  #: None on a server without accounts
+
+
+Request: TypeAlias = http.Request[HubServices]

@@ -1,0 +1,32 @@
+"""What the handlers of the OAuth and accounts APIs work on, and the type of their requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..accounts.services import AccountServices
+from ..wsgi import http
+from .applications import Applications
+from .grants import Grants
+from .provider import Provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class OAuth:
+    """The part of the services that only a server with OAuth has."""
+
+    applications: Applications
+    grants: Grants
+    provider: Provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class OAuthServices(http.Services):
+    """The services of the OAuth and accounts APIs."""
+
+    accounts: AccountServices | None  #: None on a server without accounts
+    oauth: OAuth | None  #: None on a server without OAuth
+
+
+Request: TypeAlias = http.Request[OAuthServices]

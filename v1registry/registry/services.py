@@ -1,0 +1,23 @@
+"""What the handlers of the Registry API work on, and the type of their requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..storage.base import Storage
+from ..wsgi import http
+from .images import Images
+from .repositories import Repositories
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryServices(http.Services):
+    """The services of the Registry API."""
+
+    storage: Storage
+    images: Images
+    repositories: Repositories
+
+
+Request: TypeAlias = http.Request[RegistryServices]

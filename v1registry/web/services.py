@@ -1,0 +1,28 @@
+"""What the handlers of the pages work on, and the type of their requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..hub.services import HubServices
+from ..oauth.services import OAuthServices
+from ..wsgi import http
+from ..wsgi.routing import Table
+from .markdown import Descriptions
+from .pages import Pages
+from .shown_layers import ShownLayers
+from .visitors import VisitorServices
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebServices(HubServices, OAuthServices, VisitorServices):
+    """The services of the pages."""
+
+    pages: Pages
+    shown_layers: ShownLayers
+    descriptions: Descriptions
+    table: Table  #: every row that the application serves
+
+
+Request: TypeAlias = http.Request[WebServices]
