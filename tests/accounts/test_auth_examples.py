@@ -103,6 +103,7 @@ def test_an_htpasswd_file(start: Start, chain: list[Image], tmp_path: Path) -> N
 
 
 @pytest.mark.real
+@pytest.mark.smoke
 def test_an_ldap_directory(start: Start, chain: list[Image], tmp_path: Path) -> None:
     with Slapd(tmp_path / "slapd") as directory:
         directory.fill()

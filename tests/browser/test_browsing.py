@@ -13,6 +13,7 @@ from support.people import log_in, named_url
 pytestmark = pytest.mark.real
 
 
+@pytest.mark.smoke
 def test_from_the_list_to_a_file_in_a_layer(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.registry.url}/")
     browser.click("link", SHOP)

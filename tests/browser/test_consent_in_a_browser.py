@@ -12,6 +12,7 @@ from support.people import STATE, authorize_url, log_in, redeem, send_log_in
 pytestmark = pytest.mark.real
 
 
+@pytest.mark.smoke
 def test_OAU_001_who_logs_in_and_allows_comes_back_with_a_code_that_works(
     browser: Browser, demo: Demo, harbour: Harbour
 ) -> None:

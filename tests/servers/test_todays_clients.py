@@ -93,6 +93,7 @@ def podman(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run([program("podman", "podman"), *storage, *arguments], folder)
 
 
+@pytest.mark.smoke
 def test_CLI_016_017_podman_search_finds_repositories(served: RunningServer, short_folder: Path) -> None:
     host = served.program.host
     done = podman(short_folder, "search", "--tls-verify=false", "--format", "json", f"{host}/busy")
