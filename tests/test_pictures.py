@@ -1,4 +1,4 @@
-"""The pictures that the README shows."""
+"""The pictures that docs/pages.md shows."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import struct
 
 from support.programs import PROJECT
 
-FOLDER = PROJECT / "examples" / "pictures"
+FOLDER = PROJECT / "docs" / "pictures"
 
 
-def test_the_pictures_of_the_readme_are_there_small_and_described() -> None:
-    readme = (PROJECT / "README.md").read_text("utf-8")
-    shown = dict(re.findall(r"!\[([^\]]+)\]\((examples/pictures/[^)]+)\)", readme))
+def test_pictures_of_the_pages_exist_small_and_described() -> None:
+    page = (PROJECT / "docs" / "pages.md").read_text("utf-8")
+    shown = dict(re.findall(r"!\[([^\]]+)\]\((pictures/[^)]+)\)", page))
 
-    assert sorted(shown.values()) == sorted(f"examples/pictures/{path.name}" for path in FOLDER.iterdir())
+    assert sorted(shown.values()) == sorted(f"pictures/{path.name}" for path in FOLDER.iterdir())
     for text, path in shown.items():
-        picture = (PROJECT / path).read_bytes()
+        picture = (PROJECT / "docs" / path).read_bytes()
         assert picture.startswith(b"\x89PNG\r\n\x1a\n"), path
         # the first chunk begins with width and height (PNG specification, 11.2.2)
         (width,) = struct.unpack(">I", picture[16:20])

@@ -195,7 +195,7 @@ PAGES: Final[dict[str, Visit]] = {
 #: Tag -> hours since it was set, in a picture.
 PUSHED_BEFORE: Final = {"latest": 3, "production": 2, "2.0": 75, "1.1": 41 * 24, "1.0": 100 * 24}
 
-#: The pages that the README shows, and how much of them, in pixels.
+#: The pages that docs/pages.md shows, and how much of them, in pixels.
 SHOWN: Final = {"repository": 1030, "image": 965, "consent": 500}
 
 WAYS: Final[list[tuple[Theme, bool]]] = [("light", False), ("dark", False), ("light", True), ("dark", True)]

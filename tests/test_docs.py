@@ -1,0 +1,214 @@
+"""The code in docs/ does what the text says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.documents import block, blocks
+from support.programs import EXAMPLES, PROJECT, Program, environment_of
+from v1registry_fakes import contracts
+from webtest import TestApp
+
+from v1registry import FileStorage, MemoryStorage, Registry
+from v1registry.accounts.users import UserStore
+
+pytest_plugins = ["pytester"]
+
+
+def test_every_block_is_run_by_a_test_or_says_why_not() -> None:
+    tests = "".join(path.read_text("utf-8") for path in PROJECT.glob("tests/test_*.py"))
+    found = [item for item in blocks() if item.language != "text"]
+    names = [item.name for item in found if not item.reason]
+
+    assert len(set(names)) == len(names)
+    for item in found:
+        assert f'"{item.name}"' in tests or item.reason, f"{item.path.name}: {item.name or item.text}"
+
+
+# -- docs/testing.md
+
+
+def test_the_tests_of_testing_md_pass(pytester: pytest.Pytester) -> None:
+    names = [
+        "testing-first",
+        "testing-options",
+        "testing-unfinished",
+        "testing-faults",
+        "testing-oauth",
+        "testing-unittest",
+        "testing-contract",
+    ]
+    files = {name.replace("-", "_"): block(name) for name in names}
+    pytester.makepyfile(**{f"test_{name}": text for name, text in files.items()})
+    contract = [name for name in dir(contracts.StorageContract) if name.startswith("test_")]
+
+    outcomes = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-n", "0").parseoutcomes()
+
+    assert set(outcomes) <= {"passed", "warnings"}
+    assert outcomes["passed"] >= sum(text.count("def test_") for text in files.values()) + len(contract)
+
+
+def test_a_registry_in_memory_is_a_program(tmp_path: Path) -> None:
+    command = block("testing-program").replace("--port 5000", "--port 0")
+
+    with Program(shlex.split(command), folder=tmp_path) as serving, serving.connect() as connection:
+        assert connection.getpeername()[1] == serving.port
+
+
+# -- docs/api.md
+
+
+def test_the_curl_transcript_is_what_the_registry_answers() -> None:
+    client = TestApp(Registry(storage=MemoryStorage()))
+    commands = re.findall(r"^\$ curl -s (.*)\n(.*)\n", block("curl"), re.MULTILINE)
+    assert len(commands) == 5
+
+    for command, expected in commands:
+        words = shlex.split(command)
+        method = words[words.index("-X") + 1] if "-X" in words else "GET"
+        body = words[words.index("-d") + 1].encode() if "-d" in words else b""
+        (url,) = (word for word in words if word.startswith("localhost:5000"))
+        # curl sends every body as a form
+        environ = {"CONTENT_TYPE": "application/x-www-form-urlencoded"} if body else {}
+        answer = client.request(
+            url.removeprefix("localhost:5000"), method=method, body=body, environ=environ, expect_errors=True
+        )
+        assert answer.text == expected, command
+
+
+# -- docs/operating.md
+
+
+@pytest.fixture
+def sh(tmp_path: Path) -> Callable[[str], str]:
+    """Run a script in a folder of the test, which takes the places of /srv, /etc and /backup."""
+
+    def run(script: str) -> str:
+        for place in ("/srv", "/etc", "/backup"):
+            (tmp_path / place[1:]).mkdir(exist_ok=True)
+            script = re.sub(rf"(?<![\w.]){place}/", f"{tmp_path}{place}/", script)
+        done = subprocess.run(
+            ["sh", "-ec", script],
+            cwd=tmp_path,
+            env=environment_of(tmp_path),
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    return run
+
+
+def ini_file(name: str, folder: Path) -> Path:
+    path = folder / f"{name}.ini"
+    path.write_text(block(name).replace("file:///srv", f"file://{folder}/srv"), "utf-8")
+    return path
+
+
+def test_the_ini_file_of_a_server_is_served(tmp_path: Path) -> None:
+    path = ini_file("serve-ini", tmp_path)
+    check, serve = (
+        line.replace("/etc/v1registry.ini", str(path)).replace("--port 5000", "--port 0")
+        for line in block("serve-with-ini").splitlines()
+    )
+
+    subprocess.run(shlex.split(check), env=environment_of(tmp_path), check=True)
+    with Program(shlex.split(serve), folder=tmp_path) as serving:
+        assert serving.port
+
+
+@pytest.mark.parametrize("name", ["ldap-url", "mail"])
+def test_an_ini_file_is_accepted(name: str, tmp_path: Path) -> None:
+    registry = Registry.from_ini(ini_file(name, tmp_path))
+
+    assert registry.has_accounts
+
+
+def test_the_file_for_other_servers_is_the_one_of_the_examples() -> None:
+    assert (EXAMPLES / "wsgi.py").read_text("utf-8").endswith(block("wsgi-file"))
+
+
+def test_the_commands_of_users_and_repositories_work(sh: Callable[[str], str], tmp_path: Path) -> None:
+    sh(block("users"))
+    storage = FileStorage(tmp_path / "srv" / "registry")
+    client = TestApp(Registry(storage=storage, auth="users:"))
+    client.authorization = ("Basic", ("alice", "s3cret-new"))
+    client.put("/v1/repositories/alice/app/", b"[]")
+
+    listed = sh(block("repositories"))
+
+    assert "alice/app" in listed
+    assert UserStore(storage).authenticate("root1", "s3cret-two")
+    assert client.get("/v1/search?q=app").json["results"][0]["description"] == "The *app* of alice"
+    client.authorization = None
+    assert client.get("/v1/search?q=app").json["results"] == []
+
+
+def test_a_backup_has_all_that_is_in_the_folder(sh: Callable[[str], str], tmp_path: Path) -> None:
+    sh(block("users"))
+
+    sh(block("backup"))
+
+    backup = FileStorage(tmp_path / "backup")
+    assert UserStore(backup).authenticate("alice", "s3cret-new")
+    assert sorted(os.listdir(tmp_path / "backup")) == sorted(os.listdir(tmp_path / "srv" / "registry"))
+
+
+# -- docs/embedding.md
+
+
+def test_every_way_to_make_a_registry_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("V1REGISTRY_STORAGE", f"file://{tmp_path}/registry")
+    path = ini_file("serve-ini", tmp_path)
+    code = block("make").replace("/srv", str(tmp_path)).replace("/etc/v1registry.ini", str(path))
+
+    for line in code.splitlines():
+        if line.startswith("Registry"):
+            made = eval(
+                line, {"Registry": Registry, "FileStorage": FileStorage, "MemoryStorage": MemoryStorage}
+            )
+            assert isinstance(made, Registry)
+    exec(code, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "application", "text"),
+    [("in-front", "app.wsgi_app", "Hello"), ("environ", "application", "Hello")],
+)
+def test_an_application_keeps_its_own_paths(
+    name: str, application: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("V1REGISTRY_STORAGE", f"file://{tmp_path}/registry")
+    names: dict[str, object] = {"__name__": "site"}
+    exec(block(name), names)
+    client = TestApp(eval(application, names))
+
+    assert client.get("/").text == text
+    assert client.get("/v1/_ping").json == {}
+
+
+def test_a_user_of_the_application_writes_in_the_groups_of_the_application() -> None:
+    names: dict[str, object] = {}
+    exec(block("environ"), names)
+    client = TestApp(names["application"])
+
+    assert client.put("/v1/repositories/tools/app/", b"[]").status_int == 200
+    assert client.put("/v1/repositories/other/app/", b"[]", expect_errors=True).status_int == 403
+
+
+def test_a_function_checks_users() -> None:
+    names: dict[str, object] = {}
+    exec(block("callback"), names)
+    client = TestApp(names["application"])
+
+    client.authorization = ("Basic", ("mira", "correct horse"))
+    assert client.get("/v1/users/").text == '"OK"'
+    client.authorization = ("Basic", ("mira", "wrong"))
+    assert client.get("/v1/users/", expect_errors=True).status_int == 401
