@@ -277,7 +277,7 @@ def run_python(code: str, *arguments: str) -> str:
 #: What an embedding application does not want to pay for before it is used.
 HEAVY = [
     "requests", "tqdm", "granian", "cheroot", "pytest", "_pytest", "jinja2", "sqlite3", "asyncio", "webtest", "hypothesis",
-    "oauthlib", "argon2", "markdown_it", "nh3", "obstore", "ldap3", "prometheus_client", "zstandard", "paste", "urllib3", "multiprocessing",
+    "oauthlib", "argon2", "msgspec", "markdown_it", "nh3", "obstore", "ldap3", "prometheus_client", "zstandard", "paste", "urllib3", "multiprocessing",
     "importlib.metadata", "v1registry_fakes", "v1registry.client", "v1registry.cli", "wsgiref",
 ]  # fmt: skip
 

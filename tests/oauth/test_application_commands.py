@@ -121,7 +121,7 @@ def test_all_that_is_wrong_is_told_and_nothing_is_added(
 
     applications.add("CI", [BACK], client_id="ci-bot")
     assert main(["application", "add", "CI", BACK, "--client-id", "ci-bot", "--storage", url]) == 2
-    assert "There is an application 'ci-bot' already" in capsys.readouterr().err
+    assert "The application 'ci-bot' exists already" in capsys.readouterr().err
     assert len(list(applications.list())) == 1
 
 

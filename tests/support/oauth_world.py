@@ -22,6 +22,7 @@ from v1registry.oauth.grants import Grants, Issued
 from v1registry.oauth.provider import Provider
 from v1registry.oauth.records import Grant
 from v1registry.rights import User
+from v1registry.storage.records import parsed
 
 BACK = "https://ci.example.org/back"
 MIRA = User("mira_k")
@@ -93,7 +94,7 @@ class World:
     def grant(self) -> Grant:
         """Return the one grant that is kept."""
         (key,) = self.kept("accounts/oauth/grants/")
-        return Grant.parsed(self.storage.read(key))
+        return parsed(key, self.storage.read(key), Grant)
 
     def app(self, **settings: Any) -> Registry:
         """Return a server over the same storage, whose clock is the real one. Plain http is allowed."""

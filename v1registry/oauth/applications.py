@@ -1,4 +1,4 @@
-"""The applications that may ask users for access (oauth.md 2): who they are, and where their answers go."""
+"""The registered applications, which may ask users for access (oauth.md 2)."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import secrets
 import string
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from hmac import compare_digest
-from typing import Any, Final
+from typing import Final
 
-from ..accounts.records import BrokenValue, check_types, dumped, loaded, quoted
 from ..log import get_logger
 from ..names import split_url
-from ..storage.base import ABSENT, Conflict, NotFound, Storage, StorageUnavailable, update
+from ..storage import records
+from ..storage.base import Conflict, NotFound, Storage
 from .scopes import ACCOUNT_SCOPES, SCOPES
 
 log = get_logger(__name__)
 
 APPLICATIONS_FOLDER: Final = "accounts/oauth/applications"
 
-#: What secrets, codes and tokens are made of; those in the documents have these too (oauth.md 3.2).
+#: The characters of secrets, codes and tokens, as in the examples of the documents (oauth.md 3.2).
 ALPHABET: Final = string.ascii_letters + string.digits
 
-#: A secret has 40 characters: 238 bits, which nobody guesses, so that a fast hash of it is as good as a slow one.
+#: 40 characters have 238 bits. Such a secret cannot be guessed, so a fast hash protects it as well as a slow one.
 _SECRET_CHARACTERS: Final = 40
 
-#: Nothing that Basic, a form or a URL would have to escape.
+#: Only characters that Basic, forms and URLs do not escape.
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 _LONGEST_NAME: Final = 100
@@ -38,31 +38,22 @@ _LONGEST_DESCRIPTION: Final = 1000
 _LONGEST_URI: Final = 2000
 _MOST_URIS: Final = 50
 
-#: What may stand in a URI (RFC 3986, 2), without the ``#`` of a fragment.
+#: The characters of a URI (RFC 3986, 2), without the ``#`` of a fragment.
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 
-#: A private-use scheme is a domain of the application's owner, backwards (RFC 8252, 7.1).
+#: A private-use scheme is a domain of the application's owner, reversed (RFC 8252, 7.1).
 _PRIVATE_SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
-
-_TYPES: Final[dict[str, type]] = {
-    "id": str,
-    "client_id": str,
-    "name": str,
-    "description": str,
-    "redirect_uris": list,
-    "scopes": list,
-    "is_public": bool,
-    "is_trusted": bool,
-    "created_at_s": float,
-}
 
 
 class ApplicationError(Exception):
-    """Base of what is told about applications."""
+    """Base of the errors about applications."""
 
 
 class InvalidApplication(ApplicationError, ValueError):
-    """Something of an application is not what is taken; nothing changed. ``problems`` has a text for each."""
+    """Fields of an application are invalid; nothing changed.
+
+    :param problems: one text for each problem; it names the field, what was expected and what came.
+    """
 
     def __init__(self, problems: list[str]):
         self.problems = problems
@@ -70,42 +61,52 @@ class InvalidApplication(ApplicationError, ValueError):
 
 
 class ApplicationExists(ApplicationError):
-    """The client_id is another application's; nothing changed."""
+    """The client_id belongs to a registered application; nothing changed."""
 
 
 class UnknownApplication(ApplicationError):
-    """There is no application of this client_id; nothing changed."""
+    """No application has this client_id; nothing changed."""
 
 
 @dataclass(frozen=True)
 class Application:
-    """Something that may ask users for access."""
+    """A program that may ask users for access."""
 
-    id: str  #: of this application for ever; a later one of the same client_id has another one
+    id: str  #: never used again; a later application with the same client_id has a different id
     client_id: str  #: public
-    name: str  #: shown where users are asked
+    name: str  #: shown on the consent page
     description: str
-    redirect_uris: tuple[str, ...]  #: where answers may go, the default first; compared as texts
+    redirect_uris: tuple[str, ...]  #: where answers may be sent, the default first; compared as strings
     scopes: tuple[str, ...]  #: what it may ask for
-    is_public: (
-        bool  #: it runs where it cannot keep a secret, so it has none and proves itself by PKCE (RFC 7636)
-    )
-    is_trusted: bool  #: it may ask about every token, and vouch for addresses (oauth.md 4.5)
+    #: it cannot keep a secret, so it has none and must use PKCE (RFC 7636)
+    is_public: bool
+    is_trusted: bool  #: it may introspect every token and verify addresses (oauth.md 4.5)
     created_at_s: float  #: since the epoch
 
     @property
     def created_at(self) -> datetime:
-        """Aware, UTC."""
+        """The time of registration, aware, UTC."""
         return datetime.fromtimestamp(self.created_at_s, timezone.utc)
 
 
+@dataclass(frozen=True)
+class _Registered(Application):
+    """The record of an application."""
+
+    secret: str  #: the digest of its secret, empty for a public application
+
+    @property
+    def application(self) -> Application:
+        """The application without its secret."""
+        return Application(**{known.name: getattr(self, known.name) for known in fields(Application)})
+
+
 class Applications:
-    """The applications that are registered, in any storage. Safe for threads and, if the storage is, for processes.
+    """The registered applications, in any storage. Safe for threads and, if the storage is, for processes.
 
-    :param storage: where they are, below ``accounts/oauth/applications/``. Of a secret only its SHA-256 is kept.
-    :param clock: seconds since the epoch.
-
-    StorageUnavailable from every method, also where a record cannot be understood.
+    :param storage: holds them below ``accounts/oauth/applications/``, with the SHA-256 of each secret.
+    :param clock: returns seconds since the epoch.
+    :raises StorageUnavailable: from every method: the storage failed, or a record is broken.
     """
 
     def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.time):
@@ -123,13 +124,15 @@ class Applications:
         is_public: bool = False,
         is_trusted: bool = False,
     ) -> tuple[Application, str | None]:
-        """Register an application; return it with its secret, None for a public one.
+        """Register an application; return it with its secret, None for a public application.
 
-        The secret cannot be told again. InvalidApplication, with all that is wrong; ApplicationExists.
+        The secret cannot be read again later.
 
-        :param redirect_uris: one at least, the default first: https, http of this machine (``localhost``, ``127.0.0.1``,
-            ``[::1]``), or a scheme of the application's own with a dot in it, such as ``org.example.app:/back``.
-        :param client_id: a random one when left out.
+        :param redirect_uris: at least one, the default first: https, http of this machine (``localhost``,
+            ``127.0.0.1``, ``[::1]``), or a private scheme with a dot, such as ``org.example.app:/back``.
+        :param client_id: random if None.
+        :raises InvalidApplication: with all problems.
+        :raises ApplicationExists: the client_id is in use.
         """
         application = Application(
             id=secrets.token_hex(16),
@@ -146,50 +149,51 @@ class Applications:
         if problems:
             raise InvalidApplication(problems)
         secret = None if is_public else new_secret()
-        record = {**asdict(application), "secret": "" if secret is None else digest_of(secret)}
+        registered = _Registered(**asdict(application), secret="" if secret is None else digest_of(secret))
         try:
-            self._storage.write(_key(application.client_id), dumped(record), expect=ABSENT)
+            records.create(self._storage, _key(application.client_id), registered)
         except Conflict:
-            raise ApplicationExists(f"There is an application {application.client_id!r} already") from None
+            raise ApplicationExists(f"The application {application.client_id!r} exists already") from None
         log.info("the application %r was added", application.client_id)
         return application, secret
 
     def get(self, client_id: str) -> Application | None:
-        """Return an application, None where there is none."""
-        record = self._record(client_id)
-        return None if record is None else _application_of(record)
+        """Return the application with this client_id, or None."""
+        registered = self._find(client_id)
+        return None if registered is None else registered.application
 
     def list(self) -> Iterator[Application]:
         """Yield every application, by client_id."""
         for stat in self._storage.list(f"{APPLICATIONS_FOLDER}/"):
-            try:
-                record = _parsed(stat.key, self._storage.read(stat.key))
-            except NotFound:  # removed meanwhile
-                continue
-            yield _application_of(record)
+            registered = records.find(self._storage, stat.key, _Registered)
+            if registered is not None:  # it may be removed since the listing
+                yield registered.application
 
     def rotate_secret(self, client_id: str) -> str:
-        """Replace the secret of an application; return the new one. The old one is refused from now on, its tokens stay good.
+        """Replace the secret of an application and return the new one. Its tokens stay valid.
 
-        UnknownApplication; InvalidApplication for a public one.
+        :raises UnknownApplication: no application has this client_id.
+        :raises InvalidApplication: a public application has no secret.
         """
         secret = new_secret()
 
-        def rotate(value: bytes | None) -> bytes:
-            if value is None:
+        def rotate(registered: _Registered | None) -> _Registered:
+            if registered is None:
                 raise _unknown(client_id)
-            record = _parsed(_key(client_id), value)
-            if record["is_public"]:
-                raise InvalidApplication([f"{client_id!r} is a public application: it has no secret"])
-            return dumped({**record, "secret": digest_of(secret)})
+            if registered.is_public:
+                raise InvalidApplication([f"{client_id!r} is a public application and has no secret"])
+            return replace(registered, secret=digest_of(secret))
 
         self._check_id(client_id)
-        update(self._storage, _key(client_id), rotate)
-        log.info("the application %r has another secret", client_id)
+        records.update(self._storage, _key(client_id), _Registered, rotate)
+        log.info("the secret of the application %r was replaced", client_id)
         return secret
 
     def remove(self, client_id: str) -> None:
-        """Remove an application; all that users granted it ends at once. UnknownApplication."""
+        """Remove an application. All grants to it end at once.
+
+        :raises UnknownApplication: no application has this client_id.
+        """
         self._check_id(client_id)
         try:
             self._storage.delete(_key(client_id))
@@ -198,52 +202,50 @@ class Applications:
         log.info("the application %r was removed", client_id)
 
     def authenticated(self, client_id: str, secret: str | None) -> Application | None:
-        """Return the application if the secret is its own, and if a public one comes without any; else None.
+        """Return the application if the secret is right, None otherwise. Secrets are compared in constant time.
 
-        Secrets are compared in constant time.
+        :param secret: None or empty for a public application, which has none.
         """
-        record = self._record(client_id)
-        stored = record["secret"] if record else ""
+        registered = self._find(client_id)
+        stored = registered.secret if registered is not None else ""
         is_right = compare_digest(stored.encode(), digest_of(secret or "").encode() if stored else b"")
-        if record is None or not is_right or (record["is_public"] and secret):
+        if registered is None or not is_right or (registered.is_public and secret):
             return None
-        return _application_of(record)
+        return registered.application
 
     def _check_id(self, client_id: str) -> None:
         if not _CLIENT_ID.fullmatch(client_id):
             raise _unknown(client_id)
 
-    def _record(self, client_id: str) -> dict[str, Any] | None:
+    def _find(self, client_id: str) -> _Registered | None:
         if not _CLIENT_ID.fullmatch(client_id):
             return None
-        key = _key(client_id)
-        try:
-            return _parsed(key, self._storage.read(key))
-        except NotFound:
-            return None
+        return records.find(self._storage, _key(client_id), _Registered)
 
 
 def new_secret(characters: int = _SECRET_CHARACTERS) -> str:
-    """Return random letters and digits."""
+    """Return random letters and digits, by default as many as a secret of an application has."""
     return "".join(secrets.choice(ALPHABET) for _ in range(characters))
 
 
 def digest_of(secret: str) -> str:
-    """Return what is kept of a secret with as much chance in it as those of :func:`new_secret`: 64 hex digits."""
+    """Return the 64 hex digits that are stored in place of a secret of :func:`new_secret`."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_redirect_uri(text: str) -> bool:
-    """Tell whether answers may be sent there: an absolute URI without a fragment, that nobody else can listen to.
+    """Return whether answers may be sent there: an absolute URI without a fragment that no third party can read.
 
-    Sources: RFC 6749, 3.1.2; RFC 8252, 7.1 and 7.3 for applications on people's own devices.
+    Sources: RFC 6749, 3.1.2; RFC 8252, 7.1 and 7.3 for native applications.
 
     >>> is_redirect_uri("https://ci.example.org/back?x=1"), is_redirect_uri("http://127.0.0.1:8000/")
     (True, True)
     >>> is_redirect_uri("org.example.app:/back")
     True
-    >>> is_redirect_uri("http://ci.example.org/"), is_redirect_uri("javascript:alert(1)"), is_redirect_uri("https://x/#a")
-    (False, False, False)
+    >>> is_redirect_uri("http://ci.example.org/"), is_redirect_uri("javascript:alert(1)")
+    (False, False)
+    >>> is_redirect_uri("https://ci.example.org/#fragment")
+    False
     """
     if len(text) > _LONGEST_URI or not _URI.fullmatch(text):
         return False
@@ -251,7 +253,7 @@ def is_redirect_uri(text: str) -> bool:
     if parts is None:
         return False
     if parts.scheme in ("http", "https"):
-        # a name before the host would look like the host
+        # user information before the host could look like the host
         if not parts.hostname or "@" in parts.netloc:
             return False
         return parts.scheme == "https" or _is_this_machine(parts.hostname)
@@ -266,51 +268,36 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _problems(application: Application) -> Iterator[str]:
-    """Yield what is wrong with an application that somebody wants to register."""
+    """Yield one text for each invalid field of a new application."""
     if not _CLIENT_ID.fullmatch(application.client_id):
-        yield f"client_id: 1 to 100 letters, digits, '-', '_' and '.' are expected, not {application.client_id[:120]!r}"
+        yield (
+            "client_id: must be 1 to 100 letters, digits, '-', '_' and '.', and not begin with '.', "
+            f"not {application.client_id[:120]!r}"
+        )
     if not 0 < len(application.name) <= _LONGEST_NAME or not application.name.isprintable():
-        yield f"name: 1 to {_LONGEST_NAME} printable characters are expected"
+        yield f"name: must be 1 to {_LONGEST_NAME} printable characters, not {application.name[:120]!r}"
     if len(application.description) > _LONGEST_DESCRIPTION:
-        yield f"description: at most {_LONGEST_DESCRIPTION} characters are expected"
+        length = len(application.description)
+        yield f"description: must be at most {_LONGEST_DESCRIPTION} characters, not {length}"
     if not 0 < len(application.redirect_uris) <= _MOST_URIS:
-        yield f"redirect_uris: 1 to {_MOST_URIS} are expected"
+        yield f"redirect_uris: must be 1 to {_MOST_URIS}, not {len(application.redirect_uris)}"
     for uri in application.redirect_uris:
         if not is_redirect_uri(uri):
             yield (
-                "redirect_uris: https://, http:// of this machine (localhost, 127.0.0.1) or a scheme with a dot such as "
-                f"org.example.app:/ is expected, without a fragment, not {uri[:200]!r}"
+                "redirect_uris: must be https://, http:// of this machine (localhost, 127.0.0.1) or a scheme "
+                f"with a dot such as org.example.app:/, without a fragment, not {uri[:200]!r}"
             )
     if not application.scopes:
-        yield "scopes: one at least is expected"
+        yield "scopes: must be at least one"
     for scope in application.scopes:
         if scope not in SCOPES:
-            yield f"scopes: {', '.join(SCOPES)} are known, not {scope[:80]!r}"
+            yield f"scopes: must be of {', '.join(SCOPES)}, not {scope[:80]!r}"
     if application.is_public and application.is_trusted:
-        yield "a public application, which anybody can claim to be, cannot be a trusted one"
+        yield "is_trusted: a public application cannot be trusted, because any program can claim to be it"
 
 
 def _key(client_id: str) -> str:
-    return f"{APPLICATIONS_FOLDER}/{quoted(client_id)}"
-
-
-def _parsed(key: str, value: bytes) -> dict[str, Any]:
-    """Return the record of an application, every field of its type. StorageUnavailable where it cannot be understood."""
-    try:
-        record = loaded(value)
-        check_types(record, {**_TYPES, "secret": str})
-        if not all(isinstance(text, str) for text in (*record["redirect_uris"], *record["scopes"])):
-            raise BrokenValue("redirect_uris and scopes are texts")
-    except BrokenValue as error:
-        raise StorageUnavailable(key, f"the record of an application is broken: {error}") from error
-    return record
-
-
-def _application_of(record: dict[str, Any]) -> Application:
-    application = Application(**{name: record[name] for name in _TYPES})
-    return replace(
-        application, redirect_uris=tuple(application.redirect_uris), scopes=tuple(application.scopes)
-    )
+    return f"{APPLICATIONS_FOLDER}/{records.quoted(client_id)}"
 
 
 def _unknown(client_id: str) -> UnknownApplication:

@@ -23,11 +23,11 @@ from typing import Final
 from ..access.signing import shared_secret
 from ..accounts.base import Account, BackendUnavailable, Bearer
 from ..accounts.profiles import NamedAccount, Profiles
-from ..accounts.records import BrokenValue
 from ..errors import OAuthError
 from ..log import get_logger
 from ..rights import User
-from ..storage.base import ABSENT, NotFound, Storage, StorageUnavailable, update
+from ..storage import records
+from ..storage.base import NotFound, Storage, StorageUnavailable, update
 from .applications import Application, Applications, digest_of, new_secret
 from .marks import AccountMarks
 from .records import (
@@ -226,10 +226,13 @@ class Grants:
             scopes=scopes,
             granted_at_s=now_s,
             code=Code(digest_of(code), now_s + CODE_LIFETIME_S, redirect_uri, is_redirect_given, challenge),
+            is_redeemed=False,
+            access_tokens=(),
+            used_digests=(),
             account_mark=self._marks.of(account),
         )
         self._point(grant, code)
-        self._storage.write(_key(grant), grant.dumped(), expect=ABSENT)
+        records.create(self._storage, _key(grant), grant)
         self._tidy()
         return code
 
@@ -297,7 +300,7 @@ class Grants:
         def strike(value: bytes | None) -> bytes | None:
             if value is None or value == ENDED:
                 return None
-            return _parsed(_key(grant), value).without(digest).dumped()
+            return records.dumped(records.parsed(_key(grant), value, Grant).without(digest))
 
         update(self._storage, _key(grant), strike)
         self._delete(token_key(digest))
@@ -377,14 +380,14 @@ class Grants:
             nonlocal forgotten
             if value is None or value == ENDED:
                 raise _Ended
-            current = _parsed(_key(grant), value)
+            current = records.parsed(_key(grant), value, Grant)
             if current.was_used(digest):
                 raise _Used(current)
             if not current.accepts(digest, now_s):
                 raise _Ended
             changed = current.with_tokens(access, refresh, now_s, mark)
             forgotten = current.digests - changed.digests
-            return changed.dumped()
+            return records.dumped(changed)
 
         # before the grant lists them: if something fails here, the code or the refresh token still works
         for token in (issued.access_token, issued.refresh_token):
@@ -451,24 +454,13 @@ class Grants:
 
     def _point(self, grant: Grant, secret: str) -> None:
         pointer = Pointer(grant.username, grant.id, self._now())
-        self._storage.write(token_key(digest_of(secret)), pointer.dumped(), expect=ABSENT)
+        records.create(self._storage, token_key(digest_of(secret)), pointer)
 
     def _pointer(self, key: str) -> Pointer | None:
-        try:
-            return Pointer.parsed(self._storage.read(key))
-        except NotFound:
-            return None
-        except BrokenValue as error:
-            raise StorageUnavailable(key, f"what is kept of a token is broken: {error}") from error
+        return records.find(self._storage, key, Pointer)
 
     def _read(self, key: str) -> Grant | None:
-        try:
-            return self._stored(key)
-        except BrokenValue as error:
-            raise _broken(key, error) from error
-
-    def _stored(self, key: str) -> Grant | None:
-        """Return a grant, None where there is none. BrokenValue."""
+        """Return a grant, None if there is none. BrokenRecord."""
         try:
             value = self._storage.read(key)
         except NotFound:
@@ -477,15 +469,15 @@ class Grants:
             # left by somebody who was interrupted
             self._delete(key)
             return None
-        return Grant.parsed(value)
+        return records.parsed(key, value, Grant)
 
     def _grants(self, username: str) -> Iterator[Grant]:
         """Yield all that a user granted, good or not. A broken record does not hide the others."""
         for stat in self._storage.list(f"{grants_folder(username)}/"):
             try:
-                grant = self._stored(stat.key)
-            except BrokenValue as error:
-                log.error("%s: the record of a grant is broken: %s", stat.key, error)
+                grant = self._read(stat.key)
+            except records.BrokenRecord as error:
+                log.error("%s", error)
                 continue
             if grant is not None:  # it may have ended meanwhile
                 yield grant
@@ -558,7 +550,9 @@ class Grants:
         """
 
         def ended(value: bytes | None) -> bytes | None:
-            is_same = value is not None and value != ENDED and _parsed(_key(grant), value) == grant
+            is_same = (
+                value is not None and value != ENDED and records.parsed(_key(grant), value, Grant) == grant
+            )
             return ENDED if is_same else None
 
         if update(self._storage, _key(grant), ended) == ENDED:
@@ -573,18 +567,6 @@ def _ends_at_s(grant: Grant, account: Account) -> float:
 
 def _key(grant: Grant) -> str:
     return grant_key(grant.username, grant.id)
-
-
-def _parsed(key: str, value: bytes) -> Grant:
-    """Return a grant. StorageUnavailable where it cannot be understood."""
-    try:
-        return Grant.parsed(value)
-    except BrokenValue as error:
-        raise _broken(key, error) from error
-
-
-def _broken(key: str, error: BrokenValue) -> StorageUnavailable:
-    return StorageUnavailable(key, f"the record of a grant is broken: {error}")
 
 
 def _refused(what: str) -> OAuthError:
