@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .names import RepositoryName
+from . import errors
+from .names import RepositoryName, check_image_id
 
 
 class Action(enum.Enum):
@@ -36,8 +37,41 @@ class User:
     id: str = field(default="", compare=False)
 
 
+@dataclass(frozen=True)
+class Bearer:
+    """What an OAuth access token is good for, as it was verified for one request (oauth.md 3.5)."""
+
+    user: User  #: as they are now
+    scopes: frozenset[str]
+    client_id: str
+    is_trusted: bool = False  #: the application may vouch for addresses (oauth.md 4.5)
+    #: what BearerVerifier.is_granted is asked about; it is no secret. Two tokens that allow the same are equal
+    access_id: str = field(default="", compare=False)
+    expires_at_s: float | None = field(default=None, compare=False)  #: since the epoch; None if unknown
+
+
+class ImageState(enum.Enum):
+    """What an image id is to the caller of one request. An image that the caller may not read is ABSENT."""
+
+    READABLE = "readable"  #: it is complete, and the caller may read it
+    PUSHING = "pushing"  #: its push has not ended, and the caller may know of it
+    ABSENT = "absent"
+
+
 class Rights(Protocol):
     """What the caller of one request may do."""
+
+    @property
+    def user(self) -> User | None:
+        """The user who is asking; None if the caller is anonymous, or if there are no accounts."""
+
+    @property
+    def bearer(self) -> Bearer | None:
+        """What the OAuth access token of the request allows; None if there is no such token."""
+
+    @property
+    def is_login(self) -> bool:
+        """Whether the user is there in person: with a password or a session, not with a token of any kind."""
 
     def issue_token(self, action: Action, repository: RepositoryName) -> str | None:
         """Return a token for the caller, without the word ``Token``. The caller may do ``action``.
@@ -56,7 +90,7 @@ class Rights(Protocol):
         """
 
     def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
-        """Tell whether the repository may be shown. One that may not is answered as if it did not exist. Unauthorized.
+        """Tell whether the repository may be shown. A hidden one is answered like a missing one.
 
         :param tokens_for: what a token has to be good for, one of these; reading or writing when left out.
         """
@@ -76,14 +110,14 @@ class Rights(Protocol):
     def sees_deleted(self, repository: RepositoryName) -> bool:
         """Tell whether the repository may still be shown while it is only marked as deleted."""
 
-    def can_read_image(self, image_id: str) -> bool:
-        """Tell whether the image may be shown: it is complete, and a repository holds it that may be read."""
+    def image_state(self, image_id: str) -> ImageState:
+        """Return what the image is to the caller.
 
-    def can_see_push(self, image_id: str) -> bool:
-        """Tell whether an image whose push has not ended may be told of, because the caller sent it to a readable repository.
-
-        Who asks both asks this first: a push may end in between, and then the image can be read.
+        :raises Unauthorized: the caller's token does not allow to look at images.
         """
+
+    def can_read_complete_image(self, image_id: str) -> bool:
+        """Tell whether the caller may read an image that is known to be complete."""
 
     def require_parent(self, image_id: str) -> None:
         """Return if an image that the caller pushes may build on this one. ParentNotFound, ParentNotAuthorized."""
@@ -124,6 +158,35 @@ class Rights(Protocol):
         """Note that the repository is about to be deleted: it holds nothing any more. Its lock is held."""
 
 
+def require_readable_image(rights: Rights, image_id: str) -> str:
+    """Return the id of an image that the caller may read.
+
+    :raises InvalidImageId: the id does not follow the grammar.
+    :raises ImageInProgress: the push of the image has not ended.
+    :raises ImageNotFound: there is no such image, or the caller may not know of it.
+    """
+    state = rights.image_state(check_image_id(image_id))
+    if state is ImageState.PUSHING:
+        raise errors.ImageInProgress(image_id=image_id)
+    if state is ImageState.ABSENT:
+        raise errors.ImageNotFound(image_id=image_id)
+    return image_id
+
+
+def require_readable_repository(
+    rights: Rights, repository: RepositoryName, *tokens_for: Action
+) -> RepositoryName:
+    """Return the repository if the caller may read it.
+
+    :param tokens_for: what a token may be good for; reading or writing if left out.
+    :raises Unauthorized: the caller's token is for a different repository or a different action.
+    :raises RepositoryNotFound: the caller may not read it; the same as for a missing one (decisions.md 11).
+    """
+    if not rights.can_read(repository, *tokens_for):
+        raise errors.RepositoryNotFound(repository=str(repository)[:300])
+    return repository
+
+
 class Access(Protocol):
     """Tells what the callers of an application may do."""
 
@@ -139,6 +202,9 @@ class Access(Protocol):
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
         """Return the rights of a caller. Unauthorized, AccountInactive, TooManyAttempts, Unavailable.
 
-        :param authorization: the header of that name; None where it was not sent.
+        :param authorization: the header of that name; None if it was not sent.
         :param environ: the WSGI environment, for backends that look there.
         """
+
+    def rights_of(self, user: User) -> Rights:
+        """Return the rights of an active user whose login was checked elsewhere, for example by a session."""

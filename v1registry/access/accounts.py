@@ -11,15 +11,14 @@ from .. import errors
 from ..accounts.base import (
     Authenticator,
     BackendUnavailable,
-    Bearer,
     BearerVerifier,
     NotSupported,
     UserLookup,
 )
 from ..names import RepositoryName
 from ..registry.images import Images
-from ..registry.repositories import NO_NAMESPACE, Repositories
-from ..rights import Action, Rights, User
+from ..registry.repositories import Repositories
+from ..rights import Action, Bearer, ImageState, Rights, User
 from .attempts import LoginLimiter, client_address
 from .credentials import Basic, BearerToken, TokenFields, is_plain_token, parse_authorization
 from .holders import Holders, Push, listed_ids, require_layer
@@ -308,9 +307,16 @@ class AccountRights:
 
     # -- images
 
-    def can_read_image(self, image_id: str) -> bool:
-        """Tell whether the image may be shown. Unauthorized for a token that is no good for images."""
+    def image_state(self, image_id: str) -> ImageState:
         self._require_images()
+        # the push is looked at first: it may end in between, and then the image can be read
+        is_pushing = self._can_see_push(image_id)
+        if self.can_read_complete_image(image_id):
+            return ImageState.READABLE
+        return ImageState.PUSHING if is_pushing else ImageState.ABSENT
+
+    def can_read_complete_image(self, image_id: str) -> bool:
+        """Tell whether the caller may read a complete image."""
         access, token = self._access, self.token
         # before the holders: what a push leaves there is there before its own mark goes
         pushes = () if access.registry_is_elsewhere else tuple(access.holders.pushes(image_id))
@@ -330,8 +336,7 @@ class AccountRights:
             push.has_sent(*contents) and self._can_read_now(repository) for repository, push in pushes
         )
 
-    def can_see_push(self, image_id: str) -> bool:
-        self._require_images()
+    def _can_see_push(self, image_id: str) -> bool:
         access = self._access
         document = None if access.registry_is_elsewhere else access.images.unfinished_json(image_id)
         return document is not None and any(
@@ -344,29 +349,19 @@ class AccountRights:
             raise errors.Unauthorized(CHALLENGE)
 
     def _has_holder(self, image_id: str, action: Action) -> bool:
-        """Tell whether a repository holds the image to which the caller may do this.
-
-        For an image that is hidden from the caller as much is looked at as for one that is absent: the time that an answer
-        takes must not tell them apart.
-        """
-        is_asked = False
+        """Tell whether a repository holds the image to which the caller may do this."""
 
         def is_wanted(repository: RepositoryName) -> bool:
-            nonlocal is_asked
-            is_asked = True
             return self._allows(action, repository)
 
-        is_found = next(self._access.holders.of(image_id, is_wanted), None) is not None
-        if not is_asked:
-            is_wanted(RepositoryName(NO_NAMESPACE, "absent"))
-        return is_found
+        return next(self._access.holders.of(image_id, is_wanted), None) is not None
 
     def _can_read_now(self, repository: RepositoryName) -> bool:
         return self._allows(Action.READ, repository) and self._access.repositories.exists(repository)
 
     def require_parent(self, image_id: str) -> None:
         """Return if an image may build on this one. ParentNotFound: what may not be read looks absent (decisions.md 17)."""
-        if not (self.can_see_push(image_id) or self.can_read_image(image_id)):
+        if self.image_state(image_id) is ImageState.ABSENT:
             raise errors.ParentNotFound(parent=image_id)
 
     def is_public_image(self, image_id: str) -> bool:
@@ -412,7 +407,7 @@ class AccountRights:
         holders = self._access.holders
         for repository, push in self._pushes(image_id):
             if push.has_sent(document, payload_checksums):
-                holders.end_push(repository, image_id, self.can_read_image)
+                holders.end_push(repository, image_id, self.can_read_complete_image)
 
     def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
         holders = self._access.holders
@@ -421,10 +416,10 @@ class AccountRights:
             for image_id in dict.fromkeys(image_ids):
                 marked = list(holders.ever(image_id))
                 if not marked or any(self._may_take_from(holder) for holder in marked):
-                    holders.hold(repository, image_id, self.can_read_image)
+                    holders.hold(repository, image_id, self.can_read_complete_image)
             return
         assert self.user is not None, "require() comes before"
-        holders.announce(repository, image_ids, self.user.name, self.can_read_image)
+        holders.announce(repository, image_ids, self.user.name, self.can_read_complete_image)
 
     def _may_take_from(self, holder: RepositoryName) -> bool:
         """Tell whether an image of ``holder`` may be announced elsewhere by this caller.

@@ -21,7 +21,7 @@ from .. import errors
 from ..names import RepositoryName
 from ..registry.images import Images
 from ..registry.repositories import Repositories
-from ..rights import Action, Rights
+from ..rights import Action, ImageState, Rights, User
 from .credentials import is_plain_token, parse_authorization
 from .holders import Holders, require_layer
 
@@ -129,6 +129,13 @@ class ForeignIndexAccess:
         claim = Claim.of(authorization)
         return ForeignRights(self, claim, self.confirm(claim))
 
+    def rights_of(self, user: User) -> Rights:
+        """Refuse: this registry knows no users.
+
+        :raises Unauthorized: always.
+        """
+        raise errors.Unauthorized(CHALLENGE)
+
     def is_good_token(self, authorization: str | None, repository: RepositoryName) -> bool:
         """Tell whether the header holds a token of the repository that the index takes. IndexUnavailable."""
         try:
@@ -181,6 +188,9 @@ class ForeignRights:
     """What the bearer of a token may do that the index took."""
 
     has_token = True
+    user = None
+    bearer = None
+    is_login = False
 
     def __init__(self, access: ForeignIndexAccess, claim: Claim, confirmed: Confirmed):
         self._access = access
@@ -226,7 +236,15 @@ class ForeignRights:
 
     # -- images
 
-    def can_read_image(self, image_id: str) -> bool:
+    def image_state(self, image_id: str) -> ImageState:
+        self._require_any(Action.READ)
+        # the push is looked at first: it may end in between, and then the image can be read
+        is_pushing = self._can_see_push(image_id)
+        if self.can_read_complete_image(image_id):
+            return ImageState.READABLE
+        return ImageState.PUSHING if is_pushing else ImageState.ABSENT
+
+    def can_read_complete_image(self, image_id: str) -> bool:
         """Tell whether the image may be shown to the bearer. Unauthorized, IndexUnavailable.
 
         What a public repository holds here its readers may read. About everything else the index is asked: about private
@@ -241,7 +259,7 @@ class ForeignRights:
             return False
         return self.is_public_image(image_id) or self._asks_index(image_id)
 
-    def can_see_push(self, image_id: str) -> bool:
+    def _can_see_push(self, image_id: str) -> bool:
         """Tell whether an unfinished image is in the list that the index gave. Unauthorized, IndexUnavailable."""
         self._require_any(Action.READ)
         images = self._access.images
@@ -271,7 +289,7 @@ class ForeignRights:
             raise errors.ImageNotListed(image_id=image_id)
         if self._access.images.is_complete(image_id):
             # asked about now, because the model wants to know it while it holds the image's lock
-            self.can_read_image(image_id)
+            self.can_read_complete_image(image_id)
 
     def note_json(self, image_id: str, document: bytes) -> None:
         self._access.holders.note_json(self._claim.repository, image_id, document, is_announced=False)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from ..names import RepositoryName
-from ..rights import Action, Rights, User
+from ..rights import Action, ImageState, Rights, User
 
 
 class Issuer(Protocol):
@@ -21,6 +21,9 @@ class OpenAccess:
 
     has_accounts = False
     has_token = False
+    user = None
+    bearer = None
+    is_login = False
 
     def __init__(self, tokens: Issuer, *, registry_is_elsewhere: bool = False):
         self._tokens = tokens
@@ -34,6 +37,9 @@ class OpenAccess:
         return True
 
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
+        return self
+
+    def rights_of(self, user: User) -> Rights:
         return self
 
     def require_scope(self, action: Action) -> None:
@@ -51,11 +57,11 @@ class OpenAccess:
     def sees_deleted(self, repository: RepositoryName) -> bool:
         return False
 
-    def can_read_image(self, image_id: str) -> bool:
+    def can_read_complete_image(self, image_id: str) -> bool:
         return True
 
-    def can_see_push(self, image_id: str) -> bool:
-        return True
+    def image_state(self, image_id: str) -> ImageState:
+        return ImageState.READABLE  # whether it is there and complete, the images tell
 
     def require_parent(self, image_id: str) -> None:
         return

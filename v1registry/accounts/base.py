@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol, runtime_checkable
 
-from ..rights import User
+from ..rights import Bearer, User
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,6 @@ class Account:
 
 #: The fields of an account that say who somebody is, all of them text (oauth.md 4.2).
 PROFILE_FIELDS: Final = ("full_name", "location", "company", "profile_url", "gravatar_email")
-
-
-@dataclass(frozen=True)
-class Bearer:
-    """What an OAuth access token is good for, as it was verified for one request (oauth.md 3.5)."""
-
-    user: User  #: as they are now
-    scopes: frozenset[str]
-    client_id: str
-    is_trusted: bool = False  #: the application may vouch for addresses (oauth.md 4.5)
-    #: what BearerVerifier.is_granted is asked about; it is no secret. Two tokens that are good for the same are equal
-    access_id: str = field(default="", compare=False)
-    expires_at_s: float | None = field(
-        default=None, compare=False
-    )  #: since the epoch; None where nobody says
 
 
 class BearerVerifier(Protocol):

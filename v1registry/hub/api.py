@@ -8,9 +8,9 @@ from typing import Any
 from .. import errors
 from ..names import RepositoryName, check_image_id
 from ..registry.api import delete_repository as delete_now
-from ..registry.api import get_tag, put_tag, readable_repository, writable_repository
+from ..registry.api import get_tag, named_repository, put_tag, writable_repository
 from ..registry.repositories import checked_entries
-from ..rights import Action
+from ..rights import Action, ImageState
 from ..search.scan import Hit, Page, search
 from ..wsgi.http import (
     NOT_CACHED,
@@ -44,10 +44,9 @@ def put_repository(request: Request) -> Response:
 
 def get_images(request: Request) -> Response:
     """Start a pull. A registry elsewhere also asks this to have a token checked (hub.md 6.1)."""
-    repositories, repository = (
-        request.services.repositories,
-        readable_repository(request, READ, WRITE, DELETE),
-    )
+    repositories, repository = request.services.repositories, named_repository(request)
+    if not request.rights.can_read(repository, READ, WRITE, DELETE):
+        raise errors.ImageListNotFound(repository=str(repository))
     even_deleted = request.rights.sees_deleted(repository)
     try:
         listed = repositories.image_list(repository, even_deleted=even_deleted)
@@ -143,7 +142,7 @@ def get_layer_access(request: Request) -> Response:
     is_readable = rights.can_read(repository, READ, WRITE, DELETE)
     # the token of a deletion is good, but not for images
     is_usable = not rights.sees_deleted(repository) and (
-        rights.can_see_push(image_id) or rights.can_read_image(image_id)
+        rights.image_state(image_id) is not ImageState.ABSENT
     )
     return json_response({"access": is_readable and is_usable})
 

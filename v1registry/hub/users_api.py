@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .. import errors
-from ..access.accounts import CHALLENGE, AccountRights
+from ..access.accounts import CHALLENGE
 from ..access.credentials import Basic, parse_authorization
 from ..rights import User
 from ..wsgi.http import Response, configured, json_response, no_content, parse_json
@@ -57,7 +57,7 @@ def put_user(request: Request) -> Response:
 def _caller(request: Request) -> User | None:
     """Return who logged in, None for nobody: a token of whatever kind is no login. What :attr:`Request.rights` raises."""
     rights = request.rights
-    return rights.user if isinstance(rights, AccountRights) and rights.is_login else None
+    return rights.user if rights.is_login else None
 
 
 def _json_body(request: Request) -> Any:

@@ -20,10 +20,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from .. import errors
-from ..access.accounts import AccountRights
-from ..accounts.base import Account, Bearer, NotSupported
+from ..accounts.base import Account, NotSupported
 from ..accounts.profiles import emails_of, profile_of, shown_time
-from ..rights import User
+from ..rights import Bearer, User
 from ..wsgi.bodies import fields_of_body
 from ..wsgi.http import NOT_CACHED, Response, configured, is_from_other_site, json_response, public_url_of
 from ..wsgi.routing import Route, Table
@@ -161,7 +160,7 @@ def _caller(request: Request, scope: str | None) -> _Caller:
         raise
     except errors.Unauthorized:
         raise errors.Unauthorized(CHALLENGE) from None
-    if not isinstance(rights, AccountRights) or rights.user is None or rights.has_token:
+    if rights.user is None or rights.has_token:
         raise errors.Unauthorized(CHALLENGE)
     bearer = rights.bearer
     if bearer is not None and scope is None:

@@ -7,7 +7,7 @@ import secrets
 
 from .. import errors
 from ..names import RepositoryName, check_image_id, check_tag, check_target_id
-from ..rights import Action
+from ..rights import Action, ImageState, require_readable_image, require_readable_repository
 from ..storage.base import StorageError
 from ..wsgi.http import (
     NOT_CACHED,
@@ -24,7 +24,7 @@ from ..wsgi.http import (
 from ..wsgi.routing import Route, Table
 from . import layout
 from .images import AnnouncedSums, checked_parent, layer_etag
-from .repositories import NO_NAMESPACE
+from .repositories import UNKNOWN_INFO
 from .services import Request
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
@@ -149,23 +149,14 @@ def get_diff(request: Request) -> Response:
     images, image_id = request.services.images, _readable_image(request)
     for ancestor in images.ancestry(image_id)[1:]:
         # the diff tells which of the image's files are theirs too
-        if not request.rights.can_read_image(ancestor):
+        if request.rights.image_state(ancestor) is not ImageState.READABLE:
             raise errors.ImageNotFound(image_id=ancestor)
     data = images.diff(image_id)
     return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
 
 
 def _readable_image(request: Request) -> str:
-    """Return the image's id. ImageNotFound, as for an absent one, where the caller may not read it; ImageInProgress."""
-    image_id, rights = check_image_id(request.fields["image_id"]), request.rights
-    is_pushing = rights.can_see_push(image_id)
-    if not rights.can_read_image(image_id):
-        raise (
-            errors.ImageInProgress(image_id=image_id)
-            if is_pushing
-            else errors.ImageNotFound(image_id=image_id)
-        )
-    return image_id
+    return require_readable_image(request.rights, request.fields["image_id"])
 
 
 def _writable_image(request: Request) -> str:
@@ -192,13 +183,15 @@ def _stripped(header: str | None) -> str | None:
 
 
 def get_tags(request: Request) -> Response:
-    return json_response(request.services.repositories.tags(readable_repository(request)))
+    name = require_readable_repository(request.rights, named_repository(request))
+    return json_response(request.services.repositories.tags(name))
 
 
 def get_tag(request: Request) -> Response:
-    return json_response(
-        request.services.repositories.tag(readable_repository(request), request.fields["tag"])
-    )
+    name, tag = named_repository(request), request.fields["tag"]
+    if not request.rights.can_read(name):
+        raise errors.TagNotFound(repository=str(name), tag=tag[:200])
+    return json_response(request.services.repositories.tag(name, tag))
 
 
 def put_tag(request: Request) -> Response:
@@ -210,8 +203,9 @@ def put_tag(request: Request) -> Response:
     if not isinstance(image_id, str) or not image_id:
         raise errors.InvalidData
     check_target_id(image_id)
-    is_known = rights.can_see_push(image_id) or rights.can_read_image(image_id)
-    if not is_known or not request.services.images.is_announced(image_id):
+    if rights.image_state(image_id) is ImageState.ABSENT or not request.services.images.is_announced(
+        image_id
+    ):
         raise errors.ImageNotFound(image_id=image_id)
     user_agent = request.header("User-Agent") or ""
     with rights.changing(repository):
@@ -232,20 +226,26 @@ def delete_tag(request: Request) -> Response:
 
 
 def get_tag_info(request: Request) -> Response:
-    return json_response(
-        request.services.repositories.tag_info(readable_repository(request), request.fields["tag"])
-    )
+    name = named_repository(request)
+    if not request.rights.can_read(name):
+        return json_response(UNKNOWN_INFO)
+    return json_response(request.services.repositories.tag_info(name, request.fields["tag"]))
 
 
 # -- repositories
 
 
 def get_info(request: Request) -> Response:
-    return json_response(request.services.repositories.info(readable_repository(request)))
+    name = named_repository(request)
+    if not request.rights.can_read(name):
+        return json_response(UNKNOWN_INFO)
+    return json_response(request.services.repositories.info(name))
 
 
 def get_properties(request: Request) -> Response:
-    is_private = request.services.repositories.is_private(readable_repository(request))
+    name = named_repository(request)
+    # a hidden repository looks like a missing one, which is public
+    is_private = request.rights.can_read(name) and request.services.repositories.is_private(name)
     return json_response({"access": "private" if is_private else "public"})
 
 
@@ -262,17 +262,12 @@ def put_properties(request: Request) -> Response:
     return json_response(True)
 
 
-def readable_repository(request: Request, *tokens_for: Action) -> RepositoryName:
-    """Return the repository of the path; one that never exists where the caller may not read it. Unauthorized.
+def named_repository(request: Request) -> RepositoryName:
+    """Return the repository of the path. Whether the caller may read it was not checked.
 
-    The answer about a hidden repository is the same as about a missing one (decisions.md 11).
-
-    :param tokens_for: what a token may be good for; reading or writing when left out.
+    :raises InvalidRepositoryName: the name is too odd to be looked for.
     """
-    name = RepositoryName.parse(request.fields["repository"])
-    if request.rights.can_read(name, *tokens_for):
-        return name
-    return RepositoryName(NO_NAMESPACE, name.repository)
+    return RepositoryName.parse(request.fields["repository"])
 
 
 def writable_repository(request: Request, action: Action = WRITE, *tokens_for: Action) -> RepositoryName:

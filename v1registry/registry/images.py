@@ -72,7 +72,7 @@ class ImageRights(Protocol):
     Who pushes has to send the JSON and the layer. Both can be there already, from somebody else's push.
     """
 
-    def can_read_image(self, image_id: str) -> bool:
+    def can_read_complete_image(self, image_id: str) -> bool:
         """Tell whether the caller may read a complete image."""
 
     def require_parent(self, image_id: str) -> None:
@@ -237,7 +237,7 @@ class Images:
         with self._storage.lock(layout.image_folder(image_id)):
             stored = self._stored_json(image_id)
             if stored is not None and not self._is_in_progress(image_id):
-                if rights.can_read_image(image_id):
+                if rights.can_read_complete_image(image_id):
                     raise errors.ImageExists(image_id=image_id)
                 if stored != document:
                     raise errors.ImageHasOtherContents(image_id=image_id)
@@ -368,7 +368,7 @@ class Images:
         document = self._stored_json(check_image_id(image_id))
         if document is None or not (
             rights.has_sent_json(image_id, document)
-            or (not self._is_in_progress(image_id) and rights.can_read_image(image_id))
+            or (not self._is_in_progress(image_id) and rights.can_read_complete_image(image_id))
         ):
             raise errors.ImageNotFound(image_id=image_id)
         return document

@@ -59,10 +59,6 @@ def info_of_user_agent(user_agent: str, now_s: float) -> dict[str, object]:
     return info
 
 
-#: Nobody has this namespace, nor can: what is to look absent is looked for there.
-NO_NAMESPACE = "-" * 40
-
-
 class TagRule(enum.Enum):
     """Whether the tags of a repository may be moved once they are set. All may be deleted by those who may delete."""
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 from .. import errors
 from ..names import RepositoryName, check_tag
 from ..registry.api import root
-from ..registry.repositories import NO_NAMESPACE, TagRule
-from ..rights import Rights
+from ..registry.repositories import TagRule
+from ..rights import ImageState, Rights
 from ..search.scan import names_ranked
 from ..wsgi.http import Response, public_host
 from .markdown import summary_of
@@ -75,10 +75,7 @@ def get_repository(request: Request) -> Response:
     pages, visitor = request.services.pages, visitor_of(request)
     repositories, rights = request.services.repositories, rights_of(visitor)
     name = RepositoryName.parse(request.fields["repository"])
-    if not rights.can_read(name):
-        # so that it is looked for as long as for an absent one (decisions.md 11)
-        name = RepositoryName(NO_NAMESPACE, name.repository)
-    if not repositories.exists(name):
+    if not rights.can_read(name) or not repositories.exists(name):
         raise errors.RepositoryNotFound(repository=str(name)[:300])
     values: dict[str, Any] = {
         "name": name,
@@ -91,7 +88,12 @@ def get_repository(request: Request) -> Response:
     if request.services.settings.images == "elsewhere":
         values |= {"part": None, "command": _pull_command(request, name, None)}
         return pages.render(request, "repository.html", values, visitor=visitor)
-    listed = TagList(repositories, request.services.images, name, cache(rights.can_read_image))
+    listed = TagList(
+        repositories,
+        request.services.images,
+        name,
+        cache(lambda image_id: rights.image_state(image_id) is ImageState.READABLE),
+    )
     is_by_name = request.query("sort") == "name"
     tags = listed.sorted(by_name=is_by_name)
     part = part_of(tags, request.query("page"), TAGS_SHOWN)

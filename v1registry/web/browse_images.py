@@ -7,9 +7,10 @@ from datetime import datetime, timezone
 from typing import Final, TypeVar
 
 from .. import errors
-from ..names import RepositoryName, check_image_id
+from ..names import RepositoryName
 from ..registry.images import Images
-from ..registry.repositories import NO_NAMESPACE, Repositories
+from ..registry.repositories import Repositories
+from ..rights import ImageState, require_readable_image
 from ..wsgi.http import Response
 from .browse import rights_of
 from .chains import chain_of
@@ -33,7 +34,7 @@ def get_image(request: Request) -> Response:
     pages, visitor, image_id = request.services.pages, visitor_of(request), request.fields["image_id"]
     images = _images_for(request, visitor, image_id)
     rights = rights_of(visitor)
-    chain = chain_of(images, image_id, rights.can_read_image, rights.can_see_push)
+    chain = chain_of(images, image_id, rights.image_state)
     values = {
         **_way(request, visitor, image_id),
         "chain": chain,
@@ -68,7 +69,7 @@ def get_changes(request: Request) -> Response:
     images = _images_for(request, visitor, image_id)
     for ancestor in images.ancestry(image_id)[1:]:
         # the changes tell which of the files are theirs too
-        if not rights_of(visitor).can_read_image(ancestor):
+        if rights_of(visitor).image_state(ancestor) is not ImageState.READABLE:
             raise errors.ImageNotFound(image_id=ancestor)
     changes = _unless_refused(lambda: request.services.shown_layers.changes(image_id))
     if isinstance(changes, errors.RegistryError):
@@ -93,13 +94,7 @@ def _images_for(request: Request, visitor: Visitor, image_id: str) -> Images:
 
     InvalidImageId.
     """
-    rights, is_pushing = rights_of(visitor), rights_of(visitor).can_see_push(check_image_id(image_id))
-    if not rights.can_read_image(image_id):
-        raise (
-            errors.ImageInProgress(image_id=image_id)
-            if is_pushing
-            else errors.ImageNotFound(image_id=image_id)
-        )
+    require_readable_image(rights_of(visitor), image_id)
     return request.services.images
 
 
@@ -114,10 +109,7 @@ def _way(request: Request, visitor: Visitor, image_id: str) -> dict[str, str]:
     if not asked:
         return way
     name = RepositoryName.parse(asked)
-    if not rights_of(visitor).may_list(name):
-        # so that it is looked for as long as for an absent one (decisions.md 11)
-        name = RepositoryName(NO_NAMESPACE, name.repository)
-    if _is_in(repositories, name, image_id):
+    if rights_of(visitor).may_list(name) and _is_in(repositories, name, image_id):
         way |= {"repository": str(name), "repository_label": shown(name.short, 300)}
     return way
 

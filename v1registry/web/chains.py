@@ -9,6 +9,7 @@ from typing import Final
 
 from .. import errors
 from ..registry.images import Images
+from ..rights import ImageState
 from .documents import Description
 
 #: How many layers of a chain are shown, those nearest to the image.
@@ -68,13 +69,10 @@ class Chain:
         )
 
 
-def chain_of(
-    images: Images, image_id: str, can_read: Callable[[str], bool], can_see_push: Callable[[str], bool]
-) -> Chain:
+def chain_of(images: Images, image_id: str, state_of: Callable[[str], ImageState]) -> Chain:
     """Return the chain of an image that the visitor may read. ImageNotFound, ImageInProgress.
 
-    :param can_read: tells of the other images in it whether the visitor may, and ``can_see_push`` whether they may be told of one
-        that is still being pushed.
+    :param state_of: returns what an image is to the visitor.
     """
     chain = _Reader(images)
     # what is wrong with the image itself is raised here
@@ -85,7 +83,7 @@ def chain_of(
         ancestry, is_broken = [image_id], True
     layers = [_described(image_id, len(ancestry), description, size_bytes)]
     for distance, ancestor in enumerate(ancestry[1:MOST_SHOWN], 1):
-        layers.append(_layer(chain, ancestor, len(ancestry) - distance, can_read, can_see_push))
+        layers.append(_layer(chain, ancestor, len(ancestry) - distance, state_of))
     return Chain(layers, len(ancestry), is_broken)
 
 
@@ -106,15 +104,10 @@ class _Reader:
         return Description.of(document), size_bytes
 
 
-def _layer(
-    chain: _Reader,
-    image_id: str,
-    number: int,
-    can_read: Callable[[str], bool],
-    can_see_push: Callable[[str], bool],
-) -> Layer:
-    is_pushing = can_see_push(image_id)
-    if not can_read(image_id):
+def _layer(chain: _Reader, image_id: str, number: int, state_of: Callable[[str], ImageState]) -> Layer:
+    state = state_of(image_id)
+    if state is not ImageState.READABLE:
+        is_pushing = state is ImageState.PUSHING
         return Layer(image_id, number, State.UNFINISHED if is_pushing else State.HIDDEN)
     try:
         description, size_bytes = chain.read(image_id)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from .. import errors
-from ..access.accounts import AccountRights, AccountsAccess
 from ..rights import Rights, User
 from ..wsgi import http
 from ..wsgi.http import configured, is_from_other_site, is_secure, mount_path
@@ -117,7 +116,7 @@ def visitor_of(request: Request) -> Visitor:
     user, or change the account. Unauthorized, AccountInactive, TooManyAttempts, Unavailable; of access tokens OAuthError.
     """
     access, rights = request.services.access, request.rights
-    if not isinstance(access, AccountsAccess) or not isinstance(rights, AccountRights):
+    if not access.has_accounts:
         return Visitor(None, rights, None)
     sessions = configured(request.services.sessions)
     session = sessions.read(_cookie_of(request))
