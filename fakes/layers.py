@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from posixpath import split
 
-from v1registry.layers.archive import Entry, open_archive
+from v1registry.layers.archive import Member, open_archive
 from v1registry.storage.base import CHUNK_BYTES
 
 #: The contents of a layer: name -> bytes, or text in UTF-8, or None for a file that the layer deletes.
@@ -74,8 +74,8 @@ def files_in(layer: bytes) -> dict[str, bytes | None]:
     return files
 
 
-def _content(entry: Entry) -> Iterator[bytes]:
-    while chunk := entry.read(CHUNK_BYTES):
+def _content(member: Member) -> Iterator[bytes]:
+    while chunk := member.read(CHUNK_BYTES):
         yield chunk
 
 

@@ -211,7 +211,7 @@ class TestTheOuterArchive:
 
     def test_ENG_009_a_compressed_archive_beyond_the_limit_is_refused(self, load: Load) -> None:
         packed = gzip.compress(combined_archive().bytes())
-        with pytest.raises(UnreadableArchive, match="more than the 10000 bytes"):
+        with pytest.raises(UnreadableArchive, match="more than the limit of 10000 bytes"):
             load(packed, Limits(archive_bytes=10_000))
 
     @pytest.mark.parametrize("data", [b"", b"no archive", b"\0" * 600, b"x" * 2000])

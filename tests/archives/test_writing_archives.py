@@ -33,7 +33,7 @@ from v1registry.archives.convert import config_from_chain, digest_of
 from v1registry.archives.images import ChainImage, UnreadableImage
 from v1registry.archives.load import UnreadableArchive
 from v1registry.archives.save import WrittenArchive, write_save_archive
-from v1registry.layers.compression import LayerTooLarge, UnreadableLayer
+from v1registry.layers.compression import ExpansionLimitExceeded, UnreadableLayer
 from v1registry.storage import MemoryStorage
 
 DATA = Path(__file__).parents[1] / "data"
@@ -214,6 +214,6 @@ class TestWriting:
     def test_layers_that_cannot_be_expanded_or_are_too_large_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UnreadableLayer):
             write(tmp_path / "image.tar", [source(ROOT, gzip.compress(LAYERS[0])[:-1])], {})
-        with pytest.raises(LayerTooLarge):
+        with pytest.raises(ExpansionLimitExceeded):
             write(tmp_path / "image.tar", layer_limit_bytes=10_239)
         write(tmp_path / "image.tar", layer_limit_bytes=10_240)

@@ -1,3 +1,5 @@
+"""Payload checksums, and the stored forms of checksums."""
+
 from __future__ import annotations
 
 import base64
@@ -22,7 +24,7 @@ PUSHES = [push for push in recorded_pushes() if push.engine != "docker-0.9.1"]
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-def test_REG_018_the_payload_checksum_covers_the_json_a_newline_and_the_layer_as_sent(
+def test_REG_018_payload_checksum_covers_json_newline_and_layer(
     vector: dict[str, Any],
 ) -> None:
     layer = base64.b64decode(vector["layer_b64"])
@@ -37,7 +39,7 @@ def test_REG_018_the_payload_checksum_covers_the_json_a_newline_and_the_layer_as
 @pytest.mark.parametrize(
     "image_id", sorted(path.name for path in SAMPLE.iterdir() if (path / "_checksum").exists())
 )
-def test_REG_018_the_payload_checksums_of_docker_registry_are_reproduced(image_id: str) -> None:
+def test_REG_018_checksums_of_docker_registry_are_reproduced(image_id: str) -> None:
     folder = SAMPLE / image_id
     with (folder / "layer").open("rb") as layer:
         computed = payload_checksum((folder / "json").read_bytes(), layer)
@@ -45,11 +47,11 @@ def test_REG_018_the_payload_checksums_of_docker_registry_are_reproduced(image_i
 
 
 @pytest.mark.parametrize("push", PUSHES, ids=lambda push: push.engine)
-def test_REG_018_what_engines_sent_is_reproduced(push: Push) -> None:
+def test_REG_018_checksums_of_engines_are_reproduced(push: Push) -> None:
     assert payload_checksum(push.image_json, Dribble(push.layer)) == push.payload_checksum
 
 
-def test_the_examples_in_the_module_are_right() -> None:
+def test_doctests_of_the_module_pass() -> None:
     result = doctest.testmod(checksums)
     assert result.attempted
     assert not result.failed
@@ -73,28 +75,28 @@ def test_the_examples_in_the_module_are_right() -> None:
         (b"\xff\xfe", []),
     ],
 )
-def test_STO_003_stored_sums_are_read_in_all_their_forms(content: bytes, sums: list[str]) -> None:
+def test_STO_003_stored_checksums_are_read_in_all_forms(content: bytes, sums: list[str]) -> None:
     assert parse_checksums(content) == sums
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"9" * 10_000])
-def test_stored_sums_that_no_parser_takes_are_one_odd_sum(content: bytes) -> None:
+def test_stored_text_that_is_not_json_is_one_checksum(content: bytes) -> None:
     assert parse_checksums(content) == [content.decode()]
 
 
-def test_sums_are_equal_when_every_character_is() -> None:
+def test_checksums_are_equal_if_all_characters_are() -> None:
     assert equal_sums("sha256:00", "sha256:00")
     assert not equal_sums("sha256:00", "sha256:01")
     assert not equal_sums("sha256:00", "sha256:000")
     assert not equal_sums("sha256:00", "sha256:0\u00e9\udcff")
 
 
-def test_stored_sums_that_no_header_could_hold_are_none() -> None:
+def test_stored_checksums_unfit_for_a_header_are_ignored() -> None:
     assert parse_checksums(b'["\\ud800", "sha256:\\r\\nX: y", "sha256:\\u00e9", "sha256:00"]') == [
         "sha256:00"
     ]
 
 
-def test_texts_that_cannot_be_encoded_are_compared_all_the_same() -> None:
+def test_lone_surrogates_are_compared_too() -> None:
     assert equal_sums("\ud800", "\ud800")
     assert not equal_sums("\ud800", "sha256:00")

@@ -1,3 +1,5 @@
+"""Detecting compressions and expanding layers within bounds."""
+
 from __future__ import annotations
 
 import bz2
@@ -21,7 +23,7 @@ from support.tar_blocks import Dribble, member
 
 from v1registry.layers import compression
 from v1registry.layers.compression import (
-    LayerTooLarge,
+    ExpansionLimitExceeded,
     Readable,
     UnreadableLayer,
     UnsupportedCompression,
@@ -64,7 +66,7 @@ def read_all(stream: Readable, size: int = 10_000, *, limit_bytes: int | None = 
     return b"".join(pieces)
 
 
-def test_ENG_001_the_compression_of_a_layer_is_recognized_by_its_magic() -> None:
+def test_ENG_001_compression_is_detected_by_magic() -> None:
     for name, compress in COMPRESSORS.items():
         assert compression_of(compress(CONTENT)) == name
         assert compression_of(compress(b"")) == name
@@ -72,11 +74,11 @@ def test_ENG_001_the_compression_of_a_layer_is_recognized_by_its_magic() -> None
     assert compression_of(b"") == "plain"
 
 
-def test_a_plain_archive_whose_first_name_begins_like_bzip2_is_plain() -> None:
+def test_archive_whose_first_name_looks_like_bzip2_is_plain() -> None:
     assert compression_of(member(b"BZh9.txt", b"hello")) == "plain"
 
 
-def test_ENG_001_a_compressed_layer_reads_as_what_was_compressed(kind: str) -> None:
+def test_ENG_001_compressed_layer_expands_to_its_content(kind: str) -> None:
     layer = COMPRESSORS[kind](CONTENT)
     assert read_all(io.BytesIO(layer)) == CONTENT
     assert read_all(Dribble(layer), size=3) == CONTENT
@@ -84,13 +86,13 @@ def test_ENG_001_a_compressed_layer_reads_as_what_was_compressed(kind: str) -> N
 
 
 @pytest.mark.parametrize("layer", [b"", b"x", b"\x1f\x8b", b"BZh9", CONTENT])
-def test_a_plain_layer_is_given_as_it_is(layer: bytes) -> None:
+def test_plain_layer_is_returned_unchanged(layer: bytes) -> None:
     assert read_all(io.BytesIO(layer)) == layer
     assert read_all(Dribble(layer)) == layer
     assert open_decompressed(io.BytesIO(layer)).compression == "plain"
 
 
-def test_ENG_002_the_sample_s_layers_expand_to_their_diff_ids() -> None:
+def test_ENG_002_sample_layers_expand_to_their_diff_ids() -> None:
     images = json.loads((DATA / "v1-to-v2.json").read_text())["images"]
     compared = set()
     for image in images:
@@ -104,44 +106,42 @@ def test_ENG_002_the_sample_s_layers_expand_to_their_diff_ids() -> None:
     assert len(compared) == 3
 
 
-def test_several_compressed_streams_are_one(kind: str) -> None:
+def test_several_compressed_streams_count_as_one(kind: str) -> None:
     compress = COMPRESSORS[kind]
     layer = compress(CONTENT[:100]) + compress(b"") + compress(CONTENT[100:])
     assert read_all(io.BytesIO(layer)) == CONTENT
     assert read_all(Dribble(layer)) == CONTENT
 
 
-def test_compressed_streams_are_read_up_to_their_number_and_no_further(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_number_of_compressed_streams_is_limited(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "STREAMS_LIMIT", 3)
     one = COMPRESSORS[kind](b"")
     assert read_all(io.BytesIO(one * 3)) == b""
     expanded = open_decompressed(io.BytesIO(one * 4))
     for _ in range(2):
-        with pytest.raises(LayerTooLarge, match="3 compressed streams"):
+        with pytest.raises(ExpansionLimitExceeded, match="3 compressed streams"):
             expanded.read(1000)
 
 
-def test_zero_bytes_behind_and_between_compressed_streams_are_skipped(kind: str) -> None:
+def test_zero_bytes_around_compressed_streams_are_skipped(kind: str) -> None:
     compress = COMPRESSORS[kind]
     layer = compress(CONTENT[:100]) + bytes(8) + compress(CONTENT[100:]) + bytes(500_000)
     assert read_all(io.BytesIO(layer)) == CONTENT
 
 
-def test_anything_else_behind_a_compressed_stream_is_unreadable(kind: str) -> None:
+def test_other_bytes_behind_a_compressed_stream_are_unreadable(kind: str) -> None:
     with pytest.raises(UnreadableLayer):
         read_all(io.BytesIO(COMPRESSORS[kind](CONTENT) + b"something else"))
 
 
-def test_a_compressed_layer_that_was_cut_off_anywhere_is_unreadable(kind: str) -> None:
+def test_incomplete_compressed_layer_is_unreadable(kind: str) -> None:
     layer = COMPRESSORS[kind](b"a small layer")
     for length in range(10, len(layer)):
         with pytest.raises(UnreadableLayer, match=f"in the middle of its {kind} data"):
             read_all(io.BytesIO(layer[:length]))
 
 
-def test_a_large_compressed_layer_that_was_cut_off_is_unreadable_and_gives_what_came_before(
+def test_large_incomplete_layer_is_read_up_to_its_end(
     kind: str,
 ) -> None:
     layer = COMPRESSORS[kind](CONTENT)
@@ -153,31 +153,31 @@ def test_a_large_compressed_layer_that_was_cut_off_is_unreadable_and_gives_what_
     assert CONTENT.startswith(bytes(given))
 
 
-def test_a_gzip_layer_with_a_wrong_sum_is_unreadable() -> None:
+def test_gzip_layer_with_a_wrong_checksum_is_unreadable() -> None:
     layer = bytearray(gzip.compress(CONTENT))
     layer[-6] ^= 1
-    with pytest.raises(UnreadableLayer, match="broken gzip"):
+    with pytest.raises(UnreadableLayer, match="invalid gzip"):
         read_all(io.BytesIO(bytes(layer)))
 
 
 @pytest.mark.parametrize("dribble", [False, True])
-def test_a_layer_may_expand_to_the_limit_and_no_further(kind: str, dribble: bool) -> None:
+def test_layer_expands_to_the_limit_and_no_further(kind: str, dribble: bool) -> None:
     for layer in (COMPRESSORS[kind](CONTENT), CONTENT):
         stream = (lambda layer=layer: Dribble(layer)) if dribble else (lambda layer=layer: io.BytesIO(layer))
         assert read_all(stream(), limit_bytes=len(CONTENT)) == CONTENT
-        with pytest.raises(LayerTooLarge, match=f"{len(CONTENT) - 1} bytes"):
+        with pytest.raises(ExpansionLimitExceeded, match=f"{len(CONTENT) - 1} bytes"):
             read_all(stream(), limit_bytes=len(CONTENT) - 1)
 
 
-def test_a_limit_that_is_reached_stays_reached() -> None:
+def test_read_after_the_limit_raises_again() -> None:
     expanded = open_decompressed(io.BytesIO(b"abc"), limit_bytes=0)
     for _ in range(2):
-        with pytest.raises(LayerTooLarge):
+        with pytest.raises(ExpansionLimitExceeded):
             expanded.read(10)
 
 
-def test_too_large_and_unsupported_are_kinds_of_unreadable() -> None:
-    assert issubclass(LayerTooLarge, UnreadableLayer)
+def test_all_errors_are_unreadable_layers() -> None:
+    assert issubclass(ExpansionLimitExceeded, UnreadableLayer)
     assert issubclass(UnsupportedCompression, UnreadableLayer)
     assert issubclass(UnreadableLayer, ValueError)
 
@@ -193,7 +193,7 @@ def zero_bomb(kind: str, megabytes: int) -> bytes:
     return COMPRESSORS[kind](bytes(megabytes << 20))
 
 
-def test_memory_stays_bounded_whatever_a_layer_expands_to(kind: str) -> None:
+def test_memory_is_bounded_whatever_a_layer_expands_to(kind: str) -> None:
     megabytes = 48
     layer = zero_bomb(kind, megabytes)
     count = 0
@@ -210,46 +210,46 @@ def test_memory_stays_bounded_whatever_a_layer_expands_to(kind: str) -> None:
     assert peak_bytes < (40 if kind == "zstd" else 3) << 20
 
 
-def test_an_xz_layer_that_asks_for_gigabytes_of_memory_is_unreadable() -> None:
+def test_xz_layer_that_needs_gigabytes_of_memory_is_unreadable() -> None:
     layer = bytearray(lzma.compress(CONTENT, check=lzma.CHECK_CRC32))
     # The block header follows the 12 bytes of the stream header: size, flags, filter, one property: the dictionary.
     assert layer[14:16] == b"\x21\x01"
     layer[16] = 40  # 4 GiB
     size = (layer[12] + 1) * 4
     layer[12 + size - 4 : 12 + size] = zlib.crc32(layer[12 : 12 + size - 4]).to_bytes(4, "little")
-    with pytest.raises(UnreadableLayer, match="broken xz"):
+    with pytest.raises(UnreadableLayer, match="invalid xz"):
         read_all(io.BytesIO(bytes(layer)))
 
 
-def test_xz_at_its_highest_level_is_read() -> None:
+def test_xz_of_the_highest_level_is_read() -> None:
     assert read_all(io.BytesIO(lzma.compress(CONTENT, preset=9))) == CONTENT
 
 
-def test_a_zstd_layer_that_asks_for_gigabytes_of_memory_is_unreadable() -> None:
+def test_zstd_layer_that_needs_gigabytes_is_unreadable() -> None:
     if sys.version_info < (3, 14):
         pytest.importorskip("zstandard", reason="the extra [zstd] is not installed")
     block = ((3 << 3) | 1).to_bytes(3, "little") + b"abc"
     small, large = (b"\x28\xb5\x2f\xfd\x00" + bytes([exponent << 3]) + block for exponent in (17, 18))
     assert read_all(io.BytesIO(small)) == b"abc"  # a window of 128 MiB
-    with pytest.raises(UnreadableLayer, match="broken zstd"):
+    with pytest.raises(UnreadableLayer, match="invalid zstd"):
         read_all(io.BytesIO(large))
 
 
-def test_zstd_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_zstd_package_is_reported_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "compression.zstd", None)
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(UnsupportedCompression, match=r"pip install 'v1registry\[zstd\]'"):
         open_decompressed(io.BytesIO(zstd_frame(b"abc")))
 
 
-def test_a_python_without_xz_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_without_xz_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = lzma.compress(b"abc")
     monkeypatch.setitem(sys.modules, "lzma", None)
     with pytest.raises(UnsupportedCompression, match="module lzma"):
         open_decompressed(io.BytesIO(layer))
 
 
-def test_what_the_stream_raises_passes_through(kind: str) -> None:
+def test_exception_of_the_stream_passes_through(kind: str) -> None:
     class Failing:
         def __init__(self) -> None:
             self._pieces = [COMPRESSORS[kind](CONTENT)[:100]]
@@ -266,12 +266,12 @@ def test_what_the_stream_raises_passes_through(kind: str) -> None:
 
 
 @pytest.mark.parametrize("size", [0, -1])
-def test_everything_at_once_cannot_be_asked_for(size: int) -> None:
-    with pytest.raises(ValueError, match="at least one byte"):
+def test_size_below_one_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="at least 1 byte"):
         open_decompressed(io.BytesIO(b"abc")).read(size)
 
 
-def test_the_examples_in_the_module_are_right() -> None:
+def test_doctests_of_the_module_pass() -> None:
     result = doctest.testmod(compression)
     assert result.attempted
     assert not result.failed
@@ -279,7 +279,7 @@ def test_the_examples_in_the_module_are_right() -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(st.data())
-def test_broken_data_is_unreadable_or_reads_and_nothing_else(data: st.DataObject) -> None:
+def test_damaged_data_is_read_or_unreadable(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["gzip", "bzip2", "xz"]))
     layer = bytearray(COMPRESSORS[kind](data.draw(st.binary(max_size=300))))
     for _ in range(data.draw(st.integers(1, 3))):

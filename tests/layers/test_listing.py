@@ -1,3 +1,5 @@
+"""The rows of ``…/files`` and the result of ``…/diff``."""
+
 from __future__ import annotations
 
 import base64
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tar_blocks import END, Dribble, header, member, pax, record
 
-from v1registry.layers.compression import LayerTooLarge, UnreadableLayer
+from v1registry.layers.compression import ExpansionLimitExceeded, UnreadableLayer
 from v1registry.layers.listing import NAMES_LIMIT_BYTES, ROWS_LIMIT, diff, files
 
 DATA = Path(__file__).parents[1] / "data"
@@ -41,11 +43,11 @@ def names(*members: bytes) -> list[tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("image_id", [ROOT, CHILD])
-def test_REG_030_the_rows_are_those_that_docker_registry_wrote(image_id: str) -> None:
+def test_REG_030_rows_equal_those_of_docker_registry(image_id: str) -> None:
     assert sample_files(image_id) == json.loads((SAMPLE / image_id / "_files").read_bytes())
 
 
-def test_REG_030_a_row_has_eight_elements_and_is_json() -> None:
+def test_REG_030_row_has_eight_elements_and_is_json() -> None:
     block = member(b"./etc/hosts", b"x" * 20, mode=0o644, uid=7, gid=8, mtime=1430000000)
     (row,) = rows(block)
     assert json.dumps(row) == '["/etc/hosts", "f", false, 20, 1430000000, 420, 7, 8]'
@@ -89,9 +91,7 @@ def test_REG_030_every_type_has_its_letter() -> None:
         (b"", ""),
     ],
 )
-def test_REG_030_names_begin_with_a_slash_where_the_archive_has_a_dot_and_end_without_one(
-    stored: bytes, name: str
-) -> None:
+def test_REG_030_leading_dot_and_trailing_slash_are_removed(stored: bytes, name: str) -> None:
     assert names(member(stored)) == [(name, False)]
 
 
@@ -112,23 +112,21 @@ def test_REG_030_names_begin_with_a_slash_where_the_archive_has_a_dot_and_end_wi
         (b"./.wh..hidden", [("/.hidden", True)]),
     ],
 )
-def test_REG_030_whiteouts_are_recognized_in_every_directory(
-    stored: bytes, expected: list[tuple[str, bool]]
-) -> None:
+def test_REG_030_whiteouts_count_in_every_directory(stored: bytes, expected: list[tuple[str, bool]]) -> None:
     assert names(member(stored)) == expected
 
 
-def test_REG_030_an_old_directory_is_one_by_its_slash() -> None:
+def test_REG_030_trailing_slash_marks_a_directory_of_v7() -> None:
     assert [row[:2] for row in rows(member(b"old/", typeflag=b"\0", magic=b""))] == [["old", "d"]]
 
 
-def test_pax_headers_count_and_global_ones_are_no_rows() -> None:
+def test_pax_headers_count_and_global_ones_make_no_rows() -> None:
     global_header = member(b"pax_global_header", record(b"mtime", b"1"), typeflag=b"g")
     block = pax((b"path", b"./l\xc3\xa4nger"), (b"mtime", b"1400000000.75"), (b"uid", b"3000000")) + member()
     assert rows(global_header, block) == [["/l\u00e4nger", "f", False, 0, 1400000000, 420, 3000000, 0]]
 
 
-def test_a_sparse_file_has_its_real_size_and_costs_nothing() -> None:
+def test_sparse_file_has_its_real_size_and_is_not_expanded() -> None:
     records = [
         (b"GNU.sparse.name", b"real"),
         (b"GNU.sparse.size", b"%d" % (1 << 50)),
@@ -149,7 +147,7 @@ def test_REG_030_layers_of_every_compression_are_listed(compress: Callable[[byte
 
 
 @pytest.mark.parametrize("layer", [b"", bytes(1024), gzip.compress(b""), gzip.compress(bytes(1024))])
-def test_a_layer_without_changes_has_no_rows(layer: bytes) -> None:
+def test_layer_without_changes_has_no_rows(layer: bytes) -> None:
     assert files(io.BytesIO(layer)) == []
 
 
@@ -164,38 +162,38 @@ def test_a_layer_without_changes_has_no_rows(layer: bytes) -> None:
         b"{}" * 500,
     ],
 )
-def test_REG_030_what_is_no_archive_is_unreadable(layer: bytes) -> None:
+def test_REG_030_layer_that_is_not_an_archive_is_unreadable(layer: bytes) -> None:
     with pytest.raises(UnreadableLayer):
         files(io.BytesIO(layer))
 
 
-def test_a_layer_may_expand_to_the_limit_and_no_further() -> None:
+def test_layer_expands_to_the_limit_and_no_further() -> None:
     expanded = member(content=bytes(3000)) + END
     layer = gzip.compress(expanded)
     assert len(files(io.BytesIO(layer), limit_bytes=len(expanded))) == 1
-    with pytest.raises(LayerTooLarge):
+    with pytest.raises(ExpansionLimitExceeded):
         files(io.BytesIO(layer), limit_bytes=2000)
 
 
-def test_files_are_listed_up_to_their_number_and_no_further() -> None:
+def test_number_of_files_is_limited() -> None:
     layer = b"".join(member(b"%d" % at) for at in range(10)) + member(b"g", typeflag=b"g") + END
     assert len(files(io.BytesIO(layer), limit_rows=10)) == 10
-    with pytest.raises(LayerTooLarge, match="9 files"):
+    with pytest.raises(ExpansionLimitExceeded, match="9 files"):
         files(io.BytesIO(layer), limit_rows=9)
     assert ROWS_LIMIT == 500_000
 
 
-def test_names_are_listed_up_to_their_size_and_no_further() -> None:
+def test_bytes_of_names_are_limited() -> None:
     layer = b"".join(member(content=b"n" * 1000, typeflag=b"L") + member() for _ in range(3)) + END
     assert len(files(io.BytesIO(layer), limit_names_bytes=3000)) == 3
-    with pytest.raises(LayerTooLarge, match="2999 bytes"):
+    with pytest.raises(ExpansionLimitExceeded, match="2999 bytes"):
         files(io.BytesIO(layer), limit_names_bytes=2999)
     assert NAMES_LIMIT_BYTES == 64 << 20
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=1500), st.binary(max_size=100))
-def test_chance_layers_have_rows_or_are_unreadable_and_nothing_else(junk: bytes, name: bytes) -> None:
+def test_random_layers_have_rows_or_are_unreadable(junk: bytes, name: bytes) -> None:
     # With "./" the name cannot begin like something compressed.
     assert len(files(io.BytesIO(member(b"./" + name) + END + junk))) <= 1
     try:
@@ -205,7 +203,7 @@ def test_chance_layers_have_rows_or_are_unreadable_and_nothing_else(junk: bytes,
     assert json.loads(json.dumps(listed)) == listed
 
 
-def test_the_rows_of_the_tarsum_vectors_have_the_names_of_their_entries() -> None:
+def test_rows_of_the_tarsum_vectors_have_their_names() -> None:
     vectors = json.loads((DATA / "tarsum.json").read_text())["vectors"]
     compared = 0
     for vector in vectors:
@@ -229,12 +227,12 @@ def row(name: str, *, deleted: bool = False, size: int = 0) -> list[Any]:
     return [name, "f", deleted, size, 1430000000, 420, 0, 0]
 
 
-def test_REG_031_the_diff_is_that_which_docker_registry_wrote() -> None:
+def test_REG_031_diff_equals_that_of_docker_registry() -> None:
     expected = json.loads((SAMPLE / CHILD / "_diff").read_bytes())
     assert diff(sample_files(CHILD), [sample_files(ROOT)]) == expected
 
 
-def test_REG_031_rows_of_docker_registry_are_compared_as_it_wrote_them() -> None:
+def test_REG_031_stored_rows_of_docker_registry_are_compared() -> None:
     child, root = (json.loads((SAMPLE / image_id / "_files").read_bytes()) for image_id in (CHILD, ROOT))
     assert diff(child, [root]) == json.loads((SAMPLE / CHILD / "_diff").read_bytes())
 
@@ -250,13 +248,13 @@ def test_REG_031_files_are_deleted_changed_or_created() -> None:
     }
 
 
-def test_REG_031_the_nearest_ancestor_decides() -> None:
+def test_REG_031_nearest_ancestor_decides() -> None:
     image, has, deletes = [row("/f")], [row("/f")], [row("/f", deleted=True)]
     assert list(diff(image, [has, deletes])["changed"]) == ["/f"]
     assert list(diff(image, [deletes, has])["created"]) == ["/f"]
 
 
-def test_REG_031_a_root_image_has_created_everything_but_what_it_deletes() -> None:
+def test_REG_031_root_image_creates_or_deletes_all_its_files() -> None:
     assert diff([row("/a"), row("/b", deleted=True)], []) == {
         "deleted": {"/b": row("/b", deleted=True)[1:]},
         "changed": {},
@@ -265,13 +263,13 @@ def test_REG_031_a_root_image_has_created_everything_but_what_it_deletes() -> No
     assert diff([], []) == {"deleted": {}, "changed": {}, "created": {}}
 
 
-def test_REG_031_of_rows_with_one_name_the_last_counts() -> None:
+def test_REG_031_last_row_with_a_name_counts() -> None:
     image = [row("/f", deleted=True), row("/f", size=3)]
     parent = [row("/f"), row("/f", deleted=True)]
     assert diff(image, [parent]) == {"deleted": {}, "changed": {}, "created": {"/f": row("/f", size=3)[1:]}}
 
 
-def test_ancestors_are_asked_only_until_everything_is_decided() -> None:
+def test_ancestors_are_read_only_until_all_is_decided() -> None:
     asked = []
 
     def ancestors() -> Iterator[list[Any]]:
@@ -285,7 +283,7 @@ def test_ancestors_are_asked_only_until_everything_is_decided() -> None:
     assert asked == [0, 1, 2]
 
 
-def test_the_rows_that_are_compared_stay_as_they_are() -> None:
+def test_diff_leaves_its_arguments_unchanged() -> None:
     image = [row("/f")]
     diff(image, [[row("/f")]])
     assert image == [row("/f")]

@@ -1,1 +1,1 @@
-"""What is inside a layer: pure functions over bytes."""
+"""What is inside a layer: pure functions over bytes, without HTTP or storage."""

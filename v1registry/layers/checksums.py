@@ -1,7 +1,8 @@
-"""Payload checksums: the sum of an image's JSON and its layer as sent, and how sums are compared and kept.
+"""Payload checksums, the SHA-256 of an image's JSON and its layer as sent; compared and parsed.
 
-Source: docker-registry 0.9.1 ``docker_registry/lib/checksums.py`` and ``images.py``; docker 0.10 and later send the
-same sum as ``X-Docker-Checksum-Payload`` (moby v0.10.0 ``registry/registry.go``). TarSums are in tarsum.py.
+Source: docker-registry 0.9.1 ``docker_registry/lib/checksums.py`` and ``images.py``; docker 0.10 and later
+send the same sum as ``X-Docker-Checksum-Payload`` (moby v0.10.0 ``registry/registry.go``). TarSums are in
+tarsum.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .compression import CHUNK_BYTES, Readable
 
 
 class PayloadChecksum:
-    """The payload checksum of a layer that passes by in pieces.
+    """The payload checksum of a layer that comes in pieces.
 
     >>> payload = PayloadChecksum(b"{}")
     >>> payload.update(b"a")
@@ -28,18 +29,19 @@ class PayloadChecksum:
         self._digest = hashlib.sha256(image_json + b"\n")
 
     def update(self, chunk: bytes) -> None:
-        """Take the next bytes of the layer, as sent: still compressed, no longer chunked."""
+        """Add the next bytes of the layer, as sent: still compressed, no longer chunked."""
         self._digest.update(chunk)
 
     def text(self) -> str:
-        """Return the sum over the document, one newline and what passed so far: ``sha256:`` and 64 hex digits."""
+        """Return the checksum of JSON, one newline and the bytes so far: ``sha256:`` and 64 hex digits."""
         return "sha256:" + self._digest.hexdigest()
 
 
 def payload_checksum(image_json: bytes, layer: Readable) -> str:
     """Return the payload checksum of an image: ``sha256:`` and 64 hex digits.
 
-    :param layer: the layer as sent, read from where it stands to its end; not closed.
+    :param image_json: the image document byte for byte as received, never re-serialised.
+    :param layer: the layer as sent, read from its current position to its end; not closed.
     :raises OSError: whatever ``layer.read`` raises; there is no partial result.
     """
     payload = PayloadChecksum(image_json)
@@ -49,15 +51,16 @@ def payload_checksum(image_json: bytes, layer: Readable) -> str:
 
 
 def equal_sums(one: str, other: str) -> bool:
-    """Tell whether two sums are the same text, in a time that does not depend on where they differ."""
+    """Tell whether two checksums are equal, in a time that does not depend on the first difference."""
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
 def parse_checksums(content: bytes) -> list[str]:
-    """Return the sums in a stored ``_checksum``; none if it holds none.
+    """Return the checksums in a stored ``_checksum``; an empty list if there are none.
 
-    docker-registry 0.7 and later wrote a JSON array, 0.6 the bare sum; a JSON string counts as one sum
-    (storage-layout.md 2). White space around a sum is not part of it; what is not printable ASCII is no sum.
+    docker-registry 0.7 and later wrote a JSON array, 0.6 the bare checksum; a JSON string counts as one
+    checksum (storage-layout.md 2). White space around a checksum is removed; text that is not printable ASCII
+    is ignored.
 
     >>> parse_checksums(b'["sha256:00"]'), parse_checksums(b'tarsum+sha256:00\\n')
     (['sha256:00'], ['tarsum+sha256:00'])

@@ -1,7 +1,7 @@
-"""Layers are stored as they came, plain or compressed: tell which, and read them expanded, a piece at a time.
+"""Compression of layers: detect it, and read the expanded bytes in pieces.
 
-What a stranger compressed may expand to anything, so everything here is bounded: the pieces, the memory of the
-decompressors, and, where the caller says so, the sum of what comes out.
+Layers are stored as they were sent, and a hostile one can expand without end. So everything is bounded: the
+pieces, the memory of the decompressors, and, with ``limit_bytes``, the expanded bytes.
 
 Source of the formats that a v1 registry meets: registry.md 4.3 and engine-formats.md 1.
 """
@@ -19,14 +19,16 @@ Compression: TypeAlias = Literal["plain", "gzip", "bzip2", "xz", "zstd"]
 #: Size of the pieces in which streams are read, in bytes.
 CHUNK_BYTES: Final = 128 * 1024
 
-#: What a decompressor may take for itself, in bytes: enough for ``xz -9`` (65 MiB) and ``zstd --ultra -22`` (128 MiB).
+#: The most memory of one decompressor, in bytes: enough for ``xz -9`` (65 MiB) and ``zstd --ultra -22`` (128
+#: MiB).
 DECOMPRESSOR_MEMORY_BYTES: Final = 128 * 1024 * 1024
 
-#: How many compressed streams one layer may be made of. Some tools make one of every file; an empty one of 14 bytes
-#: takes as long as some kilobytes of content.
+#: The most compressed streams in one layer. Some tools make one for each file; an empty one of 14 bytes takes
+#: as long as some kilobytes of content.
 STREAMS_LIMIT: Final = 1_000_000
 
-# "BZh" alone could begin the first name in a plain tar; no name goes on with the mark of a block or of the end.
+# "BZh" alone could begin the first name in a plain tar; no name continues with the mark of a block or of the
+# end.
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 _LONGEST_MAGIC_BYTES = 10
 
@@ -35,26 +37,26 @@ _ZSTD_SLICE_BYTES = 512
 
 
 class UnreadableLayer(ValueError):
-    """The layer's bytes are not what they should be: broken, cut off, no archive, or more than is read here."""
+    """The bytes are not a readable layer: damaged, incomplete, not an archive, or beyond a limit."""
 
 
-class LayerTooLarge(UnreadableLayer):
-    """The layer holds more than a limit allows; reading stopped there."""
+class ExpansionLimitExceeded(UnreadableLayer):
+    """The layer expands to more bytes, members or records than a limit allows; reading stopped there."""
 
 
 class UnsupportedCompression(UnreadableLayer):
-    """The layer's compression is known, but the module that reads it is missing. The text says what to install."""
+    """The module that reads the layer's compression is missing. The text says what to install."""
 
 
 class Readable(Protocol):
-    """What every layer is read from: a file, a Blob, the body of a request."""
+    """A source of a layer: a file, a Blob, the body of a request."""
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, at least one before the end, ``b""`` at the end."""
 
 
 class _Decoder(Protocol):
-    """A decompressor of one stream, as in the modules bz2 and lzma."""
+    """A decompressor of one stream, with the interface of the modules bz2 and lzma."""
 
     @property
     def eof(self) -> bool: ...
@@ -70,13 +72,13 @@ class _Decoder(Protocol):
 
 class _Format(NamedTuple):
     new_decoder: Callable[[], _Decoder]
-    errors: tuple[type[Exception], ...]  #: what the decoder raises for data that it cannot read
+    errors: tuple[type[Exception], ...]  #: which the decoder raises for invalid data
 
 
 class ExpandedLayer:
-    """A layer without its compression, read from its start to its end. Made by :func:`open_decompressed`.
+    """The expanded bytes of a layer, from its start to its end. Made by :func:`open_decompressed`.
 
-    It reads ahead from the stream below and does not close it. One thread at a time.
+    It reads ahead from the stream below and does not close it. Not safe for threads.
     """
 
     def __init__(self, source: Readable, compression: Compression, limit_bytes: int | None):
@@ -88,27 +90,29 @@ class ExpandedLayer:
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, at least one before the end, ``b""`` at the end.
 
-        :param size: at least 1; there is no way to ask for everything at once.
-        :raises UnreadableLayer: the data is broken or ends too early.
-        :raises LayerTooLarge: more than ``limit_bytes`` came out, or more than STREAMS_LIMIT streams follow each
-            other; reading again raises it again.
+        :param size: at least 1; a layer cannot be read whole.
+        :raises UnreadableLayer: the data is invalid or ends too early.
+        :raises ExpansionLimitExceeded: the layer expands to more than ``limit_bytes``, or has more than
+            STREAMS_LIMIT streams; further calls raise it again.
         """
         if size < 1:
-            raise ValueError(f"a layer is read in pieces of at least one byte, not of {size}")
+            raise ValueError(f"size must be at least 1 byte, not {size}")
         if self._limit_bytes is not None:
-            # One byte beyond the limit is enough to know that there is more.
+            # One byte beyond the limit shows that there is more.
             size = min(size, max(self._limit_bytes - self._given_bytes, 0) + 1)
         chunk = self._source.read(size)
         self._given_bytes += len(chunk)
         if self._limit_bytes is not None and self._given_bytes > self._limit_bytes:
-            raise LayerTooLarge(f"the layer expands to more than the {self._limit_bytes} bytes that are read")
+            raise ExpansionLimitExceeded(
+                f"the layer expands to more than the limit of {self._limit_bytes} bytes"
+            )
         return chunk
 
 
 def compression_of(head: bytes) -> Compression:
-    """Tell how a layer is compressed from its first bytes; ten are enough.
+    """Return the compression of a layer from its first bytes; ten are enough.
 
-    Names and media types are not asked. Anything unknown, and nothing at all, is plain.
+    Names and media types are ignored. Unknown and empty data is plain.
 
     >>> compression_of(b"\\x1f\\x8b\\x08\\x00"), compression_of(b"")
     ('gzip', 'plain')
@@ -125,14 +129,15 @@ def compression_of(head: bytes) -> Compression:
 
 
 def open_decompressed(stream: Readable, *, limit_bytes: int | None = None) -> ExpandedLayer:
-    """Return the expanded bytes of a layer as a stream; ``.compression`` tells what it was.
+    """Return the expanded bytes of a layer as a stream; ``.compression`` names the compression.
 
-    Several compressed streams one after the other are one, and zero bytes between and behind them are skipped,
-    as gzip, bzip2 and xz themselves do it. A plain layer, an empty one too, is given as it is.
+    Several compressed streams in a row count as one. Zero bytes between and behind them are skipped, as gzip,
+    bzip2 and xz do. A plain layer, also an empty one, is returned as it is.
 
-    :param stream: read in pieces from where it stands; not closed.
-    :param limit_bytes: how many expanded bytes are given before LayerTooLarge; None for no limit.
-    :raises UnsupportedCompression: nothing is installed that reads it.
+    :param stream: read in pieces from its current position; not closed.
+    :param limit_bytes: the most expanded bytes, beyond which ``read`` raises ExpansionLimitExceeded; None for
+        no limit.
+    :raises UnsupportedCompression: the module for the compression is missing.
     :raises OSError: whatever ``stream.read`` raises, here and later.
     """
     head = b""
@@ -160,7 +165,7 @@ class _Pushed:
 
 
 class _Streams:
-    """What one compressed stream after the other expands to, as one."""
+    """The expanded bytes of several compressed streams in a row, as one stream."""
 
     def __init__(self, source: Readable, compression: Compression, format_: _Format):
         self._source = source
@@ -178,7 +183,7 @@ class _Streams:
             try:
                 chunk = decoder.decompress(data, size)
             except self._errors as error:
-                raise UnreadableLayer(f"the layer is broken {self._compression}: {error}") from error
+                raise UnreadableLayer(f"the layer is invalid {self._compression} data: {error}") from error
             if decoder.eof:
                 self._pending, self._decoder = decoder.unused_data, None
             if chunk:
@@ -188,21 +193,21 @@ class _Streams:
         return b""
 
     def _next_decoder(self) -> _Decoder | None:
-        """Begin the stream that follows the zero bytes here; None if nothing follows."""
+        """Begin the stream that follows the zero bytes here; return None if nothing follows."""
         while not (data := self._pending.lstrip(b"\0")):
             self._pending = self._source.read(CHUNK_BYTES)
             if not self._pending:
                 return None
         self._streams += 1
         if self._streams > STREAMS_LIMIT:
-            raise LayerTooLarge(f"the layer is made of more than {STREAMS_LIMIT} compressed streams")
+            raise ExpansionLimitExceeded(f"the layer has more than {STREAMS_LIMIT} compressed streams")
         self._pending = data
         self._decoder = self._new_decoder()
         return self._decoder
 
 
 class _GzipDecoder:
-    """A decompressor of zlib with the manners of bz2's and lzma's."""
+    """A decompressor of zlib with the interface of bz2's and lzma's."""
 
     needs_input = True
 
@@ -226,14 +231,14 @@ class _GzipDecoder:
 
 
 class _ZstandardDecoder:
-    """A decompressor of the package zstandard with the manners of bz2's and lzma's.
+    """A decompressor of the package zstandard with the interface of bz2's and lzma's.
 
-    Its own stream reader takes a frame that was cut off for a whole one, and its other one gives all that comes
-    out at once; so it is fed in slices, and what comes out is kept until it is asked for.
+    The package's stream reader accepts an incomplete frame, and its decompressor returns all output at once.
+    So the input is passed in slices, and the output is kept until it is read.
     """
 
     def __init__(self, zstandard: Any):
-        # A fresh one for each frame: after an error the next one must not depend on it.
+        # A new one for each frame, so that no frame depends on an error in another.
         decompressor = zstandard.ZstdDecompressor(max_window_size=DECOMPRESSOR_MEMORY_BYTES)
         self._frame = decompressor.decompressobj()
         self._input, self._input_at = b"", 0
@@ -296,7 +301,9 @@ def _import(module: str, compression: Compression, remedy: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise UnsupportedCompression(f"layers in {compression} need the module {module}: {remedy}") from error
+        raise UnsupportedCompression(
+            f"layers compressed with {compression} need the module {module}: {remedy}"
+        ) from error
 
 
 _FORMATS: Final[dict[Compression, Callable[[], _Format]]] = {

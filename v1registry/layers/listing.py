@@ -1,8 +1,8 @@
-"""What is in a layer: the rows of ``…/files``, and what a layer changed, for ``…/diff``.
+"""The files in a layer: the rows of ``…/files``, and the changes of a layer for ``…/diff``.
 
-Source of the form: docker-registry 0.9.1 ``docker_registry/lib/layers.py``; registry.md 4.8 and 4.9, which also say
-where this differs: whiteouts count in every directory, times are whole seconds, and what the image deletes is
-deleted in a root image too. PAX global headers are no rows, and change none.
+Source of the form: docker-registry 0.9.1 ``docker_registry/lib/layers.py``; registry.md 4.8 and 4.9, which
+list the differences: whiteouts count in every directory, times are whole seconds, and deletions count in a
+root image too. PAX global headers make no rows.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias, TypeGuard
 
-from .archive import ArchiveReader, open_archive
-from .compression import LayerTooLarge, Readable
+from .archive import ArchiveReader, Member, open_archive
+from .compression import ExpansionLimitExceeded, Readable
 
 #: ``[name, type, deleted, size, mtime, mode, uid, gid]``, as in the JSON.
 Row: TypeAlias = list[str | bool | int]
 
-#: The most rows of one layer, and the most bytes of all their names together.
+#: The most rows of one layer, and the most bytes of all their names.
 ROWS_LIMIT: Final = 500_000
 NAMES_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
@@ -39,8 +39,8 @@ _WHITEOUT = b".wh."
 _AUFS_METADATA = b".wh..wh."
 
 
-class TooManyFiles(LayerTooLarge):
-    """The layer has more members, or longer names, than are listed."""
+class TooManyFiles(ExpansionLimitExceeded):
+    """The layer has more members, or longer names, than the limits allow."""
 
 
 def files(
@@ -52,13 +52,17 @@ def files(
 ) -> list[Row]:
     """Return one row for each member of a layer, in the order of the archive.
 
-    Names begin with ``/`` where the archive has ``./`` and have no ``/`` at the end. They are UTF-8; one that is not
-    is taken for Latin-1, so that different names stay different.
+    A leading ``./`` becomes ``/``, and a trailing ``/`` is removed. Names that are not UTF-8 are decoded as
+    Latin-1, so that different names stay different.
 
-    :param layer: plain or compressed; read from where it stands to the end of the archive; not closed.
-    :param limit_bytes: the most that the layer may expand to.
-    :raises UnreadableLayer: the layer is no archive, broken or cut off. UnsupportedCompression, where it cannot be
-        read here, and LayerTooLarge, where a limit is reached, are of this kind too.
+    :param layer: plain or compressed; read from its current position to the end of the archive; not closed.
+    :param limit_bytes: the most bytes that the layer may expand to.
+    :param limit_rows: the most rows.
+    :param limit_names_bytes: the most bytes of all names.
+    :raises UnreadableLayer: the layer is not an archive, damaged or incomplete.
+    :raises UnsupportedCompression: the module for the compression is missing.
+    :raises ExpansionLimitExceeded: the layer expands to more than ``limit_bytes``.
+    :raises TooManyFiles: another limit is reached.
     :raises OSError: whatever ``layer.read`` raises.
     """
     archive = open_archive(layer, limit_bytes=limit_bytes)
@@ -71,46 +75,59 @@ def rows_of(
     limit_rows: int = ROWS_LIMIT,
     limit_names_bytes: int = NAMES_LIMIT_BYTES,
 ) -> list[Row]:
-    """Return what :func:`files` does, of an archive that is open: it knows afterwards how much was expanded for it."""
+    """Return the rows of :func:`files` for an open archive, whose ``expanded_bytes`` can be read afterwards.
+
+    :param limit_rows: the most rows.
+    :param limit_names_bytes: the most bytes of all names.
+    :raises UnreadableLayer: the archive is damaged or incomplete.
+    :raises ExpansionLimitExceeded: the limit of the archive is reached.
+    :raises TooManyFiles: one of the limits here is reached.
+    """
     rows: list[Row] = []
     names_bytes = 0
-    for entry in archive:
-        typeflag = entry.typeflag
-        if typeflag == b"g":
+    for member in archive:
+        if member.typeflag == b"g":
             continue
         if len(rows) >= limit_rows:
-            raise TooManyFiles(f"the layer has more than the {limit_rows} files that are listed")
-        name, is_deleted = entry.name, False
-        names_bytes += len(name)
+            raise TooManyFiles(f"the layer has more than the limit of {limit_rows} files")
+        names_bytes += len(member.name)
         if names_bytes > limit_names_bytes:
             raise TooManyFiles(
-                f"the names in the layer have more than the {limit_names_bytes} bytes that are listed"
+                f"the names in the layer have more than the limit of {limit_names_bytes} bytes"
             )
-        type_ = _TYPES.get(typeflag, _OTHER_TYPE)
-        if name.endswith(b"/"):
-            if typeflag == b"\0":
-                type_ = "d"  # so did v7 archives write directories
-            name = name.rstrip(b"/") or b"/"
-        if name.startswith(b"./"):
-            name = name[1:]
-        elif name == b".":
-            name = b"/"
-        if _WHITEOUT in name:
-            folder, slash, base = name.rpartition(b"/")
-            if any(part.startswith(_AUFS_METADATA) for part in name.split(b"/")):
-                continue
-            if base.startswith(_WHITEOUT) and base != _WHITEOUT:
-                name, is_deleted = folder + slash + base.removeprefix(_WHITEOUT), True
-        try:
-            text = name.decode("utf-8")
-        except UnicodeDecodeError:
-            text = name.decode("latin-1")
-        rows.append([text, type_, is_deleted, entry.size, entry.mtime, entry.mode, entry.uid, entry.gid])
+        row = _row_of(member)
+        if row is not None:
+            rows.append(row)
     return rows
 
 
+def _row_of(member: Member) -> Row | None:
+    """Return the row of a member, None for the metadata of AUFS."""
+    name, is_deleted = member.name, False
+    type_ = _TYPES.get(member.typeflag, _OTHER_TYPE)
+    if name.endswith(b"/"):
+        if member.typeflag == b"\0":
+            type_ = "d"  # v7 archives have directories in this form
+        name = name.rstrip(b"/") or b"/"
+    if name.startswith(b"./"):
+        name = name[1:]
+    elif name == b".":
+        name = b"/"
+    if _WHITEOUT in name:
+        folder, slash, base = name.rpartition(b"/")
+        if any(part.startswith(_AUFS_METADATA) for part in name.split(b"/")):
+            return None
+        if base.startswith(_WHITEOUT) and base != _WHITEOUT:
+            name, is_deleted = folder + slash + base.removeprefix(_WHITEOUT), True
+    try:
+        text = name.decode("utf-8")
+    except UnicodeDecodeError:
+        text = name.decode("latin-1")
+    return [text, type_, is_deleted, member.size, member.mtime, member.mode, member.uid, member.gid]
+
+
 def is_row_list(value: object) -> TypeGuard[list[Row]]:
-    """Tell whether ``value``, from stored JSON, has the form of what :func:`files` returns, as far as :func:`diff` needs it."""
+    """Tell whether a value from stored JSON is a list of rows, as far as :func:`diff` needs it."""
     return isinstance(value, list) and all(
         isinstance(row, list) and len(row) == 8 and isinstance(row[0], str) for row in value
     )
@@ -119,13 +136,15 @@ def is_row_list(value: object) -> TypeGuard[list[Row]]:
 def diff(
     rows: Iterable[Sequence[Any]], ancestors: Iterable[Iterable[Sequence[Any]]]
 ) -> dict[str, dict[str, list[Any]]]:
-    """Return what an image deleted, changed and created: name to the rest of its row, under these three keys.
+    """Return the files that an image deleted, changed and created, under these three keys, by name.
 
-    Of rows with the same name the last counts. A file is changed if the nearest ancestor that knows it has it, and
-    created if that one deleted it or none knows it.
+    The values are the rows without the name.
 
-    :param rows: those of the image.
-    :param ancestors: the rows of each ancestor, the nearest first; not asked for more once everything is decided.
+    Of rows with the same name the last counts. The nearest ancestor with a row for a file decides: the file
+    is created if that row is a deletion, else changed. Without such an ancestor it is created.
+
+    :param rows: the rows of the image.
+    :param ancestors: the rows of each ancestor, the nearest first; iterated only until all files are decided.
     """
     undecided = {row[0]: list(row[1:]) for row in rows}
     deleted = {name: rest for name, rest in undecided.items() if rest[1]}

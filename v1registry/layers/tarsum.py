@@ -1,7 +1,8 @@
-"""TarSum: a checksum of what is in a tar archive, whatever its order, its padding and its compression.
+"""TarSum: a checksum of the members of a tar archive that ignores their order, padding and compression.
 
-Every engine that pushes to a v1 registry sends version 0 as ``X-Docker-Checksum``; for those before 0.10 it is the
-only sum that can be checked. Source: moby v0.6.0 to v1.6.2, ``utils/tarsum.go`` and ``pkg/tarsum/``; registry.md 7.
+Every engine that pushes to a v1 registry sends version 0 as ``X-Docker-Checksum``. Engines before 0.10 send
+no other checksum that can be verified. Source: moby v0.6.0 to v1.6.2, ``utils/tarsum.go`` and
+``pkg/tarsum/``; registry.md 7.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
-from .archive import ArchiveReader, Entry, open_archive
+from .archive import ArchiveReader, Member, open_archive
 from .checksums import equal_sums
-from .compression import CHUNK_BYTES, LayerTooLarge, Readable, UnreadableLayer, open_decompressed
+from .compression import CHUNK_BYTES, ExpansionLimitExceeded, Readable, UnreadableLayer, open_decompressed
 
 Version: TypeAlias = Literal["tarsum", "tarsum.v1", "tarsum.dev"]
 Algorithm: TypeAlias = Literal["sha256", "sha512"]
 
-#: What becomes of entries with the same path. ``position``: they keep their order among each other (docker 1.3 and
-#: later). ``all``: they are sorted like any other (docker up to 0.7.2). ``last``: only the last counts (0.7.3 to 1.2).
+#: How members with the same path are summed. ``position``: in their order (docker 1.3 and later). ``all``:
+#: sorted like all others (docker up to 0.7.2). ``last``: only the last one counts (0.7.3 to 1.2).
 DuplicateRule: TypeAlias = Literal["position", "all", "last"]
 
-#: The most entries of an archive that are summed up; some 150 bytes are remembered of each.
-ENTRIES_LIMIT: Final = 1_000_000
+#: The most members of an archive; each takes some 150 bytes of memory.
+MEMBERS_LIMIT: Final = 1_000_000
 
-#: Longer archives with duplicate paths are sorted as if they had none. Beyond 12 entries the engines' result is that of
-#: their Go version's sort anyway (registry.md 7.3), and a long list would make the insertion sort a way to stall us.
+#: Longer archives with duplicate paths are sorted as if they had none. Beyond 12 members the result of an
+#: engine depends on its Go version (registry.md 7.3), and the insertion sort of a long list would occupy the
+#: process.
 INSERTION_SORT_LIMIT: Final = 1000
 
 _ANNOUNCED = re.compile(r"(tarsum|tarsum\.v1|tarsum\.dev)\+(sha256|sha512):[0-9a-f]+")
@@ -43,19 +45,21 @@ def tarsum(
     algorithm: Algorithm = "sha256",
     duplicates: DuplicateRule = "position",
     limit_bytes: int | None = None,
-    limit_entries: int = ENTRIES_LIMIT,
+    limit_members: int = MEMBERS_LIMIT,
 ) -> str:
     """Return the TarSum of a layer, ``VERSION+ALGORITHM:`` and hex digits.
 
-    :param layer: plain or compressed; read from where it stands to its end, also behind the end of the archive, so
-        that a compression that was cut off there is noticed; not closed.
-    :param prefix: the bytes that are summed up first: the image's JSON where the sum is an image's.
-    :param limit_bytes: the most that the layer may expand to, the holes of sparse files included.
-    :raises UnreadableLayer: the layer is no archive, broken or cut off: there is no sum. UnsupportedCompression,
-        where it cannot be read here, and LayerTooLarge, where a limit is reached, are of this kind too.
+    :param layer: plain or compressed; read from its current position to its end, also behind the end of the
+        archive, so that an incomplete compression is noticed; not closed.
+    :param prefix: the bytes that are summed first: the JSON of an image.
+    :param limit_bytes: the most bytes that the layer may expand to, the holes of sparse files included.
+    :param limit_members: the most members of the archive.
+    :raises UnreadableLayer: the layer is not an archive, damaged or incomplete.
+    :raises UnsupportedCompression: the module for the compression is missing.
+    :raises ExpansionLimitExceeded: a limit is reached.
     :raises OSError: whatever ``layer.read`` raises.
     """
-    return _read_sums(layer, version, algorithm, limit_bytes, limit_entries).text(prefix, duplicates)
+    return _read_sums(layer, version, algorithm, limit_bytes, limit_members).text(prefix, duplicates)
 
 
 def verify_tarsum(
@@ -64,57 +68,60 @@ def verify_tarsum(
     prefix: bytes,
     *,
     limit_bytes: int | None = None,
-    limit_entries: int = ENTRIES_LIMIT,
+    limit_members: int = MEMBERS_LIMIT,
 ) -> bool:
-    """Tell whether ``announced`` is a TarSum of the layer, by the rules of any engine or of the old Python server.
+    """Tell whether ``announced`` is a TarSum of the layer, by the rules of any engine or of docker-registry.
 
-    The rules of docker 1.3, 0.6 and 0.7.3 are tried in this order, then those of docker-registry up to 0.9.0, as far
-    as they cover the whole layer (registry.md 6.3 and 7.6). Other versions and algorithms are never right.
+    The rules of docker 1.3, 0.6 and 0.7.3 are tried in this order, then those of docker-registry up to 0.9.0
+    if they cover the whole layer (registry.md 6.3 and 7.6). Unknown versions and algorithms never match.
 
-    :param announced: what a client sent; any text.
-    :param open_layer: opens the layer at its start; called once or twice, and what it returns is closed.
+    :param announced: any text that a client sent.
+    :param open_layer: opens the layer at its start; called once or twice, and its result is closed.
     :param prefix: the image's JSON, byte for byte.
-    :raises UnreadableLayer, OSError: as :func:`tarsum`.
+    :param limit_bytes: see :func:`tarsum`.
+    :param limit_members: see :func:`tarsum`.
+    :raises UnreadableLayer: the layer is not an archive, damaged, incomplete or beyond a limit.
+    :raises OSError: reading the layer failed.
     """
     match = _ANNOUNCED.fullmatch(announced)
     if match is None:
         return False
     version, algorithm = cast(Version, match[1]), cast(Algorithm, match[2])
     with open_layer() as layer:
-        sums = _read_sums(layer, version, algorithm, limit_bytes, limit_entries)
+        sums = _read_sums(layer, version, algorithm, limit_bytes, limit_members)
     rules: tuple[DuplicateRule, ...] = ("position", "all", "last") if sums.has_duplicates() else ("position",)
     if any(equal_sums(announced, sums.text(prefix, rule)) for rule in rules):
         return True
     if (version, algorithm) != ("tarsum", "sha256"):
         return False
     with open_layer() as layer:
-        legacy = legacy_tarsum(layer, prefix=prefix, limit_bytes=limit_bytes, limit_entries=limit_entries)
+        legacy = legacy_tarsum(layer, prefix=prefix, limit_bytes=limit_bytes, limit_members=limit_members)
     return legacy.text is not None and legacy.is_complete and equal_sums(announced, legacy.text)
 
 
 class _Sums:
-    """The digests of an archive's entries, from which its TarSums follow."""
+    """The digests of an archive's members, from which its TarSums are made."""
 
-    def __init__(self, version: Version, algorithm: Algorithm, limit_entries: int):
+    def __init__(self, version: Version, algorithm: Algorithm, limit_members: int):
         if version not in ("tarsum", "tarsum.v1", "tarsum.dev") or algorithm not in _ALGORITHMS:
-            raise ValueError(f"there is no TarSum {version}+{algorithm}")
+            raise ValueError(f"unknown TarSum {version}+{algorithm}")
         self._label = f"{version}+{algorithm}:"
         self._new_digest = _ALGORITHMS[algorithm]
-        self._limit_entries = limit_entries
+        self._limit_members = limit_members
         self._digests: list[bytes] = []
-        self._paths: list[int] = []  # hashes: a name can be long, and is only compared with others
+        self._paths: list[int] = []  # hashes, because names can be long and are only compared
 
-    def add(self, entry: Entry, header: bytes, *, has_content: bool) -> None:
-        if len(self._digests) >= self._limit_entries:
-            raise LayerTooLarge(
-                f"the layer has more than the {self._limit_entries} entries that are summed up"
+    def add(self, member: Member, header: bytes, *, has_content: bool) -> None:
+        if len(self._digests) >= self._limit_members:
+            raise ExpansionLimitExceeded(
+                f"the layer has more than the limit of {self._limit_members} members"
             )
         digest = self._new_digest(header)
         if has_content:
-            while chunk := entry.read(CHUNK_BYTES):
+            while chunk := member.read(CHUNK_BYTES):
                 digest.update(chunk)
         self._digests.append(digest.digest())
-        self._paths.append(hash(entry.name.removeprefix(b"./").removesuffix(b"/")))
+        self._paths.append(hash(member.name.removeprefix(b"./").removesuffix(b"/")))
 
     def text(self, prefix: bytes, duplicates: DuplicateRule) -> str:
         # Raw digests have the order of their hex forms.
@@ -127,18 +134,18 @@ class _Sums:
         else:
             ordered = sorted(self._digests)
         digest = self._new_digest(prefix)
-        for entry_digest in ordered:
-            digest.update(entry_digest.hex().encode("ascii"))
+        for member_digest in ordered:
+            digest.update(member_digest.hex().encode("ascii"))
         return self._label + digest.hexdigest()
 
     def has_duplicates(self) -> bool:
         return len(set(self._paths)) < len(self._paths)
 
     def _insertion_sorted(self) -> list[bytes]:
-        """Sort by digest, but leave entries of one path in their order.
+        """Sort by digest, but leave members of one path in their order.
 
-        That is no order in which everything has its place, so the way of sorting counts: from the left, each entry
-        is moved to the left while it is less than its neighbour (Go's sort for short lists; registry.md 7.3).
+        This is not a total order, so the result depends on the algorithm. From the left, each member is moved
+        to the left while it is less than its neighbour (Go's sort for short lists; registry.md 7.3).
         """
         ordered: list[tuple[int, bytes]] = []
         for path, digest in zip(self._paths, self._digests, strict=True):
@@ -150,38 +157,38 @@ class _Sums:
 
 
 def _read_sums(
-    layer: Readable, version: Version, algorithm: Algorithm, limit_bytes: int | None, limit_entries: int
+    layer: Readable, version: Version, algorithm: Algorithm, limit_bytes: int | None, limit_members: int
 ) -> _Sums:
-    sums = _Sums(version, algorithm, limit_entries)
+    sums = _Sums(version, algorithm, limit_members)
     has_mtime = version == "tarsum"
     archive = open_archive(layer, limit_bytes=limit_bytes)
-    for entry in archive:
+    for member in archive:
         header = _HEADER % (
-            entry.name,
-            entry.mode,
-            entry.uid,
-            entry.gid,
-            entry.size,
-            b"mtime%d" % entry.mtime if has_mtime else b"",
-            entry.typeflag,
-            entry.linkname,
-            entry.uname,
-            entry.gname,
-            entry.devmajor,
-            entry.devminor,
+            member.name,
+            member.mode,
+            member.uid,
+            member.gid,
+            member.size,
+            b"mtime%d" % member.mtime if has_mtime else b"",
+            member.typeflag,
+            member.linkname,
+            member.uname,
+            member.gname,
+            member.devmajor,
+            member.devminor,
         )
-        if entry.pax and not has_mtime:
-            header += b"".join(key + value for key, value in entry.xattrs())
-        sums.add(entry, header, has_content=entry.size > 0)
+        if member.pax and not has_mtime:
+            header += b"".join(key + value for key, value in member.xattrs())
+        sums.add(member, header, has_content=member.size > 0)
     archive.drain()
     return sums
 
 
 class LegacyTarSum(NamedTuple):
-    """What the old Python server made of a layer."""
+    """The TarSum of docker-registry up to 0.9.0."""
 
-    text: str | None  #: None where it failed altogether
-    is_complete: bool  #: False where it stopped early, and the sum covers a part of the layer only
+    text: str | None  #: None if it failed
+    is_complete: bool  #: False if it stopped early, so that the sum covers only a part of the layer
 
 
 def legacy_tarsum(
@@ -189,30 +196,36 @@ def legacy_tarsum(
     *,
     prefix: bytes = b"",
     limit_bytes: int | None = None,
-    limit_entries: int = ENTRIES_LIMIT,
+    limit_members: int = MEMBERS_LIMIT,
 ) -> LegacyTarSum:
     """Return version 0 as docker-registry up to 0.9.0 computed it with Python 2's tarfile.
 
-    Where that could not read on, the sum covers what came before. Source: docker-registry 0.6.9
-    ``lib/checksums.py`` and ``images.py``, run over vectors/tarsum.json; the rules are those of registry.md 7.6.
+    If tarfile could not read on, the sum covers the members before. Source: docker-registry 0.6.9
+    ``lib/checksums.py`` and ``images.py``, run over tests/data/tarsum.json; the rules are those of
+    registry.md 7.6.
 
-    :raises LayerTooLarge, UnsupportedCompression, OSError: as :func:`tarsum`.
+    :param layer: see :func:`tarsum`.
+    :param prefix: see :func:`tarsum`.
+    :param limit_bytes: see :func:`tarsum`.
+    :param limit_members: see :func:`tarsum`.
+    :raises ExpansionLimitExceeded: a limit is reached.
+    :raises UnsupportedCompression: the module for the compression is missing.
+    :raises OSError: whatever ``layer.read`` raises.
     """
-    sums = _Sums("tarsum", "sha256", limit_entries)
+    sums = _Sums("tarsum", "sha256", limit_members)
     is_complete = True
     expanded = open_decompressed(layer, limit_bytes=limit_bytes)
     try:
         if expanded.compression in ("xz", "zstd"):
-            raise UnreadableLayer("Python 2 does not know this compression")
-        for entry in ArchiveReader(expanded, limit_bytes=limit_bytes, expand_pax_sparse=False):
-            if entry.typeflag == b"g":
+            raise UnreadableLayer("Python 2 cannot read this compression")
+        for member in ArchiveReader(expanded, limit_bytes=limit_bytes, expand_pax_sparse=False):
+            if member.typeflag == b"g":
                 continue
-            if entry.size and entry.typeflag in (b"1", b"2"):
-                raise UnreadableLayer("the content of links was refused")
-            sums.add(
-                entry, _legacy_header(entry), has_content=entry.size > 0 and entry.typeflag not in b"3456"
-            )
-    except LayerTooLarge:
+            if member.size and member.typeflag in (b"1", b"2"):
+                raise UnreadableLayer("tarfile refused links with content")
+            has_content = member.size > 0 and member.typeflag not in b"3456"
+            sums.add(member, _legacy_header(member), has_content=has_content)
+    except ExpansionLimitExceeded:
         raise
     except UnicodeDecodeError:
         return LegacyTarSum(None, is_complete=False)
@@ -221,26 +234,30 @@ def legacy_tarsum(
     return LegacyTarSum(sums.text(prefix, "all"), is_complete)
 
 
-def _legacy_header(entry: Entry) -> bytes:
-    """Raise UnicodeDecodeError for PAX records that are not UTF-8, as it happened there, and UnreadableLayer."""
-    name, typeflag, mtime = entry.name, entry.typeflag, b"%d" % entry.mtime
-    if typeflag == b"\0" and entry.header[:100].partition(b"\0")[0].endswith(b"/"):
+def _legacy_header(member: Member) -> bytes:
+    """Return the header that is summed.
+
+    :raises UnicodeDecodeError: a PAX record is not UTF-8; docker-registry failed there too.
+    :raises UnreadableLayer: a device number is invalid.
+    """
+    name, typeflag, mtime = member.name, member.typeflag, b"%d" % member.mtime
+    if typeflag == b"\0" and member.block[:100].partition(b"\0")[0].endswith(b"/"):
         typeflag = b"5"
-    if entry.pax:
-        for key, value in entry.pax.items():
+    if member.pax:
+        for key, value in member.pax.items():
             key.decode("utf-8")
             value.decode("utf-8")
-        if b"path" in entry.pax:
+        if b"path" in member.pax:
             name = name.rstrip(b"/")
-        if b"mtime" in entry.pax:
-            mtime = _float_of_python_2(entry.pax[b"mtime"])
+        if b"mtime" in member.pax:
+            mtime = _float_of_python_2(member.pax[b"mtime"])
     if typeflag == b"5":
         name = name.rstrip(b"/") + b"/"
-    devmajor, devminor = entry.stored_device()
+    devmajor, devminor = member.stored_device()
     # fmt: off
     return _HEADER % (
-        name, entry.mode, entry.uid, entry.gid, entry.size, b"mtime" + mtime, typeflag,
-        entry.linkname, entry.uname, entry.gname, devmajor, devminor,
+        name, member.mode, member.uid, member.gid, member.size, b"mtime" + mtime, typeflag,
+        member.linkname, member.uname, member.gname, devmajor, devminor,
     )
     # fmt: on
 

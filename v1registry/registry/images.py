@@ -23,7 +23,7 @@ from typing import Protocol
 
 from .. import errors
 from ..layers.checksums import PayloadChecksum, equal_sums, parse_checksums
-from ..layers.compression import LayerTooLarge, UnreadableLayer
+from ..layers.compression import ExpansionLimitExceeded, UnreadableLayer
 from ..layers.listing import Row
 from ..layers.tarsum import verify_tarsum
 from ..names import check_image_id, is_image_id
@@ -466,7 +466,7 @@ class Images:
             return verify_tarsum(
                 tarsum, lambda: self._storage.open(key), document, limit_bytes=self._expanded_limit_bytes
             )
-        except LayerTooLarge as error:
+        except ExpansionLimitExceeded as error:
             raise errors.LayerTooLarge(image_id=image_id) from error
         except UnreadableLayer:
             return False

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from .. import errors
 from ..layers.archive import open_archive
-from ..layers.compression import LayerTooLarge, UnreadableLayer
+from ..layers.compression import ExpansionLimitExceeded, UnreadableLayer
 from ..layers.listing import NAMES_LIMIT_BYTES, ROWS_LIMIT, Row, TooManyFiles, diff, is_row_list, rows_of
 from ..layers.remembered import Busy, Remembered, Turns
 from ..log import get_logger
@@ -194,7 +194,7 @@ class Listings:
             raise errors.ImageNotFound(image_id=image_id) from None
         except TooManyFiles as error:
             raise errors.LayerTooLarge(_TOO_MANY, image_id=image_id) from error
-        except LayerTooLarge as error:
+        except ExpansionLimitExceeded as error:
             if limit_bytes < limits.expanded_bytes:
                 raise errors.LayerBusy(image_id=image_id) from error
             raise errors.LayerTooLarge(image_id=image_id) from error
