@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.documents import block, blocks
+from support.documents import block, blocks, section
 from support.programs import EXAMPLES, PROJECT, Program, environment_of
 from v1registry_fakes import contracts
 from webtest import TestApp
@@ -212,3 +212,21 @@ def test_a_function_checks_users() -> None:
     assert client.get("/v1/users/").text == '"OK"'
     client.authorization = ("Basic", ("mira", "wrong"))
     assert client.get("/v1/users/", expect_errors=True).status_int == 401
+
+
+# -- docs/internals.md
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted(PROJECT.glob("docs/*.md")), PROJECT / "CONTRIBUTING.md"], ids=lambda path: path.name
+)
+def test_every_module_that_a_document_names_exists(path: Path) -> None:
+    for named in re.findall(r"`((?:[\w.]+/)+[\w.]+\.(?:py|txt|md))`", path.read_text("utf-8")):
+        assert any((folder / named).exists() for folder in (PROJECT, PROJECT / "v1registry")), named
+
+
+def test_every_folder_of_the_package_is_in_the_map() -> None:
+    page = section("docs/internals.md", "Map")
+    folders = {found.parent.name for found in PROJECT.glob("v1registry/*/__init__.py")}
+
+    assert set(re.findall(r"^\| `(\w+)/`", page, re.MULTILINE)) - {"fakes"} == folders
