@@ -35,11 +35,11 @@ from .search.scan import ScanSearch
 from .settings import Settings, SettingsError
 from .storage.base import Storage
 from .web import api as web_api
-from .web.markdown import Descriptions
 from .web.pages import Pages
 from .web.services import WebServices
 from .web.sessions import Sessions
-from .web.shown_layers import ShownLayers
+from .web.views.markdown import Descriptions
+from .web.views.shown_layers import ShownLayers
 from .wsgi.http import Request, is_secure
 from .wsgi.routing import Table, combine
 

@@ -15,8 +15,8 @@ from v1registry_fakes import FakeImage, FakeRegistry
 
 from v1registry import Registry
 from v1registry.storage.base import StorageUnavailable
-from v1registry.web import chains
-from v1registry.web.documents import Command, Description, command_of, time_of
+from v1registry.web.views import history
+from v1registry.web.views.image_json import Command, Description, command_of, time_of
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_layer_that_is_gone_or_unfinished_is_told(registry: FakeRegistry) -> N
 def test_a_long_chain_is_shown_as_far_as_a_page_goes(
     registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(chains, "MOST_SHOWN", most)
+    monkeypatch.setattr(history, "MOST_SHOWN", most)
     _, middle, top = chain_of(registry, {}, {}, {})
     page = Reader(registry.app).page(f"/images/{top.id}")
     assert len(steps_in(page)) == most
@@ -253,7 +253,7 @@ def test_a_thousand_layers_make_a_page_of_a_bounded_size(registry: FakeRegistry)
         registry.storage.write(f"{folder}/layer", b"x")
     answer = Reader(registry.app).ask(f"/images/{ids[-1]}")
     assert answer.status == 200
-    assert len(checked(answer.body).select(".chain > li")) == chains.MOST_SHOWN == 500
+    assert len(checked(answer.body).select(".chain > li")) == history.MOST_SHOWN == 500
     assert len(answer.body) < 2_000_000
 
 
@@ -450,7 +450,7 @@ def padded(size_bytes: int, **said: object) -> dict[str, object]:
 def test_json_that_is_too_large_is_not_shown_and_said_to_be_so(registry: FakeRegistry) -> None:
     said = {"author": "Mira Kovac", "container_config": {"Cmd": ["make"]}}
     *_, top = chain_of(
-        registry, padded(10, **said), padded(chains.LARGEST_JSON_BYTES, **said), padded(10, **said)
+        registry, padded(10, **said), padded(history.LARGEST_JSON_BYTES, **said), padded(10, **said)
     )
     page = Reader(registry.app).page(f"/images/{top.id}")
     assert "too large" not in words(page.select_one(".facts"))
@@ -463,7 +463,7 @@ def test_json_that_is_too_large_is_not_shown_and_said_to_be_so(registry: FakeReg
 
 
 def test_an_image_whose_own_json_is_too_large_says_so(registry: FakeRegistry) -> None:
-    image = registry.add_image(json=padded(chains.LARGEST_JSON_BYTES, author="Mira Kovac"))
+    image = registry.add_image(json=padded(history.LARGEST_JSON_BYTES, author="Mira Kovac"))
     page = Reader(registry.app).page(f"/images/{image.id}")
     assert "The JSON of this image is too large to be shown." in words(page.main)
     assert "Author" not in facts_in(page)
@@ -473,7 +473,7 @@ def test_an_image_whose_own_json_is_too_large_says_so(registry: FakeRegistry) ->
 def test_of_a_chain_with_much_json_the_layers_nearest_to_the_image_are_described(
     registry: FakeRegistry,
 ) -> None:
-    share = chains.MOST_JSON_BYTES // 5
+    share = history.MOST_JSON_BYTES // 5
     *_, top = chain_of(registry, *[padded(share, container_config={"Cmd": ["make"]}) for _ in range(6)], {})
     steps = steps_in(Reader(registry.app).page(f"/images/{top.id}"))
     assert ["make" in step for step in steps] == [False, True, True, True, True, False, False]

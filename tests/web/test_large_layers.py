@@ -13,8 +13,8 @@ from support.reader import Reader, links_in, rows_of, words
 from v1registry_fakes import FakeImage, FakeRegistry
 
 from v1registry import MemoryStorage
-from v1registry.web.contents import MOST_MEMBERS, MOST_OF_WAY, Folders, TooManyMembers
-from v1registry.web.packed import Packed, View
+from v1registry.web.views.contents import MOST_MEMBERS, MOST_OF_WAY, Folders, TooManyMembers
+from v1registry.web.views.packed import Packed, View
 
 REFUSED = "The layer has more files and folders than these pages show."
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from support.reader import ATTACKS, Reader, checked, links_in, rows_of, words
 from v1registry_fakes import FakeImage, FakeRegistry
 
-from v1registry.web.contents import Folders, changes_of, path_of
-from v1registry.web.texts import age, shown
+from v1registry.web.views.contents import Folders, changes_of, path_of
+from v1registry.web.views.texts import age, shown
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.reader import ATTACKS
 
-from v1registry.web import markdown
-from v1registry.web.markdown import LONGEST, html_of, summary_of
+from v1registry.web.views import markdown
+from v1registry.web.views.markdown import LONGEST, html_of, summary_of
 
 TAGS = set(
     "a blockquote br code del em h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()

@@ -18,8 +18,8 @@ from v1registry.registry import layout
 from v1registry.registry.images import Images
 from v1registry.registry.repositories import Repositories, TagRule
 from v1registry.storage.base import StorageUnavailable
-from v1registry.web import tag_lists
-from v1registry.web.tag_lists import Tag, TagList
+from v1registry.web.views import tag_lists
+from v1registry.web.views.tag_lists import Tag, TagList
 
 NAME = RepositoryName("team", "app")
 

@@ -20,7 +20,7 @@ from ..rights import User
 from ..wsgi.http import Response, configured
 from .consent import place_of
 from .forms import read_form
-from .people import DIFFERENT_PASSWORDS, accounts_access, log_in_first
+from .login import DIFFERENT_PASSWORDS, accounts_access, log_in_first
 from .services import Request
 from .visitors import Visitor, visitor_of
 

@@ -19,7 +19,7 @@ from .browse import get_front, get_repositories, get_repository
 from .browse_images import get_changes, get_files, get_image
 from .consent import get_authorize, post_authorize
 from .links import get_link, post_link
-from .people import get_login, get_register, post_login, post_logout, post_register
+from .login import get_login, get_register, post_login, post_logout, post_register
 from .services import Request
 
 

@@ -14,12 +14,12 @@ from ..registry.repositories import TagRule
 from ..rights import ImageState, Rights
 from ..search.scan import names_ranked
 from ..wsgi.http import Response, public_host
-from .markdown import summary_of
 from .pages import accepts_html
-from .paging import part_of, part_of_stream
 from .services import Request
-from .tag_lists import TagList
-from .texts import shown
+from .views.markdown import summary_of
+from .views.paging import part_of, part_of_stream
+from .views.tag_lists import TagList
+from .views.texts import shown
 from .visitors import Visitor, visitor_of
 
 #: How many repositories, and how many tags, are on one page.

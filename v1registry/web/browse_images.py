@@ -13,11 +13,11 @@ from ..registry.repositories import Repositories
 from ..rights import ImageState, require_readable_image
 from ..wsgi.http import Response
 from .browse import rights_of
-from .chains import chain_of
-from .contents import KINDS, LONGEST_PATH, path_of
-from .paging import part_of
 from .services import Request
-from .texts import shown
+from .views.contents import KINDS, LONGEST_PATH, path_of
+from .views.history import chain_of
+from .views.paging import part_of
+from .views.texts import shown
 from .visitors import Visitor, visitor_of
 
 T = TypeVar("T")

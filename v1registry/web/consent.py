@@ -16,8 +16,8 @@ from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, UnsafeA
 from ..oauth.scopes import in_words
 from ..wsgi.http import Response, configured, mount_path
 from .forms import read_form
+from .login import log_in_first
 from .pages import OPENED_BY_OTHERS
-from .people import log_in_first
 from .services import Request
 from .visitors import Visitor, visitor_of
 

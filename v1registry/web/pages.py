@@ -203,7 +203,7 @@ class Pages:
 
 
 def _filters() -> dict[str, Any]:
-    from .texts import age, bytes_text, count_text, cut, date_text, short_id, thousands
+    from .views.texts import age, bytes_text, count_text, cut, date_text, short_id, thousands
 
     return {
         "age": age,

@@ -9,9 +9,9 @@ from ..hub.services import HubServices
 from ..oauth.services import OAuthServices
 from ..wsgi import http
 from ..wsgi.routing import Table
-from .markdown import Descriptions
 from .pages import Pages
-from .shown_layers import ShownLayers
+from .views.markdown import Descriptions
+from .views.shown_layers import ShownLayers
 from .visitors import VisitorServices
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from ..layers.remembered import Remembered
+from ...layers.remembered import Remembered
 from .texts import shown
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from .. import errors
-from ..layers.listing import is_row_list
-from ..layers.remembered import Busy, Remembered, Turns
-from ..registry import layout
-from ..registry.images import Images
-from ..registry.listings import Limits
+from ... import errors
+from ...layers.listing import is_row_list
+from ...layers.remembered import Busy, Remembered, Turns
+from ...registry import layout
+from ...registry.images import Images
+from ...registry.listings import Limits
 from .contents import MOST_MEMBERS, Changes, Folders, TooManyMembers
 
 Shown = TypeVar("Shown", Folders, Changes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from ..registry import layout
+from ...registry import layout
 from .packed import Packed, View
 from .texts import shown
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
-from ..registry import layout
+from ...registry import layout
 from .texts import shown
 
 #: What is shown of one text, in characters, and of one list.

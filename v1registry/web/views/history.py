@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from .. import errors
-from ..registry.images import Images
-from ..rights import ImageState
-from .documents import Description
+from ... import errors
+from ...registry.images import Images
+from ...rights import ImageState
+from .image_json import Description
 
 #: How many layers of a chain are shown, those nearest to the image.
 MOST_SHOWN: Final = 500

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from .. import errors
-from ..names import RepositoryName
-from ..registry.images import Images
-from ..registry.repositories import Repositories
+from ... import errors
+from ...names import RepositoryName
+from ...registry.images import Images
+from ...registry.repositories import Repositories
 
 #: How many layers of all tags together are compared, each image counted as so many at least. In a repository with more
 #: nothing is told of what tags share.
