@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from v1registry import Registry
 from v1registry.assembly import Services
 from v1registry.errors import RegistryError
-from v1registry.wsgi.http import Request, Response
+from v1registry.wsgi.request import Request
+from v1registry.wsgi.responses import Response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication

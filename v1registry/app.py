@@ -20,7 +20,8 @@ from .oauth.services import OAuth
 from .settings import Settings
 from .storage.base import Storage, StorageFull, StorageUnavailable
 from .web.pages import accepts_html
-from .wsgi.http import VERSION_HEADER, Request, Response, error_response
+from .wsgi.request import Request
+from .wsgi.responses import VERSION_HEADER, Response, error_response
 from .wsgi.routing import Table
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from . import settings as settings_
 from .access.accounts import AccountsAccess
@@ -40,7 +40,8 @@ from .web.services import WebServices
 from .web.sessions import Sessions
 from .web.views.markdown import Descriptions
 from .web.views.shown_layers import ShownLayers
-from .wsgi.http import Request, is_secure
+from .wsgi.framework import BaseRequest
+from .wsgi.origin import Origin, Proxies
 from .wsgi.routing import Table, combine
 
 
@@ -61,6 +62,7 @@ def assemble(storage: Storage, settings: Settings) -> Services:
     :raises SettingsError: settings name something that does not exist, or do not fit each other.
     """
     keys = _signing_keys(storage, settings)
+    origin = Origin(settings.public_url, Proxies(settings.trusted_proxies))
     repositories = Repositories(storage)
     images = Images(storage, expanded_limit_bytes=settings.max_expanded_bytes)
     holders = Holders(storage, images, repositories)
@@ -86,14 +88,15 @@ def assemble(storage: Storage, settings: Settings) -> Services:
             holders,
             LoginLimiter(),
             registry_is_elsewhere=settings.images == "elsewhere",
-            trusted_proxies=settings.trusted_proxies,
-            is_secure=_secure_for_oauth(settings),
+            proxies=origin.proxies,
+            is_secure=_secure_for_oauth(settings, origin),
             bearers=oauth.grants,
         )
     pages = _pages(settings, accounts, is_in_front=False)
     return Services(
         settings=settings,
         access=access,
+        origin=origin,
         storage=storage,
         images=images,
         repositories=repositories,
@@ -172,13 +175,11 @@ def _oauth(storage: Storage, profiles: Profiles, keys: Callable[[], Sequence[str
     return OAuth(applications=applications, grants=grants, provider=Provider(applications, grants, profiles))
 
 
-def _secure_for_oauth(settings: Settings) -> Callable[[Mapping[str, Any]], bool]:
+def _secure_for_oauth(settings: Settings, origin: Origin) -> Callable[[Mapping[str, Any]], bool]:
     """Return a function that tells whether secrets of OAuth may come by the request of a WSGI environment."""
     if settings.oauth_http == "allow":
         return lambda environ: True
-    return lambda environ: is_secure(
-        Request(dict(environ), cast(Any, None)), settings.public_url, settings.trusted_proxies
-    )
+    return lambda environ: origin.of(BaseRequest(dict(environ))).is_secure
 
 
 def _pages(settings: Settings, accounts: AccountServices | None, *, is_in_front: bool) -> Pages:

@@ -1,6 +1,6 @@
 """What can go wrong, one exception a kind. Each knows the HTTP status and the text that a client may see.
 
-Raised at the place that knows; :mod:`v1registry.wsgi.http` alone turns them into answers. The texts that the
+Raised at the place that knows; :mod:`v1registry.wsgi.responses` alone turns them into answers. The texts that the
 protocol fixes are those of docker-registry 0.6 to 0.9.1; an engine compares ``Image already exists`` to the letter.
 """
 

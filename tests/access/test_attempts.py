@@ -7,7 +7,8 @@ import tracemalloc
 
 import pytest
 
-from v1registry.access.attempts import LoginLimiter, client_address
+from v1registry.access.attempts import LoginLimiter
+from v1registry.wsgi.origin import Proxies
 
 HERE, THERE = "192.0.2.1", "198.51.100.7"
 
@@ -292,4 +293,4 @@ def test_behind_a_trusted_proxy_the_address_is_the_one_that_it_saw(
     environ = {"REMOTE_ADDR": remote}
     if forwarded is not None:
         environ["HTTP_X_FORWARDED_FOR"] = forwarded
-    assert client_address(environ, ["10.0.0.0/8", "::1"]) == address
+    assert Proxies(["10.0.0.0/8", "::1"]).client_address(environ) == address

@@ -8,7 +8,8 @@ import pytest
 
 from v1registry import MemoryStorage, Registry
 from v1registry.errors import MethodNotAllowed
-from v1registry.wsgi.http import Request, Response
+from v1registry.wsgi.request import Request
+from v1registry.wsgi.responses import Response
 from v1registry.wsgi.routing import HOLES, LONGEST_PATH, Route, Table, combine
 
 

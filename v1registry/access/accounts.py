@@ -19,7 +19,8 @@ from ..names import RepositoryName
 from ..registry.images import Images
 from ..registry.repositories import Repositories
 from ..rights import Action, Bearer, ImageState, Rights, User
-from .attempts import LoginLimiter, client_address
+from ..wsgi.origin import Proxies
+from .attempts import LoginLimiter
 from .credentials import Basic, BearerToken, TokenFields, is_plain_token, parse_authorization
 from .holders import Holders, Push, listed_ids, require_layer
 from .policy import Policy
@@ -47,7 +48,7 @@ class AccountsAccess:
     administrator are not passed on: to an application the user is like any other.
 
     :param registry_is_elsewhere: the images are on other servers, which ask this one about tokens (hub.md 6).
-    :param trusted_proxies: addresses or networks of proxies that tell whose logins they pass on.
+    :param proxies: trusted proxies; their headers name the address of a login.
     :param bearers: knows the access tokens; without it none is taken.
     :param is_secure: tells of a WSGI environment whether an access token may be sent that way: whoever reads it on its way
         has it (RFC 6750, 5.3).
@@ -66,7 +67,7 @@ class AccountsAccess:
         limiter: LoginLimiter,
         *,
         registry_is_elsewhere: bool = False,
-        trusted_proxies: Sequence[str] = (),
+        proxies: Proxies | None = None,
         bearers: BearerVerifier | None = None,
         is_secure: Callable[[Mapping[str, Any]], bool] = _is_https,
     ):
@@ -78,7 +79,7 @@ class AccountsAccess:
         self.holders = holders
         self.limiter = limiter
         self.registry_is_elsewhere = registry_is_elsewhere
-        self.trusted_proxies = trusted_proxies
+        self.proxies = proxies or Proxies()
         self._bearers = bearers
         self._is_secure = is_secure
         # engines send their password along with every call to a standalone server over https, to its endpoints too; a registry
@@ -144,7 +145,7 @@ class AccountsAccess:
 
     def log_in(self, credentials: Basic, environ: Mapping[str, Any]) -> User:
         """Return the active user of a name and a password. Unauthorized, AccountInactive, TooManyAttempts."""
-        address = client_address(environ, self.trusted_proxies)
+        address = self.proxies.client_address(environ)
         wait_s = self.limiter.wait_s(credentials.username, address)
         if wait_s > 0:
             raise errors.TooManyAttempts(wait_s)

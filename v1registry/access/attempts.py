@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
-from typing import Any
 
 from ..accounts.passwords import encoded
 
@@ -103,25 +102,6 @@ class LoginLimiter:
             self._failures.popitem(last=False)
 
 
-def client_address(environ: Mapping[str, Any], trusted_proxies: Iterable[str]) -> str:
-    """Return the address from which a WSGI request comes, empty where it is not known.
-
-    The request of a trusted proxy comes from the last of the addresses in ``X-Forwarded-For`` that is not a
-    trusted proxy's own; what stands before it anybody may have written.
-
-    :param trusted_proxies: addresses or networks.
-
-    >>> client_address({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "1.2.3.4, 5.6.7.8"}, ["10.0.0.0/8"])
-    '5.6.7.8'
-    """
-    networks = [ip_network(proxy) for proxy in trusted_proxies]
-    hops = str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",")
-    address = str(environ.get("REMOTE_ADDR", ""))
-    while hops and _is_in(address, networks):
-        address = hops.pop().strip()
-    return address
-
-
 def _keys(username: str, address: str) -> tuple[bytes, bytes, bytes]:
     """Return the keys of the name at the address, of the name, and of the address: short, however long those are."""
     # directories do not tell upper from lower case, and would be asked about one name under many spellings
@@ -145,11 +125,3 @@ def _key(*texts: str) -> bytes:
     for text in map(encoded, texts):
         digest.update(len(text).to_bytes(8, "big") + text)
     return digest.digest()
-
-
-def _is_in(address: str, networks: list[IPv4Network | IPv6Network]) -> bool:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)

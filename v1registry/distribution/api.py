@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..wsgi.http import Request, Response, json_response
+from ..wsgi.request import Request
+from ..wsgi.responses import Response, json_response
 from ..wsgi.routing import Route, Table
 
 

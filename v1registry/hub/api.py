@@ -12,15 +12,8 @@ from ..registry.api import get_tag, named_repository, put_tag, writable_reposito
 from ..registry.repositories import checked_entries
 from ..rights import Action, ImageState
 from ..search.scan import Hit, Page, search
-from ..wsgi.http import (
-    NOT_CACHED,
-    Response,
-    json_response,
-    no_content,
-    parse_json,
-    public_host,
-    raw_json_response,
-)
+from ..wsgi.documents import parse_json
+from ..wsgi.responses import NOT_CACHED, Response, json_response, no_content, raw_json_response
 from ..wsgi.routing import Route, Table
 from .services import Request
 
@@ -128,7 +121,7 @@ def put_auth(request: Request) -> Response:
     """Tell a registry whether a token is good."""
     name = RepositoryName.parse(request.fields["repository"])
     access, repositories = request.services.access, request.services.repositories
-    if not access.is_good_token(request.header("Authorization"), name):
+    if not access.is_good_token(request.headers.get("Authorization"), name):
         raise errors.Forbidden("The token is not good for this repository", repository=str(name))
     if access.has_accounts and not (repositories.exists(name) or repositories.is_marked_deleted(name)):
         raise errors.RepositoryNotFound(repository=str(name))
@@ -155,7 +148,7 @@ def get_search(request: Request) -> Response:
     )
     lists_everything = not query and n is None and page is None
     is_long = settings.search_names == "long" or (settings.search_names == "auto" and lists_everything)
-    is_docker_0_6 = (request.header("User-Agent") or "").startswith("docker/0.6.")
+    is_docker_0_6 = (request.headers.get("User-Agent") or "").startswith("docker/0.6.")
     return json_response(_search_answer(query or "", found, is_long, is_docker_0_6))
 
 
@@ -186,7 +179,7 @@ def _search_answer(query: str, found: Page, is_long: bool, is_docker_0_6: bool) 
 
 
 def _wants_token(request: Request) -> bool:
-    return (request.header("X-Docker-Token") or "").strip().lower() == "true"
+    return (request.headers.get("X-Docker-Token") or "").strip().lower() == "true"
 
 
 def _parsed(body: bytes) -> Any:
@@ -206,7 +199,7 @@ def _index_headers(request: Request, repository: RepositoryName, access: Action)
     headers = [
         (
             "X-Docker-Endpoints",
-            settings.endpoints or public_host(request, settings.public_url, settings.trusted_proxies),
+            settings.endpoints or request.origin.host,
         )
     ]
     token = request.rights.issue_token(access, repository) if _wants_token(request) else None

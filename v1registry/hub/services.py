@@ -8,7 +8,7 @@ from typing import TypeAlias
 from ..accounts.services import AccountServices
 from ..registry.services import RegistryServices
 from ..search.scan import SearchIndex
-from ..wsgi import http
+from ..wsgi.request import Request as AnyRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,4 +19,4 @@ class HubServices(RegistryServices):
     accounts: AccountServices | None  #: None on a server without accounts
 
 
-Request: TypeAlias = http.Request[HubServices]
+Request: TypeAlias = AnyRequest[HubServices]

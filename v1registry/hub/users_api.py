@@ -8,7 +8,9 @@ from .. import errors
 from ..access.accounts import CHALLENGE
 from ..access.credentials import Basic, parse_authorization
 from ..rights import User
-from ..wsgi.http import Response, configured, json_response, no_content, parse_json
+from ..wsgi.documents import parse_json
+from ..wsgi.request import configured
+from ..wsgi.responses import Response, json_response, no_content
 from ..wsgi.routing import Route, Table
 from .services import Request
 
@@ -26,7 +28,7 @@ def get_users(request: Request) -> Response:
     try:
         caller = _caller(request)
     except errors.AccountInactive:
-        credentials = parse_authorization(request.header("Authorization"))
+        credentials = parse_authorization(request.headers.get("Authorization"))
         if isinstance(credentials, Basic):
             configured(request.services.accounts).registration.logged_in_inactive(credentials.username)
         raise

@@ -24,7 +24,8 @@ from ..accounts.base import Account, NotSupported
 from ..accounts.profiles import emails_of, profile_of, shown_time
 from ..rights import Bearer, User
 from ..wsgi.bodies import fields_of_body
-from ..wsgi.http import NOT_CACHED, Response, configured, is_from_other_site, json_response, public_url_of
+from ..wsgi.request import configured
+from ..wsgi.responses import NOT_CACHED, Response, json_response
 from ..wsgi.routing import Route, Table
 from .grants import GrantSummary
 from .services import Request
@@ -200,7 +201,7 @@ def _refuse_other_sites(request: Request, caller: _Caller) -> None:
 
     Forms of other sites can POST, and nothing else. An access token no browser remembers.
     """
-    if caller.bearer is None and is_from_other_site(request, request.services.settings.public_url):
+    if caller.bearer is None and request.origin.is_from_other_site:
         raise errors.Forbidden("This comes from a page of another site", username=caller.user.name)
 
 
@@ -225,8 +226,7 @@ def _gone() -> Response:
 
 
 def _profile_response(request: Request, account: Account) -> Response:
-    settings = request.services.settings
-    base = public_url_of(request, settings.public_url, settings.trusted_proxies)
+    base = request.origin.url
     name = quote(account.user.name, safe="", errors="surrogatepass")
     return json_response(profile_of(account, f"{base}/api/v1.1/users/{name}/"))
 

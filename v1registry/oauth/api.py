@@ -7,10 +7,11 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from .. import errors
-from ..access.attempts import client_address
 from ..access.credentials import Basic, parse_authorization
 from ..wsgi.bodies import fields_of_body
-from ..wsgi.http import Response, configured, dump_json, is_secure, json_response, public_url_of, respond
+from ..wsgi.documents import dump_json
+from ..wsgi.request import configured
+from ..wsgi.responses import Response, json_response, respond
 from ..wsgi.routing import Route, Table
 from .applications import Application
 from .provider import CHALLENGE, ClientCredentials, metadata
@@ -56,8 +57,7 @@ def post_introspect(request: Request) -> Response:
 
 def get_metadata(request: Request) -> Response:
     """Tell clients where everything is (RFC 8414)."""
-    settings = request.services.settings
-    url = public_url_of(request, settings.public_url, settings.trusted_proxies)
+    url = request.origin.url
     return json_response(metadata(f"{url}{PATH}"))
 
 
@@ -66,7 +66,7 @@ def require_https(request: Request) -> None:
     settings = request.services.settings
     if settings.oauth_http == "allow":
         return
-    if not is_secure(request, settings.public_url, settings.trusted_proxies):
+    if not request.origin.is_secure:
         raise errors.OAuthError(
             "invalid_request",
             "OAuth needs https, and this request came over http. Reach the server by https; behind a proxy that does, set "
@@ -93,9 +93,9 @@ def _answer(document: Mapping[str, Any]) -> Response:
 
 def _application(request: Request, parameters: Mapping[str, str]) -> Application:
     """Return the application that asks. OAuthError ``invalid_client``, TooManyClientAttempts."""
-    address = client_address(request.environ, request.services.settings.trusted_proxies)
+    address = request.origin.client_address
     return configured(request.services.oauth).provider.authenticate(
-        client_credentials(request.header("Authorization"), parameters), address
+        client_credentials(request.headers.get("Authorization"), parameters), address
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..accounts.services import AccountServices
-from ..wsgi import http
+from ..wsgi.request import Request as AnyRequest
+from ..wsgi.request import Services
 from .applications import Applications
 from .grants import Grants
 from .provider import Provider
@@ -22,11 +23,11 @@ class OAuth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OAuthServices(http.Services):
+class OAuthServices(Services):
     """The services of the OAuth and accounts APIs."""
 
     accounts: AccountServices | None  #: None on a server without accounts
     oauth: OAuth | None  #: None on a server without OAuth
 
 
-Request: TypeAlias = http.Request[OAuthServices]
+Request: TypeAlias = AnyRequest[OAuthServices]

@@ -9,18 +9,9 @@ from .. import errors
 from ..names import RepositoryName, check_image_id, check_tag, check_target_id
 from ..rights import Action, ImageState, require_readable_image, require_readable_repository
 from ..storage.base import StorageError
-from ..wsgi.http import (
-    NOT_CACHED,
-    Response,
-    dump_json,
-    etag_of,
-    immutable_headers,
-    immutable_response,
-    json_response,
-    parse_json,
-    respond,
-    stream_response,
-)
+from ..wsgi.documents import dump_json, parse_json
+from ..wsgi.immutable import etag_of, immutable_headers, immutable_response, stream_response
+from ..wsgi.responses import NOT_CACHED, Response, json_response, respond
 from ..wsgi.routing import Route, Table
 from . import layout
 from .images import AnnouncedSums, checked_parent, layer_etag
@@ -125,9 +116,9 @@ def put_layer(request: Request) -> Response:
 
 def put_checksum(request: Request) -> Response:
     announced = AnnouncedSums(
-        payload=_stripped(request.header("X-Docker-Checksum-Payload")),
-        tarsum=_stripped(request.header("X-Docker-Checksum")),
-        is_old_engine=is_docker_before_0_10(request.header("User-Agent") or ""),
+        payload=_stripped(request.headers.get("X-Docker-Checksum-Payload")),
+        tarsum=_stripped(request.headers.get("X-Docker-Checksum")),
+        is_old_engine=is_docker_before_0_10(request.headers.get("User-Agent") or ""),
     )
     request.services.images.put_checksum(_writable_image(request), announced, request.rights)
     return json_response(True)
@@ -207,7 +198,7 @@ def put_tag(request: Request) -> Response:
         image_id
     ):
         raise errors.ImageNotFound(image_id=image_id)
-    user_agent = request.header("User-Agent") or ""
+    user_agent = request.headers.get("User-Agent") or ""
     with rights.changing(repository):
         # so that the repository has a mark of whatever its tags reach
         rights.announce(repository, [image_id])

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..storage.base import Storage
-from ..wsgi import http
+from ..wsgi.request import Request as AnyRequest
+from ..wsgi.request import Services
 from .images import Images
 from .repositories import Repositories
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistryServices(http.Services):
+class RegistryServices(Services):
     """The services of the Registry API."""
 
     storage: Storage
@@ -20,4 +21,4 @@ class RegistryServices(http.Services):
     repositories: Repositories
 
 
-Request: TypeAlias = http.Request[RegistryServices]
+Request: TypeAlias = AnyRequest[RegistryServices]

@@ -17,7 +17,8 @@ from ..accounts.profiles import emails_of
 from ..accounts.registration import checked_password
 from ..oauth.scopes import in_words
 from ..rights import User
-from ..wsgi.http import Response, configured
+from ..wsgi.request import configured
+from ..wsgi.responses import Response
 from .consent import place_of
 from .forms import read_form
 from .login import DIFFERENT_PASSWORDS, accounts_access, log_in_first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..oauth.api import PATH as OAUTH_PATH
-from ..wsgi.http import Response
+from ..wsgi.responses import Response
 from ..wsgi.routing import Route, Table
 from .account import (
     get_account,

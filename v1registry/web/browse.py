@@ -13,7 +13,7 @@ from ..registry.api import root
 from ..registry.repositories import TagRule
 from ..rights import ImageState, Rights
 from ..search.scan import names_ranked
-from ..wsgi.http import Response, public_host
+from ..wsgi.responses import Response
 from .pages import accepts_html
 from .services import Request
 from .views.markdown import summary_of
@@ -125,8 +125,7 @@ def _pull_command(request: Request, name: RepositoryName, tag: str | None) -> st
 
     People paste it into a shell, so nothing may stand in it but names of the grammar.
     """
-    settings = request.services.settings
-    host = public_host(request, settings.public_url, settings.trusted_proxies)
+    host = request.origin.host
     try:
         name.checked()
         return f"docker pull {host}/{name}" if tag is None else f"docker pull {host}/{name}:{check_tag(tag)}"

@@ -11,7 +11,7 @@ from ..names import RepositoryName
 from ..registry.images import Images
 from ..registry.repositories import Repositories
 from ..rights import ImageState, require_readable_image
-from ..wsgi.http import Response
+from ..wsgi.responses import Response
 from .browse import rights_of
 from .services import Request
 from .views.contents import KINDS, LONGEST_PATH, path_of

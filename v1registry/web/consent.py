@@ -14,7 +14,8 @@ from ..names import is_host
 from ..oauth.api import require_https
 from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, UnsafeAuthorization
 from ..oauth.scopes import in_words
-from ..wsgi.http import Response, configured, mount_path
+from ..wsgi.request import configured
+from ..wsgi.responses import Response
 from .forms import read_form
 from .login import log_in_first
 from .pages import OPENED_BY_OTHERS
@@ -81,7 +82,7 @@ def post_authorize(request: Request) -> Response:
 
 def _address(request: Request, query: str) -> str:
     """Return the path and the query of the question, as the browser asks for it."""
-    mounted_at = mount_path(request, request.services.settings.public_url)
+    mounted_at = request.origin.mount_path
     quoted = quote(query.encode("latin-1"), safe=_QUERY_CHARACTERS)
     return f"{mounted_at}{quote(request.decoded_path)}?{quoted}"
 

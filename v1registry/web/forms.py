@@ -8,7 +8,6 @@ from urllib.parse import unquote_to_bytes
 
 from .. import errors
 from ..wsgi.bodies import fields_of_body
-from ..wsgi.http import mount_path
 from ..wsgi.routing import Table
 from .pages import Pages
 from .services import Request
@@ -48,7 +47,7 @@ def local_target(request: Request, pages: Pages, text: str | None) -> str | None
     """
     if text is None or len(text) > _LONGEST_TARGET or not _TARGET.fullmatch(text) or "#" in text:
         return None
-    mounted_at = mount_path(request, request.services.settings.public_url)
+    mounted_at = request.origin.mount_path
     if not text.startswith(f"{mounted_at}/"):
         return None
     path = _decoded(text.removeprefix(mounted_at).partition("?")[0])

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..wsgi.http import Response, configured
+from ..wsgi.request import configured
+from ..wsgi.responses import Response
 from .forms import LARGEST_FORM
 from .services import Request
 from .visitors import Visitor

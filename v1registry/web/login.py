@@ -10,7 +10,8 @@ from ..access.accounts import AccountsAccess
 from ..access.credentials import Basic
 from ..accounts.backends.chain import Chain
 from ..rights import User
-from ..wsgi.http import Response, configured
+from ..wsgi.request import configured
+from ..wsgi.responses import Response
 from .forms import local_target, read_form
 from .pages import OPENED_BY_OTHERS
 from .services import Request

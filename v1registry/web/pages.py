@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from .. import errors
-from ..wsgi.http import Response, mount_path, respond
+from ..wsgi.responses import Response, respond
 from .visitors import Request, Visitor, visitor_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Pages:
         ``url(request, "/images/", image_id, "/files", path="etc")`` is ``/images/…/files?path=etc``; what is None or empty
         is left out of the query.
         """
-        mounted_at = mount_path(request, request.services.settings.public_url)
+        mounted_at = request.origin.mount_path
         path = "".join(quote(part, safe="/:@!$&'()*+,;=~") for part in parts)
         asked = "&".join(
             f"{quote(name)}={quote(str(value), safe='/:?@=,~')}"
@@ -108,7 +108,7 @@ class Pages:
         is_personal = (
             visitor.session is not None
             or visitor.user is not None
-            or request.header("Authorization") is not None
+            or request.headers.get("Authorization") is not None
         )
         policy = _POLICY.format(form_action=" ".join(["'self'", *form_targets]))
         all_headers = {
@@ -218,7 +218,7 @@ def _filters() -> dict[str, Any]:
 
 def accepts_html(request: Request) -> bool:
     """Tell whether the client asks for HTML by name, as browsers do; ``*/*`` is no such wish (decisions.md 13)."""
-    for part in (request.header("Accept") or "").split(","):
+    for part in (request.headers.get("Accept") or "").split(","):
         kind, _, parameters = part.partition(";")
         if kind.strip().lower() in ("text/html", "application/xhtml+xml"):
             return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ..hub.services import HubServices
 from ..oauth.services import OAuthServices
-from ..wsgi import http
+from ..wsgi.request import Request as AnyRequest
 from ..wsgi.routing import Table
 from .pages import Pages
 from .views.markdown import Descriptions
@@ -25,4 +25,4 @@ class WebServices(HubServices, OAuthServices, VisitorServices):
     table: Table  #: every row that the application serves
 
 
-Request: TypeAlias = http.Request[WebServices]
+Request: TypeAlias = AnyRequest[WebServices]

@@ -8,8 +8,8 @@ from typing import Final, TypeAlias
 
 from .. import errors
 from ..rights import Rights, User
-from ..wsgi import http
-from ..wsgi.http import configured, is_from_other_site, is_secure, mount_path
+from ..wsgi.request import Request as AnyRequest
+from ..wsgi.request import Services, configured
 from .sessions import Session, Sessions
 
 COOKIE: Final = "v1registry_session"
@@ -30,13 +30,13 @@ _OLD_FORM: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisitorServices(http.Services):
+class VisitorServices(Services):
     """The services that tell who looks at a page."""
 
     sessions: Sessions | None  #: None on a server without accounts
 
 
-Request: TypeAlias = http.Request[VisitorServices]
+Request: TypeAlias = AnyRequest[VisitorServices]
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Visitor:
         """
         if self.sessions is None:
             raise errors.NotFound
-        if is_from_other_site(request, request.services.settings.public_url):
+        if request.origin.is_from_other_site:
             return _FOREIGN_FORM
         if self.session is None:
             return _NO_COOKIE if _cookie_of(request) is None else _OLD_FORM
@@ -135,7 +135,7 @@ def _cookie_of(request: Request) -> str | None:
     look, are passed over.
     """
     wanted = _cookie_name(request)
-    for part in (request.header("Cookie") or "").split(";"):
+    for part in (request.headers.get("Cookie") or "").split(";"):
         name, is_pair, value = part.strip().partition("=")
         if is_pair and name == wanted:
             return value
@@ -160,9 +160,8 @@ def _cookie_name(request: Request) -> str:
 
 
 def _cookie_path(request: Request) -> str:
-    return mount_path(request, request.services.settings.public_url) or "/"
+    return request.origin.mount_path or "/"
 
 
 def _is_https(request: Request) -> bool:
-    settings = request.services.settings
-    return is_secure(request, settings.public_url, settings.trusted_proxies)
+    return request.origin.is_secure

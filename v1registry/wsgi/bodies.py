@@ -1,11 +1,15 @@
-"""The fields of a body, JSON or form encoded: what the OAuth and accounts APIs take (oauth.md 3.2, 4)."""
+"""Bodies of requests: the stream of an upload, and the fields of JSON and of forms (oauth.md 3.2, 4)."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from .http import parse_json
+from ..errors import BadRequest, BrokenUpload, LengthRequired
+from ..storage.base import CHUNK_BYTES
+from .documents import parse_json
 
 _MOST_FIELDS: Final = 100
 
@@ -13,13 +17,107 @@ _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
+class Upload:
+    """The body of a request, read once from start to end. Iterating gives chunks of bytes.
+
+    A request has a body if ``CONTENT_LENGTH`` is a number or ``wsgi.input_terminated`` is true. Waitress, granian and
+    cheroot drop ``Transfer-Encoding``, so without either of these signs reading could wait for ever.
+
+    :param read: returns at most as many bytes as asked for, ``b""`` at the end.
+    :param size: the announced length in bytes; None if the body is chunked.
+    """
+
+    def __init__(self, read: Callable[[int], bytes], size: int | None):
+        self._read = read
+        self.size = size  #: announced length in bytes, None if the body is chunked
+        self.received = 0  #: number of bytes so far
+        self.finished = size == 0
+
+    @classmethod
+    def of(cls, environ: Mapping[str, Any]) -> Upload:
+        """Return the body of the request of ``environ``.
+
+        :raises LengthRequired: the body is chunked, and the server does not decode that.
+        :raises BadRequest: ``Content-Length`` is not a number.
+        """
+        announced: str = environ.get("CONTENT_LENGTH") or ""
+        terminated = bool(environ.get("wsgi.input_terminated"))
+        size: int | None = None
+        if announced:
+            if not re.fullmatch(r"[0-9]{1,18}", announced):
+                raise BadRequest(f"Content-Length must be a number of bytes, not {announced[:40]!r}")
+            size = int(announced)
+        elif not terminated:
+            if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+                if "uwsgi.version" in environ:
+                    return cls(_UwsgiChunks().read, None)
+                raise LengthRequired
+            size = 0
+        return cls(environ["wsgi.input"].read, size)
+
+    def read(self) -> bytes:
+        """Return the next bytes, ``b""`` at the end.
+
+        :raises BrokenUpload: the body is shorter than announced, or its transfer failed.
+        """
+        if self.finished:
+            return b""
+        wanted = CHUNK_BYTES if self.size is None else min(CHUNK_BYTES, self.size - self.received)
+        try:
+            chunk = self._read(wanted)
+        except Exception as error:  # each server has its own exceptions for a broken transfer
+            self.finished = True
+            raise BrokenUpload(received_bytes=self.received) from error
+        if not chunk:
+            self.finished = True
+            if self.size is not None and self.received < self.size:
+                raise BrokenUpload(
+                    f"The body ended after {self.received} of {self.size} bytes", received_bytes=self.received
+                )
+        self.received += len(chunk)
+        if self.size is not None and self.received >= self.size:
+            self.finished = True
+        return chunk
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self.read():
+            yield chunk
+
+    def drain(self, limit_bytes: int) -> None:
+        """Read the rest, until ``limit_bytes`` are read in all.
+
+        An engine that cannot send its whole body reports a write error instead of the answer.
+        """
+        try:
+            while not self.finished and self.received < limit_bytes:
+                self.read()
+        except BrokenUpload:
+            return
+
+
+class _UwsgiChunks:
+    """Reads a chunked body under uWSGI, which decodes it only through its own function."""
+
+    def __init__(self) -> None:
+        import uwsgi  # exists only inside a uwsgi process
+
+        self._next: Callable[[], bytes] = uwsgi.chunked_read
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        chunk = self._rest or self._next()
+        self._rest = chunk[size:]
+        return chunk[:size]
+
+
 def fields_of_body(body: bytes, content_type: str | None, flags: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the fields of a body. ValueError, whose text is for people, where there are none.
+    """Return the fields of a body.
 
-    A body without a type is JSON where it begins with a brace, else a form. One that is empty has no fields, whatever its type.
+    A body without a type is JSON if it begins with a brace, else a form. An empty body has no fields, whatever its type.
 
-    :param flags: fields that are true or false in JSON. In a form the word ``true`` is True, however it is written; every other
+    :param flags: fields that are true or false in JSON. In a form the word ``true``, in any case, becomes True; every other
         word stays text.
+    :raises ValueError: the body is neither JSON nor a form, or has a field twice. The text is for users.
 
     >>> fields_of_body(b"email=mira%40example.org&primary=True", "application/x-www-form-urlencoded", ("primary",))
     {'email': 'mira@example.org', 'primary': True}

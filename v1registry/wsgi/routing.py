@@ -12,7 +12,8 @@ from ..errors import MethodNotAllowed
 from ..rights import Action
 
 if TYPE_CHECKING:
-    from .http import Request, Response
+    from .request import Request
+    from .responses import Response
 
 #: In front of what does not end in the name of a resource below a repository.
 _NOT_RESERVED = r"(?!.*/(?:tags|json|properties|images|auth)\Z)"

@@ -1,0 +1,78 @@
+"""Answers: JSON, empty ones, and those to failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ..errors import RegistryError
+from ..version import __version__
+from . import framework
+from .documents import dump_json
+
+#: Headers of answers that may change: docker-registry 0.6 to 0.9.1 sends them on everything but images.
+NOT_CACHED: Final = (("Cache-Control", "no-cache"), ("Pragma", "no-cache"), ("Expires", "-1"))
+
+#: Sent with every answer; docker 0.6 to 0.10 reject a registry whose ping lacks it.
+VERSION_HEADER: Final = ("X-Docker-Registry-Version", __version__)
+
+
+class Response(framework.Response):
+    """An answer. WebOb adds no header but the length; every other one is given."""
+
+    default_content_type = None  # type: ignore[assignment]
+    default_charset = None  # type: ignore[assignment]
+
+    @staticmethod
+    def _make_location_absolute(environ: Mapping[str, Any], value: str) -> str:
+        """Keep a ``Location`` without a host: behind proxies only the browser knows scheme and host (RFC 9110, 10.2.2)."""
+        return value
+
+
+def respond(
+    status: int, body: bytes, content_type: str | None, headers: Iterable[tuple[str, str]] = NOT_CACHED
+) -> Response:
+    """Return an answer with a whole body."""
+    header_list = list(headers)
+    if content_type is not None:
+        header_list.append(("Content-Type", content_type))
+    response = Response(body=body, status=status, headerlist=header_list)
+    if status in (204, 304):
+        # a length would announce a body that must not follow
+        response.headers.pop("Content-Length", None)
+    return response
+
+
+def json_response(value: object, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Return ``value`` as JSON that must not be cached."""
+    return respond(status, dump_json(value), "application/json", (*NOT_CACHED, *headers))
+
+
+def raw_json_response(
+    data: bytes, status: int = 200, headers: Iterable[tuple[str, str]] = NOT_CACHED
+) -> Response:
+    """Return stored JSON, byte for byte."""
+    return respond(status, data, "application/json", headers)
+
+
+def no_content(headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Return 204, without body and length."""
+    return respond(204, b"", None, (*NOT_CACHED, *headers))
+
+
+def error_response(error: RegistryError, path: str) -> Response:
+    """Return the answer to a failure, in the form that the clients of ``path`` read.
+
+    Under ``/v1/users`` a JSON string, one of which engines compare; under ``/v2/`` plain text, because docker 1.10
+    panics at a JSON object there; under ``/api/v1.1/``, and where its metadata is, ``{"detail": TEXT}`` (oauth.md 4), or what the error itself
+    has as its body; else ``{"error": TEXT}``. A range that cannot be satisfied has no body.
+    """
+    headers = [*NOT_CACHED, *error.headers.items()]
+    if path.startswith(("/api/v1.1/", "/.well-known/")):
+        document = error.document if error.document is not None else {"detail": error.public}
+        return respond(error.status, dump_json(document), "application/json", headers)
+    if path == "/v2" or path.startswith("/v2/"):
+        return respond(error.status, error.public.encode() + b"\n", "text/plain; charset=utf-8", headers)
+    if path == "/v1/users" or path.startswith("/v1/users/"):
+        return respond(error.status, dump_json(error.public), "application/json", headers)
+    return respond(error.status, dump_json({"error": error.public}), "application/json", headers)
