@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.documents import block, blocks, section
 from support.programs import EXAMPLES, PROJECT, Program, environment_of
-from v1registry_fakes import contracts
+from v1registry_fakes import FakeRegistry, contracts
 from webtest import TestApp
 
 from v1registry import FileStorage, MemoryStorage, Registry
@@ -230,3 +233,23 @@ def test_every_folder_of_the_package_is_in_the_map() -> None:
     folders = {found.parent.name for found in PROJECT.glob("v1registry/*/__init__.py")}
 
     assert set(re.findall(r"^\| `(\w+)/`", page, re.MULTILINE)) - {"fakes"} == folders
+
+
+# -- docs/migrating.md
+
+
+@pytest.mark.real
+def test_every_tag_is_copied_to_an_oci_layout(tmp_path: Path) -> None:
+    if shutil.which("skopeo") is None:
+        pytest.skip("needs skopeo: apt-get install skopeo")
+    with FakeRegistry() as registry:
+        for name in ("alice/app:1.0", "alice/app:2.0", "library/base:latest"):
+            registry.add_image(name, files={"etc/motd": name})
+        script = block("copy-all").replace("localhost:5000", registry.host)
+        script = script.replace("docker://registry.example.org/{name}:{tag}", "oci:copied:{name}-{tag}")
+
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment_of(tmp_path), check=True)
+
+    index = json.loads((tmp_path / "copied" / "index.json").read_text("utf-8"))
+    names = {item["annotations"]["org.opencontainers.image.ref.name"] for item in index["manifests"]}
+    assert names == {"alice/app-1.0", "alice/app-2.0", "library/base-latest"}

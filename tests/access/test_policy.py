@@ -1,4 +1,4 @@
-"""Who may do what to which repository (hub.md 3; decisions.md 3)."""
+"""Who may do what to which repository (hub.md 3)."""
 
 from __future__ import annotations
 
