@@ -11,7 +11,6 @@ from .access.accounts import AccountsAccess
 from .access.attempts import LoginLimiter
 from .access.holders import Holders
 from .access.open import OpenAccess
-from .access.signing import shared_secret
 from .access.tokens import Tokens
 from .accounts.base import Authenticator
 from .accounts.confirmations import Confirmations, Links
@@ -33,6 +32,7 @@ from .registry.repositories import Repositories
 from .rights import Access
 from .search.scan import ScanSearch
 from .settings import Settings, SettingsError
+from .signing import shared_secret
 from .storage.base import Storage
 from .web import api as web_api
 from .web.pages import Pages

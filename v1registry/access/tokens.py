@@ -1,54 +1,55 @@
-"""Repository tokens: what an index hands out and a registry takes (hub.md 5).
+"""Repository tokens: an index issues them, and a registry accepts them (hub.md 5).
 
-A token is the text ``signature=SIGNATURE,repository="NS/REPO",access=ACCESS``. Ours carries what it says, and when it ends,
-inside the signature, so any process with the same secret can check it and no table is kept.
+A token is the text ``signature=SIGNATURE,repository="NS/REPO",access=ACCESS``. The signature carries all of this and the
+time of expiry, so any process with the same key can verify it, and no table is kept.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData
 
 from ..names import RepositoryName
 from ..rights import Action, User
+from ..signing import Keys, Signers
 from .credentials import TokenFields
+
+#: See :meth:`~v1registry.signing.Signers.of`.
+_PURPOSE: Final = "v1registry repository token"
 
 
 @dataclass(frozen=True)
 class Token:
-    """A token that was verified."""
+    """A verified repository token."""
 
     repository: RepositoryName
     access: Action
-    user: User | None  #: to whom it was given, as they were then; None for nobody in particular
+    user: User | None  #: to whom it was issued, as they were then; None if anonymous
     expires_at_s: int  #: since the epoch
-    #: given to an application that acts for the user, for this access token (see Bearer); None for the user in person
+    #: of the OAuth access token with which an application asked for it (see Bearer); None if the user asked
     access_id: str | None = None
 
 
 class Tokens:
-    """Issues and verifies tokens.
+    """Issues and verifies repository tokens. Safe for threads.
 
-    :param keys: secrets, the newest last; it signs, all verify. A function is asked for them at the first use. Without
-        any, a key of this process alone is made.
-    :param lifetime_s: how long a token is good, in seconds; a push of large layers must fit.
-    :param clock: seconds since the epoch.
+    :param keys: sign and verify the tokens.
+    :param lifetime_s: how long a token is valid, in seconds; a push of large layers must fit.
+    :param clock: returns seconds since the epoch.
     """
 
     def __init__(
         self,
-        keys: Sequence[str] | Callable[[], Sequence[str]] = (),
+        keys: Keys = (),
         *,
         lifetime_s: int = 3600,
         clock: Callable[[], float] = time.time,
     ):
-        self._keys = keys
-        self._made: URLSafeSerializer | None = None
+        self._signers = Signers(keys)
         self._lifetime_s = lifetime_s
         self._clock = clock
 
@@ -61,12 +62,12 @@ class Tokens:
         ends_by_s: float | None = None,
         access_id: str | None = None,
     ) -> str:
-        """Return a token without the word ``Token``, as the index documents of docker 0.9 to 1.5 show it.
+        """Return a token without the word ``Token``, in the form of the index documents of docker 0.9 to 1.5.
 
         The signature stays within ``[A-Za-z0-9._-]``: old parsers stop at commas, quotes, blanks and equal signs.
 
-        :param ends_by_s: when it ends, in seconds since the epoch, if its lifetime does not end before.
-        :param access_id: who gets it is an application that acts for the user, by this access token.
+        :param ends_by_s: the latest time of expiry, in seconds since the epoch.
+        :param access_id: names the OAuth access token with which an application asks for the user.
         """
         expires_at_s = int(self._clock()) + self._lifetime_s
         if ends_by_s is not None:
@@ -74,19 +75,20 @@ class Tokens:
         given_to = [user.name, sorted(user.groups), user.is_administrator] if user is not None else []
         if access_id is not None:
             given_to.append(access_id)
-        signature = self._serializer.dumps([str(repository), access.value, expires_at_s, given_to])
+        signed = [str(repository), access.value, expires_at_s, given_to]
+        signature = self._signers.serializer(_PURPOSE).dumps(signed)
         if isinstance(signature, bytes):
             signature = signature.decode("ascii")
         return f'signature={signature},repository="{repository}",access={access.value}'
 
     def verify(self, fields: TokenFields) -> Token | None:
-        """Return what the fields of a header say if the signature covers them and has not expired, else None."""
+        """Return the token of a header, None if the signature does not cover its fields or has expired."""
         values = fields.values
         try:
-            signed = self._serializer.loads(values.get("signature", ""))
+            signed = self._signers.serializer(_PURPOSE).loads(values.get("signature", ""))
         except (BadData, UnicodeError):
             return None
-        # whoever has the key made it, so its shape is ours
+        # The signature is valid, so the value has the format that issue() wrote.
         repository, access, expires_at_s, given_to = signed
         if values.get("repository") != repository or values.get("access") != access:
             return None
@@ -95,14 +97,3 @@ class Tokens:
         user = User(given_to[0], frozenset(given_to[1]), is_administrator=given_to[2]) if given_to else None
         access_id = given_to[3] if len(given_to) > 3 else None
         return Token(RepositoryName.parse(repository), Action(access), user, expires_at_s, access_id)
-
-    @property
-    def _serializer(self) -> URLSafeSerializer:
-        if self._made is None:
-            keys = self._keys() if callable(self._keys) else self._keys
-            self._made = URLSafeSerializer(
-                list(keys) or [secrets.token_hex(32)],
-                salt="v1registry repository token",
-                signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
-            )
-        return self._made

@@ -10,19 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from threading import Lock
 from typing import Final
 
-from itsdangerous import BadData, Signer
+from itsdangerous import BadData
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from ..log import get_logger
+from ..signing import Keys, Signers
 from .base import ConfirmingDirectory
 from .mail import Mailer, MailError, Recipient
 from .passwords import encoded
@@ -39,6 +39,9 @@ DAY_S: Final = 86_400.0
 
 #: Other texts are no link of ours; decoders of base64 would skip what does not belong there.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{43}")
+
+#: See :meth:`~v1registry.signing.Signers.of`.
+_PURPOSE: Final = "v1registry confirmation link"
 
 #: How many addresses are remembered for REPEAT_S, and how many users for DAY_S.
 _CAPACITY: Final = 10_000
@@ -67,21 +70,20 @@ class Links:
 
     def __init__(
         self,
-        keys: Sequence[str] | Callable[[], Sequence[str]] = (),
+        keys: Keys = (),
         *,
         lifetime_s: int = 259_200,
         clock: Callable[[], float] = time.time,
     ):
-        self._keys = keys
+        self._signers = Signers(keys)
         self._lifetime_s = lifetime_s
         self._clock = clock
-        self._made: Signer | None = None
 
     def sign(self, username: str, email: str, state: str) -> str:
         """Return the token of a link: letters, digits, ``-``, ``_`` and one dot. The address does not stand in it."""
         ends_at_s = int(self._clock()) + self._lifetime_s
         said = json.dumps([username, _mark_of(email, state), ends_at_s], separators=(",", ":"))
-        return self._signer.sign(base64_encode(said)).decode("ascii")
+        return self._signers.of(_PURPOSE).sign(base64_encode(said)).decode("ascii")
 
     def read(self, token: str) -> Link | None:
         """Return what a token says if it is one of ours that has not expired, else None."""
@@ -89,22 +91,10 @@ class Links:
             return None
         try:
             # whoever has the key made it, so its shape is ours
-            username, mark, ends_at_s = json.loads(base64_decode(self._signer.unsign(token)))
+            username, mark, ends_at_s = json.loads(base64_decode(self._signers.of(_PURPOSE).unsign(token)))
         except BadData:
             return None
         return Link(username, mark) if self._clock() < ends_at_s else None
-
-    @property
-    def _signer(self) -> Signer:
-        if self._made is None:
-            keys = self._keys() if callable(self._keys) else self._keys
-            self._made = Signer(
-                list(keys) or [secrets.token_hex(32)],
-                salt="v1registry confirmation link",
-                key_derivation="hmac",
-                digest_method=hashlib.sha256,
-            )
-        return self._made
 
 
 class Confirmations:

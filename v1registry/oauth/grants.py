@@ -20,12 +20,12 @@ from datetime import datetime, timezone
 from itertools import islice
 from typing import Final
 
-from ..access.signing import shared_secret
 from ..accounts.base import Account, BackendUnavailable
 from ..accounts.profiles import NamedAccount, Profiles
 from ..errors import OAuthError
 from ..log import get_logger
 from ..rights import Bearer, User
+from ..signing import shared_secret
 from ..storage import records
 from ..storage.base import NotFound, Storage, StorageUnavailable, update
 from .applications import Application, Applications, digest_of, new_secret

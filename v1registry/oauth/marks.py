@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-
-from itsdangerous import Signer
 
 from ..accounts.base import Account
 from ..accounts.profiles import NamedAccount, state_of
+from ..signing import Signers
+
+_PURPOSE = "v1registry oauth account"
 
 
 class AccountMarks:
@@ -21,28 +21,16 @@ class AccountMarks:
     """
 
     def __init__(self, keys: Callable[[], Sequence[str]]):
-        self._keys = keys
-        self._made: Signer | None = None
+        self._signers = Signers(keys)
 
     def of(self, account: Account) -> str:
         """Return the mark of an account, empty where nothing is known by which it could be told from a later one."""
         if not isinstance(account, NamedAccount) or not account.password_mark:
             return ""
-        return self._signer.get_signature(state_of(account)).decode("ascii")
+        return self._signers.of(_PURPOSE).get_signature(state_of(account)).decode("ascii")
 
     def is_of(self, mark: str, account: Account) -> bool:
         """Tell whether :meth:`of` gave this mark for the account, with whatever key."""
         if not isinstance(account, NamedAccount) or not account.password_mark:
             return not mark
-        return bool(mark) and self._signer.verify_signature(state_of(account), mark)
-
-    @property
-    def _signer(self) -> Signer:
-        if self._made is None:
-            self._made = Signer(
-                list(self._keys()),
-                salt="v1registry oauth account",
-                key_derivation="hmac",
-                digest_method=hashlib.sha256,
-            )
-        return self._made
+        return bool(mark) and self._signers.of(_PURPOSE).verify_signature(state_of(account), mark)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import islice
@@ -23,6 +23,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 from ..accounts.passwords import encoded
 from ..accounts.profiles import Profiles, state_of
 from ..rights import User
+from ..signing import Keys, Signers
 from ..storage.base import NotFound, Storage
 
 ENDED_FOLDER: Final = "accounts/sessions"
@@ -63,17 +64,16 @@ class Sessions:
         self,
         storage: Storage,
         profiles: Profiles,
-        keys: Callable[[], Sequence[str]],
+        keys: Keys,
         *,
         lifetime_s: int = 3600,
         clock: Callable[[], float] = time.time,
     ):
         self._storage = storage
         self._profiles = profiles
-        self._keys = keys
+        self._signers = Signers(keys)
         self._lifetime_s = lifetime_s
         self._clock = clock
-        self._signers: dict[str, Signer] = {}
 
     def begin(self, user: User | None) -> Session:
         """Return a new session: of a user who just proved who they are, or of nobody. BackendUnavailable."""
@@ -176,14 +176,7 @@ class Sessions:
                     continue
 
     def _signer(self, purpose: str) -> Signer:
-        if purpose not in self._signers:
-            self._signers[purpose] = Signer(
-                list(self._keys()),
-                salt=f"v1registry pages {purpose}",
-                key_derivation="hmac",
-                digest_method=hashlib.sha256,
-            )
-        return self._signers[purpose]
+        return self._signers.of(f"v1registry pages {purpose}")
 
 
 def _said(session: Session, groups: list[str]) -> str:
