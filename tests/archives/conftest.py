@@ -1,4 +1,4 @@
-"""Archives of bytes, opened and read."""
+"""Opening archives that are given as bytes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from support.archive_builder import Archive, read_chains
 
-from v1registry.archives.load import ArchivedChain, Limits
+from v1registry.archives.load import ArchivedChain, ArchiveLimits
 
 
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., list[tuple[ArchivedChain, list[bytes]]]]:
     def load(
-        archive: Archive | bytes, limits: Limits | None = None
+        archive: Archive | bytes, limits: ArchiveLimits | None = None
     ) -> list[tuple[ArchivedChain, list[bytes]]]:
         path = tmp_path / "image.tar"
         path.write_bytes(archive.bytes() if isinstance(archive, Archive) else archive)

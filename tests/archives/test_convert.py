@@ -1,4 +1,4 @@
-"""Chains of v1 images and image configs: the ids that engines make are the ids that are made here."""
+"""Chains of v1 images and image configs: their ids equal those of engines."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def config_of(*documents: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["tags"][0])
 class TestVectors:
-    def test_ENG_002_diff_ids_of_the_sample_layers_equal_the_vectors(self, vector: dict[str, Any]) -> None:
+    def test_ENG_002_diff_ids_of_sample_layers_equal_the_vectors(self, vector: dict[str, Any]) -> None:
         found = []
         for image_id in sample_chain(vector["id"]):
             with (SAMPLE / image_id / "layer").open("rb") as layer:
@@ -57,9 +57,7 @@ class TestVectors:
     def test_ENG_003_chain_ids_equal_the_vectors(self, vector: dict[str, Any]) -> None:
         assert list(chain_ids(vector["diff_ids"])) == vector["chain_ids"]
 
-    def test_ENG_012_the_config_is_the_one_that_docker_makes_byte_for_byte(
-        self, vector: dict[str, Any]
-    ) -> None:
+    def test_ENG_012_config_equals_that_of_docker_byte_for_byte(self, vector: dict[str, Any]) -> None:
         documents = [(SAMPLE / image_id / "json").read_bytes() for image_id in sample_chain(vector["id"])]
         config = config_from_chain(documents, vector["diff_ids"])
         assert config.decode() == vector["docker_config"]
@@ -67,7 +65,7 @@ class TestVectors:
 
 
 class TestAChainBecomesAConfig:
-    def test_ENG_010_history_and_diff_ids_have_one_entry_an_image_and_facts_of_v1_are_gone(self) -> None:
+    def test_ENG_010_config_has_history_and_diff_id_of_each_image(self) -> None:
         root = {"id": "a", "created": "2014-06-01T00:00:00Z", "author": "Ada", "comment": "first"}
         top = {
             "id": "b",
@@ -95,16 +93,16 @@ class TestAChainBecomesAConfig:
             "container_config",
         }
 
-    def test_ENG_011_architecture_and_os_are_filled_where_they_are_absent(self) -> None:
+    def test_ENG_011_missing_architecture_and_os_are_filled_in(self) -> None:
         config = config_of({"id": "a"})
         assert (config["architecture"], config["os"]) == ("amd64", "linux")
         config = config_of({"id": "a", "architecture": "arm", "os": "plan9"})
         assert (config["architecture"], config["os"]) == ("arm", "plan9")
 
-    def test_a_config_that_is_null_falls_away(self) -> None:
+    def test_null_config_is_removed(self) -> None:
         assert "config" not in config_of({"id": "a", "docker_version": "1.9.1", "config": None})
 
-    def test_commands_that_are_strings_become_lists(self) -> None:
+    def test_command_that_is_a_string_becomes_a_list(self) -> None:
         settings = {"Cmd": "ls", "Entrypoint": "sh", "Env": None}
         document = {
             "id": "a",
@@ -117,12 +115,12 @@ class TestAChainBecomesAConfig:
         assert config["history"][0]["created_by"] == "x y"
 
     @pytest.mark.parametrize("created", ["yesterday", 7, "2014-13-01T00:00:00Z", "2014-06-01 00:00:00"])
-    def test_a_time_that_engines_would_refuse_is_left_out(self, created: object) -> None:
+    def test_invalid_time_is_removed(self, created: object) -> None:
         config = config_of({"id": "a", "docker_version": "1.9.1", "created": created})
         assert "created" not in config
         assert config["history"] == [{"created": "0001-01-01T00:00:00Z"}]
 
-    def test_ENG_005_times_with_offsets_and_nanoseconds_and_odd_values_keep_their_text(self) -> None:
+    def test_ENG_005_odd_times_and_values_keep_their_text(self) -> None:
         document = (
             b'{"id": "a", "docker_version": "1.10.0-rc1", "created": "2013-04-30T17:46:10.843673123+03:00", '
             b'"x-unknown": {"b": 1.0, "a": null, "c": 1e400, "d": "\\u00e4\\/"}, '
@@ -134,14 +132,14 @@ class TestAChainBecomesAConfig:
         assert '"config":{"PortSpecs":["80"],"Memory":10000000000000000000000}' in text
 
     @pytest.mark.parametrize("name", DOCKERS_OWN)
-    def test_image_ids_are_those_that_docker_itself_gives(self, name: str) -> None:
-        """Chains by hand, and chains that docker 0.9.1 to 1.9.1 pushed, as docker 20.10.24 loads them."""
+    def test_image_ids_equal_those_of_docker(self, name: str) -> None:
+        """Compare chains of docker 0.9.1 to 1.9.1, and some by hand, with docker 20.10.24."""
         image = DOCKERS_OWN[name]
         documents = [document.encode() for document in image["documents"]]
         assert digest_of(config_from_chain(documents, image["diff_ids"])) == image["image_id"]
 
     @pytest.mark.parametrize("version", [None, "", "0.6.4", "1.8.2", "1.8.2-rc1", "dev", 9])
-    def test_documents_of_engines_before_1_8_3_keep_the_known_fields_only(self, version: object) -> None:
+    def test_documents_before_1_8_3_keep_only_known_fields(self, version: object) -> None:
         document = {"id": "a", "x-unknown": 1, "config": {"Cmd": ["ls"], "PortSpecs": ["80"], "Tty": 1}}
         config = config_of({**document, "docker_version": version})
         assert "x-unknown" not in config
@@ -153,7 +151,7 @@ class TestAChainBecomesAConfig:
         config = config_of({"id": "a", "x-unknown": 1, "config": {"Tty": 1}, "docker_version": version})
         assert (config["x-unknown"], config["config"]) == (1, {"Tty": 1})
 
-    def test_characters_are_escaped_as_go_does_it(self) -> None:
+    def test_characters_are_escaped_as_in_go(self) -> None:
         document = '{"id":"a","docker_version":"1.9.1","comment":"<&>\u2028 ä","x":"a > b"}'.encode()
         text = config_from_chain([document], [DIFF_ID]).decode()
         assert '"comment":"\\u003c\\u0026\\u003e\\u2028 ä"' in text
@@ -173,11 +171,11 @@ class TestAChainBecomesAConfig:
             b'{"a":' + b"[" * 100_000,
         ],
     )
-    def test_what_is_no_json_object_is_refused(self, document: bytes) -> None:
+    def test_document_that_is_not_an_object_is_refused(self, document: bytes) -> None:
         with pytest.raises(Unconvertible):
             config_from_chain([document], [DIFF_ID])
 
-    def test_a_layer_too_few_is_refused(self) -> None:
+    def test_missing_layer_is_refused(self) -> None:
         with pytest.raises(Unconvertible):
             config_from_chain([b'{"id":"a"}', b'{"id":"b"}'], [DIFF_ID])
 
@@ -196,7 +194,7 @@ class TestAConfigBecomesAChain:
         }
     ).encode()
 
-    def test_ENG_008_ids_are_chain_ids_below_and_the_image_id_on_top(self) -> None:
+    def test_ENG_008_ids_are_chain_ids_and_the_image_id_on_top(self) -> None:
         chain = chain_from_config(self.CONFIG)
         chain_hex = [chain_id.partition(":")[2] for chain_id in chain_ids([DIFF_ID, OTHER_DIFF_ID, DIFF_ID])]
         top_id = digest_of(self.CONFIG).partition(":")[2]
@@ -209,13 +207,13 @@ class TestAConfigBecomesAChain:
             b'"id":"%s","os":"linux","parent":"%s"}' % (top_id.encode(), chain_hex[1].encode())
         )
 
-    def test_an_image_of_one_layer_has_the_top_only(self) -> None:
+    def test_config_of_one_layer_makes_one_image(self) -> None:
         config = json.dumps({"rootfs": {"diff_ids": [DIFF_ID]}}).encode()
         (image,) = chain_from_config(config)
         assert json.loads(image.json) == {"id": digest_of(config).partition(":")[2]}
 
     @pytest.mark.parametrize("rootfs", [{"diff_ids": []}, {"diff_ids": None}, {}])
-    def test_an_image_without_layers_gets_an_empty_one(self, rootfs: object) -> None:
+    def test_config_without_layers_gets_an_empty_one(self, rootfs: object) -> None:
         (image,) = chain_from_config(json.dumps({"rootfs": rootfs}).encode())
         assert image.diff_id == EMPTY_TAR_DIFF_ID
         assert EMPTY_TAR_DIFF_ID.startswith("sha256:5f70bf18a086")
@@ -231,12 +229,12 @@ class TestAConfigBecomesAChain:
             b'{"rootfs": {"diff_ids": "x"}}',
         ],
     )
-    def test_a_config_without_diff_ids_is_refused(self, config: bytes) -> None:
+    def test_config_without_diff_ids_is_refused(self, config: bytes) -> None:
         with pytest.raises(Unconvertible):
             read_diff_ids(config)
 
 
-def test_a_stream_of_no_bytes_counts_as_an_empty_tar() -> None:
+def test_stream_of_zero_bytes_counts_as_an_empty_tar() -> None:
     assert hash_layer(io.BytesIO()).diff_id == EMPTY_TAR_DIFF_ID
 
 
@@ -252,7 +250,7 @@ def test_a_stream_of_no_bytes_counts_as_an_empty_tar() -> None:
         ("1970-01-01T00:00:01Z\n", None),
     ],
 )
-def test_times_are_read_as_rfc_3339(text: str, expected: int | None) -> None:
+def test_times_are_parsed_as_rfc_3339(text: str, expected: int | None) -> None:
     moment = parse_time(text)
     assert (moment and int(moment.timestamp())) == expected
 
@@ -266,7 +264,7 @@ JSON_VALUES = st.recursive(
 
 @settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=4))
-def test_taking_an_object_apart_and_joining_it_keeps_its_value(value: dict[str, Any]) -> None:
+def test_splitting_and_joining_an_object_keeps_its_value(value: dict[str, Any]) -> None:
     members = rawjson.split_object(json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
     cleaned = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     assert json.loads(rawjson.join_sorted(members)) == cleaned

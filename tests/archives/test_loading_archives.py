@@ -1,4 +1,4 @@
-"""Save archives of every kind are read, hostile ones are refused."""
+"""Reading save archives of every kind, and refusing hostile ones."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from support.archive_builder import (
 
 from v1registry.archives.convert import EMPTY_TAR
 from v1registry.archives.images import ChainImage
-from v1registry.archives.load import Limits, UnreadableArchive, open_save_archive
+from v1registry.archives.load import ArchiveLimits, UnreadableArchive, open_save_archive
 from v1registry.layers.compression import open_decompressed
 
 
 class TestOldArchives:
-    def test_ENG_007_children_before_parents_dotted_names_and_extra_files_are_read(self, load: Load) -> None:
+    def test_ENG_007_odd_orders_names_and_extra_files_are_read(self, load: Load) -> None:
         archive = old_archive(order=(TOP, ROOT, MIDDLE), prefix="./")
         archive.file("./repositories", {"busybox": {"latest": TOP}, "localhost:5000/foo/bar": {"v1": TOP}})
         archive.file("README", b"hello").file("./extra/deep/file", b"").file("not-an-id/json", b"{}")
@@ -47,17 +47,17 @@ class TestOldArchives:
         assert layers == LAYERS
         assert [image.json for image in chain.images] == [JSONS[ROOT], JSONS[MIDDLE], JSONS[TOP]]
 
-    def test_several_tagged_images_share_what_is_below(self, load: Load) -> None:
+    def test_tagged_images_share_their_ancestors(self, load: Load) -> None:
         archive = old_archive().file("repositories", {"x": {"1": TOP, "2": MIDDLE}})
         first, second = load(archive)
         assert (ids_of(first[0]), first[0].names) == ([ROOT, MIDDLE, TOP], ("x:1",))
         assert (ids_of(second[0]), second[0].names) == ([ROOT, MIDDLE], ("x:2",))
 
-    def test_without_repositories_the_image_on_top_is_taken(self, load: Load) -> None:
+    def test_top_image_is_found_without_repositories(self, load: Load) -> None:
         ((chain, _),) = load(old_archive())
         assert (ids_of(chain), chain.names) == ([ROOT, MIDDLE, TOP], ())
 
-    def test_images_beside_the_tagged_one_are_given_without_a_name(self, load: Load) -> None:
+    def test_untagged_images_are_found_without_a_name(self, load: Load) -> None:
         archive = folder(old_archive((ROOT,)), MIDDLE, LAYERS[1]).file("repositories", {"x": {"1": ROOT}})
         assert [(ids_of(chain), chain.names) for chain, _ in load(archive)] == [
             ([ROOT], ("x:1",)),
@@ -69,20 +69,20 @@ class TestOldArchives:
         [
             (old_archive((TOP, MIDDLE)), "missing"),
             (old_archive().file("repositories", {"x": {"1": "9" * 64}}), "missing"),
-            (old_archive().file("repositories", {"x": {"1": "../etc"}}), "names no image id"),
-            (old_archive().file("repositories", {"x": "y"}), "no object of tags"),
-            (old_archive().file("repositories", [1]), "no object"),
-            (old_archive().file("repositories", b"{"), "no JSON"),
+            (old_archive().file("repositories", {"x": {"1": "../etc"}}), "must name an image id"),
+            (old_archive().file("repositories", {"x": "y"}), "must be an object"),
+            (old_archive().file("repositories", [1]), "repositories must be an object"),
+            (old_archive().file("repositories", b"{"), "not JSON"),
             (Archive().file(f"{ROOT}/json", JSONS[ROOT]), "layer.tar"),
-            (Archive().file(f"{ROOT}/json", JSONS[TOP]).file(f"{ROOT}/layer.tar", b""), "another id"),
-            (Archive().file(f"{ROOT}/json", b"[]").file(f"{ROOT}/layer.tar", b""), "no JSON object"),
+            (Archive().file(f"{ROOT}/json", JSONS[TOP]).file(f"{ROOT}/layer.tar", b""), "a different id"),
+            (Archive().file(f"{ROOT}/json", b"[]").file(f"{ROOT}/layer.tar", b""), "not a JSON object"),
             (
                 Archive().file(f"{ROOT}/json", v1_json(ROOT, "x/../y")).file(f"{ROOT}/layer.tar", b""),
-                "names a parent",
+                "an invalid parent",
             ),
             (
                 Archive().file(f"{ROOT}/json", v1_json(ROOT, ROOT)).file(f"{ROOT}/layer.tar", b""),
-                "names a parent",
+                "an invalid parent",
             ),
             (
                 Archive()
@@ -90,18 +90,21 @@ class TestOldArchives:
                 .file(f"{ROOT}/layer.tar", b"")
                 .file(f"{TOP}/json", v1_json(TOP, ROOT))
                 .file(f"{TOP}/layer.tar", b""),
-                "ancestors",
+                "circle of parents",
             ),
-            (old_archive().file(f"{'9' * 64}/VERSION", b"2.0").file(f"{'9' * 64}/json", b"{}"), "not 1.0"),
-            (Archive(), "holds no image"),
+            (
+                old_archive().file(f"{'9' * 64}/VERSION", b"2.0").file(f"{'9' * 64}/json", b"{}"),
+                "must be 1.0",
+            ),
+            (Archive(), "has no image"),
             (Archive().file("index.json", {}), "docker save"),
         ],
     )
-    def test_what_does_not_fit_together_is_refused(self, load: Load, archive: Archive, reason: str) -> None:
+    def test_contradictory_folders_are_refused(self, load: Load, archive: Archive, reason: str) -> None:
         with pytest.raises(UnreadableArchive, match=reason):
             load(archive)
 
-    def test_a_tag_whose_images_run_in_a_circle_is_refused(self, load: Load) -> None:
+    def test_circular_parents_are_refused(self, load: Load) -> None:
         archive = Archive().file("repositories", {"x": {"1": TOP}})
         for image_id, parent_id in ((ROOT, TOP), (TOP, ROOT)):
             archive.file(f"{image_id}/json", v1_json(image_id, parent_id)).file(f"{image_id}/layer.tar", b"")
@@ -119,7 +122,7 @@ class TestTodaysArchives:
         ],
         ids=["combined", "oci", "skopeo"],
     )
-    def test_ENG_008_every_form_gives_the_ids_that_an_engine_would_push(
+    def test_ENG_008_every_form_has_the_ids_of_an_engine(
         self, load: Load, archive: Archive, names: tuple[str, ...]
     ) -> None:
         ((chain, layers),) = load(archive)
@@ -134,7 +137,7 @@ class TestTodaysArchives:
         )
 
     @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
-    def test_ENG_001_compressed_layers_are_given_as_they_are(
+    def test_ENG_001_compressed_layers_are_returned_unchanged(
         self, load: Load, compress: Callable[[bytes], bytes]
     ) -> None:
         packed = [compress(layer) for layer in LAYERS]
@@ -151,24 +154,22 @@ class TestTodaysArchives:
         archive.file("other.json", other).file("manifest.json", entries)
         assert [chain.names[-1] for chain, _ in load(archive)] == ["busybox:latest", "other:1"]
 
-    def test_an_image_without_layers_has_one_empty_layer(self, load: Load) -> None:
+    def test_image_without_layers_has_one_empty_layer(self, load: Load) -> None:
         archive = Archive().file("c.json", {"rootfs": {"type": "layers", "diff_ids": []}})
         ((_, layers),) = load(archive.file("manifest.json", [{"Config": "c.json", "Layers": None}]))
         assert layers == [EMPTY_TAR]
 
-    def test_a_layer_that_is_not_the_one_of_its_config_is_refused_before_a_byte_is_given(
-        self, tmp_path: Path
-    ) -> None:
+    def test_layer_with_a_different_diff_id_is_refused_when_opened(self, tmp_path: Path) -> None:
         path = tmp_path / "image.tar"
         path.write_bytes(oci_archive([LAYERS[0], LAYERS[2], LAYERS[1]]).bytes())
         with open_save_archive(path) as archive:
             (chain,) = archive.chains
             with chain.images[0].open_layer() as stream:
                 assert stream.read(512) == LAYERS[0][:512]
-            with pytest.raises(UnreadableArchive, match="its config says"):
+            with pytest.raises(UnreadableArchive, match="the archive names"):
                 chain.images[1].open_layer()
 
-    def test_a_layer_that_cannot_be_expanded_is_refused(self, load: Load) -> None:
+    def test_layer_that_cannot_be_expanded_is_refused(self, load: Load) -> None:
         packed = [gzip.compress(layer) for layer in LAYERS]
         with pytest.raises(UnreadableArchive, match="ends in the middle"):
             load(oci_archive([packed[0], packed[1], packed[2][:-4]]))
@@ -176,21 +177,21 @@ class TestTodaysArchives:
     @pytest.mark.parametrize(
         ("manifest", "reason"),
         [
-            (b"[", "no JSON"),
-            ({}, "no list"),
-            ([1], "no object"),
+            (b"[", "not JSON"),
+            ({}, "must be a list"),
+            ([1], "must be an object"),
             ([{"Layers": []}], "no Config"),
-            ([{"Config": "c.json", "Layers": ["x"]}], "speaks of 0 layers"),
-            ([{"Config": "c.json", "Layers": "x"}], "no list of strings"),
-            ([{"Config": "c.json", "RepoTags": [1]}], "no list of strings"),
+            ([{"Config": "c.json", "Layers": ["x"]}], "lists 0 layers, its manifest.json 1"),
+            ([{"Config": "c.json", "Layers": "x"}], "must be a list of strings"),
+            ([{"Config": "c.json", "RepoTags": [1]}], "must be a list of strings"),
             ([{"Config": "d.json"}], "has no d.json"),
             ([{"Config": "../c.json"}], "leads upwards"),
             ([{"Config": "/c.json"}], "absolute"),
             ([{"Config": "bad.json"}], "no list of sha256"),
-            ([], "holds no image"),
+            ([], "has no image"),
         ],
     )
-    def test_a_manifest_that_does_not_fit_is_refused(self, load: Load, manifest: object, reason: str) -> None:
+    def test_invalid_manifest_is_refused(self, load: Load, manifest: object, reason: str) -> None:
         archive = Archive().file("c.json", {"rootfs": {"diff_ids": []}}).file("bad.json", {})
         with pytest.raises(UnreadableArchive, match=reason):
             load(archive.file("manifest.json", manifest))
@@ -198,38 +199,36 @@ class TestTodaysArchives:
 
 class TestTheOuterArchive:
     @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
-    def test_an_archive_that_is_compressed_as_a_whole_is_read(
-        self, load: Load, compress: Callable[[bytes], bytes]
-    ) -> None:
+    def test_compressed_archive_is_read(self, load: Load, compress: Callable[[bytes], bytes]) -> None:
         ((chain, layers),) = load(compress(combined_archive().bytes()))
         assert ids_of(chain) == EXPECTED_IDS
         assert layers == LAYERS
 
-    def test_a_compressed_archive_that_was_cut_off_is_refused(self, load: Load) -> None:
+    def test_incomplete_compressed_archive_is_refused(self, load: Load) -> None:
         with pytest.raises(UnreadableArchive, match="ends in the middle"):
             load(gzip.compress(combined_archive().bytes())[:-20])
 
-    def test_ENG_009_a_compressed_archive_beyond_the_limit_is_refused(self, load: Load) -> None:
+    def test_ENG_009_compressed_archive_beyond_the_limit_is_refused(self, load: Load) -> None:
         packed = gzip.compress(combined_archive().bytes())
         with pytest.raises(UnreadableArchive, match="more than the limit of 10000 bytes"):
-            load(packed, Limits(archive_bytes=10_000))
+            load(packed, ArchiveLimits(archive_bytes=10_000))
 
     @pytest.mark.parametrize("data", [b"", b"no archive", b"\0" * 600, b"x" * 2000])
-    def test_what_is_no_archive_is_refused(self, load: Load, data: bytes) -> None:
-        with pytest.raises(UnreadableArchive, match=r"it is no complete tar archive|it holds no image"):
+    def test_file_that_is_not_an_archive_is_refused(self, load: Load, data: bytes) -> None:
+        with pytest.raises(UnreadableArchive, match=r"it is not a complete tar archive|it has no image"):
             load(data)
 
-    def test_a_file_that_is_missing_is_an_os_error(self, tmp_path: Path) -> None:
+    def test_missing_file_is_an_os_error(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             open_save_archive(tmp_path / "nothing.tar")
 
-    def test_an_archive_that_ends_within_a_layer_is_refused(self, load: Load) -> None:
-        with pytest.raises(UnreadableArchive, match=r"no complete tar|ends within"):
+    def test_archive_that_ends_within_a_layer_is_refused(self, load: Load) -> None:
+        with pytest.raises(UnreadableArchive, match=r"not a complete tar|ends within"):
             load(old_archive().bytes()[:-15_000])
 
 
 class TestHostileArchives:
-    """ENG-009, and whatever else a stranger may put into a tar."""
+    """ENG-009, and other hostile archives."""
 
     @pytest.mark.parametrize(
         ("archive", "reason"),
@@ -243,9 +242,9 @@ class TestHostileArchives:
             (old_archive().symlink("a/b/link", "../../../x"), "leads out"),
             (old_archive().member("link", tarfile.LNKTYPE, link="/etc/passwd"), "absolute"),
             (old_archive().member("link", tarfile.LNKTYPE, link="a/../../x"), "upwards"),
-            (old_archive().symlink("a", "b").symlink("b", "a"), "circle"),
-            (old_archive().symlink("a", "a"), "circle"),
-            (old_archive().member("a", tarfile.LNKTYPE, link="a"), "circle"),
+            (old_archive().symlink("a", "b").symlink("b", "a"), "is circular"),
+            (old_archive().symlink("a", "a"), "is circular"),
+            (old_archive().member("a", tarfile.LNKTYPE, link="a"), "is circular"),
             (old_archive().file(f"{TOP}/json", b"{}"), "more than one member"),
             (old_archive().file("x", b"").file("./x", b""), "more than one member"),
             (old_archive().symlink("x", "y").file("x", b""), "more than one member"),
@@ -255,9 +254,7 @@ class TestHostileArchives:
             (old_archive().member("pipe", tarfile.FIFOTYPE), "neither a file"),
         ],
     )
-    def test_ENG_009_members_that_lead_out_or_contradict_each_other_are_refused(
-        self, load: Load, archive: Archive, reason: str
-    ) -> None:
+    def test_ENG_009_hostile_members_are_refused(self, load: Load, archive: Archive, reason: str) -> None:
         with pytest.raises(UnreadableArchive, match=reason):
             load(archive)
 
@@ -272,20 +269,22 @@ class TestHostileArchives:
     @pytest.mark.parametrize(
         ("limits", "reason"),
         [
-            (Limits(members=12), "more than 12 members"),
-            (Limits(layer_bytes=10_239), "more than 10239 bytes"),
-            (Limits(document_bytes=len(JSONS[TOP]) - 1), "json has more than"),
-            (Limits(archive_bytes=40_959), "more than the 40959 bytes"),
+            (ArchiveLimits(members=12), "more than 12 members"),
+            (ArchiveLimits(layer_bytes=10_239), "more than 10239 bytes"),
+            (ArchiveLimits(document_bytes=len(JSONS[TOP]) - 1), "json has more than"),
+            (ArchiveLimits(archive_bytes=40_959), "more than the limit of 40959 bytes"),
         ],
     )
-    def test_ENG_009_sizes_beyond_a_limit_are_refused(self, load: Load, limits: Limits, reason: str) -> None:
+    def test_ENG_009_sizes_beyond_a_limit_are_refused(
+        self, load: Load, limits: ArchiveLimits, reason: str
+    ) -> None:
         archive = old_archive().file("one-more", b"")
         with pytest.raises(UnreadableArchive, match=reason):
             load(archive, limits)
 
-    def test_sizes_at_the_limit_are_taken(self, load: Load) -> None:
+    def test_sizes_at_the_limit_are_accepted(self, load: Load) -> None:
         archive = old_archive().file("one-more", b"")
-        limits = Limits(
+        limits = ArchiveLimits(
             members=13,
             layer_bytes=10_240,
             document_bytes=len(JSONS[TOP]),
@@ -293,12 +292,12 @@ class TestHostileArchives:
         )
         assert len(load(archive, limits)) == 1
 
-    def test_ENG_009_a_layer_that_expands_beyond_the_limit_is_refused(self, load: Load) -> None:
+    def test_ENG_009_layer_that_expands_beyond_the_limit_is_refused(self, load: Load) -> None:
         packed = [gzip.compress(layer) for layer in LAYERS]
         with pytest.raises(UnreadableArchive, match="expands to more"):
-            load(oci_archive(packed), Limits(layer_bytes=10_000))
+            load(oci_archive(packed), ArchiveLimits(layer_bytes=10_000))
 
-    def test_ENG_009_a_size_beyond_the_end_of_the_file_is_refused(self, load: Load) -> None:
+    def test_ENG_009_size_beyond_the_end_of_the_file_is_refused(self, load: Load) -> None:
         info = tarfile.TarInfo("x")
         info.size = 1 << 40
         data = old_archive().bytes().rstrip(b"\0")
@@ -306,13 +305,13 @@ class TestHostileArchives:
         with pytest.raises(UnreadableArchive):
             load(data + bytes(1024))
 
-    def test_a_header_that_claims_gigabytes_is_not_read_into_memory(self, load: Load) -> None:
+    def test_header_of_gigabytes_is_not_read_into_memory(self, load: Load) -> None:
         info = tarfile.TarInfo("././@PaxHeader")
         info.type, info.size = tarfile.XHDTYPE, 4 << 30
         with pytest.raises(UnreadableArchive, match="headers"):
             load(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
 
-    def test_a_file_that_shrinks_while_it_is_read_is_noticed(self, tmp_path: Path) -> None:
+    def test_file_that_shrinks_during_reading_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "image.tar"
         path.write_bytes(old_archive().bytes())
         with open_save_archive(path) as archive, archive.chains[0].top.open_layer() as stream:
@@ -322,7 +321,7 @@ class TestHostileArchives:
                 stream.read(1)
 
 
-def test_every_layer_of_an_archive_can_be_read_by_several_threads_at_once(tmp_path: Path) -> None:
+def test_layers_can_be_read_by_several_threads_at_once(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     path = tmp_path / "image.tar"

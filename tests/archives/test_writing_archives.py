@@ -1,4 +1,4 @@
-"""What is written loads everywhere, and comes back as it was."""
+"""Writing save archives that every engine loads, and reading them back."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_members(path: Path) -> dict[str, bytes]:
 
 
 class TestWriting:
-    def test_ENG_006_an_archive_from_storage_has_what_engines_up_to_1_9_read(self, tmp_path: Path) -> None:
+    def test_ENG_006_archive_has_the_members_for_engines_up_to_1_9(self, tmp_path: Path) -> None:
         storage = MemoryStorage()
         sample = DATA / "docker-registry-0.9.1-data" / "images"
         top_id = "28720365c5e7476a011e4f43ac003ee5f16247a263b9d623aa85ed311d73bf39"
@@ -93,7 +93,7 @@ class TestWriting:
                 (sample / image_id / "layer").read_bytes()
             )
 
-    def test_what_engines_since_1_10_read_fits_together(self, tmp_path: Path) -> None:
+    def test_members_for_engines_since_1_10_are_consistent(self, tmp_path: Path) -> None:
         written = write(tmp_path / "image.tar")
         members = read_members(tmp_path / "image.tar")
         (entry,) = json.loads(members["manifest.json"])
@@ -107,7 +107,7 @@ class TestWriting:
         assert written.diff_ids == dict(zip((ROOT, MIDDLE, TOP), DIFF_IDS, strict=True))
         assert written.size_bytes == (tmp_path / "image.tar").stat().st_size
 
-    def test_reading_it_back_gives_the_very_same_images(self, tmp_path: Path) -> None:
+    def test_reading_returns_equal_images(self, tmp_path: Path) -> None:
         write(tmp_path / "image.tar", names={"localhost:5000/foo/bar:v1": TOP, "Old/Name:x": ROOT})
         top, root = read_chains(tmp_path / "image.tar")
         assert (top[0].names, root[0].names) == (("localhost:5000/foo/bar:v1",), ("Old/Name:x",))
@@ -115,7 +115,7 @@ class TestWriting:
         assert top[1] == LAYERS
         assert [image.diff_id for image in top[0].images] == DIFF_IDS
 
-    def test_without_the_marker_it_is_read_as_an_engine_would(self, tmp_path: Path, load: Load) -> None:
+    def test_archive_without_the_marker_has_the_ids_of_an_engine(self, tmp_path: Path, load: Load) -> None:
         write(tmp_path / "written.tar")
         archive = Archive()
         for name, data in read_members(tmp_path / "written.tar").items():
@@ -129,19 +129,19 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("marker", "reason"),
         [
-            ([], "no object"),
-            ({}, "lists no images"),
-            ({"images": {"x": None}, "names": {}}, "lists no images"),
-            ({"images": {ROOT: None}}, "no object"),
+            ([], "v1registry.json must be an object"),
+            ({}, "an object of image ids"),
+            ({"images": {"x": None}, "names": {}}, "an object of image ids"),
+            ({"images": {ROOT: None}}, "repositories must be an object"),
             ({"images": {"9" * 64: None}, "names": {}}, "has no"),
-            ({"images": {ROOT: "sha256:" + "0" * 64}, "names": {}}, "its config says"),
+            ({"images": {ROOT: "sha256:" + "0" * 64}, "names": {}}, "the archive names"),
         ],
     )
-    def test_a_marker_that_does_not_fit_is_refused(self, load: Load, marker: object, reason: str) -> None:
+    def test_invalid_marker_is_refused(self, load: Load, marker: object, reason: str) -> None:
         with pytest.raises(UnreadableArchive, match=reason):
             load(old_archive().file("v1registry.json", marker))
 
-    def test_the_same_images_make_the_same_bytes_and_times_are_theirs(self, tmp_path: Path) -> None:
+    def test_equal_images_make_equal_bytes_with_their_times(self, tmp_path: Path) -> None:
         write(tmp_path / "one.tar")
         write(tmp_path / "two.tar")
         assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
@@ -151,13 +151,13 @@ class TestWriting:
         assert times[f"{MIDDLE}/json"] == times["manifest.json"] == times["repositories"] == 0
 
     @pytest.mark.parametrize("layer", [b"", gzip.compress(b"")], ids=["no bytes", "gzip of no bytes"])
-    def test_ENG_024_a_stream_of_no_bytes_becomes_the_empty_tar(self, tmp_path: Path, layer: bytes) -> None:
+    def test_ENG_024_layer_of_zero_bytes_becomes_an_empty_tar(self, tmp_path: Path, layer: bytes) -> None:
         written = write(tmp_path / "image.tar", [source(ROOT, layer)], {"x:1": ROOT})
         assert read_members(tmp_path / "image.tar")[f"{ROOT}/layer.tar"] == bytes(1024)
         assert written.diff_ids[ROOT].startswith("sha256:5f70bf18a086")
 
     @pytest.mark.parametrize("size_bytes", [1, 511, 512, 513, 128 * 1024 + 1])
-    def test_layers_of_any_length_are_kept_to_the_byte(self, tmp_path: Path, size_bytes: int) -> None:
+    def test_layers_of_any_length_are_unchanged(self, tmp_path: Path, size_bytes: int) -> None:
         layer = b"x" * size_bytes
         images = [source(ROOT, layer), source(MIDDLE, LAYERS[1])]
         write(tmp_path / "image.tar", images, {"x:1": MIDDLE})
@@ -177,7 +177,7 @@ class TestWriting:
             ("localhost:5000/a..b:1", False),
         ],
     )
-    def test_names_that_todays_engines_refuse_stand_in_repositories_only(
+    def test_names_for_old_engines_are_only_in_repositories(
         self, tmp_path: Path, name: str, is_todays: bool
     ) -> None:
         write(tmp_path / "image.tar", names={name: TOP})
@@ -187,7 +187,7 @@ class TestWriting:
         assert json.loads(members["repositories"]) == {repository: {tag: TOP}}
         assert read_chains(tmp_path / "image.tar")[0][0].names == (name,)
 
-    def test_an_image_without_a_name_is_saved_by_its_id(self, tmp_path: Path) -> None:
+    def test_image_without_a_name_is_saved_by_its_id(self, tmp_path: Path) -> None:
         write(tmp_path / "image.tar", names={})
         members = read_members(tmp_path / "image.tar")
         assert "repositories" not in members
@@ -195,23 +195,23 @@ class TestWriting:
         ((chain, _),) = read_chains(tmp_path / "image.tar")
         assert ids_of(chain) == [ROOT, MIDDLE, TOP]
 
-    def test_two_ids_that_are_one_image_to_todays_engines_share_a_config(self, tmp_path: Path) -> None:
+    def test_two_ids_with_equal_configs_share_one(self, tmp_path: Path) -> None:
         images = [source(ROOT, LAYERS[0], v1_json(ROOT)), source(TOP, LAYERS[0], v1_json(TOP))]
         write(tmp_path / "image.tar", images, {"x:1": ROOT, "x:2": TOP})
         (entry,) = json.loads(read_members(tmp_path / "image.tar")["manifest.json"])
         assert entry["RepoTags"] == ["x:1", "x:2"]
         assert [ids_of(chain) for chain, _ in read_chains(tmp_path / "image.tar")] == [[ROOT], [TOP]]
 
-    def test_an_image_that_comes_twice_is_written_once(self, tmp_path: Path) -> None:
+    def test_repeated_image_is_written_once(self, tmp_path: Path) -> None:
         assert write(tmp_path / "image.tar", [*CHAIN, *CHAIN]) == write(tmp_path / "again.tar")
 
-    def test_gaps_in_the_chain_are_refused(self, tmp_path: Path) -> None:
+    def test_missing_ancestor_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UnreadableImage, match="does not come before it"):
             write(tmp_path / "image.tar", CHAIN[1:])
         with pytest.raises(UnreadableImage, match="is missing"):
             write(tmp_path / "image.tar", names={"x:1": "9" * 64})
 
-    def test_layers_that_cannot_be_expanded_or_are_too_large_are_refused(self, tmp_path: Path) -> None:
+    def test_unreadable_and_too_large_layers_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UnreadableLayer):
             write(tmp_path / "image.tar", [source(ROOT, gzip.compress(LAYERS[0])[:-1])], {})
         with pytest.raises(ExpansionLimitExceeded):

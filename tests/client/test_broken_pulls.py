@@ -414,8 +414,8 @@ class TestAnswersThatAreNone:
             ("ancestry", b'["../../etc/passwd"]', "no list of ids"),
             ("ancestry", b"{}", "no list of ids"),
             ("ancestry", json.dumps(["a" * 64]).encode(), "begins with the image's own"),
-            ("json", b"[]", "no JSON object"),
-            ("json", b'{"id": "x"}', "another id"),
+            ("json", b"[]", "not a JSON object"),
+            ("json", b'{"id": "x"}', "a different id"),
             ("json", b"\xff", "not UTF-8"),
         ],
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from v1registry.archives.convert import chain_ids
-from v1registry.archives.load import ArchivedChain, Limits, open_save_archive
+from v1registry.archives.load import ArchivedChain, ArchiveLimits, open_save_archive
 
 ROOT, MIDDLE, TOP = ("a" * 64, "0" * 64, "f" * 64)
 
@@ -135,7 +135,7 @@ def skopeo_archive() -> Archive:
     return archive.file("manifest.json", [entry])
 
 
-def read_chains(path: Path, limits: Limits | None = None) -> list[tuple[ArchivedChain, list[bytes]]]:
+def read_chains(path: Path, limits: ArchiveLimits | None = None) -> list[tuple[ArchivedChain, list[bytes]]]:
     """Open an archive, and read all its layers as they lie in it."""
     chains = []
     with open_save_archive(path, limits=limits) as archive:

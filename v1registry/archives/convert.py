@@ -1,10 +1,11 @@
-"""Between a chain of v1 images and the image config of today's engines. Pure functions over bytes.
+"""Conversion between a chain of v1 images and the image config of today's engines. Pure functions over bytes.
 
-A chain becomes a config as engines from 1.10 on make it when they pull from a v1 registry; a config becomes a chain
-as engines from 1.10 to 17.05 push it to one. So ids made here and ids made by an engine agree.
-Source: moby v1.12.6 image/v1/imagev1.go, distribution/pull_v1.go and push_v1.go; OCI image-spec config.md for chain ids.
+A chain becomes a config as in engines from 1.10 on when they pull from a v1 registry. A config becomes a
+chain as in engines from 1.10 to 17.05 when they push to one. So ids made here equal ids made by an engine.
+Source: moby v1.12.6 image/v1/imagev1.go, distribution/pull_v1.go and push_v1.go; OCI image-spec config.md for
+chain ids.
 
-The bytes of a config decide its digest, which engines remember: how they are written may not change.
+The digest of a config covers its bytes, and engines store it. So the bytes written here must never change.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..layers.compression import CHUNK_BYTES, Readable
 from . import rawjson
 from .oldengines import UNKNOWN_TIME, renew_image
 
-#: What stands in for a layer that is a stream of no bytes: engines from 1.10 on want a tar (two zero blocks).
+#: Replaces a layer of zero bytes, because engines from 1.10 on need a tar (two zero blocks).
 EMPTY_TAR = bytes(1024)
 EMPTY_TAR_DIFF_ID = "sha256:" + hashlib.sha256(EMPTY_TAR).hexdigest()
 
@@ -29,36 +30,36 @@ _TIME = re.compile(
 )
 _LEADING_DIGITS = re.compile(r"\d{0,9}", re.ASCII)
 
-#: Facts of the v1 chain that the config says otherwise, or not at all.
+#: Members of v1 JSON that a config has in another form, or not at all.
 _DROPPED = ("id", "parent", "Size", "parent_id", "layer_id", "throwaway", "checksum")
 
-#: From this version on engines take the document as it is.
+#: Engines accept documents of this version and later as they are.
 _FIRST_TRUSTED_VERSION = (1, 8, 3)
 
 
 class Unconvertible(ValueError):
-    """The config or an image's JSON is not one that can be converted."""
+    """The image config, or the JSON of an image, cannot be converted."""
 
 
 @dataclass(frozen=True)
 class V1Document:
-    """One image of the chain that a config becomes."""
+    """One image of a chain that was made from a config."""
 
     image_id: str
     json: bytes
-    diff_id: str  #: of the layer that belongs to it
+    diff_id: str  #: of its layer
 
 
 @dataclass(frozen=True)
 class HashedLayer:
-    """What is known of a layer once it was read."""
+    """The facts of a layer that was read to its end."""
 
     diff_id: str
     size_bytes: int  #: uncompressed
 
 
 def digest_of(data: bytes) -> str:
-    """Return ``sha256:`` and the hex digits of the sum of ``data``.
+    """Return ``sha256:`` and the hex digits of the SHA-256 of ``data``.
 
     >>> digest_of(b"")[:15]
     'sha256:e3b0c442'
@@ -67,9 +68,12 @@ def digest_of(data: bytes) -> str:
 
 
 def hash_layer(stream: Readable) -> HashedLayer:
-    """Read an uncompressed layer to its end and return its diff id and size.
+    """Return the diff id and the size of an uncompressed layer.
 
-    A stream of no bytes counts as the empty tar that stands in for it.
+    A stream of zero bytes counts as the empty tar that replaces it.
+
+    :param stream: read to its end; not closed.
+    :raises OSError: whatever ``stream.read`` raises.
     """
     digest, size_bytes = hashlib.sha256(), 0
     while chunk := stream.read(CHUNK_BYTES):
@@ -81,7 +85,7 @@ def hash_layer(stream: Readable) -> HashedLayer:
 
 
 def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
-    """Return the chain id of every layer, lowest first: it names the layer together with all that is below.
+    """Return the chain id of every layer, lowest first. It identifies the layer and all layers below.
 
     Source: OCI image-spec config.md, "Layer ChainID".
     """
@@ -95,18 +99,22 @@ def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def config_from_chain(documents: Sequence[bytes], diff_ids: Sequence[str]) -> bytes:
-    """Return the image config of a chain; its sha256 is the image id of today's engines.
+    """Return the image config of a chain; its SHA-256 is the image id of today's engines.
 
-    :param documents: the JSON of every image as it was pushed, root first; not empty.
-    :param diff_ids: of every image's layer, root first. No layer counts as empty: each image of v1 has one.
-    :raises Unconvertible: when a document is no JSON object.
+    Some values are changed, which an engine would not do, because today's engines would refuse the image: a
+    missing ``architecture`` or ``os`` becomes ``amd64`` or ``linux``, a ``config`` of null and a ``created``
+    that is not an RFC 3339 time are removed, and a ``Cmd`` or ``Entrypoint`` that is a string becomes a list.
 
-    Besides what the engine does, ``architecture`` and ``os`` become ``amd64`` and ``linux`` where they are missing, a
-    ``config`` that is null and a ``created`` that is no RFC 3339 time fall away, and a ``Cmd`` or ``Entrypoint`` that is a
-    string becomes a list: today's engines would refuse the image.
+    :param documents: the JSON of every image as it was pushed, root first; at least one.
+    :param diff_ids: the diff id of every image's layer, root first. No layer counts as empty, because each
+        image of v1 has one.
+    :raises Unconvertible: a document is not a JSON object, or the numbers of documents and layers differ.
     """
     if len(documents) != len(diff_ids) or not documents:
-        raise Unconvertible("a chain has as many layers as images, and at least one")
+        raise Unconvertible(
+            f"a chain must have as many layers as images, and at least one; it has {len(documents)} images "
+            f"and {len(diff_ids)} layers"
+        )
     try:
         images = [rawjson.split_object(document) for document in documents]
     except rawjson.InvalidDocument as exc:
@@ -167,13 +175,13 @@ def _created_by(raw: str) -> str:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """``1.10.0-rc1`` as (1, 10, 0): the numbers at the start of each part."""
+    """Return the numbers at the start of each part: (1, 10, 0) for ``1.10.0-rc1``."""
     matches = (_LEADING_DIGITS.match(part) for part in text.split(".")[:4])
     return tuple(int((match and match[0]) or 0) for match in matches)
 
 
 def parse_time(text: str) -> datetime | None:
-    """Return an RFC 3339 time in whole seconds, UTC; None when it is none.
+    """Return an RFC 3339 time in whole seconds, UTC; None for other texts.
 
     >>> parse_time("2013-04-30T17:46:10.843673+03:00")
     datetime.datetime(2013, 4, 30, 14, 46, 10, tzinfo=datetime.timezone.utc)
@@ -186,7 +194,7 @@ def parse_time(text: str) -> datetime | None:
         if match[2]:
             offset = timedelta(hours=int(match[3]), minutes=int(match[4]))
             moment = moment - offset if match[2] == "+" else moment + offset
-    except (ValueError, OverflowError):  # no such day, or before the year 1
+    except (ValueError, OverflowError):  # an invalid day, or before the year 1
         return None
     return moment
 
@@ -195,7 +203,10 @@ def parse_time(text: str) -> datetime | None:
 
 
 def read_diff_ids(config: bytes) -> tuple[str, ...]:
-    """Return ``rootfs.diff_ids`` of an image config, lowest first. Unconvertible."""
+    """Return ``rootfs.diff_ids`` of an image config, lowest first.
+
+    :raises Unconvertible: the config is not JSON, or has no list of diff ids.
+    """
     try:
         members = rawjson.split_object(config)
     except rawjson.InvalidDocument as exc:
@@ -214,9 +225,11 @@ def read_diff_ids(config: bytes) -> tuple[str, ...]:
 def chain_from_config(config: bytes) -> tuple[V1Document, ...]:
     """Return the v1 images that an engine of 1.10 to 17.05 would push for this config, root first.
 
-    The top image has the config's own digest as its id, those below have the chain ids of their layers and nothing
-    but ``id`` and ``parent``. An image without any layer gets one empty layer, as v1 knows no image without.
-    Unconvertible.
+    The id of the top image is the digest of the config. The ids of the others are the chain ids of their
+    layers, and their JSON has only ``id`` and ``parent``. A config without layers gets one empty layer,
+    because each image of v1 has one.
+
+    :raises Unconvertible: the config is not JSON, or has no list of diff ids.
     """
     diff_ids = read_diff_ids(config) or (EMPTY_TAR_DIFF_ID,)
     chain = [digest.partition(":")[2] for digest in chain_ids(diff_ids)]
@@ -237,7 +250,7 @@ def _bare_document(image_id: str, parent_id: str) -> bytes:
 
 
 def _top_document(config: bytes, image_id: str, parent_id: str) -> bytes:
-    # "parent" of a config is the id of another config, which means nothing to a v1 registry.
+    # "parent" of a config is the id of another config, which a v1 registry does not have.
     dropped = ("rootfs", "history", "os.version", "os.features", "parent")
     members = {key: raw for key, raw in rawjson.split_object(config).items() if key not in dropped}
     members["id"] = rawjson.string(image_id)

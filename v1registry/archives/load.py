@@ -1,13 +1,13 @@
 """Read the save archives of every engine, and of skopeo, as chains of v1 images.
 
-    made by                   the way to the images                                        ids
-    docker 0.7 to 1.9         ``ID/json``, ``ID/layer.tar``, ``repositories``              as they are
+    made by                   how the images are found                                     ids
+    docker 0.7 to 1.9         ``ID/json``, ``ID/layer.tar``, ``repositories``              of the folders
     docker 1.10 to 24         ``manifest.json``, a config and layers; the folders in it    made from the
-    docker 25 and later       hold invented ids                                            config
+    docker 25 and later       have invented ids                                            config
     skopeo, podman
-    v1registry                ``v1registry.json`` says that the folders' ids are genuine   as they are
+    v1registry                ``v1registry.json`` marks the folders' ids as genuine        of the folders
 
-Source: spec of the archives as moby v1.3.0 graph/export.go, v1.12.6 and v28.5.2 image/tarexport/save.go write them.
+Source of the formats: moby v1.3.0 graph/export.go, v1.12.6 and v28.5.2 image/tarexport/save.go.
 """
 
 from __future__ import annotations
@@ -26,18 +26,25 @@ from typing import IO, BinaryIO
 from ..layers.compression import CHUNK_BYTES, UnreadableLayer, compression_of, open_decompressed
 from ..names import is_image_id
 from . import convert, rawjson
-from .images import ChainImage, LayerOpener, UnreadableImage, chain_of, read_image_json, tops_of
-from .tarindex import Limits, TarIndex, UnreadableArchive
+from .images import ChainImage, LayerOpener, UnreadableImage, ids_from_root, read_image_json, tops_of
+from .tarindex import ArchiveLimits, TarIndex, UnreadableArchive
 
-__all__ = ["MARKER", "ArchivedChain", "Limits", "SaveArchive", "UnreadableArchive", "open_save_archive"]
+__all__ = [
+    "MARKER",
+    "ArchiveLimits",
+    "ArchivedChain",
+    "SaveArchive",
+    "UnreadableArchive",
+    "open_save_archive",
+]
 
-#: The member that v1registry adds: it names the images whose folders hold their genuine v1 ids.
+#: The member that v1registry adds; it lists the images whose folders have their genuine v1 ids.
 MARKER = "v1registry.json"
 
 
 @dataclass(frozen=True)
 class ArchivedChain:
-    """One image of an archive with all that is below it."""
+    """One image of an archive with all its ancestors."""
 
     images: tuple[ChainImage, ...]  #: root first, never empty
     names: tuple[str, ...]  #: such as ``busybox:latest``; empty for an image that was saved by its id
@@ -48,10 +55,15 @@ class ArchivedChain:
 
 
 class SaveArchive:
-    """An open save archive: a context manager. Layers can be read until it is closed, by several threads at once."""
+    """An open save archive, and a context manager that closes it.
 
-    def __init__(self, file: IO[bytes], limits: Limits):
-        """Take over ``file``, an uncompressed tar. UnreadableArchive."""
+    Layers can be read until it is closed, by several threads at once.
+
+    :param file: an uncompressed tar, which the archive closes.
+    :raises UnreadableArchive: the file is not a save archive, or hostile.
+    """
+
+    def __init__(self, file: IO[bytes], limits: ArchiveLimits):
         self._file = file
         self._index = TarIndex(file, limits)
         self._limits = limits
@@ -60,7 +72,7 @@ class SaveArchive:
         #: Every tagged image once, in the archive's order.
         self.chains: tuple[ArchivedChain, ...] = tuple(self._read())
         if not self.chains:
-            raise UnreadableArchive("it holds no image")
+            raise UnreadableArchive("it has no image")
 
     def __enter__(self) -> SaveArchive:
         return self
@@ -83,7 +95,7 @@ class SaveArchive:
                 yield from self._read_folders()
             elif "index.json" in self._index:
                 raise UnreadableArchive(
-                    "it is an OCI layout without manifest.json; make it with `docker save`, "
+                    "it is an OCI layout without manifest.json; make an archive with `docker save`, "
                     "or with `skopeo copy … docker-archive:FILE:NAME`"
                 )
         except (UnreadableImage, convert.Unconvertible, rawjson.InvalidDocument) as exc:
@@ -101,10 +113,10 @@ class SaveArchive:
     def _read_marked(self) -> Iterator[ArchivedChain]:
         document = self._read_json(MARKER)
         if not isinstance(document, dict):
-            raise UnreadableArchive(f"its {MARKER} is no object")
+            raise UnreadableArchive(f"its {MARKER} must be an object")
         entries = document.get("images")
         if not isinstance(entries, dict) or not all(is_image_id(image_id) for image_id in entries):
-            raise UnreadableArchive(f"its {MARKER} lists no images")
+            raise UnreadableArchive(f"images in its {MARKER} must be an object of image ids")
         diff_ids = {key: value if isinstance(value, str) else None for key, value in entries.items()}
         yield from self._chains_of_folders(diff_ids, _names_by_id(document.get("names")))
 
@@ -115,15 +127,15 @@ class SaveArchive:
         parents = {image_id: image.parent_id for image_id, image in images.items()}
         untagged = [image_id for image_id in tops_of(parents) if image_id not in names]
         for top_id in [*names, *untagged]:
-            chain = chain_of(top_id, parents)
+            chain = ids_from_root(top_id, parents)
             yield ArchivedChain(tuple(images[image_id] for image_id in chain), tuple(names.get(top_id, ())))
         if parents and not names and not untagged:
-            raise UnreadableArchive("its images are each other's ancestors")
+            raise UnreadableArchive("its images form a circle of parents")
 
     def _folder_image(self, image_id: str, diff_id: str | None) -> ChainImage:
         version = f"{image_id}/VERSION"
         if version in self._index and self._index.read_document(version).strip() != b"1.0":
-            raise UnreadableArchive(f"its {version} is not 1.0")
+            raise UnreadableArchive(f"its {version} must be 1.0")
         document = self._index.read_document(f"{image_id}/json")
         read_image_json(document, image_id)
         layer = f"{image_id}/layer.tar"
@@ -136,7 +148,7 @@ class SaveArchive:
     def _read_manifest(self) -> Iterator[ArchivedChain]:
         entries = self._read_json("manifest.json")
         if not isinstance(entries, list):
-            raise UnreadableArchive("its manifest.json is no list")
+            raise UnreadableArchive("its manifest.json must be a list")
         for entry in entries:
             config, layers, names = _manifest_entry(entry)
             yield ArchivedChain(tuple(self._manifest_images(config, layers)), names)
@@ -146,7 +158,7 @@ class SaveArchive:
         count = len(convert.read_diff_ids(config))
         if count != len(layers):
             raise UnreadableArchive(
-                f"its {config_name} speaks of {count} layers, its manifest.json of {len(layers)}"
+                f"its {config_name} lists {count} layers, its manifest.json {len(layers)}"
             )
         documents = convert.chain_from_config(config)
         if not layers:
@@ -177,7 +189,10 @@ class SaveArchive:
         return open_layer
 
     def _verify(self, name: str, diff_id: str) -> None:
-        """Compare the layer with the id that was made from its sum: nobody shall push other bytes under this id."""
+        """Compare a layer with its diff id, because image ids are made from it.
+
+        :raises UnreadableArchive: they differ, or the layer cannot be read.
+        """
         with self._lock:
             if f"{name} {diff_id}" in self._verified:
                 return
@@ -188,7 +203,9 @@ class SaveArchive:
         except UnreadableLayer as exc:
             raise UnreadableArchive(f"its layer {name} cannot be read: {exc}") from exc
         if found != diff_id:
-            raise UnreadableArchive(f"its layer {name} has the sum {found}, its config says {diff_id}")
+            raise UnreadableArchive(
+                f"its layer {name} has the diff id {found}, but the archive names {diff_id}"
+            )
         with self._lock:
             self._verified.add(f"{name} {diff_id}")
 
@@ -196,28 +213,28 @@ class SaveArchive:
         try:
             return json.loads(self._index.read_document(name).decode("utf-8"))
         except (ValueError, RecursionError) as exc:
-            raise UnreadableArchive(f"its {name} is no JSON: {exc}") from exc
+            raise UnreadableArchive(f"its {name} is not JSON: {exc}") from exc
 
 
 def _names_by_id(repositories: object) -> dict[str, list[str]]:
-    """``{"busybox": {"latest": ID}}`` as ``{ID: ["busybox:latest"]}``."""
+    """Return ``{ID: ["busybox:latest"]}`` for ``{"busybox": {"latest": ID}}``."""
     names: dict[str, list[str]] = {}
     if not isinstance(repositories, dict):
-        raise UnreadableArchive("its list of repositories is no object")
+        raise UnreadableArchive("its list of repositories must be an object")
     for name, tags in repositories.items():
         if not isinstance(tags, dict):
-            raise UnreadableArchive(f"its repository {name!r} has no object of tags")
+            raise UnreadableArchive(f"the tags of its repository {name!r} must be an object")
         for tag, image_id in tags.items():
             if not is_image_id(image_id):
-                raise UnreadableArchive(f"its tag {name}:{tag} names no image id")
+                raise UnreadableArchive(f"its tag {name}:{tag} must name an image id")
             names.setdefault(image_id, []).append(f"{name}:{tag}")
     return names
 
 
 def _manifest_entry(entry: object) -> tuple[str, list[str], tuple[str, ...]]:
-    """Return the config's name, the layers' names, and the image's names."""
+    """Return the member of the config, the members of the layers, and the names of the image."""
     if not isinstance(entry, dict):
-        raise UnreadableArchive("an entry of its manifest.json is no object")
+        raise UnreadableArchive("each entry of its manifest.json must be an object")
     config, layers, names = entry.get("Config"), entry.get("Layers"), entry.get("RepoTags")
     if not isinstance(config, str):
         raise UnreadableArchive("an entry of its manifest.json has no Config")
@@ -228,33 +245,34 @@ def _strings(value: object, key: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UnreadableArchive(f"{key} of its manifest.json is no list of strings")
+        raise UnreadableArchive(f"{key} in its manifest.json must be a list of strings")
     return value
 
 
 def open_save_archive(
     path: str | os.PathLike[str],
     *,
-    limits: Limits | None = None,
+    limits: ArchiveLimits | None = None,
     temporary_folder: str | os.PathLike[str] | None = None,
 ) -> SaveArchive:
-    """Open the save archive at ``path``; the caller closes it.
+    """Return the save archive at ``path``; the caller closes it.
 
-    An archive that is compressed as a whole is unpacked into an unnamed file in ``temporary_folder`` (the system's own
-    when None); nothing else is ever unpacked. Layers are checked against the sums that the archive gives for them when
-    they are opened.
+    A layer is compared with its diff id, if the archive names one, when it is first opened.
 
-    :raises UnreadableArchive: when it is no save archive, damaged, hostile, or beyond ``limits``.
-    :raises OSError: when the file cannot be read.
+    :param limits: the defaults of ArchiveLimits if None.
+    :param temporary_folder: an archive that is compressed as a whole is unpacked into an unnamed file here;
+        the system's own folder if None. Nothing else is unpacked.
+    :raises UnreadableArchive: the file is not a save archive, damaged, hostile, or beyond ``limits``.
+    :raises OSError: the file cannot be read.
     """
-    limits = limits or Limits()
+    limits = limits or ArchiveLimits()
     with ExitStack() as on_error:
-        file: IO[bytes] = open(path, "rb")  # noqa: SIM115  closed by the archive
+        file: IO[bytes] = open(path, "rb")  # noqa: SIM115  the archive closes it
         on_error.callback(file.close)
         compression = compression_of(file.read(16))
         file.seek(0)
         if compression != "plain":
-            unpacked = tempfile.TemporaryFile(dir=temporary_folder)  # noqa: SIM115  the same
+            unpacked = tempfile.TemporaryFile(dir=temporary_folder)  # noqa: SIM115  the archive closes it
             on_error.callback(unpacked.close)
             _unpack(file, unpacked, limits.archive_bytes)
             file.close()
@@ -271,5 +289,7 @@ def _unpack(packed: IO[bytes], target: IO[bytes], limit_bytes: int) -> None:
             target.write(chunk)
     except UnreadableLayer as exc:
         reason = str(exc).replace("the layer", "it", 1)
-        raise UnreadableArchive(f"{reason} (the archive as a whole is {plain.compression})") from exc
+        raise UnreadableArchive(
+            f"{reason} (the whole archive is compressed with {plain.compression})"
+        ) from exc
     target.flush()

@@ -1,9 +1,9 @@
-"""Image JSON of engines before 1.8.3, as a later engine reads and writes it again.
+"""Image JSON of engines before 1.8.3, in the form that a later engine makes of it.
 
-A later engine passes such a document through its own structures before it makes a config of it: fields that it does not
-know are lost, those that are missing appear with their zero values, in the structures' order. The image's id depends on
-all of that. Source: moby v1.12.6 image/v1/imagev1.go, image/image.go ``V1Image``, engine-api types/container ``Config``;
-compared with what docker 20.10.24 makes of such documents.
+A later engine parses such a document into its own structures before it makes a config: unknown fields are
+lost, and missing ones get their zero values, in the order of the structures. The id of the image depends on
+the result. Source: moby v1.12.6 image/v1/imagev1.go, image/image.go ``V1Image``, engine-api types/container
+``Config``; compared with results of docker 20.10.24.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 
 from . import rawjson
 
-#: What Go writes for a time that was never set.
+#: Go's form of a time that was never set.
 UNKNOWN_TIME = "0001-01-01T00:00:00Z"
 
 _IMAGE_STRINGS = ("comment", "container", "docker_version", "author", "architecture", "os")
 
 
 def renew_image(members: Mapping[str, str]) -> dict[str, str]:
-    """Return the members of an image's JSON as a later engine writes them, without id, parent and size."""
+    """Return the members of an image's JSON in a later engine's form, without id, parent and size."""
     renewed = {
         key: rawjson.string(text) for key in _IMAGE_STRINGS if (text := rawjson.text_of(members.get(key)))
     }
@@ -39,7 +39,7 @@ def _flag(raw: str | None) -> str:
 
 
 def _words(raw: str | None) -> str:
-    """A list of strings; a single string counts as a list of one."""
+    """Return a list of strings; a single string counts as a list of one."""
     value = rawjson.value_of(raw)
     if isinstance(value, str):
         value = [value]
@@ -49,7 +49,7 @@ def _words(raw: str | None) -> str:
 
 
 def _names(raw: str | None) -> str:
-    """An object of which only the keys count."""
+    """Return an object with the keys of ``raw`` and empty values."""
     value = rawjson.value_of(raw)
     if not isinstance(value, dict):
         return "null"
@@ -64,7 +64,7 @@ def _labels(raw: str | None) -> str:
     return rawjson.join_object((key, rawjson.string(text)) for key, text in sorted(texts.items()))
 
 
-#: Every field in its order, and the texts that are left out.
+#: Every field in its order: name, conversion, and the results that are left out.
 _SETTINGS: tuple[tuple[str, Callable[[str | None], str], tuple[str, ...]], ...] = (
     ("Hostname", _text, ()),
     ("Domainname", _text, ()),

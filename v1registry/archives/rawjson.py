@@ -1,9 +1,9 @@
 """JSON documents whose values keep their bytes.
 
-The ids of today's images are sums over JSON that the engine writes in a certain way: the keys of the outermost
-object sorted, all other values as they came, only without blanks. So values are handled as text here and never
-parsed and written again, which could change number forms, escapes and the order of keys.
-Source: Go's encoding/json, ``Marshal`` of a map of raw messages, as moby v1.12.6 image/v1/imagev1.go uses it.
+The ids of today's images are digests of JSON in the form that the engine writes: the keys of the outermost
+object sorted, all other values unchanged except for blanks. So values are kept as text here. Parsing and
+writing them could change numbers, escapes and the order of keys. Source: Go's encoding/json, ``Marshal`` of a
+map of raw messages, as used in moby v1.12.6 image/v1/imagev1.go.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class InvalidDocument(ValueError):
-    """The bytes are not JSON in UTF-8, or not the kind of value that was expected."""
+    """The bytes are not JSON in UTF-8, or not an object."""
 
 
 def _refuse_constant(name: str) -> object:
-    raise InvalidDocument(f"{name} is no JSON number")
+    raise InvalidDocument(f"{name} is not a JSON number")
 
 
 class Number:
-    """A number in a value. It is not converted: Python refuses integers of many digits, and nothing here calculates."""
+    """A number in a value, as text, because Python refuses to convert integers of many digits."""
 
     def __init__(self, text: str):
         self.text = text
@@ -36,9 +36,9 @@ _DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant
 
 
 def split_object(document: bytes | str) -> dict[str, str]:
-    """Return the members of a JSON object: key to the text of the value. Of a repeated key the last one counts.
+    """Return the members of a JSON object: key to the text of the value. The last of repeated keys counts.
 
-    :raises InvalidDocument: when it is no JSON object, or nested too deeply.
+    :raises InvalidDocument: the document is not a JSON object in UTF-8, or nested too deeply.
 
     >>> split_object(b'{"b": [1, 2.50], "a": null}')
     {'b': '[1, 2.50]', 'a': 'null'}
@@ -51,20 +51,20 @@ def split_object(document: bytes | str) -> dict[str, str]:
     except RecursionError as exc:
         raise InvalidDocument("it is nested too deeply") from exc
     except json.JSONDecodeError as exc:
-        raise InvalidDocument(f"it is no JSON: {exc}") from exc
+        raise InvalidDocument(f"it is not JSON: {exc}") from exc
 
 
 def _split(text: str) -> dict[str, str]:
     members: dict[str, str] = {}
     at = _skip(text, 0)
     if text[at : at + 1] != "{":
-        raise InvalidDocument("it is no JSON object")
+        raise InvalidDocument("it is not a JSON object")
     at = _skip(text, at + 1)
     if text[at : at + 1] != "}":
         while True:
             key, at = _DECODER.raw_decode(text, at)
             if not isinstance(key, str):
-                raise InvalidDocument("a key is no string")
+                raise InvalidDocument("a key is not a string")
             at = _expect(text, _skip(text, at), ":")
             _, end = _DECODER.raw_decode(text, at)
             members[key] = text[at:end]
@@ -79,7 +79,7 @@ def _split(text: str) -> dict[str, str]:
 
 def _skip(text: str, at: int) -> int:
     match = _BLANKS.match(text, at)
-    assert match is not None  # it matches nothing, too
+    assert match is not None  # it matches the empty string too
     return match.end()
 
 
@@ -90,7 +90,7 @@ def _expect(text: str, at: int, mark: str) -> int:
 
 
 def value_of(raw: str | None) -> object:
-    """Return the value of ``raw``, None for None; numbers come as :class:`Number`."""
+    """Return the value of ``raw``, None for None; numbers are :class:`Number`."""
     if raw is None:
         return None
     value: object = _DECODER.decode(raw)
@@ -98,7 +98,7 @@ def value_of(raw: str | None) -> object:
 
 
 def text_of(raw: str | None) -> str:
-    """Return the string that ``raw`` is, ``""`` when it is something else or None."""
+    """Return the string in ``raw``; ``""`` for None and values of other types."""
     value = value_of(raw)
     return value if isinstance(value, str) else ""
 
@@ -113,7 +113,7 @@ def compact(raw: str) -> str:
 
 
 def _escape(text: str) -> str:
-    # Outside of strings none of these can occur in JSON.
+    # None of these occurs outside of strings in JSON.
     for character in "<>&\u2028\u2029":
         if character in text:
             text = text.replace(character, f"\\u{ord(character):04x}")
@@ -121,7 +121,7 @@ def _escape(text: str) -> str:
 
 
 def string(value: str) -> str:
-    """Return ``value`` as a JSON string, written as Go writes it.
+    """Return ``value`` as a JSON string in Go's form.
 
     >>> string('echo "ä" > x')
     '"echo \\\\"ä\\\\" \\\\u003e x"'
@@ -140,4 +140,5 @@ def join_sorted(members: Mapping[str, str]) -> bytes:
 
 
 def join_array(raws: Iterable[str]) -> str:
+    """Return the array of these value texts, without blanks."""
     return "[" + ",".join(raws) + "]"

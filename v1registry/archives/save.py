@@ -1,9 +1,10 @@
-"""Write save archives that every engine from docker 0.7 to today's loads.
+"""Write save archives that all engines load, from docker 0.7 to today's.
 
-    ID/VERSION, ID/json, ID/layer.tar    every image of the chains: what engines up to 1.9 read
+    ID/VERSION, ID/json, ID/layer.tar    every image of the chains, for engines up to 1.9
     repositories                         their names
-    <digest>.json, manifest.json         configs made from the chains: what engines since 1.10 read, and skopeo and podman
-    v1registry.json                      says that the ids are genuine, so that ``load`` gives back the very same images
+    <digest>.json, manifest.json         configs made from the chains, for engines since 1.10, skopeo and
+    podman v1registry.json                      marks the ids as genuine, so that ``load`` returns equal
+    images
 
 The same images and names make the same bytes. Source of the layout: moby v1.12.6 image/tarexport/save.go.
 """
@@ -19,27 +20,27 @@ from typing import IO
 
 from ..layers.compression import Readable, open_decompressed
 from . import convert, rawjson
-from .images import ChainImage, UnreadableImage, chain_of, read_image_json, tops_of
+from .images import ChainImage, UnreadableImage, ids_from_root, read_image_json, tops_of
 from .load import MARKER
 
 _BLOCK_BYTES = 512
 
-#: What twelve octal digits of a tar header hold; times beyond are not of this world.
+#: The largest time in twelve octal digits of a tar header, in seconds.
 _LAST_TIME = 8**11 - 1
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:localhost|[A-Za-z0-9.-]*\.[A-Za-z0-9.-]*|[A-Za-z0-9.-]+(?=:)|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
-#: What today's engines take for a name; one that is none would make them refuse the whole archive.
+#: The names that today's engines accept; any other name makes them refuse the whole archive.
 _TODAYS_NAME = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}")
 
 
 @dataclass(frozen=True)
 class WrittenArchive:
-    """What was written."""
+    """A save archive that was written."""
 
     size_bytes: int
-    diff_ids: Mapping[str, str]  #: of every image's layer, by v1 id
-    config_digests: Mapping[str, str]  #: the id that today's engines give to each top image, by v1 id
+    diff_ids: Mapping[str, str]  #: v1 id to the diff id of the image's layer
+    config_digests: Mapping[str, str]  #: v1 id of each top image to its id in today's engines
 
 
 def write_save_archive(
@@ -49,19 +50,21 @@ def write_save_archive(
     *,
     layer_limit_bytes: int | None = None,
 ) -> WrittenArchive:
-    """Write ``images`` as a save archive; return what was written.
+    """Write ``images`` as a save archive and return its facts.
 
-    :param target: written from where it stands; it must be able to go back. Not closed.
-    :param images: parents before their children; one that comes again is left out. Layers may have any compression and
-        are expanded while they pass; a layer that is a stream of no bytes becomes an empty tar.
-    :param names: such as ``localhost:5000/foo/bar:latest`` to an image id. Images that are nobody's parent and have no
-        name are saved by their id.
-    :param layer_limit_bytes: how many bytes one layer may expand to.
-    :raises UnreadableImage: JSON that cannot be read, a parent or a named image that is missing.
-    :raises UnreadableLayer: a layer that cannot be expanded, or beyond the limit.
+    After an error the target has a part of an archive. Names that today's engines refuse (with capitals,
+    which docker 0.6 accepted) are written to ``repositories`` only.
 
-    After an error the target holds a part of an archive. Names that today's engines would refuse (with capitals, which
-    docker 0.6 took) stand in ``repositories`` only, for the engines of their time.
+    :param target: written from its current position; must be seekable; not closed.
+    :param images: parents before their children; a repeated image is skipped. Layers may have any compression
+        and are expanded; a layer of zero bytes becomes an empty tar.
+    :param names: name, such as ``localhost:5000/foo/bar:latest``, to image id. Images without children and
+        without a name are saved by their id.
+    :param layer_limit_bytes: the most bytes that one layer may expand to; None for no limit.
+    :raises UnreadableImage: the JSON of an image is invalid, or a parent or a named image is missing.
+    :raises Unconvertible: the JSON of an image cannot be made into a config.
+    :raises UnreadableLayer: a layer cannot be expanded, or is beyond the limit.
+    :raises OSError: reading a layer or writing the target failed.
     """
     return _Writer(target, layer_limit_bytes).write(images, names)
 
@@ -110,7 +113,7 @@ class _Writer:
             self._diff_ids[image.image_id] = self._write_layer(f"{image.image_id}/layer.tar", plain, mtime)
 
     def _write_layer(self, name: str, plain: Readable, mtime: int) -> str:
-        """Write the layer behind a header whose size is filled in at the end, as only then it is known."""
+        """Write the layer, then the header in front of it, because of the size. Return the diff id."""
         header_at = self._target.tell()
         self._target.write(bytes(_BLOCK_BYTES))
         copying = _Copying(plain, self._target)
@@ -129,14 +132,14 @@ class _Writer:
         layers: dict[str, list[str]] = {}
         tags: dict[str, list[str]] = {}
         for top_id, names in names_of.items():
-            chain = chain_of(top_id, self._parents)
+            chain = ids_from_root(top_id, self._parents)
             config = convert.config_from_chain(
                 [self._documents[image_id] for image_id in chain],
                 [self._diff_ids[image_id] for image_id in chain],
             )
             digests[top_id] = convert.digest_of(config)
             file_name = digests[top_id].partition(":")[2] + ".json"
-            if file_name not in layers:  # two v1 images may be one image to today's engines
+            if file_name not in layers:  # two v1 images may be the same image in today's engines
                 self._write_file(file_name, config, _created(self._documents[top_id]))
                 layers[file_name] = [f"{image_id}/layer.tar" for image_id in chain]
             tags.setdefault(file_name, []).extend(name for name in names if _TODAYS_NAME.fullmatch(name))
@@ -157,7 +160,7 @@ class _Writer:
 
 
 class _Copying:
-    """A stream that writes to a file what is read from it."""
+    """A stream that copies to a file what is read from it."""
 
     def __init__(self, source: Readable, target: IO[bytes]):
         self._source = source
@@ -177,12 +180,12 @@ def _header(name: str, size_bytes: int, mtime: int, kind: bytes = tarfile.REGTYP
     info.size = size_bytes
     info.mtime = mtime
     info.mode = 0o755 if kind == tarfile.DIRTYPE else 0o644
-    # GNU's format says sizes beyond 8 GiB in the header itself, so that it has one block whatever the size.
+    # GNU's format has sizes beyond 8 GiB in the header itself, so that it is always one block.
     return info.tobuf(tarfile.GNU_FORMAT, "ascii", "strict")
 
 
 def _created(document: bytes) -> int:
-    """The image's own time in seconds since the epoch, 0 where it has none."""
+    """Return the creation time of an image in seconds since the epoch, 0 without one."""
     moment = convert.parse_time(rawjson.text_of(rawjson.split_object(document).get("created")))
     return min(max(int(moment.timestamp()), 0), _LAST_TIME) if moment else 0
 

@@ -1,7 +1,7 @@
-"""The members of a tar file that somebody else wrote: looked up by name, read where they lie, never unpacked.
+"""Random access to the members of an untrusted tar file, by name and without unpacking it.
 
-Everything in the archive is suspected: names and links that lead out of it, names that come twice, links in circles,
-devices, headers that claim more than there is. All of it is refused before the first member is read.
+Hostile archives are refused before the first member is read: names and links that lead out of the archive,
+repeated names, circular links, devices, and headers that claim more bytes than the file has.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import tarfile
 from dataclasses import dataclass
 from typing import IO, Final
 
-#: No header of a save archive comes near this; tarfile reads a header's extension into memory at once.
+#: The largest extension of a header. tarfile reads it into memory at once; those of save archives are small.
 _HEADER_LIMIT_BYTES: Final = 1 << 20
 
 _LINKS_FOLLOWED: Final = 16
 
 
 class UnreadableArchive(Exception):
-    """The file is no save archive that can be read, or one that nobody should read; the text says what is wrong."""
+    """The file is not a readable save archive, or a hostile one. The subject of the text is "it" or "its …"."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What an archive may cost. A violation is an UnreadableArchive that names the limit."""
+class ArchiveLimits:
+    """Limits of a save archive. An archive beyond one raises UnreadableArchive, which names the limit."""
 
     members: int = 100_000
     document_bytes: int = 16 << 20  #: one JSON document
-    layer_bytes: int = 64 << 30  #: one layer, as it lies in the archive and uncompressed
+    layer_bytes: int = 64 << 30  #: one layer, both as stored in the archive and uncompressed
     archive_bytes: int = 256 << 30  #: the whole archive, uncompressed
 
 
@@ -36,37 +36,37 @@ class Limits:
 class _Member:
     offset: int
     size: int
-    link: str | None = None  #: the name that it stands for, inside the archive
+    link: str | None = None  #: the name of its target in the archive; None for a file
 
 
 class TarIndex:
-    """A tar file's regular files and links by their clean names. It reads from ``file``, which stays the caller's.
+    """The regular files and links of a tar file by their clean names. Safe for threads.
 
-    :param file: an uncompressed tar in a real file. Streams of several members may be read at once, in threads.
-    :raises UnreadableArchive: see the module.
+    :param file: an uncompressed tar in a real file; not closed.
+    :raises UnreadableArchive: the file is not a complete tar archive, hostile, or beyond a limit.
     """
 
-    def __init__(self, file: IO[bytes], limits: Limits):
+    def __init__(self, file: IO[bytes], limits: ArchiveLimits):
         self._descriptor = file.fileno()
         self._limits = limits
         self._members: dict[str, _Member] = {}
         size_bytes = os.fstat(self._descriptor).st_size
         if size_bytes > limits.archive_bytes:
-            raise UnreadableArchive(f"it has more than the {limits.archive_bytes} bytes that are read")
+            raise UnreadableArchive(f"it has more than the limit of {limits.archive_bytes} bytes")
         try:
             self._scan(file, size_bytes)
         except (tarfile.TarError, ValueError, OverflowError) as exc:
-            raise UnreadableArchive(f"it is no complete tar archive: {exc}") from exc
+            raise UnreadableArchive(f"it is not a complete tar archive: {exc}") from exc
 
     def _scan(self, file: IO[bytes], size_bytes: int) -> None:
         file.seek(0)
-        guarded: IO[bytes] = _HeaderReader(file)  # type: ignore[assignment]  # tarfile needs no more of a file
+        guarded: IO[bytes] = _HeaderReader(file)  # type: ignore[assignment]  # tarfile uses no other methods
         folders: set[str] = set()
         with tarfile.TarFile(fileobj=guarded, mode="r", errorlevel=2) as archive:
-            if archive.firstmember is None:  # type: ignore[attr-defined]  # tarfile of 3.10 stumbles over archives without members
+            if archive.firstmember is None:  # type: ignore[attr-defined]  # tarfile of 3.10 fails on empty archives
                 return
             for count, info in enumerate(iter(archive.next, None), start=1):
-                archive.members = []  # type: ignore[attr-defined]  # or it would keep every header
+                archive.members = []  # type: ignore[attr-defined]  # otherwise it keeps every header
                 if count > self._limits.members:
                     raise UnreadableArchive(f"it has more than {self._limits.members} members")
                 name = clean_name(info.name)
@@ -100,36 +100,47 @@ class TarIndex:
         return _Member(info.offset_data, info.size)
 
     def _follow(self, name: str) -> _Member | None:
-        """Return the file that ``name`` is or leads to, None when it does not exist."""
+        """Return the file that ``name`` is or links to, None if it does not exist."""
         member = self._members.get(name)
         for _ in range(_LINKS_FOLLOWED):
             if member is None or member.link is None:
                 return member
             member = self._members.get(member.link)
-        raise UnreadableArchive(f"its link {name!r} leads in a circle, or over too many other links")
+        raise UnreadableArchive(
+            f"its link {name!r} is circular, or leads over more than {_LINKS_FOLLOWED} links"
+        )
 
     def __contains__(self, name: str) -> bool:
-        """Whether ``name`` is a file, or a link to one."""
+        """Tell whether ``name`` is a file, or a link to one."""
         return self._follow(name) is not None
 
     def folders_with(self, name: str) -> list[str]:
-        """Return, sorted, the folders at the top that hold a file ``name``."""
+        """Return the sorted names of the top-level folders with a file ``name``."""
         pairs = (path.split("/") for path in self._members)
         return sorted(pair[0] for pair in pairs if len(pair) == 2 and pair[1] == name)
 
     def size(self, name: str) -> int:
-        """Return the size of a file in bytes. UnreadableArchive when it is missing."""
+        """Return the size of a file in bytes.
+
+        :raises UnreadableArchive: it is missing.
+        """
         return self._file(name).size
 
     def read_document(self, name: str) -> bytes:
-        """Return a small file whole. UnreadableArchive when it is missing or beyond ``limits.document_bytes``."""
+        """Return the content of a small file.
+
+        :raises UnreadableArchive: it is missing, or larger than ``limits.document_bytes``.
+        """
         if self.size(name) > self._limits.document_bytes:
             raise UnreadableArchive(f"its {name} has more than {self._limits.document_bytes} bytes")
         with self.open(name) as stream:
             return stream.read()
 
     def open(self, name: str) -> io.BufferedReader:
-        """Return a file's bytes as a stream. UnreadableArchive when it is missing."""
+        """Return a file as a stream, which the caller closes.
+
+        :raises UnreadableArchive: it is missing.
+        """
         member = self._file(name)
         return io.BufferedReader(_MemberStream(self._descriptor, member), buffer_size=128 * 1024)
 
@@ -141,7 +152,9 @@ class TarIndex:
 
 
 def clean_name(name: str) -> str:
-    """Return a member's name without ``./`` and double slashes. UnreadableArchive when it leads out of the archive.
+    """Return a member's name without ``./`` and double slashes.
+
+    :raises UnreadableArchive: the name leads out of the archive.
 
     >>> clean_name("./abc//json")
     'abc/json'
@@ -167,7 +180,7 @@ def _resolve(path: str, name: str) -> str:
 
 
 class _HeaderReader:
-    """A file as tarfile sees it while it looks for headers: it may move, and read a header's worth at once."""
+    """A file for tarfile that refuses to read more than a header at once."""
 
     def __init__(self, file: IO[bytes]):
         self._file = file
@@ -181,7 +194,7 @@ class _HeaderReader:
 
 
 class _MemberStream(io.RawIOBase):
-    """One member's bytes, read at their place without moving the file's own position."""
+    """The bytes of one member, read without moving the position of the file."""
 
     def __init__(self, descriptor: int, member: _Member):
         self._descriptor = descriptor
@@ -197,6 +210,6 @@ class _MemberStream(io.RawIOBase):
             return 0
         count = os.preadv(self._descriptor, [memoryview(buffer)[:wanted]], self._at)
         if not count:
-            raise UnreadableArchive("the file became shorter while it was read")
+            raise UnreadableArchive("it became shorter while it was read")
         self._at += count
         return count

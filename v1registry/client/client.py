@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ..archives.load import Limits, UnreadableArchive, open_save_archive
+from ..archives.load import ArchiveLimits, UnreadableArchive, open_save_archive
 from .access import Access, AskIndex
 from .errors import BadArchive, BadReference
 from .progress import Progress, Silence
@@ -102,7 +102,7 @@ class Client:
             Images that are complete stay, so that a repetition goes on from there. The tag is set last.
         """
         checked = self._check(reference)
-        limits = Limits(layer_bytes=self._layer_limit_bytes)
+        limits = ArchiveLimits(layer_bytes=self._layer_limit_bytes)
         try:
             archive = open_save_archive(archive_path, limits=limits)
         except UnreadableArchive as exc:
