@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from v1registry.errors import ImageNotFound, InvalidImageId, InvalidRepositoryName, InvalidTagName
-from v1registry.names import RepositoryName, check_image_id, check_tag, check_target_id, is_host, is_image_id
+from v1registry.names import (
+    RepositoryName,
+    check_image_id,
+    check_tag,
+    check_target_id,
+    is_host,
+    is_image_id,
+    is_loopback,
+)
 from v1registry.registry import layout
 
 ID = "0123456789abcdef" * 4
@@ -87,6 +95,27 @@ def test_hosts_are_hosts(text: str) -> None:
 )
 def test_other_texts_are_no_hosts(text: str) -> None:
     assert not is_host(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("LOCALHOST:80", True),
+        ("a.localhost:80", True),
+        ("127.1.2.3:80", True),
+        ("[::1]:80", True),
+        ("::1", True),
+        ("localhost.example", False),
+        ("128.0.0.1", False),
+        ("[::2]", False),
+        ("", False),
+        ("a b.localhost", False),
+        ("127.0.0.1.example", False),
+    ],
+)
+def test_only_hosts_of_this_machine_are_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
 
 
 # -- repositories

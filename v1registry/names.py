@@ -6,6 +6,7 @@ What is *written* follows the strict grammar; what old data holds stays *readabl
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -29,7 +30,7 @@ _EMAIL_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})+|localhost")
 #: In characters; RFC 5321, 4.5.3.1, where the longest path of 256 has two brackets.
 _LONGEST_EMAIL = 254
 _LONGEST_EMAIL_NAME = 64
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def is_image_id(text: object) -> bool:
@@ -96,6 +97,22 @@ def is_host(text: str) -> bool:
     (True, True, False)
     """
     return _HOST.fullmatch(text) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, with or without a port, is this machine: ``localhost``, 127.0.0.0/8 or ::1.
+
+    Names are not resolved. Names below ``localhost`` count too (RFC 6761, 6.3).
+
+    >>> is_loopback("127.0.0.1:5000"), is_loopback("[::1]"), is_loopback("::1"), is_loopback("registry.example:5000")
+    (True, True, True, False)
+    """
+    match = _HOST.fullmatch(host)
+    name = match[1].strip("[]").rstrip(".").lower() if match else host
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return match is not None and (name == "localhost" or name.endswith(".localhost"))
 
 
 def split_url(text: str) -> SplitResult | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from v1registry.client import BadReference, Client, Reference
-from v1registry.client.reference import is_loopback
 
 ID = "a" * 64
 
@@ -74,21 +73,3 @@ def test_a_client_of_no_host_is_refused(host: str) -> None:
 def test_a_foreign_scheme_is_refused() -> None:
     with pytest.raises(BadReference, match="http or https"):
         Client("localhost", scheme="gopher")
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        ("localhost", True),
-        ("LOCALHOST:80", True),
-        ("a.localhost:80", True),
-        ("127.1.2.3:80", True),
-        ("[::1]:80", True),
-        ("localhost.example", False),
-        ("128.0.0.1", False),
-        ("[::2]", False),
-        ("127.0.0.1.example", False),
-    ],
-)
-def test_only_this_machine_is_a_loopback(host: str, expected: bool) -> None:
-    assert is_loopback(host) is expected

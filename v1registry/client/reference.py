@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -97,17 +96,3 @@ def check_host(text: str) -> str:
     if match is None or (match[2] and not 0 < int(match[2]) < 65536):
         raise BadReference(f"{text!r} is no HOST[:PORT]")
     return text.lower()
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether ``name[:port]`` is this machine: ``localhost``, 127.0.0.0/8 or ::1. Names are not looked up.
-
-    >>> is_loopback("127.0.0.1:5000"), is_loopback("[::1]"), is_loopback("registry.example:5000")
-    (True, True, False)
-    """
-    match = _HOST.fullmatch(host)
-    name = match[1].strip("[]").rstrip(".").lower() if match else ""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")

@@ -22,9 +22,10 @@ try:
 except ImportError as exc:
     raise ImportError("the client needs requests: pip install 'v1registry[server]'") from exc
 
+from ..names import is_loopback
 from ..version import __version__
 from .errors import ClientError, NotAuthorized, NotFoundInRegistry, ProtocolError, RegistryUnreachable
-from .reference import check_host, is_loopback, split_scheme
+from .reference import check_host, split_scheme
 
 #: JSON documents of images may be as large as our server takes them; other answers are far smaller.
 DOCUMENT_LIMIT_BYTES = 16 << 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 import secrets
 import string
@@ -15,7 +14,7 @@ from hmac import compare_digest
 from typing import Final
 
 from ..log import get_logger
-from ..names import split_url
+from ..names import is_loopback, split_url
 from ..storage import records
 from ..storage.base import Conflict, NotFound, Storage
 from .scopes import ACCOUNT_SCOPES, SCOPES
@@ -256,15 +255,8 @@ def is_redirect_uri(text: str) -> bool:
         # user information before the host could look like the host
         if not parts.hostname or "@" in parts.netloc:
             return False
-        return parts.scheme == "https" or _is_this_machine(parts.hostname)
+        return parts.scheme == "https" or is_loopback(parts.hostname)
     return _PRIVATE_SCHEME.fullmatch(parts.scheme) is not None
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _problems(application: Application) -> Iterator[str]:

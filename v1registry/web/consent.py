@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..log import get_logger
-from ..names import is_host
+from ..names import is_host, is_loopback
 from ..oauth.api import require_https
 from ..oauth.provider import AuthorizationRefused, AuthorizationRequest, UnsafeAuthorization
 from ..oauth.scopes import in_words
@@ -29,9 +29,6 @@ _QUERY_CHARACTERS: Final = "!$&'()*+,;=:@/?%~"
 
 #: The fields of the page's form that are no parameters of the question.
 _OWN_FIELDS: Final = ("form_token", "allow")
-
-#: Hosts that are the user's own machine (RFC 8252, 7.3).
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def get_authorize(request: Request) -> Response:
@@ -134,7 +131,9 @@ def place_of(redirect_uri: str) -> str:
     parts = urlsplit(redirect_uri)
     if parts.scheme not in ("http", "https"):
         return f"the app {parts.scheme} on this device"
-    return "a program on this computer" if parts.hostname in _LOOPBACK else parts.netloc.rpartition("@")[2]
+    return (
+        "a program on this computer" if is_loopback(parts.hostname or "") else parts.netloc.rpartition("@")[2]
+    )
 
 
 def form_target(redirect_uri: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import secrets
@@ -14,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from ...log import get_logger
+from ...names import is_loopback
 from ...rights import User
 from ..base import Backend, BackendUnavailable
 from ..passwords import PasswordMemory
@@ -108,7 +108,7 @@ class Ldap(Backend):
             raise ValueError(
                 "bind_dn and its password (bind_password, bind_password_file) are expected together"
             )
-        if scheme == "ldap" and not start_tls and not _is_this_machine(host):
+        if scheme == "ldap" and not start_tls and not is_loopback(host):
             log.warning("passwords go to the LDAP server %s unprotected; use ldaps:// or start_tls", host)
 
         def read_password() -> str:
@@ -288,13 +288,6 @@ def _check_filter(text: str) -> None:
         is_one = is_one and (depth > 0) == (position < len(text))
     if not is_one:
         raise ValueError(f"an LDAP filter such as (objectClass=person) is expected, not {text!r}")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_unicode(text: str) -> bool:
