@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -231,7 +231,7 @@ def test_neither_headers_nor_signatures_are_kept(access: ForeignIndexAccess) -> 
         seen.add(id(current))
         if isinstance(current, (str, bytes)):
             texts.append(current)
-        elif isinstance(current, dict):
+        elif isinstance(current, Mapping):
             reached += [*current.keys(), *current.values()]
         elif isinstance(current, (list, tuple, set, frozenset)):
             reached += current

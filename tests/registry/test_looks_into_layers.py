@@ -16,7 +16,8 @@ from support.looked_into import WatchedStorage
 from support.wsgi_client import Client, error_of
 
 from v1registry import Registry, errors
-from v1registry.layers.remembered import Busy, Remembered, Turns
+from v1registry.layers.remembered import Remembered
+from v1registry.layers.turns import Busy, Turns
 from v1registry.registry.images import Images
 from v1registry.registry.listings import Limits, Listings
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar
+
+from cachetools import TLRUCache
 
 from .. import errors
 from ..names import RepositoryName
@@ -339,53 +341,41 @@ class ForeignRights:
 
 
 class _Kept(Generic[T]):
-    """Values that are good for some time; the oldest go first where they are too many. Safe for threads.
+    """Values that are valid for some time; the least recently used are dropped if they are too many. Safe for threads.
 
     :param capacity: the weight of all values together.
-    :param keep_s: how long a value is good.
+    :param keep_s: how long a value is valid, in seconds.
+    :param clock: returns seconds.
     """
 
     def __init__(self, capacity: int, keep_s: float, clock: Callable[[], float]):
-        self._capacity = capacity
         self._keep_s = keep_s
         self._clock = clock
-        self._values: OrderedDict[Hashable, tuple[T, float, int]] = OrderedDict()
-        self._weight = 0
-        self._lock = Lock()
+        self._lock = Lock()  # cachetools is not safe for threads
+        self._values: TLRUCache[Hashable, tuple[T, float, int]] = TLRUCache(
+            capacity, lambda key, value, now: value[1], clock, itemgetter(2)
+        )
 
     def now(self) -> float:
         return self._clock()
 
     def get(self, key: Hashable) -> T | None:
-        """Return the value if it is still good."""
+        """Return the value if it is still valid."""
         with self._lock:
             found = self._values.get(key)
-            if found is not None and self._clock() >= found[1]:
-                self._drop(key)
-                found = None
-        return found[0] if found is not None else None
+        return None if found is None else found[0]
 
     def put(self, key: Hashable, value: T, learned_at: float, weight: int = 1) -> None:
-        """Keep what was true at ``learned_at``."""
-        if self._keep_s <= 0:
-            return
+        """Keep what was true at ``learned_at``, unless its weight alone is more than the capacity."""
         with self._lock:
-            self._drop(key)
-            self._values[key] = (value, learned_at + self._keep_s, weight)
-            self._weight += weight
-            while self._weight > self._capacity:
-                self._drop(next(iter(self._values)))
+            self._values.pop(key, None)
+            with suppress(ValueError):  # it is heavier than the capacity
+                self._values[key] = value, learned_at + self._keep_s, weight
 
     def drop(self, key: Hashable) -> None:
         with self._lock:
-            self._drop(key)
+            self._values.pop(key, None)
 
     def clear(self) -> None:
         with self._lock:
             self._values.clear()
-            self._weight = 0
-
-    def _drop(self, key: Hashable) -> None:
-        found = self._values.pop(key, None)
-        if found is not None:
-            self._weight -= found[2]

@@ -1,24 +1,26 @@
-"""What takes long to make and is asked for again: a memory with a bound, and turns at the work.
+"""A size-bounded LRU cache for the threads of one process.
 
-Both are for one process: what they hold can be made again, and never says anything that another process could make untrue.
+It is for values that never change, or that are kept under a key with their etag: other processes cannot make them stale.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
-from threading import Condition, Lock
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from operator import itemgetter
+from threading import Lock
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 T = TypeVar("T")
 
 
 class Remembered(Generic[T]):
-    """The values that were asked for last, bounded in bytes. Safe for threads.
+    """The most recently used values, up to a total size. Safe for threads.
 
-    :param limit_bytes: what all values together may take. One that takes more alone is not kept.
-    :param size_of: how many bytes a value takes, about, its key included.
+    :param limit: the total size of all values. A larger value is not kept.
+    :param size_of: returns the size of a value, in the same unit.
 
     >>> words = Remembered[str](10, len)
     >>> words.keep(1, "one two")
@@ -27,78 +29,24 @@ class Remembered(Generic[T]):
     (None, 'three')
     """
 
-    def __init__(self, limit_bytes: int, size_of: Callable[[T], int]):
-        self._limit_bytes = limit_bytes
+    def __init__(self, limit: int, size_of: Callable[[T], int]):
         self._size_of = size_of
-        self._lock = Lock()  # guards all that follows
-        self._values: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()  # what was asked for last is last
-        self._size_bytes = 0
+        self._lock = Lock()  # cachetools is not safe for threads
+        self._values: LRUCache[Hashable, tuple[T, int]] = LRUCache(limit, itemgetter(1))
 
     def find(self, key: Hashable) -> T | None:
-        """Return what is remembered under a key, None where nothing is."""
+        """Return the value that is kept under a key, or None."""
         with self._lock:
             found = self._values.get(key)
-            if found is None:
-                return None
-            self._values.move_to_end(key)
-            return found[0]
+        return None if found is None else found[0]
 
     def keep(self, key: Hashable, value: T) -> None:
-        """Remember a value in the place of the one before; those that nobody asked for longest give way."""
+        """Keep a value in place of the one before; the least recently used ones are dropped."""
         size = self._size_of(value)
         with self._lock:
-            self._size_bytes -= self._values.pop(key, (value, 0))[1]
-            if size > self._limit_bytes:
-                return
-            self._values[key] = value, size
-            self._size_bytes += size
-            while self._size_bytes > self._limit_bytes:
-                self._size_bytes -= self._values.popitem(last=False)[1][1]
+            self._values.pop(key, None)
+            with suppress(ValueError):  # it is larger than the limit
+                self._values[key] = value, size
 
     def __len__(self) -> int:
         return len(self._values)
-
-
-class Busy(Exception):
-    """Somebody else is at it, and nobody more may wait, or the wait was too long."""
-
-
-class Turns:
-    """Lets one thread at a time work on a thing; a few others wait for it, for a while. Safe for threads.
-
-    Whoever waits keeps a thread of the server from everybody else: so only few may, however long the work takes.
-
-    :param most_waiting: how many threads wait, for all things together.
-    :param wait_s: how long each of them waits, in seconds.
-    """
-
-    def __init__(self, *, most_waiting: int, wait_s: float):
-        self._most_waiting = most_waiting
-        self._wait_s = wait_s
-        self._changed = Condition()  # guards all that follows
-        self._taken: set[Hashable] = set()
-        self._waiting = 0
-
-    @contextmanager
-    def turn(self, thing: Hashable) -> Iterator[None]:
-        """Keep out all others who ask for a turn at a thing. Busy."""
-        with self._changed:
-            if thing in self._taken:
-                self._wait(thing)
-            self._taken.add(thing)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken.discard(thing)
-                self._changed.notify_all()
-
-    def _wait(self, thing: Hashable) -> None:
-        if self._waiting >= self._most_waiting:
-            raise Busy
-        self._waiting += 1
-        try:
-            if not self._changed.wait_for(lambda: thing not in self._taken, self._wait_s):
-                raise Busy
-        finally:
-            self._waiting -= 1

@@ -17,7 +17,8 @@ from .. import errors
 from ..layers.archive import open_archive
 from ..layers.compression import ExpansionLimitExceeded, UnreadableLayer
 from ..layers.listing import NAMES_LIMIT_BYTES, ROWS_LIMIT, Row, TooManyFiles, diff, is_row_list, rows_of
-from ..layers.remembered import Busy, Remembered, Turns
+from ..layers.remembered import Remembered
+from ..layers.turns import Busy, Turns
 from ..log import get_logger
 from ..storage.base import NotFound, Storage, StorageUnavailable
 from . import layout

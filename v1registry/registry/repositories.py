@@ -9,13 +9,12 @@ import enum
 import json
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from threading import Lock
 
 from .. import errors
+from ..layers.remembered import Remembered
 from ..names import RepositoryName, check_tag, is_image_id
 from ..rights import Action
 from ..storage.base import ABSENT, Conflict, InvalidKey, NotFound, Stat, Storage, update
@@ -30,6 +29,9 @@ UNKNOWN_INFO: dict[str, object] = {
     "last_update": None,
     "os": "linux",
 }
+
+#: How many tags are cached, each some hundred bytes.
+_KEPT_TAGS = 50_000
 
 #: A match begins where a word does: else a long word would be tried from each of its characters.
 _USER_AGENT_PAIR = re.compile(r"(?<![^\s/])([^\s/]+)/([^\s/]+)")
@@ -76,7 +78,7 @@ class Repositories:
     def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.time):
         self._storage = storage
         self._clock = clock
-        self._tag_cache = _ValueCache(50_000)
+        self._tag_cache = Remembered[str](_KEPT_TAGS, lambda image_id: 1)
 
     # -- which there are
 
@@ -347,14 +349,14 @@ class Repositories:
         """Return the id in a tag's key, None where it is the info of another tag (storage-layout.md 3.3)."""
         if stat.size > 100:
             return None
-        cached = self._tag_cache.get(stat)
+        cached = self._tag_cache.find((stat.key, stat.etag))
         if cached is None:
             try:
                 data, stat = self._storage.read_with_stat(stat.key)
             except NotFound:
                 return None
             cached = data.strip().decode("latin-1")
-            self._tag_cache.put(stat, cached)
+            self._tag_cache.keep((stat.key, stat.etag), cached)
         return cached if is_image_id(cached) else None
 
     def _holds_tag(self, key: str) -> bool:
@@ -457,27 +459,3 @@ def _stored_entries(stored: bytes) -> list[dict[str, str]]:
             entry = {"id": element["id"]}
             entries.append(entry | {"checksum": checksum} if isinstance(checksum, str) else entry)
     return entries
-
-
-class _ValueCache:
-    """Small values by key and etag, the least recently used dropped first. Safe for threads."""
-
-    def __init__(self, capacity: int):
-        self._capacity = capacity  #: entries, each some hundred bytes
-        self._values: OrderedDict[str, tuple[str, str]] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, stat: Stat) -> str | None:
-        with self._lock:
-            etag, value = self._values.get(stat.key, ("", ""))
-            if etag != stat.etag:
-                return None
-            self._values.move_to_end(stat.key)
-            return value
-
-    def put(self, stat: Stat, value: str) -> None:
-        with self._lock:
-            self._values[stat.key] = (stat.etag, value)
-            self._values.move_to_end(stat.key)
-            if len(self._values) > self._capacity:
-                self._values.popitem(last=False)

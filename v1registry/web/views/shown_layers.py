@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 from ... import errors
 from ...layers.listing import is_row_list
-from ...layers.remembered import Busy, Remembered, Turns
+from ...layers.remembered import Remembered
+from ...layers.turns import Busy, Turns
 from ...registry import layout
 from ...registry.images import Images
 from ...registry.listings import Limits
