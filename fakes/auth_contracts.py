@@ -4,22 +4,22 @@ A backend written for v1registry keeps one of the protocols of :mod:`v1registry.
 file of your own and give its fixture::
 
     import pytest
-    from v1registry_fakes.contracts import UserLookupContract
+    from v1registry_fakes.contracts import LookupContract
     from my_package import StaffDatabase
 
-    class TestStaffDatabase(UserLookupContract):
+    class TestStaffDatabase(LookupContract):
         username = "mira"
         password = "correct horse"
 
         @pytest.fixture
-        def authenticator(self):
+        def backend(self):
             return StaffDatabase("test-database")  # in which mira has that password
 
-* :class:`AuthenticatorContract`: a backend that verifies passwords, and no more.
-* :class:`UserLookupContract`: one that also has ``find``.
-* :class:`UserDirectoryContract`: one in which users are made and changed; its fixture ``directory`` gives an empty one.
-* :class:`ConfirmingDirectoryContract`: one whose accounts and addresses can be confirmed by links in mails, too.
-* :class:`~v1registry_fakes.profile_contracts.ProfileDirectoryContract`: one whose users have profiles and several addresses.
+* :class:`BackendContract`: a backend that verifies passwords, and no more.
+* :class:`LookupContract`: one that also has ``find``.
+* :class:`AccountsContract`: one in which users are made and changed; its fixture ``accounts`` gives an empty one.
+* :class:`ConfirmationContract`: one whose accounts and addresses can be confirmed by links in mails, too.
+* :class:`~v1registry_fakes.profile_contracts.ProfilesContract`: one whose users have profiles and several addresses.
 
 For readable failures let pytest rewrite this module's assertions, in ``conftest.py``, before it is imported::
 
@@ -31,25 +31,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
-from v1registry.accounts.base import (
-    AccountExists,
-    Authenticator,
-    ConfirmingDirectory,
-    UnknownUser,
-    UserDirectory,
-    UserLookup,
-)
+from v1registry.accounts.base import AccountExists, Backend, UnknownUser
 from v1registry.rights import User
 
 __all__ = [
-    "AuthenticatorContract",
-    "ConfirmingDirectoryContract",
-    "UserDirectoryContract",
-    "UserLookupContract",
+    "AccountsContract",
+    "BackendContract",
+    "ConfirmationContract",
+    "LookupContract",
 ]
 
 #: Names that nobody has, and that mean something to filters, paths, files and encodings.
@@ -95,28 +88,28 @@ _ODD_PASSWORDS = {
 }
 
 
-class AuthenticatorContract:
-    """Derive from this class and give the fixture ``authenticator``: a backend in which ``username`` has ``password``."""
+class BackendContract:
+    """Derive from this class and give the fixture ``backend``: a backend in which ``username`` has ``password``."""
 
     username: ClassVar[str] = "mira"
     password: ClassVar[str] = "correct horse"  # noqa: S105
 
     @pytest.fixture
-    def authenticator(self) -> Authenticator:
-        raise NotImplementedError("give a fixture authenticator")
+    def backend(self) -> Backend:
+        raise NotImplementedError("give a fixture backend")
 
-    def test_the_right_password_gives_the_user(self, authenticator: Authenticator) -> None:
-        user = authenticator.authenticate(self.username, self.password)
+    def test_the_right_password_gives_the_user(self, backend: Backend) -> None:
+        user = backend.authenticate(self.username, self.password)
         assert isinstance(user, User)
         assert user.name == self.username
         assert user.is_active
         assert isinstance(user.groups, frozenset)
         assert all(isinstance(group, str) for group in user.groups)
 
-    def test_the_right_password_is_right_each_time(self, authenticator: Authenticator) -> None:
-        first = authenticator.authenticate(self.username, self.password)
+    def test_the_right_password_is_right_each_time(self, backend: Backend) -> None:
+        first = backend.authenticate(self.username, self.password)
         assert first is not None
-        assert [authenticator.authenticate(self.username, self.password) for _ in range(3)] == [first] * 3
+        assert [backend.authenticate(self.username, self.password) for _ in range(3)] == [first] * 3
 
     @pytest.mark.parametrize(
         "change",
@@ -133,67 +126,74 @@ class AuthenticatorContract:
         ],
     )
     def test_what_only_looks_like_the_password_is_wrong(
-        self, authenticator: Authenticator, change: Callable[[str], str]
+        self, backend: Backend, change: Callable[[str], str]
     ) -> None:
-        assert authenticator.authenticate(self.username, self.password) is not None
-        assert authenticator.authenticate(self.username, change(self.password)) is None
+        assert backend.authenticate(self.username, self.password) is not None
+        assert backend.authenticate(self.username, change(self.password)) is None
 
     @pytest.mark.parametrize("name", _ODD_PASSWORDS)
-    def test_odd_passwords_are_just_wrong(self, authenticator: Authenticator, name: str) -> None:
-        assert authenticator.authenticate(self.username, _ODD_PASSWORDS[name]) is None
+    def test_odd_passwords_are_just_wrong(self, backend: Backend, name: str) -> None:
+        assert backend.authenticate(self.username, _ODD_PASSWORDS[name]) is None
 
-    def test_an_empty_password_is_never_right(self, authenticator: Authenticator) -> None:
+    def test_an_empty_password_is_never_right(self, backend: Backend) -> None:
         for username in (self.username, "nobody_has_this_name", ""):
-            assert authenticator.authenticate(username, "") is None
+            assert backend.authenticate(username, "") is None
 
     @pytest.mark.parametrize("name", _ODD_NAMES)
-    def test_odd_names_are_just_unknown(self, authenticator: Authenticator, name: str) -> None:
-        assert authenticator.authenticate(_ODD_NAMES[name], self.password) is None
+    def test_odd_names_are_just_unknown(self, backend: Backend, name: str) -> None:
+        assert backend.authenticate(_ODD_NAMES[name], self.password) is None
 
-    def test_a_right_password_makes_no_wrong_one_right(self, authenticator: Authenticator) -> None:
-        assert authenticator.authenticate(self.username, self.password) is not None
-        assert authenticator.authenticate(self.username, "wrong") is None
-        assert authenticator.authenticate("nobody_has_this_name", self.password) is None
+    def test_a_right_password_makes_no_wrong_one_right(self, backend: Backend) -> None:
+        assert backend.authenticate(self.username, self.password) is not None
+        assert backend.authenticate(self.username, "wrong") is None
+        assert backend.authenticate("nobody_has_this_name", self.password) is None
         # nor where name and password are only put together in the same way
-        assert authenticator.authenticate(self.username + self.password[0], self.password[1:]) is None
-        assert authenticator.authenticate(self.username[:-1], self.username[-1] + self.password) is None
+        assert backend.authenticate(self.username + self.password[0], self.password[1:]) is None
+        assert backend.authenticate(self.username[:-1], self.username[-1] + self.password) is None
 
-    def test_threads_get_their_own_answers(self, authenticator: Authenticator) -> None:
+    def test_threads_get_their_own_answers(self, backend: Backend) -> None:
         passwords = [self.password, "wrong", self.password, self.password + "x"] * 8
         with ThreadPoolExecutor(8) as threads:
             users = list(
-                threads.map(lambda password: authenticator.authenticate(self.username, password), passwords)
+                threads.map(lambda password: backend.authenticate(self.username, password), passwords)
             )
         assert [user is not None for user in users] == [password == self.password for password in passwords]
 
     def test_passwords_are_neither_logged_nor_shown(
-        self, authenticator: Authenticator, caplog: pytest.LogCaptureFixture
+        self, backend: Backend, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
-        authenticator.authenticate(self.username, self.password)
-        authenticator.authenticate(self.username, "a-wrong-secret")
-        authenticator.authenticate("nobody_has_this_name", "a-wrong-secret")
-        shown = caplog.text + repr(authenticator) + str(authenticator)
+        backend.authenticate(self.username, self.password)
+        backend.authenticate(self.username, "a-wrong-secret")
+        backend.authenticate("nobody_has_this_name", "a-wrong-secret")
+        shown = caplog.text + repr(backend) + str(backend)
         assert self.password not in shown
         assert "a-wrong-secret" not in shown
 
 
-class UserLookupContract(AuthenticatorContract):
-    """As the base class; the fixture ``authenticator`` gives a backend that has ``find`` too."""
+class LookupContract(BackendContract):
+    """As the base class; the fixture ``backend`` gives a backend that has ``find`` too."""
 
-    def test_find_tells_of_the_user_what_authenticate_does(self, authenticator: Any) -> None:
-        user = authenticator.find(self.username)
+    def test_find_tells_of_the_user_what_authenticate_does(self, backend: Backend) -> None:
+        user = backend.find(self.username)
         assert user is not None
-        assert user == authenticator.authenticate(self.username, self.password)
-        assert isinstance(authenticator, UserLookup)
+        assert user == backend.authenticate(self.username, self.password)
+        assert backend.can_find
+
+    def test_id_of_a_user_is_the_same_each_time(self, backend: Backend) -> None:
+        users = [backend.find(self.username), backend.authenticate(self.username, self.password)]
+        ids = [user.id for user in users if user is not None]
+        assert len(ids) == 2
+        assert ids[0] == ids[1]
+        assert ids[0] or not backend.has_ids
 
     @pytest.mark.parametrize("name", _ODD_NAMES)
-    def test_find_knows_no_odd_names(self, authenticator: Any, name: str) -> None:
-        assert authenticator.find(_ODD_NAMES[name]) is None
+    def test_find_knows_no_odd_names(self, backend: Backend, name: str) -> None:
+        assert backend.find(_ODD_NAMES[name]) is None
 
 
-class UserDirectoryContract(UserLookupContract):
-    """Derive from this class and give the fixture ``directory``: one without users.
+class AccountsContract(LookupContract):
+    """Derive from this class and give the fixture ``accounts``: one without users.
 
     Override ``reopened`` with another object over the same data, as another process would have one, if there is such a thing.
     """
@@ -201,300 +201,296 @@ class UserDirectoryContract(UserLookupContract):
     email: ClassVar[str] = "mira@example.org"
 
     @pytest.fixture
-    def directory(self) -> UserDirectory:
-        raise NotImplementedError("give a fixture directory")
+    def accounts(self) -> Backend:
+        raise NotImplementedError("give a fixture accounts")
 
     @pytest.fixture
-    def reopened(self, directory: UserDirectory) -> UserDirectory:
-        return directory
+    def reopened(self, accounts: Backend) -> Backend:
+        return accounts
 
     @pytest.fixture
-    def authenticator(self, directory: UserDirectory) -> Authenticator:
-        directory.create(self.username, self.password, self.email)
-        return directory
+    def backend(self, accounts: Backend) -> Backend:
+        accounts.create(self.username, self.password, self.email)
+        return accounts
 
     # -- making users
 
-    def test_a_new_user_can_log_in_and_is_found(
-        self, directory: UserDirectory, reopened: UserDirectory
-    ) -> None:
-        made = directory.create("mira", "correct horse", "mira@example.org")
+    def test_a_new_user_can_log_in_and_is_found(self, accounts: Backend, reopened: Backend) -> None:
+        made = accounts.create("mira", "correct horse", "mira@example.org")
         assert made == User("mira")
         assert reopened.authenticate("mira", "correct horse") == made
         assert reopened.find("mira") == made
         assert list(reopened.users()) == [made]
 
-    def test_a_new_user_is_what_was_asked_for(self, directory: UserDirectory) -> None:
-        made = directory.create("root", "correct horse", is_active=False, is_administrator=True)
+    def test_a_new_user_is_what_was_asked_for(self, accounts: Backend) -> None:
+        made = accounts.create("root", "correct horse", is_active=False, is_administrator=True)
         assert made == User("root", is_active=False, is_administrator=True)
-        assert directory.find("root") == made
+        assert accounts.find("root") == made
 
-    def test_an_account_that_is_not_active_is_told_so(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", is_active=False)
-        user = directory.authenticate("mira", "correct horse")
+    def test_an_account_that_is_not_active_is_told_so(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", is_active=False)
+        user = accounts.authenticate("mira", "correct horse")
         assert user is not None
         assert not user.is_active
-        assert directory.authenticate("mira", "wrong") is None
+        assert accounts.authenticate("mira", "wrong") is None
 
-    def test_an_empty_directory_knows_nobody(self, directory: UserDirectory) -> None:
-        assert list(directory.users()) == []
-        assert directory.find("mira") is None
-        assert directory.authenticate("mira", "correct horse") is None
-        assert not directory.is_taken("mira", "mira@example.org")
+    def test_an_empty_directory_knows_nobody(self, accounts: Backend) -> None:
+        assert list(accounts.users()) == []
+        assert accounts.find("mira") is None
+        assert accounts.authenticate("mira", "correct horse") is None
+        assert not accounts.is_taken("mira", "mira@example.org")
 
-    def test_names_and_addresses_that_somebody_has_are_taken(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
-        assert directory.is_taken("mira", "")
-        assert directory.is_taken("mira", "other@example.org")
-        assert directory.is_taken("other", "mira@example.org")
-        assert directory.is_taken("other", "MIRA@Example.Org")
-        assert not directory.is_taken("other", "other@example.org")
-        assert not directory.is_taken("other", "")
+    def test_names_and_addresses_that_somebody_has_are_taken(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
+        assert accounts.is_taken("mira", "")
+        assert accounts.is_taken("mira", "other@example.org")
+        assert accounts.is_taken("other", "mira@example.org")
+        assert accounts.is_taken("other", "MIRA@Example.Org")
+        assert not accounts.is_taken("other", "other@example.org")
+        assert not accounts.is_taken("other", "")
 
-    def test_a_name_is_given_once_and_the_first_user_stays(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
+    def test_a_name_is_given_once_and_the_first_user_stays(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
         with pytest.raises(AccountExists):
-            directory.create("mira", "another one", "other@example.org", is_administrator=True)
-        assert directory.authenticate("mira", "another one") is None
-        assert directory.authenticate("mira", "correct horse") == User("mira")
+            accounts.create("mira", "another one", "other@example.org", is_administrator=True)
+        assert accounts.authenticate("mira", "another one") is None
+        assert accounts.authenticate("mira", "correct horse") == User("mira")
 
-    def test_an_address_is_given_once_whatever_its_case(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
+    def test_an_address_is_given_once_whatever_its_case(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
         with pytest.raises(AccountExists):
-            directory.create("other", "correct horse", "Mira@EXAMPLE.org")
-        assert directory.find("other") is None
+            accounts.create("other", "correct horse", "Mira@EXAMPLE.org")
+        assert accounts.find("other") is None
 
-    def test_a_refused_name_does_not_use_up_its_address(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
+    def test_a_refused_name_does_not_use_up_its_address(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
         with pytest.raises(AccountExists):
-            directory.create("mira", "correct horse", "other@example.org")
-        assert not directory.is_taken("other", "other@example.org")
-        directory.create("other", "correct horse", "other@example.org")
-        assert directory.is_taken("third", "other@example.org")
+            accounts.create("mira", "correct horse", "other@example.org")
+        assert not accounts.is_taken("other", "other@example.org")
+        accounts.create("other", "correct horse", "other@example.org")
+        assert accounts.is_taken("third", "other@example.org")
 
-    def test_many_users_have_no_address(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse")
-        directory.create("other", "correct horse")
-        assert [user.name for user in directory.users()] == ["mira", "other"]
+    def test_many_users_have_no_address(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse")
+        accounts.create("other", "correct horse")
+        assert [user.name for user in accounts.users()] == ["mira", "other"]
 
     @pytest.mark.parametrize("name", _ODD_NAMES)
-    def test_any_text_can_be_a_name(self, directory: UserDirectory, name: str) -> None:
+    def test_any_text_can_be_a_name(self, accounts: Backend, name: str) -> None:
         username = _ODD_NAMES[name]
-        directory.create("mira", "correct horse")
-        assert directory.create(username, "right", "any@example.org") == User(username)
-        assert directory.authenticate(username, "right") == User(username)
-        assert directory.authenticate(username, "correct horse") is None
-        assert directory.find(username) == User(username)
-        assert directory.find("mira") == User("mira")
-        assert {user.name for user in directory.users()} == {"mira", username}
+        accounts.create("mira", "correct horse")
+        assert accounts.create(username, "right", "any@example.org") == User(username)
+        assert accounts.authenticate(username, "right") == User(username)
+        assert accounts.authenticate(username, "correct horse") is None
+        assert accounts.find(username) == User(username)
+        assert accounts.find("mira") == User("mira")
+        assert {user.name for user in accounts.users()} == {"mira", username}
 
-    def test_all_odd_names_are_different_users(self, directory: UserDirectory) -> None:
+    def test_all_odd_names_are_different_users(self, accounts: Backend) -> None:
         for username in _ODD_NAMES.values():
-            directory.create(username, "right")
-        assert [user.name for user in directory.users()] == sorted(_ODD_NAMES.values())
+            accounts.create(username, "right")
+        assert [user.name for user in accounts.users()] == sorted(_ODD_NAMES.values())
 
     @pytest.mark.parametrize("name", _ODD_PASSWORDS)
-    def test_any_text_can_be_a_password(self, directory: UserDirectory, name: str) -> None:
-        directory.create("mira", _ODD_PASSWORDS[name])
-        assert directory.authenticate("mira", _ODD_PASSWORDS[name]) == User("mira")
-        assert directory.authenticate("mira", _ODD_PASSWORDS[name] + "x") is None
+    def test_any_text_can_be_a_password(self, accounts: Backend, name: str) -> None:
+        accounts.create("mira", _ODD_PASSWORDS[name])
+        assert accounts.authenticate("mira", _ODD_PASSWORDS[name]) == User("mira")
+        assert accounts.authenticate("mira", _ODD_PASSWORDS[name] + "x") is None
 
-    def test_users_come_by_name(self, directory: UserDirectory) -> None:
+    def test_users_come_by_name(self, accounts: Backend) -> None:
         for username in ("mira", "a_b", "ab", "zoe", "B", "a.b"):
-            directory.create(username, "correct horse")
-        assert [user.name for user in directory.users()] == ["B", "a.b", "a_b", "ab", "mira", "zoe"]
+            accounts.create(username, "correct horse")
+        assert [user.name for user in accounts.users()] == ["B", "a.b", "a_b", "ab", "mira", "zoe"]
 
     # -- races
 
-    def test_of_many_who_create_one_user_at_once_one_succeeds(self, directory: UserDirectory) -> None:
+    def test_of_many_who_create_one_user_at_once_one_succeeds(self, accounts: Backend) -> None:
         def create(number: int) -> bool:
-            return _succeeds(lambda: directory.create("mira", f"password {number}", f"{number}@example.org"))
+            return _succeeds(lambda: accounts.create("mira", f"password {number}", f"{number}@example.org"))
 
         with ThreadPoolExecutor(8) as threads:
             made = list(threads.map(create, range(8)))
         assert made.count(True) == 1
-        right = [directory.authenticate("mira", f"password {number}") is not None for number in range(8)]
+        right = [accounts.authenticate("mira", f"password {number}") is not None for number in range(8)]
         assert right == made
 
-    def test_of_many_who_want_one_address_at_once_one_succeeds(self, directory: UserDirectory) -> None:
+    def test_of_many_who_want_one_address_at_once_one_succeeds(self, accounts: Backend) -> None:
         def create(number: int) -> bool:
-            return _succeeds(lambda: directory.create(f"user_{number}", "correct horse", "one@example.org"))
+            return _succeeds(lambda: accounts.create(f"user_{number}", "correct horse", "one@example.org"))
 
         with ThreadPoolExecutor(8) as threads:
             made = list(threads.map(create, range(8)))
         assert made.count(True) == 1
-        assert [user.name for user in directory.users()] == [f"user_{made.index(True)}"]
+        assert [user.name for user in accounts.users()] == [f"user_{made.index(True)}"]
 
-    def test_of_many_who_add_one_address_at_once_one_succeeds(self, directory: UserDirectory) -> None:
+    def test_of_many_who_add_one_address_at_once_one_succeeds(self, accounts: Backend) -> None:
         names = [f"user_{number}" for number in range(8)]
         for name in names:
-            directory.create(name, "correct horse", f"{name}@example.org")
+            accounts.create(name, "correct horse", f"{name}@example.org")
         with ThreadPoolExecutor(8) as threads:
             added = list(
                 threads.map(
-                    lambda name: _succeeds(lambda: directory.add_email(name, "one@example.org")), names
+                    lambda name: _succeeds(lambda: accounts.add_email(name, "one@example.org")), names
                 )
             )
         assert added.count(True) == 1
-        owners = [name for name in names if directory.confirm_email(name, "one@example.org")]
+        owners = [name for name in names if accounts.confirm_email(name, "one@example.org")]
         assert owners == [names[added.index(True)]]
 
-    def test_changes_at_once_are_all_kept(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
+    def test_changes_at_once_are_all_kept(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
         addresses = [f"{number}@example.org" for number in range(8)]
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(lambda address: directory.add_email("mira", address), addresses))
-        assert all(directory.is_taken("other", address) for address in addresses)
+            list(threads.map(lambda address: accounts.add_email("mira", address), addresses))
+        assert all(accounts.is_taken("other", address) for address in addresses)
 
     # -- changing users
 
     def test_a_new_password_replaces_the_old_one_everywhere(
-        self, directory: UserDirectory, reopened: UserDirectory
+        self, accounts: Backend, reopened: Backend
     ) -> None:
-        directory.create("mira", "correct horse")
+        accounts.create("mira", "correct horse")
         assert reopened.authenticate("mira", "correct horse") is not None
-        directory.set_password("mira", "battery staple")
-        for each in (directory, reopened):
+        accounts.set_password("mira", "battery staple")
+        for each in (accounts, reopened):
             assert each.authenticate("mira", "correct horse") is None
             assert each.authenticate("mira", "battery staple") == User("mira")
 
-    def test_a_disabled_account_is_disabled_everywhere(
-        self, directory: UserDirectory, reopened: UserDirectory
-    ) -> None:
-        directory.create("mira", "correct horse")
+    def test_a_disabled_account_is_disabled_everywhere(self, accounts: Backend, reopened: Backend) -> None:
+        accounts.create("mira", "correct horse")
         assert reopened.authenticate("mira", "correct horse") == User("mira")
-        directory.set_active("mira", False)
+        accounts.set_active("mira", False)
         assert reopened.authenticate("mira", "correct horse") == User("mira", is_active=False)
         assert reopened.find("mira") == User("mira", is_active=False)
-        directory.set_active("mira", True)
+        accounts.set_active("mira", True)
         assert reopened.authenticate("mira", "correct horse") == User("mira")
 
-    def test_an_added_address_is_the_users_from_then_on(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
-        directory.add_email("mira", "two@example.org")
-        assert directory.is_taken("other", "two@example.org")
-        assert directory.is_taken("other", "mira@example.org")
+    def test_an_added_address_is_the_users_from_then_on(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
+        accounts.add_email("mira", "two@example.org")
+        assert accounts.is_taken("other", "two@example.org")
+        assert accounts.is_taken("other", "mira@example.org")
         with pytest.raises(AccountExists):
-            directory.create("other", "correct horse", "TWO@example.org")
+            accounts.create("other", "correct horse", "TWO@example.org")
 
-    def test_adding_ones_own_address_again_is_no_error(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
-        assert not directory.add_email("mira", "MIRA@example.org")
-        assert directory.confirm_email("mira", "mira@example.org")
-        assert directory.add_email("mira", "two@example.org")
-        assert not directory.add_email("mira", "two@example.org")
+    def test_adding_ones_own_address_again_is_no_error(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
+        assert not accounts.add_email("mira", "MIRA@example.org")
+        assert accounts.confirm_email("mira", "mira@example.org")
+        assert accounts.add_email("mira", "two@example.org")
+        assert not accounts.add_email("mira", "two@example.org")
 
     def test_of_many_who_add_an_address_to_one_account_at_once_one_is_told_so(
-        self, directory: UserDirectory
+        self, accounts: Backend
     ) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
+        accounts.create("mira", "correct horse", "mira@example.org")
         for number in range(5):
             email = f"{number}@example.org"
             with ThreadPoolExecutor(8) as threads:
-                added = list(threads.map(lambda _: directory.add_email("mira", email), range(8)))  # noqa: B023
+                added = list(threads.map(lambda _: accounts.add_email("mira", email), range(8)))  # noqa: B023
             assert added.count(True) == 1
 
-    def test_somebody_elses_address_cannot_be_added(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
-        directory.create("other", "correct horse", "other@example.org")
+    def test_somebody_elses_address_cannot_be_added(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
+        accounts.create("other", "correct horse", "other@example.org")
         with pytest.raises(AccountExists):
-            directory.add_email("other", "Mira@example.org")
-        assert not directory.confirm_email("other", "mira@example.org")
-        assert directory.confirm_email("mira", "mira@example.org")
+            accounts.add_email("other", "Mira@example.org")
+        assert not accounts.confirm_email("other", "mira@example.org")
+        assert accounts.confirm_email("mira", "mira@example.org")
 
-    def test_only_ones_own_address_is_confirmed(self, directory: UserDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
-        assert directory.confirm_email("mira", "Mira@example.org")
-        assert directory.confirm_email("mira", "mira@example.org")
-        assert not directory.confirm_email("mira", "other@example.org")
+    def test_only_ones_own_address_is_confirmed(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
+        assert accounts.confirm_email("mira", "Mira@example.org")
+        assert accounts.confirm_email("mira", "mira@example.org")
+        assert not accounts.confirm_email("mira", "other@example.org")
 
-    def test_nobody_cannot_be_changed(self, directory: UserDirectory) -> None:
+    def test_nobody_cannot_be_changed(self, accounts: Backend) -> None:
         for change in (
-            lambda: directory.set_password("nobody", "correct horse"),
-            lambda: directory.add_email("nobody", "nobody@example.org"),
-            lambda: directory.confirm_email("nobody", "nobody@example.org"),
-            lambda: directory.set_active("nobody", True),
+            lambda: accounts.set_password("nobody", "correct horse"),
+            lambda: accounts.add_email("nobody", "nobody@example.org"),
+            lambda: accounts.confirm_email("nobody", "nobody@example.org"),
+            lambda: accounts.set_active("nobody", True),
         ):
             with pytest.raises(UnknownUser):
                 change()
-        assert directory.find("nobody") is None
-        assert not directory.is_taken("other", "nobody@example.org")
+        assert accounts.find("nobody") is None
+        assert not accounts.is_taken("other", "nobody@example.org")
 
 
-class ConfirmingDirectoryContract(UserDirectoryContract):
-    """Derive from this class and give the fixture ``directory``: one without users that has ``unconfirmed`` and ``confirm``."""
+class ConfirmationContract(AccountsContract):
+    """Derive from this class and give the fixture ``accounts``: one without users that has ``unconfirmed`` and ``confirm``."""
 
     def test_a_new_account_that_is_not_active_waits_for_its_confirmation(
-        self, directory: ConfirmingDirectory, reopened: ConfirmingDirectory
+        self, accounts: Backend, reopened: Backend
     ) -> None:
-        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
+        accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
         waiting = reopened.unconfirmed("mira")
         assert list(waiting) == ["mira@example.org"]
         assert reopened.confirm("mira", "mira@example.org", waiting["mira@example.org"])
-        assert directory.find("mira") == User("mira")
-        assert dict(directory.unconfirmed("mira")) == {}
+        assert accounts.find("mira") == User("mira")
+        assert dict(accounts.unconfirmed("mira")) == {}
 
-    def test_an_added_address_waits_for_its_confirmation(self, directory: ConfirmingDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
-        assert dict(directory.unconfirmed("mira")) == {}
-        directory.add_email("mira", "two@example.org")
-        waiting = directory.unconfirmed("mira")
+    def test_an_added_address_waits_for_its_confirmation(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
+        assert dict(accounts.unconfirmed("mira")) == {}
+        accounts.add_email("mira", "two@example.org")
+        waiting = accounts.unconfirmed("mira")
         assert list(waiting) == ["two@example.org"]
-        assert directory.confirm("mira", "two@example.org", waiting["two@example.org"])
-        assert dict(directory.unconfirmed("mira")) == {}
-        assert directory.find("mira") == User("mira")
+        assert accounts.confirm("mira", "two@example.org", waiting["two@example.org"])
+        assert dict(accounts.unconfirmed("mira")) == {}
+        assert accounts.find("mira") == User("mira")
 
     def test_an_account_is_confirmed_once_and_only_in_the_state_that_was_told(
-        self, directory: ConfirmingDirectory
+        self, accounts: Backend
     ) -> None:
-        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
-        state = directory.unconfirmed("mira")["mira@example.org"]
-        assert not directory.confirm("mira", "mira@example.org", "another state")
-        assert not directory.confirm("mira", "other@example.org", state)
-        assert not directory.confirm("other", "mira@example.org", state)
-        assert directory.find("mira") == User("mira", is_active=False)
-        assert directory.confirm("mira", "mira@example.org", state)
-        assert not directory.confirm("mira", "mira@example.org", state)
+        accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
+        state = accounts.unconfirmed("mira")["mira@example.org"]
+        assert not accounts.confirm("mira", "mira@example.org", "another state")
+        assert not accounts.confirm("mira", "other@example.org", state)
+        assert not accounts.confirm("other", "mira@example.org", state)
+        assert accounts.find("mira") == User("mira", is_active=False)
+        assert accounts.confirm("mira", "mira@example.org", state)
+        assert not accounts.confirm("mira", "mira@example.org", state)
 
-    def test_another_password_ends_what_waits_as_it_was(self, directory: ConfirmingDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
-        before = directory.unconfirmed("mira")["mira@example.org"]
-        directory.set_password("mira", "battery staple")
-        assert not directory.confirm("mira", "mira@example.org", before)
-        after = directory.unconfirmed("mira")["mira@example.org"]
+    def test_another_password_ends_what_waits_as_it_was(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
+        before = accounts.unconfirmed("mira")["mira@example.org"]
+        accounts.set_password("mira", "battery staple")
+        assert not accounts.confirm("mira", "mira@example.org", before)
+        after = accounts.unconfirmed("mira")["mira@example.org"]
         assert after != before
-        assert directory.confirm("mira", "mira@example.org", after)
+        assert accounts.confirm("mira", "mira@example.org", after)
 
-    def test_an_account_that_was_disabled_waits_for_nothing(self, directory: ConfirmingDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
-        directory.add_email("mira", "two@example.org")
-        directory.create("other", "correct horse", "other@example.org", is_active=False)
-        states = {name: directory.unconfirmed(name) for name in ("mira", "other")}
+    def test_an_account_that_was_disabled_waits_for_nothing(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
+        accounts.add_email("mira", "two@example.org")
+        accounts.create("other", "correct horse", "other@example.org", is_active=False)
+        states = {name: accounts.unconfirmed(name) for name in ("mira", "other")}
         for name, waiting in states.items():
-            directory.set_active(name, False)
-            assert dict(directory.unconfirmed(name)) == {}
+            accounts.set_active(name, False)
+            assert dict(accounts.unconfirmed(name)) == {}
             for email, state in waiting.items():
-                assert not directory.confirm(name, email, state)
-            assert directory.find(name) == User(name, is_active=False)
+                assert not accounts.confirm(name, email, state)
+            assert accounts.find(name) == User(name, is_active=False)
 
     def test_an_account_that_an_administrator_activated_waits_only_for_its_address(
-        self, directory: ConfirmingDirectory
+        self, accounts: Backend
     ) -> None:
-        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
-        directory.set_active("mira", True)
-        assert list(directory.unconfirmed("mira")) == ["mira@example.org"]
-        directory.confirm_email("mira", "mira@example.org")
-        assert dict(directory.unconfirmed("mira")) == {}
+        accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
+        accounts.set_active("mira", True)
+        assert list(accounts.unconfirmed("mira")) == ["mira@example.org"]
+        accounts.confirm_email("mira", "mira@example.org")
+        assert dict(accounts.unconfirmed("mira")) == {}
 
-    def test_nobody_waits_for_nothing(self, directory: ConfirmingDirectory) -> None:
-        assert dict(directory.unconfirmed("nobody")) == {}
-        assert not directory.confirm("nobody", "nobody@example.org", "")
+    def test_nobody_waits_for_nothing(self, accounts: Backend) -> None:
+        assert dict(accounts.unconfirmed("nobody")) == {}
+        assert not accounts.confirm("nobody", "nobody@example.org", "")
 
-    def test_of_many_who_confirm_the_same_at_once_one_succeeds(self, directory: ConfirmingDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org", is_active=False)
-        state = directory.unconfirmed("mira")["mira@example.org"]
+    def test_of_many_who_confirm_the_same_at_once_one_succeeds(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
+        state = accounts.unconfirmed("mira")["mira@example.org"]
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: directory.confirm("mira", "mira@example.org", state), range(8)))
+            answers = list(pool.map(lambda _: accounts.confirm("mira", "mira@example.org", state), range(8)))
         assert sorted(answers) == [False] * 7 + [True]
 
 

@@ -7,19 +7,19 @@ and :mod:`v1registry_fakes.profile_contracts`.
 from __future__ import annotations
 
 from .auth_contracts import (
-    AuthenticatorContract,
-    ConfirmingDirectoryContract,
-    UserDirectoryContract,
-    UserLookupContract,
+    AccountsContract,
+    BackendContract,
+    ConfirmationContract,
+    LookupContract,
 )
-from .profile_contracts import ProfileDirectoryContract
+from .profile_contracts import ProfilesContract
 from .storage_contracts import StorageContract
 
 __all__ = [
-    "AuthenticatorContract",
-    "ConfirmingDirectoryContract",
-    "ProfileDirectoryContract",
+    "AccountsContract",
+    "BackendContract",
+    "ConfirmationContract",
+    "LookupContract",
+    "ProfilesContract",
     "StorageContract",
-    "UserDirectoryContract",
-    "UserLookupContract",
 ]

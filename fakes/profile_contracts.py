@@ -1,7 +1,7 @@
-"""What a directory of users with profiles and several addresses has to do, as tests that you run on yours.
+"""What a accounts of users with profiles and several addresses has to do, as tests that you run on yours.
 
-:mod:`v1registry_fakes.auth_contracts` tells how. :class:`ProfileDirectoryContract` wants the fixture ``directory``, an empty one, and for a
-directory that several processes share the fixture ``reopened`` too: the same one as another process has it.
+:mod:`v1registry_fakes.auth_contracts` tells how. :class:`ProfilesContract` wants the fixture ``accounts``, an empty one, and for a
+accounts that several processes share the fixture ``reopened`` too: the same one as another process has it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import pytest
 from v1registry.accounts.base import (
     PROFILE_FIELDS,
     AccountExists,
+    Backend,
     EmailRefused,
-    ProfileDirectory,
     UnknownUser,
 )
 from v1registry.rights import User
 
-from .auth_contracts import UserDirectoryContract
+from .auth_contracts import AccountsContract
 
-__all__ = ["ProfileDirectoryContract"]
+__all__ = ["ProfilesContract"]
 
 
-class ProfileDirectoryContract(UserDirectoryContract):
-    """Derive from this class and give the fixture ``directory``: one without users that has profiles and addresses."""
+class ProfilesContract(AccountsContract):
+    """Derive from this class and give the fixture ``accounts``: one without users that has profiles and addresses."""
 
     # -- profiles
 
-    def test_a_new_account_has_its_address_and_an_empty_profile(self, directory: ProfileDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
-        account = directory.account("mira")
+    def test_a_new_account_has_its_address_and_an_empty_profile(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
+        account = accounts.account("mira")
         assert account.user == User("mira")
         assert [(email.email, email.verified, email.primary) for email in account.emails] == [
             ("mira@example.org", True, True)
@@ -41,87 +41,83 @@ class ProfileDirectoryContract(UserDirectoryContract):
         assert account.date_joined.utcoffset() is not None
         assert 0 < account.id < 1 << 53
 
-    def test_each_account_has_an_id_that_stays(
-        self, directory: ProfileDirectory, reopened: ProfileDirectory
-    ) -> None:
+    def test_each_account_has_an_id_that_stays(self, accounts: Backend, reopened: Backend) -> None:
         for name in ("mira", "other"):
-            directory.create(name, "correct horse")
-        ids = [directory.account(name).id for name in ("mira", "other")]
+            accounts.create(name, "correct horse")
+        ids = [accounts.account(name).id for name in ("mira", "other")]
         assert ids[0] != ids[1]
-        directory.set_password("mira", "battery staple")
-        directory.set_profile("mira", {"full_name": "Mira"})
+        accounts.set_password("mira", "battery staple")
+        accounts.set_profile("mira", {"full_name": "Mira"})
         assert [reopened.account(name).id for name in ("mira", "other")] == ids
 
-    def test_only_the_given_fields_of_a_profile_change(
-        self, directory: ProfileDirectory, reopened: ProfileDirectory
-    ) -> None:
-        directory.create("mira", "correct horse")
-        directory.set_profile("mira", {"full_name": "Mira Kovač", "location": "Graz"})
-        directory.set_profile("mira", {"location": "", "company": "Example Works"})
+    def test_only_the_given_fields_of_a_profile_change(self, accounts: Backend, reopened: Backend) -> None:
+        accounts.create("mira", "correct horse")
+        accounts.set_profile("mira", {"full_name": "Mira Kovač", "location": "Graz"})
+        accounts.set_profile("mira", {"location": "", "company": "Example Works"})
         account = reopened.account("mira")
         assert (account.full_name, account.location, account.company) == ("Mira Kovač", "", "Example Works")
         assert reopened.authenticate("mira", "correct horse") == User("mira")
 
-    def test_a_profile_has_no_other_fields(self, directory: ProfileDirectory) -> None:
-        directory.create("mira", "correct horse")
-        before = directory.account("mira")
-        directory.set_profile("mira", {"is_administrator": "yes", "username": "root", "password": "x"})
-        assert directory.account("mira") == before
+    def test_a_profile_has_no_other_fields(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse")
+        before = accounts.account("mira")
+        accounts.set_profile("mira", {"is_administrator": "yes", "username": "root", "password": "x"})
+        assert accounts.account("mira") == before
 
     @pytest.mark.parametrize("text", ["", "ä☃🐳", "a\nb\0", "\udcff", "x" * 10_000])
-    def test_any_text_can_stand_in_a_profile(self, directory: ProfileDirectory, text: str) -> None:
-        directory.create("mira", "correct horse")
-        directory.set_profile("mira", dict.fromkeys(PROFILE_FIELDS, text))
-        account = directory.account("mira")
+    def test_any_text_can_stand_in_a_profile(self, accounts: Backend, text: str) -> None:
+        accounts.create("mira", "correct horse")
+        accounts.set_profile("mira", dict.fromkeys(PROFILE_FIELDS, text))
+        account = accounts.account("mira")
         assert [getattr(account, name) for name in PROFILE_FIELDS] == [text] * len(PROFILE_FIELDS)
 
-    def test_fields_that_change_at_once_are_all_kept(self, directory: ProfileDirectory) -> None:
-        directory.create("mira", "correct horse")
+    def test_fields_that_change_at_once_are_all_kept(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse")
         with ThreadPoolExecutor(len(PROFILE_FIELDS)) as threads:
-            list(threads.map(lambda name: directory.set_profile("mira", {name: name}), PROFILE_FIELDS))
-        account = directory.account("mira")
+            list(threads.map(lambda name: accounts.set_profile("mira", {name: name}), PROFILE_FIELDS))
+        account = accounts.account("mira")
         assert [getattr(account, name) for name in PROFILE_FIELDS] == list(PROFILE_FIELDS)
 
     # -- addresses
 
-    def test_addresses_come_in_the_order_of_their_addition(self, directory: ProfileDirectory) -> None:
-        directory.create("mira", "correct horse")
+    def test_addresses_come_in_the_order_of_their_addition(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse")
         wanted = ["c@example.org", "a@example.org", "b@example.org"]
         for email in wanted:
-            directory.add_email("mira", email)
-        emails = directory.account("mira").emails
+            accounts.add_email("mira", email)
+        emails = accounts.account("mira").emails
         assert [email.email for email in emails] == wanted
         assert [email.primary for email in emails] == [True, False, False]
 
     def test_the_primary_address_is_another_one_from_then_on(
-        self, directory: ProfileDirectory, reopened: ProfileDirectory
+        self, accounts: Backend, reopened: Backend
     ) -> None:
-        self._has_three_addresses(directory)
-        assert directory.set_primary_email("mira", "TWO@example.org")
+        self._has_three_addresses(accounts)
+        assert accounts.set_primary_email("mira", "TWO@example.org")
         assert _primary(reopened) == ["two@example.org"]
         assert reopened.set_primary_email("mira", "mira@example.org")
-        assert _primary(directory) == ["mira@example.org"]
+        assert _primary(accounts) == ["mira@example.org"]
 
     def test_an_address_that_is_not_confirmed_does_not_become_the_primary_one(
-        self, directory: ProfileDirectory
+        self, accounts: Backend
     ) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
-        directory.add_email("mira", "two@example.org")
+        accounts.create("mira", "correct horse", "mira@example.org")
+        accounts.add_email("mira", "two@example.org")
         with pytest.raises(EmailRefused):
-            directory.set_primary_email("mira", "two@example.org")
-        assert _primary(directory) == ["mira@example.org"]
+            accounts.set_primary_email("mira", "two@example.org")
+        assert _primary(accounts) == ["mira@example.org"]
 
     def test_a_first_address_that_is_not_confirmed_may_be_called_the_primary_one(
-        self, directory: ProfileDirectory
+        self, accounts: Backend
     ) -> None:
-        directory.create("mira", "correct horse")
-        directory.add_email("mira", "mira@example.org")
-        assert directory.set_primary_email("mira", "mira@example.org")
-        assert _primary(directory) == ["mira@example.org"]
+        accounts.create("mira", "correct horse")
+        accounts.add_email("mira", "mira@example.org")
+        assert accounts.set_primary_email("mira", "mira@example.org")
+        assert _primary(accounts) == ["mira@example.org"]
 
-    def test_a_removed_address_is_free(self, directory: ProfileDirectory, reopened: ProfileDirectory) -> None:
-        self._has_three_addresses(directory)
-        assert directory.remove_email("mira", "TWO@Example.org")
+    def test_a_removed_address_is_free(self, accounts: Backend, reopened: Backend) -> None:
+        self._has_three_addresses(accounts)
+        assert accounts.remove_email("mira", "TWO@Example.org")
         assert not reopened.is_taken("other", "two@example.org")
         assert not reopened.confirm_email("mira", "two@example.org")
         assert [email.email for email in reopened.account("mira").emails] == [
@@ -130,121 +126,119 @@ class ProfileDirectoryContract(UserDirectoryContract):
         ]
         reopened.create("other", "correct horse", "two@example.org")
         with pytest.raises(AccountExists):
-            directory.add_email("mira", "two@example.org")
+            accounts.add_email("mira", "two@example.org")
 
-    def test_a_removed_address_that_comes_back_is_not_confirmed(self, directory: ProfileDirectory) -> None:
-        self._has_three_addresses(directory)
-        directory.remove_email("mira", "two@example.org")
-        directory.add_email("mira", "two@example.org")
-        assert [email.verified for email in directory.account("mira").emails] == [True, True, False]
-        assert directory.is_taken("other", "two@example.org")
+    def test_a_removed_address_that_comes_back_is_not_confirmed(self, accounts: Backend) -> None:
+        self._has_three_addresses(accounts)
+        accounts.remove_email("mira", "two@example.org")
+        accounts.add_email("mira", "two@example.org")
+        assert [email.verified for email in accounts.account("mira").emails] == [True, True, False]
+        assert accounts.is_taken("other", "two@example.org")
 
-    def test_the_primary_address_stays(self, directory: ProfileDirectory) -> None:
-        self._has_three_addresses(directory)
+    def test_the_primary_address_stays(self, accounts: Backend) -> None:
+        self._has_three_addresses(accounts)
         with pytest.raises(EmailRefused):
-            directory.remove_email("mira", "mira@example.org")
-        assert _primary(directory) == ["mira@example.org"]
-        assert directory.is_taken("other", "mira@example.org")
+            accounts.remove_email("mira", "mira@example.org")
+        assert _primary(accounts) == ["mira@example.org"]
+        assert accounts.is_taken("other", "mira@example.org")
 
-    def test_what_is_not_ones_own_address_is_told(self, directory: ProfileDirectory) -> None:
-        self._has_three_addresses(directory)
-        directory.create("other", "correct horse", "other@example.org")
+    def test_what_is_not_ones_own_address_is_told(self, accounts: Backend) -> None:
+        self._has_three_addresses(accounts)
+        accounts.create("other", "correct horse", "other@example.org")
         for email in ("other@example.org", "nobody@example.org", ""):
-            assert not directory.set_primary_email("mira", email)
-            assert not directory.remove_email("mira", email)
-        assert len(directory.account("mira").emails) == 3
-        assert directory.is_taken("third", "other@example.org")
+            assert not accounts.set_primary_email("mira", email)
+            assert not accounts.remove_email("mira", email)
+        assert len(accounts.account("mira").emails) == 3
+        assert accounts.is_taken("third", "other@example.org")
 
-    def test_an_account_does_not_have_addresses_without_end(self, directory: ProfileDirectory) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
+    def test_an_account_does_not_have_addresses_without_end(self, accounts: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
         count = next(
             number
             for number in range(1, 1001)
-            if not _is_done(lambda: directory.add_email("mira", f"{number}@example.org"))  # noqa: B023
+            if not _is_done(lambda: accounts.add_email("mira", f"{number}@example.org"))  # noqa: B023
         )
-        assert len(directory.account("mira").emails) == count
-        assert not directory.is_taken("other", f"{count}@example.org")
+        assert len(accounts.account("mira").emails) == count
+        assert not accounts.is_taken("other", f"{count}@example.org")
         # one's own is still no error, and one that goes makes room
-        directory.add_email("mira", "1@example.org")
-        assert directory.remove_email("mira", "1@example.org")
-        directory.add_email("mira", f"{count}@example.org")
+        accounts.add_email("mira", "1@example.org")
+        assert accounts.remove_email("mira", "1@example.org")
+        accounts.add_email("mira", f"{count}@example.org")
 
-    def test_nobody_has_neither_profile_nor_addresses(self, directory: ProfileDirectory) -> None:
+    def test_nobody_has_neither_profile_nor_addresses(self, accounts: Backend) -> None:
         for ask in (
-            lambda: directory.account("nobody"),
-            lambda: directory.set_profile("nobody", {"full_name": "x"}),
-            lambda: directory.set_primary_email("nobody", "nobody@example.org"),
-            lambda: directory.remove_email("nobody", "nobody@example.org"),
+            lambda: accounts.account("nobody"),
+            lambda: accounts.set_profile("nobody", {"full_name": "x"}),
+            lambda: accounts.set_primary_email("nobody", "nobody@example.org"),
+            lambda: accounts.remove_email("nobody", "nobody@example.org"),
         ):
             with pytest.raises(UnknownUser):
                 ask()
-        assert directory.find("nobody") is None
+        assert accounts.find("nobody") is None
 
     # -- races
 
     def test_of_many_who_choose_at_once_exactly_one_address_is_the_primary_one(
-        self, directory: ProfileDirectory, reopened: ProfileDirectory
+        self, accounts: Backend, reopened: Backend
     ) -> None:
-        emails = self._has_addresses(directory, 8)
+        emails = self._has_addresses(accounts, 8)
 
         def choose(number: int) -> bool:
-            return (directory, reopened)[number % 2].set_primary_email("mira", emails[number])
+            return (accounts, reopened)[number % 2].set_primary_email("mira", emails[number])
 
         for _ in range(5):
             with ThreadPoolExecutor(8) as threads:
                 assert all(threads.map(choose, range(8)))
-            assert len(_primary(directory)) == 1
+            assert len(_primary(accounts)) == 1
 
     def test_an_address_that_is_chosen_and_removed_at_once_is_one_or_the_other(
-        self, directory: ProfileDirectory, reopened: ProfileDirectory
+        self, accounts: Backend, reopened: Backend
     ) -> None:
-        *_, email = self._has_addresses(directory, 2)
+        *_, email = self._has_addresses(accounts, 2)
         for _ in range(10):
             with ThreadPoolExecutor(2) as threads:
-                chosen = threads.submit(directory.set_primary_email, "mira", email)
+                chosen = threads.submit(accounts.set_primary_email, "mira", email)
                 removed = threads.submit(_is_done, lambda: reopened.remove_email("mira", email))
             is_removed = removed.result()
             assert chosen.result() is not is_removed
-            assert _primary(directory) == (["mira@example.org"] if is_removed else [email])
+            assert _primary(accounts) == (["mira@example.org"] if is_removed else [email])
             if is_removed:
-                directory.add_email("mira", email)
-                directory.confirm_email("mira", email)
-            directory.set_primary_email("mira", "mira@example.org")
+                accounts.add_email("mira", email)
+                accounts.confirm_email("mira", email)
+            accounts.set_primary_email("mira", "mira@example.org")
 
-    def test_an_address_that_is_given_up_is_never_of_two(
-        self, directory: ProfileDirectory, reopened: ProfileDirectory
-    ) -> None:
-        directory.create("mira", "correct horse", "mira@example.org")
-        directory.create("other", "correct horse", "other@example.org")
+    def test_an_address_that_is_given_up_is_never_of_two(self, accounts: Backend, reopened: Backend) -> None:
+        accounts.create("mira", "correct horse", "mira@example.org")
+        accounts.create("other", "correct horse", "other@example.org")
 
         def swap(name: str) -> None:
-            each = directory if name == "mira" else reopened
+            each = accounts if name == "mira" else reopened
             for _ in range(15):
                 if _is_done(lambda: each.add_email(name, "swapped@example.org")):
                     assert each.remove_email(name, "swapped@example.org")
 
         with ThreadPoolExecutor(2) as threads:
             list(threads.map(swap, ["mira", "other"]))
-        assert not directory.is_taken("third", "swapped@example.org")
+        assert not accounts.is_taken("third", "swapped@example.org")
         for name in ("mira", "other"):
-            assert [email.email for email in directory.account(name).emails] == [f"{name}@example.org"]
+            assert [email.email for email in accounts.account(name).emails] == [f"{name}@example.org"]
 
-    def _has_addresses(self, directory: ProfileDirectory, count: int) -> list[str]:
+    def _has_addresses(self, accounts: Backend, count: int) -> list[str]:
         """Make a user with confirmed addresses; return them."""
-        directory.create("mira", "correct horse", "mira@example.org")
+        accounts.create("mira", "correct horse", "mira@example.org")
         emails = ["mira@example.org", "two@example.org", "three@example.org"]
         emails = [*emails, *(f"{number}@example.org" for number in range(4, count + 1))][:count]
         for email in emails[1:]:
-            directory.add_email("mira", email)
-            directory.confirm_email("mira", email)
+            accounts.add_email("mira", email)
+            accounts.confirm_email("mira", email)
         return emails
 
-    def _has_three_addresses(self, directory: ProfileDirectory) -> None:
-        self._has_addresses(directory, 3)
+    def _has_three_addresses(self, accounts: Backend) -> None:
+        self._has_addresses(accounts, 3)
 
 
-def _primary(directory: ProfileDirectory) -> list[str]:
-    return [email.email for email in directory.account("mira").emails if email.primary]
+def _primary(accounts: Backend) -> list[str]:
+    return [email.email for email in accounts.account("mira").emails if email.primary]
 
 
 def _is_done(change: Callable[[], bool | None]) -> bool:

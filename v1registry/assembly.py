@@ -12,10 +12,10 @@ from .access.attempts import LoginLimiter
 from .access.holders import Holders
 from .access.open import OpenAccess
 from .access.tokens import Tokens
-from .accounts.base import Authenticator
+from .accounts.base import Backend
 from .accounts.confirmations import Confirmations, Links
 from .accounts.profiles import Profiles
-from .accounts.registration import Accounts, confirming_part
+from .accounts.registration import Accounts
 from .accounts.services import AccountServices
 from .distribution import api as distribution_api
 from .hub import api as hub_api
@@ -139,7 +139,7 @@ def _index_access(settings: Settings, images: Images, repositories: Repositories
 
 def _account_services(
     settings: Settings,
-    backend: Authenticator,
+    backend: Backend,
     profiles: Profiles,
     repositories: Repositories,
     keys: Callable[[], Sequence[str]],
@@ -154,12 +154,11 @@ def _account_services(
         raise SettingsError([f"mail: {error}"]) from error
     confirmations = None
     if mailer is not None:
-        directory = confirming_part(backend)
-        if directory is None:
+        if not backend.can_confirm:
             raise SettingsError(["mail: the users of this server (auth) are not activated by links"])
         links = Links(keys, lifetime_s=settings.link_lifetime_s)
         address = f"{settings.public_url.rstrip('/')}{settings.link_path}"
-        confirmations = Confirmations(directory, mailer, links, address)
+        confirmations = Confirmations(backend, mailer, links, address)
     registration = Accounts(
         backend,
         is_open=settings.registration == "open",

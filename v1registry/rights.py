@@ -34,7 +34,7 @@ class User:
     is_administrator: bool = False
     #: the account, for ever: a later account of the same name has a different id. Empty if the backend has no ids.
     #: Two values of one user are equal whether or not both have it
-    id: str = field(default="", compare=False)
+    id: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)

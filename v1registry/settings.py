@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .access.policy import CallablePolicy, NamespacePolicy, Policy, RepositoryFacts
-from .accounts.base import Authenticator, RequestAuthenticator
+from .accounts.base import Backend
 from .names import is_email, is_host
 from .storage.base import Storage
 
@@ -389,15 +389,15 @@ def from_ini(path: str | os.PathLike[str]) -> dict[str, str]:
     return dict(parser.items(INI_SECTION))
 
 
-def open_accounts(
-    settings: Settings, storage: Storage, facts: RepositoryFacts
-) -> tuple[Authenticator, Policy]:
+def open_accounts(settings: Settings, storage: Storage, facts: RepositoryFacts) -> tuple[Backend, Policy]:
     """Return the backend and the policy that the settings name. SettingsError with all that is wrong."""
     problems: list[str] = []
-    backend: Authenticator | None = None
+    backend: Backend | None = None
     policy: Policy | None = None
+    from .accounts.backends.from_text import open_auth
+
     try:
-        backend = _open_backend(settings.auth, storage)
+        backend = open_auth(settings.auth, storage)
     except ValueError as error:
         problems.append(f"auth: {error}")
     try:
@@ -407,23 +407,6 @@ def open_accounts(
     if backend is None or policy is None:
         raise SettingsError(problems)
     return backend, policy
-
-
-def _open_backend(auth: object, storage: Storage) -> Authenticator:
-    """Return the backend that ``auth`` is or names (see :func:`v1registry.accounts.backends.from_text.open_auth`). ValueError."""
-    if isinstance(auth, str):
-        from .accounts.backends.from_text import open_auth
-
-        return open_auth(auth, storage)
-    if isinstance(auth, Authenticator):
-        return auth
-    if isinstance(auth, RequestAuthenticator):
-        from .accounts.backends.chain import Chain
-
-        return Chain([auth])
-    raise ValueError(
-        f"a backend with authenticate() or user(), or text such as users:, is expected, not {auth!r}"
-    )
 
 
 def open_mailer(mail: object, sender: str) -> Mailer | None:

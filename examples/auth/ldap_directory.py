@@ -13,7 +13,9 @@ The text of a setting for the same, with TLS and somebody who searches:
 import os
 
 from v1registry import Registry
-from v1registry.accounts.backends.ldap import Ldap
+from v1registry.accounts.backends.ldap import Ldap, LdapOptions
 
-users = Ldap(os.environ["LDAP_URL"], os.environ["LDAP_BASE"], administrators="admins", timeout_s=3)
+users = Ldap(
+    LdapOptions(os.environ["LDAP_URL"], os.environ["LDAP_BASE"], administrators="admins", timeout_s=3)
+)
 application = Registry(storage=os.environ["V1REGISTRY_STORAGE"], auth=users)

@@ -10,11 +10,12 @@ The text of a setting for it: MODULE:ATTRIBUTE; or a scheme, which its package a
 import os
 
 from v1registry import Registry
+from v1registry.accounts.base import Backend
 from v1registry.accounts.passwords import PasswordMemory, Passwords
 from v1registry.rights import User
 
 
-class Staff:
+class Staff(Backend):
     """Knows users by a dict: name -> hash."""
 
     def __init__(self, hashes, passwords):

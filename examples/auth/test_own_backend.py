@@ -7,16 +7,16 @@ From the project's folder:
 
 import pytest
 from own_backend import Staff
-from v1registry_fakes.contracts import UserLookupContract
+from v1registry_fakes.contracts import LookupContract
 
 from v1registry.accounts.passwords import Passwords
 
 
-class TestStaff(UserLookupContract):
+class TestStaff(LookupContract):
     username = "mira"
     password = "correct horse"
 
     @pytest.fixture
-    def authenticator(self):
+    def backend(self):
         cheap = Passwords(memory_kib=8, passes=1)
         return Staff({"mira": cheap.hash("correct horse"), "zoe": cheap.hash("battery staple")}, cheap)

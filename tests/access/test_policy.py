@@ -9,6 +9,7 @@ from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
 from v1registry.access.policy import CallablePolicy, NamespacePolicy
+from v1registry.accounts.base import Backend
 from v1registry.errors import InvalidRepositoryName
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
@@ -117,7 +118,7 @@ def test_a_function_in_place_of_the_policy_is_asked_with_all_there_is() -> None:
     assert asked == [(None, READ, "a", "b/c"), (User("mira"), WRITE, "a", "b")]
 
 
-class OneUser:
+class OneUser(Backend):
     """A backend in which everybody has the password ``pw``."""
 
     def authenticate(self, username: str, password: str) -> User | None:

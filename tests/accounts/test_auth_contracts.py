@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 import pytest
 from support.cheap_passwords import CheapPasswords
-from v1registry_fakes.contracts import AuthenticatorContract, ProfileDirectoryContract, UserDirectoryContract
+from v1registry_fakes.contracts import AccountsContract, BackendContract, ProfilesContract
 
-from v1registry.accounts.base import AuthError
+from v1registry.accounts.base import AuthError, Backend
 from v1registry.accounts.records import take_back_email
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
 from v1registry.storage.memory import MemoryStorage
 
 
-class Faulty:
+class Faulty(Backend):
     """A backend whose only fault is ``is_right``."""
 
     def __init__(self, is_right: Callable[[str, str], bool], *, shows_password: bool = False) -> None:
@@ -30,7 +30,7 @@ class Faulty:
         return User(username) if self._is_right(username, password) else None
 
 
-def failures(contract: AuthenticatorContract, argument: str, make: Callable[[], object]) -> set[str]:
+def failures(contract: BackendContract, argument: str, make: Callable[[], object]) -> set[str]:
     """Return the tests that fail, of those whose only argument is this fixture; ``make`` gives it."""
     failed = set()
     for name in dir(contract):
@@ -66,7 +66,7 @@ def failures(contract: AuthenticatorContract, argument: str, make: Callable[[], 
 def test_a_backend_that_lets_in_the_wrong_ones_or_nobody_fails(
     is_right: Callable[[str, str], bool], failed: set[str]
 ) -> None:
-    found = failures(AuthenticatorContract(), "authenticator", lambda: Faulty(is_right))
+    found = failures(BackendContract(), "backend", lambda: Faulty(is_right))
     assert failed <= found
     assert bool(failed) == bool(found)
 
@@ -74,13 +74,13 @@ def test_a_backend_that_lets_in_the_wrong_ones_or_nobody_fails(
 def test_a_backend_that_shows_passwords_fails(caplog: pytest.LogCaptureFixture) -> None:
     backend = Faulty(lambda name, password: False, shows_password=True)
     with pytest.raises(AssertionError):
-        AuthenticatorContract().test_passwords_are_neither_logged_nor_shown(backend, caplog)
+        BackendContract().test_passwords_are_neither_logged_nor_shown(backend, caplog)
 
 
 def test_a_backend_that_cannot_take_any_text_fails() -> None:
     backend = Faulty(lambda name, password: (name.encode(), password.encode()) == (b"", b""))
     with pytest.raises(UnicodeEncodeError):
-        AuthenticatorContract().test_odd_names_are_just_unknown(backend, "lone surrogate")
+        BackendContract().test_odd_names_are_just_unknown(backend, "lone surrogate")
 
 
 class ForgetfulStore(UserStore):
@@ -115,7 +115,7 @@ def test_a_directory_that_forgets_a_rule_fails(kind: type[UserStore], failed: se
     def store() -> UserStore:
         return kind(MemoryStorage(), passwords=CheapPasswords())
 
-    found = failures(UserDirectoryContract(), "directory", store)
+    found = failures(AccountsContract(), "accounts", store)
     assert failed <= found
     assert bool(failed) == bool(found)
 
@@ -140,8 +140,8 @@ class ForgetfulOfPrimary(UserStore):
 )
 def test_a_directory_of_profiles_that_forgets_a_rule_fails(kind: type[UserStore], failed: set[str]) -> None:
     found = failures(
-        ProfileDirectoryContract(),
-        "directory",
+        ProfilesContract(),
+        "accounts",
         lambda: kind(MemoryStorage(), passwords=CheapPasswords()),
     )
     assert failed <= found

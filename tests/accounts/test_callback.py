@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from v1registry_fakes.contracts import AuthenticatorContract, UserLookupContract
+from v1registry_fakes.contracts import BackendContract, LookupContract
 
 from v1registry.accounts.backends.callback import Answer, Callback
 from v1registry.accounts.base import BackendUnavailable, NotSupported
@@ -19,15 +19,15 @@ def is_right(username: str, password: str) -> bool:
     return PASSWORDS.get(username) == password
 
 
-class TestCallback(AuthenticatorContract):
+class TestCallback(BackendContract):
     @pytest.fixture
-    def authenticator(self) -> Callback:
+    def backend(self) -> Callback:
         return Callback(is_right)
 
 
-class TestCallbackThatIsAskedEachTime(UserLookupContract):
+class TestCallbackThatIsAskedEachTime(LookupContract):
     @pytest.fixture
-    def authenticator(self) -> Callback:
+    def backend(self) -> Callback:
         return Callback(is_right, find=lambda username: username in PASSWORDS, ttl_s=0)
 
 

@@ -1,4 +1,4 @@
-"""Several backends, asked one after the other."""
+"""Several backends as one."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from collections.abc import Callable
 
 import pytest
 from support.cheap_passwords import CheapPasswords
-from v1registry_fakes.contracts import AuthenticatorContract, UserDirectoryContract
+from v1registry_fakes.contracts import (
+    AccountsContract,
+    BackendContract,
+    ConfirmationContract,
+    LookupContract,
+    ProfilesContract,
+)
 
 from v1registry.accounts.backends.callback import Callback
-from v1registry.accounts.backends.chain import Chain, DirectoryChain, chain_of
+from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.environ import Environ
-from v1registry.accounts.base import (
-    AccountExists,
-    Backend,
-    BackendUnavailable,
-    NotSupported,
-    UnknownUser,
-    UserDirectory,
-)
+from v1registry.accounts.base import AccountExists, Backend, BackendUnavailable, NotSupported, UnknownUser
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
 from v1registry.storage.memory import MemoryStorage
 
 
-class Staff:
-    """A backend over a dict that can be away, and that counts how often it is asked for a password."""
+class Staff(Backend):
+    """A backend over a dict. It can be made unavailable, and counts the passwords that it checks."""
 
     def __init__(self, **passwords: str) -> None:
         self.passwords = passwords
@@ -44,6 +43,9 @@ class Staff:
             raise BackendUnavailable("The staff is away")
         return User(username, frozenset({"staff"})) if username in self.passwords else None
 
+    def password_mark(self, username: str) -> str:
+        return self.passwords.get(username, "")
+
 
 def new_store(**passwords: str) -> UserStore:
     store = UserStore(MemoryStorage(), passwords=CheapPasswords())
@@ -52,54 +54,75 @@ def new_store(**passwords: str) -> UserStore:
     return store
 
 
-class TestChain(AuthenticatorContract):
-    @pytest.fixture
-    def authenticator(self) -> Chain:
-        return Chain(
-            [Environ(), Callback(lambda username, password: False), Staff(mira=self.password), Staff()]
-        )
+def without_find(*right: str) -> Callback:
+    """Return a backend that cannot look up names, and accepts these passwords."""
+    return Callback(lambda username, password: password in right)
 
 
-class TestDirectoryChain(UserDirectoryContract):
+class TestChain(BackendContract):
     @pytest.fixture
-    def directory(self) -> DirectoryChain:
-        return DirectoryChain([Staff(boss="secret"), new_store(), new_store()])
+    def backend(self) -> BackendChain:
+        return BackendChain([Environ(), without_find(), Staff(mira=self.password), Staff()])
+
+
+class TestChainThatFinds(LookupContract):
+    @pytest.fixture
+    def backend(self) -> BackendChain:
+        return BackendChain([Staff(), Staff(mira=self.password)])
+
+
+class TestChainOfAccounts(AccountsContract):
+    @pytest.fixture
+    def accounts(self) -> BackendChain:
+        return BackendChain([Staff(boss="secret"), new_store(), new_store()])
+
+
+class TestChainOfConfirmedAccounts(ConfirmationContract):
+    @pytest.fixture
+    def accounts(self) -> BackendChain:
+        return BackendChain([Staff(boss="secret"), new_store()])
+
+
+class TestChainOfProfiles(ProfilesContract):
+    @pytest.fixture
+    def accounts(self) -> BackendChain:
+        return BackendChain([new_store(), Staff(boss="secret")])
 
 
 # -- passwords
 
 
-def test_users_of_every_backend_get_in_as_their_backend_knows_them() -> None:
-    chain = Chain([Staff(mira="one"), new_store(zoe="two")])
+def test_users_of_every_backend_log_in_as_their_backend_knows_them() -> None:
+    chain = BackendChain([Staff(mira="one"), new_store(zoe="two")])
     assert chain.authenticate("mira", "one") == User("mira", frozenset({"staff"}))
     assert chain.authenticate("zoe", "two") == User("zoe")
     assert chain.authenticate("mira", "two") is None
     assert chain.authenticate("nobody", "one") is None
 
 
-def test_the_first_backend_that_knows_a_name_decides() -> None:
-    chain = Chain([Staff(mira="one"), new_store(mira="two")])
+def test_first_backend_that_knows_a_name_decides() -> None:
+    chain = BackendChain([Staff(mira="one"), new_store(mira="two")])
     assert chain.authenticate("mira", "one") == User("mira", frozenset({"staff"}))
-    assert chain.authenticate("mira", "two") is None, "an account of the same name is not that person"
+    assert chain.authenticate("mira", "two") is None, "an account of the same name is a different user"
 
 
-def test_a_backend_that_cannot_look_up_names_does_not_keep_the_next_one_from_knowing_them() -> None:
-    chain = Chain([Callback(lambda username, password: password == "one"), new_store(mira="two")])
+def test_backend_without_find_leaves_its_names_to_later_backends() -> None:
+    chain = BackendChain([without_find("one"), new_store(mira="two")])
     assert chain.authenticate("mira", "one") == User("mira")
     assert chain.authenticate("mira", "two") == User("mira")
 
 
-def test_while_one_backend_is_away_the_users_of_the_others_get_in() -> None:
+def test_users_of_the_others_log_in_while_one_backend_is_unavailable() -> None:
     staff, store = Staff(mira="one"), new_store(root="two")
     staff.is_away = True
-    for chain in (Chain([staff, store]), Chain([store, staff])):
+    for chain in (BackendChain([staff, store]), BackendChain([store, staff])):
         assert chain.authenticate("root", "two") == User("root")
 
 
-def test_who_is_let_in_by_nobody_is_told_that_one_backend_is_away() -> None:
+def test_refusal_while_one_backend_is_unavailable_is_reported() -> None:
     staff, store = Staff(mira="one"), new_store(root="two")
     staff.is_away = True
-    for chain in (Chain([staff, store]), Chain([store, staff])):
+    for chain in (BackendChain([staff, store]), BackendChain([store, staff])):
         for username, password in (("mira", "one"), ("root", "wrong"), ("nobody", "wrong")):
             with pytest.raises(BackendUnavailable, match="The staff is away"):
                 chain.authenticate(username, password)
@@ -108,80 +131,113 @@ def test_who_is_let_in_by_nobody_is_told_that_one_backend_is_away() -> None:
     assert chain.authenticate("root", "wrong") is None
 
 
-def test_a_refusal_asks_every_backend_whoever_knows_the_name() -> None:
+def test_refusal_asks_every_backend() -> None:
     backends = [Staff(mira="one"), Staff(zoe="two"), Staff()]
-    chain = Chain(backends)
+    chain = BackendChain(backends)
     for username in ("mira", "zoe", "nobody"):
         before = [backend.count for backend in backends]
         assert chain.authenticate(username, "wrong") is None
         assert [backend.count - old for backend, old in zip(backends, before, strict=True)] == [1, 1, 1]
 
 
-def test_a_right_password_asks_no_further_backend() -> None:
+def test_right_password_asks_no_further_backend() -> None:
     first, second = Staff(mira="one"), Staff()
-    assert Chain([first, second]).authenticate("mira", "one") is not None
+    assert BackendChain([first, second]).authenticate("mira", "one") is not None
     assert (first.count, second.count) == (1, 0)
 
 
-# -- looking up
+# -- users by name
 
 
-def test_a_user_is_found_as_the_first_backend_that_knows_the_name_does() -> None:
-    chain = Chain([Staff(mira="one"), new_store(mira="two", zoe="three")])
+def test_user_is_found_in_the_first_backend_that_knows_the_name() -> None:
+    chain = BackendChain([Staff(mira="one"), new_store(mira="two", zoe="three")])
     assert chain.find("mira") == User("mira", frozenset({"staff"}))
     assert chain.find("zoe") == User("zoe")
     assert chain.find("nobody") is None
 
 
-def test_nobody_found_is_told_only_if_every_backend_could_tell() -> None:
-    staff, silent = Staff(mira="one"), Callback(lambda username, password: False)
-    assert Chain([silent, staff]).find("mira") is not None
-    for chain in (Chain([silent, staff]), Chain([staff, silent])):
+def test_unknown_name_is_none_only_if_every_backend_answers() -> None:
+    staff, silent = Staff(mira="one"), without_find()
+    assert BackendChain([silent, staff]).find("mira") is not None
+    for chain in (BackendChain([silent, staff]), BackendChain([staff, silent])):
         with pytest.raises(NotSupported):
             chain.find("nobody")
     staff.is_away = True
-    for chain in (Chain([silent, staff]), Chain([staff, silent])):
+    for chain in (BackendChain([silent, staff]), BackendChain([staff, silent])):
         with pytest.raises(BackendUnavailable):
             chain.find("nobody")
 
 
-def test_a_backend_without_find_takes_part() -> None:
-    class Plain:
-        def authenticate(self, username: str, password: str) -> User | None:
-            return User(username) if password == "plain" else None
+def test_account_is_that_of_the_first_backend_that_knows_the_name() -> None:
+    store = new_store(mira="two", zoe="three")
+    chain = BackendChain([Staff(mira="one"), without_find(), store])
+    assert chain.account("mira").user == User("mira", frozenset({"staff"}))
+    assert chain.account("mira").password_mark == "one"
+    assert chain.account("zoe") == store.account("zoe")
+    with pytest.raises(NotSupported):
+        chain.account("nobody")
+    with pytest.raises(UnknownUser):
+        BackendChain([Staff(), store]).account("nobody")
 
-    chain = Chain([Plain(), new_store(zoe="two")])
-    assert chain.authenticate("mira", "plain") == User("mira")
-    assert chain.authenticate("zoe", "two") == User("zoe")
-    assert chain.find("zoe") == User("zoe")
-    with pytest.raises(NotSupported, match="Plain cannot look up users"):
-        chain.find("mira")
+
+def test_password_mark_is_that_of_the_backend_that_knows_the_name() -> None:
+    chain = BackendChain([Environ(), Staff(mira="one"), Staff(mira="two", moe="three")])
+    marks = {name: chain.password_mark(name) for name in ("mira", "moe", "nobody")}
+    assert marks == {"mira": "one", "moe": "three", "nobody": ""}
+
+
+# -- what a chain can do
+
+
+def test_chain_takes_passwords_if_one_backend_does() -> None:
+    assert not BackendChain([Environ()]).takes_passwords
+    assert BackendChain([Environ(), Staff()]).takes_passwords
+
+
+def test_chain_has_ids_and_finds_only_if_every_backend_does() -> None:
+    of_stores = BackendChain([new_store(), new_store()])
+    assert of_stores.has_ids
+    assert of_stores.can_find
+    mixed = BackendChain([new_store(), without_find()])
+    assert not mixed.has_ids
+    assert not mixed.can_find
+    assert not BackendChain([new_store(), Staff()]).has_ids
+
+
+def test_chain_creates_accounts_in_the_first_backend_that_can() -> None:
+    store = new_store()
+    chain = BackendChain([Staff(), store, new_store()])
+    assert chain.creating is store
+    assert (chain.can_create, chain.can_confirm, chain.has_profiles) == (True, True, True)
+    without = BackendChain([Staff(), Environ()])
+    assert without.creating is None
+    assert (without.can_create, without.can_confirm, without.has_profiles) == (False, False, False)
 
 
 # -- requests
 
 
-def test_backends_that_need_no_password_are_asked_for_requests_in_order() -> None:
-    chain = Chain([Environ("first"), new_store(mira="one"), Environ("second")])
-    assert chain.user({"second": "zoe", "first": "mira"}) == User("mira")
-    assert chain.user({"second": "zoe"}) == User("zoe")
-    assert chain.user({}) is None
+def test_backends_are_asked_for_the_user_of_a_request_in_order() -> None:
+    chain = BackendChain([Environ("first"), new_store(mira="one"), Environ("second")])
+    assert chain.user_of_request({"second": "zoe", "first": "mira"}) == User("mira")
+    assert chain.user_of_request({"second": "zoe"}) == User("zoe")
+    assert chain.user_of_request({}) is None
     assert chain.authenticate("mira", "one") == User("mira")
 
 
-def test_a_chain_of_such_backends_alone_knows_no_passwords() -> None:
-    chain = Chain([Environ()])
+def test_chain_without_passwords_refuses_every_password() -> None:
+    chain = BackendChain([Environ()])
     assert chain.authenticate("mira", "correct horse") is None
     with pytest.raises(NotSupported):
         chain.find("mira")
 
 
-# -- making users
+# -- accounts
 
 
-def test_nobody_registers_under_a_name_that_another_backend_knows() -> None:
+def test_name_that_another_backend_knows_is_taken() -> None:
     store = new_store()
-    chain = DirectoryChain([store, Staff(mira="one")])
+    chain = BackendChain([store, Staff(mira="one")])
     assert chain.is_taken("mira", "mira@example.org")
     with pytest.raises(AccountExists, match=r"^Username or email already exists$"):
         chain.create("mira", "two", "mira@example.org")
@@ -190,10 +246,10 @@ def test_nobody_registers_under_a_name_that_another_backend_knows() -> None:
     assert chain.create("zoe", "two", "mira@example.org") == User("zoe")
 
 
-def test_nobody_registers_while_a_backend_cannot_tell_whom_it_knows() -> None:
+def test_no_account_is_created_while_a_backend_is_unavailable() -> None:
     staff, store = Staff(mira="one"), new_store()
     staff.is_away = True
-    chain = DirectoryChain([staff, store])
+    chain = BackendChain([staff, store])
     with pytest.raises(BackendUnavailable):
         chain.is_taken("mira", "mira@example.org")
     with pytest.raises(BackendUnavailable):
@@ -201,75 +257,61 @@ def test_nobody_registers_while_a_backend_cannot_tell_whom_it_knows() -> None:
     assert list(store.users()) == []
 
 
-def test_a_backend_that_can_never_tell_hinders_no_registration() -> None:
-    chain = DirectoryChain([Callback(lambda username, password: False), new_store(), Environ()])
+def test_backend_without_find_does_not_prevent_accounts() -> None:
+    chain = BackendChain([without_find(), new_store(), Environ()])
     assert not chain.is_taken("mira", "")
     assert chain.create("mira", "one") == User("mira")
 
 
-def test_users_of_other_backends_are_not_changed() -> None:
-    chain = DirectoryChain([Staff(mira="one"), new_store(zoe="two")])
-    changes: list[Callable[[], object]] = [
-        lambda: chain.set_password("mira", "x"),
-        lambda: chain.set_active("mira", False),
-        lambda: chain.add_email("mira", "mira@example.org"),
-        lambda: chain.confirm_email("mira", "mira@example.org"),
-    ]
-    for change in changes:
-        with pytest.raises(UnknownUser):
-            change()
-    assert [user.name for user in chain.users()] == ["zoe"]
+CHANGES: dict[str, Callable[[Backend], object]] = {
+    "set_password": lambda backend: backend.set_password("mira", "x"),
+    "set_active": lambda backend: backend.set_active("mira", False),
+    "add_email": lambda backend: backend.add_email("mira", "new@example.org"),
+    "confirm_email": lambda backend: backend.confirm_email("mira", "mira@example.org"),
+    "set_profile": lambda backend: backend.set_profile("mira", {"company": "x"}),
+    "set_primary_email": lambda backend: backend.set_primary_email("mira", "mira@example.org"),
+    "remove_email": lambda backend: backend.remove_email("mira", "mira@example.org"),
+}
 
 
-def test_the_directory_decides_about_a_name_that_no_backend_before_it_knows() -> None:
-    before = DirectoryChain([Staff(mira="one"), new_store(mira="two", zoe="three")])
-    assert not before.decides("mira")
-    assert before.decides("zoe")
-    assert before.decides("nobody")
-    after = DirectoryChain([new_store(mira="two"), Staff(mira="one", moe="three")])
-    assert after.decides("mira")
-    assert after.decides("moe"), "what is behind it is not asked"
+@pytest.mark.parametrize("change", CHANGES)
+def test_user_of_a_later_backend_is_unknown_to_changes(change: str) -> None:
+    chain = BackendChain([new_store(zoe="two"), Staff(mira="one")])
+    with pytest.raises(UnknownUser):
+        CHANGES[change](chain)
 
 
-def test_a_chain_is_a_directory_where_one_of_its_backends_is() -> None:
+@pytest.mark.parametrize("change", CHANGES)
+def test_user_of_an_earlier_backend_is_not_changed_nor_is_a_namesake(change: str) -> None:
     store = new_store()
-    with_directory = chain_of([Staff(), store, new_store()])
-    assert isinstance(with_directory, UserDirectory)
-    assert isinstance(with_directory, DirectoryChain)
-    assert with_directory.directory is store
-    assert not isinstance(chain_of([Staff(), Environ()]), UserDirectory)
+    store.create("mira", "two", "mira@example.org")
+    before = store.account("mira")
+    with pytest.raises(NotSupported):
+        CHANGES[change](BackendChain([Staff(mira="one"), store]))
+    assert store.account("mira") == before
 
 
-def test_chains_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ValueError, match="one backend at least"):
-        Chain([])
-    with pytest.raises(ValueError, match="expected to be a directory"):
-        DirectoryChain([Staff()])
-    with pytest.raises(TypeError, match="str has neither"):
-        Chain(["users:"])  # type: ignore[list-item]
+def test_link_for_a_namesake_of_an_earlier_user_confirms_nothing() -> None:
+    store = new_store()
+    store.create("mira", "two", "mira@example.org", is_active=False)
+    state = store.unconfirmed("mira")["mira@example.org"]
+    chain = BackendChain([Staff(mira="one"), store])
+    assert chain.unconfirmed("mira") == {}
+    assert not chain.confirm("mira", "mira@example.org", state)
+    assert store.find("mira") == User("mira", is_active=False)
 
 
-class Hashed(Staff, Backend):
-    """Staff whose hashes are their passwords."""
-
-    def password_mark(self, username: str) -> str:
-        return self.passwords.get(username, "")
-
-
-def test_the_backend_that_knows_a_name_tells_of_its_password() -> None:
-    chain = Chain([Environ(), Staff(zoe="x"), Hashed(mira="one"), Hashed(mira="two", moe="three", zoe="y")])
-    hashes = {name: chain.password_mark(name) for name in ("mira", "moe", "zoe", "nobody")}
-    assert hashes == {"mira": "one", "moe": "three", "zoe": "", "nobody": ""}
+@pytest.mark.parametrize("change", CHANGES)
+def test_chain_that_creates_no_accounts_changes_none(change: str) -> None:
+    chain = BackendChain([Staff(mira="one")])
+    with pytest.raises(NotSupported):
+        CHANGES[change](chain)
+    with pytest.raises(NotSupported):
+        chain.users()
 
 
-def test_a_chain_without_passwords_says_so() -> None:
-    assert not Chain([Environ()]).takes_passwords
-    assert Chain([Environ(), Staff()]).takes_passwords
-
-
-def test_chain_has_ids_only_if_every_backend_has() -> None:
-    assert Chain([new_store(), new_store()]).has_ids
-    assert Chain([new_store(), new_store()]).can_find
-    mixed = Chain([new_store(), Callback(lambda username, password: False)])
-    assert not mixed.has_ids
-    assert not mixed.can_find
+def test_invalid_chains_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one backend"):
+        BackendChain([])
+    with pytest.raises(TypeError, match=r"must consist of v1registry\.accounts\.Backend, not str"):
+        BackendChain(["users:"])  # type: ignore[list-item]

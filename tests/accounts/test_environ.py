@@ -7,28 +7,30 @@ from typing import Any
 import pytest
 
 from v1registry.accounts.backends.environ import Environ
-from v1registry.accounts.base import BackendUnavailable, RequestAuthenticator
+from v1registry.accounts.base import BackendUnavailable
 from v1registry.rights import User
 
 
 def test_the_user_is_the_one_that_the_server_names() -> None:
     backend = Environ()
-    assert isinstance(backend, RequestAuthenticator)
-    assert backend.user({"REMOTE_USER": "mira"}) == User("mira")
+    assert not backend.takes_passwords
+    assert backend.user_of_request({"REMOTE_USER": "mira"}) == User("mira")
 
 
 def test_without_the_key_nobody_is_named() -> None:
     for environ in ({}, {"REMOTE_USER": ""}, {"REMOTE_USER": None}, {"HTTP_REMOTE_USER": "mira"}):
-        assert Environ().user(environ) is None
+        assert Environ().user_of_request(environ) is None
 
 
 def test_an_application_may_use_a_key_of_its_own() -> None:
-    assert Environ("my_app.user").user({"my_app.user": "mira", "REMOTE_USER": "other"}) == User("mira")
+    assert Environ("my_app.user").user_of_request({"my_app.user": "mira", "REMOTE_USER": "other"}) == User(
+        "mira"
+    )
 
 
 @pytest.mark.parametrize("name", ["mira kovac", "zoë", "zoÃ«", " ", "a/b", "\udcff"])
 def test_the_name_is_taken_as_it_is(name: str) -> None:
-    assert Environ().user({"REMOTE_USER": name}) == User(name)
+    assert Environ().user_of_request({"REMOTE_USER": name}) == User(name)
 
 
 @pytest.mark.parametrize("key", ["HTTP_X_REMOTE_USER", "http_user", "HTTP_AUTHORIZATION"])
@@ -39,7 +41,7 @@ def test_headers_are_refused_unless_they_are_allowed(key: str) -> None:
         Environ(groups=key)
     with pytest.raises(ValueError, match="is a header that every client can send"):
         Environ(administrator=key)
-    assert Environ(key, allow_headers=True).user({key: "mira"}) == User("mira")
+    assert Environ(key, allow_headers=True).user_of_request({key: "mira"}) == User("mira")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_headers_are_refused_unless_they_are_allowed(key: str) -> None:
 )
 def test_groups_come_from_another_key(value: object, groups: set[str]) -> None:
     environ = {"REMOTE_USER": "mira", "app.groups": value}
-    assert Environ(groups="app.groups").user(environ) == User("mira", frozenset(groups))
+    assert Environ(groups="app.groups").user_of_request(environ) == User("mira", frozenset(groups))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,9 @@ def test_groups_come_from_another_key(value: object, groups: set[str]) -> None:
 )
 def test_administrators_come_from_another_key(value: object, is_administrator: bool) -> None:
     environ = {"REMOTE_USER": "mira", "app.admin": value}
-    assert Environ(administrator="app.admin").user(environ) == User("mira", is_administrator=is_administrator)
+    assert Environ(administrator="app.admin").user_of_request(environ) == User(
+        "mira", is_administrator=is_administrator
+    )
 
 
 def test_both_may_come_from_functions() -> None:
@@ -87,9 +91,11 @@ def test_both_may_come_from_functions() -> None:
         return ["staff", environ["REMOTE_USER"]]
 
     backend = Environ(groups=groups, administrator=lambda environ: environ["REMOTE_USER"] == "root")
-    assert backend.user({"REMOTE_USER": "mira"}) == User("mira", frozenset({"staff", "mira"}))
-    assert backend.user({"REMOTE_USER": "root"}) == User("root", frozenset({"staff", "root"}), True, True)
-    assert backend.user({}) is None
+    assert backend.user_of_request({"REMOTE_USER": "mira"}) == User("mira", frozenset({"staff", "mira"}))
+    assert backend.user_of_request({"REMOTE_USER": "root"}) == User(
+        "root", frozenset({"staff", "root"}), True, True
+    )
+    assert backend.user_of_request({}) is None
 
 
 @pytest.mark.parametrize(
@@ -105,29 +111,29 @@ def test_both_may_come_from_functions() -> None:
 )
 def test_what_cannot_be_understood_lets_nobody_in(backend: Environ, environ: dict[str, object]) -> None:
     with pytest.raises(BackendUnavailable, match="cannot be told") as caught:
-        backend.user(environ)
+        backend.user_of_request(environ)
     assert caught.value.__cause__ is not None
 
 
 def test_an_answer_that_is_only_nearly_true_makes_no_administrator() -> None:
     backend = Environ(administrator=lambda environ: "no")  # type: ignore[arg-type,return-value]
-    assert backend.user({"REMOTE_USER": "mira"}) == User("mira")
+    assert backend.user_of_request({"REMOTE_USER": "mira"}) == User("mira")
 
 
 def test_the_environ_is_left_as_it_was() -> None:
     environ = {"REMOTE_USER": "mira", "app.groups": ["red"], "app.admin": "yes"}
     before = dict(environ)
-    Environ(groups="app.groups", administrator="app.admin").user(environ)
+    Environ(groups="app.groups", administrator="app.admin").user_of_request(environ)
     assert environ == before
 
 
 def test_a_url_names_the_keys() -> None:
     environ = {"REMOTE_USER": "mira", "G": "red", "A": "1", "HTTP_X_USER": "other"}
-    assert Environ.from_url("environ:REMOTE_USER").user(environ) == User("mira")
+    assert Environ.from_url("environ:REMOTE_USER").user_of_request(environ) == User("mira")
     backend = Environ.from_url("environ:REMOTE_USER?groups=G&administrator=A")
-    assert backend.user(environ) == User("mira", frozenset({"red"}), is_administrator=True)
+    assert backend.user_of_request(environ) == User("mira", frozenset({"red"}), is_administrator=True)
     backend = Environ.from_url("environ:HTTP_X_USER?allow_headers=yes")
-    assert backend.user(environ) == User("other")
+    assert backend.user_of_request(environ) == User("other")
 
 
 @pytest.mark.parametrize(

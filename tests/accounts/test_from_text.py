@@ -1,4 +1,4 @@
-"""From the text of a setting to the backend that it names."""
+"""Backends from the setting ``auth``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from support.programs import environment_of
 
-from v1registry.accounts.backends.chain import Chain, DirectoryChain
+from v1registry.accounts.backends.chain import BackendChain
+from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.backends.from_text import open_auth
 from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.accounts.backends.ldap import Ldap
-from v1registry.accounts.base import Authenticator, NotSupported, RequestAuthenticator, UserDirectory
+from v1registry.accounts.base import NotSupported
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
 from v1registry.storage.memory import MemoryStorage
@@ -27,14 +28,14 @@ def storage() -> MemoryStorage:
     return MemoryStorage()
 
 
-def test_users_are_in_the_storage(storage: MemoryStorage) -> None:
+def test_users_keeps_accounts_in_the_storage(storage: MemoryStorage) -> None:
     backend = open_auth("users:", storage)
-    assert isinstance(backend, UserDirectory)
+    assert backend.can_create
     backend.create("mira", "correct horse")
     assert UserStore(storage).authenticate("mira", "correct horse") == User("mira")
 
 
-def test_an_htpasswd_file_is_named_by_its_path(storage: MemoryStorage, tmp_path: Path) -> None:
+def test_htpasswd_url_names_a_file(storage: MemoryStorage, tmp_path: Path) -> None:
     (tmp_path / "users").write_text(f"mira:{SHA}\n")
     backend = open_auth(f"htpasswd://{tmp_path}/users", storage)
     assert isinstance(backend, Htpasswd)
@@ -42,43 +43,67 @@ def test_an_htpasswd_file_is_named_by_its_path(storage: MemoryStorage, tmp_path:
 
 
 @pytest.mark.parametrize("scheme", ["ldap", "ldaps"])
-def test_a_directory_is_named_by_its_url(storage: MemoryStorage, scheme: str) -> None:
+def test_ldap_url_names_a_directory(storage: MemoryStorage, scheme: str) -> None:
     backend = open_auth(f"{scheme}://127.0.0.1:7/dc=example,dc=test?uid?sub?(objectClass=person)", storage)
     assert isinstance(backend, Ldap)
     assert repr(backend) == f"Ldap('{scheme}://127.0.0.1:7', 'dc=example,dc=test')"
 
 
-def test_the_surrounding_application_is_named_by_a_key_of_its_environ(storage: MemoryStorage) -> None:
+def test_environ_names_a_key_of_the_wsgi_environ(storage: MemoryStorage) -> None:
     backend = open_auth("environ:REMOTE_USER", storage)
-    assert isinstance(backend, RequestAuthenticator)
-    assert backend.user({"REMOTE_USER": "mira"}) == User("mira")
-    assert backend.authenticate("mira", "correct horse") is None, "it takes no passwords"
+    assert backend.user_of_request({"REMOTE_USER": "mira"}) == User("mira")
+    assert backend.authenticate("mira", "correct horse") is None
+    assert not backend.takes_passwords
 
 
-def test_commas_make_a_chain_but_not_those_inside(storage: MemoryStorage, tmp_path: Path) -> None:
+def test_commas_between_backends_make_a_chain(storage: MemoryStorage, tmp_path: Path) -> None:
     (tmp_path / "a,b").write_text(f"mira:{SHA}\n")
     text = (
         f"environ:REMOTE_USER, htpasswd://{tmp_path}/a,b?administrators=mira,zoe ,users:,"
         "ldap://127.0.0.1:7/dc=example,dc=test?uid???bind_dn=cn=a%2Cdc=test,bind_password=x%2Cldap:y"
     )
     backend = open_auth(text, storage)
-    assert isinstance(backend, DirectoryChain)
+    assert isinstance(backend, BackendChain)
     assert [type(each).__name__ for each in backend.backends] == ["Environ", "Htpasswd", "UserStore", "Ldap"]
-    assert isinstance(backend.directory, UserStore)
-    assert backend.user({"REMOTE_USER": "root"}) == User("root")
+    assert isinstance(backend.creating, UserStore)
+    assert backend.user_of_request({"REMOTE_USER": "root"}) == User("root")
     assert backend.authenticate("mira", "correct horse") == User("mira")
 
 
-def test_a_chain_without_a_place_for_new_users_is_no_directory(storage: MemoryStorage) -> None:
+def test_chain_without_users_creates_no_accounts(storage: MemoryStorage) -> None:
     backend = open_auth("environ:REMOTE_USER,htpasswd:///nowhere", storage)
-    assert isinstance(backend, Chain)
-    assert not isinstance(backend, UserDirectory)
+    assert isinstance(backend, BackendChain)
+    assert not backend.can_create
 
 
-# -- other people's backends
+def test_backend_object_is_returned_as_it_is(storage: MemoryStorage) -> None:
+    backend = Environ()
+    assert open_auth(backend, storage) is backend
+
+
+class Plain:
+    """Looks like a backend, and is none."""
+
+    def authenticate(self, username: str, password: str) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("auth", "shown"),
+    [(Plain(), "not Plain"), (Plain, "not the class Plain"), (7, "not int"), (None, "not NoneType")],
+)
+def test_object_that_is_no_backend_is_refused(storage: MemoryStorage, auth: object, shown: str) -> None:
+    with pytest.raises(ValueError, match=r"derives from v1registry\.accounts\.Backend") as caught:
+        open_auth(auth, storage)
+    assert str(caught.value).endswith(shown)
+
+
+# -- backends of other packages
 
 MODULE = """
-class Staff:
+from v1registry.accounts import Backend
+
+class Staff(Backend):
     made_with = ()
 
     def __init__(self, *arguments):
@@ -104,7 +129,7 @@ nothing = make_nothing = lambda *arguments: 7
 
 @pytest.fixture
 def staff_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An installed distribution with a backend; the name of its module."""
+    """Install a distribution with a backend; return the name of its module."""
     name = f"staff_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     folder = tmp_path / f"{name}-1.0.dist-info"
@@ -120,19 +145,18 @@ def staff_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(
     ("attribute", "made_with"), [("staff", "at import"), ("make", "by make"), ("Staff", ())]
 )
-def test_a_module_and_an_attribute_name_a_backend_or_what_makes_one(
+def test_module_and_attribute_name_a_backend_or_its_factory(
     storage: MemoryStorage, staff_package: str, attribute: str, made_with: object
 ) -> None:
     backend = open_auth(f"{staff_package}:{attribute}", storage)
-    assert isinstance(backend, Authenticator)
     assert backend.made_with == ((made_with,) if made_with else ())  # type: ignore[attr-defined]
 
 
-def test_another_package_adds_a_scheme(storage: MemoryStorage, staff_package: str) -> None:
+def test_entry_point_adds_a_scheme(storage: MemoryStorage, staff_package: str) -> None:
     backend = open_auth("staff://host/x", storage)
     assert backend.made_with == ("staff://host/x", storage)  # type: ignore[attr-defined]
     chain = open_auth("staff://host/x,users:", storage)
-    assert isinstance(chain, DirectoryChain)
+    assert chain.can_create
     with pytest.raises(NotSupported):
         chain.find("mira")
 
@@ -140,14 +164,14 @@ def test_another_package_adds_a_scheme(storage: MemoryStorage, staff_package: st
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "a backend such as users:"),
-        ("users", "a backend such as users:"),
-        ("users:,", "users: is expected to stand alone"),
-        ("users:alice", "users: is expected to stand alone"),
-        ("users://", "users: is expected to stand alone"),
+        ("", "must name a backend, such as users:"),
+        ("users", "must name a backend, such as users:"),
+        ("users:,", "users: must stand alone"),
+        ("users:alice", "users: must stand alone"),
+        ("users://", "users: must stand alone"),
         (
             "nothing://x",
-            "known: environ:, htpasswd:, ldap:, ldaps:, lost:, sevens:, staff:, users: and module:attribute",
+            "known are environ:, htpasswd:, ldap:, ldaps:, lost:, sevens:, staff:, users: and module:attribute",
         ),
         ("htpasswd:users", "htpasswd:///absolute/path"),
         ("environ:", "environ:REMOTE_USER, perhaps with"),
@@ -156,13 +180,13 @@ def test_another_package_adds_a_scheme(storage: MemoryStorage, staff_package: st
         ("no_such_module:x", "No module named 'no_such_module'"),
         ("{staff}:missing", "has no missing"),
         ("{staff}:Staff.missing", "has no Staff.missing"),
-        ("{staff}:make_nothing", r"a backend with authenticate\(\) or user\(\) is expected, not int"),
-        ("sevens:", r"a backend with authenticate\(\) or user\(\) is expected, not int"),
+        ("{staff}:make_nothing", "derives from v1registry.accounts.Backend .*, not int"),
+        ("sevens:", "derives from v1registry.accounts.Backend .*, not int"),
         ("lost:", "is_not_there"),
         ("users:,htpasswd:users", "htpasswd:///absolute/path"),
     ],
 )
-def test_what_names_no_backend_is_refused_with_what_is_expected(
+def test_invalid_text_is_refused(
     storage: MemoryStorage, staff_package: str, text: str, expected: str
 ) -> None:
     with pytest.raises(ValueError, match=expected):
@@ -182,14 +206,14 @@ def test_what_names_no_backend_is_refused_with_what_is_expected(
         "secret-one",
     ],
 )
-def test_errors_show_no_password_of_a_text(storage: MemoryStorage, text: str) -> None:
+def test_errors_show_no_password(storage: MemoryStorage, text: str) -> None:
     with pytest.raises(ValueError) as caught:
         open_auth(text, storage)
     assert "secret" not in str(caught.value)
     assert str(caught.value)
 
 
-def test_what_the_application_raises_is_not_hidden(storage: MemoryStorage, staff_package: str) -> None:
+def test_exception_of_a_factory_passes_through(storage: MemoryStorage, staff_package: str) -> None:
     with pytest.raises(LookupError, match="no staff here"):
         open_auth(f"{staff_package}:fail", storage)
 
@@ -198,7 +222,9 @@ def test_what_the_application_raises_is_not_hidden(storage: MemoryStorage, staff
     ("module", "text", "extra"),
     [("ldap3", "ldap://h/dc=a", "ldap"), ("bcrypt", "htpasswd:///users", "htpasswd")],
 )
-def test_a_missing_library_names_the_extra(tmp_path: Path, module: str, text: str, extra: str) -> None:
+def test_error_for_a_missing_library_names_the_extra(
+    tmp_path: Path, module: str, text: str, extra: str
+) -> None:
     program = (
         f"import sys\nsys.modules[{module!r}] = None\nfrom v1registry.accounts.backends.from_text import open_auth\n"
         f"try:\n    open_auth({text!r}, None)\nexcept ValueError as error:\n    print(error)\n"
@@ -213,7 +239,7 @@ def test_a_missing_library_names_the_extra(tmp_path: Path, module: str, text: st
     assert f"pip install 'v1registry[{extra}]'" in done.stdout, done.stderr
 
 
-def test_the_libraries_of_backends_are_loaded_when_one_is_used(tmp_path: Path) -> None:
+def test_libraries_are_imported_at_first_use(tmp_path: Path) -> None:
     program = (
         "import sys, v1registry.accounts.backends.from_text\n"
         "print([name for name in ('argon2', 'bcrypt', 'passlib', 'ldap3', 'importlib.metadata') if name in sys.modules])"

@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from v1registry_fakes.contracts import UserLookupContract
+from v1registry_fakes.contracts import LookupContract
 
 from v1registry.accounts.backends import htpasswd
 from v1registry.accounts.backends.htpasswd import Htpasswd
@@ -48,11 +48,11 @@ OTHER_KINDS = {
 }
 
 
-class HtpasswdContract(UserLookupContract):
+class HtpasswdContract(LookupContract):
     stored = ""
 
     @pytest.fixture
-    def authenticator(self, tmp_path: Path) -> Htpasswd:
+    def backend(self, tmp_path: Path) -> Htpasswd:
         path = tmp_path / "users"
         path.write_text(f"other:{BCRYPT}x\nmira:{self.stored}\nthird:{SHA}\n")
         return Htpasswd(path)

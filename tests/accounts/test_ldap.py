@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from unittest import mock
+from uuid import UUID
 
 import pytest
 from support.slapd import ADMIN, BASE, GROUPS, PEOPLE, READER, Slapd, ldap
-from v1registry_fakes.contracts import UserLookupContract
+from v1registry_fakes.contracts import LookupContract
 
-from v1registry.accounts.backends.ldap import Ldap
+from v1registry.accounts.backends.ldap import Ldap, LdapOptions
 from v1registry.accounts.backends.ldap_server import LdapServer
 from v1registry.accounts.base import BackendUnavailable
 from v1registry.rights import User
@@ -52,18 +53,51 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         yield server
 
 
-class TestLdap(UserLookupContract):
+class TestLdap(LookupContract):
     @pytest.fixture
-    def authenticator(self, shared: Slapd) -> Iterator[Ldap]:
+    def backend(self, shared: Slapd) -> Iterator[Ldap]:
         with ldap(shared) as backend:
             yield backend
 
 
-class TestLdapThatRemembers(UserLookupContract):
+class TestLdapThatRemembers(LookupContract):
     @pytest.fixture
-    def authenticator(self, shared: Slapd) -> Iterator[Ldap]:
+    def backend(self, shared: Slapd) -> Iterator[Ldap]:
         with ldap(shared, remember_s=30, group_filter="(member={dn})", pool_size=0) as backend:
             yield backend
+
+
+class TestLdapWithoutIds(LookupContract):
+    @pytest.fixture
+    def backend(self, shared: Slapd) -> Iterator[Ldap]:
+        with ldap(shared, id_attribute="") as backend:
+            yield backend
+
+
+# -- ids
+
+
+def test_id_is_that_of_the_entry_and_of_no_other(shared: Slapd) -> None:
+    with ldap(shared) as backend:
+        ids = [user.id for name in ("mira", "deep") if (user := backend.find(name)) is not None]
+    assert len(set(ids)) == 2
+    assert all(UUID(text).version for text in ids)
+
+
+def test_id_attribute_can_be_a_different_one(shared: Slapd) -> None:
+    with ldap(shared, id_attribute="sn") as backend:
+        user = backend.find("mira")
+    assert user is not None
+    assert user.id == "mira"
+
+
+def test_entry_without_the_id_attribute_has_no_id_and_is_logged_once(
+    shared: Slapd, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ldap(shared, id_attribute="mail") as backend:
+        users = [backend.find("mira"), backend.authenticate("mira", "correct horse")]
+    assert [user.id for user in users if user is not None] == ["", ""]
+    assert caplog.text.count("has no attribute mail") == 1
 
 
 # -- who is found
@@ -129,7 +163,7 @@ def test_an_entry_without_a_password_lets_nobody_in(shared: Slapd) -> None:
 
 
 def test_nobody_needs_to_log_in_where_everybody_may_search(shared: Slapd) -> None:
-    with Ldap(shared.url, f"ou=open,{BASE}") as backend:
+    with Ldap(LdapOptions(shared.url, f"ou=open,{BASE}")) as backend:
         assert backend.authenticate("anyone", "correct horse") == User("anyone")
         assert backend.authenticate("anyone", "wrong") is None
 
@@ -331,15 +365,15 @@ def test_wrong_urls_are_refused_with_what_is_expected(url: str) -> None:
         ("dc=a????group_base_dn=nonsense", "a DN such as"),
         ("dc=a????group_attribute=a b", "name of an LDAP attribute"),
         ("dc=a????group_name_attribute=", "name of an LDAP attribute"),
-        ("dc=a????start_tls=maybe", "yes or no is expected"),
-        ("dc=a????timeout_s=soon", "a number is expected"),
-        ("dc=a????timeout_s=0", "a timeout of more than 0 s"),
-        ("dc=a????timeout_s=nan", "a timeout of more than 0 s"),
-        ("dc=a????pool_size=-1", "a whole number is expected"),
+        ("dc=a????start_tls=maybe", "must be yes or no"),
+        ("dc=a????timeout_s=soon", "must be a number"),
+        ("dc=a????timeout_s=0", "timeout_s must be more than 0"),
+        ("dc=a????timeout_s=nan", "timeout_s must be more than 0"),
+        ("dc=a????pool_size=-1", "must be a whole number"),
         ("dc=a????remember_s=-1", "a time of 0 s or more"),
-        ("dc=a????bind_dn=cn=a", "expected together"),
-        ("dc=a????bind_password=a", "expected together"),
-        ("dc=a????bind_dn=cn=a,bind_password=a,bind_password_file=/a", "not both"),
+        ("dc=a????bind_dn=cn=a", "bind_dn needs bind_password"),
+        ("dc=a????bind_password=a", "bind_dn needs bind_password"),
+        ("dc=a????bind_dn=cn=a,bind_password=a,bind_password_file=/a", "exclude each other"),
     ],
 )
 def test_wrong_parameters_are_refused_with_what_is_expected(rest: str, expected: str) -> None:
@@ -349,19 +383,19 @@ def test_wrong_parameters_are_refused_with_what_is_expected(rest: str, expected:
 
 def test_tls_is_asked_for_once() -> None:
     with pytest.raises(ValueError, match="TLS from the beginning"):
-        Ldap("ldaps://127.0.0.1", BASE, start_tls=True)
+        Ldap(LdapOptions("ldaps://127.0.0.1", BASE, start_tls=True))
 
 
 @pytest.mark.parametrize(
     ("make", "is_told"),
     [
-        (lambda: Ldap("ldap://ldap.example", BASE), True),
-        (lambda: Ldap("ldap://192.0.2.1", BASE), True),
-        (lambda: Ldap("ldap://127.0.0.1", BASE), False),
-        (lambda: Ldap("ldap://[::1]", BASE), False),
-        (lambda: Ldap("ldap://localhost", BASE), False),
-        (lambda: Ldap("ldap://ldap.example", BASE, start_tls=True), False),
-        (lambda: Ldap("ldaps://ldap.example", BASE), False),
+        (lambda: Ldap(LdapOptions("ldap://ldap.example", BASE)), True),
+        (lambda: Ldap(LdapOptions("ldap://192.0.2.1", BASE)), True),
+        (lambda: Ldap(LdapOptions("ldap://127.0.0.1", BASE)), False),
+        (lambda: Ldap(LdapOptions("ldap://[::1]", BASE)), False),
+        (lambda: Ldap(LdapOptions("ldap://localhost", BASE)), False),
+        (lambda: Ldap(LdapOptions("ldap://ldap.example", BASE, start_tls=True)), False),
+        (lambda: Ldap(LdapOptions("ldaps://ldap.example", BASE)), False),
     ],
 )
 def test_passwords_in_the_open_are_told_in_the_log(

@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 from support.slapd import BASE, PEOPLE, READER, Slapd, ldap
 
-from v1registry.accounts.backends.ldap import Ldap
+from v1registry.accounts.backends.ldap import Ldap, LdapOptions
 from v1registry.accounts.backends.ldap_server import Deadline, Entry, LdapServer
 from v1registry.accounts.base import BackendUnavailable
 from v1registry.rights import User
@@ -112,11 +112,11 @@ def test_all_threads_are_told_that_the_server_is_away(server: Slapd) -> None:
 
 def test_a_name_that_has_no_address_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with (
-        Ldap("ldap://ldap.invalid", BASE) as backend,
+        Ldap(LdapOptions("ldap://ldap.invalid", BASE)) as backend,
         pytest.raises(BackendUnavailable, match="cannot be reached"),
     ):
         backend.find("mira")
-    assert "passwords go to the LDAP server ldap.invalid unprotected" in caplog.text
+    assert "passwords are sent to the LDAP server ldap.invalid unprotected" in caplog.text
 
 
 def test_a_second_address_is_tried_where_nobody_listens_at_the_first(server: Slapd) -> None:
@@ -190,7 +190,7 @@ ODD_ANSWERS = {
 
 @pytest.mark.parametrize("name", ODD_ANSWERS)
 def test_what_is_no_ldap_is_told_as_a_server_that_cannot_be_reached(name: str) -> None:
-    with answering(*ODD_ANSWERS[name]) as url, Ldap(url, BASE, timeout_s=1) as backend:
+    with answering(*ODD_ANSWERS[name]) as url, Ldap(LdapOptions(url, BASE, timeout_s=1)) as backend:
         for question in (
             lambda: backend.authenticate("mira", "correct horse"),
             lambda: backend.find("mira"),
@@ -200,11 +200,15 @@ def test_what_is_no_ldap_is_told_as_a_server_that_cannot_be_reached(name: str) -
 
 
 def test_a_server_that_goes_away_while_the_password_is_tested_is_told() -> None:
-    entry = Entry(f"uid=mira,{PEOPLE}", {"uid": ["mira"]})
+    entry = Entry(f"uid=mira,{PEOPLE}", {"uid": ["mira"]}, {"uid": [b"mira"]})
     with mock.patch.object(LdapServer, "search", return_value=[entry]):
-        with answering(_BOUND) as url, Ldap(url, BASE, timeout_s=1) as backend:
+        with answering(_BOUND) as url, Ldap(LdapOptions(url, BASE, timeout_s=1)) as backend:
             assert backend.authenticate("mira", "correct horse") == User("mira")
-        with answering() as url, Ldap(url, BASE, timeout_s=1) as backend, pytest.raises(BackendUnavailable):
+        with (
+            answering() as url,
+            Ldap(LdapOptions(url, BASE, timeout_s=1)) as backend,
+            pytest.raises(BackendUnavailable),
+        ):
             backend.authenticate("mira", "correct horse")
 
 
@@ -278,7 +282,7 @@ def test_a_server_that_takes_passwords_only_in_safety_is_told(
 ) -> None:
     server.add_person("anyone", "correct horse", below=f"ou=open,{BASE}")
     server.restart(["security simple_bind=56"])
-    with Ldap(server.url, f"ou=open,{BASE}") as backend:
+    with Ldap(LdapOptions(server.url, f"ou=open,{BASE}")) as backend:
         assert backend.find("anyone") == User("anyone")
         with pytest.raises(BackendUnavailable, match="cannot check passwords now"):
             backend.authenticate("anyone", "correct horse")
@@ -318,7 +322,7 @@ def test_without_a_pool_nothing_is_kept(server: Slapd) -> None:
 
 
 def test_a_backend_that_is_forgotten_closes_its_connections(server: Slapd) -> None:
-    backend = Ldap(server.url, BASE, bind_dn=READER, bind_password="reader-password")
+    backend = Ldap(LdapOptions(server.url, BASE, bind_dn=READER, bind_password="reader-password"))
     assert backend.find("mira") == User("mira")
     assert server.connections() == 1
     del backend

@@ -9,7 +9,7 @@ import pytest
 import trustme
 from support.slapd import BASE, PEOPLE, READER, Slapd
 
-from v1registry.accounts.backends.ldap import Ldap
+from v1registry.accounts.backends.ldap import Ldap, LdapOptions
 from v1registry.accounts.base import BackendUnavailable
 from v1registry.rights import User
 
@@ -62,7 +62,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 @pytest.mark.parametrize(("scheme", "start_tls"), [("ldap", True), ("ldaps", False)])
 def test_users_log_in_over_tls(start: Start, scheme: str, start_tls: bool) -> None:
     server, certificates = start(scheme)
-    with Ldap(server.url, PEOPLE, start_tls=start_tls, ca_file=certificates.ca_file, **LOGIN) as backend:
+    with Ldap(
+        LdapOptions(server.url, PEOPLE, start_tls=start_tls, ca_file=certificates.ca_file, **LOGIN)
+    ) as backend:
         assert backend.authenticate("mira", "correct horse") == User("mira")
         assert backend.authenticate("mira", "wrong") is None
         assert backend.find("mira") == User("mira")
@@ -83,9 +85,11 @@ def test_a_url_says_the_same(start: Start) -> None:
 def test_a_server_that_insists_on_tls_gets_passwords_only_over_it(start: Start) -> None:
     server, certificates = start("ldap")
     server.restart([*certificates.lines, "security simple_bind=56"])
-    with Ldap(server.url, BASE, start_tls=True, ca_file=certificates.ca_file, **LOGIN) as backend:
+    with Ldap(
+        LdapOptions(server.url, BASE, start_tls=True, ca_file=certificates.ca_file, **LOGIN)
+    ) as backend:
         assert backend.authenticate("mira", "correct horse") == User("mira")
-    with Ldap(server.url, BASE, **LOGIN) as backend, pytest.raises(BackendUnavailable):
+    with Ldap(LdapOptions(server.url, BASE, **LOGIN)) as backend, pytest.raises(BackendUnavailable):
         backend.authenticate("mira", "correct horse")
 
 
@@ -96,7 +100,7 @@ def test_a_server_that_is_not_who_it_should_be_gets_no_password(
 ) -> None:
     server, certificates = start(scheme, "ldap.example" if problem == "another name" else "127.0.0.1")
     ca_file = certificates.ca_file if problem == "another name" else ""
-    with Ldap(server.url, PEOPLE, start_tls=start_tls, ca_file=ca_file, **LOGIN) as backend:
+    with Ldap(LdapOptions(server.url, PEOPLE, start_tls=start_tls, ca_file=ca_file, **LOGIN)) as backend:
         for question in (
             lambda: backend.authenticate("mira", "correct horse"),
             lambda: backend.find("mira"),
@@ -112,11 +116,11 @@ def test_a_server_without_tls_gets_no_password(start: Start, tmp_path: Path) -> 
     server, _ = start("ldap")
     server.restart([])
     with (
-        Ldap(server.url, PEOPLE, start_tls=True, **LOGIN) as backend,
+        Ldap(LdapOptions(server.url, PEOPLE, start_tls=True, **LOGIN)) as backend,
         pytest.raises(BackendUnavailable, match="A safe connection"),
     ):
         backend.authenticate("mira", "correct horse")
-    ldaps = Ldap(server.url.replace("ldap:", "ldaps:"), PEOPLE, timeout_s=2, **LOGIN)
+    ldaps = Ldap(LdapOptions(server.url.replace("ldap:", "ldaps:"), PEOPLE, timeout_s=2, **LOGIN))
     with ldaps, pytest.raises(BackendUnavailable, match=r"The LDAP server|A safe connection"):
         ldaps.authenticate("mira", "correct horse")
 
@@ -126,7 +130,7 @@ def test_missing_certificates_are_told(
 ) -> None:
     server, _ = start("ldaps")
     with (
-        Ldap(server.url, PEOPLE, ca_file=tmp_path / "lost.pem", **LOGIN) as backend,
+        Ldap(LdapOptions(server.url, PEOPLE, ca_file=tmp_path / "lost.pem", **LOGIN)) as backend,
         pytest.raises(BackendUnavailable, match="A safe connection"),
     ):
         backend.find("mira")
@@ -137,7 +141,7 @@ def test_a_server_that_hangs_in_the_handshake_is_told_within_the_timeout(start: 
     server, certificates = start("ldaps")
     server.hang()
     with (
-        Ldap(server.url, PEOPLE, ca_file=certificates.ca_file, timeout_s=1, **LOGIN) as backend,
+        Ldap(LdapOptions(server.url, PEOPLE, ca_file=certificates.ca_file, timeout_s=1, **LOGIN)) as backend,
         pytest.raises(BackendUnavailable, match="does not answer"),
     ):
         backend.find("mira")

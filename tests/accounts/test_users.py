@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.cheap_passwords import CheapPasswords
-from v1registry_fakes.contracts import ConfirmingDirectoryContract, ProfileDirectoryContract
+from v1registry_fakes.contracts import ConfirmationContract, ProfilesContract
 
 from v1registry.accounts.base import AccountExists, BackendUnavailable, Email, EmailRefused, UnknownUser
 from v1registry.accounts.records import MOST_EMAILS, address_key, user_key
@@ -21,15 +21,15 @@ from v1registry.storage.filesystem import FileStorage
 from v1registry.storage.memory import MemoryStorage
 
 
-class TestUserStoreInMemory(ConfirmingDirectoryContract, ProfileDirectoryContract):
+class TestUserStoreInMemory(ConfirmationContract, ProfilesContract):
     @pytest.fixture
-    def directory(self) -> UserStore:
+    def accounts(self) -> UserStore:
         return UserStore(MemoryStorage(), passwords=CheapPasswords())
 
 
-class TestUserStoreInFiles(ConfirmingDirectoryContract, ProfileDirectoryContract):
+class TestUserStoreInFiles(ConfirmationContract, ProfilesContract):
     @pytest.fixture
-    def directory(self, tmp_path: Path) -> UserStore:
+    def accounts(self, tmp_path: Path) -> UserStore:
         return UserStore(FileStorage(tmp_path / "data", durable=False), passwords=CheapPasswords())
 
     @pytest.fixture

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
+from v1registry.accounts.base import Backend
 from v1registry.names import RepositoryName
 from v1registry.registry import layout
 from v1registry.registry.images import Images
@@ -186,7 +187,7 @@ def asker(app: Any, headers: dict[str, str]) -> Ask:
     return ask
 
 
-class Administrator:
+class Administrator(Backend):
     """A backend with one user, who may do everything."""
 
     def authenticate(self, username: str, password: str) -> User | None:

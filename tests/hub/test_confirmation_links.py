@@ -26,7 +26,7 @@ from webtest import TestResponse
 
 from v1registry import MemoryStorage, Registry
 from v1registry.accounts.backends.callback import Callback
-from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.confirmations import REPEAT_S, Confirmations, Links
 from v1registry.accounts.mail import MailError
 from v1registry.accounts.registration import Accounts
@@ -545,7 +545,7 @@ def test_neither_links_nor_passwords_are_logged_and_a_link_outlives_an_outage(
 def test_accounts_of_a_chain_are_activated_in_its_directory(
     storage: MemoryStorage, store: UserStore, mail: KeptMail
 ) -> None:
-    chain = chain_of([Callback(lambda username, password: False), store])
+    chain = BackendChain([Callback(lambda username, password: False), store])
     client = Client(Registry(storage=storage, auth=chain, mail=mail, public_url=PUBLIC_URL))
     register(client, **MIRA)
     assert not is_active(client)

@@ -9,6 +9,7 @@ import pytest
 from webtest import TestApp, TestResponse
 
 from v1registry import MemoryStorage, Registry
+from v1registry.accounts.base import Backend
 from v1registry.rights import User
 
 ID = "0123456789abcdef" * 4
@@ -24,7 +25,7 @@ USERS = {
 }
 
 
-class People:
+class People(Backend):
     def authenticate(self, username: str, password: str) -> User | None:
         return USERS.get(username) if password == f"{username}-password" else None
 

@@ -26,8 +26,9 @@ from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
 from v1registry.accounts.backends.callback import Callback
-from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.environ import Environ
+from v1registry.accounts.base import Backend
 from v1registry.accounts.records import MOST_EMAILS
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
@@ -294,7 +295,7 @@ def test_a_callback_that_knows_users_only_with_their_passwords_answers_401_to_ev
     assert log_in(client, "moe", "s3cret-two").status_int == 200
 
 
-class OnlyPasswords:
+class OnlyPasswords(Backend):
     """All that a backend must have."""
 
     def authenticate(self, username: str, password: str) -> User | None:
@@ -317,7 +318,7 @@ def test_in_a_chain_new_accounts_go_to_the_directory_and_known_names_are_taken(s
         lambda username, password: (username, password) == ("moe_x", "s3cret-two"),
         find=lambda username: username == "moe_x",
     )
-    client = Client(Registry(storage=MemoryStorage(), auth=chain_of([known, store])))
+    client = Client(Registry(storage=MemoryStorage(), auth=BackendChain([known, store])))
 
     assert register(client, **{**MIRA, "username": "moe_x"}).body == TAKEN
     assert register(client, **MIRA).status_int == 201
@@ -332,7 +333,7 @@ def test_a_backend_that_cannot_tell_is_503_everywhere(passwords: CheapPasswords)
     storage = SwitchedStorage()
     storage.is_off = True
     logged_in = Environ("REMOTE_USER", administrator=lambda environ: True)
-    backend = chain_of([logged_in, UserStore(storage, passwords=passwords)])
+    backend = BackendChain([logged_in, UserStore(storage, passwords=passwords)])
     client = Client(Registry(storage=MemoryStorage(), auth=backend))
     administrator = Client(Registry(storage=MemoryStorage(), auth=backend), REMOTE_USER="root")
 
@@ -397,7 +398,7 @@ def test_a_token_of_a_repository_is_no_login_and_changes_no_account(registered: 
 
 def test_a_user_whom_the_surrounding_application_logged_in_needs_no_password(store: UserStore) -> None:
     store.create("mira_k", "s3cret-one")
-    registry = Registry(storage=MemoryStorage(), auth=chain_of([Environ("REMOTE_USER"), store]))
+    registry = Registry(storage=MemoryStorage(), auth=BackendChain([Environ("REMOTE_USER"), store]))
     client = Client(registry, REMOTE_USER="mira_k")
 
     assert client.get("/v1/users/").body == b'"OK"'

@@ -10,12 +10,13 @@ import pytest
 from webtest import TestApp, TestResponse
 
 from v1registry import MemoryStorage, Registry
+from v1registry.accounts.base import Backend
 from v1registry.rights import User
 
 SECRET = "PASSWORD=hunter2"
 
 
-class People:
+class People(Backend):
     """Everybody whose password is the own name."""
 
     def authenticate(self, username: str, password: str) -> User | None:

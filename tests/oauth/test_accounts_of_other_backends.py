@@ -11,10 +11,10 @@ from support.account_asker import HUB, KEYS, MIRA, Asker, basic
 from support.cheap_passwords import CheapPasswords
 
 from v1registry import MemoryStorage, Registry
-from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.backends.htpasswd import Htpasswd
-from v1registry.accounts.base import BackendUnavailable
+from v1registry.accounts.base import Backend, BackendUnavailable
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
 
@@ -59,7 +59,7 @@ def test_of_a_user_whose_backend_keeps_names_alone_the_name_is_shown_and_nothing
     assert moe("GET", path).json["id"] == shown.json["id"]
 
 
-class NamesWithPasswords:
+class NamesWithPasswords(Backend):
     """A backend that cannot tell who is there without a password."""
 
     def authenticate(self, username: str, password: str) -> User | None:
@@ -78,7 +78,7 @@ def test_in_a_chain_the_users_of_the_directory_change_and_those_of_others_do_not
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("mira", "pw-mira", "mira@example.org")
     for backends in ([password_file(tmp_path), store], [store, password_file(tmp_path)]):
-        app = Registry(storage=storage, public_url=HUB, auth=chain_of(backends))
+        app = Registry(storage=storage, public_url=HUB, auth=BackendChain(backends))
         mira, moe = Asker(app, basic("mira")), Asker(app, basic("moe", "s3cret-two"))
         assert mira("PATCH", MIRA, full_name="Mira").status_int == 200
         assert moe("GET", "/api/v1.1/users/moe/").json["username"] == "moe"
@@ -92,7 +92,7 @@ def test_in_a_chain_nobody_sees_or_changes_the_account_of_a_namesake(tmp_path: P
     storage = MemoryStorage()
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("moe", "pw-moe", "moe@example.org")
-    app = Registry(storage=storage, public_url=HUB, auth=chain_of([password_file(tmp_path), store]))
+    app = Registry(storage=storage, public_url=HUB, auth=BackendChain([password_file(tmp_path), store]))
     moe = Asker(app, basic("moe", "s3cret-two"))
     assert moe("GET", "/api/v1.1/users/moe/").json["email"] == ""
     assert moe("GET", "/api/v1.1/users/moe/emails/").json == []
@@ -105,7 +105,7 @@ def test_whom_the_surrounding_application_logged_in_needs_no_password() -> None:
     storage = MemoryStorage()
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("mira", "pw-mira", "mira@example.org")
-    app = Registry(storage=storage, public_url=HUB, auth=chain_of([Environ(), store]))
+    app = Registry(storage=storage, public_url=HUB, auth=BackendChain([Environ(), store]))
     mira = Asker(app, {}, REMOTE_USER="mira")
     assert mira("PATCH", MIRA, full_name="Mira").json["email"] == "mira@example.org"
     # whom the application would name is not known here, so nobody is told to be unknown
@@ -113,7 +113,7 @@ def test_whom_the_surrounding_application_logged_in_needs_no_password() -> None:
     assert Asker(app, {})("GET", MIRA).status_int == 401
 
 
-class Away:
+class Away(Backend):
     """A backend that lets mira in and then cannot tell anything."""
 
     def authenticate(self, username: str, password: str) -> User | None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.oauth_world import BACK, CHALLENGE, MIRA, VERIFIER, World, answer_in, code_in
 
-from v1registry.accounts.base import BackendUnavailable
+from v1registry.accounts.base import Backend, BackendUnavailable
 from v1registry.accounts.profiles import Profiles
 from v1registry.oauth.applications import Applications
 from v1registry.oauth.grants import Grants
@@ -265,7 +265,7 @@ def test_a_user_who_is_gone_or_disabled_meanwhile_grants_nothing(world: World) -
     assert world.kept() == []
 
 
-class _Broken:
+class _Broken(Backend):
     """A storage that cannot be written, and a backend that cannot be asked."""
 
     def __init__(self, storage: Any):

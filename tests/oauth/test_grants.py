@@ -10,7 +10,7 @@ import pytest
 from support.oauth_world import BACK, CHALLENGE, MIRA, World, digest
 
 from v1registry import MemoryStorage
-from v1registry.accounts.base import BackendUnavailable, NotSupported
+from v1registry.accounts.base import Backend, BackendUnavailable, NotSupported
 from v1registry.accounts.profiles import Profiles
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import (
@@ -165,7 +165,7 @@ def test_a_bearer_has_the_rights_that_the_user_has_now(world: World) -> None:
 
 
 def test_where_users_cannot_be_looked_up_they_are_what_they_were(world: World) -> None:
-    class PasswordsAlone:
+    class PasswordsAlone(Backend):
         def authenticate(self, username: str, password: str) -> User | None:
             raise AssertionError("nobody logs in here")
 
@@ -187,7 +187,7 @@ def test_where_users_cannot_be_looked_up_they_are_what_they_were(world: World) -
 
 
 def test_while_nobody_can_tell_whether_the_user_is_there_no_token_is_judged(world: World) -> None:
-    class Down:
+    class Down(Backend):
         def authenticate(self, username: str, password: str) -> User | None:
             raise BackendUnavailable("The users cannot be asked now")
 

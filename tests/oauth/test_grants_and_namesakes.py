@@ -13,9 +13,9 @@ from support.oauth_world import BACK, ApplicationClient, World, basic
 from support.wsgi_client import Client
 
 from v1registry import Registry
-from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.htpasswd import Htpasswd
-from v1registry.accounts.base import Account, Authenticator, BackendUnavailable
+from v1registry.accounts.base import Account, Backend, BackendUnavailable
 from v1registry.accounts.profiles import Profiles
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import (
@@ -32,7 +32,7 @@ from v1registry.rights import User
 ALL = ("profile_read", "repo_read")
 
 
-class Names:
+class Names(Backend):
     """A backend such as LDAP: it can tell who is there, and nothing by which one could be told from a later one."""
 
     def __init__(self, *names: str):
@@ -48,7 +48,7 @@ class Names:
         return User(username) if username in self.names else None
 
 
-class PasswordsAlone:
+class PasswordsAlone(Backend):
     """A backend that cannot tell who is there."""
 
     def authenticate(self, username: str, password: str) -> User | None:
@@ -77,7 +77,7 @@ def file(tmp_path: Path) -> PasswordFile:
 class Granted:
     """What moe granted to ci-bot: a code, and tokens with an older access token."""
 
-    def __init__(self, world: World, backend: Authenticator, **options: Any):
+    def __init__(self, world: World, backend: Backend, **options: Any):
         self.world = world
         self.profiles = Profiles(backend)
         self.grants = Grants(world.storage, world.applications, self.profiles, clock=world.clock, **options)
@@ -264,7 +264,7 @@ def test_a_namesake_in_another_backend_of_a_chain_granted_nothing(
 ) -> None:
     """The file has a moe all the time, who is hidden while there is one in the backend before it."""
     names = Names(*before)
-    granted = Granted(world, chain_of([names, file.backend]))
+    granted = Granted(world, BackendChain([names, file.backend]))
     assert granted.is_good()
     names.names = after
     assert not granted.is_good()
@@ -274,7 +274,7 @@ def test_a_namesake_in_another_backend_of_a_chain_granted_nothing(
 def test_where_the_first_of_a_chain_cannot_look_up_users_those_of_a_file_end_with_their_line(
     world: World, file: PasswordFile
 ) -> None:
-    granted = Granted(world, chain_of([PasswordsAlone(), file.backend]))
+    granted = Granted(world, BackendChain([PasswordsAlone(), file.backend]))
     assert granted.is_good()
     file.write()
     assert not granted.is_good()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from v1registry import Storage
-from v1registry.accounts.base import Authenticator
+from v1registry.accounts.base import Backend
 from v1registry.accounts.profiles import Profiles
 from v1registry.oauth.applications import Application, Applications
 from v1registry.oauth.grants import Grants, Issued
@@ -25,9 +25,7 @@ class Granter:
     :param clock: seconds since the epoch.
     """
 
-    def __init__(
-        self, storage: Storage, backend: Authenticator, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, storage: Storage, backend: Backend, clock: Callable[[], float] = time.time) -> None:
         self._profiles = Profiles(backend)
         self._applications = Applications(storage)
         self.grants = Grants(storage, self._applications, self._profiles, clock=clock)

@@ -14,6 +14,7 @@ from support.engine_client import Image, make_image, tar_layer
 from support.wsgi_client import Client
 from v1registry import MemoryStorage, Registry, Storage
 from v1registry.access.tokens import Tokens
+from v1registry.accounts.base import Backend
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import Action, User
@@ -24,7 +25,7 @@ REPOSITORIES = "/v1/repositories"
 
 
 @dataclass
-class People:
+class People(Backend):
     """A backend in a dict: everybody's password is ``pw-`` and the name. It counts what it is asked."""
 
     users: dict[str, User] = field(default_factory=dict)

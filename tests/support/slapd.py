@@ -16,7 +16,7 @@ import pytest
 from support.programs import Program, eventually
 
 # before ldap3 itself, whose import warns
-from v1registry.accounts.backends.ldap import Ldap
+from v1registry.accounts.backends.ldap import Ldap, LdapOptions
 
 BASE = "dc=example,dc=test"
 PEOPLE = f"ou=people,{BASE}"
@@ -211,7 +211,7 @@ def ldap(server: Slapd, **options: Any) -> Iterator[Ldap]:
     """Return a backend over the server, with somebody who may search."""
     login = {"bind_dn": READER, "bind_password": "reader-password"}
     base = options.pop("base_dn", BASE)
-    with Ldap(server.url, base, **login | options) as backend:
+    with Ldap(LdapOptions(server.url, base, **login | options)) as backend:
         yield backend
 
 

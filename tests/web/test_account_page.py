@@ -13,9 +13,9 @@ from webtest import TestResponse
 
 from v1registry import FileStorage, MemoryStorage, Registry
 from v1registry.accounts.backends.callback import Callback
-from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.environ import Environ
-from v1registry.accounts.base import Email
+from v1registry.accounts.base import Backend, Email
 from v1registry.oauth.scopes import SCOPES
 from v1registry.rights import User
 from v1registry.storage.base import StorageUnavailable
@@ -546,7 +546,7 @@ def test_an_outage_is_a_page_and_no_log_out(memory: World, monkeypatch: pytest.M
 # -- backends that keep only names
 
 
-class Names:
+class Names(Backend):
     """A backend like an htpasswd file: names, passwords, and nothing to change."""
 
     def authenticate(self, username: str, password: str) -> User | None:
@@ -603,7 +603,7 @@ def test_users_of_the_surrounding_application_have_forms_that_work_for_them_alon
 
 
 def test_in_a_chain_each_user_changes_what_their_backend_lets_them(memory: World) -> None:
-    app = Registry(storage=memory.storage, auth=chain_of([Environ("my_app.user"), memory.users]))
+    app = Registry(storage=memory.storage, auth=BackendChain([Environ("my_app.user"), memory.users]))
     kept = Person(app)
     kept.log_in("mira_k")
     assert kept.send(kept.get("/account"), "/account/profile", full_name="Mira").status_int == 303

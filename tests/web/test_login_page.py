@@ -18,7 +18,7 @@ from v1registry.access.accounts import AccountsAccess
 from v1registry.access.attempts import LoginLimiter
 from v1registry.access.tokens import Tokens
 from v1registry.accounts.backends.callback import Callback
-from v1registry.accounts.backends.chain import chain_of
+from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.names import RepositoryName
@@ -629,7 +629,7 @@ def test_another_line_in_an_htpasswd_file_ends_the_sessions_of_its_user(
     file = tmp_path / "users"
     file.write_text(f"mira:{HORSE}\nmoe:{HORSE}\n")
     backend: Any = Htpasswd(file)
-    auth = chain_of([Environ("my_app.user"), backend]) if is_in_a_chain else backend
+    auth = BackendChain([Environ("my_app.user"), backend]) if is_in_a_chain else backend
     app = Registry(storage=MemoryStorage(), auth=auth)
     mira, moe = Person(app), Person(app)
     assert mira.log_in("mira", "correct horse").status_int == 303

@@ -8,13 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from .. import errors
-from ..accounts.base import (
-    Authenticator,
-    BackendUnavailable,
-    BearerVerifier,
-    NotSupported,
-    UserLookup,
-)
+from ..accounts.base import Backend, BackendUnavailable, BearerVerifier, NotSupported
 from ..names import RepositoryName
 from ..registry.images import Images
 from ..registry.repositories import Repositories
@@ -58,7 +52,7 @@ class AccountsAccess:
 
     def __init__(
         self,
-        backend: Authenticator,
+        backend: Backend,
         policy: Policy,
         tokens: Tokens,
         images: Images,
@@ -91,7 +85,7 @@ class AccountsAccess:
         try:
             credentials = parse_authorization(authorization)
             if credentials is None:
-                user = self._user_of_environ(environ)
+                user = self.backend.user_of_request(environ)
                 return AccountRights(self, self._checked(user), None)
             if isinstance(credentials, Basic):
                 return AccountRights(self, self.log_in(credentials, environ), None)
@@ -158,11 +152,6 @@ class AccountsAccess:
         assert checked is not None
         return checked
 
-    def _user_of_environ(self, environ: Mapping[str, Any]) -> User | None:
-        ask = getattr(self.backend, "user", None)
-        found: User | None = ask(environ) if ask is not None else None
-        return found
-
     def _rights_of_token(self, candidates: list[TokenFields]) -> Rights:
         """Return the rights of the last token that is good: engines join several into one header."""
         for fields in reversed(candidates):
@@ -185,9 +174,8 @@ class AccountsAccess:
         # an application has it no longer than the access token for which it was given
         if access_id is not None and not (self._bearers and self._bearers.is_granted(user.name, access_id)):
             return None
-        if isinstance(self.backend, UserLookup):
-            with suppress(NotSupported):
-                user = self.backend.find(user.name)
+        with suppress(NotSupported):
+            user = self.backend.find(user.name)
         return user if user is None or access_id is None else replace(user, is_administrator=False)
 
     def _bearer(self, bearers: BearerVerifier, token: str, environ: Mapping[str, Any]) -> Bearer:

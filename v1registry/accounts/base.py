@@ -1,18 +1,32 @@
-"""What a backend of users is, and what it knows of a user."""
+"""The base class of backends, and what a backend knows of a user.
+
+A backend of your own derives from :class:`Backend` and overrides what it can do::
+
+    class Staff(Backend):
+        def authenticate(self, username, password):
+            return User(username) if staff_database.check(username, password) else None
+
+        def find(self, username):
+            return User(username) if staff_database.has(username) else None
+
+The suites of ``v1registry_fakes.contracts`` check it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, Protocol, runtime_checkable
+from datetime import datetime, timezone
+from typing import Any, Final, Protocol
 
 from ..rights import Bearer, User
+from .passwords import encoded
 
 
 @dataclass(frozen=True)
 class Email:
-    """An address of a user. A user who has addresses has exactly one primary one."""
+    """An address of a user. Exactly one address of a user is the primary one, if there are any."""
 
     email: str
     verified: bool
@@ -21,10 +35,11 @@ class Email:
 
 @dataclass(frozen=True)
 class Account:
-    """All that is known of a user. ``emails`` are in the order in which they were added."""
+    """All that a backend knows of a user. ``emails`` are in the order in which they were added."""
 
     user: User
-    id: int  #: of this account for ever; a later account of the same name has another one
+    #: as the accounts API shows it. Rights and grants are recorded by ``user.id``, not by this number
+    id: int
     date_joined: datetime  #: aware, UTC, with microseconds
     emails: tuple[Email, ...] = ()
     full_name: str = ""
@@ -35,35 +50,55 @@ class Account:
     password_mark: str = field(default="", repr=False)  #: see Backend.password_mark
 
 
-#: The fields of an account that say who somebody is, all of them text (oauth.md 4.2).
+@dataclass(frozen=True)
+class NamedAccount(Account):
+    """An account of whose user the backend knows the name, perhaps the id, and no more."""
+
+    is_remembered: bool = False  #: the backend cannot look up users, so the user may have been deleted
+
+
+#: The fields of a profile, all of them text (oauth.md 4.2).
 PROFILE_FIELDS: Final = ("full_name", "location", "company", "profile_url", "gravatar_email")
+
+#: Numbers of accounts are below this limit: JavaScript represents them exactly.
+ID_LIMIT: Final = 1 << 53
+
+#: The time of joining, if the backend does not know it.
+_UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class BearerVerifier(Protocol):
-    """Knows which access tokens are good."""
+    """Verifies access tokens."""
 
     def verify(self, token: str) -> Bearer | None:
-        """Return what the token is good for, None where it is unknown, expired or revoked, or its user gone.
+        """Return what the token allows; None if it is unknown, expired or revoked, or its user was deleted.
 
-        The user may be inactive. BackendUnavailable, StorageUnavailable.
+        The user may be inactive.
+
+        :raises BackendUnavailable: the backend of the user cannot answer now.
+        :raises StorageUnavailable: the storage cannot be read now.
         """
 
     def is_granted(self, username: str, access_id: str) -> bool:
-        """Tell whether the access token of a Bearer is still good. BackendUnavailable, StorageUnavailable.
+        """Return whether the access token of a Bearer is still valid.
 
-        It is asked for each repository token that an application got for an access token, and that is good no longer than this.
+        It is called for each repository token that an application got for an access token. Such a repository
+        token is valid no longer than that access token.
+
+        :raises BackendUnavailable: the backend of the user cannot answer now.
+        :raises StorageUnavailable: the storage cannot be read now.
         """
 
 
 class AuthError(Exception):
-    """Base of what a backend raises on purpose; never holds a password."""
+    """Base of the exceptions of backends. Their texts contain no password."""
 
 
 class BackendUnavailable(AuthError):
-    """The backend cannot tell now (a server that is down, a time-out); nobody is let in. Answered with 503.
+    """The backend cannot answer now (a server is down, a time-out). The request is answered with 503.
 
-    The text may be shown to clients: it names no host, path or person. What happened in detail is the cause (``__cause__``)
-    and stands in the backend's log.
+    The text may be shown to clients: it contains no host, path or user. The details are in ``__cause__`` and in
+    the backend's log.
     """
 
 
@@ -72,7 +107,7 @@ class NotSupported(AuthError):
 
 
 class AccountExists(AuthError):
-    """The user name or the address is taken; nothing changed."""
+    """The user name or the address belongs to another account; nothing changed."""
 
 
 class UnknownUser(AuthError):
@@ -80,91 +115,131 @@ class UnknownUser(AuthError):
 
 
 class EmailRefused(AuthError):
-    """The addresses of an account may not be changed like this; nothing changed. The text may be shown to clients."""
+    """The addresses of an account cannot be changed like this; nothing changed. The text may be shown to clients."""
 
 
 class Backend:
-    """Base class of backends. What a backend can do is told by its flags; a method without its flag raises NotSupported."""
+    """Base class of backends. Only :meth:`authenticate` or :meth:`user_of_request` has to be overridden.
+
+    What a backend can do is told by its flags, the properties below. A method without its flag raises
+    NotSupported. A flag is True if the class overrides the method that its documentation names. Override the
+    property if that depends on the configuration.
+
+    A backend is used by many threads at once and, after a fork, by several processes. It opens nothing before
+    the first call of a method. Every method may raise BackendUnavailable. Names, passwords and addresses are any
+    text: names are checked (hub.md 2.1) before :meth:`create` is called, not before :meth:`authenticate`.
+    """
+
+    # -- what it can do
+
+    @property
+    def takes_passwords(self) -> bool:
+        """Whether users log in with a password: :meth:`authenticate`."""
+        return self._overrides("authenticate")
 
     @property
     def can_find(self) -> bool:
-        """Whether :meth:`find` answers for every name."""
-        return type(self).find is not Backend.find
+        """Whether :meth:`find` answers for every name.
+
+        If not, ``find`` may raise NotSupported. A disabled or deleted user then keeps access until the token
+        expires, because callers continue with the user of the token.
+        """
+        return self._overrides("find")
 
     @property
     def has_ids(self) -> bool:
-        """Whether users have an id (:attr:`v1registry.rights.User.id`). OAuth needs it, and ``can_find``."""
+        """Whether users have an id, :attr:`v1registry.rights.User.id`. OAuth needs this flag and ``can_find``.
+
+        An id is given once: a later account of the same name has a different one. A user whose ``id`` is empty
+        in spite of this flag is not allowed to use OAuth. No method tells it, so override it.
+        """
         return False
 
-    def find(self, username: str) -> User | None:
-        """Return the user, with the id if the backend has ids; None if there is none.
+    @property
+    def can_create(self) -> bool:
+        """Whether accounts can be created and changed: :meth:`create` and the methods below it."""
+        return self._overrides("create")
 
-        :raises NotSupported: the backend cannot look up users by name.
-        :raises BackendUnavailable: the backend cannot tell now.
+    @property
+    def can_confirm(self) -> bool:
+        """Whether mailed links confirm accounts and addresses: :meth:`unconfirmed` and :meth:`confirm`."""
+        return self._overrides("confirm")
+
+    @property
+    def has_profiles(self) -> bool:
+        """Whether users have a profile and several addresses: :meth:`set_profile` and the methods below it."""
+        return self._overrides("set_profile")
+
+    def _overrides(self, method: str) -> bool:
+        return getattr(type(self), method) is not getattr(Backend, method)
+
+    # -- who is asking
+
+    def authenticate(self, username: str, password: str) -> User | None:
+        """Return the user if the password is right; None if it is wrong or the user is unknown.
+
+        It is called for each request with a password, so expensive checks should be remembered
+        (:class:`v1registry.accounts.passwords.PasswordMemory`). Both kinds of None take the same time, as far as
+        the backend can see to it. An empty password is always wrong. An inactive user is returned, with
+        ``is_active`` False.
+
+        :raises BackendUnavailable: the backend cannot answer now.
         """
-        raise NotSupported(f"{type(self).__name__} cannot look up users")
+        return None
+
+    def user_of_request(self, environ: Mapping[str, object]) -> User | None:
+        """Return the user whom the surrounding application or server has logged in; None if there is none.
+
+        It is called for each request without an ``Authorization`` header, before the body is read. The WSGI
+        environ must not be changed.
+
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        return None
+
+    # -- what is known of users
+
+    def find(self, username: str) -> User | None:
+        """Return the user, with the id if the backend has ids; None if there is no such user.
+
+        It is called for the user of each token, so that the tokens of deleted and disabled users end.
+
+        :raises NotSupported: the backend cannot look up this user by name.
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        raise self._not_supported("look up users by name")
 
     def password_mark(self, username: str) -> str:
-        """Return a text that changes with the user's password. Empty if the backend has none.
+        """Return a text that changes with the user's password; empty if the backend has none.
 
-        It is a secret: sign it, never store or show it.
+        Sessions of the pages end when it changes. It is a secret: sign it, never store or show it.
 
-        :raises BackendUnavailable: the backend cannot tell now.
+        :raises BackendUnavailable: the backend cannot answer now.
         """
         return ""
 
+    def account(self, username: str) -> Account:
+        """Return all that is known of a user: without profiles the name, a number made of id or name, and 1970.
 
-@runtime_checkable
-class Authenticator(Protocol):
-    """All that a backend must have. Safe for threads. Nothing is opened before the first call.
-
-    Custom backends are checked by ``v1registry_fakes.contracts.AuthenticatorContract``.
-    """
-
-    def authenticate(self, username: str, password: str) -> User | None:
-        """Return the user if the password is right, None if it is not or there is no such user.
-
-        Both cases take the same time, as far as the backend can see to it. An empty password is never right. A user that is
-        not active is returned, with ``is_active`` false. Whatever text comes as name and password is taken.
-        BackendUnavailable.
+        :raises UnknownUser: there is no such user.
+        :raises NotSupported: the backend cannot look up this user by name.
+        :raises BackendUnavailable: the backend cannot answer now.
         """
+        user = self.find(username)
+        if user is None:
+            raise UnknownUser("There is no such user")
+        return bare_account(user, password_mark=self.password_mark(username))
 
-
-@runtime_checkable
-class RequestAuthenticator(Protocol):
-    """A backend that needs no password: the application or server around the registry has logged the user in.
-
-    :class:`v1registry.accounts.backends.environ.Environ` is one. Safe for threads.
-    """
-
-    def user(self, environ: Mapping[str, object]) -> User | None:
-        """Return whom this WSGI environ names, None where it names nobody (then other backends are asked).
-
-        It is called for every request, before its body is read, and changes nothing in the environ. BackendUnavailable.
-        """
-
-
-@runtime_checkable
-class UserLookup(Protocol):
-    """What a backend has that can tell of a user without a password."""
-
-    def find(self, username: str) -> User | None:
-        """Return the user, None where there is none. BackendUnavailable, NotSupported.
-
-        It is asked for the user of each token, so that the tokens of users who were deleted or disabled end.
-        """
-
-
-@runtime_checkable
-class UserDirectory(Authenticator, UserLookup, Protocol):
-    """A backend in which users can be made and changed.
-
-    Custom backends are checked by ``v1registry_fakes.contracts.UserDirectoryContract``. What names, passwords and addresses have to
-    look like is checked before (hub.md 2.1); a directory takes any.
-    """
+    # -- accounts that are created and changed here: can_create
 
     def is_taken(self, username: str, email: str) -> bool:
-        """Tell whether the name or the address belongs to somebody; addresses are compared without case."""
+        """Return whether the name or the address belongs to a user. Addresses are compared without case.
+
+        :param email: empty for none.
+        :raises NotSupported: the backend creates no accounts.
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        raise self._not_supported("create accounts")
 
     def create(
         self,
@@ -175,80 +250,128 @@ class UserDirectory(Authenticator, UserLookup, Protocol):
         is_active: bool = True,
         is_administrator: bool = False,
     ) -> User:
-        """Make a user whose only address is ``email``: confirmed if active. AccountExists: of many at once, one succeeds."""
+        """Create a user, of many simultaneous calls for one name or address exactly one.
+
+        :param email: the only address; confirmed if the account is active. Empty for none.
+        :raises AccountExists: the name or the address belongs to another account.
+        :raises NotSupported: the backend creates no accounts.
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        raise self._not_supported("create accounts")
 
     def set_password(self, username: str, password: str) -> None:
-        """Replace the password; the old one is refused from now on, in every process. UnknownUser."""
+        """Replace the password. The old one is refused from now on, in every process.
 
-    def add_email(self, username: str, email: str) -> bool:
-        """Add an unconfirmed address; False where it is the user's own already: of many who add it at once, one is told True.
-
-        UnknownUser, AccountExists; EmailRefused where the account has as many as it may have, or as many that are not confirmed.
+        :raises UnknownUser: there is no such user.
+        :raises NotSupported: the backend cannot change this account.
+        :raises BackendUnavailable: the backend cannot answer now.
         """
-
-    def confirm_email(self, username: str, email: str) -> bool:
-        """Mark an address as confirmed; False where it is not the user's. UnknownUser."""
+        raise self._not_supported("change accounts")
 
     def set_active(self, username: str, is_active: bool) -> None:
-        """Activate or disable an account. UnknownUser."""
+        """Activate or disable an account. No link activates it afterwards.
+
+        :raises UnknownUser: there is no such user.
+        :raises NotSupported: the backend cannot change this account.
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        raise self._not_supported("change accounts")
+
+    def add_email(self, username: str, email: str) -> bool:
+        """Add an unconfirmed address. Return False if the user has it; of simultaneous calls one returns True.
+
+        The first address of a user is the primary one.
+
+        :raises UnknownUser: there is no such user.
+        :raises AccountExists: the address belongs to another user.
+        :raises EmailRefused: the account has too many addresses, or too many unconfirmed ones.
+        :raises NotSupported: the backend cannot change this account.
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        raise self._not_supported("change accounts")
+
+    def confirm_email(self, username: str, email: str) -> bool:
+        """Mark an address as confirmed. Return False if the user does not have it.
+
+        :raises UnknownUser: there is no such user.
+        :raises NotSupported: the backend cannot change this account.
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        raise self._not_supported("change accounts")
 
     def users(self) -> Iterator[User]:
-        """Yield every user, by name."""
+        """Yield every user, sorted by name.
 
+        :raises NotSupported: the backend cannot list its users.
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        raise self._not_supported("list users")
 
-@runtime_checkable
-class ConfirmingDirectory(UserDirectory, Protocol):
-    """A directory whose accounts and addresses can be confirmed by links in mails.
-
-    An account that was made with ``is_active=False`` awaits its activation until ``confirm`` or ``set_active`` is called.
-    """
+    # -- accounts and addresses that mailed links confirm: can_confirm
 
     def unconfirmed(self, username: str) -> Mapping[str, str]:
-        """Return address -> state, for each of the user's addresses that a link may confirm. BackendUnavailable.
+        """Return address -> state, for each address of the user that a link may confirm.
 
-        Of an account that awaits its activation that is every address, of an active one each unconfirmed address, of one that
-        ``set_active`` disabled, and of an unknown name, none. The state is any text; it is another one after the password was
-        changed, and for a later account of the same name, so that links of before end.
+        An account that was created with ``is_active=False`` awaits activation until ``confirm`` or
+        ``set_active`` is called: all its addresses are returned. Of an active account the unconfirmed addresses
+        are returned; of a disabled account and of an unknown name, none. The state is any text. It differs after
+        a change of the password, and for a later account of the same name, so that older links end.
+
+        :raises NotSupported: the backend has no confirmation by links.
+        :raises BackendUnavailable: the backend cannot answer now.
         """
+        raise self._not_supported("confirm addresses by links")
 
     def confirm(self, username: str, email: str, state: str) -> bool:
-        """Mark the address as confirmed and the account as active if ``unconfirmed`` would still say this; else False.
+        """Mark the address as confirmed and the account as active, if ``unconfirmed`` still returns this state.
 
-        Nothing can change in between: of many who confirm the same at once, one is told True, and an account that is disabled
-        meanwhile stays so. BackendUnavailable.
+        Return whether that was done. Comparison and change are one step: of simultaneous calls one returns True,
+        and an account that is disabled meanwhile stays disabled.
+
+        :raises NotSupported: the backend has no confirmation by links.
+        :raises BackendUnavailable: the backend cannot answer now.
         """
+        raise self._not_supported("confirm addresses by links")
 
-
-@runtime_checkable
-class AccountLookup(Protocol):
-    """What a backend has that knows more of its users than their names."""
-
-    def account(self, username: str) -> Account:
-        """Return all that is known of a user. UnknownUser, BackendUnavailable."""
-
-
-@runtime_checkable
-class ProfileDirectory(UserDirectory, AccountLookup, Protocol):
-    """A directory whose users have profiles and several addresses (oauth.md 4).
-
-    Whatever happens at once, in however many processes: of the addresses of a user who has some, exactly one is the primary one.
-    A user's first address is it until ``set_primary_email`` chooses another.
-
-    Custom backends are checked by ``v1registry_fakes.contracts.ProfileDirectoryContract``. What the fields and addresses have to look
-    like is checked before; a directory takes any text.
-    """
+    # -- profiles and several addresses: has_profiles (oauth.md 4)
 
     def set_profile(self, username: str, fields: Mapping[str, str]) -> None:
-        """Replace those of PROFILE_FIELDS that ``fields`` has. UnknownUser, BackendUnavailable."""
+        """Replace the PROFILE_FIELDS that ``fields`` contains. Other keys are ignored.
+
+        :raises UnknownUser: there is no such user.
+        :raises NotSupported: the backend cannot change this account.
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        raise self._not_supported("change profiles")
 
     def set_primary_email(self, username: str, email: str) -> bool:
-        """Make an address the primary one in place of the one before; False where it is not the user's.
+        """Make an address the primary one. Return False if the user does not have it.
 
-        UnknownUser, BackendUnavailable; EmailRefused for one that is not confirmed, unless it is the primary one already.
+        Exactly one address is the primary one at any time, in all processes.
+
+        :raises UnknownUser: there is no such user.
+        :raises EmailRefused: the address is neither confirmed nor the primary one already.
+        :raises NotSupported: the backend cannot change this account.
+        :raises BackendUnavailable: the backend cannot answer now.
         """
+        raise self._not_supported("change profiles")
 
     def remove_email(self, username: str, email: str) -> bool:
-        """Remove an address, which is free from then on; False where it is not the user's.
+        """Remove an address, so that other users can add it. Return False if the user does not have it.
 
-        UnknownUser, BackendUnavailable; EmailRefused for the primary one.
+        :raises UnknownUser: there is no such user.
+        :raises EmailRefused: the address is the primary one.
+        :raises NotSupported: the backend cannot change this account.
+        :raises BackendUnavailable: the backend cannot answer now.
         """
+        raise self._not_supported("change profiles")
+
+    def _not_supported(self, what: str) -> NotSupported:
+        return NotSupported(f"{type(self).__name__} cannot {what}")
+
+
+def bare_account(user: User, **known: Any) -> NamedAccount:
+    """Return the account of a user of whom the backend knows the name, perhaps the id, and no more."""
+    digest = hashlib.sha256(encoded(user.id or user.name)).digest()
+    number = 1 + int.from_bytes(digest[:8], "big") % (ID_LIMIT - 1)
+    return NamedAccount(user, number, _UNKNOWN_TIME, **known)

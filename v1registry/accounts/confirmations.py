@@ -23,7 +23,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 
 from ..log import get_logger
 from ..signing import Keys, Signers
-from .base import ConfirmingDirectory
+from .base import Backend
 from .mail import Mailer, MailError, Recipient
 from .passwords import encoded
 from .records import folded
@@ -100,7 +100,7 @@ class Links:
 class Confirmations:
     """Mails links to the addresses that wait for one, and takes them. Safe for threads.
 
-    :param directory: whose accounts they are.
+    :param backend: has the accounts; with the flag ``can_confirm``.
     :param mailer: sends the links.
     :param links: signs them.
     :param address: the URL below which they are, without a final slash: a setting, never what a request names as its host,
@@ -110,14 +110,14 @@ class Confirmations:
 
     def __init__(
         self,
-        directory: ConfirmingDirectory,
+        backend: Backend,
         mailer: Mailer,
         links: Links,
         address: str,
         *,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._directory = directory
+        self._backend = backend
         self._mailer = mailer
         self._links = links
         self._address = address
@@ -135,8 +135,8 @@ class Confirmations:
         counted in this process. What cannot be mailed is logged and changes nothing:
         the next time that somebody asks it is tried again. BackendUnavailable.
         """
-        waiting = self._directory.unconfirmed(username)
-        user = self._directory.find(username) if waiting else None
+        waiting = self._backend.unconfirmed(username)
+        user = self._backend.find(username) if waiting else None
         if user is None:
             return
         for address, state in waiting.items():
@@ -157,7 +157,7 @@ class Confirmations:
         if found is None:
             return False
         username, email, state = found
-        is_done = self._directory.confirm(username, email, state)
+        is_done = self._backend.confirm(username, email, state)
         if is_done:
             log.info("an address of %r was confirmed", username)
         return is_done
@@ -167,7 +167,7 @@ class Confirmations:
         link = self._links.read(token)
         if link is None:
             return None
-        for email, state in self._directory.unconfirmed(link.username).items():
+        for email, state in self._backend.unconfirmed(link.username).items():
             if link.is_for(email, state):
                 return link.username, email, state
         return None

@@ -6,35 +6,25 @@ import hashlib
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from .. import errors
 from ..names import is_email, is_host, split_url
 from ..rights import User
-from .backends.chain import DirectoryChain
 from .base import (
     PROFILE_FIELDS,
     Account,
     AccountExists,
-    AccountLookup,
-    Authenticator,
     Backend,
     Email,
     EmailRefused,
     NotSupported,
-    ProfileDirectory,
     UnknownUser,
-    UserLookup,
+    bare_account,
 )
 from .passwords import encoded
 from .records import folded
-
-#: Ids are numbers that JavaScript, too, holds without loss.
-_ID_LIMIT: Final = 1 << 53
-
-_NEVER: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 #: In characters.
 LONGEST_TEXT: Final = 255
@@ -48,18 +38,6 @@ _AN_ADDRESS: Final = "An address such as mira@example.org is expected"
 _ONLY_TRUE: Final = "Only true is taken: this cannot be undone"
 
 
-@dataclass(frozen=True)
-class NamedAccount(Account):
-    """An account whose backend keeps no more than its name, and perhaps a password.
-
-    Its id is made of the name, so a later account of the same name has the same one.
-    """
-
-    is_remembered: bool = (
-        False  #: the backend cannot look up users, so nobody knows whether this one is still there
-    )
-
-
 class Profiles:
     """What is known of accounts, in whatever backend they are, and what their users may change. Safe for threads.
 
@@ -68,12 +46,8 @@ class Profiles:
     BackendUnavailable from every method while the backend cannot tell.
     """
 
-    def __init__(self, backend: Authenticator):
+    def __init__(self, backend: Backend):
         self._backend = backend
-        self._chain = backend if isinstance(backend, DirectoryChain) else None
-        part = backend if self._chain is None else self._chain.directory
-        self._lookup = part if isinstance(part, AccountLookup) else None
-        self._directory = part if isinstance(part, ProfileDirectory) else None
 
     def account(self, username: str) -> Account | None:
         """Return all that is known of a user, None where there is none. NotSupported.
@@ -81,16 +55,10 @@ class Profiles:
         Of one whose backend keeps names alone that is a NamedAccount: the name, an id that is made of it, and 1970 as the time of
         joining.
         """
-        if self._lookup is not None and self._decides(username):
-            with suppress(UnknownUser):
-                return self._lookup.account(username)
-        if not isinstance(self._backend, UserLookup):
-            raise NotSupported("The backend cannot look up users")
-        user = self._backend.find(username)
-        if user is None:
+        try:
+            return self._backend.account(username)
+        except UnknownUser:
             return None
-        mark = self._backend.password_mark(username) if isinstance(self._backend, Backend) else ""
-        return _account_of(user, password_mark=mark)
 
     def current(self, user: User) -> Account | None:
         """Return what is known now of a user who was known before, None where they are gone.
@@ -100,7 +68,7 @@ class Profiles:
         try:
             return self.account(user.name)
         except NotSupported:
-            return _account_of(user, is_remembered=True)
+            return bare_account(user, is_remembered=True)
 
     def require_changeable(self, username: str) -> None:
         """Return if the account may be changed here. AccountNotChangeable, AccountNotFound."""
@@ -193,16 +161,15 @@ class Profiles:
 
     # -- inside
 
-    def _decides(self, username: str) -> bool:
-        return self._chain is None or self._chain.decides(username)
-
     @contextmanager
-    def _changing(self, username: str) -> Iterator[ProfileDirectory]:
+    def _changing(self, username: str) -> Iterator[Backend]:
         """Give the directory in which the account may be changed. AccountNotFound, AccountNotChangeable."""
-        if self._directory is None or not self._decides(username):
+        if not self._backend.has_profiles:
             raise errors.AccountNotChangeable(username=username)
         try:
-            yield self._directory
+            yield self._backend
+        except NotSupported:
+            raise errors.AccountNotChangeable(username=username) from None
         except UnknownUser:
             with suppress(NotSupported):
                 if self.account(username) is None:
@@ -308,7 +275,7 @@ def _email_in(account: Account, email: str) -> Email | None:
     return next((own for own in account.emails if folded(own.email) == folded(email)), None)
 
 
-def _own_email(directory: ProfileDirectory, username: str, email: str) -> Email:
+def _own_email(directory: Backend, username: str, email: str) -> Email:
     found = _email_in(directory.account(username), email)
     if found is None:
         raise _unknown_email(email)
@@ -330,9 +297,3 @@ def state_of(account: Account) -> bytes:
     In a mere hash of it an old kind of hash could be guessed.
     """
     return encoded(f"{account.id} {account.password_mark}")
-
-
-def _account_of(user: User, **known: Any) -> NamedAccount:
-    digest = hashlib.sha256(encoded(user.name)).digest()
-    id_ = 1 + int.from_bytes(digest[:8], "big") % (_ID_LIMIT - 1)
-    return NamedAccount(user, id_, _NEVER, **known)

@@ -9,17 +9,7 @@ from .. import errors
 from ..access.accounts import CHALLENGE
 from ..names import DEFAULT_NAMESPACE, is_email, is_username
 from ..rights import User
-from .backends.chain import DirectoryChain
-from .base import (
-    AccountExists,
-    Authenticator,
-    ConfirmingDirectory,
-    EmailRefused,
-    NotSupported,
-    UnknownUser,
-    UserDirectory,
-    UserLookup,
-)
+from .base import AccountExists, Backend, EmailRefused, NotSupported, UnknownUser
 from .confirmations import Confirmations
 
 #: Names that nobody registers: the namespace of administrators, and the words after which a path below ``/v1/repositories/``
@@ -39,8 +29,7 @@ _LONGEST_NAME: Final = 255
 class Accounts:
     """Makes and changes accounts in a backend that lets one. Safe for threads.
 
-    :param backend: who the users are. One that is no :class:`~v1registry.accounts.base.UserDirectory` has nothing that could be
-        registered or changed here.
+    :param backend: the users. Without ``can_create`` nothing can be registered or changed here.
     :param is_open: whether everybody may register.
     :param is_reserved: tells which names nobody registers, besides RESERVED_NAMES.
     :param confirmations: mails the links that new accounts and addresses wait for. Without it accounts are active at once, and added
@@ -51,14 +40,13 @@ class Accounts:
 
     def __init__(
         self,
-        backend: Authenticator,
+        backend: Backend,
         *,
         is_open: bool = True,
         is_reserved: Callable[[str], bool] = lambda username: False,
         confirmations: Confirmations | None = None,
     ):
         self._backend = backend
-        self._directory = backend if isinstance(backend, UserDirectory) else None
         self._is_open = is_open
         self._is_reserved = is_reserved
         self._confirmations = confirmations
@@ -77,12 +65,12 @@ class Accounts:
         username = values.get("username")
         if isinstance(username, str) and self._is_taken(username):
             raise errors.AccountTaken(username=username)
-        if self._directory is None or not self.can_register:
+        if not self.can_register:
             raise errors.RegistrationClosed(CHALLENGE)
         username = self._checked_username(username)
         password, email = checked_password(values.get("password")), checked_email(values.get("email"))
         try:
-            self._directory.create(username, password, email, is_active=self._confirmations is None)
+            self._backend.create(username, password, email, is_active=self._confirmations is None)
         except AccountExists:
             raise errors.AccountTaken(username=username) from None
         self._ask(username, email)
@@ -90,7 +78,7 @@ class Accounts:
     @property
     def can_register(self) -> bool:
         """Whether people make accounts of their own here."""
-        return self._directory is not None and self._is_open
+        return self._backend.can_create and self._is_open
 
     @property
     def mails_links(self) -> bool:
@@ -131,7 +119,7 @@ class Accounts:
             raise errors.Forbidden(username=caller.name)
         if caller.name != username and self._find(username) is None:
             raise errors.AccountNotFound(username=username[:_LONGEST_NAME])
-        if self._directory is None:
+        if not self._backend.can_create:
             raise errors.AccountNotChangeable(username=username)
 
     def change(self, username: str, fields: object) -> None:
@@ -145,14 +133,12 @@ class Accounts:
             raise errors.InvalidAccountField("Invalid username: the name of an account does not change")
         password = checked_password(values["password"]) if "password" in values else None
         email = checked_email(values["email"]) if "email" in values else None
-        directory = self._directory
-        assert directory is not None, "require_change() comes before"
         try:
             if email is not None:
-                self._add_email(directory, username, email)
+                self._add_email(username, email)
             if password is not None:
-                directory.set_password(username, password)
-        except UnknownUser:
+                self._backend.set_password(username, password)
+        except (UnknownUser, NotSupported):
             raise errors.AccountNotChangeable(username=username) from None
         if email is not None:
             # a link is bound to the password, so it comes last
@@ -163,14 +149,12 @@ class Accounts:
     def _is_taken(self, username: str) -> bool:
         if len(username) > _LONGEST_NAME:
             return False
-        if self._directory is not None:
-            return self._directory.is_taken(username, "")
+        if self._backend.can_create:
+            return self._backend.is_taken(username, "")
         return self._find(username) is not None
 
     def _find(self, username: str) -> User | None:
         """Return the user, None where the backend knows none or cannot tell without a password."""
-        if not isinstance(self._backend, UserLookup):
-            return None
         try:
             return self._backend.find(username)
         except NotSupported:
@@ -187,10 +171,9 @@ class Accounts:
             )
         return username
 
-    @staticmethod
-    def _add_email(directory: UserDirectory, username: str, email: str) -> None:
+    def _add_email(self, username: str, email: str) -> None:
         try:
-            directory.add_email(username, email)
+            self._backend.add_email(username, email)
         except AccountExists:
             raise errors.AccountTaken(username=username) from None
         except EmailRefused as error:
@@ -199,12 +182,6 @@ class Accounts:
     def _ask(self, username: str, email: str | None = None) -> None:
         if self._confirmations is not None:
             self._confirmations.ask(username, email)
-
-
-def confirming_part(backend: object) -> ConfirmingDirectory | None:
-    """Return the backend, or the one in its chain, whose accounts can be confirmed by links; None where there is none."""
-    directory = backend.directory if isinstance(backend, DirectoryChain) else backend
-    return directory if isinstance(directory, ConfirmingDirectory) else None
 
 
 def checked_password(password: object) -> str:

@@ -20,8 +20,8 @@ from datetime import datetime, timezone
 from itertools import islice
 from typing import Final
 
-from ..accounts.base import Account, BackendUnavailable
-from ..accounts.profiles import NamedAccount, Profiles
+from ..accounts.base import Account, BackendUnavailable, NamedAccount
+from ..accounts.profiles import Profiles
 from ..errors import OAuthError
 from ..log import get_logger
 from ..rights import Bearer, User

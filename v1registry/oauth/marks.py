@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..accounts.base import Account
-from ..accounts.profiles import NamedAccount, state_of
+from ..accounts.base import Account, NamedAccount
+from ..accounts.profiles import state_of
 from ..signing import Signers
 
 _PURPOSE = "v1registry oauth account"

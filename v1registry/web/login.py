@@ -8,7 +8,6 @@ from typing import Final
 from .. import errors
 from ..access.accounts import AccountsAccess
 from ..access.credentials import Basic
-from ..accounts.backends.chain import Chain
 from ..rights import User
 from ..wsgi.request import configured
 from ..wsgi.responses import Response
@@ -166,7 +165,7 @@ def _login_page(
         "problem": problem,
         "is_after_log_out": is_after_log_out,
         # by the application around this one alone, people log in there
-        "takes_passwords": not isinstance(backend, Chain) or backend.takes_passwords,
+        "takes_passwords": backend.takes_passwords,
     }
     return request.services.pages.render(
         request,

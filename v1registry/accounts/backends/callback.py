@@ -37,7 +37,7 @@ class Callback(Backend):
 
     >>> backend = Callback(lambda username, password: (username, password) == ("mira", "correct horse"))
     >>> backend.authenticate("mira", "correct horse")
-    User(name='mira', groups=frozenset(), is_active=True, is_administrator=False, id='')
+    User(name='mira', groups=frozenset(), is_active=True, is_administrator=False)
     """
 
     def __init__(

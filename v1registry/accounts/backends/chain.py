@@ -1,4 +1,4 @@
-"""Several backends, asked one after the other."""
+"""Several backends as one."""
 
 from __future__ import annotations
 
@@ -6,58 +6,82 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from ...rights import User
-from ..base import (
-    AccountExists,
-    Authenticator,
-    Backend,
-    BackendUnavailable,
-    NotSupported,
-    RequestAuthenticator,
-    UserDirectory,
-    UserLookup,
-)
-
-AnyBackend = Authenticator | RequestAuthenticator
+from ..base import Account, AccountExists, Backend, BackendUnavailable, NotSupported, UnknownUser
 
 
-class Chain(Backend):
-    """Asks several backends in order; the first one that knows a user decides about that user. As safe for threads as they.
+class BackendChain(Backend):
+    """Asks several backends in order. The first one that knows a user name decides about that user.
 
-    * Somebody is let in by the first backend that takes name and password, if no backend before it knows that name. A name that an
-      earlier backend knows, with another password, is that backend's user: so a person who gets an account of the same
-      name in a later backend does not become the other one. A backend that cannot look up names (NotSupported) knows
-      none here.
-    * A backend that is unavailable is passed over: who is known to another one gets in, emergency accounts for example. Only
-      where nobody lets the user in and at least one backend could not tell, that is the answer (BackendUnavailable).
-    * A refusal asks every backend, so that the time it takes does not tell which of them knows the name.
-    * ``user(environ)`` asks, in the same order, those that need no password.
+    * The first backend that accepts name and password logs the user in, unless an earlier backend knows that
+      name: the name is that backend's user, with a different password. So an account of the same name in a later
+      backend does not become the same user. A backend that cannot look up names counts as not knowing the name.
+    * An unavailable backend is skipped, so that emergency accounts of another backend can log in. If no backend
+      logs the user in and one was unavailable, BackendUnavailable is raised.
+    * A refusal asks every backend, so its duration does not tell which backend knows the name.
+    * Accounts are created and changed in the first backend with the flag ``can_create``. Names that another
+      backend knows are taken. While another backend is unavailable no account is created.
 
-    :param backends: each with ``authenticate`` or ``user`` or both. ValueError for none, TypeError for something else.
+    Safe for threads if its backends are.
+
+    :param backends: in the order in which they are asked, at least one.
+    :raises ValueError: there are no backends.
+    :raises TypeError: one of them is not a Backend.
     """
 
-    def __init__(self, backends: Sequence[AnyBackend]) -> None:
+    def __init__(self, backends: Sequence[Backend]) -> None:
         if not backends:
-            raise ValueError("a chain is expected to have one backend at least")
+            raise ValueError("a chain must have at least one backend")
         for backend in backends:
-            if not isinstance(backend, (Authenticator, RequestAuthenticator)):
+            if not isinstance(backend, Backend):
                 raise TypeError(
-                    f"a backend has authenticate() or user(), {type(backend).__name__} has neither"
+                    f"a chain must consist of v1registry.accounts.Backend, not {type(backend).__name__}"
                 )
         self.backends = tuple(backends)
-        # which is which is found out once: looking at a protocol takes longer than many a request
-        self._authenticators = [backend for backend in backends if isinstance(backend, Authenticator)]
-        self._of_requests = [backend for backend in backends if isinstance(backend, RequestAuthenticator)]
+        #: the backend in which accounts are created and changed, if any
+        self.creating = next((backend for backend in backends if backend.can_create), None)
+
+    # -- what it can do
 
     @property
     def takes_passwords(self) -> bool:
-        """Whether anybody can log in here by a password."""
-        return bool(self._authenticators)
+        """Whether one of the backends does."""
+        return any(backend.takes_passwords for backend in self.backends)
+
+    @property
+    def can_find(self) -> bool:
+        """Whether every backend can. If not, :meth:`find` may raise NotSupported for unknown names."""
+        return all(backend.can_find for backend in self.backends)
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the users of every backend have ids."""
+        return all(backend.has_ids for backend in self.backends)
+
+    @property
+    def can_create(self) -> bool:
+        """Whether one of the backends can."""
+        return self.creating is not None
+
+    @property
+    def can_confirm(self) -> bool:
+        """Whether the backend can in which accounts are created."""
+        return self.creating is not None and self.creating.can_confirm
+
+    @property
+    def has_profiles(self) -> bool:
+        """Whether the backend has in which accounts are created."""
+        return self.creating is not None and self.creating.has_profiles
+
+    # -- who is asking
 
     def authenticate(self, username: str, password: str) -> User | None:
-        """Return the user if the password is right; see the class. BackendUnavailable."""
-        refusing: list[Authenticator] = []
+        """Return the user if the password is right; see the class.
+
+        :raises BackendUnavailable: no backend logs the user in, and one of them cannot answer now.
+        """
+        refusing: list[Backend] = []
         unavailable: BackendUnavailable | None = None
-        for backend in self._authenticators:
+        for backend in self.backends:
             try:
                 user = backend.authenticate(username, password)
             except BackendUnavailable as error:
@@ -70,23 +94,29 @@ class Chain(Backend):
             raise unavailable
         return None
 
-    def user(self, environ: Mapping[str, object]) -> User | None:
-        """Return whom the first backend that needs no password finds in a WSGI environ. BackendUnavailable."""
-        for backend in self._of_requests:
-            user = backend.user(environ)
+    def user_of_request(self, environ: Mapping[str, object]) -> User | None:
+        """Return the user whom the first backend finds in a WSGI environ.
+
+        :raises BackendUnavailable: a backend that is asked before cannot answer now.
+        """
+        for backend in self.backends:
+            user = backend.user_of_request(environ)
             if user is not None:
                 return user
         return None
 
-    def find(self, username: str) -> User | None:
-        """Return the user as the first backend that knows the name does.
+    # -- what is known of users
 
-        BackendUnavailable, NotSupported: nobody knows the name, and a backend could not tell, now or ever.
+    def find(self, username: str) -> User | None:
+        """Return the user of the first backend that knows the name.
+
+        :raises BackendUnavailable: no backend knows the name, and one of them cannot answer now.
+        :raises NotSupported: no backend knows the name, and one of them cannot look up names.
         """
         silent: BackendUnavailable | NotSupported | None = None
         for backend in self.backends:
             try:
-                user = _find(backend, username)
+                user = backend.find(username)
             except (BackendUnavailable, NotSupported) as error:
                 if silent is None or isinstance(error, BackendUnavailable):
                     silent = error
@@ -97,50 +127,36 @@ class Chain(Backend):
             raise silent
         return None
 
-    @property
-    def can_find(self) -> bool:
-        """Whether every backend can look up users by name. If not, ``find`` may raise NotSupported for unknown names."""
-        return all(isinstance(backend, Backend) and backend.can_find for backend in self.backends)
-
-    @property
-    def has_ids(self) -> bool:
-        """Whether the users of every backend have ids."""
-        return all(isinstance(backend, Backend) and backend.has_ids for backend in self.backends)
-
     def password_mark(self, username: str) -> str:
         """Return the mark of the first backend that knows the name.
 
-        :raises BackendUnavailable: that backend cannot tell now.
+        :raises BackendUnavailable: that backend cannot answer now.
+        """
+        backend = next((backend for backend in self.backends if _knows(backend, username)), None)
+        return "" if backend is None else backend.password_mark(username)
+
+    def account(self, username: str) -> Account:
+        """Return what the first backend that knows the name knows of the user.
+
+        :raises UnknownUser: there is no such user.
+        :raises NotSupported: no backend knows the name, and one of them cannot look up names.
+        :raises BackendUnavailable: no backend knows the name, and one of them cannot answer now.
         """
         for backend in self.backends:
-            if _knows(backend, username):
-                return backend.password_mark(username) if isinstance(backend, Backend) else ""
-        return ""
+            with suppress(UnknownUser, NotSupported, BackendUnavailable):
+                return backend.account(username)
+        return super().account(username)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}([{', '.join(map(repr, self.backends))}])"
-
-
-class DirectoryChain(Chain):
-    """A chain in which users can be made and changed: by its first :class:`~v1registry.accounts.base.UserDirectory`.
-
-    A name that another backend knows is taken, so nobody registers as somebody who is known there. While another backend
-    cannot tell, no account is made (BackendUnavailable). Users of the other backends cannot be changed (UnknownUser).
-
-    :param backends: as for :class:`Chain`; ValueError where none of them is a directory.
-    """
-
-    def __init__(self, backends: Sequence[AnyBackend]) -> None:
-        super().__init__(backends)
-        directories = [backend for backend in backends if isinstance(backend, UserDirectory)]
-        if not directories:
-            raise ValueError("one backend at least is expected to be a directory, such as users:")
-        self.directory: UserDirectory = directories[0]
-        self._others = [backend for backend in backends if backend is not self.directory]
+    # -- accounts, in the backend in which they are created
 
     def is_taken(self, username: str, email: str) -> bool:
-        """Tell whether a backend knows the name or the directory the address. BackendUnavailable."""
-        return self.directory.is_taken(username, email) or self._is_known_elsewhere(username)
+        """Return whether a backend knows the name, or the creating one the address.
+
+        :raises NotSupported: no backend creates accounts.
+        :raises BackendUnavailable: a backend cannot answer now.
+        """
+        creating = self._creating()
+        return creating.is_taken(username, email) or self._is_known_elsewhere(creating, username)
 
     def create(
         self,
@@ -151,62 +167,106 @@ class DirectoryChain(Chain):
         is_active: bool = True,
         is_administrator: bool = False,
     ) -> User:
-        """Make a user in the directory. AccountExists, BackendUnavailable."""
-        if self._is_known_elsewhere(username):
+        """Create a user.
+
+        :raises AccountExists: a backend knows the name, or the creating one the address.
+        :raises NotSupported: no backend creates accounts.
+        :raises BackendUnavailable: a backend cannot answer now.
+        """
+        creating = self._creating()
+        if self._is_known_elsewhere(creating, username):
             raise AccountExists("Username or email already exists")
-        return self.directory.create(
+        return creating.create(
             username, password, email, is_active=is_active, is_administrator=is_administrator
         )
 
     def set_password(self, username: str, password: str) -> None:
-        """Replace the password of a user of the directory. UnknownUser, BackendUnavailable."""
-        self.directory.set_password(username, password)
-
-    def add_email(self, username: str, email: str) -> bool:
-        """Add an unconfirmed address to a user of the directory. UnknownUser, AccountExists, EmailRefused, BackendUnavailable."""
-        return self.directory.add_email(username, email)
-
-    def confirm_email(self, username: str, email: str) -> bool:
-        """Mark an address of a user of the directory as confirmed. UnknownUser, BackendUnavailable."""
-        return self.directory.confirm_email(username, email)
+        """Replace the password; see the base class."""
+        self._changing(username).set_password(username, password)
 
     def set_active(self, username: str, is_active: bool) -> None:
-        """Activate or disable an account of the directory. UnknownUser, BackendUnavailable."""
-        self.directory.set_active(username, is_active)
+        """Activate or disable an account; see the base class."""
+        self._changing(username).set_active(username, is_active)
 
-    def decides(self, username: str) -> bool:
-        """Tell whether the directory is asked about a name: no backend before it is known to have a user of that name."""
-        before = self.backends[: self.backends.index(self.directory)]
-        return not any(_knows(backend, username) for backend in before)
+    def add_email(self, username: str, email: str) -> bool:
+        """Add an unconfirmed address; see the base class."""
+        return self._changing(username).add_email(username, email)
+
+    def confirm_email(self, username: str, email: str) -> bool:
+        """Mark an address as confirmed; see the base class."""
+        return self._changing(username).confirm_email(username, email)
 
     def users(self) -> Iterator[User]:
-        """Yield every user of the directory, by name. BackendUnavailable."""
-        return self.directory.users()
+        """Yield every user of the backend in which accounts are created, sorted by name.
 
-    def _is_known_elsewhere(self, username: str) -> bool:
-        for backend in self._others:
-            with suppress(NotSupported):
-                if _find(backend, username) is not None:
-                    return True
+        :raises NotSupported: no backend creates accounts.
+        :raises BackendUnavailable: that backend cannot answer now.
+        """
+        return self._creating().users()
+
+    def unconfirmed(self, username: str) -> Mapping[str, str]:
+        """Return the addresses that a link may confirm, none for a user of an earlier backend."""
+        creating = self._creating()
+        return creating.unconfirmed(username) if self._may_change(creating, username) else {}
+
+    def confirm(self, username: str, email: str, state: str) -> bool:
+        """Mark an address as confirmed and its account as active; False for a user of an earlier backend."""
+        creating = self._creating()
+        return self._may_change(creating, username) and creating.confirm(username, email, state)
+
+    def set_profile(self, username: str, fields: Mapping[str, str]) -> None:
+        """Replace fields of the profile; see the base class."""
+        self._changing(username).set_profile(username, fields)
+
+    def set_primary_email(self, username: str, email: str) -> bool:
+        """Make an address the primary one; see the base class."""
+        return self._changing(username).set_primary_email(username, email)
+
+    def remove_email(self, username: str, email: str) -> bool:
+        """Remove an address; see the base class."""
+        return self._changing(username).remove_email(username, email)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}([{', '.join(map(repr, self.backends))}])"
+
+    # -- inside
+
+    def _creating(self) -> Backend:
+        """Return the backend in which accounts are created.
+
+        :raises NotSupported: no backend creates accounts.
+        """
+        if self.creating is None:
+            raise NotSupported("None of the backends creates accounts")
+        return self.creating
+
+    def _changing(self, username: str) -> Backend:
+        """Return the backend in which a user may be changed.
+
+        :raises NotSupported: no backend creates accounts, or the name is a user of an earlier backend.
+        """
+        creating = self._creating()
+        if not self._may_change(creating, username):
+            raise NotSupported("This user belongs to a backend that is asked before")
+        return creating
+
+    def _may_change(self, creating: Backend, username: str) -> bool:
+        """Return whether no backend before the creating one is known to have a user of this name."""
+        earlier = self.backends[: self.backends.index(creating)]
+        return not any(_knows(backend, username) for backend in earlier)
+
+    def _is_known_elsewhere(self, creating: Backend, username: str) -> bool:
+        for backend in self.backends:
+            if backend is not creating:
+                with suppress(NotSupported):
+                    if backend.find(username) is not None:
+                        return True
         return False
 
 
-def chain_of(backends: Sequence[AnyBackend]) -> Chain:
-    """Return the chain of the backends, a :class:`DirectoryChain` where one of them is a directory. ValueError, TypeError."""
-    has_directory = any(isinstance(backend, UserDirectory) for backend in backends)
-    return DirectoryChain(backends) if has_directory else Chain(backends)
-
-
-def _find(backend: AnyBackend, username: str) -> User | None:
-    """Return the user as the backend knows it. BackendUnavailable, NotSupported."""
-    if not isinstance(backend, UserLookup):
-        raise NotSupported(f"{type(backend).__name__} cannot look up users")
-    return backend.find(username)
-
-
-def _knows(backend: AnyBackend, username: str) -> bool:
-    """Tell whether the backend is known to have a user of this name, whose password it then refused."""
+def _knows(backend: Backend, username: str) -> bool:
+    """Return whether the backend is known to have a user of this name."""
     try:
-        return _find(backend, username) is not None
+        return backend.find(username) is not None
     except (BackendUnavailable, NotSupported):
         return False

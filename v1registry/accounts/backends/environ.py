@@ -30,7 +30,7 @@ class Environ(Backend):
 
     ValueError for a header that is not allowed.
 
-    >>> Environ(groups="app.groups").user({"REMOTE_USER": "mira", "app.groups": "red, blue"}).groups == {"red", "blue"}
+    >>> Environ(groups="app.groups").user_of_request({"REMOTE_USER": "mira", "app.groups": "red, blue"}).groups == {"red", "blue"}
     True
     """
 
@@ -74,10 +74,10 @@ class Environ(Backend):
             raise ValueError(f"{expected}; {', '.join(options)} is not known")
         return cls(key, groups=groups, administrator=administrator, allow_headers=allow_headers == "yes")
 
-    def user(self, environ: Mapping[str, Any]) -> User | None:
-        """Return whom the environ names, None where it names nobody.
+    def user_of_request(self, environ: Mapping[str, object]) -> User | None:
+        """Return the user whom the environ names; None if there is none.
 
-        BackendUnavailable where a key holds something of another type than it should, or a function fails.
+        :raises BackendUnavailable: a key has a value of the wrong type, or a function fails.
         """
         name = environ.get(self._key)
         if name is None or name == "":

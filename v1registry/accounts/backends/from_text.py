@@ -1,4 +1,4 @@
-"""From the text of a setting to the backend that it names."""
+"""Backends from the setting ``auth``."""
 
 from __future__ import annotations
 
@@ -7,82 +7,97 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from ...storage.base import Storage
-from ..base import Authenticator, RequestAuthenticator
-from .chain import AnyBackend, chain_of
+from ..base import Backend
+from .chain import BackendChain
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-#: Where other packages add backends: a callable that gets the text and the storage, under the scheme's name.
+#: Other packages add backends here: under the name of a scheme, a callable of the text and the storage.
 ENTRY_POINTS: Final = "v1registry.auth"
 
 _OWN: Final = ("users", "htpasswd", "ldap", "ldaps", "environ")
 
-#: A comma before something that looks like another backend; those in DNs and options are not.
+#: A comma before the beginning of another backend, unlike the commas in DNs and options.
 _SEPARATOR: Final = re.compile(r",\s*(?=[A-Za-z_][A-Za-z0-9_.+-]*:)")
 
 
-def open_auth(text: str, storage: Storage) -> Authenticator:
-    """Return the backend that ``text`` names; nothing is asked or read yet. ValueError says what is expected.
+_A_BACKEND: Final = (
+    "an object whose class derives from v1registry.accounts.Backend "
+    "(a function is wrapped as v1registry.accounts.Callback)"
+)
+
+
+def open_auth(auth: object, storage: Storage) -> Backend:
+    """Return the backend that the setting ``auth`` is or names. Nothing is opened or read yet.
 
     ==========================  ========================================================================================
+    a Backend                   itself
     ``users:``                  :class:`~v1registry.accounts.users.UserStore` over ``storage``
     ``htpasswd:///path``        :meth:`v1registry.accounts.backends.htpasswd.Htpasswd.from_url`
     ``ldap://…``, ``ldaps://…`` :meth:`v1registry.accounts.backends.ldap.Ldap.from_url`
     ``environ:REMOTE_USER``     :meth:`v1registry.accounts.backends.environ.Environ.from_url`
-    ``scheme:…``                what another package adds by the entry point ``v1registry.auth``: a callable of text and storage
-    ``module:attribute``        a backend, or a callable that returns one
+    ``scheme:…``                the entry point ``scheme`` of the group ``v1registry.auth``: a callable of text and storage
+    ``module:attribute``        a Backend, or a callable without arguments that returns one
     ==========================  ========================================================================================
 
-    Several of them with commas between are a :class:`~v1registry.accounts.backends.chain.Chain`, and so is one that takes no passwords, such as
-    ``environ:``: what is returned has ``authenticate()`` in any case. A comma that is followed by a word and a
-    colon begins another backend; inside of one it is written ``%2C``. The text may hold a password, so errors show nothing of it
-    but the scheme.
+    Several texts with commas between them are a :class:`~v1registry.accounts.backends.chain.BackendChain`. A comma
+    that is followed by a word and a colon begins another backend; inside a backend it is written ``%2C``.
+
+    :raises ValueError: the setting names no backend. The text may contain a password, so the message shows only
+        the scheme.
     """
-    backends = [_open(part, storage) for part in _SEPARATOR.split(text.strip())]
-    only = backends[0]
-    return only if len(backends) == 1 and isinstance(only, Authenticator) else chain_of(backends)
+    if isinstance(auth, Backend):
+        return auth
+    if not isinstance(auth, str):
+        raise ValueError(f"must be text such as users:, or {_A_BACKEND}, not {_kind(auth)}")
+    backends = [_open(part, storage) for part in _SEPARATOR.split(auth.strip())]
+    return backends[0] if len(backends) == 1 else BackendChain(backends)
 
 
-def _open(text: str, storage: Storage) -> AnyBackend:
+def _open(text: str, storage: Storage) -> Backend:
     scheme, colon, rest = text.partition(":")
     if not colon:
         raise ValueError(
-            "a backend such as users:, htpasswd:///path, ldap://host/dc=example,dc=test is expected"
+            "must name a backend, such as users:, htpasswd:///path or ldap://host/dc=example,dc=test"
         )
-    from importlib.metadata import entry_points
-
     try:
         if scheme in _OWN:
             return _own(scheme, text, storage)
-        # whoever is not known by name is looked for among the installed distributions, which takes a while
-        found: object = None
-        added = entry_points(group=ENTRY_POINTS, name=scheme)
-        if added:
-            found = _loaded(next(iter(added)))(text, storage)
-        elif all(word.isidentifier() for word in rest.split(".")):
-            found = _named(scheme, rest)
+        found = _added(scheme, rest, text, storage)
     except ImportError as error:
         raise ValueError(str(error)) from error
-    if found is None:
-        known = sorted({*_OWN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
-        raise ValueError(
-            f"{scheme}: is no scheme of a backend; known: {', '.join(f'{name}:' for name in known)} "
-            "and module:attribute"
-        )
-    if isinstance(found, (Authenticator, RequestAuthenticator)):
+    if isinstance(found, Backend):
         return found
+    raise ValueError(f"{scheme}: must be {_A_BACKEND}, not {_kind(found)}")
+
+
+def _added(scheme: str, rest: str, text: str, storage: Storage) -> object:
+    """Return what an entry point or an attribute of a module gives.
+
+    :raises ValueError: there is neither.
+    :raises ImportError: its module cannot be imported.
+    """
+    # reading the entry points of all installed distributions takes a while, so own schemes come first
+    from importlib.metadata import entry_points
+
+    added = entry_points(group=ENTRY_POINTS, name=scheme)
+    if added:
+        return _loaded(next(iter(added)))(text, storage)
+    if all(word.isidentifier() for word in rest.split(".")):
+        return _named(scheme, rest)
+    known = sorted({*_OWN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
     raise ValueError(
-        f"{scheme}: a backend with authenticate() or user() is expected, not {type(found).__name__}"
+        f"{scheme}: is an unknown scheme; known are {', '.join(f'{name}:' for name in known)} and module:attribute"
     )
 
 
-def _own(scheme: str, text: str, storage: Storage) -> AnyBackend:
+def _own(scheme: str, text: str, storage: Storage) -> Backend:
     if scheme == "users":
         from ..users import UserStore
 
         if text != "users:":
-            raise ValueError("users: is expected to stand alone, the accounts are in the storage")
+            raise ValueError("users: must stand alone, because its accounts are in the storage")
         return UserStore(storage)
     if scheme == "htpasswd":
         from .htpasswd import Htpasswd
@@ -105,12 +120,19 @@ def _loaded(added: EntryPoint) -> Any:
 
 
 def _named(module: str, attribute: str) -> object:
-    """Return the backend that an attribute of a module is, or makes. ValueError, ImportError."""
+    """Return the backend that an attribute of a module is, or returns.
+
+    :raises ValueError: the module has no such attribute.
+    :raises ImportError: the module cannot be imported.
+    """
     found: object = importlib.import_module(module)
     for word in attribute.split("."):
         try:
             found = getattr(found, word)
         except AttributeError:
             raise ValueError(f"{module} has no {attribute}") from None
-    is_backend = isinstance(found, (Authenticator, RequestAuthenticator)) and not isinstance(found, type)
-    return found() if callable(found) and not is_backend else found
+    return found() if callable(found) and not isinstance(found, Backend) else found
+
+
+def _kind(found: object) -> str:
+    return f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__

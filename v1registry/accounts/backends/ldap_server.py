@@ -95,10 +95,11 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry that a search found. Names of attributes are in lower case; values that are no UTF-8 are left out."""
+    """An entry that a search found. Names of attributes are in lower case."""
 
     dn: str
-    attributes: dict[str, list[str]]
+    attributes: dict[str, list[str]]  #: without the values that are not UTF-8
+    raw: dict[str, list[bytes]]  #: all values
 
 
 class LdapServer:
@@ -366,12 +367,14 @@ def _check_type(result: dict[str, Any], expected: str) -> None:
 
 def _entry(found: dict[str, Any]) -> Entry:
     attributes: dict[str, list[str]] = {}
+    raw: dict[str, list[bytes]] = {}
     for name, values in found["raw_attributes"].items():
+        raw.setdefault(name.lower(), []).extend(values)
         texts = attributes.setdefault(name.lower(), [])
         for value in values:
             with suppress(UnicodeDecodeError):
                 texts.append(value.decode("utf-8"))
-    return Entry(found["dn"], attributes)
+    return Entry(found["dn"], attributes, raw)
 
 
 def _failure(error: Exception) -> LdapFailure:
