@@ -10,7 +10,7 @@ from v1registry.layers.checksums import parse_checksums
 from v1registry.names import is_image_id
 from v1registry.registry import layout
 from v1registry.registry.images import Images
-from v1registry.storage.base import NotFound, Storage
+from v1registry.storage.base import KeyNotFound, Storage
 
 from .layers import files_in
 from .lookup import NotThere, not_there
@@ -65,14 +65,14 @@ class FakeImage:
     def _has(self, name: str) -> bool:
         try:
             self._storage.stat(layout.image_key(self.id, name))
-        except NotFound:
+        except KeyNotFound:
             return False
         return True
 
     def _read(self, name: str, what: str) -> bytes:
         try:
-            return self._storage.read(layout.image_key(self.id, name))
-        except NotFound:
+            return self._storage.read(layout.image_key(self.id, name))[0]
+        except KeyNotFound:
             state = "its push has not come that far" if self._has(layout.JSON) else "there is no such image"
             raise NotThere(f"image {self.id} has no {what}: {state}") from None
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from v1registry.storage.base import ABSENT, Conflict, NotFound, Storage, StorageError, update
+from v1registry.storage.base import ABSENT, KeyConflict, KeyNotFound, Storage, StorageError, update
 
 _T = TypeVar("_T")
 
@@ -22,30 +22,30 @@ class SharingRules:
 
     def test_expecting_absence_writes_where_nothing_is(self, storage: Storage) -> None:
         storage.write("a/b", b"first", expect=ABSENT)
-        assert storage.read("a/b") == b"first"
+        assert storage.read("a/b")[0] == b"first"
 
     def test_expecting_absence_never_overwrites(self, storage: Storage) -> None:
         storage.write("a/b", b"first")
-        with pytest.raises(Conflict):
+        with pytest.raises(KeyConflict):
             storage.write("a/b", b"second", expect=ABSENT)
-        assert storage.read("a/b") == b"first"
+        assert storage.read("a/b")[0] == b"first"
 
     def test_expecting_the_stored_etag_replaces(self, storage: Storage) -> None:
         etag = storage.write("a/b", b"first").etag
         storage.write("a/b", b"second", expect=etag)
-        assert storage.read("a/b") == b"second"
+        assert storage.read("a/b")[0] == b"second"
 
     def test_expecting_an_earlier_etag_is_a_conflict(self, storage: Storage) -> None:
         etag = storage.write("a/b", b"first").etag
         storage.write("a/b", b"second")
-        with pytest.raises(Conflict):
+        with pytest.raises(KeyConflict):
             storage.write("a/b", b"third", expect=etag)
-        assert storage.read("a/b") == b"second"
+        assert storage.read("a/b")[0] == b"second"
 
     def test_expecting_an_etag_where_nothing_is_is_a_conflict(self, storage: Storage) -> None:
         etag = storage.write("a/b", b"first").etag
         storage.delete("a/b")
-        with pytest.raises(Conflict):
+        with pytest.raises(KeyConflict):
             storage.write("a/b", b"second", expect=etag)
         assert listed(storage) == []
 
@@ -54,20 +54,20 @@ class SharingRules:
             yield b"slow"
             storage.write("a/b", b"fast")
 
-        with pytest.raises(Conflict):
+        with pytest.raises(KeyConflict):
             storage.write("a/b", overtaken(), expect=ABSENT)
-        assert storage.read("a/b") == b"fast"
+        assert storage.read("a/b")[0] == b"fast"
 
     def test_of_eight_writers_that_expect_absence_one_wins(self, storage: Storage) -> None:
         def write(number: int) -> bytes | None:
             try:
                 storage.write("a/b", [str(number).encode()], expect=ABSENT)
-            except Conflict:
+            except KeyConflict:
                 return None
             return str(number).encode()
 
         winners = [value for value in at_once(write) if value is not None]
-        assert winners == [storage.read("a/b")]
+        assert winners == [storage.read("a/b")[0]]
 
     def test_updates_by_eight_threads_are_all_kept(self, storage: Storage) -> None:
         def count(_number: int) -> None:
@@ -75,13 +75,13 @@ class SharingRules:
                 update(storage, "a/b", lambda old: str(int(old or b"0") + 1).encode())
 
         at_once(count)
-        assert storage.read("a/b") == b"40"
+        assert storage.read("a/b")[0] == b"40"
 
     def test_update_leaves_things_as_they_are_when_asked_to(self, storage: Storage) -> None:
         written = storage.write("a/b", b"old")
-        assert update(storage, "a/b", lambda old: None) == b"old"
-        assert update(storage, "a/b", lambda old: old) == b"old"
-        assert update(storage, "a/c", lambda old: None) is None
+        assert update(storage, "a/b", lambda old: None) == (b"old", b"old")
+        assert update(storage, "a/b", lambda old: old) == (b"old", b"old")
+        assert update(storage, "a/c", lambda old: None) == (None, None)
         assert storage.stat("a/b") == written
         assert listed(storage) == ["a/b"]
 
@@ -92,7 +92,7 @@ class SharingRules:
             for round_ in range(5):
                 key = f"a/b/{number}"
                 storage.write(key, [str(round_).encode()])
-                assert storage.read(key) == str(round_).encode()
+                assert storage.read(key)[0] == str(round_).encode()
                 storage.delete(key)
 
         at_once(write_and_delete)
@@ -106,8 +106,8 @@ class SharingRules:
                     storage.delete_tree("a")
                 else:
                     storage.write(f"a/b/{number}", [b"x" * 100, b"y" * 100])
-                with suppress(NotFound):
-                    assert storage.read(f"a/b/{round_}") == b"x" * 100 + b"y" * 100
+                with suppress(KeyNotFound):
+                    assert storage.read(f"a/b/{round_}")[0] == b"x" * 100 + b"y" * 100
 
         at_once(work)
         storage.delete_tree("a")
@@ -124,18 +124,18 @@ class SharingRules:
                 with storage.lock("a"):
                     inside.append(number)
                     assert inside == [number]
-                    value = int(storage.read("a/counter"))
+                    value = int(storage.read("a/counter")[0])
                     storage.write("a/counter", str(value + 1).encode())
                     inside.remove(number)
 
         at_once(count)
-        assert storage.read("a/counter") == b"32"
+        assert storage.read("a/counter")[0] == b"32"
 
     def test_a_lock_may_be_taken_again_by_its_holder(self, storage: Storage) -> None:
         with storage.lock("a/b"), storage.lock("a/b"):
             storage.write("a/b/c", b"value", expect=ABSENT)
         with storage.lock("a/b"), storage.lock("a"), storage.lock("a/b"):
-            assert storage.read("a/b/c") == b"value"
+            assert storage.read("a/b/c")[0] == b"value"
 
     def test_the_holder_of_a_lock_does_everything_in_its_folder(self, storage: Storage) -> None:
         def locking() -> Iterator[bytes]:
@@ -147,7 +147,7 @@ class SharingRules:
 
         with storage.lock("a/b"):
             storage.write("a/b/c", locking(), expect=ABSENT)
-            assert update(storage, "a/b/d", lambda old: (old or b"") + b"2") == b"12"
+            assert update(storage, "a/b/d", lambda old: (old or b"") + b"2") == (b"1", b"12")
             assert listed(storage, "a/b/") == ["a/b/c", "a/b/d"]
             storage.delete("a/b/d")
             storage.delete("a/b/c")
@@ -175,7 +175,7 @@ class SharingRules:
             assert list(storage.list_folders("")) == []
         assert list(storage.list_folders("")) == []
         storage.write("a", b"value")
-        assert storage.read("a") == b"value"
+        assert storage.read("a")[0] == b"value"
 
     def test_a_lock_is_free_after_an_error(self, storage: Storage) -> None:
         with pytest.raises(OSError, match="of the caller"), storage.lock("a"):
@@ -193,7 +193,7 @@ class SharingRules:
         def count(number: int) -> None:
             for round_ in range(4):
                 with storage.lock("a/b"):
-                    value = int(storage.read("counter"))
+                    value = int(storage.read("counter")[0])
                     if (number + round_) % 2:
                         storage.delete_tree("a/b")
                     else:
@@ -202,7 +202,7 @@ class SharingRules:
                     storage.write("counter", str(value + 1).encode())
 
         at_once(count)
-        assert storage.read("counter") == b"32"
+        assert storage.read("counter")[0] == b"32"
         assert list(storage.list_folders("")) == []
 
     def test_two_locks_do_not_disturb_each_other(self, storage: Storage) -> None:
@@ -219,13 +219,12 @@ def assert_not_found(storage: Storage, key: str) -> None:
     operations: list[Callable[[str], object]] = [
         storage.stat,
         storage.read,
-        storage.read_with_stat,
         storage.open,
     ]
     for operation in operations:
         with pytest.raises(StorageError) as caught:
             operation(key)
-        assert caught.type is NotFound
+        assert caught.type is KeyNotFound
 
 
 def listed(storage: Storage, prefix: str = "") -> list[str]:

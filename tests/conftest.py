@@ -16,6 +16,7 @@ pytest.register_assert_rewrite(
     "v1registry_fakes.profile_contracts",
     "v1registry_fakes.storage_contracts",
     "v1registry_fakes.storage_sharing",
+    "v1registry_fakes.storage_steps",
 )
 
 #: A run that is to prove everything (``.ci/run``) has all programs installed, so nothing has a reason to be skipped.

@@ -19,7 +19,7 @@ from support.wsgi_client import Client, call
 from webtest import TestApp
 
 from v1registry import FileStorage, MemoryStorage, Registry
-from v1registry.storage.base import StorageFull, StorageUnavailable
+from v1registry.storage.base import Stat, StorageFull, StorageUnavailable
 
 IMAGE = make_image(b"layer")
 
@@ -181,7 +181,7 @@ class Failing(MemoryStorage):
     def stat(self, key: str) -> Any:
         raise self._error
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str) -> tuple[bytes, Stat]:
         raise self._error
 
 

@@ -475,7 +475,7 @@ def open_storage(place: object) -> Storage:
     is opened yet.
     """
     if not isinstance(place, str):
-        if not all(hasattr(place, method) for method in ("read_with_stat", "write", "lock")):
+        if not all(hasattr(place, method) for method in ("read", "write", "publish")):
             raise ValueError(f"a URL such as file:///srv/registry, or a storage, is expected, not {place!r}")
         return place  # type: ignore[return-value]  # the contract suite is the place to prove the rest
     if not place:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from itsdangerous import Signer, URLSafeSerializer
 
-from .storage.base import ABSENT, Conflict, NotFound, Storage
+from .storage.base import ABSENT, KeyConflict, KeyNotFound, Storage
 
 SECRET_KEY: Final = "accounts/secret"  # noqa: S105  a key of the storage, not a secret
 
@@ -73,12 +73,12 @@ def shared_secret(storage: Storage) -> str:
     :raises StorageUnavailable: the storage failed.
     """
     try:
-        return storage.read(SECRET_KEY).decode("ascii")
-    except NotFound:
+        return storage.read(SECRET_KEY)[0].decode("ascii")
+    except KeyNotFound:
         pass
     made = secrets.token_hex(32)
     try:
         storage.write(SECRET_KEY, made.encode("ascii"), expect=ABSENT)
-    except Conflict:
-        return storage.read(SECRET_KEY).decode("ascii")
+    except KeyConflict:
+        return storage.read(SECRET_KEY)[0].decode("ascii")
     return made

@@ -53,7 +53,7 @@ def store(storage: MemoryStorage, passwords: CheapPasswords) -> UserStore:
 
 
 def record_of(storage: Storage, username: str) -> dict[str, object]:
-    record = json.loads(storage.read(user_key(username)))
+    record = json.loads(storage.read(user_key(username))[0])
     assert isinstance(record, dict)
     return record
 
@@ -66,7 +66,7 @@ def test_HUB_032_a_record_holds_a_hash_and_nothing_holds_the_password(storage: M
     store.create("mira", "correct horse", "mira@example.org")
     store.authenticate("mira", "correct horse")
     store.set_password("mira", "battery staple")
-    stored = b"".join(storage.read(stat.key) for stat in storage.list(""))
+    stored = b"".join(storage.read(stat.key)[0] for stat in storage.list(""))
     assert b"$argon2id$" in stored
     assert b"correct horse" not in stored
     assert b"battery staple" not in stored
@@ -174,7 +174,9 @@ def test_a_deleted_user_is_gone_and_leaves_name_and_addresses(store: UserStore) 
 def test_nothing_tells_of_a_deleted_user(store: UserStore, storage: MemoryStorage) -> None:
     store.create("mira_k", "correct horse", "mira@example.org")
     store.delete("mira_k")
-    assert all(b"mira" not in storage.read(stat.key) and "mira" not in stat.key for stat in storage.list(""))
+    assert all(
+        b"mira" not in storage.read(stat.key)[0] and "mira" not in stat.key for stat in storage.list("")
+    )
 
 
 def test_administration_of_nobody_is_an_error(store: UserStore) -> None:
@@ -316,7 +318,7 @@ def test_an_address_whose_owner_crashed_before_the_record_was_written_is_free(
     disturbed.before[user_key("mira")] = crash
     with pytest.raises(BackendUnavailable):
         store.create("mira", "correct horse", "one@example.org")
-    assert disturbed.read(address_key("one@example.org"))
+    assert disturbed.read(address_key("one@example.org"))[0]
     assert not store.is_taken("mira", "one@example.org")
     store.create("other", "correct horse", "one@example.org")
     with pytest.raises(AccountExists):
@@ -420,10 +422,10 @@ class StickyStorage(MemoryStorage):
 
     is_stuck = True
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, expect: str = ANY) -> None:
         if self.is_stuck:
             raise StorageUnavailable(key, "the disk is gone")
-        super().delete(key)
+        super().delete(key, expect=expect)
 
 
 def test_an_address_whose_owner_crashed_while_giving_it_up_is_free() -> None:

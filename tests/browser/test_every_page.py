@@ -64,7 +64,7 @@ def _repository(tour: Tour) -> None:
     folder = Path(tour.opened.enter_context(TemporaryDirectory()))
     storage, filled = FileStorage(folder, durable=False), tour.demo.registry.storage
     for stat in filled.list(""):
-        storage.write(stat.key, filled.read(stat.key))
+        storage.write(stat.key, filled.read(stat.key)[0])
     place = layout.repository_folders(RepositoryName.parse(SHOP))[-1]
     for tag, hours in PUSHED_BEFORE.items():
         set_at = time.time() - 3600 * hours

@@ -368,7 +368,7 @@ class TestRedirects:
     ) -> None:
         elsewhere = Script()
         elsewhere.when("GET", ".*", cut(0))
-        data = script.storage.read(f"images/{ids[1]}/layer")
+        data = script.storage.read(f"images/{ids[1]}/layer")[0]
         elsewhere.when("GET", ".*", reply(200, data))
         host = serve(elsewhere).host.replace("127.0.0.1", "localhost")
         script.when("GET", f".*{ids[1]}/layer", reply(302, Location=f"http://{host}/bucket/x"), times=2)
@@ -388,7 +388,7 @@ class TestRedirects:
         tmp_path: Path,
         script: Script,
     ) -> None:
-        data = script.storage.read(f"images/{ids[1]}/layer")
+        data = script.storage.read(f"images/{ids[1]}/layer")[0]
         script.when("GET", f".*{ids[1]}/layer", reply(302, Location=f"{server.url}/elsewhere"))
         script.when("GET", "/elsewhere", reply(200, data))
         connect(username="ada", password="secret").pull(reference, output)

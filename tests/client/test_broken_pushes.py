@@ -40,12 +40,12 @@ def is_complete(script: Script, image_id: str) -> bool:
     if "layer" not in keys or "_inprogress" in keys:
         return False
     layers = {image.image_id: layer for image, layer in make_chain(3)}
-    return gzip.decompress(script.storage.read(f"images/{image_id}/layer")) == layers[image_id]
+    return gzip.decompress(script.storage.read(f"images/{image_id}/layer")[0]) == layers[image_id]
 
 
 def assert_is_pushed(script: Script) -> None:
     assert all(is_complete(script, image_id) for image_id in IDS)
-    assert script.storage.read("repositories/foo/bar/tag_v1").decode() == IDS[2]
+    assert script.storage.read("repositories/foo/bar/tag_v1")[0].decode() == IDS[2]
 
 
 class TestLayersThatBreakOff:
@@ -457,8 +457,8 @@ def test_both_headers_of_the_checksum_carry_the_payload_sum(
 ) -> None:
     client.push(archive, reference)
     (seen,) = script.requests("PUT", f".*{IDS[0]}/checksum")
-    document = script.storage.read(f"images/{IDS[0]}/json")
-    layer = script.storage.read(f"images/{IDS[0]}/layer")
+    document = script.storage.read(f"images/{IDS[0]}/json")[0]
+    layer = script.storage.read(f"images/{IDS[0]}/layer")[0]
     expected = "sha256:" + hashlib.sha256(document + b"\n" + layer).hexdigest()
     assert seen.headers["x-docker-checksum-payload"] == seen.headers["x-docker-checksum"] == expected
 

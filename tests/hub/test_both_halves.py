@@ -527,7 +527,7 @@ def test_nothing_of_a_token_is_stored_and_no_file_of_an_old_server_written(
     signature = writing["Authorization"].partition("signature=")[2][:16].encode()
     for stat in registry_storage.list(""):
         assert not stat.key.endswith("_images_list")
-        assert signature not in registry_storage.read(stat.key)
+        assert signature not in registry_storage.read(stat.key)[0]
 
 
 # -- an index in trouble

@@ -14,7 +14,7 @@ from support.wsgi_client import during, error_of
 
 from v1registry import MemoryStorage
 from v1registry.rights import User
-from v1registry.storage.base import Stat
+from v1registry.storage.base import ANY, Stat
 
 EXISTS, OTHER = "Image already exists", "Image exists with other contents"
 
@@ -257,7 +257,7 @@ def test_a_crash_between_the_completion_and_the_mark_hides_nothing_from_who_sent
     world.storage.delete(f"images/{BASE.image_id}/_inprogress")  # and the process died
     assert [alice.image(BASE, "layer"), mallory.image(BASE), world.nobody().image(BASE)] == [200, 404, 404]
     assert error_of(alice.checksum_answer(BASE)) == (409, EXISTS)
-    assert world.storage.read(f"images/{BASE.image_id}/_held_by/alice/app") == b""
+    assert world.storage.read(f"images/{BASE.image_id}/_held_by/alice/app")[0] == b""
     assert [alice.image(BASE, "layer"), mallory.image(BASE)] == [200, 404]
 
 
@@ -274,8 +274,8 @@ class InterruptedStorage(MemoryStorage):
         finally:
             self.after.pop(("stat", key), lambda: None)()
 
-    def delete(self, key: str) -> None:
-        super().delete(key)
+    def delete(self, key: str, *, expect: str = ANY) -> None:
+        super().delete(key, expect=expect)
         self.after.pop(("delete", key), lambda: None)()
 
 

@@ -117,7 +117,7 @@ class World:
         made = World.__new__(World)
         made.storage = MemoryStorage()
         for stat in self.storage.list(""):
-            made.storage.write(stat.key, self.storage.read(stat.key))
+            made.storage.write(stat.key, self.storage.read(stat.key)[0])
         made.store = UserStore(made.storage, passwords=CheapPasswords())
         made.headers, made.grant_id = self.headers, self.grant_id
         return made
@@ -166,10 +166,10 @@ def test_what_is_refused_changes_nothing(row: Row) -> None:
     for caller, expected in row.expected.items():
         if expected >= 400:
             there = world().copy()
-            before = {stat.key: there.storage.read(stat.key) for stat in there.storage.list("accounts/")}
+            before = {stat.key: there.storage.read(stat.key)[0] for stat in there.storage.list("accounts/")}
             there.ask(row, caller)
             assert before == {
-                stat.key: there.storage.read(stat.key) for stat in there.storage.list("accounts/")
+                stat.key: there.storage.read(stat.key)[0] for stat in there.storage.list("accounts/")
             }, caller
 
 

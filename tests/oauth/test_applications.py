@@ -80,7 +80,7 @@ def test_a_secret_proves_the_application_and_is_stored_as_its_sum_alone() -> Non
     assert [applications.authenticated("ci-bot", wrong) for wrong in wrong_secrets] == [None] * 8
     assert applications.authenticated("nobody", secret) is None
     assert applications.authenticated("../ci-bot", secret) is None
-    stored = b"".join(storage.read(stat.key) for stat in storage.list(""))
+    stored = b"".join(storage.read(stat.key)[0] for stat in storage.list(""))
     assert secret.encode() not in stored
     assert digest(secret).encode() in stored
 

@@ -87,7 +87,7 @@ def test_nothing_that_is_stored_holds_a_code_or_a_token(world: World) -> None:
     code = world.code()
     issued = world.grants.redeem(code, world.application)
     stored = b"".join(
-        stat.key.encode() + world.storage.read(stat.key) for stat in world.storage.list("accounts/oauth/")
+        stat.key.encode() + world.storage.read(stat.key)[0] for stat in world.storage.list("accounts/oauth/")
     )
     for secret in (code, issued.access_token, issued.refresh_token):
         assert secret.encode() not in stored

@@ -284,7 +284,7 @@ def test_where_the_first_of_a_chain_cannot_look_up_users_those_of_a_file_end_wit
 def test_the_mark_of_a_password_is_keyed_and_keys_may_change(world: World, file: PasswordFile) -> None:
     keys = ["one"]
     granted = Granted(world, file.backend, keys=lambda: keys)
-    stored = b"".join(world.storage.read(key) for key in world.kept("accounts/oauth/grants/"))
+    stored = b"".join(world.storage.read(key)[0] for key in world.kept("accounts/oauth/grants/"))
     hashed = granted.account.password_mark
     assert hashed.startswith("{SHA}")
     assert hashed.encode() not in stored

@@ -184,9 +184,9 @@ class Interrupting:
         self._interrupt()
         return self._storage.write(key, data, **options)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, **options: str) -> None:
         self._interrupt()
-        self._storage.delete(key)
+        self._storage.delete(key, **options)
 
     def _interrupt(self) -> None:
         while self._actions:
@@ -270,7 +270,7 @@ def test_what_is_left_of_a_removal_that_was_interrupted_is_no_grant_and_goes() -
         def __getattr__(self, name: str) -> Any:
             return getattr(world.storage, name)
 
-        def delete(self, key: str) -> None:
+        def delete(self, key: str, **options: str) -> None:
             raise StorageUnavailable(key, "switched off")
 
     stuck: Any = Stuck()

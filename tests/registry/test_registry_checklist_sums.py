@@ -242,5 +242,5 @@ def test_the_stored_tarsum_also_tells_that_the_image_exists(client: Client) -> N
     uploaded(client).put_checksum(IMAGE, {TARSUM_HEADER: TARSUM})
     assert error_of(client.put_checksum(IMAGE, {TARSUM_HEADER: TARSUM})) == (409, "Image already exists")
     assert error_of(client.put_checksum(IMAGE)) == (409, "Image already exists")
-    stored = client.app.storage.read(f"images/{ID}/_checksum")
+    stored = client.app.storage.read(f"images/{ID}/_checksum")[0]
     assert stored == f'["{PAYLOAD}", "{TARSUM}"]'.encode()

@@ -8,7 +8,9 @@ import pytest
 
 from v1registry.storage import FileStorage
 
-pytest.register_assert_rewrite("v1registry_fakes.storage_contracts", "v1registry_fakes.storage_sharing")
+pytest.register_assert_rewrite(
+    "v1registry_fakes.storage_contracts", "v1registry_fakes.storage_sharing", "v1registry_fakes.storage_steps"
+)
 
 
 @pytest.fixture

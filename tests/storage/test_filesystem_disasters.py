@@ -19,7 +19,7 @@ from v1registry.storage import (
     ABSENT,
     FileStorage,
     InvalidKey,
-    NotFound,
+    KeyNotFound,
     StorageFull,
     StorageUnavailable,
     folders,
@@ -62,7 +62,7 @@ def test_a_streamed_write_leaves_what_somebody_is_writing(storage, impatient, ro
         storage.write("a/other", [b"fast"])
 
     storage.write("a/layer", overtaken())
-    assert storage.read("a/layer") == b"slow"
+    assert storage.read("a/layer")[0] == b"slow"
     assert files_below(root) == {"a/layer", "a/other"}
 
 
@@ -116,7 +116,7 @@ def test_a_value_survives_when_its_folder_is_deleted_before_it_is_in_place(stora
 
     storage.write("a/b/json", b"{}")
     stat = storage.write("a/b/layer", interrupted(), expect=ABSENT)
-    assert storage.read_with_stat("a/b/layer") == (b"x" * 2 * CHUNK_BYTES + b"y", stat)
+    assert storage.read("a/b/layer") == (b"x" * 2 * CHUNK_BYTES + b"y", stat)
     assert files_below(root) == {"a/b/layer"}
 
 
@@ -158,7 +158,7 @@ def test_a_value_is_copied_once_however_often_its_folder_is_deleted(root, monkey
         patched.setattr(os, "pread", note_pread)
         patched.setattr(os, "fsync", note_fsync)
         storage.write("a/b/c", b"x" * 3 * CHUNK_BYTES)
-    assert storage.read("a/b/c") == b"x" * 3 * CHUNK_BYTES
+    assert storage.read("a/b/c")[0] == b"x" * 3 * CHUNK_BYTES
     assert copied_bytes == [CHUNK_BYTES] * 3
     assert set(synced) == {str(root), str(root / "a"), str(root / "a/b")}
 
@@ -174,7 +174,7 @@ def test_a_tree_that_is_deleted_by_the_holder_of_its_lock_leaves_what_others_are
         assert os.listdir(root / "a") == before
 
     storage.write("a/b", watching())
-    assert storage.read("a/b") == b"x"
+    assert storage.read("a/b")[0] == b"x"
 
 
 # -- locks
@@ -187,7 +187,7 @@ def test_a_lock_keeps_out_another_process(storage, impatient):
             pytest.fail("a lock was given twice")
         with impatient.lock("b"), impatient.lock("a/b-c"):
             pass
-        assert impatient.read("a/b") == b"value"
+        assert impatient.read("a/b")[0] == b"value"
     with impatient.lock("a"):
         pass
 
@@ -246,7 +246,7 @@ def test_the_lock_of_a_deleted_folder_is_that_of_the_new_one(storage, impatient)
         with impatient.lock("a/b"), pytest.raises(StorageUnavailable):
             FileStorage(storage.path, lock_timeout_s=0).write("a/b/c", b"other", expect=etag)
         storage.write("a/b/c", b"other", expect=etag)
-    assert storage.read("a/b/c") == b"other"
+    assert storage.read("a/b/c")[0] == b"other"
 
 
 def test_an_empty_folder_stays_while_another_process_holds_its_lock(storage, impatient, root):
@@ -401,7 +401,7 @@ def test_an_error_of_the_disk_leaves_the_old_value(root, monkeypatch, step, numb
     assert caught.type is error
     assert caught.value.key == "a/b"
     assert isinstance(caught.value.__cause__, OSError)
-    assert storage.read_with_stat("a/b") == (b"old", old)
+    assert storage.read("a/b") == (b"old", old)
     assert files_below(root) == {"a/b"}
 
 
@@ -410,7 +410,7 @@ def test_a_disk_that_takes_little_at_a_time_gets_all(storage, monkeypatch):
     value = os.urandom(300_000)
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:4096]))
     storage.write("a/b", [value[:200_000], value[200_000:]])
-    assert storage.read("a/b") == value
+    assert storage.read("a/b")[0] == value
 
 
 def test_a_large_value_reaches_the_disk_in_steps(root, monkeypatch):
@@ -487,8 +487,8 @@ storage.write("images/a/layer", pieces())
     assert temporary.stat().st_size >= 900_000
     assert keys_of(storage) == ["images/b/json"]
     assert list(storage.list_folders("images")) == ["b"]
-    with pytest.raises(NotFound):
-        storage.read("images/a/layer")
+    with pytest.raises(KeyNotFound):
+        storage.read("images/a/layer")[0]
     storage.write("images/a/layer", [b"repeated"])
     assert files_below(root) == {"images/a/layer", "images/b/json"}
 
@@ -511,7 +511,7 @@ for number in itertools.count():
                 assert writer.line() == "round"
             writer.kill()
         assert {stat.key: stat.size for stat in storage.list("")} == sizes
-        assert all(len(set(storage.read(key))) == 1 for key in sizes)
+        assert all(len(set(storage.read(key)[0])) == 1 for key in sizes)
 
 
 def test_the_lock_of_a_killed_process_is_free(storage, impatient, root):
@@ -535,13 +535,13 @@ def test_STO_018_no_update_of_two_processes_is_lost(storage, root):
 for _ in range(100):
     update(storage, "a/counter", lambda old: str(int(old or b"0") + 1).encode())
     with storage.lock("b"):
-        storage.write("b/counter", str(int(storage.read("b/counter")) + 1).encode())
+        storage.write("b/counter", str(int(storage.read("b/counter")[0]) + 1).encode())
 """
     storage.write("b/counter", b"0")
     with Process(program, root) as one, Process(program, root) as other:
         one.end()
         other.end()
-    assert (storage.read("a/counter"), storage.read("b/counter")) == (b"200", b"200")
+    assert (storage.read("a/counter")[0], storage.read("b/counter")[0]) == (b"200", b"200")
     assert files_below(root) == {"a/counter", "b/counter"}
 
 
@@ -551,7 +551,7 @@ import os
 for number in range(100):
     key = f"a/b/{os.getpid()}-{number}"
     storage.write(key, [b"value"])
-    assert storage.read(key) == b"value"
+    assert storage.read(key)[0] == b"value"
     storage.delete(key)
 storage.write(f"a/c/{os.getpid()}", b"value")
 """
@@ -596,7 +596,7 @@ for data in ([b"x" * 70_000] * 20, b"x" * 1_000_001, [b"x"] * 1_000_001):
         assert error.key == "a/b", error
     else:
         raise AssertionError("a file is larger than allowed")
-    assert storage.read("a/b") == b"old"
+    assert storage.read("a/b")[0] == b"old"
 storage.write("a/c", [b"x" * 100_000] * 10)
 """
     with Process(program, root) as writer:
@@ -613,4 +613,4 @@ def test_update_of_a_key_in_a_deleted_folder_begins_anew(storage):
             storage.delete_tree("a")
         return (old or b"") + b"new"
 
-    assert update(storage, "a/b", change) == b"new"
+    assert update(storage, "a/b", change) == (None, b"new")

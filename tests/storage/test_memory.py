@@ -7,7 +7,7 @@ import threading
 import pytest
 from v1registry_fakes.contracts import StorageContract
 
-from v1registry.storage import Conflict, MemoryStorage, NotFound, StorageUnavailable
+from v1registry.storage import KeyConflict, KeyNotFound, MemoryStorage, StorageUnavailable
 
 
 class TestContract(StorageContract):
@@ -49,7 +49,7 @@ def test_two_storages_never_give_the_same_etag(storage):
 def test_a_value_is_kept_and_given_without_copies(storage):
     value = b"x" * 1_000_000
     storage.write("a", value)
-    assert storage.read("a") is value
+    assert storage.read("a")[0] is value
     with storage.open("a") as blob:
         assert blob.read() is value
 
@@ -58,7 +58,7 @@ def test_a_buffer_that_is_changed_after_writing_changes_nothing(storage):
     buffer = bytearray(b"value")
     storage.write("a", buffer)
     buffer[:] = b"other"
-    assert storage.read("a") == b"value"
+    assert storage.read("a")[0] == b"value"
 
 
 def test_clear_forgets_all_values(storage):
@@ -68,9 +68,9 @@ def test_clear_forgets_all_values(storage):
         assert blob.read() == b"value"
     assert list(storage.list("")) == []
     assert list(storage.list_folders("")) == []
-    with pytest.raises(NotFound):
-        storage.read("a/b")
-    with pytest.raises(Conflict):
+    with pytest.raises(KeyNotFound):
+        storage.read("a/b")[0]
+    with pytest.raises(KeyConflict):
         storage.write("a/b", b"value", expect=etag)
     storage.write("a", b"value")
     assert [stat.key for stat in storage.list("")] == ["a"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from v1registry import MemoryStorage
-from v1registry.storage.base import Conflict, StorageUnavailable
+from v1registry.storage.base import KeyConflict, StorageUnavailable
 from v1registry.storage.records import BrokenRecord, create, find, find_all, find_stored, parsed, update
 
 
@@ -66,7 +66,7 @@ def test_missing_record_is_none(storage: MemoryStorage) -> None:
 
 def test_second_creation_is_a_conflict_and_the_first_is_kept(storage: MemoryStorage) -> None:
     create(storage, "boats/swift", SWIFT)
-    with pytest.raises(Conflict):
+    with pytest.raises(KeyConflict):
         create(storage, "boats/swift", replace(SWIFT, berth=8))
     assert find(storage, "boats/swift", Boat) == SWIFT
 

@@ -12,11 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from v1registry.storage import (
     ABSENT,
     ANY,
-    Conflict,
     FileStorage,
     InvalidKey,
+    KeyConflict,
+    KeyNotFound,
     MemoryStorage,
-    NotFound,
     Storage,
     StorageError,
 )
@@ -44,13 +44,13 @@ class Model:
         if self.below(key) or above & self.values.keys():
             raise InvalidKey(key, "model")
         if expect not in (None, self.values.get(key, (b"", 0))[1]):
-            raise Conflict(key, "model")
+            raise KeyConflict(key, "model")
         self.writes += 1
         self.values[key] = value, self.writes
 
     def read(self, key: str) -> bytes:
         if key not in self.values:
-            raise NotFound(key)
+            raise KeyNotFound(key)
         return self.values[key][0]
 
     def delete(self, key: str) -> None:
@@ -104,7 +104,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def read(self, key: str) -> None:
-        self.same(lambda: self.model.read(key), lambda storage, _: storage.read(key))
+        self.same(lambda: self.model.read(key), lambda storage, _: storage.read(key)[0])
         self.same(lambda: len(self.model.read(key)), lambda storage, _: storage.stat(key).size)
 
     @rule(key=KEYS, start=st.integers(0, 22), stop=st.none() | st.integers(0, 22))

@@ -13,7 +13,7 @@ from support.kept_mail import PUBLIC_URL as PUBLIC_URL
 from support.kept_mail import KeptMail as KeptMail
 from support.wsgi_client import Client
 from v1registry import MemoryStorage
-from v1registry.storage.base import StorageUnavailable
+from v1registry.storage.base import Stat, StorageUnavailable
 
 USER_CREATED = b'"User Created"'
 TAKEN = b'"Username or email already exists"'
@@ -60,7 +60,7 @@ class SwitchedStorage(MemoryStorage):
 
     is_off = False
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str) -> tuple[bytes, Stat]:
         if self.is_off:
             raise StorageUnavailable(key, "switched off")
         return super().read(key)

@@ -157,7 +157,7 @@ class World:
         """Return a world in which everything may be changed."""
         storage = MemoryStorage()
         for stat in self.storage.list(""):
-            storage.write(stat.key, self.storage.read(stat.key))
+            storage.write(stat.key, self.storage.read(stat.key)[0])
         return World(People(dict(self.people.users)), storage, **self.settings)
 
     def person(self, username: str) -> Person:

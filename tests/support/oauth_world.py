@@ -94,7 +94,7 @@ class World:
     def grant(self) -> Grant:
         """Return the one grant that is kept."""
         (key,) = self.kept("accounts/oauth/grants/")
-        return parsed(key, self.storage.read(key), Grant)
+        return parsed(key, self.storage.read(key)[0], Grant)
 
     def app(self, **settings: Any) -> Registry:
         """Return a server over the same storage, whose clock is the real one. Plain http is allowed."""

@@ -432,9 +432,9 @@ def attacked(memory: World) -> Iterator[World]:
     """A world of which nothing may change."""
     memory.users.add_email("mira_k", "two@example.org")
     memory.users.confirm_email("mira_k", "two@example.org")
-    before = {stat.key: memory.storage.read(stat.key) for stat in memory.storage.list("accounts/users/")}
+    before = {stat.key: memory.storage.read(stat.key)[0] for stat in memory.storage.list("accounts/users/")}
     yield memory
-    after = {stat.key: memory.storage.read(stat.key) for stat in memory.storage.list("accounts/users/")}
+    after = {stat.key: memory.storage.read(stat.key)[0] for stat in memory.storage.list("accounts/users/")}
     assert after == before
 
 

@@ -17,7 +17,7 @@ from v1registry import FileStorage, MemoryStorage, Registry
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
 from v1registry.search.scan import Hit, ScanSearch, names_ranked, search
-from v1registry.storage.base import StorageUnavailable
+from v1registry.storage.base import Stat, StorageUnavailable
 
 
 @pytest.fixture
@@ -326,7 +326,7 @@ def _decoded(address: str) -> str:
 
 
 class Broken(MemoryStorage):
-    def list_folders(self, folder: str, *, after: str = "", even_empty: bool = False) -> Iterator[str]:
+    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
         raise StorageUnavailable(folder, "the disk /secret is on fire")
 
 
@@ -391,7 +391,7 @@ class Counting(MemoryStorage):
         self.looks += 1
         return super().stat(key)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str) -> tuple[bytes, Stat]:
         self.looks += 1
         return super().read(key)
 

@@ -27,7 +27,7 @@ from ..names import RepositoryName, is_image_id
 from ..registry import layout
 from ..registry.images import Images
 from ..registry.repositories import Repositories
-from ..storage.base import InvalidKey, NotFound, Storage, StorageUnavailable, update
+from ..storage.base import InvalidKey, KeyNotFound, Storage, StorageUnavailable, update
 
 log = get_logger(__name__)
 
@@ -114,8 +114,8 @@ class Holders:
     def push(self, repository: RepositoryName, image_id: str) -> Push | None:
         """Return the push of the image that was announced to the repository and has not ended."""
         try:
-            return Push.parse(self._storage.read(_key(image_id, ANNOUNCED, repository)))
-        except (NotFound, InvalidKey):
+            return Push.parse(self._storage.read(_key(image_id, ANNOUNCED, repository))[0])
+        except (KeyNotFound, InvalidKey):
             return None
 
     def pushes(self, image_id: str) -> Iterator[tuple[RepositoryName, Push]]:
@@ -273,14 +273,14 @@ class Holders:
     def _has(self, image_id: str, kind: str, repository: RepositoryName) -> bool:
         try:
             self._storage.stat(_key(image_id, kind, repository))
-        except (NotFound, InvalidKey):
+        except (KeyNotFound, InvalidKey):
             return False
         return True
 
     def _delete(self, key: str) -> None:
         try:
             self._storage.delete(key)
-        except (NotFound, InvalidKey):
+        except (KeyNotFound, InvalidKey):
             return
 
 

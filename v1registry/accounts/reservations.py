@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..storage.base import NotFound, Storage, update
+from ..storage.base import KeyNotFound, Storage, update
 from .base import AccountExists
 from .records import ADDRESSES_FOLDER, address_key, reservation, reserved_for
 
@@ -33,8 +33,8 @@ class Reservations:
     def owner(self, email: str) -> str | None:
         """Return the name of the user to whom the address belongs, None where it is free."""
         try:
-            owner = reserved_for(self._storage.read(address_key(email)))
-        except NotFound:
+            owner = reserved_for(self._storage.read(address_key(email))[0])
+        except KeyNotFound:
             return None
         return owner if owner is not None and self._lists(owner, email) else None
 
@@ -70,8 +70,8 @@ class Reservations:
         key = address_key(email)
         with self._storage.lock(ADDRESSES_FOLDER):
             try:
-                owner = reserved_for(self._storage.read(key))
-            except NotFound:
+                owner = reserved_for(self._storage.read(key)[0])
+            except KeyNotFound:
                 return
             if owner == username and not self._lists(username, email):
                 self._storage.delete(key)

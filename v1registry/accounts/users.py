@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ..log import get_logger
 from ..rights import User
-from ..storage.base import ABSENT, Conflict, NotFound, Storage, StorageUnavailable, update
+from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Storage, StorageUnavailable, update
 from .base import Account, AccountExists, Backend, BackendUnavailable, Email, EmailRefused, UnknownUser
 from .passwords import PasswordMemory, Passwords
 from .records import (
@@ -135,12 +135,12 @@ class UserStore(Backend):
                 self._reservations.reserve(username, email)
             try:
                 self._storage.write(user_key(username), dumped(record), expect=ABSENT)
-            except Conflict:
+            except KeyConflict:
                 if email:
                     self._reservations.release(username, email)
                 raise _taken() from None
             if email and not self._reservations.settle(username, email):
-                with suppress(NotFound):
+                with suppress(KeyNotFound):
                     self._storage.delete(user_key(username))
                 raise _taken()
         return user_of(username, record)
@@ -235,8 +235,8 @@ class UserStore(Backend):
         with _available():
             for stat in self._storage.list(f"{USERS_FOLDER}/"):
                 try:
-                    record = parsed_record(self._storage.read(stat.key))
-                except NotFound:
+                    record = parsed_record(self._storage.read(stat.key)[0])
+                except KeyNotFound:
                     continue
                 except BrokenValue as error:
                     log.error("%s: %s", stat.key, error)
@@ -268,7 +268,7 @@ class UserStore(Backend):
         with _available():
             try:
                 self._storage.delete(user_key(username))
-            except NotFound:
+            except KeyNotFound:
                 raise _unknown() from None
             for email in emails_of(record):
                 self._reservations.release(username, email.email)
@@ -313,8 +313,8 @@ class UserStore(Backend):
     def _record(self, username: str) -> dict[str, Any] | None:
         with _available():
             try:
-                return parsed_record(self._storage.read(user_key(username)))
-            except NotFound:
+                return parsed_record(self._storage.read(user_key(username))[0])
+            except KeyNotFound:
                 return None
 
     def _require(self, username: str) -> dict[str, Any]:

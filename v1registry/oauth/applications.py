@@ -16,7 +16,7 @@ from typing import Final
 from ..log import get_logger
 from ..names import is_loopback, split_url
 from ..storage import records
-from ..storage.base import Conflict, NotFound, Storage
+from ..storage.base import KeyConflict, KeyNotFound, Storage
 from .scopes import ACCOUNT_SCOPES, SCOPES
 
 log = get_logger(__name__)
@@ -151,7 +151,7 @@ class Applications:
         registered = _Registered(**asdict(application), secret="" if secret is None else digest_of(secret))
         try:
             records.create(self._storage, _key(application.client_id), registered)
-        except Conflict:
+        except KeyConflict:
             raise ApplicationExists(f"The application {application.client_id!r} exists already") from None
         log.info("the application %r was added", application.client_id)
         return application, secret
@@ -196,7 +196,7 @@ class Applications:
         self._check_id(client_id)
         try:
             self._storage.delete(_key(client_id))
-        except NotFound:
+        except KeyNotFound:
             raise _unknown(client_id) from None
         log.info("the application %r was removed", client_id)
 

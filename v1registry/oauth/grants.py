@@ -27,7 +27,7 @@ from ..log import get_logger
 from ..rights import Bearer, User
 from ..signing import shared_secret
 from ..storage import records
-from ..storage.base import NotFound, Storage, StorageUnavailable, update
+from ..storage.base import KeyNotFound, Storage, StorageUnavailable, update
 from .applications import Application, Applications, digest_of, new_secret
 from .marks import AccountMarks
 from .records import (
@@ -462,8 +462,8 @@ class Grants:
     def _read(self, key: str) -> Grant | None:
         """Return a grant, None if there is none. BrokenRecord."""
         try:
-            value = self._storage.read(key)
-        except NotFound:
+            value = self._storage.read(key)[0]
+        except KeyNotFound:
             return None
         if value == ENDED:
             # left by somebody who was interrupted
@@ -483,7 +483,7 @@ class Grants:
                 yield grant
 
     def _delete(self, key: str) -> bool:
-        with suppress(NotFound):
+        with suppress(KeyNotFound):
             self._storage.delete(key)
             return True
         return False
@@ -555,7 +555,7 @@ class Grants:
             )
             return ENDED if is_same else None
 
-        if update(self._storage, _key(grant), ended) == ENDED:
+        if update(self._storage, _key(grant), ended)[1] == ENDED:
             self._end(grant)
 
 

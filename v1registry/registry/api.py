@@ -36,7 +36,7 @@ def status(request: Request) -> Response:
     try:
         storage.write(key, key.encode("ascii"))
         try:
-            if storage.read(key) != key.encode("ascii"):
+            if storage.read(key)[0] != key.encode("ascii"):
                 failures["storage"] = "what was written is not what is read"
         finally:
             storage.delete(key)

@@ -27,7 +27,7 @@ from ..layers.compression import ExpansionLimitExceeded, UnreadableLayer
 from ..layers.listing import Row
 from ..layers.tarsum import verify_tarsum
 from ..names import check_image_id, is_image_id
-from ..storage.base import Blob, NotFound, Stat, Storage
+from ..storage.base import Blob, KeyNotFound, Stat, Storage
 from . import layout
 from .listings import Limits, Listings, keep
 
@@ -131,7 +131,7 @@ class Images:
         self.check_complete(image_id)
         try:
             stat = self._storage.stat(layout.image_key(image_id, layout.LAYER))
-        except NotFound:
+        except KeyNotFound:
             raise errors.ImageNotFound(image_id=image_id) from None
         return stat, self._checksums(image_id)
 
@@ -140,7 +140,7 @@ class Images:
         self.check_complete(image_id)
         try:
             return self._storage.open(layout.image_key(image_id, layout.LAYER), start, stop)
-        except NotFound:
+        except KeyNotFound:
             raise errors.ImageNotFound(image_id=image_id) from None
 
     def ancestry(self, image_id: str) -> list[str]:
@@ -199,7 +199,7 @@ class Images:
         """Tell whether the image's JSON is stored, whatever the state of its push: enough for a tag or a child."""
         try:
             self._storage.stat(layout.image_key(check_image_id(image_id), layout.JSON))
-        except NotFound:
+        except KeyNotFound:
             return False
         return True
 
@@ -331,7 +331,7 @@ class Images:
             stored = self._payload_checksums(image_id)
             try:
                 layer = self._storage.stat(layout.image_key(image_id, layout.LAYER))
-            except NotFound:
+            except KeyNotFound:
                 stored = ()
             if not stored:
                 raise errors.LayerMissing(image_id=image_id)
@@ -375,14 +375,14 @@ class Images:
 
     def _stored_json(self, image_id: str) -> bytes | None:
         try:
-            return self._storage.read(layout.image_key(image_id, layout.JSON))
-        except NotFound:
+            return self._storage.read(layout.image_key(image_id, layout.JSON))[0]
+        except KeyNotFound:
             return None
 
     def _is_in_progress(self, image_id: str) -> bool:
         try:
             self._storage.stat(layout.image_key(image_id, layout.IN_PROGRESS))
-        except NotFound:
+        except KeyNotFound:
             return False
         return True
 
@@ -392,14 +392,14 @@ class Images:
             return False
         try:
             self._storage.stat(layout.image_key(image_id, layout.LAYER))
-        except NotFound:
+        except KeyNotFound:
             return False
         return True
 
     def _read_complete_json(self, image_id: str) -> bytes:
         # The JSON is read after all looks at the state: what was read before might have been replaced by what is complete.
         self.check_complete(image_id)
-        return self._storage.read(layout.image_key(image_id, layout.JSON))
+        return self._storage.read(layout.image_key(image_id, layout.JSON))[0]
 
     def _judge_repetition(self, image_id: str, payload_checksum: str) -> None:
         """Accept the layer that is stored, refuse any other. ImageExists."""
@@ -418,14 +418,14 @@ class Images:
 
     def _checksums(self, image_id: str) -> tuple[str, ...]:
         try:
-            return tuple(parse_checksums(self._storage.read(layout.image_key(image_id, layout.CHECKSUM))))
-        except NotFound:
+            return tuple(parse_checksums(self._storage.read(layout.image_key(image_id, layout.CHECKSUM))[0]))
+        except KeyNotFound:
             return ()
 
     def _layer_size(self, image_id: str) -> int | None:
         try:
             return self._storage.stat(layout.image_key(image_id, layout.LAYER)).size
-        except NotFound:
+        except KeyNotFound:
             return None
 
     def _payload_checksums(self, image_id: str) -> tuple[str, ...]:
@@ -478,8 +478,8 @@ class Images:
 
         ImageNotFound where a parent is missing or the parents run in a circle.
         """
-        with suppress(NotFound):
-            stored = layout.parse_stored(self._storage.read(layout.image_key(image_id, layout.ANCESTRY)))
+        with suppress(KeyNotFound):
+            stored = layout.parse_stored(self._storage.read(layout.image_key(image_id, layout.ANCESTRY))[0])
             if isinstance(stored, list) and stored[:1] == [image_id] and all(map(is_image_id, stored)):
                 return stored
         ancestry: list[str] = []
@@ -514,7 +514,7 @@ class Images:
     def _delete(self, key: str) -> None:
         try:
             self._storage.delete(key)
-        except NotFound:
+        except KeyNotFound:
             return
 
 

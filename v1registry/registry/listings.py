@@ -20,7 +20,7 @@ from ..layers.listing import NAMES_LIMIT_BYTES, ROWS_LIMIT, Row, TooManyFiles, d
 from ..layers.remembered import Remembered
 from ..layers.turns import Busy, Turns
 from ..log import get_logger
-from ..storage.base import NotFound, Storage, StorageUnavailable
+from ..storage.base import KeyNotFound, Storage, StorageUnavailable
 from . import layout
 
 log = get_logger(__name__)
@@ -168,7 +168,7 @@ class Listings:
 
     def _find(self, image_id: str, name: str, limits: Limits) -> bytes | None:
         """Return what is kept, None where it has to be computed. LayerNotSupported and LayerTooLarge of a look before."""
-        with suppress(NotFound), self._storage.open(layout.image_key(image_id, name)) as blob:
+        with suppress(KeyNotFound), self._storage.open(layout.image_key(image_id, name)) as blob:
             _check_size(blob.stat.size, limits, image_id)
             kept = blob.read()
             if kept[:1] + kept[-1:] == _BRACKETS[name]:
@@ -191,7 +191,7 @@ class Listings:
                 finally:
                     if budget is not None:
                         budget.left_bytes -= archive.expanded_bytes
-        except NotFound:
+        except KeyNotFound:
             raise errors.ImageNotFound(image_id=image_id) from None
         except TooManyFiles as error:
             raise errors.LayerTooLarge(_TOO_MANY, image_id=image_id) from error
@@ -205,7 +205,7 @@ class Listings:
     def _etag(self, image_id: str, name: str) -> str:
         try:
             return self._storage.stat(layout.image_key(image_id, name)).etag
-        except NotFound:
+        except KeyNotFound:
             return ""
 
 

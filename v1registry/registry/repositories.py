@@ -17,7 +17,7 @@ from .. import errors
 from ..layers.remembered import Remembered
 from ..names import RepositoryName, check_tag, is_image_id
 from ..rights import Action
-from ..storage.base import ABSENT, Conflict, InvalidKey, NotFound, Stat, Storage, update
+from ..storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, update
 from . import layout
 
 #: What is told of a tag or repository of which nothing is known (docker-registry 0.9.1, tags.py).
@@ -99,8 +99,8 @@ class Repositories:
 
     def candidates(self) -> Iterator[RepositoryName]:
         """Yield the name of every repository's folder; some may turn out not to exist. Much cheaper than :meth:`all`."""
-        for namespace in self._storage.list_folders(layout.REPOSITORIES, even_empty=True):
-            for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}", even_empty=True):
+        for namespace in self._storage.list_folders(layout.REPOSITORIES):
+            for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
                 yield layout.repository_from_folders(namespace, folder)
 
     def mark_deleted(self, name: RepositoryName) -> None:
@@ -352,8 +352,8 @@ class Repositories:
         cached = self._tag_cache.find((stat.key, stat.etag))
         if cached is None:
             try:
-                data, stat = self._storage.read_with_stat(stat.key)
-            except NotFound:
+                data, stat = self._storage.read(stat.key)
+            except KeyNotFound:
                 return None
             cached = data.strip().decode("latin-1")
             self._tag_cache.keep((stat.key, stat.etag), cached)
@@ -371,7 +371,7 @@ class Repositories:
         """Write a tag that may not be moved; the same image again is fine. TagImmutable."""
         try:
             self._storage.write(key, image_id.encode("ascii"), expect=ABSENT)
-        except Conflict:
+        except KeyConflict:
             if (self._read_optional(key) or b"").strip() != image_id.encode("ascii"):
                 raise errors.TagImmutable(key=key) from None
 
@@ -394,14 +394,14 @@ class Repositories:
     def _read_optional(self, key: str) -> bytes | None:
         """Return what is stored, None where nothing is or can be: names from requests may make impossible keys."""
         try:
-            return self._storage.read(key)
-        except (NotFound, InvalidKey):
+            return self._storage.read(key)[0]
+        except (KeyNotFound, InvalidKey):
             return None
 
     def _has(self, key: str) -> bool:
         try:
             self._storage.stat(key)
-        except (NotFound, InvalidKey):
+        except (KeyNotFound, InvalidKey):
             return False
         return True
 
@@ -415,7 +415,7 @@ class Repositories:
         """Remove a key; tell whether it was there."""
         try:
             self._storage.delete(key)
-        except NotFound:
+        except KeyNotFound:
             return False
         return True
 

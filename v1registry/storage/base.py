@@ -42,14 +42,14 @@ class StorageError(Exception):
         self.reason = reason
 
 
-class NotFound(StorageError):
+class KeyNotFound(StorageError):
     """Nothing is stored under the key; nothing changed."""
 
     def __init__(self, key: str, reason: str = "nothing is stored under this key"):
         super().__init__(key, reason)
 
 
-class Conflict(StorageError):
+class KeyConflict(StorageError):
     """A conditional write met something else than it expected; nothing changed."""
 
 
@@ -120,16 +120,16 @@ class Storage(Protocol):
     shared_by_processes: bool
 
     def stat(self, key: str) -> Stat:
-        """Return size, etag and time of ``key``. NotFound."""
+        """Return size, etag and time of ``key``. KeyNotFound."""
 
-    def read(self, key: str) -> bytes:
-        """Return the whole value: for small ones. NotFound."""
+    def read(self, key: str) -> tuple[bytes, Stat]:
+        """Return the whole value, a small one, and the Stat that belongs to exactly these bytes.
 
-    def read_with_stat(self, key: str) -> tuple[bytes, Stat]:
-        """Return the value together with the Stat that belongs to exactly these bytes. NotFound."""
+        :raises KeyNotFound: nothing is stored under ``key``.
+        """
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
-        """Return bytes ``[start, stop)`` as a stream that the caller closes. NotFound.
+        """Return bytes ``[start, stop)`` as a stream that the caller closes. KeyNotFound.
 
         ``stop`` beyond the size, or None, means the size; ``start`` beyond it gives an empty stream, and so does a
         ``stop`` before ``start``. ValueError when one of them is negative.
@@ -140,7 +140,7 @@ class Storage(Protocol):
 
         An iterable is consumed once, chunk by chunk, before anything becomes visible. If it raises, nothing
         changed, and its exception passes through. ``expect`` is ABSENT, an etag, or ANY; it is compared
-        when the value is put in place, in one step with it for all writers and deleters. Conflict, StorageFull.
+        when the value is put in place, in one step with it for all writers and deleters. KeyConflict, StorageFull.
         The iterable may use the storage itself, locks included.
         """
 
@@ -151,18 +151,33 @@ class Storage(Protocol):
         What is written or deleted while the listing runs may or may not be seen.
         """
 
-    def list_folders(self, folder: str, *, after: str = "", even_empty: bool = False) -> Iterator[str]:
+    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
         """Yield, sorted, each distinct first segment of the keys below ``folder + "/"`` that has keys below itself.
 
         Only names that sort after ``after``. ``""`` is the root; a folder that is not there gives nothing. The cost
         grows with the entries of the folder itself, not with the keys below them. A folder whose last key is being
         deleted may still be given.
-
-        :param even_empty: folders without keys may be given too, where telling them apart costs a look into each.
         """
 
-    def delete(self, key: str) -> None:
-        """Remove ``key``, durably. NotFound."""
+    def delete(self, key: str, *, expect: str = ANY) -> None:
+        """Remove ``key``, durably.
+
+        :param expect: an etag, or ANY. It is compared in one step with the removal, for all writers and deleters.
+        :raises KeyNotFound: nothing is stored under ``key``, whatever was expected.
+        :raises KeyConflict: the stored value has a different etag. Nothing changed.
+        """
+
+    def publish(self, staged: str, folder: str) -> None:
+        """Make every key below ``staged + "/"`` appear below ``folder + "/"`` instead, all at once and durably.
+
+        Values, times and etags stay. Readers see all of the keys or none. Of several callers that publish to the same
+        folder at the same time, one succeeds.
+
+        :raises KeyNotFound: no key is below ``staged``. Nothing changed.
+        :raises KeyConflict: a key is below ``folder`` already. Nothing changed.
+        :raises InvalidKey: one folder is the other or lies inside it; or ``folder`` is a key or lies below one.
+        :raises StorageFull: no room is left for the folder.
+        """
 
     def delete_tree(self, folder: str) -> None:
         """Remove every key below ``folder + "/"``; none of them being there is no error.
@@ -182,27 +197,29 @@ class Storage(Protocol):
         """
 
 
-def update(storage: Storage, key: str, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
-    """Replace the value of ``key`` by ``change(value)`` so that no other change is lost; return the new value.
+def update(
+    storage: Storage, key: str, change: Callable[[bytes | None], bytes | None]
+) -> tuple[bytes | None, bytes | None]:
+    """Replace the value of ``key`` by ``change(value)`` without losing other changes; return the old and the new value.
 
-    ``change`` gets the stored bytes, or None where there are none, and returns the new bytes, or None to leave
-    things as they are (then the stored value is returned). It is called again when another writer was faster,
-    so it must not have effects of its own.
+    :param change: gets the stored bytes, or None if nothing is stored. It returns the new bytes, or None to change
+        nothing; the old value is then returned twice. It is called again if another writer was faster, so it must
+        not have side effects.
     """
     while True:
         try:
-            old, stat = storage.read_with_stat(key)
+            old, stat = storage.read(key)
             expect = stat.etag
-        except NotFound:
+        except KeyNotFound:
             old, expect = None, ABSENT
         new = change(old)
         if new is None or new == old:
-            return old
+            return old, old
         try:
             storage.write(key, new, expect=expect)
-        except Conflict:
+        except KeyConflict:
             continue
-        return new
+        return old, new
 
 
 def check_key(key: str) -> str:
@@ -225,6 +242,19 @@ def check_key(key: str) -> str:
     if not (key.isascii() and key.isprintable()) or "\\" in key:
         raise InvalidKey(key, "a key is printable ASCII without a backslash")
     return key
+
+
+def check_folders(staged: str, folder: str) -> None:
+    """Check the two folders of ``publish(staged, folder)``.
+
+    :raises InvalidKey: one of them cannot be a folder, or one of them is the other or lies inside it.
+    """
+    check_key(staged)
+    check_key(folder)
+    if f"{folder}/".startswith(f"{staged}/") or staged.startswith(f"{folder}/"):
+        raise InvalidKey(
+            folder, f"a folder cannot be published into itself or around itself, as {staged} would be"
+        )
 
 
 def is_reserved(segment: str) -> bool:

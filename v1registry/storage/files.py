@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from typing import BinaryIO, Final, NoReturn, cast
 
-from .base import ABSENT, ANY, CHUNK_BYTES, Blob, Conflict, NotFound, Stat, StorageUnavailable
+from .base import ABSENT, ANY, CHUNK_BYTES, Blob, KeyConflict, KeyNotFound, Stat, StorageUnavailable
 from .folders import NOWHERE, Folders, failure, temporary_name, try_lock, unlock
 
 #: A value is brought to the disk in steps of this many bytes, so that little is left to do when its stream has ended:
@@ -174,7 +174,7 @@ def pieces(descriptor: int, key: str, start: int, stop: int, size_bytes: int) ->
 
 
 def check_expected(key: str, path: str, expect: str) -> None:
-    """Compare what is stored with what is expected. Conflict; IsADirectoryError for a folder; OSError."""
+    """Compare what is stored with what is expected. KeyConflict; IsADirectoryError for a folder; OSError."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -184,7 +184,7 @@ def check_expected(key: str, path: str, expect: str) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         etag = _etag_of(status)
     if expect not in (ANY, etag):
-        raise Conflict(key, "the stored value is not the expected one")
+        raise KeyConflict(key, "the stored value is not the expected one")
 
 
 def stat_of(key: str, status: os.stat_result) -> Stat:
@@ -207,9 +207,9 @@ def reading(key: str) -> Iterator[None]:
 
 
 def raise_unread(key: str, error: OSError) -> NoReturn:
-    """Raise the protocol's error for what the system said while something was read. NotFound, StorageUnavailable."""
+    """Raise the protocol's error for what the system said while something was read. KeyNotFound, StorageUnavailable."""
     if error.errno in NOWHERE:
-        raise NotFound(key) from None
+        raise KeyNotFound(key) from None
     raise failure(key, error) from error
 
 

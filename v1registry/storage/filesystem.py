@@ -26,7 +26,7 @@ from __future__ import annotations
 import os
 import stat as modes
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -34,15 +34,17 @@ from .base import (
     ANY,
     Blob,
     InvalidKey,
-    NotFound,
+    KeyConflict,
+    KeyNotFound,
     Stat,
     StorageUnavailable,
+    check_folders,
     check_key,
     clip_range,
     is_reserved,
 )
 from .files import FileBlob, Temporary, check_expected, raise_unread, read_range, reading, stat_of
-from .folders import NOWHERE, Folders
+from .folders import NOWHERE, Folders, failure
 
 #: How often a value is put in place when its folder is deleted before it is there.
 _ATTEMPTS: Final = 1000
@@ -120,15 +122,11 @@ class FileStorage:
     # -- reading
 
     def stat(self, key: str) -> Stat:
-        """Return size, etag and time of ``key``. NotFound."""
+        """Return size, etag and time of ``key``. KeyNotFound."""
         return self._stat(key, self._path(key))
 
-    def read(self, key: str) -> bytes:
-        """Return the whole value: for small ones. NotFound."""
-        return self.read_with_stat(key)[0]
-
-    def read_with_stat(self, key: str) -> tuple[bytes, Stat]:
-        """Return the value together with the Stat that belongs to exactly these bytes. NotFound."""
+    def read(self, key: str) -> tuple[bytes, Stat]:
+        """Return the whole value, a small one, and the Stat that belongs to exactly these bytes. KeyNotFound."""
         descriptor, stat = self._open_file(key)
         try:
             return read_range(descriptor, key, 0, stat.size), stat
@@ -136,7 +134,7 @@ class FileStorage:
             os.close(descriptor)
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
-        """Return bytes ``[start, stop)`` as a stream that the caller closes. NotFound."""
+        """Return bytes ``[start, stop)`` as a stream that the caller closes. KeyNotFound."""
         descriptor, stat = self._open_file(key)
         try:
             first, end = clip_range(start, stop, stat.size)
@@ -148,7 +146,7 @@ class FileStorage:
     # -- writing
 
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
-        """Store ``data`` under ``key``; see the protocol. Conflict, InvalidKey, StorageFull."""
+        """Store ``data`` under ``key``; see the protocol. KeyConflict, InvalidKey, StorageFull."""
         path = self._path(key)
         is_streamed = not isinstance(data, (bytes, bytearray, memoryview))
         self._folders.sweep_before_write(os.path.dirname(path), always=is_streamed)
@@ -167,13 +165,14 @@ class FileStorage:
                     changed |= self._folders.make(os.path.dirname(path))
         raise StorageUnavailable(key, "its folder was deleted again and again")
 
-    def delete(self, key: str) -> None:
-        """Remove ``key``, durably, and folders that are empty then. NotFound."""
+    def delete(self, key: str, *, expect: str = ANY) -> None:
+        """Remove ``key`` if it has the expected etag, durably, and folders that are empty then. KeyNotFound, KeyConflict."""
         path = self._path(key)
         folder = os.path.dirname(path)
         with self._folders.locked(key, folder, create=False), reading(key):
-            if os.path.isdir(path):
-                raise NotFound(key)
+            if os.path.isdir(path) or not os.path.lexists(path):
+                raise KeyNotFound(key)
+            check_expected(key, path, expect)
             os.unlink(path)
         self._folders.sync(key, folder)
         self._folders.prune(folder)
@@ -198,9 +197,34 @@ class FileStorage:
                     self._folders.empty(folder, path)
                 else:
                     self._folders.discard(folder, path)
-        except NotFound:
+        except KeyNotFound:
             return
         self._folders.prune(parent)
+
+    def publish(self, staged: str, folder: str) -> None:
+        """Rename the folder ``staged`` to ``folder``; see the protocol. KeyNotFound, KeyConflict, InvalidKey, StorageFull.
+
+        Waits for the locks of both folders. An empty folder may be in the place already.
+        """
+        check_folders(staged, folder)
+        self._require_keys(staged)
+        source, target = self._path(staged), self._path(folder)
+        if os.path.isfile(target):
+            raise InvalidKey(folder, "it is a key, not a folder")
+        self._folders.sweep(source)
+        try:
+            for _ in range(_ATTEMPTS):
+                if self._move(staged, folder):
+                    break
+            else:
+                raise StorageUnavailable(folder, "others wrote into the folder again and again")
+        except BaseException:
+            self._folders.prune(target)
+            raise
+        self._folders.sync_tree(folder, target)
+        for parent in {os.path.dirname(source), os.path.dirname(target)}:
+            self._folders.sync(folder, parent)
+        self._folders.prune(os.path.dirname(source))
 
     @contextmanager
     def lock(self, folder: str) -> Iterator[None]:
@@ -231,20 +255,34 @@ class FileStorage:
                 return
         yield from self._walk(folder + slash, beginning, after)
 
-    def list_folders(self, folder: str, *, after: str = "", even_empty: bool = False) -> Iterator[str]:
+    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
         """Yield, sorted, the names of the folders directly in ``folder`` that sort after ``after`` and hold keys."""
         base = f"{check_key(folder)}/" if folder else ""
-        return self._subfolders(base, after, even_empty)
+        return self._subfolders(base, after)
 
-    def _subfolders(self, base: str, after: str, even_empty: bool) -> Iterator[str]:
+    def _subfolders(self, base: str, after: str) -> Iterator[str]:
         names = sorted(name for name, is_folder in self._entries(base) if is_folder and name > after)
         for name in names:
-            if even_empty or self._has_keys(f"{base}{name}/"):
+            if self._has_keys(f"{base}{name}/"):
                 yield name
 
     def _has_keys(self, base: str) -> bool:
-        with closing(self._entries(base)) as entries:
-            return any(not is_folder or self._has_keys(f"{base}{name}/") for name, is_folder in entries)
+        # Without the layers of _entries: a listing of many folders spends most of its time here.
+        folders = []
+        try:
+            with os.scandir(self._inside + base) as entries:
+                for entry in entries:
+                    if not _is_segment(entry.name) or len(base) + len(entry.name) > 1024:
+                        continue
+                    is_folder = self._is_folder(base, entry)
+                    if is_folder is False:
+                        return True
+                    if is_folder:
+                        folders.append(f"{base}{entry.name}/")
+        except OSError as error:
+            if error.errno not in NOWHERE:
+                raise failure(base, error) from error
+        return any(map(self._has_keys, folders))
 
     def _walk(self, base: str, beginning: str, after: str) -> Iterator[Stat]:
         entries = self._entries(base, beginning)
@@ -258,13 +296,13 @@ class FileStorage:
             elif key > after:
                 try:
                     found = self._stat(key, f"{self._root}/{key}")
-                except NotFound:  # deleted meanwhile
+                except KeyNotFound:  # deleted meanwhile
                     continue
                 yield found
 
     def _entries(self, base: str, beginning: str = "") -> Generator[tuple[str, bool], None, None]:
         """Yield name and whether it is a folder of all that may be or hold keys and begins so, in any order."""
-        with suppress(NotFound), reading(base), os.scandir(self._inside + base) as entries:
+        with suppress(KeyNotFound), reading(base), os.scandir(self._inside + base) as entries:
             for entry in entries:
                 if not entry.name.startswith(beginning):
                     continue
@@ -308,7 +346,7 @@ class FileStorage:
         except OSError as error:
             raise_unread(key, error)
         if not modes.S_ISREG(status.st_mode):
-            raise NotFound(key)
+            raise KeyNotFound(key)
         return stat_of(key, status)
 
     def _open_file(self, key: str) -> tuple[int, Stat]:
@@ -322,11 +360,28 @@ class FileStorage:
             with reading(key):
                 status = os.fstat(descriptor)
             if not modes.S_ISREG(status.st_mode):
-                raise NotFound(key)
+                raise KeyNotFound(key)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor, stat_of(key, status)
+
+    def _require_keys(self, folder: str) -> None:
+        if not self._has_keys(f"{folder}/"):
+            raise KeyNotFound(folder, "no key is below this folder")
+
+    def _move(self, staged: str, folder: str) -> bool:
+        """Rename a folder of keys to one without keys; False if others wrote there meanwhile."""
+        source, target = self._path(staged), self._path(folder)
+        with ExitStack() as locks:
+            # In one order, so that two callers that move in opposite directions do not wait for each other.
+            for path, key in sorted([(source, staged), (target, folder)]):
+                locks.enter_context(self._folders.locked(key, path, create=path == target))
+            self._require_keys(staged)
+            if self._has_keys(f"{folder}/"):
+                raise KeyConflict(folder, "a key is below this folder already")
+            with self._folders.writing(folder):
+                return self._folders.move(folder, source, target)
 
     def _put_in_place(self, key: str, path: str, temporary: Temporary, expect: str) -> Stat | None:
         """Rename the temporary file if the value is the expected one; None where its folder was deleted before."""
@@ -339,7 +394,7 @@ class FileStorage:
                 ):
                     check_expected(key, path, expect)
                     return temporary.rename()
-            except NotFound:
+            except KeyNotFound:
                 return None
             self._folders.sweep(path)  # perhaps that folder holds nothing but what a killed writer left
             self._folders.prune(path)

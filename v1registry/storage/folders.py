@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from .base import InvalidKey, NotFound, StorageFull, StorageUnavailable, is_reserved
+from .base import InvalidKey, KeyConflict, KeyNotFound, StorageFull, StorageUnavailable, is_reserved
 
 #: What ``temporary_name`` makes.
 _TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
@@ -128,7 +128,7 @@ class Folders:
     def locked(self, key: str, folder: str, *, create: bool = True) -> Iterator[bool]:
         """Hold the lock of ``folder``; gives whether this thread held it before.
 
-        A missing folder is made, or is NotFound without ``create``. StorageUnavailable after too long a wait.
+        A missing folder is made, or is KeyNotFound without ``create``. StorageUnavailable after too long a wait.
         """
         own = self._own_locks.identities
         descriptor, identity = self._acquire(key, folder, create)
@@ -164,11 +164,11 @@ class Folders:
         except FileNotFoundError:
             if create:
                 return None  # made, and removed again by someone
-            raise NotFound(key) from None
+            raise KeyNotFound(key) from None
         except NotADirectoryError:
             if create:
                 raise
-            raise NotFound(key) from None
+            raise KeyNotFound(key) from None
         try:
             status = os.fstat(descriptor)
             identity = status.st_dev, status.st_ino
@@ -232,6 +232,47 @@ class Folders:
         for place in {self.root, parent}:
             self.sync(key, place)
         _remove_tree(trash)
+
+    def move(self, key: str, source: str, target: str) -> bool:
+        """Rename ``source`` to ``target``; False if others wrote into ``target`` meanwhile. Both locks are held.
+
+        :raises KeyConflict: ``target`` holds files that no key can have.
+        :raises OSError: the system cannot do it.
+        """
+        self._clear(key, target)
+        try:
+            # Behind a symbolic link the folder itself is meant.
+            os.rename(os.path.realpath(source), os.path.realpath(target))
+        except OSError as error:
+            if error.errno in _NOT_EMPTY:
+                return False
+            raise
+        if os.path.islink(source):
+            os.unlink(source)
+        return True
+
+    def _clear(self, key: str, folder: str) -> None:
+        """Remove unfinished files and empty folders from a folder without keys, whose lock is held.
+
+        A writer that loses its unfinished file makes a new one. OSError.
+        """
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if _TEMPORARY.fullmatch(name):
+                _remove_tree(path)
+                continue
+            if os.path.islink(path) or not os.path.isdir(path):
+                raise KeyConflict(key, "the folder holds files that are not keys")
+            with suppress(KeyNotFound), self.locked(key, path, create=False):
+                self._clear(key, path)
+                with suppress(OSError):  # if it is not empty, neither is the folder above: others wrote there
+                    os.rmdir(path)
+
+    def sync_tree(self, key: str, folder: str) -> None:
+        """Bring the names in ``folder`` and in all folders below it to the disk."""
+        if self.durable:
+            for path, _, _ in os.walk(folder):
+                self.sync(key, path)
 
     def empty(self, key: str, folder: str) -> None:
         """Remove what is in ``folder``, whose lock is held, but not the folder, nor what others are writing. OSError."""

@@ -9,6 +9,7 @@ import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import BinaryIO
 
@@ -17,11 +18,12 @@ from .base import (
     ANY,
     CHUNK_BYTES,
     Blob,
-    Conflict,
     InvalidKey,
-    NotFound,
+    KeyConflict,
+    KeyNotFound,
     Stat,
     StorageUnavailable,
+    check_folders,
     check_key,
     clip_range,
 )
@@ -40,7 +42,7 @@ class MemoryStorage:
     >>> storage = MemoryStorage()
     >>> storage.write("greeting", b"hello").size
     5
-    >>> storage.read("greeting")
+    >>> storage.read("greeting")[0]
     b'hello'
     """
 
@@ -79,24 +81,20 @@ class MemoryStorage:
             self._sorted_keys = None
 
     def stat(self, key: str) -> Stat:
-        """Return size, etag and time of ``key``. NotFound."""
+        """Return size, etag and time of ``key``. KeyNotFound."""
         return self._find(key)[1]
 
-    def read(self, key: str) -> bytes:
-        """Return the whole value, without copying it. NotFound."""
-        return self._find(key)[0]
-
-    def read_with_stat(self, key: str) -> tuple[bytes, Stat]:
-        """Return the value together with the Stat that belongs to exactly these bytes. NotFound."""
+    def read(self, key: str) -> tuple[bytes, Stat]:
+        """Return the whole value, without copying it, and its Stat. KeyNotFound."""
         return self._find(key)
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
-        """Return bytes ``[start, stop)`` as a stream that the caller closes. NotFound."""
+        """Return bytes ``[start, stop)`` as a stream that the caller closes. KeyNotFound."""
         value, stat = self._find(key)
         return _MemoryBlob(value, stat, *clip_range(start, stop, stat.size))
 
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
-        """Store ``data`` under ``key``; see the protocol. Conflict, InvalidKey."""
+        """Store ``data`` under ``key``; see the protocol. KeyConflict, InvalidKey."""
         check_key(key)
         value = _gather(data)
         with self._mutex:
@@ -104,7 +102,7 @@ class MemoryStorage:
             if known is None:
                 self._check_place(key)
             if expect not in (ANY, ABSENT if known is None else known[1].etag):
-                raise Conflict(key, "the stored value is not the expected one")
+                raise KeyConflict(key, "the stored value is not the expected one")
             stat = Stat(
                 key=key,
                 size=len(value),
@@ -130,19 +128,22 @@ class MemoryStorage:
                 return
             after = page[-1].key
 
-    def list_folders(self, folder: str, *, after: str = "", even_empty: bool = False) -> Iterator[str]:
+    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
         """Yield, sorted, the names of the folders directly in ``folder`` that sort after ``after``."""
         base = f"{check_key(folder)}/" if folder else ""
         with self._mutex:
             names = [name for name in self._entries.get(folder, ()) if base + name in self._entries]
         return iter(sorted(name for name in names if name > after))
 
-    def delete(self, key: str) -> None:
-        """Remove ``key``. NotFound."""
+    def delete(self, key: str, *, expect: str = ANY) -> None:
+        """Remove ``key`` if it has the expected etag. KeyNotFound, KeyConflict."""
         check_key(key)
         with self._mutex:
-            if key not in self._values:
-                raise NotFound(key)
+            known = self._values.get(key)
+            if known is None:
+                raise KeyNotFound(key)
+            if expect not in (ANY, known[1].etag):
+                raise KeyConflict(key, "the stored value is not the expected one")
             self._remove(key)
 
     def delete_tree(self, folder: str) -> None:
@@ -150,6 +151,25 @@ class MemoryStorage:
         with self._mutex:
             for key in self._keys_below(check_key(folder)):
                 self._remove(key)
+
+    def publish(self, staged: str, folder: str) -> None:
+        """Make every key below ``staged`` appear below ``folder`` instead. KeyNotFound, KeyConflict, InvalidKey."""
+        check_folders(staged, folder)
+        with self._mutex:
+            keys = self._keys_below(staged)
+            if not keys:
+                raise KeyNotFound(staged, "no key is below this folder")
+            if folder in self._entries:
+                raise KeyConflict(folder, "a key is below this folder already")
+            if folder in self._values:
+                raise InvalidKey(folder, "it is a key, not a folder")
+            self._check_place(folder)
+            for key in keys:
+                value, stat = self._values[key]
+                self._remove(key)
+                moved = folder + key[len(staged) :]
+                self._values[moved] = value, replace(stat, key=moved)
+                self._add_name(moved)
 
     @contextmanager
     def lock(self, folder: str) -> Iterator[None]:
@@ -174,7 +194,7 @@ class MemoryStorage:
     def _find(self, key: str) -> tuple[bytes, Stat]:
         found = self._values.get(check_key(key))
         if found is None:
-            raise NotFound(key)
+            raise KeyNotFound(key)
         return found
 
     def _check_place(self, key: str) -> None:

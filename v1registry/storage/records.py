@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import quote_from_bytes
 
 from ..log import get_logger
-from .base import ABSENT, NotFound, Stat, Storage, StorageUnavailable
+from .base import ABSENT, KeyNotFound, Stat, Storage, StorageUnavailable
 from .base import update as update_value
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def find_stored(storage: Storage, key: str, kind: type[T]) -> Stored[T] | None:
     :raises StorageUnavailable: the storage failed.
     """
     try:
-        value, stat = storage.read_with_stat(key)
-    except NotFound:
+        value, stat = storage.read(key)
+    except KeyNotFound:
         return None
     return Stored(key, stat.etag, parsed(key, value, kind))
 
@@ -102,7 +102,7 @@ def find_all(storage: Storage, prefix: str, kind: type[T]) -> Iterator[Stored[T]
 def create(storage: Storage, key: str, record: DataclassInstance) -> Stat:
     """Store a record under a key that is unused.
 
-    :raises Conflict: something is stored there; nothing changed.
+    :raises KeyConflict: something is stored there; nothing changed.
     :raises StorageUnavailable: the storage failed.
     """
     return storage.write(key, dumped(record), expect=ABSENT)

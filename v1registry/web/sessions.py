@@ -24,7 +24,7 @@ from ..accounts.passwords import encoded
 from ..accounts.profiles import Profiles, state_of
 from ..rights import User
 from ..signing import Keys, Signers
-from ..storage.base import NotFound, Storage
+from ..storage.base import KeyNotFound, Storage
 
 ENDED_FOLDER: Final = "accounts/sessions"
 
@@ -158,7 +158,7 @@ class Sessions:
             return False
         try:
             self._storage.stat(_ended_key(session))
-        except NotFound:
+        except KeyNotFound:
             return True
         return False
 
@@ -172,7 +172,7 @@ class Sessions:
             if stat.modified < oldest:
                 try:
                     self._storage.delete(stat.key)
-                except NotFound:
+                except KeyNotFound:
                     continue
 
     def _signer(self, purpose: str) -> Signer:
