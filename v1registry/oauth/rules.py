@@ -1,33 +1,25 @@
-"""What RFC 6749 and RFC 7636 say of requests, by oauthlib. The only module that knows it, imported with the first request.
+"""The rules of RFC 6749 and RFC 7636 for requests, by oauthlib. The only module that imports it, with the first request.
 
-oauthlib reads every parameter of a request into one namespace, with names of its own among them (``user``, ``scopes``); so it is
-given nothing but the parameters that are named here, each once, and none that is empty. It also writes refresh tokens and new tokens
-into its log; so it never sees one, only that one is there.
+oauthlib reads all parameters of a request into one namespace with names of its own, such as ``user`` and ``scopes``. So it
+gets only the parameters that are named here, each at most once and never empty. It also logs refresh tokens and codes, so
+it gets ``-`` in place of their values. Tokens are issued by :class:`~v1registry.oauth.grants.Grants` and not by oauthlib.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 from urllib.parse import urlencode
 
 from oauthlib.common import Request
-from oauthlib.oauth2 import (
-    AuthorizationCodeGrant,
-    OAuth2Error,
-    RefreshTokenGrant,
-    RequestValidator,
-    TokenEndpoint,
-)
+from oauthlib.oauth2 import AuthorizationCodeGrant, OAuth2Error, RefreshTokenGrant, RequestValidator
 from oauthlib.oauth2.rfc6749.errors import (
     InvalidRequestError,
     InvalidScopeError,
     UnsupportedGrantTypeError,
     UnsupportedResponseTypeError,
 )
-from oauthlib.oauth2.rfc6749.tokens import TokenBase
 
 from ..errors import OAuthError
 from .applications import Application
@@ -35,10 +27,10 @@ from .grants import Grants, Issued
 from .records import Grant
 from .scopes import DEFAULT_SCOPES, SCOPES, parse_scope
 
-#: RFC 6749, 4.1.3 and 6; RFC 7636, 4.5. Who asks is known already.
+#: RFC 6749, 4.1.3 and 6; RFC 7636, 4.5. The client is authenticated before.
 _TOKEN_PARAMETERS: Final = ("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope")
 
-#: What oauthlib is told of without its value. A code_verifier it checks itself, and does not log.
+#: oauthlib does not get the values of these. It verifies a code_verifier itself, and does not log it.
 _SECRET_PARAMETERS: Final = frozenset({"code", "refresh_token"})
 
 #: RFC 7636, 4.2: the base64url of a SHA-256.
@@ -46,16 +38,17 @@ _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 #: RFC 7636, 4.1.
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
-#: oauthlib looks at nothing but the parameters; our own check of https is done before.
+#: oauthlib uses nothing but the parameters; https is required elsewhere.
 _ANY_URL: Final = "https://localhost/"
 
 
 def check_authorization(application: Application, parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the scopes for which an application asks. OAuthError with a code of RFC 6749, 4.1.2.1.
+    """Return the scopes for which an application asks.
 
-    :param parameters: nothing but those of RFC 6749, 4.1.1, and RFC 7636, 4.3; application and redirect URI belong together.
+    :param parameters: only those of RFC 6749, 4.1.1, and RFC 7636, 4.3; the redirect URI belongs to the application.
+    :raises OAuthError: with a code of RFC 6749, 4.1.2.1.
     """
-    rules = _Authorization(application)
+    rules = _AuthorizationRules(application)
     grant = AuthorizationCodeGrant(rules, pre_auth=[_check_challenge])
     request = Request(f"{_ANY_URL}?{urlencode(_normal(parameters))}")
     try:
@@ -66,29 +59,28 @@ def check_authorization(application: Application, parameters: Mapping[str, str])
 
 
 def issue_tokens(grants: Grants, application: Application, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Return the answer to a request for tokens of an authenticated application (oauth.md 3.2). OAuthError."""
-    rules = _Tokens(grants, application, parameters)
-    issuer = _Issuer(rules)
-    by_code = AuthorizationCodeGrant(rules, pre_token=[_check_verifier])
-    endpoint = TokenEndpoint(
-        default_grant_type="authorization_code",
-        default_token_type=issuer,  # type: ignore[arg-type]  # typeshed takes it for a name
-        grant_types={"authorization_code": by_code, "refresh_token": RefreshTokenGrant(rules)},
-    )
+    """Return the answer to a request for tokens of an authenticated application (oauth.md 3.2).
+
+    :raises OAuthError: with a code of RFC 6749, 5.2.
+    """
+    rules = _TokenRules(grants, application, parameters)
     known = {name: parameters[name] for name in _TOKEN_PARAMETERS if name in parameters}
     hidden = dict.fromkeys(_SECRET_PARAMETERS & known.keys(), "-")
-    body = urlencode(_normal({**known, **hidden}))
+    request = Request(_ANY_URL, "POST", urlencode(_normal({**known, **hidden})))
+    is_refresh = parameters.get("grant_type") == "refresh_token"
+    by_code = AuthorizationCodeGrant(rules, pre_token=[_check_verifier])
     try:
-        _, answer, status = endpoint.create_token_response(_ANY_URL, body=body)
+        (RefreshTokenGrant(rules) if is_refresh else by_code).validate_token_request(request)
     except OAuth2Error as error:
         _tell(error.error or "invalid_request", error.description, error.status_code)
-    if issuer.issued is None:
-        problem: dict[str, str] = json.loads(answer)
-        _tell(problem["error"], problem.get("error_description"), status)
-    return _document(issuer.issued)
+    if is_refresh:
+        return _document(
+            grants.refresh(parameters["refresh_token"], application, tuple(request.scopes or ()))
+        )
+    return _document(grants.redeem(parameters["code"], application, parameters.get("code_verifier")))
 
 
-class _Authorization(RequestValidator):
+class _AuthorizationRules(RequestValidator):
     """What an application may ask for."""
 
     def __init__(self, application: Application):
@@ -111,9 +103,7 @@ class _Authorization(RequestValidator):
         self, client_id: str, response_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
         if response_type != "code":
-            raise UnsupportedResponseTypeError(
-                "The only response_type that is taken here is code", request=request
-            )
+            raise UnsupportedResponseTypeError("The only supported response_type is code", request=request)
         return True
 
     def is_pkce_required(self, client_id: str, request: Any) -> bool:
@@ -133,8 +123,8 @@ class _Authorization(RequestValidator):
         return True
 
 
-class _Tokens(RequestValidator):
-    """What the code or the refresh token of a request is worth in the hands of an authenticated application."""
+class _TokenRules(RequestValidator):
+    """Whether an authenticated application may use the code or the refresh token of a request."""
 
     def __init__(self, grants: Grants, application: Application, parameters: Mapping[str, str]):
         super().__init__()
@@ -144,15 +134,6 @@ class _Tokens(RequestValidator):
         self._verifier = parameters.get("code_verifier")
         self._refresh_token = parameters.get("refresh_token", "")
 
-    def issue(self, request: Any) -> Issued:
-        """Use the code or refresh token of a valid request. OAuthError: of many at once, one gets tokens."""
-        if request.grant_type == "refresh_token":
-            return self._grants.refresh(self._refresh_token, self._application, tuple(request.scopes))
-        return self._grants.redeem(self._code, self._application, self._verifier)
-
-    def client_authentication_required(self, request: Any, *args: Any, **kwargs: Any) -> bool:
-        return True
-
     def authenticate_client(self, request: Any, *args: Any, **kwargs: Any) -> bool:
         request.client = self._application
         return True
@@ -160,6 +141,7 @@ class _Tokens(RequestValidator):
     def validate_grant_type(
         self, client_id: str, grant_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
+        # oauthlib takes "openid" for a name of authorization_code
         if grant_type not in ("authorization_code", "refresh_token"):
             raise UnsupportedGrantTypeError(request=request)
         return True
@@ -172,13 +154,13 @@ class _Tokens(RequestValidator):
     def is_pkce_required(self, client_id: str, request: Any) -> bool:
         return self._application.is_public
 
-    # oauthlib asks for None where there is no challenge, and its stub knows only str
+    # oauthlib expects None if there is no challenge; the stub has only str
     def get_code_challenge(self, code: str, request: Any) -> str | None:  # type: ignore[override]
         grant: Grant = request.user
         if grant.code.challenge is None and request.code_verifier is not None:
-            # else a code that an attacker asked for without a challenge could be slipped in (RFC 9700, 2.1.1)
+            # an attacker could inject a code that was requested without a challenge (RFC 9700, 2.1.1)
             raise OAuthError(
-                "invalid_grant", "There is a code_verifier, but the code was asked for without a challenge"
+                "invalid_grant", "There is a code_verifier, but the code was requested without a challenge"
             )
         return grant.code.challenge
 
@@ -194,10 +176,10 @@ class _Tokens(RequestValidator):
     ) -> bool:  # fmt: skip
         grant: Grant = request.user
         if request.using_default_redirect_uri and grant.code.is_redirect_given:
-            raise OAuthError("invalid_grant", "The redirect_uri with which the code was asked for is missing")
+            raise OAuthError("invalid_grant", "The redirect_uri with which the code was requested is missing")
         if redirect_uri != grant.code.redirect_uri:
             raise OAuthError(
-                "invalid_grant", "The redirect_uri is not the one with which the code was asked for"
+                "invalid_grant", "The redirect_uri is not the one with which the code was requested"
             )
         return True
 
@@ -210,29 +192,6 @@ class _Tokens(RequestValidator):
     def get_original_scopes(self, refresh_token: str, request: Any, *args: Any, **kwargs: Any) -> list[str]:
         grant: Grant = request.user
         return list(grant.scopes)
-
-    def save_bearer_token(self, token: Any, request: Any, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: what issued the token stored it."""
-
-    def invalidate_authorization_code(
-        self, client_id: str, code: str, request: Any, *args: Any, **kwargs: Any
-    ) -> None:
-        """Do nothing: that happened in one step with the issue of the tokens."""
-
-
-class _Issuer(TokenBase):
-    """Issues the tokens for a valid request."""
-
-    __slots__ = ("_rules", "issued")
-
-    def __init__(self, rules: _Tokens):
-        self._rules = rules
-        self.issued: Issued | None = None
-
-    def create_token(self, request: Any, refresh_token: bool = False) -> dict[str, Any]:
-        """Issue tokens, and tell oauthlib nothing of them. OAuthError."""
-        self.issued = self._rules.issue(request)
-        return {}
 
 
 def _document(issued: Issued) -> dict[str, Any]:
@@ -249,16 +208,17 @@ def _document(issued: Issued) -> dict[str, Any]:
 
 
 def _check_challenge(request: Any) -> dict[str, Any]:
-    """Refuse a challenge that is none, and the method ``plain``, which hides nothing."""
+    """Check the challenge of PKCE. The method ``plain`` is refused, because it hides nothing.
+
+    :raises InvalidRequestError: the challenge or its method is invalid.
+    """
     challenge, method = request.code_challenge, request.code_challenge_method
     if method is not None and challenge is None:
         raise InvalidRequestError(
             "There is a code_challenge_method without a code_challenge", request=request
         )
     if challenge is not None and method != "S256":
-        raise InvalidRequestError(
-            "The only code_challenge_method that is taken here is S256", request=request
-        )
+        raise InvalidRequestError("The only supported code_challenge_method is S256", request=request)
     if challenge is not None and not _CHALLENGE.fullmatch(challenge):
         raise InvalidRequestError("A code_challenge of S256 has 43 characters of base64url", request=request)
     return {}
@@ -273,20 +233,20 @@ def _check_verifier(request: Any) -> None:
 
 
 def _normal(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters with single blanks between scopes, and no empty scope: oauthlib parts at other white space too."""
+    """Return the parameters with scopes separated by single blanks. oauthlib also splits at other white space."""
     scope = " ".join(parse_scope(parameters.get("scope", "")))
     others = {name: value for name, value in parameters.items() if name != "scope"}
     return {**others, "scope": scope} if scope else others
 
 
-#: What is told where oauthlib has no text.
+#: Texts for codes that oauthlib raises without one.
 _TEXTS: Final[Mapping[str, str]] = {
-    "unsupported_grant_type": "The grant_types that are taken here are authorization_code and refresh_token",
+    "unsupported_grant_type": "The supported grant_types are authorization_code and refresh_token",
     "invalid_grant": "The code_verifier does not fit the code_challenge",
     "invalid_scope": "The scope is wider than what was granted",
 }
 
 
 def _tell(code: str, text: str | None, status: int) -> NoReturn:
-    # texts of oauthlib name a parameter or nothing; none holds what the client sent
-    raise OAuthError(code, text or _TEXTS.get(code, "The request is not one that is taken here"), status)
+    # texts of oauthlib contain names of parameters, and nothing that the client sent
+    raise OAuthError(code, text or _TEXTS.get(code, "The request is invalid"), status)
