@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from support.documents import block, blocks, section
@@ -253,3 +255,21 @@ def test_every_tag_is_copied_to_an_oci_layout(tmp_path: Path) -> None:
     index = json.loads((tmp_path / "copied" / "index.json").read_text("utf-8"))
     names = {item["annotations"]["org.opencontainers.image.ref.name"] for item in index["manifests"]}
     assert names == {"alice/app-1.0", "alice/app-2.0", "library/base-latest"}
+
+
+# -- docs/settings.md
+
+
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_settings", PROJECT / "docs" / "make_settings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_settings_is_current() -> None:
+    page = (PROJECT / "docs" / "settings.md").read_text("utf-8")
+
+    assert page == maker().settings_page(), "run: python docs/make_settings.py"
