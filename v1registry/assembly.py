@@ -14,9 +14,7 @@ from .access.open import OpenAccess
 from .access.tokens import Tokens
 from .accounts.base import Backend
 from .accounts.confirmations import Confirmations, Links
-from .accounts.profiles import Profiles
-from .accounts.registration import Accounts
-from .accounts.services import AccountServices
+from .accounts.service import Accounts
 from .distribution import api as distribution_api
 from .hub import api as hub_api
 from .hub import users_api
@@ -75,10 +73,9 @@ def assemble(storage: Storage, settings: Settings) -> Services:
         access = OpenAccess(tokens, registry_is_elsewhere=settings.images == "elsewhere")
     else:
         backend, policy = settings_.open_accounts(settings, storage, repositories)
-        profiles = Profiles(backend)
-        accounts = _account_services(settings, backend, profiles, repositories, keys)
-        oauth = _oauth(storage, profiles, keys)
-        sessions = Sessions(storage, profiles, keys, lifetime_s=settings.session_lifetime_s)
+        accounts = _accounts(settings, backend, repositories, keys)
+        oauth = _oauth(storage, accounts, keys)
+        sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s)
         access = AccountsAccess(
             backend,
             policy,
@@ -137,13 +134,12 @@ def _index_access(settings: Settings, images: Images, repositories: Repositories
     )
 
 
-def _account_services(
+def _accounts(
     settings: Settings,
     backend: Backend,
-    profiles: Profiles,
     repositories: Repositories,
     keys: Callable[[], Sequence[str]],
-) -> AccountServices:
+) -> Accounts:
     """Return registration, profiles and mailed links.
 
     :raises SettingsError: the mailer cannot be made, or the backend does not activate accounts by links.
@@ -159,19 +155,18 @@ def _account_services(
         links = Links(keys, lifetime_s=settings.link_lifetime_s)
         address = f"{settings.public_url.rstrip('/')}{settings.link_path}"
         confirmations = Confirmations(backend, mailer, links, address)
-    registration = Accounts(
+    return Accounts(
         backend,
         is_open=settings.registration == "open",
         is_reserved=lambda name: name in settings.reserved_names or repositories.are_in(name),
         confirmations=confirmations,
     )
-    return AccountServices(registration=registration, profiles=profiles, confirmations=confirmations)
 
 
-def _oauth(storage: Storage, profiles: Profiles, keys: Callable[[], Sequence[str]]) -> OAuth:
+def _oauth(storage: Storage, accounts: Accounts, keys: Callable[[], Sequence[str]]) -> OAuth:
     applications = Applications(storage)
-    grants = Grants(storage, applications, profiles, keys=keys)
-    return OAuth(applications=applications, grants=grants, provider=Provider(applications, grants, profiles))
+    grants = Grants(storage, applications, accounts, keys=keys)
+    return OAuth(applications=applications, grants=grants, provider=Provider(applications, grants, accounts))
 
 
 def _secure_for_oauth(settings: Settings, origin: Origin) -> Callable[[Mapping[str, Any]], bool]:
@@ -181,7 +176,7 @@ def _secure_for_oauth(settings: Settings, origin: Origin) -> Callable[[Mapping[s
     return lambda environ: origin.of(BaseRequest(dict(environ))).is_secure
 
 
-def _pages(settings: Settings, accounts: AccountServices | None, *, is_in_front: bool) -> Pages:
+def _pages(settings: Settings, accounts: Accounts | None, *, is_in_front: bool) -> Pages:
     can_browse = not settings.index and (
         settings.pages.startswith("/") or (settings.pages == "on" and not is_in_front)
     )
@@ -192,11 +187,11 @@ def _pages(settings: Settings, accounts: AccountServices | None, *, is_in_front:
         templates=settings.templates,
         can_browse=can_browse,
         has_accounts=accounts is not None,
-        can_register=can_browse and accounts is not None and accounts.registration.can_register,
+        can_register=can_browse and accounts is not None and accounts.can_register,
     )
 
 
-def _table(settings: Settings, accounts: AccountServices | None, pages: Pages) -> Table:
+def _table(settings: Settings, accounts: Accounts | None, pages: Pages) -> Table:
     """Return the rows that an application serves, in the order in which they are tried."""
     base, has_accounts = pages.base, accounts is not None
     essentials = web_api.essential_routes(base) if pages.can_browse or has_accounts else Table()

@@ -107,6 +107,9 @@ class RegistrationClosed(Unauthorized):
 
     text = "Registration is closed: ask an administrator for an account"
 
+    def __init__(self, public: str | None = None, **context: object) -> None:
+        super().__init__('Basic realm="auth required",Token', public, **context)
+
 
 class InvalidBearer(Unauthorized):
     """The access token is none, or is unknown, expired or revoked (RFC 6750, 3.1)."""

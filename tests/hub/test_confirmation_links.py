@@ -29,7 +29,7 @@ from v1registry.accounts.backends.callback import Callback
 from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.confirmations import REPEAT_S, Confirmations, Links
 from v1registry.accounts.mail import MailError
-from v1registry.accounts.registration import Accounts
+from v1registry.accounts.service import Accounts
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
 from v1registry.settings import SettingsError

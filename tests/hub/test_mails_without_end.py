@@ -9,7 +9,7 @@ from support.cheap_passwords import CheapPasswords
 from v1registry import MemoryStorage
 from v1registry.accounts.confirmations import DAY_S, MOST_MAILS, REPEAT_S, Confirmations, Links
 from v1registry.accounts.mail import MailError
-from v1registry.accounts.registration import Accounts
+from v1registry.accounts.service import Accounts
 from v1registry.accounts.users import UserStore
 
 

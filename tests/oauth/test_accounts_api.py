@@ -14,7 +14,7 @@ from support.account_asker import FORM, HUB, JSON, KEYS, MIRA, Asker, basic
 from support.wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry, Storage
-from v1registry.accounts.profiles import LONGEST_TEXT, LONGEST_URL
+from v1registry.accounts.fields import LONGEST_TEXT, LONGEST_URL
 from v1registry.accounts.users import UserStore
 
 # -- GET
@@ -195,7 +195,7 @@ def test_OAU_020_what_is_not_taken_is_400_under_its_name_and_nothing_changes(
     assert answer.status_int == 400
     assert list(answer.json) == [field]
     (text,) = answer.json[field]
-    assert "expected" in text
+    assert "Must be" in text
     assert store.account("mira") == before
 
 

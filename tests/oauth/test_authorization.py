@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.oauth_world import BACK, CHALLENGE, MIRA, VERIFIER, World, answer_in, code_in
 
 from v1registry.accounts.base import Backend, BackendUnavailable
-from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.service import Accounts
 from v1registry.oauth.applications import Applications
 from v1registry.oauth.grants import Grants
 from v1registry.oauth.provider import (
@@ -289,7 +289,7 @@ def test_where_nothing_can_be_stored_now_the_application_is_told_to_try_later(
     world: World, is_backend_down: bool
 ) -> None:
     broken: Any = _Broken(world.storage)
-    profiles = Profiles(broken) if is_backend_down else world.profiles
+    profiles = Accounts(broken) if is_backend_down else world.profiles
     applications = Applications(broken)
     provider = Provider(applications, Grants(broken, applications, profiles), profiles)
     with pytest.raises(AuthorizationRefused) as error:

@@ -68,7 +68,7 @@ def test_OAU_021_addresses_come_in_the_order_of_their_addition_but_the_primary_o
 def test_OAU_021_what_somebody_has_is_400(mira: Asker, three: None, email: str) -> None:
     before = mira("GET", EMAILS).json
     answer = mira("POST", EMAILS, email=email)
-    assert (answer.status_int, answer.json) == (400, {"email": ["This address is used already"]})
+    assert (answer.status_int, answer.json) == (400, {"email": ["This address is in use already"]})
     assert mira("GET", EMAILS).json == before
 
 
@@ -159,7 +159,7 @@ def test_OAU_021_of_two_who_add_one_address_to_one_account_at_once_one_is_told_4
     first = Asker(Registry(storage=storage, auth=other), basic("mira"))
     answer = first("POST", EMAILS, email="two@example.org")
     assert (late, answer.status_int) == ([201], 400)
-    assert answer.json == {"email": ["This address is used already"]}
+    assert answer.json == {"email": ["This address is in use already"]}
     assert [email["email"] for email in first("GET", EMAILS).json] == ["Mira@example.org", "two@example.org"]
 
 

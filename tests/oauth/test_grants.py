@@ -11,7 +11,7 @@ from support.oauth_world import BACK, CHALLENGE, MIRA, World, digest
 
 from v1registry import MemoryStorage
 from v1registry.accounts.base import Backend, BackendUnavailable, NotSupported
-from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.service import Accounts
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import (
     ACCESS_LIFETIME_S,
@@ -172,7 +172,7 @@ def test_where_users_cannot_be_looked_up_they_are_what_they_were(world: World) -
         def find(self, username: str) -> User | None:
             raise NotSupported
 
-    profiles = Profiles(PasswordsAlone())
+    profiles = Accounts(PasswordsAlone())
     grants = Grants(world.storage, world.applications, profiles, clock=world.clock)
     user = User("robert", frozenset({"team"}), is_administrator=True)
     account = profiles.current(user)
@@ -195,7 +195,7 @@ def test_while_nobody_can_tell_whether_the_user_is_there_no_token_is_judged(worl
             raise BackendUnavailable("The users cannot be asked now")
 
     token = world.tokens().access_token
-    grants = Grants(world.storage, world.applications, Profiles(Down()), clock=world.clock)
+    grants = Grants(world.storage, world.applications, Accounts(Down()), clock=world.clock)
     with pytest.raises(BackendUnavailable):
         grants.verify(token)
 

@@ -16,7 +16,7 @@ from v1registry import Registry
 from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.accounts.base import Account, Backend, BackendUnavailable
-from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.service import Accounts
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import (
     ACCESS_LIFETIME_S,
@@ -79,7 +79,7 @@ class Granted:
 
     def __init__(self, world: World, backend: Backend, **options: Any):
         self.world = world
-        self.profiles = Profiles(backend)
+        self.profiles = Accounts(backend)
         self.grants = Grants(world.storage, world.applications, self.profiles, clock=world.clock, **options)
         self.unused = self.code()
         self.issued = self.grants.redeem(self.code(), world.application)
@@ -183,7 +183,7 @@ def test_while_the_backend_is_away_nothing_is_removed(world: World) -> None:
 def test_a_repository_token_of_a_user_who_is_gone_ends_what_they_granted_too(world: World) -> None:
     ci, names = world.add("ci", scopes=["repo_write"]), Names("moe")
     app = Registry(storage=world.storage, auth=names, oauth_http="allow")
-    account = Profiles(names).current(User("moe"))
+    account = Accounts(names).current(User("moe"))
     assert account is not None
     code = app.grants.issue_code(
         ci, account, ("repo_write",), redirect_uri=BACK, is_redirect_given=False, challenge=None
@@ -307,7 +307,7 @@ def test_the_mark_of_a_password_is_keyed_and_keys_may_change(world: World, file:
 
 def test_a_server_makes_marks_with_its_own_secret(world: World, file: PasswordFile) -> None:
     app = Registry(storage=world.storage, auth=file.backend, oauth_http="allow", secret=["the-key"])
-    account = Profiles(file.backend).current(User("moe"))
+    account = Accounts(file.backend).current(User("moe"))
     assert account is not None
     app.grants.issue_code(
         world.application, account, ALL, redirect_uri=BACK, is_redirect_given=False, challenge=None
@@ -329,7 +329,7 @@ def test_an_application_of_before_gets_nothing_from_a_server_whose_file_has_anot
 ) -> None:
     app = Registry(storage=world.storage, auth=file.backend, oauth_http="allow")
     ci, client = ApplicationClient(app, "ci-bot", world.secret), Client(app)
-    account = Profiles(file.backend).current(User("moe"))
+    account = Accounts(file.backend).current(User("moe"))
     assert account is not None
     code = app.grants.issue_code(
         world.application, account, ALL, redirect_uri=BACK, is_redirect_given=False, challenge=None
@@ -386,7 +386,7 @@ def test_a_backend_that_can_no_longer_look_up_users_ends_what_is_older_than_a_ye
     for _ in range(2):
         world.clock.now_s += REFRESH_LIFETIME_S - 1
         issued = granted.refresh(issued.refresh_token)
-    blind = Grants(world.storage, world.applications, Profiles(PasswordsAlone()), clock=world.clock)
+    blind = Grants(world.storage, world.applications, Accounts(PasswordsAlone()), clock=world.clock)
     assert granted.grants.verify(issued.access_token) is not None
     assert blind.verify(issued.access_token) is None
     assert not _is_done(lambda: blind.refresh(issued.refresh_token, world.application, ALL))

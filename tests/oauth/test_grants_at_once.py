@@ -104,12 +104,12 @@ from v1registry.accounts.users import UserStore
 from v1registry.errors import OAuthError
 from v1registry.oauth.applications import Applications
 from v1registry.oauth.grants import Grants
-from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.service import Accounts
 from v1registry.storage.filesystem import FileStorage
 
 storage = FileStorage(sys.argv[1])
 applications = Applications(storage)
-grants = Grants(storage, applications, Profiles(UserStore(storage)))
+grants = Grants(storage, applications, Accounts(UserStore(storage)))
 application = applications.get("ci-bot")
 print("ready", flush=True)
 for line in sys.stdin:

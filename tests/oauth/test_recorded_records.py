@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from v1registry import MemoryStorage
-from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.service import Accounts
 from v1registry.accounts.users import UserStore
 from v1registry.errors import OAuthError
 from v1registry.oauth.applications import Applications
@@ -25,7 +25,7 @@ class World:
             self.storage.write(key, value.encode("utf-8", "surrogatepass"))
         self.applications = Applications(self.storage)
         self.grants = Grants(
-            self.storage, self.applications, Profiles(UserStore(self.storage)), clock=lambda: 1_400_000_050.0
+            self.storage, self.applications, Accounts(UserStore(self.storage)), clock=lambda: 1_400_000_050.0
         )
 
 

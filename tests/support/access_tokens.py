@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from v1registry import Storage
 from v1registry.accounts.base import Backend
-from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.service import Accounts
 from v1registry.oauth.applications import Application, Applications
 from v1registry.oauth.grants import Grants, Issued
 from v1registry.oauth.scopes import SCOPES
@@ -26,7 +26,7 @@ class Granter:
     """
 
     def __init__(self, storage: Storage, backend: Backend, clock: Callable[[], float] = time.time) -> None:
-        self._profiles = Profiles(backend)
+        self._profiles = Accounts(backend)
         self._applications = Applications(storage)
         self.grants = Grants(storage, self._applications, self._profiles, clock=clock)
 

@@ -15,7 +15,7 @@ from support.cheap_passwords import CheapPasswords
 from support.wsgi_client import Client
 from v1registry import MemoryStorage, Registry, Storage
 from v1registry.accounts.base import Account
-from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.service import Accounts
 from v1registry.accounts.users import UserStore
 from v1registry.oauth.applications import Application, Applications
 from v1registry.oauth.grants import Grants, Issued
@@ -51,7 +51,7 @@ class World:
         self.clock = Clock()
         self.users = UserStore(self.storage, passwords=CheapPasswords())
         self.users.create("mira_k", "correct-horse", "mira@example.org")
-        self.profiles = Profiles(self.users)
+        self.profiles = Accounts(self.users)
         self.applications = Applications(self.storage, clock=self.clock)
         self.application, secret = self.applications.add("Example CI", [BACK], client_id="ci-bot")
         assert secret is not None

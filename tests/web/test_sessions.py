@@ -17,7 +17,7 @@ from support.cheap_passwords import CheapPasswords
 
 from v1registry import FileStorage, MemoryStorage, Storage
 from v1registry.accounts.backends.callback import Callback
-from v1registry.accounts.profiles import Profiles
+from v1registry.accounts.service import Accounts
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
 from v1registry.storage.base import StorageUnavailable
@@ -38,7 +38,7 @@ class Place:
         self.sessions = self.made()
 
     def made(self, keys: tuple[str, ...] = ("key",), lifetime_s: int = LIFETIME_S) -> Sessions:
-        profiles = Profiles(self.users)
+        profiles = Accounts(self.users)
         return Sessions(self.storage, profiles, lambda: keys, lifetime_s=lifetime_s, clock=lambda: self.now_s)
 
     def log_in(self) -> tuple[Session, str]:
@@ -223,7 +223,7 @@ def test_a_session_that_was_ended_is_over_for_every_copy_in_every_process(tmp_pa
     _, other = place.log_in()
     elsewhere = Sessions(
         FileStorage(tmp_path, durable=False),
-        Profiles(place.users),
+        Accounts(place.users),
         lambda: ["key"],
         lifetime_s=LIFETIME_S,
         clock=lambda: place.now_s,
@@ -324,7 +324,7 @@ def test_an_outage_is_told_and_ends_nothing(place: Place, monkeypatch: pytest.Mo
 def only_passwords(groups: int) -> tuple[Sessions, User]:
     backend = Callback(lambda username, password: True)
     user = User("mira_k", frozenset(f"group-number-{n}" for n in range(groups)), is_administrator=True)
-    return Sessions(MemoryStorage(), Profiles(backend), lambda: ["key"]), user
+    return Sessions(MemoryStorage(), Accounts(backend), lambda: ["key"]), user
 
 
 def test_where_users_cannot_be_looked_up_the_cookie_tells_who_they_are() -> None:

@@ -10,7 +10,7 @@ from getpass import getpass
 
 from .. import errors
 from ..accounts.base import AccountExists, UnknownUser
-from ..accounts.registration import checked_password
+from ..accounts.fields import checked_password
 from ..accounts.users import UserStore
 from ..names import is_email, is_username
 from .exits import DONE, NOT_FOUND, USAGE, CommandFailed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..accounts.services import AccountServices
+from ..accounts.service import Accounts
 from ..registry.services import RegistryServices
 from ..search.scan import SearchIndex
 from ..wsgi.request import Request as AnyRequest
@@ -16,7 +16,7 @@ class HubServices(RegistryServices):
     """The services of the Hub API."""
 
     search: SearchIndex
-    accounts: AccountServices | None  #: None on a server without accounts
+    accounts: Accounts | None  #: None on a server without accounts
 
 
 Request: TypeAlias = AnyRequest[HubServices]

@@ -30,7 +30,7 @@ def get_users(request: Request) -> Response:
     except errors.AccountInactive:
         credentials = parse_authorization(request.headers.get("Authorization"))
         if isinstance(credentials, Basic):
-            configured(request.services.accounts).registration.logged_in_inactive(credentials.username)
+            configured(request.services.accounts).logged_in_inactive(credentials.username)
         raise
     if caller is None:
         raise errors.Unauthorized(CHALLENGE)
@@ -41,14 +41,17 @@ def post_users(request: Request) -> Response:
     """Register. There are no credentials, and those that come are not looked at."""
     fields = _json_body(request)
     if request.services.access.has_accounts:
-        configured(request.services.accounts).registration.register(fields)
+        configured(request.services.accounts).register(fields)
     return json_response("User Created", 201)
 
 
 def put_user(request: Request) -> Response:
     if request.services.access.has_accounts:
-        accounts, username = configured(request.services.accounts).registration, request.fields["username"]
-        accounts.require_change(_caller(request), username)
+        accounts, username = configured(request.services.accounts), request.fields["username"]
+        caller = _caller(request)
+        if caller is None:
+            raise errors.Unauthorized(CHALLENGE)
+        accounts.require_change(caller, username)
         accounts.change(username, _json_body(request))
     return no_content()
 

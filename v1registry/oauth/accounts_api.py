@@ -51,9 +51,9 @@ def get_user(request: Request) -> Response:
 def patch_user(request: Request) -> Response:
     """Change what is given, and answer the whole, whether or not the scopes let it be read (oauth.md 5)."""
     account = _own_account(request, _caller(request, "profile_write"))
-    profiles = configured(request.services.accounts).profiles
-    profiles.require_changeable(account.user.name)
-    return _profile_response(request, profiles.change(account.user.name, _fields(request)))
+    accounts = configured(request.services.accounts)
+    accounts.require_changeable(account.user.name)
+    return _profile_response(request, accounts.change_profile(account.user.name, _fields(request)))
 
 
 # -- addresses
@@ -68,9 +68,9 @@ def post_email(request: Request) -> Response:
     caller = _caller(request, "email_write")
     name = _own_account(request, caller).user.name
     _refuse_other_sites(request, caller)
-    profiles = configured(request.services.accounts).profiles
-    profiles.require_changeable(name)
-    return json_response(asdict(profiles.add_email(name, _fields(request).get("email"))), 201)
+    accounts = configured(request.services.accounts)
+    accounts.require_changeable(name)
+    return json_response(asdict(accounts.add_email(name, _fields(request).get("email"))), 201)
 
 
 def patch_email(request: Request) -> Response:
@@ -80,18 +80,18 @@ def patch_email(request: Request) -> Response:
     name, is_own = account.user.name, caller.owns(account)
     if not (is_own or caller.is_administrator):
         raise errors.Forbidden(username=caller.user.name)
-    profiles = configured(request.services.accounts).profiles
-    profiles.require_changeable(name)
-    changed = profiles.change_email(name, _fields(request), may_verify=caller.may_verify, may_choose=is_own)
+    accounts = configured(request.services.accounts)
+    accounts.require_changeable(name)
+    changed = accounts.change_email(name, _fields(request), may_verify=caller.may_verify, may_choose=is_own)
     return json_response(asdict(changed))
 
 
 def delete_email(request: Request) -> Response:
     """Remove the address of the body, or of the query where the body names none (oauth.md 4.6)."""
     name = _own_account(request, _caller(request, "email_write")).user.name
-    profiles = configured(request.services.accounts).profiles
-    profiles.require_changeable(name)
-    profiles.remove_email(name, _fields(request).get("email", request.query("email")))
+    accounts = configured(request.services.accounts)
+    accounts.require_changeable(name)
+    accounts.remove_email(name, _fields(request).get("email", request.query("email")))
     return _gone()
 
 
@@ -173,14 +173,14 @@ def _caller(request: Request, scope: str | None) -> _Caller:
 
 def _account(request: Request, caller: _Caller) -> Account:
     """Return the account of the path. AccountNotFound; Forbidden where its backend does not tell who is there."""
-    profiles, username = configured(request.services.accounts).profiles, request.fields["username"]
+    accounts, username = configured(request.services.accounts), request.fields["username"]
     if username == caller.user.name:
-        account = profiles.current(caller.user)
+        account = accounts.current(caller.user)
     elif len(username) > _LONGEST_NAME:
         account = None
     else:
         try:
-            account = profiles.account(username)
+            account = accounts.account(username)
         except NotSupported:
             raise errors.Forbidden(username=caller.user.name) from None
     if account is None:

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Final
 
 from ..accounts.base import Account, BackendUnavailable, NamedAccount
-from ..accounts.profiles import Profiles
+from ..accounts.service import Accounts
 from ..errors import OAuthError
 from ..log import get_logger
 from ..rights import Bearer, User
@@ -145,14 +145,14 @@ class Grants:
         self,
         storage: Storage,
         applications: Applications,
-        profiles: Profiles,
+        accounts: Accounts,
         *,
         keys: Callable[[], Sequence[str]] | None = None,
         clock: Callable[[], float] = time.time,
     ):
         self._storage = storage
         self._applications = applications
-        self._profiles = profiles
+        self._accounts = accounts
         self._marks = AccountMarks((lambda: [shared_secret(storage)]) if keys is None else keys)
         self._clock = clock
 
@@ -307,7 +307,7 @@ class Grants:
 
     def of_user(self, username: str) -> list[GrantSummary]:
         """Return what a user granted that is still good, the newest first."""
-        account = self._profiles.current(User(username))
+        account = self._accounts.current(User(username))
         found = []
         for grant in self._grants(username) if account is not None else ():
             application = self._application(grant)
@@ -422,7 +422,7 @@ class Grants:
         application = self._application(grant)
         if application is None:
             return None
-        account = self._profiles.current(grant.user)
+        account = self._accounts.current(grant.user)
         if account is None and not grant.account_mark:
             self._end(grant)
         if account is None or not self._is_of(grant, account):
@@ -541,7 +541,7 @@ class Grants:
         """
         if not grant.is_live(self._now()) or self._application(grant) is None:
             return True
-        return self._profiles.current(grant.user) is None and not grant.account_mark
+        return self._accounts.current(grant.user) is None and not grant.account_mark
 
     def _remove(self, grant: Grant) -> None:
         """Remove a grant that nobody needs, unless it was used since it was read: then somebody just got tokens for it.

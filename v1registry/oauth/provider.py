@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from ..access.attempts import LoginLimiter
 from ..accounts.base import BackendUnavailable
-from ..accounts.profiles import Profiles
+from ..accounts.service import Accounts
 from ..errors import BadRequest, OAuthError, TooManyClientAttempts
 from ..log import get_logger
 from ..rights import User
@@ -87,13 +87,13 @@ class Provider:
         self,
         applications: Applications,
         grants: Grants,
-        profiles: Profiles,
+        accounts: Accounts,
         *,
         limiter: LoginLimiter | None = None,
     ):
         self._applications = applications
         self._grants = grants
-        self._profiles = profiles
+        self._accounts = accounts
         self._limiter = LoginLimiter() if limiter is None else limiter
 
     # -- the authorize page
@@ -145,7 +145,7 @@ class Provider:
         AuthorizationRefused where the user is gone or disabled meanwhile, or nothing can be stored now.
         """
         try:
-            account = self._profiles.current(user)
+            account = self._accounts.current(user)
             if account is None or not account.user.is_active:
                 _refuse(
                     request.redirect_uri, "access_denied", "The account of the user has ended", request.state

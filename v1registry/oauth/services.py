@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..accounts.services import AccountServices
+from ..accounts.service import Accounts
 from ..wsgi.request import Request as AnyRequest
 from ..wsgi.request import Services
 from .applications import Applications
@@ -26,7 +26,7 @@ class OAuth:
 class OAuthServices(Services):
     """The services of the OAuth and accounts APIs."""
 
-    accounts: AccountServices | None  #: None on a server without accounts
+    accounts: Accounts | None  #: None on a server without accounts
     oauth: OAuth | None  #: None on a server without OAuth
 
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from .. import errors
 from ..access.credentials import Basic
 from ..accounts.base import PROFILE_FIELDS
+from ..accounts.fields import checked_password
 from ..accounts.profiles import emails_of
-from ..accounts.registration import checked_password
 from ..oauth.scopes import in_words
 from ..rights import User
 from ..wsgi.request import configured
@@ -86,15 +86,15 @@ def _form(change: _Change) -> Callable[[Request], Response]:
 @_form
 def post_profile(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     fields = {name: form[name].strip() for name in PROFILE_FIELDS if name in form}
-    configured(request.services.accounts).profiles.change(user.name, fields)
+    configured(request.services.accounts).change_profile(user.name, fields)
     return "profile"
 
 
 @_form
 def post_email(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     """Add an address. Unlike the accounts API a person gets the link that confirms it."""
-    accounts, email = configured(request.services.accounts).registration, form.get("email", "").strip()
-    configured(request.services.accounts).profiles.require_changeable(user.name)
+    accounts, email = configured(request.services.accounts), form.get("email", "").strip()
+    accounts.require_changeable(user.name)
     try:
         accounts.change(user.name, {"email": email})
     except (errors.InvalidAccountField, errors.AccountTaken) as error:
@@ -106,7 +106,7 @@ def post_email(request: Request, visitor: Visitor, user: User, form: Mapping[str
 def post_primary_email(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     fields = {"email": form.get("address", ""), "primary": True}
     try:
-        configured(request.services.accounts).profiles.change_email(user.name, fields, may_verify=False)
+        configured(request.services.accounts).change_email(user.name, fields, may_verify=False)
     except errors.InvalidFields as error:
         raise _Refused({"": error.public}) from None
     return "primary"
@@ -114,14 +114,14 @@ def post_primary_email(request: Request, visitor: Visitor, user: User, form: Map
 
 @_form
 def post_email_link(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
-    configured(request.services.accounts).registration.mail_again(user.name, form.get("address", ""))
+    configured(request.services.accounts).mail_again(user.name, form.get("address", ""))
     return "mailed"
 
 
 @_form
 def post_email_removal(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
     try:
-        configured(request.services.accounts).profiles.remove_email(user.name, form.get("address", ""))
+        configured(request.services.accounts).remove_email(user.name, form.get("address", ""))
     except errors.InvalidFields as error:
         raise _Refused({"": error.public}) from None
     return "removed"
@@ -133,7 +133,7 @@ def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[
 
     Every other session ends by that, and this one begins anew. What applications may do ends if that is wanted too.
     """
-    configured(request.services.accounts).profiles.require_changeable(user.name)
+    configured(request.services.accounts).require_changeable(user.name)
     password = form.get("new_password", "")
     try:
         checked_password(password)
@@ -147,7 +147,7 @@ def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[
         raise _Refused({"old_password": "This is not your password"}) from None
     except errors.TooManyAttempts as error:
         raise _Refused({"old_password": error.public}, error.status) from None
-    configured(request.services.accounts).registration.change(user.name, {"password": password})
+    configured(request.services.accounts).change(user.name, {"password": password})
     if visitor.is_here:
         visitor.log_in(user)
     grants = configured(request.services.oauth).grants
@@ -181,9 +181,7 @@ def _page(
     :param form: what was sent and could not be taken, to be shown once more.
     """
     pages = request.services.pages
-    account = (
-        None if visitor.user is None else configured(request.services.accounts).profiles.current(visitor.user)
-    )
+    account = None if visitor.user is None else configured(request.services.accounts).current(visitor.user)
     if account is None:
         return log_in_first(request, visitor, pages.url(request, "/account"))
     name, form = account.user.name, form or {}
@@ -191,7 +189,7 @@ def _page(
         "account": account,
         "emails": emails_of(account),
         "is_changeable": _is_changeable(request, name),
-        "mails_links": configured(request.services.accounts).registration.mails_links,
+        "mails_links": configured(request.services.accounts).mails_links,
         "profile": {field: form.get(field, getattr(account, field)) for field in PROFILE_FIELDS},
         "new_email": form.get("email", ""),
         "is_revoking_all": bool(form.get("revoke_all")),
@@ -213,7 +211,7 @@ def _page(
 
 def _is_changeable(request: Request, username: str) -> bool:
     try:
-        configured(request.services.accounts).profiles.require_changeable(username)
+        configured(request.services.accounts).require_changeable(username)
     except (errors.AccountNotChangeable, errors.AccountNotFound):
         return False
     return True

@@ -64,7 +64,7 @@ def post_login(request: Request) -> Response:
             headers=error.headers.items(),
         )
     except errors.AccountInactive as error:
-        accounts = configured(request.services.accounts).registration
+        accounts = configured(request.services.accounts)
         accounts.logged_in_inactive(values["username"])
         problem = _MAILED if accounts.mails_links else _INACTIVE
         return _login_page(request, visitor, values, problem=problem, status=error.status)
@@ -95,7 +95,7 @@ def get_register(request: Request) -> Response:
 
 def post_register(request: Request) -> Response:
     """Make an account. It is logged in at once, unless its address has to be confirmed before."""
-    form, accounts = read_form(request), configured(request.services.accounts).registration
+    form, accounts = read_form(request), configured(request.services.accounts)
     pages, visitor = request.services.pages, visitor_of(request)
     target = local_target(request, pages, form.get("next"))
     if visitor.user is not None:

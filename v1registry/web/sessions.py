@@ -21,7 +21,8 @@ from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from ..accounts.passwords import encoded
-from ..accounts.profiles import Profiles, state_of
+from ..accounts.profiles import state_of
+from ..accounts.service import Accounts
 from ..rights import User
 from ..signing import Keys, Signers
 from ..storage.base import KeyNotFound, Storage
@@ -63,14 +64,14 @@ class Sessions:
     def __init__(
         self,
         storage: Storage,
-        profiles: Profiles,
+        accounts: Accounts,
         keys: Keys,
         *,
         lifetime_s: int = 3600,
         clock: Callable[[], float] = time.time,
     ):
         self._storage = storage
-        self._profiles = profiles
+        self._accounts = accounts
         self._signers = Signers(keys)
         self._lifetime_s = lifetime_s
         self._clock = clock
@@ -78,7 +79,7 @@ class Sessions:
     def begin(self, user: User | None) -> Session:
         """Return a new session: of a user who just proved who they are, or of nobody. BackendUnavailable."""
         now = int(self._clock())
-        account = None if user is None else self._profiles.current(user)
+        account = None if user is None else self._accounts.current(user)
         ends_at_s = now + LIFETIMES * self._lifetime_s
         mark = "" if account is None else self._signer("account").get_signature(state_of(account)).decode()
         return Session(secrets.token_urlsafe(18), user, mark, ends_at_s, now)
@@ -93,7 +94,7 @@ class Sessions:
             return None
         if session.user is None:
             return session
-        account = self._profiles.current(session.user)
+        account = self._accounts.current(session.user)
         if account is None or not account.user.is_active:
             return None
         if not self._signer("account").verify_signature(state_of(account), encoded(session.mark)):
