@@ -229,9 +229,9 @@ def test_a_storage_may_be_named_by_module_and_attribute(monkeypatch: pytest.Monk
     [
         ("", "a place for the data must be named, such as file:///srv/registry or memory:"),
         ("/srv/registry", "a URL such as file:///srv/registry or memory: is expected, not '/srv/registry'"),
-        ("file://relative/path", "stands where a host would"),
+        ("file://relative/path", "is in the place of a host"),
         ("file:", "is not absolute"),
-        ("memory:x", "expected just memory:"),
+        ("memory:x", "must be memory:"),
         ("ftp://host/x", "ftp: is no scheme of a storage; known: file:, memory:"),
         ("no_such_module_here:make", "names nothing: No module named"),
         ("os:no_such_attribute", "names nothing: module 'os' has no attribute"),

@@ -32,7 +32,7 @@ def test_a_url_gives_an_empty_storage(url):
 
 @pytest.mark.parametrize("url", ["memory", "memory:x", "memory:///x", "file:///x", ""])
 def test_an_odd_url_is_refused_with_what_was_expected(url):
-    with pytest.raises(ValueError, match="expected just memory:") as caught:
+    with pytest.raises(ValueError, match="must be memory:") as caught:
         MemoryStorage.from_url(url)
     assert repr(url) in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Bytes under keys: the protocol, and the storages that come with the package."""
+"""Bytes under keys: the storage protocol, and the storages that come with the package."""
 
 from .base import (
     ABSENT,

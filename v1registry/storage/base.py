@@ -1,12 +1,12 @@
-"""Where bytes live: the protocol that every storage keeps, and what is built on it.
+"""The storage protocol, its exceptions, and functions over any storage.
 
-A storage maps keys to bytes and knows nothing of images or repositories. Keys are ``/``-separated
-ASCII without empty, ``.`` or ``..`` segments; a segment has at most 255 characters, a key at most 1024.
-A key may not be the folder of another one (``a`` and ``a/b`` exclude each other). Segments that begin with
-``.`` and end with ``.tmp`` are reserved for what a storage has not finished; they are in no key.
+A storage maps keys to bytes and knows nothing of images or repositories. A key is printable ASCII without a
+backslash. Its segments are separated by ``/`` and are not empty, ``.`` or ``..``. A segment has at most 255
+characters, a key at most 1024. A key cannot be the folder of another key: ``a`` and ``a/b`` exclude each
+other. Segments that begin with ``.`` and end with ``.tmp`` are reserved for unfinished data of the storage.
 
-Storages are shared by threads *and* by processes: no answer may come from a cache that another
-process can make stale. They open nothing before their first use, so that a server may fork.
+Threads and processes share a storage, so no answer comes from a cache that another process can make stale.
+A storage opens nothing before its first use, so a server may fork.
 """
 
 from __future__ import annotations
@@ -18,23 +18,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Final, Protocol
 
-#: For ``write(expect=...)``: whatever is there now is replaced.
+#: For ``expect``: any value, or none, may be stored now.
 ANY: Final = "*"
 
-#: For ``write(expect=...)``: nothing may be there now.
+#: For ``expect``: nothing may be stored now.
 ABSENT: Final = ""
 
-#: What nearly all keys are like: nothing in them needs a closer look but their length.
+#: Nearly all keys. Only their length remains to be checked.
 _PLAIN_KEY: Final = re.compile(
     r"[A-Za-z0-9_%+-][A-Za-z0-9_%+.-]{0,254}(?:/[A-Za-z0-9_%+-][A-Za-z0-9_%+.-]{0,254})*"
 )
 
-#: Size of the pieces in which streams are read and written, in bytes.
+#: Size of the chunks in which streams are read and written.
 CHUNK_BYTES: Final = 128 * 1024
 
 
 class StorageError(Exception):
-    """Base of what a storage raises on purpose. ``key`` is the key that was asked for."""
+    """Base of the exceptions that a storage raises on purpose.
+
+    :param key: the key or folder that the caller named.
+    :param reason: what went wrong, for the log.
+    """
 
     def __init__(self, key: str, reason: str):
         super().__init__(f"{key}: {reason}")
@@ -43,63 +47,66 @@ class StorageError(Exception):
 
 
 class KeyNotFound(StorageError):
-    """Nothing is stored under the key; nothing changed."""
+    """Nothing is stored under the key, or no key is below the folder. Nothing changed."""
 
     def __init__(self, key: str, reason: str = "nothing is stored under this key"):
         super().__init__(key, reason)
 
 
 class KeyConflict(StorageError):
-    """A conditional write met something else than it expected; nothing changed."""
+    """The stored value, or its absence, is not what a conditional operation expected. Nothing changed."""
 
 
 class InvalidKey(StorageError):
-    """The key is not one that any storage takes (see the module's docstring), or it is to be written and is the
-    folder of another key or lies below one; nothing changed.
+    """The key breaks the rules of this module, or it would be the folder of another key or lie below one.
+
+    Nothing changed.
     """
 
 
 class StorageUnavailable(StorageError):
-    """The storage did not do it, and a later try may succeed: I/O errors, time-outs, lost connections.
+    """The operation failed, and a later try may succeed: I/O errors, time-outs, lost connections.
 
-    After a failed write the key holds what it held before.
+    After a failed write the key holds its old value.
     """
 
 
 class StorageFull(StorageUnavailable):
-    """No room is left (a full disk, a quota, a limit of file sizes); the key holds what it held before."""
+    """No room is left: a full disk, a quota, a limit of file sizes. The key holds its old value."""
 
 
 @dataclass(frozen=True)
 class Stat:
-    """What is known of a stored value without reading it."""
+    """The facts about a stored value that need no reading of it."""
 
     key: str
     size: int  #: bytes
-    #: opaque; another value under the same key never has the same one. Whether the same value, written
-    #: once more, has it again, is the storage's own matter
+    #: opaque. A different value under the same key never has the same etag; an equal value may have it again
     etag: str
     modified: datetime  #: aware, UTC
 
 
 class Blob(Protocol):
-    """A stream of one stored value or of a range of it. A context manager; iterating gives chunks of bytes.
+    """A stream of one stored value, or of a range of it. A context manager; iterating gives chunks of bytes.
 
-    What it gives is one value as it was when it was opened, also when the key is written or deleted meanwhile. It
-    never ends early: reading raises StorageUnavailable where bytes of the range cannot be had. ValueError when
-    it is read after it was closed.
+    It gives the value that was stored when it was opened, even if the key is written or deleted later. It
+    never ends early. One thread at a time may read it.
     """
 
     stat: Stat  #: of the whole value, whatever the range
-    start: int  #: the first byte that is given
-    stop: int  #: one past the last byte that is given; never beyond the size
+    start: int  #: offset of the first byte of the range
+    stop: int  #: one past the last byte of the range; at most the size
 
-    #: the open file where there is one, positioned at ``start``, which reading from the blob does not move; for
-    #: ``wsgi.file_wrapper``, which gives all that follows ``start``: mind ``stop``
+    #: the open file if there is one, positioned at ``start``; reading from the blob does not move it. It is
+    #: for ``wsgi.file_wrapper``, which sends everything after ``start``, also beyond ``stop``
     file: BinaryIO | None
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return at most ``size`` bytes, all that is left when negative; ``b""`` at the end."""
+        """Return at most ``size`` bytes, or the rest if ``size`` is negative; ``b""`` at the end.
+
+        :raises StorageUnavailable: bytes of the range cannot be read.
+        :raises ValueError: the blob is closed.
+        """
 
     def __iter__(self) -> Iterator[bytes]: ...
 
@@ -111,16 +118,21 @@ class Blob(Protocol):
 
 
 class Storage(Protocol):
-    """Bytes under keys. Every method may raise InvalidKey and StorageUnavailable, else only what is listed.
+    """Bytes under keys. ``v1registry_fakes.contracts.StorageContract`` tests an implementation.
 
-    Custom storages are checked by ``v1registry_fakes.contracts.StorageContract``.
+    Every method may raise :class:`InvalidKey` and :class:`StorageUnavailable`, and otherwise only the
+    exceptions that it lists.
     """
 
-    #: whether what one process writes is seen by others; a server of several workers needs that
+    #: whether other processes see the values that one process writes; a server with several workers needs
+    #: that
     shared_by_processes: bool
 
     def stat(self, key: str) -> Stat:
-        """Return size, etag and time of ``key``. KeyNotFound."""
+        """Return size, etag and time of ``key``.
+
+        :raises KeyNotFound: nothing is stored under ``key``.
+        """
 
     def read(self, key: str) -> tuple[bytes, Stat]:
         """Return the whole value, a small one, and the Stat that belongs to exactly these bytes.
@@ -129,82 +141,97 @@ class Storage(Protocol):
         """
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
-        """Return bytes ``[start, stop)`` as a stream that the caller closes. KeyNotFound.
+        """Return bytes ``[start, stop)`` of the value as a stream that the caller closes.
 
-        ``stop`` beyond the size, or None, means the size; ``start`` beyond it gives an empty stream, and so does a
-        ``stop`` before ``start``. ValueError when one of them is negative.
+        :param start: in bytes. A start beyond the size gives an empty stream.
+        :param stop: in bytes. None, or a stop beyond the size, means the size. A stop before ``start`` gives
+            an empty stream.
+        :raises KeyNotFound: nothing is stored under ``key``.
+        :raises ValueError: ``start`` or ``stop`` is negative.
         """
 
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
         """Store ``data`` under ``key``, whole or not at all, and durably; return its Stat.
 
-        An iterable is consumed once, chunk by chunk, before anything becomes visible. If it raises, nothing
-        changed, and its exception passes through. ``expect`` is ABSENT, an etag, or ANY; it is compared
-        when the value is put in place, in one step with it for all writers and deleters. KeyConflict, StorageFull.
-        The iterable may use the storage itself, locks included.
+        :param data: the value, or an iterable of its chunks. The iterable is consumed once, in constant
+            memory, before anything becomes visible. It may use the storage itself. If it raises, nothing
+            changed and its exception passes through.
+        :param expect: ABSENT, an etag, or ANY. It is compared when the value is put in place, in one step
+            with that for all writers and deleters.
+        :raises KeyConflict: the stored value is not the expected one.
+        :raises StorageFull: no room is left.
         """
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order.
 
-        ``prefix`` is plain text and may end in the middle of a segment; one that no key can have gives nothing.
-        What is written or deleted while the listing runs may or may not be seen.
+        Keys that are written or deleted during the listing may or may not be included.
+
+        :param prefix: plain text that may end in the middle of a segment. A prefix that no key can have gives
+            nothing.
         """
 
     def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
-        """Yield, sorted, each distinct first segment of the keys below ``folder + "/"`` that has keys below itself.
+        """Yield, sorted, each distinct first segment of the keys below ``folder + "/"`` that has keys below
+        itself.
 
-        Only names that sort after ``after``. ``""`` is the root; a folder that is not there gives nothing. The cost
-        grows with the entries of the folder itself, not with the keys below them. A folder whose last key is being
-        deleted may still be given.
+        The cost grows with the entries of the folder itself, not with the keys below them. A folder whose
+        last key is being deleted may still be included.
+
+        :param folder: ``""`` is the root. A missing folder gives nothing.
+        :param after: only names that sort after this one are included.
         """
 
     def delete(self, key: str, *, expect: str = ANY) -> None:
         """Remove ``key``, durably.
 
-        :param expect: an etag, or ANY. It is compared in one step with the removal, for all writers and deleters.
+        :param expect: an etag, or ANY. It is compared in one step with the removal, for all writers and
+            deleters.
         :raises KeyNotFound: nothing is stored under ``key``, whatever was expected.
         :raises KeyConflict: the stored value has a different etag. Nothing changed.
         """
 
     def publish(self, staged: str, folder: str) -> None:
-        """Make every key below ``staged + "/"`` appear below ``folder + "/"`` instead, all at once and durably.
+        """Make every key below ``staged + "/"`` appear below ``folder + "/"`` instead, all at once and
+        durably.
 
-        Values, times and etags stay. Readers see all of the keys or none. Of several callers that publish to the same
-        folder at the same time, one succeeds.
+        Readers of ``folder`` see all of the keys or none, also after a crash. If several callers publish to
+        the same folder, one succeeds. The values stay; etags and times may change.
 
         :raises KeyNotFound: no key is below ``staged``. Nothing changed.
         :raises KeyConflict: a key is below ``folder`` already. Nothing changed.
-        :raises InvalidKey: one folder is the other or lies inside it; or ``folder`` is a key or lies below one.
+        :raises InvalidKey: one folder is the other or lies inside it; or ``folder`` is a key or lies below
+            one.
         :raises StorageFull: no room is left for the folder.
         """
 
     def delete_tree(self, folder: str) -> None:
-        """Remove every key below ``folder + "/"``; none of them being there is no error.
+        """Remove every key below ``folder + "/"``, durably. A folder without keys is no error.
 
-        Where the storage can, all vanish at one instant; else a failure may leave some of them, and a
+        All keys vanish at once if the storage can do that. Otherwise a failure may leave some of them, and a
         repetition removes the rest.
         """
 
     def lock(self, folder: str) -> AbstractContextManager[None]:
         """Keep out every other thread and process that asks for the lock of ``folder``, for a short section.
 
-        It guards steps that touch several keys. Others may read meanwhile. Do not count on those being kept out who
-        do not ask for the lock, nor on their getting through: a storage may let their writes of keys directly in
-        ``folder``, and the deletion of ``folder``, wait. The lock may be taken again by the thread that holds it, which
-        may delete the folder too, and the system frees it when its process dies. It is never held while a client
-        is waited for. StorageUnavailable after too long a wait.
+        Others may read. A storage may let writes of keys directly in ``folder``, and its deletion, wait or
+        pass. The thread that holds the lock may take it again and may delete the folder. The system frees the
+        lock when the process dies. Do not hold it while waiting for a client.
+
+        :raises StorageUnavailable: the lock was not free in time.
         """
 
 
 def update(
     storage: Storage, key: str, change: Callable[[bytes | None], bytes | None]
 ) -> tuple[bytes | None, bytes | None]:
-    """Replace the value of ``key`` by ``change(value)`` without losing other changes; return the old and the new value.
+    """Replace the value of ``key`` by ``change(value)`` without losing other changes; return the old and the
+    new value.
 
-    :param change: gets the stored bytes, or None if nothing is stored. It returns the new bytes, or None to change
-        nothing; the old value is then returned twice. It is called again if another writer was faster, so it must
-        not have side effects.
+    :param change: gets the stored bytes, or None if nothing is stored. It returns the new bytes, or None to
+        change nothing; the old value is then returned twice. It is called again if another writer was faster,
+        so it must not have side effects.
     """
     while True:
         try:
@@ -223,7 +250,9 @@ def update(
 
 
 def check_key(key: str) -> str:
-    """Return ``key`` if it follows the rules of this module. InvalidKey.
+    """Return ``key`` if it follows the rules of this module.
+
+    :raises InvalidKey: it does not.
 
     >>> check_key("images/0123/json")
     'images/0123/json'
@@ -231,16 +260,16 @@ def check_key(key: str) -> str:
     if _PLAIN_KEY.fullmatch(key) and len(key) <= 1024:
         return key
     if not 0 < len(key) <= 1024:
-        raise InvalidKey(key[:80], f"a key has 1 to 1024 characters, this one {len(key)}")
+        raise InvalidKey(key[:80], f"a key must have 1 to 1024 characters, not {len(key)}")
     for segment in key.split("/"):
         if segment in ("", ".", ".."):
-            raise InvalidKey(key, "a segment of a key is neither empty nor '.' nor '..'")
+            raise InvalidKey(key, "a segment of a key must not be empty, '.' or '..'")
         if len(segment) > 255:
-            raise InvalidKey(key, f"a segment of a key has at most 255 characters, this one {len(segment)}")
+            raise InvalidKey(key, f"a segment of a key must have at most 255 characters, not {len(segment)}")
         if is_reserved(segment):
-            raise InvalidKey(key, "a segment of a key does not both begin with '.' and end with '.tmp'")
+            raise InvalidKey(key, "a segment of a key must not begin with '.' and end with '.tmp'")
     if not (key.isascii() and key.isprintable()) or "\\" in key:
-        raise InvalidKey(key, "a key is printable ASCII without a backslash")
+        raise InvalidKey(key, "a key must be printable ASCII without a backslash")
     return key
 
 
@@ -258,7 +287,7 @@ def check_folders(staged: str, folder: str) -> None:
 
 
 def is_reserved(segment: str) -> bool:
-    """Tell whether ``segment`` is the name of something unfinished, which is neither listed nor read.
+    """Tell whether ``segment`` names unfinished data, which is neither listed nor read.
 
     >>> is_reserved(".layer.0123456789abcdef.tmp"), is_reserved("layer.tmp")
     (True, False)
@@ -267,12 +296,14 @@ def is_reserved(segment: str) -> bool:
 
 
 def clip_range(start: int, stop: int | None, size: int) -> tuple[int, int]:
-    """Return the bounds that ``open(key, start, stop)`` has for a value of ``size`` bytes. ValueError.
+    """Return the bounds of ``open(key, start, stop)`` for a value of ``size`` bytes.
+
+    :raises ValueError: ``start`` or ``stop`` is negative.
 
     >>> clip_range(2, None, 10), clip_range(2, 99, 10), clip_range(99, None, 10), clip_range(5, 3, 10)
     ((2, 10), (2, 10), (10, 10), (5, 5))
     """
     if start < 0 or (stop is not None and stop < 0):
-        raise ValueError(f"a range of bytes begins and ends at 0 or later, not at {start} and {stop}")
+        raise ValueError(f"a range of bytes must begin and end at 0 or later, not at {start} and {stop}")
     start = min(start, size)
     return start, size if stop is None else max(start, min(stop, size))

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta, timezone
 from typing import BinaryIO, Final, NoReturn, cast
 
 from .base import ABSENT, ANY, CHUNK_BYTES, Blob, KeyConflict, KeyNotFound, Stat, StorageUnavailable
-from .folders import NOWHERE, Folders, failure, temporary_name, try_lock, unlock
+from .folders import NOWHERE, Folders, failure
+from .trees import temporary_name, try_lock, unlock
 
-#: A value is brought to the disk in steps of this many bytes, so that little is left to do when its stream has ended:
-#: a writer may hold a lock from then on.
+#: A value is synced in steps of this many bytes, so that little is left to do at the end of its stream.
 _SYNC_BYTES: Final = 64 * 1024 * 1024
 
-#: How often a folder is made that others remove before there is a file in it.
+#: How often a folder is made again if others remove it before it holds a file.
 _ATTEMPTS: Final = 1000
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -28,12 +28,15 @@ _Block = bytes | bytearray | memoryview
 
 
 class Temporary:
-    """A value that nobody sees yet, in a file beside its place, which its writer has locked.
+    """A value that is being written, in a locked file beside its place. Readers do not see it.
 
-    :param key: what errors speak of.
+    ``close`` removes it unless it was put in its place.
+
+    :param key: named in errors.
     :param place: the path where the value shall be.
-
-    InvalidKey, StorageFull, StorageUnavailable. To be closed; what is not in place then is removed.
+    :raises InvalidKey: the place cannot be that of a file.
+    :raises StorageFull: no room is left.
+    :raises StorageUnavailable: the system failed.
     """
 
     def __init__(self, folders: Folders, key: str, place: str) -> None:
@@ -57,10 +60,14 @@ class Temporary:
                     continue
                 if _claim(descriptor, path):
                     return descriptor, path
-        raise StorageUnavailable(self._key, "its folder was deleted again and again")
+        raise StorageUnavailable(self._key, "other processes deleted its folder again and again")
 
     def write(self, data: bytes | Iterable[bytes]) -> None:
-        """Add ``data``. What an iterable raises passes through untouched."""
+        """Append ``data``. An exception of an iterable passes through.
+
+        :raises StorageFull: no room is left.
+        :raises StorageUnavailable: the system failed.
+        """
         for block in _blocks(data):
             with self._folders.writing(self._key):
                 self._write_block(block)
@@ -76,16 +83,23 @@ class Temporary:
             self._unsynced_bytes = 0
 
     def finish(self) -> None:
-        """Bring all to the disk, with the time of now."""
+        """Bring the value to the disk and set its time to now.
+
+        :raises StorageFull: no room is left.
+        :raises StorageUnavailable: the system failed.
+        """
         with self._folders.writing(self._key):
-            # The time that the kernel would note stands still for milliseconds: too coarse for etags.
+            # The kernel's own time advances in steps of milliseconds, which is too coarse for etags.
             now_ns = time.time_ns()
             os.utime(self._descriptor, ns=(now_ns, now_ns))
             if self._folders.durable:
                 os.fsync(self._descriptor)
 
     def rename(self) -> Stat | None:
-        """Put the value in its place; None where the folder or the file was deleted. OSError."""
+        """Put the value in its place; return None if the folder or the file was deleted.
+
+        :raises OSError: the system cannot do it.
+        """
         try:
             os.rename(self._path, self._place)
         except FileNotFoundError:
@@ -94,10 +108,12 @@ class Temporary:
         return stat_of(self._key, os.fstat(self._descriptor))
 
     def recover(self) -> None:
-        """Make sure that there is still a file to be put in place, after others have deleted the folder.
+        """Make a new file if others deleted this one together with its folder.
 
-        A value that was deleted along is copied from the open file to a new one, outside that folder: it is deleted
-        once at the most.
+        The value is copied from the open file to a place outside that folder, so this happens at most once.
+
+        :raises StorageFull: no room is left.
+        :raises StorageUnavailable: the system failed.
         """
         if os.path.lexists(self._path):
             return
@@ -115,7 +131,7 @@ class Temporary:
         self.finish()
 
     def close(self) -> None:
-        """Remove the file, and folders that were made for it, if it was not put in place."""
+        """Release the file. If it is not in its place, remove it and the folders that were made for it."""
         if not self._is_in_place:
             with suppress(OSError):
                 os.unlink(self._path)
@@ -125,7 +141,7 @@ class Temporary:
 
 
 class FileBlob:
-    """Bytes ``[start, stop)`` of an open file, which it closes. Not to be read by two threads at once."""
+    """A blob of bytes ``[start, stop)`` of an open file, which it closes."""
 
     def __init__(self, descriptor: int, stat: Stat, start: int, stop: int) -> None:
         self.stat = stat
@@ -158,23 +174,36 @@ class FileBlob:
 
 
 def read_range(descriptor: int, key: str, start: int, stop: int) -> bytes:
-    """Return bytes ``[start, stop)`` of a file. StorageUnavailable if it is shorter."""
+    """Return bytes ``[start, stop)`` of a file.
+
+    :raises StorageUnavailable: the file is shorter, or the system failed.
+    """
     return b"".join(pieces(descriptor, key, start, stop, stop - start))
 
 
 def pieces(descriptor: int, key: str, start: int, stop: int, size_bytes: int) -> Iterator[bytes]:
-    """Yield bytes ``[start, stop)`` of a file in pieces of at most ``size_bytes``. StorageUnavailable if it is shorter."""
+    """Yield bytes ``[start, stop)`` of a file in pieces of at most ``size_bytes``.
+
+    :raises StorageUnavailable: the file is shorter, or the system failed.
+    """
     while start < stop:
         with reading(key):
             piece = os.pread(descriptor, min(size_bytes, stop - start), start)
         if not piece:
-            raise StorageUnavailable(key, f"its file ended at {start} bytes, before {stop}: someone cut it")
+            raise StorageUnavailable(
+                key, f"its file ends at {start} bytes, before {stop}: another program cut it"
+            )
         start += len(piece)
         yield piece
 
 
 def check_expected(key: str, path: str, expect: str) -> None:
-    """Compare what is stored with what is expected. KeyConflict; IsADirectoryError for a folder; OSError."""
+    """Compare the stored value with the expected one.
+
+    :raises KeyConflict: they differ.
+    :raises IsADirectoryError: a folder is at the path.
+    :raises OSError: the system failed.
+    """
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -187,8 +216,23 @@ def check_expected(key: str, path: str, expect: str) -> None:
         raise KeyConflict(key, "the stored value is not the expected one")
 
 
+def stat_at(key: str, path: str) -> Stat:
+    """Return the Stat of the file at a path.
+
+    :raises KeyNotFound: no file is there.
+    :raises StorageUnavailable: the system failed.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise_unread(key, error)
+    if not modes.S_ISREG(status.st_mode):
+        raise KeyNotFound(key)
+    return stat_of(key, status)
+
+
 def stat_of(key: str, status: os.stat_result) -> Stat:
-    """Return what the protocol tells of a file."""
+    """Return the Stat of a file."""
     return Stat(
         key=key,
         size=status.st_size,
@@ -199,7 +243,7 @@ def stat_of(key: str, status: os.stat_result) -> Stat:
 
 @contextmanager
 def reading(key: str) -> Iterator[None]:
-    """Turn what the system says while something is read into an error of the protocol."""
+    """Turn an error of the system during a read into an error of the protocol; see :func:`raise_unread`."""
     try:
         yield
     except OSError as error:
@@ -207,19 +251,24 @@ def reading(key: str) -> Iterator[None]:
 
 
 def raise_unread(key: str, error: OSError) -> NoReturn:
-    """Raise the protocol's error for what the system said while something was read. KeyNotFound, StorageUnavailable."""
+    """Raise the error of the protocol for an error of the system during a read.
+
+    :raises KeyNotFound: the path leads nowhere.
+    :raises StorageUnavailable: any other error.
+    """
     if error.errno in NOWHERE:
         raise KeyNotFound(key) from None
     raise failure(key, error) from error
 
 
 def _etag_of(status: os.stat_result) -> str:
-    # The inode too: while a value is replaced, old and new are two files. The time, as inodes are used again.
+    # Old and new value are two files, so their inodes differ. Inodes are used again later, so the time is
+    # needed too.
     return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
 def _blocks(data: bytes | Iterable[bytes]) -> Iterator[_Block]:
-    """Yield ``data`` in pieces of at least CHUNK_BYTES, but for the last one."""
+    """Yield ``data`` in pieces of at least CHUNK_BYTES, except for the last one."""
     if isinstance(data, (bytes, bytearray, memoryview)):
         yield data
         return
@@ -236,7 +285,7 @@ def _blocks(data: bytes | Iterable[bytes]) -> Iterator[_Block]:
 
 
 def _claim(descriptor: int, path: str) -> bool:
-    """Lock a new temporary file; False, and it is closed, where a sweeper was faster."""
+    """Lock a new temporary file. Return False, and close it, if a sweeper was faster."""
     try:
         if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
             return True

@@ -1,31 +1,33 @@
-"""A storage in a folder: every key is a file, shared by threads and processes of one machine.
+"""A storage in a folder: every key is a file. Threads and processes of one machine may share it.
 
-The folder is readable by docker-registry 0.6 to 0.9, and theirs by us (spec: storage-layout.md). An old server may write
-into its files in place; readers here then see what a file holds, or StorageUnavailable where it became shorter.
+docker-registry 0.6 to 0.9 can read the folder, and this storage reads theirs (storage-layout.md). An old
+server may write into its files in place. Readers here then see what a file holds, or StorageUnavailable if it
+became shorter.
 
-How it works, for those who look into the folder:
+What is in the folder:
 
-* A value is written to ``.<name>.<16 hex digits>.tmp`` beside its place, brought to the disk and renamed. Nobody sees it before.
-  Its writer holds ``flock`` on the temporary file, so whatever has no lock belongs to a writer that was killed. Each streamed
-  write into the folder removes it, and so does the first write of a process. A deleted tree is first renamed to such a
-  name in the storage's folder.
-* Renaming, comparing etags and deleting are done under ``flock`` on the folder of the key; ``lock()`` is that same lock.
-  It is asked for again and again with short pauses, never waited for in the kernel: so a greenlet that holds it can
-  go on. The system frees it when the process dies.
-* Folders appear with their first key and vanish with their last one. Only who holds the lock of an empty folder removes it.
+* A value is written to ``.<name>.<16 hex digits>.tmp`` beside its place, synced, and renamed. Readers never
+  see it before. Its writer holds ``flock`` on this file. A file of that form without a lock was left by a
+  killed writer: each streamed write into the folder removes it, and so does the first write of a process.
+* A deleted tree is first renamed to such a name in the root, then removed.
+* Folders appear with their first key and vanish with their last one.
 
-What it asks of the file system: ``flock`` on folders (local file systems; not NFS, where writing raises
-StorageUnavailable), renaming over a file, and times of files that are finer than a second.
+Writes, deletions and publications take ``flock`` on the folder of the key. ``docs/internals.md`` explains
+why.
 
-Symbolic links inside the folder are the operator's: they are followed, wherever they lead, so that ``images`` may lie on another
-disk. No key can make one or name a way out. Writing to or deleting a key that is a link replaces or removes the link.
+The file system must have ``flock`` on folders, which local ones have and NFS has not: there, writes raise
+StorageUnavailable. It must rename over a file, and keep times of files that are finer than a second.
+
+Symbolic links inside the folder belong to the administrator. They are followed, so ``images`` may be on
+another disk. No key can make one or name a way out. Writing or deleting a key that is a link replaces or
+removes the link.
 """
 
 from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -41,25 +43,27 @@ from .base import (
     check_folders,
     check_key,
     clip_range,
-    is_reserved,
 )
-from .files import FileBlob, Temporary, check_expected, raise_unread, read_range, reading, stat_of
-from .folders import NOWHERE, Folders, failure
+from .files import FileBlob, Temporary, check_expected, raise_unread, read_range, reading, stat_at, stat_of
+from .folders import Folders
+from .listing import Listing
+from .trees import sweep
 
-#: How often a value is put in place when its folder is deleted before it is there.
+#: How often a step is repeated if other processes undo what it needs.
 _ATTEMPTS: Final = 1000
 
 
 class FileStorage:
-    """Keeps every key as a file below ``path``, which is made at the first write. Nothing is opened before.
+    """Keeps every key as a file below ``path``. Safe for threads and processes.
 
-    :param path: the storage's folder. A relative one is taken from the current folder, now.
-    :param durable: False leaves it to the system when values reach the disk. They may then be lost, or be there without
-        their contents, after a power cut. For tests.
-    :param lock_timeout_s: how long a lock is waited for before StorageUnavailable.
-    :param private: folders whose files only the owner may read: modes 0700 and 0600, whatever the umask allows.
+    The folder is made at the first write. Nothing is opened before.
 
-    ValueError for an empty path and a negative time. Safe for threads and processes.
+    :param path: a relative one is resolved now, from the current folder.
+    :param durable: False lets the system decide when values reach the disk, for tests. A power cut may then
+        lose values or leave them without their bytes.
+    :param lock_timeout_s: how long to wait for the lock of a folder.
+    :param private: folders whose files only the owner may read. They are made with modes 0700 and 0600.
+    :raises ValueError: the path is empty or holds NUL, or the time is negative.
     """
 
     shared_by_processes = True
@@ -74,11 +78,12 @@ class FileStorage:
     ) -> None:
         name = os.fspath(path)
         if not name or "\0" in name:
-            raise ValueError(f"expected the path of a folder, not {name!r}")
+            raise ValueError(f"path must be the path of a folder, not {name!r}")
         if lock_timeout_s < 0:
-            raise ValueError(f"expected a time to wait of 0 s or more, not {lock_timeout_s:g} s")
+            raise ValueError(f"lock_timeout_s must be 0 or more, not {lock_timeout_s:g}")
         self._root = os.path.abspath(name)
         self._inside = self._root.rstrip("/") + "/"
+        self._listing = Listing(self._root)
         self._folders = Folders(
             self._root,
             durable=durable,
@@ -88,7 +93,9 @@ class FileStorage:
 
     @classmethod
     def from_url(cls, url: str) -> FileStorage:
-        """Return the storage for ``file:///folder``; the path is percent-encoded. ValueError says what was expected.
+        """Return the storage for ``file:///folder``; the path is percent-encoded.
+
+        :raises ValueError: the URL has a different form. The message says what is expected.
 
         >>> FileStorage.from_url("file:///srv/my%20registry").path
         '/srv/my registry'
@@ -101,9 +108,11 @@ class FileStorage:
         if parts.scheme != "file":
             raise ValueError(f"{expected}: it does not begin with file:")
         if parts.netloc not in ("", "localhost"):
-            raise ValueError(f"{expected}: {parts.netloc!r} stands where a host would; is a / missing?")
+            raise ValueError(f"{expected}: {parts.netloc!r} is in the place of a host; is a / missing?")
         if "?" in url or "#" in url:
-            raise ValueError(f"{expected}: it has no query and no fragment; write %3F for ? and %23 for #")
+            raise ValueError(
+                f"{expected}: it must have no query and no fragment; write %3F for ? and %23 for #"
+            )
         if not parts.path.startswith("/"):
             raise ValueError(f"{expected}: the path is not absolute")
         path = os.fsdecode(unquote_to_bytes(parts.path))
@@ -122,11 +131,17 @@ class FileStorage:
     # -- reading
 
     def stat(self, key: str) -> Stat:
-        """Return size, etag and time of ``key``. KeyNotFound."""
-        return self._stat(key, self._path(key))
+        """Return size, etag and time of ``key``.
+
+        :raises KeyNotFound: no file is there.
+        """
+        return stat_at(key, self._path(key))
 
     def read(self, key: str) -> tuple[bytes, Stat]:
-        """Return the whole value, a small one, and the Stat that belongs to exactly these bytes. KeyNotFound."""
+        """Return the whole value, a small one, and the Stat that belongs to exactly these bytes.
+
+        :raises KeyNotFound: no file is there.
+        """
         descriptor, stat = self._open_file(key)
         try:
             return read_range(descriptor, key, 0, stat.size), stat
@@ -134,7 +149,11 @@ class FileStorage:
             os.close(descriptor)
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
-        """Return bytes ``[start, stop)`` as a stream that the caller closes. KeyNotFound."""
+        """Return bytes ``[start, stop)`` as a stream that the caller closes.
+
+        :raises KeyNotFound: no file is there.
+        :raises ValueError: ``start`` or ``stop`` is negative.
+        """
         descriptor, stat = self._open_file(key)
         try:
             first, end = clip_range(start, stop, stat.size)
@@ -146,14 +165,18 @@ class FileStorage:
     # -- writing
 
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
-        """Store ``data`` under ``key``; see the protocol. KeyConflict, InvalidKey, StorageFull."""
+        """Store ``data`` under ``key``, whole or not at all, and durably; return its Stat. See the protocol.
+
+        :raises KeyConflict: the stored value is not the expected one.
+        :raises StorageFull: no room is left on the disk.
+        """
         path = self._path(key)
         is_streamed = not isinstance(data, (bytes, bytearray, memoryview))
         self._folders.sweep_before_write(os.path.dirname(path), always=is_streamed)
         with closing(Temporary(self._folders, key, path)) as temporary:
             temporary.write(data)
             temporary.finish()
-            changed = {os.path.dirname(path)}
+            changed: set[str] = set()
             for _ in range(_ATTEMPTS):
                 stat = self._put_in_place(key, path, temporary, expect)
                 if stat is not None:
@@ -163,37 +186,40 @@ class FileStorage:
                 temporary.recover()
                 with self._folders.writing(key):
                     changed |= self._folders.make(os.path.dirname(path))
-        raise StorageUnavailable(key, "its folder was deleted again and again")
+        raise StorageUnavailable(key, "other processes deleted its folder again and again")
 
     def delete(self, key: str, *, expect: str = ANY) -> None:
-        """Remove ``key`` if it has the expected etag, durably, and folders that are empty then. KeyNotFound, KeyConflict."""
+        """Remove ``key``, and the folders that are empty then, durably.
+
+        :raises KeyNotFound: no file is there.
+        :raises KeyConflict: the stored value has a different etag.
+        """
         path = self._path(key)
         folder = os.path.dirname(path)
-        with self._folders.locked(key, folder, create=False), reading(key):
+        with self._folders.locked(key, folder, create=False) as held, reading(key):
             if os.path.isdir(path) or not os.path.lexists(path):
                 raise KeyNotFound(key)
             check_expected(key, path, expect)
             os.unlink(path)
-        self._folders.sync(key, folder)
+            held.is_changed = True
         self._folders.prune(folder)
 
     def delete_tree(self, folder: str) -> None:
-        """Remove every key below ``folder + "/"`` at one instant; none of them being there is no error.
+        """Remove every key below ``folder + "/"`` at once, durably. A folder without keys is no error.
 
-        Waits for the lock of ``folder``. While the calling thread holds that lock, the entries of the folder vanish one by one
-        instead, as the folder is the lock; so do those behind a symbolic link. Locks of folders further below
-        do not outlive this.
+        If the calling thread holds the lock of ``folder``, or ``folder`` is a symbolic link, the entries
+        vanish one by one instead. Locks of folders below end.
         """
         path = self._path(folder)
         parent = os.path.dirname(path)
         for place in {self._root, parent}:
-            self._folders.sweep(place)
+            sweep(place)
         try:
             with (
-                self._folders.locked(folder, path, create=False) as is_held_before,
+                self._folders.locked(folder, path, create=False) as held,
                 self._folders.writing(folder),
             ):
-                if is_held_before or os.path.islink(path):
+                if held.is_held_before or os.path.islink(path):
                     self._folders.empty(folder, path)
                 else:
                     self._folders.discard(folder, path)
@@ -202,22 +228,29 @@ class FileStorage:
         self._folders.prune(parent)
 
     def publish(self, staged: str, folder: str) -> None:
-        """Rename the folder ``staged`` to ``folder``; see the protocol. KeyNotFound, KeyConflict, InvalidKey, StorageFull.
+        """Rename the folder ``staged`` to ``folder``, durably. An empty folder may be there already.
 
-        Waits for the locks of both folders. An empty folder may be in the place already.
+        Etags and times stay. If the folders are on different disks, which only a symbolic link can cause, the
+        keys are copied and get new etags. They may not be changed during the copy, and a crash may leave them
+        in ``staged`` too.
+
+        :raises KeyNotFound: no key is below ``staged``.
+        :raises KeyConflict: a key, or a file that is not a key, is below ``folder``.
+        :raises InvalidKey: see the protocol.
+        :raises StorageFull: no room is left on the disk.
         """
         check_folders(staged, folder)
         self._require_keys(staged)
         source, target = self._path(staged), self._path(folder)
         if os.path.isfile(target):
             raise InvalidKey(folder, "it is a key, not a folder")
-        self._folders.sweep(source)
+        sweep(source)
         try:
             for _ in range(_ATTEMPTS):
                 if self._move(staged, folder):
                     break
             else:
-                raise StorageUnavailable(folder, "others wrote into the folder again and again")
+                raise StorageUnavailable(folder, "other processes wrote into the folder again and again")
         except BaseException:
             self._folders.prune(target)
             raise
@@ -228,10 +261,13 @@ class FileStorage:
 
     @contextmanager
     def lock(self, folder: str) -> Iterator[None]:
-        """Keep out all who ask for the lock of ``folder``, write or delete keys directly in it, or delete it.
+        """Keep out others that ask for the lock of ``folder``, write or delete keys directly in it, or delete
+        it.
 
-        The folder is made, and removed again when it stays empty. A thread may take the lock again, from the same
-        FileStorage. StorageUnavailable, InvalidKey.
+        The folder is made, and removed again if it stays empty. A thread may take the lock again, from the
+        same FileStorage.
+
+        :raises StorageUnavailable: the lock was not free in time.
         """
         path = self._path(folder)
         try:
@@ -245,7 +281,8 @@ class FileStorage:
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order.
 
-        Folder by folder, as far as it is asked for. Files whose names cannot be keys are left out.
+        Folders are read one by one, when their keys are needed. Files whose names cannot be keys are left
+        out.
         """
         folder, slash, beginning = prefix.rpartition("/")
         if slash:
@@ -253,106 +290,21 @@ class FileStorage:
                 check_key(folder)
             except InvalidKey:
                 return
-        yield from self._walk(folder + slash, beginning, after)
+        yield from self._listing.walk(folder + slash, beginning, after)
 
     def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
-        """Yield, sorted, the names of the folders directly in ``folder`` that sort after ``after`` and hold keys."""
-        base = f"{check_key(folder)}/" if folder else ""
-        return self._subfolders(base, after)
-
-    def _subfolders(self, base: str, after: str) -> Iterator[str]:
-        names = sorted(name for name, is_folder in self._entries(base) if is_folder and name > after)
-        for name in names:
-            if self._has_keys(f"{base}{name}/"):
-                yield name
-
-    def _has_keys(self, base: str) -> bool:
-        # Without the layers of _entries: a listing of many folders spends most of its time here.
-        folders = []
-        try:
-            with os.scandir(self._inside + base) as entries:
-                for entry in entries:
-                    if not _is_segment(entry.name) or len(base) + len(entry.name) > 1024:
-                        continue
-                    is_folder = self._is_folder(base, entry)
-                    if is_folder is False:
-                        return True
-                    if is_folder:
-                        folders.append(f"{base}{entry.name}/")
-        except OSError as error:
-            if error.errno not in NOWHERE:
-                raise failure(base, error) from error
-        return any(map(self._has_keys, folders))
-
-    def _walk(self, base: str, beginning: str, after: str) -> Iterator[Stat]:
-        entries = self._entries(base, beginning)
-        # "a/b" sorts after "a-b": a folder has its place by its name with the slash
-        for name, is_folder in sorted(entries, key=lambda entry: entry[0] + "/" * entry[1]):
-            key = base + name
-            if is_folder:
-                inside = key + "/"
-                if inside > after or after.startswith(inside):
-                    yield from self._walk(inside, "", after)
-            elif key > after:
-                try:
-                    found = self._stat(key, f"{self._root}/{key}")
-                except KeyNotFound:  # deleted meanwhile
-                    continue
-                yield found
-
-    def _entries(self, base: str, beginning: str = "") -> Generator[tuple[str, bool], None, None]:
-        """Yield name and whether it is a folder of all that may be or hold keys and begins so, in any order."""
-        with suppress(KeyNotFound), reading(base), os.scandir(self._inside + base) as entries:
-            for entry in entries:
-                if not entry.name.startswith(beginning):
-                    continue
-                if _is_segment(entry.name) and len(base) + len(entry.name) <= 1024:
-                    is_folder = self._is_folder(base, entry)
-                    if is_folder is not None:
-                        yield entry.name, is_folder
-
-    def _is_folder(self, base: str, entry: os.DirEntry[str]) -> bool | None:
-        """Tell folders and files apart; None for what is neither, leads nowhere or leads back."""
-        try:
-            if entry.is_file():
-                return False
-            if entry.is_dir() and not self._is_loop(base, entry):
-                return True
-        except OSError as error:
-            if error.errno not in NOWHERE:
-                raise
-        return None
-
-    def _is_loop(self, base: str, folder: os.DirEntry[str]) -> bool:
-        """Tell whether a folder is a symbolic link to one above itself. OSError."""
-        if not folder.is_symlink():
-            return False
-        target = os.stat(folder.path)
-        above = os.path.normpath(os.path.join(self._root, base))
-        while not os.path.samestat(os.stat(above), target):
-            if above == self._root:
-                return False
-            above = os.path.dirname(above)
-        return True
+        """Yield, sorted, the folders in ``folder`` that sort after ``after`` and have keys below."""
+        return self._listing.subfolders(f"{check_key(folder)}/" if folder else "", after)
 
     # -- steps of reading and writing
 
     def _path(self, key: str) -> str:
         return self._inside + check_key(key)
 
-    def _stat(self, key: str, path: str) -> Stat:
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            raise_unread(key, error)
-        if not modes.S_ISREG(status.st_mode):
-            raise KeyNotFound(key)
-        return stat_of(key, status)
-
     def _open_file(self, key: str) -> tuple[int, Stat]:
         path = self._path(key)
         try:
-            # O_NONBLOCK: someone may have put a named pipe there
+            # O_NONBLOCK: without it, opening a named pipe would wait for a writer.
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise_unread(key, error)
@@ -367,40 +319,38 @@ class FileStorage:
         return descriptor, stat_of(key, status)
 
     def _require_keys(self, folder: str) -> None:
-        if not self._has_keys(f"{folder}/"):
+        if not self._listing.has_keys(f"{folder}/"):
             raise KeyNotFound(folder, "no key is below this folder")
 
     def _move(self, staged: str, folder: str) -> bool:
         """Rename a folder of keys to one without keys; False if others wrote there meanwhile."""
         source, target = self._path(staged), self._path(folder)
         with ExitStack() as locks:
-            # In one order, so that two callers that move in opposite directions do not wait for each other.
+            # In sorted order, so that two callers that move in opposite directions do not wait for each
+            # other.
             for path, key in sorted([(source, staged), (target, folder)]):
                 locks.enter_context(self._folders.locked(key, path, create=path == target))
             self._require_keys(staged)
-            if self._has_keys(f"{folder}/"):
+            if self._listing.has_keys(f"{folder}/"):
                 raise KeyConflict(folder, "a key is below this folder already")
             with self._folders.writing(folder):
                 return self._folders.move(folder, source, target)
 
     def _put_in_place(self, key: str, path: str, temporary: Temporary, expect: str) -> Stat | None:
-        """Rename the temporary file if the value is the expected one; None where its folder was deleted before."""
+        """Rename the temporary file if the value is the expected one; None if its folder was deleted."""
         for _ in range(2):
             try:
                 with (
-                    self._folders.locked(key, os.path.dirname(path), create=False),
+                    self._folders.locked(key, os.path.dirname(path), create=False) as held,
                     self._folders.writing(key),
                     suppress(IsADirectoryError),
                 ):
                     check_expected(key, path, expect)
-                    return temporary.rename()
+                    stat = temporary.rename()
+                    held.is_changed = stat is not None
+                    return stat
             except KeyNotFound:
                 return None
-            self._folders.sweep(path)  # perhaps that folder holds nothing but what a killed writer left
+            sweep(path)  # the folder may hold nothing but files of killed writers
             self._folders.prune(path)
         raise InvalidKey(key, "it is the folder of other keys")
-
-
-def _is_segment(name: str) -> bool:
-    """Tell whether a file name may be a segment of a key."""
-    return name.isascii() and name.isprintable() and "\\" not in name and not is_reserved(name)

@@ -1,35 +1,42 @@
-"""The folders of a FileStorage: made, locked, emptied and removed while others do the same."""
+"""The folders of a FileStorage: they are made, locked, moved and removed while others do the same."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import re
-import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Final
 
 from .base import InvalidKey, KeyConflict, KeyNotFound, StorageFull, StorageUnavailable, is_reserved
+from .trees import (
+    NOT_EMPTY,
+    TEMPORARY,
+    copy_tree,
+    is_empty,
+    open_folder,
+    remove_tree,
+    sweep,
+    sync_folder,
+    temporary_name,
+    try_lock,
+    unlock,
+)
 
-#: What ``temporary_name`` makes.
-_TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
-
-#: Pauses between two attempts to get a lock, in seconds: the first and the longest.
+#: Pauses between two attempts to take a lock: the first and the longest.
 _FIRST_PAUSE_S: Final = 0.0002
 _LONGEST_PAUSE_S: Final = 0.02
 
-#: What the system says where a path leads nowhere.
+#: Errors of the system for a path that leads nowhere.
 NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 
-#: How many folders are remembered as swept, each some hundred bytes.
+#: How many folders are remembered as swept; each takes some hundred bytes.
 _MOST_SWEPT: Final = 10_000
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_NOT_EMPTY: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
 #: Device and inode of a folder.
 _Identity = tuple[int, int]
@@ -42,13 +49,21 @@ class _OwnLocks(threading.local):
         self.identities: set[_Identity] = set()
 
 
+@dataclass
+class Held:
+    """The lock of a folder while it is held."""
+
+    is_held_before: bool  #: whether this thread held the lock already
+    is_changed: bool = False  #: set by the holder: the names in the folder shall be on the disk afterwards
+
+
 class Folders:
-    """What a FileStorage does with folders. Paths are absolute; ``key`` is what errors speak of.
+    """The operations of a FileStorage on folders. Paths are absolute; errors name ``key``.
 
     :param root: the folder that is never removed.
     :param durable: whether to wait until the disk has what was made, moved or removed.
-    :param lock_timeout_s: how long a lock is waited for.
-    :param private: folders that nobody but the owner may look into.
+    :param lock_timeout_s: how long to wait for a lock.
+    :param private: folders that only the owner may read.
     """
 
     def __init__(
@@ -63,14 +78,19 @@ class Folders:
 
     @contextmanager
     def writing(self, key: str) -> Iterator[None]:
-        """Turn what the system says while something is written into an error of the protocol."""
+        """Turn an error of the system during a write into an error of the protocol.
+
+        :raises InvalidKey: a part of the path is a file, or a name is too long.
+        :raises StorageFull: no room is left.
+        :raises StorageUnavailable: any other error.
+        """
         try:
             yield
         except OSError as error:
             if error.errno == errno.ENOTDIR and os.path.isdir(self.root):
-                raise InvalidKey(key, "a part of it before a / is a key, not a folder") from error
+                raise InvalidKey(key, "a part of it is a key, not a folder") from error
             if error.errno == errno.ENAMETOOLONG:
-                raise InvalidKey(key, "the file system takes no name of this length") from error
+                raise InvalidKey(key, "the file system does not accept names of this length") from error
             raise failure(key, error) from error
 
     def folder_mode(self, folder: str) -> int:
@@ -84,10 +104,15 @@ class Folders:
     def _is_private(self, path: str) -> bool:
         return any(path == private or path.startswith(private + "/") for private in self._private)
 
-    def make(self, folder: str) -> set[str]:
-        """Make ``folder`` and what is missing above it; return the folders that have a new name in them, to be synced.
+    # -- making and syncing
 
-        It may be gone again at once, as others remove empty ones. OSError.
+    def make(self, folder: str) -> set[str]:
+        """Make ``folder`` and the missing ones above it; return the folders that have a new name, to be
+        synced.
+
+        It may be gone again at once, because others remove empty folders.
+
+        :raises OSError: the system cannot do it.
         """
         parent = os.path.dirname(folder)
         made_in: set[str] = set()
@@ -104,44 +129,69 @@ class Folders:
         return made_in | {parent}
 
     def make_durably(self, key: str, folder: str) -> None:
-        """Make ``folder`` and what is missing above it, and bring it to the disk. OSError."""
+        """Make ``folder`` and the missing ones above it, and bring them to the disk.
+
+        :raises OSError: the system cannot do it.
+        """
         for made_in in self.make(folder):
             self.sync(key, made_in)
 
     def sync(self, key: str, folder: str) -> None:
-        """Bring the names in ``folder`` to the disk. A folder that is gone needs none."""
+        """Bring the names in ``folder`` to the disk. A missing folder needs no sync.
+
+        :raises StorageUnavailable: the disk failed.
+        """
         if not self.durable:
             return
         with self.writing(key), suppress(FileNotFoundError):
-            descriptor = _open_folder(folder)
+            descriptor = open_folder(folder)
             try:
-                os.fsync(descriptor)
-            except OSError as error:
-                if error.errno != errno.EINVAL:  # a file system that cannot do it for folders
-                    raise
+                sync_folder(descriptor)
             finally:
                 os.close(descriptor)
+
+    def sync_tree(self, key: str, folder: str) -> None:
+        """Bring the names in ``folder`` and in all folders below it to the disk.
+
+        :raises StorageUnavailable: the disk failed.
+        """
+        if self.durable:
+            for path, _, _ in os.walk(folder):
+                self.sync(key, path)
 
     # -- locks
 
     @contextmanager
-    def locked(self, key: str, folder: str, *, create: bool = True) -> Iterator[bool]:
-        """Hold the lock of ``folder``; gives whether this thread held it before.
+    def locked(self, key: str, folder: str, *, create: bool = True) -> Iterator[Held]:
+        """Hold the lock of ``folder``. If the holder sets ``is_changed``, sync the folder after the release.
 
-        A missing folder is made, or is KeyNotFound without ``create``. StorageUnavailable after too long a wait.
+        The sync uses the open folder, so it also works if another process moves the folder after the release.
+
+        :param create: whether to make a missing folder.
+        :raises KeyNotFound: the folder is missing, without ``create``.
+        :raises StorageUnavailable: the lock was not free in time, or the system failed.
         """
         own = self._own_locks.identities
         descriptor, identity = self._acquire(key, folder, create)
-        if identity in own:
-            os.close(descriptor)
-            yield True
-            return
+        held = Held(is_held_before=identity in own)
         own.add(identity)
+        to_sync = None
         try:
-            yield False
+            yield held
+            if held.is_changed and self.durable:
+                to_sync = os.dup(descriptor)
         finally:
-            own.remove(identity)
-            unlock(descriptor)
+            if held.is_held_before:
+                os.close(descriptor)
+            else:
+                own.remove(identity)
+                unlock(descriptor)
+        if to_sync is not None:
+            try:
+                with self.writing(key):
+                    sync_folder(to_sync)
+            finally:
+                os.close(to_sync)
 
     def _acquire(self, key: str, folder: str, create: bool) -> tuple[int, _Identity]:
         deadline = time.monotonic() + self._lock_timeout_s
@@ -160,10 +210,10 @@ class Folders:
 
     def _try_acquire(self, key: str, folder: str, create: bool) -> tuple[int, _Identity] | None:
         try:
-            descriptor = self._open_or_make(key, folder) if create else _open_folder(folder)
+            descriptor = self._open_or_make(key, folder) if create else open_folder(folder)
         except FileNotFoundError:
             if create:
-                return None  # made, and removed again by someone
+                return None  # another process removed it again
             raise KeyNotFound(key) from None
         except NotADirectoryError:
             if create:
@@ -173,7 +223,7 @@ class Folders:
             status = os.fstat(descriptor)
             identity = status.st_dev, status.st_ino
             is_ours = identity in self._own_locks.identities or try_lock(descriptor)
-            # Before we had the lock the folder may have been removed, and made anew by another.
+            # Before the lock was ours, another process may have replaced the folder.
             if is_ours and _is_at(folder, status):
                 return descriptor, identity
         except BaseException:
@@ -184,42 +234,105 @@ class Folders:
 
     def _open_or_make(self, key: str, folder: str) -> int:
         try:
-            return _open_folder(folder)
+            return open_folder(folder)
         except FileNotFoundError:
             self.make_durably(key, folder)
-            return _open_folder(folder)
+            return open_folder(folder)
 
-    # -- what is thrown away
+    # -- moving
+
+    def move(self, key: str, source: str, target: str) -> bool:
+        """Rename ``source`` to ``target``, both locked; return False if others wrote into ``target``
+        meanwhile.
+
+        :raises KeyConflict: ``target`` holds files that are not keys.
+        :raises OSError: the system cannot do it.
+        """
+        self._clear(key, target)
+        # A symbolic link stands for the folder behind it.
+        real_source, real_target = os.path.realpath(source), os.path.realpath(target)
+        try:
+            try:
+                os.rename(real_source, real_target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self._move_across_disks(key, real_source, real_target)
+        except OSError as error:
+            if error.errno in NOT_EMPTY:
+                return False
+            raise
+        if os.path.islink(source):
+            os.unlink(source)
+        return True
+
+    def _move_across_disks(self, key: str, source: str, target: str) -> None:
+        """Copy ``source`` beside ``target``, rename the copy, then remove ``source``. OSError."""
+        parent = os.path.dirname(target)
+        copy = os.path.join(parent, temporary_name(os.path.basename(target)))
+        os.mkdir(copy, self.folder_mode(target))
+        descriptor = open_folder(copy)
+        try:
+            try_lock(descriptor)  # so that no sweeper removes it
+            copy_tree(source, copy, durable=self.durable)
+            os.rename(copy, target)
+        finally:
+            remove_tree(copy)
+            unlock(descriptor)
+        self.sync(key, parent)
+        self.discard(key, source)
+
+    def _clear(self, key: str, folder: str) -> None:
+        """Remove unfinished files and empty folders from a locked folder without keys. OSError.
+
+        A writer that loses its unfinished file copies it to a new one.
+        """
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if TEMPORARY.fullmatch(name):
+                remove_tree(path)
+                continue
+            if os.path.islink(path) or not os.path.isdir(path):
+                raise KeyConflict(key, "the folder holds files that are not keys")
+            with suppress(KeyNotFound), self.locked(key, path, create=False):
+                self._clear(key, path)
+                with suppress(OSError):  # not empty: others wrote there, so the rename will fail
+                    os.rmdir(path)
+
+    # -- removing
 
     def prune(self, folder: str) -> None:
-        """Remove ``folder`` and those above it as far as they are empty and nobody holds their locks."""
+        """Remove ``folder`` and those above it as far as they are empty and not locked."""
         while folder != self.root and self._remove_if_empty(folder):
             folder = os.path.dirname(folder)
 
     def _remove_if_empty(self, folder: str) -> bool:
-        """Tell whether the folder is gone. Who finds it locked leaves it to the holder, who comes here afterwards."""
+        """Return whether the folder is gone. The holder of its lock prunes it afterwards."""
         try:
-            while _is_empty(folder):
-                descriptor = _open_folder(folder)
+            while is_empty(folder):
+                descriptor = open_folder(folder)
                 try:
-                    if not try_lock(descriptor):  # perhaps by this very thread
+                    if not try_lock(descriptor):  # perhaps this very thread has it
                         return False
                     if _is_at(folder, os.fstat(descriptor)):
                         os.rmdir(folder)
                         return True
                 except OSError as error:
-                    if error.errno not in _NOT_EMPTY:
+                    if error.errno not in NOT_EMPTY:
                         raise
                 finally:
                     unlock(descriptor)
         except FileNotFoundError:
             return True
         except OSError:
-            return False  # it does no harm where it is
+            return False  # an empty folder does no harm
         return False
 
     def discard(self, key: str, folder: str) -> None:
-        """Let ``folder``, whose lock is held, vanish at one instant, and remove it. OSError."""
+        """Make the locked ``folder`` vanish at once, then remove it.
+
+        :raises OSError: the system cannot do it.
+        """
         parent = os.path.dirname(folder)
         trash = os.path.join(self.root, temporary_name("trash"))
         try:
@@ -227,120 +340,39 @@ class Folders:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            trash = os.path.join(parent, temporary_name("trash"))  # the folder lies on another disk
+            trash = os.path.join(parent, temporary_name("trash"))  # the folder is on another disk
             os.rename(folder, trash)
         for place in {self.root, parent}:
             self.sync(key, place)
-        _remove_tree(trash)
-
-    def move(self, key: str, source: str, target: str) -> bool:
-        """Rename ``source`` to ``target``; False if others wrote into ``target`` meanwhile. Both locks are held.
-
-        :raises KeyConflict: ``target`` holds files that no key can have.
-        :raises OSError: the system cannot do it.
-        """
-        self._clear(key, target)
-        try:
-            # Behind a symbolic link the folder itself is meant.
-            os.rename(os.path.realpath(source), os.path.realpath(target))
-        except OSError as error:
-            if error.errno in _NOT_EMPTY:
-                return False
-            raise
-        if os.path.islink(source):
-            os.unlink(source)
-        return True
-
-    def _clear(self, key: str, folder: str) -> None:
-        """Remove unfinished files and empty folders from a folder without keys, whose lock is held.
-
-        A writer that loses its unfinished file makes a new one. OSError.
-        """
-        for name in os.listdir(folder):
-            path = os.path.join(folder, name)
-            if _TEMPORARY.fullmatch(name):
-                _remove_tree(path)
-                continue
-            if os.path.islink(path) or not os.path.isdir(path):
-                raise KeyConflict(key, "the folder holds files that are not keys")
-            with suppress(KeyNotFound), self.locked(key, path, create=False):
-                self._clear(key, path)
-                with suppress(OSError):  # if it is not empty, neither is the folder above: others wrote there
-                    os.rmdir(path)
-
-    def sync_tree(self, key: str, folder: str) -> None:
-        """Bring the names in ``folder`` and in all folders below it to the disk."""
-        if self.durable:
-            for path, _, _ in os.walk(folder):
-                self.sync(key, path)
+        remove_tree(trash)
 
     def empty(self, key: str, folder: str) -> None:
-        """Remove what is in ``folder``, whose lock is held, but not the folder, nor what others are writing. OSError."""
+        """Remove the entries of the locked ``folder``, but not the folder, nor files that others are writing.
+
+        :raises OSError: the system cannot do it.
+        """
         for name in os.listdir(folder):
             if not is_reserved(name):
-                _remove_tree(os.path.join(folder, name))
-        self.sweep(folder)
+                remove_tree(os.path.join(folder, name))
+        sweep(folder)
         self.sync(key, folder)
 
     def sweep_before_write(self, folder: str, *, always: bool) -> None:
-        """Sweep a folder that is about to be written: each time, or as the first write of this process.
+        """Sweep a folder before a write: always, or only before the first write of this process.
 
-        A look at a folder costs more the more is in it, so small writes, which leave little behind, do not look each time.
+        The cost grows with the entries of the folder. Small writes leave little behind, so they sweep once.
         """
         if always or folder not in self._swept:
             if len(self._swept) >= _MOST_SWEPT:
                 self._swept.clear()
             self._swept.add(folder)
-            self.sweep(folder)
-
-    def sweep(self, folder: str) -> None:
-        """Remove what killed writers and deleters left in ``folder``: temporary names that nobody has locked."""
-        try:
-            with os.scandir(folder) as entries:
-                names = [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]
-        except OSError:
-            return
-        for name in names:
-            path = os.path.join(folder, name)
-            with suppress(OSError):
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-                try:
-                    if try_lock(descriptor):
-                        _remove_tree(path)
-                finally:
-                    unlock(descriptor)
+            sweep(folder)
 
 
 def failure(key: str, error: OSError) -> StorageUnavailable:
-    """Return the protocol's error for one of the system; it is to be raised ``from`` it."""
+    """Return the error of the protocol for an error of the system, to be raised ``from`` it."""
     kind = StorageFull if error.errno in _FULL else StorageUnavailable
     return kind(key, error.strerror or str(error))
-
-
-def temporary_name(name: str) -> str:
-    """Return a new name, at most 255 characters long, for something unfinished that shall be ``name``."""
-    return f".{name[:233]}.{os.urandom(8).hex()}.tmp"
-
-
-def try_lock(descriptor: int) -> bool:
-    """Take ``flock`` on an open file or folder unless somebody has it. OSError."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def unlock(descriptor: int) -> None:
-    """Give up the lock and close. Closing alone would leave the lock to a child that was forked meanwhile."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    finally:
-        os.close(descriptor)
-
-
-def _open_folder(folder: str) -> int:
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _is_at(path: str, status: os.stat_result) -> bool:
@@ -348,25 +380,3 @@ def _is_at(path: str, status: os.stat_result) -> bool:
         return os.path.samestat(os.stat(path), status)
     except FileNotFoundError:
         return False
-
-
-def _is_empty(folder: str) -> bool:
-    with os.scandir(folder) as entries:
-        return next(entries, None) is None
-
-
-def _remove_tree(path: str) -> None:
-    """Remove a file, a link, or a folder with all that is in it; none of it being there is no error. OSError."""
-    for is_last_attempt in (False, False, True):
-        try:
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
-            return
-        except OSError as error:
-            if not os.path.lexists(path):
-                return
-            # others remove in it too, or a writer has just put its temporary file there
-            if is_last_attempt or error.errno not in _NOT_EMPTY | {errno.ENOENT}:
-                raise

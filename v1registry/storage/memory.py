@@ -1,4 +1,4 @@
-"""A storage in the memory of one process: for tests, and for registries that may forget."""
+"""A storage in the memory of one process, for tests and for registries whose data may be lost."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from .base import (
     clip_range,
 )
 
-#: How many keys a listing takes at a time, so that it does not hold up writers for long.
+#: How many keys a listing reads at once. Writers wait meanwhile.
 _PAGE_KEYS = 256
 
 
 class MemoryStorage:
     """Keeps every value as one bytes object. Safe for threads, not shared by processes.
 
-    Making one costs some microseconds, so that a test may have its own.
+    A new one costs some microseconds, so each test can have its own.
 
     :param lock_timeout_s: how long ``lock`` waits before it raises StorageUnavailable.
 
@@ -50,51 +50,67 @@ class MemoryStorage:
 
     def __init__(self, *, lock_timeout_s: float = 60.0) -> None:
         self._lock_timeout_s = lock_timeout_s
-        # Etags go into HTTP answers and so outlive a process: the next one must not repeat them.
+        # Etags go into HTTP answers, so the next process must not use the same ones for other values.
         self._etag_prefix = os.urandom(5).hex()
         self._writes = itertools.count(1)
-        self._mutex = threading.Lock()  # guards all that follows
+        self._mutex = threading.Lock()  # guards the attributes below
         self._values: dict[str, tuple[bytes, Stat]] = {}
         self._entries: dict[str, set[str]] = {}  # folder -> names directly in it; the root is ""
-        self._sorted_keys: list[str] | None = None  # kept from the first listing on
+        self._sorted_keys: list[str] | None = None  # None before the first listing
         self._locks: dict[str, _SharedLock] = {}
 
     @classmethod
     def from_url(cls, url: str) -> MemoryStorage:
-        """Return a new, empty storage for ``memory:``. ValueError for anything else.
+        """Return a new, empty storage for ``memory:``.
+
+        :raises ValueError: the URL is a different one.
 
         >>> MemoryStorage.from_url("memory:").shared_by_processes
         False
         """
         if url not in ("memory:", "memory://"):
-            raise ValueError(f"expected just memory: as the URL of a storage in memory, not {url!r}")
+            raise ValueError(f"the URL of a storage in memory must be memory:, not {url!r}")
         return cls()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._values)} keys>"
 
     def clear(self) -> None:
-        """Forget every value. Locks that are held stay held, streams that are open stay readable."""
+        """Remove every value. Open streams stay readable, and held locks stay held."""
         with self._mutex:
             self._values.clear()
             self._entries.clear()
             self._sorted_keys = None
 
     def stat(self, key: str) -> Stat:
-        """Return size, etag and time of ``key``. KeyNotFound."""
+        """Return size, etag and time of ``key``.
+
+        :raises KeyNotFound: nothing is stored under ``key``.
+        """
         return self._find(key)[1]
 
     def read(self, key: str) -> tuple[bytes, Stat]:
-        """Return the whole value, without copying it, and its Stat. KeyNotFound."""
+        """Return the whole value, without copying it, and its Stat.
+
+        :raises KeyNotFound: nothing is stored under ``key``.
+        """
         return self._find(key)
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
-        """Return bytes ``[start, stop)`` as a stream that the caller closes. KeyNotFound."""
+        """Return bytes ``[start, stop)`` as a stream that the caller closes.
+
+        :raises KeyNotFound: nothing is stored under ``key``.
+        :raises ValueError: ``start`` or ``stop`` is negative.
+        """
         value, stat = self._find(key)
         return _MemoryBlob(value, stat, *clip_range(start, stop, stat.size))
 
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
-        """Store ``data`` under ``key``; see the protocol. KeyConflict, InvalidKey."""
+        """Store ``data`` under ``key`` and return its Stat. See the protocol.
+
+        :raises KeyConflict: the stored value is not the expected one.
+        :raises InvalidKey: the key is the folder of others, or lies below a key.
+        """
         check_key(key)
         value = _gather(data)
         with self._mutex:
@@ -136,7 +152,11 @@ class MemoryStorage:
         return iter(sorted(name for name in names if name > after))
 
     def delete(self, key: str, *, expect: str = ANY) -> None:
-        """Remove ``key`` if it has the expected etag. KeyNotFound, KeyConflict."""
+        """Remove ``key``.
+
+        :raises KeyNotFound: nothing is stored under ``key``.
+        :raises KeyConflict: the stored value has a different etag.
+        """
         check_key(key)
         with self._mutex:
             known = self._values.get(key)
@@ -147,13 +167,18 @@ class MemoryStorage:
             self._remove(key)
 
     def delete_tree(self, folder: str) -> None:
-        """Remove every key below ``folder + "/"`` at one instant; none of them being there is no error."""
+        """Remove every key below ``folder + "/"`` at once. A folder without keys is no error."""
         with self._mutex:
             for key in self._keys_below(check_key(folder)):
                 self._remove(key)
 
     def publish(self, staged: str, folder: str) -> None:
-        """Make every key below ``staged`` appear below ``folder`` instead. KeyNotFound, KeyConflict, InvalidKey."""
+        """Make every key below ``staged`` appear below ``folder`` instead, at once. Etags and times stay.
+
+        :raises KeyNotFound: no key is below ``staged``.
+        :raises KeyConflict: a key is below ``folder``.
+        :raises InvalidKey: see the protocol.
+        """
         check_folders(staged, folder)
         with self._mutex:
             keys = self._keys_below(staged)
@@ -173,7 +198,10 @@ class MemoryStorage:
 
     @contextmanager
     def lock(self, folder: str) -> Iterator[None]:
-        """Keep out every other thread that asks for the lock of ``folder``. StorageUnavailable."""
+        """Keep out every other thread that asks for the lock of ``folder``.
+
+        :raises StorageUnavailable: the lock was not free in time.
+        """
         check_key(folder)
         with self._mutex:
             shared = self._locks.setdefault(folder, _SharedLock())
@@ -198,7 +226,7 @@ class MemoryStorage:
         return found
 
     def _check_place(self, key: str) -> None:
-        """Check that a new key is no folder of other keys, nor below one of them. InvalidKey."""
+        """Check that a new key is not the folder of other keys, and not below a key. InvalidKey."""
         if key in self._entries:
             raise InvalidKey(key, "it is the folder of other keys")
         above = key.rpartition("/")[0]
@@ -247,7 +275,7 @@ class MemoryStorage:
 
 
 class _SharedLock:
-    """The lock of one folder, kept while at least one thread holds it or waits for it."""
+    """The lock of one folder. It exists while a thread holds it or waits for it."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -255,7 +283,7 @@ class _SharedLock:
 
 
 class _MemoryBlob:
-    """A stream over a range of a value. Not to be read by two threads at once."""
+    """A stream over a range of a value."""
 
     file: BinaryIO | None = None
 
@@ -292,7 +320,7 @@ class _MemoryBlob:
 def _gather(data: bytes | Iterable[bytes]) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
-    gathered = io.BytesIO()  # not b"".join: the pieces may be one buffer that is filled again and again
+    gathered = io.BytesIO()  # not b"".join: the pieces may be one buffer that the caller fills again
     for piece in data:
         gathered.write(piece)
     return gathered.getvalue()
