@@ -9,10 +9,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from v1registry import Registry
-from v1registry.assembly import Services
-from v1registry.errors import RegistryError
-from v1registry.wsgi.request import Request
-from v1registry.wsgi.responses import Response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -93,19 +89,12 @@ class RequestLog(list[RecordedRequest]):
 
 
 class WatchedRegistry(Registry):
-    """The real application. What its handlers raise unexpectedly is kept with the request; the answer stays 500."""
+    """The real application. An unexpected error is kept with the recorded request; the answer stays 500."""
 
-    def _dispatch(self, request: Request[Services]) -> Response:
-        try:
-            return super()._dispatch(request)
-        except RegistryError:
-            # a refusal, not a failure
-            raise
-        except Exception as error:
-            record: RecordedRequest | None = request.environ.get(RECORD_KEY)
-            if record is not None:
-                record.error = error
-            raise
+    def on_error(self, environ: dict[str, Any], error: Exception) -> None:
+        record: RecordedRequest | None = environ.get(RECORD_KEY)
+        if record is not None:
+            record.error = error
 
 
 class Recorder:

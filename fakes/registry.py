@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from v1registry import MemoryStorage
@@ -17,6 +17,7 @@ from v1registry.oauth.provider import AuthorizationRefused, UnsafeAuthorization
 from v1registry.oauth.scopes import SCOPES
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import User
+from v1registry.settings import Options
 
 from .applications import FakeApplication
 from .images import FakeImage, FakeImages
@@ -28,6 +29,7 @@ from .server import LiveServer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
 
 #: How many lines of each kind a description has at most.
 _DESCRIBED = 30
@@ -64,7 +66,7 @@ class FakeRegistry:
     True
     """
 
-    def __init__(self, *, tls: bool = False, server: LiveServer | None = None, **options: Any):
+    def __init__(self, *, tls: bool = False, server: LiveServer | None = None, **options: Unpack[Options]):
         self._options = options
         self._recorder = Recorder(self._make_application())
         self._server = server or LiveServer(tls=tls)
@@ -75,8 +77,10 @@ class FakeRegistry:
     def _make_application(self) -> WatchedRegistry:
         self.storage = MemoryStorage()
         users = self._users()
-        auth = {"auth": users} if users is not None and self._options["auth"] == "users:" else {}
-        application = WatchedRegistry(self.storage, **{"oauth_http": "allow", **self._options, **auth})
+        options: Options = {"oauth_http": "allow", **self._options}
+        if users is not None and options.get("auth") == "users:":
+            options["auth"] = users
+        application = WatchedRegistry(self.storage, **options)
         images = FakeImages(self.storage)
         if application.has_accounts:
             # what fills the registry asks nobody: over the same storage, but with users of its own

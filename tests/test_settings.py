@@ -13,11 +13,12 @@ from paste.deploy import loadapp, loadfilter
 from support.wsgi_client import call
 
 from v1registry import FileStorage, MemoryStorage, Registry, Settings, SettingsError
-from v1registry.settings import descriptions, from_environment, from_ini, from_mapping, open_storage
+from v1registry.openers import open_storage
+from v1registry.settings import descriptions, from_environment, from_ini, from_mapping
 
 
 def settings_of(**options: Any) -> Settings:
-    return from_mapping({"storage": "memory:", **options})[1]
+    return from_mapping({"storage": "memory:", **options})
 
 
 def problems_of(**options: Any) -> list[str]:
@@ -66,7 +67,7 @@ def test_an_unknown_key_that_is_near_to_none_lists_all() -> None:
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(SettingsError) as raised:
-        from_mapping(
+        Registry.from_settings(
             {"v2": "maybe", "xyzzy": "1", "search_limit": "0", "public_url": "ftp://x", "storage": "nothing"}
         )
     keys = [problem.partition(":")[0] for problem in raised.value.problems]
@@ -81,16 +82,14 @@ def test_settings_that_exclude_each_other_are_told() -> None:
 @pytest.mark.parametrize("pages", ["/accounts/activate", "/accounts/activate/registry"])
 def test_pages_where_the_links_of_mails_are_are_told(pages: str) -> None:
     assert problems_of(pages=pages) == [
-        "pages and link_path exclude each other: the pages would be where the links in mails are"
+        "pages and link_path exclude each other: pages must not be below the path of links in mails"
     ]
 
 
 def test_templates_in_a_folder_that_is_not_there_are_told(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    assert problems_of(templates=missing) == [
-        f"templates: a folder that is there is expected, not {missing!r}"
-    ]
-    assert from_mapping({"storage": "memory:", "templates": str(tmp_path)})[1].templates == str(tmp_path)
+    assert problems_of(templates=missing) == [f"templates: must be an existing directory, not {missing!r}"]
+    assert from_mapping({"templates": str(tmp_path)}).templates == str(tmp_path)
 
 
 # -- values
@@ -145,36 +144,36 @@ def test_a_value_of_the_right_type_is_taken(key: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("search_limit", "0", "a whole number above 0 is expected, not '0'"),
-        ("search_limit", "-1", "a whole number above 0 is expected, not '-1'"),
-        ("search_limit", "1.5", "a whole number above 0 is expected, not '1.5'"),
-        ("search_limit", "", "a whole number above 0 is expected, not ''"),
-        ("search_limit", 0, "a whole number above 0 is expected, not 0"),
-        ("token_lifetime_s", -1, "a whole number above 0 is expected, not -1"),
-        ("search_limit", 10**9, "a whole number above 0 is expected, not 1000000000"),
-        ("search_limit", True, "text or int is expected, not True"),
-        ("search_limit", None, "text or int is expected, not None"),
-        ("search_limit", 1.0, "text or int is expected, not 1.0"),
-        ("max_document_bytes", "-1", "a number of bytes is expected, such as 16777216, 16M or 64GiB, not '-1'"),
-        ("max_document_bytes", -1, "a number of bytes is expected, such as 16777216, 16M or 64GiB, not -1"),
-        ("max_document_bytes", "16 X", "a number of bytes is expected, such as 16777216, 16M or 64GiB, not '16 X'"),
-        ("v2", "Ping", "one of ping, absent, pass is expected, not 'Ping'"),
-        ("v2", None, "text or str is expected, not None"),
-        ("search_names", "", "one of auto, short, long is expected, not ''"),
-        ("message", 5, "text or str is expected, not 5"),
-        ("public_url", "example.com", "a URL such as https://registry.example.com is expected, not 'example.com'"),
-        ("public_url", "https://", "a URL such as https://registry.example.com is expected, not 'https://'"),
-        ("public_url", "https://x/?q", "a URL such as https://registry.example.com is expected, not 'https://x/?q'"),
+        ("search_limit", "0", "must be a whole number above 0, not '0'"),
+        ("search_limit", "-1", "must be a whole number above 0, not '-1'"),
+        ("search_limit", "1.5", "must be a whole number above 0, not '1.5'"),
+        ("search_limit", "", "must be a whole number above 0, not ''"),
+        ("search_limit", 0, "must be a whole number above 0, not 0"),
+        ("token_lifetime_s", -1, "must be a whole number above 0, not -1"),
+        ("search_limit", 10**9, "must be a whole number above 0, not 1000000000"),
+        ("search_limit", True, "must be text or int, not True"),
+        ("search_limit", None, "must be text or int, not None"),
+        ("search_limit", 1.0, "must be text or int, not 1.0"),
+        ("max_document_bytes", "-1", "must be a number of bytes, such as 16777216, 16M or 64GiB, not '-1'"),
+        ("max_document_bytes", -1, "must be a number of bytes, such as 16777216, 16M or 64GiB, not -1"),
+        ("max_document_bytes", "16 X", "must be a number of bytes, such as 16777216, 16M or 64GiB, not '16 X'"),
+        ("v2", "Ping", "must be one of ping, absent, pass, not 'Ping'"),
+        ("v2", None, "must be text or str, not None"),
+        ("search_names", "", "must be one of auto, short, long, not ''"),
+        ("message", 5, "must be text or str, not 5"),
+        ("public_url", "example.com", "must be a URL such as https://registry.example.com, not 'example.com'"),
+        ("public_url", "https://", "must be a URL such as https://registry.example.com, not 'https://'"),
+        ("public_url", "https://x/?q", "must be a URL such as https://registry.example.com, not 'https://x/?q'"),
         ("public_url", "http://[", "Invalid IPv6 URL, not 'http://['"),
-        ("endpoints", "http://x", "host[:port] is expected, or several with commas, not 'http://x'"),
-        ("endpoints", "a,,b", "host[:port] is expected, or several with commas, not 'a,,b'"),
-        ("endpoints", "a\r\nSet-Cookie: x", "host[:port] is expected, or several with commas, not 'a\\r\\nSet-Cookie: x'"),
-        ("x_accel_redirect", "layers", "an internal location such as /layers is expected, not 'layers'"),
-        ("x_accel_redirect", "/a\nb", "an internal location such as /layers is expected, not '/a\\nb'"),
-        ("trusted_proxies", "localhost", "IP addresses or networks are expected, 'localhost' is none, not 'localhost'"),
-        ("trusted_proxies", "10.0.0.1/8", "IP addresses or networks are expected, '10.0.0.1/8' is none, not '10.0.0.1/8'"),
-        ("trusted_proxies", ["x"], "IP addresses or networks are expected, 'x' is none, not ['x']"),
-        ("trusted_proxies", {"10.0.0.1"}, "text or tuple is expected, not {'10.0.0.1'}"),
+        ("endpoints", "http://x", "must be host[:port], or several with commas, not 'http://x'"),
+        ("endpoints", "a,,b", "must be host[:port], or several with commas, not 'a,,b'"),
+        ("endpoints", "a\r\nSet-Cookie: x", "must be host[:port], or several with commas, not 'a\\r\\nSet-Cookie: x'"),
+        ("x_accel_redirect", "layers", "must be an internal location such as /layers, not 'layers'"),
+        ("x_accel_redirect", "/a\nb", "must be an internal location such as /layers, not '/a\\nb'"),
+        ("trusted_proxies", "localhost", "must be IP addresses or networks; 'localhost' is neither, not 'localhost'"),
+        ("trusted_proxies", "10.0.0.1/8", "must be IP addresses or networks; '10.0.0.1/8' is neither, not '10.0.0.1/8'"),
+        ("trusted_proxies", ["x"], "must be IP addresses or networks; 'x' is neither, not ['x']"),
+        ("trusted_proxies", {"10.0.0.1"}, "must be text or tuple, not {'10.0.0.1'}"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_with_what_is_expected(key: str, value: Any, expected: str) -> None:
@@ -190,7 +189,7 @@ def test_a_wrong_secret_is_not_told(value: Any) -> None:
 
 
 def test_keywords_are_checked_like_any_other_mapping() -> None:
-    with pytest.raises(SettingsError, match="search_limit: a whole number above 0"):
+    with pytest.raises(SettingsError, match="search_limit: must be a whole number above 0"):
         Registry(storage=MemoryStorage(), search_limit=0)
     with pytest.raises(SettingsError, match="did you mean search_limit"):
         Registry(storage=MemoryStorage(), search_limits=5)
@@ -220,39 +219,39 @@ def test_a_storage_may_be_named_by_module_and_attribute(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, module.__name__, module)
     assert isinstance(open_storage(f"{module.__name__}:make"), MemoryStorage)
     assert open_storage(f"{module.__name__}:ready") is ready
-    with pytest.raises(ValueError, match="or a storage, is expected"):
+    with pytest.raises(ValueError, match="or a storage, not"):
         open_storage(f"{module.__name__}:other")
 
 
 @pytest.mark.parametrize(
     ("place", "text"),
     [
-        ("", "a place for the data must be named, such as file:///srv/registry or memory:"),
-        ("/srv/registry", "a URL such as file:///srv/registry or memory: is expected, not '/srv/registry'"),
+        ("", "must name a place for the data, such as file:///srv/registry or memory:"),
+        ("/srv/registry", "must be a URL such as file:///srv/registry or memory:, not '/srv/registry'"),
         ("file://relative/path", "is in the place of a host"),
         ("file:", "is not absolute"),
         ("memory:x", "must be memory:"),
-        ("ftp://host/x", "ftp: is no scheme of a storage; known: file:, memory:"),
+        ("ftp://host/x", "ftp: is not a scheme of a storage; known: file:, memory:"),
         ("no_such_module_here:make", "names nothing: No module named"),
         ("os:no_such_attribute", "names nothing: module 'os' has no attribute"),
         (".relative:make", "names nothing"),
         (":make", "names nothing"),
-        (None, "or a storage, is expected, not None"),
-        (5, "or a storage, is expected, not 5"),
-        (Path("/srv"), "or a storage, is expected"),
+        (None, "or a storage, not None"),
+        (5, "or a storage, not 5"),
+        (Path("/srv"), "or a storage, not"),
     ],
 )
 def test_what_is_no_storage_is_told(place: object, text: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        from_mapping({"storage": place})
+        Registry.from_settings({"storage": place})
     (problem,) = raised.value.problems
     assert problem.startswith("storage: ")
     assert text in problem
 
 
 def test_no_storage_at_all_is_told() -> None:
-    with pytest.raises(SettingsError, match="storage: a place for the data must be named"):
-        from_mapping({})
+    with pytest.raises(SettingsError, match="storage: must name a place for the data"):
+        Registry.from_settings({})
 
 
 # -- who may do what

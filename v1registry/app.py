@@ -1,4 +1,4 @@
-"""The application: the APIs' tables over one storage and one set of settings, as a WSGI callable."""
+"""The application as a WSGI callable: dispatch, answers to failures, and mounting in front of another application."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from . import settings as settings_
 from .accounts.base import BackendUnavailable
 from .assembly import Services, assemble, in_front
 from .log import REQUEST_ID_HEADER, get_logger, in_request, request_id_of
-from .oauth import api as oauth_api
 from .oauth.applications import Applications
 from .oauth.grants import Grants
 from .oauth.provider import Provider
@@ -21,17 +20,16 @@ from .settings import Settings
 from .storage.base import Storage, StorageFull, StorageUnavailable
 from .web.pages import accepts_html
 from .wsgi.request import Request
-from .wsgi.responses import VERSION_HEADER, Response, error_response
-from .wsgi.routing import Table
+from .wsgi.responses import VERSION_HEADER, Response, error_object
+from .wsgi.routing import Api, Table, api_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
+    from typing_extensions import Unpack
+
+    from .settings import Options
 
 log = get_logger(__name__)
-
-#: What belongs to the registry when it stands in front of another application: the rest goes through.
-_OWN_PREFIXES = ("/v1/", "/v2/", "/api/v1.1/")
-_OWN_PATHS = ("/v1", "/v2", "/_ping", "/_ping/", "/_status", "/_status/")
 
 #: An operating system's errors that mean: there is no room.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -40,21 +38,20 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Registry:
     """A v1 registry with its index, as a WSGI callable.
 
-    :param storage: where everything is kept: any :class:`v1registry.storage.Storage`.
-    :param options: the keys of :class:`v1registry.settings.Settings`. SettingsError.
+    :param storage: a :class:`v1registry.storage.Storage`, or text that names one, such as ``file:///srv/registry``.
+    :param options: the keys of :class:`v1registry.settings.Settings`.
+    :raises SettingsError: lists everything that is wrong with them.
 
-    Safe for threads. Nothing is opened before the first request, and several registries in one process share
-    nothing.
+    Safe for threads. Nothing is opened before the first request. Several registries in one process share nothing.
 
     >>> from v1registry import MemoryStorage, Registry
     >>> app = Registry(storage=MemoryStorage())
     """
 
-    def __init__(self, storage: Storage, **options: Any):
-        self._serve(assemble(*settings_.from_mapping({"storage": storage, **options})), None)
+    def __init__(self, storage: Storage | str, **options: Unpack[Options]):
+        self._serve(assemble({"storage": storage, **options}), None)
 
     def _serve(self, services: Services, behind: WSGIApplication | None) -> None:
-        """Take the services to work on, and the application that gets other paths."""
         self._services = services
         self._behind = behind
 
@@ -78,6 +75,11 @@ class Registry:
     def table(self) -> Table:
         """Every row that this application serves."""
         return self._services.table
+
+    @property
+    def apis(self) -> tuple[Api, ...]:
+        """The APIs that this application serves, with their rows."""
+        return self._services.apis
 
     @property
     def has_accounts(self) -> bool:
@@ -118,28 +120,38 @@ class Registry:
             )
         return self._services.oauth
 
-    # -- other ways to make one
+    # -- other constructors
 
     @classmethod
     def from_settings(cls, mapping: Mapping[str, Any]) -> Registry:
-        """Return a registry made from a mapping such as ``{"storage": "file:///srv/registry"}``. SettingsError."""
-        return cls._of(assemble(*settings_.from_mapping(mapping)))
+        """Return a registry made from a mapping such as ``{"storage": "file:///srv/registry"}``.
+
+        :raises SettingsError: lists everything that is wrong.
+        """
+        return cls._of(assemble(mapping))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Registry:
-        """Return a registry made from ``V1REGISTRY_STORAGE`` and the like. SettingsError."""
+        """Return a registry made from the variables ``V1REGISTRY_STORAGE``, ….
+
+        :param environment: variables; those of the process if None.
+        :raises SettingsError: lists everything that is wrong.
+        """
         return cls.from_settings(settings_.from_environment(environment))
 
     @classmethod
     def from_ini(cls, path: str | os.PathLike[str]) -> Registry:
-        """Return a registry made from the section ``[v1registry]`` of an ini file. SettingsError."""
+        """Return a registry made from the section ``[v1registry]`` of an ini file.
+
+        :raises SettingsError: the file cannot be read; or lists everything that is wrong in it.
+        """
         return cls.from_settings(settings_.from_ini(path))
 
     def in_front_of(self, application: WSGIApplication) -> Registry:
-        """Return this registry as middleware: what is no path of a registry goes through to ``application``.
+        """Return this registry as middleware: requests for paths of no API go to ``application``.
 
-        ``/`` is the application's own, and so are the pages, unless the setting ``pages`` says where ours are. Everything
-        else is shared with this registry.
+        ``/`` belongs to the application. There are pages only if the setting ``pages`` names a path. Everything else is
+        shared with this registry.
         """
         return self._of(in_front(self._services), application)
 
@@ -148,7 +160,7 @@ class Registry:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if self._behind is not None and not self._is_own(environ.get("PATH_INFO", "")):
             return self._behind(environ, start_response)
-        # WebOb takes a dict and nothing else; some servers and test clients have subclasses
+        # WebOb accepts only a dict; some servers and test clients pass subclasses
         request = Request(environ if type(environ) is dict else dict(environ), self._services)
         request_id = request_id_of(environ)
         with in_request(request_id):
@@ -156,53 +168,60 @@ class Registry:
             response.headerlist += [VERSION_HEADER, (REQUEST_ID_HEADER, request_id)]
             return response(environ, start_response)
 
+    def on_error(self, environ: dict[str, Any], error: Exception) -> None:
+        """Do nothing. A subclass may override this to report unexpected errors.
+
+        Called within the request, before the client gets its answer. The error is logged in any case.
+
+        :param environ: the WSGI environment of the request.
+        :param error: raised by a handler; never a :class:`v1registry.errors.RegistryError`.
+        """
+
     def _is_own(self, path: str) -> bool:
-        if self.settings.v2 == "pass" and (path == "/v2" or path.startswith("/v2/")):
-            return False
-        if self._services.link_prefix is not None and path.startswith(self._services.link_prefix):
-            return True
-        if self._services.pages.can_browse and f"{path}/".startswith(f"{self._services.pages.base}/"):
-            return True
-        if self.has_accounts and path.rstrip("/") == oauth_api.METADATA_PATH:
-            return True
-        return path.startswith(_OWN_PREFIXES) or path in _OWN_PATHS
+        """Tell whether a path is not one of the application behind."""
+        api = api_of(self._services.apis, path)
+        return api is not None and not api.is_passed_on
 
     def _answer(self, request: Request[Services]) -> Response:
         try:
             return self._dispatch(request)
         except Exception as error:
+            if not isinstance(error, errors.RegistryError):
+                self.on_error(request.environ, error)
             failure = _as_registry_error(error)
             path = self._loggable(request.environ.get("PATH_INFO", ""))
             if failure.status == 500:
                 log.error("%s %r failed", request.method, path, exc_info=error)
             elif failure.status > 500:
-                # known, and not to be found in our code: who runs the server needs the reason alone
+                # the cause is outside of this program: the reason is enough, without a traceback
                 log.error("%s %r failed: %s", request.method, path, error)
             else:
                 log.info(
                     "%s %r: %d %s %r", request.method, path, failure.status, failure.public, failure.context
                 )
             self._read_refused_body(request)
-            page = self._page_of_failure(request, failure) if self._is_for_people(request, path) else None
-            return error_response(failure, path) if page is None else page
+            return self._answer_to_failure(request, failure)
+
+    def _answer_to_failure(self, request: Request[Services], failure: errors.RegistryError) -> Response:
+        """Return a page for a browser that asked for one, else the answer in the form of the API."""
+        api = api_of(self._services.apis, request.environ.get("PATH_INFO", ""))
+        is_for_people = self._services.pages.can_browse and (api is None or api.is_for_people)
+        if request.is_page or (is_for_people and accepts_html(request)):
+            page = self._page_of_failure(request, failure)
+            if page is not None:
+                return page
+        return error_object(failure) if api is None else api.error_response(failure)
 
     def _page_of_failure(self, request: Request[Services], failure: errors.RegistryError) -> Response | None:
-        """Return the page that tells of a failure, None where that fails too: templates may be the operator's own."""
+        """Return the page of a failure, None if it cannot be made: templates may be the operator's own."""
         try:
             return self._services.pages.failure(request, failure)
         except Exception as error:
-            log.error("the page of a failure cannot be made", exc_info=error)
+            log.error("cannot make the page of a failure", exc_info=error)
             return None
 
-    def _is_for_people(self, request: Request[Services], path: str) -> bool:
-        """Tell whether a failure is to be told by a page: to a browser that asked for one."""
-        if request.is_page:
-            return True
-        is_of_api = path.startswith(_OWN_PREFIXES) or path in _OWN_PATHS
-        return self._services.pages.can_browse and not is_of_api and accepts_html(request)
-
     def _loggable(self, path: str) -> str:
-        """Return the path without the token of a link, which works until somebody followed it."""
+        """Return the path without the token of a link, which is valid until it is used."""
         is_link = self._services.link_prefix is not None and path.startswith(self._services.link_prefix)
         return f"{self._services.link_prefix}..." if is_link else path
 
@@ -215,21 +234,21 @@ class Registry:
         request.fields.update(fields)
         request.is_page = route.is_page
         if route.needs is not None:
-            # bad credentials are refused everywhere, also where none are needed
+            # invalid credentials are rejected even if the row needs none
             request.rights.require_scope(route.needs)
         return route.handler(request)
 
     def _read_refused_body(self, request: Request[Services]) -> None:
-        """Read what the client still sends: engines take an early answer for a failed write (clients.md 3.3)."""
+        """Read the rest of a rejected body: engines report an early answer as a failed write (clients.md 3.3)."""
         try:
             request.upload.drain(self.settings.max_refused_bytes)
         except errors.RegistryError:
-            # no body that may be read
+            # there is no body, or it cannot be read
             return
 
 
 def _as_registry_error(error: Exception) -> errors.RegistryError:
-    """Return the failure that a client is told of. What is no failure on purpose is a 500 without details."""
+    """Return the failure that the client gets. An unexpected error becomes a 500 without details."""
     if isinstance(error, errors.RegistryError):
         return error
     if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in _NO_ROOM):
@@ -242,12 +261,18 @@ def _as_registry_error(error: Exception) -> errors.RegistryError:
 
 
 def paste_app(global_conf: Mapping[str, str], **local_conf: str) -> Registry:
-    """Make the application of a PasteDeploy section ``use = egg:v1registry``. SettingsError."""
+    """Make the application of a PasteDeploy section ``use = egg:v1registry``.
+
+    :raises SettingsError: lists everything that is wrong with the settings.
+    """
     return Registry.from_settings(local_conf)
 
 
 def paste_filter(
     global_conf: Mapping[str, str], **local_conf: str
 ) -> Callable[[WSGIApplication], WSGIApplication]:
-    """Make the filter of a PasteDeploy section ``use = egg:v1registry``: the registry in front of an application."""
+    """Make the filter of a PasteDeploy section ``use = egg:v1registry``: the registry in front of an application.
+
+    :raises SettingsError: lists everything that is wrong with the settings.
+    """
     return Registry.from_settings(local_conf).in_front_of

@@ -24,6 +24,8 @@ from .oauth.applications import Applications
 from .oauth.grants import Grants
 from .oauth.provider import Provider
 from .oauth.services import OAuth
+from .openers import open_accounts, open_mailer, open_storage
+from .paths import OAUTH
 from .registry import api as registry_api
 from .registry.images import Images
 from .registry.repositories import Repositories
@@ -40,12 +42,14 @@ from .web.views.markdown import Descriptions
 from .web.views.shown_layers import ShownLayers
 from .wsgi.framework import BaseRequest
 from .wsgi.origin import Origin, Proxies
-from .wsgi.routing import Table, combine
+from .wsgi.routing import Api, combine
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services(WebServices):
     """Everything that an application works on. Handlers see the part that their API declares."""
+
+    apis: tuple[Api, ...]  #: the rows of all of them are in ``table``
 
     @property
     def link_prefix(self) -> str | None:
@@ -54,11 +58,28 @@ class Services(WebServices):
         return f"{self.settings.link_path}/" if has_links else None
 
 
-def assemble(storage: Storage, settings: Settings) -> Services:
-    """Return the services of an application that stands alone. Nothing is opened yet.
+def assemble(mapping: Mapping[str, Any]) -> Services:
+    """Return the services of an application that stands alone. Nothing is read or connected yet.
 
-    :raises SettingsError: settings name something that does not exist, or do not fit each other.
+    :param mapping: the setting ``storage`` and the keys of :class:`v1registry.settings.Settings`.
+    :raises SettingsError: settings are invalid, name something that does not exist, or contradict each other.
     """
+    problems: list[str] = []
+    settings, storage = Settings(), None
+    try:
+        settings = settings_.from_mapping(mapping)
+    except SettingsError as error:
+        problems += error.problems
+    try:
+        storage = open_storage(mapping.get("storage", ""))
+    except ValueError as error:
+        problems.append(f"storage: {error}")
+    if problems or storage is None:
+        raise SettingsError(problems)
+    return _assemble(storage, settings)
+
+
+def _assemble(storage: Storage, settings: Settings) -> Services:
     keys = _signing_keys(storage, settings)
     origin = Origin(settings.public_url, Proxies(settings.trusted_proxies))
     repositories = Repositories(storage)
@@ -72,7 +93,7 @@ def assemble(storage: Storage, settings: Settings) -> Services:
         tokens = Tokens(settings.secret, lifetime_s=settings.token_lifetime_s)
         access = OpenAccess(tokens, registry_is_elsewhere=settings.images == "elsewhere")
     else:
-        backend, policy = settings_.open_accounts(settings, storage, repositories)
+        backend, policy = open_accounts(settings, storage, repositories)
         accounts = _accounts(settings, backend, repositories, keys)
         oauth = _oauth(storage, accounts, keys)
         sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s)
@@ -90,6 +111,7 @@ def assemble(storage: Storage, settings: Settings) -> Services:
             bearers=oauth.grants,
         )
     pages = _pages(settings, accounts, is_in_front=False)
+    apis = _apis(settings, accounts, oauth, pages)
     return Services(
         settings=settings,
         access=access,
@@ -106,7 +128,8 @@ def assemble(storage: Storage, settings: Settings) -> Services:
         ),
         descriptions=Descriptions(),
         pages=pages,
-        table=_table(settings, accounts, pages),
+        apis=apis,
+        table=combine(apis),
     )
 
 
@@ -115,9 +138,9 @@ def in_front(services: Services) -> Services:
 
     Only the pages and the table differ: ``/`` belongs to the other application.
     """
-    settings, accounts = services.settings, services.accounts
-    pages = _pages(settings, accounts, is_in_front=True)
-    return replace(services, pages=pages, table=_table(settings, accounts, pages))
+    pages = _pages(services.settings, services.accounts, is_in_front=True)
+    apis = _apis(services.settings, services.accounts, services.oauth, pages)
+    return replace(services, pages=pages, apis=apis, table=combine(apis))
 
 
 def _signing_keys(storage: Storage, settings: Settings) -> Callable[[], Sequence[str]]:
@@ -144,10 +167,7 @@ def _accounts(
 
     :raises SettingsError: the mailer cannot be made, or the backend does not activate accounts by links.
     """
-    try:
-        mailer = settings_.open_mailer(settings.mail, settings.mail_from)
-    except ValueError as error:
-        raise SettingsError([f"mail: {error}"]) from error
+    mailer = open_mailer(settings)
     confirmations = None
     if mailer is not None:
         if not backend.can_confirm:
@@ -181,7 +201,7 @@ def _pages(settings: Settings, accounts: Accounts | None, *, is_in_front: bool) 
         settings.pages.startswith("/") or (settings.pages == "on" and not is_in_front)
     )
     # without other pages, those that OAuth needs are below its own path
-    base = oauth_api.PATH if not can_browse else "" if settings.pages == "on" else settings.pages
+    base = OAUTH if not can_browse else "" if settings.pages == "on" else settings.pages
     return Pages(
         base,
         templates=settings.templates,
@@ -191,35 +211,23 @@ def _pages(settings: Settings, accounts: Accounts | None, *, is_in_front: bool) 
     )
 
 
-def _table(settings: Settings, accounts: Accounts | None, pages: Pages) -> Table:
-    """Return the rows that an application serves, in the order in which they are tried."""
-    base, has_accounts = pages.base, accounts is not None
-    essentials = web_api.essential_routes(base) if pages.can_browse or has_accounts else Table()
-    distribution = distribution_api.ROUTES if settings.v2 == "ping" else Table()
-    if settings.index:
-        return combine(
-            [registry_api.ROOT_ROUTES, registry_api.ROUTES, registry_api.REPOSITORY_ROUTES, distribution]
-        )
-    has_images = settings.images == "here"
-    has_links = accounts is not None and accounts.confirmations is not None
-    return combine(
-        [
-            # a start page at the root is at the place of the string, and knows whom to send it
-            Table() if pages.can_browse and not base else registry_api.ROOT_ROUTES,
-            web_api.browse_routes(base) if pages.can_browse else Table(),
-            web_api.image_routes(base) if pages.can_browse and has_images else Table(),
-            hub_api.NAMED_TAGS_ROUTES,
-            registry_api.ROUTES if has_images else registry_api.INDEX_ROUTES,
-            hub_api.ROUTES,
-            users_api.ROUTES,
-            hub_api.REPOSITORY_ROUTES,
-            web_api.link_routes(settings.link_path) if has_links else Table(),
-            accounts_api.ROUTES if has_accounts else Table(),
-            oauth_api.ROUTES if has_accounts else Table(),
-            essentials,
-            web_api.login_routes(base) if has_accounts else Table(),
-            web_api.register_routes(base) if pages.can_register else Table(),
-            web_api.account_routes(base) if has_accounts and pages.can_browse else Table(),
-            distribution,
-        ]
-    )
+def _apis(
+    settings: Settings, accounts: Accounts | None, oauth: OAuth | None, pages: Pages
+) -> tuple[Api, ...]:
+    """Return the APIs of an application. Their order does not matter."""
+    has_hub, has_images = not settings.index, settings.images == "here"
+    apis = [
+        registry_api.registry_api(
+            has_images=has_images, has_hub=has_hub, has_start_page=pages.can_browse and not pages.base
+        ),
+        hub_api.API if has_hub else hub_api.API.without_rows(),
+        users_api.API if has_hub else users_api.API.without_rows(),
+        accounts_api.API if accounts is not None else accounts_api.API.without_rows(),
+        web_api.pages_api(pages, has_images=has_images),
+        distribution_api.distribution_api(settings.v2),
+    ]
+    if oauth is not None:
+        apis.append(oauth_api.API)
+    if accounts is not None and accounts.confirmations is not None:
+        apis.append(web_api.links_api(settings.link_path))
+    return tuple(apis)

@@ -30,6 +30,9 @@ _EMAIL_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})+|localhost")
 #: In characters; RFC 5321, 4.5.3.1, where the longest path of 256 has two brackets.
 _LONGEST_EMAIL = 254
 _LONGEST_EMAIL_NAME = 64
+#: The resources below a repository in paths of the APIs: a name that ends in one of them needs care in routing.
+RESERVED_RESOURCES = ("tags", "json", "properties", "images", "auth")
+
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 

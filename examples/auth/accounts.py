@@ -13,7 +13,7 @@ from contextlib import suppress
 from v1registry import Registry
 from v1registry.accounts.base import AccountExists
 from v1registry.accounts.users import UserStore
-from v1registry.settings import open_storage
+from v1registry.openers import open_storage
 
 storage = open_storage(os.environ["V1REGISTRY_STORAGE"])
 users = UserStore(storage)

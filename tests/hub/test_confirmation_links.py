@@ -564,11 +564,11 @@ def test_accounts_of_a_chain_are_activated_in_its_directory(
         ),
         (
             {"auth": "users:", "mail": object(), "public_url": PUBLIC_URL},
-            "mail: a Mailer with send_activation()",
+            "mail: must be a Mailer with send_activation()",
         ),
         (
             {"auth": "users:", "mail": "os:path", "public_url": PUBLIC_URL},
-            "mail: a Mailer with send_activation()",
+            "mail: must be a Mailer with send_activation()",
         ),
         (
             {"auth": "users:", "mail": "nothing:here", "public_url": PUBLIC_URL},
@@ -576,13 +576,13 @@ def test_accounts_of_a_chain_are_activated_in_its_directory(
         ),
         (
             {"auth": "users:", "mail": "http://x", "public_url": PUBLIC_URL},
-            "mail: smtp://HOST, smtps://HOST or",
+            "mail: must be smtp://HOST, smtps://HOST or",
         ),
         ({"auth": "users:", "mail": "smtp://x", "public_url": PUBLIC_URL}, "mail: a sender is expected"),
-        ({"mail_from": "nobody"}, "mail_from: an address such as"),
-        ({"link_lifetime_s": "0"}, "link_lifetime_s: a whole number"),
+        ({"mail_from": "nobody"}, "mail_from: must be an address such as"),
+        ({"link_lifetime_s": "0"}, "link_lifetime_s: must be a whole number"),
         *[
-            ({"link_path": path}, "link_path: a path of two segments or more")
+            ({"link_path": path}, "link_path: must be a path of two segments or more")
             for path in (
                 "",
                 "/",

@@ -305,7 +305,7 @@ def test_where_the_page_of_a_failure_fails_too_the_answer_is_the_one_of_the_api(
     answer = World(templates=str(tmp_path)).person().get("/repositories/absent", {"Accept": "text/html"})
     assert answer.status_int in (404, 500)
     assert set(answer.json) == {"error"}
-    assert "the page of a failure cannot be made" in caplog.text
+    assert "cannot make the page of a failure" in caplog.text
 
 
 # -- the log

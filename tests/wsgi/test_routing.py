@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
+from itertools import product
+from typing import Any
 
 import pytest
 
 from v1registry import MemoryStorage, Registry
 from v1registry.errors import MethodNotAllowed
 from v1registry.wsgi.request import Request
-from v1registry.wsgi.responses import Response
-from v1registry.wsgi.routing import HOLES, LONGEST_PATH, Route, Table, combine
+from v1registry.wsgi.responses import Response, error_object
+from v1registry.wsgi.routing import HOLES, LONGEST_PATH, Api, Route, Table, api_of, combine
 
 
-def one(request: Request) -> Response:
+def one(request: Request[Any]) -> Response:
     return Response()
 
 
-def other(request: Request) -> Response:
+def other(request: Request[Any]) -> Response:
     return Response()
 
 
@@ -109,13 +111,124 @@ def test_a_path_of_the_longest_length_is_looked_up_and_a_longer_one_is_not() -> 
     assert table.match("GET", longest + "a") is None
 
 
-def test_combine_keeps_the_order_of_rows_and_tables() -> None:
-    first, second = Table(Route("GET", "/v1/x", one, None)), Table(Route("GET", "/v1/x", other, None))
+def test_a_lower_rank_is_tried_first_whatever_the_order() -> None:
+    rows = [
+        Route("GET", "/v1/x/{repository}", other, None, rank=1),
+        Route("GET", "/v1/x/{tag}", one, None),
+    ]
+    for table in (Table(*rows), Table(*reversed(rows))):
+        match = table.match("GET", "/v1/x/a")
+        assert match is not None
+        assert match[0].handler is one
+
+
+def api(name: str, *routes: Route, paths: tuple[str, ...] = ()) -> Api:
+    return Api(name, paths, Table(*routes), error_object)
+
+
+def test_combine_keeps_the_order_of_rows_of_one_rank() -> None:
+    first, second = api("a", Route("GET", "/v1/x", one, None)), api("b", Route("GET", "/v1/x", other, None))
     assert [route.handler for route in combine([second, first])] == [other, one]
 
 
-def test_an_empty_table_has_no_path() -> None:
+def test_without_apis_no_path_matches() -> None:
     assert combine([]).match("GET", "/") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1", "registry"), ("/v1/", "registry"), ("/v1/x", "registry"), ("/v1x", None), ("/v1/users", "users"),
+        ("/v1/users/", "users"), ("/v1/users/mira", "users"), ("/v1/usersx", "registry"), ("/_ping", "registry"),
+        ("/_ping/", "registry"), ("/_ping//", None), ("/_ping/x", None), ("/", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_path_belongs_to_the_api_with_the_longest_match(path: str, name: str | None) -> None:
+    apis = [
+        api("registry", paths=("/v1", "/v1/*", "/_ping[/]")),
+        api("users", paths=("/v1/users[/]", "/v1/users/*")),
+    ]
+    for ordered in (apis, apis[::-1]):
+        found_api = api_of(ordered, path)
+        assert (None if found_api is None else found_api.name) == name
+
+
+_CONFIGURATIONS: list[dict[str, str]] = [
+    {},
+    {"auth": "users:"},
+    {"auth": "users:", "pages": "/registry", "link_path": "/registry/links", "mail": "smtp://mail.example.org?from=registry@example.org",
+     "public_url": "https://registry.example.org"},
+    {"auth": "users:", "pages": "off"},
+    {"images": "elsewhere"},
+    {"index": "https://index.example.org"},
+    {"v2": "pass"},
+]  # fmt: skip
+
+
+def configured(options: dict[str, str]) -> Registry:
+    return Registry.from_settings({"storage": "memory:", **options})
+
+
+#: Names that make paths of different rows look alike.
+_NAMES = [
+    "a",
+    "tags",
+    "images",
+    "json",
+    "auth",
+    "layer",
+    "access",
+    "a/b",
+    "a/tags",
+    "tags/a",
+    "a/layer",
+    "a/images/b",
+]
+
+
+def tricky_paths(table: Table) -> set[str]:
+    """Return a path for each row and each way to fill its first two holes with _NAMES that the row allows."""
+    paths = set()
+    for route in table:
+        for optional in ("", "/"):
+            form = route.path.replace("[/]", optional)
+            holes = re.findall(r"\{\w+\}", form)
+            for names in product(_NAMES, repeat=min(2, len(holes))):
+                path = form
+                for hole, name in zip(holes, names, strict=False):
+                    path = path.replace(hole, name, 1)
+                paths.add(path)
+    return paths
+
+
+@pytest.mark.parametrize(
+    "options", _CONFIGURATIONS, ids=lambda options: ",".join(options.values()) or "default"
+)
+def test_the_order_of_the_apis_does_not_matter(options: dict[str, str]) -> None:
+    apis = configured(options).apis
+    table, reverse = combine(apis), combine(apis[::-1])
+    for path in tricky_paths(table):
+        for method in ("GET", "PUT", "POST", "DELETE", "PATCH"):
+            assert answer_of(table, method, path) == answer_of(reverse, method, path), (method, path)
+
+
+def answer_of(table: Table, method: str, path: str) -> object:
+    try:
+        match = table.match(method, path)
+    except MethodNotAllowed as error:
+        return error.allowed
+    return None if match is None else (match[0].path, match[0].handler)
+
+
+@pytest.mark.parametrize(
+    "options", _CONFIGURATIONS, ids=lambda options: ",".join(options.values()) or "default"
+)
+def test_every_row_but_the_start_page_is_among_the_paths_of_an_api(options: dict[str, str]) -> None:
+    registry = configured(options)
+    for route in registry.table:
+        path = re.sub(r"\{\w+\}", "a", route.path.replace("[/]", ""))
+        # in front of another application, "/" belongs to that
+        assert path == "/" or api_of(registry.apis, path) is not None, path
 
 
 def test_every_row_of_the_application_is_found_by_a_path_of_its_form() -> None:

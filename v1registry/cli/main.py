@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from ..settings import SettingsError
 from ..version import __version__
-from . import applications, check_config, repositories, serve, transfer, users
+from . import applications, check_config, repositories, routes, serve, transfer, users
 from .exits import EXIT_CODES_HELP, INTERRUPTED, USAGE, CommandFailed, complain
 from .options import Commands
 
 #: Each adds its commands with ``add_commands(commands)``, in the order of ``--help``.
-_MODULES = (serve, transfer, users, repositories, applications, check_config)
+_MODULES = (serve, transfer, users, repositories, applications, check_config, routes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

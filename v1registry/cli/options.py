@@ -9,6 +9,7 @@ from getpass import getpass
 from typing import Any, TypeAlias
 
 from .. import settings as settings_
+from ..openers import open_storage
 from ..settings import SettingsError
 from ..storage import Storage
 
@@ -86,7 +87,7 @@ def open_shared_storage(options: argparse.Namespace) -> Storage:
     :raises SettingsError: the storage is missing, invalid, or in the memory of one process.
     """
     try:
-        storage = settings_.open_storage(options.storage or settings_of(options).get("storage", ""))
+        storage = open_storage(options.storage or settings_of(options).get("storage", ""))
     except ValueError as error:
         raise SettingsError([f"storage: {error}"]) from error
     if not storage.shared_by_processes:

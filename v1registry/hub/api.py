@@ -7,14 +7,15 @@ from typing import Any
 
 from .. import errors
 from ..names import RepositoryName, check_image_id
+from ..paths import V1
 from ..registry.api import delete_repository as delete_now
 from ..registry.api import get_tag, named_repository, put_tag, writable_repository
 from ..registry.repositories import checked_entries
 from ..rights import Action, ImageState
 from ..search.scan import Hit, Page, search
 from ..wsgi.documents import parse_json
-from ..wsgi.responses import NOT_CACHED, Response, json_response, no_content, raw_json_response
-from ..wsgi.routing import Route, Table
+from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, no_content, raw_json_response
+from ..wsgi.routing import Api, Route, Table
 from .services import Request
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
@@ -223,29 +224,27 @@ def _images_of_tags(request: Request, repository: RepositoryName, even_deleted: 
 
 
 # fmt: off
-#: The image list of a repository that is named ``tags``: before the rows of the tags of the name above.
-NAMED_TAGS_ROUTES = Table(
-    #     method    path                                                   handler            needs
-    Route("GET",    "/v1/repositories/{repository_named_tags}/images[/]",  get_images_or_tag, READ),
-    Route("PUT",    "/v1/repositories/{repository_named_tags}/images",     put_images_or_tag, WRITE),
-)
-
 ROUTES = Table(
-    #     method    path                                                   handler           needs
-    Route("GET",    "/v1/repositories/{repository}/images[/]",             get_images,       READ),
-    Route("PUT",    "/v1/repositories/{repository}/images",                put_images,       WRITE),
-    Route("DELETE", "/v1/repositories/{repository}/images",                delete_images,    WRITE),
-    Route("PUT",    "/v1/repositories/{repository}/auth",                  put_auth,         None),
-    Route("GET",    "/v1/repositories/{repository}/layer/{image_id}/access[/]", get_layer_access, READ),
+    #     method    path                                                   handler            needs
+    # the image list of a repository that is named "tags": before the rows of the tags of the name above
+    Route("GET",    "/v1/repositories/{repository_named_tags}/images[/]",  get_images_or_tag, READ,   rank=-1),
+    Route("PUT",    "/v1/repositories/{repository_named_tags}/images",     put_images_or_tag, WRITE,  rank=-1),
 
-    Route("GET",    "/v1/search[/]",                                       get_search,       READ),
-)
+    Route("GET",    "/v1/search[/]",                                       get_search,        READ),
 
-#: The repository itself: after all other rows, because its path may end in anything.
-REPOSITORY_ROUTES = Table(
-    Route("PUT",    "/v1/repositories/{repository}/",                      put_repository,   WRITE),
-    Route("PUT",    "/v1/repositories/{unreserved_repository}",            put_repository,   WRITE),
-    Route("DELETE", "/v1/repositories/{repository}/",                      delete_repository, DELETE),
-    Route("DELETE", "/v1/repositories/{unreserved_repository}",            delete_repository, DELETE),
+    # after the rows of tags, because a tag may be named "images", "auth" or "access"
+    Route("GET",    "/v1/repositories/{repository}/images[/]",             get_images,        READ,   rank=1),
+    Route("PUT",    "/v1/repositories/{repository}/images",                put_images,        WRITE,  rank=1),
+    Route("DELETE", "/v1/repositories/{repository}/images",                delete_images,     WRITE,  rank=1),
+    Route("PUT",    "/v1/repositories/{repository}/auth",                  put_auth,          None,   rank=1),
+    Route("GET",    "/v1/repositories/{repository}/layer/{image_id}/access[/]", get_layer_access, READ, rank=1),
+
+    # the repository itself: tried last, because its path may end in anything
+    Route("PUT",    "/v1/repositories/{repository}/",                      put_repository,    WRITE,  rank=2),
+    Route("PUT",    "/v1/repositories/{unreserved_repository}",            put_repository,    WRITE,  rank=2),
+    Route("DELETE", "/v1/repositories/{repository}/",                      delete_repository, DELETE, rank=2),
+    Route("DELETE", "/v1/repositories/{unreserved_repository}",            delete_repository, DELETE, rank=2),
 )
 # fmt: on
+
+API = Api("hub", paths=(V1, f"{V1}/*"), routes=ROUTES, error_response=error_object)

@@ -7,11 +7,12 @@ from typing import Any, Final
 from .. import errors
 from ..access.accounts import CHALLENGE
 from ..access.credentials import Basic, parse_authorization
+from ..paths import V1
 from ..rights import User
 from ..wsgi.documents import parse_json
 from ..wsgi.request import configured
-from ..wsgi.responses import Response, json_response, no_content
-from ..wsgi.routing import Route, Table
+from ..wsgi.responses import Response, error_string, json_response, no_content
+from ..wsgi.routing import Api, Route, Table
 from .services import Request
 
 #: Nobody needs credentials to send these bodies, so they may not be as large as others, in bytes.
@@ -81,3 +82,10 @@ ROUTES = Table(
     Route("PUT",    "/v1/users/{username}[/]",   put_user,   None),
 )
 # fmt: on
+
+API = Api(
+    "users",
+    paths=(f"{V1}/users", f"{V1}/users/*"),
+    routes=ROUTES,
+    error_response=error_string,
+)

@@ -22,11 +22,12 @@ from urllib.parse import quote
 from .. import errors
 from ..accounts.base import Account, NotSupported
 from ..accounts.profiles import emails_of, profile_of, shown_time
+from ..paths import ACCOUNTS
 from ..rights import Bearer, User
 from ..wsgi.bodies import fields_of_body
 from ..wsgi.request import configured
-from ..wsgi.responses import NOT_CACHED, Response, json_response
-from ..wsgi.routing import Route, Table
+from ..wsgi.responses import NOT_CACHED, Response, error_detail, json_response
+from ..wsgi.routing import Api, Route, Table
 from .grants import GrantSummary
 from .services import Request
 
@@ -228,7 +229,7 @@ def _gone() -> Response:
 def _profile_response(request: Request, account: Account) -> Response:
     base = request.origin.url
     name = quote(account.user.name, safe="", errors="surrogatepass")
-    return json_response(profile_of(account, f"{base}/api/v1.1/users/{name}/"))
+    return json_response(profile_of(account, f"{base}{ACCOUNTS}/users/{name}/"))
 
 
 # fmt: off
@@ -247,3 +248,5 @@ ROUTES = Table(
     Route("DELETE", "/api/v1.1/users/{username}/grants/{grant_id}[/]", delete_grant, None),
 )
 # fmt: on
+
+API = Api("accounts", paths=(f"{ACCOUNTS}/*",), routes=ROUTES, error_response=error_detail)

@@ -8,20 +8,15 @@ from urllib.parse import unquote_plus
 
 from .. import errors
 from ..access.credentials import Basic, parse_authorization
+from ..paths import OAUTH, OAUTH_METADATA
 from ..wsgi.bodies import fields_of_body
 from ..wsgi.documents import dump_json
 from ..wsgi.request import configured
-from ..wsgi.responses import Response, json_response, respond
-from ..wsgi.routing import Route, Table
+from ..wsgi.responses import Response, error_detail, json_response, respond
+from ..wsgi.routing import Api, Route, Table
 from .applications import Application
 from .provider import CHALLENGE, ClientCredentials, metadata
 from .services import Request
-
-#: Below which path all of OAuth is. It is the path of the issuer too (RFC 8414, 2).
-PATH: Final = "/api/v1.1/o"
-
-#: Where RFC 8414, 3.1, looks for the metadata: the well-known name comes between the host and the path of the issuer.
-METADATA_PATH: Final = f"/.well-known/oauth-authorization-server{PATH}"
 
 #: In bytes. Nobody needs credentials to send a body, and no request has a hundredth of it.
 _LARGEST_BODY: Final = 64 << 10
@@ -58,7 +53,7 @@ def post_introspect(request: Request) -> Response:
 def get_metadata(request: Request) -> Response:
     """Tell clients where everything is (RFC 8414)."""
     url = request.origin.url
-    return json_response(metadata(f"{url}{PATH}"))
+    return json_response(metadata(f"{url}{OAUTH}"))
 
 
 def require_https(request: Request) -> None:
@@ -158,10 +153,17 @@ def parse_parameters(content_type: str, body: bytes) -> dict[str, str]:
 # fmt: off
 ROUTES = Table(
     #     method   path                                                           handler                          needs
-    Route("POST",  f"{PATH}/token[/]",                                            _over_https(post_token),         None),
-    Route("POST",  f"{PATH}/revoke_token[/]",                                     _over_https(post_revoke_token),  None),
-    Route("POST",  f"{PATH}/introspect[/]",                                       _over_https(post_introspect),    None),
-    Route("GET",   f"{PATH}/.well-known/oauth-authorization-server[/]",           _over_https(get_metadata),       None),
-    Route("GET",   f"{METADATA_PATH}[/]",                                         _over_https(get_metadata),       None),
+    Route("POST",  f"{OAUTH}/token[/]",                                            _over_https(post_token),         None),
+    Route("POST",  f"{OAUTH}/revoke_token[/]",                                     _over_https(post_revoke_token),  None),
+    Route("POST",  f"{OAUTH}/introspect[/]",                                       _over_https(post_introspect),    None),
+    Route("GET",   f"{OAUTH}/.well-known/oauth-authorization-server[/]",           _over_https(get_metadata),       None),
+    Route("GET",   f"{OAUTH_METADATA}[/]",                                         _over_https(get_metadata),       None),
 )
 # fmt: on
+
+API = Api(
+    "oauth",
+    paths=(f"{OAUTH}/*", f"{OAUTH_METADATA}[/]"),
+    routes=ROUTES,
+    error_response=error_detail,
+)

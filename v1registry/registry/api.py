@@ -7,12 +7,13 @@ import secrets
 
 from .. import errors
 from ..names import RepositoryName, check_image_id, check_tag, check_target_id
+from ..paths import PING, STATUS, V1
 from ..rights import Action, ImageState, require_readable_image, require_readable_repository
 from ..storage.base import StorageError
 from ..wsgi.documents import dump_json, parse_json
 from ..wsgi.immutable import etag_of, immutable_headers, immutable_response, stream_response
-from ..wsgi.responses import NOT_CACHED, Response, json_response, respond
-from ..wsgi.routing import Route, Table
+from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, respond
+from ..wsgi.routing import Api, Route, Table
 from . import layout
 from .images import AnnouncedSums, checked_parent, layer_etag
 from .repositories import UNKNOWN_INFO
@@ -283,13 +284,11 @@ def delete_repository(request: Request) -> Response:
 
 
 # fmt: off
-#: Where the start page for people is not there too.
-ROOT_ROUTES = Table(
-    #     method    path                                                handler            needs
-    Route("GET",    "/",                                                root,              None),
-)
-
 ROUTES = Table(
+    #     method    path                                                handler            needs
+    # not served if the start page of the pages is there
+    Route("GET",    "/",                                                root,              None),
+
     Route("GET",    "/_ping[/]",                                        ping,              None),
     Route("GET",    "/v1/_ping[/]",                                     ping,              None),
     Route("GET",    "/_status[/]",                                      status,            None),
@@ -316,17 +315,35 @@ ROUTES = Table(
     Route("GET",    "/v1/repositories/{repository}/json[/]",            get_info,          READ),
     Route("GET",    "/v1/repositories/{repository}/properties[/]",      get_properties,    READ),
     Route("PUT",    "/v1/repositories/{repository}/properties",         put_properties,    WRITE),
-)
 
-#: The repository itself: after all other rows, because its path may end in anything. Where the application is an index
-#: too, the Hub API's rows of the same paths stand in their place.
-REPOSITORY_ROUTES = Table(
-    Route("DELETE", "/v1/repositories/{repository}/",                   delete_repository, DELETE),
-    Route("DELETE", "/v1/repositories/{unreserved_repository}",         delete_repository, DELETE),
+    # the repository itself: tried last, because its path may end in anything; served by the Hub API if there is one
+    Route("DELETE", "/v1/repositories/{repository}/",                   delete_repository, DELETE, rank=2),
+    Route("DELETE", "/v1/repositories/{unreserved_repository}",         delete_repository, DELETE, rank=2),
 )
 # fmt: on
 
-_OF_AN_INDEX = (ping, status, get_properties, put_properties)
+#: The handlers of an index whose images are elsewhere: it has no images, and so no tags.
+_OF_AN_INDEX = (root, ping, status, get_properties, put_properties)
 
-#: What is left of them on an index whose registry is elsewhere: no images, and so no tags.
-INDEX_ROUTES = Table(*(route for route in ROUTES if route.handler in _OF_AN_INDEX))
+
+def registry_api(*, has_images: bool, has_hub: bool, has_start_page: bool) -> Api:
+    """Return the Registry API as a configuration serves it.
+
+    :param has_images: whether images are stored here.
+    :param has_hub: whether the Hub API is served too; it deletes repositories in its own way.
+    :param has_start_page: whether a page is at ``/``.
+    """
+
+    def is_served(route: Route) -> bool:
+        if route.path == "/" and has_start_page:
+            return False
+        if route.rank == 2 and has_hub:
+            return False
+        return has_images or route.handler in _OF_AN_INDEX
+
+    return Api(
+        "registry",
+        paths=(V1, f"{V1}/*", f"{PING}[/]", f"{STATUS}[/]"),
+        routes=Table(*filter(is_served, ROUTES)),
+        error_response=error_object,
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..oauth.api import PATH as OAUTH_PATH
-from ..wsgi.responses import Response
-from ..wsgi.routing import Route, Table
+from ..paths import OAUTH
+from ..wsgi.responses import Response, error_object
+from ..wsgi.routing import Api, Route, Table
 from .account import (
     get_account,
     post_email,
@@ -20,6 +20,7 @@ from .browse_images import get_changes, get_files, get_image
 from .consent import get_authorize, post_authorize
 from .links import get_link, post_link
 from .login import get_login, get_register, post_login, post_logout, post_register
+from .pages import Pages
 from .services import Request
 
 
@@ -28,57 +29,75 @@ def get_static(request: Request) -> Response:
     return request.services.pages.static(request)
 
 
+def pages_api(pages: Pages, *, has_images: bool) -> Api:
+    """Return the pages that a configuration serves. OAuth needs some of them even if there are no others.
+
+    :param has_images: whether images are stored here.
+    """
+    base = pages.base
+    rows: list[Route] = []
+    if pages.can_browse:
+        rows += _browse_rows(base)
+        rows += _image_rows(base) if has_images else []
+    if pages.can_browse or pages.has_accounts:
+        rows += _file_rows(base)
+    if pages.has_accounts:
+        rows += _login_rows(base)
+        rows += _account_rows(base) if pages.can_browse else []
+    if pages.can_register:
+        rows += _register_rows(base)
+    return Api(
+        "pages",
+        paths=(f"{base}[/]", f"{base}/*") if pages.can_browse else (),
+        routes=Table(*rows),
+        error_response=error_object,
+        is_for_people=True,
+    )
+
+
 # fmt: off
-def browse_routes(base: str) -> Table:
-    """Return the rows of the repositories, below a path. At the root the start page shares ``/`` with the JSON string."""
+def _browse_rows(base: str) -> list[Route]:
     start = (f"{base}[/]", get_repositories) if base else ("/", get_front)
-    return Table(
-        #     method    path                                   handler            needs  is_page
-        Route("GET",    *start,                                                   None,  True),
-        Route("GET",    f"{base}/repositories/{{repository}}", get_repository,    None,  True),
-    )
+    return [
+        #     method    path                                     handler              needs  is_page
+        Route("GET",    *start,                                                       None,  True),
+        Route("GET",    f"{base}/repositories/{{repository}}",   get_repository,      None,  True),
+    ]
 
 
-def image_routes(base: str) -> Table:
-    """Return the rows of images, below a path; not for an index whose images are elsewhere."""
-    return Table(
-        Route("GET",    f"{base}/images/{{image_id}}",         get_image,         None,  True),
-        Route("GET",    f"{base}/images/{{image_id}}/files",   get_files,         None,  True),
-        Route("GET",    f"{base}/images/{{image_id}}/changes", get_changes,       None,  True),
-    )
+def _image_rows(base: str) -> list[Route]:
+    return [
+        Route("GET",    f"{base}/images/{{image_id}}",           get_image,           None,  True),
+        Route("GET",    f"{base}/images/{{image_id}}/files",     get_files,           None,  True),
+        Route("GET",    f"{base}/images/{{image_id}}/changes",   get_changes,         None,  True),
+    ]
 
 
-def essential_routes(base: str) -> Table:
-    """Return the rows that OAuth needs too, below a path."""
-    return Table(
-        #     method    path                                   handler            needs  is_page
-        Route("GET",    f"{base}/static/{{file}}",             get_static,        None),
-    )
+def _file_rows(base: str) -> list[Route]:
+    return [
+        Route("GET",    f"{base}/static/{{file}}",               get_static,          None),
+    ]
 
 
-def login_routes(base: str) -> Table:
-    """Return the rows by which people log in and out, below a path, and those of consent. OAuth needs them all."""
-    return Table(
-        #     method    path                                   handler            needs  is_page
-        Route("GET",    f"{base}/login[/]",                    get_login,         None,  True),
-        Route("POST",   f"{base}/login[/]",                    post_login,        None,  True),
-        Route("POST",   f"{base}/logout[/]",                   post_logout,       None,  True),
-        Route("GET",    f"{OAUTH_PATH}/authorize[/]",          get_authorize,     None,  True),
-        Route("POST",   f"{OAUTH_PATH}/authorize[/]",          post_authorize,    None,  True),
-    )
+def _login_rows(base: str) -> list[Route]:
+    return [
+        Route("GET",    f"{base}/login[/]",                      get_login,           None,  True),
+        Route("POST",   f"{base}/login[/]",                      post_login,          None,  True),
+        Route("POST",   f"{base}/logout[/]",                     post_logout,         None,  True),
+        Route("GET",    f"{OAUTH}/authorize[/]",                 get_authorize,       None,  True),
+        Route("POST",   f"{OAUTH}/authorize[/]",                 post_authorize,      None,  True),
+    ]
 
 
-def register_routes(base: str) -> Table:
-    """Return the rows by which people make accounts, below a path."""
-    return Table(
-        Route("GET",    f"{base}/register[/]",                 get_register,      None,  True),
-        Route("POST",   f"{base}/register[/]",                 post_register,     None,  True),
-    )
+def _register_rows(base: str) -> list[Route]:
+    return [
+        Route("GET",    f"{base}/register[/]",                   get_register,        None,  True),
+        Route("POST",   f"{base}/register[/]",                   post_register,       None,  True),
+    ]
 
 
-def account_routes(base: str) -> Table:
-    """Return the rows of an account, below a path."""
-    return Table(
+def _account_rows(base: str) -> list[Route]:
+    return [
         Route("GET",    f"{base}/account[/]",                    get_account,         None,  True),
         Route("POST",   f"{base}/account/profile[/]",            post_profile,        None,  True),
         Route("POST",   f"{base}/account/password[/]",           post_password,       None,  True),
@@ -87,13 +106,22 @@ def account_routes(base: str) -> Table:
         Route("POST",   f"{base}/account/emails/primary[/]",     post_primary_email,  None,  True),
         Route("POST",   f"{base}/account/emails/removal[/]",     post_email_removal,  None,  True),
         Route("POST",   f"{base}/account/grants/revocation[/]",  post_revocation,     None,  True),
-    )
+    ]
 
 
-def link_routes(path: str) -> Table:
-    """Return the rows of mailed links below a path, of two segments at least, that a setting names."""
-    return Table(
-        Route("GET",    f"{path}/{{token}}",                   get_link,          None,  True),
-        Route("POST",   f"{path}/{{token}}",                   post_link,         None,  True),
+def links_api(path: str) -> Api:
+    """Return the pages of mailed links.
+
+    :param path: the setting ``link_path``. It may be below that of the other pages, so its rows come first.
+    """
+    return Api(
+        "links",
+        paths=(f"{path}/*",),
+        routes=Table(
+            Route("GET",    f"{path}/{{token}}",                 get_link,            None,  True, rank=-1),
+            Route("POST",   f"{path}/{{token}}",                 post_link,           None,  True, rank=-1),
+        ),
+        error_response=error_object,
+        is_for_people=True,
     )
 # fmt: on

@@ -60,19 +60,31 @@ def no_content(headers: Iterable[tuple[str, str]] = ()) -> Response:
     return respond(204, b"", None, (*NOT_CACHED, *headers))
 
 
-def error_response(error: RegistryError, path: str) -> Response:
-    """Return the answer to a failure, in the form that the clients of ``path`` read.
+# -- answers to failures, one form for each kind of client
 
-    Under ``/v1/users`` a JSON string, one of which engines compare; under ``/v2/`` plain text, because docker 1.10
-    panics at a JSON object there; under ``/api/v1.1/``, and where its metadata is, ``{"detail": TEXT}`` (oauth.md 4), or what the error itself
-    has as its body; else ``{"error": TEXT}``. A range that cannot be satisfied has no body.
-    """
-    headers = [*NOT_CACHED, *error.headers.items()]
-    if path.startswith(("/api/v1.1/", "/.well-known/")):
-        document = error.document if error.document is not None else {"detail": error.public}
-        return respond(error.status, dump_json(document), "application/json", headers)
-    if path == "/v2" or path.startswith("/v2/"):
-        return respond(error.status, error.public.encode() + b"\n", "text/plain; charset=utf-8", headers)
-    if path == "/v1/users" or path.startswith("/v1/users/"):
-        return respond(error.status, dump_json(error.public), "application/json", headers)
-    return respond(error.status, dump_json({"error": error.public}), "application/json", headers)
+
+def error_object(error: RegistryError) -> Response:
+    """Return ``{"error": TEXT}``."""
+    return respond(error.status, dump_json({"error": error.public}), "application/json", _headers_of(error))
+
+
+def error_string(error: RegistryError) -> Response:
+    """Return the text as a JSON string: engines compare some of these answers to the letter."""
+    return respond(error.status, dump_json(error.public), "application/json", _headers_of(error))
+
+
+def error_text(error: RegistryError) -> Response:
+    """Return plain text: docker 1.10 panics at a JSON object below ``/v2/``."""
+    return respond(
+        error.status, error.public.encode() + b"\n", "text/plain; charset=utf-8", _headers_of(error)
+    )
+
+
+def error_detail(error: RegistryError) -> Response:
+    """Return the error's own document, or ``{"detail": TEXT}`` (oauth.md 4)."""
+    document = error.document if error.document is not None else {"detail": error.public}
+    return respond(error.status, dump_json(document), "application/json", _headers_of(error))
+
+
+def _headers_of(error: RegistryError) -> list[tuple[str, str]]:
+    return [*NOT_CACHED, *error.headers.items()]

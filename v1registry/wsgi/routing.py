@@ -1,26 +1,27 @@
-"""Routes and tables: from method and path to a handler. The tables in ``*/api.py`` are the map of the project."""
+"""Routes, tables and APIs: from method and path to a handler. The tables in ``*/api.py`` are the map of the project."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import MethodNotAllowed
+from ..errors import MethodNotAllowed, RegistryError
+from ..names import RESERVED_RESOURCES
 from ..rights import Action
 
 if TYPE_CHECKING:
     from .request import Request
     from .responses import Response
 
-#: In front of what does not end in the name of a resource below a repository.
-_NOT_RESERVED = r"(?!.*/(?:tags|json|properties|images|auth)\Z)"
+#: Does not match text that ends in the name of a resource below a repository.
+_NOT_RESERVED: Final = rf"(?!.*/(?:{'|'.join(RESERVED_RESOURCES)})\Z)"
 
-#: What a ``{hole}`` of a path matches, and the field in which the handler finds it. Loose on purpose: names are
-#: judged by ``names.py``, which knows the status and the text that a bad one deserves.
-HOLES = {
+#: What a ``{hole}`` of a path matches, and the field in which the handler finds it. The patterns are loose: names are
+#: checked by ``names.py``, which knows the status and text of the answer to an invalid one.
+HOLES: Final = {
     "image_id": ("image_id", r"[^/]+"),
     "username": ("username", r"[^/]+"),
     "token": ("token", r"[^/]+"),
@@ -28,9 +29,9 @@ HOLES = {
     "file": ("file", r"[^/]+"),
     "repository": ("repository", r".+"),
     "tag": ("tag", r"[^/]+"),
-    # exactly NAMESPACE/REPOSITORY: what engines send where they list tags
+    # exactly NAMESPACE/REPOSITORY: engines send that when they list tags
     "two_part_repository": ("repository", r"[^/]+/[^/]+"),
-    # a repository of that name
+    # a repository whose last part is "tags"
     "repository_named_tags": ("repository", r".+/tags"),
     # not one of the resources below a repository, and no final slash
     "unreserved_repository": ("repository", rf"{_NOT_RESERVED}.*[^/]"),
@@ -38,18 +39,22 @@ HOLES = {
     "slashed_tag": ("tag", rf"{_NOT_RESERVED}[^/]+/.*[^/]"),
 }
 
-#: Longer paths, in characters, name nothing: a namespace, a repository and a tag have 255 at most. Matching takes a time
-#: that can grow with the square of the length.
-LONGEST_PATH = 4096
+#: The longest path that can match, in characters: a namespace, a repository and a tag have at most 255 each. The time of
+#: matching can grow with the square of the length.
+LONGEST_PATH: Final = 4096
 
 
 @dataclass(frozen=True)
 class Route:
     """One row of an API.
 
-    ``path`` has ``{holes}`` (see HOLES) and may end in ``[/]``, a slash that may be there or not. ``needs`` is the
-    right that a caller must have, None for everybody. A ``GET`` row answers ``HEAD`` too. ``is_page`` says that people look at
-    the answer, also at one that tells of a failure.
+    :param path: has ``{holes}`` (see HOLES) and may end in ``[/]``, an optional slash.
+    :param needs: the right that a caller must have; None if the handler checks that itself, or anyone may ask.
+    :param is_page: whether the answer is a page, for errors too.
+    :param rank: rows of a lower rank are tried first. Within a table, rows of one rank are tried in order. Two APIs never
+        have rows of one rank that match the same method and path; a test checks that.
+
+    A ``GET`` row answers ``HEAD`` too.
     """
 
     method: str
@@ -57,15 +62,17 @@ class Route:
     handler: Callable[[Request[Any]], Response]
     needs: Action | None
     is_page: bool = False
+    rank: int = 0
 
     @property
     def methods(self) -> tuple[str, ...]:
+        """The methods that the row answers."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
 @lru_cache(maxsize=256)
 def _compile(path: str) -> re.Pattern[str]:
-    """Return the pattern of a row's path; the whole path has to match. Kept, because every application has the same."""
+    """Return the pattern of a row's path, which has to match whole. It is kept, because all applications share it."""
     path, optional_slash = (path[:-3], "/?") if path.endswith("[/]") else (path, "")
     text = ""
     for number, part in enumerate(re.split(r"\{(\w+)\}", path)):
@@ -78,15 +85,15 @@ def _compile(path: str) -> re.Pattern[str]:
 
 
 class Table:
-    """Rows in the order in which they are tried; the first that fits method and path is taken.
+    """Rows, tried by rank and then in order. The first row that fits method and path is taken.
 
-    Rows whose first two segments are literal come before those where only the first one is.
+    Rows whose first two segments are literal come before rows with only one literal segment.
     """
 
     def __init__(self, *routes: Route):
-        self.routes = routes
+        self.routes = tuple(sorted(routes, key=lambda route: route.rank))
         self._by_prefix: dict[str, list[tuple[Route, re.Pattern[str]]]] = {}
-        for route in routes:
+        for route in self.routes:
             literal = route.path.removesuffix("[/]").partition("/{")[0]
             self._by_prefix.setdefault(_prefix(literal), []).append((route, _compile(route.path)))
 
@@ -94,9 +101,9 @@ class Table:
         return iter(self.routes)
 
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """Return the row for ``method`` and ``path`` with the fields of the path; None where no row has the path.
+        """Return the row for ``method`` and ``path`` with the fields of the path; None if no row has the path.
 
-        MethodNotAllowed where rows have the path, but none the method.
+        :raises MethodNotAllowed: rows have the path, but none has the method.
         """
         if len(path) > LONGEST_PATH:
             return None
@@ -116,15 +123,63 @@ class Table:
         return None
 
 
-def combine(tables: Iterable[Table]) -> Table:
-    """Return one table with the rows of all, in order."""
-    return Table(*(route for table in tables for route in table))
-
-
 def _prefix(path: str, segments: int = 2) -> str:
-    """Return the first segments of ``path``: what rows are sorted by for a quick look-up.
+    """Return the first segments of ``path``, by which rows are grouped for a quick look-up.
 
     >>> _prefix("/v1/images/0123/json"), _prefix("/v2/"), _prefix("/"), _prefix("/images/0123", 1)
     ('/v1/images', '/v2', '', '/images')
     """
     return "/".join(path.rstrip("/").split("/", segments + 1)[: segments + 1])
+
+
+@dataclass(frozen=True)
+class Api:
+    """One API as a configuration serves it.
+
+    :param name: for ``v1registry routes``.
+    :param paths: the paths that belong to the API, whether a row matches or not. ``/v1/*`` is everything below ``/v1/``;
+        ``[/]`` at the end is an optional slash.
+    :param error_response: makes the answer to a failure in the form that the API's clients read.
+    :param is_for_people: whether browsers get failures as pages.
+    :param is_passed_on: whether requests go to the application behind the registry, if there is one.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    routes: Table
+    error_response: Callable[[RegistryError], Response]
+    is_for_people: bool = False
+    is_passed_on: bool = False
+
+    def without_rows(self) -> Api:
+        """Return the API of a configuration that does not serve it. Its errors keep their form."""
+        return replace(self, routes=Table())
+
+    def match_length(self, path: str) -> int:
+        """Return how many characters of a path say that it belongs to the API; 0 if it does not.
+
+        >>> from v1registry.wsgi.responses import error_object
+        >>> api = Api("Hub", ("/v1/users[/]", "/v1/users/*"), Table(), error_object)
+        >>> api.match_length("/v1/users"), api.match_length("/v1/users/mira"), api.match_length("/v1/images")
+        (9, 10, 0)
+        """
+        lengths = [0]
+        for pattern in self.paths:
+            below = pattern.removesuffix("*")
+            exact = pattern.removesuffix("[/]")
+            if below != pattern and path.startswith(below):
+                lengths.append(len(below))
+            elif path == exact or (exact != pattern and path == f"{exact}/"):
+                lengths.append(len(exact))
+        return max(lengths)
+
+
+def api_of(apis: Iterable[Api], path: str) -> Api | None:
+    """Return the API to which a path belongs: the one with the longest match. None if there is none."""
+    length, api = max(((api.match_length(path), api) for api in apis), key=lambda pair: pair[0])
+    return api if length else None
+
+
+def combine(apis: Iterable[Api]) -> Table:
+    """Return one table with the rows of all APIs."""
+    return Table(*(route for api in apis for route in api.routes))

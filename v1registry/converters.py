@@ -1,0 +1,128 @@
+"""Converters of settings: from text to values. Each raises ValueError with a phrase that begins with "must be"."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from .names import is_email, is_host
+from .paths import is_reserved
+
+_SIZE_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def text(value: str) -> str:
+    """Return any text as it is."""
+    return value
+
+
+def size(value: str) -> int:
+    """Return a number of bytes.
+
+    >>> size("16 MiB"), size("3k")
+    (16777216, 3072)
+    """
+    found = re.fullmatch(r"(\d{1,15})\s*([kmgt]?)(?:i?b)?", value.strip().lower())
+    if found is None:
+        raise ValueError("must be a number of bytes, such as 16777216, 16M or 64GiB")
+    return int(found[1]) * _SIZE_UNITS[found[2]]
+
+
+def positive_number(value: str) -> int:
+    """Return a whole number of at most 9 digits, not 0."""
+    if not re.fullmatch(r"[0-9]{1,9}", value.strip()) or int(value) == 0:
+        raise ValueError("must be a whole number above 0")
+    return int(value)
+
+
+def number(value: str) -> int:
+    """Return a whole number of at most 9 digits."""
+    if not re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+def url(value: str) -> str:
+    """Return an http or https URL without query and fragment, or empty text."""
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+        raise ValueError("must be a URL such as https://registry.example.com")
+    return value
+
+
+def hosts(value: str) -> str:
+    """Return one or more ``host[:port]`` with commas between them, or empty text."""
+    if value and not all(is_host(host.strip()) for host in value.split(",")):
+        raise ValueError("must be host[:port], or several with commas")
+    return value
+
+
+def location(value: str) -> str:
+    """Return an internal location of nginx, or empty text."""
+    if not re.fullmatch(r"(/[\x21-\x7e]*)?", value):
+        raise ValueError("must be an internal location such as /layers")
+    return value
+
+
+def link_path(value: str) -> str:
+    """Return a path of two segments or more."""
+    is_path = re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._~-]*){2,}", value)
+    if is_path is None or is_reserved(value):
+        raise ValueError(
+            "must be a path of two segments or more, such as /accounts/activate, and not of an API"
+        )
+    return value
+
+
+def pages(value: str) -> str:
+    """Return ``on``, ``off`` or a path."""
+    if value in ("on", "off"):
+        return value
+    is_path = re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._~-]*)+", value)
+    if is_path is None or is_reserved(value):
+        raise ValueError("must be on, off, or a path such as /registry, and not of an API")
+    return value
+
+
+def folder(value: str) -> str:
+    """Return the path of an existing directory, or empty text."""
+    if value and not Path(value).is_dir():
+        raise ValueError("must be an existing directory")
+    return value
+
+
+def email(value: str) -> str:
+    """Return an e-mail address, or empty text."""
+    if value and not is_email(value):
+        raise ValueError("must be an address such as registry@example.org")
+    return value
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a converter that accepts these words."""
+
+    def convert(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return value
+
+    return convert
+
+
+def words(value: str) -> tuple[str, ...]:
+    """Return the words of a text, separated by blanks or commas."""
+    return tuple(value.replace(",", " ").split())
+
+
+def networks(value: str) -> tuple[str, ...]:
+    """Return IP addresses and networks, as text."""
+    for word in words(value):
+        try:
+            ipaddress.ip_network(word)
+        except ValueError:
+            raise ValueError(f"must be IP addresses or networks; {word!r} is neither") from None
+    return words(value)
