@@ -269,6 +269,7 @@ class Folders:
     def _move_across_disks(self, key: str, source: str, target: str) -> None:
         """Copy ``source`` beside ``target``, rename the copy, then remove ``source``. OSError."""
         parent = os.path.dirname(target)
+        sweep(parent)  # copies of killed processes may be large
         copy = os.path.join(parent, temporary_name(os.path.basename(target)))
         os.mkdir(copy, self.folder_mode(target))
         descriptor = open_folder(copy)
