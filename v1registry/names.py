@@ -179,3 +179,13 @@ class RepositoryName:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.repository}"
+
+
+def whole_number(text: str | None, default: int) -> int:
+    """Return the number in a parameter of a request, cut to 18 digits; the default if there is none.
+
+    >>> whole_number(" 7 ", 25), whole_number("x", 25), whole_number(None, 25)
+    (7, 25, 25)
+    """
+    found = re.fullmatch(r"\s*([+-]?[0-9]{1,18})[0-9]*\s*", (text or "")[:100], re.ASCII)
+    return int(found[1]) if found else default

@@ -16,7 +16,8 @@ from v1registry_fakes import FakeRegistry
 from v1registry import FileStorage, MemoryStorage, Registry
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
-from v1registry.search.scan import Hit, ScanSearch, names_ranked, search
+from v1registry.search.base import search
+from v1registry.search.scan import ScanSearch
 from v1registry.storage.base import Stat, StorageUnavailable
 
 
@@ -410,19 +411,21 @@ def test_a_page_looks_at_no_more_repositories_than_it_shows() -> None:
 # -- the order
 
 
-class Unranked:
-    """An index that finds, and knows nothing of order."""
-
-    def __init__(self, hits: list[Hit]):
-        self.hits = hits
-
-    def find(self, words: list[str]) -> Iterator[Hit]:
-        return (hit for hit in self.hits if all(word in str(hit.name) for word in words))
+_APPS = ["library/app-x", "a.b/app", "team/app", "zeta/app"]
+_ALL = ["library/app-x", "library/zeta", "a.b/app", "a/b/c", "team/app", "zeta/app"]
 
 
-@pytest.mark.parametrize("query", ["", "app", "APP", "team/app", "zeta", "a"])
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", _ALL), (" ", _ALL), ("app", _APPS), ("APP", _APPS), ("team/app", ["team/app"]), ("a", _ALL),
+        ("Zeta", ["library/zeta", "zeta/app"]), ("zeta app", ["zeta/app"]), ("zeta x", []),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("kind", ["memory", "file"])
-def test_pages_have_the_order_of_search(kind: str, query: str, tmp_path: Path) -> None:
+def test_search_orders_by_exact_name_official_and_name(
+    kind: str, query: str, names: list[str], tmp_path: Path
+) -> None:
     storage = MemoryStorage() if kind == "memory" else FileStorage(tmp_path, durable=False)
     for name in ("team/app", "library/zeta", "library/app-x", "a/app", "a.b/app", "a/b/c", "zeta/app"):
         namespace, _, repository = name.partition("/")
@@ -433,19 +436,7 @@ def test_pages_have_the_order_of_search(kind: str, query: str, tmp_path: Path) -
     def may_list(name: RepositoryName) -> bool:
         return str(name) != "a/app"
 
-    hits = search(index, query, None, None, 100, may_list).hits
-    assert list(names_ranked(index, query, may_list)) == [hit.name for hit in hits]
-    other = Unranked([Hit(hit.name) for hit in reversed(hits)] + [Hit(RepositoryName("a", "app"))])
-    if query in ("", "app"):
-        assert list(names_ranked(other, query, may_list)) == [hit.name for hit in hits]
-
-
-def test_stars_count_where_an_index_has_them() -> None:
-    hits = [
-        Hit(RepositoryName("a", name), star_count=stars) for name, stars in (("x", 1), ("y", 9), ("z", 9))
-    ]
-    assert [name.repository for name in names_ranked(Unranked(hits), "", lambda name: True)] == [
-        "y",
-        "z",
-        "x",
-    ]
+    assert list(map(str, index.find(query, may_list))) == names
+    page = search(index, query, None, None, 100, may_list)
+    assert [str(hit.name) for hit in page.hits] == names
+    assert page.num_results == len(names)

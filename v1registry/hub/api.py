@@ -12,7 +12,7 @@ from ..registry.api import delete_repository as delete_now
 from ..registry.api import get_tag, named_repository, put_tag, writable_repository
 from ..registry.repositories import checked_entries
 from ..rights import Action, ImageState
-from ..search.scan import Hit, Page, search
+from ..search.base import Hit, Page, search
 from ..wsgi.documents import parse_json
 from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, no_content, raw_json_response
 from ..wsgi.routing import Api, Route, Table
@@ -161,9 +161,9 @@ def _search_answer(query: str, found: Page, is_long: bool, is_docker_0_6: bool) 
             return dict(shown)
         return shown | {
             "is_official": hit.name.is_official,
-            "is_trusted": hit.is_trusted,
-            "is_automated": hit.is_automated,
-            "star_count": hit.star_count,
+            "is_trusted": False,
+            "is_automated": False,
+            "star_count": 0,
         }
 
     return {

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ..accounts.service import Accounts
 from ..registry.services import RegistryServices
-from ..search.scan import SearchIndex
+from ..search.base import SearchIndex
 from ..wsgi.request import Request as AnyRequest
 
 

@@ -1,1 +1,1 @@
-"""Search over the repositories."""
+"""Search over repositories, and its indexes."""

@@ -12,7 +12,6 @@ from ..names import RepositoryName, check_tag
 from ..registry.api import root
 from ..registry.repositories import TagRule
 from ..rights import ImageState, Rights
-from ..search.scan import names_ranked
 from ..wsgi.responses import Response
 from .pages import accepts_html
 from .services import Request
@@ -53,7 +52,7 @@ def get_repositories(request: Request) -> Response:
     pages, visitor = request.services.pages, visitor_of(request)
     rights, repositories = rights_of(visitor), request.services.repositories
     query = shown((request.query("q") or "").strip(), _LONGEST_QUERY)
-    names = names_ranked(request.services.search, query, rights.may_list)
+    names = request.services.search.find(query, rights.may_list)
     part = part_of_stream(names, request.query("page"), REPOSITORIES_SHOWN)
     found = [
         {

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ...search.scan import whole_number
+from ...names import whole_number
 
 T = TypeVar("T")
 
