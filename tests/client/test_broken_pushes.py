@@ -20,6 +20,7 @@ from v1registry.client import (
     Client,
     ClientError,
     NotAuthorized,
+    NotFoundInRegistry,
     ProtocolError,
     RegistryUnreachable,
     TransferFailed,
@@ -95,7 +96,7 @@ class TestLayersThatBreakOff:
         self, connect: Callable[..., Client], reference: str, archive: Path, script: Script
     ) -> None:
         script.when("PUT", f".*{IDS[1]}/layer", hang_up, times=2)
-        with pytest.raises(TransferFailed, match=f"{IDS[1]} could not be sent in 2 attempts.*push again"):
+        with pytest.raises(TransferFailed, match=f"{IDS[1]} was not sent in 2 attempts.*push again"):
             connect(attempts=2, parallel=1).push(archive, reference)
         assert is_complete(script, IDS[0])
         assert not script.requests("PUT", ".*/tags/.*")
@@ -136,13 +137,23 @@ class TestLayersThatBreakOff:
 
 class TestImagesThatExist:
     @pytest.mark.parametrize("status", [409, 400])
-    def test_CLI_006_image_already_exists_on_the_json_means_done_whatever_the_status(
+    def test_CLI_006_image_already_exists_on_the_json_skips_the_image(
         self, client: Client, reference: str, archive: Path, script: Script, status: int
     ) -> None:
+        client.push(archive, reference)
+        script.seen.clear()
+        script.when("GET", f".*{IDS[0]}/json", reply(404))
         script.when("PUT", f".*{IDS[0]}/json", reply(status, EXISTS))
-        with pytest.raises(ProtocolError):  # the registry itself does not know it, as the child's JSON shows
-            client.push(archive, reference)
+        assert client.push(archive, reference).skipped == tuple(IDS)
         assert not script.requests("PUT", f".*{IDS[0]}/layer")
+
+    def test_image_that_exists_but_is_hidden_fails_the_push(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
+        script.when("PUT", f".*{IDS[0]}/json", reply(409, EXISTS))
+        with pytest.raises(NotFoundInRegistry, match=f"cannot compare image {IDS[0]}"):
+            client.push(archive, reference)
+        assert not script.requests("PUT", ".*/tags/.*")
 
     def test_other_contents_under_the_same_id_are_a_failure(
         self, client: Client, reference: str, archive: Path, script: Script
@@ -155,7 +166,11 @@ class TestImagesThatExist:
     def test_image_already_exists_on_the_checksum_means_done(
         self, client: Client, reference: str, archive: Path, script: Script
     ) -> None:
-        script.when("PUT", f".*{IDS[2]}/checksum", reply(409, EXISTS))
+        def completed(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            list(script.registry(environ, lambda *_: lambda _: None))
+            return reply(409, EXISTS, reads=False)(script, environ, start_response)
+
+        script.when("PUT", f".*{IDS[2]}/checksum", completed)
         assert client.push(archive, reference).image_id == IDS[2]
         assert len(script.requests("PUT", f".*{IDS[2]}/layer")) == 1
 
@@ -376,7 +391,7 @@ class TestAuthorization:
 
     @pytest.mark.parametrize(
         ("endpoint", "reason"),
-        [("registry.example", "plain http"), ("a/b", "no host"), ("x y", "no host")],
+        [("registry.example", "plain http"), ("a/b", r"not HOST\[:PORT\]"), ("x y", r"not HOST\[:PORT\]")],
     )
     def test_endpoints_that_nobody_should_follow_are_refused(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -9,6 +10,7 @@ import random
 import tarfile
 from pathlib import Path
 
+from v1registry.archives.convert import V1Document, chain_from_config
 from v1registry.archives.images import ChainImage
 from v1registry.archives.save import write_save_archive
 
@@ -88,3 +90,19 @@ class WatchedTask:
 
     def finish(self) -> None:
         self.finishes += 1
+
+
+def make_manifest_archive(path: Path, layers: list[bytes], *, name: str = "x:1") -> list[V1Document]:
+    """Write an archive of today's engines. Return the images that an old engine would push, root first."""
+    plain = [gzip.decompress(layer) if layer[:2] == b"\x1f\x8b" else layer for layer in layers]
+    diff_ids = [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in plain]
+    config = json.dumps({"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
+    files = {f"blobs/{number}": layer for number, layer in enumerate(layers)}
+    manifest = [{"Config": "blobs/config", "RepoTags": [name], "Layers": list(files)}]
+    files |= {"blobs/config": config, "manifest.json": json.dumps(manifest).encode()}
+    with tarfile.open(path, "w") as archive:
+        for member, data in files.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return list(chain_from_config(config))

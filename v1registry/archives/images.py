@@ -28,6 +28,7 @@ class ChainImage:
     open_layer: LayerOpener = field(repr=False, compare=False)
     layer_size_bytes: int | None = None  #: as ``open_layer`` returns it; None if unknown
     diff_id: str | None = None  #: of the uncompressed layer; None if the source does not name it
+    has_content_id: bool = False  #: the id was made from the content, so that others can know it in advance
 
     @property
     def parent_id(self) -> str | None:

@@ -168,6 +168,7 @@ class SaveArchive:
                 lambda: BytesIO(convert.EMPTY_TAR),
                 len(convert.EMPTY_TAR),
                 documents[0].diff_id,
+                has_content_id=True,
             )
         for document, layer in zip(documents, layers, strict=False):
             yield ChainImage(
@@ -176,6 +177,7 @@ class SaveArchive:
                 self._layer_opener(layer, document.diff_id),
                 self._index.size(layer),
                 document.diff_id,
+                has_content_id=True,
             )
 
     # -- layers and documents

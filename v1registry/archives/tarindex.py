@@ -19,7 +19,7 @@ _LINKS_FOLLOWED: Final = 16
 
 
 class UnreadableArchive(Exception):
-    """The file is not a readable save archive, or a hostile one. The subject of the text is "it" or "its …"."""
+    """The file is not a readable save archive, or hostile. The subject of the text is "it" or "its …"."""
 
 
 @dataclass(frozen=True)

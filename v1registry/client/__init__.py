@@ -1,4 +1,4 @@
-"""A client of v1 registries: push save archives of any engine, and pull into ones that any engine loads.
+"""A client of v1 registries: push save archives of any engine, and pull into archives that any engine loads.
 
 ::
 
@@ -8,14 +8,16 @@
     with Client(reference.origin, progress=TqdmProgress()) as client:
         client.pull(reference, "bar.tar")
 
-It needs requests, and tqdm for the bars: ``pip install 'v1registry[server]'``.
+It needs requests, and tqdm for progress bars: ``pip install 'v1registry[server]'``.
 """
 
+from .answers import PingResult
 from .client import Client
 from .errors import (
     BadArchive,
     BadReference,
     ClientError,
+    DifferentContent,
     NotAuthorized,
     NotFoundInRegistry,
     ProtocolError,
@@ -26,13 +28,13 @@ from .progress import Progress, Silence, Task, TqdmProgress
 from .pull import PullResult
 from .push import PushResult
 from .reference import Reference
-from .session import PingResult
 
 __all__ = [
     "BadArchive",
     "BadReference",
     "Client",
     "ClientError",
+    "DifferentContent",
     "NotAuthorized",
     "NotFoundInRegistry",
     "PingResult",

@@ -1,42 +1,48 @@
-"""The client: what belongs to one registry, and the two things that people do with it."""
+"""The client of one registry: push and pull."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from ..archives.load import ArchiveLimits, UnreadableArchive, open_save_archive
-from .access import Access, AskIndex
+from .answers import PingResult
+from .choice import choose_chain
+from .connection import Connection, ConnectionOptions, Credentials, default_user_agent
 from .errors import BadArchive, BadReference
 from .progress import Progress, Silence
-from .pull import Pull, PullResult
-from .push import Push, PushResult, choose_chain
+from .pull import ImagePull, PullResult
+from .push import ImagePush, PushResult
 from .reference import Reference
-from .session import Credentials, PingResult, Session, default_user_agent
+from .transfer import Transfer
 
 
 class Client:
     """A client of one v1 registry. Safe for threads; a context manager that closes its connections.
 
-    :param host: ``HOST[:PORT]``, perhaps with ``http://`` or ``https://`` in front; ``Reference.origin`` is one.
-    :param scheme: ``http`` or ``https``, and nothing else is tried. None: https, and where nobody answers there, plain
-        http, but only on this machine (``localhost``, 127.0.0.0/8, ::1) or with ``insecure``.
-    :param insecure: plain http with any host, and certificates are not verified (urllib3 warns of each connection).
-    :param username, password: sent as Basic to ``host``, never to another one.
-    :param verify: the path of a file with certificates to trust instead of the system's.
+    :param host: ``HOST[:PORT]``, optionally with ``http://`` or ``https://`` in front, such as
+        ``Reference.origin``.
+    :param scheme: ``http`` or ``https`` to use only this one. None: https first, then plain http if https
+        fails and the host is this machine (``localhost``, 127.0.0.0/8, ::1) or ``insecure`` is set.
+    :param insecure: allow plain http with any host, and do not verify certificates (urllib3 warns of each
+        connection).
+    :param username: sent with the password as Basic to ``host``, never to another host. None sends no
+        credentials.
+    :param password: the password of the user.
+    :param verify: the path of a file with certificates to trust in place of the system's.
     :param client_certificate: the path of a certificate with its key, or a pair of paths.
-    :param timeout_s: how long the registry may be silent.
-    :param parallel: layers that are sent or fetched at the same time.
-    :param attempts: how often a layer is tried while nothing more of it arrives, and any other call while nobody answers.
-    :param progress: see :class:`v1registry.client.Progress`.
-    :param gzip_level: of layers that are plain in an archive, 1 (fast) to 9 (small).
-    :param layer_limit_bytes: no layer may be larger, as it comes or expanded.
-    :param user_agent: docker-registry up to 0.9.0 answers 500 to agents without ``docker/x.y``: name one for it.
-    :param sleep: waits between attempts.
-    :raises BadReference: ``host`` is none.
+    :param timeout_s: the longest silence of the registry, in seconds.
+    :param parallel: the number of layers that are transferred at once.
+    :param attempts: how often a layer is tried without progress, and any other call without an answer.
+    :param progress: receives the progress of transfers; see :class:`v1registry.client.Progress`.
+    :param gzip_level: 1 (fast) to 9 (small), for layers that are plain in an archive.
+    :param layer_limit_bytes: the largest layer, both as transferred and expanded, in bytes.
+    :param user_agent: the ``User-Agent``. docker-registry up to 0.9.0 needs one with ``docker/x.y``, or
+        answers 500.
+    :param sleep: waits between attempts; called with seconds.
+    :raises BadReference: the host or the scheme is invalid.
     """
 
     def __init__(
@@ -58,20 +64,18 @@ class Client:
         user_agent: str | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ):
-        if scheme not in (None, "http", "https"):
-            raise BadReference(f"a registry speaks http or https, not {scheme!r}")
-        self._session = Session(
-            host,
+        options = ConnectionOptions(
             scheme=scheme,
             is_insecure=insecure,
-            timeout_s=timeout_s,
-            verify=True if verify is None else os.fspath(verify),
+            verify=None if verify is None else os.fspath(verify),
             client_certificate=client_certificate,
+            timeout_s=timeout_s,
             parallel=parallel,
-            user_agent=user_agent or default_user_agent(),
             attempts=attempts,
+            user_agent=user_agent or default_user_agent(),
             sleep=sleep,
         )
+        self._connection = Connection(host, options)
         self._credentials = Credentials(username, password or "") if username else None
         self._progress: Progress = progress or Silence()
         self._parallel = parallel
@@ -80,11 +84,15 @@ class Client:
 
     @property
     def host(self) -> str:
-        return self._session.host
+        """``HOST[:PORT]`` of the registry, in lower case."""
+        return self._connection.host
 
     def ping(self) -> PingResult:
-        """Find the registry and return what it says of itself; later calls give the same. RegistryUnreachable."""
-        return self._session.ping()
+        """Find the registry and return its ping; later calls return the same.
+
+        :raises RegistryUnreachable: it does not answer with any allowed scheme.
+        """
+        return self._connection.ping()
 
     def push(
         self,
@@ -93,67 +101,73 @@ class Client:
         *,
         image: str | None = None,
     ) -> PushResult:
-        """Push an image of a save archive and tag it. Images that the registry has are not sent.
+        """Push an image of a save archive and tag it.
 
-        :param archive_path: what any engine's ``docker save``, skopeo or this client wrote.
-        :param reference: where to; its host is this client's.
-        :param image: which image of an archive with several: its name there, or its v1 id.
-        :raises ClientError: BadReference, BadArchive, RegistryUnreachable, NotAuthorized, ProtocolError, TransferFailed.
-            Images that are complete stay, so that a repetition goes on from there. The tag is set last.
+        Images that the registry has are not sent. Their JSON is compared with the archive's, and the layers
+        of some too, which can need a download: see :class:`v1registry.client.comparison.Comparison`. The tag
+        is set last. If the push fails, complete images stay, and the next push continues from there.
+
+        :param archive_path: an archive of any engine's ``docker save``, of skopeo or of this client.
+        :param reference: the tag to set, in this client's registry.
+        :param image: the image of an archive with several: its name there, or the start of its v1 id.
+        :raises BadReference: the reference is invalid, or of another registry.
+        :raises BadArchive: the archive is unreadable, or does not have the image.
+        :raises DifferentContent: the registry has other content under the id of an image.
+        :raises RegistryUnreachable: the registry does not answer.
+        :raises NotAuthorized: the credentials are missing, invalid, or do not allow it.
+        :raises TransferFailed: a layer could not be sent.
+        :raises ProtocolError: the registry's answer is invalid.
         """
         checked = self._check(reference)
         limits = ArchiveLimits(layer_bytes=self._layer_limit_bytes)
         try:
             archive = open_save_archive(archive_path, limits=limits)
         except UnreadableArchive as exc:
-            raise BadArchive(f"{os.fspath(archive_path)} is no save archive to push from: {exc}") from exc
+            raise BadArchive(f"{os.fspath(archive_path)} cannot be pushed: {exc}") from exc
         except OSError as exc:
             raise BadArchive(f"{os.fspath(archive_path)} cannot be read: {exc.strerror or exc}") from exc
         with archive:
             chain = choose_chain(archive, checked, image)
-            push = Push(
-                self._session,
-                partial(self._access, checked),
-                checked,
-                progress=self._progress,
-                parallel=self._parallel,
-                gzip_level=self._gzip_level,
-            )
-            return push.run(chain)
+            return ImagePush(self._transfer(checked), gzip_level=self._gzip_level).run(chain)
 
     def pull(self, reference: str | Reference, output_path: str | os.PathLike[str]) -> PullResult:
-        """Pull a tag into a save archive that every engine loads, and that :meth:`push` gives back as it was.
+        """Pull a tag into a save archive, which every engine loads, and :meth:`push` pushes unchanged.
 
-        The archive appears under its name when it is complete; what was there before is replaced. Until then layers
-        lie in the folder ``OUTPUT.v1registry-parts`` beside it, which a pull that broke off leaves, and from which the
-        next one to the same output goes on.
+        The complete archive replaces a file of the same name. Until then, layers are in the folder
+        ``OUTPUT.v1registry-parts`` beside it. An interrupted pull leaves the folder, and the next pull to the
+        same output continues from there.
 
-        :raises ClientError: BadReference, RegistryUnreachable, NotAuthorized, NotFoundInRegistry, ProtocolError,
-            TransferFailed.
+        :param reference: the tag to pull, in this client's registry.
+        :param output_path: the archive to write.
+        :raises BadReference: the reference is invalid, or of another registry.
+        :raises NotFoundInRegistry: the registry does not have the repository, the tag or an image.
+        :raises RegistryUnreachable: the registry does not answer.
+        :raises NotAuthorized: the credentials are missing, invalid, or do not allow it.
+        :raises TransferFailed: a layer could not be fetched.
+        :raises ProtocolError: the registry's answer is invalid.
         :raises OSError: the output or the folder cannot be written.
         """
-        checked = self._check(reference)
-        pull = Pull(
-            self._session,
-            partial(self._access, checked),
-            checked,
-            progress=self._progress,
-            parallel=self._parallel,
-            layer_limit_bytes=self._layer_limit_bytes,
-        )
-        return pull.run(Path(output_path))
+        return ImagePull(self._transfer(self._check(reference))).run(Path(output_path))
 
     def _check(self, reference: str | Reference) -> Reference:
         checked = Reference.parse(reference) if isinstance(reference, str) else reference
         if checked.host != self.host:
-            raise BadReference(f"{checked} is in another registry than {self.host}")
+            raise BadReference(f"{checked} must be in the registry {self.host}")
         return checked
 
-    def _access(self, reference: Reference, ask_index: AskIndex) -> Access:
-        return Access(self._session, self._credentials, reference.name, ask_index)
+    def _transfer(self, reference: Reference) -> Transfer:
+        return Transfer(
+            self._connection,
+            self._credentials,
+            reference,
+            self._progress,
+            self._parallel,
+            self._layer_limit_bytes,
+        )
 
     def close(self) -> None:
-        self._session.close()
+        """Close all connections."""
+        self._connection.close()
 
     def __enter__(self) -> Client:
         return self

@@ -1,4 +1,4 @@
-"""Fetch one layer into the spool: whatever breaks off goes on with a range, in this run or in a later one."""
+"""Download of one layer into the spool. Interrupted downloads continue with a range, also in a later run."""
 
 from __future__ import annotations
 
@@ -14,63 +14,67 @@ from typing import IO
 import requests
 
 from ..layers.compression import CHUNK_BYTES
-from .access import Access
+from .answers import TRANSIENT_STATUSES, Answer
 from .errors import RegistryUnreachable, TransferFailed
 from .parallel import Workers
 from .progress import Meter
-from .session import TRANSIENT_STATUSES, Answer, Session
+from .repository import RepositoryClient
 from .spool import Spool
+from .transfer import Transfer
 
-# docker-registry 0.9.1 leaves out the unit (registry.md 4.2).
+# docker-registry 0.9.1 omits the unit (registry.md 4.2).
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 
 
 @dataclass(frozen=True)
 class RemoteImage:
-    """What the registry says of an image."""
+    """The registry's facts of an image."""
 
     image_id: str
     json: bytes
-    size_bytes: int | None  #: of the layer as stored; engines take wrong ones without a word, so it is a hint
-    checksums: frozenset[str]  #: payload sums, of which one shall be the right one; may be empty
+    size_bytes: int | None  #: of the layer as stored; a hint, because engines ignore wrong sizes
+    checksums: frozenset[str]  #: payload checksums, of which one must be right; may be empty
 
 
 class _Broken(Exception):
-    """The layer did not come to its end; what came may be kept."""
+    """The layer is incomplete; the bytes that came may be kept."""
 
 
 class LayerDownload:
-    """One layer on its way into the spool. ``fetched_bytes`` came over the wire, ``kept_bytes`` were there before."""
+    """The download of one layer into the spool."""
 
     def __init__(
         self,
         image: RemoteImage,
         url: str,
         *,
-        session: Session,
-        access: Access,
+        transfer: Transfer,
+        repository: RepositoryClient,
         spool: Spool,
         meter: Meter,
         workers: Workers,
-        limit_bytes: int,
     ):
-        self.fetched_bytes = 0
-        self.kept_bytes = 0
+        self.fetched_bytes = 0  #: over the network
+        self.kept_bytes = 0  #: from an earlier pull
         self._image = image
         self._url = url
-        self._session = session
-        self._access = access
+        self._connection = transfer.connection
+        self._repository = repository
         self._spool = spool
         self._meter = meter
         self._workers = workers
-        self._limit_bytes = limit_bytes
+        self._limit_bytes = transfer.layer_limit_bytes
         self._part = spool.part(image.image_id)
         self._digest = hashlib.sha256()
-        self._hashed_bytes = -1  # of the part, in _digest; -1 when _digest belongs to none
+        self._hashed_bytes = -1  # of the part, in _digest; -1 if _digest is stale
 
     def run(self) -> Path:
-        """Fetch the layer, check its sum, and return its file. TransferFailed, or what an answer that refuses means."""
+        """Fetch the layer, verify its checksum, and return its file.
+
+        :raises TransferFailed: all attempts failed, or the layer is damaged or too large.
+        :raises ClientError: the registry refused the request.
+        """
         layer = self._spool.layer(self._image.image_id)
         if layer.exists():
             os.replace(layer, self._part)
@@ -78,7 +82,7 @@ class LayerDownload:
         while True:
             try:
                 self._attempt(is_first=not failures and not mismatches)
-                if self._sum_is_right():
+                if self._is_checksum_right():
                     os.replace(self._part, layer)
                     return layer
                 mismatches += 1
@@ -86,24 +90,27 @@ class LayerDownload:
                 self._part.unlink()
                 if mismatches == 2:
                     raise TransferFailed(
-                        f"the layer of image {self._image.image_id} came twice with another sum than the registry "
-                        "announces: it is damaged there or on the way"
+                        f"the layer of image {self._image.image_id} came twice with a checksum that the "
+                        "registry does not announce: it is damaged in the registry or on the network"
                     )
                 self._meter.set(0)
             except _Broken as exc:
                 there = self._part.stat().st_size if self._part.exists() else 0
                 failures = 1 if there > most_bytes else failures + 1
                 most_bytes = max(most_bytes, there)
-                if failures >= self._session.attempts:
+                if failures >= self._connection.attempts:
                     raise TransferFailed(
-                        f"the layer of image {self._image.image_id} broke off after {there} of "
-                        f"{self._image.size_bytes or 'unknown'} bytes: {exc}; what came is kept in "
-                        f"{self._spool.folder}, pull again to go on"
+                        f"the layer of image {self._image.image_id} was interrupted after {there} of "
+                        f"{self._image.size_bytes or 'unknown'} bytes: {exc}; these bytes are kept in "
+                        f"{self._spool.folder}, pull again to continue"
                     ) from exc
-                self._session.pause(failures)
+                self._connection.pause(failures)
 
     def _attempt(self, *, is_first: bool) -> None:
-        """Bring the part to its end. _Broken."""
+        """Complete the part.
+
+        :raises _Broken: it is still incomplete.
+        """
         self._workers.check()
         with open(self._part, "a+b") as file:
             there = file.seek(0, os.SEEK_END)
@@ -120,7 +127,7 @@ class LayerDownload:
             self._fetch(file, there)
 
     def _hash(self, file: IO[bytes], there: int) -> None:
-        """Bring the sum to where the part is."""
+        """Make the digest that of the whole part."""
         if self._hashed_bytes == there:
             return
         self._digest = hashlib.sha256(self._image.json + b"\n")
@@ -140,48 +147,45 @@ class LayerDownload:
     # -- one request
 
     def _fetch(self, file: IO[bytes], there: int) -> None:
-        authorization = self._access.image_authorization(self._url)
+        authorization = self._repository.image_authorization(self._url)
         try:
-            with self._session.stream("GET", self._url, authorization, self._range(there)) as response:
-                self._workers.check()  # the spool may be another pull's by now
+            with self._connection.stream("GET", self._url, authorization, self._range(there)) as response:
+                self._workers.check()  # the spool may belong to another pull by now
                 if response.status_code in (200, 206):
                     self._receive(file, there, response)
                     return
-                refused = Answer(self._url, response.status_code, response.headers, response.raw.read(4096))
+                rejected = Answer(self._url, response.status_code, response.headers, response.raw.read(4096))
         except RegistryUnreachable as exc:
             raise _Broken(str(exc)) from exc
-        if refused.status == 401 and self._access.renew(authorization):
+        if rejected.status == 401 and self._repository.renew(authorization):
             raise _Broken("the token expired")
-        if refused.status == 416:
+        if rejected.status == 416:
             self._begin_again(file)
-            raise _Broken("the registry refuses the rest of what is here already")
-        failure = refused.failure(f"pull the layer of image {self._image.image_id}")
-        if refused.status in TRANSIENT_STATUSES:
+            raise _Broken("the registry refused a range that continues the part")
+        failure = rejected.failure(f"pull the layer of image {self._image.image_id}")
+        if rejected.status in TRANSIENT_STATUSES:
             raise _Broken(str(failure)) from failure
         raise failure
 
     def _range(self, there: int) -> Mapping[str, str]:
         if not there:
             return {}
-        # docker-registry 0.9.1 answers ranges without an end, or with one too far, by a wrong length (registry.md 4.2).
+        # docker-registry 0.9.1 sends a wrong length for ranges without an end, or beyond it (registry.md
+        # 4.2).
         end = "" if self._image.size_bytes is None else self._image.size_bytes - 1
         etag = self._spool.read_etag(self._image.image_id)
         return {"Range": f"bytes={there}-{end}", **({"If-Range": etag} if etag else {})}
 
     def _receive(self, file: IO[bytes], there: int, response: requests.Response) -> None:
         if response.status_code == 200:
-            if there:  # the server knows no ranges, or has other bytes now
+            if there:  # the server does not support ranges, or has other bytes now
                 there = self._begin_again(file)
             etag = response.headers.get("ETag", "")
             self._spool.write_etag(self._image.image_id, etag if _STRONG_ETAG.fullmatch(etag) else "")
             length = response.headers.get("Content-Length", "")
             expected = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
         else:
-            match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if match is None or int(match[1]) != there:
-                self._begin_again(file)
-                raise _Broken("the registry answered another range than was asked for")
-            expected = None if match[2] == "*" else int(match[2])
+            expected = self._size_of_range(file, there, response.headers.get("Content-Range", ""))
         self._check_limit(expected or 0)
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
             self._workers.check()
@@ -198,14 +202,23 @@ class LayerDownload:
             self._begin_again(file)
             raise _Broken("the registry sent more than it announced")
 
+    def _size_of_range(self, file: IO[bytes], there: int, header: str) -> int | None:
+        """Return the size of the whole layer, None if the registry does not know it."""
+        match = _CONTENT_RANGE.fullmatch(header)
+        if match is None or int(match[1]) != there:
+            self._begin_again(file)
+            raise _Broken("the registry answered a different range than was requested")
+        return None if match[2] == "*" else int(match[2])
+
     def _check_limit(self, size_bytes: int) -> None:
         if size_bytes > self._limit_bytes:
             raise TransferFailed(
-                f"the layer of image {self._image.image_id} has more than the {self._limit_bytes} bytes that are taken"
+                f"the layer of image {self._image.image_id} is larger than the limit of "
+                f"{self._limit_bytes} bytes"
             )
 
-    def _sum_is_right(self) -> bool:
-        """Whether the sum is one that the registry announced; where it announced none, only the length counts."""
+    def _is_checksum_right(self) -> bool:
+        """Tell whether the registry announced this checksum. If it announced none, any is right."""
         found = f"sha256:{self._digest.hexdigest()}"
         announced = self._image.checksums
         return not announced or any(hmac.compare_digest(found, checksum) for checksum in announced)

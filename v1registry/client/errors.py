@@ -1,35 +1,39 @@
-"""What can go wrong for a client, one exception a kind. Every text says what a person can do about it."""
+"""The exceptions of the client. Every text says what the user can do."""
 
 from __future__ import annotations
 
 
 class ClientError(Exception):
-    """Base of everything that the client raises on purpose."""
+    """Base of all exceptions that the client raises on purpose."""
 
 
 class BadReference(ClientError):
-    """The text is no ``HOST[:PORT]/NAMESPACE/NAME:TAG``; nothing was sent."""
+    """The text is not ``HOST[:PORT]/NAMESPACE/NAME:TAG``; nothing was sent."""
 
 
 class BadArchive(ClientError):
-    """The save archive cannot be read, is hostile, or does not hold what was asked for; nothing more was sent."""
+    """The save archive is unreadable, hostile, or does not have the image; nothing more was sent."""
 
 
 class RegistryUnreachable(ClientError):
-    """Nobody answers at the registry's address, or its certificate is not trusted."""
+    """The registry does not answer, or its certificate is not trusted."""
 
 
 class NotAuthorized(ClientError):
-    """The registry wants (other) credentials, or these may not do it."""
+    """The registry requires other credentials, or these do not have the right."""
 
 
 class NotFoundInRegistry(ClientError):
-    """The registry has no such repository, tag or image, or does not show it to this user."""
+    """The registry does not have the repository, tag or image, or hides it from this user."""
 
 
 class ProtocolError(ClientError):
-    """The registry's answer is none that the Registry API v1 knows."""
+    """The registry's answer is not valid in the Registry API v1."""
 
 
 class TransferFailed(ClientError):
-    """A layer could not be sent or fetched whole. What is complete stays, and a repetition goes on from there."""
+    """A layer could not be transferred whole. Complete layers stay, and a repetition continues from there."""
+
+
+class DifferentContent(ClientError):
+    """The registry has other content under the id of an image than the archive; the tag was not set."""

@@ -1,4 +1,4 @@
-"""A few threads that stop together."""
+"""A pool of threads that stop together."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: How long the others may take to notice that one failed, in seconds. One that waits for the network is left behind.
+#: How long other threads may take to stop after a failure, in seconds. Threads that wait for the network are
+#: abandoned.
 _GRACE_S = 1.0
 
 
 class Stopped(Exception):
-    """Another thread failed, or the user interrupted: nobody wants this thread's result any more."""
+    """Another thread failed, or the user interrupted; this thread must end."""
 
 
 class Workers:
-    """Threads for one push or pull: a context manager. Once one fails, :meth:`check` ends the others.
+    """Threads for one push or pull, and a context manager. If one fails, :meth:`check` ends the others.
 
-    Leaving the block waits for all that was submitted; leaving it with an exception calls off what has not begun, and
-    does not wait for threads that the network holds up. They are daemons, so a process can end meanwhile, and they call
-    :meth:`check` before they touch anything again.
+    Leaving the block waits for all submitted work. Leaving it with an exception cancels work that has not
+    begun, and does not wait for threads that wait for the network; ``concurrent.futures`` cannot abandon
+    these. They are daemons, so the process can end, and they call :meth:`check` before they change anything.
+
+    :param count: the most threads.
     """
 
     def __init__(self, count: int):
@@ -36,7 +39,7 @@ class Workers:
         self._stop = threading.Event()
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Let a thread do ``work`` when one is free."""
+        """Run ``work`` in the next free thread."""
         future: Future[Any] = Future()
         self._futures.append(future)
         self._queue.put((future, work))
@@ -51,18 +54,24 @@ class Workers:
             try:
                 self.check()
                 future.set_result(work())
-            except BaseException as exc:  # noqa: BLE001  handed on to the thread that joins
+            except BaseException as exc:  # noqa: BLE001  raised in the thread that joins
                 self._stop.set()
                 future.set_exception(exc)
 
     def map(self, work: Callable[[T], object], items: Sequence[T]) -> None:
-        """Do ``work`` for every item. The first failure is raised."""
+        """Run ``work`` for every item, and wait.
+
+        :raises BaseException: the first failure.
+        """
         for item in items:
             self.submit(lambda item=item: work(item))  # type: ignore[misc]
         self.join()
 
     def join(self) -> None:
-        """Wait for all that was submitted. The failure that stopped the others is raised."""
+        """Wait for all submitted work.
+
+        :raises BaseException: the failure that stopped the others.
+        """
         futures, self._futures = self._futures, []
         wait(futures, return_when=FIRST_EXCEPTION)
         if self.has_failed:
@@ -73,11 +82,14 @@ class Workers:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the rest need not be begun: ``join`` will raise."""
+        """True if a thread failed, so that ``join`` will raise."""
         return self._stop.is_set()
 
     def check(self) -> None:
-        """End this thread if another one failed. Stopped."""
+        """End this thread if another one failed.
+
+        :raises Stopped: another thread failed.
+        """
         if self._stop.is_set():
             raise Stopped
 

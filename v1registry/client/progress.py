@@ -1,4 +1,4 @@
-"""Who wants to see how far a push or a pull is gives an object with one method; bars with tqdm come along."""
+"""Progress of pushes and pulls: the interface, and progress bars with tqdm."""
 
 from __future__ import annotations
 
@@ -10,39 +10,46 @@ if TYPE_CHECKING:
 
 
 class Task(Protocol):
-    """One layer on its way. Called by the thread that moves it."""
+    """The transfer of one layer. Its methods are called in the thread that transfers it."""
 
     def advance(self, size_bytes: int, /) -> None:
-        """So many more bytes are done; fewer than zero when the transfer had to begin again."""
+        """Add transferred bytes. The number is negative if the transfer begins again."""
 
     def finish(self) -> None:
-        """Nothing more comes. Called once, after a failure too."""
+        """End the transfer. Called once, also after a failure."""
 
 
 class Progress(Protocol):
-    """Is told of every transfer. Several run at the same time, in several threads."""
+    """Receives the start of every transfer. Several transfers run at once, in several threads."""
 
     def start(self, label: str, total_bytes: int | None, /) -> Task:
-        """A transfer begins. ``total_bytes`` is None where the size is unknown."""
+        """Begin a transfer.
+
+        :param label: such as ``push 0123456789ab``.
+        :param total_bytes: None if the size is unknown.
+        """
 
 
 class Silence:
-    """Progress that nobody watches."""
+    """Ignores all progress."""
 
     def start(self, label: str, total_bytes: int | None, /) -> Task:
+        """Do nothing."""
         return self
 
     def advance(self, size_bytes: int, /) -> None:
-        pass
+        """Do nothing."""
 
     def finish(self) -> None:
-        pass
+        """Do nothing."""
 
 
 class TqdmProgress:
-    """A bar for every transfer, on standard error or ``file``.
+    """Shows a bar for every transfer.
 
-    :raises ImportError: when tqdm is missing; it comes with ``pip install 'v1registry[server]'``.
+    :param file: where to; standard error if None.
+    :param is_quiet: show nothing.
+    :raises ImportError: tqdm is missing; the extra ``v1registry[server]`` installs it.
     """
 
     def __init__(self, file: TextIO | None = None, *, is_quiet: bool = False):
@@ -55,6 +62,7 @@ class TqdmProgress:
         self._is_quiet = is_quiet
 
     def start(self, label: str, total_bytes: int | None, /) -> Task:
+        """Show a bar."""
         bar: tqdm[NoReturn] = self._tqdm(
             desc=label,
             total=total_bytes,
@@ -79,17 +87,19 @@ class _Bar:
 
 
 class Meter:
-    """A task that knows where it stands, so that a transfer may also say "so many bytes are there". A context manager."""
+    """A task that counts its bytes, and a context manager that finishes it."""
 
     def __init__(self, progress: Progress, label: str, total_bytes: int | None):
         self._task = progress.start(label, total_bytes)
         self._done_bytes = 0
 
     def advance(self, size_bytes: int) -> None:
+        """Add transferred bytes."""
         self._done_bytes += size_bytes
         self._task.advance(size_bytes)
 
     def set(self, done_bytes: int) -> None:
+        """Set the number of transferred bytes."""
         if done_bytes != self._done_bytes:
             self.advance(done_bytes - self._done_bytes)
 

@@ -1,11 +1,11 @@
-"""Pull one tag into a save archive: the calls of registry.md 12.2, layers in parallel, broken ones by ranges."""
+"""Pull one tag into a save archive: the calls of registry.md 12.2, with layers in parallel."""
 
 from __future__ import annotations
 
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,67 +14,56 @@ from ..archives.images import ChainImage, UnreadableImage, read_image_json
 from ..archives.save import WrittenArchive, write_save_archive
 from ..layers.compression import UnreadableLayer
 from ..names import is_image_id
-from .access import Access, AskIndex
+from .answers import Answer, checksums_in
 from .download import LayerDownload, RemoteImage
 from .errors import NotFoundInRegistry, ProtocolError, RegistryUnreachable
 from .parallel import Workers
-from .progress import Meter, Progress
+from .progress import Meter
 from .reference import Reference
-from .session import Answer, Session
 from .spool import Spool
+from .transfer import Transfer
 
-_CHECKSUM_HEADERS = ("X-Docker-Checksum-Payload", "X-Docker-Payload-Checksum", "X-Docker-Checksum")
-_PAYLOAD_CHECKSUM = re.compile(r"sha256:[a-f0-9]{64}")
-
-#: Engines refuse more than 125 layers; v1 itself had no limit.
+#: The most images in a chain. Engines refuse more than 125 layers; v1 has no limit.
 _LONGEST_CHAIN = 1024
 
 
 @dataclass(frozen=True)
 class PullResult:
-    """What a pull did."""
+    """The result of a pull."""
 
     reference: Reference
-    image_id: str  #: the v1 id that the tag points to
-    image_ids: tuple[str, ...]  #: all that is in the archive, root first
-    engine_image_id: str  #: the id that today's engines give to the image, ``sha256:…``
+    image_id: str  #: the v1 id of the tag
+    image_ids: tuple[str, ...]  #: all images in the archive, root first
+    engine_image_id: str  #: the image's id in today's engines, ``sha256:…``
     output_path: Path
     archive_size_bytes: int
-    fetched_bytes: int  #: of layers, as they came over the wire
-    kept_bytes: int  #: of layers, found from an earlier pull
+    fetched_bytes: int  #: of layers, as transferred
+    kept_bytes: int  #: of layers, kept from an earlier pull
 
 
-class Pull:
+class ImagePull:
     """One pull."""
 
-    def __init__(
-        self,
-        session: Session,
-        open_access: Callable[[AskIndex], Access],
-        reference: Reference,
-        *,
-        progress: Progress,
-        parallel: int,
-        layer_limit_bytes: int,
-    ):
-        self._session = session
-        self._reference = reference
-        self._progress = progress
-        self._parallel = parallel
-        self._layer_limit_bytes = layer_limit_bytes
-        self._access = open_access(self._ask_index)
+    def __init__(self, transfer: Transfer):
+        self._transfer = transfer
+        self._reference = transfer.reference
+        self._repository = transfer.repository(self._ask_index)
         self._endpoint = ""
         self._lock = threading.Lock()
         self._fetched_bytes = 0
         self._kept_bytes = 0
 
     def run(self, output: Path) -> PullResult:
-        """Pull to ``output``. ClientError; OSError when nothing can be written there."""
-        self._access.open()
+        """Pull to ``output``.
+
+        :raises ClientError: the pull failed; fetched layers stay in the spool.
+        :raises OSError: the output cannot be written.
+        """
+        self._repository.open()
         image_id = self._find_tag()
         ids = self._ancestry(image_id)
         with Spool(output) as spool:
-            with Workers(self._parallel) as workers:
+            with Workers(self._transfer.parallel) as workers:
                 images: dict[str, RemoteImage] = {}
 
                 def describe(pair: tuple[str, str | None]) -> None:
@@ -98,28 +87,30 @@ class Pull:
     # -- what the registry says
 
     def _ask_index(self, authorization: str | None, headers: Mapping[str, str]) -> Answer:
-        """Ask for the repository's image list: not for the list, but for the token and the endpoints."""
-        answer = self._session.call(
+        """Get the repository's image list, because its headers have the token and the endpoints."""
+        answer = self._transfer.connection.call(
             "GET",
-            f"{self._access.index_url}{self._access.repository_path}/images",
+            f"{self._repository.index_url}{self._repository.path}/images",
             authorization=authorization,
             headers=headers,
         )
         if answer.status == 404:
             raise NotFoundInRegistry(
                 f"{self._reference.host} has no repository {self._reference.name}, "
-                "or does not show it without (other) credentials"
+                "or hides it from these credentials"
             )
         if answer.status != 200:
             raise answer.failure(f"pull {self._reference}")
         return answer
 
     def _find_tag(self) -> str:
-        """Choose the first endpoint that answers, and return the id of the tag there."""
-        path = f"{self._access.repository_path}/tags"
-        for last, endpoint in enumerate(self._access.endpoints, start=1 - len(self._access.endpoints)):
+        """Choose the first endpoint that answers, and return the tag's image id there."""
+        path = f"{self._repository.path}/tags"
+        for last, endpoint in enumerate(
+            self._repository.endpoints, start=1 - len(self._repository.endpoints)
+        ):
             try:
-                answer = self._access.call("GET", f"{endpoint}{path}/{self._reference.tag}")
+                answer = self._repository.call("GET", f"{endpoint}{path}/{self._reference.tag}")
             except RegistryUnreachable:
                 if last == 0:
                     raise
@@ -132,21 +123,21 @@ class Pull:
             raise answer.failure(f"read the tag {self._reference}")
         image_id = answer.json()
         if not is_image_id(image_id):
-            raise ProtocolError(f"{answer.url} answered no image id")
+            raise ProtocolError(f"{answer.url} must answer an image id")
         return str(image_id)
 
     def _tag_missing(self, tags_url: str) -> NotFoundInRegistry:
         problem = f"{self._reference.host}/{self._reference.path} has no tag {self._reference.tag}"
-        answer = self._access.call("GET", tags_url)
+        answer = self._repository.call("GET", tags_url)
         if answer.status == 200:
             tags = answer.json()
             names = sorted(tags) if isinstance(tags, dict) else []
-            problem += f"; it has {', '.join(names[:20]) or 'none at all'}{' …' if len(names) > 20 else ''}"
+            problem += f"; it has {', '.join(names[:20]) or 'no tags'}{' …' if len(names) > 20 else ''}"
         return NotFoundInRegistry(problem)
 
     def _ancestry(self, image_id: str) -> list[str]:
         """Return the ids of the chain, root first."""
-        answer = self._access.call("GET", f"{self._endpoint}images/{image_id}/ancestry")
+        answer = self._repository.call("GET", f"{self._endpoint}images/{image_id}/ancestry")
         if answer.status != 200:
             raise answer.failure(f"pull image {image_id}")
         ids = answer.json()
@@ -157,11 +148,13 @@ class Pull:
             or len(set(ids)) != len(ids)
             or ids[0] != image_id
         ):
-            raise ProtocolError(f"{answer.url} answered no list of ids that begins with the image's own")
+            raise ProtocolError(
+                f"{answer.url} must answer a list of different image ids that begins with {image_id}"
+            )
         return ids[::-1]
 
     def _describe(self, image_id: str, parent_id: str | None) -> RemoteImage:
-        answer = self._access.call("GET", f"{self._endpoint}images/{image_id}/json")
+        answer = self._repository.call("GET", f"{self._endpoint}images/{image_id}/json")
         if answer.status != 200:
             raise answer.failure(f"pull image {image_id}")
         try:
@@ -169,29 +162,27 @@ class Pull:
         except UnreadableImage as exc:
             raise ProtocolError(f"{answer.url}: {exc}") from exc
         if found_parent_id != parent_id:
-            raise ProtocolError(f"{answer.url} names another parent than the ancestry does")
+            raise ProtocolError(f"{answer.url} names a different parent than the ancestry")
         size = answer.headers.get("X-Docker-Size", "")
-        sums = ",".join(answer.headers.get(header, "") for header in _CHECKSUM_HEADERS).split(",")
         return RemoteImage(
             image_id,
             answer.body,
             int(size) if re.fullmatch(r"[0-9]{1,18}", size) else None,
-            frozenset(text.strip() for text in sums if _PAYLOAD_CHECKSUM.fullmatch(text.strip())),
+            checksums_in(answer.headers),
         )
 
     # -- layers and the archive
 
     def _fetch(self, image: RemoteImage, spool: Spool, workers: Workers) -> None:
-        with Meter(self._progress, f"pull {image.image_id[:12]}", image.size_bytes) as meter:
+        with Meter(self._transfer.progress, f"pull {image.image_id[:12]}", image.size_bytes) as meter:
             download = LayerDownload(
                 image,
                 f"{self._endpoint}images/{image.image_id}/layer",
-                session=self._session,
-                access=self._access,
+                transfer=self._transfer,
+                repository=self._repository,
                 spool=spool,
                 meter=meter,
                 workers=workers,
-                limit_bytes=self._layer_limit_bytes,
             )
             download.run()
         with self._lock:
@@ -211,10 +202,11 @@ class Pull:
 
         names = {self._reference.archive_name: images[-1].image_id}
         label = f"write {spool.output.name}"
-        with open(spool.archive, "wb") as file, Meter(self._progress, label, sum(sizes.values())) as meter:
+        total_bytes = sum(sizes.values())
+        with open(spool.archive, "wb") as file, Meter(self._transfer.progress, label, total_bytes) as meter:
             try:
                 written = write_save_archive(
-                    file, sources(meter), names, layer_limit_bytes=self._layer_limit_bytes
+                    file, sources(meter), names, layer_limit_bytes=self._transfer.layer_limit_bytes
                 )
             except UnreadableLayer as exc:
                 raise ProtocolError(f"image {current} is damaged in the registry: {exc}") from exc
@@ -226,7 +218,7 @@ class Pull:
 
 
 class _Metered:
-    """A file that tells a meter what is read from it."""
+    """A file that advances a meter as it is read."""
 
     def __init__(self, path: Path, meter: Meter):
         self._path = path

@@ -9,7 +9,7 @@ from ..errors import InvalidRepositoryName, InvalidTagName
 from ..names import RepositoryName, check_tag
 from .errors import BadReference
 
-_EXPECTED = "expected HOST[:PORT]/NAMESPACE/NAME:TAG, such as localhost:5000/foo/bar:latest"
+_EXPECTED = "must be HOST[:PORT]/NAMESPACE/NAME:TAG, such as localhost:5000/foo/bar:latest"
 _HOST = re.compile(r"((?:[A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+\.?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 
 
@@ -18,16 +18,18 @@ class Reference:
     """A tag of a repository in a registry."""
 
     host: str  #: ``name[:port]``, in lower case
-    path: str  #: the repository as it was typed; ``str(name)`` has the namespace in any case
+    path: str  #: the repository as written; ``str(name)`` always has the namespace
     tag: str = "latest"
-    scheme: str | None = None  #: ``http`` or ``https`` where the text said so
+    scheme: str | None = None  #: ``http`` or ``https`` if the text has it
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read a reference. BadReference, whose text says what is expected.
+        """Parse a reference.
 
-        The first part is always the registry: a host with a dot or a port, or ``localhost``. Without a tag it is
-        ``latest``, without a namespace ``library``. ``http://`` in front asks for plain HTTP.
+        The first part is always the registry: a host with a dot or a port, or ``localhost``. The default tag
+        is ``latest``, the default namespace ``library``. ``http://`` in front chooses plain http.
+
+        :raises BadReference: the text is not a reference. The message says what it must be.
 
         >>> Reference.parse("localhost:5000/busybox")
         Reference(host='localhost:5000', path='busybox', tag='latest', scheme=None)
@@ -35,13 +37,14 @@ class Reference:
         scheme, rest = split_scheme(text)
         host, slash, path = rest.partition("/")
         if not slash or not path:
-            raise BadReference(f"{text!r} names no repository in a registry: {_EXPECTED}")
+            raise BadReference(f"{text!r} has no repository: a reference {_EXPECTED}")
         if scheme is None and not re.search(r"[.:]|\Alocalhost\Z", host):
             raise BadReference(
-                f"{text!r} begins with no registry: a host has a dot or a port, or is localhost; {_EXPECTED}"
+                f"{text!r} does not begin with a registry, which has a dot or a port, or is localhost: "
+                f"a reference {_EXPECTED}"
             )
         if "@" in path:
-            raise BadReference(f"{text!r} has a digest, which the Registry API v1 does not know: {_EXPECTED}")
+            raise BadReference(f"{text!r} has a digest, which v1 does not support: a reference {_EXPECTED}")
         repository, tag = path, "latest"
         if ":" in path.rpartition("/")[2]:
             repository, _, tag = path.rpartition(":")
@@ -53,27 +56,28 @@ class Reference:
             check_tag(tag)
         except InvalidRepositoryName as exc:
             raise BadReference(
-                f"{repository!r} is no repository's name: parts of letters, digits and . _ -, separated by single "
-                "slashes, the first of them (the namespace) in lower case"
+                f"repository must be parts of letters, digits and . _ - with single slashes between, the first "
+                f"part (the namespace) in lower case, not {repository!r}"
             ) from exc
         except InvalidTagName as exc:
             raise BadReference(
-                f"{tag!r} is no tag: up to 128 letters, digits and . _ -, and none of . - in front"
+                f"tag must be 1 to 128 letters, digits and . _ -, and not begin with . or -, not {tag!r}"
             ) from exc
         return reference
 
     @property
     def name(self) -> RepositoryName:
+        """The repository with its namespace."""
         return RepositoryName.parse(self.path)
 
     @property
     def origin(self) -> str:
-        """The registry, with the scheme where the text had one."""
+        """The registry, with the scheme if the text has one."""
         return f"{self.scheme}://{self.host}" if self.scheme else self.host
 
     @property
     def archive_name(self) -> str:
-        """The name of the image in a save archive, as engines write it: without a scheme."""
+        """The name of the image in a save archive, without the scheme, as engines write it."""
         return f"{self.host}/{self.path}:{self.tag}"
 
     def __str__(self) -> str:
@@ -81,18 +85,24 @@ class Reference:
 
 
 def split_scheme(text: str) -> tuple[str | None, str]:
-    """Return scheme and rest; None where no scheme stands in front. BadReference for a foreign one."""
+    """Return the scheme, None without one, and the rest.
+
+    :raises BadReference: the scheme is not http or https.
+    """
     scheme, mark, rest = text.partition("://")
     if not mark:
         return None, text
     if scheme.lower() not in ("http", "https"):
-        raise BadReference(f"{text!r}: a registry speaks http or https, not {scheme!r}")
+        raise BadReference(f"scheme of a registry must be http or https, not {scheme!r}")
     return scheme.lower(), rest
 
 
 def check_host(text: str) -> str:
-    """Return ``name[:port]`` in lower case. BadReference."""
+    """Return ``name[:port]`` in lower case.
+
+    :raises BadReference: the text is something else.
+    """
     match = _HOST.fullmatch(text)
     if match is None or (match[2] and not 0 < int(match[2]) < 65536):
-        raise BadReference(f"{text!r} is no HOST[:PORT]")
+        raise BadReference(f"registry must be HOST[:PORT], not {text!r}")
     return text.lower()

@@ -1,14 +1,14 @@
-"""Where a pull keeps what it has fetched, until the archive is written.
+"""The folder for fetched layers, until a pull has written the archive.
 
-Beside ``IMAGE.tar`` stands the folder ``IMAGE.tar.v1registry-parts``::
+It is ``IMAGE.tar.v1registry-parts`` beside ``IMAGE.tar``::
 
-    ID.part     a layer that is not complete yet        ID.etag    what the server called it
-    ID.layer    a complete one
+    ID.part     an incomplete layer                     ID.etag    its ETag in the registry
+    ID.layer    a complete layer
     archive     the save archive while it is written
-    lock        held while a pull runs
+    lock        locked while a pull runs
 
-A pull that broke off leaves the folder, and the next pull with the same output goes on with what it finds. A pull that
-succeeds removes it. To give up, delete the folder.
+An interrupted pull leaves the folder, and the next pull to the same output continues with it. A successful
+pull removes it. The user may delete it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _SUFFIX = ".v1registry-parts"
 
 
 class Spool:
-    """The folder of one pull: a context manager that holds its lock. ClientError when another pull holds it."""
+    """The folder of one pull, and a context manager that locks it.
+
+    Entering raises ClientError if another pull has the lock.
+    """
 
     def __init__(self, output: Path):
         self.output = output
@@ -40,7 +43,7 @@ class Spool:
         except OSError as exc:
             lock.close()
             raise ClientError(
-                f"another pull to {self.output} is running: wait for it, or choose another file"
+                f"another pull to {self.output} is running: wait for it, or choose another output"
             ) from exc
         self._lock = lock
         return self
@@ -50,26 +53,30 @@ class Spool:
         self._lock.close()
 
     def part(self, image_id: str) -> Path:
+        """Return the path of an incomplete layer."""
         return self.folder / f"{image_id}.part"
 
     def layer(self, image_id: str) -> Path:
+        """Return the path of a complete layer."""
         return self.folder / f"{image_id}.layer"
 
     def read_etag(self, image_id: str) -> str:
-        """Return what the server called the layer of which a part is here; ``""`` where it said nothing."""
+        """Return the ETag of an incomplete layer; ``""`` without one."""
         try:
             return (self.folder / f"{image_id}.etag").read_text("latin-1")
         except FileNotFoundError:
             return ""
 
     def write_etag(self, image_id: str, etag: str) -> None:
+        """Store the ETag of an incomplete layer."""
         (self.folder / f"{image_id}.etag").write_text(etag, "latin-1")
 
     @property
     def archive(self) -> Path:
+        """The path of the archive while it is written."""
         return self.folder / "archive"
 
     def deliver(self) -> None:
-        """Put the written archive in its place, and remove the folder."""
+        """Move the archive to the output, and remove the folder."""
         os.replace(self.archive, self.output)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What one push or pull may do where: the token and the endpoints that the index gave for a repository."""
+"""Calls on one repository, with the token and the endpoints that the index returned."""
 
 from __future__ import annotations
 
@@ -7,57 +7,65 @@ from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from ..names import RepositoryName
+from .answers import Answer
+from .connection import Connection, Credentials
 from .errors import NotAuthorized
-from .session import Answer, Credentials, Session
 
-#: Makes the first call of a push or a pull, with this authorization and these headers.
+#: Sends the first call of a push or a pull with this authorization and these headers.
 AskIndex = Callable[[str | None, Mapping[str, str]], Answer]
 
 
-class Access:
-    """The authorization of every call on one repository. Safe for threads.
+class RepositoryClient:
+    """Calls on one repository, each with the right authorization. Safe for threads.
 
-    Basic goes to the index (the host that the user named) alone; with a standalone registry over https on every call,
-    else only where the index gave no token. Calls on endpoints carry the index's token, as engines do it.
-    Source: moby v1.9.1 registry/session.go; clients.md 2.5.
+    Calls to the index (the host that the user named) use Basic. Calls to endpoints use the token of the
+    index, as engines do. Two exceptions use Basic: a standalone registry over https, and an index that
+    returned no token. Basic is never sent to another host. Source: moby v1.9.1 registry/session.go;
+    clients.md 2.5.
 
-    :param ask_index: repeated when the token has expired on the way.
+    :param ask_index: called by :meth:`open`, and again if the token has expired.
     """
 
     def __init__(
         self,
-        session: Session,
+        connection: Connection,
         credentials: Credentials | None,
         name: RepositoryName,
         ask_index: AskIndex,
     ):
-        self._session = session
+        self._connection = connection
         self._credentials = credentials
         self._ask_index = ask_index
         self._lock = threading.Lock()
         self._token = ""
-        self.index_url = session.ping().url
-        self.repository_path = f"repositories/{name}"
-        #: Where the images are: ``https://host/v1/``, never empty.
+        self.index_url = connection.ping().url
+        #: Below ``/v1/``.
+        self.path = f"repositories/{name}"
+        #: The URLs of the hosts with the images, such as ``https://host/v1/``; at least one.
         self.endpoints: tuple[str, ...] = (self.index_url,)
 
     def open(self) -> None:
-        """Ask the index for a token and for the endpoints. Whatever ``ask_index`` raises."""
+        """Ask the index for a token and for the endpoints.
+
+        :raises ClientError: whatever ``ask_index`` raises.
+        :raises ProtocolError: an endpoint is invalid.
+        """
         answer = self._ask_index(self.index_authorization, {"X-Docker-Token": "true"})
         self._token = answer.headers.get("X-Docker-Token", "").strip()
         hosts = [host.strip() for host in answer.headers.get("X-Docker-Endpoints", "").split(",")]
-        urls = [self._session.endpoint_url(host) for host in hosts if host]
-        # Engines since 0.11 use the index itself where it names no endpoint (hub.md 4.1).
+        urls = [self._connection.endpoint_url(host) for host in hosts if host]
+        # Engines since 0.11 use the index itself if it names no endpoint (hub.md 4.1).
         self.endpoints = tuple(dict.fromkeys(urls)) or (self.index_url,)
 
     @property
     def index_authorization(self) -> str | None:
+        """The header for a call to the index."""
         return self._credentials.header if self._credentials else self._token_header()
 
     def image_authorization(self, url: str) -> str | None:
-        """Return the header for a call on an endpoint."""
+        """Return the header for a call to an endpoint."""
         is_index = urlsplit(url).netloc == urlsplit(self.index_url).netloc
-        ping = self._session.ping()
+        ping = self._connection.ping()
         if self._credentials and is_index and ping.is_standalone and ping.scheme == "https":
             return self._credentials.header
         if self._token:
@@ -65,7 +73,7 @@ class Access:
         return self._credentials.header if self._credentials and is_index else None
 
     def _token_header(self) -> str | None:
-        # docker-registry puts the scheme's name into the value already.
+        # docker-registry's value begins with the name of the scheme.
         if not self._token or self._token.lower().startswith("token "):
             return self._token or None
         return f"Token {self._token}"
@@ -79,9 +87,11 @@ class Access:
         body: bytes | None = None,
         chunks: Callable[[], Iterable[bytes]] | None = None,
     ) -> Answer:
-        """Make a call on an endpoint and return its answer; ask for a new token once where the old one is refused.
+        """Send a call to an endpoint and return its answer. If the token is rejected, repeat with a new one.
 
-        ``chunks`` makes the body anew for each try. RegistryUnreachable, ProtocolError.
+        :param chunks: makes the body of each attempt, in place of ``body``; sent chunked.
+        :raises RegistryUnreachable: no answer came.
+        :raises ProtocolError: the answer is too large, or redirects in a circle.
         """
         used = self.image_authorization(url)
         answer = self._call(method, url, used, headers, body, chunks)
@@ -98,18 +108,21 @@ class Access:
         body: bytes | None,
         chunks: Callable[[], Iterable[bytes]] | None,
     ) -> Answer:
-        return self._session.call(
+        return self._connection.call(
             method, url, authorization=authorization, headers=headers, body=chunks() if chunks else body
         )
 
-    def renew(self, refused: str | None) -> bool:
-        """Get a new token instead of the one in ``refused``; tell whether there is another one now."""
+    def renew(self, rejected: str | None) -> bool:
+        """Get a new token in place of a rejected one. Return whether there is a different one now.
+
+        :param rejected: the header that was rejected.
+        """
         with self._lock:
-            if refused is None or refused != self._token_header():
-                return refused is not None and refused.startswith("Token ")
+            if rejected is None or rejected != self._token_header():
+                return rejected is not None and rejected.startswith("Token ")
             try:
                 answer = self._ask_index(self.index_authorization, {"X-Docker-Token": "true"})
             except NotAuthorized:
                 return False
             self._token = answer.headers.get("X-Docker-Token", "").strip()
-            return self._token_header() != refused
+            return self._token_header() != rejected

@@ -1,0 +1,115 @@
+"""Answers of a registry: error texts, JSON, the ping, and the exceptions for unexpected statuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from .errors import ClientError, NotAuthorized, NotFoundInRegistry, ProtocolError, RegistryUnreachable
+
+_CHECKSUM_HEADERS = ("X-Docker-Checksum-Payload", "X-Docker-Payload-Checksum", "X-Docker-Checksum")
+_PAYLOAD_CHECKSUM = re.compile(r"sha256:[a-f0-9]{64}")
+
+#: Statuses after which the same request may succeed later.
+TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A small answer, read whole."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def error_text(self) -> str:
+        """The server's message: ``error`` in a JSON object, a JSON string, or plain text; ``""`` if none."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            is_text = self.headers.get("Content-Type", "").startswith("text/plain")
+            value = self.body.decode("utf-8", "replace") if is_text else ""
+        if isinstance(value, dict):
+            value = value.get("error")
+        text = value if isinstance(value, str) else ""
+        return re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]+", " ", text).strip()[:300]
+
+    def json(self) -> Any:
+        """Return the body as JSON.
+
+        :raises ProtocolError: the body is not JSON.
+        """
+        try:
+            return json.loads(self.body.decode("utf-8"))
+        except (ValueError, RecursionError) as exc:
+            raise ProtocolError(f"{self.url} answered something that is not JSON") from exc
+
+    def failure(self, doing: str) -> ClientError:
+        """Return the exception for an unexpected status.
+
+        :param doing: the purpose of the call in the infinitive: "push x".
+        """
+        status = f"{self.status} {_phrase(self.status)}".strip()
+        where = f"{self.url} answered {status}" + (f": {self.error_text}" if self.error_text else "")
+        if self.status == 401:
+            return NotAuthorized(f"cannot {doing} without valid credentials: {where}")
+        if self.status == 403:
+            return NotAuthorized(f"cannot {doing}, because these credentials do not allow it: {where}")
+        if self.status == 404:
+            return NotFoundInRegistry(f"cannot {doing}, because the registry does not have it: {where}")
+        if self.status in TRANSIENT_STATUSES:
+            return RegistryUnreachable(f"cannot {doing} now, try again later: {where}")
+        return ProtocolError(f"cannot {doing}: {where}")
+
+
+def checksums_in(headers: Mapping[str, str]) -> frozenset[str]:
+    """Return the payload checksums in the headers of an image's JSON; others are ignored."""
+    texts = ",".join(headers.get(header, "") for header in _CHECKSUM_HEADERS).split(",")
+    return frozenset(text.strip() for text in texts if _PAYLOAD_CHECKSUM.fullmatch(text.strip()))
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+@dataclass(frozen=True)
+class PingResult:
+    """What a registry says of itself."""
+
+    url: str  #: such as ``https://localhost:5000/v1/``
+    status: int
+    is_standalone: bool  #: it checks credentials itself, so that every call over https may have them
+    version: str  #: ``X-Docker-Registry-Version``, ``""`` if it is not sent
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return self.url.partition("://")[0]
+
+
+def read_ping(url: str, answer: Answer) -> PingResult:
+    """Read a ping as engines do (clients.md 2.2).
+
+    The header takes precedence over the body. Without both the registry is standalone.
+    """
+    standalone = answer.headers.get("X-Docker-Registry-Standalone")
+    is_standalone = True
+    if standalone is not None:
+        is_standalone = standalone.strip().lower() in ("true", "1")
+    else:
+        try:
+            value = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict) and isinstance(value.get("standalone"), bool):
+            is_standalone = value["standalone"]
+    return PingResult(url, answer.status, is_standalone, answer.headers.get("X-Docker-Registry-Version", ""))
