@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import test_layout
 from support.documents import block, blocks, section
 from support.programs import EXAMPLES, PROJECT, Program, environment_of
 from v1registry_fakes import FakeRegistry, contracts
@@ -235,6 +236,18 @@ def test_every_folder_of_the_package_is_in_the_map() -> None:
     folders = {found.parent.name for found in PROJECT.glob("v1registry/*/__init__.py")}
 
     assert set(re.findall(r"^\| `(\w+)/`", page, re.MULTILINE)) - {"fakes"} == folders
+
+
+def test_the_table_of_imports_is_the_one_that_is_tested() -> None:
+    page = section("docs/internals.md", "Map").partition("### Who may import whom")[2]
+    (ground,) = re.findall(r"^Every folder may import (.*)$", page, re.MULTILINE)
+    rows = re.findall(r"^\| (`.*) \| (.*) \|$", page, re.MULTILINE)
+    names = re.compile(r"`(\w+)`")
+
+    assert set(names.findall(ground)) == test_layout.GROUND
+    assert {
+        folder: set(names.findall(others)) for folders, others in rows for folder in names.findall(folders)
+    } == test_layout.MAY_IMPORT
 
 
 # -- docs/migrating.md
