@@ -114,5 +114,5 @@ def test_a_form_of_somebody_else_grants_nothing(browser: Browser, demo: Demo, ha
 
     browser.click("button", "Allow")
 
-    browser.wait_for_text("made for somebody else")
+    browser.wait_for_text("made for another user")
     assert harbour.arrivals == []

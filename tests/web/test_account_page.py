@@ -76,7 +76,7 @@ def test_a_profile_is_changed_and_shown(world: World) -> None:
         "gravatar_email": "mira@example.net",
     }
     answer = person.send(person.get("/account"), "/account/profile", **fields)
-    assert done(person, answer) == "Your profile is saved."
+    assert done(person, answer) == "Your profile has been saved."
     html = person.get("/account").html
     for name, value in fields.items():
         assert html.find(id=name)["value"] == value.strip()
@@ -154,19 +154,19 @@ def test_markup_in_a_profile_is_text_wherever_it_is_shown(memory: World) -> None
 def test_addresses_are_added_made_primary_and_removed(world: World) -> None:
     person = world.mira()
     answer = person.send(person.get("/account"), "/account/emails", email=" two@example.org ")
-    assert done(person, answer) == "The address is added."
+    assert done(person, answer) == "The address has been added."
     page = person.get("/account")
     assert "Make primary" not in said(page), "it is not confirmed"
     world.users.confirm_email("mira_k", "two@example.org")
 
     answer = person.send(person.get("/account"), "/account/emails/primary", address="two@example.org")
-    assert "another one now" in done(person, answer)
+    assert "Your primary address has been changed" in done(person, answer)
     assert world.users.emails("mira_k") == (
         Email("mira_k@example.org", True, False),
         Email("two@example.org", True, True),
     )
     answer = person.send(person.get("/account"), "/account/emails/removal", address="mira_k@example.org")
-    assert done(person, answer) == "The address is removed."
+    assert done(person, answer) == "The address has been removed."
     assert [email.email for email in world.users.emails("mira_k")] == ["two@example.org"]
 
 
@@ -247,11 +247,11 @@ def test_with_mail_an_added_address_gets_a_link_and_another_one_where_it_is_aske
     person = world.mira()
     mail.error = OSError("down")
     answer = person.send(person.get("/account"), "/account/emails", email="two@example.org")
-    assert "A link is mailed" in done(person, answer)
+    assert "We have mailed a link" in done(person, answer)
     assert mail.sent == []
     mail.error = None
     answer = person.send(person.get("/account"), "/account/emails/link", address="two@example.org")
-    assert "A link is mailed" in done(person, answer)
+    assert "We have mailed a link" in done(person, answer)
     assert mail.kinds_and_addresses == [("confirmation", "two@example.org")]
     person.send(person.get("/account"), "/account/emails/link", address="two@example.org")
     assert len(mail.sent) == 1, "not too soon again"
@@ -334,12 +334,12 @@ def test_another_password_ends_what_applications_may_do_if_that_is_wanted_too(me
 @pytest.mark.parametrize(
     ("fields", "where", "problem"),
     [
-        ({"old": "wrong"}, "old_password", "not your password"),
-        ({"old": ""}, "old_password", "not your password"),
+        ({"old": "wrong"}, "old_password", "The password is wrong"),
+        ({"old": ""}, "old_password", "The password is wrong"),
         ({"new": "abc"}, "new_password", "5 to 1024"),
         ({"new": "x" * 1025}, "new_password", "5 to 1024"),
         ({"new": ""}, "new_password", "5 to 1024"),
-        ({"again": "s3cret-three"}, "new_password_again", "not the same"),
+        ({"again": "s3cret-three"}, "new_password_again", "are different"),
     ],
 )
 def test_a_password_that_is_not_changed_is_told_at_the_field(
@@ -370,7 +370,7 @@ def test_who_came_by_basic_changes_the_password_and_gets_no_session(memory: Worl
     answer = change_password(person)
     assert answer.status_int == 303
     person.browser.authorization = ("Basic", ("mira_k", "s3cret-two"))
-    assert "Your password is changed" in done(person, answer)
+    assert "Your password has been changed" in done(person, answer)
     person.browser.authorization = None
     assert not person.is_in()
 
@@ -395,7 +395,7 @@ def test_granted_applications_are_shown_and_revoked(world: World) -> None:
 
     answer = person.send(page, "/account/grants/revocation", grant=grant)
 
-    assert "no access any more" in done(person, answer)
+    assert "has been revoked" in done(person, answer)
     assert "Builds" not in said(person.get("/account"))
     statuses = [
         world.person(headers=bearer(each)).get(f"/api/v1.1/users/{name}/").status_int
@@ -566,7 +566,7 @@ def test_users_of_a_file_of_names_see_what_can_be_seen(username: str) -> None:
     text = said(page)
     assert username in text
     assert "blue, red" in text
-    assert "This account is kept elsewhere" in text
+    assert "This account is managed elsewhere" in text
     assert "CI" in text
     assert [form.action for form in page.forms.values()].count("/account/profile") == 0
     assert "1970" not in text
@@ -582,7 +582,7 @@ def test_users_of_a_file_of_names_see_what_can_be_seen(username: str) -> None:
 def test_users_of_a_function_see_their_page_too() -> None:
     person = Person(Registry(storage=MemoryStorage(), auth=Callback(lambda name, password: password == "pw")))
     assert person.log_in("mira_k", "pw").status_int == 303
-    assert "This account is kept elsewhere" in said(person.get("/account"))
+    assert "This account is managed elsewhere" in said(person.get("/account"))
 
 
 def test_users_of_the_surrounding_application_have_forms_that_work_for_them_alone() -> None:
@@ -609,4 +609,4 @@ def test_in_a_chain_each_user_changes_what_their_backend_lets_them(memory: World
     assert kept.send(kept.get("/account"), "/account/profile", full_name="Mira").status_int == 303
     assert memory.users.account("mira_k").full_name == "Mira"
     of_environ = Person(app, **{"my_app.user": "somebody"})
-    assert "This account is kept elsewhere" in said(of_environ.get("/account"))
+    assert "This account is managed elsewhere" in said(of_environ.get("/account"))

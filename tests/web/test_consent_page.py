@@ -417,7 +417,7 @@ def test_without_the_token_of_this_session_nothing_is_granted_and_the_page_asks_
         answer = person.post(world.asked(), fields)
         assert answer.status_int == 403
         assert "Location" not in answer.headers
-        assert "This form was too old" in said(answer)
+        assert "This form has expired" in said(answer)
     # denying needs it too: another site is not to answer at all
     assert person.post(world.asked(), {}).status_int == 403
     assert decide(person, answer, allow=True).status_int == 302

@@ -16,7 +16,7 @@ from v1registry_fakes import FakeImage, FakeRegistry
 from v1registry import Registry
 from v1registry.storage.base import StorageUnavailable
 from v1registry.web.views import history
-from v1registry.web.views.image_json import Command, Description, command_of, time_of
+from v1registry.web.views.image_json import Command, ImageFacts, command_of, time_of
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def registry() -> Iterator[FakeRegistry]:
 
 
 def steps_in(page: Any) -> list[str]:
-    return [words(item) for item in page.select(".chain > li")]
+    return [words(item) for item in page.select(".history > li")]
 
 
 def chain_of(
@@ -155,13 +155,13 @@ def test_its_history_is_a_chain_with_the_newest_layer_first(registry: FakeRegist
     )
     page = Reader(registry.app).page(f"/images/{top.id}")
     steps = steps_in(page)
-    assert steps[0].startswith("Nothing tells what made this layer This image")
+    assert steps[0].startswith("The command of this layer is unknown This image")
     assert steps[1].startswith(f"make install {middle.id[:12]}")
     assert "by Tomas" in steps[1]
     assert steps[2].startswith(f"ADD file:abc in / {root.id[:12]}")
     assert "Imported from -" in steps[2]
     assert [step.rpartition(" KiB")[0].split()[-1] for step in steps] == ["3.0", "2.0", "1.0"]
-    assert [item["value"] for item in page.select(".chain > li")] == ["3", "2", "1"]
+    assert [item["value"] for item in page.select(".history > li")] == ["3", "2", "1"]
     assert facts_in(page)["Size"] == "6.0 KiB in 3 layers"
     links = links_in(page)
     assert links[middle.id[:12]] == f"/images/{middle.id}"
@@ -174,7 +174,7 @@ def test_bars_show_the_sizes_against_the_largest_layer(registry: FakeRegistry) -
     *_, top = chain_of(registry, {}, {}, {}, {})
     page = Reader(registry.app).page(f"/images/{top.id}")
     assert [bar["width"] for bar in page.select("rect.bar")] == ["100.00", "75.00", "50.00", "25.00"]
-    assert all(svg["aria-hidden"] == "true" for svg in page.select(".chain svg"))
+    assert all(svg["aria-hidden"] == "true" for svg in page.select(".history svg"))
 
 
 def test_layers_without_a_byte_have_bars_of_no_length(registry: FakeRegistry) -> None:
@@ -192,7 +192,7 @@ def test_a_layer_that_the_visitor_may_not_see_is_told_nothing_of() -> None:
     registry.storage.write(f"images/{base.id}/_announced_by/mira_k/open", b"{}")
     page = Reader(registry.app).page(f"/images/{child.id}")
     assert "secret" not in words(page.main)
-    assert steps_in(page)[1].startswith("A layer that is not for you to see")
+    assert steps_in(page)[1].startswith("You may not see this layer")
     assert f"/images/{base.id}" not in links_in(page).values()
     assert facts_in(page)["Size"] == "at least 1.0 KiB in 2 layers"
     Reader(registry.app).page(f"/images/{child.id}/changes", 404)
@@ -204,7 +204,7 @@ def test_a_layer_of_a_mirror_has_no_size(registry: FakeRegistry) -> None:
     image = registry.add_image()
     registry.storage.delete(f"images/{image.id}/layer")
     page = Reader(registry.app).page(f"/images/{image.id}")
-    assert "size not known" in steps_in(page)[0]
+    assert "size unknown" in steps_in(page)[0]
     assert facts_in(page)["Size"] == "at least 0 bytes in 1 layer"
 
 
@@ -213,7 +213,7 @@ def test_a_broken_ancestry_is_told(registry: FakeRegistry) -> None:
     registry.storage.delete(f"images/{top.id}/ancestry")
     registry.storage.delete(f"images/{middle.id}/json")
     page = Reader(registry.app).page(f"/images/{top.id}")
-    assert "its ancestry is broken" in words(page.main)
+    assert "The ancestry of this image is damaged" in words(page.main)
     assert len(steps_in(page)) == 1
 
 
@@ -222,8 +222,8 @@ def test_a_layer_that_is_gone_or_unfinished_is_told(registry: FakeRegistry) -> N
     registry.storage.delete(f"images/{root.id}/json")
     registry.storage.write(f"images/{middle.id}/_inprogress", b"true")
     steps = steps_in(Reader(registry.app).page(f"/images/{top.id}"))
-    assert steps[1].startswith("A layer that is being uploaded")
-    assert steps[2].startswith("A layer that is not here")
+    assert steps[1].startswith("This layer is being uploaded")
+    assert steps[2].startswith("This layer is missing")
 
 
 @pytest.mark.parametrize("most", [2, 3])
@@ -236,8 +236,8 @@ def test_a_long_chain_is_shown_as_far_as_a_page_goes(
     assert len(steps_in(page)) == most
     links = links_in(page)
     if most == 2:
-        assert "1 older layer not shown here" in words(page.main)
-        assert links["Go on with the last one shown"] == f"/images/{middle.id}"
+        assert "1 older layer not shown" in words(page.main)
+        assert links["Continue with the oldest layer shown"] == f"/images/{middle.id}"
         assert facts_in(page)["Size"] == "at least 5.0 KiB in 3 layers"
     else:
         assert "not shown" not in words(page.main)
@@ -253,7 +253,7 @@ def test_a_thousand_layers_make_a_page_of_a_bounded_size(registry: FakeRegistry)
         registry.storage.write(f"{folder}/layer", b"x")
     answer = Reader(registry.app).ask(f"/images/{ids[-1]}")
     assert answer.status == 200
-    assert len(checked(answer.body).select(".chain > li")) == history.MOST_SHOWN == 500
+    assert len(checked(answer.body).select(".history > li")) == history.MOST_SHOWN == 500
     assert len(answer.body) < 2_000_000
 
 
@@ -347,7 +347,7 @@ values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(KEYS), values, max_size=len(KEYS)))
 def test_any_document_can_be_told(document: dict[str, Any]) -> None:
-    told = Description.of(json.dumps(document).encode())
+    told = ImageFacts.of(json.dumps(document).encode())
     shown = [told.author, told.comment, told.platform, told.docker_version]
     shown += [text for _, found in told.settings for text in found]
     shown += [told.command.text] if told.command else []
@@ -455,7 +455,7 @@ def test_json_that_is_too_large_is_not_shown_and_said_to_be_so(registry: FakeReg
     page = Reader(registry.app).page(f"/images/{top.id}")
     assert "too large" not in words(page.select_one(".facts"))
     steps = steps_in(page)
-    assert ["Not described here" in step for step in steps] == [False, True, False]
+    assert ["No details" in step for step in steps] == [False, True, False]
     assert "Mira Kovac" not in steps[1]
     assert "2.0 KiB" in steps[1]
     assert links_in(page).keys() >= {image[:12] for image in top.ancestry[1:]}
@@ -465,7 +465,7 @@ def test_json_that_is_too_large_is_not_shown_and_said_to_be_so(registry: FakeReg
 def test_an_image_whose_own_json_is_too_large_says_so(registry: FakeRegistry) -> None:
     image = registry.add_image(json=padded(history.LARGEST_JSON_BYTES, author="Mira Kovac"))
     page = Reader(registry.app).page(f"/images/{image.id}")
-    assert "The JSON of this image is too large to be shown." in words(page.main)
+    assert "The JSON of this image is too large to display." in words(page.main)
     assert "Author" not in facts_in(page)
     assert "This image" in steps_in(page)[0]
 
@@ -477,4 +477,4 @@ def test_of_a_chain_with_much_json_the_layers_nearest_to_the_image_are_described
     *_, top = chain_of(registry, *[padded(share, container_config={"Cmd": ["make"]}) for _ in range(6)], {})
     steps = steps_in(Reader(registry.app).page(f"/images/{top.id}"))
     assert ["make" in step for step in steps] == [False, True, True, True, True, False, False]
-    assert ["Not described here" in step for step in steps] == [False] * 5 + [True] * 2
+    assert ["No details" in step for step in steps] == [False] * 5 + [True] * 2

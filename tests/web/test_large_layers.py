@@ -13,10 +13,10 @@ from support.reader import Reader, links_in, rows_of, words
 from v1registry_fakes import FakeImage, FakeRegistry
 
 from v1registry import MemoryStorage
-from v1registry.web.views.contents import MOST_MEMBERS, MOST_OF_WAY, Folders, TooManyMembers
+from v1registry.web.views.contents import MOST_MEMBERS, MOST_OF_WAY, LayerTree, TooManyMembers
 from v1registry.web.views.packed import Packed, View
 
-REFUSED = "The layer has more files and folders than these pages show."
+REFUSED = "The layer has too many files and folders to display."
 
 
 def row(name: str, type_: str = "f", size: object = 1) -> list[Any]:
@@ -101,17 +101,17 @@ def test_more_files_than_are_shown_are_refused_and_read_once(opened: Counter[str
 
 
 def test_as_many_files_as_are_shown_are_shown() -> None:
-    folders = Folders([row(f"f{number}") for number in range(20)], most_members=20)
+    folders = LayerTree([row(f"f{number}") for number in range(20)], most_members=20)
     assert folders.folder("") is not None
     with pytest.raises(TooManyMembers):
-        Folders([row(f"f{number}") for number in range(21)], most_members=20)
+        LayerTree([row(f"f{number}") for number in range(21)], most_members=20)
 
 
 def test_folders_that_are_only_the_way_to_others_count_too() -> None:
-    folders = Folders([row("/".join("d" * 20) + "/f")], most_members=20)
+    folders = LayerTree([row("/".join("d" * 20) + "/f")], most_members=20)
     assert folders.folder("/".join("d" * 20)) is not None
     with pytest.raises(TooManyMembers):
-        Folders([row("/".join("d" * 21) + "/f")], most_members=20)
+        LayerTree([row("/".join("d" * 21) + "/f")], most_members=20)
 
 
 def test_a_name_of_a_million_folders_is_refused() -> None:
@@ -147,7 +147,7 @@ def test_what_is_remembered_takes_no_more_memory_than_it_says() -> None:
     rows = [row(f"usr/share/part-{number % 500}/{number}/file-{number:06}.py") for number in range(20_000)]
     tracemalloc.start()
     try:
-        folders = Folders(rows)
+        folders = LayerTree(rows)
         taken_bytes, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.reader import ATTACKS, Reader, checked, links_in, rows_of, words
 from v1registry_fakes import FakeImage, FakeRegistry
 
-from v1registry.web.views.contents import Folders, changes_of, path_of
+from v1registry.web.views.contents import LayerTree, changes_of, path_of
 from v1registry.web.views.texts import age, shown
 
 
@@ -78,7 +78,7 @@ def test_each_kind_of_member_is_told(registry: FakeRegistry) -> None:
     assert found["c symbolic link"][:2] == ["–", "lrwxrwxrwx"]
     assert found["f / 0 files"][:2] == ["0 bytes", "drwxrwxrwt"]
     assert found["g pipe"][3] == "–"
-    assert {"b hard link", "d character device", "e block device", "h something else"} <= set(found)
+    assert {"b hard link", "d character device", "e block device", "h unknown type"} <= set(found)
     assert found["i removed by this layer"][0] == "–"
     assert "7 files, 5 bytes in all" in words(page.main)
 
@@ -281,7 +281,7 @@ def test_the_first_kind_of_which_there_is_something_is_shown(registry: FakeRegis
         page = Reader(registry.app).page(f"/images/{image.id}/changes{query}")
         assert words(page.select_one(".tabs [aria-current=page]")) == "Removed 1"
     page = Reader(registry.app).page(f"/images/{image.id}/changes?kind=added")
-    assert "This layer added nothing." in words(page.main)
+    assert "This layer added no files." in words(page.main)
 
 
 def test_many_changes_are_on_several_pages(registry: FakeRegistry) -> None:
@@ -327,7 +327,7 @@ def test_every_file_is_found_by_walking_and_sums_agree(found: list[tuple[str, st
         if path and type_ != "d" and path not in parents
     }
 
-    folders = Folders(rows)
+    folders = LayerTree(rows)
 
     def walk(path: str) -> dict[str, int]:
         folder = folders.folder(path)

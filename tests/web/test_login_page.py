@@ -217,7 +217,7 @@ def test_a_form_without_a_cookie_is_told_about_cookies(world: World) -> None:
     fields = {"username": "mira_k", "password": PASSWORD, "form_token": token_of(page)}
     answer = stranger.post("/login", fields)
     assert answer.status_int == 403
-    assert "The browser sent no cookie" in said(answer)
+    assert "Your browser sent no cookie" in said(answer)
     # with the cookie of this answer it works
     assert stranger.send(answer, "/login", username="mira_k", password=PASSWORD).status_int == 303
 
@@ -231,7 +231,7 @@ def test_nobody_is_logged_in_by_a_form_of_somebody_else(world: World, token: str
         fields["form_token"] = token
     answer = person.post("/login", fields)
     assert answer.status_int == 403
-    assert "This form was too old" in said(answer)
+    assert "This form has expired" in said(answer)
     assert answer.html.find(id="username")["value"] == "zoe_x"
     assert not person.is_in()
 
@@ -348,7 +348,7 @@ def test_an_inactive_account_is_told_to_whoever_has_the_password_alone() -> None
     assert (page.status_int, "not active" in said(page)) == (401, False)
     page = person.send(page, "/login", username="mira_k", password=PASSWORD)
     assert page.status_int == 403
-    assert "This account is not active: ask an administrator" in said(page)
+    assert "This account is not active. Ask an administrator" in said(page)
     assert not person.is_in()
 
 
@@ -658,7 +658,7 @@ def test_where_only_the_surrounding_application_logs_in_there_is_no_form() -> No
     page = Person(environ_world()).get("/login")
     assert page.status_int == 200
     assert page.html.find("form") is None
-    assert "People log in to the application around this registry" in said(page)
+    assert "Log in to the application around this registry" in said(page)
 
 
 def test_passwords_of_a_function_of_the_surrounding_application_work_here_too() -> None:

@@ -67,7 +67,7 @@ def test_what_is_wrong_stands_at_each_field_and_what_was_right_is_kept(world: Wo
 def test_a_password_that_was_mistyped_makes_no_account(world: World) -> None:
     page = register(world.person(), password_again="s3cret-two")
     assert page.status_int == 400
-    assert "not the same" in described(page, "password_again")
+    assert "are different" in described(page, "password_again")
     assert world.users.find("new_one") is None
 
 
@@ -178,7 +178,7 @@ def test_with_mail_an_account_waits_for_its_link(mailing: World, mail: KeptMail)
     assert asking.status_int == 200
     followed = form_of(asking, "").submit(status="*")
     assert followed.status_int == 200
-    assert "The account is active" in said(followed)
+    assert "Your account is active" in said(followed)
     assert person.log_in("new_one").status_int == 303
 
 

@@ -164,8 +164,8 @@ def test_without_a_description_there_is_no_heading_for_it(registry: FakeRegistry
     ("rule", "text"),
     [
         (TagRule.FREE, None),
-        (TagRule.IMMUTABLE, "Tags stay where they are once they are set."),
-        (TagRule.IMMUTABLE_BUT_LATEST, "Tags stay where they are once they are set, but for latest."),
+        (TagRule.IMMUTABLE, "Tags cannot be moved after they are set."),
+        (TagRule.IMMUTABLE_BUT_LATEST, "Tags other than latest cannot be moved after they are set."),
     ],
 )
 def test_the_rule_for_tags_is_told(registry: FakeRegistry, rule: TagRule, text: str | None) -> None:
@@ -173,7 +173,7 @@ def test_the_rule_for_tags_is_told(registry: FakeRegistry, rule: TagRule, text: 
     Repositories(registry.storage).set_tag_rule(NAME, rule)
     section = words(Reader(registry.app).page("/repositories/team/app").select_one("#tags"))
     assert (text or "Tags 1 tag") in section
-    assert ("stay where" in section) is (text is not None)
+    assert ("cannot be moved" in section) is (text is not None)
 
 
 # -- tags
@@ -232,7 +232,7 @@ def test_latest_comes_first_then_the_newest(registry: FakeRegistry) -> None:
 def test_a_tag_whose_push_has_not_ended_has_no_link(registry: FakeRegistry) -> None:
     registry.add_image("team/app:1", is_complete=False)
     page = Reader(registry.app).page("/repositories/team/app")
-    assert "not here, or not for you to see" in words(page.select_one("tbody"))
+    assert "missing, or you may not see it" in words(page.select_one("tbody"))
     assert page.select("tbody a") == []
 
 
@@ -294,7 +294,7 @@ def test_an_index_tells_that_the_images_are_elsewhere() -> None:
     call(app, "PUT", "/v1/repositories/team/app/", json.dumps([{"id": "0" * 64}]).encode())
     page = Reader(app).page("/repositories/team/app")
     assert commands_in(page) == ["docker pull localhost/team/app"]
-    assert "kept by another registry" in words(page.select_one("#tags"))
+    assert "Another registry keeps the images" in words(page.select_one("#tags"))
     for path in (f"/images/{'0' * 64}", f"/images/{'0' * 64}/files"):
         Reader(app).page(path, 404)
 

@@ -1,7 +1,7 @@
-"""The page of an account: its profile, addresses, password, and what its user granted to applications.
+"""The page of an account: profile, addresses, password, and the grants of applications.
 
-Each form is sent to a row of its own, which changes one thing and sends the browser back to the page with a short notice. What cannot
-be taken is shown on the page again, with the reasons beside the fields.
+Each form has its own handler, which changes one thing and redirects to the page with a short notice. An
+invalid form is shown again, with the errors beside the fields.
 """
 
 from __future__ import annotations
@@ -25,23 +25,31 @@ from .login import DIFFERENT_PASSWORDS, accounts_access, log_in_first
 from .services import Request
 from .visitors import Visitor, visitor_of
 
-#: What was done, as the address says it after a form, and in words.
+#: Value of ``done`` in the address after a form -> notice on the page.
 _NOTICES: Final = {
-    "profile": "Your profile is saved.",
-    "email": "The address is added.",
-    "mailed": "A link is mailed to the address, unless it got one just now. Open it to confirm the address.",
-    "primary": "Your primary address is another one now.",
-    "removed": "The address is removed.",
-    "password": "Your password is changed. Other browsers are logged out. Applications with access keep it: they are listed below.",
-    "password-alone": "Your password is changed. Other browsers are logged out, and no application has access.",
-    "revoked": "The application has no access any more: what it was granted is revoked.",
+    "profile": "Your profile has been saved.",
+    "email": "The address has been added.",
+    "mailed": (
+        "We have mailed a link to the address, unless it got one a moment ago. "
+        "Open the link to confirm the address."
+    ),
+    "primary": "Your primary address has been changed.",
+    "removed": "The address has been removed.",
+    "password": (
+        "Your password has been changed. Other browsers are logged out. "
+        "Applications with access keep it. They are listed below."
+    ),
+    "password-alone": (
+        "Your password has been changed. Other browsers are logged out, and no application has access."
+    ),
+    "revoked": "The access of the application has been revoked.",
 }
 
 
-class _Refused(Exception):
-    """Fields cannot be taken; nothing changed.
+class _InvalidForm(Exception):
+    """The form is invalid; nothing changed.
 
-    :param problems: field -> what is wrong with it, in words; under the empty name what is wrong with no field.
+    :param problems: field -> error message; under the empty name a message that belongs to no field.
     """
 
     def __init__(self, problems: Mapping[str, str], status: int = 400):
@@ -51,16 +59,18 @@ class _Refused(Exception):
 
 
 def get_account(request: Request) -> Response:
+    """Show the account of the visitor."""
     visitor = visitor_of(request)
     return _page(request, visitor, notice=_NOTICES.get(request.query("done") or ""))
 
 
-#: What a form changes: takes the request, its visitor, the user and the fields, and returns the key of a notice.
+#: Makes the change of a form: takes the request, its visitor, the user and the fields; returns a key of
+#: _NOTICES.
 _Change = Callable[[Request, Visitor, User, Mapping[str, str]], str]
 
 
 def _form(change: _Change) -> Callable[[Request], Response]:
-    """Return the handler of a form: who is it, do they mean it, and back to the page."""
+    """Return the handler of a form: it checks the visitor and the form, makes the change, and redirects."""
 
     @wraps(change)
     def handler(request: Request) -> Response:
@@ -70,8 +80,8 @@ def _form(change: _Change) -> Callable[[Request], Response]:
         visitor.check_form(request, form)
         try:
             done = change(request, visitor, visitor.user, form)
-        except _Refused as refused:
-            return _page(request, visitor, form=form, problems=refused.problems, status=refused.status)
+        except _InvalidForm as invalid:
+            return _page(request, visitor, form=form, problems=invalid.problems, status=invalid.status)
         except errors.InvalidFields as error:
             problems = {name: " ".join(texts) for name, texts in error.problems.items()}
             return _page(request, visitor, form=form, problems=problems, status=error.status)
@@ -85,6 +95,7 @@ def _form(change: _Change) -> Callable[[Request], Response]:
 
 @_form
 def post_profile(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
+    """Change fields of the profile."""
     fields = {name: form[name].strip() for name in PROFILE_FIELDS if name in form}
     configured(request.services.accounts).change_profile(user.name, fields)
     return "profile"
@@ -92,74 +103,77 @@ def post_profile(request: Request, visitor: Visitor, user: User, form: Mapping[s
 
 @_form
 def post_email(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
-    """Add an address. Unlike the accounts API a person gets the link that confirms it."""
+    """Add an address, and mail the link that confirms it. The accounts API mails no link."""
     accounts, email = configured(request.services.accounts), form.get("email", "").strip()
-    accounts.require_changeable(user.name)
+    configured(request.services.accounts).require_changeable(user.name)
     try:
         accounts.change(user.name, {"email": email})
     except (errors.InvalidAccountField, errors.AccountTaken) as error:
-        raise _Refused({"email": error.public}) from None
+        raise _InvalidForm({"email": error.public}) from None
     return "mailed" if accounts.mails_links else "email"
 
 
 @_form
 def post_primary_email(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
+    """Make a confirmed address the primary one."""
     fields = {"email": form.get("address", ""), "primary": True}
     try:
         configured(request.services.accounts).change_email(user.name, fields, may_verify=False)
     except errors.InvalidFields as error:
-        raise _Refused({"": error.public}) from None
+        raise _InvalidForm({"": error.public}) from None
     return "primary"
 
 
 @_form
 def post_email_link(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
+    """Mail the link that confirms an address again."""
     configured(request.services.accounts).mail_again(user.name, form.get("address", ""))
     return "mailed"
 
 
 @_form
 def post_email_removal(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
+    """Remove an address."""
     try:
         configured(request.services.accounts).remove_email(user.name, form.get("address", ""))
     except errors.InvalidFields as error:
-        raise _Refused({"": error.public}) from None
+        raise _InvalidForm({"": error.public}) from None
     return "removed"
 
 
 @_form
 def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
-    """Change the password of who knows the old one: a browser that was left alone is not enough.
+    """Change the password. The form needs the old one, because a session may be left unattended.
 
-    Every other session ends by that, and this one begins anew. What applications may do ends if that is wanted too.
+    All other sessions end, and this one gets a new id. Grants of applications end if the user asks for it.
     """
     configured(request.services.accounts).require_changeable(user.name)
     password = form.get("new_password", "")
     try:
         checked_password(password)
     except errors.InvalidAccountField as error:
-        raise _Refused({"new_password": error.public}) from None
+        raise _InvalidForm({"new_password": error.public}) from None
     if form.get("new_password_again", "") != password:
-        raise _Refused({"new_password_again": DIFFERENT_PASSWORDS})
+        raise _InvalidForm({"new_password_again": DIFFERENT_PASSWORDS})
     try:
         accounts_access(request).log_in(Basic(user.name, form.get("old_password", "")), request.environ)
     except errors.Unauthorized:
-        raise _Refused({"old_password": "This is not your password"}) from None
+        raise _InvalidForm({"old_password": "The password is wrong"}) from None
     except errors.TooManyAttempts as error:
-        raise _Refused({"old_password": error.public}, error.status) from None
+        raise _InvalidForm({"old_password": error.public}, error.status) from None
     configured(request.services.accounts).change(user.name, {"password": password})
-    if visitor.is_here:
+    if visitor.has_session:
         visitor.log_in(user)
     grants = configured(request.services.oauth).grants
     if form.get("revoke_all"):
-        # last, or whoever knows the old password could let an application in between
+        # after the change, so that the old password cannot grant access in between
         grants.revoke_all(user.name)
     return "password" if grants.of_user(user.name) else "password-alone"
 
 
 @_form
 def post_revocation(request: Request, visitor: Visitor, user: User, form: Mapping[str, str]) -> str:
-    # one that is gone already is what was wanted
+    """Revoke the access of an application. A grant that does not exist any more is no error."""
     configured(request.services.oauth).grants.revoke(user.name, form.get("grant", ""))
     return "revoked"
 
@@ -176,9 +190,9 @@ def _page(
     notice: str | None = None,
     status: int = 200,
 ) -> Response:
-    """Return the page of whoever is logged in; who is not logs in first.
+    """Return the page of the account, or a redirect to the log-in.
 
-    :param form: what was sent and could not be taken, to be shown once more.
+    :param form: an invalid form, to be shown again.
     """
     pages = request.services.pages
     account = None if visitor.user is None else configured(request.services.accounts).current(visitor.user)

@@ -1,4 +1,4 @@
-"""The pages for people: their routing tables, and the handlers of what belongs to all of them."""
+"""The routing tables of the pages, and the handler of static files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from .services import Request
 
 
 def get_static(request: Request) -> Response:
-    """Return a style sheet or a script."""
+    """Return a static file, such as the style sheet.
+
+    :raises PathNotFound: there is no such file.
+    """
     return request.services.pages.static(request)
 
 

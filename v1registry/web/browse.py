@@ -1,4 +1,4 @@
-"""Pages that show what repositories there are, and what is in one of them."""
+"""The pages of the repositories: the list with its search, and one repository."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from .. import errors
 from ..names import RepositoryName, check_tag
-from ..registry.api import root
 from ..registry.repositories import TagRule
 from ..rights import ImageState, Rights
-from ..wsgi.responses import Response
+from ..wsgi.responses import Response, json_response
 from .pages import accepts_html
 from .services import Request
 from .views.markdown import summary_of
@@ -25,29 +24,29 @@ from .visitors import Visitor, visitor_of
 REPOSITORIES_SHOWN: Final = 25
 TAGS_SHOWN: Final = 100
 
-#: What is taken of a query, in characters.
+#: How much of a search is used, in characters.
 _LONGEST_QUERY: Final = 200
 
 _RULES: Final[Mapping[TagRule, str]] = {
     TagRule.FREE: "",
-    TagRule.IMMUTABLE: "Tags stay where they are once they are set.",
-    TagRule.IMMUTABLE_BUT_LATEST: "Tags stay where they are once they are set, but for latest.",
+    TagRule.IMMUTABLE: "Tags cannot be moved after they are set.",
+    TagRule.IMMUTABLE_BUT_LATEST: "Tags other than latest cannot be moved after they are set.",
 }
 
 
 def get_front(request: Request) -> Response:
-    """Return the start page to browsers, and to all others the JSON string that stands at ``/`` (decisions.md 13)."""
+    """Return the start page to browsers, and to other clients the JSON string of ``/`` (decisions.md 13)."""
     if accepts_html(request):
         return get_repositories(request)
-    response = root(request)
+    response = json_response(request.services.settings.message)
     response.headers["Vary"] = "Accept"
     return response
 
 
 def get_repositories(request: Request) -> Response:
-    """Show the repositories that the visitor may see, or those that hold the words of ``q``, a page at a time.
+    """Show a page of the repositories that the visitor may see; with ``q`` only those that match the search.
 
-    With ``part=results`` only what a search changes, for the search as you type.
+    With ``part=results`` the answer is the list without the rest of the page, for the search as you type.
     """
     pages, visitor = request.services.pages, visitor_of(request)
     rights, repositories = rights_of(visitor), request.services.repositories
@@ -70,7 +69,10 @@ def get_repositories(request: Request) -> Response:
 
 
 def get_repository(request: Request) -> Response:
-    """Show a repository: what it is for, how to pull it, its tags. To who may not read it, it does not exist."""
+    """Show a repository: its description, how to pull it, its tags.
+
+    :raises RepositoryNotFound: the repository does not exist, or the visitor may not read it.
+    """
     pages, visitor = request.services.pages, visitor_of(request)
     repositories, rights = request.services.repositories, rights_of(visitor)
     name = RepositoryName.parse(request.fields["repository"])
@@ -114,15 +116,17 @@ def get_repository(request: Request) -> Response:
 
 
 def rights_of(visitor: Visitor) -> Rights:
-    """Return what a visitor may do; only on the page of a failure nobody knows."""
+    """Return the rights of a visitor. Only the visitor of an error page has none."""
     assert visitor.rights is not None
     return visitor.rights
 
 
 def _pull_command(request: Request, name: RepositoryName, tag: str | None) -> str | None:
-    """Return the command that pulls a tag, None where no engine takes such a name: old data has any. BadRequest.
+    """Return the command that pulls a tag; None if engines reject the name, which old data may have.
 
-    People paste it into a shell, so nothing may stand in it but names of the grammar.
+    Users paste the command into a shell, so it may contain only names of the grammar.
+
+    :raises BadRequest: the host of the request is invalid.
     """
     host = request.origin.host
     try:

@@ -1,7 +1,7 @@
-"""The page on which a user allows an application something, or does not (oauth.md 3.1).
+"""The page on which a user allows or denies access to an application (oauth.md 3.1).
 
-It is at the address of the API and has no place in the other pages, so it is there without them. Nothing is remembered: each
-request of an application is asked about, and its answer is checked like the question.
+It has the address of the API, and works without the other pages. Nothing is remembered: each request of an
+application asks the user, and the answer is checked like the request.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .visitors import Visitor, visitor_of
 
 log = get_logger(__name__)
 
-#: What stands in a query as it is; the rest is quoted before it comes back as a part of another one.
+#: Characters of a query that are kept. All others are quoted before the query becomes a part of an address.
 _QUERY_CHARACTERS: Final = "!$&'()*+,;=:@/?%~"
 
-#: The fields of the page's form that are no parameters of the question.
+#: The fields of the page's form that are not parameters of the request.
 _OWN_FIELDS: Final = ("form_token", "allow")
 
 
 def get_authorize(request: Request) -> Response:
-    """Ask. What is wrong with the question is told to the application before anybody has to log in for it."""
+    """Show the page. An invalid request is reported to the application before the user must log in."""
     require_https(request)
     query: str = request.environ.get("QUERY_STRING", "")
     try:
@@ -48,9 +48,10 @@ def get_authorize(request: Request) -> Response:
 
 
 def post_authorize(request: Request) -> Response:
-    """Take the answer of the page: ``allow=1``, or anything else for no.
+    """Process the answer: ``allow=1`` allows, anything else denies.
 
-    It comes with the parameters of the question, in the query as this page has it, or among the fields (oauth.md 3.1).
+    The parameters of the request are in the query, as in the form of the page, or among the fields (oauth.md
+    3.1).
     """
     require_https(request)
     form, provider = read_form(request), configured(request.services.oauth).provider
@@ -78,7 +79,7 @@ def post_authorize(request: Request) -> Response:
 
 
 def _address(request: Request, query: str) -> str:
-    """Return the path and the query of the question, as the browser asks for it."""
+    """Return the path and the query of this page, as the browser requests it."""
     mounted_at = request.origin.mount_path
     quoted = quote(query.encode("latin-1"), safe=_QUERY_CHARACTERS)
     return f"{mounted_at}{quote(request.decoded_path)}?{quoted}"
@@ -89,8 +90,8 @@ def _back(request: Request, location: str) -> Response:
 
 
 def _dead_end(request: Request, unsafe: UnsafeAuthorization) -> Response:
-    """Tell the user, whoever that is, what the application has to know and cannot be told."""
-    log.info("a question of an application has no way back: %s", unsafe.public)
+    """Show the error to the user, because there is no safe address of the application to send it to."""
+    log.info("an authorization request is invalid and has no safe redirect URI: %s", unsafe.public)
     return request.services.pages.render(
         request,
         "consent_dead_end.html",
@@ -105,7 +106,7 @@ def _page(
 ) -> Response:
     values = {
         "application": asked.application,
-        # the form goes to the address of the page, but for a question that did not come in it
+        # the form is sent to the address of the page, unless the parameters came in the body
         "address": "" if request.environ.get("QUERY_STRING") else _address(request, query),
         "place": place_of(asked.redirect_uri),
         "words": in_words(asked.scopes),
@@ -123,10 +124,12 @@ def _page(
 
 
 def place_of(redirect_uri: str) -> str:
-    """Return where an answer goes, in words for people.
+    """Return the target of a redirect URI, in words for users.
 
-    >>> place_of("https://ci.example.org:8443/back?x=1"), place_of("http://127.0.0.1:4711/"), place_of("org.example.app:/back")
-    ('ci.example.org:8443', 'a program on this computer', 'the app org.example.app on this device')
+    >>> place_of("https://ci.example.org:8443/back?x=1"), place_of("http://127.0.0.1:4711/")
+    ('ci.example.org:8443', 'a program on this computer')
+    >>> place_of("org.example.app:/back")
+    'the app org.example.app on this device'
     """
     parts = urlsplit(redirect_uri)
     if parts.scheme not in ("http", "https"):
@@ -137,12 +140,14 @@ def place_of(redirect_uri: str) -> str:
 
 
 def form_target(redirect_uri: str) -> str:
-    """Return the source by which a Content-Security-Policy names where an answer goes: an origin, or a scheme.
+    """Return the source of a Content-Security-Policy that matches a redirect URI: an origin, or a scheme.
 
-    A policy has no words for addresses of IPv6 (https://www.w3.org/TR/CSP3/#grammardef-host-source).
+    A policy cannot name IPv6 addresses (https://www.w3.org/TR/CSP3/#grammardef-host-source).
 
-    >>> form_target("https://ci.example.org:8443/back?x=1"), form_target("http://[::1]:4711/"), form_target("org.example.app:/back")
-    ('https://ci.example.org:8443', 'http:', 'org.example.app:')
+    >>> form_target("https://ci.example.org:8443/back?x=1"), form_target("http://[::1]:4711/")
+    ('https://ci.example.org:8443', 'http:')
+    >>> form_target("org.example.app:/back")
+    'org.example.app:'
     """
     parts = urlsplit(redirect_uri)
     is_named = parts.scheme in ("http", "https") and is_host(parts.netloc) and "[" not in parts.netloc

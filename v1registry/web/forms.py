@@ -1,4 +1,4 @@
-"""Forms as browsers send them, and where one may lead afterwards."""
+"""Read forms as browsers send them, and check where a form may redirect to."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from ..wsgi.routing import Table
 from .pages import Pages
 from .services import Request
 
-#: In bytes; no form here has fields of more than some hundred characters.
+#: Maximum size of a form, in bytes. No field here has more than some hundred characters.
 LARGEST_FORM: Final = 64 << 10
 
 _TYPE: Final = "application/x-www-form-urlencoded"
 
-#: A path and a query in ASCII, without what browsers take for something else or leave out: a backslash is a slash to them, and
-#: tabs and newlines nothing (https://url.spec.whatwg.org/).
+#: A path and a query in ASCII. Browsers read a backslash as a slash, and ignore tabs and newlines, so these
+#: are not allowed (https://url.spec.whatwg.org/).
 _TARGET: Final = re.compile(r"/[!-\[\]-~]*")
 _LONGEST_TARGET: Final = 8192
 
-#: After a log-in nobody is sent to these, below the path of the pages.
+#: Paths, below the path of the pages, that a log-in does not redirect to.
 _LOG_IN_PATHS: Final = ("/login", "/logout", "/register")
 
 
 def read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form, each once. BadRequest for what no form of ours sends, BodyTooLarge."""
+    """Return the fields of a form.
+
+    :raises BadRequest: the body is not a form, or a field is repeated.
+    :raises BodyTooLarge: the body has more than 64 KiB.
+    """
     body = request.read_body(LARGEST_FORM)
     kind = (request.environ.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
     if body and kind != _TYPE:
-        raise errors.BadRequest(f"A form of type {_TYPE} is expected")
+        raise errors.BadRequest(f"The Content-Type of a form must be {_TYPE}")
     try:
         return fields_of_body(body, _TYPE)
     except ValueError as error:
@@ -39,34 +43,35 @@ def read_form(request: Request) -> dict[str, str]:
 
 
 def local_target(request: Request, pages: Pages, text: str | None) -> str | None:
-    """Return where a log-in may lead, if ``text`` is the path of a page of this application, with its query; else None.
+    """Return the target of a log-in, if it is the path (with query) of a page of this application; else None.
 
-    So no link to our log-in can lead elsewhere, or in a circle.
+    Links to the log-in can therefore lead neither to other sites nor in a circle.
 
-    :param text: as it came in the parameter ``next``.
+    :param text: the parameter ``next``.
     """
     if text is None or len(text) > _LONGEST_TARGET or not _TARGET.fullmatch(text) or "#" in text:
         return None
-    mounted_at = request.origin.mount_path
-    if not text.startswith(f"{mounted_at}/"):
-        return None
-    path = _decoded(text.removeprefix(mounted_at).partition("?")[0])
-    if path is None or path.startswith("//") or not {".", ".."}.isdisjoint(path.split("/")):
-        return None
-    if path.rstrip("/") in {f"{pages.base}{name}" for name in _LOG_IN_PATHS}:
+    path = _decoded_path(text, request.origin.mount_path)
+    if path is None or path.rstrip("/") in {f"{pages.base}{name}" for name in _LOG_IN_PATHS}:
         return None
     is_start = pages.can_browse and path.rstrip("/") == pages.base
     return text if is_start or _is_page(request.services.table, path) else None
 
 
-def _decoded(path: str) -> str | None:
+def _decoded_path(target: str, mount_path: str) -> str | None:
+    """Return the decoded path below the mount point; None if browsers could resolve the target elsewhere."""
+    if not target.startswith(f"{mount_path}/"):
+        return None
     try:
-        return unquote_to_bytes(path).decode("utf-8")
+        path = unquote_to_bytes(target.removeprefix(mount_path).partition("?")[0]).decode("utf-8")
     except UnicodeError:
         return None
+    is_safe = not path.startswith("//") and {".", ".."}.isdisjoint(path.split("/"))
+    return path if is_safe else None
 
 
 def _is_page(table: Table, path: str) -> bool:
+    """Say whether a row of the table is a page at this path."""
     try:
         found = table.match("GET", path)
     except errors.MethodNotAllowed:

@@ -1,7 +1,7 @@
-"""The pages behind mailed links, which confirm addresses and activate accounts (hub.md 8).
+"""The pages of mailed links, which confirm addresses and activate accounts (hub.md 8).
 
-Mail scanners follow links with GET, so GET changes nothing and people press a button. Nothing of a request stands in these
-pages, the form goes to the address at which it was shown, and who is logged in makes no difference.
+Mail scanners follow links with GET, so GET changes nothing and the page has a button. The pages contain
+nothing of the request, the form is sent to the address of the page, and sessions are ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .forms import LARGEST_FORM
 from .services import Request
 from .visitors import Visitor
 
-#: The address holds the token.
+#: The address contains the token, so it must not leak.
 _HEADERS: Final = (
     ("Cache-Control", "no-store"),
     ("Referrer-Policy", "no-referrer"),
@@ -23,11 +23,13 @@ _HEADERS: Final = (
 
 
 def get_link(request: Request) -> Response:
+    """Show the button that confirms an address; 404 if the link is invalid."""
     is_good = configured(configured(request.services.accounts).confirmations).is_good(request.fields["token"])
     return _page(request, "link_asking.html") if is_good else _refusal(request)
 
 
 def post_link(request: Request) -> Response:
+    """Confirm an address; 404 if the link is invalid."""
     request.read_body(LARGEST_FORM)
     is_done = configured(configured(request.services.accounts).confirmations).follow(request.fields["token"])
     return _page(request, "link_followed.html") if is_done else _refusal(request)
@@ -38,5 +40,7 @@ def _refusal(request: Request) -> Response:
 
 
 def _page(request: Request, template: str, status: int = 200) -> Response:
-    nobody = Visitor(None, None, None)
-    return request.services.pages.render(request, template, status=status, visitor=nobody, headers=_HEADERS)
+    anonymous = Visitor(None, None, None)
+    return request.services.pages.render(
+        request, template, status=status, visitor=anonymous, headers=_HEADERS
+    )

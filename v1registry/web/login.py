@@ -1,4 +1,4 @@
-"""Pages on which people log in, log out and register."""
+"""The pages to log in, to log out and to register."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from .services import Request
 from .visitors import Visitor, visitor_of
 
 _WRONG: Final = "The user name or the password is wrong"
-_MAILED: Final = "This account is not active. If it waits for its activation, we mailed a link to its address: open it, then log in here"
-_INACTIVE: Final = "This account is not active: ask an administrator"
+_MAILED: Final = (
+    "This account is not active. If it waits for activation, we have mailed a link to its address. "
+    "Open the link, then log in here"
+)
+_INACTIVE: Final = "This account is not active. Ask an administrator"
 
-DIFFERENT_PASSWORDS: Final = "The two passwords are not the same"
+DIFFERENT_PASSWORDS: Final = "The two passwords are different"
 
 
 # -- log in, log out
 
 
 def get_login(request: Request) -> Response:
-    """Show the form; to somebody who is logged in, wherever that was, the page that they came for."""
+    """Show the form. Redirect a logged-in user to the page ``next``."""
     pages, visitor = request.services.pages, visitor_of(request)
     target = local_target(request, pages, request.query("next"))
     if visitor.user is not None:
@@ -37,7 +40,7 @@ def get_login(request: Request) -> Response:
 
 
 def post_login(request: Request) -> Response:
-    """Log in by the rules that hold for Basic, and no others. A refusal tells nothing of which names there are."""
+    """Log in by the rules of Basic authentication. The answer does not reveal which user names exist."""
     form = read_form(request)
     pages, visitor = request.services.pages, visitor_of(request)
     target = local_target(request, pages, form.get("next"))
@@ -52,7 +55,7 @@ def post_login(request: Request) -> Response:
             Basic(values["username"], form.get("password", "")), request.environ
         )
     except errors.Unauthorized as error:
-        # without a challenge: browsers would ask for a password themselves
+        # without a challenge, because browsers would open a password dialog
         return _login_page(request, visitor, values, problem=_WRONG, status=error.status)
     except errors.TooManyAttempts as error:
         return _login_page(
@@ -73,7 +76,7 @@ def post_login(request: Request) -> Response:
 
 
 def post_logout(request: Request) -> Response:
-    """End the session, here and in every copy of its cookie."""
+    """End the session, also for copies of its cookie."""
     form, visitor = read_form(request), visitor_of(request)
     if visitor.session is not None:
         visitor.check_form(request, form)
@@ -86,6 +89,7 @@ def post_logout(request: Request) -> Response:
 
 
 def get_register(request: Request) -> Response:
+    """Show the form. Redirect a logged-in user to the page ``next``."""
     pages, visitor = request.services.pages, visitor_of(request)
     target = local_target(request, pages, request.query("next"))
     if visitor.user is not None:
@@ -94,7 +98,7 @@ def get_register(request: Request) -> Response:
 
 
 def post_register(request: Request) -> Response:
-    """Make an account. It is logged in at once, unless its address has to be confirmed before."""
+    """Create an account, and log in, unless the address must be confirmed first."""
     form, accounts = read_form(request), configured(request.services.accounts)
     pages, visitor = request.services.pages, visitor_of(request)
     target = local_target(request, pages, form.get("next"))
@@ -117,7 +121,7 @@ def post_register(request: Request) -> Response:
         return _register_page(request, visitor, values, problems, status=400)
     if accounts.mails_links:
         return pages.render(request, "registered.html", values, visitor=visitor)
-    # who chose a password just now need not say it again
+    # the user has just chosen the password, so a log-in would ask for nothing new
     visitor.log_in(User(account["username"]))
     return _welcome(request, visitor, target)
 
@@ -126,20 +130,20 @@ def post_register(request: Request) -> Response:
 
 
 def accounts_access(request: Request) -> AccountsAccess:
-    """Return what knows the passwords."""
+    """Return the service that checks passwords. The handlers here exist only on servers with accounts."""
     access = request.services.access
-    assert isinstance(access, AccountsAccess), "these rows are there on servers with accounts alone"
+    assert isinstance(access, AccountsAccess)
     return access
 
 
 def log_in_first(request: Request, visitor: Visitor, target: str) -> Response:
-    """Send somebody who is not logged in to do that, and to come back to this path then."""
+    """Redirect to the log-in, which then redirects to the path ``target``."""
     pages = request.services.pages
     return pages.redirect(request, pages.url(request, "/login", next=target), visitor=visitor)
 
 
 def _welcome(request: Request, visitor: Visitor, target: str | None) -> Response:
-    """Send somebody who is logged in on; where there are no other pages, to one that says so."""
+    """Redirect a logged-in user to ``target`` or to the account. Without other pages, confirm the log-in."""
     pages = request.services.pages
     if target is None and pages.can_browse:
         target = pages.url(request, "/account")
@@ -164,7 +168,7 @@ def _login_page(
         **values,
         "problem": problem,
         "is_after_log_out": is_after_log_out,
-        # by the application around this one alone, people log in there
+        # False if only the surrounding application logs users in
         "takes_passwords": backend.takes_passwords,
     }
     return request.services.pages.render(

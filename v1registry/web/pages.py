@@ -1,7 +1,7 @@
-"""How pages are made: templates, the headers that guard them, the files beside them.
+"""Render pages: templates, security headers, static files.
 
-Handlers give values to templates and know no HTML. Jinja2 escapes what it inserts, and the Content-Security-Policy lets run and
-show only what comes from here, so neither scripts nor styles stand in a page itself.
+Handlers pass values to templates and know no HTML. Jinja2 escapes all values. The Content-Security-Policy
+allows scripts and styles only from files of this server, so templates have none inline.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _POLICY: Final = (
 
 _YEAR_S: Final = 31536000
 
-#: For what stands between an application and the consent of its user: the application may have opened it in a window of its own, and
-#: waits for that window to come back.
+#: Headers of the pages between an application and its consent. The application may have opened them in a
+#: window that it must be able to reach afterwards.
 OPENED_BY_OTHERS: Final = (("Cross-Origin-Opener-Policy", "unsafe-none"),)
 
 
 class Pages:
-    """Renders the pages of one application. Safe for threads; templates are read at their first use.
+    """Renders the pages of one application. Safe for threads. Templates are read at their first use.
 
     :param base: the path below which the pages are, without a final slash.
-    :param templates: a folder whose files take the place of ours of the same name; its folder ``static`` those of the files
-        beside them. Empty for none.
+    :param templates: a folder whose templates replace those of the same name; its folder ``static`` replaces
+        static files. Empty for none.
     :param can_browse: whether there are pages of repositories and images, and not only those of OAuth.
-    :param has_accounts: whether people log in here.
-    :param can_register: whether people make accounts here.
+    :param has_accounts: whether users can log in.
+    :param can_register: whether users can register.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Pages:
     # -- addresses
 
     def url(self, request: Request, *parts: str, **query: object) -> str:
-        """Return the path of a page as browsers ask for it. Each part after the first is quoted, slashes kept.
+        """Return the path of a page as browsers request it. Parts are quoted; slashes are kept.
 
-        ``url(request, "/images/", image_id, "/files", path="etc")`` is ``/images/…/files?path=etc``; what is None or empty
-        is left out of the query.
+        ``url(request, "/images/", image_id, "/files", path="etc")`` is ``/images/…/files?path=etc``. Query
+        parameters that are None or empty are left out.
         """
         mounted_at = request.origin.mount_path
         path = "".join(quote(part, safe="/:@!$&'()*+,;=~") for part in parts)
@@ -89,10 +89,10 @@ class Pages:
         """Return a page.
 
         :param template: such as ``repository.html``.
-        :param values: what the template shows, besides ``visitor``, ``pages``, ``url`` and ``static``.
-        :param visitor: whose page it is; found out from the request where it is left out.
-        :param form_targets: origins elsewhere to which a form of the page may lead: browsers follow its redirection no farther.
-        :param headers: besides those of every page, or in the place of one of them.
+        :param values: values for the template, besides ``visitor``, ``pages``, ``url`` and ``static``.
+        :param visitor: the visitor; None to identify the visitor of the request.
+        :param form_targets: other origins that a form of the page may redirect to. Browsers block all others.
+        :param headers: more headers; they replace headers of the same name.
         """
         visitor = visitor_of(request) if visitor is None else visitor
         text = self._environment.get_template(template).render(
@@ -104,7 +104,7 @@ class Pages:
                 "static": lambda name: self.url(request, "/static/", name, v=self._version(name)),
             }
         )
-        # a token shows what others may not see, but its bearer is nobody on the pages
+        # a token shows private content, although its owner is not logged in on the page
         is_personal = (
             visitor.session is not None
             or visitor.user is not None
@@ -132,27 +132,29 @@ class Pages:
         status: int = 303,
         visitor: Visitor | None = None,
     ) -> Response:
-        """Send the browser to another address, with the visitor's cookie where that is new."""
+        """Redirect the browser, and send the visitor's cookie if it is new."""
         headers = [("Location", location), ("Cache-Control", "no-store")]
         if visitor is not None:
             headers += visitor.cookie_headers(request)
         return respond(status, b"", None, headers)
 
     def failure(self, request: Request, error: errors.RegistryError) -> Response:
-        """Return the page that tells of a failure. It asks neither storage nor users: they may be what failed."""
+        """Return the page of an error. It uses neither storage nor accounts: these may have failed."""
         values = {"status": error.status, "text": error.public}
-        nobody = Visitor(None, None, None)
         return self.render(
             request,
             "error.html",
             values,
             status=error.status,
-            visitor=nobody,
+            visitor=Visitor(None, None, None),
             headers=[header for header in error.headers.items() if header[0] != "WWW-Authenticate"],
         )
 
     def static(self, request: Request) -> Response:
-        """Return a file beside the pages. Its address has its sum, so it may be kept for ever."""
+        """Return a static file. Its address contains its digest, so it may be cached for ever.
+
+        :raises PathNotFound: there is no such file.
+        """
         name = request.fields["file"]
         found = self._files.get(name)
         if found is None:
@@ -188,7 +190,7 @@ class Pages:
 
     @cached_property
     def _files(self) -> dict[str, tuple[bytes, str]]:
-        """The files beside the pages: name -> bytes and the beginning of their sum."""
+        """The static files: name -> (bytes, start of their digest)."""
         found = {}
         for folder in reversed(self._folders):
             place = folder / "static"
@@ -217,7 +219,7 @@ def _filters() -> dict[str, Any]:
 
 
 def accepts_html(request: Request) -> bool:
-    """Tell whether the client asks for HTML by name, as browsers do; ``*/*`` is no such wish (decisions.md 13)."""
+    """Say whether the client accepts HTML by name, as browsers do, and not by ``*/*`` (decisions.md 13)."""
     for part in (request.headers.get("Accept") or "").split(","):
         kind, _, parameters = part.partition(";")
         if kind.strip().lower() in ("text/html", "application/xhtml+xml"):

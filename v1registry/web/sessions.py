@@ -1,8 +1,8 @@
-"""Log-ins on the pages: what a cookie says, signed, short-lived, and ended by the server too.
+"""Sessions of users who logged in on the pages, kept in signed cookies.
 
-A session is a cookie and nothing else; the storage knows only those that were ended before their time. It names the user with a mark
-of the account's state, so that another password ends it, and each log-in makes a new one (no fixation). Forms carry a token
-that is bound to the session, or before a log-in to one that names nobody.
+The storage knows only the sessions that were ended before they expired. A session holds a signature of the
+account's state, so that a changed password ends it. Each log-in makes a new session (no session fixation).
+Forms carry a token that is bound to the session. Anonymous visitors get a session without a user for that.
 """
 
 from __future__ import annotations
@@ -29,36 +29,37 @@ from ..storage.base import KeyNotFound, Storage
 
 ENDED_FOLDER: Final = "accounts/sessions"
 
-#: A session ends after so many times its idle lifetime, however busy it is.
+#: The maximum lifetime of a session, as a multiple of its idle lifetime.
 LIFETIMES: Final = 12
 
-#: How many forgotten ends are looked at when a session ends.
+#: How many records of ended sessions are checked for removal when a session ends.
 _PRUNED_AT_ONCE: Final = 50
 
-#: Longer cookies are none of ours, in characters: browsers keep no more of one, its name and attributes included (RFC 6265, 6.1).
+#: Maximum length of a cookie, in characters. Browsers keep 4096 bytes with name and attributes (RFC 6265,
+#: 6.1).
 _LONGEST_COOKIE: Final = 3900
 
-#: Of what a session says, in characters; base64 makes a third more of it.
-_LONGEST_SAID: Final = 2800
+#: Maximum length of the JSON in a cookie, in characters. base64 makes it a third longer.
+_LONGEST_JSON: Final = 2800
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a cookie says."""
+    """The content of a session cookie."""
 
     id: str = field(repr=False)
-    user: User | None  #: who logged in, as they were then; None before a log-in
-    mark: str = field(repr=False)  #: of the account's state at the log-in
-    ends_at_s: int  #: since the epoch, however busy it is
-    seen_at_s: int
+    user: User | None  #: the user as of the log-in; None for an anonymous visitor
+    mark: str = field(repr=False)  #: a signature of the account's state at the log-in
+    ends_at_s: int  #: the latest end, in seconds since the epoch
+    seen_at_s: int  #: the last refresh of the cookie, in seconds since the epoch
 
 
 class Sessions:
     """Makes, reads and ends sessions. Safe for threads and, if the storage is, for processes.
 
-    :param keys: gives the secrets, the newest last; it signs, all verify. Asked at the first use.
-    :param lifetime_s: how long a session lasts without a request, in seconds.
-    :param clock: seconds since the epoch.
+    :param keys: returns the secrets, the newest last. The newest signs, all verify. Called at the first use.
+    :param lifetime_s: idle lifetime of a session, in seconds.
+    :param clock: returns the seconds since the epoch.
     """
 
     def __init__(
@@ -77,7 +78,10 @@ class Sessions:
         self._clock = clock
 
     def begin(self, user: User | None) -> Session:
-        """Return a new session: of a user who just proved who they are, or of nobody. BackendUnavailable."""
+        """Return a new session of an authenticated user, or of an anonymous visitor.
+
+        :raises BackendUnavailable: the backend does not answer.
+        """
         now = int(self._clock())
         account = None if user is None else self._accounts.current(user)
         ends_at_s = now + LIFETIMES * self._lifetime_s
@@ -85,9 +89,10 @@ class Sessions:
         return Session(secrets.token_urlsafe(18), user, mark, ends_at_s, now)
 
     def read(self, cookie: str | None) -> Session | None:
-        """Return the session of a cookie, with the user as they are now; None for all that is none, or that ended.
+        """Return the session of a cookie with the current user; None if the cookie is invalid or has expired.
 
-        StorageUnavailable, BackendUnavailable.
+        :raises StorageUnavailable: the storage does not answer.
+        :raises BackendUnavailable: the backend does not answer.
         """
         session = self._parse(cookie)
         if session is None or not self._is_running(session):
@@ -104,27 +109,30 @@ class Sessions:
     def cookie(self, session: Session) -> str:
         """Return the value of the cookie: letters, digits, ``-``, ``_`` and one dot.
 
-        The groups count only where the backend cannot look up its users. Where they are more than a cookie has room for they are
-        left out: then the user may do less on the pages, never more.
+        The groups are used only if the backend cannot look up its users. They are left out if the cookie
+        would be too long. The user then has fewer rights on the pages, never more.
         """
         user = session.user
         groups = [] if user is None else sorted(user.groups)
-        said = _said(session, groups)
-        if len(said) > _LONGEST_SAID:
-            said = _said(session, [])
-        return self._signer("session").sign(base64_encode(said)).decode("ascii")
+        text = _json_of(session, groups)
+        if len(text) > _LONGEST_JSON:
+            text = _json_of(session, [])
+        return self._signer("session").sign(base64_encode(text)).decode("ascii")
 
     def seen(self, session: Session) -> Session | None:
-        """Return the session to send as a new cookie, so that it lasts from now on; None where the old one is fresh enough."""
+        """Return the session with a new idle lifetime, to be sent as a cookie; None if it is recent."""
         now = int(self._clock())
         if now - session.seen_at_s < self._lifetime_s / 10:
             return None
         return replace(session, seen_at_s=now)
 
     def end(self, session: Session) -> None:
-        """End a session for good, whoever has a copy of the cookie. StorageUnavailable.
+        """End a session, also for copies of its cookie.
 
-        One of nobody is worth nothing to whoever has it, so nothing is stored for it: anybody can begin as many as they like.
+        Nothing is stored for sessions of anonymous visitors. They grant nothing, and anyone can begin any
+        number.
+
+        :raises StorageUnavailable: the storage does not answer.
         """
         if session.user is None:
             return
@@ -132,11 +140,14 @@ class Sessions:
         self._storage.write(_ended_key(session), b"")
 
     def form_token(self, session: Session, username: str | None) -> str:
-        """Return what the forms of this session carry. ``username`` is who is asking, logged in here or elsewhere."""
+        """Return the token for the forms of this session.
+
+        :param username: the visitor, logged in here or by the surrounding application; None if anonymous.
+        """
         return self._signer("form").get_signature(_form_text(session, username)).decode("ascii")
 
     def is_form_token(self, session: Session, username: str | None, token: str) -> bool:
-        """Tell whether a form was made for this session and this user."""
+        """Say whether a form was made for this session and this user."""
         return self._signer("form").verify_signature(_form_text(session, username), encoded(token))
 
     # -- inside
@@ -145,16 +156,17 @@ class Sessions:
         if cookie is None or len(cookie) > _LONGEST_COOKIE:
             return None
         try:
-            # whoever has the key made it, so its shape is ours
-            said: list[Any] = json.loads(base64_decode(self._signer("session").unsign(encoded(cookie))))
+            # the signature is valid, so the payload has the format that _json_of wrote
+            values: list[Any] = json.loads(base64_decode(self._signer("session").unsign(encoded(cookie))))
         except BadData:
             return None
-        id_, who, mark, ends_at_s, seen_at_s = said
+        id_, who, mark, ends_at_s, seen_at_s = values
         user = User(who[0], frozenset(who[1]), is_administrator=who[2]) if who else None
         return Session(id_, user, mark, ends_at_s, seen_at_s)
 
     def _is_running(self, session: Session) -> bool:
-        # an end is fixed and the other one is not, so no other lifetime brings back one whose mark of its end is forgotten
+        # ends_at_s is fixed in the cookie, so a longer lifetime setting cannot revive a session whose end is
+        # pruned
         if self._clock() >= min(session.seen_at_s + self._lifetime_s, session.ends_at_s):
             return False
         try:
@@ -164,10 +176,10 @@ class Sessions:
         return False
 
     def _prune(self) -> None:
-        """Forget some of the ends of sessions that would be over anyway."""
+        """Remove some records of ended sessions that have expired by now."""
         oldest_s = self._clock() - LIFETIMES * self._lifetime_s
         oldest = datetime.fromtimestamp(oldest_s, timezone.utc)
-        # from anywhere on, so that in the end each one is looked at
+        # a random start, so that each record is checked eventually
         start = f"{ENDED_FOLDER}/{secrets.token_hex(1)}"
         for stat in list(islice(self._storage.list(f"{ENDED_FOLDER}/", after=start), _PRUNED_AT_ONCE)):
             if stat.modified < oldest:
@@ -180,7 +192,7 @@ class Sessions:
         return self._signers.of(f"v1registry pages {purpose}")
 
 
-def _said(session: Session, groups: list[str]) -> str:
+def _json_of(session: Session, groups: list[str]) -> str:
     user = session.user
     who = [] if user is None else [user.name, groups, user.is_administrator]
     return json.dumps([session.id, who, session.mark, session.ends_at_s, session.seen_at_s])

@@ -1,4 +1,4 @@
-"""Who looks at a page: logged in here, logged in by the surrounding application, or nobody in particular."""
+"""The visitor of a page: a user with a session, a user of the surrounding application, or anonymous."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from .sessions import Session, Sessions
 
 COOKIE: Final = "v1registry_session"
 
-#: Browsers take a cookie of such a name from this very host alone, over https: no neighbour below the same domain, and nobody on
-#: the way, can plant one (RFC 6265bis, 4.1.3.2).
+#: Browsers accept a cookie with this prefix only from the host itself, over https. Neither a host of the same
+#: domain nor an attacker on the network can set one (RFC 6265bis, 4.1.3.2).
 _HOST_PREFIX: Final = "__Host-"
 
-#: Below a path of the host a cookie cannot have that name. One of this name at least comes from somebody who speaks https
+#: A cookie for a path below the root cannot have the prefix above. A cookie with this one was set over https
 #: (RFC 6265bis, 4.1.3.1).
 _SECURE_PREFIX: Final = "__Secure-"
 
-_FOREIGN_FORM: Final = "This form came from another site. Behind a proxy that hides the host that browsers ask for, set public_url"
-_NO_COOKIE: Final = "The browser sent no cookie: allow cookies for this site, and try again"
-_OLD_FORM: Final = (
-    "This form was too old, or was made for somebody else: look at it once more, and send it again"
+_FOREIGN_FORM: Final = (
+    "This form came from another site. If a proxy hides the host that browsers ask for, set public_url"
 )
+_NO_COOKIE: Final = "Your browser sent no cookie. Allow cookies for this site, and try again"
+_OLD_FORM: Final = "This form has expired, or was made for another user. Check it, and send it again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisitorServices(Services):
-    """The services that tell who looks at a page."""
+    """The services that identify the visitor of a page."""
 
     sessions: Sessions | None  #: None on a server without accounts
 
@@ -41,21 +41,24 @@ Request: TypeAlias = AnyRequest[VisitorServices]
 
 @dataclass
 class Visitor:
-    """Somebody at a page.
+    """The visitor of a page.
 
-    Forms need a session, which may be nobody's: :meth:`form_token` begins one.
+    Forms need a session, also those of anonymous visitors: :meth:`form_token` begins one.
     """
 
     user: User | None
-    rights: Rights | None  #: None on the page of a failure, where nobody looked
+    rights: Rights | None  #: None on an error page, which does not look for a user
     sessions: Sessions | None = field(repr=False)  #: None on a server without accounts
     session: Session | None = None
-    is_here: bool = False  #: whether the log-in was made on these pages, and can be ended here
+    has_session: bool = False  #: whether the user logged in on these pages, and can log out here
     _new: Session | None = field(default=None, init=False, repr=False)
     _is_forgotten: bool = field(default=False, init=False)
 
     def form_token(self) -> str:
-        """Return what a form of this visitor has to carry."""
+        """Return the token for the forms of this visitor. Begin a session if there is none.
+
+        :raises NotFound: the server has no accounts.
+        """
         if self.sessions is None:
             raise errors.NotFound
         if self.session is None:
@@ -63,9 +66,11 @@ class Visitor:
         return self.sessions.form_token(self.session, self._name)
 
     def form_problem(self, request: Request, fields: Mapping[str, str]) -> str | None:
-        """Return what is wrong with where a form comes from, in words for people; None for one that was made for this visitor.
+        """Return why a form was not made for this visitor, as a message for users; None if it was.
 
-        Its token says so. That browsers tell of foreign forms too is a second wall, where they do.
+        The token of the form decides. The headers by which browsers report other sites are a second check.
+
+        :raises NotFound: the server has no accounts.
         """
         if self.sessions is None:
             raise errors.NotFound
@@ -77,16 +82,23 @@ class Visitor:
         return None if is_good else _OLD_FORM
 
     def check_form(self, request: Request, fields: Mapping[str, str]) -> None:
-        """Return if a form was made for this visitor: no other site can send one. Forbidden."""
+        """Check that a form was made for this visitor, so that other sites cannot send one.
+
+        :raises Forbidden: it was not.
+        :raises NotFound: the server has no accounts.
+        """
         problem = self.form_problem(request, fields)
         if problem is not None:
             raise errors.Forbidden(problem)
 
     def log_in(self, user: User) -> None:
-        """Begin a session of a user who proved who they are, with another id than the one before (no fixation)."""
+        """Begin a session of an authenticated user. Its id is new (no session fixation).
+
+        :raises NotFound: the server has no accounts.
+        """
         if self.sessions is None:
             raise errors.NotFound
-        self.user, self.is_here = user, True
+        self.user, self.has_session = user, True
         self.session = self._new = self.sessions.begin(user)
 
     def log_out(self) -> None:
@@ -96,7 +108,7 @@ class Visitor:
         self.user, self.session, self._new, self._is_forgotten = None, None, None, True
 
     def cookie_headers(self, request: Request) -> list[tuple[str, str]]:
-        """Return what the answer has to say of the cookie."""
+        """Return the headers that set, refresh or remove the cookie."""
         if self._is_forgotten:
             return [("Set-Cookie", _cookie(request, "", "Max-Age=0"))]
         if self.sessions is None or self.session is None:
@@ -110,10 +122,16 @@ class Visitor:
 
 
 def visitor_of(request: Request) -> Visitor:
-    """Return who looks at a page. Credentials in the request go before the surrounding application's user, he before a session.
+    """Return the visitor. Precedence: Authorization header, then REMOTE_USER, then session cookie.
 
-    A token of whatever kind is good for what may be seen, but its bearer is nobody here: an application must not consent for its
-    user, or change the account. Unauthorized, AccountInactive, TooManyAttempts, Unavailable; of access tokens OAuthError.
+    A token gives the rights of its owner, but the visitor stays anonymous. An application must not consent
+    for its user, or change the account.
+
+    :raises Unauthorized: the credentials are invalid.
+    :raises AccountInactive: the account is not active.
+    :raises TooManyAttempts: there were too many failed log-ins.
+    :raises Unavailable: a backend does not answer.
+    :raises OAuthError: the access token is invalid.
     """
     access, rights = request.services.access, request.rights
     if not access.has_accounts:
@@ -122,17 +140,17 @@ def visitor_of(request: Request) -> Visitor:
     session = sessions.read(_cookie_of(request))
     if rights.is_login:
         return Visitor(rights.user, rights, sessions, session)
-    is_anybody = rights.user is None and not rights.has_token
-    if is_anybody and session is not None and session.user is not None:
-        return Visitor(session.user, access.rights_of(session.user), sessions, session, is_here=True)
+    is_anonymous = rights.user is None and not rights.has_token
+    if is_anonymous and session is not None and session.user is not None:
+        return Visitor(session.user, access.rights_of(session.user), sessions, session, has_session=True)
     return Visitor(None, rights, sessions, session)
 
 
 def _cookie_of(request: Request) -> str | None:
-    """Return the value of our cookie, None where there is none.
+    """Return the value of the session cookie, or None.
 
-    Of several the first one: browsers send that of the longest path first (RFC 6265, 5.4). Cookies of others, however they
-    look, are passed over.
+    Browsers send the cookie of the longest path first (RFC 6265, 5.4), so the first one of that name counts.
+    Other cookies are ignored, even if they are malformed.
     """
     wanted = _cookie_name(request)
     for part in (request.headers.get("Cookie") or "").split(";"):

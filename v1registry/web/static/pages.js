@@ -1,4 +1,4 @@
-// What is nicer with a script; everything works without it. It shows only what this server made, and asks nobody else.
+// Improvements of the pages, which also work without scripts. It shows only content of this server.
 "use strict";
 
 (() => {
@@ -6,33 +6,33 @@
   const SHOWN_MS = 2000;
   const announcement = document.getElementById("announcement");
 
-  /** Have a screen reader say a text. The same one twice is said twice. */
+  /** Have a screen reader say a text, even if it is the same text as before. */
   function announce(text) {
     announcement.textContent = "";
     setTimeout(() => { announcement.textContent = text; }, 50);
   }
 
-  // -- commands are copied by a click
+  // -- buttons that copy commands
 
   async function copy(button) {
     const text = button.dataset.copy;
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // no clipboard over plain http, or not allowed: select it, so that a key does it
+      // there is no clipboard over plain http: select the text, so that the user can copy it
       const code = button.parentElement.querySelector("code");
       getSelection().selectAllChildren(code);
       if (!document.execCommand("copy")) {
-        // where the focus is, the selection is seen and read; only a script leads there
+        // the selection is visible, and read aloud, at the focus; the Tab key does not stop there
         code.tabIndex = -1;
         code.focus();
         getSelection().selectAllChildren(code);
-        announce("The command is selected: copy it with the keyboard");
+        announce("The command is selected. Copy it with the keyboard");
         return;
       }
     }
     button.textContent = "Copied";
-    announce("The command is copied");
+    announce("The command has been copied");
     setTimeout(() => { button.textContent = "Copy"; }, SHOWN_MS);
   }
 

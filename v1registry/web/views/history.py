@@ -1,4 +1,4 @@
-"""An image as people see it: the chain of layers that it is made of, and what each of them tells."""
+"""The history of an image: the layers that it is made of, and what the JSON of each of them says."""
 
 from __future__ import annotations
 
@@ -10,58 +10,60 @@ from typing import Final
 from ... import errors
 from ...registry.images import Images
 from ...rights import ImageState
-from .image_json import Description
+from .image_json import ImageFacts
 
-#: How many layers of a chain are shown, those nearest to the image.
+#: How many layers are shown: those nearest to the image.
 MOST_SHOWN: Final = 500
 
-#: How much JSON of one layer is read, and of all layers together, in bytes: engines write some kilobytes each, but anybody may
-#: push some megabytes, and they would be parsed again for every view. A layer with more is shown without its description.
+#: How much JSON of one layer is read, and of all layers together, in bytes. Engines write some kilobytes
+#: each, but a client may push megabytes, which each view would parse again. A layer with more is shown
+#: without facts.
 LARGEST_JSON_BYTES: Final = 1 << 20
 MOST_JSON_BYTES: Final = 4 << 20
 
 
 class State(enum.Enum):
-    """Whether there is something to tell about a layer of a chain."""
+    """Whether a layer can be shown."""
 
     SHOWN = "shown"
-    HIDDEN = "hidden"  #: not for this visitor
+    HIDDEN = "hidden"  #: this visitor may not see it
     UNFINISHED = "unfinished"  #: its push has not ended
     MISSING = "missing"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One image of a chain, and what it adds. Of a layer that is not shown only its id is known."""
+    """One image of a history, and what it adds. Of a layer that is not shown only the id is known."""
 
     image_id: str
     number: int  #: the root is 1
     state: State = State.SHOWN
-    description: Description = field(default_factory=Description)
-    size_bytes: int | None = None  #: None where it is not known
-    is_described: bool = True  #: False where there is too much JSON to be read
+    facts: ImageFacts = field(default_factory=ImageFacts)
+    size_bytes: int | None = None  #: None if it is unknown
+    is_described: bool = True  #: False if the JSON is too large to be read
 
 
 @dataclass(frozen=True)
-class Chain:
-    """The layers of an image, itself first."""
+class History:
+    """The layers of an image, the image itself first."""
 
     layers: Sequence[Layer]
-    length: int  #: of the whole chain
-    is_broken: bool = False  #: whether it is not known what the image builds on
+    length: int  #: how many layers there are, including those that are not shown
+    is_broken: bool = False  #: whether the ancestors are unknown
 
     @property
     def size_bytes(self) -> int:
-        """What is known of the sizes of all layers that are shown."""
+        """The sum of the known sizes of the shown layers."""
         return sum(layer.size_bytes or 0 for layer in self.layers)
 
     @property
     def largest_bytes(self) -> int:
+        """The size of the largest layer."""
         return max((layer.size_bytes or 0 for layer in self.layers), default=0)
 
     @property
     def is_whole(self) -> bool:
-        """Whether the size is that of all there is."""
+        """Whether :attr:`size_bytes` is the size of the whole image."""
         return (
             not self.is_broken
             and len(self.layers) == self.length
@@ -69,55 +71,61 @@ class Chain:
         )
 
 
-def chain_of(images: Images, image_id: str, state_of: Callable[[str], ImageState]) -> Chain:
-    """Return the chain of an image that the visitor may read. ImageNotFound, ImageInProgress.
+def history_of(images: Images, image_id: str, state_of: Callable[[str], ImageState]) -> History:
+    """Return the history of an image that the visitor may read.
 
     :param state_of: returns what an image is to the visitor.
+    :raises ImageNotFound: the image does not exist.
+    :raises ImageInProgress: the push of the image has not ended.
     """
-    chain = _Reader(images)
-    # what is wrong with the image itself is raised here
-    description, size_bytes = chain.read(image_id)
+    reader = _Reader(images)
+    # the errors of the image itself are raised here
+    facts, size_bytes = reader.read(image_id)
     try:
         ancestry, is_broken = images.ancestry(image_id), False
     except errors.ImageNotFound:
         ancestry, is_broken = [image_id], True
-    layers = [_described(image_id, len(ancestry), description, size_bytes)]
+    layers = [_described(image_id, len(ancestry), facts, size_bytes)]
     for distance, ancestor in enumerate(ancestry[1:MOST_SHOWN], 1):
-        layers.append(_layer(chain, ancestor, len(ancestry) - distance, state_of))
-    return Chain(layers, len(ancestry), is_broken)
+        layers.append(_layer(reader, ancestor, len(ancestry) - distance, state_of))
+    return History(layers, len(ancestry), is_broken)
 
 
 class _Reader:
-    """Reads what the images of one chain tell, as long as it is not too much."""
+    """Reads the JSON of the images of one history, up to MOST_JSON_BYTES."""
 
     def __init__(self, images: Images):
         self._images = images
         self._left_bytes = MOST_JSON_BYTES
 
-    def read(self, image_id: str) -> tuple[Description | None, int | None]:
-        """Return what an image tells, None where it is too long, and the size of its layer. ImageNotFound, ImageInProgress."""
+    def read(self, image_id: str) -> tuple[ImageFacts | None, int | None]:
+        """Return the facts of an image, None if its JSON is too long, and the size of its layer.
+
+        :raises ImageNotFound: the image does not exist.
+        :raises ImageInProgress: the push of the image has not ended.
+        """
         limit_bytes = min(LARGEST_JSON_BYTES, self._left_bytes)
         document, size_bytes = self._images.json_and_size(image_id, limit_bytes)
         if document is None:
             return None, size_bytes
         self._left_bytes -= len(document)
-        return Description.of(document), size_bytes
+        return ImageFacts.of(document), size_bytes
 
 
-def _layer(chain: _Reader, image_id: str, number: int, state_of: Callable[[str], ImageState]) -> Layer:
+def _layer(reader: _Reader, image_id: str, number: int, state_of: Callable[[str], ImageState]) -> Layer:
     state = state_of(image_id)
     if state is not ImageState.READABLE:
         is_pushing = state is ImageState.PUSHING
         return Layer(image_id, number, State.UNFINISHED if is_pushing else State.HIDDEN)
     try:
-        description, size_bytes = chain.read(image_id)
+        facts, size_bytes = reader.read(image_id)
     except errors.ImageInProgress:
         return Layer(image_id, number, State.UNFINISHED)
     except errors.ImageNotFound:
         return Layer(image_id, number, State.MISSING)
-    return _described(image_id, number, description, size_bytes)
+    return _described(image_id, number, facts, size_bytes)
 
 
-def _described(image_id: str, number: int, description: Description | None, size_bytes: int | None) -> Layer:
-    is_described = description is not None
-    return Layer(image_id, number, State.SHOWN, description or Description(), size_bytes, is_described)
+def _described(image_id: str, number: int, facts: ImageFacts | None, size_bytes: int | None) -> Layer:
+    is_described = facts is not None
+    return Layer(image_id, number, State.SHOWN, facts or ImageFacts(), size_bytes, is_described)

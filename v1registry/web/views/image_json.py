@@ -1,4 +1,4 @@
-"""What an image's JSON tells people. Whoever pushed it wrote it, so anything may stand anywhere in it."""
+"""Read what pages show of an image's JSON. Clients write that JSON, so any value may be anywhere in it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, Final
 from ...registry import layout
 from .texts import shown
 
-#: What is shown of one text, in characters, and of one list.
+#: How much of one text is shown, in characters, and how many items of one list.
 _LONGEST_TEXT: Final = 10_000
 _LONGEST_WORD: Final = 500
 _LONGEST_LIST: Final = 100
 
-#: As Go writes times: nanoseconds, and an offset or ``Z``.
+#: Times as Go writes them: with nanoseconds, and an offset or ``Z``.
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,12}))?(?:[Zz]|([+-])(\d\d):?(\d\d))?", re.ASCII
 )
 
-#: Older times are Go's way to say that there is none (the year 1), or a mistake.
+#: Go writes the year 1 for a time that is not set. All earlier times are ignored.
 _EARLIEST: Final = datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc)
 
 _SHELL: Final = ("/bin/sh", "-c")
@@ -31,10 +31,10 @@ _NO_OPERATION: Final = "#(nop)"
 
 @dataclass(frozen=True)
 class Command:
-    """What made a layer.
+    """The command that made a layer.
 
     ``kind`` is ``instruction`` for a line of a Dockerfile that ran nothing (``#(nop)``: docker 0.6 to 17.05,
-    builder/dispatchers.go), ``shell`` for what a shell ran, ``program`` for another program with its arguments.
+    builder/dispatchers.go), ``shell`` for a command of a shell, ``program`` for a program with arguments.
     """
 
     kind: str
@@ -42,8 +42,8 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Description:
-    """What there is to tell; empty where the JSON has nothing of the right kind."""
+class ImageFacts:
+    """What an image's JSON says. A field is empty if the JSON has no value of the right type."""
 
     created: datetime | None = None
     author: str = ""
@@ -54,8 +54,8 @@ class Description:
     settings: list[tuple[str, list[str]]] = field(default_factory=list)  #: how a container of it runs
 
     @classmethod
-    def of(cls, document: bytes) -> Description:
-        """Return what an image's JSON tells, as far as it is what it should be."""
+    def of(cls, document: bytes) -> ImageFacts:
+        """Return the facts of an image's JSON. Values of a wrong type are ignored."""
         image = _object(layout.parse_stored(document))
         made_by = _object(image.get("container_config"))
         return cls(
@@ -70,12 +70,12 @@ class Description:
 
 
 def time_of(value: object) -> datetime | None:
-    """Return the time that a text of RFC 3339 tells, to the microsecond, in UTC; None for what tells none.
+    """Return the time of a text of RFC 3339, to the microsecond, in UTC; None for other values.
 
     >>> time_of("2014-05-03T10:15:30.123456789+02:00").isoformat()
     '2014-05-03T08:15:30.123456+00:00'
-    >>> time_of("0001-01-01T00:00:00Z"), time_of("2014-02-30T00:00:00Z"), time_of(1399104930), time_of("yesterday")
-    (None, None, None, None)
+    >>> time_of("0001-01-01T00:00:00Z"), time_of("2014-02-30T00:00:00Z"), time_of(1399104930)
+    (None, None, None)
     """
     found = _TIME.fullmatch(value) if isinstance(value, str) else None
     if found is None:
@@ -93,7 +93,7 @@ def time_of(value: object) -> datetime | None:
 
 
 def command_of(value: object) -> Command | None:
-    """Return the command that made a layer, None where nothing tells it.
+    """Return the command that made a layer; None if the value has none.
 
     >>> command_of(["/bin/sh", "-c", "#(nop) CMD [sh]"])
     Command(kind='instruction', text='CMD [sh]')
@@ -114,7 +114,7 @@ def command_of(value: object) -> Command | None:
 
 
 def _settings(config: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return label and values of what is set in an image's ``config`` (docker's runconfig.Config)."""
+    """Return label and values of each setting in an image's ``config`` (docker's runconfig.Config)."""
     found = [
         ("Entry point", _command_line(config.get("Entrypoint"))),
         ("Command", _command_line(config.get("Cmd"))),
@@ -137,7 +137,7 @@ def _command_line(value: object) -> list[str]:
 
 
 def _keys_or_texts(value: object) -> list[str]:
-    """Return what docker writes as an object without values, and docker 0.6 as a list."""
+    """Return the texts of a set. Docker writes it as an object without values, docker 0.6 as a list."""
     return (
         _texts(list(_first(value)), _LONGEST_WORD)
         if isinstance(value, dict)
@@ -157,7 +157,7 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _texts(value: object, longest: int) -> list[str]:
-    """Return those members of a list that are texts; the first ones of a long list."""
+    """Return the texts of a list; only the first ones of a long list."""
     if not isinstance(value, list):
         return []
     texts = [

@@ -1,4 +1,4 @@
-"""Descriptions in Markdown, as HTML that cannot do anything."""
+"""Render descriptions in Markdown as safe HTML."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from .texts import shown
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-#: What is beyond is not shown, in characters.
+#: How much of a description is shown, in characters.
 LONGEST: Final = 25_000
 
-#: What is taken of a line for a summary, in characters.
+#: How much of a line is used for a summary, in characters.
 _LONGEST_LINE: Final = 500
 
-#: A text with more cells in tables, or more brackets, is no Markdown that anybody wrote, and takes a second or more to make HTML of.
+#: A text with more cells in tables, or more brackets, would take a second or more to render.
 _MOST_CELLS: Final = 10_000
 _MOST_BRACKETS: Final = 2_000
 
-#: Of what the line below the heads of a table is made, which says how many columns it has, also in quotes and lists.
+#: Characters of the line below the head of a table, which sets the number of columns; also in quotes and
+#: lists.
 _DELIMITERS: Final = " \t|:->*+0123456789.)"
 
-#: How much HTML is remembered, in bytes.
+#: How much HTML is cached, in bytes.
 _MEMORY_BYTES: Final = 8 << 20
 
 _LINK: Final = re.compile(r"!?\[([^\]\[]*)\]\([^()]*\)")
 _SIGNS: Final = re.compile(r"\*+|`+|~~|(?<!\w)_+|_+(?!\w)")
 
-#: Where links may lead. What is relative would lead to our own pages, which an author does not know.
+#: Schemes of links that are kept. Relative links would lead to pages of the registry.
 _SCHEMES: Final = ("http", "https", "mailto")
 
 _TAGS: Final = frozenset(
@@ -43,10 +44,11 @@ _ATTRIBUTES: Final = {"a": {"href", "title"}, "ol": {"start"}}
 
 
 def html_of(text: str) -> str:
-    """Return HTML of a text in Markdown (CommonMark with tables), made safe whatever the text is.
+    """Return safe HTML for a text in Markdown (CommonMark with tables).
 
-    No HTML of the author's own, no pictures (their texts stay), links to other sites only, and headings that stand below two
-    others. What does this is markdown-it; what makes sure of it, nh3. A text that would take long is shown as it is.
+    HTML in the text is escaped, images are replaced by their texts, links lead to other sites only, and
+    headings start at the third level. markdown-it renders, and nh3 sanitizes the result. A text that would
+    take long to render is returned unrendered in ``<pre>``.
 
     >>> html_of("# Big *news* <script>")
     '<h3>Big <em>news</em> &lt;script&gt;</h3>\\n'
@@ -67,7 +69,7 @@ def html_of(text: str) -> str:
 
 
 def summary_of(text: str, longest: int = 200) -> str:
-    """Return the first line of a description that says something, without most signs of Markdown.
+    """Return the first line of a description that has text, without most Markdown syntax.
 
     >>> summary_of("\\n# A *registry* of [images](https://example.org), `v1`\\n\\nand more")
     'A registry of images, v1'
@@ -80,13 +82,13 @@ def summary_of(text: str, longest: int = 200) -> str:
 
 
 class Descriptions:
-    """The HTML of the descriptions that were shown last: each text is made into it once. Safe for threads."""
+    """A size-bounded LRU cache of rendered descriptions. Safe for threads."""
 
     def __init__(self) -> None:
         self._memory = Remembered[str](_MEMORY_BYTES, lambda html: 4 * len(html) + 200)
 
     def html(self, text: str) -> str:
-        """Return what :func:`html_of` does."""
+        """Return the HTML of a description, as :func:`html_of` makes it."""
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         found = self._memory.find(digest)
         if found is None:
@@ -96,7 +98,7 @@ class Descriptions:
 
 
 def _takes_long(text: str) -> bool:
-    """Tell whether tables are that large, or brackets that many, that HTML is not made of the text."""
+    """Say whether tables or brackets make the text too slow to render."""
     if text.count("[") > _MOST_BRACKETS:
         return True
     lines = text.split("\n")
@@ -108,7 +110,7 @@ def _renderer() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     renderer = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    # markdown-it's own way to have links judged
+    # the hook of markdown-it that accepts or rejects links
     renderer.validateLink = _leads_elsewhere  # type: ignore[method-assign]
     renderer.core.ruler.push("lower_headings", _lower_headings)
     renderer.add_render_rule("image", _image_text)
@@ -124,7 +126,7 @@ def _kept_attribute(tag: str, name: str, value: str) -> str | None:
 
 
 def _lower_headings(state: Any) -> None:
-    """Put all headings below the page's two, the first at the third level, none more than one below what it belongs to."""
+    """Shift headings so that the first is of the third level and none skips a level."""
     above: list[int] = []
     tag = ""
     for token in state.tokens:

@@ -1,4 +1,4 @@
-"""Long lists that take little room, and of which a page reads little."""
+"""Long lists that take little memory. Reading one page of a list decodes only that page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 #: How many values are in one piece: as many as are on one page.
 _PIECE: Final = 200
 
-#: What an object of Python takes besides its contents, in bytes, about.
+#: Approximate overhead of a Python object, in bytes.
 _OVERHEAD_BYTES: Final = 50
 
 
 class Packed:
-    """Values of JSON, as JSON in pieces. It never changes.
+    """A list of JSON values, encoded in pieces. Immutable.
 
     >>> Packed([["a", 1], ["b", None]])[-1]
     ['b', None]
@@ -37,7 +37,7 @@ class Packed:
         return json.loads(self._pieces[index // _PIECE])[index % _PIECE]
 
     def part(self, start: int, stop: int) -> list[Any]:
-        """Return the values from ``start`` to before ``stop``; both as in ``range(len)``."""
+        """Return the values from ``start`` up to but not including ``stop``. Neither may be negative."""
         if start >= stop:
             return []
         first = start // _PIECE
@@ -48,12 +48,12 @@ class Packed:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes of memory, about."""
+        """Approximate memory."""
         return sum(len(piece) + _OVERHEAD_BYTES for piece in self._pieces) + 3 * _OVERHEAD_BYTES
 
 
 class View(Sequence[T], Generic[T]):
-    """A packed list, each value of which is made into something when it is asked for."""
+    """A sequence over a packed list. ``read`` converts each value when it is accessed."""
 
     def __init__(self, packed: Packed, read: Callable[[Any], T]):
         self._packed = packed
@@ -73,5 +73,5 @@ class View(Sequence[T], Generic[T]):
             return self._read(self._packed[index])
         start, stop, step = index.indices(len(self))
         if step != 1:
-            raise ValueError("a view is read forwards, and without gaps")
+            raise ValueError(f"the step of a slice must be 1, not {step}")
         return [self._read(value) for value in self._packed.part(start, stop)]

@@ -1,4 +1,4 @@
-"""Pages of what is too much for one: numbered from 1, tamed whatever a query asks for."""
+"""Pagination. Page numbers start at 1; out-of-range values are clamped."""
 
 from __future__ import annotations
 
@@ -13,35 +13,40 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Part(Generic[T]):
-    """One page. ``total`` is None where more follows that nobody counted."""
+    """One page of a longer list."""
 
     items: Sequence[T]
     page: int
     page_size: int
     has_next: bool
-    total: int | None
+    total: int | None  #: how many items there are; None if the rest was not counted
 
     @property
     def has_previous(self) -> bool:
+        """Whether a page comes before this one."""
         return self.page > 1
 
     @property
     def first(self) -> int:
-        """The number of the first item, from 1; 0 where there is none."""
+        """The number of the first item, from 1; 0 if there are no items."""
         return (self.page - 1) * self.page_size + 1 if self.items else 0
 
     @property
     def last(self) -> int:
+        """The number of the last item, from 1; 0 if there are no items."""
         return self.first + len(self.items) - 1 if self.items else 0
 
     @property
     def pages(self) -> int | None:
-        """How many pages there are; None where nobody counted."""
+        """How many pages there are; None if the items were not counted."""
         return None if self.total is None else max(1, -(-self.total // self.page_size))
 
 
 def part_of(items: Sequence[T], asked: str | None, page_size: int) -> Part[T]:
-    """Return the page that a parameter asks for: the first where it is no number, the last where it is beyond.
+    """Return the page that a query parameter asks for.
+
+    :param asked: the parameter. The first page is returned if it is not a number, the last page if it is
+        larger.
 
     >>> part_of("abcde", "2", 2).items, part_of("abcde", "-9", 2).items, part_of("abcde", "9", 2).items
     ('cd', 'ab', 'e')
@@ -53,7 +58,7 @@ def part_of(items: Sequence[T], asked: str | None, page_size: int) -> Part[T]:
 
 
 def part_of_stream(items: Iterable[T], asked: str | None, page_size: int) -> Part[T]:
-    """Return the page that a parameter asks for, and take no more than one item after it.
+    """Return the page that a query parameter asks for. At most one item after the page is read.
 
     >>> part_of_stream(iter("abcde"), "2", 2)
     Part(items=['c', 'd'], page=2, page_size=2, has_next=True, total=None)

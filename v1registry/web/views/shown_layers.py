@@ -1,7 +1,7 @@
-"""What pages show of the files in layers: less than the API tells, and made ready once.
+"""Cached file trees and changes of layers. The pages show less than the API returns.
 
-To sort a list of 200,000 files into folders takes a second and a hundred megabytes. Complete images never change, so what was made
-of a list stays good; the recent ones are remembered in the process.
+Sorting 200,000 files into folders takes a second and a hundred megabytes. Complete images never change, so
+the results are cached in the process.
 """
 
 from __future__ import annotations
@@ -16,31 +16,30 @@ from ...layers.turns import Busy, Turns
 from ...registry import layout
 from ...registry.images import Images
 from ...registry.listings import Limits
-from .contents import MOST_MEMBERS, Changes, Folders, TooManyMembers
+from .contents import MOST_MEMBERS, Changes, LayerTree, TooManyMembers
 
-Shown = TypeVar("Shown", Folders, Changes)
+Shown = TypeVar("Shown", LayerTree, Changes)
 
-#: How far pages look into a layer besides the bytes to which it expands (the setting ``max_shown_bytes``).
+#: Limits of reading a layer for a page, besides the setting ``max_shown_bytes``.
 _NAMES_BYTES: Final = 24 << 20
 _LIST_BYTES: Final = 32 << 20
 _COMPARED_BYTES: Final = 64 << 20
 
-#: What is remembered, in bytes; what takes more than a half of it alone is not shown.
+#: The size of each cache, in bytes. A layer that needs more than half of it is not shown.
 MEMORY_BYTES: Final = 64 << 20
 
 _MOST_WAITING: Final = 16
 _WAIT_S: Final = 10.0
 _REFUSAL_BYTES: Final = 300
 
-_TOO_MANY: Final = "The layer has more files and folders than these pages show"
+_TOO_MANY: Final = "The layer has too many files and folders to display"
 
 
 class ShownLayers:
-    """The folders and the changes of layers, for pages. Safe for threads.
+    """The file trees and the changes of layers, for pages. Safe for threads.
 
-    Every method raises ImageNotFound, ImageInProgress, LayerNotSupported, LayerTooLarge and LayerBusy.
-
-    :param expanded_limit_bytes: how many bytes a layer may expand to when it is looked into. What the API listed is shown anyway.
+    :param expanded_limit_bytes: maximum size of an expanded layer that is read for a page. A list of files
+        that the API has stored is shown whatever the size of the layer.
     """
 
     def __init__(self, images: Images, *, expanded_limit_bytes: int):
@@ -52,22 +51,29 @@ class ShownLayers:
             list_bytes=_LIST_BYTES,
             compared_bytes=_COMPARED_BYTES,
         )
-        # a text stands for what is not shown, and says why
-        self._folders = Remembered[Folders | str](MEMORY_BYTES, _size_of)
+        # a str in place of a value says why the layer is not shown
+        self._trees = Remembered[LayerTree | str](MEMORY_BYTES, _size_of)
         self._changes = Remembered[Changes | str](MEMORY_BYTES, _size_of)
         self._turns = Turns(most_waiting=_MOST_WAITING, wait_s=_WAIT_S)
 
-    def folders(self, image_id: str) -> Folders:
-        """Return the folders of a complete image's layer."""
+    def tree(self, image_id: str) -> LayerTree:
+        """Return the files of a complete image's layer.
 
-        def make(data: bytes) -> Folders:
+        :raises ImageNotFound: the image does not exist.
+        :raises ImageInProgress: the push of the image has not ended.
+        :raises LayerNotSupported: the layer is not an archive that can be read.
+        :raises LayerTooLarge: the layer is over a limit.
+        :raises LayerBusy: too many layers are being read.
+        """
+
+        def make(data: bytes) -> LayerTree:
             rows = layout.parse_stored(data)
-            return Folders(rows if is_row_list(rows) else self._images.rows(image_id, self._limits))
+            return LayerTree(rows if is_row_list(rows) else self._images.rows(image_id, self._limits))
 
-        return self._shown(image_id, layout.FILES, self._images.files, make, self._folders)
+        return self._shown(image_id, layout.FILES, self._images.files, make, self._trees)
 
     def changes(self, image_id: str) -> Changes:
-        """Return what a complete image's layer changed."""
+        """Return the changes of a complete image's layer. Raises the same errors as :meth:`tree`."""
         return self._shown(image_id, layout.DIFF, self._images.diff, Changes, self._changes)
 
     def _shown(
@@ -80,7 +86,7 @@ class ShownLayers:
     ) -> Shown:
         shown = memory.find((image_id, self._images.listing_version(image_id, name)))
         if shown is None:
-            # a long look has its own turns, and does not keep up those who look at other layers
+            # reading a layer has its own queue, so that it does not block visitors of other layers
             data = look(image_id, self._limits)
             try:
                 with self._turns.turn(name):
@@ -99,13 +105,13 @@ class ShownLayers:
         make: Callable[[bytes], Shown],
         memory: Remembered[Shown | str],
     ) -> Shown | str:
-        # now the list is kept, so it has another version; and somebody may have had the turn before
+        # reading has stored the list, which changed its version; another thread may have cached it before
         place = image_id, self._images.listing_version(image_id, name)
         shown = memory.find(place)
         if shown is None:
             try:
                 shown = make(data)
-            except (TooManyMembers, RecursionError):  # what old servers kept may be nested in any way
+            except (TooManyMembers, RecursionError):  # lists of old servers may be nested deeply
                 shown = _TOO_MANY
             if not isinstance(shown, str) and shown.size_bytes > MEMORY_BYTES // 2:
                 shown = _TOO_MANY
@@ -113,5 +119,5 @@ class ShownLayers:
         return shown
 
 
-def _size_of(shown: Folders | Changes | str) -> int:
+def _size_of(shown: LayerTree | Changes | str) -> int:
     return _REFUSAL_BYTES if isinstance(shown, str) else shown.size_bytes

@@ -1,4 +1,4 @@
-"""The tags of a repository as people see them: how large each is, and what it shares with the others."""
+"""The tags of a repository with their sizes, and with what they share."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ...names import RepositoryName
 from ...registry.images import Images
 from ...registry.repositories import Repositories
 
-#: How many layers of all tags together are compared, each image counted as so many at least. In a repository with more
-#: nothing is told of what tags share.
+#: How many layers of all tags together are compared. An image counts as 20 layers at least.
+#: If a repository has more, the page does not show what tags share.
 MOST_COMPARED: Final = 100_000
 _LEAST_PER_IMAGE: Final = 20
 
 #: How many other tags of the same image are named.
 _NAMED: Final = 3
 
-#: How many layers of one tag are looked at.
+#: How many layers of one tag are measured.
 MOST_MEASURED: Final = 500
 
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag, and when it was set."""
+    """A tag, and the time when it was set."""
 
     name: str
     image_id: str
@@ -36,25 +36,24 @@ class Tag:
 
 @dataclass(frozen=True)
 class TagFacts:
-    """What there is to tell about the image of a tag."""
+    """What a page shows of the image of a tag."""
 
     tag: Tag
-    is_readable: bool  #: whether there is an image that the visitor may look at
+    is_readable: bool  #: whether the image exists and the visitor may see it
     layer_count: int = 0
-    size_bytes: int = 0  #: of all layers, as far as it is known
-    is_whole: bool = False  #: whether all of it is known
-    shared_count: int | None = (
-        0  #: layers that other tags have too; None where that would take too long to find out
-    )
+    size_bytes: int = 0  #: the sum of the known sizes of the layers
+    is_whole: bool = False  #: whether all sizes are known
+    shared_count: int | None = 0  #: how many layers other tags have too; None if that was not computed
     shared_bytes: int = 0
-    same_as: Sequence[str] = ()  #: other tags of the very same image, the first few
-    same_count: int = 0  #: how many these are in all
+    same_as: Sequence[str] = ()  #: the first other tags of the same image
+    same_count: int = 0  #: how many other tags have the same image
 
 
 class TagList:
-    """The tags of one repository. RepositoryNotFound.
+    """The tags of one repository.
 
-    :param can_read: tells of an image whether the visitor may look at it; asked once about each.
+    :param can_read: says whether the visitor may see an image. It is called once for each image.
+    :raises RepositoryNotFound: the repository does not exist.
     """
 
     def __init__(
@@ -72,14 +71,14 @@ class TagList:
         self._ancestries: dict[str, list[str]] = {}
 
     def sorted(self, *, by_name: bool) -> list[Tag]:
-        """Return all tags: ``latest`` first, then the newest, or by name."""
+        """Return all tags: ``latest`` first, then the newest first, or sorted by name."""
         named = sorted(self.tags, key=lambda tag: tag.name)
         if by_name:
             return sorted(named, key=lambda tag: tag.name != "latest")
         return sorted(named, key=lambda tag: (tag.name != "latest", -tag.set_at.timestamp()))
 
     def facts(self, tags: Iterable[Tag]) -> list[TagFacts]:
-        """Return what there is to tell about some of the tags, of which each is compared with all."""
+        """Return the facts of some of the tags. Each is compared with all tags."""
         users = self._count_users()
         names: dict[str, list[str]] = {}
         for tag in self.sorted(by_name=True):
@@ -90,22 +89,22 @@ class TagList:
         if self._size(tag.image_id) is None and not self._is_shown(tag.image_id):
             return TagFacts(tag, is_readable=False)
         ancestry = self._ancestry(tag.image_id)
-        measured = ancestry[:MOST_MEASURED]
-        shared = [] if users is None else [layer for layer in measured if users[layer] > 1]
+        sizes = {layer: self._size(layer) for layer in ancestry[:MOST_MEASURED]}
+        shared = [] if users is None else [layer for layer in sizes if users[layer] > 1]
         return TagFacts(
             tag,
             is_readable=True,
             layer_count=len(ancestry),
-            size_bytes=sum(self._size(layer) or 0 for layer in measured),
-            is_whole=len(measured) == len(ancestry) and None not in map(self._size, measured),
+            size_bytes=sum(size or 0 for size in sizes.values()),
+            is_whole=len(sizes) == len(ancestry) and None not in sizes.values(),
             shared_count=None if users is None else len(shared),
-            shared_bytes=sum(self._size(layer) or 0 for layer in shared),
+            shared_bytes=sum(sizes[layer] or 0 for layer in shared),
             same_as=[name for name in same[: _NAMED + 1] if name != tag.name][:_NAMED],
             same_count=len(same) - 1,
         )
 
     def _count_users(self) -> Counter[str] | None:
-        """Return layer -> how many tags have it; None where there are too many to look at."""
+        """Return layer -> how many tags have it; None if there are more than MOST_COMPARED."""
         tags_of = Counter(tag.image_id for tag in self.tags)
         left = MOST_COMPARED - _LEAST_PER_IMAGE * len(tags_of)
         users: Counter[str] = Counter()
@@ -130,7 +129,7 @@ class TagList:
         return self._can_read(image_id) and self._images.is_complete(image_id)
 
     def _size(self, image_id: str) -> int | None:
-        """Return the bytes of a layer; None where it is not known, or not for this visitor to know."""
+        """Return the bytes of a layer; None if they are unknown, or if the visitor may not see the layer."""
         if image_id not in self._sizes:
             try:
                 readable = self._can_read(image_id)

@@ -1,14 +1,15 @@
-"""Numbers, sizes and times in words for people. Pure functions, used as filters in templates."""
+"""Format numbers, sizes and times as text. Templates use these pure functions as filters."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
 
-#: What would show as nothing, or as something else than it is: controls, halves of characters, and the marks that turn the
-#: direction of writing around.
+#: Characters that are invisible or misleading: controls, surrogates, and marks that change the writing
+#: direction.
 _UNSHOWABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]"
 )
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -16,7 +17,7 @@ _STEPS = ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "
 
 
 def bytes_text(size_bytes: int) -> str:
-    """Return a size in the unit that leaves one to three digits before the point.
+    """Return a size in a unit that gives one to three digits before the point.
 
     >>> bytes_text(0), bytes_text(1), bytes_text(2048), bytes_text(1_300_000), bytes_text(5 << 40)
     ('0 bytes', '1 byte', '2.0 KiB', '1.2 MiB', '5.0 TiB')
@@ -70,14 +71,17 @@ def age(moment: datetime, now: datetime) -> str:
 
 
 def short_id(image_id: str) -> str:
-    """Return the 12 digits by which people know an image."""
+    """Return the first 12 digits, as engines display image ids."""
     return image_id[:12]
 
 
 def shown(text: str, longest: int, *, is_line: bool = True) -> str:
-    """Return a text of somebody else as it may be shown, cut to a length: what cannot be seen becomes U+FFFD.
+    """Return a text of a user in a form that is safe to display, cut to a length.
 
-    :param is_line: ends of lines are of that kind too.
+    Invisible and misleading characters are replaced by U+FFFD.
+
+    :param longest: in characters.
+    :param is_line: replace line ends too.
 
     >>> shown("a\u202eb", 9), shown("long text", 4), shown("two\\nlines", 9)
     ('a\ufffdb', 'long…', 'two\ufffdlines')
@@ -89,7 +93,7 @@ def shown(text: str, longest: int, *, is_line: bool = True) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """Return a text, or its beginning.
+    """Return a text, or its first ``longest`` characters and an ellipsis.
 
     >>> cut("long text", 4), cut("long", 4)
     ('long…', 'long')
