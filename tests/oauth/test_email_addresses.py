@@ -149,11 +149,11 @@ def test_OAU_021_of_two_who_add_one_address_to_one_account_at_once_one_is_told_4
         def __getattr__(self, name: str) -> Any:
             return getattr(storage, name)
 
-        def lock(self, folder: str) -> Any:
+        def write(self, key: str, data: bytes, *, expect: str) -> Any:
             if not late:
                 late.append(0)
                 late[0] = Asker(app, basic("mira"))("POST", EMAILS, email="two@example.org").status_int
-            return storage.lock(folder)
+            return storage.write(key, data, expect=expect)
 
     other: Any = UserStore(Interrupted(), passwords=CheapPasswords())  # type: ignore[arg-type]
     first = Asker(Registry(storage=storage, auth=other), basic("mira"))

@@ -1,29 +1,26 @@
-"""To whom an address belongs: the reservations of :class:`~v1registry.accounts.users.UserStore`.
+"""Which user has an address: the reservations of :class:`~v1registry.accounts.users.UserStore`.
 
-An address belongs to the user whom its reservation names, if that user's record lists it. Every other reservation is void:
-its owner crashed before the record was written, lost the race for the name, gave the address up or was deleted; and who wants
-the address takes it over. So a new owner (1) reserves the address, (2) lists it in the record, (3) writes the
-reservation anew. Somebody else who found the reservation void did so before (2), and whose takeover comes after (3) meets
-another value than the one that was void; one that comes before (3) is seen there, and then (2) is undone. A crash at any
-point leaves nothing that blocks the address, or leaves the address with its owner.
-
-Who gives an address up (1) strikes it from the record, (2) removes the reservation if it still is void then. Storages do not remove
-conditionally, so (2) and whatever writes a reservation are done under the lock of their folder, for a moment each.
+An address belongs to the user whom its reservation names, if that user's record lists it. Every other reservation
+is void, and another user may take it over. docs/internals.md, section "Registration", says why an address never
+belongs to two users.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
-from ..storage.base import KeyNotFound, Storage, update
+from ..storage.base import KeyConflict, KeyNotFound, Storage, update
 from .base import AccountExists
-from .records import ADDRESSES_FOLDER, address_key, reservation, reserved_for
+from .records import address_key, reservation, reserved_for
 
 
 class Reservations:
-    """The reservations in a storage. StorageUnavailable and BrokenValue from every method.
+    """The reservations in a storage. Safe for threads and, if the storage is, for processes.
 
-    :param lists: tells whether the record of a user lists an address.
+    Every method raises StorageUnavailable if the storage fails, and BrokenValue for a value that is no reservation.
+
+    :param lists: returns whether the record of a user lists an address.
     """
 
     def __init__(self, storage: Storage, lists: Callable[[str, str], bool]) -> None:
@@ -31,20 +28,26 @@ class Reservations:
         self._lists = lists
 
     def owner(self, email: str) -> str | None:
-        """Return the name of the user to whom the address belongs, None where it is free."""
+        """Return the name of the user who has the address; None if it is free."""
         try:
-            owner = reserved_for(self._storage.read(address_key(email))[0])
+            value, _ = self._storage.read(address_key(email))
         except KeyNotFound:
             return None
+        owner = reserved_for(value)
         return owner if owner is not None and self._lists(owner, email) else None
 
     def reserve(self, username: str, email: str) -> None:
-        """Reserve a free address, or take over a void reservation. AccountExists."""
-        with self._storage.lock(ADDRESSES_FOLDER):
-            update(self._storage, address_key(email), lambda value: self._taken_over(value, username, email))
+        """Reserve a free address, before the record lists it.
+
+        :raises AccountExists: the address belongs to another user.
+        """
+        update(self._storage, address_key(email), lambda value: self._taken_over(value, username, email))
 
     def _taken_over(self, value: bytes | None, username: str, email: str) -> bytes | None:
-        """Return the reservation of a new owner; None where it is theirs already. AccountExists."""
+        """Return the reservation of a new owner; None if the user has reserved the address already.
+
+        :raises AccountExists: the address belongs to another user.
+        """
         owner = None if value is None else reserved_for(value)
         if owner == username:
             return None
@@ -53,25 +56,26 @@ class Reservations:
         return reservation(username)
 
     def settle(self, username: str, email: str) -> bool:
-        """Write the reservation of a listed address anew. False where somebody took it over before."""
-        is_settled = False
+        """Write the reservation of a listed address again. This write decides who has the address.
+
+        Return False if another user has reserved it meanwhile. The record must then no longer list it.
+        """
 
         def settled(value: bytes | None) -> bytes | None:
-            nonlocal is_settled
-            is_settled = value is None or reserved_for(value) in (username, None)
-            return reservation(username) if is_settled else None
+            is_free = value is None or reserved_for(value) in (username, None)
+            return reservation(username) if is_free else None
 
-        with self._storage.lock(ADDRESSES_FOLDER):
-            update(self._storage, address_key(email), settled)
-        return is_settled
+        _, value = update(self._storage, address_key(email), settled)
+        return value is not None and reserved_for(value) == username
 
     def release(self, username: str, email: str) -> None:
-        """Remove the reservation of an address that the user's record does not list, if it still is the user's."""
+        """Remove the user's reservation of an address that the record does not list."""
         key = address_key(email)
-        with self._storage.lock(ADDRESSES_FOLDER):
-            try:
-                owner = reserved_for(self._storage.read(key)[0])
-            except KeyNotFound:
-                return
-            if owner == username and not self._lists(username, email):
-                self._storage.delete(key)
+        try:
+            value, stat = self._storage.read(key)
+        except KeyNotFound:
+            return
+        if reserved_for(value) == username and not self._lists(username, email):
+            # another value was written since: by another user, or because the record lists the address again
+            with suppress(KeyNotFound, KeyConflict):
+                self._storage.delete(key, expect=stat.etag)

@@ -1,42 +1,23 @@
-"""Accounts kept in any storage: a record for each user, a reservation for each address.
+"""Accounts kept in any storage: one record for each user, one reservation for each address.
 
-A record is changed by a conditional write, and nothing is locked meanwhile; of many who create one name at once, one succeeds.
-:mod:`~v1registry.accounts.reservations` says how an address comes to be of one user at most, and :mod:`~v1registry.accounts.records` what
-is stored.
+Records are changed by conditional writes, without locks. :mod:`~v1registry.accounts.reservations` says which user
+has an address, :mod:`~v1registry.accounts.records` what is stored, and docs/internals.md, section "Registration",
+which write decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from ..log import get_logger
 from ..rights import User
 from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Storage, StorageUnavailable, update
+from . import records
 from .base import Account, AccountExists, Backend, BackendUnavailable, Email, EmailRefused, UnknownUser
 from .passwords import PasswordMemory, Passwords
-from .records import (
-    USERS_FOLDER,
-    BrokenValue,
-    account_of,
-    add_email,
-    confirm_email,
-    dumped,
-    email_entry,
-    emails_of,
-    is_listed,
-    new_record,
-    parsed_record,
-    remove_email,
-    set_primary_email,
-    set_profile,
-    take_back_email,
-    unconfirmed_of,
-    user_key,
-    user_of,
-)
 from .reservations import Reservations
 
 log = get_logger(__name__)
@@ -45,20 +26,18 @@ _UNAVAILABLE: Final = "The accounts cannot be read or changed now, try again lat
 
 
 class UserStore(Backend):
-    """A :class:`~v1registry.accounts.base.ConfirmingDirectory` and a :class:`~v1registry.accounts.base.ProfileDirectory` over any storage.
+    """Accounts in any storage, with profiles, ids and confirmation by links.
 
-    Safe for threads and, if the storage is, for processes.
+    Safe for threads and, if the storage is, for processes. Each call reads the record of the user, so changes of
+    other processes count at once. Only successful verifications of a password are remembered, for the hash that is
+    stored. Names and addresses are any text. Every method raises BackendUnavailable if the storage fails, or if a
+    record cannot be parsed.
 
-    Each question reads the user's record, so what another process changed counts at once. Only that a password was right
-    for the stored hash is remembered. Names and addresses are any text; the empty password is never right.
-
-    :param storage: where the records are, below ``accounts/``.
-    :param passwords: makes and verifies the hashes. A hash that was made with other parameters is replaced when its user
-        logs in.
+    :param storage: contains the records, below ``accounts/``.
+    :param passwords: makes and verifies the hashes. A hash that was made with other parameters is replaced when its
+        user logs in.
     :param remember_s: how long a verified password is remembered, in seconds.
-    :param now: what tells the time of day, for ``date_joined``.
-
-    BackendUnavailable from every method while the storage cannot be used, or where a record cannot be understood.
+    :param now: returns the time of day, for ``date_joined``.
     """
 
     def __init__(
@@ -75,10 +54,15 @@ class UserStore(Backend):
         self._memory: PasswordMemory[bool] = PasswordMemory(remember_s)
         self._now = now
 
-    # -- the protocol
+    @property
+    def has_ids(self) -> bool:
+        """True: each account has an id."""
+        return True
+
+    # -- who is asking, and what is known
 
     def authenticate(self, username: str, password: str) -> User | None:
-        """Return the user if the password is right; see the protocol. BackendUnavailable."""
+        """Return the user if the password is right; see the base class."""
         if not password:
             return None
         record = self._record(username)
@@ -86,28 +70,44 @@ class UserStore(Backend):
         is_right = self._memory.get(
             username, password, stored, lambda: self._verified(username, stored, password)
         )
-        return user_of(username, record) if record and is_right else None
+        return records.user_of(username, record) if record and is_right else None
 
     def find(self, username: str) -> User | None:
-        """Return the user, None where there is none. BackendUnavailable."""
+        """Return the user, None if there is none."""
         record = self._record(username)
-        return None if record is None else user_of(username, record)
-
-    @property
-    def has_ids(self) -> bool:
-        """Always: each account has an id of its own."""
-        return True
+        return None if record is None else records.user_of(username, record)
 
     def password_mark(self, username: str) -> str:
-        """Return the hash of the user's password, empty if there is no such user.
-
-        :raises BackendUnavailable: the storage cannot be used, or the record cannot be understood.
-        """
+        """Return the hash of the user's password, empty if there is no such user."""
         record = self._record(username)
         return "" if record is None else str(record["password"])
 
+    def account(self, username: str) -> Account:
+        """Return all that is known of a user.
+
+        :raises UnknownUser: there is no such user.
+        """
+        return records.account_of(username, self._require(username))
+
+    def users(self) -> Iterator[User]:
+        """Yield every user, sorted by name. A record that cannot be parsed is left out and logged."""
+        found = []
+        with _available():
+            for stat in self._storage.list(f"{records.USERS_FOLDER}/"):
+                try:
+                    record = records.parsed_record(self._storage.read(stat.key)[0])
+                except KeyNotFound:
+                    continue
+                except records.BrokenValue as error:
+                    log.error("%s: %s", stat.key, error)
+                    continue
+                found.append(records.user_of(record["username"], record))
+        yield from sorted(found, key=lambda user: user.name)
+
+    # -- accounts
+
     def is_taken(self, username: str, email: str) -> bool:
-        """Tell whether the name or the address belongs to somebody. BackendUnavailable."""
+        """Return whether the name or the address belongs to a user."""
         return self._record(username) is not None or (email != "" and self._owner(email) is not None)
 
     def create(
@@ -119,13 +119,16 @@ class UserStore(Backend):
         is_active: bool = True,
         is_administrator: bool = False,
     ) -> User:
-        """Make a user; of many at once, one succeeds. AccountExists, BackendUnavailable."""
+        """Create a user, of many simultaneous calls exactly one.
+
+        :raises AccountExists: the name or the address belongs to another account.
+        """
         if self.is_taken(username, email):
             raise _taken()
-        record = new_record(
+        record = records.new_record(
             username,
             self._passwords.hash(password),
-            [email_entry(email, verified=is_active, primary=True)] if email else [],
+            [records.email_entry(email, verified=is_active, primary=True)] if email else [],
             self._now(),
             is_active=is_active,
             is_administrator=is_administrator,
@@ -134,144 +137,122 @@ class UserStore(Backend):
             if email:
                 self._reservations.reserve(username, email)
             try:
-                self._storage.write(user_key(username), dumped(record), expect=ABSENT)
+                self._storage.write(records.user_key(username), records.dumped(record), expect=ABSENT)
             except KeyConflict:
                 if email:
                     self._reservations.release(username, email)
                 raise _taken() from None
             if email and not self._reservations.settle(username, email):
-                with suppress(KeyNotFound):
-                    self._storage.delete(user_key(username))
+                self._delete(username, lambda found: bool(found["id"] == record["id"]))
                 raise _taken()
-        return user_of(username, record)
+        return records.user_of(username, record)
 
     def set_password(self, username: str, password: str) -> None:
-        """Replace the password; the old one is refused from now on, everywhere. UnknownUser, BackendUnavailable."""
+        """Replace the password; see the base class."""
         self._require(username)
         self._change(username, password=self._passwords.hash(password))
 
-    def add_email(self, username: str, email: str) -> bool:
-        """Add an unconfirmed address; see the protocol. UnknownUser, AccountExists, EmailRefused, BackendUnavailable.
+    def set_active(self, username: str, is_active: bool) -> None:
+        """Activate or disable an account; see the base class."""
+        self._change(username, is_active=is_active, awaits_activation=False)
 
-        The first address of a user is the primary one.
+    def set_administrator(self, username: str, is_administrator: bool) -> None:
+        """Grant or revoke the rights of an administrator.
+
+        :raises UnknownUser: there is no such user.
         """
+        self._change(username, is_administrator=is_administrator)
+
+    def set_groups(self, username: str, groups: Iterable[str]) -> None:
+        """Replace the user's groups. Each is a namespace that its members may write.
+
+        :raises UnknownUser: there is no such user.
+        """
+        self._change(username, groups=sorted(set(groups)))
+
+    def delete(self, username: str) -> None:
+        """Delete a user. The name and the addresses are free afterwards.
+
+        :raises UnknownUser: there is no such user.
+        """
+        with _available():
+            deleted = self._delete(username, lambda found: True)
+            if deleted is None:
+                raise _unknown()
+            for email in records.emails_of(deleted):
+                self._reservations.release(username, email.email)
+
+    # -- addresses and profiles
+
+    def emails(self, username: str) -> tuple[Email, ...]:
+        """Return the user's addresses in the order of their addition.
+
+        :raises UnknownUser: there is no such user.
+        """
+        return records.emails_of(self._require(username))
+
+    def add_email(self, username: str, email: str) -> bool:
+        """Add an unconfirmed address; see the base class."""
         record = self._require(username)
-        if is_listed(record, email) and self._owner(email) == username:
+        if records.is_listed(record, email) and self._owner(email) == username:
             return False
-        # a full account leaves no reservation behind
-        add_email(record, email)
-        is_added = False
-
-        def added(record: dict[str, Any]) -> None:
-            nonlocal is_added
-            is_added = add_email(record, email)
-
+        # raises EmailRefused before anything is reserved
+        records.add_email(record, email)
         with _available():
             self._reservations.reserve(username, email)
             try:
-                self._update(username, added)
+                before = self._update(username, lambda record: records.add_email(record, email))
             except (UnknownUser, EmailRefused):
                 self._reservations.release(username, email)
                 raise
             if not self._reservations.settle(username, email):
-                self._update(username, lambda record: take_back_email(record, email))
+                self._update(username, lambda record: records.take_back_email(record, email))
                 raise _taken()
-        return is_added
+        return not records.is_listed(before, email)
 
     def confirm_email(self, username: str, email: str) -> bool:
-        """Mark an address as confirmed; False where it is not the user's. UnknownUser, BackendUnavailable."""
-        return self._change_own_email(username, email, confirm_email)
+        """Mark an address as confirmed; see the base class."""
+        return self._change_own_email(username, email, records.confirm_email)
 
     def set_primary_email(self, username: str, email: str) -> bool:
-        """Make an address the primary one; see the protocol. UnknownUser, EmailRefused, BackendUnavailable."""
-        return self._change_own_email(username, email, set_primary_email)
+        """Make an address the primary one; see the base class."""
+        return self._change_own_email(username, email, records.set_primary_email)
 
     def remove_email(self, username: str, email: str) -> bool:
-        """Remove an address, not the primary one; see the protocol. UnknownUser, EmailRefused, BackendUnavailable."""
-        is_removed = self._change_own_email(username, email, remove_email)
+        """Remove an address other than the primary one; see the base class."""
+        is_removed = self._change_own_email(username, email, records.remove_email)
         if is_removed:
             with _available():
                 self._reservations.release(username, email)
         return is_removed
 
     def set_profile(self, username: str, fields: Mapping[str, str]) -> None:
-        """Replace those fields of the profile that are given. UnknownUser, BackendUnavailable."""
-        self._update(username, lambda record: set_profile(record, fields))
+        """Replace the given fields of the profile; see the base class."""
+        self._update(username, lambda record: records.set_profile(record, fields))
 
-    def set_active(self, username: str, is_active: bool) -> None:
-        """Activate or disable an account; no link activates it any more. UnknownUser, BackendUnavailable."""
-        self._change(username, is_active=is_active, awaits_activation=False)
+    # -- confirmation by links
 
     def unconfirmed(self, username: str) -> dict[str, str]:
-        """Return the addresses that a link may confirm, with the state of the account. BackendUnavailable."""
+        """Return the addresses that a link may confirm, with the state of the account."""
         record = self._record(username)
-        return {} if record is None else unconfirmed_of(record)
+        return {} if record is None else records.unconfirmed_of(record)
 
     def confirm(self, username: str, email: str, state: str) -> bool:
-        """Mark an address as confirmed and its account as active, if the state is still this; else False. BackendUnavailable."""
+        """Mark an address as confirmed and its account as active, if the state is still this one."""
         if self._owner(email) != username:
             return False
-        is_confirmed = False
 
         def confirmed(value: bytes | None) -> bytes | None:
-            nonlocal is_confirmed
-            record = None if value is None else parsed_record(value)
-            is_confirmed = record is not None and unconfirmed_of(record).get(email) == state
-            if record is None or not is_confirmed:
+            if not _awaits(value, email, state):
                 return None
+            record = records.parsed_record(value or b"")
             record.update(is_active=True, awaits_activation=False)
-            for entry in record["emails"]:
-                if entry["email"] == email:
-                    entry["verified"] = True
-            return dumped(record)
+            records.confirm_email(record, email)
+            return records.dumped(record)
 
         with _available():
-            update(self._storage, user_key(username), confirmed)
-        return is_confirmed
-
-    def users(self) -> Iterator[User]:
-        """Yield every user, by name. A record that cannot be understood is left out, and logged. BackendUnavailable."""
-        found = []
-        with _available():
-            for stat in self._storage.list(f"{USERS_FOLDER}/"):
-                try:
-                    record = parsed_record(self._storage.read(stat.key)[0])
-                except KeyNotFound:
-                    continue
-                except BrokenValue as error:
-                    log.error("%s: %s", stat.key, error)
-                    continue
-                found.append(user_of(record["username"], record))
-        yield from sorted(found, key=lambda user: user.name)
-
-    # -- administration, beyond the protocol
-
-    def account(self, username: str) -> Account:
-        """Return all that is known of a user. UnknownUser, BackendUnavailable."""
-        return account_of(username, self._require(username))
-
-    def emails(self, username: str) -> tuple[Email, ...]:
-        """Return the user's addresses, the oldest first. UnknownUser, BackendUnavailable."""
-        return emails_of(self._require(username))
-
-    def set_administrator(self, username: str, is_administrator: bool) -> None:
-        """Give or take the rights of an administrator. UnknownUser, BackendUnavailable."""
-        self._change(username, is_administrator=is_administrator)
-
-    def set_groups(self, username: str, groups: Iterable[str]) -> None:
-        """Replace the user's groups; each is a namespace that its members may write. UnknownUser, BackendUnavailable."""
-        self._change(username, groups=sorted(set(groups)))
-
-    def delete(self, username: str) -> None:
-        """Remove a user; name and addresses are free again. UnknownUser, BackendUnavailable."""
-        record = self._require(username)
-        with _available():
-            try:
-                self._storage.delete(user_key(username))
-            except KeyNotFound:
-                raise _unknown() from None
-            for email in emails_of(record):
-                self._reservations.release(username, email.email)
+            old, _ = update(self._storage, records.user_key(username), confirmed)
+            return _awaits(old, email, state)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._storage!r}>"
@@ -279,7 +260,10 @@ class UserStore(Backend):
     # -- passwords
 
     def _verified(self, username: str, stored: str, password: str) -> bool | None:
-        """Return True if ``stored`` is the password's hash, else None: after as much work where nothing is stored."""
+        """Return True if ``stored`` is the password's hash, else None. Without a hash the same work is done.
+
+        :raises BackendUnavailable: the hash cannot be verified.
+        """
         if not stored:
             self._passwords.waste(password)
             return None
@@ -287,7 +271,7 @@ class UserStore(Backend):
             if not self._passwords.verify(stored, password):
                 return None
         except ValueError as error:
-            log.error("%s: %s", user_key(username), error)
+            log.error("%s: %s", records.user_key(username), error)
             raise BackendUnavailable(_UNAVAILABLE) from error
         if self._passwords.is_outdated(stored):
             self._rehash(username, stored, password)
@@ -304,7 +288,7 @@ class UserStore(Backend):
         try:
             self._update(username, replace)
         except (BackendUnavailable, UnknownUser) as error:
-            log.warning("%s keeps an outdated hash: %s", user_key(username), error)
+            log.warning("%s keeps an outdated hash: %s", records.user_key(username), error)
         else:
             self._memory.get(username, password, new, lambda: True)
 
@@ -313,7 +297,7 @@ class UserStore(Backend):
     def _record(self, username: str) -> dict[str, Any] | None:
         with _available():
             try:
-                return parsed_record(self._storage.read(user_key(username))[0])
+                return records.parsed_record(self._storage.read(records.user_key(username))[0])
             except KeyNotFound:
                 return None
 
@@ -323,58 +307,80 @@ class UserStore(Backend):
             raise _unknown()
         return record
 
-    def _update(self, username: str, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change a record in place so that no other change is lost. UnknownUser, BackendUnavailable."""
+    def _update(self, username: str, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Change a record in place without losing other changes. Return the record as it was before.
+
+        :raises UnknownUser: there is no such user.
+        """
 
         def changed(value: bytes | None) -> bytes:
             if value is None:
                 raise _unknown()
-            record = parsed_record(value)
+            record = records.parsed_record(value)
             change(record)
-            return dumped(record)
+            return records.dumped(record)
 
         with _available():
-            update(self._storage, user_key(username), changed)
+            old, _ = update(self._storage, records.user_key(username), changed)
+            return records.parsed_record(old or b"")
+
+    def _delete(self, username: str, is_meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+        """Delete a record without losing a change of it. Return it as it was, None if there was none that is meant."""
+        key = records.user_key(username)
+        while True:
+            try:
+                value, stat = self._storage.read(key)
+                record = records.parsed_record(value)
+                if not is_meant(record):
+                    return None
+                self._storage.delete(key, expect=stat.etag)
+            except KeyNotFound:
+                return None
+            except KeyConflict:
+                continue
+            return record
 
     def _change(self, username: str, **fields: object) -> None:
         self._update(username, lambda record: record.update(fields))
 
-    # -- addresses
+    # -- the owners of addresses
 
     def _owner(self, email: str) -> str | None:
-        """Return the name of the user to whom the address belongs, None where it is free. BackendUnavailable."""
+        """Return the name of the user who has the address; None if it is free."""
         with _available():
             return self._reservations.owner(email)
 
     def _lists(self, username: str, email: str) -> bool:
         record = self._record(username)
-        return record is not None and is_listed(record, email)
+        return record is not None and records.is_listed(record, email)
 
     def _change_own_email(
         self, username: str, email: str, change: Callable[[dict[str, Any], str], bool]
     ) -> bool:
-        """Change one address in the user's record; False where it is not the user's. What ``change`` raises passes through."""
-        if not is_listed(self._require(username), email) or self._owner(email) != username:
+        """Change one address in the user's record. Return False if the user does not have it.
+
+        :param change: its exceptions pass through.
+        :raises UnknownUser: there is no such user.
+        """
+        if not records.is_listed(self._require(username), email) or self._owner(email) != username:
             return False
-        is_there = False
+        return records.is_listed(self._update(username, lambda record: change(record, email)), email)
 
-        def changed(record: dict[str, Any]) -> None:
-            nonlocal is_there
-            is_there = change(record, email)
 
-        self._update(username, changed)
-        return is_there
+def _awaits(value: bytes | None, email: str, state: str) -> bool:
+    """Return whether a stored record has an address that a link confirms in this state."""
+    return value is not None and records.unconfirmed_of(records.parsed_record(value)).get(email) == state
 
 
 @contextmanager
 def _available() -> Iterator[None]:
-    """Turn what a storage raises, or a value that cannot be understood, into BackendUnavailable."""
+    """Raise BackendUnavailable if the storage fails, or if a value cannot be parsed."""
     try:
         yield
     except StorageUnavailable as error:
         log.error("the storage of the accounts: %s", error.reason)
         raise BackendUnavailable(_UNAVAILABLE) from error
-    except BrokenValue as error:
+    except records.BrokenValue as error:
         log.error("a record of an account or an address is broken: %s", error)
         raise BackendUnavailable(_UNAVAILABLE) from error
 

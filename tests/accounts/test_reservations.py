@@ -1,0 +1,182 @@
+"""Reservations of addresses, interrupted by another user or process between two calls of the storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.cheap_passwords import CheapPasswords
+
+from v1registry.accounts.base import AccountExists
+from v1registry.accounts.records import address_key, reserved_for, user_key
+from v1registry.accounts.reservations import Reservations
+from v1registry.accounts.users import UserStore
+from v1registry.rights import User
+from v1registry.storage.base import KeyNotFound, Storage
+from v1registry.storage.memory import MemoryStorage
+
+EMAIL = "one@example.org"
+
+
+class Interrupted:
+    """A storage that runs ``act`` once, before the first call of ``method`` for a key.
+
+    It has no locks: reservations need none.
+    """
+
+    def __init__(self, storage: Storage, method: str, key: str, act: Callable[[], object]) -> None:
+        self._storage = storage
+        self._method = method
+        self._key = key
+        self._act: Callable[[], object] | None = act
+
+    def __getattr__(self, name: str) -> Any:
+        assert name != "lock"
+        genuine = getattr(self._storage, name)
+        if name != self._method:
+            return genuine
+
+        def method(key: str, *arguments: Any, **options: Any) -> Any:
+            act = self._act
+            if key == self._key and act is not None:
+                self._act = None
+                act()
+            return genuine(key, *arguments, **options)
+
+        return method
+
+
+class Lists:
+    """Which addresses the records of users list."""
+
+    def __init__(self, *listed: tuple[str, str]) -> None:
+        self.listed = set(listed)
+
+    def __call__(self, username: str, email: str) -> bool:
+        return (username, email) in self.listed
+
+
+def owner_in(storage: Storage) -> str | None:
+    try:
+        return reserved_for(storage.read(address_key(EMAIL))[0])
+    except KeyNotFound:
+        return None
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+def interrupted(storage: Storage, method: str, lists: Lists, act: Callable[[], object]) -> Reservations:
+    return Reservations(Interrupted(storage, method, address_key(EMAIL), act), lists)  # type: ignore[arg-type]
+
+
+def test_reservation_that_no_record_lists_is_void(storage: MemoryStorage) -> None:
+    lists = Lists()
+    reservations = Reservations(storage, lists)
+    reservations.reserve("mira", EMAIL)
+    assert reservations.owner(EMAIL) is None
+    reservations.reserve("zoe", EMAIL)
+    lists.listed.add(("zoe", EMAIL))
+    assert reservations.settle("zoe", EMAIL)
+    assert reservations.owner(EMAIL) == "zoe"
+    with pytest.raises(AccountExists):
+        reservations.reserve("mira", EMAIL)
+
+
+def test_released_address_that_was_taken_over_meanwhile_stays_reserved(storage: MemoryStorage) -> None:
+    lists = Lists()
+    other = Reservations(storage, lists)
+    other.reserve("mira", EMAIL)
+    reservations = interrupted(storage, "delete", lists, lambda: other.reserve("zoe", EMAIL))
+    reservations.release("mira", EMAIL)
+    assert owner_in(storage) == "zoe"
+
+
+def test_released_address_that_its_user_added_again_meanwhile_stays_reserved(storage: MemoryStorage) -> None:
+    lists = Lists()
+    other = Reservations(storage, lists)
+    other.reserve("mira", EMAIL)
+
+    def add_again() -> None:
+        lists.listed.add(("mira", EMAIL))
+        assert other.settle("mira", EMAIL)
+
+    interrupted(storage, "delete", lists, add_again).release("mira", EMAIL)
+    assert other.owner(EMAIL) == "mira"
+
+
+def test_reservation_that_is_released_before_it_is_settled_is_written_again(storage: MemoryStorage) -> None:
+    lists = Lists()
+    reservations = Reservations(storage, lists)
+    reservations.reserve("mira", EMAIL)
+    reservations.release("mira", EMAIL)
+    assert owner_in(storage) is None
+    lists.listed.add(("mira", EMAIL))
+    assert reservations.settle("mira", EMAIL)
+    assert reservations.owner(EMAIL) == "mira"
+
+
+def test_takeover_after_the_new_owner_settled_fails(storage: MemoryStorage) -> None:
+    lists = Lists()
+    other = Reservations(storage, lists)
+    other.reserve("mira", EMAIL)
+
+    def settle() -> None:
+        lists.listed.add(("mira", EMAIL))
+        assert other.settle("mira", EMAIL)
+
+    with pytest.raises(AccountExists):
+        interrupted(storage, "write", lists, settle).reserve("zoe", EMAIL)
+    assert other.owner(EMAIL) == "mira"
+
+
+def test_takeover_before_the_new_owner_settles_wins(storage: MemoryStorage) -> None:
+    lists = Lists()
+    other = Reservations(storage, lists)
+    other.reserve("mira", EMAIL)
+
+    def take_over() -> None:
+        other.reserve("zoe", EMAIL)
+        lists.listed |= {("mira", EMAIL), ("zoe", EMAIL)}
+
+    assert not interrupted(storage, "write", lists, take_over).settle("mira", EMAIL)
+    assert other.owner(EMAIL) == "zoe"
+
+
+def test_registration_that_lost_its_address_leaves_a_later_account_of_the_name(
+    storage: MemoryStorage,
+) -> None:
+    other = UserStore(storage, passwords=CheapPasswords())
+    states: list[User] = []
+
+    def lose_all() -> None:
+        """Delete the new account, and give its name and its address to others."""
+        other.delete("mira")
+        other.create("zoe", "correct horse", EMAIL)
+        states.append(other.create("mira", "battery staple"))
+
+    # the address is read before the reservation, in it, and before it is settled: the third time
+    reads = iter([None, None, lose_all])
+
+    class Late(Interrupted):
+        def __getattr__(self, name: str) -> Any:
+            genuine = getattr(storage, name)
+
+            def read(key: str) -> Any:
+                act = next(reads, None) if key == address_key(EMAIL) else None
+                if act is not None:
+                    act()
+                return genuine(key)
+
+            return read if name == "read" else genuine
+
+    store = UserStore(Late(storage, "", "", lambda: None), passwords=CheapPasswords())  # type: ignore[arg-type]
+    with pytest.raises(AccountExists):
+        store.create("mira", "correct horse", EMAIL)
+    assert other.find("mira") == states[0]
+    assert other.account("mira").user.id == states[0].id
+    assert other.authenticate("mira", "battery staple") is not None
+    assert storage.stat(user_key("zoe")).size > 0
