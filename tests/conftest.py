@@ -15,6 +15,8 @@ pytest.register_assert_rewrite(
     "v1registry_fakes.auth_contracts",
     "v1registry_fakes.profile_contracts",
     "v1registry_fakes.storage_contracts",
+    "v1registry_fakes.storage_listing",
+    "v1registry_fakes.storage_locks",
     "v1registry_fakes.storage_sharing",
     "v1registry_fakes.storage_steps",
 )

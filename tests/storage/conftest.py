@@ -1,4 +1,4 @@
-"""What the tests of storages share."""
+"""Fixtures of the tests of storages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from v1registry.storage import FileStorage
 
 pytest.register_assert_rewrite(
-    "v1registry_fakes.storage_contracts", "v1registry_fakes.storage_sharing", "v1registry_fakes.storage_steps"
+    *(f"v1registry_fakes.storage_{name}" for name in ("contracts", "listing", "locks", "sharing", "steps"))
 )
 
 
@@ -25,5 +25,5 @@ def storage(root) -> FileStorage:
 
 @pytest.fixture
 def impatient(root) -> FileStorage:
-    """The same folder through another object, which is kept out by ``storage`` as another process is."""
+    """Return a storage over the same folder, which ``storage`` keeps out as it does another process."""
     return FileStorage(root, durable=False, lock_timeout_s=0)

@@ -1,4 +1,4 @@
-"""FileStorage: the contract, and what it does with the folder: names, times, links and listings."""
+"""FileStorage: the contract, and what is in its folder: names, modes, etags and listings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TestContract(StorageContract):
 # -- construction
 
 
-def test_it_is_shared_by_processes(storage):
+def test_folder_is_shared_by_processes(storage):
     assert storage.shared_by_processes is True
 
 
@@ -43,7 +43,7 @@ def test_nothing_is_opened_or_made_before_the_first_write(root):
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
-def test_a_relative_path_is_taken_from_the_folder_of_the_time(tmp_path, monkeypatch):
+def test_relative_path_is_resolved_at_construction(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     storage = FileStorage("here", durable=False)
     monkeypatch.chdir("/")
@@ -53,12 +53,12 @@ def test_a_relative_path_is_taken_from_the_folder_of_the_time(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("path", ["", "a\0b"])
-def test_what_is_no_path_is_refused_at_once(path):
+def test_invalid_path_is_rejected_at_construction(path):
     with pytest.raises(ValueError, match="must be the path of a folder"):
         FileStorage(path)
 
 
-def test_a_negative_time_to_wait_is_refused_at_once(tmp_path):
+def test_negative_timeout_is_rejected_at_construction(tmp_path):
     with pytest.raises(ValueError, match="0 or more"):
         FileStorage(tmp_path, lock_timeout_s=-1)
 
@@ -74,7 +74,7 @@ def test_a_negative_time_to_wait_is_refused_at_once(tmp_path):
         ("file:///srv/b%C3%BCro", "/srv/büro"),
     ],
 )
-def test_a_url_names_a_folder(url, path):
+def test_url_names_a_folder(url, path):
     assert FileStorage.from_url(url).path == path
 
 
@@ -95,7 +95,7 @@ def test_a_url_names_a_folder(url, path):
         ("file://[/srv", "IPv6"),
     ],
 )
-def test_an_odd_url_is_refused_with_what_was_expected(url, reason):
+def test_invalid_url_is_rejected_with_what_is_expected(url, reason):
     with pytest.raises(ValueError, match="expected file:///absolute/path") as caught:
         FileStorage.from_url(url)
     assert reason in str(caught.value)
@@ -105,7 +105,7 @@ def test_an_odd_url_is_refused_with_what_was_expected(url, reason):
 # -- what is in the folder
 
 
-def test_a_key_is_a_file_and_nothing_else_remains(storage, root):
+def test_key_is_a_file_and_nothing_else_remains(storage, root):
     storage.write("images/abc/json", b"{}")
     storage.write("images/abc/layer", [b"layer"])
     storage.write("images/abc/json", b"{ }")
@@ -113,14 +113,14 @@ def test_a_key_is_a_file_and_nothing_else_remains(storage, root):
     assert (root / "images/abc/json").read_bytes() == b"{ }"
 
 
-def test_files_of_others_are_keys(storage, root):
+def test_files_of_other_programs_are_keys(storage, root):
     (root / "images").mkdir(parents=True)
     (root / "images/json").write_bytes(b"{}")
     assert storage.read("images/json")[0] == b"{}"
     assert keys_of(storage) == ["images/json"]
 
 
-def test_rights_are_those_of_the_umask(storage, root):
+def test_modes_follow_the_umask(storage, root):
     old = os.umask(0o027)
     try:
         storage.write("a/b", b"value")
@@ -130,7 +130,7 @@ def test_rights_are_those_of_the_umask(storage, root):
     assert (root / "a").stat().st_mode & 0o777 == 0o750
 
 
-def test_folders_vanish_with_their_last_key_but_not_the_root(storage, root):
+def test_folders_but_the_root_vanish_with_their_last_key(storage, root):
     storage.write("a/b/c/d", b"value")
     storage.write("a/e", b"value")
     storage.delete("a/b/c/d")
@@ -139,21 +139,21 @@ def test_folders_vanish_with_their_last_key_but_not_the_root(storage, root):
     assert os.listdir(root) == []
 
 
-def test_a_failed_write_leaves_no_folders(storage, root):
+def test_failed_write_leaves_no_folders(storage, root):
     storage.write("a", b"value")
     with pytest.raises(KeyConflict):
         storage.write("b/c/d", b"value", expect="some etag")
     assert os.listdir(root) == ["a"]
 
 
-def test_a_lock_leaves_no_folders(storage, root):
+def test_lock_leaves_no_folders(storage, root):
     with storage.lock("a/b/c"):
         assert (root / "a/b/c").is_dir()
     assert os.listdir(root) == []
 
 
 @pytest.mark.parametrize("name", ["layer", "n" * 200, "n" * 255])
-def test_an_unfinished_value_lies_beside_its_place_and_is_no_key(storage, root, name):
+def test_unfinished_value_is_beside_its_place_and_hidden(storage, root, name):
     def watching() -> Iterator[bytes]:
         yield b"x"
         (temporary,) = os.listdir(root / "a")
@@ -180,7 +180,7 @@ def test_names_that_cannot_be_keys_are_not_listed(storage, root):
     assert list(storage.list_folders("")) == ["a"]
 
 
-def test_paths_that_are_too_long_for_keys_are_not_listed(storage, root):
+def test_paths_too_long_for_keys_are_not_listed(storage, root):
     storage.write("a", b"value")
     deep = root / "b".ljust(250, "b") / "c".ljust(250, "c") / "d".ljust(250, "d") / "e".ljust(250, "e")
     deep.mkdir(parents=True)
@@ -190,7 +190,7 @@ def test_paths_that_are_too_long_for_keys_are_not_listed(storage, root):
     assert [key for key in keys_of(storage) if len(key) > 1] == [str((deep / longest).relative_to(root))]
 
 
-def test_what_is_neither_file_nor_folder_is_not_there(storage, root):
+def test_special_files_are_not_found(storage, root):
     storage.write("a/b", b"value")
     os.mkfifo(root / "a/pipe")
     for operation in (storage.stat, storage.read, storage.open):
@@ -199,7 +199,7 @@ def test_what_is_neither_file_nor_folder_is_not_there(storage, root):
     assert keys_of(storage) == ["a/b"]
 
 
-def test_a_root_that_is_a_file_is_told(root):
+def test_root_that_is_a_file_is_unavailable(root):
     root.write_bytes(b"")
     storage = FileStorage(root)
     with pytest.raises(StorageUnavailable, match="Not a directory"):
@@ -211,19 +211,19 @@ def test_a_root_that_is_a_file_is_told(root):
 # -- etags
 
 
-def test_a_value_that_comes_back_has_another_etag(storage):
+def test_value_written_again_has_a_different_etag(storage):
     etags = [storage.write("a", value).etag for value in [b"A", b"B"] * 200]
     assert len(set(etags)) == len(etags)
 
 
-def test_the_time_of_a_value_is_finer_than_that_of_the_kernel(storage, root, monkeypatch):
+def test_time_of_a_value_is_finer_than_that_of_the_kernel(storage, root, monkeypatch):
     monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_123_456_789)
     written = storage.write("a", b"A")
     assert written.modified == datetime(2023, 11, 14, 22, 13, 20, 123_456, tzinfo=timezone.utc)
     assert (root / "a").stat().st_mtime_ns == 1_700_000_000_123_456_789
 
 
-def test_the_etag_of_a_value_that_came_back_is_a_conflict(storage):
+def test_old_etag_of_a_value_written_again_is_a_conflict(storage):
     first = storage.write("a", b"A").etag
     storage.write("a", b"B")
     storage.write("a", b"A")
@@ -231,7 +231,7 @@ def test_the_etag_of_a_value_that_came_back_is_a_conflict(storage):
         storage.write("a", b"C", expect=first)
 
 
-def test_a_change_by_an_old_server_in_place_changes_the_etag(storage, root):
+def test_change_in_place_by_an_old_server_changes_the_etag(storage, root):
     first = storage.write("a", b"A").etag
     (root / "a").write_bytes(b"B")
     assert storage.stat("a").etag != first
@@ -240,7 +240,7 @@ def test_a_change_by_an_old_server_in_place_changes_the_etag(storage, root):
 # -- reading
 
 
-def test_a_file_that_is_cut_while_it_is_read_is_told(storage, root):
+def test_file_cut_while_it_is_read_is_unavailable(storage, root):
     storage.write("a", b"x" * 3 * CHUNK_BYTES)
     with storage.open("a") as blob:
         pieces = iter(blob)
@@ -250,7 +250,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_told(storage, root):
             list(pieces)
 
 
-def test_a_file_that_grows_while_it_is_read_gives_what_was_announced(storage, root):
+def test_file_that_grows_while_it_is_read_keeps_its_size(storage, root):
     storage.write("a", b"x" * 100)
     with storage.open("a") as blob:
         with (root / "a").open("ab") as file:
@@ -281,99 +281,24 @@ def test_nothing_stays_open(storage):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-# -- symbolic links
-
-
-def test_links_of_the_operator_are_followed(storage, root, tmp_path):
-    other_disk = tmp_path / "other disk"
-    (other_disk / "abc").mkdir(parents=True)
-    (other_disk / "layer").write_bytes(b"layer")
-    root.mkdir()
-    (root / "images").symlink_to(other_disk)
-    (other_disk / "abc/layer").symlink_to(other_disk / "layer")
-    storage.write("images/abc/json", b"{}")
-    assert keys_of(storage) == ["images/abc/json", "images/abc/layer", "images/layer"]
-    assert list(storage.list_folders("images")) == ["abc"]
-    assert storage.read("images/abc/layer")[0] == b"layer"
-    assert (other_disk / "abc/json").read_bytes() == b"{}"
-
-
-def test_a_link_is_replaced_or_deleted_itself(storage, root, tmp_path):
-    target = tmp_path / "target"
-    target.write_bytes(b"target")
-    storage.write("a/b", b"value")
-    for key in ("a/c", "a/d"):
-        (root / key).symlink_to(target)
-    storage.write("a/c", b"new")
-    storage.delete("a/d")
-    assert keys_of(storage) == ["a/b", "a/c"]
-    assert target.read_bytes() == b"target"
-
-
-def test_a_linked_folder_is_not_replaced_or_deleted_as_a_key(storage, root, tmp_path):
-    (tmp_path / "target").mkdir()
-    (tmp_path / "target/b").write_bytes(b"target")
-    root.mkdir()
-    (root / "a").symlink_to(tmp_path / "target")
-    with pytest.raises(InvalidKey):
-        storage.write("a", b"value")
-    with pytest.raises(KeyNotFound):
-        storage.delete("a")
-    assert keys_of(storage) == ["a/b"]
-
-
-def test_deleting_a_tree_does_not_follow_links_out_of_it(storage, root, tmp_path):
-    (tmp_path / "target").mkdir()
-    (tmp_path / "target/x").write_bytes(b"target")
-    storage.write("a/b", b"value")
-    (root / "a/c").symlink_to(tmp_path / "target")
-    storage.delete_tree("a")
-    assert os.listdir(root) == []
-    assert (tmp_path / "target/x").read_bytes() == b"target"
-
-
-def test_deleting_the_tree_behind_a_link_empties_it(storage, root, tmp_path):
-    (tmp_path / "target/c").mkdir(parents=True)
-    root.mkdir()
-    (root / "a").symlink_to(tmp_path / "target")
-    storage.write("a/b", b"value")
-    storage.write("a/c/d", b"value")
-    storage.delete_tree("a")
-    assert keys_of(storage) == []
-    assert os.listdir(tmp_path / "target") == []
-
-
-def test_links_that_lead_nowhere_or_back_are_not_listed(storage, root):
-    storage.write("a/b/c", b"value")
-    (root / "a/gone").symlink_to(root / "nothing")
-    (root / "a/self").symlink_to(root / "a/self")
-    (root / "a/b/back").symlink_to(root / "a")
-    (root / "a/b/top").symlink_to(root)
-    assert keys_of(storage) == ["a/b/c"]
-    assert list(storage.list_folders("a")) == ["b"]
-    for key in ("a/gone", "a/self"):
-        with pytest.raises(KeyNotFound):
-            storage.read(key)[0]
-
-
 # -- listing
 
 
-def test_a_listing_looks_only_into_the_folders_that_it_needs(storage, monkeypatch):
+def test_listing_reads_only_the_folders_that_it_needs(storage, monkeypatch):
     for number in range(20):
         storage.write(f"a/{number:02}/x", b"value")
     looked_into: list[str] = []
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: looked_into.append(os.fspath(path)) or scandir(path))
     assert [stat.key for stat in itertools.islice(storage.list("a/", after="a/17/x"), 1)] == ["a/18/x"]
-    # the folder itself, 17 as it may hold more after x, and 18
+    # the folder itself, 17 because it may hold more after x, and 18
     assert len(looked_into) == 3
     looked_into.clear()
     assert list(itertools.islice(storage.list_folders("a"), 2)) == ["00", "01"]
     assert len(looked_into) == 3
 
 
-def test_what_vanishes_while_a_listing_runs_is_left_out(storage):
+def test_keys_deleted_during_a_listing_are_left_out(storage):
     for key in ("a/1", "a/2", "b/1", "c/1"):
         storage.write(key, b"value")
     listing = storage.list("")
@@ -385,7 +310,7 @@ def test_what_vanishes_while_a_listing_runs_is_left_out(storage):
     assert list(folders) == ["c"]
 
 
-def test_what_is_private_is_for_the_owner_alone(tmp_path: Path) -> None:
+def test_private_folders_and_files_have_owner_modes(tmp_path: Path) -> None:
     storage = FileStorage(tmp_path / "store")
     before = os.umask(0)
     try:

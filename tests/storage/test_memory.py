@@ -1,4 +1,4 @@
-"""MemoryStorage: the contract, and what is its own."""
+"""MemoryStorage: the contract, URLs, copies, and clear()."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def storage() -> MemoryStorage:
     return MemoryStorage()
 
 
-def test_it_is_not_shared_by_processes(storage):
+def test_memory_is_not_shared_by_processes(storage):
     assert storage.shared_by_processes is False
 
 
 @pytest.mark.parametrize("url", ["memory:", "memory://"])
-def test_a_url_gives_an_empty_storage(url):
+def test_url_gives_an_empty_storage(url):
     assert list(MemoryStorage.from_url(url).list("")) == []
 
 
 @pytest.mark.parametrize("url", ["memory", "memory:x", "memory:///x", "file:///x", ""])
-def test_an_odd_url_is_refused_with_what_was_expected(url):
+def test_invalid_url_is_rejected_with_what_is_expected(url):
     with pytest.raises(ValueError, match="must be memory:") as caught:
         MemoryStorage.from_url(url)
     assert repr(url) in str(caught.value)
@@ -42,11 +42,11 @@ def test_two_storages_share_nothing(storage):
     assert list(MemoryStorage().list("")) == []
 
 
-def test_two_storages_never_give_the_same_etag(storage):
+def test_two_storages_have_different_etags(storage):
     assert storage.write("a", b"one").etag != MemoryStorage().write("a", b"two").etag
 
 
-def test_a_value_is_kept_and_given_without_copies(storage):
+def test_value_is_kept_and_returned_without_copies(storage):
     value = b"x" * 1_000_000
     storage.write("a", value)
     assert storage.read("a")[0] is value
@@ -54,14 +54,14 @@ def test_a_value_is_kept_and_given_without_copies(storage):
         assert blob.read() is value
 
 
-def test_a_buffer_that_is_changed_after_writing_changes_nothing(storage):
+def test_buffer_changed_after_the_write_changes_nothing(storage):
     buffer = bytearray(b"value")
     storage.write("a", buffer)
     buffer[:] = b"other"
     assert storage.read("a")[0] == b"value"
 
 
-def test_clear_forgets_all_values(storage):
+def test_clear_removes_all_values(storage):
     etag = storage.write("a/b", b"value").etag
     with storage.open("a/b") as blob:
         storage.clear()
@@ -95,7 +95,7 @@ def test_clear_leaves_locks_to_their_holders():
     assert refused == ["its lock was not free within 0 s"]
 
 
-def test_a_listing_keeps_its_order_while_keys_come_and_go(storage):
+def test_listing_keeps_its_order_while_keys_change(storage):
     keys = [f"{number:04}" for number in range(1000)]
     for key in keys[::2]:
         storage.write(key, b"")

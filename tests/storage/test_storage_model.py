@@ -1,4 +1,4 @@
-"""Any sequence of operations does the same to a plain dict, to a MemoryStorage and to a FileStorage."""
+"""Any sequence of operations has the same results on a plain dict, a MemoryStorage and a FileStorage."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUES = st.binary(max_size=20)
 
 
 class Model:
-    """The protocol over a dict, as plain as can be: the etag is the number of the write."""
+    """The protocol over a dict. The etag is the number of the write."""
 
     def __init__(self) -> None:
         self.values: dict[str, tuple[bytes, int]] = {}
@@ -38,7 +38,7 @@ class Model:
         return sorted(key for key in self.values if key.startswith(folder + "/"))
 
     def write(self, key: str, value: bytes, expect: int | None) -> None:
-        """``expect`` is a number of a write, 0 for absence, None for anything."""
+        """Write if the expected value is there: the number of a write, 0 for absence, None for any."""
         segments = key.split("/")
         above = {"/".join(segments[:count]) for count in range(1, len(segments))}
         if self.below(key) or above & self.values.keys():
@@ -53,9 +53,25 @@ class Model:
             raise KeyNotFound(key)
         return self.values[key][0]
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, expect: int | None = None) -> None:
         self.read(key)
+        if expect not in (None, self.values[key][1]):
+            raise KeyConflict(key, "model")
         del self.values[key]
+
+    def publish(self, staged: str, folder: str) -> None:
+        if f"{folder}/".startswith(f"{staged}/") or staged.startswith(f"{folder}/"):
+            raise InvalidKey(folder, "model")
+        keys = self.below(staged)
+        if not keys:
+            raise KeyNotFound(staged)
+        if self.below(folder):
+            raise KeyConflict(folder, "model")
+        segments = folder.split("/")
+        if {"/".join(segments[:count]) for count in range(1, len(segments) + 1)} & self.values.keys():
+            raise InvalidKey(folder, "model")
+        for key in keys:
+            self.values[folder + key.removeprefix(staged)] = self.values.pop(key)
 
     def folders(self, folder: str) -> list[str]:
         base = folder + "/" if folder else ""
@@ -76,7 +92,7 @@ class Machine(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def same(self, expected: Callable[[], object], actual: Callable[[Storage, int], object]) -> None:
-        """Check that all storages give what the model gives, errors included."""
+        """Check that all storages have the result or the exception of the model."""
         wanted = outcome(expected)
         for number, storage in enumerate(self.storages):
             assert outcome(lambda s=storage, n=number: actual(s, n)) == wanted, storage
@@ -88,9 +104,7 @@ class Machine(RuleBasedStateMachine):
         condition=st.sampled_from(["any", "absent", "now", "old"]),
     )
     def write(self, key: str, value: bytes, is_streamed: bool, condition: str) -> None:
-        _, current = self.model.values.get(key, (b"", 0))
-        old = max((number for number in self.etags if number not in (0, current)), default=0)
-        expect = {"any": None, "absent": 0, "now": current, "old": old}[condition]
+        expect = self.expected(key, condition)
         new_etags: list[str] = []
 
         def write(storage: Storage, number: int) -> None:
@@ -115,9 +129,26 @@ class Machine(RuleBasedStateMachine):
 
         self.same(lambda: self.model.read(key)[start:stop], read)
 
-    @rule(key=KEYS)
-    def delete(self, key: str) -> None:
-        self.same(lambda: self.model.delete(key), lambda storage, _: storage.delete(key))
+    @rule(key=KEYS, condition=st.sampled_from(["any", "absent", "now", "old"]))
+    def delete(self, key: str, condition: str) -> None:
+        expect = self.expected(key, condition)
+        etags = [ANY, ANY] if expect is None else self.etags[expect]
+        self.same(
+            lambda: self.model.delete(key, expect),
+            lambda storage, number: storage.delete(key, expect=etags[number]),
+        )
+
+    @rule(staged=KEYS, folder=KEYS)
+    def publish(self, staged: str, folder: str) -> None:
+        self.same(
+            lambda: self.model.publish(staged, folder), lambda storage, _: storage.publish(staged, folder)
+        )
+
+    def expected(self, key: str, condition: str) -> int | None:
+        """Return the number of the write that an operation on ``key`` expects, None for any."""
+        _, current = self.model.values.get(key, (b"", 0))
+        old = max((number for number in self.etags if number not in (0, current)), default=0)
+        return {"any": None, "absent": 0, "now": current, "old": old}[condition]
 
     @rule(folder=KEYS)
     def delete_tree(self, folder: str) -> None:

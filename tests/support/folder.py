@@ -1,4 +1,4 @@
-"""What the tests of FileStorage look at in its folder."""
+"""Helpers that look into the folder of a FileStorage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from v1registry.storage import FileStorage
 
-#: The name of what a killed writer left.
+#: The name of a file that a killed writer left.
 STALE = ".layer.0123456789abcdef.tmp"
 
 
