@@ -1,4 +1,4 @@
-"""A registry with a script in front, on a live port, and clients that do not wait between attempts."""
+"""A registry behind a script, on a live port, and clients that do not wait between attempts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from v1registry.client import Client
 
 @pytest.fixture
 def script() -> Script:
-    """The registry of the test; spoil its answers with ``script.when(...)``."""
+    """The registry of the test; ``script.when(...)`` changes its answers."""
     return Script()
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., LiveServer]]:
-    """Serve a WSGI application until the end of the test."""
+    """A function that serves a WSGI application until the end of the test."""
     with ExitStack() as stack:
         yield lambda application, **options: stack.enter_context(LiveServer(application, **options))
 
@@ -35,13 +35,13 @@ def server(script: Script, serve: Callable[..., LiveServer]) -> LiveServer:
 
 @pytest.fixture
 def pauses() -> list[float]:
-    """How long the client wanted to wait before it tried again, in seconds."""
+    """The waits of the client between attempts, in seconds."""
     return []
 
 
 @pytest.fixture
 def connect(server: LiveServer, pauses: list[float]) -> Iterator[Callable[..., Client]]:
-    """Make clients of the registry."""
+    """A function that makes clients of the registry."""
     with ExitStack() as stack:
 
         def connect(**options: Any) -> Client:

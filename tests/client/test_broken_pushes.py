@@ -1,4 +1,4 @@
-"""Pushes that break off, meet others, or are refused."""
+"""Pushes with interruptions, other clients, refusals, and their authorization."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reference(server: LiveServer) -> str:
 
 
 def is_complete(script: Script, image_id: str) -> bool:
-    """Whether the registry has the image, with a layer that is ours."""
+    """Tell whether the registry has the image with the layer of the archive."""
     keys = {stat.key.rpartition("/")[2] for stat in script.storage.list(f"images/{image_id}/")}
     if "layer" not in keys or "_inprogress" in keys:
         return False
@@ -49,8 +49,8 @@ def assert_is_pushed(script: Script) -> None:
     assert script.storage.read("repositories/foo/bar/tag_v1")[0].decode() == IDS[2]
 
 
-class TestLayersThatBreakOff:
-    def test_a_server_that_wants_a_length_gets_it(
+class TestInterruptedLayers:
+    def test_411_is_answered_by_a_request_with_a_length(
         self, client: Client, reference: str, archive: Path, script: Script, pauses: list[float]
     ) -> None:
         script.when("PUT", f".*{IDS[0]}/layer", reply(411))
@@ -62,7 +62,7 @@ class TestLayersThatBreakOff:
         assert taken.headers["content-length"] == str(stored)
         assert pauses == []
 
-    def test_once_a_length_was_wanted_all_following_layers_have_one(
+    def test_all_layers_after_a_411_have_a_length(
         self, connect: Callable[..., Client], reference: str, archive: Path, script: Script
     ) -> None:
         script.when("PUT", f".*{IDS[0]}/layer", reply(411))
@@ -70,7 +70,7 @@ class TestLayersThatBreakOff:
         lengths = ["content-length" in seen.headers for seen in script.requests("PUT", ".*/layer")]
         assert lengths == [False, True, True, True]
 
-    def test_a_broken_connection_begins_the_image_again_with_a_length(
+    def test_broken_connection_restarts_the_image_with_a_length(
         self,
         connect: Callable[..., Client],
         reference: str,
@@ -92,7 +92,7 @@ class TestLayersThatBreakOff:
         assert result.pushed == tuple(IDS)
         assert all((task.done_bytes, task.finishes) == (task.total_bytes, 1) for task in watch.tasks)
 
-    def test_what_is_complete_is_skipped_by_the_push_after_a_broken_one(
+    def test_next_push_skips_complete_images(
         self, connect: Callable[..., Client], reference: str, archive: Path, script: Script
     ) -> None:
         script.when("PUT", f".*{IDS[1]}/layer", hang_up, times=2)
@@ -105,7 +105,7 @@ class TestLayersThatBreakOff:
         assert IDS[0] in result.skipped
         assert IDS[1] in result.pushed
 
-    def test_a_layer_that_came_damaged_is_sent_again(
+    def test_damaged_layer_is_sent_again(
         self, client: Client, reference: str, archive: Path, script: Script
     ) -> None:
         script.when("PUT", f".*{IDS[1]}/checksum", reply(400, {"error": "Checksum mismatch"}))
@@ -113,7 +113,7 @@ class TestLayersThatBreakOff:
         assert_is_pushed(script)
         assert len(script.requests("PUT", f".*{IDS[1]}/layer")) == 2
 
-    def test_trouble_in_the_registry_is_waited_for(
+    def test_transient_failures_are_retried(
         self, client: Client, reference: str, archive: Path, script: Script, pauses: list[float]
     ) -> None:
         script.when("PUT", f".*{IDS[1]}/layer", reply(503))
@@ -122,7 +122,7 @@ class TestLayersThatBreakOff:
         assert_is_pushed(script)
         assert pauses == [0.5, 0.5, 1.0]
 
-    def test_an_archive_that_is_damaged_ends_the_push_before_the_image_is_complete(
+    def test_damaged_archive_ends_the_push_before_completion(
         self, client: Client, reference: str, archive: Path, tmp_path: Path, script: Script
     ) -> None:
         data = archive.read_bytes()
@@ -135,7 +135,7 @@ class TestLayersThatBreakOff:
         assert not script.requests("PUT", ".*/tags/.*")
 
 
-class TestImagesThatExist:
+class TestExistingImages:
     @pytest.mark.parametrize("status", [409, 400])
     def test_CLI_006_image_already_exists_on_the_json_skips_the_image(
         self, client: Client, reference: str, archive: Path, script: Script, status: int
@@ -155,7 +155,7 @@ class TestImagesThatExist:
             client.push(archive, reference)
         assert not script.requests("PUT", ".*/tags/.*")
 
-    def test_other_contents_under_the_same_id_are_a_failure(
+    def test_other_error_text_on_the_json_fails_the_push(
         self, client: Client, reference: str, archive: Path, script: Script
     ) -> None:
         text = "Image exists with other contents"
@@ -174,7 +174,7 @@ class TestImagesThatExist:
         assert client.push(archive, reference).image_id == IDS[2]
         assert len(script.requests("PUT", f".*{IDS[2]}/layer")) == 1
 
-    def test_another_text_on_the_checksum_is_a_failure(
+    def test_other_error_text_on_the_checksum_fails_the_push(
         self, client: Client, reference: str, archive: Path, script: Script
     ) -> None:
         text = "Cannot set this image checksum"
@@ -182,10 +182,10 @@ class TestImagesThatExist:
         with pytest.raises(ProtocolError, match=text):
             client.push(archive, reference)
 
-    def test_an_image_that_another_client_completes_meanwhile_is_looked_up_again(
+    def test_image_completed_by_another_client_is_looked_up_again(
         self, client: Client, reference: str, archive: Path, script: Script
     ) -> None:
-        """A 409 on the layer is no "done" (clients.md 3.3), but the next look at the image may be."""
+        """A 409 on the layer does not mean done (clients.md 3.3), so the image is looked up again."""
         other = Client(reference.partition("/")[0], scheme="http")
 
         def overtaken(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -197,7 +197,7 @@ class TestImagesThatExist:
         client.push(archive, reference)
         assert_is_pushed(script)
 
-    def test_a_layer_that_is_refused_for_ever_is_a_failure(
+    def test_layer_that_is_always_refused_fails_the_push(
         self, connect: Callable[..., Client], reference: str, archive: Path, script: Script
     ) -> None:
         script.when("PUT", f".*{IDS[1]}/layer", reply(409, EXISTS), times=9)
@@ -205,7 +205,7 @@ class TestImagesThatExist:
             connect(attempts=3).push(archive, reference)
         assert len(script.requests("PUT", f".*{IDS[1]}/layer")) == 3
 
-    def test_a_lookup_that_fails_means_push_it(
+    def test_failed_lookup_means_that_the_image_is_pushed(
         self, client: Client, reference: str, archive: Path, script: Script
     ) -> None:
         client.push(archive, reference)
@@ -216,10 +216,10 @@ class TestImagesThatExist:
         assert [seen.path.split("/")[3] for seen in script.requests("PUT", ".*/json")] == IDS[:2]
         assert (result.pushed, result.sent_bytes) == ((), 0)
 
-    def test_a_parent_that_is_shown_only_once_its_layer_was_sent_is_waited_for(
+    def test_hidden_parent_is_waited_for_until_its_layer_is_sent(
         self, client: Client, reference: str, archive: Path, script: Script
     ) -> None:
-        """A registry with accounts hides others' images until the caller has sent the equal layer (decisions.md 17)."""
+        """Some registries with accounts hide an image until the caller has sent its layer."""
 
         def hidden(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             if is_complete(script, IDS[0]):
@@ -250,7 +250,7 @@ class TestRefusals:
             ("PUT", ".*/images", reply(200), ProtocolError, "end the push"),
         ],
     )
-    def test_statuses_that_engines_would_not_take_are_failures_in_words(
+    def test_statuses_that_engines_reject_fail_the_push(
         self,
         client: Client,
         reference: str,
@@ -267,14 +267,14 @@ class TestRefusals:
             client.push(archive, reference)
 
     @pytest.mark.parametrize("status", ["200 OK", "201 Created"])
-    def test_both_statuses_of_engines_are_taken_for_the_list_and_the_tag(
+    def test_200_and_201_are_accepted_for_list_and_tag(
         self, client: Client, reference: str, archive: Path, script: Script, status: str
     ) -> None:
         script.when("PUT", "/v1/repositories/foo/bar/", headers(status=status))
         script.when("PUT", ".*/tags/v1", headers(status=status))
         client.push(archive, reference)
 
-    def test_only_the_list_follows_redirects_of_put(
+    def test_only_the_image_list_follows_redirects_of_put(
         self, client: Client, server: LiveServer, reference: str, archive: Path, script: Script
     ) -> None:
         target = f"{server.url}/v1/repositories/foo/bar/"
@@ -293,7 +293,7 @@ class TestAuthorization:
     def ada(self, connect: Callable[..., Client]) -> Client:
         return connect(username="ada", password="secret")
 
-    def test_the_index_sees_basic_and_asks_for_a_token_and_images_see_the_token(
+    def test_index_gets_basic_and_images_get_the_token(
         self, ada: Client, reference: str, archive: Path, script: Script
     ) -> None:
         token = 'signature=ABC,repository="foo/bar",access=write'
@@ -310,21 +310,21 @@ class TestAuthorization:
         (ping,) = script.requests("GET", "/v1/_ping")
         assert "authorization" not in ping.headers
 
-    def test_a_token_that_begins_with_its_scheme_is_not_doubled(
+    def test_scheme_in_the_token_is_not_repeated(
         self, ada: Client, reference: str, archive: Path, script: Script
     ) -> None:
         script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Token="Token signature=ABC"))
         ada.push(archive, reference)
         assert script.requests("PUT", ".*/layer")[0].headers["authorization"] == "Token signature=ABC"
 
-    def test_without_a_token_basic_is_all_there_is(
+    def test_images_get_basic_without_a_token(
         self, ada: Client, reference: str, archive: Path, script: Script
     ) -> None:
         script.when("PUT", "/v1/repositories/foo/bar/", headers("X-Docker-Token"))
         ada.push(archive, reference)
         assert script.requests("PUT", ".*/layer")[0].headers["authorization"] == self.BASIC
 
-    def test_without_credentials_the_token_is_sent_at_the_end_too(
+    def test_last_call_gets_the_token_without_credentials(
         self, client: Client, reference: str, archive: Path, script: Script
     ) -> None:
         client.push(archive, reference)
@@ -334,7 +334,7 @@ class TestAuthorization:
         assert last.headers["authorization"].startswith("Token signature=")
 
     @pytest.mark.parametrize("is_standalone", ["True", "False"])
-    def test_over_https_a_standalone_registry_sees_basic_on_every_call(
+    def test_standalone_registry_gets_basic_on_every_https_call(
         self, serve: Callable[..., LiveServer], script: Script, archive: Path, is_standalone: str
     ) -> None:
         server = serve(script, tls=True)
@@ -344,7 +344,7 @@ class TestAuthorization:
         layer = script.requests("PUT", ".*/layer")[0].headers["authorization"]
         assert layer.startswith("Basic" if is_standalone == "True" else "Token")
 
-    def test_basic_never_goes_to_an_endpoint_on_another_host(
+    def test_basic_is_never_sent_to_another_host(
         self,
         ada: Client,
         serve: Callable[..., LiveServer],
@@ -360,7 +360,7 @@ class TestAuthorization:
         assert all(is_complete(elsewhere, image_id) for image_id in IDS)
         assert not script.requests("PUT", "/v1/images/.*")
 
-    def test_over_https_basic_stays_with_the_host_that_the_user_named(
+    def test_basic_over_https_is_sent_only_to_the_named_host(
         self, serve: Callable[..., LiveServer], script: Script, archive: Path
     ) -> None:
         server = serve(script, tls=True)
@@ -393,7 +393,7 @@ class TestAuthorization:
         ("endpoint", "reason"),
         [("registry.example", "plain http"), ("a/b", r"not HOST\[:PORT\]"), ("x y", r"not HOST\[:PORT\]")],
     )
-    def test_endpoints_that_nobody_should_follow_are_refused(
+    def test_unsafe_endpoints_are_refused(
         self,
         serve: Callable[..., LiveServer],
         archive: Path,
@@ -406,7 +406,7 @@ class TestAuthorization:
         with Client(server.host) as client, pytest.raises(ProtocolError, match=reason):
             client.push(archive, f"{server.host}/foo/bar:v1")
 
-    def test_a_token_that_expires_on_the_way_is_renewed(
+    def test_expired_token_is_renewed(
         self, ada: Client, reference: str, archive: Path, script: Script
     ) -> None:
         for number in (1, 2):
@@ -420,7 +420,7 @@ class TestAuthorization:
             "Token signature=2",
         )
 
-    def test_a_token_that_does_not_help_is_not_asked_for_again_and_again(
+    def test_rejected_token_is_renewed_only_once(
         self, ada: Client, reference: str, archive: Path, script: Script
     ) -> None:
         script.when("PUT", ".*/tags/v1", reply(401), times=9)
@@ -428,7 +428,7 @@ class TestAuthorization:
             ada.push(archive, reference)
         assert len(script.requests("PUT", "/v1/repositories/foo/bar/")) == 2
 
-    def test_the_netrc_of_the_user_is_left_alone(
+    def test_netrc_of_the_user_is_ignored(
         self,
         client: Client,
         server: LiveServer,
@@ -443,7 +443,7 @@ class TestAuthorization:
         client.push(archive, reference)
         assert not [seen for seen in script.seen if seen.headers.get("authorization", "").startswith("Basic")]
 
-    def test_proxies_are_not_asked_for_this_machine_itself(
+    def test_proxies_are_not_used_for_this_machine(
         self,
         client: Client,
         serve: Callable[..., LiveServer],
@@ -461,13 +461,15 @@ class TestAuthorization:
         assert_is_pushed(script)
         assert proxy.seen == []
 
-    def test_cookies_come_back(self, client: Client, reference: str, archive: Path, script: Script) -> None:
+    def test_cookies_are_sent_back(
+        self, client: Client, reference: str, archive: Path, script: Script
+    ) -> None:
         script.when("PUT", "/v1/repositories/foo/bar/", headers(Set_Cookie="session=abc; Path=/"))
         client.push(archive, reference)
         assert script.requests("PUT", ".*/tags/v1")[0].headers["cookie"] == "session=abc"
 
 
-def test_both_headers_of_the_checksum_carry_the_payload_sum(
+def test_both_checksum_headers_have_the_payload_checksum(
     client: Client, reference: str, archive: Path, script: Script
 ) -> None:
     client.push(archive, reference)
@@ -478,7 +480,7 @@ def test_both_headers_of_the_checksum_carry_the_payload_sum(
     assert seen.headers["x-docker-checksum-payload"] == seen.headers["x-docker-checksum"] == expected
 
 
-def test_the_announcement_lists_every_image_and_the_tag_of_the_last(
+def test_image_list_has_every_image_and_the_tag_of_the_last(
     client: Client, reference: str, archive: Path, script: Script
 ) -> None:
     bodies = []
@@ -493,7 +495,7 @@ def test_the_announcement_lists_every_image_and_the_tag_of_the_last(
     assert json.loads(bodies[0]) == [{"id": IDS[0]}, {"id": IDS[1]}, {"id": IDS[2], "Tag": "v1"}]
 
 
-def test_a_push_of_more_layers_than_threads_stops_at_the_first_failure(
+def test_push_stops_at_the_first_failure(
     connect: Callable[..., Client], reference: str, tmp_path: Path, script: Script
 ) -> None:
     ids = make_archive(tmp_path / "many.tar", 12)

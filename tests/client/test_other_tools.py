@@ -1,4 +1,4 @@
-"""What today's tools make of our archives, and we of theirs."""
+"""Archives of this client in today's tools, and the reverse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def skopeo(tmp_path: Path) -> str:
-    """The program; it finds a policy of its own and nothing of this machine's."""
+    """The path of skopeo."""
     program = shutil.which("skopeo")
     if program is None:
         pytest.skip("needs skopeo: apt-get install skopeo")
@@ -31,7 +31,7 @@ def run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def test_skopeo_reads_what_was_pulled_under_the_id_that_was_told(
+def test_skopeo_reads_a_pulled_archive_with_the_reported_id(
     skopeo: str, v1registry: FakeRegistry, tmp_path: Path
 ) -> None:
     make_archive(tmp_path / "image.tar")
@@ -44,7 +44,7 @@ def test_skopeo_reads_what_was_pulled_under_the_id_that_was_told(
     assert manifest["config"]["digest"] == pulled.engine_image_id
 
 
-def test_ENG_008_an_archive_that_skopeo_wrote_is_pushed_under_the_ids_of_an_engine(
+def test_ENG_008_archive_of_skopeo_gets_the_ids_of_an_engine(
     skopeo: str, v1registry: FakeRegistry, tmp_path: Path
 ) -> None:
     make_archive(tmp_path / "image.tar")

@@ -1,4 +1,4 @@
-"""References, and what a person is told about those that are none."""
+"""Parsing references, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ID = "a" * 64
         ("HTTPS://registry.example/foo/bar", "registry.example", "foo/bar", "latest", "https"),
     ],
 )
-def test_references_are_read(text: str, host: str, name: str, tag: str, scheme: str | None) -> None:
+def test_references_are_parsed(text: str, host: str, name: str, tag: str, scheme: str | None) -> None:
     reference = Reference.parse(text)
     assert (reference.host, str(reference.name), reference.tag, reference.scheme) == (host, name, tag, scheme)
     assert Client(reference.origin).host == host
 
 
-def test_a_name_without_namespace_keeps_its_form_in_archives() -> None:
+def test_name_without_namespace_is_kept_in_archives() -> None:
     assert Reference.parse("https://localhost:5000/busybox").archive_name == "localhost:5000/busybox:latest"
 
 
@@ -59,17 +59,17 @@ def test_a_name_without_namespace_keeps_its_form_in_archives() -> None:
         ("localhost:5000/foo/bar:x\n", "tag must be"),
     ],
 )
-def test_what_is_no_reference_is_refused_and_the_text_says_what_is_expected(text: str, reason: str) -> None:
+def test_invalid_reference_is_refused_with_the_expected_form(text: str, reason: str) -> None:
     with pytest.raises(BadReference, match=reason):
         Reference.parse(text)
 
 
 @pytest.mark.parametrize("host", ["", "a/b", "x:y", "http://", "ftp://x"])
-def test_a_client_of_no_host_is_refused(host: str) -> None:
+def test_invalid_host_is_refused(host: str) -> None:
     with pytest.raises(BadReference):
         Client(host)
 
 
-def test_a_foreign_scheme_is_refused() -> None:
+def test_unknown_scheme_is_refused() -> None:
     with pytest.raises(BadReference, match="http or https"):
         Client("localhost", scheme="gopher")

@@ -1,4 +1,4 @@
-"""Push and pull against the real registry, over http and https."""
+"""Push and pull with the real registry, over http and https."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reference(server: LiveServer) -> str:
     return f"{server.host}/foo/bar:v1"
 
 
-def test_what_is_pulled_is_what_was_pushed(
+def test_pull_returns_what_was_pushed(
     client: Client, reference: str, archive: Path, tmp_path: Path, script: Script
 ) -> None:
     ids = [image.image_id for image, _ in make_chain(3)]
@@ -65,7 +65,7 @@ def test_what_is_pulled_is_what_was_pushed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.tar", "pulled.tar"]
 
 
-def test_a_push_of_what_was_pulled_sends_nothing(
+def test_push_of_a_pulled_archive_sends_nothing(
     client: Client, reference: str, archive: Path, tmp_path: Path, script: Script
 ) -> None:
     ids = client.push(archive, reference).pushed
@@ -76,7 +76,7 @@ def test_a_push_of_what_was_pulled_sends_nothing(
     assert not script.requests("PUT", "/v1/images/.*")
 
 
-def test_the_calls_of_a_push_are_those_of_an_engine_in_their_order(
+def test_calls_of_a_push_equal_those_of_an_engine(
     client: Client, reference: str, archive: Path, script: Script
 ) -> None:
     ids = client.push(archive, reference).pushed
@@ -91,7 +91,7 @@ def test_the_calls_of_a_push_are_those_of_an_engine_in_their_order(
     assert all("content-length" not in seen.headers for seen in script.requests("PUT", ".*/layer"))
 
 
-def test_twenty_layers_go_in_parallel_and_come_back(
+def test_twenty_layers_are_transferred_in_parallel(
     connect: Callable[..., Client], reference: str, tmp_path: Path
 ) -> None:
     make_archive(tmp_path / "image.tar", 20, size_bytes=20_000)
@@ -104,7 +104,7 @@ def test_twenty_layers_go_in_parallel_and_come_back(
     assert all((task.done_bytes, task.finishes) == (task.total_bytes, 1) for task in watch.tasks)
 
 
-def test_the_same_archive_makes_the_same_bytes_in_every_registry(
+def test_same_archive_makes_the_same_bytes_in_two_registries(
     serve: Callable[..., LiveServer], archive: Path
 ) -> None:
     stored = []
@@ -117,7 +117,7 @@ def test_the_same_archive_makes_the_same_bytes_in_every_registry(
     assert stored[0] == stored[1]
 
 
-def test_a_name_without_namespace_is_in_library(
+def test_name_without_namespace_is_in_library(
     client: Client, server: LiveServer, script: Script, archive: Path, tmp_path: Path
 ) -> None:
     client.push(archive, f"{server.host}/busybox")
@@ -126,7 +126,7 @@ def test_a_name_without_namespace_is_in_library(
     assert list(json.loads(members(tmp_path / "pulled.tar")["repositories"])) == [f"{server.host}/busybox"]
 
 
-def test_an_archive_of_todays_engines_goes_in_under_the_ids_that_old_engines_would_make(
+def test_archive_of_todays_engines_gets_the_ids_of_old_engines(
     client: Client, reference: str, tmp_path: Path
 ) -> None:
     documents = make_manifest_archive(
@@ -142,7 +142,7 @@ def test_an_archive_of_todays_engines_goes_in_under_the_ids_that_old_engines_wou
         assert [image.diff_id for image in archive.chains[0].images] == diff_ids
 
 
-def test_a_compressed_layer_is_sent_as_it_lies_in_the_archive(
+def test_compressed_layer_is_sent_unchanged(
     client: Client, reference: str, script: Script, tmp_path: Path
 ) -> None:
     layer = gzip.compress(make_layer("a"), 1)
@@ -156,9 +156,7 @@ def test_a_compressed_layer_is_sent_as_it_lies_in_the_archive(
     assert script.storage.read(f"images/{'a' * 64}/layer")[0] == layer
 
 
-def test_a_layer_that_is_an_empty_stream_comes_as_an_empty_tar(
-    v1registry: FakeRegistry, tmp_path: Path
-) -> None:
+def test_layer_of_zero_bytes_is_pulled_as_an_empty_tar(v1registry: FakeRegistry, tmp_path: Path) -> None:
     image = v1registry.add_image("foo/bar:v1", layer=gzip.compress(b""))
     with Client(v1registry.url) as client:
         client.pull(f"{v1registry.host}/foo/bar:v1", tmp_path / "pulled.tar")
@@ -166,7 +164,7 @@ def test_a_layer_that_is_an_empty_stream_comes_as_an_empty_tar(
         assert client.push(tmp_path / "pulled.tar", f"{v1registry.host}/foo/bar:v1").pushed == ()
 
 
-def test_a_second_pull_replaces_the_output(
+def test_second_pull_replaces_the_output(
     client: Client, reference: str, archive: Path, tmp_path: Path
 ) -> None:
     client.push(archive, reference)
@@ -187,19 +185,19 @@ class TestChoosingAnImage:
         return tmp_path / "several.tar"
 
     @pytest.mark.parametrize(("name", "count"), [(None, 1), ("two", 2), ("two:latest", 2), ("foo/bar:v1", 1)])
-    def test_the_image_is_found_by_the_references_own_name_or_by_the_given_one(
+    def test_image_is_found_by_the_reference_or_the_given_name(
         self, client: Client, reference: str, several: Path, name: str | None, count: int
     ) -> None:
         assert len(client.push(several, reference, image=name).pushed) == count
 
-    def test_the_image_is_found_by_the_start_of_its_id(
+    def test_image_is_found_by_the_start_of_its_id(
         self, client: Client, reference: str, several: Path
     ) -> None:
         image_id = make_chain(2, seed="two")[1][0].image_id
         assert client.push(several, reference, image=image_id[:12]).image_id == image_id
 
     @pytest.mark.parametrize("name", ["three", None])
-    def test_an_image_that_is_not_clear_is_refused_with_the_choice(
+    def test_ambiguous_image_is_refused_with_a_list(
         self, client: Client, server: LiveServer, several: Path, script: Script, name: str | None
     ) -> None:
         with pytest.raises(BadArchive, match="foo/bar:v1, two:latest"):
@@ -207,8 +205,8 @@ class TestChoosingAnImage:
         assert not script.requests("PUT")
 
 
-class TestWhatIsMissing:
-    def test_an_unknown_tag_is_told_with_those_that_exist(
+class TestMissingThings:
+    def test_unknown_tag_is_reported_with_the_existing_tags(
         self, client: Client, reference: str, archive: Path, tmp_path: Path
     ) -> None:
         client.push(archive, reference)
@@ -216,11 +214,11 @@ class TestWhatIsMissing:
             client.pull(reference[:-1] + "2", tmp_path / "pulled.tar")
         assert not (tmp_path / "pulled.tar").exists()
 
-    def test_an_unknown_repository_is_told(self, client: Client, reference: str, tmp_path: Path) -> None:
+    def test_unknown_repository_is_reported(self, client: Client, reference: str, tmp_path: Path) -> None:
         with pytest.raises(NotFoundInRegistry, match="no repository foo/bar"):
             client.pull(reference, tmp_path / "pulled.tar")
 
-    def test_an_archive_that_is_missing_or_none_is_refused_before_anything_is_sent(
+    def test_missing_or_invalid_archive_sends_nothing(
         self, client: Client, reference: str, tmp_path: Path, script: Script
     ) -> None:
         with pytest.raises(BadArchive, match="No such file"):
@@ -230,11 +228,11 @@ class TestWhatIsMissing:
             client.push(tmp_path / "text", reference)
         assert script.seen == []
 
-    def test_a_reference_to_another_registry_is_refused(self, client: Client, archive: Path) -> None:
+    def test_reference_to_another_registry_is_refused(self, client: Client, archive: Path) -> None:
         with pytest.raises(BadReference, match="must be in the registry"):
             client.push(archive, "registry.example/foo/bar")
 
-    def test_an_output_that_cannot_be_written_is_an_os_error(
+    def test_output_that_cannot_be_written_is_an_os_error(
         self, client: Client, reference: str, archive: Path, tmp_path: Path
     ) -> None:
         client.push(archive, reference)
@@ -243,7 +241,7 @@ class TestWhatIsMissing:
 
 
 class TestFindingTheRegistry:
-    def test_https_is_tried_first_and_plain_http_only_then(self, server: LiveServer) -> None:
+    def test_https_is_tried_before_plain_http(self, server: LiveServer) -> None:
         with Client(server.host) as client:
             ping = client.ping()
         assert (ping.url, ping.scheme, ping.status) == (f"{server.url}/v1/", "http", 200)
@@ -259,7 +257,7 @@ class TestFindingTheRegistry:
         assert layer_sums(tmp_path / "pulled.tar") == layer_sums(archive)
 
     @pytest.mark.v1registry(tls=True)
-    def test_a_certificate_that_is_not_trusted_ends_the_search(self, v1registry: FakeRegistry) -> None:
+    def test_untrusted_certificate_ends_the_search(self, v1registry: FakeRegistry) -> None:
         with (
             Client(v1registry.host) as client,
             pytest.raises(RegistryUnreachable, match="not trusted") as caught,
@@ -270,18 +268,16 @@ class TestFindingTheRegistry:
 
     @pytest.mark.v1registry(tls=True)
     @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
-    def test_any_certificate_will_do_where_the_user_allows_it(self, v1registry: FakeRegistry) -> None:
+    def test_insecure_accepts_any_certificate(self, v1registry: FakeRegistry) -> None:
         with Client(v1registry.host, insecure=True) as client:
             assert client.ping().scheme == "https"
 
-    def test_asking_for_https_alone_does_not_fall_back(self, server: LiveServer) -> None:
+    def test_explicit_https_does_not_fall_back(self, server: LiveServer) -> None:
         for options in ({"host": f"https://{server.host}"}, {"host": server.host, "scheme": "https"}):
             with Client(**options) as client, pytest.raises(RegistryUnreachable, match="write http://"):  # type: ignore[arg-type]
                 client.ping()
 
-    def test_a_port_where_nobody_listens_is_told_with_both_schemes(
-        self, serve: Callable[..., LiveServer]
-    ) -> None:
+    def test_closed_port_is_reported_with_both_schemes(self, serve: Callable[..., LiveServer]) -> None:
         server = serve(Script())
         host = server.host
         server.stop()
@@ -303,7 +299,7 @@ class TestFindingTheRegistry:
             ({"X-Docker-Registry-Standalone": "False"}, b"", False),
         ],
     )
-    def test_the_ping_is_read_as_engines_read_it(
+    def test_ping_is_parsed_as_by_engines(
         self, serve: Callable[..., LiveServer], headers: dict[str, str], body: bytes, expected: bool
     ) -> None:
         def application(environ: object, start_response: Callable[..., object]) -> list[bytes]:
@@ -314,7 +310,7 @@ class TestFindingTheRegistry:
             assert client.ping().is_standalone is expected
 
 
-def test_the_bars_of_tqdm_show_what_moves(
+def test_tqdm_bars_show_the_transfers(
     connect: Callable[..., Client], reference: str, archive: Path, tmp_path: Path
 ) -> None:
     shown = io.StringIO()
@@ -325,7 +321,7 @@ def test_the_bars_of_tqdm_show_what_moves(
         assert word in shown.getvalue()
 
 
-def test_the_agent_names_itself_and_can_be_renamed(connect: Callable[..., Client], script: Script) -> None:
+def test_user_agent_can_be_changed(connect: Callable[..., Client], script: Script) -> None:
     connect().ping()
     connect(user_agent="docker/1.9.1 go/go1.4.3").ping()
     first, second = (seen.headers["user-agent"] for seen in script.seen)

@@ -13,29 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.archive_members import content_of, only, read
 from support.tar_blocks import END, GNU, STAR_TAIL, Dribble, header, member, octal, padded, pax, record
 
 from v1registry.layers import archive
-from v1registry.layers.archive import EXTENSION_LIMIT_BYTES, ArchiveReader, Member, open_archive
+from v1registry.layers.archive import EXTENSION_LIMIT_BYTES, ArchiveReader, open_archive
 from v1registry.layers.compression import CHUNK_BYTES, ExpansionLimitExceeded, UnreadableLayer
 
 FIELDS = ("name", "mode", "uid", "gid", "size", "mtime", "typeflag", "linkname", "uname", "gname")
-
-
-def content_of(entry: Member) -> bytes:
-    pieces = []
-    while piece := entry.read(CHUNK_BYTES):
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def read(data: bytes, **options: Any) -> list[tuple[Member, bytes]]:
-    return [(entry, content_of(entry)) for entry in ArchiveReader(io.BytesIO(data), **options)]
-
-
-def only(data: bytes, **options: Any) -> tuple[Member, bytes]:
-    ((entry, content),) = read(data, **options)
-    return entry, content
 
 
 def names(data: bytes) -> list[bytes]:

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
-from typing import Any
 
 import pytest
+from support.archive_members import content_of, only, read
 from support.tar_blocks import END, GNU, header, member, octal, padded, pax
 
 from v1registry.layers import sparse
-from v1registry.layers.archive import ArchiveReader, Member, open_archive
+from v1registry.layers.archive import ArchiveReader, open_archive
 from v1registry.layers.compression import CHUNK_BYTES, ExpansionLimitExceeded, UnreadableLayer
-
-
-def content_of(entry: Member) -> bytes:
-    pieces = []
-    while piece := entry.read(CHUNK_BYTES):
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def read(data: bytes, **options: Any) -> list[tuple[Member, bytes]]:
-    return [(entry, content_of(entry)) for entry in ArchiveReader(io.BytesIO(data), **options)]
-
-
-def only(data: bytes, **options: Any) -> tuple[Member, bytes]:
-    ((entry, content),) = read(data, **options)
-    return entry, content
 
 
 def test_gnu_sparse_member_has_zeros_between_its_pieces() -> None:

@@ -16,7 +16,7 @@ from v1registry.archives.save import write_save_archive
 
 
 def make_layer(name: str, size_bytes: int = 100) -> bytes:
-    """A tar with one file of noise, the same in every run."""
+    """Return a tar with one file of random bytes, the same in every run."""
     content = random.Random(name).randbytes(size_bytes)
     with io.BytesIO() as buffer:
         with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -27,7 +27,7 @@ def make_layer(name: str, size_bytes: int = 100) -> bytes:
 
 
 def make_chain(count: int, *, size_bytes: int = 100, seed: str = "") -> list[tuple[ChainImage, bytes]]:
-    """Images root first, each with its layer."""
+    """Return images root first, each with its layer."""
     chain: list[tuple[ChainImage, bytes]] = []
     for number in range(count):
         image_id = hashlib.sha256(f"{seed}{number}".encode()).hexdigest()
@@ -45,7 +45,7 @@ def make_chain(count: int, *, size_bytes: int = 100, seed: str = "") -> list[tup
 def make_archive(
     path: Path, count: int = 3, *, size_bytes: int = 100, name: str = "some/thing:1"
 ) -> list[str]:
-    """Write an archive with one chain; return its ids, root first."""
+    """Write an archive with one chain. Return its ids, root first."""
     images = [image for image, _ in make_chain(count, size_bytes=size_bytes)]
     with path.open("w+b") as file:
         write_save_archive(file, images, {name: images[-1].image_id})
@@ -60,7 +60,7 @@ def members(path: Path) -> dict[str, bytes]:
 
 
 def layer_sums(path: Path) -> dict[str, str]:
-    """Return image id to sum of the layer, uncompressed."""
+    """Return image id to the SHA-256 of the uncompressed layer."""
     return {
         name.partition("/")[0]: hashlib.sha256(data).hexdigest()
         for name, data in members(path).items()
@@ -69,7 +69,7 @@ def layer_sums(path: Path) -> dict[str, str]:
 
 
 class Watch:
-    """Progress that remembers."""
+    """Progress that records all transfers."""
 
     def __init__(self) -> None:
         self.tasks: list[WatchedTask] = []

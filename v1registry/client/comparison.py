@@ -26,7 +26,10 @@ from .transfer import Transfer
 if TYPE_CHECKING:
     import requests
 
-_REMEDY = "The tag was not set. Delete the image in the registry, or build it again to give it a different id"
+_REMEDY = (
+    "The tag was not set. Delete the repository that has the wrong image, or ask the registry's administrator to do "
+    "so, then push again"
+)
 
 
 class Comparison:
