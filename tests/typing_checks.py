@@ -1,0 +1,23 @@
+"""Checked by mypy, never run: calls that a type checker must reject.
+
+Each rejected line has a ``type: ignore``. mypy reports one that is not needed, so an accepted mistake fails the check.
+"""
+
+from __future__ import annotations
+
+# the name of the folder: mypy does not see where it is installed
+from fakes.registry import FakeRegistry
+from v1registry import MemoryStorage, Registry
+
+
+def check_options() -> None:
+    """Pass options of every type, and mistakes."""
+    Registry(
+        MemoryStorage(), auth="users:", search_limit=5, reserved_names=["ops"], trusted_proxies="10.0.0.1"
+    )
+    Registry("memory:", max_document_bytes="16M")
+    Registry("memory:", serach_limit=5)  # type: ignore[call-arg]
+    Registry("memory:", search_limit=5.0)  # type: ignore[arg-type]
+    Registry(storage=5)  # type: ignore[arg-type]
+    FakeRegistry(auth="users:", tls=True)
+    FakeRegistry(serach_limit=5)  # type: ignore[call-arg]

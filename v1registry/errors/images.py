@@ -1,0 +1,150 @@
+"""Failures about images, repositories and tags."""
+
+from __future__ import annotations
+
+from .base import BadRequest, Conflict, NotFound, RegistryError
+
+
+class InvalidImageId(NotFound):
+    """An image id has 16 or 64 lower-case hex digits. The status is that of docker-registry 0.9.1."""
+
+    text = "Invalid image ID"
+
+
+class InvalidRepositoryName(BadRequest):
+    """The name of a repository does not follow the grammar."""
+
+    text = "Invalid repository name"
+
+
+class InvalidTagName(BadRequest):
+    """The name of a tag does not follow the grammar."""
+
+    text = "Invalid tag name"
+
+
+class ImageNotFound(NotFound):
+    """The image does not exist, or the caller may not read it."""
+
+    text = "Image not found"
+
+
+class ImageInProgress(BadRequest):
+    """The push of the image has not ended, so it is not shown."""
+
+    text = "Image is being uploaded, retry later"
+
+
+class ImageExists(Conflict):
+    """The image is complete and cannot be changed. Engines read this text as success."""
+
+    text = "Image already exists"
+
+
+class ImageHasOtherContents(Conflict):
+    """The image is complete with different JSON, and the caller may not see it (decisions.md 17).
+
+    The text is not that of :class:`ImageExists`: an engine would then skip the image, and fail at the tag.
+    """
+
+    text = "Image exists with other contents"
+
+
+class ImageNotListed(BadRequest):
+    """The image is in no image list of a repository that the caller pushes to."""
+
+    text = "This image does not belong to the repository"
+
+
+class ParentNotFound(BadRequest):
+    """The JSON names a parent that does not exist, or that the caller may not read."""
+
+    text = "Image depends on a non existing parent"
+
+
+class ParentNotAuthorized(BadRequest):
+    """The external index does not let the caller use the parent (docker-registry 0.9.1, images.py)."""
+
+    text = "Image depends on an unauthorized parent"
+
+
+class ImageReplaced(Conflict):
+    """Another client announced the id with different JSON during the upload. The layer was not stored."""
+
+    text = "Image was announced anew during the upload, push it again"
+
+
+class ChecksumRefused(Conflict):
+    """The image is complete and has a different checksum than the announced one."""
+
+    text = "Cannot set this image checksum"
+
+
+class ChecksumHeaderMissing(RegistryError):
+    """Neither header with a checksum was sent (docker-registry 0.9.1 answers 412 and this text)."""
+
+    status = 412
+    text = (
+        "X-Docker-Checksum-Payload not set.  If you are using the Docker daemon, "
+        "you should upgrade to version 0.10 or later"
+    )
+
+
+class ChecksumMissing(BadRequest):
+    """The header with the checksum is empty."""
+
+    text = "Missing Image's checksum"
+
+
+class LayerMissing(BadRequest):
+    """The checksum came before the layer."""
+
+    text = "Image's layer is missing"
+
+
+class ChecksumMismatch(BadRequest):
+    """The received bytes do not have the announced checksum. The image stays in progress."""
+
+    text = "Checksum mismatch"
+
+
+class LayerNotSupported(BadRequest):
+    """The layer is not a readable tar archive, so its files cannot be listed."""
+
+    text = "Layer format not supported"
+
+
+class LayerTooLarge(BadRequest):
+    """The layer expands to more bytes than the configured limit."""
+
+    text = "The layer expands to more bytes than this server looks into"
+
+
+class RepositoryNotFound(NotFound):
+    """The repository does not exist, or the caller may not read it."""
+
+    text = "Repository not found"
+
+
+class ImageListNotFound(NotFound):
+    """The index does not know the repository (docker-registry 0.9.1, index.py)."""
+
+    text = "images not found"
+
+
+class TagNotFound(NotFound):
+    """The repository does not have this tag."""
+
+    text = "Tag not found"
+
+
+class TagImmutable(Conflict):
+    """The tags of the repository can be set only once. The tag keeps its image."""
+
+    text = "Tag is immutable"
+
+
+class TagNameConflict(Conflict):
+    """The file of this tag has the name of the information file of a different tag (``tag_x_json``), or the reverse."""
+
+    text = "Tag name conflicts"

@@ -1,0 +1,37 @@
+"""Failures of the server itself: the storage, an external index, too much work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .base import RegistryError
+
+
+class Unavailable(RegistryError):
+    """The storage cannot be reached now. The client may repeat the request."""
+
+    status = 503
+    text = "The storage is not available, retry later"
+
+
+class IndexUnavailable(Unavailable):
+    """The external index does not answer, so no token can be checked now."""
+
+    text = "The index that checks tokens does not answer, retry later"
+
+
+class LayerBusy(Unavailable):
+    """Another request reads the layer or one below it, or there is too much work for one request. Results are kept."""
+
+    text = "The layer is being looked into, retry later"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "10"}
+
+
+class OutOfSpace(RegistryError):
+    """The storage is full. Nothing was stored."""
+
+    status = 507
+    text = "The storage has no room left"
