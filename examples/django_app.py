@@ -1,11 +1,12 @@
-"""A Django project in one file with a registry in front of it: /v1/ is the registry's, all else is Django's.
+"""A Django project in one file, behind a registry: /v1/ is the registry's, all other paths are Django's.
 
 From the project's folder:
 
-    V1REGISTRY_STORAGE=file:///srv/registry gunicorn --chdir examples --threads 16 --bind 127.0.0.1:5000 django_app
+    V1REGISTRY_STORAGE=file:///srv/registry \
+        gunicorn --chdir examples --threads 16 --bind 127.0.0.1:5000 django_app
 
-Django's own ``runserver`` will not do: it does not decode the chunked bodies in which engines send layers, so the
-registry refuses them (411).
+Django's own ``runserver`` does not work: it does not decode the chunked bodies in which engines send layers, so the
+registry answers 411.
 """
 
 import os

@@ -1,10 +1,10 @@
-"""A Flask application with a registry in front of it: /v1/ is the registry's, all else is Flask's.
+"""A Flask application behind a registry: /v1/ is the registry's, all other paths are Flask's.
 
 From the project's folder:
 
     V1REGISTRY_STORAGE=file:///srv/registry flask --app examples/flask_app run --port 5000
 
-then ``docker push localhost:5000/me/image`` and http://localhost:5000/.
+Then run ``docker push localhost:5000/me/image`` and open http://localhost:5000/.
 """
 
 from flask import Flask

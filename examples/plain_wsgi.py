@@ -1,11 +1,12 @@
 """Two ways to serve a registry beside plain WSGI: in front of an application, and below a prefix.
 
-Engines always ask for /v1/ at the root of a host: ``in_front_of`` gives them that. Browsers, scripts and proxies that
-strip the prefix can use the same registry below a path of your choice, here /registry.
+Engines always request /v1/ at the root of a host, which ``in_front_of`` serves. Browsers, scripts and proxies that
+strip the prefix can use the same registry below any path, here /registry.
 
 From the project's folder:
 
-    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples granian --interface wsgi --port 5000 --blocking-threads 64 plain_wsgi:application
+    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples \
+        granian --interface wsgi --port 5000 --blocking-threads 64 plain_wsgi:application
 """
 
 from v1registry import Registry
@@ -16,13 +17,13 @@ registry = Registry.from_environment()
 
 
 def site(environ, start_response):
-    """The application that was there before."""
+    """The application behind the registry."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"Hello from WSGI"]
 
 
 def below_prefix(environ, start_response):
-    """Give what is below the prefix to the registry, as the WSGI standard says: the prefix moves to SCRIPT_NAME."""
+    """Pass requests below the prefix to the registry. The prefix moves to SCRIPT_NAME (PEP 3333)."""
     path = environ["PATH_INFO"]
     if path == PREFIX or path.startswith(PREFIX + "/"):
         environ["SCRIPT_NAME"] += PREFIX

@@ -1,8 +1,9 @@
-"""A Pyramid application with a registry in front of it: /v1/ is the registry's, all else is Pyramid's.
+"""A Pyramid application behind a registry: /v1/ is the registry's, all other paths are Pyramid's.
 
 From the project's folder:
 
-    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples waitress-serve --listen=127.0.0.1:5000 pyramid_app:application
+    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples \
+        waitress-serve --listen=127.0.0.1:5000 pyramid_app:application
 """
 
 from pyramid.config import Configurator

@@ -1,4 +1,4 @@
-"""The registry for any WSGI server, with its settings from the environment. Servers that run it are in servers/."""
+"""The registry for any WSGI server, with settings from the environment. Commands for servers are in servers/."""
 
 from v1registry import Registry
 

@@ -2,13 +2,14 @@
 
 From the project's folder:
 
-    V1REGISTRY_STORAGE=file:///srv/registry gunicorn --chdir examples --config examples/servers/gunicorn.conf.py --bind 127.0.0.1:5000 wsgi
+    V1REGISTRY_STORAGE=file:///srv/registry gunicorn --chdir examples \
+        --config examples/servers/gunicorn.conf.py --bind 127.0.0.1:5000 wsgi
 """
 
-# Threads: an upload keeps one busy for as long as the client takes.
+# Threads: each upload occupies one until the client has sent it.
 worker_class = "gthread"
 workers = 2
 threads = 32
 
-# Seconds without a sign of life of a worker; with threads, uploads do not count against it.
+# Seconds until a worker that does not respond is restarted; with threads, long uploads do not count.
 timeout = 60

@@ -1,7 +1,7 @@
 """waitress with the registry of examples/wsgi.py.
 
-waitress takes in the whole request before it calls the application: a layer first goes to a file in TMPDIR, which needs the room.
-Its own limit for that is 1 GiB; larger layers exist.
+waitress reads the whole request before it calls the application, so TMPDIR needs space for the layers that are being
+sent. Its default limit of 1 GiB is too small for some layers.
 
 From the project's folder:
 

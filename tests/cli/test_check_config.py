@@ -45,7 +45,8 @@ def test_values_sources_and_descriptions_are_printed(
         (
             "index = https://index.example.com\n",
             [
-                "the index, search, users, OAuth and pages, because the setting index names an external index",
+                "the index, search, users, OAuth and pages, "
+                "because the setting index names an external index",
             ],
         ),
     ],

@@ -37,7 +37,7 @@ CONTENT = b"".join(b"%d bottles of beer\n" % number for number in range(3000))
 
 
 def zstd_frame(content: bytes) -> bytes:
-    """A zstd frame of one uncompressed block: the format allows it, and no compressor is needed (RFC 8878)."""
+    """Return a zstd frame of one uncompressed block (RFC 8878)."""
     block = ((len(content) << 3) | 1).to_bytes(3, "little") + content
     return b"\x28\xb5\x2f\xfd" + b"\xa0" + len(content).to_bytes(4, "little") + block
 
@@ -212,7 +212,7 @@ def test_memory_is_bounded_whatever_a_layer_expands_to(kind: str) -> None:
 
 def test_xz_layer_that_needs_gigabytes_of_memory_is_unreadable() -> None:
     layer = bytearray(lzma.compress(CONTENT, check=lzma.CHECK_CRC32))
-    # The block header follows the 12 bytes of the stream header: size, flags, filter, one property: the dictionary.
+    # Behind the 12 bytes of the stream header: size, flags, filter, and its one property, the dictionary.
     assert layer[14:16] == b"\x21\x01"
     layer[16] = 40  # 4 GiB
     size = (layer[12] + 1) * 4

@@ -195,10 +195,11 @@ def environment_of(folder: Path) -> dict[str, str]:
 def documented_command(path: Path, storage: Path) -> tuple[list[str], dict[str, str]]:
     """Return the command that the file at ``path`` documents, and the variables that it sets.
 
-    It is the one line with ``file:///srv/registry`` and the port 5000, in a docstring or a comment; it is run with
-    ``storage`` and on a free port instead.
+    It is the one line with ``file:///srv/registry`` and the port 5000, in a docstring or a comment. A backslash at
+    its end continues it. It is run with ``storage`` and on a free port.
     """
-    lines = [line for line in path.read_text("utf-8").splitlines() if "file:///srv/registry" in line]
+    text = path.read_text("utf-8").replace("\\\n", "")
+    lines = [line for line in text.splitlines() if "file:///srv/registry" in line]
     assert len(lines) == 1, f"{path} documents {len(lines)} commands"
     line = lines[0].strip(" #;")
     assert line.count("5000") == 1, f"{path}: the command is expected to name the port 5000 once"
