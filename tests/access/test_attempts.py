@@ -232,15 +232,34 @@ def test_slow_failures_of_many_behind_one_address_never_add_up(clock: Clock) -> 
     assert limiter.wait_s("somebody", HERE) == 0
 
 
-def test_no_more_than_the_capacity_is_remembered_and_the_oldest_goes_first(clock: Clock) -> None:
-    limiter = make(clock, capacity=10)
+def fill(limiter: LoginLimiter) -> None:
+    """Let 10 names fail, ``first`` before the others."""
     fail(limiter, 4, "first", "")
     for number in range(9):
         fail(limiter, 4, f"user{number}", "")
+
+
+def test_names_up_to_the_capacity_are_remembered(clock: Clock) -> None:
+    limiter = make(clock, capacity=10)
+    fill(limiter)
     assert limiter.wait_s("first", "") == 1
+
+
+def test_oldest_name_is_forgotten_beyond_the_capacity(clock: Clock) -> None:
+    limiter = make(clock, capacity=10)
+    fill(limiter)
     fail(limiter, 4, "last", "")
     assert limiter.wait_s("first", "") == 0
     assert all(limiter.wait_s(f"user{number}", "") for number in range(9))
+
+
+def test_name_that_is_tried_again_is_not_the_oldest(clock: Clock) -> None:
+    limiter = make(clock, capacity=10)
+    fill(limiter)
+    assert limiter.wait_s("first", "") == 1
+    fail(limiter, 4, "last", "")
+    assert limiter.wait_s("first", "") == 1
+    assert limiter.wait_s("user0", "") == 0
 
 
 def test_no_more_logins_than_the_capacity_are_known(clock: Clock) -> None:

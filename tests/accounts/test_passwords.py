@@ -95,7 +95,7 @@ def test_only_so_many_hashes_are_computed_at_once(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(("memory_kib", "passes"), [(7, 1), (8, 0)])
 def test_impossible_parameters_are_refused_at_once(memory_kib: int, passes: int) -> None:
-    with pytest.raises(ValueError, match="8 KiB and one pass at least"):
+    with pytest.raises(ValueError, match="at least 8 KiB and one pass"):
         Passwords(memory_kib=memory_kib, passes=passes)
 
 

@@ -1,19 +1,20 @@
-"""A limit on failed logins: each failure makes the next try wait longer, by user name and by address."""
+"""A limit on failed logins: after each failure the next attempt has to wait longer, by user name and by address."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
 
+from cachetools import LRUCache
+
 from ..accounts.passwords import encoded
 
-#: How many times as many failures an address has free as a user name: many people may sit behind it.
-_PEOPLE_PER_ADDRESS = 10
+#: How many times as many free failures an address has as a user name, because many users may share it.
+_USERS_PER_ADDRESS = 10
 
 #: Above this many doublings every wait is the longest one.
 _MOST_DOUBLINGS = 30
@@ -21,7 +22,7 @@ _MOST_DOUBLINGS = 30
 
 @dataclass
 class _Failures:
-    count: float  #: what is left of them; time takes them away
+    count: float  #: decreases with time
     noted_at_s: float
     blocked_until_s: float
 
@@ -29,16 +30,18 @@ class _Failures:
 class LoginLimiter:
     """Remembers failed logins in this process. Safe for threads.
 
-    The first ``free`` failures cost nothing: engines repeat a wrong password several times in one command. Each further one
-    doubles the wait, from one second to ``longest_wait_s``. Names count whether they exist or not, so the limit tells nothing
-    about them. Failures are forgotten one by one, ``free`` of them in ``forget_s``, so those of many people behind one
-    address do not add up for ever.
+    The first ``free`` failures have no consequence, because engines repeat a wrong password several times in one
+    command. Each further one doubles the wait, from one second to ``longest_wait_s``. Unknown names count like known
+    ones, so the limit does not tell them apart. Failures are forgotten one by one, ``free`` of them in ``forget_s``,
+    so those of many users behind one address do not accumulate for ever.
 
-    A login that succeeded makes its name and address known together: from then on it waits for nothing but their own
-    failures. So nobody elsewhere keeps users out by guessing their passwords.
+    After a successful login the pair of its name and its address is known: it waits only for its own failures. So a
+    user cannot be locked out by guesses from other addresses.
 
-    :param free: failures that do not count, per user name; an address, behind which many may sit, has ten times as many.
-    :param capacity: how many names and addresses are remembered, each some hundred bytes.
+    :param free: failures without consequence, per user name. An address has ten times as many.
+    :param longest_wait_s: the longest wait, in seconds.
+    :param forget_s: how long it takes to forget ``free`` failures, in seconds.
+    :param capacity: how many names and addresses are remembered, some hundred bytes each.
     :param clock: monotonic seconds.
     """
 
@@ -54,14 +57,13 @@ class LoginLimiter:
         self._free = free
         self._longest_wait_s = longest_wait_s
         self._forget_s = forget_s
-        self._capacity = capacity
         self._clock = clock
-        self._failures: OrderedDict[bytes, _Failures] = OrderedDict()
-        self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._failures: LRUCache[bytes, _Failures] = LRUCache(capacity)
+        self._known: LRUCache[bytes, bool] = LRUCache(capacity)
         self._lock = Lock()
 
     def wait_s(self, username: str, address: str) -> float:
-        """Return how long the caller has to wait before a password is looked at; 0 for not at all."""
+        """Return how long the caller has to wait before a password is checked, in seconds; 0 for not at all."""
         pair, name, place = _keys(username, address)
         with self._lock:
             now = self._clock()
@@ -70,23 +72,20 @@ class LoginLimiter:
         return max([0.0, *(blocked_until_s - now for blocked_until_s in found)])
 
     def failed(self, username: str, address: str) -> None:
-        """Note a wrong password."""
+        """Record a wrong password."""
         pair, name, place = _keys(username, address)
         with self._lock:
             self._note(pair if pair in self._known else name, self._free)
             if address:
-                self._note(place, self._free * _PEOPLE_PER_ADDRESS)
+                self._note(place, self._free * _USERS_PER_ADDRESS)
 
     def succeeded(self, username: str, address: str) -> None:
-        """Note a right password. Failures stay: else each login of a user would give a guesser new tries."""
+        """Record a right password. Failures stay, or each login of a user would give a guesser new attempts."""
         if not address:
             return
         pair, _, _ = _keys(username, address)
         with self._lock:
-            self._known[pair] = None
-            self._known.move_to_end(pair)
-            if len(self._known) > self._capacity:
-                self._known.popitem(last=False)
+            self._known[pair] = True
 
     def _note(self, key: bytes, free: int) -> None:
         now = self._clock()
@@ -94,23 +93,20 @@ class LoginLimiter:
         forgotten = (now - known.noted_at_s) * free / self._forget_s
         known.count, known.noted_at_s = max(0.0, known.count - forgotten) + 1, now
         doublings = min(known.count - free - 1, _MOST_DOUBLINGS)
-        # a hair below a whole number is that number: time passes between two tries
+        # tolerate rounding: the count decreases slightly between two attempts
         if doublings > -0.5:
             known.blocked_until_s = now + min(self._longest_wait_s, 2.0 ** max(0.0, doublings))
-        self._failures.move_to_end(key)
-        if len(self._failures) > self._capacity:
-            self._failures.popitem(last=False)
 
 
 def _keys(username: str, address: str) -> tuple[bytes, bytes, bytes]:
-    """Return the keys of the name at the address, of the name, and of the address: short, however long those are."""
-    # directories do not tell upper from lower case, and would be asked about one name under many spellings
+    """Return the keys of the name at the address, of the name, and of the address. They are digests, so short."""
+    # directories compare names without case, so one name must not be tried under many spellings
     name, place = username.strip().casefold(), _network(address)
     return _key("pair", name, place), _key("name", name), _key("address", place)
 
 
 def _network(address: str) -> str:
-    """Return what a subscriber has: an IPv4 address, or the network of an IPv6 address (RFC 6177 gives no less than that)."""
+    """Return what one subscriber has: an IPv4 address, or the /64 network of an IPv6 address (RFC 6177)."""
     try:
         parsed = ip_address(address)
     except ValueError:

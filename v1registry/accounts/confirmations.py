@@ -1,7 +1,7 @@
 """One-time links that activate an account or confirm an address (hub.md 8), and when they are mailed.
 
-A link names the account and is bound, by its signature, to an address, to the account's state and to a time. Nothing is stored for
-it: it works while the directory says that this address of this account still waits for its confirmation, and following it
+A link names the account. Its signature binds it to an address, to the state of the account and to a time. Nothing is
+stored for it: it works while the backend says that this address awaits confirmation in this state, and following it
 ends that.
 """
 
@@ -11,13 +11,13 @@ import hashlib
 import json
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from threading import Lock
 from typing import Final
 
+from cachetools import TTLCache
 from itsdangerous import BadData
 from itsdangerous.encoding import base64_decode, base64_encode
 
@@ -30,14 +30,14 @@ from .records import folded
 
 log = get_logger(__name__)
 
-#: How soon the same address gets another mail, in seconds: a lost mail is asked for again, nobody is flooded.
+#: An address gets no second mail within this time, in seconds.
 REPEAT_S: Final = 300.0
 
-#: How many mails one user's requests send in DAY_S: addresses can be added and removed again, each of them somebody's.
+#: How many mails one user causes within DAY_S. Addresses can be added and removed, and may belong to other people.
 MOST_MAILS: Final = 30
 DAY_S: Final = 86_400.0
 
-#: Other texts are no link of ours; decoders of base64 would skip what does not belong there.
+#: Other texts are not links of ours; base64 decoders would ignore invalid characters.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{43}")
 
 #: See :meth:`~v1registry.signing.Signers.of`.
@@ -49,22 +49,22 @@ _CAPACITY: Final = 10_000
 
 @dataclass(frozen=True)
 class Link:
-    """What a good signature covers; whether the link still works is the directory's to say."""
+    """What a valid signature covers. Whether the link still works depends on the backend."""
 
     username: str
     _mark: str = field(repr=False)
 
     def is_for(self, email: str, state: str) -> bool:
-        """Tell whether the link was made for this address while the account was in this state."""
+        """Return whether the link was made for this address in this state of the account."""
         return compare_digest(self._mark, _mark_of(email, state))
 
 
 class Links:
     """Signs links and reads them.
 
-    :param keys: secrets, the newest last; it signs, all verify. A function is asked for them at the first use. Without
-        any, a key of this process alone is made.
-    :param lifetime_s: how long a link is good, in seconds.
+    :param keys: secrets, the newest last; it signs, all verify. A function is called at the first use. Without keys, a
+        key of this process is made.
+    :param lifetime_s: how long a link is valid, in seconds.
     :param clock: seconds since the epoch.
     """
 
@@ -80,17 +80,17 @@ class Links:
         self._clock = clock
 
     def sign(self, username: str, email: str, state: str) -> str:
-        """Return the token of a link: letters, digits, ``-``, ``_`` and one dot. The address does not stand in it."""
+        """Return the token of a link: letters, digits, ``-``, ``_`` and one dot. It does not contain the address."""
         ends_at_s = int(self._clock()) + self._lifetime_s
-        said = json.dumps([username, _mark_of(email, state), ends_at_s], separators=(",", ":"))
-        return self._signers.of(_PURPOSE).sign(base64_encode(said)).decode("ascii")
+        payload = json.dumps([username, _mark_of(email, state), ends_at_s], separators=(",", ":"))
+        return self._signers.of(_PURPOSE).sign(base64_encode(payload)).decode("ascii")
 
     def read(self, token: str) -> Link | None:
-        """Return what a token says if it is one of ours that has not expired, else None."""
+        """Return what a token contains; None if it is invalid or expired."""
         if not _TOKEN.fullmatch(token):
             return None
         try:
-            # whoever has the key made it, so its shape is ours
+            # the signature is valid, so the payload has the format that we wrote
             username, mark, ends_at_s = json.loads(base64_decode(self._signers.of(_PURPOSE).unsign(token)))
         except BadData:
             return None
@@ -98,13 +98,14 @@ class Links:
 
 
 class Confirmations:
-    """Mails links to the addresses that wait for one, and takes them. Safe for threads.
+    """Mails links to the addresses that await confirmation, and follows them. Safe for threads.
 
     :param backend: has the accounts; with the flag ``can_confirm``.
     :param mailer: sends the links.
     :param links: signs them.
-    :param address: the URL below which they are, without a final slash: a setting, never what a request names as its host,
-        because whoever registers with somebody else's address could make that person's click go elsewhere.
+    :param address: the URL below which the links are, without a final slash. It is a setting, never the host of a
+        request: otherwise a caller who registers with the address of another person could redirect that person's
+        click.
     :param clock: monotonic seconds.
     """
 
@@ -122,18 +123,20 @@ class Confirmations:
         self._links = links
         self._address = address
         self._clock = clock
-        self._mailed: OrderedDict[tuple[str, str], float] = OrderedDict()  # the oldest first
-        self._mails: OrderedDict[str, list[float]] = (
-            OrderedDict()
-        )  # of each user, when; who got one last comes last
-        self._lock = Lock()  # guards both
+        self._mailed: TTLCache[tuple[str, str], bool] = TTLCache(_CAPACITY, REPEAT_S, timer=clock)
+        self._mails: TTLCache[str, list[float]] = TTLCache(
+            _CAPACITY, DAY_S, timer=clock
+        )  # when, for each user
+        self._lock = Lock()  # guards the two caches
 
     def ask(self, username: str, email: str | None = None) -> None:
-        """Mail a link to each address of the user that waits for its confirmation, or to this one alone.
+        """Mail a link to each address of the user that awaits confirmation, or to this one alone.
 
-        Nothing is mailed to an address that got one less than REPEAT_S before, nor for a user who got MOST_MAILS within DAY_S; both are
-        counted in this process. What cannot be mailed is logged and changes nothing:
-        the next time that somebody asks it is tried again. BackendUnavailable.
+        No mail is sent to an address that got one within REPEAT_S, nor for a user who caused MOST_MAILS within DAY_S.
+        Both are counted in this process. A mail that cannot be sent is logged, and sent again when the user asks
+        again.
+
+        :raises BackendUnavailable: the backend cannot answer now.
         """
         waiting = self._backend.unconfirmed(username)
         user = self._backend.find(username) if waiting else None
@@ -145,13 +148,18 @@ class Confirmations:
                 self._mail(Recipient(username, address), state, is_new_account=not user.is_active)
 
     def is_good(self, token: str) -> bool:
-        """Tell whether the link would work now. BackendUnavailable."""
+        """Return whether the link would work now.
+
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
         return self._find(token) is not None
 
     def follow(self, token: str) -> bool:
-        """Confirm the address, and activate the account, for which the link was made; False where it is no good.
+        """Confirm the address and activate the account of a link. Return False if the link is invalid.
 
-        Of many who follow one link at once, one is told True. BackendUnavailable.
+        Of simultaneous calls for one link one returns True.
+
+        :raises BackendUnavailable: the backend cannot answer now.
         """
         found = self._find(token)
         if found is None:
@@ -163,7 +171,7 @@ class Confirmations:
         return is_done
 
     def _find(self, token: str) -> tuple[str, str, str] | None:
-        """Return user name, address and state for which a link was made, None where it is no good."""
+        """Return user name, address and state of a link; None if it is invalid."""
         link = self._links.read(token)
         if link is None:
             return None
@@ -179,7 +187,7 @@ class Confirmations:
             send(user, link)
         except MailError as error:
             log.error("the mail for %r was not sent: %s", user.name, error)
-        except Exception as error:  # noqa: BLE001  a mailer of somebody else's: its text may hold the link
+        except Exception as error:  # noqa: BLE001  a mailer of another package: its text may contain the link
             log.error("the mail for %r was not sent: %s", user.name, type(error).__name__)
         else:
             return
@@ -189,25 +197,20 @@ class Confirmations:
                 self._mails[user.name].pop()
 
     def _is_due(self, username: str, email: str) -> bool:
-        """Tell whether the address may get a mail, and note that it gets one now."""
+        """Return whether the address may get a mail, and record that it gets one now."""
         now, address = self._clock(), (username, folded(email))
         with self._lock:
-            mailed_at = self._mailed.get(address)
+            # the cache keeps a list for DAY_S after the last mail, and the list has older ones
             lately = [mail_at for mail_at in self._mails.get(username, ()) if now < mail_at + DAY_S]
-            if (mailed_at is not None and now < mailed_at + REPEAT_S) or len(lately) >= MOST_MAILS:
+            if address in self._mailed or len(lately) >= MOST_MAILS:
                 return False
-            self._mailed[address] = now
-            self._mailed.move_to_end(address)
+            self._mailed[address] = True
             self._mails[username] = [*lately, now]
-            self._mails.move_to_end(username)
-            for remembered in (self._mailed, self._mails):
-                while len(remembered) > _CAPACITY:
-                    remembered.popitem(last=False)
         return True
 
 
 def _mark_of(email: str, state: str) -> str:
-    """Return a text that no other address, and no other state, has."""
+    """Return a digest of an address and a state."""
     digest = hashlib.sha256()
     for text in (email, state):
         data = encoded(text)
