@@ -5,8 +5,8 @@ From the project's folder:
     V1REGISTRY_STORAGE=file:///srv/registry \
         gunicorn --chdir examples --threads 16 --bind 127.0.0.1:5000 django_app
 
-Django's own ``runserver`` does not work: it does not decode the chunked bodies in which engines send layers, so the
-registry answers 411.
+Django's own ``runserver`` does not work: it does not decode the chunked bodies of engines, so the registry
+answers 411.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Two ways to serve a registry beside plain WSGI: in front of an application, and below a prefix.
 
-Engines always request /v1/ at the root of a host, which ``in_front_of`` serves. Browsers, scripts and proxies that
-strip the prefix can use the same registry below any path, here /registry.
+Engines always request /v1/ at the root of a host, which ``in_front_of`` serves. Browsers, scripts and proxies
+that strip the prefix can use the same registry below any path, here /registry.
 
 From the project's folder:
 

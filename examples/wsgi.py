@@ -1,4 +1,4 @@
-"""The registry for any WSGI server, with settings from the environment. Commands for servers are in servers/."""
+"""The registry for any WSGI server, with settings from the environment. See servers/ for commands."""
 
 from v1registry import Registry
 

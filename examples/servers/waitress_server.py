@@ -1,7 +1,7 @@
 """waitress with the registry of examples/wsgi.py.
 
-waitress reads the whole request before it calls the application, so TMPDIR needs space for the layers that are being
-sent. Its default limit of 1 GiB is too small for some layers.
+waitress reads the whole request before it calls the application, so TMPDIR needs space for the layers that
+are being sent. Its default limit of 1 GiB is too small for some layers.
 
 From the project's folder:
 

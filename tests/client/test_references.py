@@ -39,7 +39,7 @@ def test_name_without_namespace_is_kept_in_archives() -> None:
         ("busybox", "has no repository"),
         ("localhost:5000", "has no repository"),
         ("localhost:5000/", "has no repository"),
-        ("foo/bar", "not begin with a registry"),
+        ("foo/bar", "must begin with a registry"),
         ("ftp://localhost/foo", "http or https"),
         ("localhost:0/foo", "registry must be HOST"),
         ("localhost:99999/foo", "registry must be HOST"),

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import requests
 
 _REMEDY = (
-    "The tag was not set. Delete the repository that has the wrong image, or ask the registry's administrator to do "
-    "so, then push again"
+    "The tag was not set. Delete the repository that has the wrong image, or ask the registry's "
+    "administrator to do so, then push again"
 )
 
 
@@ -40,8 +40,8 @@ class Comparison:
     ``manifest.json``, and images whose JSON has only ``id`` and ``parent``. Comparing a layer has a cost:
 
     * First the archive's layer is compressed as for an upload, which takes processor time, but no network. If
-      the registry announces the same payload checksum, the layers are equal. Images that this client pushed end
-      here.
+      the registry announces the same payload checksum, the layers are equal. This is so for images that this
+      client pushed.
     * Otherwise the registry's layer is downloaded and expanded, and the diff ids are compared. Images that
       engines pushed need this, because engines compress differently.
 

@@ -40,7 +40,7 @@ class Reference:
             raise BadReference(f"{text!r} has no repository: a reference {_EXPECTED}")
         if scheme is None and not re.search(r"[.:]|\Alocalhost\Z", host):
             raise BadReference(
-                f"{text!r} does not begin with a registry, which has a dot or a port, or is localhost: "
+                f"{text!r} must begin with a registry, which has a dot or a port, or is localhost: "
                 f"a reference {_EXPECTED}"
             )
         if "@" in path:
@@ -56,8 +56,8 @@ class Reference:
             check_tag(tag)
         except InvalidRepositoryName as exc:
             raise BadReference(
-                f"repository must be parts of letters, digits and . _ - with single slashes between, the first "
-                f"part (the namespace) in lower case, not {repository!r}"
+                "repository must be parts of letters, digits and . _ - with single slashes between, the "
+                f"first part (the namespace) in lower case, not {repository!r}"
             ) from exc
         except InvalidTagName as exc:
             raise BadReference(
