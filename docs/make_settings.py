@@ -1,4 +1,7 @@
-"""Write docs/settings.md from the table of settings: ``python docs/make_settings.py``. A test checks that the file is current."""
+"""Write docs/settings.md from the table of settings: ``python docs/make_settings.py``.
+
+A test checks that the file is current.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,9 @@ INTRODUCTION = """\
 <!-- Made by docs/make_settings.py from the table in v1registry/settings.py. -->
 
 The same keys are keywords of `Registry(…)`, keys of `Registry.from_settings`, variables in the environment
-(`Registry.from_environment`), keys in the section `[v1registry]` of an ini file (`Registry.from_ini`, `--config`), and keys of
-PasteDeploy. `v1registry check-config --config FILE` checks a file and says what its settings mean.
+(`Registry.from_environment`), keys in the section `[v1registry]` of an ini file (`Registry.from_ini`,
+`--config`), and keys of PasteDeploy. `v1registry check-config --config FILE` checks a file and says what its
+settings mean.
 """
 
 

@@ -26,7 +26,7 @@ HOST = "https://registry.example.org"
 
 
 class Replay:
-    """Follows a transcript, and learns from each answer what replaces the secrets of the transcript in this run."""
+    """Follows a transcript, and learns from each answer the secrets of this run."""
 
     def __init__(self) -> None:
         self.known: dict[str, str] = {}

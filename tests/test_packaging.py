@@ -1,4 +1,4 @@
-"""What is installed is what is here."""
+"""The metadata lists every package of the source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_every_package_of_the_source_is_installed() -> None:
+def test_every_package_of_the_source_is_listed() -> None:
     metadata = configparser.ConfigParser()
     metadata.read(ROOT / "setup.cfg", encoding="utf-8")
     listed = metadata["options"]["packages"].split()

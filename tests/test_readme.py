@@ -19,7 +19,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that looks like a clone after the first command of the README: ``.venv/bin`` has the programs."""
+    """A folder like a clone after the first command of the README: ``.venv/bin`` has the programs."""
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     return tmp_path

@@ -1,4 +1,7 @@
-"""The fenced code blocks of the documents. A comment before each block names it, or says why no test runs it."""
+"""The fenced code blocks of the documents.
+
+A comment before each block names it, or says why no test runs it.
+"""
 
 from __future__ import annotations
 
