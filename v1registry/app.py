@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from .oauth.grants import Grants
 from .oauth.provider import Provider
 from .oauth.services import OAuth
 from .settings import Settings
-from .storage.base import Storage, StorageFull, StorageUnavailable
+from .storage.base import NO_SPACE, Storage, StorageFull, StorageUnavailable
 from .web.pages import accepts_html
 from .wsgi.request import Request
 from .wsgi.responses import VERSION_HEADER, Response, error_object
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from .settings import Options
 
 log = get_logger(__name__)
-
-#: An operating system's errors that mean: there is no room.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Registry:
@@ -251,7 +247,7 @@ def _as_registry_error(error: Exception) -> errors.RegistryError:
     """Return the failure that the client gets. An unexpected error becomes a 500 without details."""
     if isinstance(error, errors.RegistryError):
         return error
-    if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in _NO_ROOM):
+    if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in NO_SPACE):
         return errors.OutOfSpace()
     if isinstance(error, StorageUnavailable):
         return errors.Unavailable()

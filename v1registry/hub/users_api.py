@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from .. import errors
 from ..access.accounts import CHALLENGE
 from ..access.credentials import Basic, parse_authorization
 from ..paths import V1
 from ..rights import User
+from ..wsgi.bodies import SMALL_BODY_BYTES
 from ..wsgi.documents import parse_json
 from ..wsgi.request import configured
 from ..wsgi.responses import Response, error_string, json_response, no_content
 from ..wsgi.routing import Api, Route, Table
 from .services import Request
-
-#: Nobody needs credentials to send these bodies, so they may not be as large as others, in bytes.
-_LARGEST_BODY: Final = 64 << 10
-
 
 # -- users: a server without accounts plays along with everything (decisions.md 15)
 
@@ -67,7 +64,7 @@ def _caller(request: Request) -> User | None:
 
 
 def _json_body(request: Request) -> Any:
-    body = request.read_body(min(_LARGEST_BODY, request.services.settings.max_document_bytes))
+    body = request.read_body(min(SMALL_BODY_BYTES, request.services.settings.max_document_bytes))
     try:
         return parse_json(body)
     except ValueError:

@@ -24,7 +24,7 @@ from ..accounts.base import Account, NotSupported
 from ..accounts.profiles import emails_of, profile_of, shown_time
 from ..paths import ACCOUNTS
 from ..rights import Bearer, User
-from ..wsgi.bodies import fields_of_body
+from ..wsgi.bodies import SMALL_BODY_BYTES, fields_of_body
 from ..wsgi.request import configured
 from ..wsgi.responses import NOT_CACHED, Response, error_detail, json_response
 from ..wsgi.routing import Api, Route, Table
@@ -33,9 +33,6 @@ from .services import Request
 
 #: What these endpoints take: a password, or an access token. A token of a repository says nothing here.
 CHALLENGE: Final = 'Basic realm="api", Bearer realm="api"'
-
-#: Of a body, in bytes.
-_LARGEST_BODY: Final = 64 << 10
 
 #: Longer names are nobody's, in characters.
 _LONGEST_NAME: Final = 255
@@ -211,7 +208,7 @@ def _refuse_other_sites(request: Request, caller: _Caller) -> None:
 
 def _fields(request: Request) -> Mapping[str, Any]:
     """Return the fields of the body. BadRequest, BodyTooLarge, and what reading a body raises."""
-    body = request.read_body(min(_LARGEST_BODY, request.services.settings.max_document_bytes))
+    body = request.read_body(min(SMALL_BODY_BYTES, request.services.settings.max_document_bytes))
     try:
         return fields_of_body(body, request.environ.get("CONTENT_TYPE"), ("verified", "primary"))
     except ValueError as error:

@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 from .. import errors
 from ..access.credentials import Basic, parse_authorization
 from ..paths import OAUTH, OAUTH_METADATA
-from ..wsgi.bodies import fields_of_body
+from ..wsgi.bodies import SMALL_BODY_BYTES, fields_of_body
 from ..wsgi.documents import dump_json
 from ..wsgi.request import configured
 from ..wsgi.responses import Response, error_detail, json_response, respond
@@ -17,9 +17,6 @@ from ..wsgi.routing import Api, Route, Table
 from .applications import Application
 from .provider import CHALLENGE, ClientCredentials, metadata
 from .services import Request
-
-#: In bytes. Nobody needs credentials to send a body, and no request has a hundredth of it.
-_LARGEST_BODY: Final = 64 << 10
 
 #: The documents call the parameters a form's, and show JSON (oauth.md 3.2).
 _BODY_TYPES: Final = ("application/x-www-form-urlencoded", "application/json")
@@ -120,7 +117,7 @@ def _parameters(request: Request) -> dict[str, str]:
         # addresses are logged on the way, and secrets with them
         raise errors.OAuthError("invalid_request", "Parameters belong into the body, not into the address")
     try:
-        body = request.read_body(_LARGEST_BODY)
+        body = request.read_body(SMALL_BODY_BYTES)
     except errors.RegistryError as error:
         raise errors.OAuthError("invalid_request", error.public, error.status) from error
     return parse_parameters(request.environ.get("CONTENT_TYPE", ""), body)

@@ -11,6 +11,7 @@ A storage opens nothing before its first use, so a server may fork.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -69,6 +70,10 @@ class StorageUnavailable(StorageError):
 
     After a failed write the key holds its old value.
     """
+
+
+#: Errors of the operating system that mean that no space is left.
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class StorageFull(StorageUnavailable):

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from .base import InvalidKey, KeyConflict, KeyNotFound, StorageFull, StorageUnavailable, is_reserved
+from .base import NO_SPACE, InvalidKey, KeyConflict, KeyNotFound, StorageFull, StorageUnavailable, is_reserved
 from .trees import (
     NOT_EMPTY,
     TEMPORARY,
@@ -35,8 +35,6 @@ NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, err
 
 #: How many folders are remembered as swept; each takes some hundred bytes.
 _MOST_SWEPT: Final = 10_000
-
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 #: Device and inode of a folder.
 _Identity = tuple[int, int]
@@ -372,7 +370,7 @@ class Folders:
 
 def failure(key: str, error: OSError) -> StorageUnavailable:
     """Return the error of the protocol for an error of the system, to be raised ``from`` it."""
-    kind = StorageFull if error.errno in _FULL else StorageUnavailable
+    kind = StorageFull if error.errno in NO_SPACE else StorageUnavailable
     return kind(key, error.strerror or str(error))
 
 

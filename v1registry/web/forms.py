@@ -7,13 +7,10 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from .. import errors
-from ..wsgi.bodies import fields_of_body
+from ..wsgi.bodies import SMALL_BODY_BYTES, fields_of_body
 from ..wsgi.routing import Table
 from .pages import Pages
 from .services import Request
-
-#: Maximum size of a form, in bytes. No field here has more than some hundred characters.
-LARGEST_FORM: Final = 64 << 10
 
 _TYPE: Final = "application/x-www-form-urlencoded"
 
@@ -32,7 +29,7 @@ def read_form(request: Request) -> dict[str, str]:
     :raises BadRequest: the body is not a form, or a field is repeated.
     :raises BodyTooLarge: the body has more than 64 KiB.
     """
-    body = request.read_body(LARGEST_FORM)
+    body = request.read_body(SMALL_BODY_BYTES)
     kind = (request.environ.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
     if body and kind != _TYPE:
         raise errors.BadRequest(f"The Content-Type of a form must be {_TYPE}")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..wsgi.bodies import SMALL_BODY_BYTES
 from ..wsgi.request import configured
 from ..wsgi.responses import Response
-from .forms import LARGEST_FORM
 from .services import Request
 from .visitors import Visitor
 
@@ -30,7 +30,7 @@ def get_link(request: Request) -> Response:
 
 def post_link(request: Request) -> Response:
     """Confirm an address; 404 if the link is invalid."""
-    request.read_body(LARGEST_FORM)
+    request.read_body(SMALL_BODY_BYTES)
     is_done = configured(configured(request.services.accounts).confirmations).follow(request.fields["token"])
     return _page(request, "link_followed.html") if is_done else _refusal(request)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from .. import errors
-from ..wsgi.responses import Response, respond
+from ..wsgi.responses import YEAR_S, Response, respond
 from .visitors import Request, Visitor, visitor_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ _POLICY: Final = (
     "form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
 )
 
-_YEAR_S: Final = 31536000
 
 #: Headers of the pages between an application and its consent. The application may have opened them in a
 #: window that it must be able to reach afterwards.
@@ -161,7 +160,7 @@ class Pages:
             raise errors.PathNotFound
         data, version = found
         is_versioned = request.query("v") == version
-        caching = f"public, max-age={_YEAR_S}, immutable" if is_versioned else "no-cache"
+        caching = f"public, max-age={YEAR_S}, immutable" if is_versioned else "no-cache"
         content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         if content_type.startswith("text/"):
             content_type += "; charset=utf-8"

@@ -12,14 +12,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate, parsedate_to_datetime
 from time import time
-from typing import Any, Final
+from typing import Any
 
 from ..log import RequestBody
 from ..storage.base import CHUNK_BYTES, Blob
 from .request import Request
-from .responses import NOT_CACHED, Response, raw_json_response, respond
-
-_YEAR_S: Final = 31536000
+from .responses import NOT_CACHED, YEAR_S, Response, raw_json_response, respond
 
 
 def etag_of(data: bytes) -> str:
@@ -38,8 +36,8 @@ def immutable_headers(etag: str, is_public: bool) -> list[tuple[str, str]]:
     if not is_public:
         return [("Cache-Control", "private, no-cache"), ("ETag", etag)]
     return [
-        ("Cache-Control", f"public, max-age={_YEAR_S}"),
-        ("Expires", formatdate(time() + _YEAR_S, usegmt=True)),
+        ("Cache-Control", f"public, max-age={YEAR_S}"),
+        ("Expires", formatdate(time() + YEAR_S, usegmt=True)),
         ("Last-Modified", formatdate(0, usegmt=True)),
         ("ETag", etag),
     ]

@@ -10,6 +10,9 @@ from ..version import __version__
 from . import framework
 from .documents import dump_json
 
+#: How long caches keep what never changes, in seconds.
+YEAR_S: Final = 31536000
+
 #: Headers of answers that may change: docker-registry 0.6 to 0.9.1 sends them on everything but images.
 NOT_CACHED: Final = (("Cache-Control", "no-cache"), ("Pragma", "no-cache"), ("Expires", "-1"))
 
