@@ -177,7 +177,8 @@ class Folders:
         try:
             yield held
             if held.is_changed and self.durable:
-                to_sync = os.dup(descriptor)
+                with self.writing(key):
+                    to_sync = os.dup(descriptor)
         finally:
             if held.is_held_before:
                 os.close(descriptor)
