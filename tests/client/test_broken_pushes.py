@@ -56,10 +56,10 @@ class TestInterruptedLayers:
         script.when("PUT", f".*{IDS[0]}/layer", reply(411))
         client.push(archive, reference)
         assert_is_pushed(script)
-        refused, taken = script.requests("PUT", f".*{IDS[0]}/layer")
-        assert "content-length" not in refused.headers
+        rejected, accepted = script.requests("PUT", f".*{IDS[0]}/layer")
+        assert "content-length" not in rejected.headers
         stored = script.storage.stat(f"images/{IDS[0]}/layer").size
-        assert taken.headers["content-length"] == str(stored)
+        assert accepted.headers["content-length"] == str(stored)
         assert pauses == []
 
     def test_all_layers_after_a_411_have_a_length(
@@ -364,7 +364,7 @@ class TestAuthorization:
         self, serve: Callable[..., LiveServer], script: Script, archive: Path
     ) -> None:
         server = serve(script, tls=True)
-        # The same server under another name: what arrives there tells what was sent.
+        # The same server under a second name, so that its requests show what was sent there.
         other = server.host.replace("127.0.0.1", "localhost")
         script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Endpoints=other))
         with Client(server.host, verify=server.ca_file, username="ada", password="secret") as client:

@@ -19,7 +19,7 @@ from v1registry.layers.checksums import PayloadChecksum, equal_sums, parse_check
 DATA = Path(__file__).parents[1] / "data"
 SAMPLE = DATA / "docker-registry-0.9.1-data" / "images"
 VECTORS: list[dict[str, Any]] = json.loads((DATA / "tarsum.json").read_text())["vectors"]
-# docker 0.9 announced the sum of other bytes than it sent (registry.md 6.2).
+# docker 0.9 announced the checksum of different bytes than it sent (registry.md 6.2).
 PUSHES = [push for push in recorded_pushes() if push.engine != "docker-0.9.1"]
 
 

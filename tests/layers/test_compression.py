@@ -206,7 +206,7 @@ def test_memory_is_bounded_whatever_a_layer_expands_to(kind: str) -> None:
     finally:
         tracemalloc.stop()
     assert count == megabytes << 20
-    # zstd's blocks come out 16 MiB at a time; the others in the pieces that are asked for.
+    # zstd expands up to 16 MiB at once, the others only the requested size.
     assert peak_bytes < (40 if kind == "zstd" else 3) << 20
 
 

@@ -67,7 +67,7 @@ def test_REG_030_every_type_has_its_letter() -> None:
     }
     letters |= {b"S": "S", b"V": "u", b"X": "u", b"\xff": "u"}
     assert [row[1] for row in rows(*(member(typeflag=flag) for flag in letters))] == list(letters.values())
-    # Long names belong to the next entry; only behind a PAX header they are entries of their own.
+    # Long names belong to the next member, except behind a PAX header, where they are members.
     assert [
         row[1] for row in rows(pax((b"path", b"a")), member(typeflag=b"L"), pax(), member(typeflag=b"K"))
     ] == ["L", "K"]
@@ -194,7 +194,7 @@ def test_bytes_of_names_are_limited() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=1500), st.binary(max_size=100))
 def test_random_layers_have_rows_or_are_unreadable(junk: bytes, name: bytes) -> None:
-    # With "./" the name cannot begin like something compressed.
+    # With "./" in front no name looks compressed.
     assert len(files(io.BytesIO(member(b"./" + name) + END + junk))) <= 1
     try:
         listed = files(io.BytesIO(junk), limit_bytes=100_000)

@@ -130,7 +130,7 @@ def sparse_1_0(sparse_map: bytes, stored: bytes = b"abcde") -> bytes:
         sparse_1_0(b"1\n2\n-3\n"),
         sparse_1_0(b"1\n2\n11\n", b"x" * 11),  # beyond the end
         sparse_1_0(b"1\n2\n6\n"),  # less content than that
-        pax(*SPARSE_1_0) + member(content=b"1\n2\n3\n") + END,  # no whole block
+        pax(*SPARSE_1_0) + member(content=b"1\n2\n3\n") + END,  # an incomplete block
         pax(*SPARSE_1_0) + member(content=padded(b"9\n1\n1\n")) + END,
         pax(*SPARSE_0_1[:2], (b"GNU.sparse.map", b"1,1")) + member(content=b"a") + END,
         pax(*SPARSE_0_1[:3], (b"GNU.sparse.map", b"1,1,2")) + member(content=b"ab") + END,
@@ -189,7 +189,7 @@ def test_huge_sparse_member_is_read_up_to_the_limit() -> None:
             assert len(piece) <= CHUNK_BYTES
             count += len(piece)
     assert 9_000_000 < count <= 10_000_000
-    # Not read, it costs nothing.
+    # Content that is not read is not expanded.
     assert [entry.size for entry in ArchiveReader(io.BytesIO(data), limit_bytes=10_000)] == [1 << 60]
 
 

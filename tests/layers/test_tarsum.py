@@ -223,7 +223,7 @@ def tarsum_digest(block: bytes) -> str:
 
 
 def test_long_archive_is_sorted_as_without_duplicates() -> None:
-    # At the bound the two keep their order, one member later they do not.
+    # The two keep their order at the bound, but not one member beyond.
     at_the_bound, beyond = duplicates_with(INSERTION_SORT_LIMIT), duplicates_with(INSERTION_SORT_LIMIT + 1)
     assert tarsum(io.BytesIO(at_the_bound)) != tarsum(io.BytesIO(at_the_bound), duplicates="all")
     assert tarsum(io.BytesIO(beyond)) == tarsum(io.BytesIO(beyond), duplicates="all")
@@ -275,7 +275,7 @@ def test_headers_are_summed_as_docker_registry_read_them(layer: bytes, header_te
 
 
 def test_doctests_of_the_module_pass() -> None:
-    # The module and its function have one name; a package attribute could be either.
+    # The module and its function have the same name, so an attribute of the package could be either.
     result = doctest.testmod(importlib.import_module("v1registry.layers.tarsum"))
     assert result.attempted
     assert not result.failed

@@ -1,4 +1,4 @@
-"""Save archives put together by hand, in the forms that engines and skopeo write, and malformed at will."""
+"""Save archives made by hand, in the forms of engines and skopeo, and malformed ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT, MIDDLE, TOP = ("a" * 64, "0" * 64, "f" * 64)
 
 
 def layer_with(name: str, content: bytes = b"content") -> bytes:
-    """A small tar with one file."""
+    """Return a small tar with one file."""
     with io.BytesIO() as buffer:
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             info = tarfile.TarInfo(name)
@@ -32,7 +32,7 @@ DIFF_IDS = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in LAYERS]
 
 def v1_json(image_id: str, parent_id: str | None = None, **more: object) -> bytes:
     parent = {"parent": parent_id} if parent_id else {}
-    # With blanks and an order of its own: the bytes shall survive.
+    # With blanks and an unusual order, because the bytes must be kept.
     return json.dumps({"id": image_id, **parent, "docker_version": "1.9.1", **more}, indent=1).encode()
 
 
@@ -45,7 +45,7 @@ JSONS = {
 
 @dataclass
 class Archive:
-    """A tar that is put together member by member, in any order and with anything in it."""
+    """A tar made member by member, in any order and with any content."""
 
     members: list[tuple[tarfile.TarInfo, bytes]] = field(default_factory=list)
 
@@ -93,7 +93,7 @@ EXPECTED_IDS = [chain_id.partition(":")[2] for chain_id in chain_ids(DIFF_IDS)[:
 
 
 def combined_archive() -> Archive:
-    """As docker 1.10 to 24 write it: v1 folders under invented ids, and manifest.json."""
+    """Return an archive of docker 1.10 to 24: v1 folders with invented ids, and manifest.json."""
     archive = Archive()
     for image_id, layer in zip(("1" * 64, "2" * 64, "3" * 64), LAYERS, strict=True):
         archive.file(f"{image_id}/VERSION", b"1.0")
@@ -107,7 +107,7 @@ def combined_archive() -> Archive:
 
 
 def oci_archive(layers: Iterable[bytes] = tuple(LAYERS)) -> Archive:
-    """As docker 25 and later write it: blobs, and manifest.json beside the OCI index."""
+    """Return an archive of docker 25 and later: blobs, and manifest.json beside the OCI index."""
     archive = Archive().member("blobs/", tarfile.DIRTYPE).member("blobs/sha256/", tarfile.DIRTYPE)
     paths = []
     for blob in layers:
@@ -121,7 +121,7 @@ def oci_archive(layers: Iterable[bytes] = tuple(LAYERS)) -> Archive:
 
 
 def skopeo_archive() -> Archive:
-    """As skopeo writes it: the layers at the top, the folders hold links to them, and come first here."""
+    """Return an archive of skopeo: layers at the top, and folders with links to them, here in front."""
     archive = Archive()
     files = [f"{diff_id.partition(':')[2]}.tar" for diff_id in DIFF_IDS]
     for image_id, name in zip(EXPECTED_IDS, files, strict=True):
@@ -136,7 +136,7 @@ def skopeo_archive() -> Archive:
 
 
 def read_chains(path: Path, limits: ArchiveLimits | None = None) -> list[tuple[ArchivedChain, list[bytes]]]:
-    """Open an archive, and read all its layers as they lie in it."""
+    """Open an archive, and read all its layers as stored."""
     chains = []
     with open_save_archive(path, limits=limits) as archive:
         for chain in archive.chains:

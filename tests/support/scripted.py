@@ -1,4 +1,4 @@
-"""A real registry behind a script that spoils single answers: cuts them off, replaces them, takes headers away."""
+"""A registry behind a script that interrupts or replaces single answers, or changes their headers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from v1registry import MemoryStorage, Registry
 
-#: Answers a request in place of the registry, which it may ask.
+#: Answers a request in place of the registry, which it may call.
 Spoiler = Callable[["Script", dict[str, Any], Any], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One request that came in."""
+    """One request that was received."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class _Rule:
 
 
 class Script:
-    """A WSGI application: the registry with rules in front."""
+    """A WSGI application: a registry behind rules."""
 
     def __init__(self, **options: Any):
         self.storage = MemoryStorage()
@@ -46,7 +46,7 @@ class Script:
         self._lock = threading.Lock()
 
     def when(self, method: str, path: str, spoil: Spoiler, *, times: int = 1) -> None:
-        """Let ``spoil`` answer the next requests whose path fits the pattern from its start to its end."""
+        """Let ``spoil`` answer the next requests whose whole path matches the pattern."""
         self._rules.append(_Rule(method, path, spoil, times))
 
     def requests(self, method: str, path: str = ".*") -> list[Seen]:
@@ -77,7 +77,7 @@ class Script:
 
 
 def reply(status: int, body: object = b"", *, reads: bool = True, **headers: str) -> Spoiler:
-    """Answer this, after the request's body was read (or not)."""
+    """Return a rule that answers this, by default after it has read the request's body."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     def spoil(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -93,7 +93,7 @@ def reply(status: int, body: object = b"", *, reads: bool = True, **headers: str
 
 
 def cut(after_bytes: int) -> Spoiler:
-    """Give the registry's answer, and break the connection off after so many bytes of its body."""
+    """Return a rule that closes the connection after some bytes of the registry's answer."""
 
     def spoil(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         body = script.registry(environ, start_response)
@@ -116,7 +116,7 @@ def cut(after_bytes: int) -> Spoiler:
 
 
 def hang_up(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Break the connection off within the answer, and without reading the body."""
+    """Close the connection within the answer, without reading the request's body."""
 
     def pieces() -> Iterator[bytes]:
         yield b"x"
@@ -127,7 +127,10 @@ def hang_up(script: Script, environ: dict[str, Any], start_response: Any) -> Ite
 
 
 def headers(*without: str, status: str | None = None, **changed: str) -> Spoiler:
-    """Give the registry's answer with other headers: ``X_Docker_Token="…"``; ``without`` are left out."""
+    """Return a rule that changes the headers of the registry's answer, such as ``X_Docker_Token="…"``.
+
+    :param without: names of headers to remove.
+    """
 
     def spoil(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         new = [(name.replace("_", "-"), value) for name, value in changed.items()]

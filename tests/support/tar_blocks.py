@@ -1,4 +1,4 @@
-"""Tar archives made block by block, for what the standard library does not write."""
+"""Tar archives made block by block, in forms that the standard library does not write."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def header(
     rest: bytes = b"",
     checksum: bytes | None = None,
 ) -> bytes:
-    """A header block; numbers are written in octal, bytes as they are. ``rest`` begins with the prefix field."""
+    """Return a header. Numbers are written in octal, bytes unchanged. ``rest`` begins with the prefix field."""
 
     def field(value: int | bytes, width: int) -> bytes:
         text = octal(value, width) if isinstance(value, int) else value.ljust(width, b"\0")
@@ -57,7 +57,7 @@ def member(name: bytes = b"f", content: bytes = b"", **fields: int | bytes) -> b
 
 
 def record(key: bytes, value: bytes) -> bytes:
-    """A PAX record, whose length counts its own digits."""
+    """Return a PAX record, whose length includes its own digits."""
     body = b" " + key + b"=" + value + b"\n"
     length = len(body) + 1
     while len(b"%d" % length) + len(body) != length:
@@ -70,7 +70,7 @@ def pax(*records: tuple[bytes, bytes]) -> bytes:
 
 
 class Dribble:
-    """A stream that gives its bytes in pieces of the given sizes, again and again."""
+    """A stream that returns its bytes in pieces of the given sizes, which it repeats."""
 
     def __init__(self, data: bytes, sizes: tuple[int, ...] = (1, 7, 500, 3)):
         self._data = data

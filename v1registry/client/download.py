@@ -170,8 +170,7 @@ class LayerDownload:
     def _range(self, there: int) -> Mapping[str, str]:
         if not there:
             return {}
-        # docker-registry 0.9.1 sends a wrong length for ranges without an end, or beyond it (registry.md
-        # 4.2).
+        # docker-registry 0.9.1 sends wrong lengths for ranges without an end, or beyond it (registry.md 4.2).
         end = "" if self._image.size_bytes is None else self._image.size_bytes - 1
         etag = self._spool.read_etag(self._image.image_id)
         return {"Range": f"bytes={there}-{end}", **({"If-Range": etag} if etag else {})}

@@ -76,8 +76,7 @@ class ImageUpload:
         """
         answer = self._put_json(image)
         if answer.error_text == _NO_PARENT:
-            # Some registries show a parent only after the caller has sent its layer, which is still being
-            # sent.
+            # Some registries hide a parent until the caller has sent its layer, which is under way.
             self._workers.join()
             answer = self._put_json(image)
         return self._is_wanted(answer, image)
@@ -176,8 +175,7 @@ class ImageUpload:
             return self._repository.call("PUT", url, headers=_LAYER_HEADERS, chunks=rewound)
 
     def _put_checksum(self, image: ChainImage, checksum: str) -> None:
-        # docker-registry 0.6 reads only the second header, and accepts payload checksums there (registry.md
-        # 6.3).
+        # docker-registry 0.6 reads only the second header, also for payload checksums (registry.md 6.3).
         answer = self._repository.call(
             "PUT",
             f"{self._endpoint}images/{image.image_id}/checksum",

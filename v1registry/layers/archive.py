@@ -91,8 +91,8 @@ class ArchiveReader:
                 member.apply_pax(pax)
                 self._set_stored_size(member.size)
             elif member.typeflag in _EXTENSIONS:
-                # Names and links apply to the next header that is no extension; a PAX header to the very next
-                # one. The first long name counts, and takes precedence over a PAX path.
+                # Names and links apply to the next header that is no extension, a PAX header to the next one.
+                # The first long name counts, and takes precedence over a PAX path.
                 if member.typeflag == b"x":
                     pax = self._take_pax()
                 elif member.typeflag == b"L":

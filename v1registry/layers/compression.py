@@ -27,12 +27,11 @@ DECOMPRESSOR_MEMORY_BYTES: Final = 128 * 1024 * 1024
 #: as long as some kilobytes of content.
 STREAMS_LIMIT: Final = 1_000_000
 
-# "BZh" alone could begin the first name in a plain tar; no name continues with the mark of a block or of the
-# end.
+# "BZh" alone could begin the first name in a plain tar. No name continues with the mark of a block or the end.
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 _LONGEST_MAGIC_BYTES = 10
 
-# A zstd block of 4 bytes can stand for 128 KiB: this much input never makes more than 16 MiB at once.
+# A zstd block of 4 bytes can expand to 128 KiB, so this input never expands to more than 16 MiB at once.
 _ZSTD_SLICE_BYTES = 512
 
 

@@ -13,8 +13,7 @@ from .compression import UnreadableLayer
 
 BLOCK_BYTES: Final = 512
 
-# name mode uid gid size mtime checksum typeflag linkname magic uname gname devmajor devminor prefix, star's
-# mark
+# name mode uid gid size mtime checksum typeflag linkname magic uname gname devmajor devminor prefix star_mark
 _HEADER = Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s8x4s")
 _USTAR_MAGIC = b"ustar\0"  # followed by two bytes of version
 _GNU_MAGIC = b"ustar  \0"
