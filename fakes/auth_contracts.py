@@ -1,7 +1,7 @@
 """What a backend of users has to do, as tests that you run on yours.
 
-A backend written for v1registry keeps one of the protocols of :mod:`v1registry.accounts.base`. To prove it, derive from the contract in a test
-file of your own and give its fixture::
+A backend written for v1registry keeps one of the protocols of :mod:`v1registry.accounts.base`. To prove it,
+derive from the contract in a test file of your own and give its fixture::
 
     import pytest
     from v1registry_fakes.contracts import LookupContract
@@ -17,9 +17,11 @@ file of your own and give its fixture::
 
 * :class:`BackendContract`: a backend that verifies passwords, and no more.
 * :class:`LookupContract`: one that also has ``find``.
-* :class:`AccountsContract`: one in which users are made and changed; its fixture ``accounts`` gives an empty one.
+* :class:`AccountsContract`: one in which users are made and changed; its fixture ``accounts`` gives an empty
+  one.
 * :class:`ConfirmationContract`: one whose accounts and addresses can be confirmed by links in mails, too.
-* :class:`~v1registry_fakes.profile_contracts.ProfilesContract`: one whose users have profiles and several addresses.
+* :class:`~v1registry_fakes.profile_contracts.ProfilesContract`: one whose users have profiles and several
+  addresses.
 
 For readable failures let pytest rewrite this module's assertions, in ``conftest.py``, before it is imported::
 
@@ -89,7 +91,9 @@ _ODD_PASSWORDS = {
 
 
 class BackendContract:
-    """Derive from this class and give the fixture ``backend``: a backend in which ``username`` has ``password``."""
+    """Derive from this class and give the fixture ``backend``: a backend in which ``username`` has
+    ``password``.
+    """
 
     username: ClassVar[str] = "mira"
     password: ClassVar[str] = "correct horse"  # noqa: S105
@@ -195,7 +199,8 @@ class LookupContract(BackendContract):
 class AccountsContract(LookupContract):
     """Derive from this class and give the fixture ``accounts``: one without users.
 
-    Override ``reopened`` with another object over the same data, as another process would have one, if there is such a thing.
+    Override ``reopened`` with another object over the same data, as another process would have one, if there
+    is such a thing.
     """
 
     email: ClassVar[str] = "mira@example.org"
@@ -418,7 +423,9 @@ class AccountsContract(LookupContract):
 
 
 class ConfirmationContract(AccountsContract):
-    """Derive from this class and give the fixture ``accounts``: one without users that has ``unconfirmed`` and ``confirm``."""
+    """Derive from this class and give the fixture ``accounts``: one without users that has ``unconfirmed``
+    and ``confirm``.
+    """
 
     def test_a_new_account_that_is_not_active_waits_for_its_confirmation(
         self, accounts: Backend, reopened: Backend

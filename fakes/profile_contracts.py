@@ -1,7 +1,8 @@
 """What a accounts of users with profiles and several addresses has to do, as tests that you run on yours.
 
-:mod:`v1registry_fakes.auth_contracts` tells how. :class:`ProfilesContract` wants the fixture ``accounts``, an empty one, and for a
-accounts that several processes share the fixture ``reopened`` too: the same one as another process has it.
+:mod:`v1registry_fakes.auth_contracts` tells how. :class:`ProfilesContract` wants the fixture ``accounts``, an
+    empty one, and for a accounts that several processes share the fixture ``reopened`` too: the same one as
+    another process has it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ __all__ = ["ProfilesContract"]
 
 
 class ProfilesContract(AccountsContract):
-    """Derive from this class and give the fixture ``accounts``: one without users that has profiles and addresses."""
+    """Derive from this class and give the fixture ``accounts``: one without users that has profiles and
+    addresses.
+    """
 
     # -- profiles
 

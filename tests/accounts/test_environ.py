@@ -110,7 +110,7 @@ def test_both_may_come_from_functions() -> None:
     ],
 )
 def test_what_cannot_be_understood_lets_nobody_in(backend: Environ, environ: dict[str, object]) -> None:
-    with pytest.raises(BackendUnavailable, match="cannot be told") as caught:
+    with pytest.raises(BackendUnavailable, match="cannot be determined") as caught:
         backend.user_of_request(environ)
     assert caught.value.__cause__ is not None
 
@@ -147,10 +147,10 @@ def test_a_url_names_the_keys() -> None:
     ],
 )
 def test_other_urls_are_refused_with_what_is_expected(url: str) -> None:
-    with pytest.raises(ValueError, match=r"environ:REMOTE_USER, perhaps with .* is expected"):
+    with pytest.raises(ValueError, match=r"environ:REMOTE_USER, perhaps with"):
         Environ.from_url(url)
 
 
 def test_empty_keys_are_refused() -> None:
-    with pytest.raises(ValueError, match="key of the WSGI environ is expected"):
+    with pytest.raises(ValueError, match="must be the name of a key of the WSGI environ"):
         Environ("")

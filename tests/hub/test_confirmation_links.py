@@ -578,7 +578,7 @@ def test_accounts_of_a_chain_are_activated_in_its_directory(
             {"auth": "users:", "mail": "http://x", "public_url": PUBLIC_URL},
             "mail: must be smtp://HOST, smtps://HOST or",
         ),
-        ({"auth": "users:", "mail": "smtp://x", "public_url": PUBLIC_URL}, "mail: a sender is expected"),
+        ({"auth": "users:", "mail": "smtp://x", "public_url": PUBLIC_URL}, "mail: there must be a sender"),
         ({"mail_from": "nobody"}, "mail_from: must be an address such as"),
         ({"link_lifetime_s": "0"}, "link_lifetime_s: must be a whole number"),
         *[

@@ -1,4 +1,4 @@
-"""A limit on failed logins: after each failure the next attempt has to wait longer, by user name and by address."""
+"""A limit on failed logins: each failure makes the next attempt wait longer, by user name and by address."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class _Failures:
 class LoginLimiter:
     """Remembers failed logins in this process. Safe for threads.
 
-    The first ``free`` failures have no consequence, because engines repeat a wrong password several times in one
-    command. Each further one doubles the wait, from one second to ``longest_wait_s``. Unknown names count like known
-    ones, so the limit does not tell them apart. Failures are forgotten one by one, ``free`` of them in ``forget_s``,
-    so those of many users behind one address do not accumulate for ever.
+    The first ``free`` failures have no consequence, because engines repeat a wrong password several times in
+    one command. Each further one doubles the wait, from one second to ``longest_wait_s``. Unknown names count
+    like known ones, so the limit does not tell them apart. Failures are forgotten one by one, ``free`` of
+    them in ``forget_s``, so those of many users behind one address do not accumulate for ever.
 
-    After a successful login the pair of its name and its address is known: it waits only for its own failures. So a
-    user cannot be locked out by guesses from other addresses.
+    After a successful login the pair of its name and its address is known: it waits only for its own
+    failures. So a user cannot be locked out by guesses from other addresses.
 
     :param free: failures without consequence, per user name. An address has ten times as many.
     :param longest_wait_s: the longest wait, in seconds.
@@ -63,7 +63,7 @@ class LoginLimiter:
         self._lock = Lock()
 
     def wait_s(self, username: str, address: str) -> float:
-        """Return how long the caller has to wait before a password is checked, in seconds; 0 for not at all."""
+        """Return the seconds that the caller has to wait before a password is checked; 0 for no wait."""
         pair, name, place = _keys(username, address)
         with self._lock:
             now = self._clock()
@@ -80,7 +80,7 @@ class LoginLimiter:
                 self._note(place, self._free * _USERS_PER_ADDRESS)
 
     def succeeded(self, username: str, address: str) -> None:
-        """Record a right password. Failures stay, or each login of a user would give a guesser new attempts."""
+        """Record a right password. Failures stay; otherwise each login would give a guesser new attempts."""
         if not address:
             return
         pair, _, _ = _keys(username, address)
@@ -99,7 +99,7 @@ class LoginLimiter:
 
 
 def _keys(username: str, address: str) -> tuple[bytes, bytes, bytes]:
-    """Return the keys of the name at the address, of the name, and of the address. They are digests, so short."""
+    """Return the keys of the name at the address, of the name, and of the address, as digests."""
     # directories compare names without case, so one name must not be tried under many spellings
     name, place = username.strip().casefold(), _network(address)
     return _key("pair", name, place), _key("name", name), _key("address", place)

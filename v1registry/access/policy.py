@@ -10,9 +10,10 @@ from ..rights import Action, User
 
 
 class RepositoryFacts(Protocol):
-    """What the policy asks about a repository; :class:`v1registry.registry.repositories.Repositories` is one."""
+    """The questions of the policy about a repository. Repositories answers them."""
 
-    def is_private(self, name: RepositoryName) -> bool: ...
+    def is_private(self, name: RepositoryName) -> bool:
+        """Return whether the repository is private; a missing one is not."""
 
     def collaborators(self, name: RepositoryName) -> dict[str, Action]:
         """Return user name -> READ, or WRITE, which includes reading."""
@@ -23,18 +24,24 @@ PolicyFunction = Callable[[User | None, Action, str, str], bool]
 
 
 class Policy(Protocol):
-    """Decides. One class with one method, so that a callable can replace it."""
+    """Decides what a user may do. It has one method, so that a function can replace it."""
 
     def allows(self, user: User | None, action: Action, namespace: str, repository: str) -> bool:
-        """Tell whether ``user`` (None: anybody) may do ``action``. The user is active; the repository may be absent."""
+        """Return whether the user may do this.
+
+        :param user: an active user; None for a caller without credentials.
+        :param repository: the repository may be missing.
+        """
 
 
 class NamespacePolicy:
-    """The Hub's rules.
+    """The rules of the Hub.
 
-    A user writes and deletes in the namespace of the own name and in those of the own groups; ``library`` belongs to
-    administrators, who may do everything. Public repositories are read by all; private ones by those who may write there
-    and by collaborators, some of whom may write too.
+    A user writes and deletes in the namespace of the user's name and in those of the user's groups.
+    ``library`` belongs to administrators, who may do everything. Public repositories are read by all. Private
+    ones are read by users who may write there, and by collaborators, some of whom may write too.
+
+    :param facts: the repositories.
     """
 
     def __init__(self, facts: RepositoryFacts):
@@ -57,7 +64,10 @@ class NamespacePolicy:
 
 
 class CallablePolicy:
-    """A function as a policy."""
+    """A policy that asks a function.
+
+    :param function: gets what :meth:`Policy.allows` gets.
+    """
 
     def __init__(self, function: PolicyFunction):
         self._function = function

@@ -97,8 +97,8 @@ class AuthError(Exception):
 class BackendUnavailable(AuthError):
     """The backend cannot answer now (a server is down, a time-out). The request is answered with 503.
 
-    The text may be shown to clients: it contains no host, path or user. The details are in ``__cause__`` and in
-    the backend's log.
+    The text may be shown to clients: it contains no host, path or user. The details are in ``__cause__`` and
+    in the backend's log.
     """
 
 
@@ -115,7 +115,9 @@ class UnknownUser(AuthError):
 
 
 class EmailRefused(AuthError):
-    """The addresses of an account cannot be changed like this; nothing changed. The text may be shown to clients."""
+    """The addresses of an account cannot be changed like this; nothing changed. The text may be shown to
+    clients.
+    """
 
 
 class Backend:
@@ -126,8 +128,8 @@ class Backend:
     property if that depends on the configuration.
 
     A backend is used by many threads at once and, after a fork, by several processes. It opens nothing before
-    the first call of a method. Every method may raise BackendUnavailable. Names, passwords and addresses are any
-    text: names are checked (hub.md 2.1) before :meth:`create` is called, not before :meth:`authenticate`.
+    the first call of a method. Every method may raise BackendUnavailable. Names, passwords and addresses are
+    any text: names are checked (hub.md 2.1) before :meth:`create` is called, not before :meth:`authenticate`.
     """
 
     # -- what it can do
@@ -148,10 +150,11 @@ class Backend:
 
     @property
     def has_ids(self) -> bool:
-        """Whether users have an id, :attr:`v1registry.rights.User.id`. OAuth needs this flag and ``can_find``.
+        """Whether users have an id, :attr:`v1registry.rights.User.id`. OAuth needs this flag and
+        ``can_find``.
 
-        An id is given once: a later account of the same name has a different one. A user whose ``id`` is empty
-        in spite of this flag is not allowed to use OAuth. No method tells it, so override it.
+        An id is given once: a later account of the same name has a different one. A user whose ``id`` is
+        empty in spite of this flag is not allowed to use OAuth. No method tells it, so override it.
         """
         return False
 
@@ -167,7 +170,9 @@ class Backend:
 
     @property
     def has_profiles(self) -> bool:
-        """Whether users have a profile and several addresses: :meth:`set_profile` and the methods below it."""
+        """Whether users have a profile and several addresses: :meth:`set_profile` and the methods below
+        it.
+        """
         return self._overrides("set_profile")
 
     def _overrides(self, method: str) -> bool:
@@ -179,8 +184,8 @@ class Backend:
         """Return the user if the password is right; None if it is wrong or the user is unknown.
 
         It is called for each request with a password, so expensive checks should be remembered
-        (:class:`v1registry.accounts.passwords.PasswordMemory`). Both kinds of None take the same time, as far as
-        the backend can see to it. An empty password is always wrong. An inactive user is returned, with
+        (:class:`v1registry.accounts.passwords.PasswordMemory`). Both kinds of None take the same time, as far
+        as the backend can see to it. An empty password is always wrong. An inactive user is returned, with
         ``is_active`` False.
 
         :raises BackendUnavailable: the backend cannot answer now.
@@ -219,7 +224,8 @@ class Backend:
         return ""
 
     def account(self, username: str) -> Account:
-        """Return all that is known of a user: without profiles the name, a number made of id or name, and 1970.
+        """Return all that is known of a user: without profiles the name, a number made of id or name, and
+        1970.
 
         :raises UnknownUser: there is no such user.
         :raises NotSupported: the backend cannot look up this user by name.
@@ -278,7 +284,8 @@ class Backend:
         raise self._not_supported("change accounts")
 
     def add_email(self, username: str, email: str) -> bool:
-        """Add an unconfirmed address. Return False if the user has it; of simultaneous calls one returns True.
+        """Add an unconfirmed address. Return False if the user has it; of simultaneous calls one returns
+        True.
 
         The first address of a user is the primary one.
 
@@ -313,9 +320,10 @@ class Backend:
         """Return address -> state, for each address of the user that a link may confirm.
 
         An account that was created with ``is_active=False`` awaits activation until ``confirm`` or
-        ``set_active`` is called: all its addresses are returned. Of an active account the unconfirmed addresses
-        are returned; of a disabled account and of an unknown name, none. The state is any text. It differs after
-        a change of the password, and for a later account of the same name, so that older links end.
+        ``set_active`` is called: all its addresses are returned. Of an active account the unconfirmed
+        addresses are returned; of a disabled account and of an unknown name, none. The state is any text. It
+        differs after a change of the password, and for a later account of the same name, so that older links
+        end.
 
         :raises NotSupported: the backend has no confirmation by links.
         :raises BackendUnavailable: the backend cannot answer now.
@@ -323,10 +331,11 @@ class Backend:
         raise self._not_supported("confirm addresses by links")
 
     def confirm(self, username: str, email: str, state: str) -> bool:
-        """Mark the address as confirmed and the account as active, if ``unconfirmed`` still returns this state.
+        """Mark the address as confirmed and the account as active, if ``unconfirmed`` still returns this
+        state.
 
-        Return whether that was done. Comparison and change are one step: of simultaneous calls one returns True,
-        and an account that is disabled meanwhile stays disabled.
+        Return whether that was done. Comparison and change are one step: of simultaneous calls one returns
+        True, and an account that is disabled meanwhile stays disabled.
 
         :raises NotSupported: the backend has no confirmation by links.
         :raises BackendUnavailable: the backend cannot answer now.

@@ -1,8 +1,8 @@
 """One-time links that activate an account or confirm an address (hub.md 8), and when they are mailed.
 
-A link names the account. Its signature binds it to an address, to the state of the account and to a time. Nothing is
-stored for it: it works while the backend says that this address awaits confirmation in this state, and following it
-ends that.
+A link names the account. Its signature binds it to an address, to the state of the account and to a time.
+Nothing is stored for it: it works while the backend says that this address awaits confirmation in this state,
+and following it ends that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ log = get_logger(__name__)
 #: An address gets no second mail within this time, in seconds.
 REPEAT_S: Final = 300.0
 
-#: How many mails one user causes within DAY_S. Addresses can be added and removed, and may belong to other people.
+#: How many mails one user causes within DAY_S. Addresses can be added and removed, and may belong to other
+#: people.
 MOST_MAILS: Final = 30
 DAY_S: Final = 86_400.0
 
@@ -62,8 +63,8 @@ class Link:
 class Links:
     """Signs links and reads them.
 
-    :param keys: secrets, the newest last; it signs, all verify. A function is called at the first use. Without keys, a
-        key of this process is made.
+    :param keys: secrets, the newest last; it signs, all verify. A function is called at the first use.
+        Without keys, a key of this process is made.
     :param lifetime_s: how long a link is valid, in seconds.
     :param clock: seconds since the epoch.
     """
@@ -80,7 +81,9 @@ class Links:
         self._clock = clock
 
     def sign(self, username: str, email: str, state: str) -> str:
-        """Return the token of a link: letters, digits, ``-``, ``_`` and one dot. It does not contain the address."""
+        """Return the token of a link: letters, digits, ``-``, ``_`` and one dot. It does not contain the
+        address.
+        """
         ends_at_s = int(self._clock()) + self._lifetime_s
         payload = json.dumps([username, _mark_of(email, state), ends_at_s], separators=(",", ":"))
         return self._signers.of(_PURPOSE).sign(base64_encode(payload)).decode("ascii")
@@ -103,9 +106,9 @@ class Confirmations:
     :param backend: has the accounts; with the flag ``can_confirm``.
     :param mailer: sends the links.
     :param links: signs them.
-    :param address: the URL below which the links are, without a final slash. It is a setting, never the host of a
-        request: otherwise a caller who registers with the address of another person could redirect that person's
-        click.
+    :param address: the URL below which the links are, without a final slash. It is a setting, never the host
+        of a request: otherwise a caller who registers with the address of another person could redirect that
+        person's click.
     :param clock: monotonic seconds.
     """
 
@@ -132,9 +135,9 @@ class Confirmations:
     def ask(self, username: str, email: str | None = None) -> None:
         """Mail a link to each address of the user that awaits confirmation, or to this one alone.
 
-        No mail is sent to an address that got one within REPEAT_S, nor for a user who caused MOST_MAILS within DAY_S.
-        Both are counted in this process. A mail that cannot be sent is logged, and sent again when the user asks
-        again.
+        No mail is sent to an address that got one within REPEAT_S, nor for a user who caused MOST_MAILS
+        within DAY_S. Both are counted in this process. A mail that cannot be sent is logged, and sent again
+        when the user asks again.
 
         :raises BackendUnavailable: the backend cannot answer now.
         """

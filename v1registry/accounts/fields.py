@@ -16,7 +16,8 @@ RESERVED_NAMES: Final = frozenset(
     {DEFAULT_NAMESPACE, "auth", "images", "json", "layer", "properties", "tags"}
 )
 
-#: In characters. The minimum is that of Docker's documentation 1.5.0; the maximum limits the work of the server.
+#: In characters. The minimum is that of Docker's documentation 1.5.0; the maximum limits the work of the
+#: server.
 SHORTEST_PASSWORD: Final = 5
 LONGEST_PASSWORD: Final = 1024
 
@@ -27,7 +28,8 @@ LONGEST_NAME: Final = 255
 LONGEST_TEXT: Final = 255
 LONGEST_URL: Final = 2000
 
-#: Not part of one line of text: controls, line ends, surrogates, and what changes the direction of other text.
+#: Not part of one line of text: controls, line ends, surrogates, and what changes the direction of other
+#: text.
 _REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -107,7 +109,8 @@ def checked_profile(fields: Mapping[str, object]) -> dict[str, str]:
 
 
 def checked_flags(fields: Mapping[str, object]) -> str:
-    """Return the address ``email``, whose flags ``verified`` and ``primary`` are each True or missing (oauth.md 4.5).
+    """Return the address ``email``, whose flags ``verified`` and ``primary`` are each True or missing
+    (oauth.md 4.5).
 
     :raises InvalidFields: there is no address or no flag, or a flag has a different value.
     """
@@ -132,7 +135,9 @@ def invalid_email(problem: str) -> errors.InvalidFields:
 
 
 def unknown_email(email: str) -> errors.RegistryError:
-    """Return the failure of an address that the account does not have: not found, or invalid if it is no address."""
+    """Return the failure of an address that the account does not have: not found, or invalid if it is no
+    address.
+    """
     return errors.EmailNotFound() if is_email(email) else invalid_email(AN_ADDRESS)
 
 
@@ -156,7 +161,9 @@ def _checked_field(name: str, value: object) -> str:
 
 
 def _is_web_url(text: str) -> bool:
-    """Return whether a text without control characters is an http or https URL without a name and a password."""
+    """Return whether a text without control characters is an http or https URL without a name and a
+    password.
+    """
     if any(letter.isspace() or letter in '<>"\\^`{|}' for letter in text):
         return False
     parts = split_url(text)

@@ -1,4 +1,4 @@
-"""Mails with links that confirm an account or an address: what sends them, and a sender over SMTP."""
+"""Mails with links that confirm an account or an address: the interface of mailers, and one over SMTP."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 _PORTS: Final = {"smtp": 25, "smtps": 465}
 _OPTIONS: Final = ("from", "starttls", "ca_file", "timeout_s")
 _EXPECTED_URL: Final = (
-    "smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS or smtps://... is expected, percent-encoded; "
+    "must be smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS or smtps://..., percent-encoded; "
     f"the options are {', '.join(_OPTIONS)}"
 )
 
 
 class MailError(Exception):
-    """The mail was not taken by who should send it. The text stands in the log: it holds no password, address or link."""
+    """The mailer did not accept the mail. The text is logged, so it contains no password, address or link."""
 
 
 @dataclass(frozen=True)
 class Recipient:
-    """Somebody who gets a mail."""
+    """The recipient of a mail."""
 
     name: str  #: of the account
     email: str
@@ -38,35 +38,41 @@ class Recipient:
 
 @runtime_checkable
 class Mailer(Protocol):
-    """What brings a link to somebody. Safe for threads.
+    """Brings a link to a user. Safe for threads.
 
-    It is called while the client waits for its answer, so it has to give up within seconds, or to queue the mail. Whoever has the
-    link can confirm the address with it: it belongs into no log. MailError, and any other exception, is logged by its
-    kind; the account stays as it is, and its user can ask for another link.
+    It is called while the client waits for its answer, so it must give up within seconds, or queue the mail.
+    Whoever has the link can confirm the address, so it must not be logged. MailError is logged with its text,
+    any other exception by its class. The account stays as it is, and its user can ask for another link.
     """
 
     def send_activation(self, user: Recipient, link: str) -> None:
-        """Send the link that activates a new account. MailError."""
+        """Send the link that activates a new account.
+
+        :raises MailError: the mail was not accepted.
+        """
 
     def send_confirmation(self, user: Recipient, link: str) -> None:
-        """Send the link that confirms an address which was added to an account. MailError."""
+        """Send the link that confirms an added address.
+
+        :raises MailError: the mail was not accepted.
+        """
 
 
 class SmtpMailer:
-    """Sends mails over SMTP, one connection each. Nothing is opened before the first one. Safe for threads.
+    """Sends mails over SMTP, with one connection for each. Nothing is opened before the first mail. Safe for
+    threads.
 
-    :param host: the server that takes the mails.
-    :param sender: the address in ``From``, which also gets what cannot be delivered. ASCII.
-    :param port: 25 when left out, 465 with ``is_tls``.
-    :param username: logs in as; nobody when empty.
-    :param password: its password. ASCII.
-    :param is_tls: whether the connection is TLS from the beginning (``smtps:``).
-    :param starttls: whether TLS is started and required; when None, where there is a password. Certificate and host
-        name are always verified.
-    :param ca_file: a PEM file with the authorities that are trusted; those of the system when empty.
+    :param host: the mail server.
+    :param sender: the address in ``From``, which also gets bounces. ASCII.
+    :param port: the default is 25, or 465 with ``is_tls``.
+    :param username: for the login; empty for none.
+    :param password: for the login. ASCII.
+    :param is_tls: whether the connection uses TLS from the beginning (``smtps:``).
+    :param starttls: whether TLS is started and required. If None, it is if there is a password. Certificate
+        and host name are always verified.
+    :param ca_file: a PEM file with the trusted authorities; empty for those of the system.
     :param timeout_s: how long each step may take, in seconds.
-
-    ValueError for parameters that make no sense.
+    :raises ValueError: a parameter is invalid, or two of them exclude each other.
     """
 
     def __init__(
@@ -83,15 +89,15 @@ class SmtpMailer:
         timeout_s: float = 10.0,
     ) -> None:
         if not is_email(sender):
-            raise ValueError(f"an address such as registry@example.org is expected as sender, not {sender!r}")
+            raise ValueError(f"the sender must be an address such as registry@example.org, not {sender!r}")
         if is_tls and starttls:
-            raise ValueError("smtps is TLS from the beginning; starttls is for smtp")
+            raise ValueError("smtps uses TLS from the beginning; starttls is for smtp")
         if bool(username) != bool(password):
-            raise ValueError("a user name and a password are expected together")
+            raise ValueError("a user name needs a password, and a password a user name")
         if not f"{username}{password}".isascii():
-            raise ValueError("a user name and a password of ASCII are expected: smtplib sends no others")
+            raise ValueError("user name and password must be ASCII, because smtplib sends nothing else")
         if not host or not 0 < timeout_s <= 600:
-            raise ValueError("a host and a timeout of more than 0 s and at most 600 s are expected")
+            raise ValueError("there must be a host, and a timeout of more than 0 s and at most 600 s")
         self._host = host
         self._port = port or _PORTS["smtps" if is_tls else "smtp"]
         self._sender = sender
@@ -104,13 +110,14 @@ class SmtpMailer:
 
     @classmethod
     def from_url(cls, url: str, sender: str = "") -> SmtpMailer:
-        """Return the mailer for ``smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS&starttls=1``, or ``smtps://``. ValueError.
+        """Return the mailer for ``smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS&starttls=1``, or ``smtps://``.
 
-        All parts but the host may be missing; ``starttls`` (``1`` or ``0``), ``ca_file`` and ``timeout_s`` are those of the class.
+        All parts except the host are optional. ``starttls`` (``1`` or ``0``), ``ca_file`` and ``timeout_s``
+        are those of the class.
 
-        :param sender: the address in ``From`` where the URL has no ``from``.
-
-        No error shows anything of the URL, which may hold a password.
+        :param sender: the address in ``From`` if the URL has no ``from``.
+        :raises ValueError: the URL is invalid. The message does not show it, because it may contain a
+            password.
         """
         try:
             parts = urlsplit(url)
@@ -118,7 +125,7 @@ class SmtpMailer:
             options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
             timeout_s = float(options.get("timeout_s", "10"))
         except ValueError:
-            # its text would show a part of the URL
+            # the text of the cause would show a part of the URL
             raise ValueError(_EXPECTED_URL) from None
         is_expected = (
             parts.scheme in _PORTS
@@ -132,7 +139,7 @@ class SmtpMailer:
             raise ValueError(_EXPECTED_URL)
         sender = options.get("from", sender)
         if not sender:
-            raise ValueError("a sender is expected: mail_from, or from= in the URL")
+            raise ValueError("there must be a sender: mail_from, or from= in the URL")
         return cls(
             parts.hostname or "",
             sender,
@@ -146,24 +153,30 @@ class SmtpMailer:
         )
 
     def send_activation(self, user: Recipient, link: str) -> None:
-        """Send the link that activates a new account. MailError."""
+        """Send the link that activates a new account.
+
+        :raises MailError: the server did not accept the mail, or the address is invalid.
+        """
         host = urlsplit(link).netloc
         self._send(
             user,
             f"Activate your account at {host}",
-            f"Somebody, most likely you, made the account {user.name} at {host} with this address.\n"
-            "To activate it, open this link and press the button there:\n",
+            f"The account {user.name} at {host} was created with this address.\n"
+            "If it is yours, open this link and press the button there to activate it:\n",
             link,
         )
 
     def send_confirmation(self, user: Recipient, link: str) -> None:
-        """Send the link that confirms an address which was added to an account. MailError."""
+        """Send the link that confirms an added address.
+
+        :raises MailError: the server did not accept the mail, or the address is invalid.
+        """
         host = urlsplit(link).netloc
         self._send(
             user,
             f"Confirm your address at {host}",
             f"This address was added to the account {user.name} at {host}.\n"
-            "If that is yours, open this link and press the button there:\n",
+            "If it is yours, open this link and press the button there:\n",
             link,
         )
 
@@ -178,26 +191,30 @@ class SmtpMailer:
         try:
             message = self._message(user.email, subject, text, link)
         except (ValueError, LookupError) as error:
-            raise MailError(f"no mail can be written to the address: {type(error).__name__}") from None
+            raise MailError(f"the address cannot be used in a mail: {type(error).__name__}") from None
         try:
             connection = self._connection()
             try:
                 if self._username:
                     connection.login(self._username, self._password)
                 connection.sendmail(self._sender, [user.email], message.as_bytes())
-                # the mail was taken, whatever comes after
+                # the mail was accepted, whatever follows
                 with suppress(SMTPException, OSError):
                     connection.quit()
             finally:
                 connection.close()
         except (SMTPException, OSError, ValueError) as error:
-            # servers repeat addresses in their answers, so of those there is only the number
+            # answers of servers contain addresses, so only the code is shown
             code = getattr(error, "smtp_code", None)
             reason = f"{type(error).__name__} {code}" if code else type(error).__name__
             raise MailError(f"{self._host}:{self._port}: {reason}") from None
 
     def _connection(self) -> SMTP:
-        """Return a connection, with TLS where that is wanted. SMTPException, OSError."""
+        """Return a connection, with TLS if that is configured.
+
+        :raises SMTPException: the server refuses.
+        :raises OSError: the server cannot be reached.
+        """
         from smtplib import SMTP, SMTP_SSL
 
         name = _own_name()
@@ -224,32 +241,36 @@ class SmtpMailer:
         return ssl.create_default_context(cafile=self._ca_file or None)
 
     def _message(self, email: str, subject: str, text: str, link: str) -> EmailMessage:
-        """Return a mail in plain text. ValueError for an address or a name that would be more than that."""
+        """Return a mail in plain text.
+
+        :raises ValueError: the address or the name would be more than that in a header.
+        """
         from email.headerregistry import Address
         from email.message import EmailMessage
         from email.policy import SMTP as SMTP_POLICY
         from email.utils import make_msgid
 
         if not is_email(email):
-            raise ValueError("an address is expected")
+            raise ValueError("must be an address")
         message = EmailMessage(SMTP_POLICY)
         message["From"] = Address(addr_spec=self._sender)
         message["To"] = Address(addr_spec=email)
         message["Subject"] = subject
         message["Date"] = datetime.now(timezone.utc)
         message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2])
-        # so that nobody's holiday notice answers it (RFC 3834)
+        # prevents automatic replies (RFC 3834)
         message["Auto-Submitted"] = "auto-generated"
         body = (
-            f"{text}\n{link}\n\nIt works once, and not for long. If you know nothing of this, do nothing: "
+            f"{text}\n{link}\n\nThe link works once, and for a limited time. "
+            "If you did not ask for it, do nothing: "
             "the address is then not confirmed.\n"
         )
-        # not wrapped, so that the link stays whole also for those who read the mail as it was sent
+        # not wrapped, so that the link is whole in the raw mail too
         message.set_content(body, cte="7bit" if body.isascii() else None)
         return message
 
 
 def _own_name() -> str:
-    """Return how this machine calls itself to a mail server; asking the DNS, as smtplib would, can take long."""
+    """Return the name of this machine for a mail server, without a slow question to the DNS as in smtplib."""
     name = socket.gethostname()
     return name if "." in name else "[127.0.0.1]"

@@ -1,7 +1,7 @@
 """Hashes of passwords, and a short memory of verified passwords.
 
-A v1 client sends its password with nearly every request, and a hash is slow on purpose. So a verified password is
-remembered for some minutes, under a keyed hash from which the password cannot be recovered.
+A v1 client sends its password with nearly every request, and a hash is slow on purpose. So a verified
+password is remembered for some minutes, under a keyed hash from which the password cannot be recovered.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: argon2id with 19 MiB, two passes and one lane: 20 ms a hash, measured on one core of 2026. Stronger parameters cost
-#: 150 ms, during which that core answers no other request.
+#: argon2id with 19 MiB, two passes and one lane: 20 ms a hash, measured on one core of 2026. Stronger
+#: parameters cost 150 ms, during which that core answers no other request.
 MEMORY_KIB: Final = 19 * 1024
 PASSES: Final = 2
 
@@ -30,18 +30,21 @@ PASSES: Final = 2
 class Passwords:
     """Makes and verifies argon2id hashes. Safe for threads; argon2-cffi is imported at the first hash.
 
-    Verifying uses the parameters with which a hash was made; ``is_outdated`` returns whether they differ from these.
+    Verifying uses the parameters with which a hash was made; ``is_outdated`` returns whether they differ from
+    these.
 
     :param memory_kib: memory of one hash, in KiB.
     :param passes: how often that memory is passed.
-    :param at_once: how many hashes are computed at the same time; others wait. So a flood of guesses fills neither
-        the memory nor the processors. The number of processors if None.
+    :param at_once: how many hashes are computed at the same time; others wait. So a flood of guesses fills
+        neither the memory nor the processors. The number of processors if None.
     :raises ValueError: a parameter is below the minimum of argon2.
 
     >>> passwords = Passwords(memory_kib=8, passes=1)
     >>> stored = passwords.hash("correct horse")
-    >>> stored.partition("$m=")[0], passwords.verify(stored, "correct horse"), passwords.verify(stored, "wrong")
-    ('$argon2id$v=19', True, False)
+    >>> stored.partition("$m=")[0]
+    '$argon2id$v=19'
+    >>> passwords.verify(stored, "correct horse"), passwords.verify(stored, "wrong")
+    (True, False)
     """
 
     def __init__(
@@ -93,9 +96,10 @@ class Passwords:
 class PasswordMemory(Generic[_T]):
     """Remembers results of verifications of name and password for a short time. Safe for threads.
 
-    It keeps an HMAC of name, password and version under a key of this object, never a password, and successes only.
-    A caller that asks during a verification of the same password waits for its result: the three layers that an
-    engine pulls at once cost one hash. This part is not in cachetools, whose decorators verify once per caller.
+    It keeps an HMAC of name, password and version under a key of this object, never a password, and successes
+    only. A caller that asks during a verification of the same password waits for its result: the three layers
+    that an engine pulls at once cost one hash. This part is not in cachetools, whose decorators verify once
+    per caller.
 
     :param ttl_s: how long a success is remembered, in seconds from its verification; 0 for not at all.
     :param max_entries: the maximum number of successes. The least recently used one is removed first.
@@ -118,7 +122,8 @@ class PasswordMemory(Generic[_T]):
         self._running: dict[bytes, Future[_T | None]] = {}
 
     def get(self, username: str, password: str, version: str, verify: Callable[[], _T | None]) -> _T | None:
-        """Return the remembered result for name and password, else that of ``verify()``; None is not remembered.
+        """Return the remembered result for name and password, else that of ``verify()``; None is not
+        remembered.
 
         :param version: what the verification depends on besides, such as the stored hash.
         :raises Exception: whatever ``verify`` raises, in every caller that waits for it.

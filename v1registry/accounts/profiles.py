@@ -41,7 +41,9 @@ def shown_time(time: datetime) -> str:
 
 
 def emails_of(account: Account) -> list[Email]:
-    """Return the addresses in the order of their addition, except that the primary one is first (oauth.md 4.3)."""
+    """Return the addresses in the order of their addition, except that the primary one is first (oauth.md
+    4.3).
+    """
     return sorted(account.emails, key=lambda email: not email.primary)
 
 
@@ -51,7 +53,9 @@ def primary_email(account: Account) -> str:
 
 
 def gravatar_url(account: Account) -> str:
-    """Return the URL of the picture for ``gravatar_email``, or for the primary address (oauth.md 4.1 and 4.2)."""
+    """Return the URL of the picture for ``gravatar_email``, or for the primary address (oauth.md 4.1 and
+    4.2).
+    """
     email = account.gravatar_email or primary_email(account)
     digest = hashlib.md5(encoded(email.strip().lower()), usedforsecurity=False).hexdigest()
     return f"https://secure.gravatar.com/avatar/{digest}.jpg?s=80&r=g&d=mm"

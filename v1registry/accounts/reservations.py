@@ -1,8 +1,8 @@
 """Which user has an address: the reservations of :class:`~v1registry.accounts.users.UserStore`.
 
-An address belongs to the user whom its reservation names, if that user's record lists it. Every other reservation
-is void, and another user may take it over. docs/internals.md, section "Registration", says why an address never
-belongs to two users.
+An address belongs to the user whom its reservation names, if that user's record lists it. Every other
+reservation is void, and another user may take it over. docs/internals.md, section "Registration", says why an
+address never belongs to two users.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from .records import address_key, reservation, reserved_for
 class Reservations:
     """The reservations in a storage. Safe for threads and, if the storage is, for processes.
 
-    Every method raises StorageUnavailable if the storage fails, and BrokenValue for a value that is no reservation.
+    Every method raises StorageUnavailable if the storage fails, and BrokenValue for a value that is no
+    reservation.
 
     :param lists: returns whether the record of a user lists an address.
     """

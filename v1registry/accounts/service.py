@@ -41,8 +41,8 @@ class Accounts:
     :param backend: the users. Without ``can_create`` nothing can be registered or changed.
     :param is_open: whether registration is open.
     :param is_reserved: returns whether a name cannot be registered, besides RESERVED_NAMES.
-    :param confirmations: mails the links that confirm accounts and addresses. If None, accounts are active at once,
-        and added addresses stay unconfirmed.
+    :param confirmations: mails the links that confirm accounts and addresses. If None, accounts are active at
+        once, and added addresses stay unconfirmed.
     """
 
     def __init__(
@@ -71,13 +71,15 @@ class Accounts:
         return self.confirmations is not None
 
     def register(self, fields: object) -> None:
-        """Create the account of a parsed body (hub.md 2.1). Keys besides ``username``, ``password``, ``email`` are ignored.
+        """Create the account of a parsed body (hub.md 2.1). Keys besides ``username``, ``password``,
+        ``email`` are ignored.
 
-        With confirmations the account is inactive until its link is followed. A link that could not be mailed is
-        mailed at the next login.
+        With confirmations the account is inactive until its link is followed. A link that could not be mailed
+        is mailed at the next login.
 
-        :raises AccountTaken: the name is taken. This is checked before the other fields (decisions.md 10), because
-            the login of an existing user begins with this call, perhaps without an address. Or the address is taken.
+        :raises AccountTaken: the name is taken. This is checked before the other fields (decisions.md 10),
+            because the login of an existing user begins with this call, perhaps without an address. Or the
+            address is taken.
         :raises RegistrationClosed: registration is closed, or the backend creates no accounts.
         :raises InvalidData: the body is no JSON object.
         :raises InvalidAccountField: a field is invalid.
@@ -97,7 +99,9 @@ class Accounts:
         self._ask(username, email)
 
     def problems(self, fields: Mapping[str, object]) -> dict[str, str]:
-        """Return field -> problem for the fields of :meth:`register`, as far as no backend has to be asked."""
+        """Return field -> problem for the fields of :meth:`register`, as far as no backend has to be
+        asked.
+        """
         checks: dict[str, Callable[[object], str]] = {
             "username": lambda name: checked_username(name, self._is_reserved),
             "email": checked_email,
@@ -233,14 +237,16 @@ class Accounts:
     def change_email(
         self, username: str, fields: Mapping[str, object], *, may_verify: bool, may_choose: bool = True
     ) -> Email:
-        """Verify the address ``email`` or make it the primary one, as ``verified`` and ``primary`` say (oauth.md 4.5).
+        """Verify the address ``email`` or make it the primary one, as ``verified`` and ``primary`` say
+        (oauth.md 4.5).
 
         If an address can be verified and not be made the primary one, it is verified.
 
         :param may_verify: whether the caller may verify addresses. An address that is verified already may be
             verified by every caller.
         :param may_choose: whether the caller may choose the primary address.
-        :raises InvalidFields: a field is invalid, or the address is not verified and would become the primary one.
+        :raises InvalidFields: a field is invalid, or the address is not verified and would become the primary
+            one.
         :raises Forbidden: the caller may not do this.
         :raises EmailNotFound: the user does not have the address.
         :raises AccountNotFound: there is no such account.

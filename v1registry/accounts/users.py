@@ -1,8 +1,8 @@
 """Accounts kept in any storage: one record for each user, one reservation for each address.
 
-Records are changed by conditional writes, without locks. :mod:`~v1registry.accounts.reservations` says which user
-has an address, :mod:`~v1registry.accounts.records` what is stored, and docs/internals.md, section "Registration",
-which write decides.
+Records are changed by conditional writes, without locks. :mod:`~v1registry.accounts.reservations` says which
+user has an address, :mod:`~v1registry.accounts.records` what is stored, and docs/internals.md, section
+"Registration", which write decides.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _UNAVAILABLE: Final = "The accounts cannot be read or changed now, try again lat
 class UserStore(Backend):
     """Accounts in any storage, with profiles, ids and confirmation by links.
 
-    Safe for threads and, if the storage is, for processes. Each call reads the record of the user, so changes of
-    other processes count at once. Only successful verifications of a password are remembered, for the hash that is
-    stored. Names and addresses are any text. Every method raises BackendUnavailable if the storage fails, or if a
-    record cannot be parsed.
+    Safe for threads and, if the storage is, for processes. Each call reads the record of the user, so changes
+    of other processes count at once. Only successful verifications of a password are remembered, for the hash
+    that is stored. Names and addresses are any text. Every method raises BackendUnavailable if the storage
+    fails, or if a record cannot be parsed.
 
     :param storage: contains the records, below ``accounts/``.
-    :param passwords: makes and verifies the hashes. A hash that was made with other parameters is replaced when its
-        user logs in.
+    :param passwords: makes and verifies the hashes. A hash that was made with other parameters is replaced
+        when its user logs in.
     :param remember_s: how long a verified password is remembered, in seconds.
     :param now: returns the time of day, for ``date_joined``.
     """
@@ -325,7 +325,9 @@ class UserStore(Backend):
             return records.parsed_record(old or b"")
 
     def _delete(self, username: str, is_meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-        """Delete a record without losing a change of it. Return it as it was, None if there was none that is meant."""
+        """Delete a record without losing a change of it. Return it as it was, None if there was none that is
+        meant.
+        """
         key = records.user_key(username)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The user endpoints of the Docker Hub (Index) API v1: their routing table and handlers (hub.md 2)."""
+"""The user endpoints of the Docker Hub (Index) API v1: the routing table and the handlers (hub.md 2)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..wsgi.responses import Response, error_string, json_response, no_content
 from ..wsgi.routing import Api, Route, Table
 from .services import Request
 
-# -- users: a server without accounts plays along with everything (decisions.md 15)
+# -- users: a server without accounts accepts everything (decisions.md 15)
 
 
 def get_users(request: Request) -> Response:
-    """Check a login. Who comes with the right password of an inactive account may get another mail."""
+    """Check a login. The right password of an inactive account mails its link again."""
     if not request.services.access.has_accounts:
         return json_response("OK")
     try:
@@ -36,7 +36,7 @@ def get_users(request: Request) -> Response:
 
 
 def post_users(request: Request) -> Response:
-    """Register. There are no credentials, and those that come are not looked at."""
+    """Register. Credentials of the request are ignored."""
     fields = _json_body(request)
     if request.services.access.has_accounts:
         configured(request.services.accounts).register(fields)
@@ -44,6 +44,7 @@ def post_users(request: Request) -> Response:
 
 
 def put_user(request: Request) -> Response:
+    """Add an address to an account, or replace its password."""
     if request.services.access.has_accounts:
         accounts, username = configured(request.services.accounts), request.fields["username"]
         caller = _caller(request)
@@ -58,7 +59,10 @@ def put_user(request: Request) -> Response:
 
 
 def _caller(request: Request) -> User | None:
-    """Return who logged in, None for nobody: a token of whatever kind is no login. What :attr:`Request.rights` raises."""
+    """Return the user who logged in; None without a login. A token is no login.
+
+    :raises RegistryError: what ``request.rights`` raises for invalid credentials.
+    """
     rights = request.rights
     return rights.user if rights.is_login else None
 

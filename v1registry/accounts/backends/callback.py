@@ -1,4 +1,4 @@
-"""Users whom a function of the application knows."""
+"""Users that a function of the application knows."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ class Callback(Backend):
 
     :param fn: ``fn(username, password)`` returns
 
-        * True, or False or None for somebody who is not let in,
+        * True; or False or None to refuse the login,
         * a :class:`~v1registry.rights.User`, or
-        * a mapping with any of ``name``, ``groups`` (text each), ``is_active``, ``is_administrator`` and ``id`` (text).
+        * a mapping with any of ``name``, ``id`` (text), ``groups`` (texts), ``is_active`` and
+          ``is_administrator`` (booleans).
 
-        Nothing else lets anybody in. It is not called with an empty password. Whatever it raises becomes
-        BackendUnavailable, with that as the cause.
-    :param find: ``find(username)`` returns the same without a password. Without it the backend cannot look up users
-        (NotSupported).
+        Any other value refuses the login. It is not called with an empty password. Whatever it raises becomes
+        BackendUnavailable, with the exception as the cause.
+    :param find: ``find(username)`` returns the same without a password. Without it the backend cannot look up
+        users (NotSupported).
     :param has_ids: whether what ``find`` returns has the user's ``id``. OAuth needs that.
-    :param ttl_s: how long a right password is remembered, in seconds; a password that was changed, or a user who was
-        disabled, is known that much later. 0 asks each time.
-    :param clock: what tells the time for that, in seconds.
+    :param ttl_s: how long a right password is remembered, in seconds; 0 for not at all. A changed password
+        and a disabled user count that much later.
+    :param clock: returns the time, in seconds.
+    :raises TypeError: one of the functions cannot be called.
+    :raises ValueError: there are ids and no function ``find``.
 
     >>> backend = Callback(lambda username, password: (username, password) == ("mira", "correct horse"))
     >>> backend.authenticate("mira", "correct horse")
@@ -50,7 +53,7 @@ class Callback(Backend):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not callable(fn) or not (find is None or callable(find)):
-            raise TypeError(f"a function of user name and password is expected, not {type(fn).__name__}")
+            raise TypeError(f"must be a function of user name and password, not {type(fn).__name__}")
         self._fn = fn
         if has_ids and find is None:
             raise ValueError("has_ids needs find, a function that returns the user of a name")
@@ -69,7 +72,7 @@ class Callback(Backend):
         return self._has_ids
 
     def authenticate(self, username: str, password: str) -> User | None:
-        """Return whom the function lets in; see the protocol. BackendUnavailable."""
+        """Return the user of the function's answer; see the base class."""
         if not password:
             return None
         return self._memory.get(
@@ -77,10 +80,14 @@ class Callback(Backend):
         )
 
     def find(self, username: str) -> User | None:
-        """Return whom ``find`` knows. BackendUnavailable; NotSupported where there is no such function."""
+        """Return the user that the function ``find`` returns.
+
+        :raises NotSupported: there is no such function.
+        :raises BackendUnavailable: the function failed.
+        """
         find = self._find
         if find is None:
-            raise NotSupported("The callback tells of users only together with their passwords")
+            raise NotSupported("The callback has no function find, so it cannot look up users by name")
         return _asked(username, lambda: find(username))
 
     def __repr__(self) -> str:
@@ -88,13 +95,16 @@ class Callback(Backend):
 
 
 def _asked(username: str, ask: Callable[[], Answer]) -> User | None:
-    """Return the user of an answer. BackendUnavailable."""
+    """Return the user of an answer.
+
+    :raises BackendUnavailable: the function raised an exception, or returned an invalid value.
+    """
     try:
         return _user(username, ask())
     except BackendUnavailable:
         raise
     except Exception as error:
-        # its text may hold anything, the password too
+        # its text may contain anything, the password too
         log.error("the callback failed: %s", type(error).__name__)
         raise BackendUnavailable("Users cannot be checked now, try again later") from error
 
@@ -108,7 +118,7 @@ def _user(username: str, answer: Answer) -> User | None:
         return answer
     if not isinstance(answer, Mapping):
         raise TypeError(
-            f"a callback is expected to return True, False, None, a User or a mapping, not {type(answer).__name__}"
+            f"a callback must return True, False, None, a User or a mapping, not {type(answer).__name__}"
         )
     fields = {
         "name": username,
@@ -126,8 +136,8 @@ def _user(username: str, answer: Answer) -> User | None:
         or not all(isinstance(fields[name], bool) for name in ("is_active", "is_administrator"))
     ):
         raise TypeError(
-            "a callback's mapping is expected to have name (text), groups (several texts), "
-            "is_active and is_administrator (True or False), id (text), and nothing else"
+            "a callback's mapping must contain name and id (text), groups (several texts), is_active and "
+            "is_administrator (True or False), and nothing else"
         )
     return User(
         fields["name"], frozenset(groups), fields["is_active"], fields["is_administrator"], fields["id"]

@@ -13,10 +13,11 @@ class BackendChain(Backend):
     """Asks several backends in order. The first one that knows a user name decides about that user.
 
     * The first backend that accepts name and password logs the user in, unless an earlier backend knows that
-      name: the name is that backend's user, with a different password. So an account of the same name in a later
-      backend does not become the same user. A backend that cannot look up names counts as not knowing the name.
-    * An unavailable backend is skipped, so that emergency accounts of another backend can log in. If no backend
-      logs the user in and one was unavailable, BackendUnavailable is raised.
+      name: the name is that backend's user, with a different password. So an account of the same name in a
+      later backend does not become the same user. A backend that cannot look up names counts as not knowing
+      the name.
+    * An unavailable backend is skipped, so that emergency accounts of another backend can log in. If no
+      backend logs the user in and one was unavailable, BackendUnavailable is raised.
     * A refusal asks every backend, so its duration does not tell which backend knows the name.
     * Accounts are created and changed in the first backend with the flag ``can_create``. Names that another
       backend knows are taken. While another backend is unavailable no account is created.

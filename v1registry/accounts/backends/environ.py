@@ -1,4 +1,4 @@
-"""Users whom the application or the server around the registry has logged in."""
+"""Users that the surrounding application or server has logged in."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 
 
 class Environ(Backend):
-    """Takes the user from a key of the WSGI environ; keeps nothing, so it is safe for threads.
+    """Takes the user from a key of the WSGI environ. It has no state, so it is safe for threads.
 
-    **Whoever can set the key is whoever they like.** ``REMOTE_USER`` is set by a server that logged the user in, and no
-    client can set it. Keys that begin with ``HTTP_`` are headers of the request, which every client can send: they are
-    refused here, unless ``allow_headers`` says that a proxy in front sets them *and removes what clients send*, and that
-    nobody reaches the registry except through it. An application in front of the registry may use any key, best one of its own such as
-    ``"my_app.user"``.
+    **Whoever can set the key can be any user.** ``REMOTE_USER`` is set by a server that has logged the user
+    in, and clients cannot set it. Keys that begin with ``HTTP_`` are headers of the request, which clients
+    can send. They are refused, unless ``allow_headers`` says that a proxy sets them *and removes those of
+    clients*, and that the registry can be reached only through the proxy. An application in front of the
+    registry may use any key, preferably its own, such as ``"my_app.user"``.
 
-    :param key: the key; its value is the user's name, taken as it is. Without it, or with an empty one, nobody is named.
-    :param groups: the user's groups: another key, whose value is text with commas or blanks between the groups, or several texts; or
-        a function of the environ that returns them. Each is a namespace that the user may write.
-    :param administrator: whether the user is an administrator: another key (True, or one of the texts 1, true, yes, on),
-        or a function of the environ that returns True or False.
-    :param allow_headers: whether keys that begin with ``HTTP_`` are believed.
+    :param key: its value is the user's name. If it is missing or empty, there is no user.
+    :param groups: another key, whose value is text with commas or blanks between the groups, or several
+        texts; or a function of the environ that returns them. Each group is a namespace that the user may
+        write.
+    :param administrator: whether the user is an administrator: another key (True, or one of the texts 1,
+        true, yes, on), or a function of the environ that returns True or False.
+    :param allow_headers: whether keys that begin with ``HTTP_`` are accepted.
+    :raises ValueError: a key is empty, or is a header that is not allowed.
 
-    ValueError for a header that is not allowed.
-
-    >>> Environ(groups="app.groups").user_of_request({"REMOTE_USER": "mira", "app.groups": "red, blue"}).groups == {"red", "blue"}
+    >>> backend = Environ(groups="app.groups")
+    >>> backend.user_of_request({"REMOTE_USER": "mira", "app.groups": "red, blue"}).groups == {"red", "blue"}
     True
     """
 
@@ -44,11 +45,11 @@ class Environ(Backend):
     ) -> None:
         for used in (key, groups, administrator):
             if used == "":
-                raise ValueError("the name of a key of the WSGI environ is expected, not an empty text")
+                raise ValueError("must be the name of a key of the WSGI environ, not empty")
             if isinstance(used, str) and used.upper().startswith("HTTP_") and not allow_headers:
                 raise ValueError(
-                    f"{used} is a header that every client can send; a key such as REMOTE_USER is expected, or "
-                    "allow_headers where a proxy sets that header and removes what clients send"
+                    f"{used} is a header that every client can send; use a key such as REMOTE_USER, or "
+                    "allow_headers if a proxy sets this header and removes those of clients"
                 )
         self._key = key
         self._groups = groups
@@ -56,13 +57,13 @@ class Environ(Backend):
 
     @classmethod
     def from_url(cls, url: str) -> Environ:
-        """Return the backend for ``environ:KEY``. ValueError.
+        """Return the backend for ``environ:KEY``.
 
         ``?groups=KEY``, ``&administrator=KEY`` and ``&allow_headers=yes`` may follow.
+
+        :raises ValueError: the text has another form, or names a header that is not allowed.
         """
-        expected = (
-            "environ:REMOTE_USER, perhaps with ?groups=KEY&administrator=KEY&allow_headers=yes, is expected"
-        )
+        expected = "must be environ:REMOTE_USER, perhaps with ?groups=KEY&administrator=KEY&allow_headers=yes"
         scheme, _, rest = url.partition(":")
         key, _, query = rest.partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
@@ -71,7 +72,7 @@ class Environ(Backend):
             raise ValueError(f"{expected}, not {url!r}")
         groups, administrator = options.pop("groups", None), options.pop("administrator", None)
         if options:
-            raise ValueError(f"{expected}; {', '.join(options)} is not known")
+            raise ValueError(f"{expected}; unknown: {', '.join(options)}")
         return cls(key, groups=groups, administrator=administrator, allow_headers=allow_headers == "yes")
 
     def user_of_request(self, environ: Mapping[str, object]) -> User | None:
@@ -84,10 +85,12 @@ class Environ(Backend):
             return None
         try:
             if not isinstance(name, str):
-                raise TypeError(f"{self._key} is expected to be text, not {type(name).__name__}")
+                raise TypeError(f"{self._key} must be text, not {type(name).__name__}")
             return User(name, self._groups_of(environ), is_administrator=self._is_administrator(environ))
         except Exception as error:
-            raise BackendUnavailable("The user of the request cannot be told, try again later") from error
+            raise BackendUnavailable(
+                "The user of the request cannot be determined now, try again later"
+            ) from error
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._key!r})"
@@ -100,7 +103,7 @@ class Environ(Backend):
             return frozenset()
         found = groups.replace(",", " ").split() if isinstance(groups, str) else list(groups)
         if not all(isinstance(group, str) for group in found):
-            raise TypeError("groups are expected to be text")
+            raise TypeError("groups must be text")
         return frozenset(found)
 
     def _is_administrator(self, environ: Mapping[str, Any]) -> bool:

@@ -31,21 +31,20 @@ _A_BACKEND: Final = (
 def open_auth(auth: object, storage: Storage) -> Backend:
     """Return the backend that the setting ``auth`` is or names. Nothing is opened or read yet.
 
-    ==========================  ========================================================================================
-    a Backend                   itself
-    ``users:``                  :class:`~v1registry.accounts.users.UserStore` over ``storage``
-    ``htpasswd:///path``        :meth:`v1registry.accounts.backends.htpasswd.Htpasswd.from_url`
-    ``ldap://…``, ``ldaps://…`` :meth:`v1registry.accounts.backends.ldap.Ldap.from_url`
-    ``environ:REMOTE_USER``     :meth:`v1registry.accounts.backends.environ.Environ.from_url`
-    ``scheme:…``                the entry point ``scheme`` of the group ``v1registry.auth``: a callable of text and storage
-    ``module:attribute``        a Backend, or a callable without arguments that returns one
-    ==========================  ========================================================================================
+    * A Backend is returned as it is.
+    * ``users:`` is a :class:`~v1registry.accounts.users.UserStore` over ``storage``.
+    * ``htpasswd:///path``, ``ldap://…``, ``ldaps://…`` and ``environ:KEY`` are read by ``from_url`` of
+      :class:`~v1registry.accounts.backends.htpasswd.Htpasswd`,
+      :class:`~v1registry.accounts.backends.ldap.Ldap` and
+      :class:`~v1registry.accounts.backends.environ.Environ`.
+    * ``scheme:…`` calls the entry point ``scheme`` of the group ``v1registry.auth`` with text and storage.
+    * ``module:attribute`` is a Backend, or a callable without arguments that returns one.
+    * Several texts with commas between them are a :class:`~v1registry.accounts.backends.chain.BackendChain`.
+      A comma that is followed by a word and a colon begins another backend; inside a backend it is written
+      ``%2C``.
 
-    Several texts with commas between them are a :class:`~v1registry.accounts.backends.chain.BackendChain`. A comma
-    that is followed by a word and a colon begins another backend; inside a backend it is written ``%2C``.
-
-    :raises ValueError: the setting names no backend. The text may contain a password, so the message shows only
-        the scheme.
+    :raises ValueError: the setting names no backend. The text may contain a password, so the message shows
+        only the scheme.
     """
     if isinstance(auth, Backend):
         return auth
@@ -88,7 +87,8 @@ def _added(scheme: str, rest: str, text: str, storage: Storage) -> object:
         return _named(scheme, rest)
     known = sorted({*_OWN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
     raise ValueError(
-        f"{scheme}: is an unknown scheme; known are {', '.join(f'{name}:' for name in known)} and module:attribute"
+        f"{scheme}: is an unknown scheme; known are {', '.join(f'{name}:' for name in known)} "
+        "and module:attribute"
     )
 
 

@@ -21,39 +21,42 @@ from ..passwords import PasswordMemory, encoded
 
 log = get_logger(__name__)
 
-#: The kinds of hashes that are taken.
+#: The supported kinds of hashes.
 _HASH: Final = re.compile(
     r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"
     r"|\$apr1\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}"
     r"|\{SHA\}[A-Za-z0-9+/]{27}="
 )
 
-#: Other kinds, by how they begin; nothing else of a hash is ever logged.
+#: Other kinds, by their prefixes; nothing else of a hash is logged.
 _OTHER_KINDS: Final = ("{SSHA}", "$1$", "$5$", "$6$", "$7$", "$y$", "$2x$")
 
-#: More bytes than these make no difference to bcrypt, so longer passwords are refused.
+#: bcrypt ignores further bytes, so longer passwords are refused.
 _BCRYPT_BYTES: Final = 72
 
-#: A file that was changed this short a time before it was read may be changed again without another time, in nanoseconds.
+#: A file that was changed within this time before it was read may change again without a new time stamp, in
+#: nanoseconds.
 _SETTLED_AFTER_NS: Final = 2_000_000_000
 
 
 class Htpasswd(Backend):
-    """Knows the users of an ``htpasswd`` file; changes of the file count at the next request. Safe for threads.
+    """Users of an ``htpasswd`` file. Changes of the file count at the next request. Safe for threads.
 
-    Lines are ``name:hash``, with hashes of bcrypt (``$2y$``, also ``$2a$`` and ``$2b$``: ``htpasswd -B``), Apache's MD5
-    (``$apr1$``) and SHA-1 (``{SHA}``). Other kinds, crypt(3) and plain text among them, are refused and named in the log. Of
-    several lines with one name the first one counts, empty lines and those that begin with ``#`` are skipped, and what
-    follows a second colon is not looked at. Source: httpd 2.4, modules/aaa/mod_authn_file.c. Lines that cannot be
-    understood are skipped, with a warning that has their number and nothing of their contents.
+    Lines are ``name:hash``, with hashes of bcrypt (``$2y$``, also ``$2a$`` and ``$2b$``: ``htpasswd -B``),
+    Apache's MD5 (``$apr1$``) and SHA-1 (``{SHA}``). Other kinds, such as crypt(3) and plain text, are refused
+    and named in the log. The first of several lines with one name counts. Empty lines and those that begin
+    with ``#`` are skipped, and what follows a second colon is ignored. Source: httpd 2.4,
+    modules/aaa/mod_authn_file.c. Invalid lines are skipped, with a warning that contains their number and
+    nothing of their content.
 
-    BackendUnavailable while the file cannot be read; then nobody is let in, whoever was before.
+    If the file cannot be read, every method raises BackendUnavailable, also for users who logged in before.
 
     :param path: the file; it is opened at the first request.
     :param administrators: names of users who are administrators.
     :param groups: group -> names of its members. Each group is a namespace that they may write.
     :param remember_s: how long a verified password is remembered, in seconds; a changed line ends that.
-    :param now_ns: what tells the time by which files are dated, in nanoseconds.
+    :param now_ns: returns the time of the file system's clock, in nanoseconds.
+    :raises ValueError: the path is empty.
     :raises ImportError: bcrypt or libpass are missing: ``pip install 'v1registry[htpasswd]'``.
     """
 
@@ -67,7 +70,7 @@ class Htpasswd(Backend):
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         if not os.fspath(path):
-            raise ValueError("the path of an htpasswd file is expected, not an empty text")
+            raise ValueError("must be the path of an htpasswd file, not empty")
         self._path = os.path.abspath(path)
         self._administrators = frozenset(administrators)
         self._groups = {name: frozenset(members) for name, members in (groups or {}).items()}
@@ -80,22 +83,24 @@ class Htpasswd(Backend):
 
     @classmethod
     def from_url(cls, url: str) -> Htpasswd:
-        """Return the backend for ``htpasswd:///path``, percent-encoded. ValueError.
+        """Return the backend for ``htpasswd:///path``, percent-encoded.
 
         ``?administrators=alice+bob`` names the administrators.
+
+        :raises ValueError: the URL has another form.
         """
         parts = urlsplit(url)
         path, options = unquote(parts.path), parse_qs(parts.query, keep_blank_values=True)
-        expected = "htpasswd:///absolute/path, perhaps with ?administrators=alice+bob, is expected"
+        expected = "must be htpasswd:///absolute/path, perhaps with ?administrators=alice+bob"
         if parts.scheme != "htpasswd" or parts.netloc or parts.fragment or not os.path.isabs(path):
             raise ValueError(f"{expected}, not {url!r}")
         names = options.pop("administrators", [])
         if options:
-            raise ValueError(f"{expected}; {', '.join(options)} is not known")
+            raise ValueError(f"{expected}; unknown: {', '.join(options)}")
         return cls(path, administrators=" ".join(names).split())
 
     def authenticate(self, username: str, password: str) -> User | None:
-        """Return the user if the password is right; see the protocol. BackendUnavailable."""
+        """Return the user if the password is right; see the base class."""
         if not password:
             return None
         table = self._current()
@@ -106,13 +111,17 @@ class Htpasswd(Backend):
             )
             return self._user(username) if is_right else None
         if table.decoys:
-            # somebody else's hash makes an unknown name take as long as a known one; what comes out does not matter
+            # the hash of another user makes an unknown name take as long as a known one; the result is
+            # ignored
             decoy = self._decoy(table, username)
             self._memory.get(username, password, f"not {decoy}", lambda: self._wasted(decoy, password))
         return None
 
     def find(self, username: str) -> User | None:
-        """Return the user, None where there is none. BackendUnavailable."""
+        """Return the user, None if there is none.
+
+        :raises BackendUnavailable: the file cannot be read.
+        """
         return self._user(username) if username in self._current().hashes else None
 
     def password_mark(self, username: str) -> str:
@@ -133,7 +142,7 @@ class Htpasswd(Backend):
         )
 
     def _decoy(self, table: _Table, username: str) -> str:
-        """Return some user's hash, always the same one for a name."""
+        """Return the hash of some user, always the same one for a name."""
         digest = hmac.digest(self._decoy_key, encoded(username), "sha256")
         return table.decoys[int.from_bytes(digest, "big") % len(table.decoys)]
 
@@ -141,7 +150,10 @@ class Htpasswd(Backend):
         self._hashes.verify(stored, password)
 
     def _current(self) -> _Table:
-        """Return what the file holds now; it is read only if it may have changed. BackendUnavailable."""
+        """Return the current content of the file, which is read only if it may have changed.
+
+        :raises BackendUnavailable: it cannot be read.
+        """
         try:
             table = self._table
             if table is not None and table.is_settled and table.state == _state_of(os.stat(self._path)):
@@ -173,12 +185,15 @@ class _Table:
     state: tuple[int, ...]
     is_settled: bool
     text: bytes
-    hashes: dict[str, str]  # empty where a user's hash is of a kind that is not taken
+    hashes: dict[str, str]  # empty if a hash is of an unsupported kind
     decoys: tuple[str, ...]
 
 
 class _Hashes:
-    """Verifies the kinds of hashes. ImportError where the libraries for them are missing."""
+    """Verifies the supported kinds of hashes.
+
+    :raises ImportError: a library for them is missing.
+    """
 
     def __init__(self) -> None:
         try:
@@ -192,10 +207,10 @@ class _Hashes:
         self._apr1 = apr_md5_crypt
 
     def verify(self, stored: str, password: str) -> bool:
-        """Tell whether the hash is of this password; compared in constant time."""
+        """Return whether the hash is that of this password; compared in constant time."""
         secret = encoded(password)
         if stored.startswith("{SHA}"):
-            # not used for security: nobody should, and where it is forbidden the file is still readable
+            # marked as not for security, so that old files work on systems that forbid SHA-1
             digest = hashlib.sha1(secret, usedforsecurity=False).digest()
             return hmac.compare_digest(base64.b64encode(digest), stored.removeprefix("{SHA}").encode())
         try:
@@ -203,7 +218,7 @@ class _Hashes:
                 return bool(self._apr1.verify(secret, stored))
             return len(secret) <= _BCRYPT_BYTES and self._bcrypt.checkpw(secret, stored.encode())
         except ValueError:
-            return False  # a password that this kind cannot have: with a NUL, too long
+            return False  # a password that this kind cannot have, for example with a NUL
 
 
 def _state_of(status: os.stat_result) -> tuple[int, ...]:
@@ -211,7 +226,7 @@ def _state_of(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _parsed(path: str, text: bytes) -> dict[str, str]:
-    """Return name -> hash; what is wrong is logged by the number of its line."""
+    """Return name -> hash. Invalid lines are logged by their number."""
     hashes: dict[str, str] = {}
     for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         stripped = line.strip()
@@ -224,17 +239,17 @@ def _parsed(path: str, text: bytes) -> dict[str, str]:
             log.warning("%s, line %d: the name is not UTF-8", path, number)
             continue
         if not colon:
-            log.warning("%s, line %d: name:hash is expected", path, number)
+            log.warning("%s, line %d: must be name:hash", path, number)
         elif username in hashes:
-            log.warning("%s, line %d: an earlier line has the same name; that one counts", path, number)
+            log.warning("%s, line %d: ignored, because an earlier line has the same name", path, number)
         else:
             stored = rest.partition(b":")[0].decode("ascii", "replace")
             hashes[username] = stored if _HASH.fullmatch(stored) else ""
             if not hashes[username]:
                 kind = next((kind for kind in _OTHER_KINDS if stored.startswith(kind)), "crypt or plain text")
                 log.warning(
-                    "%s, line %d: hashes of this kind (%s) are not taken, so the user cannot log in; "
-                    "set the password anew with htpasswd -B",
+                    "%s, line %d: hashes of this kind (%s) are not supported, so the user cannot log in; "
+                    "set the password again with htpasswd -B",
                     path,
                     number,
                     kind,

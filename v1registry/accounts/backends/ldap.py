@@ -24,17 +24,18 @@ log = get_logger(__name__)
 class Ldap(Backend):
     """Finds the entry of a user, then binds as that entry with the password. Safe for threads.
 
-    Exactly one entry must be found, otherwise the login is refused. Names and filters are escaped, so ``*`` and
-    brackets in a name are plain characters. The user's name is the one in the entry, because directories find
-    ``ALICE`` if ``alice`` is stored. An empty password is refused without a question, because servers accept a
-    bind without a password as anonymous. An unknown name costs a bind too, as an entry that does not exist.
+    Exactly one entry must be found, otherwise the login is refused. Names and filters are escaped, so ``*``
+    and brackets in a name are plain characters. The user's name is the one in the entry, because directories
+    find ``ALICE`` if ``alice`` is stored. An empty password is refused without a question, because servers
+    accept a bind without a password as anonymous. An unknown name costs a bind too, as an entry that does not
+    exist.
 
     Groups become namespaces under their common name, in lower case. They come from an attribute of the user's
     entry that contains the DNs of the groups (``memberOf``), or, with ``group_filter``, from a search.
 
     If the server cannot be reached, does not answer in time or refuses to search, every method raises
-    BackendUnavailable, and the next question tries again. ``close()``, or leaving the ``with`` block, closes the
-    connections.
+    BackendUnavailable, and the next question tries again. ``close()``, or leaving the ``with`` block, closes
+    the connections.
 
     :param options: the server, and how users and groups are found. :meth:`from_url` reads them from a URL.
     :raises ValueError: a DN of the options is invalid.
@@ -168,7 +169,8 @@ class Ldap(Backend):
         if attribute and not values and not self._has_warned:
             self._has_warned = True
             log.warning(
-                "%s has no attribute %s that the registry may read: users without one have no id and cannot use OAuth",
+                "%s has no attribute %s that the registry may read: "
+                "users without one have no id and cannot use OAuth",
                 entry.dn,
                 self._options.id_attribute,
             )

@@ -32,8 +32,8 @@ class LdapOptions:
     url: str  #: ``ldap://host:port`` or ``ldaps://host:port``; the default port is 389 or 636
     base_dn: str  #: users are below it
     user_attribute: str = "uid"  #: contains the name of a user
-    #: contains the id of a user, the same for ever (RFC 4530). Active Directory has ``objectGUID``. Empty: users
-    #: have no ids, and OAuth is off
+    #: contains the id of a user, the same for ever (RFC 4530). Active Directory has ``objectGUID``. Empty:
+    #: users have no ids, and OAuth is off
     id_attribute: str = "entryUUID"
     scope: str = "sub"  #: ``sub`` (the whole tree), ``one`` (directly below the base) or ``base``
     #: matches the entries of users who may log in, such as ``(objectClass=person)``. For Active Directory add
@@ -124,12 +124,13 @@ class LdapOptions:
     def from_url(cls, url: str, **options: Any) -> LdapOptions:
         """Return the options that a URL in the form of RFC 4516 contains.
 
-        ``ldap://host:port/BASE_DN?USER_ATTRIBUTE?SCOPE?USER_FILTER?OPTION=VALUE,OPTION=VALUE``. The options are
-        the fields of this class, with ``yes`` or ``no`` for booleans. Values with a comma, a question mark or a
-        percent sign are percent-encoded (only the base DN may contain commas).
+        ``ldap://host:port/BASE_DN?USER_ATTRIBUTE?SCOPE?USER_FILTER?OPTION=VALUE,OPTION=VALUE``. The options
+        are the fields of this class, with ``yes`` or ``no`` for booleans. Values with a comma, a question
+        mark or a percent sign are percent-encoded (only the base DN may contain commas).
 
         :param options: take precedence over the URL.
-        :raises ValueError: the URL is invalid. The message does not show it, because it may contain a password.
+        :raises ValueError: the URL is invalid. The message does not show it, because it may contain a
+            password.
         """
         address, _, rest = url.partition("://")[2].partition("/")
         parts = rest.split("?")
@@ -142,7 +143,8 @@ class LdapOptions:
             if name not in _CONVERTERS:
                 # the name is not shown: it may be what follows a comma in a password
                 raise ValueError(
-                    f"{_EXPECTED_URL}; the options are {', '.join(_CONVERTERS)}, and a comma in a value is written %2C"
+                    f"{_EXPECTED_URL}; the options are {', '.join(_CONVERTERS)}, "
+                    "and a comma in a value is written %2C"
                 )
             found[name] = _CONVERTERS[name](name, unquote(value))
         named = {"user_attribute": attribute, "scope": scope, "user_filter": text}

@@ -1,13 +1,13 @@
-"""Talking to one LDAP server by ldap3: searches over connections that are kept, and binds that only test a password.
+"""One LDAP server, by ldap3: searches over pooled connections, and binds that only test a password.
 
-What ldap3 2.9 does otherwise than this module needs it (seen in its code and against slapd 2.5):
+What ldap3 2.9 does differently from what is needed here (seen in its code and against slapd 2.5):
 
-* It prepares text passwords by RFC 4013: what was typed with a soft hyphen is sent without it, and some passwords raise an error. So
-  passwords go to it as bytes, as other clients send them, and only the very password is right.
-* A connection that cannot be opened leaves its socket to the garbage collector, and of several addresses of a host all but the last.
-  So each address gets a connection of its own, and sockets are closed here.
-* It checks certificates against names with a copy of old code. So the context of Python's ssl does.
-* One ``Server`` object that is used by two threads hides that a connection failed. So each connection has its own.
+* It prepares text passwords by RFC 4013: a soft hyphen is removed, and some passwords raise an error. So
+  passwords are given to it as bytes, as other clients send them, and only the exact password is right.
+* If a connection cannot be opened, its socket is left to the garbage collector; of several addresses of a
+  host, all but the last one are. So each address gets its own connection, and sockets are closed here.
+* It compares certificates with names by a copy of old code. So the context of Python's ssl does that.
+* One ``Server`` object that two threads use hides that a connection failed. So each connection has its own.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ with warnings.catch_warnings():
 
 __all__ = ["Deadline", "Entry", "LdapFailure", "LdapServer", "escape_filter_chars", "split_dn"]
 
-#: Result codes of RFC 4511 (appendix A) that say "not this one": wrong password, no password, no such entry, bad DN, no
-#: right to bind, unwilling (a disabled account), a constraint (a locked one).
+#: Result codes of RFC 4511 (appendix A) for a refused login: wrong password, no password, no such entry,
+#: invalid DN, no right to bind, unwilling (a disabled account), a constraint (a locked account).
 _REFUSED: Final = frozenset({49, 48, 32, 34, 50, 53, 19})
 _SUCCESS: Final = 0
 _SIZE_LIMIT_EXCEEDED: Final = 4
 
-#: A connection that nobody used for this long is not used again, in seconds: firewalls forget such connections silently.
+#: A connection that was idle for this long is not used again, in seconds: firewalls drop such connections
+#: silently.
 _IDLE_S: Final = 60.0
 
 _OWN_LOGIN: Final = "The LDAP server refuses the registry's own login"
@@ -53,7 +54,7 @@ _NOT_SAFE: Final = "A safe connection to the LDAP server cannot be made"
 
 _ESCAPE: Final = re.compile(rb"\\(?:([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 
-#: What ldap3 and the decoders below it raise where a server is gone, or answers what is no LDAP.
+#: What ldap3 and its decoders raise if a server is gone, or its answer is not LDAP.
 _ERRORS: Final = (LDAPException, PyAsn1Error, OSError, ValueError, LookupError, TypeError)
 
 _SCOPES: Final[dict[str, Literal["BASE", "LEVEL", "SUBTREE"]]] = {
@@ -64,7 +65,7 @@ _SCOPES: Final[dict[str, Literal["BASE", "LEVEL", "SUBTREE"]]] = {
 
 
 class LdapFailure(Exception):
-    """The server did not do what it was asked.
+    """The server did not do what it was asked to do.
 
     :param public: a text for clients.
     :param reason: what happened, for the log; without passwords.
@@ -77,14 +78,20 @@ class LdapFailure(Exception):
 
 
 class Deadline:
-    """A moment up to which everything that belongs to one question has to be done."""
+    """The time by which all steps of one question must be done.
+
+    :param timeout_s: how long that is from now, in seconds.
+    """
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._end = time.monotonic() + timeout_s
 
     def left_s(self) -> float:
-        """Return the seconds that are left. LdapFailure where none are."""
+        """Return the remaining time, in seconds.
+
+        :raises LdapFailure: there is none.
+        """
         left = self._end - time.monotonic()
         if left <= 0:
             raise LdapFailure(
@@ -103,13 +110,15 @@ class Entry:
 
 
 class LdapServer:
-    """One server. Safe for threads: no connection is used by two at once. Nothing is opened before the first question.
+    """One server. Safe for threads: no connection is used by two at once. Nothing is opened before the first
+    call.
 
     :param host: name or address.
+    :param port: the port.
     :param tls: ``""``, ``"start"`` (START TLS) or ``"ldaps"``.
-    :param ca_file: the certificates that are trusted; those of the system when empty.
-    :param bind_dn: who searches; nobody (an anonymous bind) when empty.
-    :param bind_password: returns the password for that. OSError when it cannot.
+    :param ca_file: the trusted certificates; empty for those of the system.
+    :param bind_dn: the entry that searches; empty for an anonymous bind.
+    :param bind_password: returns its password, or raises OSError.
     :param pool_size: how many connections for searches are kept open.
     """
 
@@ -133,13 +142,20 @@ class LdapServer:
         self._pool_size = pool_size
         self._context: ssl.SSLContext | None = None
         self._mutex = threading.Lock()  # guards the pool
-        self._pool: deque[tuple[ldap3.Connection, float]] = deque()  # the one used last is at the right
+        self._pool: deque[tuple[ldap3.Connection, float]] = (
+            deque()
+        )  # the connection that was used last is at the right
         self._finalizer = weakref.finalize(self, _close_all, self._pool)
 
     def search(
         self, base: str, scope: str, text: str, attributes: Sequence[str], limit: int, deadline: Deadline
     ) -> list[Entry]:
-        """Return the entries that match the filter ``text``, at most ``limit`` of them (0: all). LdapFailure."""
+        """Return the entries that match a filter.
+
+        :param text: the filter.
+        :param limit: the maximum number of entries; 0 for all.
+        :raises LdapFailure: the server did not search.
+        """
         while True:
             kept = self._take()
             connection = self._bound(deadline) if kept is None else kept
@@ -148,7 +164,7 @@ class LdapServer:
             except _ERRORS as error:
                 _close(connection)
                 deadline.left_s()
-                # that a kept connection is broken says nothing: the server may have been restarted since
+                # a broken connection of the pool proves nothing: the server may have been restarted since
                 if kept is None:
                     raise _failure(error) from error
             except BaseException:
@@ -159,16 +175,19 @@ class LdapServer:
                 return found
 
     def accepts(self, dn: str, password: str, deadline: Deadline) -> bool:
-        """Tell whether ``password``, which is not empty, is that of the entry. LdapFailure."""
+        """Return whether a password, which must not be empty, is that of the entry.
+
+        :raises LdapFailure: the server cannot check it.
+        """
         if not dn or not password:
-            raise ValueError("a bind without a name or a password proves nothing")
+            raise ValueError("a bind needs a name and a password, otherwise it proves nothing")
         code, description = self._tested(dn, password, deadline)
         if code != _SUCCESS and code not in _REFUSED:
             raise LdapFailure("The LDAP server cannot check passwords now, try again later", description)
         return code == _SUCCESS
 
     def close(self) -> None:
-        """Close the connections that are kept; the next search opens new ones."""
+        """Close the pooled connections. The next search opens new ones."""
         with self._mutex:
             _close_all(self._pool)
 
@@ -203,7 +222,10 @@ class LdapServer:
         return [_entry(found) for found in response or () if found["type"] == "searchResEntry"]
 
     def _bound(self, deadline: Deadline) -> ldap3.Connection:
-        """Return a new connection for searches. LdapFailure."""
+        """Return a new connection for searches.
+
+        :raises LdapFailure: it cannot be opened, or the bind is refused.
+        """
         try:
             password = self._bind_password() if self._bind_dn else ""
         except OSError as error:
@@ -220,11 +242,14 @@ class LdapServer:
             raise
         if code != _SUCCESS:
             _close(connection)
-            raise LdapFailure(_OWN_LOGIN, f"bind as {self._bind_dn or 'nobody'!r}: {description}")
+            raise LdapFailure(_OWN_LOGIN, f"bind as {self._bind_dn or 'anonymous'!r}: {description}")
         return connection
 
     def _tested(self, dn: str, password: str, deadline: Deadline) -> tuple[int, str]:
-        """Bind on a connection of its own; return the code and its name. LdapFailure."""
+        """Bind on a new connection. Return the result code and its name.
+
+        :raises LdapFailure: the server cannot be asked.
+        """
         connection = self._open(dn, password, deadline)
         try:
             return self._bind(connection, deadline)
@@ -241,7 +266,10 @@ class LdapServer:
         return result["result"], result["description"]
 
     def _open(self, dn: str, password: str, deadline: Deadline) -> ldap3.Connection:
-        """Return a connection on which a bind comes next; TLS is on where it is wanted. LdapFailure."""
+        """Return a connection, with TLS if that is configured, on which a bind must follow.
+
+        :raises LdapFailure: no address of the host can be connected.
+        """
         last: Exception = OSError("the name has no address")
         try:
             addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
@@ -320,7 +348,7 @@ class _Address(ldap3.Server):
 
 
 class _VerifiedTls(ldap3.Tls):
-    """TLS as Python's ssl makes it: certificate and name are verified, the name is sent."""
+    """TLS by Python's ssl: certificate and name are verified, and the name is sent."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__()
@@ -333,7 +361,9 @@ class _VerifiedTls(ldap3.Tls):
 
 
 def split_dn(dn: str) -> list[dict[str, str]]:
-    """Return the parts of a DN, the nearest first: attribute in lower case -> value without escapes. [] for what is no DN.
+    """Return the parts of a DN, the nearest first: attribute in lower case -> value without escapes.
+
+    An invalid DN has no parts.
 
     >>> split_dn(r"CN=a\\, b\\2Bc+ou=x,dc=example")
     [{'cn': 'a, b+c', 'ou': 'x'}, {'dc': 'example'}]
@@ -353,7 +383,9 @@ def split_dn(dn: str) -> list[dict[str, str]]:
 
 
 def _unescaped(value: str) -> str:
-    """Undo the escapes of RFC 4514, section 2.4: a backslash and a character, or two hex digits of UTF-8."""
+    """Undo the escapes of RFC 4514, section 2.4: a backslash with a character, or with two hex digits of
+    UTF-8.
+    """
     octets = _ESCAPE.sub(
         lambda found: bytes([int(found[1], 16)]) if found[1] else found[2], value.encode("utf-8")
     )
@@ -362,7 +394,7 @@ def _unescaped(value: str) -> str:
 
 def _check_type(result: dict[str, Any], expected: str) -> None:
     if result["type"] != expected:
-        raise ValueError(f"{expected} was expected as an answer, not {result['type']}")
+        raise ValueError(f"the answer must be {expected}, not {result['type']}")
 
 
 def _entry(found: dict[str, Any]) -> Entry:
@@ -385,7 +417,7 @@ def _failure(error: Exception) -> LdapFailure:
 
 
 def _close(connection: ldap3.Connection) -> None:
-    """Close a connection, whatever state it is in."""
+    """Close a connection in whatever state it is."""
     try:
         with suppress(*_ERRORS):
             connection.unbind()
