@@ -14,7 +14,7 @@ from v1registry_fakes import FakeRegistry
 pytestmark = pytest.mark.real
 
 
-def test_a_wrong_password_is_told_and_the_right_one_leads_back(browser: Browser, demo: Demo) -> None:
+def test_a_log_in_after_a_wrong_password_leads_back(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.registry.url}/repositories/{SHOP}")
     browser.click("link", "Log in")
     send_log_in(browser, OWNER, "not this one")
@@ -29,7 +29,7 @@ def test_a_wrong_password_is_told_and_the_right_one_leads_back(browser: Browser,
     browser.find("link", OWNER)
 
 
-def test_who_logs_out_is_logged_out_for_good(browser: Browser, demo: Demo) -> None:
+def test_a_copied_cookie_ends_with_the_log_out(browser: Browser, demo: Demo) -> None:
     log_in(browser, demo.registry)
     cookies = browser.driver.get_cookies()
     browser.click("button", "Log out")
@@ -43,7 +43,7 @@ def test_who_logs_out_is_logged_out_for_good(browser: Browser, demo: Demo) -> No
     assert not browser.has("button", "Log out")
 
 
-def test_a_person_registers_and_is_in(browser: Browser, demo: Demo) -> None:
+def test_registration_logs_the_user_in(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.registry.url}/login")
     browser.click("link", "Register")
     send_registration(browser, "newcomer", "abc")
@@ -79,7 +79,7 @@ def test_a_person_registers_where_addresses_are_confirmed(browser: Browser) -> N
         log_in(browser, registry, "newcomer")
 
 
-def test_the_session_cookie_is_not_for_scripts_and_not_for_other_sites(browser: Browser, demo: Demo) -> None:
+def test_the_session_cookie_is_httponly_and_lax(browser: Browser, demo: Demo) -> None:
     log_in(browser, demo.registry)
 
     (cookie,) = browser.driver.get_cookies()
@@ -87,7 +87,7 @@ def test_the_session_cookie_is_not_for_scripts_and_not_for_other_sites(browser: 
     assert browser.driver.execute_script("return document.cookie") == ""
 
 
-def test_the_session_cookie_is_sent_over_https_alone_where_it_was_set_there(browser: Browser) -> None:
+def test_a_cookie_set_over_https_is_secure(browser: Browser) -> None:
     with FakeRegistry(auth="users:", tls=True) as registry:
         registry.add_user(OWNER, PASSWORD)
         log_in(browser, registry)
@@ -152,7 +152,7 @@ def test_a_password_is_changed_and_other_browsers_are_logged_out(
     scriptless.find("link", "Log in")
 
 
-def test_no_other_site_logs_anybody_out(browser: Browser, demo: Demo) -> None:
+def test_another_site_cannot_log_out(browser: Browser, demo: Demo) -> None:
     log_in(browser, demo.registry)
 
     with Lure(form_that_sends_itself(f"{demo.registry.url}/logout", {"form_token": "guessed"})) as lure:
@@ -163,7 +163,7 @@ def test_no_other_site_logs_anybody_out(browser: Browser, demo: Demo) -> None:
     browser.find("button", "Log out")
 
 
-def test_no_other_site_logs_anybody_in(browser: Browser, demo: Demo) -> None:
+def test_another_site_cannot_log_in(browser: Browser, demo: Demo) -> None:
     fields = {"username": OWNER, "password": PASSWORD, "form_token": "guessed"}
     with Lure(form_that_sends_itself(f"{demo.registry.url}/login", fields)) as lure:
         browser.open(lure.address)

@@ -29,7 +29,7 @@ def test_from_the_list_to_a_file_in_a_layer(browser: Browser, demo: Demo) -> Non
     browser.wait_for_text("basket.html")
 
 
-def test_from_the_list_to_a_file_in_a_layer_with_the_keyboard_alone(browser: Browser, demo: Demo) -> None:
+def test_from_the_list_to_a_file_with_the_keyboard(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.registry.url}/?q=webshop")
     browser.tab_to("link", SHOP, key=Keys.TAB)
     enter(browser)
@@ -49,7 +49,7 @@ def test_from_the_list_to_a_file_in_a_layer_with_the_keyboard_alone(browser: Bro
     browser.wait_for_text("basket.html")
 
 
-def test_the_first_stop_of_the_keyboard_leads_past_the_head_of_the_page(browser: Browser, demo: Demo) -> None:
+def test_the_first_tab_stop_skips_to_the_content(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.registry.url}/repositories/{SHOP}")
 
     skip = browser.tab_to("link", "Skip", key=Keys.TAB)
@@ -59,7 +59,7 @@ def test_the_first_stop_of_the_keyboard_leads_past_the_head_of_the_page(browser:
     assert browser.focused.tag_name == "main"
 
 
-def test_search_shows_what_is_found_while_it_is_typed(browser: Browser, demo: Demo) -> None:
+def test_search_as_you_type_shows_results(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.registry.url}/")
     mark_page(browser)
 
@@ -80,7 +80,7 @@ def test_search_shows_what_is_found_while_it_is_typed(browser: Browser, demo: De
     assert not browser.has("link", "lesson")
 
 
-def test_a_slow_answer_does_not_take_the_place_of_what_was_asked_since(browser: Browser, demo: Demo) -> None:
+def test_a_slow_answer_does_not_replace_a_newer_one(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.registry.url}/")
     browser.driver.execute_script(
         """
@@ -112,7 +112,7 @@ def test_search_finds_without_scripts(scriptless: Browser, demo: Demo) -> None:
     assert not scriptless.has("link", "lesson")
 
 
-def test_the_pages_of_a_long_list_are_turned_without_scripts(scriptless: Browser, demo: Demo) -> None:
+def test_paging_works_without_scripts(scriptless: Browser, demo: Demo) -> None:
     scriptless.open(f"{demo.registry.url}/")
     seen = repositories(scriptless)
     while scriptless.has("link", "Next"):
@@ -140,7 +140,7 @@ def test_everything_can_be_reached_without_scripts(scriptless: Browser, demo: De
 
 
 @pytest.mark.parametrize("is_trusted", [True, False], ids=["where scripts may copy", "where they may not"])
-def test_the_command_that_pulls_is_copied_by_a_click(browser: Browser, demo: Demo, is_trusted: bool) -> None:
+def test_a_click_copies_the_pull_command(browser: Browser, demo: Demo, is_trusted: bool) -> None:
     """Browsers give scripts the clipboard over https and on the own machine alone."""
     url = demo.registry.url if is_trusted else named_url(demo.registry)
     browser.open(f"{url}/repositories/{SHOP}")
@@ -155,9 +155,7 @@ def test_the_command_that_pulls_is_copied_by_a_click(browser: Browser, demo: Dem
     assert browser.find("searchbox", "Search").get_attribute("value") == command_at(url)
 
 
-def test_where_nothing_may_be_copied_by_a_click_the_command_is_selected_for_the_keyboard(
-    browser: Browser, demo: Demo
-) -> None:
+def test_without_clipboard_the_command_is_selected(browser: Browser, demo: Demo) -> None:
     browser.open(f"{named_url(demo.registry)}/repositories/{SHOP}")
     browser.driver.execute_script("document.execCommand = () => false")
     command = browser.driver.find_element(By.CSS_SELECTOR, ".command code")
@@ -174,9 +172,7 @@ def test_where_nothing_may_be_copied_by_a_click_the_command_is_selected_for_the_
     assert browser.find("searchbox", "Search").get_attribute("value") == command_at(named_url(demo.registry))
 
 
-def test_a_private_repository_is_there_for_its_owner_and_who_was_let_in_alone(
-    browser: Browser, demo: Demo
-) -> None:
+def test_a_private_repository_is_shown_to_its_readers(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.registry.url}/repositories/mira_k/ledger")
     browser.find("heading", "Not found")
 

@@ -13,9 +13,7 @@ pytestmark = pytest.mark.real
 
 
 @pytest.mark.smoke
-def test_OAU_001_who_logs_in_and_allows_comes_back_with_a_code_that_works(
-    browser: Browser, demo: Demo, harbour: Harbour
-) -> None:
+def test_OAU_001_log_in_and_allow_gives_a_code(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     browser.open(authorize_url(demo.registry, demo.application))
     send_log_in(browser)
     browser.find("heading", demo.application.name)
@@ -37,7 +35,7 @@ def test_OAU_001_who_logs_in_and_allows_comes_back_with_a_code_that_works(
     assert profile.json()["username"] == OWNER
 
 
-def test_OAU_002_who_denies_comes_back_without(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+def test_OAU_002_deny_returns_without_a_code(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     log_in(browser, demo.registry)
     browser.open(authorize_url(demo.registry, demo.application))
     browser.click("button", "Deny")
@@ -57,7 +55,7 @@ def test_OAU_001_consent_works_without_scripts(scriptless: Browser, demo: Demo, 
     assert "code" in harbour.arrivals[0]
 
 
-def test_OAU_003_who_comes_from_an_unknown_application_stays_here(
+def test_OAU_003_an_unknown_application_gets_no_redirect(
     browser: Browser, demo: Demo, harbour: Harbour
 ) -> None:
     log_in(browser, demo.registry)
@@ -69,7 +67,7 @@ def test_OAU_003_who_comes_from_an_unknown_application_stays_here(
     assert harbour.arrivals == []
 
 
-def test_nobody_is_asked_in_a_frame(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+def test_consent_is_not_shown_in_a_frame(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     log_in(browser, demo.registry)
     address = authorize_url(demo.registry, demo.application)
 
@@ -89,7 +87,7 @@ def test_nobody_is_asked_in_a_frame(browser: Browser, demo: Demo, harbour: Harbo
     assert harbour.arrivals == []
 
 
-def test_no_other_site_allows_instead_of_its_visitor(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+def test_another_site_cannot_allow(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     log_in(browser, demo.registry)
     address = authorize_url(demo.registry, demo.application)
 
@@ -100,7 +98,7 @@ def test_no_other_site_allows_instead_of_its_visitor(browser: Browser, demo: Dem
     assert all("code" not in arrival for arrival in harbour.arrivals)
 
 
-def test_a_form_of_somebody_else_grants_nothing(browser: Browser, demo: Demo, harbour: Harbour) -> None:
+def test_a_form_of_another_user_grants_nothing(browser: Browser, demo: Demo, harbour: Harbour) -> None:
     """Of a page that was opened before another user logged in, in the same browser."""
     log_in(browser, demo.registry)
     browser.open(authorize_url(demo.registry, demo.application))

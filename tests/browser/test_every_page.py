@@ -205,7 +205,7 @@ LIKE_OTHERS: Final[list[tuple[Theme, bool]]] = [("dark", True)]
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_nobody_is_shut_out_of_the_page(
+def test_the_page_is_accessible(
     browser: Browser, demo: Demo, harbour: Harbour, name: str, request: pytest.FixtureRequest
 ) -> None:
     with ExitStack() as opened:

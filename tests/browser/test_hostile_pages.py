@@ -14,7 +14,7 @@ from support.people import authorize_url, grant_access, log_in, send_log_in
 pytestmark = pytest.mark.real
 
 
-def test_nothing_that_an_image_or_a_repository_says_runs(browser: Browser, hostile: HostileDemo) -> None:
+def test_scripts_of_images_do_not_run(browser: Browser, hostile: HostileDemo) -> None:
     url, images = hostile.registry.url, hostile.image.ancestry
     paths = ["/", "/?q=hostile", f"/repositories/{HOSTILE}"]
     for image_id in images:
@@ -41,7 +41,7 @@ def test_no_link_of_a_description_runs_a_script(browser: Browser, hostile: Hosti
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_nothing_that_stands_in_an_address_runs(browser: Browser, hostile: HostileDemo, attack: str) -> None:
+def test_scripts_in_addresses_do_not_run(browser: Browser, hostile: HostileDemo, attack: str) -> None:
     url, text = hostile.registry.url, quote(attack, safe="")
     for path in (
         f"/?q={text}",
@@ -59,7 +59,7 @@ def test_nothing_that_stands_in_an_address_runs(browser: Browser, hostile: Hosti
         check_that_nothing_ran(browser)
 
 
-def test_nothing_that_is_typed_into_a_form_runs(browser: Browser, hostile: HostileDemo) -> None:
+def test_scripts_in_forms_do_not_run(browser: Browser, hostile: HostileDemo) -> None:
     browser.open(f"{hostile.registry.url}/login")
     # what cannot be typed is left out
     typed = "".join(letter for letter in " ".join(ATTACKS) if letter.isprintable())[:255]
@@ -69,7 +69,7 @@ def test_nothing_that_is_typed_into_a_form_runs(browser: Browser, hostile: Hosti
     check_that_nothing_ran(browser)
 
 
-def test_nothing_that_users_say_of_themselves_runs(browser: Browser, hostile: HostileDemo) -> None:
+def test_scripts_in_profiles_do_not_run(browser: Browser, hostile: HostileDemo) -> None:
     log_in(browser, hostile.registry, STRANGER, PASSWORD)
     browser.open(f"{hostile.registry.url}/account")
     said = dict(zip(("Full name", "Location", "Company"), ATTACKS, strict=False))
@@ -81,9 +81,7 @@ def test_nothing_that_users_say_of_themselves_runs(browser: Browser, hostile: Ho
     check_that_nothing_ran(browser)
 
 
-def test_nothing_that_an_application_says_of_itself_runs(
-    browser: Browser, hostile: HostileDemo, harbour: Harbour
-) -> None:
+def test_scripts_of_applications_do_not_run(browser: Browser, hostile: HostileDemo, harbour: Harbour) -> None:
     log_in(browser, hostile.registry, STRANGER, PASSWORD)
     browser.open(authorize_url(hostile.registry, hostile.application, state=ATTACKS[0]))
     assert "<script>" in browser.text

@@ -45,7 +45,7 @@ def test_a_script_that_runs_is_noticed(looking: Browser, attack: str) -> None:
         "<p style='color: red'>red</p>",
     ],
 )
-def test_a_script_or_a_style_that_the_policy_stops_is_noticed(looking: Browser, refused: str) -> None:
+def test_scripts_and_styles_that_csp_blocks_are_noticed(looking: Browser, refused: str) -> None:
     policy = "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'\">"
     with Lure(f"{policy}<h1>A prize</h1>{refused}") as lure:
         looking.open(lure.address)
@@ -55,7 +55,7 @@ def test_a_script_or_a_style_that_the_policy_stops_is_noticed(looking: Browser, 
 
 
 @pytest.mark.usefixtures("axe")
-def test_what_shuts_people_out_is_noticed(looking: Browser) -> None:
+def test_accessibility_problems_are_noticed(looking: Browser) -> None:
     with Lure(
         "<main><h1>A prize</h1><p style='color: #bbb'>Pale</p><input><img src='data:,'></main>"
     ) as lure:

@@ -50,7 +50,7 @@ def assert_is_in_progress(replayer: Replayer, image_id: str) -> None:
 @pytest.mark.parametrize(
     ("chunked", "break_off"), [(True, "error"), (False, "error"), (False, "end")], ids=str
 )
-def test_a_layer_that_is_cut_off_leaves_the_image_in_progress_and_no_layer(
+def test_a_cut_layer_leaves_the_image_in_progress(
     storage: Storage, client: str, chunked: bool, break_off: str
 ) -> None:
     replayer, image_id, answer = interrupt(storage, client, chunked=chunked, break_off=break_off)
@@ -63,9 +63,7 @@ def test_a_layer_that_is_cut_off_leaves_the_image_in_progress_and_no_layer(
 
 
 @pytest.mark.parametrize("client", ENGINES)
-def test_a_server_that_ends_a_cut_chunked_body_like_a_whole_one_completes_no_image(
-    storage: Storage, client: str
-) -> None:
+def test_a_cut_body_seen_as_whole_completes_no_image(storage: Storage, client: str) -> None:
     """granian does (design: streams). Then the sum that the client would send next is what refuses the layer."""
     replayer, image_id, answer = interrupt(storage, client, chunked=True, break_off="end")
 

@@ -92,7 +92,7 @@ def test_CLI_001_docker_0_6_pushes_with_a_tarsum_alone(transport: WsgiTransport)
     assert SmallEngine(transport, "1.9").pull("alice/app") == pulled_form(IMAGES)
 
 
-def test_CLI_002_docker_0_6_pulls_with_sizes_tokens_and_a_tags_object(filled: WsgiTransport) -> None:
+def test_CLI_002_docker_0_6_pulls(filled: WsgiTransport) -> None:
     engine = SmallEngine(filled, "0.6")
 
     assert engine.pull("alice/app") == pulled_form(IMAGES)
@@ -105,7 +105,7 @@ def test_CLI_002_docker_0_6_pulls_with_sizes_tokens_and_a_tags_object(filled: Ws
     assert engine.token.startswith("Token signature=")
 
 
-def test_CLI_003_docker_0_9_pushes_with_the_sum_of_the_raw_tar_beside_a_right_tarsum(
+def test_CLI_003_docker_0_9_pushes_with_the_raw_tar_sum(
     transport: WsgiTransport,
 ) -> None:
     engine = SmallEngine(transport, "0.9")
@@ -116,7 +116,7 @@ def test_CLI_003_docker_0_9_pushes_with_the_sum_of_the_raw_tar_beside_a_right_ta
     assert SmallEngine(transport, "0.9").pull("alice/app") == pulled_form(IMAGES)
 
 
-def test_CLI_003_docker_0_9_is_refused_where_the_tarsum_is_wrong_too(transport: WsgiTransport) -> None:
+def test_CLI_003_docker_0_9_with_a_wrong_tarsum_is_400(transport: WsgiTransport) -> None:
     engine = SmallEngine(transport, "0.9")
     engine.announce("alice/app", [{"id": BASE.image_id}])
     engine.put_json(BASE)
@@ -128,7 +128,7 @@ def test_CLI_003_docker_0_9_is_refused_where_the_tarsum_is_wrong_too(transport: 
     assert engine.put_checksum(BASE).status == 200
 
 
-def test_CLI_004_docker_1_0_asks_for_the_head_of_a_layer_and_resumes_with_an_end_one_too_far(
+def test_CLI_004_docker_1_0_resumes_past_the_end(
     filled: WsgiTransport,
 ) -> None:
     engine = SmallEngine(filled, "1.0")
@@ -149,14 +149,14 @@ def test_CLI_004_docker_1_0_asks_for_the_head_of_a_layer_and_resumes_with_an_end
     assert read + rest.body == whole
 
 
-def test_CLI_005_docker_1_3_pushes_a_chunked_gzip_body_over_a_connection() -> None:
+def test_CLI_005_docker_1_3_pushes_chunked_gzip() -> None:
     with live_server(Registry(storage=MemoryStorage())) as transport:
         SmallEngine(transport, "1.3").push("alice/app", IMAGES)
 
         assert SmallEngine(transport, "1.3").pull("alice/app") == pulled_form(IMAGES)
 
 
-def test_CLI_006_docker_1_9_looks_five_images_up_at_once_and_skips_those_that_exist(
+def test_CLI_006_docker_1_9_skips_existing_images(
     filled: WsgiTransport,
 ) -> None:
     more = [SmallImage.named(name) for name in ("one", "two")]
@@ -172,7 +172,7 @@ def test_CLI_006_docker_1_9_looks_five_images_up_at_once_and_skips_those_that_ex
     assert skipped.header("Content-Type") == "application/json"
 
 
-def test_CLI_007_docker_1_12_pushes_images_whose_json_is_an_id_and_a_parent(transport: WsgiTransport) -> None:
+def test_CLI_007_docker_1_12_pushes_bare_json(transport: WsgiTransport) -> None:
     root = SmallImage.named("bare root")
     child = SmallImage.named("bare child", root)
     top = SmallImage.named("full top", child, os="linux", config={"Cmd": ["sh"]})
@@ -209,7 +209,7 @@ def answers_with(transport: WsgiTransport, *headers: tuple[str, str]) -> list[tu
     return [(answer.status, answer.body) for answer in answers if answer is not None]
 
 
-def test_CLI_008_an_empty_user_counts_as_nobody(filled: WsgiTransport) -> None:
+def test_CLI_008_an_empty_user_is_anonymous(filled: WsgiTransport) -> None:
     answered = answers_with(filled, ("Authorization", "Basic Og=="))
 
     assert [status for status, _ in answered] == [200, 204, 200, 200, 200, 200, 200, 200]
@@ -224,7 +224,7 @@ def test_CLI_009_an_empty_token_counts_as_no_credentials(filled: WsgiTransport, 
     assert answered == answers_with(filled)
 
 
-def test_CLI_010_two_tokens_joined_by_a_comma_are_taken(filled: WsgiTransport) -> None:
+def test_CLI_010_two_tokens_joined_by_a_comma_are_accepted(filled: WsgiTransport) -> None:
     engine = SmallEngine(filled, "1.3")
     engine.announce("alice/app", [{"id": TOP.image_id}])
     write = (engine.token or "").removeprefix("Token ")
@@ -250,7 +250,7 @@ def test_CLI_011_the_end_of_a_push_is_204_without_any_body(filled: WsgiTransport
         assert ended.header("Content-Length") is None
 
 
-def test_CLI_012_untagged_images_and_images_of_several_tags_are_announced(transport: WsgiTransport) -> None:
+def test_CLI_012_untagged_and_multiply_tagged_images(transport: WsgiTransport) -> None:
     entries = [
         {"id": BASE.image_id},
         {"id": MIDDLE.image_id},
@@ -348,7 +348,7 @@ BELOW_V2 = [
 
 
 @pytest.mark.parametrize("v2", ["ping", "absent"])
-def test_CLI_017_v2_answers_200_or_404_and_everything_below_it_404_as_plain_text(v2: str) -> None:
+def test_CLI_017_v2_and_paths_below_it(v2: str) -> None:
     transport = WsgiTransport(Registry(storage=MemoryStorage(), v2=v2))
     SmallEngine(transport, "1.9").push("alice/app", IMAGES)
 
@@ -373,7 +373,7 @@ def test_CLI_017_v2_can_be_left_to_the_application_behind(transport: WsgiTranspo
 
 
 @pytest.mark.parametrize("v2", ["ping", "absent"])
-def test_CLI_018_no_answer_claims_the_distribution_api_where_v1_is_pushed_to(v2: str) -> None:
+def test_CLI_018_no_answer_claims_the_distribution_api(v2: str) -> None:
     transport = WsgiTransport(Registry(storage=MemoryStorage(), v2=v2))
     SmallEngine(transport, "1.12").push("alice/app", IMAGES)
 
@@ -461,7 +461,7 @@ def test_CLI_021_a_refused_upload_is_read_before_it_is_answered(path: str, statu
         assert 1 << 20 <= read < 2_000_000
 
 
-def test_CLI_022_a_layer_that_somebody_else_serves_is_fetched_there_without_credentials(
+def test_CLI_022_a_redirected_layer_needs_no_credentials(
     tmp_path: Path,
 ) -> None:
     def serves_folder(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -521,7 +521,7 @@ def test_CLI_022_a_layer_that_somebody_else_serves_is_fetched_there_without_cred
     ],
     ids=["0.9", "1.9", "1.12", "17.05", "dev"],
 )
-def test_CLI_023_the_tag_tells_of_the_engine_that_set_it(
+def test_CLI_023_the_tag_records_the_engine(
     filled: WsgiTransport, user_agent: str, told: dict[str, str]
 ) -> None:
     body = json.dumps(TOP.image_id).encode()
@@ -535,9 +535,7 @@ def test_CLI_023_the_tag_tells_of_the_engine_that_set_it(
 
 
 @pytest.mark.parametrize("user_agent", ["Go 1.1 package http", "Go-http-client/1.1", "curl/7.88.1", ""])
-def test_CLI_023_a_client_that_is_no_engine_leaves_only_the_time(
-    filled: WsgiTransport, user_agent: str
-) -> None:
+def test_CLI_023_other_clients_leave_only_the_time(filled: WsgiTransport, user_agent: str) -> None:
     body = json.dumps(TOP.image_id).encode()
     headers = (("User-Agent", user_agent), JSON, ("Content-Length", str(len(body))))
     filled.send(WireRequest("PUT", "/v1/repositories/alice/app/tags/it", headers, (body,)))
@@ -548,7 +546,7 @@ def test_CLI_023_a_client_that_is_no_engine_leaves_only_the_time(
 # -- where the server stands
 
 
-def test_CLI_024_a_mirror_is_asked_with_the_token_of_another_index(filled: WsgiTransport) -> None:
+def test_CLI_024_a_mirror_accepts_tokens_of_another_index(filled: WsgiTransport) -> None:
     engine = SmallEngine(filled, "1.9")
     engine.token = 'Token signature=8X1WBEGMZXYJZ5ML,repository="library/ubuntu",access=read'
 
@@ -560,7 +558,7 @@ def test_CLI_024_a_mirror_is_asked_with_the_token_of_another_index(filled: WsgiT
         assert engine.ask("GET", f"{image.path}/layer").body == image.layer.body
 
 
-def test_CLI_025_the_registry_answers_at_the_root_of_a_host_in_front_of_an_application() -> None:
+def test_CLI_025_answers_in_front_of_an_application() -> None:
     transport = WsgiTransport(Registry(storage=MemoryStorage()).in_front_of(tells_path))
     engine = SmallEngine(transport, "1.9")
 
@@ -573,7 +571,7 @@ def test_CLI_025_the_registry_answers_at_the_root_of_a_host_in_front_of_an_appli
 
 
 @pytest.mark.parametrize("prefix", ["/registry", "/a/b c"])
-def test_CLI_025_the_registry_answers_below_a_prefix_as_at_the_root(prefix: str) -> None:
+def test_CLI_025_answers_below_a_prefix_are_the_same(prefix: str) -> None:
     registry = Registry(storage=MemoryStorage())
     transport = WsgiTransport(dispatch(prefix, registry, tells_path))
     quoted = prefix.replace(" ", "%20")

@@ -194,7 +194,7 @@ ASKING = [
 
 
 @pytest.mark.parametrize(("operation", "engine"), ASKING)
-def test_every_answer_is_one_that_all_engines_bear(
+def test_every_answer_is_accepted_by_all_engines(
     asked_by: Callable[[str, str], list[Asked]], operation: str, engine: str
 ) -> None:
     answers = asked_by(operation, engine)
@@ -215,7 +215,7 @@ def test_every_answer_is_one_that_all_engines_bear(
 @pytest.mark.parametrize(
     ("operation", "name"), [(operation, name) for operation in TOLERANCE for name in TOLERANCE[operation]]
 )
-def test_what_an_engine_does_not_bear_would_be_noticed_and_what_all_bear_is_not_demanded(
+def test_requirements_match_the_tolerance_of_engines(
     asked_by: Callable[[str, str], list[Asked]], operation: str, name: str
 ) -> None:
     entry = TOLERANCE[operation][name]

@@ -17,7 +17,7 @@ CLIENTS = (*ENGINES, *SEARCHERS)
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(("client", "scenario"), [pair for pair in all_scenarios(*CLIENTS) if of_v1(*pair)])
-def test_each_request_of_a_scenario_is_answered_as_recorded_or_as_the_table_says(
+def test_requests_are_answered_as_recorded(
     recordings: Callable[[str, str], Recording], target: str, client: str, scenario: str
 ) -> None:
     outcomes = recordings(target, client).outcomes(scenario)
@@ -29,14 +29,14 @@ def test_each_request_of_a_scenario_is_answered_as_recorded_or_as_the_table_says
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(("client", "scenario"), [pair for pair in all_scenarios(*CLIENTS) if of_v2(*pair)])
-def test_a_client_that_looks_for_v2_learns_that_there_is_none(
+def test_a_client_that_tries_v2_falls_back(
     recordings: Callable[[str, str], Recording], target: str, client: str, scenario: str
 ) -> None:
     _check_fallback(recordings(target, client), scenario)
 
 
 @pytest.mark.parametrize(("client", "scenario"), [pair for pair in all_index_scenarios() if of_v2(*pair)])
-def test_a_client_that_looks_for_v2_learns_that_there_is_none_where_there_are_accounts_too(
+def test_a_client_that_tries_v2_falls_back_with_accounts(
     index_recordings: Callable[[str, str], Recording], client: str, scenario: str
 ) -> None:
     _check_fallback(index_recordings("memory", client), scenario)
@@ -62,7 +62,7 @@ def _check_fallback(recording: Recording, scenario: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(("client", "scenario"), [pair for pair in all_index_scenarios() if of_v1(*pair)])
-def test_each_request_to_an_index_with_accounts_is_answered_as_recorded_or_as_the_table_says(
+def test_requests_to_an_index_are_answered_as_recorded(
     index_recordings: Callable[[str, str], Recording], target: str, client: str, scenario: str
 ) -> None:
     outcomes = index_recordings(target, client).outcomes(scenario)
@@ -73,7 +73,7 @@ def test_each_request_to_an_index_with_accounts_is_answered_as_recorded_or_as_th
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_REG_047_the_recorded_exchanges_of_docker_registry_0_9_1_are_answered_as_recorded_or_as_the_table_says(
+def test_REG_047_the_sample_is_answered_as_recorded(
     recordings: Callable[[str, str], Recording], target: str
 ) -> None:
     outcomes = recordings(target, SAMPLE).outcomes("sample")
@@ -83,7 +83,7 @@ def test_REG_047_the_recorded_exchanges_of_docker_registry_0_9_1_are_answered_as
     assert [str(difference) for difference in unexplained(differences)] == []
 
 
-def test_every_row_of_the_table_of_deviations_is_needed(
+def test_every_row_of_the_deviations_is_needed(
     recordings: Callable[[str, str], Recording], index_recordings: Callable[[str, str], Recording]
 ) -> None:
     played = [
@@ -104,7 +104,7 @@ def test_every_row_of_the_table_of_deviations_is_needed(
     assert idle == []
 
 
-def test_the_recordings_with_an_index_have_every_kind_of_login_push_and_pull() -> None:
+def test_index_recordings_cover_login_push_and_pull() -> None:
     seen = {
         (exchange.answered_by, exchange.scenario, exchange.status)
         for pair in all_index_scenarios()

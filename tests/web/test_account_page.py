@@ -90,7 +90,7 @@ def test_a_profile_is_changed_and_shown(world: World) -> None:
     assert world.users.account("mira_k").location == ""
 
 
-def test_what_an_application_may_see_of_a_profile_is_called_as_its_fields_are(memory: World) -> None:
+def test_scope_texts_name_the_profile_fields(memory: World) -> None:
     html = memory.mira().get("/account").html
     for name in ("full_name", "location", "company", "profile_url"):
         label = html.find("label", attrs={"for": name}).get_text()
@@ -99,7 +99,7 @@ def test_what_an_application_may_see_of_a_profile_is_called_as_its_fields_are(me
     assert "primary e-mail address" in SCOPES["profile_read"]
 
 
-def test_what_cannot_be_taken_stands_at_its_field_and_nothing_is_lost(memory: World) -> None:
+def test_errors_are_at_their_fields_and_input_is_kept(memory: World) -> None:
     person = memory.mira()
     fields = {
         "full_name": "Mira",
@@ -117,7 +117,7 @@ def test_what_cannot_be_taken_stands_at_its_field_and_nothing_is_lost(memory: Wo
     assert memory.users.account("mira_k").full_name == ""
 
 
-def test_an_account_is_no_more_than_its_form_has(memory: World) -> None:
+def test_extra_form_fields_are_ignored(memory: World) -> None:
     person = memory.mira()
     token = token_of(person.get("/account"))
     fields = {
@@ -134,7 +134,7 @@ def test_an_account_is_no_more_than_its_form_has(memory: World) -> None:
     assert memory.users.account("zoe_x").full_name == ""
 
 
-def test_markup_in_a_profile_is_text_wherever_it_is_shown(memory: World) -> None:
+def test_markup_in_a_profile_is_escaped(memory: World) -> None:
     person = memory.mira()
     memory.users.set_profile(
         "mira_k", dict.fromkeys(("full_name", "location", "company", "profile_url"), XSS)
@@ -180,9 +180,7 @@ def test_addresses_are_added_made_primary_and_removed(world: World) -> None:
         ("Mira <mira@example.org>", "an address such as"),
     ],
 )
-def test_an_address_that_cannot_be_added_is_told_at_the_field(
-    memory: World, email: str, problem: str
-) -> None:
+def test_an_invalid_address_is_reported_at_its_field(memory: World, email: str, problem: str) -> None:
     person = memory.mira()
     page = person.send(person.get("/account"), "/account/emails", email=email)
     assert page.status_int == 400
@@ -191,7 +189,7 @@ def test_an_address_that_cannot_be_added_is_told_at_the_field(
     assert len(memory.users.emails("mira_k")) == 1
 
 
-def test_the_last_address_that_fits_is_taken_and_one_more_is_told(memory: World) -> None:
+def test_one_address_too_many_is_reported(memory: World) -> None:
     for number in range(48):
         memory.users.add_email("mira_k", f"n{number}@example.org")
         memory.users.confirm_email("mira_k", f"n{number}@example.org")
@@ -202,7 +200,7 @@ def test_the_last_address_that_fits_is_taken_and_one_more_is_told(memory: World)
     assert "50 addresses" in described(page, "email")
 
 
-def test_what_is_done_to_an_address_that_is_gone_or_may_not_go_is_told(memory: World) -> None:
+def test_invalid_changes_of_addresses_are_reported(memory: World) -> None:
     person = memory.mira()
     memory.users.add_email("mira_k", "two@example.org")
     token = token_of(person.get("/account"))
@@ -225,7 +223,7 @@ def test_what_is_done_to_an_address_that_is_gone_or_may_not_go_is_told(memory: W
     assert [email.email for email in memory.users.emails("zoe_x")] == ["zoe_x@example.org"]
 
 
-def test_a_page_verifies_no_address(memory: World) -> None:
+def test_the_page_cannot_verify_an_address(memory: World) -> None:
     memory.users.add_email("mira_k", "two@example.org")
     person = memory.mira()
     token = token_of(person.get("/account"))
@@ -241,7 +239,7 @@ def test_a_page_verifies_no_address(memory: World) -> None:
     assert [email.verified for email in memory.users.emails("mira_k")] == [True, False]
 
 
-def test_with_mail_an_added_address_gets_a_link_and_another_one_where_it_is_asked_for() -> None:
+def test_an_added_address_gets_a_link_by_mail() -> None:
     mail = KeptMail()
     world = World(mail=mail, public_url=PUBLIC_URL)
     person = world.mira()
@@ -275,7 +273,7 @@ def change_password(
     return person.send(person.get("/account"), "/account/password", **fields)
 
 
-def test_another_password_ends_all_other_sessions_and_keeps_this_one(world: World) -> None:
+def test_a_new_password_keeps_only_this_session(world: World) -> None:
     person, other, copy = world.mira(), world.mira(), world.person()
     copy = copy.with_cookie(person.cookie)
     answer = change_password(person)
@@ -287,7 +285,7 @@ def test_another_password_ends_all_other_sessions_and_keeps_this_one(world: Worl
     assert world.person().log_in("mira_k", "s3cret-two").status_int == 303
 
 
-def test_another_password_ends_what_applications_may_do_if_that_is_wanted_too(memory: World) -> None:
+def test_a_new_password_can_revoke_all_grants(memory: World) -> None:
     granter = Granter(memory.storage, memory.users)
     tokens = [granter.token(name, ["profile_read"]) for name in ("mira_k", "mira_k", "zoe_x")]
 
@@ -342,7 +340,7 @@ def test_another_password_ends_what_applications_may_do_if_that_is_wanted_too(me
         ({"again": "s3cret-three"}, "new_password_again", "are different"),
     ],
 )
-def test_a_password_that_is_not_changed_is_told_at_the_field(
+def test_an_invalid_password_is_reported_at_its_field(
     memory: World, fields: dict[str, str], where: str, problem: str
 ) -> None:
     person = memory.mira()
@@ -354,7 +352,7 @@ def test_a_password_that_is_not_changed_is_told_at_the_field(
     assert all("value" not in field.attrs for field in page.html.find_all("input", type="password"))
 
 
-def test_guesses_of_the_old_password_are_limited_like_log_ins(memory: World) -> None:
+def test_attempts_of_the_old_password_are_limited(memory: World) -> None:
     person = memory.mira(REMOTE_ADDR="10.1.1.1")
     statuses = [change_password(person, old=f"guess {number}").status_int for number in range(12)]
     assert statuses[:11] == [400] * 11
@@ -364,7 +362,7 @@ def test_guesses_of_the_old_password_are_limited_like_log_ins(memory: World) -> 
     assert memory.users.authenticate("mira_k", PASSWORD) is not None
 
 
-def test_who_came_by_basic_changes_the_password_and_gets_no_session(memory: World) -> None:
+def test_a_basic_user_gets_no_session(memory: World) -> None:
     person = memory.person()
     person.browser.authorization = ("Basic", ("mira_k", PASSWORD))
     answer = change_password(person)
@@ -404,7 +402,7 @@ def test_granted_applications_are_shown_and_revoked(world: World) -> None:
     assert statuses == [401, 200, 200]
 
 
-def test_nobody_revokes_what_somebody_else_granted(memory: World) -> None:
+def test_grants_of_other_users_cannot_be_revoked(memory: World) -> None:
     granter = Granter(memory.storage, memory.users)
     token = granter.token("zoe_x", ["profile_read"])
     (grant,) = granter.grants.of_user("zoe_x")
@@ -416,7 +414,7 @@ def test_nobody_revokes_what_somebody_else_granted(memory: World) -> None:
     assert memory.person(headers=bearer(token)).get("/api/v1.1/users/zoe_x/").status_int == 200
 
 
-def test_markup_in_an_application_is_text(memory: World) -> None:
+def test_markup_of_an_application_is_escaped(memory: World) -> None:
     Granter(memory.storage, memory.users).token("mira_k", name=XSS)
     page = memory.mira().get("/account")
     assert XSS in page.html.get_text()
@@ -439,7 +437,7 @@ def attacked(memory: World) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_no_form_is_taken_without_the_token_of_this_very_session(attacked: World, path: str) -> None:
+def test_forms_need_the_token_of_the_session(attacked: World, path: str) -> None:
     person = attacked.mira()
     earlier = token_of(person.get("/account"))
     person.send(person.get("/account"), "/logout")
@@ -466,16 +464,14 @@ def test_no_form_is_taken_without_the_token_of_this_very_session(attacked: World
         {"Origin": "null"},
     ],
 )
-def test_no_form_of_another_site_is_taken_even_with_the_token(
-    attacked: World, path: str, headers: dict[str, str]
-) -> None:
+def test_a_form_of_another_site_is_rejected(attacked: World, path: str, headers: dict[str, str]) -> None:
     person = attacked.mira()
     token = token_of(person.get("/account"))
     assert person.post(path, {**FORMS[path], "form_token": token}, headers).status_int == 403
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_who_is_not_in_logs_in_first(attacked: World, path: str) -> None:
+def test_an_anonymous_visitor_must_log_in(attacked: World, path: str) -> None:
     person = attacked.person()
     for answer in (person.get("/account"), person.post(path, FORMS[path])):
         assert (answer.status_int, location_of(answer)) == (303, "/login?next=/account")
@@ -483,7 +479,7 @@ def test_who_is_not_in_logs_in_first(attacked: World, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_bad_forms_are_told_and_change_nothing(attacked: World, path: str) -> None:
+def test_invalid_forms_change_nothing(attacked: World, path: str) -> None:
     person = attacked.mira()
     token = token_of(person.get("/account"))
     for body in (
@@ -497,7 +493,7 @@ def test_bad_forms_are_told_and_change_nothing(attacked: World, path: str) -> No
     assert answer.status_int == 400
 
 
-def test_a_notice_is_one_of_ours(memory: World) -> None:
+def test_unknown_notice_keys_are_ignored(memory: World) -> None:
     person = memory.mira()
     for text in ("You+are+hacked", "<script>alert(1)</script>", "%ff", "", "__class__"):
         page = person.get(f"/account?done={text}")
@@ -505,7 +501,7 @@ def test_a_notice_is_one_of_ours(memory: World) -> None:
         assert notice_of(page) is None
 
 
-def test_the_page_is_kept_by_no_cache_and_framed_by_nobody(memory: World) -> None:
+def test_the_page_is_not_cached_or_framed(memory: World) -> None:
     page = memory.mira().get("/account")
     assert page.headers["Cache-Control"] == "no-store"
     assert page.headers["X-Frame-Options"] == "DENY"
@@ -513,7 +509,7 @@ def test_the_page_is_kept_by_no_cache_and_framed_by_nobody(memory: World) -> Non
     assert "form-action 'self';" in page.headers["Content-Security-Policy"]
 
 
-def test_a_session_whose_account_ended_is_nobodys(memory: World) -> None:
+def test_a_session_ends_with_its_account(memory: World) -> None:
     for end in (
         lambda: memory.users.set_active("mira_k", False),
         lambda: memory.users.set_active("mira_k", True) or memory.users.delete("mira_k"),
@@ -528,7 +524,7 @@ def test_a_session_whose_account_ended_is_nobodys(memory: World) -> None:
             memory.users.set_active("mira_k", True)
 
 
-def test_an_outage_is_a_page_and_no_log_out(memory: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_does_not_log_out(memory: World, monkeypatch: pytest.MonkeyPatch) -> None:
     person = memory.mira()
 
     def fail(*arguments: object, **options: object) -> bytes:
@@ -557,7 +553,7 @@ class Names(Backend):
 
 
 @pytest.mark.parametrize("username", ["mira_k", "a name with é"])
-def test_users_of_a_file_of_names_see_what_can_be_seen(username: str) -> None:
+def test_users_of_other_backends_see_their_account(username: str) -> None:
     storage, names = MemoryStorage(), Names()
     token = Granter(storage, names).token(username, ["profile_read"])
     person = Person(Registry(storage=storage, auth=names))
@@ -579,13 +575,13 @@ def test_users_of_a_file_of_names_see_what_can_be_seen(username: str) -> None:
     assert Person(person.app, headers=bearer(token)).get("/v1/search").status_int == 401
 
 
-def test_users_of_a_function_see_their_page_too() -> None:
+def test_users_of_a_callback_see_their_account() -> None:
     person = Person(Registry(storage=MemoryStorage(), auth=Callback(lambda name, password: password == "pw")))
     assert person.log_in("mira_k", "pw").status_int == 303
     assert "This account is managed elsewhere" in said(person.get("/account"))
 
 
-def test_users_of_the_surrounding_application_have_forms_that_work_for_them_alone() -> None:
+def test_forms_of_outer_users_are_bound_to_them() -> None:
     storage = MemoryStorage()
     auth = Environ("my_app.user")
     token = Granter(storage, auth).token("mira", ["profile_read"])
@@ -602,7 +598,7 @@ def test_users_of_the_surrounding_application_have_forms_that_work_for_them_alon
     assert Person(app, headers=bearer(token)).get("/api/v1.1/users/mira/").status_int == 401
 
 
-def test_in_a_chain_each_user_changes_what_their_backend_lets_them(memory: World) -> None:
+def test_changes_depend_on_the_backend_of_the_user(memory: World) -> None:
     app = Registry(storage=memory.storage, auth=BackendChain([Environ("my_app.user"), memory.users]))
     kept = Person(app)
     kept.log_in("mira_k")

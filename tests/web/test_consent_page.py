@@ -81,7 +81,7 @@ def world() -> Asking:
 # -- the numbers of the checklist
 
 
-def test_OAU_001_consent_leads_back_with_a_code_and_the_exact_state(world: Asking) -> None:
+def test_OAU_001_consent_returns_code_and_state(world: Asking) -> None:
     state = "s1 ä/&=?+%20\"'<>#"
     person = world.mira()
     answer = decide(person, person.get(world.asked(state=state)), allow=True)
@@ -95,13 +95,13 @@ def test_OAU_001_consent_leads_back_with_a_code_and_the_exact_state(world: Askin
     assert (tokens.status_int, tokens.json["username"]) == (200, "mira_k")
 
 
-def test_OAU_001_without_a_state_none_comes_back(world: Asking) -> None:
+def test_OAU_001_no_state_returns_no_state(world: Asking) -> None:
     person = world.mira()
     answer = decide(person, person.get(world.asked(state=None)), allow=True)
     assert set(query_of(location_of(answer))) == {"code"}
 
 
-def test_OAU_001_the_parameters_may_come_with_the_answer_too(world: Asking) -> None:
+def test_OAU_001_parameters_may_be_in_the_form(world: Asking) -> None:
     person = world.mira()
     question = urlsplit(world.asked(state="s&=1", redirect_uri=BACK)).query
     fields = dict(parse_qsl(question)) | {"form_token": token_of(person.get(world.asked()))}
@@ -117,7 +117,7 @@ def test_OAU_001_the_parameters_may_come_with_the_answer_too(world: Asking) -> N
     assert person.post(AUTHORIZE, {"allow": "1", "form_token": fields["form_token"]}).status_int == 400
 
 
-def test_OAU_002_who_denies_leads_back_with_access_denied_and_the_state(world: Asking) -> None:
+def test_OAU_002_deny_returns_access_denied_and_state(world: Asking) -> None:
     person = world.mira()
     answer = decide(person, person.get(world.asked()), allow=False)
     assert answer.status_int == 302
@@ -129,7 +129,7 @@ def test_OAU_002_who_denies_leads_back_with_access_denied_and_the_state(world: A
 
 
 @pytest.mark.parametrize("allow", ["0", "", "2", "true", "yes", "1 ", "01", "\0"])
-def test_OAU_002_every_other_word_than_1_is_a_no(world: Asking, allow: str) -> None:
+def test_OAU_002_only_allow_1_allows(world: Asking, allow: str) -> None:
     person = world.mira()
     token = token_of(person.get(world.asked()))
     answer = person.post(world.asked(), {"allow": allow, "form_token": token})
@@ -157,7 +157,7 @@ UNSAFE = {
 
 @pytest.mark.parametrize("parameters", UNSAFE.values(), ids=UNSAFE)
 @pytest.mark.parametrize("is_in", [True, False])
-def test_OAU_003_what_has_no_safe_way_back_is_a_page_without_one(
+def test_OAU_003_an_unsafe_request_gets_a_page(
     world: Asking, parameters: dict[str, str | None], is_in: bool
 ) -> None:
     person = world.mira() if is_in else world.person()
@@ -172,7 +172,7 @@ def test_OAU_003_what_has_no_safe_way_back_is_a_page_without_one(
         assert "evil" not in str(answer.html.find_all("a"))
 
 
-def test_OAU_003_repeated_parameters_of_the_way_back_are_unsafe_too(world: Asking) -> None:
+def test_OAU_003_repeated_redirect_parameters_are_unsafe(world: Asking) -> None:
     person = world.mira()
     for more in (f"client_id={world.application.client_id}", "redirect_uri=https://evil.example.org/"):
         both = f"{world.asked(redirect_uri=BACK)}&{more}"
@@ -180,7 +180,7 @@ def test_OAU_003_repeated_parameters_of_the_way_back_are_unsafe_too(world: Askin
         assert "Location" not in person.post(both, {"allow": "1"}).headers
 
 
-def test_OAU_004_without_a_redirect_uri_it_is_the_first_one(world: Asking) -> None:
+def test_OAU_004_the_default_redirect_uri_is_the_first(world: Asking) -> None:
     person = world.mira()
     assert location_of(decide(person, person.get(world.asked()), allow=True)).startswith(f"{BACK}?")
     other = world.application.redirect_uris[1]
@@ -188,7 +188,7 @@ def test_OAU_004_without_a_redirect_uri_it_is_the_first_one(world: Asking) -> No
     assert location_of(answer).startswith("https://ci.example.org/other?")
 
 
-def test_OAU_005_without_a_scope_profile_and_addresses_are_read(world: Asking) -> None:
+def test_OAU_005_default_scopes_read_profile_and_addresses(world: Asking) -> None:
     person = world.mira()
     page = person.get(world.asked())
     assert [item.get_text() for item in page.html.find("ul", class_="scopes").find_all("li")] == [
@@ -201,7 +201,7 @@ def test_OAU_005_without_a_scope_profile_and_addresses_are_read(world: Asking) -
 
 @pytest.mark.parametrize("scope", ["everything", "profile_read everything", "PROFILE_READ", XSS])
 @pytest.mark.parametrize("is_in", [True, False])
-def test_OAU_005_an_unknown_scope_is_told_to_the_application(world: Asking, scope: str, is_in: bool) -> None:
+def test_OAU_005_an_unknown_scope_is_reported(world: Asking, scope: str, is_in: bool) -> None:
     person = world.mira() if is_in else world.person()
     answer = person.get(world.asked(scope=scope))
     assert answer.status_int == 302
@@ -209,7 +209,7 @@ def test_OAU_005_an_unknown_scope_is_told_to_the_application(world: Asking, scop
     assert (answered["error"], answered["state"]) == ("invalid_scope", "s1")
 
 
-def test_OAU_005_a_scope_that_the_application_may_not_ask_for_is_refused() -> None:
+def test_OAU_005_a_scope_not_registered_is_refused() -> None:
     world = Asking(options={"scopes": ("profile_read",)})
     answer = world.mira().get(world.asked(scope="profile_read repo_write"))
     assert query_of(location_of(answer))["error"] == "invalid_scope"
@@ -224,7 +224,7 @@ def test_OAU_005_a_scope_that_the_application_may_not_ask_for_is_refused() -> No
     ],
 )
 @pytest.mark.parametrize("is_in", [True, False])
-def test_OAU_006_another_response_type_is_told_to_the_application(
+def test_OAU_006_an_unknown_response_type_is_reported(
     world: Asking, response_type: str | None, error: str, is_in: bool
 ) -> None:
     person = world.mira() if is_in else world.person()
@@ -243,7 +243,7 @@ def test_OAU_007_a_query_of_the_redirect_uri_is_kept(world: Asking) -> None:
         assert location_of(answer).startswith("https://ci.example.org/other?from=v1&x=&")
 
 
-def test_OAU_026_over_plain_http_nothing_is_asked_and_nothing_told(world: Asking) -> None:
+def test_OAU_026_plain_http_is_refused(world: Asking) -> None:
     for person in (world.person(scheme="http"), world.mira(scheme="http")):
         for answer in (person.get(world.asked()), person.post(world.asked(), {"allow": "1"})):
             assert answer.status_int == 400
@@ -258,7 +258,7 @@ def test_OAU_026_over_plain_http_nothing_is_asked_and_nothing_told(world: Asking
 # -- the whole way
 
 
-def test_who_is_not_in_logs_in_and_comes_back_to_the_very_question(world: Asking) -> None:
+def test_a_log_in_returns_to_the_same_request(world: Asking) -> None:
     state = 'a b/ä&=?\\|"<>^`{}#[]'
     person = world.person()
     answer = person.get(world.asked(state=state, scope="repo_read profile_read"))
@@ -282,9 +282,7 @@ def test_who_is_not_in_logs_in_and_comes_back_to_the_very_question(world: Asking
         ("state=%C3%A4", "\xe4"),
     ],
 )
-def test_what_stands_unquoted_in_a_question_comes_back_from_the_log_in(
-    world: Asking, query: str, state: str
-) -> None:
+def test_unquoted_characters_survive_the_log_in(world: Asking, query: str, state: str) -> None:
     answer = raw_question(world, f"client_id={world.application.client_id}&response_type=code&{query}")
     assert answer.status == 303
     person = world.person()
@@ -301,7 +299,7 @@ def raw_question(world: Asking, query: str, **environ: str) -> Answer:
     return call(world.app, "GET", AUTHORIZE, QUERY_STRING=query, **environ)
 
 
-def test_the_page_says_who_asks_for_what_and_where_it_leads() -> None:
+def test_the_page_names_application_scopes_and_target() -> None:
     world = Asking("https://ci.example.org:8443/back")
     page = world.mira().get(world.asked(scope=" ".join(SCOPES)))
     text = said(page)
@@ -325,7 +323,7 @@ def test_pkce_goes_through_the_page() -> None:
     assert answer.status_int == 200
 
 
-def test_each_consent_is_asked_for_anew(world: Asking) -> None:
+def test_consent_is_asked_each_time(world: Asking) -> None:
     person = world.mira()
     decide(person, person.get(world.asked()), allow=True)
     page = person.get(world.asked())
@@ -350,7 +348,7 @@ def test_head_and_other_methods(world: Asking) -> None:
 # -- who may answer
 
 
-def test_a_user_by_basic_decides_with_the_token_of_the_page(world: Asking) -> None:
+def test_a_basic_user_needs_the_form_token(world: Asking) -> None:
     """A password is as good as a session, but the answer needs the page: a browser sends remembered passwords for everybody."""
     person = world.person()
     person.browser.authorization = ("Basic", ("mira_k", PASSWORD))
@@ -363,7 +361,7 @@ def test_a_user_by_basic_decides_with_the_token_of_the_page(world: Asking) -> No
     assert decide(person, page, allow=True).status_int == 403
 
 
-def test_no_application_consents_for_its_user(world: Asking) -> None:
+def test_an_application_cannot_consent(world: Asking) -> None:
     token = Granter(world.storage, world.users).token("mira_k")
     person = world.person(headers=bearer(token))
     assert location_of(person.get(world.asked())).startswith("/login?next=")
@@ -377,7 +375,7 @@ def test_no_application_consents_for_its_user(world: Asking) -> None:
     assert location_of(decide(both, page, allow=True)).startswith("/login?next=")
 
 
-def test_users_of_the_surrounding_application_consent_without_a_log_in() -> None:
+def test_users_of_the_outer_application_can_consent() -> None:
     app = Registry(storage=MemoryStorage(), auth=Environ("my_app.user"))
     application, _ = app.applications.add("Example CI", [BACK])
     person = Person(app, **{"my_app.user": "mira"})
@@ -402,7 +400,7 @@ def test_an_inactive_user_grants_nothing(world: Asking) -> None:
 # -- answers that nobody gave
 
 
-def test_without_the_token_of_this_session_nothing_is_granted_and_the_page_asks_again(world: Asking) -> None:
+def test_without_the_form_token_the_page_asks_again(world: Asking) -> None:
     person = world.mira()
     earlier = token_of(person.get(world.asked()))
     person.send(person.get("/account"), "/logout")
@@ -432,21 +430,21 @@ def test_without_the_token_of_this_session_nothing_is_granted_and_the_page_asks_
         {"Origin": "null"},
     ],
 )
-def test_no_other_site_answers_even_with_the_token(world: Asking, headers: dict[str, str]) -> None:
+def test_another_site_cannot_answer_with_the_token(world: Asking, headers: dict[str, str]) -> None:
     person = world.mira()
     answer = decide(person, person.get(world.asked()), allow=True, headers=headers)
     assert answer.status_int == 403
     assert "Location" not in answer.headers
 
 
-def test_the_question_may_come_from_another_site(world: Asking) -> None:
+def test_the_request_may_come_from_another_site(world: Asking) -> None:
     page = world.mira().get(
         world.asked(), {"Sec-Fetch-Site": "cross-site", "Referer": "https://ci.example.org/"}
     )
     assert page.status_int == 200
 
 
-def test_the_answer_is_for_what_the_address_asks_and_checked_once_more(world: Asking) -> None:
+def test_the_answer_is_checked_like_the_request(world: Asking) -> None:
     person = world.mira()
     token = token_of(person.get(world.asked()))
     yes = {"allow": "1", "form_token": token}
@@ -494,7 +492,7 @@ _COOKIE = _SHARED.mira().cookie
 
 
 @given(query=st.text(alphabet=st.characters(min_codepoint=1, max_codepoint=255), max_size=200))
-def test_no_query_whatsoever_is_a_failure_or_leads_elsewhere(query: str) -> None:
+def test_no_query_gives_a_500_or_leads_elsewhere(query: str) -> None:
     cookie = f"__Host-v1registry_session={_COOKIE}"
     for text in (query, f"client_id={_SHARED.application.client_id}&response_type=code&{query}"):
         answer = raw_question(_SHARED, text, HTTP_COOKIE=cookie)
@@ -508,7 +506,7 @@ def test_no_query_whatsoever_is_a_failure_or_leads_elsewhere(query: str) -> None
 # -- what is shown is text
 
 
-def test_markup_in_all_that_an_application_says_of_itself_is_text() -> None:
+def test_markup_of_applications_is_escaped() -> None:
     world = Asking(options={"name": XSS, "description": XSS})
     world.users.create(XSS, PASSWORD)
     person = world.person()
@@ -526,7 +524,7 @@ def test_markup_in_all_that_an_application_says_of_itself_is_text() -> None:
 # -- headers
 
 
-def test_the_page_is_in_no_frame_and_no_cache(world: Asking) -> None:
+def test_the_page_is_neither_framed_nor_cached(world: Asking) -> None:
     person = world.mira()
     page = person.get(world.asked())
     assert page.headers["X-Frame-Options"] == "DENY"
@@ -553,9 +551,7 @@ def test_the_page_is_in_no_frame_and_no_cache(world: Asking) -> None:
         ("org.example.app:/back", "org.example.app:", "the app org.example.app on this device"),
     ],
 )
-def test_the_browser_may_follow_the_answer_to_the_application_and_nowhere_else(
-    redirect_uri: str, source: str, words: str
-) -> None:
+def test_form_action_allows_only_the_application(redirect_uri: str, source: str, words: str) -> None:
     world = Asking(redirect_uri)
     person = world.mira()
     page = person.get(world.asked())
@@ -565,7 +561,7 @@ def test_the_browser_may_follow_the_answer_to_the_application_and_nowhere_else(
     assert answer.headers["Location"].startswith(redirect_uri)
 
 
-def test_an_application_may_wait_for_the_page_in_a_window_of_its_own(world: Asking) -> None:
+def test_the_opener_of_the_page_can_reach_it(world: Asking) -> None:
     """A page that cuts itself off from who opened it would end the flow of every application that opens a window."""
     person = world.person()
     answer = person.get(world.asked())
@@ -576,9 +572,7 @@ def test_an_application_may_wait_for_the_page_in_a_window_of_its_own(world: Aski
 # -- outages
 
 
-def test_an_outage_before_the_answer_is_a_page_and_one_after_it_is_told_to_the_application(
-    world: Asking, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outage_during_consent_is_reported(world: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     person = world.mira()
     page = person.get(world.asked())
 

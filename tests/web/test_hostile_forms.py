@@ -96,7 +96,7 @@ def test_there_are_rows_to_attack() -> None:
 
 @pytest.mark.parametrize("route", ROWS, ids=lambda route: f"{route.method} {route.path}")
 @pytest.mark.parametrize("is_in", [True, False])
-def test_no_body_query_or_header_is_a_failure_of_the_server(route: Route, is_in: bool) -> None:
+def test_no_body_query_or_header_gives_a_500(route: Route, is_in: bool) -> None:
     for body in BODIES:
         with_token = body + b"&form_token=" + _TOKEN.encode() if is_in else body
         if route.path != "/logout[/]":
@@ -109,7 +109,7 @@ def test_no_body_query_or_header_is_a_failure_of_the_server(route: Route, is_in:
 
 
 @pytest.mark.parametrize("route", ROWS, ids=lambda route: f"{route.method} {route.path}")
-def test_a_page_says_which_methods_it_takes(route: Route) -> None:
+def test_a_405_page_lists_the_methods(route: Route) -> None:
     path = re.sub(r"\{(\w+)\}", lambda hole: EXAMPLES[hole[1]], route.path.replace("[/]", ""))
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "get"):
         answer = call(_WORLD.app, method, path, HTTP_HOST="registry.example.org")

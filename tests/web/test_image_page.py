@@ -45,9 +45,7 @@ def chain_of(
 
 @pytest.mark.parametrize(("who", "is_seen"), PEOPLE.items())
 @pytest.mark.parametrize("what", ["", "/files", "/changes"])
-def test_an_image_of_a_private_repository_is_there_for_those_alone_who_may_see_it(
-    who: str | None, is_seen: bool, what: str
-) -> None:
+def test_a_private_image_is_shown_only_to_readers(who: str | None, is_seen: bool, what: str) -> None:
     registry = town()
     image_id = registry.tags("mira_k/ledger")["2015"]
     reader = Reader(registry.app, who)
@@ -63,7 +61,7 @@ def test_an_image_of_a_private_repository_is_there_for_those_alone_who_may_see_i
 
 
 @pytest.mark.parametrize("what", ["", "/files", "/changes"])
-def test_an_image_whose_push_has_not_ended_is_told_to_come_later(registry: FakeRegistry, what: str) -> None:
+def test_an_unfinished_image_says_retry_later(registry: FakeRegistry, what: str) -> None:
     image = registry.add_image("team/app:1", is_complete=False)
     page = Reader(registry.app).page(f"/images/{image.id}{what}", 400)
     assert words(page.h1) == "Image is being uploaded, retry later"
@@ -73,14 +71,14 @@ def test_an_image_whose_push_has_not_ended_is_told_to_come_later(registry: FakeR
     "image_id", ["x", "0" * 64, "A" * 64, "..", "0" * 63, "\0", "0" * 64 + "\n", "%", "\xc3\xa9"]
 )
 @pytest.mark.parametrize("what", ["", "/files", "/changes"])
-def test_what_is_no_image_is_not_found(registry: FakeRegistry, image_id: str, what: str) -> None:
+def test_an_unknown_image_is_404(registry: FakeRegistry, image_id: str, what: str) -> None:
     answer = Reader(registry.app).ask(f"/images/{image_id}{what}")
     assert answer.status == 404
     checked(answer.body)
 
 
 @pytest.mark.parametrize("what", ["", "/files", "/changes"])
-def test_what_was_asked_for_with_credentials_is_kept_by_no_cache(what: str) -> None:
+def test_pages_with_credentials_are_not_cached(what: str) -> None:
     registry = town()
     image_id = registry.tags("mira_k/shop")["1.0"]
     mira = Reader(registry.app, "mira_k")
@@ -94,7 +92,7 @@ def test_what_was_asked_for_with_credentials_is_kept_by_no_cache(what: str) -> N
 # -- what it shows
 
 
-def test_an_image_tells_what_it_is_and_how_it_runs(registry: FakeRegistry) -> None:
+def test_an_image_shows_facts_and_settings(registry: FakeRegistry) -> None:
     image = registry.add_image(
         "team/app:1",
         layer=b"x" * 2048,
@@ -143,7 +141,7 @@ def test_an_image_tells_what_it_is_and_how_it_runs(registry: FakeRegistry) -> No
     }
 
 
-def test_its_history_is_a_chain_with_the_newest_layer_first(registry: FakeRegistry) -> None:
+def test_history_shows_the_newest_layer_first(registry: FakeRegistry) -> None:
     root, middle, top = chain_of(
         registry,
         {
@@ -170,20 +168,20 @@ def test_its_history_is_a_chain_with_the_newest_layer_first(registry: FakeRegist
     assert links["What this layer changed"] == f"/images/{top.id}/changes"
 
 
-def test_bars_show_the_sizes_against_the_largest_layer(registry: FakeRegistry) -> None:
+def test_bars_compare_sizes_with_the_largest_layer(registry: FakeRegistry) -> None:
     *_, top = chain_of(registry, {}, {}, {}, {})
     page = Reader(registry.app).page(f"/images/{top.id}")
     assert [bar["width"] for bar in page.select("rect.bar")] == ["100.00", "75.00", "50.00", "25.00"]
     assert all(svg["aria-hidden"] == "true" for svg in page.select(".history svg"))
 
 
-def test_layers_without_a_byte_have_bars_of_no_length(registry: FakeRegistry) -> None:
+def test_empty_layers_have_empty_bars(registry: FakeRegistry) -> None:
     image = registry.add_image(layer=b"")
     page = Reader(registry.app).page(f"/images/{image.id}")
     assert [bar["width"] for bar in page.select("rect.bar")] == ["0.00"]
 
 
-def test_a_layer_that_the_visitor_may_not_see_is_told_nothing_of() -> None:
+def test_a_hidden_layer_shows_only_its_id() -> None:
     """Its id is known by the ancestry all the same; it can only come about by old data, or by marks that are gone."""
     registry = town()
     base = registry.add_image("mira_k/ledger:base", json={"comment": "the secret books"}, layer=b"x" * 5000)
@@ -208,7 +206,7 @@ def test_a_layer_of_a_mirror_has_no_size(registry: FakeRegistry) -> None:
     assert facts_in(page)["Size"] == "at least 0 bytes in 1 layer"
 
 
-def test_a_broken_ancestry_is_told(registry: FakeRegistry) -> None:
+def test_a_damaged_ancestry_is_reported(registry: FakeRegistry) -> None:
     _, middle, top = chain_of(registry, {}, {}, {})
     registry.storage.delete(f"images/{top.id}/ancestry")
     registry.storage.delete(f"images/{middle.id}/json")
@@ -217,7 +215,7 @@ def test_a_broken_ancestry_is_told(registry: FakeRegistry) -> None:
     assert len(steps_in(page)) == 1
 
 
-def test_a_layer_that_is_gone_or_unfinished_is_told(registry: FakeRegistry) -> None:
+def test_missing_and_unfinished_layers_are_marked(registry: FakeRegistry) -> None:
     root, middle, top = chain_of(registry, {}, {}, {})
     registry.storage.delete(f"images/{root.id}/json")
     registry.storage.write(f"images/{middle.id}/_inprogress", b"true")
@@ -227,9 +225,7 @@ def test_a_layer_that_is_gone_or_unfinished_is_told(registry: FakeRegistry) -> N
 
 
 @pytest.mark.parametrize("most", [2, 3])
-def test_a_long_chain_is_shown_as_far_as_a_page_goes(
-    registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, most: int
-) -> None:
+def test_a_long_history_is_cut(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr(history, "MOST_SHOWN", most)
     _, middle, top = chain_of(registry, {}, {}, {})
     page = Reader(registry.app).page(f"/images/{top.id}")
@@ -280,7 +276,7 @@ INNER = ["Cmd", "Entrypoint", "Env", "ExposedPorts", "Volumes", "WorkingDir", "U
 
 
 @pytest.mark.parametrize("key", KEYS + INNER)
-def test_a_document_may_say_anything_anywhere(registry: FakeRegistry, key: str) -> None:
+def test_values_of_wrong_types_are_ignored(registry: FakeRegistry, key: str) -> None:
     for value in ODD:
         document = {key: value} if key in KEYS else {"config": {key: value}, "container_config": {key: value}}
         image = registry.add_image(json=document)
@@ -310,9 +306,7 @@ def test_a_document_may_say_anything_anywhere(registry: FakeRegistry, key: str) 
         b"1" * 5000,
     ],
 )
-def test_a_document_that_is_none_is_an_image_of_which_nothing_is_known(
-    registry: FakeRegistry, document: bytes
-) -> None:
+def test_an_invalid_document_gives_no_facts(registry: FakeRegistry, document: bytes) -> None:
     image = registry.add_image()
     registry.storage.write(f"images/{image.id}/json", document)
     page = Reader(registry.app).page(f"/images/{image.id}")
@@ -320,7 +314,7 @@ def test_a_document_that_is_none_is_an_image_of_which_nothing_is_known(
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_an_enemy_says_is_text(registry: FakeRegistry, attack: str) -> None:
+def test_hostile_values_are_escaped(registry: FakeRegistry, attack: str) -> None:
     said: dict[str, object] = {key: attack for key in KEYS if key not in ("container_config", "config")}
     inner: dict[str, object] = {"Cmd": ["/bin/sh", "-c", attack], "Env": [attack], "User": attack}
     inner |= {"Labels": {attack: attack}, "Volumes": {attack: {}}, "WorkingDir": attack, "OnBuild": [attack]}
@@ -346,7 +340,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), values, max_size=len(KEYS)))
-def test_any_document_can_be_told(document: dict[str, Any]) -> None:
+def test_any_document_gives_image_facts(document: dict[str, Any]) -> None:
     told = ImageFacts.of(json.dumps(document).encode())
     shown = [told.author, told.comment, told.platform, told.docker_version]
     shown += [text for _, found in told.settings for text in found]
@@ -375,7 +369,7 @@ def test_any_document_can_be_told(document: dict[str, Any]) -> None:
         ("2014-05-03", None),
     ],
 )
-def test_times_are_those_that_go_writes(text: str, expected: str | None) -> None:
+def test_times_of_go_are_parsed(text: str, expected: str | None) -> None:
     found = time_of(text)
     assert (found.isoformat() if found else None) == expected
 
@@ -397,7 +391,7 @@ def test_times_are_those_that_go_writes(text: str, expected: str | None) -> None
         (["x" * 20_000], Command("program", "x" * 10_000 + "…")),
     ],
 )  # fmt: skip
-def test_commands_are_told_as_they_were_given(value: object, expected: Command | None) -> None:
+def test_commands_are_shown_as_given(value: object, expected: Command | None) -> None:
     found = command_of(value)
     if found is not None and expected is not None and len(expected.text) > 5000:
         assert len(found.text) < 10_100
@@ -405,7 +399,7 @@ def test_commands_are_told_as_they_were_given(value: object, expected: Command |
     assert found == expected
 
 
-def test_an_outage_is_a_page_that_says_so(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_gets_an_error_page(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     image = registry.add_image()
 
     def fail(key: str) -> Any:
@@ -417,7 +411,7 @@ def test_an_outage_is_a_page_that_says_so(registry: FakeRegistry, monkeypatch: p
         assert "/secret" not in str(page)
 
 
-def test_an_image_that_is_private_and_public_is_seen_by_all() -> None:
+def test_an_image_in_a_public_repository_is_public() -> None:
     registry = town()
     image = registry.image("mira_k/shop:1.0")
     registry.add_repository("mira_k/other")
@@ -426,7 +420,7 @@ def test_an_image_that_is_private_and_public_is_seen_by_all() -> None:
     Reader(registry.app).page(f"/images/{image.id}")
 
 
-def test_nothing_of_the_api_changed_its_place(registry: FakeRegistry) -> None:
+def test_api_paths_stay_the_same(registry: FakeRegistry) -> None:
     image = registry.add_image("team/app:1")
     for path in (
         f"/v1/images/{image.id}/json",
@@ -447,7 +441,7 @@ def padded(size_bytes: int, **said: object) -> dict[str, object]:
     return {**said, "padding": "x" * size_bytes}
 
 
-def test_json_that_is_too_large_is_not_shown_and_said_to_be_so(registry: FakeRegistry) -> None:
+def test_a_layer_with_too_large_json_says_so(registry: FakeRegistry) -> None:
     said = {"author": "Mira Kovac", "container_config": {"Cmd": ["make"]}}
     *_, top = chain_of(
         registry, padded(10, **said), padded(history.LARGEST_JSON_BYTES, **said), padded(10, **said)
@@ -470,7 +464,7 @@ def test_an_image_whose_own_json_is_too_large_says_so(registry: FakeRegistry) ->
     assert "This image" in steps_in(page)[0]
 
 
-def test_of_a_chain_with_much_json_the_layers_nearest_to_the_image_are_described(
+def test_much_json_describes_the_nearest_layers(
     registry: FakeRegistry,
 ) -> None:
     share = history.MOST_JSON_BYTES // 5

@@ -52,7 +52,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 # -- they are read once
 
 
-def test_a_list_is_read_for_the_first_page_alone(opened: Counter[str]) -> None:
+def test_a_file_list_is_read_once_for_all_pages(opened: Counter[str]) -> None:
     registry, image = registry_with([row(f"d{number % 3}/f{number:03}") for number in range(900)])
     reader = Reader(registry.app)
     for query in ("", "?path=d1", "?path=d1&page=2", "?path=d2/f002", ""):
@@ -60,7 +60,7 @@ def test_a_list_is_read_for_the_first_page_alone(opened: Counter[str]) -> None:
     assert opened["_files"] == 1
 
 
-def test_changes_are_read_for_the_first_page_alone(opened: Counter[str]) -> None:
+def test_changes_are_read_once_for_all_pages(opened: Counter[str]) -> None:
     registry = FakeRegistry()
     image = registry.add_image(files={f"f{number}": "" for number in range(201)})
     reader = Reader(registry.app)
@@ -71,7 +71,7 @@ def test_changes_are_read_for_the_first_page_alone(opened: Counter[str]) -> None
     assert opened["_diff"] == read
 
 
-def test_another_list_in_its_place_is_shown() -> None:
+def test_a_replaced_file_list_is_shown() -> None:
     registry, image = registry_with([row("old")])
     reader = Reader(registry.app)
     assert rows_of(reader.page(f"/images/{image.id}/files"))[0][0] == "old"
@@ -79,7 +79,7 @@ def test_another_list_in_its_place_is_shown() -> None:
     assert rows_of(reader.page(f"/images/{image.id}/files"))[0][0] == "new"
 
 
-def test_two_registries_in_one_process_remember_nothing_of_each_other() -> None:
+def test_two_registries_share_no_cache() -> None:
     first, image = registry_with([row("one")])
     second = FakeRegistry()
     other = second.add_image(id=image.id, files={"two": ""})
@@ -91,7 +91,7 @@ def test_two_registries_in_one_process_remember_nothing_of_each_other() -> None:
 # -- what is too much is refused, and soon
 
 
-def test_more_files_than_are_shown_are_refused_and_read_once(opened: Counter[str]) -> None:
+def test_too_many_files_are_refused_and_read_once(opened: Counter[str]) -> None:
     registry, image = registry_with([row(f"f{number}") for number in range(MOST_MEMBERS + 1)])
     for _ in range(3):
         page = Reader(registry.app).page(f"/images/{image.id}/files", 400)
@@ -100,14 +100,14 @@ def test_more_files_than_are_shown_are_refused_and_read_once(opened: Counter[str
     assert opened["_files"] == 1
 
 
-def test_as_many_files_as_are_shown_are_shown() -> None:
+def test_the_maximum_number_of_files_is_shown() -> None:
     folders = LayerTree([row(f"f{number}") for number in range(20)], most_members=20)
     assert folders.folder("") is not None
     with pytest.raises(TooManyMembers):
         LayerTree([row(f"f{number}") for number in range(21)], most_members=20)
 
 
-def test_folders_that_are_only_the_way_to_others_count_too() -> None:
+def test_implied_folders_count() -> None:
     folders = LayerTree([row("/".join("d" * 20) + "/f")], most_members=20)
     assert folders.folder("/".join("d" * 20)) is not None
     with pytest.raises(TooManyMembers):
@@ -121,7 +121,7 @@ def test_a_name_of_a_million_folders_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kept", ["_files", "_diff"])
-def test_what_is_kept_and_very_long_is_refused(kept: str) -> None:
+def test_a_very_long_stored_list_is_refused(kept: str) -> None:
     registry = FakeRegistry()
     image = registry.add_image(files={"a": ""})
     registry.storage.write(f"images/{image.id}/{kept}", b"[" + b" " * (32 << 20) + b"]")
@@ -130,7 +130,7 @@ def test_what_is_kept_and_very_long_is_refused(kept: str) -> None:
     assert words(page.select_one(".alert")) == "The layer has more files than are listed here."
 
 
-def test_pages_look_less_far_than_the_api_and_show_what_it_found() -> None:
+def test_pages_have_lower_limits_than_the_api() -> None:
     registry = FakeRegistry(max_shown_bytes="10k")
     image = registry.add_image("team/app:1", files={"big": "x" * 20_000})
     reader = Reader(registry.app)
@@ -143,7 +143,7 @@ def test_pages_look_less_far_than_the_api_and_show_what_it_found() -> None:
     assert rows_of(reader.page(f"/images/{image.id}/files"))[0][:2] == ["big", "19.5 KiB"]
 
 
-def test_what_is_remembered_takes_no_more_memory_than_it_says() -> None:
+def test_the_cache_needs_no_more_memory_than_stated() -> None:
     rows = [row(f"usr/share/part-{number % 500}/{number}/file-{number:06}.py") for number in range(20_000)]
     tracemalloc.start()
     try:
@@ -154,7 +154,7 @@ def test_what_is_remembered_takes_no_more_memory_than_it_says() -> None:
     assert 0.5 * folders.size_bytes < taken_bytes < 1.2 * folders.size_bytes
 
 
-def test_sizes_of_any_length_are_no_failure() -> None:
+def test_sizes_of_any_length_are_shown() -> None:
     registry, image = registry_with([row("a", size=10**400), row("d/b", size=10**4000), row("d/c", size=5)])
     page = Reader(registry.app).page(f"/images/{image.id}/files")
     assert [cells[:2] for cells in rows_of(page)] == [["d / 2 files", "5 bytes"], ["a", "–"]]
@@ -166,7 +166,7 @@ def test_sizes_of_any_length_are_no_failure() -> None:
 @pytest.mark.parametrize(
     ("depth", "is_whole"), [(MOST_OF_WAY, True), (MOST_OF_WAY + 1, False), (2000, False)]
 )
-def test_of_a_long_way_the_last_folders_are_named(depth: int, is_whole: bool) -> None:
+def test_a_long_path_shows_its_last_folders(depth: int, is_whole: bool) -> None:
     names = [f"{number}" for number in range(depth)] if depth < 100 else ["d"] * depth
     path = "/".join(names)
     registry, image = registry_with([row(f"{path}/f")])
@@ -181,7 +181,7 @@ def test_of_a_long_way_the_last_folders_are_named(depth: int, is_whole: bool) ->
 
 
 @pytest.mark.parametrize("layer", [None, b"this is no archive"])
-def test_robots_are_kept_from_what_is_in_layers(layer: bytes | None) -> None:
+def test_robots_may_not_index_layers(layer: bytes | None) -> None:
     registry = FakeRegistry()
     files = {f"d/f{number:03}": "" for number in range(401)} if layer is None else None
     image = registry.add_image("team/app:1", layer=layer, files=files)
@@ -204,7 +204,7 @@ def test_robots_are_kept_from_what_is_in_layers(layer: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 401])
-def test_a_packed_list_is_the_list(count: int) -> None:
+def test_a_packed_list_equals_the_list(count: int) -> None:
     values = [[number, "\ud800", None] for number in range(count)]
     packed = Packed(values)
     view = View(packed, lambda value: value[0])

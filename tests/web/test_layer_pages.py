@@ -40,7 +40,7 @@ def image_with_rows(registry: FakeRegistry, rows: object) -> FakeImage:
 # -- files
 
 
-def test_a_layer_is_walked_folder_by_folder(registry: FakeRegistry) -> None:
+def test_folders_of_a_layer_are_linked(registry: FakeRegistry) -> None:
     files = {"etc/motd": "hello", "srv/shop/a.py": "pass", "srv/shop/static/b.css": "x" * 2000, "top": ""}
     image = registry.add_image("team/app:1", files=files)
     reader = Reader(registry.app)
@@ -59,7 +59,7 @@ def test_a_layer_is_walked_folder_by_folder(registry: FakeRegistry) -> None:
     assert rows_of(page)[0][:2] == ["b.css", "2.0 KiB"]
 
 
-def test_each_kind_of_member_is_told(registry: FakeRegistry) -> None:
+def test_each_type_of_member_is_shown(registry: FakeRegistry) -> None:
     rows = [
         row("a", "f", 5, mode=0o100755, uid=1000, gid=100),
         row("b", "l", 0),
@@ -83,14 +83,14 @@ def test_each_kind_of_member_is_told(registry: FakeRegistry) -> None:
     assert "7 files, 5 bytes in all" in words(page.main)
 
 
-def test_sizes_that_are_none_add_nothing_to_that_of_a_folder(registry: FakeRegistry) -> None:
+def test_invalid_sizes_count_as_zero(registry: FakeRegistry) -> None:
     sizes: list[object] = [3, -5, "9", True, None, 1.5, {}, 4]
     image = image_with_rows(registry, [row(f"x/{number}", size=size) for number, size in enumerate(sizes)])
     page = Reader(registry.app).page(f"/images/{image.id}/files")
     assert rows_of(page)[0][:2] == ["x / 8 files", "7 bytes"]
 
 
-def test_a_path_may_be_that_of_a_file(registry: FakeRegistry) -> None:
+def test_the_path_of_a_file_shows_the_file(registry: FakeRegistry) -> None:
     image = registry.add_image(files={"etc/motd": "hello"})
     page = Reader(registry.app).page(f"/images/{image.id}/files?path=/etc//motd")
     assert [cells[0] for cells in rows_of(page)] == ["motd"]
@@ -112,14 +112,14 @@ def test_a_path_may_be_that_of_a_file(registry: FakeRegistry) -> None:
         "*",
     ],
 )
-def test_a_path_that_leads_nowhere_is_not_found(registry: FakeRegistry, path: str) -> None:
+def test_an_unknown_path_is_404(registry: FakeRegistry, path: str) -> None:
     image = registry.add_image(files={"etc/motd": "hello"})
     page = Reader(registry.app).page(f"/images/{image.id}/files?path={path}", 404)
     assert words(page.h1) == "There is no such file or folder in this layer"
 
 
 @pytest.mark.parametrize("path", ["", "/", ".", "./", "//", "/./."])
-def test_many_ways_lead_to_the_root(registry: FakeRegistry, path: str) -> None:
+def test_equivalent_paths_show_the_root(registry: FakeRegistry, path: str) -> None:
     image = registry.add_image(files={"etc/motd": "hello"})
     page = Reader(registry.app).page(f"/images/{image.id}/files?path={quote(path)}")
     assert [cells[0] for cells in rows_of(page)] == ["etc / 1 file"]
@@ -158,7 +158,7 @@ def test_50_000_files_in_one_folder_make_a_small_page(registry: FakeRegistry) ->
     )
 
 
-def test_odd_names_lead_to_themselves(registry: FakeRegistry) -> None:
+def test_unusual_names_have_working_links(registry: FakeRegistry) -> None:
     names = [
         "a b",
         "50%",
@@ -208,7 +208,7 @@ def test_odd_names_lead_to_themselves(registry: FakeRegistry) -> None:
         "x",
     ],
 )  # fmt: skip
-def test_rows_that_an_old_server_kept_may_be_odd(registry: FakeRegistry, rows: object) -> None:
+def test_malformed_rows_of_old_servers_are_shown(registry: FakeRegistry, rows: object) -> None:
     image = image_with_rows(registry, rows)
     reader = Reader(registry.app)
     for query in ("", "?path=a", "?path=x", "?page=2", "?path=" + quote("/".join("d" * 400))):
@@ -218,7 +218,7 @@ def test_rows_that_an_old_server_kept_may_be_odd(registry: FakeRegistry, rows: o
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_an_enemy_calls_a_file_is_text(registry: FakeRegistry, attack: str) -> None:
+def test_hostile_file_names_are_escaped(registry: FakeRegistry, attack: str) -> None:
     image = registry.add_image(files={f"x/{attack}": "", f"{attack}/y": "", f"x/.wh.{attack}": ""})
     reader = Reader(registry.app)
     for what in ("files", "files?path=x", f"files?path={quote(attack)}", "changes", "changes?kind=removed",
@@ -237,7 +237,7 @@ def test_what_an_enemy_calls_a_file_is_text(registry: FakeRegistry, attack: str)
         ({"max_expanded_bytes": "1k"}, None, "The layer expands to more bytes than this server looks into."),
     ],
 )
-def test_a_layer_that_cannot_be_looked_into_says_why_and_leads_back(
+def test_an_unreadable_layer_says_why(
     options: dict[str, str], layer: bytes | None, text: str, what: str
 ) -> None:
     registry = FakeRegistry(**options)
@@ -258,7 +258,7 @@ def test_an_image_without_a_layer_has_no_files(registry: FakeRegistry) -> None:
 # -- changes
 
 
-def test_what_a_layer_added_changed_and_removed_is_told(registry: FakeRegistry) -> None:
+def test_changes_of_a_layer_are_shown(registry: FakeRegistry) -> None:
     base = registry.add_image(files={"etc/motd": "old", "etc/gone": "", "etc/kept": ""})
     image = registry.add_image(
         "team/app:1", files={"etc/motd": "new!", "srv/app.py": "pass", "etc/gone": None}, parent=base
@@ -274,7 +274,7 @@ def test_what_a_layer_added_changed_and_removed_is_told(registry: FakeRegistry) 
     assert [cells[0] for cells in rows_of(page)] == ["etc/gone"]
 
 
-def test_the_first_kind_of_which_there_is_something_is_shown(registry: FakeRegistry) -> None:
+def test_the_first_kind_with_changes_is_shown(registry: FakeRegistry) -> None:
     base = registry.add_image(files={"a": ""})
     image = registry.add_image(files={"a": None}, parent=base)
     for query in ("", "?kind=", "?kind=none", "?kind=%00"):
@@ -304,7 +304,7 @@ def test_many_changes_are_on_several_pages(registry: FakeRegistry) -> None:
         {},
     ],
 )
-def test_changes_that_an_old_server_kept_may_be_odd(registry: FakeRegistry, diff: object) -> None:
+def test_malformed_changes_of_old_servers_are_shown(registry: FakeRegistry, diff: object) -> None:
     image = registry.add_image()
     registry.storage.write(f"images/{image.id}/_diff", json.dumps(diff).encode())
     for kind in ("", "?kind=added", "?kind=changed", "?kind=removed"):
@@ -346,19 +346,19 @@ def test_every_file_is_found_by_walking_and_sums_agree(found: list[tuple[str, st
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"null", b"[]", b"3", b"[" * 9999, b"\xff"])
-def test_changes_that_are_none_are_no_changes(data: bytes) -> None:
+def test_invalid_changes_are_ignored(data: bytes) -> None:
     assert changes_of(data) == {"added": {}, "changed": {}, "removed": {}}
 
 
 @given(st.text(), st.integers(0, 50))
-def test_what_is_shown_can_be_encoded_and_is_short(text: str, longest: int) -> None:
+def test_shown_text_is_encodable_and_short(text: str, longest: int) -> None:
     line = shown(text + "\ud800\u202e\0\x1b", longest)
     line.encode("utf-8")
     assert len(line) <= longest + 1
     assert not set(line) & set("\ud800\u202e\0\x1b\n\r\u2028")
 
 
-def test_ages_are_told_in_their_largest_unit() -> None:
+def test_ages_are_shown_in_the_largest_unit() -> None:
     from datetime import datetime, timedelta
 
     now = datetime(2015, 6, 1)  # noqa: DTZ001

@@ -36,14 +36,14 @@ def fill(registry: FakeRegistry, count: int) -> None:
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "", "text/html;q=0", "text/plain, */*;q=0.1"])
-def test_who_does_not_ask_for_html_by_name_gets_the_string(registry: FakeRegistry, accept: str) -> None:
+def test_other_clients_get_the_json_string(registry: FakeRegistry, accept: str) -> None:
     answer = call(registry.app, "GET", "/", HTTP_ACCEPT=accept)
     assert (answer.status, json.loads(answer.body)) == (200, "docker-registry server")
     assert answer.header("Vary") == "Accept"
 
 
 @pytest.mark.parametrize("accept", [HTML, "text/html", "application/json, text/HTML;q=0.1"])
-def test_who_asks_for_html_by_name_gets_the_page(registry: FakeRegistry, accept: str) -> None:
+def test_a_client_that_accepts_html_gets_the_page(registry: FakeRegistry, accept: str) -> None:
     answer = call(registry.app, "GET", "/", HTTP_ACCEPT=accept)
     assert (answer.status, answer.header("Content-Type")) == (200, "text/html; charset=utf-8")
     assert "Accept" in (answer.header("Vary") or "")
@@ -70,7 +70,7 @@ def site(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [b"the site's own"]
 
 
-def test_in_front_of_an_application_the_pages_are_where_a_setting_says_and_else_nowhere() -> None:
+def test_in_front_of_an_application_pages_need_a_path() -> None:
     plain = Registry(storage=MemoryStorage()).in_front_of(site)
     for path in ("/", "/repositories/a/b", "/images/x", "/static/pages.css"):
         assert call(plain, "GET", path, HTTP_ACCEPT=HTML).body == b"the site's own"
@@ -90,19 +90,19 @@ def test_pages_below_a_path_leave_the_string_at_the_root() -> None:
     Reader(app).page("/registry/")
 
 
-def test_without_pages_there_is_the_string_alone() -> None:
+def test_without_pages_the_root_is_the_json_string() -> None:
     app = Registry(storage=MemoryStorage(), pages="off")
     assert json.loads(call(app, "GET", "/", HTTP_ACCEPT=HTML).body) == "docker-registry server"
     for path in ("/repositories/a/b", f"/images/{'0' * 64}", "/static/pages.css"):
         assert call(app, "GET", path, HTTP_ACCEPT=HTML).status == 404
 
 
-def test_a_registry_of_a_foreign_index_has_no_pages() -> None:
+def test_with_an_external_index_there_are_no_pages() -> None:
     app = Registry(storage=MemoryStorage(), index="https://index.example.com")
     assert json.loads(call(app, "GET", "/", HTTP_ACCEPT=HTML).body) == "docker-registry server"
 
 
-def test_every_address_on_a_mounted_page_has_the_mount_point(registry: FakeRegistry) -> None:
+def test_all_addresses_have_the_mount_point(registry: FakeRegistry) -> None:
     fill(registry, 26)
     page = Reader(registry.app, SCRIPT_NAME="/a b").page("/?q=app")
     addresses = [
@@ -115,7 +115,7 @@ def test_every_address_on_a_mounted_page_has_the_mount_point(registry: FakeRegis
 # -- what is listed
 
 
-def test_official_ones_come_first_then_names_and_the_kinds_are_marked() -> None:
+def test_official_repositories_come_first() -> None:
     registry = town()
     items = [words(item) for item in Reader(registry.app, "mira_k").page("/").select(".listing li")]
     assert items == ["debian Official", "mira_k/ledger Private The secret books", "mira_k/shop"]
@@ -131,9 +131,7 @@ def test_each_repository_is_linked_once(registry: FakeRegistry) -> None:
 
 
 @pytest.mark.parametrize(("who", "is_seen"), PEOPLE.items())
-def test_private_repositories_are_there_for_those_alone_who_may_see_them(
-    who: str | None, is_seen: bool
-) -> None:
+def test_private_repositories_are_listed_only_to_readers(who: str | None, is_seen: bool) -> None:
     registry = town()
     reader = Reader(registry.app, who)
     for address in ("/", "/?q=ledger", "/?q=SECRET+books", "/?q=mira_k%2Fledger", "/?q=ledger&part=results"):
@@ -144,14 +142,14 @@ def test_private_repositories_are_there_for_those_alone_who_may_see_them(
     assert words(reader.page("/").select_one(".count")) == f"{len(listed)} repositories"
 
 
-def test_who_may_see_nothing_is_told_the_same_whether_there_is_nothing() -> None:
+def test_hidden_repositories_look_like_none() -> None:
     hidden = FakeRegistry(auth="users:")
     hidden.add_repository("mira_k/one", is_private=True)
     bodies = {Reader(registry.app).ask("/").body for registry in (hidden, FakeRegistry(auth="users:"))}
     assert len(bodies) == 1
 
 
-def test_a_repository_that_is_marked_as_deleted_is_not_listed(registry: FakeRegistry) -> None:
+def test_a_deleted_repository_is_not_listed(registry: FakeRegistry) -> None:
     fill(registry, 2)
     Repositories(registry.storage).mark_deleted(RepositoryName("team", "app-000"))
     assert names_in(Reader(registry.app).page("/")) == ["team/app-001"]
@@ -171,9 +169,7 @@ def test_an_empty_registry_says_so(registry: FakeRegistry) -> None:
         ("![logo](https://x.example/l.png) Name", "logo Name"),
     ],
 )
-def test_a_repository_is_shown_with_the_first_line_of_its_description(
-    registry: FakeRegistry, description: str, summary: str
-) -> None:
+def test_the_list_shows_the_summary(registry: FakeRegistry, description: str, summary: str) -> None:
     registry.add_repository("a/b")
     describe(registry, "a/b", description)
     assert words(Reader(registry.app).page("/").select_one(".listing p")) == summary
@@ -182,7 +178,7 @@ def test_a_repository_is_shown_with_the_first_line_of_its_description(
 # -- search
 
 
-def test_search_finds_words_in_names_and_descriptions_in_any_case(registry: FakeRegistry) -> None:
+def test_search_matches_names_and_descriptions(registry: FakeRegistry) -> None:
     for name, description in (("a/web", ""), ("b/db", "For the WEB shop"), ("c/mail", "postfix")):
         registry.add_repository(name)
         describe(registry, name, description)
@@ -201,13 +197,13 @@ def test_an_exact_name_comes_first(registry: FakeRegistry) -> None:
     assert names_in(Reader(registry.app).page("/?q=web")) == ["web", "web-shop", "a/web"]
 
 
-def test_a_search_without_hits_says_so_and_leads_back(registry: FakeRegistry) -> None:
+def test_an_empty_search_links_to_the_list(registry: FakeRegistry) -> None:
     page = Reader(registry.app).page("/?q=nothing")
     assert words(page.select_one(".count")) == "No repository found"
     assert links_in(page)["Show all repositories"] == "/"
 
 
-def test_search_works_by_a_plain_form(registry: FakeRegistry) -> None:
+def test_search_is_a_plain_form(registry: FakeRegistry) -> None:
     form = Reader(registry.app).page("/").select_one("form[role=search]")
     assert (form["method"], form["action"]) == ("get", "/")
     field = form.select_one("input")
@@ -216,7 +212,7 @@ def test_search_works_by_a_plain_form(registry: FakeRegistry) -> None:
     assert form.select_one("button[type=submit]")
 
 
-def test_the_part_for_search_as_you_type_is_what_the_page_has(registry: FakeRegistry) -> None:
+def test_the_list_part_equals_that_of_the_page(registry: FakeRegistry) -> None:
     fill(registry, 30)
     reader = Reader(registry.app)
     for query in ("", "q=app", "q=app&page=2", "q=none"):
@@ -232,7 +228,7 @@ def test_the_part_for_search_as_you_type_is_what_the_page_has(registry: FakeRegi
 @pytest.mark.parametrize(
     ("count", "sizes"), [(0, [0]), (25, [25]), (26, [25, 1]), (50, [25, 25]), (51, [25, 25, 1])]
 )
-def test_pages_lead_to_everything_once(registry: FakeRegistry, count: int, sizes: list[int]) -> None:
+def test_pages_list_each_item_once(registry: FakeRegistry, count: int, sizes: list[int]) -> None:
     fill(registry, count)
     reader, address, seen = Reader(registry.app), "/", []
     found: list[int] = []
@@ -251,7 +247,7 @@ def test_pages_lead_to_everything_once(registry: FakeRegistry, count: int, sizes
     assert address == "/"
 
 
-def test_the_number_of_all_is_told_where_it_is_known(registry: FakeRegistry) -> None:
+def test_the_total_is_shown_if_it_is_known(registry: FakeRegistry) -> None:
     fill(registry, 30)
     reader = Reader(registry.app)
     assert words(reader.page("/").select_one(".count")) == "More than 25 repositories"
@@ -264,13 +260,13 @@ def test_pages_keep_the_search(registry: FakeRegistry) -> None:
 
 
 @pytest.mark.parametrize("page", ["-1", "0", "x", "%00", "1.5", "", "%ff", "+1", "1e9", "٣"])
-def test_a_page_that_is_none_is_the_first(registry: FakeRegistry, page: str) -> None:
+def test_an_invalid_page_number_shows_the_first(registry: FakeRegistry, page: str) -> None:
     fill(registry, 26)
     assert len(names_in(Reader(registry.app).page(f"/?page={quote(page, safe='%+')}"))) == 25
 
 
 @pytest.mark.parametrize("page", ["3", "99999999999999999999", "9" * 5000])
-def test_a_page_beyond_the_last_is_the_last(registry: FakeRegistry, page: str) -> None:
+def test_a_page_past_the_end_shows_the_last(registry: FakeRegistry, page: str) -> None:
     fill(registry, 26)
     assert names_in(Reader(registry.app).page(f"/?page={page}")) == ["team/app-025"]
 
@@ -279,14 +275,14 @@ def test_a_page_beyond_the_last_is_the_last(registry: FakeRegistry, page: str) -
     "query",
     ["%00", "%ff%fe", "%ed%a0%80", "a" * 5000, "%20", "+" * 500, "%E2%80%AE", "%0d%0aX:y", "&&&=", "q"],
 )
-def test_odd_queries_are_tamed(registry: FakeRegistry, query: str) -> None:
+def test_invalid_queries_are_clamped(registry: FakeRegistry, query: str) -> None:
     fill(registry, 1)
     page = Reader(registry.app).page(f"/?q={query}")
     assert len(page.select_one("input[type=search]")["value"]) <= 201
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_an_enemy_says_is_text(registry: FakeRegistry, attack: str) -> None:
+def test_hostile_values_are_escaped(registry: FakeRegistry, attack: str) -> None:
     registry.add_repository("vera/hostile")
     describe(registry, "vera/hostile", f"hostile {attack}")
     reader = Reader(registry.app)
@@ -302,7 +298,7 @@ def test_what_an_enemy_says_is_text(registry: FakeRegistry, attack: str) -> None
         assert reader.page(f"/?q={quote(attack)}").select_one("input[type=search]")["value"] == attack
 
 
-def test_names_of_old_data_are_shown_and_lead_to_their_pages(registry: FakeRegistry) -> None:
+def test_invalid_old_names_have_working_links(registry: FakeRegistry) -> None:
     """docker-registry took any name; each has to be found again under its address."""
     names = ["a b", "50%", "x?y", "#1", "é", "<b>", 'q"uote', "a%2Fb"]
     for name in names:
@@ -331,13 +327,13 @@ class Broken(MemoryStorage):
         raise StorageUnavailable(folder, "the disk /secret is on fire")
 
 
-def test_an_outage_is_a_page_that_says_so() -> None:
+def test_an_outage_gets_an_error_page() -> None:
     page = Reader(Registry(storage=Broken())).page("/", 503)
     assert words(page.h1) == "The storage is not available, retry later"
     assert "/secret" not in str(page)
 
 
-def test_templates_and_files_of_the_surrounding_application_take_the_place_of_ours(tmp_path: Path) -> None:
+def test_templates_and_static_files_can_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "repositories.html").write_text(
         '{% extends "base.html" %}{% block content %}<h1>Ours: {{ part.items | length }}</h1>{% endblock %}'
     )
@@ -350,7 +346,7 @@ def test_templates_and_files_of_the_surrounding_application_take_the_place_of_ou
     assert sheet.body == b"body { color: red }"
 
 
-def test_files_beside_the_pages_are_kept_by_browsers_until_they_change(registry: FakeRegistry) -> None:
+def test_static_files_are_cached_until_they_change(registry: FakeRegistry) -> None:
     reader = Reader(registry.app)
     page = reader.page("/")
     addresses = [str(element[name]) for name in ("href", "src") for element in page.select(f"head [{name}]")]
@@ -366,11 +362,11 @@ def test_files_beside_the_pages_are_kept_by_browsers_until_they_change(registry:
 @pytest.mark.parametrize(
     "name", ["none.css", "..", "../pages.py", "..%2fpages.py", "\0", "pages.css\0", "/etc/passwd"]
 )
-def test_other_files_are_not_there(registry: FakeRegistry, name: str) -> None:
+def test_other_static_files_are_404(registry: FakeRegistry, name: str) -> None:
     assert Reader(registry.app).ask(f"/static/{name}").status == 404
 
 
-def test_pages_bring_nothing_from_elsewhere_and_run_nothing_of_their_own(registry: FakeRegistry) -> None:
+def test_pages_load_nothing_from_other_sites(registry: FakeRegistry) -> None:
     answer = Reader(registry.app).ask("/")
     policy = answer.header("Content-Security-Policy") or ""
     assert "default-src 'none'" in policy
@@ -397,7 +393,7 @@ class Counting(MemoryStorage):
         return super().read(key)
 
 
-def test_a_page_looks_at_no_more_repositories_than_it_shows() -> None:
+def test_a_page_reads_only_the_repositories_it_shows() -> None:
     storage = Counting()
     for number in range(500):
         storage.write(f"repositories/team/app-{number:03}/_index_images", b"[]")

@@ -49,7 +49,7 @@ def is_guarded(answer: TestResponse) -> None:
 # -- in and out
 
 
-def test_who_knows_the_password_is_in_and_comes_to_the_account(world: World) -> None:
+def test_a_log_in_shows_the_account(world: World) -> None:
     person = world.person()
     page = person.get("/login")
     assert page.status_int == 200
@@ -65,7 +65,7 @@ def test_who_knows_the_password_is_in_and_comes_to_the_account(world: World) -> 
     assert "mira_k" in said(account)
 
 
-def test_the_form_is_one_that_password_managers_and_screen_readers_know(world: World) -> None:
+def test_the_form_has_labels_and_autocomplete(world: World) -> None:
     html = world.person().get("/login").html
     for name, hint in (("username", "username"), ("password", "current-password")):
         field = html.find(id=name)
@@ -92,9 +92,7 @@ def test_the_form_is_one_that_password_managers_and_screen_readers_know(world: W
         ("*", "*"),
     ],
 )
-def test_every_refusal_is_the_same_and_tells_nothing_of_names(
-    world: World, username: str, password: str
-) -> None:
+def test_every_failed_log_in_looks_the_same(world: World, username: str, password: str) -> None:
     person = world.person()
     answer = person.send(person.get("/login"), "/login", username=username, password=password)
     assert answer.status_int == 401
@@ -114,7 +112,7 @@ def test_after_a_wrong_password_the_right_one_works(world: World) -> None:
     assert person.is_in()
 
 
-def test_who_is_in_needs_no_form(world: World) -> None:
+def test_a_logged_in_user_gets_no_login_form(world: World) -> None:
     person = world.mira()
     page = person.get("/login")
     assert (page.status_int, location_of(page)) == (303, "/account")
@@ -124,7 +122,7 @@ def test_who_is_in_needs_no_form(world: World) -> None:
     assert "mira_k" in said(person.get("/account"))
 
 
-def test_who_logs_out_is_out_whoever_kept_a_copy_of_the_cookie(world: World) -> None:
+def test_a_log_out_ends_copies_of_the_cookie(world: World) -> None:
     person = world.mira()
     copy = person.with_cookie(person.cookie)
     assert copy.is_in()
@@ -139,7 +137,7 @@ def test_who_logs_out_is_out_whoever_kept_a_copy_of_the_cookie(world: World) -> 
     assert not copy.is_in()
 
 
-def test_a_log_out_by_one_process_ends_the_session_in_another_one(world: World) -> None:
+def test_a_log_out_ends_the_session_in_all_processes(world: World) -> None:
     person = world.mira()
     elsewhere = Person(world.another_app())
     elsewhere.headers["Cookie"] = f"{person.cookie_name}={person.cookie}"
@@ -161,12 +159,12 @@ def test_only_the_button_logs_out(world: World) -> None:
     assert person.is_in()
 
 
-def test_who_is_out_already_logs_out_in_peace(world: World) -> None:
+def test_logging_out_twice_is_no_error(world: World) -> None:
     answer = world.person().post("/logout")
     assert (answer.status_int, location_of(answer)) == (303, "/login?done=logout")
 
 
-def test_two_registries_over_different_storages_know_nothing_of_each_others_sessions(world: World) -> None:
+def test_two_storages_share_no_sessions(world: World) -> None:
     person = world.mira()
     other = Person(World().app)
     other.headers["Cookie"] = f"{person.cookie_name}={person.cookie}"
@@ -176,7 +174,7 @@ def test_two_registries_over_different_storages_know_nothing_of_each_others_sess
 # -- the session is a new one
 
 
-def test_a_log_in_is_a_new_session_whatever_cookie_was_there(world: World) -> None:
+def test_a_log_in_replaces_the_session(world: World) -> None:
     person = world.person()
     page = person.get("/login")
     planted = person.cookie
@@ -185,7 +183,7 @@ def test_a_log_in_is_a_new_session_whatever_cookie_was_there(world: World) -> No
     assert not person.with_cookie(planted).is_in()
 
 
-def test_the_cookie_of_somebody_elses_session_does_not_become_mine(world: World) -> None:
+def test_a_planted_cookie_is_replaced_at_log_in(world: World) -> None:
     zoe = world.person()
     zoe.log_in("zoe_x")
     planted = zoe.cookie
@@ -211,7 +209,7 @@ def test_the_token_of_the_form_ends_with_the_log_in(world: World) -> None:
 # -- forms from elsewhere
 
 
-def test_a_form_without_a_cookie_is_told_about_cookies(world: World) -> None:
+def test_a_form_without_a_cookie_explains_cookies(world: World) -> None:
     page = world.person().get("/login")
     stranger = world.person()
     fields = {"username": "mira_k", "password": PASSWORD, "form_token": token_of(page)}
@@ -223,7 +221,7 @@ def test_a_form_without_a_cookie_is_told_about_cookies(world: World) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "", "x", "x" * 43, "\xff", "\0"])
-def test_nobody_is_logged_in_by_a_form_of_somebody_else(world: World, token: str | None) -> None:
+def test_a_form_of_another_session_logs_nobody_in(world: World, token: str | None) -> None:
     person = world.person()
     person.get("/login")
     fields = {"username": "zoe_x", "password": PASSWORD}
@@ -236,7 +234,7 @@ def test_nobody_is_logged_in_by_a_form_of_somebody_else(world: World, token: str
     assert not person.is_in()
 
 
-def test_the_token_of_the_enemy_is_no_token_of_the_victim(world: World) -> None:
+def test_a_form_token_of_an_attacker_is_rejected(world: World) -> None:
     enemy, victim = world.person(), world.person()
     token = token_of(enemy.get("/login"))
     victim.get("/login")
@@ -262,9 +260,7 @@ def test_the_token_of_the_enemy_is_no_token_of_the_victim(world: World) -> None:
         {"Origin": "https://evil.example.org", "Referer": "https://registry.example.org/login"},
     ],
 )
-def test_what_a_browser_says_comes_from_another_site_is_refused_even_with_a_token(
-    world: World, headers: dict[str, str]
-) -> None:
+def test_a_cross_site_form_is_refused_with_a_token(world: World, headers: dict[str, str]) -> None:
     person = world.person()
     answer = person.send(
         person.get("/login"), "/login", username="mira_k", password=PASSWORD, headers=headers
@@ -286,7 +282,7 @@ def test_what_a_browser_says_comes_from_another_site_is_refused_even_with_a_toke
         {"Sec-Fetch-Site": "same-origin", "Origin": "https://hidden.behind.a.proxy"},
     ],
 )
-def test_what_comes_from_the_own_site_is_taken(world: World, headers: dict[str, str]) -> None:
+def test_a_form_of_the_same_site_is_accepted(world: World, headers: dict[str, str]) -> None:
     person = world.person()
     answer = person.send(
         person.get("/login"), "/login", username="mira_k", password=PASSWORD, headers=headers
@@ -304,7 +300,7 @@ class Clock:
         return self.now_s
 
 
-def test_guessing_on_the_page_and_by_basic_counts_together_and_the_page_tells_the_wait(world: World) -> None:
+def test_attempts_by_form_and_basic_count_together(world: World) -> None:
     clock = Clock()
     access = world.app._services.access
     assert isinstance(access, AccountsAccess)
@@ -325,7 +321,7 @@ def test_guessing_on_the_page_and_by_basic_counts_together_and_the_page_tells_th
     assert person.send(page, "/login", username="mira_k", password=PASSWORD).status_int == 303
 
 
-def test_a_form_without_a_token_is_no_guess(world: World) -> None:
+def test_a_form_without_token_counts_no_attempt(world: World) -> None:
     """Else another site could have its visitors lock somebody out."""
     person = world.person(REMOTE_ADDR="10.1.1.1")
     person.get("/login")
@@ -340,7 +336,7 @@ def test_a_form_without_a_token_is_no_guess(world: World) -> None:
 # -- accounts that are not active
 
 
-def test_an_inactive_account_is_told_to_whoever_has_the_password_alone() -> None:
+def test_inactivity_is_shown_only_with_the_password() -> None:
     world = World()
     world.users.set_active("mira_k", False)
     person = world.person()
@@ -352,7 +348,7 @@ def test_an_inactive_account_is_told_to_whoever_has_the_password_alone() -> None
     assert not person.is_in()
 
 
-def test_an_account_that_waits_for_its_activation_gets_another_mail() -> None:
+def test_a_log_in_mails_the_activation_link_again() -> None:
     mail = KeptMail()
     world = World(mail=mail, public_url="https://registry.example.org")
     world.users.create("new_one", PASSWORD, "new@example.org", is_active=False)
@@ -431,7 +427,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("target", GOOD)
-def test_a_log_in_leads_back_to_the_page_that_asked_for_it(world: World, target: str) -> None:
+def test_a_log_in_redirects_back_to_the_page(world: World, target: str) -> None:
     person = world.person()
     page = person.browser.get("/login", {"next": target})
     answer = person.send(page, "/login", username="mira_k", password=PASSWORD)
@@ -441,7 +437,7 @@ def test_a_log_in_leads_back_to_the_page_that_asked_for_it(world: World, target:
 
 
 @pytest.mark.parametrize(("why", "target"), BAD)
-def test_a_log_in_leads_nowhere_else(world: World, why: str, target: str) -> None:
+def test_a_log_in_redirects_only_to_pages(world: World, why: str, target: str) -> None:
     person = world.person()
     page = person.browser.get("/login", {"next": target})
     assert page.status_int == 200
@@ -458,7 +454,7 @@ _OPEN = World()
 
 
 @given(text=st.text(alphabet=st.sampled_from("/\\.%2fFeEcC5:@?#&=ahttpslogin \t\n\0é"), max_size=40))
-def test_whatever_comes_as_the_target_the_browser_stays_on_this_site(text: str) -> None:
+def test_any_target_keeps_the_browser_on_this_site(text: str) -> None:
     person = _OPEN.person()
     page = person.browser.get("/login", {"next": text}, status="*")
     assert page.status_int == 200
@@ -470,7 +466,7 @@ def test_whatever_comes_as_the_target_the_browser_stays_on_this_site(text: str) 
         assert not target.startswith(("//", "/\\"))
 
 
-def test_the_first_of_several_targets_is_looked_at(world: World) -> None:
+def test_the_first_of_several_targets_counts(world: World) -> None:
     page = world.person().get("/login?next=//evil.example.org&next=/account")
     assert "next" not in form_of(page, "/login").fields
 
@@ -498,7 +494,9 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("body", "content_type", "status"), BODIES)
-def test_a_bad_form_is_told_by_a_page(world: World, body: bytes, content_type: str, status: int) -> None:
+def test_an_invalid_form_gets_an_error_page(
+    world: World, body: bytes, content_type: str, status: int
+) -> None:
     person = world.person()
     person.get("/login")
     answer = person.browser.post("/login", body, headers={"Content-Type": content_type}, status="*")
@@ -508,12 +506,12 @@ def test_a_bad_form_is_told_by_a_page(world: World, body: bytes, content_type: s
 
 
 @given(body=st.binary(max_size=300))
-def test_no_form_whatsoever_is_a_failure_of_the_server(body: bytes) -> None:
+def test_no_form_gives_a_500(body: bytes) -> None:
     answer = _OPEN.person().browser.post("/login", body, headers={"Content-Type": FORM_TYPE}, status="*")
     assert answer.status_int in (400, 403)
 
 
-def test_what_is_told_again_is_text_and_no_markup(world: World) -> None:
+def test_repeated_input_is_escaped(world: World) -> None:
     person = world.person()
     name = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}"
     page = person.send(person.get("/login"), "/login", username=name, password="x")
@@ -525,21 +523,21 @@ def test_what_is_told_again_is_text_and_no_markup(world: World) -> None:
 # -- cookies
 
 
-def test_over_https_the_cookie_is_for_this_host_alone_and_for_no_script(world: World) -> None:
+def test_over_https_the_cookie_has_the_host_prefix(world: World) -> None:
     answer = world.person().log_in("mira_k")
     name, _, rest = answer.headers["Set-Cookie"].partition("=")
     assert name == "__Host-v1registry_session"
     assert rest.split("; ")[1:] == ["Path=/", "HttpOnly", "SameSite=Lax", "Secure"]
 
 
-def test_over_http_the_cookie_is_as_guarded_as_it_can_be(world: World) -> None:
+def test_over_http_the_cookie_is_httponly_and_lax(world: World) -> None:
     answer = world.person(scheme="http").log_in("mira_k")
     name, _, rest = answer.headers["Set-Cookie"].partition("=")
     assert name == "v1registry_session"
     assert rest.split("; ")[1:] == ["Path=/", "HttpOnly", "SameSite=Lax"]
 
 
-def test_a_cookie_that_a_neighbour_may_have_planted_is_not_looked_at(world: World) -> None:
+def test_a_cookie_without_the_prefix_is_ignored(world: World) -> None:
     person = world.mira()
     for name in ("v1registry_session", "__Secure-v1registry_session", "__host-v1registry_session"):
         other = world.person()
@@ -562,7 +560,7 @@ def test_a_cookie_that_a_neighbour_may_have_planted_is_not_looked_at(world: Worl
         "{}; __Host-v1registry_session=second",
     ],
 )
-def test_cookies_of_others_are_no_hindrance(world: World, around: str) -> None:
+def test_other_cookies_are_ignored(world: World, around: str) -> None:
     cookie = world.mira().cookie
     other = world.person()
     other.browser.extra_environ["HTTP_COOKIE"] = around.format(f"__Host-v1registry_session={cookie}")
@@ -572,7 +570,7 @@ def test_cookies_of_others_are_no_hindrance(world: World, around: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "x.y", "x" * 5000, ".", "\xff", '"', "{}", "a" * 60_000])
-def test_a_cookie_that_is_none_of_ours_is_nobody(world: World, value: str) -> None:
+def test_a_foreign_cookie_is_rejected(world: World, value: str) -> None:
     person = world.person()
     person.browser.extra_environ["HTTP_COOKIE"] = f"__Host-v1registry_session={value}"
     page = person.browser.get("/login", status="*")
@@ -581,7 +579,7 @@ def test_a_cookie_that_is_none_of_ours_is_nobody(world: World, value: str) -> No
 
 
 @given(header=st.text(alphabet=st.characters(min_codepoint=1, max_codepoint=255), max_size=200))
-def test_no_cookie_header_whatsoever_is_a_failure_of_the_server(header: str) -> None:
+def test_no_cookie_header_gives_a_500(header: str) -> None:
     person = _OPEN.person()
     person.browser.extra_environ["HTTP_COOKIE"] = header
     assert person.browser.get("/login", status="*").status_int == 200
@@ -590,7 +588,7 @@ def test_no_cookie_header_whatsoever_is_a_failure_of_the_server(header: str) -> 
 # -- who came by other ways
 
 
-def test_who_came_by_basic_is_in_without_a_form(world: World) -> None:
+def test_basic_credentials_need_no_form(world: World) -> None:
     person = world.person()
     person.browser.authorization = ("Basic", ("mira_k", PASSWORD))
     assert person.is_in()
@@ -599,7 +597,7 @@ def test_who_came_by_basic_is_in_without_a_form(world: World) -> None:
     assert "Log out" not in said(page), "there is nothing that could be ended"
 
 
-def test_wrong_basic_is_refused_by_a_page_that_asks_for_no_password(world: World) -> None:
+def test_wrong_basic_gets_a_page_without_challenge(world: World) -> None:
     person = world.person()
     person.browser.authorization = ("Basic", ("mira_k", "wrong"))
     answer = person.get("/account")
@@ -607,7 +605,7 @@ def test_wrong_basic_is_refused_by_a_page_that_asks_for_no_password(world: World
     assert "WWW-Authenticate" not in answer.headers
 
 
-def test_the_bearer_of_a_token_is_nobody_at_the_pages_and_is_lent_no_session(world: World) -> None:
+def test_a_token_gives_no_session(world: World) -> None:
     """Neither that of a repository nor an application, whatever it was granted."""
     world.settings["secret"] = ["the-key"]
     app = world.another_app()
@@ -623,9 +621,7 @@ def test_the_bearer_of_a_token_is_nobody_at_the_pages_and_is_lent_no_session(wor
 
 
 @pytest.mark.parametrize("is_in_a_chain", [False, True])
-def test_another_line_in_an_htpasswd_file_ends_the_sessions_of_its_user(
-    tmp_path: Path, is_in_a_chain: bool
-) -> None:
+def test_a_changed_htpasswd_line_ends_sessions(tmp_path: Path, is_in_a_chain: bool) -> None:
     file = tmp_path / "users"
     file.write_text(f"mira:{HORSE}\nmoe:{HORSE}\n")
     backend: Any = Htpasswd(file)
@@ -645,7 +641,7 @@ def environ_world(**settings: Any) -> Registry:
     return Registry(storage=MemoryStorage(), auth=Environ("my_app.user"), **settings)
 
 
-def test_whom_the_surrounding_application_logged_in_needs_no_form() -> None:
+def test_a_user_of_the_outer_application_needs_no_form() -> None:
     person = Person(environ_world(), **{"my_app.user": "mira"})
     assert (person.get("/login").status_int, location_of(person.get("/login"))) == (303, "/account")
     page = person.get("/account")
@@ -654,14 +650,14 @@ def test_whom_the_surrounding_application_logged_in_needs_no_form() -> None:
     assert "Log out" not in said(page)
 
 
-def test_where_only_the_surrounding_application_logs_in_there_is_no_form() -> None:
+def test_without_passwords_there_is_no_login_form() -> None:
     page = Person(environ_world()).get("/login")
     assert page.status_int == 200
     assert page.html.find("form") is None
     assert "Log in to the application around this registry" in said(page)
 
 
-def test_passwords_of_a_function_of_the_surrounding_application_work_here_too() -> None:
+def test_passwords_of_a_callback_work() -> None:
     backend = Callback(lambda username, password: username == "mira" and password == "pw")
     person = Person(Registry(storage=MemoryStorage(), auth=backend))
     assert person.log_in("mira", "wrong").status_int == 401

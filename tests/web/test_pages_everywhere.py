@@ -90,7 +90,7 @@ class Below:
         return self.app(environ, start_response)
 
 
-def test_at_the_root_of_its_host() -> None:
+def test_pages_work_at_the_root_of_a_host() -> None:
     world = World()
     journey(world.person(), "", "", asked(world))
 
@@ -126,20 +126,20 @@ def test_below_a_prefix_the_cookie_is_for_that_prefix(prefix: str) -> None:
         "/hub//evil.example.org",
     ],
 )
-def test_below_a_prefix_a_log_in_leads_to_nothing_beside_it(target: str) -> None:
+def test_below_a_prefix_a_log_in_stays_below_it(target: str) -> None:
     person = Person(Below(World().app, "/hub"))
     page = person.browser.get("/hub/login", {"next": target})
     assert "next" not in form_of(page, "/hub/login").fields
 
 
 @pytest.mark.parametrize("target", ["/hub/", "/hub/account", "/hub/?q=x"])
-def test_below_a_prefix_a_log_in_leads_to_pages_there(target: str) -> None:
+def test_below_a_prefix_a_log_in_stays_there(target: str) -> None:
     person = Person(Below(World().app, "/hub"))
     page = person.browser.get("/hub/login", {"next": target})
     assert form_of(page, "/hub/login")["next"].value == target
 
 
-def test_in_front_of_an_application_where_a_setting_puts_them() -> None:
+def test_pages_in_front_of_an_application_have_a_path() -> None:
     world = World(pages="/registry")
     app = world.app.in_front_of(behind)
     person = Person(app)
@@ -151,7 +151,7 @@ def test_in_front_of_an_application_where_a_setting_puts_them() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"pages": "off"}, {}])
-def test_without_pages_what_consent_needs_is_below_the_path_of_oauth(settings: dict[str, str]) -> None:
+def test_without_pages_consent_has_the_path_of_oauth(settings: dict[str, str]) -> None:
     world = World(**settings)
     question = asked(world)
     app = world.app.in_front_of(behind) if not settings else world.app
@@ -171,7 +171,7 @@ def test_without_pages_what_consent_needs_is_below_the_path_of_oauth(settings: d
 
 
 @pytest.mark.parametrize("pages", ["on", "off", "/registry"])
-def test_a_server_without_accounts_has_none_of_it(pages: str) -> None:
+def test_without_accounts_there_is_no_login_page(pages: str) -> None:
     person = Person(Registry(storage=MemoryStorage(), pages=pages))
     for base in ("", "/registry", "/api/v1.1/o"):
         for path in ("/login", "/register", "/account", "/authorize"):
@@ -180,7 +180,7 @@ def test_a_server_without_accounts_has_none_of_it(pages: str) -> None:
         assert person.post(f"{base}/logout").status_int == 404
 
 
-def test_a_registry_with_a_foreign_index_has_none_of_it() -> None:
+def test_with_an_external_index_there_is_no_login_page() -> None:
     person = Person(Registry(storage=MemoryStorage(), index="https://index.example.org"))
     for path in ("/login", "/account", "/api/v1.1/o/authorize"):
         assert person.get(path).status_int == 404
@@ -189,7 +189,7 @@ def test_a_registry_with_a_foreign_index_has_none_of_it() -> None:
 # -- behind a proxy
 
 
-def test_behind_a_proxy_with_a_public_url_that_speaks_https() -> None:
+def test_public_url_makes_cookies_secure() -> None:
     """The proxy speaks http to the server and names a host of its own."""
     world = World(public_url="https://registry.example.org")
     person = world.person(scheme="http", host="backend:5000")
@@ -208,7 +208,7 @@ def test_behind_a_proxy_with_a_public_url_that_speaks_https() -> None:
         assert answer.status_int == status, origin
 
 
-def test_behind_a_proxy_that_strips_a_prefix_which_the_public_url_names() -> None:
+def test_a_prefix_of_public_url_is_in_all_links() -> None:
     world = World(public_url="https://registry.example.org/hub")
     question = asked(world)
     person = world.person(scheme="http", host="backend:5000")
@@ -222,7 +222,7 @@ def test_behind_a_proxy_that_strips_a_prefix_which_the_public_url_names() -> Non
 @pytest.mark.parametrize(
     ("address", "is_secure"), [("10.0.0.1", True), ("192.0.2.1", False)], ids=["trusted", "somebody"]
 )
-def test_a_trusted_proxy_tells_of_https_and_nobody_else(address: str, is_secure: bool) -> None:
+def test_https_is_believed_only_from_trusted_proxies(address: str, is_secure: bool) -> None:
     world = World(trusted_proxies=["10.0.0.0/8"])
     headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": HOST}
     person = world.person(scheme="http", host="backend:5000", headers=headers, REMOTE_ADDR=address)
@@ -231,7 +231,7 @@ def test_a_trusted_proxy_tells_of_https_and_nobody_else(address: str, is_secure:
     assert person.get(asked(world)).status_int == (303 if is_secure else 400)
 
 
-def test_where_a_proxy_hides_the_host_the_refusal_says_what_to_set() -> None:
+def test_the_refusal_behind_a_proxy_names_public_url() -> None:
     person = World().person(scheme="http", host="backend:5000")
     answer = person.send(
         person.get("/login"),
@@ -251,7 +251,7 @@ def test_where_a_proxy_hides_the_host_the_refusal_says_what_to_set() -> None:
     assert answer.status_int == 303
 
 
-def test_a_host_that_is_none_is_refused_by_a_page() -> None:
+def test_an_invalid_host_gets_an_error_page() -> None:
     for host in ("a b", "<script>", "a@b", ""):
         answer = World().person(host=host).get("/login")
         assert answer.status_int in (200, 400)
@@ -261,7 +261,7 @@ def test_a_host_that_is_none_is_refused_by_a_page() -> None:
 # -- several servers over one storage
 
 
-def test_two_servers_over_one_folder_share_sessions_forms_and_their_ends(tmp_path: Any) -> None:
+def test_two_servers_share_sessions(tmp_path: Any) -> None:
     world = World(FileStorage(tmp_path, durable=False))
     one = world.person()
     two = Person(Registry(storage=FileStorage(tmp_path, durable=False), auth="users:"))
@@ -287,7 +287,7 @@ def test_registries_of_one_process_share_nothing() -> None:
     assert not stranger.is_in()
 
 
-def test_templates_of_the_surrounding_application_take_the_place_of_ours(tmp_path: Any) -> None:
+def test_templates_can_be_replaced(tmp_path: Any) -> None:
     (tmp_path / "login.html").write_text("<h1>Ours: {{ visitor.form_token() }}</h1>{{ next }}")
     person = World(templates=str(tmp_path)).person()
     page = person.get("/login?next=/account")
@@ -298,7 +298,7 @@ def test_templates_of_the_surrounding_application_take_the_place_of_ours(tmp_pat
 
 @pytest.mark.parametrize("name", ["error.html", "base.html"])
 @pytest.mark.parametrize("fault", ["{{ nothing.of.the.kind }}", "{% if %}"])
-def test_where_the_page_of_a_failure_fails_too_the_answer_is_the_one_of_the_api(
+def test_a_failing_error_page_gives_the_api_error(
     tmp_path: Any, name: str, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / name).write_text(f"{{% block content %}}{{% endblock %}}{fault}")

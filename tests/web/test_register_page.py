@@ -25,7 +25,7 @@ def register(person: Person, **fields: str) -> TestResponse:
     return person.send(person.get("/register"), "/register", **{**NEW, **fields})
 
 
-def test_who_registers_is_in_and_has_an_account_for_engines_too(world: World) -> None:
+def test_registration_logs_in_and_works_for_engines(world: World) -> None:
     person = world.person()
     answer = register(person)
     assert (answer.status_int, location_of(answer)) == (303, "/account")
@@ -36,7 +36,7 @@ def test_who_registers_is_in_and_has_an_account_for_engines_too(world: World) ->
     assert world.users.authenticate("new_one", PASSWORD) is not None
 
 
-def test_the_page_that_somebody_came_from_follows_the_registration(world: World) -> None:
+def test_a_registration_redirects_back_to_the_page(world: World) -> None:
     person = world.person()
     page = person.get("/login?next=/account%3Fx=1")
     (link,) = [a["href"] for a in page.html.find_all("a") if a.get_text() == "Register"]
@@ -47,7 +47,7 @@ def test_the_page_that_somebody_came_from_follows_the_registration(world: World)
     assert "next" not in form_of(page, "/register").fields
 
 
-def test_what_is_wrong_stands_at_each_field_and_what_was_right_is_kept(world: World) -> None:
+def test_invalid_fields_are_reported_and_valid_ones_kept(world: World) -> None:
     person = world.person()
     page = register(person, username="No", email="nobody", password="abc", password_again="")
     assert page.status_int == 400
@@ -64,7 +64,7 @@ def test_what_is_wrong_stands_at_each_field_and_what_was_right_is_kept(world: Wo
     assert answer.status_int == 303
 
 
-def test_a_password_that_was_mistyped_makes_no_account(world: World) -> None:
+def test_different_passwords_make_no_account(world: World) -> None:
     page = register(world.person(), password_again="s3cret-two")
     assert page.status_int == 400
     assert "are different" in described(page, "password_again")
@@ -72,9 +72,7 @@ def test_a_password_that_was_mistyped_makes_no_account(world: World) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"username": "mira_k"}, {"email": "MIRA_K@example.org"}])
-def test_a_name_or_address_of_somebody_else_is_told_in_the_words_of_the_api(
-    world: World, fields: dict[str, str]
-) -> None:
+def test_a_taken_name_or_address_is_reported(world: World, fields: dict[str, str]) -> None:
     page = register(world.person(), **fields)
     assert page.status_int == 400
     assert page.html.find(attrs={"role": "alert"}).get_text() == "Username or email already exists"
@@ -84,14 +82,14 @@ def test_a_name_or_address_of_somebody_else_is_told_in_the_words_of_the_api(
 @pytest.mark.parametrize(
     "username", ["library", "tags", "images", "reserved_one", "a/b_c", "mira_k\0", "..%2f", "\u0130stanbul"]
 )
-def test_names_that_nobody_registers_are_refused(username: str) -> None:
+def test_invalid_user_names_are_refused(username: str) -> None:
     world = World(reserved_names=["reserved_one"])
     page = register(world.person(), username=username)
     assert page.status_int == 400
     assert "Invalid username" in described(page, "username")
 
 
-def test_no_other_site_makes_accounts(world: World) -> None:
+def test_another_site_cannot_register(world: World) -> None:
     enemy, victim = world.person(), world.person()
     token = token_of(enemy.get("/register"))
     victim.get("/register")
@@ -105,14 +103,14 @@ def test_no_other_site_makes_accounts(world: World) -> None:
     assert victim.post("/register", {**NEW, "form_token": own}).status_int == 303
 
 
-def test_who_is_in_registers_nobody(world: World) -> None:
+def test_a_logged_in_user_cannot_register(world: World) -> None:
     person = world.mira()
     assert location_of(person.get("/register")) == "/account"
     assert location_of(person.post("/register", NEW)) == "/account"
     assert world.users.find("new_one") is None
 
 
-def test_an_account_begins_with_a_session_of_its_own(world: World) -> None:
+def test_registration_begins_a_new_session(world: World) -> None:
     person = world.person()
     page = person.get("/register")
     planted = person.cookie
@@ -121,7 +119,7 @@ def test_an_account_begins_with_a_session_of_its_own(world: World) -> None:
     assert not person.with_cookie(planted).is_in()
 
 
-def test_markup_in_the_fields_is_text(world: World) -> None:
+def test_markup_in_the_fields_is_escaped(world: World) -> None:
     name = '"><script>alert(1)</script>'
     page = register(world.person(), username=name, email=name)
     assert page.html.find(id="username")["value"] == name
@@ -142,9 +140,7 @@ def test_markup_in_the_fields_is_text(world: World) -> None:
         (lambda: "users:", {"pages": "off"}),
     ],
 )
-def test_where_nobody_registers_there_is_no_such_page_and_no_link_to_it(
-    auth: object, settings: dict[str, str]
-) -> None:
+def test_without_registration_there_is_no_page(auth: object, settings: dict[str, str]) -> None:
     made = auth()  # type: ignore[operator]
     person = Person(Registry(storage=MemoryStorage(), auth=made, **settings))
     assert person.get("/register").status_int == 404
@@ -182,7 +178,7 @@ def test_with_mail_an_account_waits_for_its_link(mailing: World, mail: KeptMail)
     assert person.log_in("new_one").status_int == 303
 
 
-def test_the_pages_of_links_look_like_the_others_and_show_nobody(mailing: World, mail: KeptMail) -> None:
+def test_link_pages_ignore_the_session(mailing: World, mail: KeptMail) -> None:
     register(mailing.person())
     person = mailing.mira()
     for page in (
@@ -201,7 +197,7 @@ def test_the_pages_of_links_look_like_the_others_and_show_nobody(mailing: World,
         assert mail.path.rpartition("/")[2] not in page.text
 
 
-def test_the_pages_of_links_find_their_style_in_front_of_another_application(mail: KeptMail) -> None:
+def test_link_pages_in_front_of_an_application_have_styles(mail: KeptMail) -> None:
     def behind(environ: object, start_response: object) -> list[bytes]:
         raise AssertionError("this is ours")
 
@@ -215,7 +211,7 @@ def test_the_pages_of_links_find_their_style_in_front_of_another_application(mai
     assert person.get(style).status_int == 200
 
 
-def test_a_mail_that_does_not_go_out_leaves_a_way_to_another_one(mailing: World, mail: KeptMail) -> None:
+def test_after_a_failed_mail_a_log_in_mails_again(mailing: World, mail: KeptMail) -> None:
     mail.error = OSError("the link was https://x/secret")
     person = mailing.person()
     assert register(person).status_int == 200

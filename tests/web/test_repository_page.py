@@ -38,7 +38,7 @@ def commands_in(page: object) -> list[str]:
 
 
 @pytest.mark.parametrize(("who", "is_seen"), PEOPLE.items())
-def test_a_private_repository_is_there_for_those_alone_who_may_see_it(who: str | None, is_seen: bool) -> None:
+def test_a_private_repository_is_shown_only_to_readers(who: str | None, is_seen: bool) -> None:
     registry = town()
     reader = Reader(registry.app, who)
     if is_seen:
@@ -51,7 +51,7 @@ def test_a_private_repository_is_there_for_those_alone_who_may_see_it(who: str |
         assert words(checked(hidden.body).h1) == "Repository not found"
 
 
-def test_one_that_was_deleted_is_gone(registry: FakeRegistry) -> None:
+def test_a_deleted_repository_is_404(registry: FakeRegistry) -> None:
     registry.add_image("team/app:1")
     Repositories(registry.storage).mark_deleted(NAME)
     Reader(registry.app).page("/repositories/team/app", 404)
@@ -60,13 +60,13 @@ def test_one_that_was_deleted_is_gone(registry: FakeRegistry) -> None:
 @pytest.mark.parametrize(
     "path", ["x", "a/b/c/d", "..", "a/..", "a//b", "\0", "a\nb", "%", "a" * 3000, "\xff", "\xc3\xa9", " "]
 )
-def test_what_is_no_repository_is_not_found(registry: FakeRegistry, path: str) -> None:
+def test_an_unknown_repository_is_404(registry: FakeRegistry, path: str) -> None:
     answer = Reader(registry.app).ask(f"/repositories/{path}")
     assert answer.status == (400 if path == "\xff" else 404)
     checked(answer.body)
 
 
-def test_names_may_have_any_depth_and_official_ones_none(registry: FakeRegistry) -> None:
+def test_names_may_have_any_depth(registry: FakeRegistry) -> None:
     registry.add_image("a/b/c/d:1")
     registry.add_image("debian:1")
     reader = Reader(registry.app)
@@ -76,7 +76,7 @@ def test_names_may_have_any_depth_and_official_ones_none(registry: FakeRegistry)
         assert words(reader.page(path).select_one(".heading")) == "debian Official"
 
 
-def test_names_that_end_as_resources_of_the_api_do_are_names(registry: FakeRegistry) -> None:
+def test_names_like_api_resources_work(registry: FakeRegistry) -> None:
     for name in ("team/tags", "team/images", "team/json"):
         registry.add_image(f"{name}:1")
         assert words(Reader(registry.app).page(f"/repositories/{name}").h1) == name
@@ -85,7 +85,7 @@ def test_names_that_end_as_resources_of_the_api_do_are_names(registry: FakeRegis
 # -- the command
 
 
-def test_the_command_that_pulls_it_is_text_and_can_be_copied(registry: FakeRegistry) -> None:
+def test_the_pull_command_can_be_copied(registry: FakeRegistry) -> None:
     for tag in ("1.0", "latest", "2.0"):
         registry.add_image(f"team/app:{tag}")
     page = Reader(registry.app, HTTP_HOST="registry.example.com:5000").page("/repositories/team/app")
@@ -100,13 +100,13 @@ def test_the_command_that_pulls_it_is_text_and_can_be_copied(registry: FakeRegis
         assert button["data-copy"] == words(group.code)
 
 
-def test_the_command_of_an_official_one_has_its_namespace(registry: FakeRegistry) -> None:
+def test_the_command_of_library_has_the_namespace(registry: FakeRegistry) -> None:
     registry.add_image("debian:8")
     page = Reader(registry.app).page("/repositories/debian")
     assert commands_in(page)[0] == "docker pull localhost/library/debian:8"
 
 
-def test_the_command_has_the_public_address() -> None:
+def test_the_pull_command_has_the_public_host() -> None:
     registry = FakeRegistry(public_url="https://hub.example.com/below")
     registry.add_image("team/app:1")
     page = Reader(registry.app).page("/repositories/team/app")
@@ -114,7 +114,7 @@ def test_the_command_has_the_public_address() -> None:
 
 
 @pytest.mark.parametrize("name", ["$(reboot)", "a;reboot", "`id`", "a b", "a\nb", "&&x"])
-def test_old_names_that_a_shell_would_run_give_no_command(registry: FakeRegistry, name: str) -> None:
+def test_names_unsafe_in_a_shell_give_no_command(registry: FakeRegistry, name: str) -> None:
     image = registry.add_image("team/app:1")
     folder = layout.repository_folders(RepositoryName("team", name))[-1]
     registry.storage.write(f"{folder}/tag_latest", image.id.encode())
@@ -130,7 +130,7 @@ def test_old_names_that_a_shell_would_run_give_no_command(registry: FakeRegistry
 
 
 @pytest.mark.parametrize("host", ["evil.example/x", "a b", "<script>", "x;reboot", "'"])
-def test_a_host_that_is_none_gives_no_command(registry: FakeRegistry, host: str) -> None:
+def test_an_invalid_host_gives_no_command(registry: FakeRegistry, host: str) -> None:
     registry.add_image("team/app:1")
     answer = Reader(registry.app).ask("/repositories/team/app", HTTP_HOST=host)
     assert answer.status == 400
@@ -140,7 +140,7 @@ def test_a_host_that_is_none_gives_no_command(registry: FakeRegistry, host: str)
 # -- what it says of itself
 
 
-def test_the_description_is_markdown_below_the_headings_of_the_page(registry: FakeRegistry) -> None:
+def test_the_description_has_lower_headings(registry: FakeRegistry) -> None:
     registry.add_repository("team/app")
     describe(registry, "team/app", "# One\n\n* **bold** [out](https://x.example/)\n\n<b>raw</b>")
     page = Reader(registry.app).page("/repositories/team/app")
@@ -168,7 +168,7 @@ def test_without_a_description_there_is_no_heading_for_it(registry: FakeRegistry
         (TagRule.IMMUTABLE_BUT_LATEST, "Tags other than latest cannot be moved after they are set."),
     ],
 )
-def test_the_rule_for_tags_is_told(registry: FakeRegistry, rule: TagRule, text: str | None) -> None:
+def test_the_tag_rule_is_shown(registry: FakeRegistry, rule: TagRule, text: str | None) -> None:
     registry.add_image("team/app:1")
     Repositories(registry.storage).set_tag_rule(NAME, rule)
     section = words(Reader(registry.app).page("/repositories/team/app").select_one("#tags"))
@@ -191,7 +191,7 @@ def test_a_tag_has_its_image_size_layers_and_time(registry: FakeRegistry) -> Non
     assert links_in(page)[image.id[:12]] == f"/images/{image.id}?repository=team/app"
 
 
-def test_what_other_tags_share_is_told(registry: FakeRegistry) -> None:
+def test_shared_layers_are_shown(registry: FakeRegistry) -> None:
     base = registry.add_image(layer=b"x" * 3000)
     one = registry.add_image("team/app:one", layer=b"1" * 100, parent=base)
     registry.add_image("team/app:two", layer=b"2" * 200, parent=base)
@@ -204,7 +204,7 @@ def test_what_other_tags_share_is_told(registry: FakeRegistry) -> None:
     assert rows["three"][3] == "1 layer none shared with other tags"
 
 
-def test_of_many_tags_of_one_image_some_are_named_and_the_others_counted(registry: FakeRegistry) -> None:
+def test_many_tags_of_one_image_are_counted(registry: FakeRegistry) -> None:
     image = registry.add_image("team/app:a")
     for count, told in ((2, "b"), (4, "b, c, d"), (5, "b, c, d and 1 more"), (7, "b, c, d and 3 more")):
         for tag in "abcdefg"[:count]:
@@ -236,7 +236,7 @@ def test_a_tag_whose_push_has_not_ended_has_no_link(registry: FakeRegistry) -> N
     assert page.select("tbody a") == []
 
 
-def test_a_tag_of_an_image_that_is_gone_has_no_link(registry: FakeRegistry) -> None:
+def test_a_tag_of_a_missing_image_has_no_link(registry: FakeRegistry) -> None:
     image = registry.add_image("team/app:1")
     registry.add_image("team/app:2")
     registry.storage.delete_tree(f"images/{image.id}")
@@ -245,7 +245,7 @@ def test_a_tag_of_an_image_that_is_gone_has_no_link(registry: FakeRegistry) -> N
     assert len(page.select("tbody td a")) == 1
 
 
-def test_a_layer_that_a_mirror_has_not_fetched_makes_the_size_a_least_one(registry: FakeRegistry) -> None:
+def test_an_unfetched_layer_makes_the_size_a_minimum(registry: FakeRegistry) -> None:
     base = registry.add_image(layer=b"x" * 3000)
     registry.add_image("team/app:1", layer=b"y" * 2048, parent=base)
     registry.storage.delete(f"images/{base.id}/layer")
@@ -274,7 +274,7 @@ def test_many_tags_are_on_several_pages(registry: FakeRegistry, count: int, size
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_tag_and_a_description_of_an_enemy_are_text(registry: FakeRegistry, attack: str) -> None:
+def test_hostile_tags_and_descriptions_are_escaped(registry: FakeRegistry, attack: str) -> None:
     image = registry.add_image("team/app:1")
     registry.storage.write(layout.tag_key("repositories/team/app", attack), image.id.encode())
     describe(registry, "team/app", f"{attack}\n\n[x]({attack})\n\n![y]({attack})\n\n<{attack}>\n\n# {attack}")
@@ -288,7 +288,7 @@ def test_a_tag_and_a_description_of_an_enemy_are_text(registry: FakeRegistry, at
 # -- other servers
 
 
-def test_an_index_tells_that_the_images_are_elsewhere() -> None:
+def test_an_index_says_that_images_are_elsewhere() -> None:
     storage = MemoryStorage()
     app = Registry(storage=storage, images="elsewhere", endpoints="registry.example.com")
     call(app, "PUT", "/v1/repositories/team/app/", json.dumps([{"id": "0" * 64}]).encode())
@@ -299,7 +299,7 @@ def test_an_index_tells_that_the_images_are_elsewhere() -> None:
         Reader(app).page(path, 404)
 
 
-def test_below_a_path_and_a_mount_point_all_links_lead_there() -> None:
+def test_links_have_the_mount_point_and_the_path() -> None:
     registry = FakeRegistry(pages="/browse")
     image = registry.add_image("team/app:1")
     reader = Reader(registry.app, SCRIPT_NAME="/hub")
@@ -312,7 +312,7 @@ def test_below_a_path_and_a_mount_point_all_links_lead_there() -> None:
     )
 
 
-def test_an_outage_is_a_page_that_says_so(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_gets_an_error_page(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.add_image("team/app:1")
 
     def fail(key: str) -> bytes:
@@ -323,7 +323,7 @@ def test_an_outage_is_a_page_that_says_so(registry: FakeRegistry, monkeypatch: p
     assert "/secret" not in str(page)
 
 
-def test_what_somebody_sees_who_is_known_is_kept_by_nobody() -> None:
+def test_pages_of_users_are_not_cached() -> None:
     registry = town()
     assert Reader(registry.app).ask("/repositories/debian").header("Cache-Control") == "no-cache"
     answer = Reader(registry.app, "mira_k").ask("/repositories/mira_k/ledger")
@@ -338,7 +338,7 @@ def list_of(registry: FakeRegistry, can_read: object = None) -> TagList:
     return TagList(Repositories(registry.storage), Images(registry.storage), NAME, allows)
 
 
-def test_a_layer_that_the_visitor_may_not_see_is_no_part_of_the_sizes(registry: FakeRegistry) -> None:
+def test_hidden_layers_are_not_measured(registry: FakeRegistry) -> None:
     hidden = registry.add_image(layer=b"x" * 3000)
     registry.add_image("team/app:1", layer=b"y" * 100, parent=hidden)
     registry.add_image("team/app:2", layer=b"z" * 200, parent=hidden)
@@ -350,7 +350,7 @@ def test_a_layer_that_the_visitor_may_not_see_is_no_part_of_the_sizes(registry: 
         assert not facts.is_whole
 
 
-def test_an_image_that_the_visitor_may_not_see_is_told_nothing_of(registry: FakeRegistry) -> None:
+def test_a_hidden_image_shows_only_its_id(registry: FakeRegistry) -> None:
     registry.add_image("team/app:1", layer=b"y" * 100)
     listed = list_of(registry, lambda image_id: False)
     (facts,) = listed.facts(listed.tags)
@@ -361,7 +361,7 @@ def test_an_image_that_the_visitor_may_not_see_is_told_nothing_of(registry: Fake
 @pytest.mark.parametrize(
     ("below", "most", "shared"), [(1, 60, 1), (1, 59, None), (21, 66, 21), (21, 65, None)]
 )
-def test_where_there_is_too_much_to_compare_nothing_is_told_of_what_is_shared(
+def test_sharing_is_not_shown_over_the_limit(
     registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, below: int, most: int, shared: int | None
 ) -> None:
     """Three images count as 60 layers at least; with 22 of each as 66."""
@@ -375,7 +375,7 @@ def test_where_there_is_too_much_to_compare_nothing_is_told_of_what_is_shared(
     assert ("shared" in table) is (shared is not None)
 
 
-def test_no_more_layers_of_a_tag_are_measured_than_the_most(
+def test_the_number_of_measured_layers_is_bounded(
     registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.add_image("team/app:1", layer=b"x" * 10, layers=3)
@@ -393,7 +393,7 @@ def test_tags_set_at_the_same_time_are_sorted_by_name(registry: FakeRegistry) ->
     assert [tag.name for tag in listed.sorted(by_name=False)] == ["latest", "a", "b"]
 
 
-def test_a_public_repository_leads_to_nothing_of_a_private_one() -> None:
+def test_public_pages_link_to_nothing_private() -> None:
     registry = town()
     secret = registry.tags("mira_k/ledger")["2015"]
     reader = Reader(registry.app)

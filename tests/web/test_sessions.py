@@ -58,7 +58,7 @@ def place() -> Place:
 # -- what a cookie is
 
 
-def test_a_cookie_names_who_logged_in_in_letters_that_need_no_quotes(place: Place) -> None:
+def test_a_cookie_needs_no_quotes(place: Place) -> None:
     _, cookie = place.log_in()
     assert re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}", cookie)
     session = place.sessions.read(cookie)
@@ -66,13 +66,13 @@ def test_a_cookie_names_who_logged_in_in_letters_that_need_no_quotes(place: Plac
     assert session.user == MIRA
 
 
-def test_a_cookie_of_nobody_is_one_too(place: Place) -> None:
+def test_an_anonymous_session_has_a_cookie(place: Place) -> None:
     session = place.sessions.read(place.sessions.cookie(place.sessions.begin(None)))
     assert session is not None
     assert session.user is None
 
 
-def test_each_log_in_is_another_session(place: Place) -> None:
+def test_each_log_in_makes_a_new_session(place: Place) -> None:
     ids = {place.log_in()[0].id for _ in range(50)}
     assert len(ids) == 50
     assert all(len(id_) == 24 for id_ in ids)
@@ -110,27 +110,27 @@ def test_no_text_of_a_session_shows_its_secrets(place: Place) -> None:
         lambda cookie: "\ud800",
     ],
 )
-def test_a_cookie_that_was_changed_is_none(place: Place, spoil: Any) -> None:
+def test_a_changed_cookie_is_rejected(place: Place, spoil: Any) -> None:
     _, cookie = place.log_in()
     assert place.is_in(cookie)
     assert place.sessions.read(spoil(cookie)) is None
 
 
-def test_no_cookie_at_all_is_no_session(place: Place) -> None:
+def test_no_cookie_gives_no_session(place: Place) -> None:
     assert place.sessions.read(None) is None
 
 
 @given(text=st.text(max_size=200))
-def test_whatever_text_comes_as_a_cookie_is_nobodys(text: str) -> None:
+def test_any_text_as_a_cookie_is_rejected(text: str) -> None:
     assert _SHARED.sessions.read(text) is None
 
 
 @given(said=st.binary(max_size=200))
-def test_what_another_key_signed_is_nobodys(said: bytes) -> None:
+def test_a_cookie_of_another_key_is_rejected(said: bytes) -> None:
     assert _SHARED.sessions.read(_signed("another key", said)) is None
 
 
-def test_the_signature_of_something_else_made_with_the_same_key_is_none(place: Place) -> None:
+def test_signatures_of_other_purposes_are_rejected(place: Place) -> None:
     session, cookie = place.log_in()
     payload = base64.urlsafe_b64decode(cookie.partition(".")[0] + "==")
     for salt in ("v1registry pages form", "v1registry confirmation link", "itsdangerous.Signer"):
@@ -169,13 +169,13 @@ def test_form_tokens_outlive_a_new_key_while_the_old_one_is_known(place: Place) 
 
 
 @pytest.mark.parametrize(("seconds", "is_in"), [(LIFETIME_S - 1, True), (LIFETIME_S, False)])
-def test_a_session_ends_when_nobody_comes(place: Place, seconds: int, is_in: bool) -> None:
+def test_an_idle_session_ends(place: Place, seconds: int, is_in: bool) -> None:
     _, cookie = place.log_in()
     place.now_s += seconds
     assert place.is_in(cookie) is is_in
 
 
-def test_a_busy_session_lasts_but_not_for_ever(place: Place) -> None:
+def test_an_active_session_has_a_maximum_lifetime(place: Place) -> None:
     _, cookie = place.log_in()
     began = place.now_s
     while place.now_s < began + LIFETIMES * LIFETIME_S - LIFETIME_S / 2:
@@ -201,7 +201,7 @@ def test_a_fresh_cookie_is_not_sent_again(place: Place) -> None:
     assert (newer.id, newer.ends_at_s) == (session.id, session.ends_at_s)
 
 
-def test_a_longer_lifetime_brings_back_no_session(place: Place) -> None:
+def test_a_longer_lifetime_revives_no_session(place: Place) -> None:
     """Neither one that was over, nor one that was ended, after what was known of its end is forgotten."""
     ended, ended_cookie = place.log_in()
     _, over_cookie = place.log_in()
@@ -217,7 +217,7 @@ def test_a_longer_lifetime_brings_back_no_session(place: Place) -> None:
 # -- ends
 
 
-def test_a_session_that_was_ended_is_over_for_every_copy_in_every_process(tmp_path: Any) -> None:
+def test_an_ended_session_is_over_in_every_process(tmp_path: Any) -> None:
     place = Place(FileStorage(tmp_path, durable=False))
     session, cookie = place.log_in()
     _, other = place.log_in()
@@ -244,14 +244,14 @@ def test_the_id_of_a_session_is_not_stored_when_it_ends(place: Place) -> None:
     assert place.storage.read(stat.key)[0] == b""
 
 
-def test_a_session_of_nobody_leaves_nothing_when_it_ends(place: Place) -> None:
+def test_an_anonymous_session_stores_nothing(place: Place) -> None:
     before = [stat.key for stat in place.storage.list("")]
     for _ in range(5):
         place.sessions.end(place.sessions.begin(None))
     assert [stat.key for stat in place.storage.list("")] == before
 
 
-def test_ends_are_forgotten_when_their_sessions_would_be_over() -> None:
+def test_records_of_ended_sessions_are_pruned() -> None:
     place = Place()
     place.now_s = time.time()  # the storage's own clock tells when an end was noted
     for _ in range(40):
@@ -268,7 +268,7 @@ def test_ends_are_forgotten_when_their_sessions_would_be_over() -> None:
     assert len(list(place.storage.list(f"{ENDED_FOLDER}/"))) < 100
 
 
-def test_another_password_ends_all_sessions_of_its_user(place: Place) -> None:
+def test_a_new_password_ends_all_sessions(place: Place) -> None:
     place.users.create("zoe_x", "s3cret-two")
     _, cookie = place.log_in()
     other = place.sessions.cookie(place.sessions.begin(User("zoe_x")))
@@ -279,7 +279,7 @@ def test_another_password_ends_all_sessions_of_its_user(place: Place) -> None:
     assert place.sessions.read(other) is not None
 
 
-def test_a_disabled_account_is_out_and_a_deleted_one_too(place: Place) -> None:
+def test_disabled_and_deleted_accounts_lose_sessions(place: Place) -> None:
     _, cookie = place.log_in()
     place.users.set_active("mira_k", False)
     assert not place.is_in(cookie)
@@ -289,14 +289,14 @@ def test_a_disabled_account_is_out_and_a_deleted_one_too(place: Place) -> None:
     assert not place.is_in(cookie)
 
 
-def test_a_later_account_of_the_same_name_does_not_get_the_session(place: Place) -> None:
+def test_a_later_account_does_not_get_the_session(place: Place) -> None:
     _, cookie = place.log_in()
     place.users.delete("mira_k")
     place.users.create("mira_k", "s3cret-one", "mira@example.org")
     assert not place.is_in(cookie)
 
 
-def test_a_session_shows_the_user_as_they_are_now(place: Place) -> None:
+def test_a_session_shows_the_current_user(place: Place) -> None:
     _, cookie = place.log_in()
     place.users.set_administrator("mira_k", True)
     place.users.set_groups("mira_k", ["red"])
@@ -305,7 +305,7 @@ def test_a_session_shows_the_user_as_they_are_now(place: Place) -> None:
     assert session.user == User("mira_k", frozenset({"red"}), is_administrator=True)
 
 
-def test_an_outage_is_told_and_ends_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_ends_no_session(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     _, cookie = place.log_in()
 
     def fail(key: str) -> Any:
@@ -327,7 +327,7 @@ def only_passwords(groups: int) -> tuple[Sessions, User]:
     return Sessions(MemoryStorage(), Accounts(backend), lambda: ["key"]), user
 
 
-def test_where_users_cannot_be_looked_up_the_cookie_tells_who_they_are() -> None:
+def test_without_lookup_the_cookie_holds_the_user() -> None:
     sessions, user = only_passwords(20)
     session = sessions.read(sessions.cookie(sessions.begin(user)))
     assert session is not None
@@ -335,7 +335,7 @@ def test_where_users_cannot_be_looked_up_the_cookie_tells_who_they_are() -> None
 
 
 @pytest.mark.parametrize("groups", [21, 150, 5000])
-def test_groups_that_no_cookie_has_room_for_are_left_out_and_the_user_is_in(groups: int) -> None:
+def test_groups_too_long_for_a_cookie_are_left_out(groups: int) -> None:
     sessions, user = only_passwords(groups)
     cookie = sessions.cookie(sessions.begin(user))
     assert len(cookie) < 3900
@@ -357,7 +357,7 @@ def test_the_longest_name_fits_into_a_cookie() -> None:
 # -- forms
 
 
-def test_the_token_of_a_form_is_for_one_session_and_one_user(place: Place) -> None:
+def test_a_form_token_is_bound_to_session_and_user(place: Place) -> None:
     session, _ = place.log_in()
     other, _ = place.log_in()
     nobody = place.sessions.begin(None)

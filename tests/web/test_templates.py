@@ -58,7 +58,7 @@ def of_all() -> set[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_template_says_at_its_top_what_it_gets(name: str) -> None:
+def test_a_template_documents_its_values(name: str) -> None:
     assert comment_of(name)[0].isupper()
     used = used_by(name)
     assert used <= told_by(name) | of_all()
@@ -67,7 +67,7 @@ def test_a_template_says_at_its_top_what_it_gets(name: str) -> None:
     assert not told_in_vain or name == "repositories.html", told_in_vain
 
 
-def test_what_a_template_is_said_to_get_is_what_it_gets(rendered: Rendered) -> None:
+def test_documented_template_values_are_passed(rendered: Rendered) -> None:
     """Each page is looked at, and nothing else is told of: neither more nor less."""
     visit_every_page()
 
@@ -79,13 +79,13 @@ def test_what_a_template_is_said_to_get_is_what_it_gets(rendered: Rendered) -> N
         assert missing == ({"is_by_name", "tags"} if name == "repository.html" else set()), name
 
 
-def test_all_filters_of_ours_are_told_of() -> None:
+def test_all_filters_are_documented() -> None:
     told = re.search(r"filters ([\w, ]+)\.", comment_of("base.html"))
     assert told is not None
     assert told[1].split(", ") == sorted(pages_module._filters())
 
 
-def test_the_documentation_lists_all_that_every_template_gets() -> None:
+def test_values_of_all_templates_are_documented() -> None:
     section = (Path(__file__).parents[2] / "docs" / "pages.md").read_text("utf-8")
     for name in [*of_all(), *pages_module._filters()]:
         assert re.search(rf"`{name}\b", section), name

@@ -28,7 +28,7 @@ def way_in(reader: Reader, address: str, status: int = 200) -> str:
     return words(reader.page(address, status).select_one("nav.way"))
 
 
-def test_from_a_repository_every_page_of_its_images_leads_back_there(
+def test_image_pages_link_back_to_the_repository(
     registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(browse_images, "ENTRIES_SHOWN", 2)
@@ -60,21 +60,21 @@ def test_from_a_repository_every_page_of_its_images_leads_back_there(
             assert any(address.startswith(f"/images/{each.id}{part}") for address in seen), part
 
 
-def test_a_layer_that_cannot_be_looked_into_leads_back_too(registry: FakeRegistry) -> None:
+def test_the_page_of_an_unreadable_layer_leads_back(registry: FakeRegistry) -> None:
     image = registry.add_image("team/app:1", layer=b"no archive")
     address = f"/images/{image.id}/files?repository=team/app"
     way = f"Repositories › team/app › Image {image.id[:12]}"
     assert way_in(Reader(registry.app), address, 400) == way
 
 
-def test_official_ones_are_called_by_their_short_names(registry: FakeRegistry) -> None:
+def test_official_repositories_have_short_names(registry: FakeRegistry) -> None:
     image = registry.add_image("debian:8")
     for name in ("library/debian", "debian", "library/debian/"):
         page = Reader(registry.app).page(f"/images/{image.id}?repository={name}")
         assert links_in(page)["debian"] == "/repositories/library/debian"
 
 
-def test_who_came_from_nowhere_has_the_way_to_the_list(registry: FakeRegistry) -> None:
+def test_without_origin_breadcrumbs_lead_to_the_list(registry: FakeRegistry) -> None:
     image = registry.add_image("team/app:1")
     assert way_in(Reader(registry.app), f"/images/{image.id}") == "Repositories"
     assert (
@@ -106,9 +106,7 @@ def test_who_came_from_nowhere_has_the_way_to_the_list(registry: FakeRegistry) -
         "-/app",
     ],
 )
-def test_what_names_no_repository_with_the_image_makes_no_difference(
-    registry: FakeRegistry, name: str, what: str
-) -> None:
+def test_a_repository_without_the_image_is_ignored(registry: FakeRegistry, name: str, what: str) -> None:
     """Not even another repository that is there: with a link nobody makes an image look like one of that."""
     image = registry.add_image("team/app:1")
     registry.add_image("team/other:1", files={"other": ""})
@@ -118,7 +116,7 @@ def test_what_names_no_repository_with_the_image_makes_no_difference(
     assert reader.ask(f"/images/{image.id}{what}?repository={asked}").body == plain.body
 
 
-def test_the_name_of_old_data_is_shown_as_what_it_is(registry: FakeRegistry) -> None:
+def test_an_invalid_old_name_is_shown(registry: FakeRegistry) -> None:
     image = registry.add_image("team/app:1")
     for attack in ATTACKS:
         name = RepositoryName("team", attack.replace("/", "_"))
@@ -132,9 +130,7 @@ def test_the_name_of_old_data_is_shown_as_what_it_is(registry: FakeRegistry) -> 
 
 @pytest.mark.parametrize("what", PAGES)
 @pytest.mark.parametrize(("who", "is_seen"), PEOPLE.items())
-def test_a_private_repository_is_named_to_those_alone_who_may_see_it(
-    who: str | None, is_seen: bool, what: str
-) -> None:
+def test_a_private_repository_is_named_only_to_readers(who: str | None, is_seen: bool, what: str) -> None:
     """Its image is public, because another repository holds it too."""
     registry = town()
     image = registry.image("mira_k/ledger:2015")
@@ -147,13 +143,13 @@ def test_a_private_repository_is_named_to_those_alone_who_may_see_it(
     assert (b"mira_k/ledger" in hidden.body) is is_seen
 
 
-def test_one_that_was_deleted_is_named_no_more(registry: FakeRegistry) -> None:
+def test_a_deleted_repository_is_not_named(registry: FakeRegistry) -> None:
     image = registry.add_image("team/app:1")
     Repositories(registry.storage).mark_deleted(RepositoryName("team", "app"))
     assert way_in(Reader(registry.app), f"/images/{image.id}?repository=team/app") == "Repositories"
 
 
-def test_an_image_that_has_but_a_tag_there_belongs_there(registry: FakeRegistry) -> None:
+def test_a_tagged_image_belongs_to_the_repository(registry: FakeRegistry) -> None:
     image = registry.add_image("team/app:1")
     Repositories(registry.storage).set_tag(RepositoryName("team", "new"), "1", image.id, "")
     assert way_in(Reader(registry.app), f"/images/{image.id}?repository=team/new").startswith(
@@ -161,7 +157,7 @@ def test_an_image_that_has_but_a_tag_there_belongs_there(registry: FakeRegistry)
     )
 
 
-def test_the_token_of_another_repository_changes_no_page() -> None:
+def test_a_repository_token_opens_no_other_page() -> None:
     registry = town()
     image = registry.image("mira_k/shop:1.0")
     reader = Reader(registry.app, "mira_k")
