@@ -1,4 +1,4 @@
-"""One Chromium for each worker, without and with JavaScript, and what it looks at."""
+"""Fixtures: one Chromium with and one without JavaScript for each worker, and registries to visit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def scriptless_chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Br
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """A browser as new. At the end of the test its console must have nothing to complain of: no refused script, no exception."""
+    """A reset browser. The test fails if its console has an error at the end, such as a blocked script."""
     chromium.forget()
     yield chromium
     assert chromium.complaints() == []
@@ -51,7 +51,7 @@ def browser(chromium: Browser) -> Iterator[Browser]:
 
 @pytest.fixture
 def scriptless(scriptless_chromium: Browser) -> Browser:
-    """A browser as new that runs no scripts."""
+    """A reset browser without JavaScript."""
     scriptless_chromium.forget()
     return scriptless_chromium
 
@@ -64,20 +64,20 @@ def harbour() -> Iterator[Harbour]:
 
 @pytest.fixture
 def demo(harbour: Harbour) -> Iterator[Demo]:
-    """A registry as people meet one, at ``demo.registry.url``. A page that is a failure of ours fails the test."""
+    """A typical registry at ``demo.registry.url``. A 500 fails the test."""
     with FakeRegistry(auth="users:") as registry:
         yield fill(registry, harbour.redirect_uri)
 
 
 @pytest.fixture
 def hostile(harbour: Harbour) -> Iterator[HostileDemo]:
-    """A registry that an enemy filled."""
+    """A registry filled by an attacker."""
     with FakeRegistry(auth="users:") as registry:
         yield fill_with_attacks(registry, harbour.redirect_uri)
 
 
 @pytest.fixture(scope="session")
 def axe() -> None:
-    """For tests that ask axe-core."""
+    """Skip the test if axe-core is missing."""
     if not SCRIPT.exists():
         pytest.skip("needs axe-core: npm install --prefix . --no-save axe-core@4.14.1")

@@ -1,4 +1,4 @@
-"""A person logs in, registers, and keeps an account; an enemy tries to do it instead."""
+"""Log in, register and change the account in a browser; attacks on these forms."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_copied_cookie_ends_with_the_log_out(browser: Browser, demo: Demo) -> 
     browser.click("button", "Log out")
     browser.find("link", "Log in")
 
-    # somebody kept a copy of the cookie
+    # a copy of the cookie was kept
     for cookie in cookies:
         browser.driver.add_cookie(cookie)
     browser.open(f"{demo.registry.url}/account")
@@ -57,7 +57,7 @@ def test_registration_logs_the_user_in(browser: Browser, demo: Demo) -> None:
     send_registration(browser, "newcomer", PASSWORD)
     browser.find("link", "newcomer")
 
-    # the account is one for engines too
+    # the account works for engines too
     assert (
         requests.get(f"{demo.registry.url}/v1/users/", auth=("newcomer", PASSWORD), timeout=30).status_code
         == 200
@@ -110,7 +110,7 @@ def test_the_profile_is_changed(browser: Browser, demo: Demo) -> None:
         f"{demo.registry.url}/api/v1.1/users/{OWNER}/", auth=(OWNER, PASSWORD), timeout=30
     ).json()
     assert (told["full_name"], told["company"]) == ("Mira Kovač", "Example Works")
-    # the notice is said once
+    # the notice is shown once
     browser.driver.refresh()
     assert browser.field("Full name").get_attribute("value") == "Mira Kovač"
 

@@ -1,4 +1,4 @@
-"""A person looks for an image, with a mouse, with a keyboard, and without JavaScript."""
+"""Find an image with a mouse, with a keyboard, and without JavaScript."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_search_as_you_type_shows_results(browser: Browser, demo: Demo) -> None:
     announced = browser.driver.find_element(By.CSS_SELECTOR, "[aria-live], [role=status]")
     browser.wait(lambda: "1 repository" in announced.text, "announcement of how many there are")
 
-    # the address is one to go back to, or to send to somebody
+    # the address leads to the same results
     browser.driver.refresh()
     assert browser.find("searchbox", "Search").get_attribute("value") == "webs"
     assert browser.has("link", SHOP)
@@ -141,7 +141,7 @@ def test_everything_can_be_reached_without_scripts(scriptless: Browser, demo: De
 
 @pytest.mark.parametrize("is_trusted", [True, False], ids=["where scripts may copy", "where they may not"])
 def test_a_click_copies_the_pull_command(browser: Browser, demo: Demo, is_trusted: bool) -> None:
-    """Browsers give scripts the clipboard over https and on the own machine alone."""
+    """Browsers give scripts the clipboard only over https and on localhost."""
     url = demo.registry.url if is_trusted else named_url(demo.registry)
     browser.open(f"{url}/repositories/{SHOP}")
     assert browser.driver.execute_script("return isSecureContext") is is_trusted
@@ -196,13 +196,13 @@ def command_at(url: str) -> str:
 
 
 def enter(browser: Browser) -> None:
-    """Press Enter on a link, and wait for where it leads."""
+    """Press Enter on a link, and wait for the next page."""
     with browser.new_page():
         browser.press(Keys.ENTER)
 
 
 def repositories(browser: Browser) -> list[str]:
-    """Return the names of the repositories to which the page leads."""
+    """Return the names of the repositories that the page links to."""
     links = browser.driver.find_elements(By.CSS_SELECTOR, "main a[href*='/repositories/']")
     return [str(link.get_attribute("href")).rpartition("/repositories/")[2] for link in links]
 

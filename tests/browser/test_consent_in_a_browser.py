@@ -1,4 +1,4 @@
-"""A person is asked by an application, and answers; an enemy wants the answer to be yes."""
+"""Allow or deny access to an application in a browser; attacks on the consent."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_consent_is_not_shown_in_a_frame(browser: Browser, demo: Demo, harbour: 
 
     assert "Allow" not in shown
     assert demo.application.name not in shown
-    # the browser says why, and that is all it complains of
+    # the browser reports the blocked frame and nothing else
     complaints = browser.complaints()
     assert complaints
     assert all("frame" in complaint.lower() for complaint in complaints), complaints
@@ -99,7 +99,7 @@ def test_another_site_cannot_allow(browser: Browser, demo: Demo, harbour: Harbou
 
 
 def test_a_form_of_another_user_grants_nothing(browser: Browser, demo: Demo, harbour: Harbour) -> None:
-    """Of a page that was opened before another user logged in, in the same browser."""
+    """The form was opened before another user logged in with the same browser."""
     log_in(browser, demo.registry)
     browser.open(authorize_url(demo.registry, demo.application))
     browser.find("button", "Allow")

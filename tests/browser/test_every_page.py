@@ -1,4 +1,4 @@
-"""Every page, in both themes, on a desk and on a phone: nobody is shut out, nothing is cut off. With --pictures: to be looked at."""
+"""Check each page in both themes, on desktop and phone, with axe-core; ``--pictures`` saves pictures."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ pytestmark = [pytest.mark.real, pytest.mark.usefixtures("axe")]
 
 @dataclass(frozen=True)
 class Tour:
-    """What a visit to a page needs."""
+    """The objects that a visit to a page needs."""
 
     browser: Browser
     demo: Demo
     harbour: Harbour
-    opened: ExitStack  #: closed at the end: other registries, which have to be there while their pages are looked at
+    opened: ExitStack  #: closes other registries after their pages have been checked
 
     def registry(self, **options: Any) -> FakeRegistry:
         return self.opened.enter_context(FakeRegistry(**options))
@@ -60,7 +60,7 @@ def _at(path: str, *, is_named: bool = True) -> Visit:
 
 
 def _repository(tour: Tour) -> None:
-    """Look at the shop where it has a name, and has been pushed to for some time."""
+    """Open the shop at a host name, with tags that were pushed at different times."""
     folder = Path(tour.opened.enter_context(TemporaryDirectory()))
     storage, filled = FileStorage(folder, durable=False), tour.demo.registry.storage
     for stat in filled.list(""):
@@ -143,7 +143,7 @@ def _without_other_pages(tour: Tour) -> None:
 
 
 def _mailed(*, is_followed: int) -> Visit:
-    """Return how to come to what is shown to somebody who registered, and followed the link to one page after the other."""
+    """Return the visit to a page of a registration by mail: after so many steps of the mailed link."""
 
     def visit(tour: Tour) -> None:
         registry, mailbox = tour.opened.enter_context(mailing_registry())
@@ -160,7 +160,7 @@ def _mailed(*, is_followed: int) -> Visit:
     return visit
 
 
-#: Name -> how to get there. The names are those of the pictures.
+#: Name of a page, also of its picture -> the visit to it.
 PAGES: Final[dict[str, Visit]] = {
     "repositories": _at("/"),
     "repositories-of-a-user": _logged_in("/"),
@@ -192,15 +192,15 @@ PAGES: Final[dict[str, Visit]] = {
     "mailed-link-once-more": _mailed(is_followed=3),
 }
 
-#: Tag -> hours since it was set, in a picture.
+#: Tag -> its age in a picture, in hours.
 PUSHED_BEFORE: Final = {"latest": 3, "production": 2, "2.0": 75, "1.1": 41 * 24, "1.0": 100 * 24}
 
-#: The pages that docs/pages.md shows, and how much of them, in pixels.
+#: Pages in docs/pages.md -> the height of their pictures, in pixels.
 SHOWN: Final = {"repository": 1030, "image": 965, "consent": 500}
 
 WAYS: Final[list[tuple[Theme, bool]]] = [("light", False), ("dark", False), ("light", True), ("dark", True)]
 
-#: What has the colours of one way and the sizes of another: axe-core would find nothing new, and it takes its time.
+#: Combinations that axe-core does not check: others have the same colours or the same sizes.
 LIKE_OTHERS: Final[list[tuple[Theme, bool]]] = [("dark", True)]
 
 
@@ -216,7 +216,7 @@ def test_the_page_is_accessible(
 
 
 def problems_of(browser: Browser, name: str, pictures: Path | None) -> list[str]:
-    """Return what is wrong with the page that is shown, in each way; put pictures of it into a folder, if there is one."""
+    """Return the problems of the present page in each theme and size; save pictures if there is a folder."""
     problems = _outline_problems(browser)
     for theme, is_phone in WAYS:
         browser.dress(theme, is_phone=is_phone)
@@ -235,7 +235,7 @@ def problems_of(browser: Browser, name: str, pictures: Path | None) -> list[str]
 
 
 def _outline_problems(browser: Browser) -> list[str]:
-    """Return what is wrong with the frame of a page: its language, its title, its one main heading, its landmarks."""
+    """Return the problems of the outline of a page: language, title, main heading, landmarks."""
     problems = []
     if browser.driver.find_element(By.TAG_NAME, "html").get_attribute("lang") != "en":
         problems.append("the page does not say its language")
@@ -250,11 +250,12 @@ def _outline_problems(browser: Browser) -> list[str]:
 
 
 def _too_wide(browser: Browser) -> list[str]:
-    """Return the innermost elements that stand out of the page on the right, and are not scrolled by themselves."""
+    """Return the innermost elements that overflow the page on the right and do not scroll themselves."""
     found: list[str] = browser.driver.execute_script(
         """
         const width = document.scrollingElement.clientWidth;
-        const scrolls = element => element && (getComputedStyle(element).overflowX !== "visible" || scrolls(element.parentElement));
+        const scrolls = element =>
+          element && (getComputedStyle(element).overflowX !== "visible" || scrolls(element.parentElement));
         return [...document.body.querySelectorAll("*")]
           .filter(each => each.getBoundingClientRect().right > width + 0.5 && !scrolls(each.parentElement))
           .map(each => each.outerHTML.slice(0, 160)).slice(-5);

@@ -1,4 +1,4 @@
-"""Whatever stands in names, descriptions, commands and files of images: it is text, and nothing of it runs."""
+"""Scripts in names, descriptions, commands and files do not run in a browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_scripts_of_images_do_not_run(browser: Browser, hostile: HostileDemo) ->
         browser.open(url + path)
         browser.find("heading", "")
         check_that_nothing_ran(browser)
-    assert "window.pwned=1" in browser.text  # what came last did show what the enemy wrote
+    assert "window.pwned=1" in browser.text  # the last page does show the attack as text
 
 
 def test_no_link_of_a_description_runs_a_script(browser: Browser, hostile: HostileDemo) -> None:
@@ -61,7 +61,7 @@ def test_scripts_in_addresses_do_not_run(browser: Browser, hostile: HostileDemo,
 
 def test_scripts_in_forms_do_not_run(browser: Browser, hostile: HostileDemo) -> None:
     browser.open(f"{hostile.registry.url}/login")
-    # what cannot be typed is left out
+    # characters that cannot be typed are left out
     typed = "".join(letter for letter in " ".join(ATTACKS) if letter.isprintable())[:255]
     send_log_in(browser, typed, "wrong")
     browser.wait_for_text("wrong")
@@ -93,6 +93,6 @@ def test_scripts_of_applications_do_not_run(browser: Browser, hostile: HostileDe
 
 
 def check_that_nothing_ran(browser: Browser) -> None:
-    """Fail if a script of the enemy ran, or would have run but for the policy; a dialog fails the test by itself."""
+    """Fail if a hostile script ran, or was blocked only by the policy. A dialog fails the test by itself."""
     assert browser.driver.execute_script("return window.pwned") is None, browser.address
     assert browser.complaints() == [], browser.address

@@ -1,4 +1,4 @@
-"""The tests of this folder look for what must not be there: they would see it."""
+"""The checks of this folder find the problems that they look for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def looking(chromium: Browser) -> Iterator[Browser]:
-    """A browser as new that may complain."""
+    """A reset browser whose console may have errors."""
     chromium.forget()
     yield chromium
     chromium.forget()

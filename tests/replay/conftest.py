@@ -1,4 +1,4 @@
-"""The servers that recordings are played to: memory and files through WSGI, memory over a socket; with accounts or without."""
+"""Fixtures: recordings replayed against memory and files through WSGI, and memory over a socket."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-#: Makes the application over a storage; it may ask where it is only once it is served.
+#: Makes the application over a storage. The second argument returns its host once it is served.
 MakeApplication = Callable[[Storage, Callable[[], str]], "WSGIApplication"]
 
 
 def _transport(
     target: str, make: MakeApplication, folder: Callable[[], Path], until_the_end: ExitStack
 ) -> Transport:
-    """Return the way to an empty registry of its own behind a target (``memory``, ``files`` or ``socket``)."""
+    """Return the transport to a new registry of a target (``memory``, ``files`` or ``socket``)."""
     if target == "socket":
         started: list[Transport] = []
         application = make(MemoryStorage(), lambda: started[0].host)
@@ -41,7 +41,7 @@ def _transport(
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Recording]]:
-    """Return the recording of a client as it is played to a target.
+    """Return the recording of a client, replayed against a target.
 
     A scenario builds on those before it, so each is played once in a session and looked at by many tests.
     """
@@ -57,7 +57,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 
 @pytest.fixture(scope="session")
 def index_recordings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Recording]]:
-    """Return the recording of a client with an index, as it is played to a target with the same accounts."""
+    """Return the recording of a client with an index, replayed against a target with the same accounts."""
     with ExitStack() as until_the_end:
 
         @functools.cache

@@ -1,4 +1,4 @@
-"""An upload that breaks off: what a server's stream does then, and the push that follows."""
+"""Uploads that break off, and the push that follows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 def interrupt(
     storage: Storage, client: str, *, chunked: bool, break_off: str
 ) -> tuple[Replayer, str, Answer]:
-    """Play the recorded push whose large layer was cut, in this framing; return the cut image and the answer."""
+    """Replay the push whose large layer was cut, with this framing; return the image and the answer."""
     transport: WsgiTransport
     transport = WsgiTransport(application_over(storage, lambda: transport.host))
     replayer = Replayer(transport)
@@ -64,7 +64,7 @@ def test_a_cut_layer_leaves_the_image_in_progress(
 
 @pytest.mark.parametrize("client", ENGINES)
 def test_a_cut_body_seen_as_whole_completes_no_image(storage: Storage, client: str) -> None:
-    """granian does (design: streams). Then the sum that the client would send next is what refuses the layer."""
+    """granian ends a cut body like a whole one. The checksum that the client sends next rejects the layer."""
     replayer, image_id, answer = interrupt(storage, client, chunked=True, break_off="end")
 
     assert answer.status == 200

@@ -1,6 +1,6 @@
-"""The checklist of clients.md: what each release of docker sends, and what it has to get (CLI-001 to CLI-025).
+"""The checklist of clients.md: the requests of each docker release, and the answers (CLI-001 to CLI-025).
 
-The server has no accounts here (decisions.md 15): it asks nobody, and hands tokens out all the same.
+The server has no accounts here (decisions.md 15). It needs no credentials, but issues tokens.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def test_CLI_001_docker_0_6_pushes_with_a_tarsum_alone(transport: WsgiTransport)
         r'signature=[A-Za-z0-9._~-]+,repository="alice/app",access=write',
         announced.header("X-Docker-Token") or "",
     )
-    # docker-registry put the word into the value, so it came twice from this engine
+    # docker-registry put the word into the value, so this engine sends it twice
     engine.token = f"Token {engine.token}"
     for image in IMAGES:
         assert engine.put_json(image).status == 200
@@ -189,7 +189,7 @@ def test_CLI_007_docker_1_12_pushes_bare_json(transport: WsgiTransport) -> None:
 
 
 def answers_with(transport: WsgiTransport, *headers: tuple[str, str]) -> list[tuple[int, bytes]]:
-    """Return what each kind of request is answered that a client sends with credentials or without."""
+    """Return the answers to each kind of request that a client sends with or without credentials."""
     requests = [
         WireRequest("PUT", "/v1/repositories/bob/new/", (JSON, ("Content-Length", "2"), *headers), (b"[]",)),
         WireRequest("PUT", "/v1/repositories/bob/new/images", (("Content-Length", "2"), *headers), (b"[]",)),
@@ -282,7 +282,7 @@ ACCOUNT = b'{"username":"alice","password":"wonder","auth":"","email":"alice@exa
 
 
 def test_CLI_013_docker_up_to_1_10_registers_and_logs_in(transport: WsgiTransport) -> None:
-    """A server without accounts creates whomever it is told, every time; the 400 for a taken name needs accounts."""
+    """A server without accounts accepts every registration. The 400 for a taken name needs accounts."""
     for _ in range(2):
         created = post_user(transport, ACCOUNT)
         assert (created.status, created.body) == (201, b'"User Created"')
@@ -296,7 +296,7 @@ def test_CLI_013_docker_up_to_1_10_registers_and_logs_in(transport: WsgiTranspor
 
 
 def test_CLI_014_a_login_that_was_not_created_is_checked_with_get(transport: WsgiTransport) -> None:
-    """A server without accounts never answers POST with 401, and takes any password; closing it needs accounts."""
+    """A server without accounts never answers POST with 401, and accepts any password."""
     assert post_user(transport, b'{"username":"alice","password":"wrong"}').status == 201
 
     for credentials in ("YWxpY2U6d29uZGVy", "YWxpY2U6d3Jvbmc="):
@@ -305,7 +305,7 @@ def test_CLI_014_a_login_that_was_not_created_is_checked_with_get(transport: Wsg
 
 
 def test_CLI_015_docker_from_1_11_on_logs_in_with_get_alone(transport: WsgiTransport) -> None:
-    """A server without accounts answers 200 to everybody; 401 and 403 need accounts."""
+    """A server without accounts answers 200 to every client. 401 and 403 need accounts."""
     for headers in ([ALICE], [("Authorization", "Basic !!")], [("Authorization", "Digest x")], []):
         checked = get(transport, "/v1/users/", *headers)
         assert (checked.status, checked.body) == (200, b'"OK"')
@@ -430,7 +430,7 @@ def test_CLI_021_a_refused_upload_is_read_before_it_is_answered(path: str, statu
     SmallEngine(WsgiTransport(registry), "1.9").push("alice/app", IMAGES)
 
     def put(size: int) -> tuple[int, int]:
-        """Return the status, and how much was read by the time of the answer."""
+        """Return the status, and the bytes read before the answer."""
         body, read_by_then = CountedInput(size), []
         statuses = []
 
@@ -465,7 +465,7 @@ def test_CLI_022_a_redirected_layer_needs_no_credentials(
     tmp_path: Path,
 ) -> None:
     def serves_folder(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """A file server that refuses credentials it does not know, as object stores do."""
+        """A file server that rejects unknown credentials, as object stores do."""
         if "HTTP_AUTHORIZATION" in environ:
             start_response("400 Bad Request", [("Content-Type", "text/plain")])
             return [b"Unsupported Authorization"]
@@ -485,16 +485,16 @@ def test_CLI_022_a_redirected_layer_needs_no_credentials(
     for image in IMAGES:
         redirect = engine.ask("GET", f"{image.path}/layer")
         assert redirect.status == 302
-        # not for a year, as the layer itself: where it is served may change
+        # not cached for a year like the layer, because its place may change
         assert redirect.header("Cache-Control") == "no-cache"
         location = urlsplit(redirect.header("Location") or "")
         assert (location.scheme, location.netloc, location.query) == ("http", "files.example.com", "")
-        # engines leave the Authorization header out when the host changes
+        # engines do not send the Authorization header to another host
         fetched = SmallEngine(elsewhere, "1.9").ask("GET", location.path)
         assert (fetched.status, fetched.body) == (200, image.layer.body)
 
 
-# -- what a User-Agent tells
+# -- the User-Agent
 
 
 @pytest.mark.parametrize(
@@ -543,7 +543,7 @@ def test_CLI_023_other_clients_leave_only_the_time(filled: WsgiTransport, user_a
     assert list(json.loads(get(filled, "/v1/repositories/alice/app/tags/it/json").body)) == ["last_update"]
 
 
-# -- where the server stands
+# -- mount points
 
 
 def test_CLI_024_a_mirror_accepts_tokens_of_another_index(filled: WsgiTransport) -> None:
@@ -580,7 +580,7 @@ def test_CLI_025_answers_below_a_prefix_are_the_same(prefix: str) -> None:
     engine.push("alice/app", IMAGES)
 
     assert engine.pull("alice/app") == pulled_form(IMAGES)
-    # docker adds /v1/ to the endpoint itself, so no prefix can stand there
+    # docker appends /v1/ to the endpoint, so it cannot have a prefix
     listed = get(transport, f"{quoted}/v1/repositories/alice/app/images")
     assert listed.header("X-Docker-Endpoints") == transport.host
     assert get(transport, f"{quoted}/v1/_ping").body == b"{}"

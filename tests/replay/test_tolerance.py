@@ -1,8 +1,8 @@
-"""What engines insist on: each answer that one of them was seen not to bear is one that this server does not give.
+"""Engines accept the answers of this server.
 
-``tolerance.jsonl`` has answers of docker-registry that were altered, and what the engines made of them. REQUIREMENTS is
-what follows from it for a server that all of them shall bear. Both directions are tested: this server's answers
-fulfil the requirements, and whatever an engine did not bear breaks one, if it is done to an answer of this server.
+``tolerance.jsonl`` has altered answers of docker-registry, and whether the engines accepted them.
+REQUIREMENTS are derived from it. Both directions are tested: this server's answers meet the requirements, and
+each alteration that an engine rejected violates one of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOLERANCE: dict[str, dict[str, dict[str, Any]]] = {}
 for _entry in read_lines(TRANSCRIPTS / "tolerance.jsonl"):
     TOLERANCE.setdefault(_entry["operation"], {})[_entry["name"]] = _entry
 
-#: Where the altered server stood, and the namespace that was pushed to.
+#: The host of the altered server, and the namespace that was pushed to.
 RECORDED_HOST = "127.0.0.1:28301"
 RECORDED_NAMESPACE = "probe"
 
@@ -38,7 +38,7 @@ SCENARIOS = {
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, and an answer to it."""
+    """A request and its answer."""
 
     method: str
     path: str
@@ -54,12 +54,12 @@ class Asked:
 
 
 def names_one_endpoint(asked: Asked) -> bool:
-    """A push goes to every endpoint, and each entry is host and port without a scheme."""
+    """Check that there is one endpoint: a push goes to all. Each is host and port without a scheme."""
     return asked.answer.header("X-Docker-Endpoints") == asked.host
 
 
 def names_endpoint_first(asked: Asked) -> bool:
-    """A pull asks the first one alone."""
+    """Check the first endpoint: a pull uses no other."""
     return (asked.answer.header("X-Docker-Endpoints") or "").split(",")[0].strip() == asked.host
 
 
@@ -79,7 +79,7 @@ def has_status(*statuses: int) -> Callable[[Asked], bool]:
     return lambda asked: asked.answer.status in statuses
 
 
-#: operation -> method and path -> what has to hold
+#: operation -> method and path -> requirement
 REQUIREMENTS: Mapping[str, Mapping[str, Callable[[Asked], bool]]] = {
     "push": {
         r"PUT /v1/repositories/[^/]+/[^/]+/": lambda asked: (
@@ -128,7 +128,7 @@ REQUIREMENTS: Mapping[str, Mapping[str, Callable[[Asked], bool]]] = {
 
 
 def is_borne(operation: str, asked: Asked) -> bool:
-    """Tell whether every engine takes this answer."""
+    """Say whether every engine accepts this answer."""
     request = f"{asked.method} {asked.path}"
     return all(
         holds(asked) for pattern, holds in REQUIREMENTS[operation].items() if re.fullmatch(pattern, request)
@@ -136,7 +136,7 @@ def is_borne(operation: str, asked: Asked) -> bool:
 
 
 def altered(asked: Asked, changes: list[dict[str, Any]]) -> Asked:
-    """Return the answer as the recorder would have changed it."""
+    """Return the answer with the changes of the recorder."""
     status, headers, body = asked.answer.status, asked.answer.headers, asked.answer.body
     for change in changes:
         if not is_concerned(asked, change):
@@ -161,7 +161,7 @@ def is_concerned(asked: Asked, change: dict[str, Any]) -> bool:
 
 @pytest.fixture
 def asked_by(recordings: Callable[[str, str], Recording]) -> Callable[[str, str], list[Asked]]:
-    """Return what an engine asks in an operation, with this server's answers."""
+    """Return the requests of an engine in an operation, with this server's answers."""
 
     def asked(operation: str, engine: str) -> list[Asked]:
         recording = recordings("memory", engine)
@@ -169,7 +169,7 @@ def asked_by(recordings: Callable[[str, str], Recording]) -> Callable[[str, str]
         for scenario in SCENARIOS[operation]:
             outcomes += recording.outcomes(scenario)
         if operation == "login" and engine != "docker-1.12.6":
-            # asked by these engines only where POST does not answer 201
+            # these engines send GET only if POST does not answer 201
             outcomes += recording.replayer.play(of_v1("docker-1.12.6", "login-new-user"))
         host = recording.replayer.transport.host
         found = [
@@ -207,7 +207,7 @@ def test_every_answer_is_accepted_by_all_engines(
         for asked in answers
         if re.fullmatch(pattern, f"{asked.method} {asked.path}")
     }
-    # one tag is asked for alone from 1.9 on, all of them only where all are pulled; 1.12 does not register
+    # a single tag is requested from 1.9 on, and all tags only if all are pulled; 1.12 does not register
     rare = {r"GET /v1/repositories/.*/tags/[^/]+", r"POST /v1/users/"}
     assert set(REQUIREMENTS[operation]) - met <= rare
 

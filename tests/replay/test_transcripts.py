@@ -1,4 +1,4 @@
-"""What real engines sent to docker-registry 0.9 and to an index, and were answered, replayed against this server."""
+"""Exchanges of real engines with docker-registry 0.9 and with an index, replayed against this server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_client_that_tries_v2_falls_back_with_accounts(
 
 
 def _check_fallback(recording: Recording, scenario: str) -> None:
-    """decisions.md 8a, clients.md 8."""
+    """Check the answers to requests under ``/v2/`` (decisions.md 8a, clients.md 8)."""
     outcomes = recording.fallback(scenario)
 
     assert [outcome.exchange for outcome in outcomes] == of_v2(recording.client, scenario)

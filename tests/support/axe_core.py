@@ -1,4 +1,4 @@
-"""axe-core: what it finds on a page that would shut somebody out."""
+"""Check pages for accessibility problems with axe-core."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import Final
 
 from support.chromium import Browser
 
-#: ``npm install --prefix . --no-save axe-core@4.14.1`` puts it there, in the project's folder.
+#: Installed by ``npm install --prefix . --no-save axe-core@4.14.1`` in the project's folder.
 SCRIPT: Final = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 
 _RUN: Final = """
 const done = arguments[arguments.length - 1];
-axe.run(document, {resultTypes: ["violations"]}).then(result => done(result.violations), error => done(String(error)));
+axe.run(document, {resultTypes: ["violations"]})
+  .then(result => done(result.violations), error => done(String(error)));
 """
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that the page breaks, and where."""
+    """A rule that the page violates, and the places."""
 
     impact: str  #: minor, moderate, serious or critical
     rule: str
     help: str
-    places: tuple[str, ...]  #: each with what axe says of it
+    places: tuple[str, ...]  #: HTML and the message of axe-core
 
     def __str__(self) -> str:
         return "\n    ".join([f"{self.impact}: {self.rule}: {self.help}", *self.places])
 
 
 def findings(browser: Browser) -> list[Finding]:
-    """Return what axe-core finds on the page that a browser shows, with its usual rules."""
+    """Return the violations of axe-core's default rules on the present page."""
     browser.driver.execute_script(SCRIPT.read_text("utf-8"))
     found = browser.driver.execute_async_script(_RUN)
     assert isinstance(found, list), f"axe-core failed: {found}"

@@ -85,8 +85,10 @@ const wanted = arguments[1].toLowerCase();
 return [...document.querySelectorAll(arguments[0])].filter(element => [
   element.textContent, element.getAttribute("aria-label"), element.title, element.value, element.placeholder,
   ...[...(element.labels || [])].map(label => label.textContent),
-  ...(element.getAttribute("aria-labelledby") || "").split(" ").map(id => document.getElementById(id)?.textContent),
-  ...[...element.querySelectorAll("[aria-label], [alt]")].map(each => each.getAttribute("aria-label") || each.alt),
+  ...(element.getAttribute("aria-labelledby") || "").split(" ")
+    .map(id => document.getElementById(id)?.textContent),
+  ...[...element.querySelectorAll("[aria-label], [alt]")]
+    .map(each => each.getAttribute("aria-label") || each.alt),
 ].some(text => text && text.replace(/\\s+/g, " ").toLowerCase().includes(wanted)));
 """
 

@@ -1,4 +1,4 @@
-"""Where this server answers otherwise than was recorded: all of it, in one table, with the reasons."""
+"""All differences between the answers of this server and the recorded ones, with the reasons."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from support.transcripts import SAMPLE, Exchange
 
-#: What stands for a header that is not there.
+#: The value of a missing header.
 ABSENT = "(absent)"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in an answer that is not as recorded. Values are text: a status, a header, JSON."""
+    """One difference between an answer and the recorded one. Values are text: a status, a header, JSON."""
 
     exchange: Exchange
     what: str  #: ``status``, ``body``, or the name of a header
@@ -27,18 +27,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A row of the table. ``client``, ``request``, ``change`` and ``answered_by`` are regular expressions for the whole text."""
+    """A row of the table. Except ``what`` and ``reason``, fields are regular expressions for full matches."""
 
     what: str
     client: str
     request: str
-    change: str  #: what was recorded, `` => ``, what this server answers
+    change: str  #: the recorded value, `` => ``, the value of this server
     reason: str
-    answered_by: str = (
-        ".*"  #: index or registry: which of the two it was that answered, where there were both
-    )
+    answered_by: str = ".*"  #: index or registry, if the recording had both
 
     def covers(self, difference: Difference) -> bool:
+        """Say whether this row explains the difference."""
         return self.what == difference.what and all(
             re.fullmatch(pattern, text, re.DOTALL) is not None
             for pattern, text in (
@@ -61,13 +60,13 @@ _HTML = "<!DOCTYPE HTML.*404 Not Found.*"
 # fmt: off
 DEVIATIONS = (
     Deviation("x-docker-registry-version", _ANY, _ANY, rf"{_ABSENT} => \d+\.\d+.*",
-              "registry.md 1.2: always sent, because docker 0.6 to 0.10 refuse a registry whose ping lacks it"),
+              "registry.md 1.2: always sent, because docker 0.6 to 0.10 reject a ping without it"),
     Deviation("x-docker-token", _ANY, "(PUT|GET) /v1/repositories/.*", r"Token (signature=.*) => \1",
               "hub.md 4.2: clients write the word Token themselves, so the old server's came back twice"),
     Deviation("x-docker-payload-checksum", _ANY, _JSON, rf"{_ABSENT} => {_SUM}",
               "decisions.md 4: the sum is sent under both names that the header has had"),
     Deviation("x-docker-checksum-payload", "docker-0.9.1", _JSON, rf"({_SUM}), tarsum\+{_SUM} => \1",
-              "registry.md 4.1: docker-registry 0.9.0 sent all stored sums in this header; ours has the payload sum"),
+              "registry.md 4.1: docker-registry 0.9.0 sent all stored sums; ours has the payload sum"),
     Deviation("x-docker-checksum", "docker-0.9.1", _JSON, rf"{_ABSENT} => tarsum\+{_SUM}",
               "registry.md 4.1: a TarSum that was accepted is shown in the header in which it came"),
     Deviation("content-type", _ANY, "PUT /v1/repositories/.*/images", rf"application/json => {_ABSENT}",
@@ -75,12 +74,13 @@ DEVIATIONS = (
     Deviation("content-range", _ANY, _LAYER, r"(\d+-\d+/\d+) => bytes \1",
               "registry.md 4.2: the old server left the unit out"),
     Deviation("content-range", _ANY, _LAYER, r"(\d+)-(\d+)/\2 => bytes \1-\d+/\2",
-              "registry.md 4.2: an end beyond the layer is clamped; the old server announced a byte too many"),
+              "registry.md 4.2: an end beyond the layer is clamped; the old server sent a byte too many"),
     Deviation("content-range", _ANY, _LAYER, rf"{_ABSENT} => bytes \*/\d+",
               "RFC 9110, 15.5.17: a 416 tells the size"),
     Deviation("status", SAMPLE, "GET /v1/images/[0-9a-f]{64}/diff", "400 => 200",
-              "registry.md 4.9: the difference is computed when it is asked for; the old server needs a queue"),
-    Deviation("body", SAMPLE, "GET /v1/images/[0-9a-f]{64}/diff", r'\{"error": "Diff queue.*\} => \{"changed": .*\}',
+              "registry.md 4.9: the difference is computed on request; the old server needs a queue"),
+    Deviation("body", SAMPLE, "GET /v1/images/[0-9a-f]{64}/diff",
+              r'\{"error": "Diff queue.*\} => \{"changed": .*\}',
               "registry.md 4.9: as above"),
     Deviation("fields of hits", _ANY, "GET /v1/search.*",
               "description name => description is_automated is_official is_trusted name star_count",
@@ -93,10 +93,10 @@ DEVIATIONS = (
     Deviation("names of hits", _ANY, r"GET /v1/search\?(n=1&q=app|q=app&n=1)", "alice/app library/app => app",
               "hub.md 7: n limits the hits, the exact name comes first; docker-registry ignores n"),
 
-    # with an index. Its answers were made up for the recording, by what clients expect of the Hub
+    # with an index, whose answers were written for the recording from what clients expect of the Hub
     Deviation("x-docker-registry-standalone", _ANY, "GET /v1/_ping", "False => True",
-              "clients.md 2.5: ours is index and registry at once and checks its users itself; so engines send Basic with "
-              "every call over https", "registry"),
+              "clients.md 2.5: ours is index and registry at once and checks its users itself; "
+              "so engines send Basic with every call over https", "registry"),
     Deviation("body", _ANY, "POST /v1/users/", '"User created successfully" => "User Created"',
               "hub.md 2.1: the document's text", "index"),
     Deviation("body", _ANY, "POST /v1/users/", r'\{"password": \[".*"\]\} => "Invalid password: .*"',
@@ -105,37 +105,41 @@ DEVIATIONS = (
               "hub.md 2.2: the document's text", "index"),
     Deviation("body", _ANY, "GET /v1/users/", r'\{"detail": ".*"\} => "Requires authorization"',
               "hub.md 2.2: any text will do, below /v1/users/ as a JSON string", "index"),
-    Deviation("body", _ANY, "PUT /v1/repositories/alice/app/", rf'\{{"error": "Authentication is required"\}} => {_REFUSED}',
+    Deviation("body", _ANY, "PUT /v1/repositories/alice/app/",
+              rf'\{{"error": "Authentication is required"\}} => {_REFUSED}',
               "registry.md 1.4: every 401 has the registry's text", "index"),
-    Deviation("body", _ANY, "PUT /v1/repositories/robert/app/", r'\{"error": "Access denied"\} => \{"error": "Access denied: .+"\}',
+    Deviation("body", _ANY, "PUT /v1/repositories/robert/app/",
+              r'\{"error": "Access denied"\} => \{"error": "Access denied: .+"\}',
               "docker shows the text: it says what the account lacks", "index"),
     Deviation("body", _ANY, "GET /v1/repositories/robert/secret/images",
               r'\{"error": "Repository not found"\} => \{"error": "images not found"\}',
               "hub.md 4.1: the text of a repository that does not exist", "index"),
     Deviation("body", _ANY, "GET /v1/repositories/alice/app/images", r'(.*)"Tag": "latest", (.*) => \1\2',
-              "hub.md 4.1: from the end of the push on the list has no tags, as docker-registry 0.9.1 keeps it", "index"),
+              "hub.md 4.1: after the push the list has no tags, as docker-registry 0.9.1 keeps it", "index"),
     Deviation("status", _ANY, "GET /v1/images/[0-9a-f]{64}/json", "401 => (200|404)",
-              "registry.md 10: a write token may read, so that engines skip what is there", "registry"),
+              "registry.md 10: a write token may read, so that engines skip existing images", "registry"),
     Deviation("www-authenticate", _ANY, "GET /v1/images/[0-9a-f]{64}/json", rf"Token => {_ABSENT}",
               "registry.md 10: as above", "registry"),
-    Deviation("body", _ANY, "GET /v1/images/[0-9a-f]{64}/json", rf'{_REFUSED} => \{{"(id|architecture|error": "Image not found)".*',
+    Deviation("body", _ANY, "GET /v1/images/[0-9a-f]{64}/json",
+              rf'{_REFUSED} => \{{"(id|architecture|error": "Image not found)".*',
               "registry.md 10: as above", "registry"),
     Deviation("x-docker-checksum-payload", _ANY, "GET /v1/images/[0-9a-f]{64}/json", rf"{_ABSENT} => {_SUM}",
               "registry.md 10: as above", "registry"),
     Deviation("x-docker-size", _ANY, "GET /v1/images/[0-9a-f]{64}/json", rf"{_ABSENT} => \d+",
               "registry.md 10: as above", "registry"),
     Deviation("status", _ANY, "HEAD /v1/images/[0-9a-f]{64}/layer", "401 => 200",
-              "registry.md 10: a read token is good for HEAD too; the old server refused it", "registry"),
+              "registry.md 10: a read token allows HEAD too; the old server rejected it", "registry"),
     Deviation("www-authenticate", _ANY, "HEAD /v1/images/[0-9a-f]{64}/layer", rf"Token => {_ABSENT}",
               "registry.md 10: as above", "registry"),
-    Deviation("content-type", _ANY, "HEAD /v1/images/[0-9a-f]{64}/layer", "application/json => application/octet-stream",
+    Deviation("content-type", _ANY, "HEAD /v1/images/[0-9a-f]{64}/layer",
+              "application/json => application/octet-stream",
               "registry.md 10: as above", "registry"),
     Deviation("accept-ranges", _ANY, "HEAD /v1/images/[0-9a-f]{64}/layer", rf"{_ABSENT} => bytes",
               "registry.md 10: as above", "registry"),
 
-    # below /v2/, where a client finds out that there is no v2
+    # below /v2/, where a client learns that there is no v2
     Deviation("status", _ANY, "GET /v2/", "404 => 200",
-              "decisions.md 8a: podman searches only where /v2/ answers 200 or 401, and all engines fall back all the same"),
+              "decisions.md 8a: podman searches only if /v2/ answers 200 or 401; all engines fall back"),
     Deviation("content-type", _ANY, "GET /v2/", "text/html => application/json", "decisions.md 8a: as above"),
     Deviation("body", _ANY, "GET /v2/", _HTML + r" => \{\}", "decisions.md 8a: as above"),
     Deviation("content-type", _ANY, "[A-Z]+ /v2/.+", "text/html => text/plain; charset=utf-8",

@@ -1,4 +1,4 @@
-"""Other people's servers: an application that users come back to, and pages of an enemy."""
+"""Other servers: an application that users return to, and pages of an attacker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Harbour:
-    """The application's own server: it notes with what users come back. A context manager."""
+    """The server of an application. It records the queries with which users return. A context manager."""
 
     def __init__(self) -> None:
         self.arrivals: list[dict[str, str]] = []  #: the query of each
@@ -41,7 +41,7 @@ class Harbour:
 
 
 class Lure(LiveServer):
-    """A page of an enemy, at ``localhost`` and so on another site than 127.0.0.1. A context manager.
+    """A page of an attacker at ``localhost``, which is another site than 127.0.0.1. A context manager.
 
     :param body: its HTML.
     """
@@ -57,12 +57,13 @@ class Lure(LiveServer):
 
 
 def form_that_sends_itself(action: str, fields: dict[str, str]) -> str:
-    """Return HTML that posts a form elsewhere as soon as it is shown."""
+    """Return HTML that posts a form to another site when it is loaded."""
     inputs = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in fields.items()
     )
-    return f'<form method="post" action="{escape(action)}">{inputs}</form><script>document.forms[0].submit()</script>'
+    form = f'<form method="post" action="{escape(action)}">{inputs}</form>'
+    return f"{form}<script>document.forms[0].submit()</script>"
 
 
 def _page(start_response: StartResponse, text: str) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""A person at the pages: a browser without a screen, with cookies and forms, and a server for it to go to."""
+"""A simulated browser with cookies and forms, and a server for it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 
 
 class Person:
-    """A browser over https, or with ``scheme="http"`` over the other one. Any status is an answer.
+    """A browser over https, or over http with ``scheme="http"``. Error statuses raise nothing.
 
-    It believes what a browser does: cookies with their attributes, forms with all their fields. Redirects are not followed.
+    It believes what a browser does: cookies with their attributes, forms with all their fields. Redirects are
+    not followed.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Person:
     def post(
         self, path: str, fields: Mapping[str, str] | str = "", headers: Mapping[str, str] | None = None
     ) -> TestResponse:
-        """Send fields as a form, or a body as it is."""
+        """Send fields as a form, or a body unchanged."""
         body = fields if isinstance(fields, str) else urlencode(fields)
         sent = {"Content-Type": FORM_TYPE, **self.headers, **(headers or {})}
         return self.browser.post(path, body, headers=sent, status="*")
@@ -58,7 +59,7 @@ class Person:
         headers: Mapping[str, str] | None = None,
         **fields: str,
     ) -> TestResponse:
-        """Fill in the one form of a page that goes to ``action`` and has these fields, and send it."""
+        """Fill in and send the form of a page that has this ``action`` and these fields."""
         form = form_of(
             page, action, **{name: fields[name] for name in ("address", "grant") if name in fields}
         )
@@ -70,12 +71,12 @@ class Person:
         return self.send(self.get(f"{base}/login"), f"{base}/login", username=username, password=password)
 
     def is_in(self, *, base: str = "") -> bool:
-        """Tell whether the server takes this browser for somebody's."""
+        """Say whether the browser is logged in."""
         return self.get(f"{base}/login").status_int == 303
 
     @property
     def cookie(self) -> str:
-        """The value of the one cookie that the browser has."""
+        """The value of the only cookie of the browser."""
         (value,) = self.browser.cookies.values()
         return str(value)
 
@@ -85,14 +86,14 @@ class Person:
         return str(name)
 
     def with_cookie(self, value: str) -> Person:
-        """Return another browser to which somebody gave this cookie."""
+        """Return another browser with this cookie."""
         other = Person(self.app)
         other.headers["Cookie"] = f"__Host-v1registry_session={value}"
         return other
 
 
 class World:
-    """A server with two people over a storage, and what may be changed about it."""
+    """A server with two users over a storage."""
 
     def __init__(self, storage: Storage | None = None, **settings: Any):
         self.storage: Storage = MemoryStorage() if storage is None else storage
@@ -103,7 +104,7 @@ class World:
         self.app = self.another_app()
 
     def another_app(self, **settings: Any) -> Registry:
-        """Return another server over the same storage: what another process is."""
+        """Return another server over the same storage, as another process would be."""
         return Registry(storage=self.storage, **{**self.settings, **settings})
 
     def person(self, **options: Any) -> Person:
@@ -117,7 +118,7 @@ class World:
 
 
 def form_of(page: TestResponse, action: str, **values: str) -> Form:
-    """Return the one form of a page that goes to ``action`` and holds these values already."""
+    """Return the form of a page that has this ``action`` and these values."""
     forms = {id(form): form for form in page.forms.values()}.values()
     found = [
         form
@@ -130,33 +131,33 @@ def form_of(page: TestResponse, action: str, **values: str) -> Form:
 
 
 def token_of(page: TestResponse) -> str:
-    """Return the token that the forms of a page carry; all have the same one."""
+    """Return the token of the forms of a page. All forms have the same one."""
     forms = {id(form): form for form in page.forms.values()}.values()
     (token,) = {form["form_token"].value for form in forms}
     return str(token)
 
 
 def location_of(answer: TestResponse) -> str:
-    """Return where an answer sends the browser: of this server a path alone, because only browsers know its host and scheme."""
+    """Return the target of a redirect; only the path if it is on this server."""
     location = str(answer.headers["Location"])
     assert urlsplit(location).hostname != HOST, location
     return location
 
 
 def query_of(location: str) -> dict[str, str]:
-    """Return the parameters of a URL, each of which is there once."""
+    """Return the parameters of a URL. None may be repeated."""
     found = parse_qs(urlsplit(location).query, keep_blank_values=True, strict_parsing=True)
     assert all(len(values) == 1 for values in found.values()), location
     return {name: values[0] for name, values in found.items()}
 
 
 def said(page: TestResponse) -> str:
-    """Return the text of a page as it is read, without what is between tags."""
+    """Return the text of a page without markup."""
     return " ".join(page.html.get_text(" ").split())
 
 
 def described(page: TestResponse, name: str) -> str:
-    """Return what is said to be wrong with a field, by the way that a screen reader goes."""
+    """Return the error message of a field, found as a screen reader finds it."""
     field = page.html.find(id=name)
     assert field["aria-invalid"] == "true", field
     return " ".join(page.html.find(id=id_).get_text(" ").strip() for id_ in field["aria-describedby"].split())

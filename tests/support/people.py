@@ -1,4 +1,4 @@
-"""What people do on the pages, in the words that stand there."""
+"""Actions of users on the pages."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from support.demo_world import OWNER, PASSWORD, Demo, HostileDemo
 from support.harbour import Harbour
 from v1registry.oauth.applications import Application
 
-#: What the application of these tests sends along, to know its user again; no browser may change a character of it.
+#: The state that the application sends. It must come back unchanged.
 STATE: Final = "s-41 ä/&=?+%20"
 
 
 def send_registration(browser: Browser, username: str, password: str, *, again: str | None = None) -> None:
-    """Fill in and send the form by which people register."""
+    """Fill in and send the form to register."""
     browser.fill("User name", username)
     browser.fill("E-mail", f"{username}@example.org")
     browser.fill("Password", password)
@@ -27,7 +27,7 @@ def send_registration(browser: Browser, username: str, password: str, *, again: 
 
 
 def named_url(registry: FakeRegistry) -> str:
-    """Return the address of a registry with the name of a host, as most have one."""
+    """Return the address of a registry with a host name in place of 127.0.0.1."""
     return registry.url.replace("127.0.0.1", HOST)
 
 
@@ -39,14 +39,14 @@ def log_in(browser: Browser, registry: FakeRegistry, username: str = OWNER, pass
 
 
 def send_log_in(browser: Browser, username: str = OWNER, password: str = PASSWORD) -> None:
-    """Fill in and send the form that is there."""
+    """Fill in and send the log-in form of the present page."""
     browser.fill("User name", username)
     browser.fill("Password", password)
     browser.click("button", "Log in")
 
 
 def authorize_url(registry: FakeRegistry, application: Application, **parameters: str) -> str:
-    """Return where an application sends its user to be asked."""
+    """Return the address that an application sends its user to."""
     asked = {
         "response_type": "code",
         "client_id": application.client_id,
@@ -59,7 +59,7 @@ def authorize_url(registry: FakeRegistry, application: Application, **parameters
 
 
 def grant_access(browser: Browser, demo: Demo | HostileDemo, harbour: Harbour) -> None:
-    """Let the application use the account of who is logged in, to the end: it has its tokens then."""
+    """Allow access for the application, and have it redeem its code."""
     browser.open(authorize_url(demo.registry, demo.application))
     browser.click("button", "Allow")
     browser.find("heading", "Welcome back to Harbour")
@@ -67,7 +67,7 @@ def grant_access(browser: Browser, demo: Demo | HostileDemo, harbour: Harbour) -
 
 
 def redeem(demo: Demo | HostileDemo, code: str) -> dict[str, Any]:
-    """Exchange a code as the application does; return what it is told."""
+    """Exchange a code as the application does; return the JSON of the answer."""
     answer = requests.post(
         f"{demo.registry.url}/api/v1.1/o/token/",
         data={

@@ -1,4 +1,4 @@
-"""Somebody who looks at pages, and a registry with something for each kind of them."""
+"""A reader of pages that checks each page, and a registry with content for all pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from v1registry.rights import Action
 
 HTML = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
 
-#: Texts that run a script, or break out of what is around them, where they are not escaped.
+#: Texts that run a script, or break out of their context, if they are not escaped.
 ATTACKS = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -29,7 +29,7 @@ ATTACKS = (
 
 
 class Reader:
-    """A browser in the hands of somebody: anybody, or a user of Basic.
+    """A browser of an anonymous visitor, or of a user with Basic.
 
     :param environ: what else each request has, such as ``SCRIPT_NAME``.
     """
@@ -46,7 +46,7 @@ class Reader:
         return call(self.app, method, path, QUERY_STRING=query, **{**self.environ, **environ})
 
     def page(self, address: str, status: int = 200) -> BeautifulSoup:
-        """Return a page after a look at what each one has to be."""
+        """Return a page after the checks that hold for all pages."""
         answer = self.ask(address)
         assert answer.status == status, (answer.status, answer.body[:2000])
         assert answer.header("Content-Type") == "text/html; charset=utf-8"
@@ -55,7 +55,7 @@ class Reader:
 
 
 def checked(body: bytes) -> BeautifulSoup:
-    """Return a page, or a part of one, in which nothing is of an enemy's making."""
+    """Return a page, or a part of one, after a check that it has no injected markup."""
     page = BeautifulSoup(body.decode("utf-8"), "html.parser")
     for element in page.find_all(True):
         assert element.name not in ("iframe", "img", "style", "object", "embed", "base"), element
@@ -78,23 +78,23 @@ def checked(body: bytes) -> BeautifulSoup:
 
 
 def words(element: Tag | None) -> str:
-    """Return the text of a part of a page as people read it."""
+    """Return the text of a part of a page, with white space collapsed."""
     assert element is not None
     return " ".join(element.get_text(" ", strip=True).split())
 
 
 def names_in(page: BeautifulSoup) -> list[str]:
-    """Return the repositories that a list shows."""
+    """Return the names of the repositories in a list."""
     return [words(link) for link in page.select(".listing a")]
 
 
 def rows_of(page: BeautifulSoup) -> list[list[str]]:
-    """Return what the cells of the page's table say."""
+    """Return the texts of the cells of the page's table."""
     return [[words(cell) for cell in row.find_all(["th", "td"])] for row in page.select("tbody tr")]
 
 
 def links_in(page: BeautifulSoup) -> dict[str, str]:
-    """Return text -> address of the links in the content of a page; of several with one text the first."""
+    """Return text -> address of the links in the content of a page; the first of each text."""
     found: dict[str, str] = {}
     for link in page.select("main a[href]"):
         found.setdefault(words(link), str(link["href"]))
@@ -117,7 +117,7 @@ def make_private(registry: FakeRegistry, name: str, **collaborators: Action) -> 
 
 
 def town(**options: Any) -> FakeRegistry:
-    """Return a registry with accounts: ``mira_k`` has a private repository, into which ``tomas`` may look and ``vera`` not."""
+    """Return a registry in which ``tomas`` may read a private repository of ``mira_k``, and ``vera`` not."""
     registry = FakeRegistry(auth="users:", **options)
     for username in ("mira_k", "tomas", "vera_x"):
         registry.add_user(username)
@@ -130,7 +130,7 @@ def town(**options: Any) -> FakeRegistry:
     return registry
 
 
-#: Everybody who may come, and whether the private repository is there for them.
+#: Visitor -> whether the private repository is visible.
 PEOPLE: Mapping[str | None, bool] = {
     None: False,
     "vera_x": False,

@@ -1,4 +1,4 @@
-"""The page of an account: what its user changes there, what others cannot, and users of backends that keep only names."""
+"""The account page: changes by its user, attacks, and users of backends that only check passwords."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from v1registry.oauth.scopes import SCOPES
 from v1registry.rights import User
 from v1registry.storage.base import StorageUnavailable
 
-#: Each form of the page with good fields.
+#: Each form of the page with valid fields.
 FORMS: dict[str, dict[str, str]] = {
     "/account/profile": {"full_name": "Changed"},
     "/account/password": {
@@ -50,7 +50,7 @@ def memory() -> World:
 
 
 def done(person: Person, answer: TestResponse) -> str:
-    """Return what the page says after a form that was taken: the browser is sent to it, so that a reload sends nothing again."""
+    """Return the notice after a valid form. The browser is redirected, so a reload sends nothing."""
     assert answer.status_int == 303, answer
     assert location_of(answer).startswith("/account?done=")
     page = person.get(location_of(answer))
@@ -82,10 +82,10 @@ def test_a_profile_is_changed_and_shown(world: World) -> None:
         assert html.find(id=name)["value"] == value.strip()
     account = world.users.account("mira_k")
     assert (account.full_name, account.profile_url) == ("Mira Kovač", fields["profile_url"])
-    # what is not sent stays
+    # fields that are not sent stay
     person.post("/account/profile", {"location": "Wien", "form_token": token_of(person.get("/account"))})
     assert world.users.account("mira_k").company == "Example & Works"
-    # and what is emptied is empty
+    # fields that are sent empty become empty
     person.send(person.get("/account"), "/account/profile", location="")
     assert world.users.account("mira_k").location == ""
 
@@ -422,12 +422,12 @@ def test_markup_of_an_application_is_escaped(memory: World) -> None:
     assert all(not name.startswith("on") for tag in page.html.find_all() for name in tag.attrs)
 
 
-# -- forms from elsewhere
+# -- forms of other sites
 
 
 @pytest.fixture
 def attacked(memory: World) -> Iterator[World]:
-    """A world of which nothing may change."""
+    """A world that must stay unchanged."""
     memory.users.add_email("mira_k", "two@example.org")
     memory.users.confirm_email("mira_k", "two@example.org")
     before = {stat.key: memory.storage.read(stat.key)[0] for stat in memory.storage.list("accounts/users/")}
@@ -539,11 +539,11 @@ def test_an_outage_does_not_log_out(memory: World, monkeypatch: pytest.MonkeyPat
     assert person.get("/account").status_int == 200
 
 
-# -- backends that keep only names
+# -- backends that only check passwords
 
 
 class Names(Backend):
-    """A backend like an htpasswd file: names, passwords, and nothing to change."""
+    """A backend like an htpasswd file: it checks passwords, and nothing can be changed."""
 
     def authenticate(self, username: str, password: str) -> User | None:
         return self.find(username) if password == PASSWORD else None
@@ -589,7 +589,7 @@ def test_forms_of_outer_users_are_bound_to_them() -> None:
     person = Person(app, **{"my_app.user": "mira"})
     page = person.get("/account")
     (grant,) = Granter(storage, auth).grants.of_user("mira")
-    # somebody else logs in to the surrounding application, in the same browser
+    # another user logs in to the surrounding application with the same browser
     person.browser.extra_environ["my_app.user"] = "moe"
     fields = {"grant": grant.id, "form_token": token_of(page)}
     assert person.post("/account/grants/revocation", fields).status_int == 403

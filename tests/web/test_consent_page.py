@@ -1,4 +1,4 @@
-"""The page on which a user allows an application something: OAU-001 to OAU-007 through the page, OAU-026, and attacks on it."""
+"""The consent page: OAU-001 to OAU-007, OAU-026, and attacks on it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VERIFIER = "a-verifier-of-pkce-that-is-long-enough-for-rfc-7636"
 
 
 class Asking(World):
-    """A server, an application, and what it asks for."""
+    """A server, an application, and its request."""
 
     def __init__(self, *redirect_uris: str, options: dict[str, Any] | None = None, **settings: Any):
         super().__init__(**settings)
@@ -53,11 +53,11 @@ class Asking(World):
         )
 
     def asked(self, **parameters: str | None) -> str:
-        """Return the path by which the application sends its user; None leaves a parameter out."""
+        """Return the path that the application sends its user to; None leaves a parameter out."""
         return asked_by(self.application, **parameters)
 
     def tokens(self, code: str, **parameters: str) -> TestResponse:
-        """Exchange a code, as the application does."""
+        """Exchange a code as the application does."""
         basic = base64.b64encode(f"{self.application.client_id}:{self.secret}".encode()).decode()
         fields = {"grant_type": "authorization_code", "code": code, **parameters}
         return self.person().post("/api/v1.1/o/token/", fields, {"Authorization": f"Basic {basic}"})
@@ -255,7 +255,7 @@ def test_OAU_026_plain_http_is_refused(world: Asking) -> None:
     assert Person(behind, scheme="http").get(world.asked()).status_int == 303
 
 
-# -- the whole way
+# -- the whole flow
 
 
 def test_a_log_in_returns_to_the_same_request(world: Asking) -> None:
@@ -294,7 +294,7 @@ def test_unquoted_characters_survive_the_log_in(world: Asking, query: str, state
 
 
 def raw_question(world: Asking, query: str, **environ: str) -> Answer:
-    """Ask with a query as it stands in a request line, whatever is in it."""
+    """Send a request with a raw query."""
     environ = {"wsgi.url_scheme": "https", "HTTP_HOST": "registry.example.org", **environ}
     return call(world.app, "GET", AUTHORIZE, QUERY_STRING=query, **environ)
 
@@ -349,7 +349,7 @@ def test_head_and_other_methods(world: Asking) -> None:
 
 
 def test_a_basic_user_needs_the_form_token(world: Asking) -> None:
-    """A password is as good as a session, but the answer needs the page: a browser sends remembered passwords for everybody."""
+    """Basic authenticates like a session, but the form token is needed: browsers resend passwords."""
     person = world.person()
     person.browser.authorization = ("Basic", ("mira_k", PASSWORD))
     assert person.post(world.asked(), {"allow": "1"}).status_int == 403
@@ -368,7 +368,7 @@ def test_an_application_cannot_consent(world: Asking) -> None:
     form_token = token_of(world.mira().get(world.asked()))
     answer = person.post(world.asked(), {"allow": "1", "form_token": form_token})
     assert location_of(answer).startswith("/login?next=")
-    # not with a session beside it either
+    # a session beside it does not help
     both = world.mira()
     page = both.get(world.asked())
     both.headers.update(bearer(token))
@@ -397,7 +397,7 @@ def test_an_inactive_user_grants_nothing(world: Asking) -> None:
     assert person.get(world.asked()).status_int == 403
 
 
-# -- answers that nobody gave
+# -- forged answers
 
 
 def test_without_the_form_token_the_page_asks_again(world: Asking) -> None:
@@ -416,7 +416,7 @@ def test_without_the_form_token_the_page_asks_again(world: Asking) -> None:
         assert answer.status_int == 403
         assert "Location" not in answer.headers
         assert "This form has expired" in said(answer)
-    # denying needs it too: another site is not to answer at all
+    # denying needs the token too: another site must not answer at all
     assert person.post(world.asked(), {}).status_int == 403
     assert decide(person, answer, allow=True).status_int == 302
 
@@ -448,7 +448,7 @@ def test_the_answer_is_checked_like_the_request(world: Asking) -> None:
     person = world.mira()
     token = token_of(person.get(world.asked()))
     yes = {"allow": "1", "form_token": token}
-    # what the body says of the question is not looked at
+    # parameters of the request in the body are ignored
     answer = person.post(
         world.asked(), {**yes, "scope": "repo_write", "redirect_uri": "https://evil.example.org/"}
     )
@@ -503,7 +503,7 @@ def test_no_query_gives_a_500_or_leads_elsewhere(query: str) -> None:
             )
 
 
-# -- what is shown is text
+# -- escaping
 
 
 def test_markup_of_applications_is_escaped() -> None:
@@ -562,7 +562,7 @@ def test_form_action_allows_only_the_application(redirect_uri: str, source: str,
 
 
 def test_the_opener_of_the_page_can_reach_it(world: Asking) -> None:
-    """A page that cuts itself off from who opened it would end the flow of every application that opens a window."""
+    """A page that severs its opener would break applications that open a window."""
     person = world.person()
     answer = person.get(world.asked())
     assert person.get(location_of(answer)).headers["Cross-Origin-Opener-Policy"] == "unsafe-none"

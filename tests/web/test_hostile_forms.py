@@ -1,4 +1,4 @@
-"""Bad input against every page row of a server with accounts: never a 500, always a page or a redirect, always guarded."""
+"""Invalid input to every page of a server with accounts gives a page or a redirect, never a 500."""
 
 from __future__ import annotations
 

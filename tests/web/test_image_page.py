@@ -1,4 +1,4 @@
-"""The page of an image: its facts, and the chain of its layers."""
+"""The page of an image: its facts and its history."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def chain_of(
     return built
 
 
-# -- for whom it is there
+# -- visibility
 
 
 @pytest.mark.parametrize(("who", "is_seen"), PEOPLE.items())
@@ -89,7 +89,7 @@ def test_pages_with_credentials_are_not_cached(what: str) -> None:
     assert Reader(registry.app).ask(f"/images/{image_id}{what}").header("Cache-Control") == "no-cache"
 
 
-# -- what it shows
+# -- content
 
 
 def test_an_image_shows_facts_and_settings(registry: FakeRegistry) -> None:
@@ -182,7 +182,7 @@ def test_empty_layers_have_empty_bars(registry: FakeRegistry) -> None:
 
 
 def test_a_hidden_layer_shows_only_its_id() -> None:
-    """Its id is known by the ancestry all the same; it can only come about by old data, or by marks that are gone."""
+    """The ancestry reveals its id. This happens only with old data, or after the loss of marks."""
     registry = town()
     base = registry.add_image("mira_k/ledger:base", json={"comment": "the secret books"}, layer=b"x" * 5000)
     child = registry.add_image("mira_k/open:1", parent=base, layer=b"y" * 1024)
@@ -253,11 +253,13 @@ def test_a_thousand_layers_make_a_page_of_a_bounded_size(registry: FakeRegistry)
     assert len(answer.body) < 2_000_000
 
 
-# -- documents of enemies, and of old servers
+# -- JSON of attackers and of old servers
 
 ODD: list[object] = [
-    None, True, 0, -1, 1e308, "", "x", "\ud800", "\0", [], [[]], [None], {}, {"x": None}, {"": ""}, "0001-01-01T00:00:00Z",
-    "9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59-23:59", "2014-13-45T99:99:99Z", "1969-12-31T00:00:00Z", 1399104930,
+    None, True, 0, -1, 1e308, "", "x", "\ud800", "\0", [], [[]], [None], {}, {"x": None}, {"": ""},
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59-23:59", "2014-13-45T99:99:99Z",
+    "1969-12-31T00:00:00Z", 1399104930,
     "2014-05-03T08:15:30", ["a", 1, None, {}], [["sh"]], {"Cmd": {"Cmd": []}}, "x" * 100_000, ["x"] * 10_000,
 ]  # fmt: skip
 
@@ -433,11 +435,11 @@ def test_api_paths_stay_the_same(registry: FakeRegistry) -> None:
     assert json.loads(missing.body) == {"error": "Invalid image ID"}
 
 
-# -- very much JSON
+# -- large JSON
 
 
 def padded(size_bytes: int, **said: object) -> dict[str, object]:
-    """Return what to say in JSON of about so many bytes."""
+    """Return values that make JSON of about so many bytes."""
     return {**said, "padding": "x" * size_bytes}
 
 

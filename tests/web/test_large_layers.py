@@ -1,4 +1,4 @@
-"""Pages of layers with very many files, of very deep folders, and of what expands to very much."""
+"""Pages of layers with many files, with deep folders, and with a large expanded size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def row(name: str, type_: str = "f", size: object = 1) -> list[Any]:
 
 
 def registry_with(rows: object) -> tuple[FakeRegistry, FakeImage]:
-    """Return a registry, and an image of whose layer these rows are kept."""
+    """Return a registry, and an image whose layer has these stored rows."""
     registry = FakeRegistry()
     image = registry.add_image("team/app:1", files={"a": ""})
     registry.storage.write(f"images/{image.id}/_files", json.dumps(rows).encode())
@@ -33,7 +33,7 @@ def registry_with(rows: object) -> tuple[FakeRegistry, FakeImage]:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often something was read in memory: the last part of its key -> count."""
+    """Count the reads of a storage: last part of the key -> count."""
     counts: Counter[str] = Counter()
 
     def watched(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,7 +49,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-# -- they are read once
+# -- caching
 
 
 def test_a_file_list_is_read_once_for_all_pages(opened: Counter[str]) -> None:
@@ -88,7 +88,7 @@ def test_two_registries_share_no_cache() -> None:
         assert rows_of(Reader(registry.app).page(f"/images/{image.id}/files"))[0][0] == name
 
 
-# -- what is too much is refused, and soon
+# -- limits
 
 
 def test_too_many_files_are_refused_and_read_once(opened: Counter[str]) -> None:

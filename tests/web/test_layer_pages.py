@@ -1,4 +1,4 @@
-"""The pages of what is in a layer, and of what it changed."""
+"""The pages of the files in a layer, and of its changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def row(
 
 
 def image_with_rows(registry: FakeRegistry, rows: object) -> FakeImage:
-    """Return an image of whose layer this is kept, as an old server may have left it."""
+    """Return an image whose layer has this stored list, as an old server may have left it."""
     image = registry.add_image()
     registry.storage.write(f"images/{image.id}/_files", json.dumps(rows).encode())
     return image
@@ -191,11 +191,15 @@ def test_unusual_names_have_working_links(registry: FakeRegistry) -> None:
 @pytest.mark.parametrize(
     "rows",
     [
-        [row("a", size=-1), row("b", size="9" * 99), row("c", size=1 << 80), row("d", size=True), row("e", size=None)],
-        [row("a", mtime=1 << 70), row("b", mtime=-1), row("c", mtime="x"), row("d", mtime=1e9), row("e", mtime=[])],
-        [row("a", mode=1 << 70), row("b", mode=-1), row("c", mode="x"), row("d", mode=None), row("e", mode=[])],
+        [row("a", size=-1), row("b", size="9" * 99), row("c", size=1 << 80), row("d", size=True),
+         row("e", size=None)],
+        [row("a", mtime=1 << 70), row("b", mtime=-1), row("c", mtime="x"), row("d", mtime=1e9),
+         row("e", mtime=[])],
+        [row("a", mode=1 << 70), row("b", mode=-1), row("c", mode="x"), row("d", mode=None),
+         row("e", mode=[])],
         [row("a", uid=1 << 70), row("b", uid=-1), row("c", gid="x"), row("d", uid=None), row("e", gid=[])],
-        [["a", [], {}, [], [], [], [], []], ["b", None, "yes", 1, 1, 1, 1, 1], ["", 1, 1, 1, 1, 1, 1, 1], ["x/y", [], 0, {}, 0, 0, 0, 0]],
+        [["a", [], {}, [], [], [], [], []], ["b", None, "yes", 1, 1, 1, 1, 1], ["", 1, 1, 1, 1, 1, 1, 1],
+         ["x/y", [], 0, {}, 0, 0, 0, 0]],
         [row("a\ud800"), row("\ud800/b"), row("\udfff"), row("\0"), row("x" * 100_000)],
         [row("a"), row("a", "d"), row("a/b"), row("/a"), row("./a/"), row("a//b"), row("a/./b")],
         [row("/".join("d" * 5000))],
@@ -367,6 +371,7 @@ def test_ages_are_shown_in_the_largest_unit() -> None:
         for seconds in (-9, 0, 59, 60, 3599, 3600, 86399, 86400, 30 * 86400, 365 * 86400)
     ]
     assert told == [
-        "just now", "just now", "just now", "1 minute ago", "59 minutes ago", "1 hour ago", "23 hours ago", "1 day ago",
+        "just now", "just now", "just now", "1 minute ago", "59 minutes ago", "1 hour ago", "23 hours ago",
+        "1 day ago",
         "1 month ago", "1 year ago",
     ]  # fmt: skip

@@ -32,7 +32,7 @@ def fill(registry: FakeRegistry, count: int) -> None:
         registry.add_repository(f"team/app-{number:03}")
 
 
-# -- whose front page it is
+# -- the start page
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "", "text/html;q=0", "text/plain, */*;q=0.1"])
@@ -80,7 +80,7 @@ def test_in_front_of_an_application_pages_need_a_path() -> None:
     for path in ("/registry", "/registry/"):
         page = Reader(below).page(path)
         assert page.select_one("form[role=search]")["action"] == "/registry/"
-        # the string stays where it is, so here nobody has to ask for HTML by name
+        # the string has another address, so */* gets the page here
         assert call(below, "GET", path).header("Content-Type") == "text/html; charset=utf-8"
 
 
@@ -112,7 +112,7 @@ def test_all_addresses_have_the_mount_point(registry: FakeRegistry) -> None:
     assert all(address.startswith(("/a%20b/", "#")) for address in addresses), addresses
 
 
-# -- what is listed
+# -- the list
 
 
 def test_official_repositories_come_first() -> None:
@@ -299,7 +299,7 @@ def test_hostile_values_are_escaped(registry: FakeRegistry, attack: str) -> None
 
 
 def test_invalid_old_names_have_working_links(registry: FakeRegistry) -> None:
-    """docker-registry took any name; each has to be found again under its address."""
+    """docker-registry accepted any name. Each must have a working address."""
     names = ["a b", "50%", "x?y", "#1", "é", "<b>", 'q"uote', "a%2Fb"]
     for name in names:
         folder = f"repositories/team/{quote(quote(name, safe=''), safe='').replace('%2520', '%2B')}"
@@ -313,13 +313,13 @@ def test_invalid_old_names_have_working_links(registry: FakeRegistry) -> None:
 
 
 def _decoded(address: str) -> str:
-    """Return an address as a server gives it: decoded once, each byte a character."""
+    """Return an address as WSGI servers pass it: decoded once, each byte a character."""
     from urllib.parse import unquote_to_bytes
 
     return unquote_to_bytes(address).decode("latin-1")
 
 
-# -- failures, looks of one's own, files
+# -- errors, custom templates, static files
 
 
 class Broken(MemoryStorage):
@@ -374,11 +374,11 @@ def test_pages_load_nothing_from_other_sites(registry: FakeRegistry) -> None:
     assert "http" not in policy
 
 
-# -- how little is looked at
+# -- reads of the storage
 
 
 class Counting(MemoryStorage):
-    """Counts the looks at what is stored under keys."""
+    """Counts the reads of a storage."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The page on which people log in, and the button by which they log out; and those who would do it for them."""
+"""The pages to log in and to log out, and attacks on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.names import RepositoryName
 from v1registry.rights import Action, User
 
-#: Of "correct horse" and "0", made by Apache's htpasswd 2.4 (-m) and by openssl passwd (-apr1).
+#: Hashes of "correct horse" and "0", made by Apache's htpasswd 2.4 (-m) and by openssl passwd (-apr1).
 HORSE = "$apr1$RsaosasZ$z8WUXvwD1NOdSfwC7xgBE0"
 STAPLE = "$apr1$12345678$s0/z3njkj0t6U82g8GuNF/"
 
@@ -35,7 +35,7 @@ def world() -> World:
 
 
 def is_guarded(answer: TestResponse) -> None:
-    """Check what every page has to say to browsers."""
+    """Check the headers of every page."""
     policy = answer.headers["Content-Security-Policy"]
     for rule in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "script-src 'self'"):
         assert rule in policy
@@ -46,7 +46,7 @@ def is_guarded(answer: TestResponse) -> None:
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
 
 
-# -- in and out
+# -- log in and log out
 
 
 def test_a_log_in_shows_the_account(world: World) -> None:
@@ -116,7 +116,7 @@ def test_a_logged_in_user_gets_no_login_form(world: World) -> None:
     person = world.mira()
     page = person.get("/login")
     assert (page.status_int, location_of(page)) == (303, "/account")
-    # a form in another tab, sent late
+    # a form in another tab is sent late
     late = person.post("/login", {"username": "zoe_x", "password": PASSWORD, "next": "/account"})
     assert (late.status_int, location_of(late)) == (303, "/account")
     assert "mira_k" in said(person.get("/account"))
@@ -189,7 +189,7 @@ def test_a_planted_cookie_is_replaced_at_log_in(world: World) -> None:
     planted = zoe.cookie
     victim = world.person()
     victim.headers["Cookie"] = f"__Host-v1registry_session={planted}"
-    # who is sent into it sees whose it is, and a log-in form is not shown
+    # the page shows the user of the planted session, and no log-in form
     assert "zoe_x" in said(victim.get("/account"))
 
 
@@ -206,7 +206,7 @@ def test_the_token_of_the_form_ends_with_the_log_in(world: World) -> None:
     assert person.is_in()
 
 
-# -- forms from elsewhere
+# -- forms of other sites
 
 
 def test_a_form_without_a_cookie_explains_cookies(world: World) -> None:
@@ -216,7 +216,7 @@ def test_a_form_without_a_cookie_explains_cookies(world: World) -> None:
     answer = stranger.post("/login", fields)
     assert answer.status_int == 403
     assert "Your browser sent no cookie" in said(answer)
-    # with the cookie of this answer it works
+    # it works with the cookie of this answer
     assert stranger.send(answer, "/login", username="mira_k", password=PASSWORD).status_int == 303
 
 
@@ -322,7 +322,7 @@ def test_attempts_by_form_and_basic_count_together(world: World) -> None:
 
 
 def test_a_form_without_token_counts_no_attempt(world: World) -> None:
-    """Else another site could have its visitors lock somebody out."""
+    """Otherwise another site could use its visitors to lock a user out."""
     person = world.person(REMOTE_ADDR="10.1.1.1")
     person.get("/login")
     for _ in range(200):
@@ -363,9 +363,9 @@ def test_a_log_in_mails_the_activation_link_again() -> None:
     assert len(mail.sent) == 1, "not too soon again"
 
 
-# -- where a log-in leads
+# -- the target of a log-in
 
-#: What may follow, in a registry at the root of its host.
+#: Valid targets in a registry at the root of its host.
 GOOD = [
     "/",
     "/?q=app&page=2",
@@ -375,7 +375,7 @@ GOOD = [
     "/api/v1.1/o/authorize/?a=//evil.example.org",
 ]
 
-#: What may not, and why.
+#: Invalid targets, and why.
 BAD = [
     ("another site", "https://evil.example.org/"),
     ("another site, this page", "https://evil.example.org/account"),
@@ -442,7 +442,7 @@ def test_a_log_in_redirects_only_to_pages(world: World, why: str, target: str) -
     page = person.browser.get("/login", {"next": target})
     assert page.status_int == 200
     assert "next" not in form_of(page, "/login").fields, why
-    # and not from a form either, whoever made it
+    # nor as a field of a form
     fields = {"username": "mira_k", "password": PASSWORD, "form_token": token_of(page)}
     answer = person.post("/login", {**fields, "next": target})
     assert (answer.status_int, location_of(answer)) == (303, "/account"), why
@@ -471,7 +471,7 @@ def test_the_first_of_several_targets_counts(world: World) -> None:
     assert "next" not in form_of(page, "/login").fields
 
 
-# -- bad bodies
+# -- invalid bodies
 
 BODIES = [
     (b"username=mira_k&username=zoe_x&password=x", FORM_TYPE, 400),
@@ -585,7 +585,7 @@ def test_no_cookie_header_gives_a_500(header: str) -> None:
     assert person.browser.get("/login", status="*").status_int == 200
 
 
-# -- who came by other ways
+# -- other credentials
 
 
 def test_basic_credentials_need_no_form(world: World) -> None:
@@ -606,7 +606,7 @@ def test_wrong_basic_gets_a_page_without_challenge(world: World) -> None:
 
 
 def test_a_token_gives_no_session(world: World) -> None:
-    """Neither that of a repository nor an application, whatever it was granted."""
+    """Neither a repository token nor an access token, whatever its scopes."""
     world.settings["secret"] = ["the-key"]
     app = world.another_app()
     token = Tokens(["the-key"]).issue(RepositoryName.parse("mira_k/app"), Action.WRITE, User("mira_k"))

@@ -1,4 +1,4 @@
-"""The pages of people wherever a registry stands: below a prefix, in front, behind a proxy, without pages; and what the log says of them."""
+"""The pages below a prefix, in front of an application, behind a proxy, and switched off; and their log."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def behind(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 def asked(world: World) -> str:
-    """Return the path by which an application sends its user."""
+    """Return the path that an application sends its user to."""
     application, _ = world.app.applications.add("Example CI", [BACK])
     return f"{AUTHORIZE}?client_id={application.client_id}&response_type=code&state=s1"
 
 
 def journey(person: Person, prefix: str, base: str, question: str) -> None:
-    """Ask, log in, consent, look at the account where there is one, log out; every address as the server gives it."""
+    """Request, log in, consent, visit the account page if there is one, log out. Follow all links."""
     answer = person.get(f"{prefix}{question}")
     assert location_of(answer).startswith(f"{prefix}{base}/login?next={quote(prefix)}/api/")
     page = person.get(location_of(answer))
@@ -63,7 +63,7 @@ def journey(person: Person, prefix: str, base: str, question: str) -> None:
 
 
 def assert_links_lead_here(person: Person, page: TestResponse, prefix: str) -> None:
-    """Check that all the addresses in a page are there, below the prefix."""
+    """Check that all addresses in a page work and are below the prefix."""
     assert page.status_int == 200
     addresses = [tag["href"] for tag in page.html.find_all(["a", "link"])]
     addresses += [tag["src"] for tag in page.html.find_all("script")]
@@ -74,7 +74,7 @@ def assert_links_lead_here(person: Person, page: TestResponse, prefix: str) -> N
 
 
 class Below:
-    """A dispatcher that mounts an application below a prefix."""
+    """Return a dispatcher that mounts an application below a prefix."""
 
     def __init__(self, app: Any, prefix: str):
         self.app, self.prefix = app, prefix
@@ -104,7 +104,7 @@ def test_below_a_prefix_the_cookie_is_for_that_prefix(prefix: str) -> None:
     answer = person.log_in("mira_k", base=prefix)
     assert answer.headers["Set-Cookie"].startswith("__Secure-v1registry_session="), "__Host- needs the path /"
     assert f"; Path={prefix}; " in answer.headers["Set-Cookie"]
-    # somebody on the way, who can plant a cookie by plain http, cannot give it that name
+    # an attacker on the network can plant a cookie by plain http, but not with that name
     for name, is_in in (("v1registry_session", False), ("__Secure-v1registry_session", True)):
         other = Person(app)
         other.headers["Cookie"] = f"{name}={person.cookie}"
@@ -161,7 +161,7 @@ def test_without_pages_consent_has_the_path_of_oauth(settings: dict[str, str]) -
     assert person.get("/api/v1.1/o/register").status_int == 404
     page = person.get("/api/v1.1/o/login")
     assert "Register" not in said(page)
-    # a log-in that nobody sent somebody to
+    # a log-in without a target
     answer = person.send(page, "/api/v1.1/o/login", username="mira_k", password=PASSWORD)
     page = person.get(location_of(answer))
     assert "You are logged in as mira_k" in said(page)
@@ -190,14 +190,14 @@ def test_with_an_external_index_there_is_no_login_page() -> None:
 
 
 def test_public_url_makes_cookies_secure() -> None:
-    """The proxy speaks http to the server and names a host of its own."""
+    """The proxy uses http to the server, and another host name."""
     world = World(public_url="https://registry.example.org")
     person = world.person(scheme="http", host="backend:5000")
     page = person.get("/login")
     assert page.headers["Set-Cookie"].startswith("__Host-v1registry_session=")
     assert page.headers["Set-Cookie"].endswith("; Secure")
     fields = {"username": "mira_k", "password": PASSWORD, "form_token": token_of(page)}
-    # WebTest keeps secure cookies from http, as a browser would that spoke it
+    # WebTest does not send secure cookies over http
     cookie = page.headers["Set-Cookie"].partition(";")[0]
     for origin, status in (
         (f"https://{HOST}", 303),
@@ -242,7 +242,7 @@ def test_the_refusal_behind_a_proxy_names_public_url() -> None:
     )
     assert answer.status_int == 403
     assert "set public_url" in said(answer)
-    # newer browsers say themselves that it is the same site
+    # newer browsers report the same site by a header
     person = World().person(scheme="http", host="backend:5000")
     headers = {"Origin": "https://registry.example.org", "Sec-Fetch-Site": "same-origin"}
     answer = person.send(

@@ -1,4 +1,4 @@
-"""The page on which people make accounts, and those behind mailed links."""
+"""The page to register, and the pages of mailed links."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_invalid_fields_are_reported_and_valid_ones_kept(world: World) -> None:
     assert page.html.find(id="email")["value"] == "nobody"
     assert "value" not in page.html.find(id="password").attrs
     assert world.users.find("No") is None
-    # from this page on it goes well
+    # the form of this page then works
     answer = person.send(page, "/register", **NEW)
     assert answer.status_int == 303
 
@@ -127,7 +127,7 @@ def test_markup_in_the_fields_is_escaped(world: World) -> None:
     assert len(page.html.find_all("script")) == 1
 
 
-# -- where nobody registers
+# -- registration switched off
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The page of a repository: description, the command that pulls it, tags and what they share."""
+"""The page of a repository: description, pull command, tags and shared layers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def commands_in(page: object) -> list[str]:
     return [words(code) for code in page.select(".command code")]  # type: ignore[attr-defined]
 
 
-# -- for whom it is there
+# -- visibility
 
 
 @pytest.mark.parametrize(("who", "is_seen"), PEOPLE.items())
@@ -137,7 +137,7 @@ def test_an_invalid_host_gives_no_command(registry: FakeRegistry, host: str) -> 
     checked(answer.body)
 
 
-# -- what it says of itself
+# -- description and rule
 
 
 def test_the_description_has_lower_headings(registry: FakeRegistry) -> None:
@@ -364,7 +364,7 @@ def test_a_hidden_image_shows_only_its_id(registry: FakeRegistry) -> None:
 def test_sharing_is_not_shown_over_the_limit(
     registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, below: int, most: int, shared: int | None
 ) -> None:
-    """Three images count as 60 layers at least; with 22 of each as 66."""
+    """Three images count as 60 layers at least; with 22 layers each they count as 66."""
     base = registry.add_image(layers=below)
     for tag in ("a", "b", "c"):
         registry.add_image(f"team/app:{tag}", parent=base)

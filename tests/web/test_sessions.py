@@ -1,4 +1,4 @@
-"""Sessions: what a cookie is good for, how long, and what ends it. Plain objects, without requests."""
+"""Sessions: the rights of a cookie, its lifetime, and its end. Plain objects, without requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MIRA = User("mira_k")
 
 
 class Place:
-    """Sessions over a storage, with a clock that the test sets."""
+    """Sessions over a storage with a clock that the test sets."""
 
     def __init__(self, storage: Storage | None = None):
         self.now_s = 1_000_000.0
@@ -55,7 +55,7 @@ def place() -> Place:
     return Place()
 
 
-# -- what a cookie is
+# -- cookies
 
 
 def test_a_cookie_needs_no_quotes(place: Place) -> None:
@@ -202,7 +202,7 @@ def test_a_fresh_cookie_is_not_sent_again(place: Place) -> None:
 
 
 def test_a_longer_lifetime_revives_no_session(place: Place) -> None:
-    """Neither one that was over, nor one that was ended, after what was known of its end is forgotten."""
+    """Neither an expired session, nor an ended one whose record is pruned."""
     ended, ended_cookie = place.log_in()
     _, over_cookie = place.log_in()
     place.sessions.end(ended)
@@ -253,7 +253,7 @@ def test_an_anonymous_session_stores_nothing(place: Place) -> None:
 
 def test_records_of_ended_sessions_are_pruned() -> None:
     place = Place()
-    place.now_s = time.time()  # the storage's own clock tells when an end was noted
+    place.now_s = time.time()  # records have the time of the storage's clock
     for _ in range(40):
         place.sessions.end(place.log_in()[0])
     place.now_s += LIFETIMES * LIFETIME_S - 5
@@ -264,7 +264,7 @@ def test_records_of_ended_sessions_are_pruned() -> None:
         session, cookie = place.log_in()
         place.sessions.end(session)
         assert not place.is_in(cookie)
-    # 300 new ones, written just now by the storage's clock, are 12 lifetimes old by this one: few are left
+    # 300 new records of the storage's clock are 12 lifetimes old by this one, so few are left
     assert len(list(place.storage.list(f"{ENDED_FOLDER}/"))) < 100
 
 
@@ -318,7 +318,7 @@ def test_an_outage_ends_no_session(place: Place, monkeypatch: pytest.MonkeyPatch
     assert place.is_in(cookie)
 
 
-# -- backends that only check passwords
+# -- backends without lookup
 
 
 def only_passwords(groups: int) -> tuple[Sessions, User]:

@@ -1,4 +1,4 @@
-"""What our templates say of the values that they get: templates that take their place rely on it."""
+"""The comments of templates list their values. Custom templates rely on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from v1registry.web.pages import Pages
 FOLDER: Final = Path(pages_module.__file__).parent / "templates"
 NAMES: Final = sorted(path.name for path in FOLDER.iterdir())
 
-#: Made of macros, and never a page.
+#: Templates of macros, which are not pages.
 PARTS: Final = ("_forms.html", "_parts.html")
 
 
@@ -35,14 +35,14 @@ def comment_of(name: str) -> str:
 
 
 def told_by(name: str) -> set[str]:
-    """Return the names of the values that a template is said to get, besides those of all."""
+    """Return the names of the values in a template's comment, besides the common ones."""
     told = re.findall(r"^  (\w+): \S", comment_of(name), re.MULTILINE)
     assert len(told) == len(set(told)), name
     return set(told)
 
 
 def used_by(name: str) -> set[str]:
-    """Return the names that a template takes from what it gets: all that it does not make or import itself."""
+    """Return the names that a template reads, without those that it sets or imports."""
     parsed = environment().parse((FOLDER / name).read_text("utf-8"))
     imported = {
         each[1] if isinstance(each, tuple) else each
@@ -63,12 +63,12 @@ def test_a_template_documents_its_values(name: str) -> None:
     used = used_by(name)
     assert used <= told_by(name) | of_all()
     told_in_vain = set() if name == "base.html" else told_by(name) - used
-    # the whole page of the repositories includes them
+    # repositories.html includes it
     assert not told_in_vain or name == "repositories.html", told_in_vain
 
 
 def test_documented_template_values_are_passed(rendered: Rendered) -> None:
-    """Each page is looked at, and nothing else is told of: neither more nor less."""
+    """Each page is documented, with exactly the values that it reads."""
     visit_every_page()
 
     assert sorted(rendered) == [name for name in NAMES if name not in (*PARTS, "base.html")]
@@ -103,7 +103,7 @@ Rendered = Mapping[str, list[set[str]]]
 
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> Rendered:
-    """Template -> the names of the values that it got, each time."""
+    """Record template -> the names of the values of each rendering."""
     seen: dict[str, list[set[str]]] = {}
     render = Template.render
 
@@ -121,7 +121,7 @@ def environment() -> Environment:
 
 
 def visit_every_page() -> None:
-    """Go to each page; what cannot be shown fails."""
+    """Visit each page. A page that cannot be rendered fails the test."""
     look_around()
     be_a_person()
     follow_a_link()

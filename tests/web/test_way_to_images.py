@@ -1,4 +1,4 @@
-"""The way to an image: the pages of an image lead back to the repository from which somebody came, if that is one."""
+"""The breadcrumbs of an image lead back to the repository that the visitor came from."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_without_origin_breadcrumbs_lead_to_the_list(registry: FakeRegistry) -> 
     ],
 )
 def test_a_repository_without_the_image_is_ignored(registry: FakeRegistry, name: str, what: str) -> None:
-    """Not even another repository that is there: with a link nobody makes an image look like one of that."""
+    """Not even an existing repository: a link must not make an image look like part of another repository."""
     image = registry.add_image("team/app:1")
     registry.add_image("team/other:1", files={"other": ""})
     reader = Reader(registry.app)
@@ -131,7 +131,7 @@ def test_an_invalid_old_name_is_shown(registry: FakeRegistry) -> None:
 @pytest.mark.parametrize("what", PAGES)
 @pytest.mark.parametrize(("who", "is_seen"), PEOPLE.items())
 def test_a_private_repository_is_named_only_to_readers(who: str | None, is_seen: bool, what: str) -> None:
-    """Its image is public, because another repository holds it too."""
+    """The image is public, because another repository has it too."""
     registry = town()
     image = registry.image("mira_k/ledger:2015")
     registry.tag(image, "mira_k/shop:ledger")
