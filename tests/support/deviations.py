@@ -70,7 +70,7 @@ DEVIATIONS = (
     Deviation("x-docker-checksum", "docker-0.9.1", _JSON, rf"{_ABSENT} => tarsum\+{_SUM}",
               "registry.md 4.1: a TarSum that was accepted is shown in the header in which it came"),
     Deviation("content-type", _ANY, "PUT /v1/repositories/.*/images", rf"application/json => {_ABSENT}",
-              "RFC 9110, 15.3.5: a 204 has no content, so no type of it (transcripts README 7: nor a length)"),
+              "RFC 9110, 15.3.5: a 204 has no content, so neither a type nor a length"),
     Deviation("content-range", _ANY, _LAYER, r"(\d+-\d+/\d+) => bytes \1",
               "registry.md 4.2: the old server left the unit out"),
     Deviation("content-range", _ANY, _LAYER, r"(\d+)-(\d+)/\2 => bytes \1-\d+/\2",

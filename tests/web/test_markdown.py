@@ -7,7 +7,7 @@ import time
 
 import pytest
 from bs4 import BeautifulSoup
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.reader import ATTACKS
 
@@ -89,6 +89,8 @@ pieces = st.sampled_from(
 )  # fmt: skip
 
 
+# the first rendering imports the libraries, which takes longer than the default deadline under load
+@settings(deadline=None)
 @given(st.lists(pieces | st.text(max_size=6), max_size=30).map("".join))
 @example('[a](https://x.example/"onmouseover=alert(1))')
 @example('<https://x.example/"onclick="alert(1)>')
