@@ -1,7 +1,7 @@
-"""A v1 registry for tests: the real application over memory, with helpers to fill it and to look into it.
+"""A v1 registry for tests: the real application over memory, with helpers to fill and inspect it.
 
-With pytest the fixtures ``v1registry``, ``v1registry_session`` and the others of :mod:`v1registry_fakes.plugin` are
-there as soon as the package is installed. Without pytest:
+With pytest, installing the package is enough: :mod:`v1registry_fakes.plugin` has the fixtures. Without
+pytest:
 
 >>> from v1registry_fakes import FakeRegistry
 >>> with FakeRegistry() as registry:
@@ -9,7 +9,8 @@ there as soon as the package is installed. Without pytest:
 ...     registry.tags("alice/app") == {"1.0": image.id}
 True
 
-Importing this package loads nothing: pytest does it in every run, also where no test asks for a registry.
+Importing this package loads nothing, because pytest imports it in every run, even if no test needs a
+registry.
 """
 
 from __future__ import annotations

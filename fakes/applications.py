@@ -1,4 +1,4 @@
-"""Applications of OAuth in a fake."""
+"""OAuth applications of a fake."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class FakeApplication:
-    """An application that may ask users for access, with what it proves itself by."""
+    """An application that may ask users for access, with its secret."""
 
     client_id: str
     client_secret: str | None = field(repr=False)  #: None for a public one

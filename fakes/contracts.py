@@ -1,7 +1,7 @@
-"""What a storage or a backend of users has to do, as tests that you run on yours.
+"""Public test suites for storages and for backends of users.
 
-The modules that they come from tell how: :mod:`v1registry_fakes.storage_contracts`, :mod:`v1registry_fakes.auth_contracts`
-and :mod:`v1registry_fakes.profile_contracts`.
+Their modules describe how to use them: :mod:`v1registry_fakes.storage_contracts`,
+:mod:`v1registry_fakes.auth_contracts` and :mod:`v1registry_fakes.profile_contracts`.
 """
 
 from __future__ import annotations

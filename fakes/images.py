@@ -1,4 +1,4 @@
-"""The images of a fake as a test looks at them: also those whose push has not ended, which no client sees."""
+"""The images of a fake as a test sees them, including those whose push has not ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .lookup import NotThere, not_there
 
 
 class FakeImage:
-    """One image of a fake. What its properties give is read when they are asked."""
+    """One image of a fake. Properties read from the storage at each access."""
 
     def __init__(self, storage: Storage, image_id: str):
         self._storage = storage
@@ -25,31 +25,46 @@ class FakeImage:
 
     @property
     def document(self) -> bytes:
-        """The image's JSON as it was pushed, byte for byte: what the checksum covers."""
+        """The image's JSON as it was pushed, byte for byte.
+
+        :raises NotThere: there is no such image.
+        """
         return self._read(layout.JSON, "JSON")
 
     @property
     def json(self) -> dict[str, Any]:
-        """What the image's JSON says."""
+        """The parsed JSON of the image.
+
+        :raises NotThere: there is no such image.
+        """
         parsed: dict[str, Any] = json.loads(self.document)
         return parsed
 
     @property
     def layer(self) -> bytes:
-        """The layer as it was pushed, byte for byte. NotThere while none was."""
+        """The layer as it was pushed, byte for byte.
+
+        :raises NotThere: no layer was pushed yet.
+        """
         return self._read(layout.LAYER, "layer")
 
     @property
     def files(self) -> dict[str, bytes | None]:
         """The files in the layer: name -> content, None for a file that the layer deletes.
 
-        See :func:`v1registry_fakes.layers.files_in`. ValueError where the layer is no archive.
+        See :func:`v1registry_fakes.layers.files_in`.
+
+        :raises NotThere: no layer was pushed yet.
+        :raises ValueError: the layer is not an archive.
         """
         return files_in(self.layer)
 
     @property
     def checksum(self) -> str:
-        """The payload sum, ``sha256:`` and 64 hex digits: what pushers send as ``X-Docker-Checksum-Payload``."""
+        """The payload sum, ``sha256:`` and 64 hex digits, as in ``X-Docker-Checksum-Payload``.
+
+        :raises NotThere: no checksum was pushed yet.
+        """
         return parse_checksums(self._read(layout.CHECKSUM, "checksum"))[0]
 
     @property
@@ -59,7 +74,7 @@ class FakeImage:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the push has ended, with a checksum that was right. Clients see no other images."""
+        """Whether the push has ended with the right checksum. Clients see complete images only."""
         return self._has(layout.JSON) and not self._has(layout.IN_PROGRESS)
 
     def _has(self, name: str) -> bool:
@@ -73,7 +88,7 @@ class FakeImage:
         try:
             return self._storage.read(layout.image_key(self.id, name))[0]
         except KeyNotFound:
-            state = "its push has not come that far" if self._has(layout.JSON) else "there is no such image"
+            state = "its push has not ended" if self._has(layout.JSON) else "there is no such image"
             raise NotThere(f"image {self.id} has no {what}: {state}") from None
 
     def __eq__(self, other: object) -> bool:
@@ -90,7 +105,10 @@ class FakeImage:
 
 
 class FakeImages(Mapping[str, FakeImage]):
-    """Every image of a fake by its id, in the order of the ids. NotThere (a KeyError) says which ids there are."""
+    """Every image of a fake by its id, in the order of the ids.
+
+    A missing id raises NotThere, which lists the ids.
+    """
 
     def __init__(self, storage: Storage):
         self._storage = storage

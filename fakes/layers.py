@@ -1,4 +1,4 @@
-"""Layers for tests: from names and contents to an archive, and back."""
+"""Layers for tests: from files to an archive, and back."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HARD_LINK = b"1"
 
 
 def layer_of(files: Files) -> bytes:
-    """Return a layer as engines send it: a tar archive, compressed with gzip. The same files give the same bytes.
+    """Return a layer as engines send it: a tar archive, compressed with gzip. Equal files give equal bytes.
 
-    :param files: name to content. A name that ends in ``/`` is a directory. None as the content deletes what the
-        layers below have under this name: it becomes a whiteout, ``.wh.NAME``.
+    :param files: name -> content. A name that ends in ``/`` is a directory. None deletes the file of the
+        layers below: it becomes a whiteout, ``.wh.NAME``.
     :raises TypeError: a content is neither bytes nor text nor None.
 
     >>> files_in(layer_of({"etc/motd": "hello", "etc/old": None}))
@@ -53,17 +53,17 @@ def layer_of(files: Files) -> bytes:
 def files_in(layer: bytes) -> dict[str, bytes | None]:
     """Return the files of a layer: name -> content, None for those that it deletes.
 
-    The names are without ``./`` or ``/`` in front. Hard links are files; directories, symbolic links and devices
-    are left out.
+    Names have no ``./`` or ``/`` in front. Hard links are files. Directories, symbolic links and devices are
+    left out.
 
-    :raises UnreadableLayer: (a ValueError) it is no archive.
+    :raises UnreadableLayer: the layer is not an archive. It is a ValueError.
     """
     files: dict[str, bytes | None] = {}
     for entry in open_archive(io.BytesIO(layer)):
         name = _plain(entry.name)
         folder, base = split(name)
         if any(part.startswith(_WHITEOUT * 2) for part in name.split("/")):
-            # what AUFS keeps for itself
+            # internal files of AUFS
             continue
         if base.startswith(_WHITEOUT):
             files[f"{folder}/{base.removeprefix(_WHITEOUT)}".removeprefix("/")] = None

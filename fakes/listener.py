@@ -1,4 +1,4 @@
-"""A cheroot server in threads: it listens on 127.0.0.1, on a port that the system chooses."""
+"""A cheroot server in threads, on 127.0.0.1 and a port that the system chooses."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Requests at a time; more of them wait. Engines push and pull five layers at once, and each thread makes the
-#: start longer.
+#: Requests at a time; others wait. Engines transfer five layers at once, and each thread makes the start
+#: longer.
 _THREADS = 6
 
-#: How long a client may pause within a request, in seconds: long, for people who sit in a debugger.
+#: How long a client may pause within a request, in seconds. It is long because people use debuggers.
 _PAUSE_S = 300
 
-#: How long a client may take to agree on TLS, in seconds. Nobody else is let in meanwhile.
+#: How long a TLS handshake may take, in seconds. No other connection is accepted meanwhile.
 _HANDSHAKE_S = 5
 
 
 class _Writer(StreamWriter):
     def __del__(self) -> None:
-        # What a client did not wait for is sent once more when the garbage is collected, and fails there; since Python
-        # 3.13 that is told as an error that nobody can catch.
+        # The garbage collector flushes unsent bytes of a closed connection once more. Since Python 3.13 the
+        # failure is reported as an error that cannot be caught.
         with suppress(OSError, ValueError):
             super().__del__()
 
 
 class QuietConnection(HTTPConnection):
-    """A connection that a client may cut at any time without anybody being told."""
+    """A connection that a client may cut at any time, without an error message."""
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
@@ -63,7 +63,7 @@ class _Connection(QuietConnection):
         server.note(self)
 
     def cut(self) -> None:
-        """End the transfer in both directions: whoever waits for it wakes up."""
+        """End the transfer in both directions, so that waiting threads go on."""
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
@@ -83,15 +83,15 @@ class _Server(Server):
         self._lock = threading.Lock()
 
     def note(self, connection: _Connection) -> None:
-        """Keep a new connection in mind; cut it at once if it comes too late."""
+        """Remember a new connection. It is cut at once if the server is stopping."""
         with self._lock:
             self._open_connections.add(connection)
-            comes_too_late = self._is_stopping
-        if comes_too_late:
+            is_too_late = self._is_stopping
+        if is_too_late:
             connection.cut()
 
     def cut_connections(self) -> None:
-        """Cut all connections, those that come from now on too: cheroot would wait for each of them."""
+        """Cut all connections, and each new one: cheroot would wait for them."""
         with self._lock:
             self._is_stopping = True
             connections = list(self._open_connections)
@@ -108,14 +108,17 @@ class _TLSAdapter(BuiltinSSLAdapter):
         try:
             return super().wrap(sock)  # type: ignore[no-any-return, no-untyped-call]
         except NoSSLError as error:
-            # cheroot would explain it to the client on a socket that ssl has closed already
+            # cheroot would answer on a socket that ssl has already closed
             raise FatalSSLAlert(*error.args) from error
 
 
 class Listener:
-    """A server that runs from its creation until :meth:`stop`. ImportError, OSError.
+    """A server that runs from its creation until :meth:`stop`.
 
     All its threads are daemons, so that a process can end without stopping it.
+
+    :raises ImportError: TLS needs a library that is not installed.
+    :raises OSError: no port can be opened.
     """
 
     def __init__(self, application: WSGIApplication, *, tls: bool):
@@ -138,7 +141,7 @@ class Listener:
             self._cleaning = cleaning.pop_all()
 
     def _run(self, is_ready: threading.Event) -> None:
-        # cheroot's workers are daemons because the thread that starts them, this one, is
+        # cheroot's workers are daemons because the thread that starts them is
         try:
             self._server.prepare()
         except OSError as error:
@@ -154,7 +157,7 @@ class Listener:
         return port
 
     def stop(self) -> None:
-        """Close the port, cut the connections that are open, and wait for the threads to end."""
+        """Close the port, cut open connections, and wait for the threads to end."""
         self._server.cut_connections()
         self._server.stop()
         self._thread.join()
@@ -162,7 +165,7 @@ class Listener:
 
 
 def _make_certificates(folder: str) -> tuple[str, str]:
-    """Make an authority and the certificate of a server; return the paths of what to trust and of what to present."""
+    """Make an authority and the certificate of a server; return the paths of both files."""
     try:
         import trustme
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Looking something up that is not there: the error says what is."""
+"""The error for a missing image, tag or repository. It lists the existing ones."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ _SHOWN = 12
 
 
 class NotThere(KeyError):
-    """An image, a tag or a repository was asked for and is not there. The text lists what there is."""
+    """The image, tag or repository does not exist. The text lists the existing ones."""
 
     def __str__(self) -> str:
-        # KeyError shows the repr of its argument, which is made for keys and not for sentences
+        # KeyError shows the repr of its argument, which suits keys, not sentences
         return str(self.args[0])
 
 
 def not_there(what: str, there_are: Iterable[str]) -> NotThere:
-    """Return the error for ``what`` with the names that exist.
+    """Return the error for a missing thing.
+
+    :param what: such as ``no tag 'x' in alice/app``.
+    :param there_are: the existing names.
+
 
     >>> str(not_there("no tag 'x' in alice/app", ["latest", "1.0"]))
     "no tag 'x' in alice/app; there are: 1.0, latest"

@@ -10,10 +10,10 @@
 | ``v1registry_tls_server`` | session | the same with TLS, for registries with ``tls=True`` |
 | ``v1registry_options`` | function | override it to return the options for FakeRegistry |
 
-``@pytest.mark.v1registry(tls=True, search_limit=10)`` gives options to one test, class or module; they go before
-those of ``v1registry_options``.
+``@pytest.mark.v1registry(tls=True, search_limit=10)`` gives options to one test, class or module. They have
+precedence over those of ``v1registry_options``.
 
-This module is loaded in every run of pytest, so it imports nothing before a fixture is asked for.
+pytest loads this module in every run, so it imports nothing before a fixture is requested.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show with a failed test what its registry was asked and what is in it."""
+    """Add the requests and the contents of the registry to the report of a failed test."""
     report = yield
     describe = getattr(getattr(item, "funcargs", {}).get("v1registry"), "describe", None)
     if report.failed and describe is not None:
@@ -51,7 +51,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def v1registry_server() -> Iterator[LiveServer]:
-    """The live port of this pytest process, so of each xdist worker its own. It serves the running test's ``v1registry``."""
+    """The live port of this pytest process. It serves the ``v1registry`` of the running test."""
     from .server import LiveServer
 
     with LiveServer() as server:
@@ -60,7 +60,7 @@ def v1registry_server() -> Iterator[LiveServer]:
 
 @pytest.fixture(scope="session")
 def v1registry_tls_server() -> Iterator[LiveServer]:
-    """The live port with TLS; ``.ca_file`` is the certificate to trust."""
+    """The live port with TLS. ``.ca_file`` is the certificate to trust."""
     from .server import LiveServer
 
     with LiveServer(tls=True) as server:
@@ -69,20 +69,20 @@ def v1registry_tls_server() -> Iterator[LiveServer]:
 
 @pytest.fixture
 def v1registry_options() -> dict[str, Any]:
-    """The options for FakeRegistry: none. Override this fixture to have others."""
+    """The options for FakeRegistry: none. Override this fixture to give some."""
     return {}
 
 
 @pytest.fixture
 def v1registry(request: pytest.FixtureRequest, v1registry_options: dict[str, Any]) -> Iterator[FakeRegistry]:
-    """An empty registry of this test's own. The test fails at its end if the registry itself failed."""
+    """An empty registry for this test. The test fails at its end if the registry had an unexpected error."""
     from .registry import FakeRegistry
 
     options = dict(v1registry_options)
     for marker in reversed(list(request.node.iter_markers("v1registry"))):
         if marker.args:
             raise pytest.UsageError(
-                f"@pytest.mark.v1registry takes keywords, such as tls=True, and not {marker.args!r}"
+                f"@pytest.mark.v1registry must have keywords, such as tls=True, not {marker.args!r}"
             )
         options.update(marker.kwargs)
     has_tls = options.pop("tls", False)
@@ -111,7 +111,7 @@ def v1registry_client(v1registry: FakeRegistry) -> TestApp:
 
 @pytest.fixture
 def v1registry_session(v1registry: FakeRegistry) -> Iterator[WSGISession]:
-    """A ``requests.Session`` that reaches ``v1registry`` in process, whatever the host of the URL; a path is enough."""
+    """A ``requests.Session`` that reaches ``v1registry`` in process by any URL, or by a path alone."""
     from .session import WSGISession
 
     with WSGISession(v1registry.app) as session:

@@ -1,4 +1,4 @@
-"""Filling a fake: a client that pushes as an engine does, so that what is there is what a client could have pushed.
+"""A client that fills a fake by pushing as an engine does, so its contents are always possible.
 
 Source of the sequence: moby v1.9.1 graph/push_v1.go; registry.md 12.1.
 """
@@ -13,12 +13,11 @@ from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import webob
-
 from v1registry import __version__
 from v1registry.layers.checksums import PayloadChecksum
 from v1registry.layers.compression import UnreadableLayer
 from v1registry.layers.tarsum import tarsum
+from v1registry.wsgi.framework import Request
 
 from .images import FakeImage, FakeImages
 from .layers import Files, layer_of
@@ -27,27 +26,27 @@ from .recorder import RECORD_KEY, recorded_request
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-#: The key of the WSGI environ that makes the requests of this module an administrator's, where there are accounts.
+#: The key of the WSGI environ that makes a request one of an administrator, on a server with accounts.
 ADMINISTRATOR_KEY = "v1registry_fakes.administrator"
 
-#: Every made-up image says so: tests shall not depend on the day on which they run.
+#: The same in every run, so that tests do not depend on the date.
 _CREATED = "2014-06-09T00:00:00Z"
 _USER_AGENT = f"v1registry_fakes/{__version__}"
 
 
 class PushRefused(ValueError):
-    """The registry did not take what a test wanted to put there; the text has its reason. What came before stays."""
+    """The registry rejected a push; the text has its reason. Earlier steps of the push are not undone."""
 
     def __init__(self, method: str, path: str, status: int, reason: str):
-        super().__init__(f"the registry refused {method} {path}: {status} {reason}")
-        self.status = status
+        super().__init__(f"the registry rejected {method} {path}: {status} {reason}")
+        self.status = status  #: of the answer
 
 
 class Pusher:
-    """Pushes to one application, without a network and without a record among the requests of the test.
+    """Pushes to one application in process. The requests of the test do not show it.
 
-    :param images: what is in the application's storage.
-    :param has_accounts: whether an image can only be pushed to a repository to which it was announced.
+    :param images: the images in the application's storage.
+    :param has_accounts: whether an image must be announced to a repository before it is pushed.
     """
 
     def __init__(self, application: WSGIApplication, images: FakeImages, *, has_accounts: bool = False):
@@ -69,9 +68,12 @@ class Pusher:
         is_complete: bool,
         repository: str | None,
     ) -> FakeImage:
-        """Push ``layers`` images, each on the one before, the first on ``parent``; return the last.
+        """Push a chain of images and return the last one.
 
         The parameters are those of FakeRegistry.add_image.
+
+        :raises ValueError: the registry has accounts, and there is no repository.
+        :raises PushRefused: the registry rejected a step.
         """
         if self._has_accounts and repository is None:
             raise ValueError(
@@ -101,7 +103,7 @@ class Pusher:
             **fields,
         }
         if image_id is None:
-            # new each time in one fake, the same in every run, and of equal ids in two fakes the contents are equal
+            # different in one fake, the same in every run; equal ids in two fakes have equal contents
             made_of = json.dumps([next(self._made), facts], sort_keys=True).encode()
             image_id = hashlib.sha256(made_of + layer).hexdigest()
         document = json.dumps({"id": image_id, **facts}).encode()
@@ -119,12 +121,18 @@ class Pusher:
     # -- repositories
 
     def announce(self, repository: str, image_ids: Iterable[str] = ()) -> None:
-        """Start the push of a repository: it exists from here on, with these images in its list."""
+        """Start the push of a repository. From then on it exists, with these images in its list.
+
+        :raises PushRefused: the registry rejected it.
+        """
         entries = [{"id": image_id} for image_id in image_ids]
         self._put(f"/v1/repositories/{quote(repository)}/", json.dumps(entries).encode())
 
     def publish(self, repository: str, tag: str, image: FakeImage) -> None:
-        """Tag an image, and tell the repository of its ancestry, root first."""
+        """Tag an image, and put its ancestry into the image list, root first.
+
+        :raises PushRefused: the registry rejected a step.
+        """
         chain = [self._images[image_id] for image_id in reversed(image.ancestry)]
         self.announce(repository, (each.id for each in chain))
         self._put(
@@ -134,12 +142,16 @@ class Pusher:
         self._put(f"/v1/repositories/{quote(repository)}/images", json.dumps(entries).encode())
 
     def make_private(self, repository: str) -> None:
+        """Make a repository private.
+
+        :raises PushRefused: the registry rejected it.
+        """
         self._put(f"/v1/repositories/{quote(repository)}/properties", b'{"access": "private"}')
 
     # -- requests
 
     def _put(self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
-        request = webob.Request.blank(path, method="PUT", body=body, headers=dict(headers or {}))
+        request = Request.blank(path, method="PUT", body=body, headers=dict(headers or {}))
         request.user_agent = _USER_AGENT
         request.environ[ADMINISTRATOR_KEY] = "administrator"
         record = request.environ[RECORD_KEY] = recorded_request(request.environ)
@@ -154,7 +166,7 @@ def _numbered_layer(number: int) -> bytes:
 
 
 def _listed_sum(image: FakeImage) -> str:
-    """Return what engines write into the image list: the TarSum, where the layer has one."""
+    """Return the checksum that engines write into the image list: the TarSum, if the layer has one."""
     try:
         return tarsum(BytesIO(image.layer), prefix=image.document)
     except UnreadableLayer:

@@ -1,4 +1,4 @@
-"""The one wrapper around the application of a fake: every request of a test passes here and is noted."""
+"""Records the requests of a test on their way to the application of a fake."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from v1registry import Registry
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-#: Where the application of a fake finds the request that is being recorded.
+#: The key of the WSGI environ under which the recorded request is.
 RECORD_KEY = "v1registry_fakes.request"
 
 
 class RequestHeaders(Mapping[str, str]):
-    """The headers of a request; upper and lower case are the same.
+    """The headers of a request. Names are case-insensitive.
 
     >>> RequestHeaders({"HTTP_USER_AGENT": "docker/1.9.1", "CONTENT_LENGTH": "2"})["user-agent"]
     'docker/1.9.1'
@@ -47,18 +47,18 @@ class RequestHeaders(Mapping[str, str]):
 
 @dataclass(eq=False)
 class RecordedRequest:
-    """One request that came in, and how it was answered."""
+    """One request and its answer."""
 
     method: str
     path: str  #: decoded, as the client sent it
-    query: str  #: as it was sent, without the question mark
-    headers: Mapping[str, str]  #: of the request; upper and lower case are the same
+    query: str  #: as the client sent it, without the question mark
+    headers: Mapping[str, str]  #: of the request; names are case-insensitive
     status: int | None = None  #: None until the answer begins
     response_headers: list[tuple[str, str]] = field(default_factory=list)
-    error: Exception | None = None  #: what went wrong inside, where the registry itself failed
+    error: Exception | None = None  #: the unexpected error, if the registry had one
 
     def __str__(self) -> str:
-        """The request in a line, such as ``GET /v1/search?q=app 200``."""
+        """Return the request in one line, such as ``GET /v1/search?q=app 200``."""
         query = f"?{self.query}" if self.query else ""
         return f"{self.method} {self.path}{query} {self.status or 'unanswered'}"
 
@@ -67,12 +67,15 @@ class RecordedRequest:
 
 
 class RequestLog(list[RecordedRequest]):
-    """The requests of a fake, in the order in which they came in. ``clear()`` forgets them."""
+    """The requests of a fake in the order of arrival. ``clear()`` removes them."""
 
     def matching(
         self, method: str | None = None, path: str | None = None, status: int | None = None
     ) -> list[RecordedRequest]:
-        """Return the requests that fit all that is given; ``*`` in ``path`` stands for anything, slashes too."""
+        """Return the requests that have all given properties.
+
+        :param path: may have ``*`` for any text, slashes included.
+        """
         return [
             request
             for request in self
@@ -82,7 +85,7 @@ class RequestLog(list[RecordedRequest]):
         ]
 
     def __repr__(self) -> str:
-        """The requests, a line each."""
+        """Return the requests, one in a line."""
         if not self:
             return "<no requests>"
         return "\n".join([f"<{len(self)} requests>", *(f"  {request}" for request in self)])
@@ -98,17 +101,17 @@ class WatchedRegistry(Registry):
 
 
 class Recorder:
-    """A WSGI application that notes each request and passes it on.
+    """A WSGI application that records each request and passes it on. Safe for threads.
 
-    It is the only way from a test to the registry, in process and on the live port. Safe for threads.
+    All requests of a test pass through it, in process and on the live port.
 
-    :param application: what requests are passed on to; it may be replaced at any time.
+    :param application: gets the requests; it may be replaced at any time.
     """
 
     def __init__(self, application: WSGIApplication):
         self.application = application
         self.requests = RequestLog()
-        #: Requests during which the registry itself failed.
+        #: requests with an unexpected error of the registry
         self.failed = RequestLog()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -116,7 +119,7 @@ class Recorder:
         self.requests.append(request)
         environ[RECORD_KEY] = request
         if isinstance(environ.get("wsgi.input"), BytesIO):
-            # httpx.WSGITransport reads chunked bodies whole, and does not say that they end
+            # httpx.WSGITransport reads chunked bodies whole, but does not set this
             environ["wsgi.input_terminated"] = True
         answer = self.application(environ, _noting(request, start_response))
         if request.status == 500 and request.error is not None:
@@ -129,7 +132,7 @@ class Recorder:
 
 
 def recorded_request(environ: Mapping[str, Any]) -> RecordedRequest:
-    """Return what is to be remembered of the request of ``environ``."""
+    """Return the record of the request of a WSGI environ, without an answer."""
     path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1")
     return RecordedRequest(
         environ["REQUEST_METHOD"],
@@ -151,7 +154,7 @@ def _noting(request: RecordedRequest, start_response: StartResponse) -> StartRes
 
 
 class _Answer:
-    """The body of an answer on its way out."""
+    """The body of an answer. Errors while it is sent are recorded."""
 
     def __init__(self, chunks: Iterable[bytes], note_failure: Callable[[Exception], None]):
         self._chunks = chunks

@@ -1,4 +1,4 @@
-"""FakeRegistry: the real application over memory, with helpers to fill it, to look into it and to reset it."""
+"""FakeRegistry: the real application over memory, with helpers to fill, inspect and reset it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from typing_extensions import Unpack
 
-#: How many lines of each kind a description has at most.
+#: The maximum of lines of each kind in a description.
 _DESCRIBED = 30
 
 
 class Tags(dict[str, str]):
-    """Tag -> image id. NotThere (a KeyError) says which tags there are."""
+    """Tag -> image id. A missing tag raises NotThere, which lists the tags."""
 
     def __init__(self, repository: str, tags: Mapping[str, str]):
         super().__init__(tags)
@@ -47,17 +47,17 @@ class Tags(dict[str, str]):
 
 
 class FakeRegistry:
-    """A v1 registry of a test's own: empty at first, in memory, gone at the end. Safe for threads.
+    """A v1 registry for one test, in memory and empty at first. Safe for threads.
 
-    Everything that a client can do to a registry can be done to it, in process through :attr:`app` or over TCP at
-    :attr:`url`. It is a context manager; leaving it stops the live port, and calls :meth:`check` where the block did
-    not fail.
+    Clients reach it in process by :attr:`app`, or over TCP at :attr:`url`. It is a context manager: leaving
+    it stops the live port, and calls :meth:`check` unless the block failed.
 
-    :param tls: whether the live port speaks https, with a certificate made for it; see :attr:`ca_file`.
-    :param server: somebody's live port to be reachable at, as it is, for as long as this fake is open. Without it, one
-        of its own is started when :attr:`url` or :attr:`host` is first asked for.
-    :param options: settings of the registry, see :class:`v1registry.Settings`. SettingsError. OAuth works over plain http,
-        unless ``oauth_http`` says otherwise, and with ``auth="users:"`` hashes of passwords cost nothing.
+    :param tls: whether the live port uses https; see :attr:`ca_file`.
+    :param server: the live port to use. If None, the fake starts one at the first use of :attr:`url` or
+        :attr:`host`.
+    :param options: settings of the registry, see :class:`v1registry.Settings`. OAuth works over plain http
+        unless ``oauth_http`` says otherwise. With ``auth="users:"`` password hashes are cheap.
+    :raises SettingsError: lists everything that is wrong with the options.
 
     >>> with FakeRegistry() as registry:
     ...     base = registry.add_image("alice/base", files={"bin/sh": b"..."})
@@ -83,7 +83,7 @@ class FakeRegistry:
         application = WatchedRegistry(self.storage, **options)
         images = FakeImages(self.storage)
         if application.has_accounts:
-            # what fills the registry asks nobody: over the same storage, but with users of its own
+            # the helpers push as an administrator: a second application over the same storage
             helpers = Environ(ADMINISTRATOR_KEY, administrator=lambda environ: True)
             self._pusher = Pusher(WatchedRegistry(self.storage, auth=helpers), images, has_accounts=True)
         else:
@@ -91,7 +91,7 @@ class FakeRegistry:
         return application
 
     def _users(self) -> UserStore | None:
-        """Return the accounts in the storage, None where the users are kept elsewhere or there are none."""
+        """Return the accounts in the storage; None if there are none, or users are kept elsewhere."""
         auth = self._options.get("auth", "open:")
         if isinstance(auth, UserStore):
             return auth
@@ -99,31 +99,46 @@ class FakeRegistry:
             return UserStore(self.storage, passwords=Passwords(memory_kib=8, passes=1))
         return None
 
-    # -- the way in
+    # -- access for clients
 
     @property
     def app(self) -> WSGIApplication:
-        """The WSGI application. It notes each request in :attr:`requests`, and stays the same after a reset."""
+        """The WSGI application.
+
+        It records each request in :attr:`requests`, and stays the same after a reset.
+        """
         return self._recorder
 
     @property
     def url(self) -> str:
-        """Where the live port is, ``http://127.0.0.1:PORT``; it is started when this is first asked for."""
+        """The URL of the live port, ``http://127.0.0.1:PORT``. The port is started at the first use.
+
+        :raises RuntimeError: the fake is closed.
+        """
         return self._live_server().url
 
     @property
     def host(self) -> str:
-        """``127.0.0.1:PORT`` of the live port, as it stands in front of an image's name; started as :attr:`url` is."""
+        """``127.0.0.1:PORT`` of the live port, as in front of the name of an image.
+
+        The port is started at the first use.
+
+        :raises RuntimeError: the fake is closed.
+        """
         return self._live_server().host
 
     @property
     def ca_file(self) -> str:
-        """The path of the certificate to trust, for ``verify=`` of requests. ValueError where there is no TLS."""
+        """The path of the certificate to trust, for ``verify=`` of requests.
+
+        :raises ValueError: the live port has no TLS.
+        :raises RuntimeError: the fake is closed.
+        """
         return self._live_server().ca_file
 
     def _live_server(self) -> LiveServer:
         if not self._is_open:
-            raise RuntimeError("this FakeRegistry is closed, so it has no live port any more")
+            raise RuntimeError("this FakeRegistry is closed, so it has no live port")
         return self._server
 
     # -- filling
@@ -131,17 +146,18 @@ class FakeRegistry:
     def add_user(
         self,
         username: str,
-        password: str = "secret",  # noqa: S107  everybody may know the passwords of a test
+        password: str = "secret",  # noqa: S107  passwords of tests are no secrets
         *,
         email: str = "",
         groups: Iterable[str] = (),
         is_active: bool = True,
         is_administrator: bool = False,
     ) -> User:
-        """Make an account, as ``v1registry user add`` does. AccountExists.
+        """Add an account, as ``v1registry user add`` does.
 
-        :param groups: each is a namespace that the user may write, besides the one of the own name.
-        :raises ValueError: the registry keeps no accounts: it was not made with ``auth="users:"``.
+        :param groups: namespaces that the user may write, besides the one with the user's name.
+        :raises AccountExists: the name or the address belongs to an existing account.
+        :raises ValueError: the registry was not made with ``auth="users:"``.
         """
         users = self._users()
         if users is None:
@@ -166,10 +182,10 @@ class FakeRegistry:
         is_public: bool = False,
         is_trusted: bool = False,
     ) -> FakeApplication:
-        """Register an application that may ask users for access, as ``v1registry application add`` does.
+        """Add an application that may ask users for access, as ``v1registry application add`` does.
 
-        :param scopes: what it may ask for; everything when left out.
-        :raises ValueError: the registry has no accounts, or something is not what is taken.
+        :param scopes: the scopes that it may ask for; all by default.
+        :raises ValueError: the registry has no accounts, or a value is invalid.
         """
         application, secret = self._application().applications.add(
             name,
@@ -183,11 +199,12 @@ class FakeRegistry:
         return FakeApplication(application.client_id, secret, application.redirect_uris)
 
     def consent(self, url: str, username: str, *, is_allowed: bool = True) -> str:
-        """Answer the page of consent for a user; return the address to which the browser would be sent.
+        """Answer the page of consent for a user; return the URL to which the browser would be sent.
 
-        :param url: the one to which the application under test sends its users: ``…/api/v1.1/o/authorize/?client_id=…``. What
-            is wrong with it is told as the page would: in the address that is returned, or by a ValueError where the
-            browser would be sent nowhere.
+        :param url: the URL to which the application under test sends its users:
+            ``…/api/v1.1/o/authorize/?client_id=…``. The returned URL reports errors, as that of the page
+            does.
+        :raises ValueError: the registry has no accounts, or the page would send the browser nowhere.
         """
         provider = self._application().provider
         user = User(username)
@@ -220,22 +237,25 @@ class FakeRegistry:
     ) -> FakeImage:
         """Push an image as an engine does, and return it.
 
-        :param name: ``NAMESPACE/REPOSITORY:TAG`` to push it to; ``:latest`` and ``library/`` may be left out. None: the
-            image is in no repository, which is an error where there are accounts (ValueError).
-        :param files: what its layer holds: name -> bytes or text, None for a file to delete; a name with ``/`` at its
-            end is a directory. Without ``files`` and ``layer`` a small file is made up.
-        :param layer: the bytes of the layer instead, which need not be an archive.
-        :param layers: how many images to push in all, each the parent of the next; the layers below are made up.
-        :param parent: the image, or the id of the image, that the lowest of them builds on.
+        :param name: ``NAMESPACE/REPOSITORY:TAG``; ``:latest`` and ``library/`` may be left out. If None, the
+            image is in no repository. A registry with accounts needs a name.
+        :param files: the contents of the layer: name -> bytes or text, None for a file to delete. A name that
+            ends in ``/`` is a directory. Without ``files`` and ``layer`` the layer has a small file.
+        :param layer: the bytes of the layer in place of ``files``; it need not be an archive.
+        :param layers: how many images to push, each the parent of the next. The layers below are made up.
+        :param parent: the parent of the lowest of them, or its id.
         :param json: more keys for the image's JSON, such as ``{"config": {"Cmd": ["sh"]}}``.
-        :param id: 64 or 16 hex digits; else one is made up, the same in every run.
-        :param is_complete: False leaves out the checksum: clients are told to wait for the upload to end.
-        :raises PushRefused: (a ValueError) the registry does not take it; the text says why.
+        :param id: 64 or 16 hex digits. If None, an id is made up, the same in every run.
+        :param is_complete: False leaves out the checksum, so the push does not end.
+        :raises TypeError: both ``files`` and ``layer`` are given.
+        :raises NotThere: the parent does not exist.
+        :raises ValueError: there is no name on a registry with accounts, or ``layers`` is below 1.
+        :raises PushRefused: the registry rejects it; the text says why. It is a ValueError.
         """
         if files is not None and layer is not None:
-            raise TypeError("files and layer both say what is in the layer: give one of them")
+            raise TypeError("files and layer exclude each other: give one of them")
         if layers < 1:
-            raise ValueError(f"layers is the number of images to push, at least 1, not {layers}")
+            raise ValueError(f"layers must be at least 1, not {layers}")
         parent_id = parent.id if isinstance(parent, FakeImage) else parent
         if parent_id is not None and parent_id not in self.images:
             raise not_there(f"no image {parent_id!r} to be the parent", self.images)
@@ -248,31 +268,44 @@ class FakeRegistry:
         return image
 
     def tag(self, image: FakeImage | str, name: str) -> None:
-        """Push an image that is there, or its id, to ``NAMESPACE/REPOSITORY:TAG`` as well. NotThere, PushRefused."""
+        """Push an existing image, or the image of an id, to ``NAMESPACE/REPOSITORY:TAG`` as well.
+
+        :raises NotThere: the image does not exist.
+        :raises PushRefused: the registry rejects it.
+        """
         image_id = image.id if isinstance(image, FakeImage) else image
         repository, tag = _split_name(name)
         self._pusher.publish(repository, tag, self.images[image_id])
 
     def add_repository(self, name: str, *, is_private: bool = False) -> None:
-        """Make a repository without images. PushRefused."""
+        """Make a repository without images.
+
+        :raises PushRefused: the registry rejects it.
+        """
         self._pusher.announce(name)
         if is_private:
             self._pusher.make_private(name)
 
-    # -- looking into it
+    # -- its contents
 
     @property
     def images(self) -> FakeImages:
-        """Every image by its id, also those whose push has not ended."""
+        """Every image by its id, including those whose push has not ended."""
         return FakeImages(self.storage)
 
     def image(self, name: str) -> FakeImage:
-        """Return the image that ``NAMESPACE/REPOSITORY:TAG`` stands for. NotThere says what there is."""
+        """Return the image of ``NAMESPACE/REPOSITORY:TAG``.
+
+        :raises NotThere: there is no such repository or tag; lists the existing ones.
+        """
         repository, tag = _split_name(name)
         return self.images[self.tags(repository)[tag]]
 
     def tags(self, repository: str) -> Tags:
-        """Return tag -> image id of a repository. NotThere."""
+        """Return tag -> image id of a repository.
+
+        :raises NotThere: there is no such repository; lists the existing ones.
+        """
         try:
             found = Repositories(self.storage).tags(RepositoryName.parse(repository))
         except RepositoryNotFound:
@@ -286,19 +319,19 @@ class FakeRegistry:
 
     @property
     def requests(self) -> RequestLog:
-        """What clients asked for, in the order in which it came in. The helpers of this class leave no trace here."""
+        """The requests of clients in the order of arrival. The helpers of this class are not recorded."""
         return self._recorder.requests
 
     def describe(self) -> str:
-        """Return in some lines what was asked and what is there: the report of a failed test shows them."""
+        """Return the requests and the contents in some lines, for the report of a failed test."""
         lines = [f"asked: {len(self.requests) or 'nothing'}"]
         if len(self.requests) > _DESCRIBED:
             lines.append("  ...")
         lines += [f"  {request}" for request in self.requests[-_DESCRIBED:]]
         try:
             lines += self._describe_contents()
-        except Exception as error:  # noqa: BLE001  the registry is broken, and that is what the reader wants to know of
-            lines.append(f"there: it cannot be told, because of {error!r}")
+        except Exception as error:  # noqa: BLE001  a broken registry is reported, not raised
+            lines.append(f"there: unknown, because of {error!r}")
         return "\n".join(lines)
 
     def _describe_contents(self) -> list[str]:
@@ -312,34 +345,36 @@ class FakeRegistry:
         unfinished = [image.id for image in images if not image.is_complete]
         return [*lines, *(f"  image in progress {image_id}" for image_id in unfinished[:_DESCRIBED])]
 
-    # -- its life
+    # -- reset, check and close
 
     def reset(self) -> None:
-        """Begin anew: nothing stored, no requests, the same options, the same :attr:`app` and the same :attr:`url`.
+        """Remove everything stored and all requests. Options, :attr:`app` and :attr:`url` stay the same.
 
-        A request that is under way goes on with what was there before, and leaves nothing behind.
+        A request that is in progress continues with the old contents, and does not change the new ones.
         """
         self._recorder.application = self._make_application()
         self._recorder.requests.clear()
         self._recorder.failed.clear()
 
     def check(self) -> None:
-        """Raise AssertionError if the registry itself failed in a request, and tell which. Each failure is told once.
+        """Return if the registry had no unexpected error. Each error is reported once.
 
-        Refusals, whatever their status, are no failures.
+        Answers that reject a request are not errors, whatever their status.
+
+        :raises AssertionError: lists the requests with an unexpected error.
         """
         failed = self._recorder.failed[:]
         self._recorder.failed.clear()
         if failed:
             told = [f"{request}\n    {type(request.error).__name__}: {request.error}" for request in failed]
             raise AssertionError(
-                "The registry itself failed, which is no fault of the test, in:\n"
+                "The registry itself failed in these requests, which is not the fault of the test:\n"
                 + "".join(f"  {line}\n" for line in told)
                 + self.describe()
             ) from failed[0].error
 
     def close(self) -> None:
-        """Stop the live port. What is stored can still be looked at. Closing twice is fine."""
+        """Stop the live port. The contents can still be read. Closing twice has no effect."""
         if not self._is_open:
             return
         self._is_open = False
@@ -363,7 +398,7 @@ class FakeRegistry:
 
 
 def _split_name(name: str) -> tuple[str, str]:
-    """Split ``NAMESPACE/REPOSITORY:TAG``; the tag is ``latest`` where there is none."""
+    """Split ``NAMESPACE/REPOSITORY:TAG``; the tag is ``latest`` if there is none."""
     folder, slash, last = name.rpartition("/")
     base, colon, tag = last.partition(":")
     return f"{folder}{slash}{base}", tag if colon else "latest"

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class LiveServer:
-    """A port on 127.0.0.1 that serves one application at a time.
+    """A port on 127.0.0.1 that serves one application at a time. Safe for threads.
 
-    Nothing happens before :attr:`url`, :attr:`host`, :attr:`ca_file` or :meth:`start`: making one is cheap, and the
-    system chooses the port. Applications can follow each other on the same port. Safe for threads; a context manager
-    that stops at its end.
+    The server starts at the first use of :attr:`url`, :attr:`host`, :attr:`ca_file` or :meth:`start`. The
+    system chooses the port. Applications can follow each other on the same port. It is a context manager that
+    stops the server at its end.
 
-    :param tls: https, with a certificate for 127.0.0.1, ::1 and localhost that is made at the start.
+    :param tls: use https, with a certificate for 127.0.0.1, ::1 and localhost that is made at the start.
 
     >>> def application(environ, start_response):
     ...     start_response("200 OK", [("Content-Length", "0")])
@@ -36,51 +36,68 @@ class LiveServer:
         self._lock = threading.Lock()
         self._running: Listener | None = None
 
-    # -- what is served
+    # -- the application
 
     def mount(self, application: WSGIApplication) -> None:
-        """Serve ``application`` from now on. RuntimeError while another one is served."""
+        """Serve an application.
+
+        :raises RuntimeError: the server has an application already.
+        """
         with self._lock:
             if self._application is not None:
-                raise RuntimeError("a LiveServer serves one application at a time: take another LiveServer")
+                raise RuntimeError("a LiveServer serves one application at a time: make a second LiveServer")
             self._application = application
 
     def unmount(self) -> None:
-        """Serve nothing: requests are answered with 503 until another application is mounted."""
+        """Serve no application: requests get 503 until one is mounted."""
         with self._lock:
             self._application = None
 
     def _serve(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        application = self._application or _nobody
+        application = self._application or _no_application
         return application(environ, start_response)
 
-    # -- where it is
+    # -- its address
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``, or https. Starts the server if it does not run. ImportError."""
+        """``http://127.0.0.1:PORT``, or https. Starts the server if necessary.
+
+        :raises ImportError: cheroot, or trustme for TLS, is not installed.
+        """
         return f"{'https' if self.tls else 'http'}://{self.host}"
 
     @property
     def host(self) -> str:
-        """``127.0.0.1:PORT``. Starts the server if it does not run. ImportError."""
+        """``127.0.0.1:PORT``. Starts the server if necessary.
+
+        :raises ImportError: cheroot, or trustme for TLS, is not installed.
+        """
         return f"127.0.0.1:{self.start().port}"
 
     @property
     def ca_file(self) -> str:
-        """The path of the certificate that vouches for the server's own. Starts the server. ValueError without TLS."""
+        """The path of the certificate to trust. Starts the server if necessary.
+
+        :raises ValueError: the server has no TLS.
+        """
         if not self.tls:
             raise ValueError("there is no certificate: this live port speaks http; make it with tls=True")
         return str(self.start().ca_file)
 
     @property
     def is_running(self) -> bool:
+        """Whether the server was started and not stopped."""
         return self._running is not None
 
-    # -- its life
+    # -- start and stop
 
     def start(self) -> Listener:
-        """Start the server if it does not run. ImportError names what is to be installed; OSError."""
+        """Start the server if it does not run.
+
+        :raises ImportError: names the package that must be installed.
+        :raises OSError: no port can be opened.
+        """
         with self._lock:
             if self._running is None:
                 from .listener import Listener
@@ -89,7 +106,7 @@ class LiveServer:
             return self._running
 
     def stop(self) -> None:
-        """Stop the server, and cut the connections that are still open. It can be started again, on another port."""
+        """Stop the server and cut its connections. It can be started again, on a different port."""
         with self._lock:
             running, self._running = self._running, None
         if running is not None:
@@ -104,8 +121,8 @@ class LiveServer:
         self.stop()
 
 
-def _nobody(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-    body = b"No registry is served here: the test whose registry this was is over, or has not begun\n"
+def _no_application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    body = b"No registry is served here: its test has ended, or has not begun\n"
     start_response(
         "503 Service Unavailable", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
     )

@@ -1,6 +1,6 @@
-"""A requests.Session whose requests go to a WSGI application in this process: no port, no threads.
+"""A requests.Session that calls a WSGI application in this process, without ports and threads.
 
-For httpx nothing is needed but httpx itself::
+httpx can do that by itself::
 
     httpx.Client(transport=httpx.WSGITransport(app=registry.app), base_url="http://v1registry.test")
 """
@@ -29,11 +29,12 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class WSGISession(requests.Session):
-    """A session that reaches one application under every URL, whatever the host; nothing leaves the process.
+    """A session that reaches one application by every URL, whatever the host. Nothing leaves the process.
 
-    A path alone is a URL too: it is below ``base_url``. The environment (proxies, .netrc) is not looked at.
+    The settings of the environment (proxies, .netrc) are ignored.
 
-    :param application: what answers; called in the caller's thread.
+    :param application: answers the requests; it is called in the caller's thread.
+    :param base_url: the URL below which a path without a host is.
 
     >>> def application(environ, start_response):
     ...     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -54,16 +55,16 @@ class WSGISession(requests.Session):
     def request(  # type: ignore[override]
         self, method: str, url: str, *arguments: Any, **options: Any
     ) -> requests.Response:
-        """As requests.Session has it; a relative ``url`` is below ``base_url``."""
+        """Send a request as requests.Session does. A relative ``url`` is below ``base_url``."""
         return super().request(method, urljoin(self.base_url, url), *arguments, **options)
 
 
 class WSGIAdapter(HTTPAdapter):
-    """An adapter to mount in a requests.Session: requests become calls of ``application``.
+    """An adapter for requests.Session that turns requests into calls of an application.
 
-    Bodies may be bytes, text, files or generators; those without a known length arrive as chunked bodies do. Answers
-    are streamed, and the application's iterator is closed with the response. If a body fails while it is sent, its
-    exception passes through, and the application sees a broken upload. Time-outs mean nothing here.
+    Bodies may be bytes, text, files or generators. Those without a known length arrive as chunked bodies.
+    Answers are streamed, and the application's iterator is closed with the response. If a body raises an
+    exception, the caller gets it and the application sees a broken upload. Time-outs have no effect.
     """
 
     def __init__(self, application: WSGIApplication):
@@ -71,7 +72,10 @@ class WSGIAdapter(HTTPAdapter):
         self.application = application
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
-        """Call the application for one request; redirects are the session's business."""
+        """Call the application for one request. The session follows redirects.
+
+        :raises Exception: the body or the application raised it.
+        """
         body = _RequestBody(request.body)
         answer = _Answer(self.application, _environ(request, body))
         if body.error is not None:
@@ -99,7 +103,7 @@ class WSGIAdapter(HTTPAdapter):
 
 
 class _Original:
-    """What requests and urllib3 ask of a response of http.client: its headers, for the cookies."""
+    """The part of a response of http.client that requests and urllib3 use: the headers, for cookies."""
 
     def __init__(self, message: HTTPMessage):
         self.msg = message
@@ -108,11 +112,11 @@ class _Original:
         return True
 
     def close(self) -> None:
-        """There is no connection to close."""
+        """Do nothing: there is no connection."""
 
 
 class _Chunks(io.RawIOBase):
-    """Chunks of bytes as a file to read."""
+    """A readable file over chunks of bytes."""
 
     def __init__(self, chunks: Iterator[bytes]):
         self._chunks = chunks
@@ -134,7 +138,7 @@ class _Chunks(io.RawIOBase):
 
 
 class _RequestBody(_Chunks):
-    """The body of a request as the application reads it. ``error`` is what its source raised."""
+    """The body of a request as the application reads it. ``error`` is the exception of its source."""
 
     def __init__(self, source: Any):
         super().__init__(self._watched(_chunks_of(source)))
@@ -150,7 +154,7 @@ class _RequestBody(_Chunks):
 
 
 def _chunks_of(source: Any) -> Iterable[bytes | str]:
-    """Return the pieces of what requests takes as a body."""
+    """Return the chunks of a body, in any form that requests accepts."""
     if source is None:
         return ()
     if isinstance(source, (bytes, str)):
@@ -163,17 +167,17 @@ def _chunks_of(source: Any) -> Iterable[bytes | str]:
 
 
 class _Answer(_Chunks):
-    """An application's answer; :meth:`close` closes the iterator that the application returned."""
+    """The answer of an application. :meth:`close` closes the iterator that it returned."""
 
     def __init__(self, application: WSGIApplication, environ: dict[str, Any]):
         self.status = ""
         self.headers: list[tuple[str, str]] = []
         self._written: list[bytes] = []
-        self._returned: Iterable[bytes] = ()  # close() asks for it, also if the application fails
+        self._returned: Iterable[bytes] = ()  # close() needs it, even if the application fails
         self._returned = application(environ, self._start)
         super().__init__(self._all_chunks())
         while not self.status:
-            # an application that is a generator starts its answer when its first chunk is asked for
+            # a generator calls start_response when its first chunk is requested
             chunk = next(self._chunks, None)
             if chunk is None:
                 self.close()
@@ -205,7 +209,7 @@ class _Answer(_Chunks):
 
 
 def _environ(request: requests.PreparedRequest, body: _RequestBody) -> dict[str, Any]:
-    """Return the environ of a request (PEP 3333), as a server makes it that decodes chunked bodies."""
+    """Return the environ of a request (PEP 3333), as a server that decodes chunked bodies makes it."""
     url = urlsplit(str(request.url))
     environ: dict[str, Any] = {
         "REQUEST_METHOD": str(request.method),

@@ -1,4 +1,4 @@
-"""The application as a WSGI callable: dispatch, answers to failures, and mounting in front of another application."""
+"""The application as a WSGI callable: dispatch, answers to failures, mounting in front of others."""
 
 from __future__ import annotations
 
@@ -34,11 +34,13 @@ log = get_logger(__name__)
 class Registry:
     """A v1 registry with its index, as a WSGI callable.
 
-    :param storage: a :class:`v1registry.storage.Storage`, or text that names one, such as ``file:///srv/registry``.
+    :param storage: a :class:`v1registry.storage.Storage`, or text that names one, such as
+        ``file:///srv/registry``.
     :param options: the keys of :class:`v1registry.settings.Settings`.
     :raises SettingsError: lists everything that is wrong with them.
 
-    Safe for threads. Nothing is opened before the first request. Several registries in one process share nothing.
+    Safe for threads. Nothing is opened before the first request. Several registries in one process share
+    nothing.
 
     >>> from v1registry import MemoryStorage, Registry
     >>> app = Registry(storage=MemoryStorage())
@@ -146,8 +148,8 @@ class Registry:
     def in_front_of(self, application: WSGIApplication) -> Registry:
         """Return this registry as middleware: requests for paths of no API go to ``application``.
 
-        ``/`` belongs to the application. There are pages only if the setting ``pages`` names a path. Everything else is
-        shared with this registry.
+        ``/`` belongs to the application. There are pages only if the setting ``pages`` names a path.
+        Everything else is shared with this registry.
         """
         return self._of(in_front(self._services), application)
 
@@ -235,7 +237,10 @@ class Registry:
         return route.handler(request)
 
     def _read_refused_body(self, request: Request[Services]) -> None:
-        """Read the rest of a rejected body: engines report an early answer as a failed write (clients.md 3.3)."""
+        """Read the rest of a rejected body.
+
+        Engines report an early answer as a failed write (clients.md 3.3).
+        """
         try:
             request.upload.drain(self.settings.max_refused_bytes)
         except errors.RegistryError:
@@ -267,7 +272,9 @@ def paste_app(global_conf: Mapping[str, str], **local_conf: str) -> Registry:
 def paste_filter(
     global_conf: Mapping[str, str], **local_conf: str
 ) -> Callable[[WSGIApplication], WSGIApplication]:
-    """Make the filter of a PasteDeploy section ``use = egg:v1registry``: the registry in front of an application.
+    """Make the filter of a PasteDeploy section ``use = egg:v1registry``.
+
+    It puts the registry in front of an application.
 
     :raises SettingsError: lists everything that is wrong with the settings.
     """

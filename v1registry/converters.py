@@ -1,4 +1,7 @@
-"""Converters of settings: from text to values. Each raises ValueError with a phrase that begins with "must be"."""
+"""Converters of settings: from text to values.
+
+Each raises ValueError with a phrase that begins with "must be".
+"""
 
 from __future__ import annotations
 

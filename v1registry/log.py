@@ -1,6 +1,6 @@
-"""Log lines that tell to which request they belong.
+"""Log lines with the id of the request to which they belong.
 
-Nothing is configured here: levels, handlers and formats are the application's. Each record gets the attribute
+Levels, handlers and formats are configured by the application. Each record gets the attribute
 ``request_id``, and its message begins with it, so that the plainest format shows it too.
 """
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 else:
     _Adapter = logging.LoggerAdapter
 
-#: What proxies put in, and what every answer tells.
+#: Proxies may send it. Every answer has it.
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 
-#: What stands in ``record.request_id`` of a line that belongs to no request.
+#: The value of ``record.request_id`` outside of requests.
 NO_REQUEST: Final = "-"
 
 _KEY: Final = "HTTP_" + REQUEST_ID_HEADER.upper().replace("-", "_")
@@ -32,10 +32,10 @@ _current: ContextVar[str | None] = ContextVar("v1registry_request_id", default=N
 
 
 class RequestLogger(_Adapter):
-    """A logger whose records say to which request they belong."""
+    """A logger whose records have the id of the request."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Return message and keywords with the id of the request in them."""
+        """Return message and keywords with the id of the request."""
         request_id = _current.get()
         extra = {**(kwargs.get("extra") or {}), "request_id": request_id or NO_REQUEST}
         # an id has no percent sign, so the message stays a format
@@ -48,7 +48,7 @@ def get_logger(name: str) -> RequestLogger:
 
 
 def request_id_of(environ: Mapping[str, Any]) -> str:
-    """Return the id that came with a request, or a new one where none came that may stand in a log."""
+    """Return the id that came with a request; a new one if none came, or an invalid one."""
     sent = environ.get(_KEY)
     if isinstance(sent, str) and _VALID.fullmatch(sent):
         return sent
@@ -57,7 +57,7 @@ def request_id_of(environ: Mapping[str, Any]) -> str:
 
 @contextmanager
 def in_request(request_id: str | None) -> Iterator[None]:
-    """Let the lines that are logged in this block, by this thread or task, have the id."""
+    """Give the id to the lines that this thread or task logs within the block."""
     token = _current.set(request_id)
     try:
         yield
@@ -66,11 +66,12 @@ def in_request(request_id: str | None) -> Iterator[None]:
 
 
 class RequestBody:
-    """A body that a server reads after the application has returned: lines logged meanwhile have the id of the request.
+    """A body whose log lines have the id of the request.
 
-    :param chunks: the body; its ``close`` is called by that of this one.
+    The server reads it after the application returned. It must be made within the request. The id is set for
+    each chunk, because a server may read each in a different context.
 
-    It is made within the request. The id is set for each chunk alone, as a server may read each in another context.
+    :param chunks: the body; it is closed together with this object.
     """
 
     def __init__(self, chunks: Iterable[bytes]):
@@ -88,7 +89,7 @@ class RequestBody:
             yield chunk
 
     def close(self) -> None:
-        """Close the body. Whatever its ``close`` raises."""
+        """Close the body."""
         close: Callable[[], object] | None = getattr(self._chunks, "close", None)
         if close is not None:
             with in_request(self._request_id):

@@ -1,7 +1,7 @@
-"""The grammars of names: image ids, namespaces, repositories, tags, users, addresses, hosts. Pure functions over text.
+"""The grammars of names: image ids, namespaces, repositories, tags, users, addresses, hosts.
 
-Everything is matched whole: a final newline, which the old server let pass, is refused.
-What is *written* follows the strict grammar; what old data holds stays *readable* under any name.
+Text is matched as a whole: a final newline, which docker-registry accepted, is rejected. New names must
+follow the strict grammar; old data stays readable under any name.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from .errors import ImageNotFound, InvalidImageId, InvalidRepositoryName, Invali
 #: The namespace of repositories that are named without one (docker-registry 0.9.1, toolkit.py).
 DEFAULT_NAMESPACE = "library"
 
-#: docker-registry 0.9.1 takes both lengths; engines since 1.3 only make and use 64 digits.
+#: docker-registry 0.9.1 accepts both lengths; engines since 1.3 use 64 digits only.
 _IMAGE_ID = re.compile(r"[a-f0-9]{64}|[a-f0-9]{16}")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?|[a-z0-9_]{1,255}")
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-#: Docker's documentation 1.5.0 has it for ``POST /v1/users`` (hub.md 2.1).
+#: From Docker's documentation 1.5.0 of ``POST /v1/users`` (hub.md 2.1).
 _USERNAME = re.compile(r"[a-z0-9_]{4,30}")
-#: RFC 5321, 4.1.2, without quoted names and literal addresses. A domain has a dot, or is this machine.
+#: RFC 5321, 4.1.2, without quoted names and literal addresses. A domain has a dot, or is localhost.
 _EMAIL_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})+|localhost")
-#: In characters; RFC 5321, 4.5.3.1, where the longest path of 256 has two brackets.
+#: In characters; RFC 5321, 4.5.3.1: the longest path has 256, two of them brackets.
 _LONGEST_EMAIL = 254
 _LONGEST_EMAIL_NAME = 64
-#: The resources below a repository in paths of the APIs: a name that ends in one of them needs care in routing.
+#: The resources below a repository in paths of the APIs, which a name may end in too.
 RESERVED_RESOURCES = ("tags", "json", "properties", "images", "auth")
 
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -46,21 +46,29 @@ def is_image_id(text: object) -> bool:
 
 
 def check_image_id(text: str) -> str:
-    """Return ``text`` if it is an image id. InvalidImageId (404)."""
+    """Return ``text`` if it is an image id.
+
+    :raises InvalidImageId: it is not; the status is 404.
+    """
     if not is_image_id(text):
         raise InvalidImageId(image_id=text[:80])
     return text
 
 
 def check_target_id(text: str) -> str:
-    """Return ``text``, the id that a tag shall point to, if it can name an image. ImageNotFound."""
+    """Return ``text``, the target of a tag, if it is an image id.
+
+    :raises ImageNotFound: it is not.
+    """
     if not is_image_id(text):
         raise ImageNotFound(image_id=text[:80])
     return text
 
 
 def check_tag(text: str) -> str:
-    """Return ``text`` if it may be written as a tag: the grammar of engines since 1.3. InvalidTagName.
+    """Return ``text`` if it is a valid new tag, by the grammar of engines since 1.3.
+
+    :raises InvalidTagName: it is not.
 
     >>> check_tag("1.0-rc_2")
     '1.0-rc_2'
@@ -80,10 +88,12 @@ def is_username(text: object) -> bool:
 
 
 def is_email(text: object) -> bool:
-    """Tell whether ``text`` is an address to which mail can be sent. ASCII: of other domains their ``xn--`` form.
+    """Tell whether ``text`` is an e-mail address. It is ASCII; other domains have their ``xn--`` form.
 
-    >>> is_email("mira@example.org"), is_email("mira"), is_email("mira@example.org\\n"), is_email("Mira <mira@example.org>")
-    (True, False, False, False)
+    >>> is_email("mira@example.org"), is_email("mira"), is_email("mira@example.org\\n")
+    (True, False, False)
+    >>> is_email("Mira <mira@example.org>")
+    False
     """
     if not isinstance(text, str) or len(text) > _LONGEST_EMAIL:
         return False
@@ -94,7 +104,7 @@ def is_email(text: object) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """Tell whether ``text`` is a host with perhaps a port, as in the headers ``Host`` and ``X-Docker-Endpoints``.
+    """Tell whether ``text`` is ``host[:port]``, as in the headers ``Host`` and ``X-Docker-Endpoints``.
 
     >>> is_host("registry.example.com:5000"), is_host("[::1]"), is_host("http://registry.example.com")
     (True, True, False)
@@ -107,8 +117,8 @@ def is_loopback(host: str) -> bool:
 
     Names are not resolved. Names below ``localhost`` count too (RFC 6761, 6.3).
 
-    >>> is_loopback("127.0.0.1:5000"), is_loopback("[::1]"), is_loopback("::1"), is_loopback("registry.example:5000")
-    (True, True, True, False)
+    >>> [is_loopback(host) for host in ("127.0.0.1:5000", "[::1]", "::1", "registry.example:5000")]
+    [True, True, True, False]
     """
     match = _HOST.fullmatch(host)
     name = match[1].strip("[]").rstrip(".").lower() if match else host
@@ -119,7 +129,7 @@ def is_loopback(host: str) -> bool:
 
 
 def split_url(text: str) -> SplitResult | None:
-    """Return the parts of a URL, None where its host or port is none.
+    """Return the parts of a URL, None if its host or port is invalid.
 
     >>> split_url("https://ci.example.org:x/"), split_url("https://[/")
     (None, None)
@@ -134,16 +144,16 @@ def split_url(text: str) -> SplitResult | None:
 
 @dataclass(frozen=True)
 class RepositoryName:
-    """A repository's full name. ``repository`` may hold slashes: engines since 1.10 take names of any depth."""
+    """The full name of a repository. ``repository`` may have slashes: engines since 1.10 accept any depth."""
 
     namespace: str
     repository: str
 
     @classmethod
     def parse(cls, text: str) -> RepositoryName:
-        """Split a name as it stands in a path, without judging it.
+        """Split a name from a path. It is not checked.
 
-        Trailing slashes fall away, the first slash separates namespace and repository, and without one the
+        Trailing slashes are removed. The first slash separates namespace and repository; without one the
         namespace is ``library`` (docker-registry 0.9.1, toolkit.py).
 
         >>> RepositoryName.parse("a/b/c")
@@ -157,9 +167,11 @@ class RepositoryName:
         return cls(namespace, repository)
 
     def checked(self) -> RepositoryName:
-        """Return this name if it may be written. InvalidRepositoryName (400).
+        """Return this name if it is valid for a new repository.
 
-        Upper case and leading underscores in repositories are what docker 0.6 took.
+        Upper case and leading underscores are allowed because docker 0.6 accepted them.
+
+        :raises InvalidRepositoryName: it is not; the status is 400.
         """
         if not _NAMESPACE.fullmatch(self.namespace):
             raise InvalidRepositoryName(repository=str(self)[:300])
@@ -170,11 +182,12 @@ class RepositoryName:
 
     @property
     def is_official(self) -> bool:
+        """Whether the repository is in the namespace ``library``."""
         return self.namespace == DEFAULT_NAMESPACE
 
     @property
     def short(self) -> str:
-        """The name as people type it: ``library/`` is left out."""
+        """The name as users type it, without ``library/``."""
         return self.repository if self.is_official else str(self)
 
     def __str__(self) -> str:

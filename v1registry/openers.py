@@ -1,6 +1,7 @@
 """From the values of settings to storage, backend, policy and mailer.
 
-A value is an object, or text that names one: a URL, or ``MODULE:ATTRIBUTE``. Nothing is connected or read yet.
+A value is an object, or text that names one: a URL, or ``MODULE:ATTRIBUTE``. Nothing is connected or read
+yet.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The paths that belong to the APIs. Each prefix stands here and nowhere else, apart from the rows of the tables."""
+"""The paths that belong to the APIs.
+
+Each prefix stands here and nowhere else, apart from the rows of the tables.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ ACCOUNTS: Final = "/api/v1.1"
 #: The OAuth endpoints. It is also the path of the issuer (RFC 8414, 2).
 OAUTH: Final = f"{ACCOUNTS}/o"
 
-#: The metadata of the OAuth server: the well-known name stands between the host and the path of the issuer (RFC 8414, 3.1).
+#: The metadata of the OAuth server: the well-known name stands between the host and the path of the issuer
+#: (RFC 8414, 3.1).
 OAUTH_METADATA: Final = f"/.well-known/oauth-authorization-server{OAUTH}"
 
 PING: Final = "/_ping"

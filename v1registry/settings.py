@@ -1,10 +1,11 @@
 """The settings: one table of keys, read from keywords, a mapping, the environment or an ini file.
 
-Every key is one field of :class:`Settings`, with default, converter and description. Keyword arguments, ``from_settings``,
-``V1REGISTRY_…`` variables, ini files, PasteDeploy and ``v1registry check-config`` all read that table. Nothing is opened
-here: :mod:`v1registry.assembly` does that.
+Every key is one field of :class:`Settings`, with default, converter and description. Keyword arguments,
+``from_settings``, ``V1REGISTRY_…`` variables, ini files, PasteDeploy and ``v1registry check-config`` all read
+that table. Nothing is opened here: :mod:`v1registry.assembly` does that.
 
-To add a setting, add a field to :class:`Settings` and a key to :class:`Options`, and run ``python docs/make_settings.py``.
+To add a setting, add a field to :class:`Settings` and a key to :class:`Options`, and run ``python
+docs/make_settings.py``.
 """
 
 from __future__ import annotations
@@ -60,32 +61,36 @@ class Settings:
     auth: object = _setting(
         "open:",
         converters.text,
-        "who may do what: open: (no accounts, everyone may read, write and delete), users: (accounts kept in the "
-        "storage), htpasswd:///PATH, ldap://HOST/BASE, environ:KEY, MODULE:ATTRIBUTE, or several of them with commas",
+        "who may do what: open: (no accounts, everyone may read, write and delete), users: (accounts kept "
+        "in the storage), htpasswd:///PATH, ldap://HOST/BASE, environ:KEY, MODULE:ATTRIBUTE, or several of "
+        "them with commas",
         is_object=True,
         holds_password=True,
     )
     policy: object = _setting(
         "",
         converters.text,
-        "MODULE:ATTRIBUTE of a function (user, action, namespace, repository) -> bool that replaces the Hub's rules",
+        "MODULE:ATTRIBUTE of a function (user, action, namespace, repository) -> bool that replaces the "
+        "Hub's rules",
         is_object=True,
     )
     registration: str = _setting(
         "open",
         converters.one_of("open", "closed"),
-        "open: users register with docker login or on the pages (auth users:); closed: only administrators add users",
+        "open: users register with docker login or on the pages (auth users:); closed: only administrators "
+        "add users",
     )
     reserved_names: tuple[str, ...] = _setting(
         (),
         converters.words,
-        "names that cannot be registered, such as those of groups; library and namespaces of repositories never can",
+        "names that cannot be registered, such as those of groups; library and namespaces of repositories "
+        "never can",
     )
     mail: object = _setting(
         "",
         converters.text,
-        "the sender of links that activate accounts: smtp://USER:PASSWORD@HOST:PORT, smtps://..., or MODULE:ATTRIBUTE of "
-        "a Mailer; needs public_url; if empty, accounts are active at once",
+        "the sender of links that activate accounts: smtp://USER:PASSWORD@HOST:PORT, smtps://..., or "
+        "MODULE:ATTRIBUTE of a Mailer; needs public_url; if empty, accounts are active at once",
         is_object=True,
         holds_password=True,
     )
@@ -106,7 +111,8 @@ class Settings:
     index: str = _setting(
         "",
         converters.url,
-        "the external index that checks tokens, such as https://index.example.com; if empty, this server is the index",
+        "the external index that checks tokens, such as https://index.example.com; if empty, this server is "
+        "the index",
     )
     index_cache_s: int = _setting(
         60,
@@ -131,15 +137,15 @@ class Settings:
     secret: tuple[str, ...] = _setting(
         (),
         converters.words,
-        "the keys that sign tokens and links, the newest last; if empty, a key is made once and kept in the storage "
-        "(auth open: each process makes its own)",
+        "the keys that sign tokens and links, the newest last; if empty, a key is made once and kept in the "
+        "storage (auth open: each process makes its own)",
         holds_password=True,
     )
     pages: str = _setting(
         "on",
         converters.pages,
-        "the web pages: on (at /, unless the registry is in front of another application), off, or a path such as "
-        "/registry below which they are, also in front of another application",
+        "the web pages: on (at /, unless the registry is in front of another application), off, or a path "
+        "such as /registry below which they are, also in front of another application",
     )
     templates: str = _setting(
         "", converters.folder, "a folder whose templates replace those of the pages of the same name"
@@ -147,7 +153,8 @@ class Settings:
     session_lifetime_s: int = _setting(
         3600,
         converters.positive_number,
-        "how long a log-in on the pages lasts without a request, in seconds; it ends after twelve times that in any case",
+        "how long a log-in on the pages lasts without a request, in seconds; it ends after twelve times "
+        "that in any case",
     )
     oauth_http: str = _setting(
         "refuse",
@@ -170,7 +177,8 @@ class Settings:
     search_names: str = _setting(
         "auto",
         converters.one_of("auto", "short", "long"),
-        "how search names library/x: short is x, long is library/x, auto is long only if all repositories are listed",
+        "how search names library/x: short is x, long is library/x, auto is long only if all repositories "
+        "are listed",
     )
     max_document_bytes: int = _setting(16 << 20, converters.size, "the largest JSON body that is accepted")
     max_refused_bytes: int = _setting(
@@ -214,7 +222,8 @@ class Settings:
         if self.mail not in ("", None):
             if not self.public_url:
                 problems.append(
-                    "mail: public_url is needed too, because links in mails must not use the host of a request"
+                    "mail: public_url is needed too, because links in mails must not use the host of a "
+                    "request"
                 )
             if self.auth in ("open:", "open"):
                 problems.append("mail: a server without accounts (auth open:) sends no mails")
@@ -222,7 +231,10 @@ class Settings:
 
 
 class Options(TypedDict, total=False):
-    """The types of all settings as keyword arguments. Numbers and lists may be given as text, as in a file."""
+    """The types of all settings as keyword arguments.
+
+    Numbers and lists may be given as text, as in a file.
+    """
 
     auth: object
     policy: object

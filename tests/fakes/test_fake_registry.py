@@ -1,4 +1,4 @@
-"""FakeRegistry without pytest's fixtures: filling it, looking into it, resetting it, and what it says when it is used wrongly."""
+"""FakeRegistry without pytest's fixtures: fill, inspect and reset it, and its errors."""
 
 from __future__ import annotations
 
@@ -414,7 +414,7 @@ def test_of_many_names_only_some_are_listed(registry):
 def test_an_image_that_is_on_its_way_says_what_it_does_not_have_yet(registry, client):
     image_id = "ab" * 32
     client.put_json(f"/v1/images/{image_id}/json", {"id": image_id})
-    with pytest.raises(NotThere, match="has no layer: its push has not come that far"):
+    with pytest.raises(NotThere, match="has no layer: its push has not ended"):
         _ = registry.images[image_id].layer
     absent = FakeImage(registry.storage, "cd" * 32)
     assert repr(absent) == f"<FakeImage {'cd' * 32} absent>"
@@ -428,7 +428,7 @@ def test_an_image_that_is_on_its_way_says_what_it_does_not_have_yet(registry, cl
         ({"files": {}, "layer": b""}, TypeError, "give one of them"),
         ({"layers": 0}, ValueError, "at least 1, not 0"),
         ({"files": {"a": 1}}, TypeError, "content of 'a' must be bytes, text or None, not int"),
-        ({"id": "ABC"}, PushRefused, "refused PUT /v1/images/ABC/json: 404 Invalid image ID"),
+        ({"id": "ABC"}, PushRefused, "rejected PUT /v1/images/ABC/json: 404 Invalid image ID"),
         ({"id": "ab" * 32, "json": {"id": "x"}}, PushRefused, "400 JSON data contains invalid id"),
         ({"name": "alice/a$b"}, PushRefused, "400 Invalid repository name"),
         ({"name": "alice/app:-"}, PushRefused, "400 Invalid tag name"),
@@ -471,7 +471,7 @@ def test_check_tells_of_a_failure_inside_once(registry, client, monkeypatch):
     with pytest.raises(AssertionError) as caught:
         registry.check()
     assert str(caught.value) == (
-        "The registry itself failed, which is no fault of the test, in:\n"
+        "The registry itself failed in these requests, which is not the fault of the test:\n"
         f"  GET /v1/images/{image.id}/json 500\n"
         "    ZeroDivisionError: by chance\n"
         "asked: 2\n"
@@ -532,7 +532,7 @@ def test_a_registry_that_cannot_be_looked_into_is_described_as_far_as_it_goes(re
     assert described == [
         "asked: 1",
         "  GET /v1/_ping 200",
-        "there: it cannot be told, because of ZeroDivisionError('division by zero')",
+        "there: unknown, because of ZeroDivisionError('division by zero')",
     ]
 
 

@@ -1,7 +1,7 @@
 """The answer to ``GET /v2/`` (clients.md 8, decisions.md 8a).
 
-podman searches by ``/v1/search`` only if ``GET /v2/`` answers 200 or 401. Engines from 0.9 to 17.05 fall back to v1 if
-``Docker-Distribution-API-Version`` is missing. Everything below ``/v2/`` is 404 in plain text.
+podman searches by ``/v1/search`` only if ``GET /v2/`` answers 200 or 401. Engines from 0.9 to 17.05 fall back
+to v1 if ``Docker-Distribution-API-Version`` is missing. Everything below ``/v2/`` is 404 in plain text.
 """
 
 from __future__ import annotations

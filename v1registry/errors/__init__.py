@@ -1,8 +1,8 @@
-"""What can go wrong: one exception for each kind of failure, with the HTTP status and the text that a client may see.
+"""One exception for each kind of failure, with the HTTP status and the text that a client may see.
 
-:class:`RegistryError` is the base of all. They are raised where the failure is found; :mod:`v1registry.wsgi.responses` turns
-them into answers. Texts that the protocol fixes are those of docker-registry 0.6 to 0.9.1; an engine compares
-``Image already exists`` to the letter.
+:class:`RegistryError` is the base of all. They are raised where the failure is found;
+    :mod:`v1registry.wsgi.responses` turns them into answers. Texts that the protocol fixes are those of
+    docker-registry 0.6 to 0.9.1; an engine compares ``Image already exists`` to the letter.
 """
 
 from __future__ import annotations

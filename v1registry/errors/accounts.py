@@ -41,7 +41,8 @@ class AccountInactive(Forbidden):
 class AccountTaken(BadRequest):
     """The user name or the address belongs to another account. Nothing changed.
 
-    Engines up to 1.10 compare the text to the letter, and then check the password (moby v1.9.1, registry/auth.go).
+    Engines up to 1.10 compare the text to the letter, and then check the password (moby v1.9.1,
+    registry/auth.go).
     """
 
     text = "Username or email already exists"
@@ -98,8 +99,8 @@ class InvalidFields(BadRequest):
 class TooManyAttempts(RegistryError):
     """Too many logins failed, so the password was not checked.
 
-    The status is 429, not 401: docker reads 401 as a wrong password and asks for a different one. It shows the text of any
-    other status (moby v1.9.1, registry/auth.go).
+    The status is 429, not 401: docker reads 401 as a wrong password and asks for a different one. It shows
+    the text of any other status (moby v1.9.1, registry/auth.go).
 
     :param wait_s: time until the next attempt, in seconds.
     """

@@ -145,6 +145,9 @@ class TagImmutable(Conflict):
 
 
 class TagNameConflict(Conflict):
-    """The file of this tag has the name of the information file of a different tag (``tag_x_json``), or the reverse."""
+    """The file of this tag has the name of the information file of a different tag, or the reverse.
+
+    Such a file is named ``tag_x_json``.
+    """
 
     text = "Tag name conflicts"

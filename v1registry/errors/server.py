@@ -21,7 +21,10 @@ class IndexUnavailable(Unavailable):
 
 
 class LayerBusy(Unavailable):
-    """Another request reads the layer or one below it, or there is too much work for one request. Results are kept."""
+    """Another request reads the layer or one below it, or there is too much work for one request.
+
+    Results are kept.
+    """
 
     text = "The layer is being looked into, retry later"
 

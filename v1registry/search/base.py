@@ -17,10 +17,10 @@ class SearchIndex(Protocol):
     """Finds repositories. Its data is derived from the storage, so it can be rebuilt at any time."""
 
     def find(self, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[RepositoryName]:
-        """Yield each repository that the caller may see and whose name or description has every word of the query.
+        """Yield each repository that has every word of the query in its name or description.
 
-        Upper and lower case are the same. The order is: the exact name, official repositories, names. Names are looked up
-        only as they are asked for.
+        Repositories that the caller may not see are left out. Upper and lower case are the same. The order
+        is: the exact name, official repositories, names. Names are looked up only as they are asked for.
 
         :param may_list: tells whether the caller may see a repository.
         """

@@ -15,7 +15,7 @@ class ScanSearch:
         self._repositories = repositories
 
     def find(self, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[RepositoryName]:
-        """Yield the repositories that a query finds, the best first (see :class:`~v1registry.search.base.SearchIndex`)."""
+        """Yield the names that a query finds, the best first: see ``SearchIndex.find``."""
         # several sorts by simple keys are faster than one by all of them
         names = sorted(self._repositories.candidates(), key=str)
         names.sort(key=lambda name: not name.is_official)

@@ -23,8 +23,9 @@ _FORM: Final = "application/x-www-form-urlencoded"
 class Upload:
     """The body of a request, read once from start to end. Iterating gives chunks of bytes.
 
-    A request has a body if ``CONTENT_LENGTH`` is a number or ``wsgi.input_terminated`` is true. Waitress, granian and
-    cheroot drop ``Transfer-Encoding``, so without either of these signs reading could wait for ever.
+    A request has a body if ``CONTENT_LENGTH`` is a number or ``wsgi.input_terminated`` is true. Waitress,
+    granian and cheroot drop ``Transfer-Encoding``, so without either of these signs reading could wait for
+    ever.
 
     :param read: returns at most as many bytes as asked for, ``b""`` at the end.
     :param size: the announced length in bytes; None if the body is chunked.
@@ -116,13 +117,15 @@ class _UwsgiChunks:
 def fields_of_body(body: bytes, content_type: str | None, flags: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the fields of a body.
 
-    A body without a type is JSON if it begins with a brace, else a form. An empty body has no fields, whatever its type.
+    A body without a type is JSON if it begins with a brace, else a form. An empty body has no fields,
+    whatever its type.
 
-    :param flags: fields that are true or false in JSON. In a form the word ``true``, in any case, becomes True; every other
-        word stays text.
+    :param flags: fields that are true or false in JSON. In a form the word ``true``, in any case, becomes
+        True; every other word stays text.
     :raises ValueError: the body is neither JSON nor a form, or has a field twice. The text is for users.
 
-    >>> fields_of_body(b"email=mira%40example.org&primary=True", "application/x-www-form-urlencoded", ("primary",))
+    >>> form = "application/x-www-form-urlencoded"
+    >>> fields_of_body(b"email=mira%40example.org&primary=True", form, ("primary",))
     {'email': 'mira@example.org', 'primary': True}
     """
     if not body.strip():

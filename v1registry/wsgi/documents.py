@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-#: How deep lists and objects of a body may be nested. Stored documents are read again, perhaps with less of Python's
-#: stack left. No document of an engine is nested 10 deep.
+#: How deep lists and objects of a body may be nested. Stored documents are read again, perhaps with less of
+#: Python's stack left. No document of an engine is nested 10 deep.
 JSON_DEPTH: Final = 100
 
 

@@ -1,8 +1,8 @@
 """Answers that never change: validators, caching, ranges, streams.
 
-WebOb's ``conditional_response`` is not used. Compared over 20 requests it differs in six: 416 has a body, which breaks
-docker's resumption; ``bytes=-0`` gives 206; of several ranges the first is sent; ``If-None-Match: *`` is ignored; and
-``If-Range`` accepts a date.
+WebOb's ``conditional_response`` is not used. Compared over 20 requests it differs in six: 416 has a body,
+which breaks docker's resumption; ``bytes=-0`` gives 206; of several ranges the first is sent;
+``If-None-Match: *`` is ignored; and ``If-Range`` accepts a date.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ def etag_of(data: bytes) -> str:
 def immutable_headers(etag: str, is_public: bool) -> list[tuple[str, str]]:
     """Return the headers of an answer that never changes (docker-registry 0.9.1, images.py).
 
-    Public answers may be cached for a year. ``Last-Modified`` is the epoch, so every date in a request is later. Other
-    answers are for the client alone, which must ask each time whether it still has access (decisions.md 12).
+    Public answers may be cached for a year. ``Last-Modified`` is the epoch, so every date in a request is
+    later. Other answers are for the client alone, which must ask each time whether it still has access
+    (decisions.md 12).
 
     :param is_public: whether every caller may read the image.
     """
@@ -52,7 +53,10 @@ def is_not_modified(request: Request[Any], etag: str) -> bool:
 
 
 def _is_http_date(text: str | None) -> bool:
-    """Tell whether ``text`` is a date from 1970 on. Any such date will do: the answer has not changed since."""
+    """Tell whether ``text`` is a date from 1970 on.
+
+    Any such date will do: the answer has not changed since.
+    """
     if text is None:
         return False
     try:
@@ -74,9 +78,9 @@ def immutable_response(
 def requested_range(request: Request[Any], size: int, etag: str) -> tuple[int, int] | None:
     """Return the range ``[start, stop)`` of ``size`` bytes that the request asks for; None for the whole.
 
-    An empty range (``start == stop``) cannot be satisfied. Ends beyond the size are clamped: engines ask for one byte
-    too many when they resume. Several ranges, other units and malformed ranges mean the whole, and so does every range of a
-    HEAD request (RFC 9110, 14.2) or with an ``If-Range`` of a different version.
+    An empty range (``start == stop``) cannot be satisfied. Ends beyond the size are clamped: engines ask for
+    one byte too many when they resume. Several ranges, other units and malformed ranges mean the whole, and
+    so does every range of a HEAD request (RFC 9110, 14.2) or with an ``If-Range`` of a different version.
     """
     text = (request.headers.get("Range") or "").strip()
     found = re.fullmatch(r"bytes=(\d{0,600})-(\d{0,600})", text, re.ASCII | re.IGNORECASE)
@@ -114,7 +118,8 @@ def stream_response(
         return respond(304, b"", None, caching)
     asked = requested_range(request, size, etag)
     if asked is not None and asked[0] == asked[1]:
-        # docker reads 416 with length 0 as the end of a resumed download (moby 1.3.0, resumablerequestreader.go)
+        # docker reads 416 with length 0 as the end of a resumed download (moby 1.3.0,
+        # resumablerequestreader.go)
         extent = (("Accept-Ranges", "bytes"), ("Content-Range", f"bytes */{size}"))
         return respond(416, b"", "application/octet-stream", (*NOT_CACHED, *extent))
     start, stop = asked or (0, size)

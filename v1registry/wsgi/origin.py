@@ -1,4 +1,4 @@
-"""Where a request came from and where its client reaches this application: public URL, proxies, https, other sites."""
+"""How clients reach the application: public URL, proxies, https; and requests of other sites."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ..errors import BadRequest
 from ..names import is_host
 from .framework import BaseRequest
 
-#: The values of ``Sec-Fetch-Site`` for requests that no other site caused (https://www.w3.org/TR/fetch-metadata/).
+#: The values of ``Sec-Fetch-Site`` for requests that no other site caused
+#: (https://www.w3.org/TR/fetch-metadata/).
 _OWN_SITES: Final = ("same-origin", "none")
 
 
@@ -38,8 +39,8 @@ class Proxies:
     def client_address(self, environ: Mapping[str, Any]) -> str:
         """Return the address from which a WSGI request comes, empty if it is unknown.
 
-        Each proxy appends to ``X-Forwarded-For`` the address that it saw. So the client is the last address there that is
-        not a trusted proxy. Anything before it may be forged.
+        Each proxy appends to ``X-Forwarded-For`` the address that it saw. So the client is the last address
+        there that is not a trusted proxy. Anything before it may be forged.
 
         >>> environ = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "1.2.3.4, 5.6.7.8"}
         >>> Proxies(["10.0.0.0/8"]).client_address(environ)
@@ -138,7 +139,8 @@ class RequestOrigin:
         origin = self._request.headers.get("Origin")
         if origin is None:
             return False
-        # the application may be reached by any of these hosts: no other site can make a browser send these headers
+        # the application may be reached by any of these hosts: no other site can make a browser send these
+        # headers
         named = [self._request.host, *(self._request.headers.get("X-Forwarded-Host") or "").split(",")]
         urls = [*(f"//{host.strip()}" for host in named), self._public_url]
         return _host_of(origin) not in {_host_of(url) for url in urls} - {""}

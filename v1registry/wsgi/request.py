@@ -31,7 +31,8 @@ ServicesT_co = TypeVar("ServicesT_co", bound=Services, covariant=True)
 def configured(part: T | None) -> T:
     """Return an optional part of the services.
 
-    :raises RuntimeError: the application does not have the part. Rows that need a part are served only with it.
+    :raises RuntimeError: the application does not have the part. Rows that need a part are served only with
+        it.
     """
     if part is None:
         raise RuntimeError("This row needs a part that the application was made without")
@@ -96,9 +97,12 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         return self.services.origin.of(self)
 
     def query(self, name: str) -> str | None:
-        """Return the first value of a parameter of the query, None if it is missing. Invalid bytes become U+FFFD.
+        """Return the first value of a parameter of the query, None if it is missing.
 
-        WebOb's ``GET`` is not used: it takes the last of several values, and fails for bytes that are not UTF-8.
+        Invalid bytes become U+FFFD.
+
+        WebOb's ``GET`` is not used: it takes the last of several values, and fails for bytes that are not
+        UTF-8.
         """
         values = parse_qs(self.environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="replace").get(
             name

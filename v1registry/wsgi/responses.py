@@ -28,7 +28,10 @@ class Response(framework.Response):
 
     @staticmethod
     def _make_location_absolute(environ: Mapping[str, Any], value: str) -> str:
-        """Keep a ``Location`` without a host: behind proxies only the browser knows scheme and host (RFC 9110, 10.2.2)."""
+        """Keep a ``Location`` without a host (RFC 9110, 10.2.2).
+
+        Behind proxies only the browser knows scheme and host.
+        """
         return value
 
 

@@ -1,4 +1,7 @@
-"""Routes, tables and APIs: from method and path to a handler. The tables in ``*/api.py`` are the map of the project."""
+"""Routes, tables and APIs: from method and path to a handler.
+
+The tables in ``*/api.py`` are the map of the project.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 #: Does not match text that ends in the name of a resource below a repository.
 _NOT_RESERVED: Final = rf"(?!.*/(?:{'|'.join(RESERVED_RESOURCES)})\Z)"
 
-#: What a ``{hole}`` of a path matches, and the field in which the handler finds it. The patterns are loose: names are
-#: checked by ``names.py``, which knows the status and text of the answer to an invalid one.
+#: What a ``{hole}`` of a path matches, and the field in which the handler finds it. The patterns are loose:
+#: names are checked by ``names.py``, which knows the status and text of the answer to an invalid one.
 HOLES: Final = {
     "image_id": ("image_id", r"[^/]+"),
     "username": ("username", r"[^/]+"),
@@ -39,8 +42,8 @@ HOLES: Final = {
     "slashed_tag": ("tag", rf"{_NOT_RESERVED}[^/]+/.*[^/]"),
 }
 
-#: The longest path that can match, in characters: a namespace, a repository and a tag have at most 255 each. The time of
-#: matching can grow with the square of the length.
+#: The longest path that can match, in characters: a namespace, a repository and a tag have at most 255 each.
+#: The time of matching can grow with the square of the length.
 LONGEST_PATH: Final = 4096
 
 
@@ -49,10 +52,11 @@ class Route:
     """One row of an API.
 
     :param path: has ``{holes}`` (see HOLES) and may end in ``[/]``, an optional slash.
-    :param needs: the right that a caller must have; None if the handler checks that itself, or anyone may ask.
+    :param needs: the right that a caller must have; None if the handler checks that itself, or anyone may
+        ask.
     :param is_page: whether the answer is a page, for errors too.
-    :param rank: rows of a lower rank are tried first. Within a table, rows of one rank are tried in order. Two APIs never
-        have rows of one rank that match the same method and path; a test checks that.
+    :param rank: rows of a lower rank are tried first. Within a table, rows of one rank are tried in order.
+        Two APIs never have rows of one rank that match the same method and path; a test checks that.
 
     A ``GET`` row answers ``HEAD`` too.
     """
@@ -72,7 +76,10 @@ class Route:
 
 @lru_cache(maxsize=256)
 def _compile(path: str) -> re.Pattern[str]:
-    """Return the pattern of a row's path, which has to match whole. It is kept, because all applications share it."""
+    """Return the pattern of a row's path, which has to match whole.
+
+    It is kept, because all applications share it.
+    """
     path, optional_slash = (path[:-3], "/?") if path.endswith("[/]") else (path, "")
     text = ""
     for number, part in enumerate(re.split(r"\{(\w+)\}", path)):
@@ -101,7 +108,7 @@ class Table:
         return iter(self.routes)
 
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """Return the row for ``method`` and ``path`` with the fields of the path; None if no row has the path.
+        """Return the row for a method and a path, and the fields of the path; None if no row has the path.
 
         :raises MethodNotAllowed: rows have the path, but none has the method.
         """
@@ -137,8 +144,8 @@ class Api:
     """One API as a configuration serves it.
 
     :param name: for ``v1registry routes``.
-    :param paths: the paths that belong to the API, whether a row matches or not. ``/v1/*`` is everything below ``/v1/``;
-        ``[/]`` at the end is an optional slash.
+    :param paths: the paths that belong to the API, whether a row matches or not. ``/v1/*`` is everything
+        below ``/v1/``; ``[/]`` at the end is an optional slash.
     :param error_response: makes the answer to a failure in the form that the API's clients read.
     :param is_for_people: whether browsers get failures as pages.
     :param is_passed_on: whether requests go to the application behind the registry, if there is one.
