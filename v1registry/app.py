@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors
 from . import settings as settings_
 from .accounts.base import BackendUnavailable
-from .assembly import Services, assemble, in_front
+from .assembly import WITHOUT_OAUTH, Services, assemble, in_front
 from .log import REQUEST_ID_HEADER, get_logger, in_request, request_id_of
 from .oauth.applications import Applications
 from .oauth.grants import Grants
@@ -84,13 +84,18 @@ class Registry:
         """Whether there are users to tell apart."""
         return self._services.accounts is not None
 
+    @property
+    def has_oauth(self) -> bool:
+        """Whether applications may ask users for access: the backend can look up users by name, and gives them ids."""
+        return self._services.oauth is not None
+
     # -- OAuth, for the surrounding application
 
     @property
     def applications(self) -> Applications:
         """The applications that may ask users for access.
 
-        :raises RuntimeError: the server has no accounts.
+        :raises RuntimeError: OAuth is off; see :attr:`has_oauth`.
         """
         return self._oauth.applications
 
@@ -98,7 +103,7 @@ class Registry:
     def grants(self) -> Grants:
         """What users granted to applications, and the tokens that applications got.
 
-        :raises RuntimeError: the server has no accounts.
+        :raises RuntimeError: OAuth is off; see :attr:`has_oauth`.
         """
         return self._oauth.grants
 
@@ -106,16 +111,14 @@ class Registry:
     def provider(self) -> Provider:
         """What the page of consent asks, for a page of the surrounding application.
 
-        :raises RuntimeError: the server has no accounts.
+        :raises RuntimeError: OAuth is off; see :attr:`has_oauth`.
         """
         return self._oauth.provider
 
     @property
     def _oauth(self) -> OAuth:
         if self._services.oauth is None:
-            raise RuntimeError(
-                "OAuth needs accounts: make the registry with auth, such as users: or htpasswd:///PATH"
-            )
+            raise RuntimeError(f"OAuth is off, because {WITHOUT_OAUTH}")
         return self._services.oauth
 
     # -- other constructors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from . import settings as settings_
 from .access.accounts import AccountsAccess
@@ -43,6 +43,12 @@ from .web.views.shown_layers import ShownLayers
 from .wsgi.framework import BaseRequest
 from .wsgi.origin import Origin, Proxies
 from .wsgi.routing import Api, combine
+
+#: Why OAuth is off.
+WITHOUT_OAUTH: Final = (
+    "it needs users with ids: set auth to users:, to LDAP with an attribute for the id, "
+    "or to a backend whose has_ids is True"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +101,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
     else:
         backend, policy = open_accounts(settings, storage, repositories)
         accounts = _accounts(settings, backend, repositories, keys)
-        oauth = _oauth(storage, accounts, keys)
+        oauth = _oauth(storage, accounts) if backend.has_ids else None
         sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s)
         access = AccountsAccess(
             backend,
@@ -108,7 +114,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
             registry_is_elsewhere=settings.images == "elsewhere",
             proxies=origin.proxies,
             is_secure=_secure_for_oauth(settings, origin),
-            bearers=oauth.grants,
+            bearers=None if oauth is None else oauth.grants,
         )
     pages = _pages(settings, accounts, is_in_front=False)
     apis = _apis(settings, accounts, oauth, pages)
@@ -183,10 +189,10 @@ def _accounts(
     )
 
 
-def _oauth(storage: Storage, accounts: Accounts, keys: Callable[[], Sequence[str]]) -> OAuth:
+def _oauth(storage: Storage, accounts: Accounts) -> OAuth:
     applications = Applications(storage)
-    grants = Grants(storage, applications, accounts, keys=keys)
-    return OAuth(applications=applications, grants=grants, provider=Provider(applications, grants, accounts))
+    grants = Grants(storage, applications, accounts)
+    return OAuth(applications=applications, grants=grants, provider=Provider(applications, grants))
 
 
 def _secure_for_oauth(settings: Settings, origin: Origin) -> Callable[[Mapping[str, Any]], bool]:
@@ -223,11 +229,11 @@ def _apis(
         hub_api.API if has_hub else hub_api.API.without_rows(),
         users_api.API if has_hub else users_api.API.without_rows(),
         accounts_api.API if accounts is not None else accounts_api.API.without_rows(),
-        web_api.pages_api(pages, has_images=has_images),
+        web_api.pages_api(pages, has_images=has_images, has_oauth=oauth is not None),
         distribution_api.distribution_api(settings.v2),
     ]
     if oauth is not None:
-        apis.append(oauth_api.API)
+        apis += [oauth_api.API, accounts_api.GRANTS_API]
     if accounts is not None and accounts.confirmations is not None:
         apis.append(web_api.links_api(settings.link_path))
     return tuple(apis)

@@ -24,7 +24,7 @@ def test_routes_prints_method_path_needs_and_api(tmp_path: Path, capsys: pytest.
     assert ["PUT", "/v1/users/{username}[/]", "-", "users"] in lines
     assert ["POST", "/api/v1.1/o/token[/]", "-", "oauth"] in lines
     assert {line[3] for line in lines} == {
-        "registry", "hub", "users", "accounts", "oauth", "pages", "distribution",
+        "registry", "hub", "users", "accounts", "grants", "oauth", "pages", "distribution",
     }  # fmt: skip
 
 

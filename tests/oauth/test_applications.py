@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.oauth_world import BACK, World, digest
 
-from v1registry import MemoryStorage, Registry
+from v1registry import MemoryStorage
 from v1registry.oauth.applications import (
     ApplicationExists,
     Applications,
@@ -193,13 +193,6 @@ def test_the_surrounding_application_registers_applications_and_checks_tokens(wo
     (grant,) = registry.grants.of_user("mira_k")
     assert registry.grants.revoke("mira_k", grant.id)
     assert registry.grants.verify(token) is None
-
-
-def test_a_server_without_accounts_says_so() -> None:
-    registry = Registry(storage=MemoryStorage())
-    for name in ("applications", "grants"):
-        with pytest.raises(RuntimeError, match="needs accounts"):
-            getattr(registry, name)
 
 
 def test_every_scope_has_words_for_people() -> None:

@@ -289,9 +289,9 @@ def test_where_nothing_can_be_stored_now_the_application_is_told_to_try_later(
     world: World, is_backend_down: bool
 ) -> None:
     broken: Any = _Broken(world.storage)
-    profiles = Accounts(broken) if is_backend_down else world.profiles
+    accounts = Accounts(broken) if is_backend_down else world.accounts
     applications = Applications(broken)
-    provider = Provider(applications, Grants(broken, applications, profiles), profiles)
+    provider = Provider(applications, Grants(broken, applications, accounts))
     with pytest.raises(AuthorizationRefused) as error:
         provider.allow(ask(world), MIRA)
     answer = answer_in(error.value.location)

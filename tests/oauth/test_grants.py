@@ -10,7 +10,7 @@ import pytest
 from support.oauth_world import BACK, CHALLENGE, MIRA, World, digest
 
 from v1registry import MemoryStorage
-from v1registry.accounts.base import Backend, BackendUnavailable, NotSupported
+from v1registry.accounts.base import Backend, BackendUnavailable
 from v1registry.accounts.service import Accounts
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import (
@@ -162,28 +162,6 @@ def test_a_bearer_has_the_rights_that_the_user_has_now(world: World) -> None:
     bearer = world.grants.verify(token)
     assert bearer is not None
     assert bearer.user.groups == {"team"}
-
-
-def test_where_users_cannot_be_looked_up_they_are_what_they_were(world: World) -> None:
-    class PasswordsAlone(Backend):
-        def authenticate(self, username: str, password: str) -> User | None:
-            raise AssertionError("nobody logs in here")
-
-        def find(self, username: str) -> User | None:
-            raise NotSupported
-
-    profiles = Accounts(PasswordsAlone())
-    grants = Grants(world.storage, world.applications, profiles, clock=world.clock)
-    user = User("robert", frozenset({"team"}), is_administrator=True)
-    account = profiles.current(user)
-    assert account is not None
-    code = grants.issue_code(
-        world.application, account, ("repo_read",), redirect_uri=BACK, is_redirect_given=False, challenge=None
-    )
-    bearer = grants.verify(grants.redeem(code, world.application).access_token)
-    assert bearer is not None
-    assert bearer.user == user
-    assert len(grants.of_user("robert")) == 1
 
 
 def test_while_nobody_can_tell_whether_the_user_is_there_no_token_is_judged(world: World) -> None:
@@ -545,7 +523,7 @@ def test_what_a_killed_issuer_left_is_removed_when_it_cannot_be_in_use_any_more(
             return world.storage.write(key, data, **options)
 
     code = world.code()
-    dying = Grants(Dying(), world.applications, world.profiles, clock=world.clock)  # type: ignore[arg-type]
+    dying = Grants(Dying(), world.applications, world.accounts, clock=world.clock)  # type: ignore[arg-type]
     with pytest.raises(Killed):
         dying.redeem(code, world.application)
     # the code was not used by that
@@ -570,7 +548,7 @@ def test_a_full_storage_costs_nobody_a_code_or_a_refresh_token(world: World) -> 
             raise StorageUnavailable(key, "no room")
 
     code = world.code()
-    full = Grants(Full(), world.applications, world.profiles, clock=world.clock)  # type: ignore[arg-type]
+    full = Grants(Full(), world.applications, world.accounts, clock=world.clock)  # type: ignore[arg-type]
     with pytest.raises(StorageUnavailable):
         full.redeem(code, world.application)
     issued = world.grants.redeem(code, world.application)

@@ -1,86 +1,63 @@
-"""What was granted ends with the account: of somebody who has the same name later nothing is granted, whatever the backend keeps."""
+"""Grants are bound to the id of an account: a later user with the same name inherits nothing."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.oauth_world import BACK, ApplicationClient, World, basic
 from support.wsgi_client import Client
 
-from v1registry import Registry
+from v1registry import MemoryStorage, Registry
+from v1registry.accounts.backends.callback import Callback
 from v1registry.accounts.backends.chain import BackendChain
+from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.accounts.base import Account, Backend, BackendUnavailable
 from v1registry.accounts.service import Accounts
+from v1registry.cli.main import main
 from v1registry.errors import OAuthError
-from v1registry.oauth.grants import (
-    ACCESS_LIFETIME_S,
-    REFRESH_LIFETIME_S,
-    REMEMBERED_LIFETIME_S,
-    Grants,
-    Issued,
-)
-from v1registry.oauth.marks import AccountMarks
-from v1registry.oauth.provider import Provider
+from v1registry.oauth.grants import ACCESS_LIFETIME_S, REFRESH_LIFETIME_S, Grants, Issued
+from v1registry.oauth.provider import AuthorizationRefused, Provider
 from v1registry.rights import User
 
 ALL = ("profile_read", "repo_read")
 
 
-class Names(Backend):
-    """A backend such as LDAP: it can tell who is there, and nothing by which one could be told from a later one."""
+class Directory(Backend):
+    """A backend such as LDAP: it looks up users by name, and gives them ids."""
 
-    def __init__(self, *names: str):
-        self.names = set(names)
+    def __init__(self, **ids: str):
+        self.ids = ids
         self.is_away = False
+
+    @property
+    def has_ids(self) -> bool:
+        return True
 
     def authenticate(self, username: str, password: str) -> User | None:
         return self.find(username)
 
     def find(self, username: str) -> User | None:
         if self.is_away:
-            raise BackendUnavailable("Nobody can tell")
-        return User(username) if username in self.names else None
+            raise BackendUnavailable("The directory does not answer")
+        return User(username, id=self.ids[username]) if username in self.ids else None
 
 
 class PasswordsAlone(Backend):
-    """A backend that cannot tell who is there."""
+    """A backend that cannot look up users."""
 
     def authenticate(self, username: str, password: str) -> User | None:
         return User(username)
 
 
-class PasswordFile:
-    """An htpasswd file, line by line."""
-
-    def __init__(self, folder: Path):
-        self.path = folder / "users"
-        self.write(moe="one")
-        self.backend = Htpasswd(self.path)
-
-    def write(self, **passwords: str) -> None:
-        sums = {name: hashlib.sha1(password.encode()).digest() for name, password in passwords.items()}
-        lines = [f"{name}:{{SHA}}{base64.b64encode(digest).decode()}\n" for name, digest in sums.items()]
-        self.path.write_text("".join(lines))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> PasswordFile:
-    return PasswordFile(tmp_path)
-
-
 class Granted:
-    """What moe granted to ci-bot: a code, and tokens with an older access token."""
+    """What moe granted to ci-bot: an unused code, and tokens."""
 
-    def __init__(self, world: World, backend: Backend, **options: Any):
+    def __init__(self, world: World, backend: Backend):
         self.world = world
-        self.profiles = Accounts(backend)
-        self.grants = Grants(world.storage, world.applications, self.profiles, clock=world.clock, **options)
+        self.grants = Grants(world.storage, world.applications, Accounts(backend), clock=world.clock)
         self.unused = self.code()
         self.issued = self.grants.redeem(self.code(), world.application)
         bearer = self.grants.verify(self.issued.access_token)
@@ -89,7 +66,7 @@ class Granted:
 
     @property
     def account(self) -> Account:
-        account = self.profiles.current(User("moe"))
+        account = self.grants.account("moe")
         assert account is not None
         return account
 
@@ -103,11 +80,11 @@ class Granted:
             challenge=None,
         )
 
-    def refresh(self, token: str | None = None) -> Issued:
-        return self.grants.refresh(token or self.issued.refresh_token, self.world.application, ALL)
+    def refresh(self) -> Issued:
+        return self.grants.refresh(self.issued.refresh_token, self.world.application, ALL)
 
-    def is_good(self) -> bool:
-        """Tell whether anything of it is good; looking changes nothing."""
+    def is_valid(self) -> bool:
+        """Return whether the grant is valid. All ways to look agree, and change nothing."""
         found = {
             self.grants.verify(self.issued.access_token) is not None,
             self.grants.is_granted("moe", self.access_id),
@@ -117,7 +94,7 @@ class Granted:
         return found.pop()
 
     def is_usable(self) -> bool:
-        """Tell whether new tokens are given for it."""
+        """Return whether the refresh token or the code gives new tokens."""
         uses: list[Callable[[], Issued]] = [
             self.refresh,
             lambda: self.grants.redeem(self.unused, self.world.application),
@@ -133,57 +110,62 @@ def _is_done(use: Callable[[], object]) -> bool:
     return True
 
 
-# -- names alone
+def password_file(folder: Path) -> Htpasswd:
+    path = folder / "users"
+    path.write_text("moe:{SHA}Y6IxceCVdTLzbylR+VCs50eK49Q=\n")  # s3cret-two
+    return Htpasswd(path)
 
 
-@pytest.mark.parametrize("look", ["verify", "refresh", "is_granted", "introspect"])
-def test_at_the_first_look_after_a_user_is_gone_what_they_granted_is(world: World, look: str) -> None:
-    names = Names("moe")
-    granted = Granted(world, names)
-    assert granted.is_good()
-    names.names.clear()
-    looks: dict[str, Callable[[], object]] = {
-        "verify": lambda: granted.grants.verify(granted.issued.access_token),
-        "refresh": granted.refresh,
-        "is_granted": lambda: granted.grants.is_granted("moe", granted.access_id),
-        "introspect": lambda: Provider(world.applications, granted.grants, granted.profiles).introspect(
-            world.application, {"token": granted.issued.access_token}
-        ),
-    }
-    _is_done(looks[look])
-    names.names.add("moe")
-    assert not granted.is_good()
-    assert not _is_done(granted.refresh)
+# -- the id decides
 
 
-def test_a_code_of_a_user_who_is_gone_is_no_good_for_a_later_one_either(world: World) -> None:
-    names = Names("moe")
-    granted = Granted(world, names)
-
-    def redeem() -> object:
-        return granted.grants.redeem(granted.unused, world.application)
-
-    names.names.clear()
-    assert not _is_done(redeem)
-    names.names.add("moe")
-    assert not _is_done(redeem)
+def test_grant_of_a_deleted_user_is_invalid(world: World) -> None:
+    directory = Directory(moe="1")
+    granted = Granted(world, directory)
+    assert granted.is_valid()
+    directory.ids.clear()
+    assert not granted.is_valid()
+    assert not granted.is_usable()
 
 
-def test_while_the_backend_is_away_nothing_is_removed(world: World) -> None:
-    names = Names("moe")
-    granted = Granted(world, names)
-    names.is_away = True
+def test_later_user_with_the_same_name_granted_nothing(world: World) -> None:
+    directory = Directory(moe="1")
+    granted = Granted(world, directory)
+    directory.ids = {"moe": "2"}
+    assert not granted.is_valid()
+    assert not granted.is_usable()
+    assert Granted(world, directory).is_usable()
+    assert granted.grants.verify(granted.issued.access_token) is None
+
+
+def test_unavailable_backend_ends_no_grant(world: World) -> None:
+    directory = Directory(moe="1")
+    granted = Granted(world, directory)
+    directory.is_away = True
     with pytest.raises(BackendUnavailable):
         granted.grants.verify(granted.issued.access_token)
-    names.is_away = False
-    assert granted.is_good()
+    granted.grants.tidy()
+    directory.is_away = False
+    assert granted.is_valid()
     assert granted.is_usable()
 
 
-def test_a_repository_token_of_a_user_who_is_gone_ends_what_they_granted_too(world: World) -> None:
-    ci, names = world.add("ci", scopes=["repo_write"]), Names("moe")
-    app = Registry(storage=world.storage, auth=names, oauth_http="allow")
-    account = Accounts(names).current(User("moe"))
+def test_user_who_is_hidden_for_a_while_keeps_the_grants(world: World) -> None:
+    """The first backend of a chain gets a user of the same name, and loses that user again."""
+    first, second = Directory(), Directory(moe="1")
+    granted = Granted(world, BackendChain([first, second]))
+    first.ids = {"moe": "2"}
+    granted.grants.tidy()
+    assert not granted.is_valid()
+    assert not granted.is_usable()
+    first.ids = {}
+    assert granted.is_valid()
+
+
+def test_repository_token_ends_with_the_account(world: World) -> None:
+    ci, directory = world.add("ci", scopes=["repo_write"]), Directory(moe="1")
+    app = Registry(storage=world.storage, auth=directory, oauth_http="allow")
+    account = app.grants.account("moe")
     assert account is not None
     code = app.grants.issue_code(
         ci, account, ("repo_write",), redirect_uri=BACK, is_redirect_given=False, challenge=None
@@ -195,141 +177,16 @@ def test_a_repository_token_of_a_user_who_is_gone_ends_what_they_granted_too(wor
     got = client.request("PUT", path, b"[]", {**bearer, "X-Docker-Token": "true"}).headers["X-Docker-Token"]
     token = {"Authorization": f"Token {got}"}
     assert client.get(f"{path}images", token).status_int == 200
-    names.names.clear()
-    assert client.get(f"{path}images", token).status_int == 401
-    names.names.add("moe")
+    directory.ids = {"moe": "2"}
     assert client.get(f"{path}images", token).status_int == 401
     assert client.get(f"{path}images", bearer).status_int == 401
 
 
-@pytest.mark.parametrize("end", ["user", "application"])
-def test_what_nobody_looks_at_any_more_is_tidied_away(world: World, end: str) -> None:
-    world.tokens()
-    world.grants._tidy()
-    assert len(world.grants.of_user("mira_k")) == 1
-    if end == "user":
-        world.users.delete("mira_k")
-    else:
-        world.applications.remove("ci-bot")
-    world.grants._tidy()
-    assert world.kept() == []
-
-
-# -- passwords in a file
-
-
-def test_another_password_in_an_htpasswd_file_ends_what_was_granted_before(
-    world: World, file: PasswordFile
-) -> None:
-    granted = Granted(world, file.backend)
-    assert granted.is_good()
-    file.write(other="x", moe="one")
-    assert granted.is_good()
-    file.write(moe="two")
-    assert not granted.is_good()
-    assert not granted.is_usable()
-    # what is granted from now on is good, and the other is not good with it
-    later = Granted(world, file.backend)
-    assert later.is_usable()
-    assert granted.grants.verify(granted.issued.access_token) is None
-
-
-def test_somebody_else_with_the_same_name_in_an_htpasswd_file_granted_nothing(
-    world: World, file: PasswordFile
-) -> None:
-    granted = Granted(world, file.backend)
-    file.write(other="x")
-    assert not granted.is_good()
-    file.write(other="x", moe="of another person")
-    assert not granted.is_good()
-    assert not granted.is_usable()
-
-
-def test_a_file_that_is_empty_while_it_is_written_ends_nothing(world: World, file: PasswordFile) -> None:
-    granted = Granted(world, file.backend)
-    file.write()
-    assert not granted.is_good()
-    assert not granted.is_usable()
-    # nor does somebody who tidies up just then
-    granted.grants._tidy()
-    assert not granted.is_good()
-    file.write(moe="one", other="x")
-    assert granted.is_good()
-    assert granted.is_usable()
-
-
-@pytest.mark.parametrize(("before", "after"), [({"moe"}, set()), (set(), {"moe"})])
-def test_a_namesake_in_another_backend_of_a_chain_granted_nothing(
-    world: World, file: PasswordFile, before: set[str], after: set[str]
-) -> None:
-    """The file has a moe all the time, who is hidden while there is one in the backend before it."""
-    names = Names(*before)
-    granted = Granted(world, BackendChain([names, file.backend]))
-    assert granted.is_good()
-    names.names = after
-    assert not granted.is_good()
-    assert not granted.is_usable()
-
-
-def test_where_the_first_of_a_chain_cannot_look_up_users_those_of_a_file_end_with_their_line(
-    world: World, file: PasswordFile
-) -> None:
-    granted = Granted(world, BackendChain([PasswordsAlone(), file.backend]))
-    assert granted.is_good()
-    file.write()
-    assert not granted.is_good()
-    assert not granted.is_usable()
-
-
-def test_the_mark_of_a_password_is_keyed_and_keys_may_change(world: World, file: PasswordFile) -> None:
-    keys = ["one"]
-    granted = Granted(world, file.backend, keys=lambda: keys)
-    stored = b"".join(world.storage.read(key)[0] for key in world.kept("accounts/oauth/grants/"))
-    hashed = granted.account.password_mark
-    assert hashed.startswith("{SHA}")
-    assert hashed.encode() not in stored
-    for text in (hashed, f"{granted.account.id} {hashed}"):
-        assert hashlib.sha256(text.encode()).hexdigest().encode() not in stored
-
-    def served(*now: str) -> Grants:
-        return Grants(
-            world.storage, world.applications, granted.profiles, keys=lambda: now, clock=world.clock
-        )
-
-    both, newest = served("one", "two"), served("two")
-    token = granted.issued.access_token
-    assert both.verify(token) is not None
-    assert newest.verify(token) is None
-    # a refresh makes the mark anew, with the newest key
-    both.refresh(granted.issued.refresh_token, world.application, ALL)
-    assert newest.verify(token) is not None
-
-
-def test_a_server_makes_marks_with_its_own_secret(world: World, file: PasswordFile) -> None:
-    app = Registry(storage=world.storage, auth=file.backend, oauth_http="allow", secret=["the-key"])
-    account = Accounts(file.backend).current(User("moe"))
-    assert account is not None
-    app.grants.issue_code(
-        world.application, account, ALL, redirect_uri=BACK, is_redirect_given=False, challenge=None
-    )
-    mark = world.grant().account_mark
-    assert AccountMarks(lambda: ["the-key"]).is_of(mark, account)
-    assert not AccountMarks(lambda: ["another"]).is_of(mark, account)
-    assert not AccountMarks(lambda: ["the-key"]).is_of("", account)
-    assert not AccountMarks(lambda: ["the-key"]).is_of(mark, world.account)
-
-
-def test_accounts_with_an_id_of_their_own_have_no_mark(world: World) -> None:
-    world.code()
-    assert world.grant().account_mark == ""
-
-
-def test_an_application_of_before_gets_nothing_from_a_server_whose_file_has_another_line(
-    world: World, file: PasswordFile
-) -> None:
-    app = Registry(storage=world.storage, auth=file.backend, oauth_http="allow")
+def test_application_gets_nothing_from_a_later_account(world: World) -> None:
+    directory = Directory(moe="1")
+    app = Registry(storage=world.storage, auth=directory, oauth_http="allow")
     ci, client = ApplicationClient(app, "ci-bot", world.secret), Client(app)
-    account = Accounts(file.backend).current(User("moe"))
+    account = app.grants.account("moe")
     assert account is not None
     code = app.grants.issue_code(
         world.application, account, ALL, redirect_uri=BACK, is_redirect_given=False, challenge=None
@@ -337,40 +194,26 @@ def test_an_application_of_before_gets_nothing_from_a_server_whose_file_has_anot
     tokens = ci.redeem(code).json
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     assert client.get("/api/v1.1/users/moe/", bearer).status_int == 200
-    file.write(moe="of another person")
+    directory.ids = {"moe": "2"}
     assert client.get("/api/v1.1/users/moe/", bearer).status_int == 401
     assert ci.refresh(tokens["refresh_token"]).status_int == 400
-    assert client.get("/api/v1.1/users/moe/", basic("moe", "of another person")).status_int == 200
+    assert client.get("/api/v1.1/users/moe/", basic("moe", "any")).status_int == 200
 
 
-# -- users who cannot be looked up
+@pytest.mark.parametrize("end", ["user", "application"])
+def test_grants_of_deleted_users_and_applications_are_tidied_away(world: World, end: str) -> None:
+    world.tokens()
+    world.grants.tidy()
+    assert len(world.grants.of_user("mira_k")) == 1
+    if end == "user":
+        world.users.delete("mira_k")
+    else:
+        world.applications.remove("ci-bot")
+    world.grants.tidy()
+    assert world.kept() == []
 
 
-def test_the_grant_of_a_user_whom_nobody_can_look_up_is_good_for_a_year_however_often_it_is_refreshed(
-    world: World,
-) -> None:
-    granted = Granted(world, PasswordsAlone())
-    start_s, issued = world.clock.now_s, granted.issued
-    assert issued.expires_in_s == ACCESS_LIFETIME_S
-    world.clock.now_s = start_s + REFRESH_LIFETIME_S - 1
-    issued = granted.refresh(issued.refresh_token)
-    left_s = REMEMBERED_LIFETIME_S - REFRESH_LIFETIME_S + 1
-    assert issued.expires_in_s == left_s
-    good = granted.grants.good_token(issued.access_token)
-    assert good is not None
-    assert good.expires_at_s == start_s + REMEMBERED_LIFETIME_S
-    world.clock.now_s = start_s + REMEMBERED_LIFETIME_S - 1
-    assert granted.grants.verify(issued.access_token) is not None
-    assert len(granted.grants.of_user("moe")) == 1
-    issued = granted.refresh(issued.refresh_token)
-    assert issued.expires_in_s == 1
-    world.clock.now_s += 1
-    assert granted.grants.verify(issued.access_token) is None
-    assert granted.grants.of_user("moe") == []
-    assert not _is_done(lambda: granted.refresh(issued.refresh_token))
-
-
-def test_what_users_granted_who_can_be_looked_up_may_be_refreshed_for_ever(world: World) -> None:
+def test_grant_may_be_refreshed_without_end(world: World) -> None:
     issued = world.tokens()
     for _ in range(4):
         world.clock.now_s += REFRESH_LIFETIME_S - 1
@@ -379,14 +222,83 @@ def test_what_users_granted_who_can_be_looked_up_may_be_refreshed_for_ever(world
     assert world.grants.verify(issued.access_token) is not None
 
 
-def test_a_backend_that_can_no_longer_look_up_users_ends_what_is_older_than_a_year(world: World) -> None:
-    names = Names("moe")
-    granted = Granted(world, names)
-    issued = granted.issued
-    for _ in range(2):
-        world.clock.now_s += REFRESH_LIFETIME_S - 1
-        issued = granted.refresh(issued.refresh_token)
-    blind = Grants(world.storage, world.applications, Accounts(PasswordsAlone()), clock=world.clock)
-    assert granted.grants.verify(issued.access_token) is not None
-    assert blind.verify(issued.access_token) is None
-    assert not _is_done(lambda: blind.refresh(issued.refresh_token, world.application, ALL))
+# -- backends and users without ids
+
+
+def test_user_without_an_id_cannot_grant(world: World, tmp_path: Path) -> None:
+    chain = BackendChain([world.users, password_file(tmp_path)])
+    grants = Grants(world.storage, world.applications, Accounts(chain), clock=world.clock)
+    assert grants.account("mira_k") == world.account
+    assert grants.account("moe") is None
+    asked = world.provider.check_authorization("client_id=ci-bot&response_type=code")
+    with pytest.raises(AuthorizationRefused) as refused:
+        Provider(world.applications, grants).allow(asked, User("moe"))
+    assert refused.value.code == "access_denied"
+
+
+def test_user_of_the_surrounding_application_grants_by_the_account_with_an_id(world: World) -> None:
+    chain = BackendChain([Environ(), world.users])
+    grants = Grants(world.storage, world.applications, Accounts(chain), clock=world.clock)
+    assert grants.account("mira_k") == world.account
+    assert grants.account("nobody") is None
+    assert Registry(storage=MemoryStorage(), auth=chain).has_oauth
+
+
+def backends_without_ids(folder: Path) -> list[Backend]:
+    return [
+        password_file(folder),
+        PasswordsAlone(),
+        Callback(lambda username, password: True, find=lambda username: True),
+        Environ(),
+        BackendChain([PasswordsAlone(), password_file(folder)]),
+    ]
+
+
+@pytest.mark.parametrize("which", range(5))
+def test_oauth_is_off_with_a_backend_without_ids(which: int, tmp_path: Path) -> None:
+    app = Registry(
+        storage=MemoryStorage(), auth=backends_without_ids(tmp_path)[which], oauth_http="allow", pages="on"
+    )
+    assert not app.has_oauth
+    client, unknown = Client(app), Client(app).get("/api/v1.1/unknown/")
+    assert unknown.status_int == 404
+    for method, path in (
+        ("GET", "/api/v1.1/o/authorize/"),
+        ("POST", "/api/v1.1/o/authorize/"),
+        ("POST", "/api/v1.1/o/token/"),
+        ("POST", "/api/v1.1/o/revoke_token/"),
+        ("POST", "/api/v1.1/o/introspect/"),
+        ("GET", "/.well-known/oauth-authorization-server/api/v1.1/o/"),
+        ("GET", "/api/v1.1/users/moe/grants/"),
+        ("POST", "/account/grants/revocation/"),
+    ):
+        answer = client.request(method, path, b"")
+        assert answer.status_int == 404, (method, path)
+
+
+@pytest.mark.parametrize("part", ["applications", "grants", "provider"])
+def test_parts_of_oauth_say_why_they_are_missing(part: str, tmp_path: Path) -> None:
+    for auth in ("open:", password_file(tmp_path)):
+        app = Registry(storage=MemoryStorage(), auth=auth)
+        with pytest.raises(RuntimeError, match="OAuth is off, because it needs users with ids: set auth to"):
+            getattr(app, part)
+
+
+def test_account_page_and_accounts_api_work_without_oauth(tmp_path: Path) -> None:
+    app = Registry(storage=MemoryStorage(), auth=password_file(tmp_path), pages="on")
+    client = Client(app)
+    headers = basic("moe", "s3cret-two")
+    assert client.get("/api/v1.1/users/moe/", headers).json["username"] == "moe"
+    page = client.get("/account", headers)
+    assert page.status_int == 200
+    assert "Applications with access" not in page.text
+    unknown = {"Authorization": "Bearer Zq3mB0x8TnWc5LkEr2uYdHs7VgPa1o"}
+    assert client.get("/api/v1.1/users/moe/", unknown).status_int == 401
+
+
+def test_check_config_says_why_oauth_is_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    password_file(tmp_path)
+    config = tmp_path / "registry.ini"
+    config.write_text(f"[v1registry]\nstorage = memory:\nauth = htpasswd://{tmp_path}/users\n")
+    assert main(["check-config", "--config", str(config)]) == 0
+    assert "off: OAuth, because it needs users with ids: set auth to users:" in capsys.readouterr().out

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from support.access_tokens import Granter, bearer
-from support.account_asker import HUB, MIRA, Asker, basic
+from support.account_asker import MIRA, Asker, basic
 
-from v1registry import MemoryStorage, Registry, Storage
-from v1registry.accounts.backends.htpasswd import Htpasswd
+from v1registry import Registry, Storage
 from v1registry.accounts.users import UserStore
 
 GRANTS = MIRA + "grants/"
@@ -87,21 +86,6 @@ def test_nobody_revokes_what_another_user_granted(person: Asker, granter: Grante
 )
 def test_odd_ids_are_just_unknown(person: Asker, grant_id: str) -> None:
     assert person("DELETE", f"{GRANTS}{grant_id}/").status_int == 404
-
-
-def test_users_whose_backend_keeps_names_alone_see_and_revoke_too(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    path = tmp_path_factory.mktemp("names") / "users"
-    path.write_text("moe:{SHA}Y6IxceCVdTLzbylR+VCs50eK49Q=\n")  # s3cret-two
-    storage, backend = MemoryStorage(), Htpasswd(path)
-    app = Registry(storage=storage, auth=backend, public_url=HUB)
-    token = Granter(storage, backend).token("moe", ["profile_read"])
-    moe, application = Asker(app, basic("moe", "s3cret-two")), Asker(app, bearer(token))
-    assert application("GET", "/api/v1.1/users/moe/").status_int == 200
-    (grant,) = moe("GET", "/api/v1.1/users/moe/grants/").json
-    assert moe("DELETE", f"/api/v1.1/users/moe/grants/{grant['id']}/").status_int == 204
-    assert application("GET", "/api/v1.1/users/moe/").status_int == 401
 
 
 def test_a_later_account_of_the_same_name_sees_and_lends_nothing_of_the_first(

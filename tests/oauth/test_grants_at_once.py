@@ -207,7 +207,7 @@ def test_OAU_010_who_comes_between_the_look_and_the_write_of_another_gets_tokens
         return grants.refresh(used, world.application, ("email_read",))
 
     storage: Any = Interrupting(world.storage, lambda: won.append(use(world.grants)))
-    late = Grants(storage, world.applications, world.profiles, clock=world.clock)
+    late = Grants(storage, world.applications, world.accounts, clock=world.clock)
     with pytest.raises(OAuthError, match="used before") as error:
         use(late)
     assert error.value.code == "invalid_grant"
@@ -220,7 +220,7 @@ def test_a_grant_that_ends_between_the_look_and_the_write_gives_nothing_and_leav
     world = World()
     token = world.tokens().refresh_token
     storage: Any = Interrupting(world.storage, lambda: world.grants.revoke_all("mira_k"))
-    late = Grants(storage, world.applications, world.profiles, clock=world.clock)
+    late = Grants(storage, world.applications, world.accounts, clock=world.clock)
     with pytest.raises(OAuthError) as error:
         late.refresh(token, world.application, ("email_read",))
     assert error.value.code == "invalid_grant"
@@ -251,36 +251,52 @@ def test_what_is_used_while_it_is_removed_stays_with_the_tokens_that_were_given_
         world.storage, lambda: won.append(world.grants.redeem(code, world.application))
     )
     ahead_s = 0 if why == "too many" else CODE_LIFETIME_S
-    other = Grants(storage, world.applications, world.profiles, clock=lambda: world.clock.now_s + ahead_s)
+    other = Grants(storage, world.applications, world.accounts, clock=lambda: world.clock.now_s + ahead_s)
     if why == "tidied":
-        other._tidy()
+        other.tidy()
     else:
         issue_code(world, other)
     assert world.grants.verify(won[0].access_token) is not None
     world.grants.refresh(won[0].refresh_token, world.application, ("email_read",))
 
 
-def test_what_is_left_of_a_removal_that_was_interrupted_is_no_grant_and_goes() -> None:
+def test_removal_that_fails_ends_nothing() -> None:
     world = World()
-    issued = world.tokens()
     unused = world.code()
     world.clock.now_s += CODE_LIFETIME_S
-
-    class Stuck:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(world.storage, name)
-
-        def delete(self, key: str, **options: str) -> None:
-            raise StorageUnavailable(key, "switched off")
-
-    stuck: Any = Stuck()
-    before = set(world.kept("accounts/oauth/grants/"))
+    stuck: Any = FailingDelete(world.storage, after=0)
     with pytest.raises(StorageUnavailable):
-        issue_code(world, Grants(stuck, world.applications, world.profiles, clock=world.clock))
-    assert set(world.kept("accounts/oauth/grants/")) == before
+        issue_code(world, Grants(stuck, world.applications, world.accounts, clock=world.clock))
     world.clock.now_s -= CODE_LIFETIME_S
-    with pytest.raises(OAuthError):
-        world.grants.redeem(unused, world.application)
-    assert len(world.kept("accounts/oauth/grants/")) == 1
-    assert world.grants.verify(issued.access_token) is not None
-    assert len(world.grants.of_user("mira_k")) == 1
+    assert world.grants.verify(world.grants.redeem(unused, world.application).access_token) is not None
+
+
+def test_interrupted_removal_leaves_pointers_that_are_tidied_away() -> None:
+    world = World()
+    issued = world.tokens()
+    stuck: Any = FailingDelete(world.storage, after=1)
+    with pytest.raises(StorageUnavailable):
+        Grants(stuck, world.applications, world.accounts, clock=world.clock).revoke_all("mira_k")
+    assert world.grants.verify(issued.access_token) is None
+    assert world.grants.of_user("mira_k") == []
+    assert len(world.kept()) == 3, "the pointers of the code and of two tokens"
+    world.clock.now_s += 3601
+    world.grants.tidy()
+    assert world.kept() == []
+
+
+class FailingDelete:
+    """A storage that fails to delete, after some deletions that succeed."""
+
+    def __init__(self, storage: Storage, *, after: int):
+        self._storage = storage
+        self._left = after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def delete(self, key: str, **options: str) -> None:
+        if self._left == 0:
+            raise StorageUnavailable(key, "switched off")
+        self._left -= 1
+        self._storage.delete(key, **options)

@@ -128,24 +128,24 @@ def test_lone_surrogates_are_kept(storage: MemoryStorage) -> None:
     assert find(storage, "boats/half", Boat) == boat
 
 
-def test_update_returns_the_new_record_and_keeps_unknown_fields(storage: MemoryStorage) -> None:
+def test_update_returns_both_records_and_keeps_unknown_fields(storage: MemoryStorage) -> None:
     storage.write("boats/swift", json.dumps({**FIELDS, "colour": "red"}).encode())
 
     def moved(boat: Boat | None) -> Boat | None:
         return None if boat is None else replace(boat, berth=8)
 
-    assert update(storage, "boats/swift", Boat, moved) == replace(SWIFT, berth=8)
+    assert update(storage, "boats/swift", Boat, moved) == (SWIFT, replace(SWIFT, berth=8))
     assert stored(storage, "boats/swift") == {**FIELDS, "berth": 8, "colour": "red"}
 
 
 def test_update_without_a_change_writes_nothing(storage: MemoryStorage) -> None:
     etag = create(storage, "boats/swift", SWIFT).etag
-    assert update(storage, "boats/swift", Boat, lambda boat: None) == SWIFT
+    assert update(storage, "boats/swift", Boat, lambda boat: None) == (SWIFT, SWIFT)
     assert storage.stat("boats/swift").etag == etag
 
 
 def test_update_creates_a_missing_record(storage: MemoryStorage) -> None:
-    assert update(storage, "boats/swift", Boat, lambda boat: SWIFT) == SWIFT
+    assert update(storage, "boats/swift", Boat, lambda boat: SWIFT) == (None, SWIFT)
     assert find(storage, "boats/swift", Boat) == SWIFT
 
 
@@ -160,7 +160,7 @@ def test_update_is_repeated_after_the_change_of_another_writer(storage: MemorySt
         seen.append(boat.berth)
         return replace(boat, berth=boat.berth + 1)
 
-    assert update(storage, "boats/swift", Boat, moved) == replace(SWIFT, berth=21)
+    assert update(storage, "boats/swift", Boat, moved)[1] == replace(SWIFT, berth=21)
     assert seen == [7, 20]
 
 

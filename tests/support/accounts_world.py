@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from webtest import TestResponse
@@ -26,7 +26,10 @@ REPOSITORIES = "/v1/repositories"
 
 @dataclass
 class People(Backend):
-    """A backend in a dict: everybody's password is ``pw-`` and the name. It counts what it is asked."""
+    """A backend in a dict: the password of a user is ``pw-`` and the name, the id ``id-`` and the name.
+
+    It counts the passwords that it checks.
+    """
 
     users: dict[str, User] = field(default_factory=dict)
     asked: int = 0
@@ -35,12 +38,17 @@ class People(Backend):
     def of(cls, *users: User) -> People:
         return cls({user.name: user for user in users})
 
+    @property
+    def has_ids(self) -> bool:
+        return True
+
     def authenticate(self, username: str, password: str) -> User | None:
         self.asked += 1
-        return self.users.get(username) if password == f"pw-{username}" else None
+        return self.find(username) if password == f"pw-{username}" else None
 
     def find(self, username: str) -> User | None:
-        return self.users.get(username)
+        user = self.users.get(username)
+        return None if user is None else replace(user, id=f"id-{username}")
 
 
 def basic(username: str, password: str | None = None) -> dict[str, str]:

@@ -51,13 +51,13 @@ class World:
         self.clock = Clock()
         self.users = UserStore(self.storage, passwords=CheapPasswords())
         self.users.create("mira_k", "correct-horse", "mira@example.org")
-        self.profiles = Accounts(self.users)
+        self.accounts = Accounts(self.users)
         self.applications = Applications(self.storage, clock=self.clock)
         self.application, secret = self.applications.add("Example CI", [BACK], client_id="ci-bot")
         assert secret is not None
         self.secret = secret
-        self.grants = Grants(self.storage, self.applications, self.profiles, clock=self.clock)
-        self.provider = Provider(self.applications, self.grants, self.profiles)
+        self.grants = Grants(self.storage, self.applications, self.accounts, clock=self.clock)
+        self.provider = Provider(self.applications, self.grants)
 
     @property
     def account(self) -> Account:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.access_tokens import Granter, bearer
+from support.cheap_passwords import CheapPasswords
 from support.kept_mail import PUBLIC_URL, KeptMail
 from support.page_person import PASSWORD, Person, World, described, form_of, location_of, said, token_of
 from webtest import TestResponse
@@ -16,6 +17,7 @@ from v1registry.accounts.backends.callback import Callback
 from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.base import Backend, Email
+from v1registry.accounts.users import UserStore
 from v1registry.oauth.scopes import SCOPES
 from v1registry.rights import User
 from v1registry.storage.base import StorageUnavailable
@@ -543,13 +545,18 @@ def test_an_outage_does_not_log_out(memory: World, monkeypatch: pytest.MonkeyPat
 
 
 class Names(Backend):
-    """A backend like an htpasswd file: it checks passwords, and nothing can be changed."""
+    """A backend like LDAP: it knows names and ids, checks passwords, and nothing can be changed."""
+
+    @property
+    def has_ids(self) -> bool:
+        return True
 
     def authenticate(self, username: str, password: str) -> User | None:
         return self.find(username) if password == PASSWORD else None
 
     def find(self, username: str) -> User | None:
-        return User(username, frozenset({"red", "blue"})) if username in ("mira_k", "a name with é") else None
+        known = username in ("mira_k", "a name with é")
+        return User(username, frozenset({"red", "blue"}), id=f"id-{username}") if known else None
 
 
 @pytest.mark.parametrize("username", ["mira_k", "a name with é"])
@@ -583,7 +590,9 @@ def test_users_of_a_callback_see_their_account() -> None:
 
 def test_forms_of_outer_users_are_bound_to_them() -> None:
     storage = MemoryStorage()
-    auth = Environ("my_app.user")
+    auth = BackendChain([Environ("my_app.user"), UserStore(storage, passwords=CheapPasswords())])
+    for name in ("mira", "moe"):
+        auth.create(name, PASSWORD)
     token = Granter(storage, auth).token("mira", ["profile_read"])
     app = Registry(storage=storage, auth=auth)
     person = Person(app, **{"my_app.user": "mira"})

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.access_tokens import Granter, bearer
+from support.cheap_passwords import CheapPasswords
 from support.page_person import (
     AUTHORIZE,
     PASSWORD,
@@ -27,7 +28,9 @@ from support.wsgi_client import Answer, call
 from webtest import TestResponse
 
 from v1registry import MemoryStorage, Registry
+from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.environ import Environ
+from v1registry.accounts.users import UserStore
 from v1registry.oauth.applications import Application
 from v1registry.oauth.scopes import SCOPES
 from v1registry.storage.base import StorageUnavailable
@@ -376,7 +379,11 @@ def test_an_application_cannot_consent(world: Asking) -> None:
 
 
 def test_users_of_the_outer_application_can_consent() -> None:
-    app = Registry(storage=MemoryStorage(), auth=Environ("my_app.user"))
+    storage = MemoryStorage()
+    auth = BackendChain([Environ("my_app.user"), UserStore(storage, passwords=CheapPasswords())])
+    for name in ("mira", "moe"):
+        auth.create(name, PASSWORD)
+    app = Registry(storage=storage, auth=auth)
     application, _ = app.applications.add("Example CI", [BACK])
     person = Person(app, **{"my_app.user": "mira"})
     page = person.get(asked_by(application))

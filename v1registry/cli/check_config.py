@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from .. import settings as settings_
 from ..app import Registry
+from ..assembly import WITHOUT_OAUTH
 from .exits import DONE
 from .options import Commands, add_config_option, settings_of
 
@@ -74,6 +75,8 @@ def _switched_off(registry: Registry) -> Iterator[tuple[str, str]]:
     else:
         if not registry.has_accounts:
             yield "accounts, private repositories and OAuth", "the setting auth is open:"
+        elif not registry.has_oauth:
+            yield "OAuth", WITHOUT_OAUTH
         if settings.images == "elsewhere":
             yield "uploads and downloads of images", "the setting images is elsewhere"
         if settings.pages == "off":

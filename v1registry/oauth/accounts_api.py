@@ -240,10 +240,16 @@ ROUTES = Table(
     Route("POST",   "/api/v1.1/users/{username}/emails[/]",   post_email,     None),
     Route("PATCH",  "/api/v1.1/users/{username}/emails[/]",   patch_email,    None),
     Route("DELETE", "/api/v1.1/users/{username}/emails[/]",   delete_email,   None),
+)
 
+GRANT_ROUTES = Table(
+    #     method    path                                      handler         needs
     Route("GET",    "/api/v1.1/users/{username}/grants[/]",   get_grants,     None),
     Route("DELETE", "/api/v1.1/users/{username}/grants/{grant_id}[/]", delete_grant, None),
 )
 # fmt: on
 
 API = Api("accounts", paths=(f"{ACCOUNTS}/*",), routes=ROUTES, error_response=error_detail)
+
+#: What users granted to applications; a server without OAuth does not have it.
+GRANTS_API = Api("grants", paths=API.paths, routes=GRANT_ROUTES, error_response=error_detail)

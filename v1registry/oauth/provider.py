@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from ..access.attempts import LoginLimiter
 from ..accounts.base import BackendUnavailable
-from ..accounts.service import Accounts
 from ..errors import BadRequest, OAuthError, TooManyClientAttempts
 from ..log import get_logger
 from ..rights import User
@@ -87,13 +86,11 @@ class Provider:
         self,
         applications: Applications,
         grants: Grants,
-        accounts: Accounts,
         *,
         limiter: LoginLimiter | None = None,
     ):
         self._applications = applications
         self._grants = grants
-        self._accounts = accounts
         self._limiter = LoginLimiter() if limiter is None else limiter
 
     # -- the authorize page
@@ -140,16 +137,16 @@ class Provider:
         )
 
     def allow(self, request: AuthorizationRequest, user: User) -> str:
-        """Return where the browser goes after the user allowed what was asked for: with a code, and the state.
+        """Return where the browser goes after the user allowed the request: the redirect URI with a code and the state.
 
-        AuthorizationRefused where the user is gone or disabled meanwhile, or nothing can be stored now.
+        :raises AuthorizationRefused: the account is deleted or disabled, or its backend gives it no id, or nothing can
+            be stored now.
         """
         try:
-            account = self._accounts.current(user)
+            account = self._grants.account(user.name)
             if account is None or not account.user.is_active:
-                _refuse(
-                    request.redirect_uri, "access_denied", "The account of the user has ended", request.state
-                )
+                text = "The account of the user is deleted or disabled, or has no id"
+                _refuse(request.redirect_uri, "access_denied", text, request.state)
             code = self._grants.issue_code(
                 request.application,
                 account,
@@ -222,20 +219,20 @@ class Provider:
         """
         if application.is_public:
             raise OAuthError("invalid_client", "A public application cannot ask that", 401, CHALLENGE)
-        good = self._grants.good_token(_token(parameters))
-        if good is None or not good.account.user.is_active:
+        valid = self._grants.valid_token(_token(parameters))
+        if valid is None or not valid.account.user.is_active:
             return {"active": False}
-        if not application.is_trusted and good.application.id != application.id:
+        if not application.is_trusted and valid.application.id != application.id:
             return {"active": False}
         return {
             "active": True,
-            "client_id": good.application.client_id,
-            "exp": int(good.expires_at_s),
-            "iat": int(good.issued_at_s),
-            "scope": " ".join(good.scopes),
-            "sub": str(good.account.id),
+            "client_id": valid.application.client_id,
+            "exp": int(valid.expires_at_s),
+            "iat": int(valid.issued_at_s),
+            "scope": " ".join(valid.scopes),
+            "sub": str(valid.account.id),
             "token_type": "Bearer",
-            "username": good.account.user.name,
+            "username": valid.account.user.name,
         }
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hmac import compare_digest
 from typing import Final
 
@@ -29,9 +29,6 @@ _MOST_ACCESS_TOKENS: Final = 50
 
 #: The most used refresh tokens that a grant remembers, so that the use of a stolen one is noticed.
 _MOST_USED_TOKENS: Final = 50
-
-#: What replaces a grant for the moment in which it is removed.
-ENDED: Final = b'{"ended": true}'
 
 #: Hex digits of an access token's digest that identify the token within its grant.
 MARK_DIGITS: Final = 16
@@ -84,9 +81,7 @@ class Grant:
 
     id: str
     username: str
-    account_id: int
-    groups: tuple[str, ...]  #: of the user at that time, for backends that cannot look up users
-    is_administrator: bool
+    account_id: str | int  #: the user's id; older versions stored numbers
     client_id: str
     application_id: str
     scopes: tuple[str, ...]
@@ -96,12 +91,10 @@ class Grant:
     access_tokens: tuple[AccessToken, ...]  #: the oldest first
     used_digests: tuple[str, ...]  #: of refresh tokens, the oldest first
     refresh_token: RefreshToken | None = None
-    account_mark: str = field(default="", repr=False)  #: see AccountMarks; empty for an account that has none
 
-    @property
-    def user(self) -> User:
-        """The user at the time of the grant."""
-        return User(self.username, frozenset(self.groups), is_administrator=self.is_administrator)
+    def is_of(self, user: User) -> bool:
+        """Return whether this user granted it: a later user with the same name has a different id."""
+        return user.name == self.username and user.id == str(self.account_id)
 
     def is_live(self, now_s: float) -> bool:
         """Return whether a code or a token of the grant is still valid."""
@@ -143,9 +136,7 @@ class Grant:
         access = (token.digest for token in self.access_tokens)
         return frozenset((self.code.digest, *access, *refresh, *self.used_digests))
 
-    def with_tokens(
-        self, access: AccessToken, refresh: RefreshToken, now_s: float, account_mark: str
-    ) -> Grant:
+    def with_tokens(self, access: AccessToken, refresh: RefreshToken, now_s: float) -> Grant:
         """Return the grant with new tokens, its code or refresh token used, and expired access tokens removed."""
         used = self.used_digests + (() if self.refresh_token is None else (self.refresh_token.digest,))
         good = tuple(token for token in self.access_tokens if now_s < token.expires_at_s)
@@ -155,7 +146,6 @@ class Grant:
             access_tokens=(*good, access)[-_MOST_ACCESS_TOKENS:],
             refresh_token=refresh,
             used_digests=used[-_MOST_USED_TOKENS:],
-            account_mark=account_mark,
         )
 
     def without(self, digest: str) -> Grant:

@@ -108,26 +108,25 @@ def create(storage: Storage, key: str, record: DataclassInstance) -> Stat:
     return storage.write(key, dumped(record), expect=ABSENT)
 
 
-def update(storage: Storage, key: str, kind: type[T], change: Callable[[T | None], T | None]) -> T | None:
-    """Replace a record by ``change(record)`` so that no other change is lost; return the new record.
+def update(
+    storage: Storage, key: str, kind: type[T], change: Callable[[T | None], T | None]
+) -> tuple[T | None, T | None]:
+    """Replace a record by ``change(record)`` without losing other changes; return the old and the new record.
 
     :param change: gets the stored record, None if there is none. It returns the new record, or None to change nothing;
-        then the stored one is returned. It is called again if another writer was faster, and its exceptions pass.
+        the old record is then returned twice. It is called again if another writer was faster, so it must not have
+        side effects. Its exceptions pass through.
     :raises BrokenRecord: the stored value is not a record of this kind.
     :raises StorageUnavailable: the storage failed.
     """
-    result: T | None = None
 
     def changed(value: bytes | None) -> bytes | None:
-        nonlocal result
         fields = {} if value is None else _loaded(key, value)
-        old = None if value is None else _converted(key, fields, kind)
-        new = change(old)
-        result = old if new is None else new
+        new = change(None if value is None else _converted(key, fields, kind))
         return None if new is None else _dumped(fields | asdict(new))
 
-    update_value(storage, key, changed)
-    return result
+    old, new = update_value(storage, key, changed)
+    return _optional(key, old, kind), _optional(key, new, kind)
 
 
 def quoted(name: str) -> str:
@@ -146,6 +145,10 @@ def quoted(name: str) -> str:
         # no other segment has two percent signs in a row
         return f"%%{hashlib.sha256(data).hexdigest()}"
     return segment or "%"
+
+
+def _optional(key: str, value: bytes | None, kind: type[T]) -> T | None:
+    return None if value is None else parsed(key, value, kind)
 
 
 def _dumped(fields: dict[str, Any]) -> bytes:

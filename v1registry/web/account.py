@@ -164,11 +164,13 @@ def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[
     configured(request.services.accounts).change(user.name, {"password": password})
     if visitor.has_session:
         visitor.log_in(user)
-    grants = configured(request.services.oauth).grants
+    oauth = request.services.oauth
+    if oauth is None:
+        return "password-alone"
     if form.get("revoke_all"):
         # after the change, so that the old password cannot grant access in between
-        grants.revoke_all(user.name)
-    return "password" if grants.of_user(user.name) else "password-alone"
+        oauth.grants.revoke_all(user.name)
+    return "password" if oauth.grants.of_user(user.name) else "password-alone"
 
 
 @_form
@@ -207,20 +209,27 @@ def _page(
         "profile": {field: form.get(field, getattr(account, field)) for field in PROFILE_FIELDS},
         "new_email": form.get("email", ""),
         "is_revoking_all": bool(form.get("revoke_all")),
-        "grants": [
-            {
-                "id": grant.id,
-                "application": grant.application,
-                "place": place_of(grant.application.redirect_uris[0]),
-                "words": in_words(grant.scopes),
-                "granted_at": grant.granted_at,
-            }
-            for grant in configured(request.services.oauth).grants.of_user(name)
-        ],
+        "grants": _shown_grants(request, name),
         "problems": problems or {},
         "notice_text": notice,
     }
     return pages.render(request, "account.html", values, status=status, visitor=visitor)
+
+
+def _shown_grants(request: Request, username: str) -> list[dict[str, Any]] | None:
+    """Return the user's grants as the page shows them, None on a server without OAuth."""
+    if request.services.oauth is None:
+        return None
+    return [
+        {
+            "id": grant.id,
+            "application": grant.application,
+            "place": place_of(grant.application.redirect_uris[0]),
+            "words": in_words(grant.scopes),
+            "granted_at": grant.granted_at,
+        }
+        for grant in request.services.oauth.grants.of_user(username)
+    ]
 
 
 def _is_changeable(request: Request, username: str) -> bool:

@@ -32,10 +32,11 @@ def get_static(request: Request) -> Response:
     return request.services.pages.static(request)
 
 
-def pages_api(pages: Pages, *, has_images: bool) -> Api:
+def pages_api(pages: Pages, *, has_images: bool, has_oauth: bool) -> Api:
     """Return the pages that a configuration serves. OAuth needs some of them even if there are no others.
 
     :param has_images: whether images are stored here.
+    :param has_oauth: whether users can grant access to applications.
     """
     base = pages.base
     rows: list[Route] = []
@@ -47,6 +48,9 @@ def pages_api(pages: Pages, *, has_images: bool) -> Api:
     if pages.has_accounts:
         rows += _login_rows(base)
         rows += _account_rows(base) if pages.can_browse else []
+    if has_oauth:
+        rows += _consent_rows()
+        rows += _revocation_rows(base) if pages.can_browse else []
     if pages.can_register:
         rows += _register_rows(base)
     return Api(
@@ -87,6 +91,11 @@ def _login_rows(base: str) -> list[Route]:
         Route("GET",    f"{base}/login[/]",                      get_login,           None,  True),
         Route("POST",   f"{base}/login[/]",                      post_login,          None,  True),
         Route("POST",   f"{base}/logout[/]",                     post_logout,         None,  True),
+    ]
+
+
+def _consent_rows() -> list[Route]:
+    return [
         Route("GET",    f"{OAUTH}/authorize[/]",                 get_authorize,       None,  True),
         Route("POST",   f"{OAUTH}/authorize[/]",                 post_authorize,      None,  True),
     ]
@@ -108,6 +117,11 @@ def _account_rows(base: str) -> list[Route]:
         Route("POST",   f"{base}/account/emails/link[/]",        post_email_link,     None,  True),
         Route("POST",   f"{base}/account/emails/primary[/]",     post_primary_email,  None,  True),
         Route("POST",   f"{base}/account/emails/removal[/]",     post_email_removal,  None,  True),
+    ]
+
+
+def _revocation_rows(base: str) -> list[Route]:
+    return [
         Route("POST",   f"{base}/account/grants/revocation[/]",  post_revocation,     None,  True),
     ]
 

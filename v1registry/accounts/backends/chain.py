@@ -55,8 +55,8 @@ class BackendChain(Backend):
 
     @property
     def has_ids(self) -> bool:
-        """Whether the users of every backend have ids."""
-        return all(backend.has_ids for backend in self.backends)
+        """Whether the users of one of the backends have ids. A user without one is not allowed to use OAuth."""
+        return any(backend.has_ids for backend in self.backends)
 
     @property
     def can_create(self) -> bool:
