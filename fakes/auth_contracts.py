@@ -1,7 +1,7 @@
-"""What a backend of users has to do, as tests that you run on yours.
+"""Contracts of backends, as tests that you run on yours.
 
-A backend written for v1registry keeps one of the protocols of :mod:`v1registry.accounts.base`. To prove it,
-derive from the contract in a test file of your own and give its fixture::
+A backend derives from :class:`v1registry.accounts.base.Backend`. To check yours, derive from a contract in a
+test file and add its fixture::
 
     import pytest
     from v1registry_fakes.contracts import LookupContract
@@ -15,15 +15,15 @@ derive from the contract in a test file of your own and give its fixture::
         def backend(self):
             return StaffDatabase("test-database")  # in which mira has that password
 
-* :class:`BackendContract`: a backend that verifies passwords, and no more.
-* :class:`LookupContract`: one that also has ``find``.
-* :class:`AccountsContract`: one in which users are made and changed; its fixture ``accounts`` gives an empty
-  one.
-* :class:`ConfirmationContract`: one whose accounts and addresses can be confirmed by links in mails, too.
-* :class:`~v1registry_fakes.profile_contracts.ProfilesContract`: one whose users have profiles and several
-  addresses.
+* :class:`BackendContract`: a backend that verifies passwords.
+* :class:`LookupContract`: one that looks up users by name, too (``can_find``).
+* :class:`AccountsContract`: one in which accounts are created (``can_create``). Its fixture ``accounts``
+  returns a backend without users.
+* :class:`ConfirmationContract`: one whose accounts and addresses links confirm, too (``can_confirm``).
+* :class:`~v1registry_fakes.profile_contracts.ProfilesContract`: one with profiles, too (``has_profiles``).
 
-For readable failures let pytest rewrite this module's assertions, in ``conftest.py``, before it is imported::
+For readable failures let pytest rewrite the assertions of this module, in ``conftest.py``, before it is
+imported::
 
     pytest.register_assert_rewrite("v1registry_fakes.auth_contracts")
 """
@@ -47,7 +47,7 @@ __all__ = [
     "LookupContract",
 ]
 
-#: Names that nobody has, and that mean something to filters, paths, files and encodings.
+#: Names that no user has, and that have a meaning in filters, paths, files and encodings.
 _ODD_NAMES = {
     "empty": "",
     "blank": " ",
@@ -75,7 +75,7 @@ _ODD_NAMES = {
     "long and not ASCII": "ä" * 300,
 }
 
-#: Passwords that nobody has.
+#: Passwords that no user has.
 _ODD_PASSWORDS = {
     "NUL": "\0",
     "soft hyphen": "\xad",
@@ -91,18 +91,16 @@ _ODD_PASSWORDS = {
 
 
 class BackendContract:
-    """Derive from this class and give the fixture ``backend``: a backend in which ``username`` has
-    ``password``.
-    """
+    """Derive from this class and add the fixture ``backend``, in which ``username`` has ``password``."""
 
     username: ClassVar[str] = "mira"
     password: ClassVar[str] = "correct horse"  # noqa: S105
 
     @pytest.fixture
     def backend(self) -> Backend:
-        raise NotImplementedError("give a fixture backend")
+        raise NotImplementedError("add a fixture backend")
 
-    def test_the_right_password_gives_the_user(self, backend: Backend) -> None:
+    def test_right_password_returns_the_user(self, backend: Backend) -> None:
         user = backend.authenticate(self.username, self.password)
         assert isinstance(user, User)
         assert user.name == self.username
@@ -110,7 +108,7 @@ class BackendContract:
         assert isinstance(user.groups, frozenset)
         assert all(isinstance(group, str) for group in user.groups)
 
-    def test_the_right_password_is_right_each_time(self, backend: Backend) -> None:
+    def test_right_password_is_right_each_time(self, backend: Backend) -> None:
         first = backend.authenticate(self.username, self.password)
         assert first is not None
         assert [backend.authenticate(self.username, self.password) for _ in range(3)] == [first] * 3
@@ -121,41 +119,39 @@ class BackendContract:
             pytest.param(lambda password: password + "x", id="longer"),
             pytest.param(lambda password: password[:-1], id="shorter"),
             pytest.param(lambda password: password.swapcase(), id="other case"),
-            pytest.param(lambda password: password + " ", id="a blank behind"),
-            pytest.param(lambda password: " " + password, id="a blank before"),
-            pytest.param(lambda password: password + "\0", id="a NUL behind"),
-            pytest.param(lambda password: password + "\n", id="a newline behind"),
-            pytest.param(lambda password: password + "\xad", id="a soft hyphen behind"),
+            pytest.param(lambda password: password + " ", id="a blank after it"),
+            pytest.param(lambda password: " " + password, id="a blank before it"),
+            pytest.param(lambda password: password + "\0", id="a NUL after it"),
+            pytest.param(lambda password: password + "\n", id="a newline after it"),
+            pytest.param(lambda password: password + "\xad", id="a soft hyphen after it"),
             pytest.param(lambda password: password * 2, id="twice"),
         ],
     )
-    def test_what_only_looks_like_the_password_is_wrong(
-        self, backend: Backend, change: Callable[[str], str]
-    ) -> None:
+    def test_similar_password_is_wrong(self, backend: Backend, change: Callable[[str], str]) -> None:
         assert backend.authenticate(self.username, self.password) is not None
         assert backend.authenticate(self.username, change(self.password)) is None
 
     @pytest.mark.parametrize("name", _ODD_PASSWORDS)
-    def test_odd_passwords_are_just_wrong(self, backend: Backend, name: str) -> None:
+    def test_odd_password_is_wrong(self, backend: Backend, name: str) -> None:
         assert backend.authenticate(self.username, _ODD_PASSWORDS[name]) is None
 
-    def test_an_empty_password_is_never_right(self, backend: Backend) -> None:
+    def test_empty_password_is_wrong(self, backend: Backend) -> None:
         for username in (self.username, "nobody_has_this_name", ""):
             assert backend.authenticate(username, "") is None
 
     @pytest.mark.parametrize("name", _ODD_NAMES)
-    def test_odd_names_are_just_unknown(self, backend: Backend, name: str) -> None:
+    def test_odd_name_is_unknown(self, backend: Backend, name: str) -> None:
         assert backend.authenticate(_ODD_NAMES[name], self.password) is None
 
-    def test_a_right_password_makes_no_wrong_one_right(self, backend: Backend) -> None:
+    def test_right_password_makes_no_wrong_one_right(self, backend: Backend) -> None:
         assert backend.authenticate(self.username, self.password) is not None
         assert backend.authenticate(self.username, "wrong") is None
         assert backend.authenticate("nobody_has_this_name", self.password) is None
-        # nor where name and password are only put together in the same way
+        # nor if name and password are the same text when joined
         assert backend.authenticate(self.username + self.password[0], self.password[1:]) is None
         assert backend.authenticate(self.username[:-1], self.username[-1] + self.password) is None
 
-    def test_threads_get_their_own_answers(self, backend: Backend) -> None:
+    def test_simultaneous_calls_get_their_own_answers(self, backend: Backend) -> None:
         passwords = [self.password, "wrong", self.password, self.password + "x"] * 8
         with ThreadPoolExecutor(8) as threads:
             users = list(
@@ -176,9 +172,9 @@ class BackendContract:
 
 
 class LookupContract(BackendContract):
-    """As the base class; the fixture ``backend`` gives a backend that has ``find`` too."""
+    """Derive from this class and add the fixture ``backend``, which has ``find`` too."""
 
-    def test_find_tells_of_the_user_what_authenticate_does(self, backend: Backend) -> None:
+    def test_find_returns_the_user_of_authenticate(self, backend: Backend) -> None:
         user = backend.find(self.username)
         assert user is not None
         assert user == backend.authenticate(self.username, self.password)
@@ -192,22 +188,22 @@ class LookupContract(BackendContract):
         assert ids[0] or not backend.has_ids
 
     @pytest.mark.parametrize("name", _ODD_NAMES)
-    def test_find_knows_no_odd_names(self, backend: Backend, name: str) -> None:
+    def test_find_of_an_odd_name_is_none(self, backend: Backend, name: str) -> None:
         assert backend.find(_ODD_NAMES[name]) is None
 
 
 class AccountsContract(LookupContract):
-    """Derive from this class and give the fixture ``accounts``: one without users.
+    """Derive from this class and add the fixture ``accounts``: a backend without users.
 
-    Override ``reopened`` with another object over the same data, as another process would have one, if there
-    is such a thing.
+    Override ``reopened`` with another object over the same data, as another process would have, if there can
+    be one.
     """
 
     email: ClassVar[str] = "mira@example.org"
 
     @pytest.fixture
     def accounts(self) -> Backend:
-        raise NotImplementedError("give a fixture accounts")
+        raise NotImplementedError("add a fixture accounts")
 
     @pytest.fixture
     def reopened(self, accounts: Backend) -> Backend:
@@ -218,34 +214,34 @@ class AccountsContract(LookupContract):
         accounts.create(self.username, self.password, self.email)
         return accounts
 
-    # -- making users
+    # -- creating users
 
-    def test_a_new_user_can_log_in_and_is_found(self, accounts: Backend, reopened: Backend) -> None:
+    def test_new_user_can_log_in_and_is_found(self, accounts: Backend, reopened: Backend) -> None:
         made = accounts.create("mira", "correct horse", "mira@example.org")
         assert made == User("mira")
         assert reopened.authenticate("mira", "correct horse") == made
         assert reopened.find("mira") == made
         assert list(reopened.users()) == [made]
 
-    def test_a_new_user_is_what_was_asked_for(self, accounts: Backend) -> None:
+    def test_new_user_has_the_given_flags(self, accounts: Backend) -> None:
         made = accounts.create("root", "correct horse", is_active=False, is_administrator=True)
         assert made == User("root", is_active=False, is_administrator=True)
         assert accounts.find("root") == made
 
-    def test_an_account_that_is_not_active_is_told_so(self, accounts: Backend) -> None:
+    def test_inactive_user_is_returned_as_inactive(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", is_active=False)
         user = accounts.authenticate("mira", "correct horse")
         assert user is not None
         assert not user.is_active
         assert accounts.authenticate("mira", "wrong") is None
 
-    def test_an_empty_directory_knows_nobody(self, accounts: Backend) -> None:
+    def test_backend_without_users_knows_none(self, accounts: Backend) -> None:
         assert list(accounts.users()) == []
         assert accounts.find("mira") is None
         assert accounts.authenticate("mira", "correct horse") is None
         assert not accounts.is_taken("mira", "mira@example.org")
 
-    def test_names_and_addresses_that_somebody_has_are_taken(self, accounts: Backend) -> None:
+    def test_names_and_addresses_of_users_are_taken(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         assert accounts.is_taken("mira", "")
         assert accounts.is_taken("mira", "other@example.org")
@@ -254,20 +250,20 @@ class AccountsContract(LookupContract):
         assert not accounts.is_taken("other", "other@example.org")
         assert not accounts.is_taken("other", "")
 
-    def test_a_name_is_given_once_and_the_first_user_stays(self, accounts: Backend) -> None:
+    def test_taken_name_is_refused_and_its_user_stays(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         with pytest.raises(AccountExists):
             accounts.create("mira", "another one", "other@example.org", is_administrator=True)
         assert accounts.authenticate("mira", "another one") is None
         assert accounts.authenticate("mira", "correct horse") == User("mira")
 
-    def test_an_address_is_given_once_whatever_its_case(self, accounts: Backend) -> None:
+    def test_taken_address_is_refused_whatever_its_case(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         with pytest.raises(AccountExists):
             accounts.create("other", "correct horse", "Mira@EXAMPLE.org")
         assert accounts.find("other") is None
 
-    def test_a_refused_name_does_not_use_up_its_address(self, accounts: Backend) -> None:
+    def test_address_of_a_refused_name_stays_free(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         with pytest.raises(AccountExists):
             accounts.create("mira", "correct horse", "other@example.org")
@@ -275,7 +271,7 @@ class AccountsContract(LookupContract):
         accounts.create("other", "correct horse", "other@example.org")
         assert accounts.is_taken("third", "other@example.org")
 
-    def test_many_users_have_no_address(self, accounts: Backend) -> None:
+    def test_several_users_can_have_no_address(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse")
         accounts.create("other", "correct horse")
         assert [user.name for user in accounts.users()] == ["mira", "other"]
@@ -291,7 +287,7 @@ class AccountsContract(LookupContract):
         assert accounts.find("mira") == User("mira")
         assert {user.name for user in accounts.users()} == {"mira", username}
 
-    def test_all_odd_names_are_different_users(self, accounts: Backend) -> None:
+    def test_odd_names_are_different_users(self, accounts: Backend) -> None:
         for username in _ODD_NAMES.values():
             accounts.create(username, "right")
         assert [user.name for user in accounts.users()] == sorted(_ODD_NAMES.values())
@@ -302,14 +298,14 @@ class AccountsContract(LookupContract):
         assert accounts.authenticate("mira", _ODD_PASSWORDS[name]) == User("mira")
         assert accounts.authenticate("mira", _ODD_PASSWORDS[name] + "x") is None
 
-    def test_users_come_by_name(self, accounts: Backend) -> None:
+    def test_users_are_sorted_by_name(self, accounts: Backend) -> None:
         for username in ("mira", "a_b", "ab", "zoe", "B", "a.b"):
             accounts.create(username, "correct horse")
         assert [user.name for user in accounts.users()] == ["B", "a.b", "a_b", "ab", "mira", "zoe"]
 
     # -- races
 
-    def test_of_many_who_create_one_user_at_once_one_succeeds(self, accounts: Backend) -> None:
+    def test_one_of_simultaneous_creations_of_a_name_succeeds(self, accounts: Backend) -> None:
         def create(number: int) -> bool:
             return _succeeds(lambda: accounts.create("mira", f"password {number}", f"{number}@example.org"))
 
@@ -319,7 +315,7 @@ class AccountsContract(LookupContract):
         right = [accounts.authenticate("mira", f"password {number}") is not None for number in range(8)]
         assert right == made
 
-    def test_of_many_who_want_one_address_at_once_one_succeeds(self, accounts: Backend) -> None:
+    def test_one_of_simultaneous_creations_with_an_address_succeeds(self, accounts: Backend) -> None:
         def create(number: int) -> bool:
             return _succeeds(lambda: accounts.create(f"user_{number}", "correct horse", "one@example.org"))
 
@@ -328,7 +324,7 @@ class AccountsContract(LookupContract):
         assert made.count(True) == 1
         assert [user.name for user in accounts.users()] == [f"user_{made.index(True)}"]
 
-    def test_of_many_who_add_one_address_at_once_one_succeeds(self, accounts: Backend) -> None:
+    def test_one_of_simultaneous_additions_of_an_address_succeeds(self, accounts: Backend) -> None:
         names = [f"user_{number}" for number in range(8)]
         for name in names:
             accounts.create(name, "correct horse", f"{name}@example.org")
@@ -342,7 +338,7 @@ class AccountsContract(LookupContract):
         owners = [name for name in names if accounts.confirm_email(name, "one@example.org")]
         assert owners == [names[added.index(True)]]
 
-    def test_changes_at_once_are_all_kept(self, accounts: Backend) -> None:
+    def test_simultaneous_changes_are_all_kept(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         addresses = [f"{number}@example.org" for number in range(8)]
         with ThreadPoolExecutor(8) as threads:
@@ -351,9 +347,7 @@ class AccountsContract(LookupContract):
 
     # -- changing users
 
-    def test_a_new_password_replaces_the_old_one_everywhere(
-        self, accounts: Backend, reopened: Backend
-    ) -> None:
+    def test_new_password_replaces_the_old_one_everywhere(self, accounts: Backend, reopened: Backend) -> None:
         accounts.create("mira", "correct horse")
         assert reopened.authenticate("mira", "correct horse") is not None
         accounts.set_password("mira", "battery staple")
@@ -361,7 +355,7 @@ class AccountsContract(LookupContract):
             assert each.authenticate("mira", "correct horse") is None
             assert each.authenticate("mira", "battery staple") == User("mira")
 
-    def test_a_disabled_account_is_disabled_everywhere(self, accounts: Backend, reopened: Backend) -> None:
+    def test_disabled_account_is_disabled_everywhere(self, accounts: Backend, reopened: Backend) -> None:
         accounts.create("mira", "correct horse")
         assert reopened.authenticate("mira", "correct horse") == User("mira")
         accounts.set_active("mira", False)
@@ -370,7 +364,7 @@ class AccountsContract(LookupContract):
         accounts.set_active("mira", True)
         assert reopened.authenticate("mira", "correct horse") == User("mira")
 
-    def test_an_added_address_is_the_users_from_then_on(self, accounts: Backend) -> None:
+    def test_added_address_belongs_to_its_user(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         accounts.add_email("mira", "two@example.org")
         assert accounts.is_taken("other", "two@example.org")
@@ -378,16 +372,14 @@ class AccountsContract(LookupContract):
         with pytest.raises(AccountExists):
             accounts.create("other", "correct horse", "TWO@example.org")
 
-    def test_adding_ones_own_address_again_is_no_error(self, accounts: Backend) -> None:
+    def test_adding_an_own_address_again_returns_false(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         assert not accounts.add_email("mira", "MIRA@example.org")
         assert accounts.confirm_email("mira", "mira@example.org")
         assert accounts.add_email("mira", "two@example.org")
         assert not accounts.add_email("mira", "two@example.org")
 
-    def test_of_many_who_add_an_address_to_one_account_at_once_one_is_told_so(
-        self, accounts: Backend
-    ) -> None:
+    def test_one_of_simultaneous_additions_to_an_account_returns_true(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         for number in range(5):
             email = f"{number}@example.org"
@@ -395,7 +387,7 @@ class AccountsContract(LookupContract):
                 added = list(threads.map(lambda _: accounts.add_email("mira", email), range(8)))  # noqa: B023
             assert added.count(True) == 1
 
-    def test_somebody_elses_address_cannot_be_added(self, accounts: Backend) -> None:
+    def test_address_of_another_user_cannot_be_added(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         accounts.create("other", "correct horse", "other@example.org")
         with pytest.raises(AccountExists):
@@ -403,13 +395,13 @@ class AccountsContract(LookupContract):
         assert not accounts.confirm_email("other", "mira@example.org")
         assert accounts.confirm_email("mira", "mira@example.org")
 
-    def test_only_ones_own_address_is_confirmed(self, accounts: Backend) -> None:
+    def test_only_an_own_address_is_confirmed(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
         assert accounts.confirm_email("mira", "Mira@example.org")
         assert accounts.confirm_email("mira", "mira@example.org")
         assert not accounts.confirm_email("mira", "other@example.org")
 
-    def test_nobody_cannot_be_changed(self, accounts: Backend) -> None:
+    def test_unknown_user_cannot_be_changed(self, accounts: Backend) -> None:
         for change in (
             lambda: accounts.set_password("nobody", "correct horse"),
             lambda: accounts.add_email("nobody", "nobody@example.org"),
@@ -423,13 +415,9 @@ class AccountsContract(LookupContract):
 
 
 class ConfirmationContract(AccountsContract):
-    """Derive from this class and give the fixture ``accounts``: one without users that has ``unconfirmed``
-    and ``confirm``.
-    """
+    """Derive from this class and add the fixture ``accounts``: a backend without users."""
 
-    def test_a_new_account_that_is_not_active_waits_for_its_confirmation(
-        self, accounts: Backend, reopened: Backend
-    ) -> None:
+    def test_inactive_new_account_awaits_confirmation(self, accounts: Backend, reopened: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
         waiting = reopened.unconfirmed("mira")
         assert list(waiting) == ["mira@example.org"]
@@ -437,7 +425,7 @@ class ConfirmationContract(AccountsContract):
         assert accounts.find("mira") == User("mira")
         assert dict(accounts.unconfirmed("mira")) == {}
 
-    def test_an_added_address_waits_for_its_confirmation(self, accounts: Backend) -> None:
+    def test_added_address_awaits_confirmation(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         assert dict(accounts.unconfirmed("mira")) == {}
         accounts.add_email("mira", "two@example.org")
@@ -447,9 +435,7 @@ class ConfirmationContract(AccountsContract):
         assert dict(accounts.unconfirmed("mira")) == {}
         assert accounts.find("mira") == User("mira")
 
-    def test_an_account_is_confirmed_once_and_only_in_the_state_that_was_told(
-        self, accounts: Backend
-    ) -> None:
+    def test_account_is_confirmed_once_and_only_in_its_state(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
         state = accounts.unconfirmed("mira")["mira@example.org"]
         assert not accounts.confirm("mira", "mira@example.org", "another state")
@@ -459,7 +445,7 @@ class ConfirmationContract(AccountsContract):
         assert accounts.confirm("mira", "mira@example.org", state)
         assert not accounts.confirm("mira", "mira@example.org", state)
 
-    def test_another_password_ends_what_waits_as_it_was(self, accounts: Backend) -> None:
+    def test_new_password_changes_the_state(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
         before = accounts.unconfirmed("mira")["mira@example.org"]
         accounts.set_password("mira", "battery staple")
@@ -468,7 +454,7 @@ class ConfirmationContract(AccountsContract):
         assert after != before
         assert accounts.confirm("mira", "mira@example.org", after)
 
-    def test_an_account_that_was_disabled_waits_for_nothing(self, accounts: Backend) -> None:
+    def test_disabled_account_awaits_no_confirmation(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         accounts.add_email("mira", "two@example.org")
         accounts.create("other", "correct horse", "other@example.org", is_active=False)
@@ -480,20 +466,18 @@ class ConfirmationContract(AccountsContract):
                 assert not accounts.confirm(name, email, state)
             assert accounts.find(name) == User(name, is_active=False)
 
-    def test_an_account_that_an_administrator_activated_waits_only_for_its_address(
-        self, accounts: Backend
-    ) -> None:
+    def test_account_that_was_activated_awaits_its_address_only(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
         accounts.set_active("mira", True)
         assert list(accounts.unconfirmed("mira")) == ["mira@example.org"]
         accounts.confirm_email("mira", "mira@example.org")
         assert dict(accounts.unconfirmed("mira")) == {}
 
-    def test_nobody_waits_for_nothing(self, accounts: Backend) -> None:
+    def test_unknown_user_awaits_no_confirmation(self, accounts: Backend) -> None:
         assert dict(accounts.unconfirmed("nobody")) == {}
         assert not accounts.confirm("nobody", "nobody@example.org", "")
 
-    def test_of_many_who_confirm_the_same_at_once_one_succeeds(self, accounts: Backend) -> None:
+    def test_one_of_simultaneous_confirmations_succeeds(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org", is_active=False)
         state = accounts.unconfirmed("mira")["mira@example.org"]
         with ThreadPoolExecutor(8) as pool:

@@ -1,8 +1,6 @@
-"""What a accounts of users with profiles and several addresses has to do, as tests that you run on yours.
+"""The contract of backends with profiles and several addresses, as tests that you run on yours.
 
-:mod:`v1registry_fakes.auth_contracts` tells how. :class:`ProfilesContract` wants the fixture ``accounts``, an
-    empty one, and for a accounts that several processes share the fixture ``reopened`` too: the same one as
-    another process has it.
+:mod:`v1registry_fakes.auth_contracts` says how.
 """
 
 from __future__ import annotations
@@ -27,13 +25,13 @@ __all__ = ["ProfilesContract"]
 
 
 class ProfilesContract(AccountsContract):
-    """Derive from this class and give the fixture ``accounts``: one without users that has profiles and
-    addresses.
+    """Derive from this class and add the fixture ``accounts``: a backend without users. See
+    AccountsContract.
     """
 
     # -- profiles
 
-    def test_a_new_account_has_its_address_and_an_empty_profile(self, accounts: Backend) -> None:
+    def test_new_account_has_its_address_and_an_empty_profile(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         account = accounts.account("mira")
         assert account.user == User("mira")
@@ -44,7 +42,7 @@ class ProfilesContract(AccountsContract):
         assert account.date_joined.utcoffset() is not None
         assert 0 < account.id < 1 << 53
 
-    def test_each_account_has_an_id_that_stays(self, accounts: Backend, reopened: Backend) -> None:
+    def test_account_keeps_its_number(self, accounts: Backend, reopened: Backend) -> None:
         for name in ("mira", "other"):
             accounts.create(name, "correct horse")
         ids = [accounts.account(name).id for name in ("mira", "other")]
@@ -53,7 +51,7 @@ class ProfilesContract(AccountsContract):
         accounts.set_profile("mira", {"full_name": "Mira"})
         assert [reopened.account(name).id for name in ("mira", "other")] == ids
 
-    def test_only_the_given_fields_of_a_profile_change(self, accounts: Backend, reopened: Backend) -> None:
+    def test_only_the_given_fields_change(self, accounts: Backend, reopened: Backend) -> None:
         accounts.create("mira", "correct horse")
         accounts.set_profile("mira", {"full_name": "Mira Kovač", "location": "Graz"})
         accounts.set_profile("mira", {"location": "", "company": "Example Works"})
@@ -61,20 +59,20 @@ class ProfilesContract(AccountsContract):
         assert (account.full_name, account.location, account.company) == ("Mira Kovač", "", "Example Works")
         assert reopened.authenticate("mira", "correct horse") == User("mira")
 
-    def test_a_profile_has_no_other_fields(self, accounts: Backend) -> None:
+    def test_other_fields_are_ignored(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse")
         before = accounts.account("mira")
         accounts.set_profile("mira", {"is_administrator": "yes", "username": "root", "password": "x"})
         assert accounts.account("mira") == before
 
     @pytest.mark.parametrize("text", ["", "ä☃🐳", "a\nb\0", "\udcff", "x" * 10_000])
-    def test_any_text_can_stand_in_a_profile(self, accounts: Backend, text: str) -> None:
+    def test_any_text_can_be_in_a_profile(self, accounts: Backend, text: str) -> None:
         accounts.create("mira", "correct horse")
         accounts.set_profile("mira", dict.fromkeys(PROFILE_FIELDS, text))
         account = accounts.account("mira")
         assert [getattr(account, name) for name in PROFILE_FIELDS] == [text] * len(PROFILE_FIELDS)
 
-    def test_fields_that_change_at_once_are_all_kept(self, accounts: Backend) -> None:
+    def test_simultaneous_changes_of_fields_are_all_kept(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse")
         with ThreadPoolExecutor(len(PROFILE_FIELDS)) as threads:
             list(threads.map(lambda name: accounts.set_profile("mira", {name: name}), PROFILE_FIELDS))
@@ -83,7 +81,7 @@ class ProfilesContract(AccountsContract):
 
     # -- addresses
 
-    def test_addresses_come_in_the_order_of_their_addition(self, accounts: Backend) -> None:
+    def test_addresses_are_in_the_order_of_their_addition(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse")
         wanted = ["c@example.org", "a@example.org", "b@example.org"]
         for email in wanted:
@@ -92,33 +90,27 @@ class ProfilesContract(AccountsContract):
         assert [email.email for email in emails] == wanted
         assert [email.primary for email in emails] == [True, False, False]
 
-    def test_the_primary_address_is_another_one_from_then_on(
-        self, accounts: Backend, reopened: Backend
-    ) -> None:
+    def test_primary_address_changes_everywhere(self, accounts: Backend, reopened: Backend) -> None:
         self._has_three_addresses(accounts)
         assert accounts.set_primary_email("mira", "TWO@example.org")
         assert _primary(reopened) == ["two@example.org"]
         assert reopened.set_primary_email("mira", "mira@example.org")
         assert _primary(accounts) == ["mira@example.org"]
 
-    def test_an_address_that_is_not_confirmed_does_not_become_the_primary_one(
-        self, accounts: Backend
-    ) -> None:
+    def test_unconfirmed_address_cannot_become_the_primary_one(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         accounts.add_email("mira", "two@example.org")
         with pytest.raises(EmailRefused):
             accounts.set_primary_email("mira", "two@example.org")
         assert _primary(accounts) == ["mira@example.org"]
 
-    def test_a_first_address_that_is_not_confirmed_may_be_called_the_primary_one(
-        self, accounts: Backend
-    ) -> None:
+    def test_unconfirmed_first_address_is_the_primary_one(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse")
         accounts.add_email("mira", "mira@example.org")
         assert accounts.set_primary_email("mira", "mira@example.org")
         assert _primary(accounts) == ["mira@example.org"]
 
-    def test_a_removed_address_is_free(self, accounts: Backend, reopened: Backend) -> None:
+    def test_removed_address_is_free(self, accounts: Backend, reopened: Backend) -> None:
         self._has_three_addresses(accounts)
         assert accounts.remove_email("mira", "TWO@Example.org")
         assert not reopened.is_taken("other", "two@example.org")
@@ -131,21 +123,21 @@ class ProfilesContract(AccountsContract):
         with pytest.raises(AccountExists):
             accounts.add_email("mira", "two@example.org")
 
-    def test_a_removed_address_that_comes_back_is_not_confirmed(self, accounts: Backend) -> None:
+    def test_removed_address_that_is_added_again_is_unconfirmed(self, accounts: Backend) -> None:
         self._has_three_addresses(accounts)
         accounts.remove_email("mira", "two@example.org")
         accounts.add_email("mira", "two@example.org")
         assert [email.verified for email in accounts.account("mira").emails] == [True, True, False]
         assert accounts.is_taken("other", "two@example.org")
 
-    def test_the_primary_address_stays(self, accounts: Backend) -> None:
+    def test_primary_address_cannot_be_removed(self, accounts: Backend) -> None:
         self._has_three_addresses(accounts)
         with pytest.raises(EmailRefused):
             accounts.remove_email("mira", "mira@example.org")
         assert _primary(accounts) == ["mira@example.org"]
         assert accounts.is_taken("other", "mira@example.org")
 
-    def test_what_is_not_ones_own_address_is_told(self, accounts: Backend) -> None:
+    def test_address_of_another_user_cannot_be_changed(self, accounts: Backend) -> None:
         self._has_three_addresses(accounts)
         accounts.create("other", "correct horse", "other@example.org")
         for email in ("other@example.org", "nobody@example.org", ""):
@@ -154,7 +146,7 @@ class ProfilesContract(AccountsContract):
         assert len(accounts.account("mira").emails) == 3
         assert accounts.is_taken("third", "other@example.org")
 
-    def test_an_account_does_not_have_addresses_without_end(self, accounts: Backend) -> None:
+    def test_number_of_addresses_is_limited(self, accounts: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         count = next(
             number
@@ -163,12 +155,12 @@ class ProfilesContract(AccountsContract):
         )
         assert len(accounts.account("mira").emails) == count
         assert not accounts.is_taken("other", f"{count}@example.org")
-        # one's own is still no error, and one that goes makes room
+        # an own address is still no error, and a removed one makes room
         accounts.add_email("mira", "1@example.org")
         assert accounts.remove_email("mira", "1@example.org")
         accounts.add_email("mira", f"{count}@example.org")
 
-    def test_nobody_has_neither_profile_nor_addresses(self, accounts: Backend) -> None:
+    def test_unknown_user_has_no_profile_and_no_addresses(self, accounts: Backend) -> None:
         for ask in (
             lambda: accounts.account("nobody"),
             lambda: accounts.set_profile("nobody", {"full_name": "x"}),
@@ -181,7 +173,7 @@ class ProfilesContract(AccountsContract):
 
     # -- races
 
-    def test_of_many_who_choose_at_once_exactly_one_address_is_the_primary_one(
+    def test_simultaneous_choices_leave_one_primary_address(
         self, accounts: Backend, reopened: Backend
     ) -> None:
         emails = self._has_addresses(accounts, 8)
@@ -194,7 +186,7 @@ class ProfilesContract(AccountsContract):
                 assert all(threads.map(choose, range(8)))
             assert len(_primary(accounts)) == 1
 
-    def test_an_address_that_is_chosen_and_removed_at_once_is_one_or_the_other(
+    def test_simultaneous_choice_and_removal_do_not_both_succeed(
         self, accounts: Backend, reopened: Backend
     ) -> None:
         *_, email = self._has_addresses(accounts, 2)
@@ -210,7 +202,7 @@ class ProfilesContract(AccountsContract):
                 accounts.confirm_email("mira", email)
             accounts.set_primary_email("mira", "mira@example.org")
 
-    def test_an_address_that_is_given_up_is_never_of_two(self, accounts: Backend, reopened: Backend) -> None:
+    def test_removed_address_never_belongs_to_two_users(self, accounts: Backend, reopened: Backend) -> None:
         accounts.create("mira", "correct horse", "mira@example.org")
         accounts.create("other", "correct horse", "other@example.org")
 
@@ -227,7 +219,7 @@ class ProfilesContract(AccountsContract):
             assert [email.email for email in accounts.account(name).emails] == [f"{name}@example.org"]
 
     def _has_addresses(self, accounts: Backend, count: int) -> list[str]:
-        """Make a user with confirmed addresses; return them."""
+        """Create a user with confirmed addresses and return them."""
         accounts.create("mira", "correct horse", "mira@example.org")
         emails = ["mira@example.org", "two@example.org", "three@example.org"]
         emails = [*emails, *(f"{number}@example.org" for number in range(4, count + 1))][:count]
@@ -245,7 +237,7 @@ def _primary(accounts: Backend) -> list[str]:
 
 
 def _is_done(change: Callable[[], bool | None]) -> bool:
-    """Tell whether a change was made: neither refused nor of what is not there."""
+    """Return whether a change was made: it was not refused, and there was something to change."""
     try:
         return change() is not False
     except (AccountExists, EmailRefused):

@@ -47,19 +47,19 @@ def failures(contract: BackendContract, argument: str, make: Callable[[], object
     ("is_right", "failed"),
     [
         (lambda name, password: (name, password) == ("mira", "correct horse"), set()),
-        (lambda name, password: False, {"test_the_right_password_gives_the_user"}),
-        (lambda name, password: name == "mira", {"test_an_empty_password_is_never_right"}),
+        (lambda name, password: False, {"test_right_password_returns_the_user"}),
+        (lambda name, password: name == "mira", {"test_empty_password_is_wrong"}),
         (
             lambda name, password: "correct horse".startswith(password),
-            {"test_an_empty_password_is_never_right"},
+            {"test_empty_password_is_wrong"},
         ),
         (
             lambda name, password: password == "correct horse",
-            {"test_a_right_password_makes_no_wrong_one_right"},
+            {"test_right_password_makes_no_wrong_one_right"},
         ),
         (
             lambda name, password: name + password == "miracorrect horse",
-            {"test_a_right_password_makes_no_wrong_one_right"},
+            {"test_right_password_makes_no_wrong_one_right"},
         ),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_backend_that_shows_passwords_fails(caplog: pytest.LogCaptureFixture) 
 def test_a_backend_that_cannot_take_any_text_fails() -> None:
     backend = Faulty(lambda name, password: (name.encode(), password.encode()) == (b"", b""))
     with pytest.raises(UnicodeEncodeError):
-        BackendContract().test_odd_names_are_just_unknown(backend, "lone surrogate")
+        BackendContract().test_odd_name_is_unknown(backend, "lone surrogate")
 
 
 class ForgetfulStore(UserStore):
@@ -104,10 +104,10 @@ class CarelessStore(UserStore):
     ("kind", "failed"),
     [
         (UserStore, set()),
-        (ForgetfulStore, {"test_a_name_is_given_once_and_the_first_user_stays"}),
+        (ForgetfulStore, {"test_taken_name_is_refused_and_its_user_stays"}),
         (
             CarelessStore,
-            {"test_only_ones_own_address_is_confirmed", "test_somebody_elses_address_cannot_be_added"},
+            {"test_only_an_own_address_is_confirmed", "test_address_of_another_user_cannot_be_added"},
         ),
     ],
 )
@@ -134,7 +134,7 @@ class ForgetfulOfPrimary(UserStore):
         (UserStore, set()),
         (
             ForgetfulOfPrimary,
-            {"test_the_primary_address_stays", "test_what_is_not_ones_own_address_is_told"},
+            {"test_primary_address_cannot_be_removed", "test_address_of_another_user_cannot_be_changed"},
         ),
     ],
 )
