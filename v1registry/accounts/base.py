@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from ..rights import Bearer, User
 from .passwords import encoded
@@ -48,13 +48,6 @@ class Account:
     profile_url: str = ""
     gravatar_email: str = ""
     password_mark: str = field(default="", repr=False)  #: see Backend.password_mark
-
-
-@dataclass(frozen=True)
-class NamedAccount(Account):
-    """An account of whose user the backend knows the name, perhaps the id, and no more."""
-
-    is_remembered: bool = False  #: the backend cannot look up users, so the user may have been deleted
 
 
 #: The fields of a profile, all of them text (oauth.md 4.2).
@@ -150,8 +143,7 @@ class Backend:
 
     @property
     def has_ids(self) -> bool:
-        """Whether users have an id, :attr:`v1registry.rights.User.id`. OAuth needs this flag and
-        ``can_find``.
+        """Whether users have an id, :attr:`v1registry.rights.User.id`. OAuth needs it.
 
         An id is given once: a later account of the same name has a different one. A user whose ``id`` is
         empty in spite of this flag is not allowed to use OAuth. No method tells it, so override it.
@@ -379,8 +371,8 @@ class Backend:
         return NotSupported(f"{type(self).__name__} cannot {what}")
 
 
-def bare_account(user: User, **known: Any) -> NamedAccount:
+def bare_account(user: User, *, password_mark: str = "") -> Account:
     """Return the account of a user of whom the backend knows the name, perhaps the id, and no more."""
     digest = hashlib.sha256(encoded(user.id or user.name)).digest()
     number = 1 + int.from_bytes(digest[:8], "big") % (ID_LIMIT - 1)
-    return NamedAccount(user, number, _UNKNOWN_TIME, **known)
+    return Account(user, number, _UNKNOWN_TIME, password_mark=password_mark)

@@ -189,7 +189,7 @@ class Accounts:
         try:
             return self.account(user.name)
         except NotSupported:
-            return bare_account(user, is_remembered=True)
+            return bare_account(user)
 
     # -- what the accounts API and the pages change
 
