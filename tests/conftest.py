@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from support.programs import Program
 
+# before WebTest and PasteDeploy import WebOb, which warns on Python 3.11 and 3.12
+import v1registry.wsgi.framework  # noqa: F401
+
 # before anything imports them: their assertions are to tell values, as those of test files do
 pytest.register_assert_rewrite(
     "v1registry_fakes.auth_contracts",

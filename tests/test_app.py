@@ -1,4 +1,4 @@
-"""The application as a whole: in front of others, below a prefix, several in a process, cheap to import, safe to fork."""
+"""The application as a whole: mounting, several in a process, imports, forks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IMAGE = make_image(b"layer")
 
 
 def site(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """An application that was there before the registry; it tells what it was asked."""
+    """An application behind the registry. It answers method, script name and path."""
     body = json.dumps([environ["REQUEST_METHOD"], environ["SCRIPT_NAME"], environ["PATH_INFO"]]).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
@@ -35,10 +35,11 @@ def site(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/elsewhere", "/v1x", "/v10/_ping", "/v3/", "/_pingx", "/_ping/x", "/api/v1", "/api/v1.1", "/v", "/caf\xc3\xa9"]
+    "path", ["/", "/elsewhere", "/v1x", "/v10/_ping", "/v3/", "/_pingx", "/_ping/x", "/api/v1", "/api/v1.1",
+     "/v", "/caf\xc3\xa9"]
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PROPFIND"])
-def test_what_is_no_path_of_a_registry_goes_through_untouched(method: str, path: str) -> None:
+def test_other_paths_go_to_the_application_behind(method: str, path: str) -> None:
     app = Registry(storage=MemoryStorage()).in_front_of(site)
     answer = call(app, method, path)
     assert answer.status == 200
@@ -49,10 +50,12 @@ def test_what_is_no_path_of_a_registry_goes_through_untouched(method: str, path:
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/v1/_ping", 200), ("/_ping", 200), ("/_ping/", 200), ("/_status", 200), ("/v1/users/", 200), ("/v2/", 200),
-     ("/v2", 200), ("/v2/x/tags/list", 404), ("/v1/nothing", 404), ("/v1", 404), ("/v1/", 404), ("/api/v1.1/x", 404)],
+    [("/v1/_ping", 200), ("/_ping", 200), ("/_ping/", 200), ("/_status", 200), ("/v1/users/", 200), ("/v2/",
+     200),
+     ("/v2", 200), ("/v2/x/tags/list", 404), ("/v1/nothing", 404), ("/v1", 404), ("/v1/", 404),
+      ("/api/v1.1/x", 404)],
 )  # fmt: skip
-def test_paths_of_a_registry_are_answered_by_it(path: str, status: int) -> None:
+def test_paths_of_apis_are_answered_by_the_registry(path: str, status: int) -> None:
     answer = call(Registry(storage=MemoryStorage()).in_front_of(site), "GET", path)
     assert (answer.status, answer.header("X-Docker-Registry-Version") is not None) == (status, True)
 
@@ -84,7 +87,7 @@ def test_middleware_shares_the_storage_with_the_registry_it_was_made_from() -> N
     assert call(registry, "GET", "/").body == b'"docker-registry server"'
 
 
-def test_registries_may_stand_in_front_of_each_other() -> None:
+def test_registries_can_be_in_front_of_each_other() -> None:
     inner = Registry(storage=MemoryStorage(), message="inner", v2="absent")
     app = Registry(storage=MemoryStorage(), v2="pass").in_front_of(inner)
     assert call(app, "GET", "/").body == b'"inner"'
@@ -95,7 +98,7 @@ def test_registries_may_stand_in_front_of_each_other() -> None:
 
 
 def mounted(prefix: str, app: Any) -> Any:
-    """A dispatcher as frameworks have it: what is below ``prefix`` is ``app``'s, with SCRIPT_NAME moved."""
+    """A dispatcher as frameworks have it: ``app`` gets requests below ``prefix``, with SCRIPT_NAME moved."""
 
     def dispatch(environ: dict[str, Any], start_response: Any) -> Any:
         path = environ["PATH_INFO"]
@@ -128,7 +131,7 @@ def test_an_empty_path_is_the_root() -> None:
     assert call(Registry(storage=MemoryStorage()), "GET", "").body == b'"docker-registry server"'
 
 
-def test_an_environ_that_is_no_plain_dict_is_taken() -> None:
+def test_an_environ_of_a_dict_subclass_is_accepted() -> None:
     class Environ(dict[str, Any]):
         pass
 
@@ -155,7 +158,7 @@ def test_registries_in_one_process_share_nothing(tmp_path: Path) -> None:
     assert call(first, "GET", "/").body != call(second, "GET", "/").body
 
 
-def test_two_registries_over_one_storage_see_the_same(tmp_path: Path) -> None:
+def test_two_registries_over_one_storage_see_the_same_images(tmp_path: Path) -> None:
     one, other = (Registry(storage=FileStorage(tmp_path, durable=False)) for _ in range(2))
     Client(one).push(IMAGE)
     for tag in ("a", "b", "a"):
@@ -172,7 +175,7 @@ def test_two_registries_over_one_storage_see_the_same(tmp_path: Path) -> None:
 
 
 class Failing(MemoryStorage):
-    """Raises what it is given as soon as anything is read."""
+    """Raises the given exception at each read."""
 
     def __init__(self, error: Exception):
         super().__init__()
@@ -188,7 +191,8 @@ class Failing(MemoryStorage):
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
-        (StorageUnavailable("k", "the disk /secret/path is on fire"), 503, "The storage is not available, retry later"),
+        (StorageUnavailable("k", "the disk /secret/path is on fire"), 503,
+         "The storage is not available, retry later"),
         (StorageFull("k", "no room"), 507, "The storage has no room left"),
         (OSError(28, "No space left on device: /secret/path"), 507, "The storage has no room left"),
         (RuntimeError("/secret/path"), 500, "Internal server error"),
@@ -196,7 +200,7 @@ class Failing(MemoryStorage):
         (OSError(5, "Input/output error: /secret/path"), 500, "Internal server error"),
     ],
 )  # fmt: skip
-def test_a_failure_of_the_server_is_logged_and_tells_no_internals(
+def test_an_unexpected_error_is_logged_and_shows_no_internals(
     caplog: pytest.LogCaptureFixture, error: Exception, status: int, text: str
 ) -> None:
     answer = call(Registry(storage=Failing(error)), "GET", f"/v1/images/{'0' * 64}/json")
@@ -211,7 +215,7 @@ def test_a_failure_of_the_server_is_logged_and_tells_no_internals(
         assert str(error) in record.getMessage()
 
 
-def test_what_ends_the_process_goes_through() -> None:
+def test_exceptions_that_end_the_process_pass_through() -> None:
     class Ending(MemoryStorage):
         def stat(self, key: str) -> Any:
             raise KeyboardInterrupt
@@ -222,7 +226,7 @@ def test_what_ends_the_process_goes_through() -> None:
         call(Registry(storage=Ending()), "GET", f"/v1/images/{'0' * 64}/json")
 
 
-def test_a_failure_in_the_middle_of_a_layer_breaks_the_answer_off() -> None:
+def test_an_error_in_the_middle_of_a_layer_breaks_the_answer() -> None:
     class Half(MemoryStorage):
         def open(self, key: str, start: int = 0, stop: int | None = None) -> Any:
             blob = super().open(key, start, stop)
@@ -243,7 +247,7 @@ def test_a_failure_in_the_middle_of_a_layer_breaks_the_answer_off() -> None:
 # -- offloading
 
 
-def test_a_layer_can_be_redirected_to() -> None:
+def test_layer_redirect_answers_302() -> None:
     app = Registry(storage=MemoryStorage(), layer_redirect="https://cdn.example.com/v1/")
     Client(app).push(IMAGE)
     answer = call(app, "GET", f"/v1/images/{IMAGE.image_id}/layer")
@@ -252,7 +256,7 @@ def test_a_layer_can_be_redirected_to() -> None:
     assert call(app, "GET", f"/v1/images/{'0' * 64}/layer").status == 404
 
 
-def test_a_layer_can_be_left_to_nginx() -> None:
+def test_x_accel_redirect_leaves_the_layer_to_nginx() -> None:
     app = Registry(storage=MemoryStorage(), x_accel_redirect="/internal/")
     Client(app).push(IMAGE)
     answer = call(app, "GET", f"/v1/images/{IMAGE.image_id}/layer")
@@ -264,25 +268,26 @@ def test_a_layer_can_be_left_to_nginx() -> None:
 
 
 def run_python(code: str, *arguments: str) -> str:
-    """Run code in a fresh interpreter that turns every warning but the cgi one of WebOb into an error."""
-    flags = ["-W", "error", "-W", "ignore:'cgi' is deprecated:DeprecationWarning"]
+    """Run code in a fresh interpreter that turns every warning into an error."""
     done = subprocess.run(
-        [sys.executable, *flags, "-c", textwrap.dedent(code), *arguments],
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *arguments],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-#: What an embedding application does not want to pay for before it is used.
+#: Modules that must not be imported before they are used.
 HEAVY = [
-    "requests", "tqdm", "granian", "cheroot", "pytest", "_pytest", "jinja2", "sqlite3", "asyncio", "webtest", "hypothesis",
-    "oauthlib", "argon2", "msgspec", "markdown_it", "nh3", "obstore", "ldap3", "prometheus_client", "zstandard", "paste", "urllib3", "multiprocessing",
+    "requests", "tqdm", "granian", "cheroot", "pytest", "_pytest", "jinja2", "sqlite3", "asyncio", "webtest",
+     "hypothesis",
+    "oauthlib", "argon2", "msgspec", "markdown_it", "nh3", "obstore", "ldap3", "prometheus_client",
+     "zstandard", "paste", "urllib3", "multiprocessing",
     "importlib.metadata", "v1registry_fakes", "v1registry.client", "v1registry.cli", "wsgiref",
 ]  # fmt: skip
 
 
-def test_importing_the_package_and_making_a_registry_is_light() -> None:
+def test_making_a_registry_imports_no_heavy_module() -> None:
     loaded = run_python(
         """
         import sys
@@ -297,7 +302,7 @@ def test_importing_the_package_and_making_a_registry_is_light() -> None:
     assert [name for name in HEAVY if name in loaded] == []
 
 
-def test_making_a_registry_opens_starts_and_writes_nothing(tmp_path: Path) -> None:
+def test_making_a_registry_opens_and_writes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     before, threads = sorted(os.listdir("/proc/self/fd")), threading.active_count()
     registry = Registry(storage=FileStorage(folder))
@@ -314,14 +319,14 @@ def test_reading_from_an_empty_registry_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_processes_forked_from_one_that_made_the_registry_share_the_folder(tmp_path: Path) -> None:
+def test_forked_processes_share_the_folder(tmp_path: Path) -> None:
     told = run_python(
         """
         import os, sys
         sys.path.insert(0, sys.argv[2])
+        from v1registry import FileStorage, Registry
         from support.engine_client import make_image
         from support.wsgi_client import Client, call
-        from v1registry import FileStorage, Registry
 
         app = Registry(storage=FileStorage(sys.argv[1], durable=False))
         images = [make_image(bytes([number]) * 1000) for number in range(4)]
@@ -334,7 +339,8 @@ def test_processes_forked_from_one_that_made_the_registry_share_the_folder(tmp_p
                 os._exit(0)
             children.append(child)
         print([os.waitpid(child, 0)[1] for child in children])
-        print([call(app, "GET", f"/v1/images/{image.image_id}/layer").body == image.layer for image in images])
+        layers = [call(app, "GET", f"/v1/images/{image.image_id}/layer").body for image in images]
+        print([layer == image.layer for layer, image in zip(layers, images)])
         print(call(app, "GET", "/v1/repositories/foo/bar/tags").body.count(b":"))
         """,
         str(tmp_path / "data"),

@@ -1,4 +1,4 @@
-"""Which request a log line belongs to, and what no line ever holds."""
+"""Log lines have the id of their request, and no secrets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MADE = re.compile(r"[0-9a-f]{16}")
 
 
 class Broken(MemoryStorage):
-    """A storage in which nothing can be read."""
+    """A storage that fails at each read."""
 
     def stat(self, key: str) -> Any:
         raise RuntimeError(key)
@@ -42,25 +42,25 @@ def client() -> TestApp:
 
 
 @pytest.mark.parametrize("sent", ["a", "4711", "1-67891233.abc_DEF", "x" * 64])
-def test_the_id_that_came_with_a_request_is_in_the_answer(client: TestApp, sent: str) -> None:
+def test_the_id_of_a_request_is_in_the_answer(client: TestApp, sent: str) -> None:
     assert client.get("/v1/_ping", headers={"X-Request-Id": sent}).headers["X-Request-Id"] == sent
 
 
 @pytest.mark.parametrize(
     "sent", ["", "x" * 65, "a b", "a\tb", "a,b", "%s", "<script>", "caf\xe9", "a=b", "a\n", "\x1b[31m"]
 )
-def test_an_id_that_may_not_stand_in_a_log_is_replaced(client: TestApp, sent: str) -> None:
+def test_an_invalid_id_is_replaced(client: TestApp, sent: str) -> None:
     # past WebTest, which would refuse some of them itself
     answer = client.get("/v1/_ping", extra_environ={"HTTP_X_REQUEST_ID": sent})
     assert MADE.fullmatch(answer.headers["X-Request-Id"])
 
 
-def test_every_request_gets_an_id_of_its_own(client: TestApp) -> None:
+def test_every_request_gets_a_different_id(client: TestApp) -> None:
     ids = {client.get("/v1/nothing", status=404).headers["X-Request-Id"] for _ in range(20)}
     assert len(ids) == 20
 
 
-def test_an_answer_of_the_application_behind_is_left_alone() -> None:
+def test_an_answer_of_the_application_behind_is_not_changed() -> None:
     def behind(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"behind"]
@@ -73,7 +73,7 @@ def test_an_answer_of_the_application_behind_is_left_alone() -> None:
 # -- the lines
 
 
-def test_the_lines_of_a_request_have_its_id_as_attribute_and_in_front(
+def test_log_lines_have_the_id_as_attribute_and_prefix(
     client: TestApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -84,7 +84,7 @@ def test_the_lines_of_a_request_have_its_id_as_attribute_and_in_front(
     assert (record.name, record.module) == ("v1registry.app", "app")
 
 
-def test_a_failure_and_its_traceback_have_the_id(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_and_its_traceback_have_the_id(caplog: pytest.LogCaptureFixture) -> None:
     answer = TestApp(Registry(storage=Broken())).get(f"/v1/images/{'0' * 64}/json", status=500)
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.request_id == answer.headers["X-Request-Id"]  # type: ignore[attr-defined]
@@ -92,7 +92,7 @@ def test_a_failure_and_its_traceback_have_the_id(caplog: pytest.LogCaptureFixtur
     assert record.exc_info is not None
 
 
-def test_lines_of_parts_deep_inside_have_the_id_of_their_request(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines_of_models_have_the_id_of_the_request(caplog: pytest.LogCaptureFixture) -> None:
     storage = MemoryStorage()
     storage.write("accounts/users/mira", b"{broken")
     client = TestApp(Registry(storage=storage, auth="users:"))
@@ -105,14 +105,14 @@ def test_lines_of_parts_deep_inside_have_the_id_of_their_request(caplog: pytest.
     assert "v1registry.accounts.users" in names
 
 
-def test_a_line_of_no_request_says_so(caplog: pytest.LogCaptureFixture, client: TestApp) -> None:
+def test_a_log_line_outside_of_requests_has_a_dash(caplog: pytest.LogCaptureFixture, client: TestApp) -> None:
     client.get("/v1/_ping")
     get_logger("v1registry.elsewhere").warning("%d lines", 2)
     (record,) = caplog.records
     assert (record.getMessage(), record.request_id) == ("2 lines", NO_REQUEST)  # type: ignore[attr-defined]
 
 
-def test_what_a_line_has_besides_stays(caplog: pytest.LogCaptureFixture) -> None:
+def test_extra_fields_of_a_log_line_are_kept(caplog: pytest.LogCaptureFixture) -> None:
     with in_request("abc"):
         get_logger("v1registry.elsewhere").warning("100%% of %s", "it", extra={"size_bytes": 4})
     (record,) = caplog.records
@@ -120,7 +120,7 @@ def test_what_a_line_has_besides_stays(caplog: pytest.LogCaptureFixture) -> None
     assert (record.size_bytes, record.request_id) == (4, "abc")  # type: ignore[attr-defined]
 
 
-def test_lines_of_many_threads_have_each_the_id_of_their_own_request(
+def test_log_lines_of_threads_have_the_id_of_their_request(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -146,7 +146,7 @@ def test_lines_of_many_threads_have_each_the_id_of_their_own_request(
         assert message.startswith(f"[{name}] GET '/v1/images/{IMAGE_IDS[name]}/json'")
 
 
-def test_lines_that_are_logged_while_a_body_is_sent_have_the_id_and_no_line_between(
+def test_log_lines_while_a_body_is_sent_have_the_id(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log = get_logger("v1registry.elsewhere")
@@ -178,7 +178,7 @@ def test_lines_that_are_logged_while_a_body_is_sent_have_the_id_and_no_line_betw
     ]
 
 
-def test_a_layer_that_breaks_while_it_is_sent_leaves_no_id_behind(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_layer_leaves_no_id_behind(caplog: pytest.LogCaptureFixture) -> None:
     class Body:
         def __iter__(self) -> Iterator[bytes]:
             yield b"x"
@@ -196,8 +196,8 @@ def test_a_layer_that_breaks_while_it_is_sent_leaves_no_id_behind(caplog: pytest
 # -- secrets
 
 
-def test_no_line_holds_a_password_a_token_or_a_hash(caplog: pytest.LogCaptureFixture) -> None:
-    """Push, pull, logins that succeed and fail, changes and refusals, everything logged."""
+def test_no_log_line_has_a_password_token_or_hash(caplog: pytest.LogCaptureFixture) -> None:
+    """Push, pull, log in with success and without, and log everything."""
     caplog.set_level(logging.DEBUG)
     storage = MemoryStorage()
     users = UserStore(storage, passwords=CheapPasswords())

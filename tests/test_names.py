@@ -1,4 +1,4 @@
-"""The grammars of names, with examples and by chance."""
+"""The grammars of names, with examples and generated texts."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def test_an_image_id_has_16_or_64_hex_digits(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ID[1:], ID + "0", ID[:15], ID[:32], ID.upper(), ID[:-1] + "g", ID + "\n", "\n" + ID, ID[:-1] + "\u0661", "\uff10" * 64],
+    ["", ID[1:], ID + "0", ID[:15], ID[:32], ID.upper(), ID[:-1] + "g", ID + "\n", "\n" + ID,
+     ID[:-1] + "\u0661", "\uff10" * 64],
 )  # fmt: skip
-def test_anything_else_is_none(text: str) -> None:
+def test_other_texts_are_not_image_ids(text: str) -> None:
     assert not is_image_id(text)
     with pytest.raises(InvalidImageId):
         check_image_id(text)
@@ -51,7 +52,7 @@ def test_anything_else_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 0, b"0" * 64, ["0" * 64], {}, 1.5])
-def test_what_is_no_text_is_no_image_id(value: object) -> None:
+def test_other_types_are_not_image_ids(value: object) -> None:
     assert not is_image_id(value)
 
 
@@ -60,13 +61,13 @@ def test_what_is_no_text_is_no_image_id(value: object) -> None:
 
 @patiently
 @given(st.text(WORD, min_size=1, max_size=1), st.text(WORD + ".-", max_size=127))
-def test_tags_of_engines_since_1_3_are_taken(first: str, rest: str) -> None:
+def test_tags_of_engines_since_1_3_are_valid(first: str, rest: str) -> None:
     assert check_tag(first + rest) == first + rest
 
 
 @patiently
 @given(st.text())
-def test_any_other_tag_is_refused(text: str) -> None:
+def test_any_other_tag_is_invalid(text: str) -> None:
     is_good = re.match(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z", text) is not None
     if is_good:
         assert check_tag(text) == text
@@ -76,7 +77,7 @@ def test_any_other_tag_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x\n", "a" * 129, "é", "a/b", ".", "..", "-", "\u0661"])
-def test_these_tags_are_refused(text: str) -> None:
+def test_tags_outside_of_the_grammar_are_invalid(text: str) -> None:
     with pytest.raises(InvalidTagName):
         check_tag(text)
 
@@ -85,7 +86,7 @@ def test_these_tags_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "a.b-c_d:1", "127.0.0.1:65535", "[::1]", "[fe80::1.2.3.4]:5000"])
-def test_hosts_are_hosts(text: str) -> None:
+def test_hosts_with_and_without_port_are_valid(text: str) -> None:
     assert is_host(text)
 
 
@@ -93,7 +94,7 @@ def test_hosts_are_hosts(text: str) -> None:
     "text",
     ["", ":1", "a:", "a:123456", "a b", "a\n", "a,b", "a/b", "u@a", "[::1", "::1", "[g]", "é", "a:1:2", 'a"'],
 )
-def test_other_texts_are_no_hosts(text: str) -> None:
+def test_other_texts_are_not_hosts(text: str) -> None:
     assert not is_host(text)
 
 
@@ -144,17 +145,19 @@ def test_a_name_is_split_at_its_first_slash(text: str, namespace: str, repositor
     "text",
     ["a/b", "ubuntu", "_/_", "0.1-2_3/Up.Per_-", "a/b/c/d", "n" * 255 + "/" + "r" * 255, "__/a..b", "a_/b"],
 )
-def test_names_of_engines_may_be_written(text: str) -> None:
+def test_names_of_engines_are_valid(text: str) -> None:
     name = RepositoryName.parse(text)
     assert name.checked() is name
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "/", "/a", "a//b", "A/b", "a./b", ".a/b", "a-/b", "-a/b", "é/b", "n" * 256 + "/b", "a/b\n", "a\n/b", "a/.b", "a/-b",
-     "a/..", "a/.", "../a", "a/b/..", "a/b/../c", "a/é", "a/b c", "a/b%20", "a/b\\c", "a/b\0", "a/" + "r" * 256, "a/\u0661"],
+    ["", "/", "/a", "a//b", "A/b", "a./b", ".a/b", "a-/b", "-a/b", "é/b", "n" * 256 + "/b", "a/b\n", "a\n/b",
+     "a/.b", "a/-b",
+     "a/..", "a/.", "../a", "a/b/..", "a/b/../c", "a/é", "a/b c", "a/b%20", "a/b\\c", "a/b\0",
+      "a/" + "r" * 256, "a/\u0661"],
 )  # fmt: skip
-def test_other_names_may_not(text: str) -> None:
+def test_other_names_are_invalid(text: str) -> None:
     with pytest.raises(InvalidRepositoryName):
         RepositoryName.parse(text).checked()
 

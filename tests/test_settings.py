@@ -1,4 +1,4 @@
-"""Settings: from keywords, mappings, the environment, ini files and PasteDeploy, to objects or to a list of what is wrong."""
+"""Settings from keywords, mappings, the environment, ini files and PasteDeploy, and their errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_without_options_all_settings_have_their_defaults() -> None:
     assert settings_of() == Settings()
 
 
-def test_every_setting_has_a_default_that_its_converter_takes_and_a_description() -> None:
+def test_every_setting_has_a_valid_default_and_a_description() -> None:
     assert list(descriptions()) == [field.name for field in dataclasses.fields(Settings)]
     for name, (default, description) in descriptions().items():
         assert description
@@ -59,13 +59,13 @@ def test_an_unknown_key_suggests_the_nearest_known_one(key: str, nearest: str) -
     assert problems_of(**{key: "x"}) == [f"{key}: there is no such setting; did you mean {nearest}?"]
 
 
-def test_an_unknown_key_that_is_near_to_none_lists_all() -> None:
+def test_an_unknown_key_without_a_near_one_lists_all() -> None:
     (problem,) = problems_of(xyzzy="x")
     assert problem.startswith("xyzzy: there is no such setting; known: storage, auth, ")
     assert problem.endswith(list(descriptions())[-1])
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as raised:
         Registry.from_settings(
             {"v2": "maybe", "xyzzy": "1", "search_limit": "0", "public_url": "ftp://x", "storage": "nothing"}
@@ -74,19 +74,19 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert sorted(keys) == ["public_url", "search_limit", "storage", "v2", "xyzzy"]
 
 
-def test_settings_that_exclude_each_other_are_told() -> None:
+def test_settings_that_exclude_each_other_are_an_error() -> None:
     problems = problems_of(layer_redirect="https://cdn.example.com/", x_accel_redirect="/layers")
     assert problems == ["layer_redirect and x_accel_redirect exclude each other"]
 
 
 @pytest.mark.parametrize("pages", ["/accounts/activate", "/accounts/activate/registry"])
-def test_pages_where_the_links_of_mails_are_are_told(pages: str) -> None:
+def test_pages_below_link_path_are_an_error(pages: str) -> None:
     assert problems_of(pages=pages) == [
         "pages and link_path exclude each other: pages must not be below the path of links in mails"
     ]
 
 
-def test_templates_in_a_folder_that_is_not_there_are_told(tmp_path: Path) -> None:
+def test_a_missing_folder_of_templates_is_an_error(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     assert problems_of(templates=missing) == [f"templates: must be an existing directory, not {missing!r}"]
     assert from_mapping({"templates": str(tmp_path)}).templates == str(tmp_path)
@@ -136,7 +136,7 @@ def test_text_becomes_a_value(key: str, text: str, value: object) -> None:
         ("message", "x"),
     ],
 )
-def test_a_value_of_the_right_type_is_taken(key: str, value: Any) -> None:
+def test_a_value_of_the_right_type_is_accepted(key: str, value: Any) -> None:
     taken = getattr(settings_of(**{key: value}), key)
     assert taken == (tuple(value) if isinstance(value, list) else value)
 
@@ -156,39 +156,44 @@ def test_a_value_of_the_right_type_is_taken(key: str, value: Any) -> None:
         ("search_limit", 1.0, "must be text or int, not 1.0"),
         ("max_document_bytes", "-1", "must be a number of bytes, such as 16777216, 16M or 64GiB, not '-1'"),
         ("max_document_bytes", -1, "must be a number of bytes, such as 16777216, 16M or 64GiB, not -1"),
-        ("max_document_bytes", "16 X", "must be a number of bytes, such as 16777216, 16M or 64GiB, not '16 X'"),
+        ("max_document_bytes", "16 X",
+         "must be a number of bytes, such as 16777216, 16M or 64GiB, not '16 X'"),
         ("v2", "Ping", "must be one of ping, absent, pass, not 'Ping'"),
         ("v2", None, "must be text or str, not None"),
         ("search_names", "", "must be one of auto, short, long, not ''"),
         ("message", 5, "must be text or str, not 5"),
-        ("public_url", "example.com", "must be a URL such as https://registry.example.com, not 'example.com'"),
+        ("public_url", "example.com",
+         "must be a URL such as https://registry.example.com, not 'example.com'"),
         ("public_url", "https://", "must be a URL such as https://registry.example.com, not 'https://'"),
         ("public_url", "https://x/?q", "must be a URL such as https://registry.example.com, not 'https://x/?q'"),
         ("public_url", "http://[", "Invalid IPv6 URL, not 'http://['"),
         ("endpoints", "http://x", "must be host[:port], or several with commas, not 'http://x'"),
         ("endpoints", "a,,b", "must be host[:port], or several with commas, not 'a,,b'"),
-        ("endpoints", "a\r\nSet-Cookie: x", "must be host[:port], or several with commas, not 'a\\r\\nSet-Cookie: x'"),
+        ("endpoints", "a\r\nSet-Cookie: x",
+         "must be host[:port], or several with commas, not 'a\\r\\nSet-Cookie: x'"),
         ("x_accel_redirect", "layers", "must be an internal location such as /layers, not 'layers'"),
         ("x_accel_redirect", "/a\nb", "must be an internal location such as /layers, not '/a\\nb'"),
-        ("trusted_proxies", "localhost", "must be IP addresses or networks; 'localhost' is neither, not 'localhost'"),
-        ("trusted_proxies", "10.0.0.1/8", "must be IP addresses or networks; '10.0.0.1/8' is neither, not '10.0.0.1/8'"),
+        ("trusted_proxies", "localhost",
+         "must be IP addresses or networks; 'localhost' is neither, not 'localhost'"),
+        ("trusted_proxies", "10.0.0.1/8",
+         "must be IP addresses or networks; '10.0.0.1/8' is neither, not '10.0.0.1/8'"),
         ("trusted_proxies", ["x"], "must be IP addresses or networks; 'x' is neither, not ['x']"),
         ("trusted_proxies", {"10.0.0.1"}, "must be text or tuple, not {'10.0.0.1'}"),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_told_with_what_is_expected(key: str, value: Any, expected: str) -> None:
+def test_an_invalid_value_is_reported_with_the_expected_one(key: str, value: Any, expected: str) -> None:
     assert problems_of(**{key: value}) == [f"{key}: {expected}"]
 
 
 @pytest.mark.parametrize("value", [["two words"], ["a,b"], [""], 5, None, b"x"])
-def test_a_wrong_secret_is_not_told(value: Any) -> None:
+def test_an_invalid_secret_is_not_shown(value: Any) -> None:
     (problem,) = problems_of(secret=value)
     assert problem.startswith("secret: ")
     assert repr(value) not in problem
     assert "two words" not in problem
 
 
-def test_keywords_are_checked_like_any_other_mapping() -> None:
+def test_keywords_are_checked_as_mappings_are() -> None:
     with pytest.raises(SettingsError, match="search_limit: must be a whole number above 0"):
         Registry(storage=MemoryStorage(), search_limit=0)
     with pytest.raises(SettingsError, match="did you mean search_limit"):
@@ -241,7 +246,7 @@ def test_a_storage_may_be_named_by_module_and_attribute(monkeypatch: pytest.Monk
         (Path("/srv"), "or a storage, not"),
     ],
 )
-def test_what_is_no_storage_is_told(place: object, text: str) -> None:
+def test_an_invalid_storage_is_an_error(place: object, text: str) -> None:
     with pytest.raises(SettingsError) as raised:
         Registry.from_settings({"storage": place})
     (problem,) = raised.value.problems
@@ -249,7 +254,7 @@ def test_what_is_no_storage_is_told(place: object, text: str) -> None:
     assert text in problem
 
 
-def test_no_storage_at_all_is_told() -> None:
+def test_a_missing_storage_is_an_error() -> None:
     with pytest.raises(SettingsError, match="storage: must name a place for the data"):
         Registry.from_settings({})
 
@@ -257,7 +262,7 @@ def test_no_storage_at_all_is_told() -> None:
 # -- who may do what
 
 
-def test_a_wrong_backend_and_a_wrong_policy_are_told_together() -> None:
+def test_invalid_backend_and_policy_are_reported_together() -> None:
     with pytest.raises(SettingsError) as raised:
         Registry(storage=MemoryStorage(), auth="nothing://x", policy="no_such_module_here:policy")
     assert [problem.partition(":")[0] for problem in raised.value.problems] == ["auth", "policy"]
@@ -266,7 +271,7 @@ def test_a_wrong_backend_and_a_wrong_policy_are_told_together() -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("auth", object()), ("policy", 5), ("policy", "x"), ("auth", "x")]
 )
-def test_what_is_no_backend_or_policy_is_told(key: str, value: object) -> None:
+def test_an_invalid_backend_or_policy_is_an_error(key: str, value: object) -> None:
     with pytest.raises(SettingsError) as raised:
         Registry(storage=MemoryStorage(), **{"auth": "users:", key: value})
     assert [problem.partition(":")[0] for problem in raised.value.problems] == [key]
@@ -286,7 +291,7 @@ def test_the_environment_names_settings_in_capitals() -> None:
     assert Registry.from_environment(environment).settings.search_limit == 7
 
 
-def test_the_environment_of_the_process_is_what_counts_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_environment_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("V1REGISTRY_STORAGE", "memory:")
     monkeypatch.setenv("V1REGISTRY_MESSAGE", "from the environment")
     assert Registry.from_environment().settings.message == "from the environment"
@@ -316,9 +321,7 @@ def test_an_ini_file_has_a_section(tmp_path: Path) -> None:
         (b"[v1registry]\nmessage = \xff\n", "can't decode"),
     ],
 )
-def test_an_ini_file_that_cannot_be_used_is_told_with_its_path(
-    tmp_path: Path, content: bytes, text: str
-) -> None:
+def test_an_invalid_ini_file_is_reported_with_its_path(tmp_path: Path, content: bytes, text: str) -> None:
     path = tmp_path / "registry.ini"
     path.write_bytes(content)
     with pytest.raises(SettingsError) as raised:
@@ -327,7 +330,7 @@ def test_an_ini_file_that_cannot_be_used_is_told_with_its_path(
     assert text in str(raised.value)
 
 
-def test_an_ini_file_that_is_not_there_is_told_with_its_path(tmp_path: Path) -> None:
+def test_a_missing_ini_file_is_reported_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"missing\.ini"):
         Registry.from_ini(tmp_path / "missing.ini")
 
@@ -380,13 +383,13 @@ def test_a_paste_app_is_the_registry(paste_uri: str) -> None:
     assert call(loadapp(paste_uri), "GET", "/").body == b'"from paste"'
 
 
-def test_a_paste_filter_stands_in_front_of_an_app(paste_uri: str) -> None:
+def test_a_paste_filter_is_in_front_of_an_app(paste_uri: str) -> None:
     app = loadapp(paste_uri, name="both")
     assert call(app, "GET", "/").body == b"the site"
     assert call(app, "GET", "/v1/_ping").body == b"{}"
     assert isinstance(loadfilter(paste_uri, name="registry")(app), Registry)
 
 
-def test_a_paste_section_with_a_wrong_key_is_told(paste_uri: str) -> None:
+def test_a_paste_section_with_an_unknown_key_is_an_error(paste_uri: str) -> None:
     with pytest.raises(SettingsError, match="did you mean search_limit"):
         loadapp(paste_uri, name="wrong")

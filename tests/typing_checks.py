@@ -1,6 +1,7 @@
 """Checked by mypy, never run: calls that a type checker must reject.
 
-Each rejected line has a ``type: ignore``. mypy reports one that is not needed, so an accepted mistake fails the check.
+Each rejected line has a ``type: ignore``. mypy reports one that is not needed, so an accepted mistake fails
+the check.
 """
 
 from __future__ import annotations

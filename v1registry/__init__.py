@@ -5,6 +5,7 @@
 """
 
 from .app import Registry
+from .errors import RegistryError
 from .settings import Settings, SettingsError
 from .storage import FileStorage, MemoryStorage, Storage
 from .version import __version__
@@ -13,6 +14,7 @@ __all__ = [
     "FileStorage",
     "MemoryStorage",
     "Registry",
+    "RegistryError",
     "Settings",
     "SettingsError",
     "Storage",

@@ -1,4 +1,4 @@
-"""A FakeRegistry with accounts: its users, what only some of them may see, and how it is filled all the same."""
+"""A FakeRegistry with accounts: users, rights, applications."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def v1registry_options() -> dict[str, Any]:
     return {"auth": "users:"}
 
 
-def test_a_user_that_was_added_may_log_in_and_nobody_else(v1registry: FakeRegistry) -> None:
+def test_only_added_users_can_log_in(v1registry: FakeRegistry) -> None:
     v1registry.add_user("alice", "pw-alice")
 
     def status(*credentials: str) -> int:
@@ -31,14 +31,14 @@ def test_a_user_that_was_added_may_log_in_and_nobody_else(v1registry: FakeRegist
     assert status("robert", "pw-alice") == 401
 
 
-def test_a_user_has_the_address_the_groups_and_the_rights_that_were_given(v1registry: FakeRegistry) -> None:
+def test_an_added_user_has_the_given_properties(v1registry: FakeRegistry) -> None:
     user = v1registry.add_user("alice", groups=["team"], is_administrator=True, email="alice@example.org")
     assert user == User("alice", frozenset({"team"}), is_administrator=True)
     with pytest.raises(AccountExists):
         v1registry.add_user("robert", email="alice@example.org")
 
 
-def test_an_inactive_user_is_refused(v1registry: FakeRegistry, v1registry_client: TestApp) -> None:
+def test_an_inactive_user_is_rejected(v1registry: FakeRegistry, v1registry_client: TestApp) -> None:
     v1registry.add_user("alice", is_active=False)
     v1registry_client.authorization = ("Basic", ("alice", "secret"))
     assert v1registry_client.get("/v1/users/", status=403).json == "Account is not Active"
@@ -85,7 +85,7 @@ def test_filling_leaves_no_trace_among_the_requests(v1registry: FakeRegistry) ->
     assert list(v1registry.requests) == []
 
 
-def test_a_policy_that_allows_nothing_does_not_keep_the_test_from_filling(v1registry: FakeRegistry) -> None:
+def test_a_policy_that_allows_nothing_allows_filling(v1registry: FakeRegistry) -> None:
     def nothing(*asked: object) -> bool:
         return False
 
@@ -94,7 +94,7 @@ def test_a_policy_that_allows_nothing_does_not_keep_the_test_from_filling(v1regi
         assert registry.repositories == ["alice/app"]
 
 
-def test_an_application_gets_a_token_of_a_user_who_consented(v1registry: FakeRegistry) -> None:
+def test_an_application_gets_a_token_after_consent(v1registry: FakeRegistry) -> None:
     v1registry.add_user("alice", email="alice@example.org")
     application = v1registry.add_application()
     authorize = f"{v1registry.url}/api/v1.1/o/authorize/?client_id={application.client_id}&response_type=code"
@@ -119,7 +119,7 @@ def test_an_application_gets_a_token_of_a_user_who_consented(v1registry: FakeReg
     assert profile.json()["email"] == "alice@example.org"
 
 
-def test_a_user_who_does_not_consent_is_told_to_the_application(v1registry: FakeRegistry) -> None:
+def test_a_denied_consent_is_reported_to_the_application(v1registry: FakeRegistry) -> None:
     v1registry.add_user("alice")
     application = v1registry.add_application()
     url = f"/api/v1.1/o/authorize/?client_id={application.client_id}&response_type=code"
@@ -136,6 +136,6 @@ def test_an_open_registry_has_no_applications() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"auth": Callback(lambda username, password: True)}])
-def test_users_that_are_kept_elsewhere_or_nowhere_cannot_be_added(options: dict[str, Any]) -> None:
+def test_add_user_needs_accounts_in_the_storage(options: dict[str, Any]) -> None:
     with FakeRegistry(**options) as registry, pytest.raises(ValueError, match='auth="users:"'):
         registry.add_user("alice")

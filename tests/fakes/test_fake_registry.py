@@ -40,7 +40,7 @@ def test_the_examples_in_docstrings_run(module):
 # -- filling
 
 
-def test_one_line_fills_a_repository_that_a_client_can_pull(registry, client):
+def test_add_image_makes_a_repository_that_can_be_pulled(registry, client):
     image = registry.add_image(
         "alice/app:1.0", files={"app.py": "print()", "data/raw": b"\x00\xff"}, layers=3
     )
@@ -58,7 +58,7 @@ def test_one_line_fills_a_repository_that_a_client_can_pull(registry, client):
     assert client.get("/v1/search?q=app").json["num_results"] == 1
 
 
-def test_the_checksum_is_the_one_that_clients_are_told(registry, client):
+def test_the_checksum_is_that_of_the_answers(registry, client):
     image = registry.add_image(files={"a": "b"})
     response = client.get(f"/v1/images/{image.id}/json")
     assert response.headers["X-Docker-Checksum-Payload"] == image.checksum
@@ -92,7 +92,7 @@ def test_an_image_builds_on_its_parent(registry, as_id):
     assert image.json["parent"] == image.ancestry[1]
 
 
-def test_a_layer_can_be_given_as_it_is(registry, client):
+def test_a_layer_can_be_given_as_bytes(registry, client):
     image = registry.add_image("alice/odd", layer=b"not an archive")
     assert image.layer == client.get(f"/v1/images/{image.id}/layer").body == b"not an archive"
     assert client.get("/v1/repositories/alice/odd/images").json == [
@@ -102,7 +102,7 @@ def test_a_layer_can_be_given_as_it_is(registry, client):
         _ = image.files
 
 
-def test_more_keys_go_into_the_json_of_the_top_image(registry):
+def test_additional_keys_are_in_the_json_of_the_top_image(registry):
     image = registry.add_image(layers=2, json={"author": "alice", "config": {"Cmd": ["sh"]}})
     assert (image.json["author"], image.json["config"]) == ("alice", {"Cmd": ["sh"]})
     assert "author" not in registry.images[image.ancestry[1]].json
@@ -122,7 +122,7 @@ def test_made_up_ids_differ_in_a_registry_and_are_the_same_in_every_run():
         assert other.add_image(files={"a": "c"}).id not in first
 
 
-def test_an_unfinished_image_is_seen_by_the_test_and_by_no_client(registry, client):
+def test_only_the_test_sees_an_unfinished_image(registry, client):
     image = registry.add_image("alice/app", layers=2, is_complete=False)
     assert not image.is_complete
     assert registry.images[image.ancestry[1]].is_complete
@@ -158,7 +158,7 @@ def test_filling_leaves_no_trace_among_the_requests(registry):
 # -- layers
 
 
-def test_files_of_a_layer_come_back_as_they_were_given():
+def test_files_of_a_layer_are_read_back():
     files = {"a": b"1", "dir/": b"", "dir/é": "text", "dir/old": None, "gone": None}
     assert files_in(layer_of(files)) == {"a": b"1", "dir/é": b"text", "dir/old": None, "gone": None}
 
@@ -167,7 +167,7 @@ def test_the_same_files_give_the_same_layer():
     assert layer_of({"a": "1", "b/": ""}) == layer_of({"a": b"1", "b/": b""})
 
 
-def test_deletions_and_folders_are_members_as_engines_write_them():
+def test_deletions_and_folders_are_written_as_engines_do():
     with tarfile.open(fileobj=io.BytesIO(layer_of({"d/": "", "d/x": None, "y": None})), mode="r:gz") as tar:
         assert [(member.name, member.isdir()) for member in tar] == [
             ("d", True),
@@ -176,7 +176,7 @@ def test_deletions_and_folders_are_members_as_engines_write_them():
         ]
 
 
-def test_layers_of_real_engines_are_read_whatever_their_names_and_links():
+def test_layers_of_real_engines_are_read():
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, kind, target in [
@@ -199,7 +199,7 @@ def test_layers_of_real_engines_are_read_whatever_their_names_and_links():
 # -- looking into it
 
 
-def test_what_a_client_pushed_can_be_looked_into(registry, client):
+def test_pushes_of_clients_can_be_inspected(registry, client):
     image_id, layer = "ab" * 32, layer_of({"hello": "world"})
     document = json.dumps({"id": image_id, "comment": "é"}, ensure_ascii=False).encode()
     client.put(f"/v1/images/{image_id}/json", document)
@@ -246,7 +246,7 @@ def test_requests_are_recorded_in_order_with_their_answers(registry, client):
     )
 
 
-def test_requests_can_be_picked_and_forgotten(registry, client):
+def test_requests_can_be_selected_and_cleared(registry, client):
     image = registry.add_image("alice/app")
     client.get(f"/v1/images/{image.id}/json")
     client.get(f"/v1/images/{image.id}/layer")
@@ -290,13 +290,13 @@ def test_options_are_settings_of_the_registry():
         assert client.get("/").json == "mine"
 
 
-def test_its_repr_tells_what_is_in_it(registry):
+def test_repr_counts_images_and_repositories(registry):
     registry.add_image("alice/app", layers=2)
     assert repr(registry) == "<FakeRegistry: 2 images in 1 repositories>"
     assert repr(FakeRegistry().images) == "<images: none>"
 
 
-def test_a_description_has_what_was_asked_and_what_is_there(registry, client):
+def test_describe_lists_requests_and_contents(registry, client):
     assert registry.describe() == "asked: nothing\nthere: 0 repositories, 0 images"
     registry.add_repository("alice/empty")
     image = registry.add_image("alice/app:1.0", is_complete=False)
@@ -327,7 +327,7 @@ def test_two_registries_at_once_share_nothing():
         assert one.url != other.url
 
 
-def test_a_reset_empties_it_and_keeps_the_app_and_the_options():
+def test_reset_keeps_app_and_options():
     with FakeRegistry(message="mine") as registry:
         first = registry.add_image("alice/app")
         app = registry.app
@@ -340,7 +340,7 @@ def test_a_reset_empties_it_and_keeps_the_app_and_the_options():
         assert registry.add_image("alice/app") == registry.images[first.id]
 
 
-def test_an_upload_that_is_under_way_at_a_reset_leaves_nothing_behind(registry, client):
+def test_an_upload_during_a_reset_leaves_nothing_behind(registry, client):
     image = registry.add_image(is_complete=False)
 
     class Body(io.BytesIO):
@@ -353,7 +353,7 @@ def test_an_upload_that_is_under_way_at_a_reset_leaves_nothing_behind(registry, 
     assert list(registry.images) == []
 
 
-def test_what_is_stored_can_be_looked_at_after_the_end():
+def test_contents_can_be_read_after_close():
     with FakeRegistry() as registry:
         image = registry.add_image("alice/app", files={"a": "b"})
     assert registry.image("alice/app") == image
@@ -363,7 +363,7 @@ def test_what_is_stored_can_be_looked_at_after_the_end():
         _ = registry.url
 
 
-def test_threads_can_fill_and_ask_it_at_once(registry):
+def test_threads_can_fill_and_read_at_once(registry):
     def work(number):
         image = registry.add_image(f"user{number}/app", files={"number": str(number)}, layers=2)
         assert TestApp(registry.app).get(f"/v1/images/{image.id}/layer").body == image.layer
@@ -383,7 +383,7 @@ def test_threads_can_fill_and_ask_it_at_once(registry):
 # -- wrong uses are told why
 
 
-def test_what_is_not_there_is_told_with_what_there_is(registry):
+def test_not_there_lists_the_existing_names(registry):
     image = registry.add_image("alice/app:1.0")
     registry.tag(image, "alice/app:latest")
     for ask, text in [
@@ -404,14 +404,14 @@ def test_what_is_not_there_is_told_with_what_there_is(registry):
     assert "f" * 64 not in registry.images
 
 
-def test_of_many_names_only_some_are_listed(registry):
+def test_not_there_lists_some_of_many_names(registry):
     for number in range(15):
         registry.add_repository(f"alice/app{number:02}")
     with pytest.raises(NotThere, match=r"alice/app11 and 3 more$"):
         registry.tags("bob/app")
 
 
-def test_an_image_that_is_on_its_way_says_what_it_does_not_have_yet(registry, client):
+def test_an_unfinished_image_reports_what_is_missing(registry, client):
     image_id = "ab" * 32
     client.put_json(f"/v1/images/{image_id}/json", {"id": image_id})
     with pytest.raises(NotThere, match="has no layer: its push has not ended"):
@@ -434,19 +434,19 @@ def test_an_image_that_is_on_its_way_says_what_it_does_not_have_yet(registry, cl
         ({"name": "alice/app:-"}, PushRefused, "400 Invalid tag name"),
     ],
 )
-def test_what_cannot_be_put_there_is_told_why(registry, arguments, error, text):
+def test_a_rejected_push_has_the_reason(registry, arguments, error, text):
     with pytest.raises(error, match=text):
         registry.add_image(**arguments)
 
 
-def test_an_id_that_is_taken_is_refused_as_a_client_is(registry):
+def test_an_existing_id_is_rejected(registry):
     image = registry.add_image()
     with pytest.raises(PushRefused, match="409 Image already exists") as caught:
         registry.add_image(id=image.id)
     assert caught.value.status == 409
 
 
-def test_an_unknown_option_is_refused_with_the_nearest_known_one():
+def test_an_unknown_option_suggests_the_nearest_one():
     with pytest.raises(SettingsError, match="did you mean search_limit"):
         FakeRegistry(serach_limit=3)
 
@@ -462,7 +462,7 @@ def _break(registry, monkeypatch, error):
     monkeypatch.setattr(registry.storage, "stat", fail)
 
 
-def test_check_tells_of_a_failure_inside_once(registry, client, monkeypatch):
+def test_check_reports_an_unexpected_error_once(registry, client, monkeypatch):
     image = registry.add_image("alice/app")
     client.get("/v1/_ping")
     with monkeypatch.context() as patched:
@@ -484,7 +484,7 @@ def test_check_tells_of_a_failure_inside_once(registry, client, monkeypatch):
     registry.check()
 
 
-def test_leaving_the_block_checks_unless_it_failed_anyway(monkeypatch):
+def test_leaving_the_block_checks_unless_it_failed(monkeypatch):
     def fail_in_block(raised):
         with FakeRegistry() as registry:
             image = registry.add_image()
@@ -500,7 +500,7 @@ def test_leaving_the_block_checks_unless_it_failed_anyway(monkeypatch):
         fail_in_block(LookupError("the test's own"))
 
 
-def test_a_failure_in_the_middle_of_an_answer_is_told(registry, client, monkeypatch):
+def test_an_error_in_the_middle_of_an_answer_is_reported(registry, client, monkeypatch):
     image = registry.add_image(layer=b"x" * 300_000)
     open_blob = registry.storage.open
 
@@ -516,7 +516,7 @@ def test_a_failure_in_the_middle_of_an_answer_is_told(registry, client, monkeypa
         registry.check()
 
 
-def test_filling_a_registry_that_fails_shows_the_failure(registry, monkeypatch):
+def test_filling_a_broken_registry_shows_the_error(registry, monkeypatch):
     with monkeypatch.context() as patched:
         _break(registry, patched, ZeroDivisionError("by chance"))
         with pytest.raises(PushRefused, match="500 Internal server error") as caught:
@@ -524,7 +524,7 @@ def test_filling_a_registry_that_fails_shows_the_failure(registry, monkeypatch):
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_a_registry_that_cannot_be_looked_into_is_described_as_far_as_it_goes(registry, client, monkeypatch):
+def test_describe_works_with_a_broken_registry(registry, client, monkeypatch):
     client.get("/v1/_ping")
     with monkeypatch.context() as patched:
         patched.setattr(registry.storage, "list_folders", lambda *arguments, **options: 1 / 0)
@@ -536,7 +536,7 @@ def test_a_registry_that_cannot_be_looked_into_is_described_as_far_as_it_goes(re
     ]
 
 
-def test_refusals_are_no_failures(registry, client):
+def test_rejected_requests_are_not_errors(registry, client):
     client.get("/v1/images/x/json", status=404)
     client.post("/v1/_ping", status=405)
     client.put("/v1/repositories/alice/app/", b"{", status=400)

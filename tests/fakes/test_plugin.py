@@ -1,4 +1,4 @@
-"""The pytest plugin, as other projects use it: small test files, run by a pytest of their own."""
+"""The pytest plugin, by small test files that a separate pytest runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def loaded_modules(statement):
     return set(json.loads(done.stdout))
 
 
-def test_the_plugin_imports_nothing_before_a_fixture_is_asked_for():
+def test_the_plugin_imports_nothing_without_a_fixture():
     loaded = loaded_modules("import v1registry_fakes.plugin")
     heavy = {
         "webob",
@@ -62,7 +62,7 @@ def test_a_fake_in_process_needs_neither_server_nor_requests():
     assert loaded & {"cheroot", "requests", "webtest", "pytest", "trustme"} == set()
 
 
-def test_public_names_are_there_and_others_are_not():
+def test_only_public_names_exist():
     import v1registry_fakes
 
     assert all(getattr(v1registry_fakes, name) is not None for name in v1registry_fakes.__all__)
@@ -71,7 +71,7 @@ def test_public_names_are_there_and_others_are_not():
         _ = v1registry_fakes.FakeRegistri
 
 
-def test_every_fixture_works_and_each_test_has_a_registry_of_its_own(run):
+def test_each_test_has_a_separate_registry(run):
     result = run("""
         import requests
 
@@ -129,7 +129,7 @@ def test_the_live_port_stays_the_same_for_the_whole_session(run):
     result.assert_outcomes(passed=4)
 
 
-def test_no_port_is_opened_where_nobody_asks_for_it(run):
+def test_no_port_is_opened_without_use(run):
     result = run(
         """
         import threading
@@ -144,7 +144,7 @@ def test_no_port_is_opened_where_nobody_asks_for_it(run):
     result.assert_outcomes(passed=1)
 
 
-def test_the_marker_gives_options_and_the_nearest_one_counts(run):
+def test_the_nearest_marker_gives_the_options(run):
     result = run("""
         import pytest
 
@@ -163,7 +163,7 @@ def test_the_marker_gives_options_and_the_nearest_one_counts(run):
     result.assert_outcomes(passed=2)
 
 
-def test_options_come_from_an_overridden_fixture_and_the_marker_goes_before_them(run):
+def test_the_marker_has_precedence_over_the_fixture(run):
     result = run(
         """
         import pytest
@@ -188,7 +188,7 @@ def test_options_come_from_an_overridden_fixture_and_the_marker_goes_before_them
     result.assert_outcomes(passed=2)
 
 
-def test_tls_is_an_option_with_a_port_of_its_own(run):
+def test_tls_is_an_option_with_a_separate_port(run):
     # cryptography cannot be imported a second time, as a run in this process would do
     result = run(
         """
@@ -209,7 +209,7 @@ def test_tls_is_an_option_with_a_port_of_its_own(run):
     result.assert_outcomes(passed=3)
 
 
-def test_another_registry_can_live_beside_the_fixture(run):
+def test_a_second_registry_works_beside_the_fixture(run):
     result = run("""
         import pytest, requests
         from v1registry_fakes import FakeRegistry
@@ -222,13 +222,14 @@ def test_another_registry_can_live_beside_the_fixture(run):
 
         @pytest.mark.parametrize("number", range(2))
         def test_it(v1registry, mirror, number):
-            hits = [requests.get(f"{each.url}/v1/search", timeout=10).json()["num_results"] for each in (v1registry, mirror)]
+            urls = [f"{each.url}/v1/search" for each in (v1registry, mirror)]
+            hits = [requests.get(url, timeout=10).json()["num_results"] for url in urls]
             assert hits == [0, 1]
         """)
     result.assert_outcomes(passed=2)
 
 
-def test_a_failure_inside_the_registry_fails_the_test_at_its_end_and_is_told(run):
+def test_an_unexpected_error_fails_the_test_at_its_end(run):
     result = run("""
         def test_it(v1registry, v1registry_client, monkeypatch):
             monkeypatch.setattr(v1registry.storage, "list_folders", lambda *arguments, **options: 1 / 0)
@@ -238,13 +239,13 @@ def test_a_failure_inside_the_registry_fails_the_test_at_its_end_and_is_told(run
     result.stdout.fnmatch_lines(
         [
             "*ZeroDivisionError: division by zero",
-            "*AssertionError: The registry itself failed in these requests, which is not the fault of the test:",
+            "*AssertionError: The registry itself failed in these requests, which is not the fault*",
             "*  GET /v1/search 500",
         ]
     )
 
 
-def test_a_failing_use_is_told_what_there_is(run):
+def test_a_missing_name_lists_the_existing_ones(run):
     result = run("""
         def test_it(v1registry):
             v1registry.add_image("alice/app:1.0")
@@ -254,7 +255,7 @@ def test_a_failing_use_is_told_what_there_is(run):
     result.stdout.fnmatch_lines(["*NotThere: no tag '2.0' in alice/app; there are: 1.0"])
 
 
-def test_a_failed_test_shows_what_was_asked_and_what_is_there(run):
+def test_a_failed_test_shows_requests_and_contents(run):
     result = run("""
         def test_it(v1registry, v1registry_session):
             v1registry.add_image("alice/app:1.0", id="ab" * 32)
@@ -276,7 +277,7 @@ def test_a_failed_test_shows_what_was_asked_and_what_is_there(run):
     )
 
 
-def test_a_v1registry_of_another_kind_does_not_disturb_the_report(run):
+def test_a_foreign_v1registry_does_not_disturb_the_report(run):
     result = run("""
         import pytest
 
@@ -300,7 +301,7 @@ def test_a_v1registry_of_another_kind_does_not_disturb_the_report(run):
         ("'users'", "*@pytest.mark.v1registry must have keywords, such as tls=True, not ('users',)*"),
     ],
 )
-def test_a_marker_that_is_wrong_is_told_why(run, marker, text):
+def test_an_invalid_marker_is_reported(run, marker, text):
     result = run(f"""
         import pytest
 
@@ -312,7 +313,7 @@ def test_a_marker_that_is_wrong_is_told_why(run, marker, text):
     result.stdout.fnmatch_lines([text])
 
 
-def test_workers_of_xdist_have_ports_and_registries_of_their_own(run):
+def test_xdist_workers_have_separate_ports(run):
     result = run(
         """
         import pytest, requests
@@ -360,7 +361,7 @@ def test_fixtures_and_marker_are_listed_with_their_descriptions(run):
     markers.stdout.fnmatch_lines(["@pytest.mark.v1registry(*options): options of FakeRegistry*"])
 
 
-def test_a_missing_webtest_is_named_with_its_extra(run):
+def test_a_missing_webtest_names_the_extra(run):
     result = run("""
         import sys
         import pytest

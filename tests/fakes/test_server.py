@@ -1,4 +1,4 @@
-"""The live port: over real sockets, with and without TLS, for several registries at once and one after the other."""
+"""The live port: real sockets, with and without TLS, for several registries."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_chunked_layer_is_pushed_and_pulled_over_the_live_port(tls):
             assert b"".join(response.iter_content(10_000)) == image.layer
 
 
-def test_clients_are_sent_to_the_live_port_itself():
+def test_the_endpoint_of_clients_is_the_live_port():
     with FakeRegistry() as registry:
         registry.add_image("alice/app")
         response = requests.get(f"{registry.url}/v1/repositories/alice/app/images", timeout=10)
@@ -85,7 +85,7 @@ def test_a_reset_keeps_the_port_and_its_connections():
         assert registry.url == url
 
 
-def test_nothing_listens_before_it_is_asked_for():
+def test_nothing_listens_before_the_first_use():
     before = live_threads()
     server = LiveServer(answering("x"))
     assert not server.is_running
@@ -97,7 +97,7 @@ def test_nothing_listens_before_it_is_asked_for():
     assert live_threads() == before
 
 
-def test_it_listens_on_this_machine_alone():
+def test_it_listens_on_loopback_only():
     with LiveServer(answering("x")) as server:
         assert server.host.startswith("127.0.0.1:")
         assert 0 < int(server.host.partition(":")[2]) < 65536
@@ -136,7 +136,7 @@ def test_a_stopped_server_starts_again():
     server.stop()
 
 
-def test_threads_that_ask_for_the_url_at_once_get_one_server():
+def test_threads_that_use_the_url_at_once_get_one_server():
     with LiveServer(answering("x")) as server:
         urls = []
         threads = [threading.Thread(target=lambda: urls.append(server.url)) for _ in range(5)]
@@ -147,7 +147,7 @@ def test_threads_that_ask_for_the_url_at_once_get_one_server():
         assert len(set(urls)) == 1
 
 
-def test_a_port_that_cannot_be_opened_is_told_to_who_asked_for_it(monkeypatch):
+def test_a_port_that_cannot_be_opened_is_an_error(monkeypatch):
     def refuse(*arguments):
         raise OSError("no more ports")
 
@@ -160,7 +160,7 @@ def test_a_port_that_cannot_be_opened_is_told_to_who_asked_for_it(monkeypatch):
     assert live_threads() == before
 
 
-def test_stopping_cuts_a_client_that_is_in_the_middle_of_an_upload():
+def test_stop_cuts_an_upload():
     has_begun, saw = threading.Event(), []
 
     def application(environ, start_response):
@@ -183,7 +183,7 @@ def test_stopping_cuts_a_client_that_is_in_the_middle_of_an_upload():
         assert connection.recv(1000)[:12] in (b"", b"HTTP/1.1 200")
 
 
-def test_stopping_does_not_wait_for_idle_connections():
+def test_stop_does_not_wait_for_idle_connections():
     before = live_threads()
     with FakeRegistry() as registry, requests.Session() as session:
         session.get(f"{registry.url}/v1/_ping")
@@ -192,7 +192,7 @@ def test_stopping_does_not_wait_for_idle_connections():
     silent.close()
 
 
-def test_clients_that_hang_up_leave_no_warnings_behind():
+def test_broken_connections_cause_no_warnings():
     program = (
         "import gc, socket\n"
         "from v1registry_fakes import LiveServer\n"
@@ -203,7 +203,8 @@ def test_clients_that_hang_up_leave_no_warnings_behind():
         "with LiveServer(application) as server:\n"
         "    for number in range(20):\n"
         "        with socket.create_connection(('127.0.0.1', server.start().port)) as connection:\n"
-        "            connection.sendall(b'PUT / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 5\\r\\n\\r\\nab')\n"
+        "            head = b'PUT / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 5\\r\\n\\r\\n'\n"
+        "            connection.sendall(head + b'ab')\n"
         "gc.collect()\n"
     )
     command = [sys.executable, "-X", "dev", "-W", "ignore:'cgi'", "-c", program]
@@ -211,7 +212,7 @@ def test_clients_that_hang_up_leave_no_warnings_behind():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_process_that_forgets_to_stop_it_ends_all_the_same():
+def test_a_process_ends_without_stop():
     program = (
         "from v1registry_fakes import FakeRegistry\n"
         "import urllib.request\n"
@@ -257,7 +258,7 @@ def test_encoded_slashes_and_expectations_reach_the_registry():
 # -- TLS
 
 
-def test_the_certificate_is_for_this_machine_under_each_of_its_names():
+def test_the_certificate_has_all_names_of_loopback():
     with FakeRegistry(tls=True) as registry:
         context = ssl.create_default_context(cafile=registry.ca_file)
         port = int(registry.host.partition(":")[2])
@@ -269,7 +270,7 @@ def test_the_certificate_is_for_this_machine_under_each_of_its_names():
                 assert secure.version() in ("TLSv1.2", "TLSv1.3")
 
 
-def test_who_does_not_trust_the_certificate_is_refused():
+def test_a_client_without_the_certificate_fails():
     with FakeRegistry(tls=True) as registry:
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(f"{registry.url}/v1/_ping", timeout=10)
@@ -279,7 +280,7 @@ def test_who_does_not_trust_the_certificate_is_refused():
         )
 
 
-def test_the_certificate_is_gone_with_the_server():
+def test_stop_removes_the_certificate():
     with FakeRegistry(tls=True) as registry:
         path = registry.ca_file
         with open(path) as file:
@@ -288,7 +289,7 @@ def test_the_certificate_is_gone_with_the_server():
         open(path)  # noqa: SIM115
 
 
-def test_plain_http_on_a_tls_port_harms_nobody():
+def test_plain_http_on_a_tls_port_does_no_harm():
     with FakeRegistry(tls=True) as registry:
         port = int(registry.host.partition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
@@ -312,7 +313,7 @@ def test_a_port_without_tls_has_no_certificate_to_trust():
         ("trustme", True, r"a live port with TLS needs trustme: pip install 'v1registry\[fakes\]'"),
     ],
 )
-def test_a_missing_library_is_named_with_its_extra(monkeypatch, module, tls, text):
+def test_a_missing_library_names_the_extra(monkeypatch, module, tls, text):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "v1registry_fakes.listener", raising=False)
     with FakeRegistry(tls=tls) as registry:

@@ -1,4 +1,4 @@
-"""The requests.Session that reaches a WSGI application in this process: what it sends, and what it makes of answers."""
+"""The requests.Session that calls a WSGI application in this process: requests and answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGE_ID = "ab" * 32
 
 
 class Application:
-    """A WSGI application whose answer a test sets, and which keeps what it was asked."""
+    """A WSGI application that records requests. A test sets its answer."""
 
     def __init__(self):
         self.status = "200 OK"
@@ -176,7 +176,7 @@ def test_a_body_is_read_while_it_is_made():
 
 
 @pytest.mark.parametrize("method", ["readline", "readlines", "__iter__"])
-def test_the_input_has_all_that_applications_may_call(method):
+def test_the_input_has_all_methods_of_wsgi(method):
     def application(environ, start_response):
         read = getattr(environ["wsgi.input"], method)()
         start_response("200 OK", [])
@@ -187,7 +187,7 @@ def test_the_input_has_all_that_applications_may_call(method):
         assert session.put("/", data=iter([b"on", b"e\ntwo\n"])).text == expected
 
 
-def test_a_body_that_fails_passes_its_exception_on_and_nothing_is_stored():
+def test_an_exception_of_a_body_is_raised_and_nothing_stored():
     def pieces():
         yield b"half"
         raise LookupError("the other half is gone")
@@ -242,7 +242,7 @@ def test_an_answer_that_is_read_to_its_end_is_closed_once(session, application):
     assert application.was_closed == 1
 
 
-def test_an_answer_that_nobody_reads_is_closed_when_it_is_dropped(session, application):
+def test_an_unread_answer_is_closed_when_dropped(session, application):
     response = weakref.ref(session.get("/", stream=True))
     gc.collect()
     assert response() is None
@@ -256,7 +256,7 @@ def test_head_has_headers_and_no_body(session, application):
     assert application.was_closed == 1
 
 
-def test_an_answer_shorter_than_its_length_is_noticed(session, application):
+def test_an_answer_shorter_than_its_length_is_an_error(session, application):
     application.headers = [("Content-Length", "400")]
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="4 bytes read, 396 more expected"):
         session.get("/")
@@ -302,7 +302,7 @@ def test_an_application_may_replace_its_answer_by_an_error():
     assert (response.status_code, response.text, "X-First" in response.headers) == (500, "sorry", False)
 
 
-def test_what_an_application_raises_reaches_the_caller():
+def test_exceptions_of_the_application_are_raised():
     def application(environ, start_response):
         raise ZeroDivisionError
 
@@ -315,7 +315,7 @@ def test_what_an_application_raises_reaches_the_caller():
         session.get("/")
 
 
-def test_proxies_of_the_environment_are_not_asked(session, application, monkeypatch):
+def test_proxies_of_the_environment_are_ignored(session, application, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
     assert session.get("http://registry.example.com/").text == "body"
@@ -329,7 +329,7 @@ def test_the_adapter_can_be_mounted_for_some_urls_only(application):
             session.get("http://")
 
 
-def test_missing_requests_is_named_with_its_extra(monkeypatch):
+def test_a_missing_requests_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "requests", None)
     monkeypatch.delitem(sys.modules, "v1registry_fakes.session")
     with pytest.raises(ImportError, match=r"needs requests: pip install 'v1registry\[fakes\]'"):
@@ -357,7 +357,7 @@ def test_a_chunked_layer_is_pushed_and_pulled(v1registry, v1registry_session):
     assert session.head(f"{path}/layer").headers["Content-Length"] == "500000"
 
 
-def test_the_session_reaches_the_registry_under_its_own_url_too(v1registry, v1registry_session):
+def test_the_session_reaches_the_registry_by_its_url(v1registry, v1registry_session):
     response = v1registry_session.get(f"{v1registry.url}/v1/_ping")
     assert response.status_code == 200
     assert v1registry.requests[0].headers["Host"] == v1registry.host

@@ -1,4 +1,4 @@
-"""Rows and tables: which row a method and a path find."""
+"""Rows, tables and APIs: which row matches a method and a path."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_the_whole_path_has_to_match(path: str) -> None:
     assert Table(Route("GET", "/v1/images/{image_id}/json", one, None)).match("GET", path) is None
 
 
-def test_literal_parts_of_a_path_are_no_patterns() -> None:
+def test_literal_parts_of_a_path_are_not_patterns() -> None:
     table = Table(Route("GET", "/v1/a.b", one, None))
     assert table.match("GET", "/v1/axb") is None
     assert table.match("GET", "/v1/a.b") is not None
 
 
 @pytest.mark.parametrize("path", ["/_ping", "/_ping/"])
-def test_an_optional_slash_may_be_there_or_not_also_after_the_first_segment(path: str) -> None:
+def test_an_optional_slash_may_be_missing(path: str) -> None:
     assert found(Table(Route("GET", "/_ping[/]", one, None)), "GET", path) == ("/_ping[/]", {})
 
 
@@ -62,7 +62,7 @@ def test_a_final_newline_is_part_of_the_path() -> None:
     assert table.match("GET", "/_ping\n") is None
 
 
-def test_the_first_row_that_fits_is_taken() -> None:
+def test_the_first_matching_row_is_used() -> None:
     table = Table(
         Route("GET", "/v1/repositories/{repository}/tags/{tag}", one, None),
         Route("GET", "/v1/repositories/{repository}/tags[/]", other, None),
@@ -72,7 +72,7 @@ def test_the_first_row_that_fits_is_taken() -> None:
     assert (match[0].handler, match[1]) == (one, {"repository": "a", "tag": "tags"})
 
 
-def test_a_row_of_another_method_is_passed_over() -> None:
+def test_a_row_of_a_different_method_is_skipped() -> None:
     table = Table(
         Route("GET", "/v1/x/{repository}", one, None),
         Route("PUT", "/v1/x/{repository}/", other, None),
@@ -87,7 +87,7 @@ def test_get_rows_answer_head() -> None:
     assert Table(Route("GET", "/v1/x", one, None)).match("HEAD", "/v1/x") is not None
 
 
-def test_a_known_path_with_another_method_tells_all_methods_that_are_allowed() -> None:
+def test_a_wrong_method_is_answered_with_the_allowed_ones() -> None:
     table = Table(
         Route("PUT", "/v1/x/{tag}", one, None),
         Route("GET", "/v1/x/{tag}", one, None),
@@ -104,7 +104,7 @@ def test_methods_are_compared_to_the_letter(method: str) -> None:
         Table(Route("GET", "/v1/x", one, None)).match(method, "/v1/x")
 
 
-def test_a_path_of_the_longest_length_is_looked_up_and_a_longer_one_is_not() -> None:
+def test_a_path_above_the_longest_length_matches_nothing() -> None:
     table = Table(Route("GET", "/v1/x/{tag}", one, None))
     longest = "/v1/x/".ljust(LONGEST_PATH, "a")
     assert table.match("GET", longest) is not None
@@ -138,8 +138,10 @@ def test_without_apis_no_path_matches() -> None:
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("/v1", "registry"), ("/v1/", "registry"), ("/v1/x", "registry"), ("/v1x", None), ("/v1/users", "users"),
-        ("/v1/users/", "users"), ("/v1/users/mira", "users"), ("/v1/usersx", "registry"), ("/_ping", "registry"),
+        ("/v1", "registry"), ("/v1/", "registry"), ("/v1/x", "registry"), ("/v1x", None), ("/v1/users",
+         "users"),
+        ("/v1/users/", "users"), ("/v1/users/mira", "users"), ("/v1/usersx", "registry"), ("/_ping",
+         "registry"),
         ("/_ping/", "registry"), ("/_ping//", None), ("/_ping/x", None), ("/", None), ("", None),
     ],
 )  # fmt: skip
@@ -223,7 +225,7 @@ def answer_of(table: Table, method: str, path: str) -> object:
 @pytest.mark.parametrize(
     "options", _CONFIGURATIONS, ids=lambda options: ",".join(options.values()) or "default"
 )
-def test_every_row_but_the_start_page_is_among_the_paths_of_an_api(options: dict[str, str]) -> None:
+def test_every_row_but_the_root_belongs_to_an_api(options: dict[str, str]) -> None:
     registry = configured(options)
     for route in registry.table:
         path = re.sub(r"\{\w+\}", "a", route.path.replace("[/]", ""))
@@ -231,7 +233,7 @@ def test_every_row_but_the_start_page_is_among_the_paths_of_an_api(options: dict
         assert path == "/" or api_of(registry.apis, path) is not None, path
 
 
-def test_every_row_of_the_application_is_found_by_a_path_of_its_form() -> None:
+def test_every_row_is_found_by_an_example_path() -> None:
     table = Registry(storage=MemoryStorage()).table
     for route in table:
         path = re.sub(r"\{(\w+)\}", lambda hole: _EXAMPLES[hole[1]], route.path.replace("[/]", ""))
@@ -256,5 +258,5 @@ _EXAMPLES = {
 }
 
 
-def test_every_hole_has_an_example_here() -> None:
+def test_every_hole_has_an_example() -> None:
     assert set(_EXAMPLES) == set(HOLES)
