@@ -11,7 +11,6 @@ from support.cheap_passwords import CheapPasswords
 from v1registry_fakes.contracts import AccountsContract, BackendContract, ProfilesContract
 
 from v1registry.accounts.base import AuthError, Backend
-from v1registry.accounts.records import take_back_email
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
 from v1registry.storage.memory import MemoryStorage
@@ -124,7 +123,7 @@ class ForgetfulOfPrimary(UserStore):
     """Removes whatever address it is told to."""
 
     def remove_email(self, username: str, email: str) -> bool:
-        self._update(username, lambda record: take_back_email(record, email))
+        self._update(username, lambda record: record.without_added_email(email))
         return True
 
 

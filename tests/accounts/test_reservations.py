@@ -9,12 +9,13 @@ import pytest
 from support.cheap_passwords import CheapPasswords
 
 from v1registry.accounts.base import AccountExists
-from v1registry.accounts.records import address_key, reserved_for, user_key
+from v1registry.accounts.records import Reservation, address_key, user_key
 from v1registry.accounts.reservations import Reservations
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
-from v1registry.storage.base import KeyNotFound, Storage
+from v1registry.storage.base import Storage
 from v1registry.storage.memory import MemoryStorage
+from v1registry.storage.records import find
 
 EMAIL = "one@example.org"
 
@@ -58,10 +59,8 @@ class Lists:
 
 
 def owner_in(storage: Storage) -> str | None:
-    try:
-        return reserved_for(storage.read(address_key(EMAIL))[0])
-    except KeyNotFound:
-        return None
+    found = find(storage, address_key(EMAIL), Reservation)
+    return None if found is None else found.username
 
 
 @pytest.fixture

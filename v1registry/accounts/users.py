@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from ..log import get_logger
 from ..rights import User
-from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Storage, StorageUnavailable, update
-from . import records
+from ..storage import records
+from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
 from .base import Account, AccountExists, Backend, BackendUnavailable, Email, EmailRefused, UnknownUser
 from .passwords import PasswordMemory, Passwords
+from .records import USERS_FOLDER, UserRecord, user_key
 from .reservations import Reservations
 
 log = get_logger(__name__)
@@ -66,42 +68,36 @@ class UserStore(Backend):
         if not password:
             return None
         record = self._record(username)
-        stored = record["password"] if record else ""
+        stored = record.password if record else ""
         is_right = self._memory.get(
             username, password, stored, lambda: self._verified(username, stored, password)
         )
-        return records.user_of(username, record) if record and is_right else None
+        return record.user if record and is_right else None
 
     def find(self, username: str) -> User | None:
         """Return the user, None if there is none."""
         record = self._record(username)
-        return None if record is None else records.user_of(username, record)
+        return None if record is None else record.user
 
     def password_mark(self, username: str) -> str:
         """Return the hash of the user's password, empty if there is no such user."""
         record = self._record(username)
-        return "" if record is None else str(record["password"])
+        return "" if record is None else record.password
 
     def account(self, username: str) -> Account:
         """Return all that is known of a user.
 
         :raises UnknownUser: there is no such user.
         """
-        return records.account_of(username, self._require(username))
+        return self._require(username).account
 
     def users(self) -> Iterator[User]:
         """Yield every user, sorted by name. A record that cannot be parsed is left out and logged."""
-        found = []
         with _available():
-            for stat in self._storage.list(f"{records.USERS_FOLDER}/"):
-                try:
-                    record = records.parsed_record(self._storage.read(stat.key)[0])
-                except KeyNotFound:
-                    continue
-                except records.BrokenValue as error:
-                    log.error("%s: %s", stat.key, error)
-                    continue
-                found.append(records.user_of(record["username"], record))
+            found = [
+                stored.record.user
+                for stored in records.find_all(self._storage, f"{USERS_FOLDER}/", UserRecord)
+            ]
         yield from sorted(found, key=lambda user: user.name)
 
     # -- accounts
@@ -125,10 +121,10 @@ class UserStore(Backend):
         """
         if self.is_taken(username, email):
             raise _taken()
-        record = records.new_record(
+        record = UserRecord.new(
             username,
             self._passwords.hash(password),
-            [records.email_entry(email, verified=is_active, primary=True)] if email else [],
+            email,
             self._now(),
             is_active=is_active,
             is_administrator=is_administrator,
@@ -137,15 +133,15 @@ class UserStore(Backend):
             if email:
                 self._reservations.reserve(username, email)
             try:
-                self._storage.write(records.user_key(username), records.dumped(record), expect=ABSENT)
+                records.create(self._storage, user_key(username), record)
             except KeyConflict:
                 if email:
                     self._reservations.release(username, email)
                 raise _taken() from None
             if email and not self._reservations.settle(username, email):
-                self._delete(username, lambda found: bool(found["id"] == record["id"]))
+                self._delete(username, lambda found: found.id == record.id)
                 raise _taken()
-        return records.user_of(username, record)
+        return record.user
 
     def set_password(self, username: str, password: str) -> None:
         """Replace the password; see the base class."""
@@ -168,7 +164,7 @@ class UserStore(Backend):
 
         :raises UnknownUser: there is no such user.
         """
-        self._change(username, groups=sorted(set(groups)))
+        self._change(username, groups=tuple(sorted(set(groups))))
 
     def delete(self, username: str) -> None:
         """Delete a user. The name and the addresses are free afterwards.
@@ -179,7 +175,7 @@ class UserStore(Backend):
             deleted = self._delete(username, lambda found: True)
             if deleted is None:
                 raise _unknown()
-            for email in records.emails_of(deleted):
+            for email in deleted.emails:
                 self._reservations.release(username, email.email)
 
     # -- addresses and profiles
@@ -189,38 +185,38 @@ class UserStore(Backend):
 
         :raises UnknownUser: there is no such user.
         """
-        return records.emails_of(self._require(username))
+        return self._require(username).emails
 
     def add_email(self, username: str, email: str) -> bool:
         """Add an unconfirmed address; see the base class."""
         record = self._require(username)
-        if records.is_listed(record, email) and self._owner(email) == username:
+        if record.lists(email) and self._owner(email) == username:
             return False
         # raises EmailRefused before anything is reserved
-        records.add_email(record, email)
+        record.with_email(email)
         with _available():
             self._reservations.reserve(username, email)
             try:
-                before = self._update(username, lambda record: records.add_email(record, email))
+                before = self._update(username, lambda record: record.with_email(email))
             except (UnknownUser, EmailRefused):
                 self._reservations.release(username, email)
                 raise
             if not self._reservations.settle(username, email):
-                self._update(username, lambda record: records.take_back_email(record, email))
+                self._update(username, lambda record: record.without_added_email(email))
                 raise _taken()
-        return not records.is_listed(before, email)
+        return not before.lists(email)
 
     def confirm_email(self, username: str, email: str) -> bool:
         """Mark an address as confirmed; see the base class."""
-        return self._change_own_email(username, email, records.confirm_email)
+        return self._change_own_email(username, email, UserRecord.with_confirmed_email)
 
     def set_primary_email(self, username: str, email: str) -> bool:
         """Make an address the primary one; see the base class."""
-        return self._change_own_email(username, email, records.set_primary_email)
+        return self._change_own_email(username, email, UserRecord.with_primary_email)
 
     def remove_email(self, username: str, email: str) -> bool:
         """Remove an address other than the primary one; see the base class."""
-        is_removed = self._change_own_email(username, email, records.remove_email)
+        is_removed = self._change_own_email(username, email, UserRecord.without_email)
         if is_removed:
             with _available():
                 self._reservations.release(username, email)
@@ -228,31 +224,28 @@ class UserStore(Backend):
 
     def set_profile(self, username: str, fields: Mapping[str, str]) -> None:
         """Replace the given fields of the profile; see the base class."""
-        self._update(username, lambda record: records.set_profile(record, fields))
+        self._update(username, lambda record: record.with_profile(fields))
 
     # -- confirmation by links
 
     def unconfirmed(self, username: str) -> dict[str, str]:
         """Return the addresses that a link may confirm, with the state of the account."""
         record = self._record(username)
-        return {} if record is None else records.unconfirmed_of(record)
+        return {} if record is None else record.unconfirmed
 
     def confirm(self, username: str, email: str, state: str) -> bool:
         """Mark an address as confirmed and its account as active, if the state is still this one."""
         if self._owner(email) != username:
             return False
 
-        def confirmed(value: bytes | None) -> bytes | None:
-            if not _awaits(value, email, state):
+        def confirmed(record: UserRecord | None) -> UserRecord | None:
+            if record is None or record.unconfirmed.get(email) != state:
                 return None
-            record = records.parsed_record(value or b"")
-            record.update(is_active=True, awaits_activation=False)
-            records.confirm_email(record, email)
-            return records.dumped(record)
+            return replace(record.with_confirmed_email(email), is_active=True, awaits_activation=False)
 
         with _available():
-            old, _ = update(self._storage, records.user_key(username), confirmed)
-            return _awaits(old, email, state)
+            old, _ = records.update(self._storage, user_key(username), UserRecord, confirmed)
+        return old is not None and old.unconfirmed.get(email) == state
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._storage!r}>"
@@ -271,7 +264,7 @@ class UserStore(Backend):
             if not self._passwords.verify(stored, password):
                 return None
         except ValueError as error:
-            log.error("%s: %s", records.user_key(username), error)
+            log.error("%s: %s", user_key(username), error)
             raise BackendUnavailable(_UNAVAILABLE) from error
         if self._passwords.is_outdated(stored):
             self._rehash(username, stored, password)
@@ -281,69 +274,61 @@ class UserStore(Backend):
         """Replace a hash that was made with other parameters, unless the password was changed meanwhile."""
         new = self._passwords.hash(password)
 
-        def replace(record: dict[str, Any]) -> None:
-            if record["password"] == stored:
-                record["password"] = new
+        def rehashed(record: UserRecord) -> UserRecord:
+            return replace(record, password=new) if record.password == stored else record
 
         try:
-            self._update(username, replace)
+            self._update(username, rehashed)
         except (BackendUnavailable, UnknownUser) as error:
-            log.warning("%s keeps an outdated hash: %s", records.user_key(username), error)
+            log.warning("%s keeps an outdated hash: %s", user_key(username), error)
         else:
             self._memory.get(username, password, new, lambda: True)
 
     # -- records
 
-    def _record(self, username: str) -> dict[str, Any] | None:
+    def _record(self, username: str) -> UserRecord | None:
         with _available():
-            try:
-                return records.parsed_record(self._storage.read(records.user_key(username))[0])
-            except KeyNotFound:
-                return None
+            return records.find(self._storage, user_key(username), UserRecord)
 
-    def _require(self, username: str) -> dict[str, Any]:
+    def _require(self, username: str) -> UserRecord:
         record = self._record(username)
         if record is None:
             raise _unknown()
         return record
 
-    def _update(self, username: str, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-        """Change a record in place without losing other changes. Return the record as it was before.
+    def _update(self, username: str, change: Callable[[UserRecord], UserRecord]) -> UserRecord:
+        """Change a record without losing other changes. Return the record as it was before.
 
         :raises UnknownUser: there is no such user.
         """
 
-        def changed(value: bytes | None) -> bytes:
-            if value is None:
-                raise _unknown()
-            record = records.parsed_record(value)
-            change(record)
-            return records.dumped(record)
+        def changed(record: UserRecord | None) -> UserRecord | None:
+            return None if record is None else change(record)
 
         with _available():
-            old, _ = update(self._storage, records.user_key(username), changed)
-            return records.parsed_record(old or b"")
+            old, _ = records.update(self._storage, user_key(username), UserRecord, changed)
+        if old is None:
+            raise _unknown()
+        return old
 
-    def _delete(self, username: str, is_meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+    def _delete(self, username: str, is_meant: Callable[[UserRecord], bool]) -> UserRecord | None:
         """Delete a record without losing a change of it. Return it as it was, None if there was none that is
         meant.
         """
-        key = records.user_key(username)
         while True:
+            stored = records.find_stored(self._storage, user_key(username), UserRecord)
+            if stored is None or not is_meant(stored.record):
+                return None
             try:
-                value, stat = self._storage.read(key)
-                record = records.parsed_record(value)
-                if not is_meant(record):
-                    return None
-                self._storage.delete(key, expect=stat.etag)
+                self._storage.delete(stored.key, expect=stored.etag)
             except KeyNotFound:
                 return None
             except KeyConflict:
                 continue
-            return record
+            return stored.record
 
-    def _change(self, username: str, **fields: object) -> None:
-        self._update(username, lambda record: record.update(fields))
+    def _change(self, username: str, **fields: Any) -> None:
+        self._update(username, lambda record: replace(record, **fields))
 
     # -- the owners of addresses
 
@@ -354,36 +339,28 @@ class UserStore(Backend):
 
     def _lists(self, username: str, email: str) -> bool:
         record = self._record(username)
-        return record is not None and records.is_listed(record, email)
+        return record is not None and record.lists(email)
 
     def _change_own_email(
-        self, username: str, email: str, change: Callable[[dict[str, Any], str], bool]
+        self, username: str, email: str, change: Callable[[UserRecord, str], UserRecord]
     ) -> bool:
         """Change one address in the user's record. Return False if the user does not have it.
 
         :param change: its exceptions pass through.
         :raises UnknownUser: there is no such user.
         """
-        if not records.is_listed(self._require(username), email) or self._owner(email) != username:
+        if not self._require(username).lists(email) or self._owner(email) != username:
             return False
-        return records.is_listed(self._update(username, lambda record: change(record, email)), email)
-
-
-def _awaits(value: bytes | None, email: str, state: str) -> bool:
-    """Return whether a stored record has an address that a link confirms in this state."""
-    return value is not None and records.unconfirmed_of(records.parsed_record(value)).get(email) == state
+        return self._update(username, lambda record: change(record, email)).lists(email)
 
 
 @contextmanager
 def _available() -> Iterator[None]:
-    """Raise BackendUnavailable if the storage fails, or if a value cannot be parsed."""
+    """Raise BackendUnavailable if the storage fails, or if a record is broken."""
     try:
         yield
     except StorageUnavailable as error:
-        log.error("the storage of the accounts: %s", error.reason)
-        raise BackendUnavailable(_UNAVAILABLE) from error
-    except records.BrokenValue as error:
-        log.error("a record of an account or an address is broken: %s", error)
+        log.error("the storage of the accounts: %s", error)
         raise BackendUnavailable(_UNAVAILABLE) from error
 
 
