@@ -38,22 +38,20 @@ def fail(limiter: LoginLimiter, times: int, username: str = "mira", address: str
 
 
 @pytest.mark.parametrize("failures", [0, 1, 2, 3])
-def test_as_many_failures_as_are_free_cost_nothing(clock: Clock, failures: int) -> None:
+def test_free_failures_cause_no_wait(clock: Clock, failures: int) -> None:
     limiter = make(clock)
     fail(limiter, failures)
     assert limiter.wait_s("mira", HERE) == 0
 
 
 @pytest.mark.parametrize(("failures", "wait_s"), [(4, 1), (5, 2), (6, 4), (7, 8), (9, 32), (10, 60), (11, 60), (500, 60)])  # fmt: skip
-def test_each_further_failure_doubles_the_wait_up_to_the_longest(
-    clock: Clock, failures: int, wait_s: float
-) -> None:
+def test_each_further_failure_doubles_the_wait(clock: Clock, failures: int, wait_s: float) -> None:
     limiter = make(clock)
     fail(limiter, failures)
     assert limiter.wait_s("mira", HERE) == wait_s
 
 
-def test_the_wait_passes_with_time_and_the_next_failure_doubles_it_all_the_same(clock: Clock) -> None:
+def test_next_failure_after_a_wait_doubles_it(clock: Clock) -> None:
     limiter = make(clock, forget_s=10**9)
     fail(limiter, 5)
     clock.now += 1.5
@@ -64,7 +62,7 @@ def test_the_wait_passes_with_time_and_the_next_failure_doubles_it_all_the_same(
     assert limiter.wait_s("mira", HERE) == pytest.approx(4)
 
 
-def test_a_guesser_gets_no_more_tries_than_the_longest_wait_allows(clock: Clock) -> None:
+def test_guesser_gets_one_attempt_per_longest_wait(clock: Clock) -> None:
     limiter = make(clock)
     tries = 0
     for _ in range(24 * 3600):
@@ -75,21 +73,21 @@ def test_a_guesser_gets_no_more_tries_than_the_longest_wait_allows(clock: Clock)
     assert tries < 24 * 60 + 20
 
 
-def test_names_are_counted_apart(clock: Clock) -> None:
+def test_names_are_counted_separately(clock: Clock) -> None:
     limiter = make(clock)
     fail(limiter, 4)
     assert limiter.wait_s("otto", HERE) == 0
 
 
 @pytest.mark.parametrize("spelling", ["MIRA", " mira", "Mira\t", "mIRA "])
-def test_spellings_of_a_name_that_a_directory_takes_for_one_are_one(clock: Clock, spelling: str) -> None:
+def test_spellings_of_a_name_are_counted_together(clock: Clock, spelling: str) -> None:
     limiter = make(clock)
     for number, username in enumerate(["mira", spelling] * 2):
         limiter.failed(username, f"203.0.113.{number}")
     assert limiter.wait_s(spelling, THERE) == limiter.wait_s("mira", THERE) == 1
 
 
-def test_a_name_that_does_not_exist_waits_like_one_that_does(clock: Clock) -> None:
+def test_unknown_name_waits_like_a_known_one(clock: Clock) -> None:
     limiter = make(clock)
     limiter.succeeded("mira", THERE)
     for username in ("mira", "nobody"):
@@ -104,7 +102,7 @@ def test_any_text_is_a_name(clock: Clock, username: str) -> None:
     assert limiter.wait_s(username, HERE) == 1
 
 
-def test_long_names_take_no_room(clock: Clock) -> None:
+def test_long_names_use_no_more_memory(clock: Clock) -> None:
     limiter = make(clock)
     tracemalloc.start()
     try:
@@ -118,7 +116,7 @@ def test_long_names_take_no_room(clock: Clock) -> None:
 # -- by address
 
 
-def test_an_address_has_ten_times_as_many_free(clock: Clock) -> None:
+def test_address_has_ten_times_as_many_free_failures(clock: Clock) -> None:
     limiter = make(clock)
     for number in range(30):
         limiter.failed(f"user{number}", HERE)
@@ -128,14 +126,14 @@ def test_an_address_has_ten_times_as_many_free(clock: Clock) -> None:
     assert limiter.wait_s("somebody", THERE) == 0
 
 
-def test_who_comes_from_many_addresses_is_stopped_by_the_name(clock: Clock) -> None:
+def test_guesses_from_many_addresses_wait_for_the_name(clock: Clock) -> None:
     limiter = make(clock)
     for number in range(4):
         limiter.failed("mira", f"203.0.113.{number}")
     assert limiter.wait_s("mira", THERE) == 1
 
 
-def test_without_an_address_names_alone_count(clock: Clock) -> None:
+def test_only_the_name_counts_without_an_address(clock: Clock) -> None:
     limiter = make(clock)
     for number in range(100):
         limiter.failed(f"user{number}", "")
@@ -154,7 +152,7 @@ def test_without_an_address_names_alone_count(clock: Clock) -> None:
         ("a name", "a name", True),
     ],
 )
-def test_the_addresses_that_one_subscriber_has_are_one(
+def test_addresses_of_one_subscriber_are_counted_together(
     clock: Clock, one: str, other: str, is_same: bool
 ) -> None:
     limiter = make(clock)
@@ -166,7 +164,7 @@ def test_the_addresses_that_one_subscriber_has_are_one(
 # -- who is known is not kept out
 
 
-def test_who_logged_in_from_an_address_is_not_kept_out_by_a_guesser_elsewhere(clock: Clock) -> None:
+def test_known_pair_does_not_wait_for_guesses_from_elsewhere(clock: Clock) -> None:
     limiter = make(clock)
     limiter.succeeded("mira", HERE)
     fail(limiter, 50, address=THERE)
@@ -174,7 +172,7 @@ def test_who_logged_in_from_an_address_is_not_kept_out_by_a_guesser_elsewhere(cl
     assert limiter.wait_s("mira", HERE) == 0
 
 
-def test_who_logged_in_is_not_kept_out_by_others_behind_the_same_address(clock: Clock) -> None:
+def test_known_pair_does_not_wait_for_others_behind_the_address(clock: Clock) -> None:
     limiter = make(clock)
     limiter.succeeded("mira", HERE)
     for number in range(60):
@@ -183,7 +181,7 @@ def test_who_logged_in_is_not_kept_out_by_others_behind_the_same_address(clock: 
     assert limiter.wait_s("mira", HERE) == 0
 
 
-def test_a_known_name_at_its_address_has_failures_of_its_own(clock: Clock) -> None:
+def test_known_pair_waits_for_its_own_failures(clock: Clock) -> None:
     limiter = make(clock)
     limiter.succeeded("mira", HERE)
     fail(limiter, 5)
@@ -192,7 +190,7 @@ def test_a_known_name_at_its_address_has_failures_of_its_own(clock: Clock) -> No
 
 
 @pytest.mark.parametrize("address", [HERE, ""])
-def test_a_login_gives_nobody_at_its_own_address_new_tries(clock: Clock, address: str) -> None:
+def test_login_does_not_reset_the_failures_of_its_address(clock: Clock, address: str) -> None:
     limiter = make(clock)
     limiter.succeeded("mira", address)
     fail(limiter, 5, address=address)
@@ -202,7 +200,7 @@ def test_a_login_gives_nobody_at_its_own_address_new_tries(clock: Clock, address
     assert limiter.wait_s("mira", address) == 4
 
 
-def test_the_users_own_logins_give_a_guesser_no_new_tries(clock: Clock) -> None:
+def test_logins_of_the_user_give_a_guesser_no_new_attempts(clock: Clock) -> None:
     limiter = make(clock)
     fail(limiter, 6, address=THERE)
     limiter.succeeded("mira", HERE)
@@ -224,7 +222,7 @@ def test_failures_are_forgotten_one_by_one(clock: Clock) -> None:
     assert limiter.wait_s("mira", HERE) == 1
 
 
-def test_slow_failures_of_many_behind_one_address_never_add_up(clock: Clock) -> None:
+def test_slow_failures_behind_one_address_do_not_accumulate(clock: Clock) -> None:
     limiter = make(clock, forget_s=3600)
     for number in range(5000):
         clock.now += 125
@@ -262,7 +260,7 @@ def test_name_that_is_tried_again_is_not_the_oldest(clock: Clock) -> None:
     assert limiter.wait_s("user0", "") == 0
 
 
-def test_no_more_logins_than_the_capacity_are_known(clock: Clock) -> None:
+def test_oldest_pair_is_forgotten_beyond_the_capacity(clock: Clock) -> None:
     limiter = make(clock, capacity=10)
     limiter.succeeded("first", HERE)
     for number in range(9):
@@ -273,7 +271,7 @@ def test_no_more_logins_than_the_capacity_are_known(clock: Clock) -> None:
     assert limiter.wait_s("first", HERE) == 1
 
 
-def test_threads_lose_no_failure(clock: Clock) -> None:
+def test_failures_of_threads_are_all_counted(clock: Clock) -> None:
     limiter = make(clock, free=800, longest_wait_s=2)
     threads = [threading.Thread(target=fail, args=(limiter, 100)) for _ in range(8)]
     for thread in threads:
@@ -306,7 +304,7 @@ def test_threads_lose_no_failure(clock: Clock) -> None:
         ("a socket", "203.0.113.5", "a socket"),
     ],
 )
-def test_behind_a_trusted_proxy_the_address_is_the_one_that_it_saw(
+def test_address_behind_a_trusted_proxy_is_the_forwarded_one(
     remote: str, forwarded: str | None, address: str
 ) -> None:
     environ = {"REMOTE_ADDR": remote}

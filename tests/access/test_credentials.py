@@ -56,7 +56,7 @@ def fields_of(credentials: Credentials) -> list[dict[str, str]]:
         "TOKEN",
     ],
 )
-def test_empty_credentials_are_nobodys(header: str | None) -> None:
+def test_empty_credentials_are_no_credentials(header: str | None) -> None:
     assert parse_authorization(header) is None
 
 
@@ -86,7 +86,7 @@ def test_empty_credentials_are_nobodys(header: str | None) -> None:
         "\x00",
     ],
 )
-def test_what_is_no_credentials_is_told_from_none(header: str) -> None:
+def test_malformed_credentials_differ_from_none(header: str) -> None:
     assert isinstance(parse_authorization(header), Malformed)
 
 
@@ -108,11 +108,11 @@ def test_what_is_no_credentials_is_told_from_none(header: str) -> None:
         (basic("mira:\x00\n"), "mira", "\x00\n"),
     ],
 )
-def test_basic_is_a_name_and_all_behind_the_first_colon(header: str, username: str, password: str) -> None:
+def test_basic_is_split_at_the_first_colon(header: str, username: str, password: str) -> None:
     assert parse_authorization(header) == Basic(username, password)
 
 
-def test_bytes_that_are_not_utf_8_are_a_password_of_their_own() -> None:
+def test_password_that_is_not_utf_8_is_kept() -> None:
     latin, utf = parse_authorization(basic(b"mira:\xe9")), parse_authorization(basic("mira:é"))
     assert isinstance(latin, Basic)
     assert isinstance(utf, Basic)
@@ -148,17 +148,17 @@ def test_neither_passwords_nor_signatures_are_shown() -> None:
         'Token signature=S.s_-~1,,repository="foo/bar",,access=read,',
     ],
 )  # fmt: skip
-def test_REG_041_order_quotes_and_a_doubled_word_do_not_matter(header: str) -> None:
+def test_REG_041_order_quotes_and_a_doubled_word_are_ignored(header: str) -> None:
     assert fields_of(parse_authorization(header)) == [GOOD]
 
 
 @pytest.mark.parametrize("separator", [",", ", ", ",Token ", ", Token "])
-def test_tokens_that_engines_join_are_read_one_by_one(separator: str) -> None:
+def test_joined_tokens_are_read_one_by_one(separator: str) -> None:
     header = f"Token {written(GOOD)}{separator}{written(OTHER)}{separator}{written(GOOD)}"
     assert fields_of(parse_authorization(header)) == [GOOD, OTHER, GOOD]
 
 
-def test_tokens_are_told_apart_by_a_field_that_comes_again() -> None:
+def test_repeated_field_begins_the_next_token() -> None:
     header = "Token signature=A,access=read,signature=B,signature=C,repository=d/e"
     assert fields_of(parse_authorization(header)) == [
         {"signature": "A", "access": "read"},
@@ -167,13 +167,13 @@ def test_tokens_are_told_apart_by_a_field_that_comes_again() -> None:
     ]
 
 
-def test_fields_that_are_not_known_are_read_too_and_empty_ones_are_not() -> None:
+def test_unknown_fields_are_read_and_empty_ones_are_not() -> None:
     header = 'Token signature=A,more=1,access=,repository=""'
     assert fields_of(parse_authorization(header)) == [{"signature": "A", "more": "1"}]
 
 
 @given(st.text(alphabet='ab_é1:=", ' + "\t", max_size=40))
-def test_what_is_read_is_what_docker_registry_reads(text: str) -> None:
+def test_fields_are_those_that_docker_registry_reads(text: str) -> None:
     last = dict(re.findall(r"(\w+)[:=][\s\"]?([^\",]+)\"?", text.strip(), re.ASCII))
     parsed = parse_authorization(f"Token {text}")
     merged: dict[str, str] = {}
@@ -183,7 +183,7 @@ def test_what_is_read_is_what_docker_registry_reads(text: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["a", "a=", "a,", '"', "=", ":", "token ", "a=b,", " ", 'a="'])
-def test_long_headers_take_no_long_time(word: str) -> None:
+def test_long_headers_are_parsed_fast(word: str) -> None:
     started = time.process_time()
     parse_authorization("Token " + word * (200_000 // len(word)))
     is_plain_token("Token " + word * (200_000 // len(word)))
@@ -191,13 +191,13 @@ def test_long_headers_take_no_long_time(word: str) -> None:
 
 
 @given(st.one_of(st.text(), st.text().map("Token {}".format), st.text().map("Basic {}".format)))
-def test_no_header_is_an_error(header: str) -> None:
+def test_any_header_is_parsed_without_an_error(header: str) -> None:
     assert isinstance(parse_authorization(header), (Basic, list, Malformed, type(None)))
     assert isinstance(is_plain_token(header), bool)
 
 
 @given(st.text(), st.text())
-def test_whatever_name_and_password_are_sent_come_out(username: str, password: str) -> None:
+def test_any_name_and_password_are_read_as_sent(username: str, password: str) -> None:
     sent = f"{username}:{password}".encode("utf-8", "surrogatepass")
     parsed = parse_authorization(basic(sent))
     if not username:
@@ -218,7 +218,7 @@ def test_whatever_name_and_password_are_sent_come_out(username: str, password: s
         f"Token {written(GOOD)}, {written(OTHER)}",
     ],
 )
-def test_what_indexes_hand_out_is_plain(header: str) -> None:
+def test_tokens_of_indexes_are_plain(header: str) -> None:
     assert is_plain_token(header)
     assert isinstance(parse_authorization(header), list)
 
@@ -243,11 +243,11 @@ def test_what_indexes_hand_out_is_plain(header: str) -> None:
         "Token signature = a",
     ],
 )
-def test_what_two_parsers_might_read_differently_is_not_plain(header: str | None) -> None:
+def test_ambiguous_tokens_are_not_plain(header: str | None) -> None:
     assert not is_plain_token(header)
 
 
-def test_fields_of_a_token_are_compared_by_their_values() -> None:
+def test_tokens_are_compared_by_their_fields() -> None:
     assert TokenFields({"a": "b"}) == TokenFields({"a": "b"}) != TokenFields({"a": "c"})
 
 
@@ -277,9 +277,9 @@ def test_fields_of_a_token_are_compared_by_their_values() -> None:
         ("Bearer \u0661", ""),
     ],
 )
-def test_an_access_token_is_read_and_what_is_none_is_told(header: str, token: str) -> None:
+def test_access_token_is_read_or_empty_if_malformed(header: str, token: str) -> None:
     assert parse_authorization(header) == BearerToken(token)
 
 
-def test_an_access_token_is_not_shown() -> None:
+def test_access_token_is_not_shown() -> None:
     assert "s3cret" not in repr(parse_authorization("Bearer s3cret"))

@@ -64,23 +64,23 @@ def rows() -> list[tuple[str, str, Action, bool]]:
 
 
 @pytest.mark.parametrize(("who", "name", "action", "is_allowed"), rows())
-def test_each_row_of_the_table(who: str, name: str, action: Action, is_allowed: bool) -> None:
+def test_policy_follows_the_table(who: str, name: str, action: Action, is_allowed: bool) -> None:
     policy = NamespacePolicy(Facts())
     assert policy.allows(USERS[who], action, *name.split("/")) is is_allowed
 
 
 @pytest.mark.parametrize("namespace", ["Acme", "acme ", "acm", "acmee", "", "acme/x", "."])
-def test_a_namespace_is_the_own_one_to_the_letter(namespace: str) -> None:
+def test_namespaces_are_compared_exactly(namespace: str) -> None:
     assert not NamespacePolicy(Facts()).allows(User("acme"), WRITE, namespace, "public")
 
 
-def test_a_user_without_a_name_owns_nothing_that_can_be_named() -> None:
+def test_user_without_a_name_has_no_namespace() -> None:
     with pytest.raises(InvalidRepositoryName):
         RepositoryName("", "x").checked()
     assert not NamespacePolicy(Facts()).allows(User(""), WRITE, "acme", "x")
 
 
-def test_flags_and_grants_count_at_once_and_end_at_once() -> None:
+def test_flags_and_collaborators_count_and_end_at_once() -> None:
     repositories, name = Repositories(MemoryStorage()), RepositoryName("acme", "app")
     policy = NamespacePolicy(repositories)
     repositories.set_private(name, True)
@@ -96,7 +96,7 @@ def test_flags_and_grants_count_at_once_and_end_at_once() -> None:
     assert policy.allows(None, READ, "acme", "app")
 
 
-def test_grants_end_with_the_repository() -> None:
+def test_collaborators_end_with_the_repository() -> None:
     repositories, name = Repositories(MemoryStorage()), RepositoryName("acme", "app")
     repositories.set_private(name, True)
     repositories.set_collaborator(name, "otto", WRITE)
@@ -105,7 +105,7 @@ def test_grants_end_with_the_repository() -> None:
     assert not NamespacePolicy(repositories).allows(User("otto"), READ, "acme", "app")
 
 
-def test_a_function_in_place_of_the_policy_is_asked_with_all_there_is() -> None:
+def test_function_as_policy_gets_all_arguments() -> None:
     asked = []
 
     def decide(user: User | None, action: Action, namespace: str, repository: str) -> bool:
@@ -125,7 +125,7 @@ class OneUser(Backend):
         return User(username) if password == "pw" else None
 
 
-def test_a_server_asks_the_function_about_every_name_in_one_form_only() -> None:
+def test_function_gets_each_name_in_one_form_only() -> None:
     """``team/top%252Fsecret`` must not be another name for what is stored as ``team/top/secret``."""
     storage, asked = MemoryStorage(), set()
 

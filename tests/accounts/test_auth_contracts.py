@@ -62,7 +62,7 @@ def failures(contract: BackendContract, argument: str, make: Callable[[], object
         ),
     ],
 )
-def test_a_backend_that_lets_in_the_wrong_ones_or_nobody_fails(
+def test_backend_that_authenticates_wrongly_fails(
     is_right: Callable[[str, str], bool], failed: set[str]
 ) -> None:
     found = failures(BackendContract(), "backend", lambda: Faulty(is_right))
@@ -70,13 +70,13 @@ def test_a_backend_that_lets_in_the_wrong_ones_or_nobody_fails(
     assert bool(failed) == bool(found)
 
 
-def test_a_backend_that_shows_passwords_fails(caplog: pytest.LogCaptureFixture) -> None:
+def test_backend_that_logs_passwords_fails(caplog: pytest.LogCaptureFixture) -> None:
     backend = Faulty(lambda name, password: False, shows_password=True)
     with pytest.raises(AssertionError):
         BackendContract().test_passwords_are_neither_logged_nor_shown(backend, caplog)
 
 
-def test_a_backend_that_cannot_take_any_text_fails() -> None:
+def test_backend_that_does_not_accept_any_text_fails() -> None:
     backend = Faulty(lambda name, password: (name.encode(), password.encode()) == (b"", b""))
     with pytest.raises(UnicodeEncodeError):
         BackendContract().test_odd_name_is_unknown(backend, "lone surrogate")
@@ -110,7 +110,7 @@ class CarelessStore(UserStore):
         ),
     ],
 )
-def test_a_directory_that_forgets_a_rule_fails(kind: type[UserStore], failed: set[str]) -> None:
+def test_backend_of_accounts_that_breaks_a_rule_fails(kind: type[UserStore], failed: set[str]) -> None:
     def store() -> UserStore:
         return kind(MemoryStorage(), passwords=CheapPasswords())
 
@@ -137,7 +137,7 @@ class ForgetfulOfPrimary(UserStore):
         ),
     ],
 )
-def test_a_directory_of_profiles_that_forgets_a_rule_fails(kind: type[UserStore], failed: set[str]) -> None:
+def test_backend_of_profiles_that_breaks_a_rule_fails(kind: type[UserStore], failed: set[str]) -> None:
     found = failures(
         ProfilesContract(),
         "accounts",

@@ -71,7 +71,7 @@ def test_every_example_is_run() -> None:
     assert {path.name for path in FOLDER.iterdir() if path.suffix} == TESTED
 
 
-def test_accounts_in_the_storage(start: Start, chain: list[Image]) -> None:
+def test_storage_logs_users_in(start: Start, chain: list[Image]) -> None:
     running = start("accounts.py")
     assert_pushes(engine(running, "root:correct horse"), "library/app", chain)
     fields = b'{"username": "mira", "password": "battery staple", "email": "mira@example.org", "auth": ""}'
@@ -83,14 +83,14 @@ def test_accounts_in_the_storage(start: Start, chain: list[Image]) -> None:
     assert refusal(engine(running, "root:not it"), "library/app", chain) == 401
 
 
-def test_accounts_in_the_storage_stay_from_one_start_to_the_next(start: Start) -> None:
+def test_accounts_in_the_storage_survive_a_restart(start: Start) -> None:
     start("accounts.py").end()
     again = start("accounts.py", ROOT_PASSWORD="another one")
     login = engine(again, "root:correct horse")
     assert login.get("/v1/users/", login.basic).status == 200
 
 
-def test_an_htpasswd_file(start: Start, chain: list[Image], tmp_path: Path) -> None:
+def test_htpasswd_file_logs_users_in(start: Start, chain: list[Image], tmp_path: Path) -> None:
     users = tmp_path / "users"
     users.write_text(f"mira:{SHA}\n")
     running = start("htpasswd_file.py", HTPASSWD=str(users))
@@ -104,7 +104,7 @@ def test_an_htpasswd_file(start: Start, chain: list[Image], tmp_path: Path) -> N
 
 @pytest.mark.real
 @pytest.mark.smoke
-def test_an_ldap_directory(start: Start, chain: list[Image], tmp_path: Path) -> None:
+def test_ldap_directory_logs_users_in(start: Start, chain: list[Image], tmp_path: Path) -> None:
     with Slapd(tmp_path / "slapd") as directory:
         directory.fill()
         directory.restart([], may_everybody_read=True)
@@ -121,7 +121,7 @@ def test_an_ldap_directory(start: Start, chain: list[Image], tmp_path: Path) -> 
         assert login.get("/v1/users/", login.basic).status == 503
 
 
-def test_a_function(start: Start, chain: list[Image]) -> None:
+def test_function_logs_users_in(start: Start, chain: list[Image]) -> None:
     running = start("own_function.py")
     mira = engine(running, "mira:correct horse")
     assert_pushes(mira, "tools/app", chain)
@@ -137,7 +137,7 @@ def documented_curls(name: str) -> list[list[str]]:
     return [shlex.split(line) for line in lines if line.startswith("    curl ")]
 
 
-def test_the_surrounding_application_tells_who_it_is(start: Start, chain: list[Image]) -> None:
+def test_surrounding_application_names_the_user(start: Start, chain: list[Image]) -> None:
     running = start("surrounding_application.py")
     greeting, announcing = documented_curls("surrounding_application.py")
     assert greeting[-1].endswith("127.0.0.1:5000/")
@@ -162,7 +162,7 @@ def test_the_surrounding_application_tells_who_it_is(start: Start, chain: list[I
     assert client.request("PUT", "/v1/repositories/other/app/", b"[]", headers).status == 403
 
 
-def test_an_own_backend(start: Start, chain: list[Image]) -> None:
+def test_own_backend_logs_users_in(start: Start, chain: list[Image]) -> None:
     running = start("own_backend.py")
     mira = engine(running, "mira:correct horse")
     assert_pushes(mira, "mira/app", chain)
@@ -170,7 +170,7 @@ def test_an_own_backend(start: Start, chain: list[Image]) -> None:
     assert refusal(engine(running, "mira:not it"), "mira/app", chain) == 401
 
 
-def test_an_own_backend_keeps_the_contract(tmp_path: Path) -> None:
+def test_own_backend_passes_the_contract(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(FOLDER / "test_own_backend.py")],
         cwd=tmp_path,

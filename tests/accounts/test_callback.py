@@ -64,7 +64,7 @@ class Recorder:
         ({"name": "kovac", "is_active": False}, User("kovac", is_active=False)),
     ],
 )
-def test_each_kind_of_answer_is_the_user_that_it_says(answer: Answer, user: User | None) -> None:
+def test_callback_return_values_map_to_users(answer: Answer, user: User | None) -> None:
     assert Callback(lambda username, password: answer).authenticate("mira", "correct horse") == user
     assert Callback(is_right, find=lambda username: answer).find("mira") == user
 
@@ -89,7 +89,7 @@ def test_each_kind_of_answer_is_the_user_that_it_says(answer: Answer, user: User
     ],
     ids=repr,
 )
-def test_any_other_answer_lets_nobody_in_and_says_what_is_expected(answer: Any) -> None:
+def test_invalid_return_value_refuses_the_login(answer: Any) -> None:
     with pytest.raises(BackendUnavailable) as caught:
         Callback(lambda username, password: answer).authenticate("mira", "correct horse")
     assert isinstance(caught.value.__cause__, TypeError)
@@ -100,7 +100,7 @@ def test_any_other_answer_lets_nobody_in_and_says_what_is_expected(answer: Any) 
 @pytest.mark.parametrize(
     "error", [KeyError("mira"), OSError("no route"), ValueError(), RuntimeError("correct horse")]
 )
-def test_what_the_function_raises_is_the_cause_and_not_told(
+def test_exception_of_the_function_is_the_cause_and_not_shown(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = Callback(Recorder(error))
@@ -111,27 +111,27 @@ def test_what_the_function_raises_is_the_cause_and_not_told(
     assert "correct horse" not in caplog.text
 
 
-def test_what_the_function_says_of_itself_is_passed_on() -> None:
+def test_backend_unavailable_of_the_function_passes_through() -> None:
     error = BackendUnavailable("The staff database is being moved until noon")
     with pytest.raises(BackendUnavailable) as caught:
         Callback(Recorder(error)).authenticate("mira", "correct horse")
     assert caught.value is error
 
 
-def test_the_function_is_not_called_with_an_empty_password() -> None:
+def test_function_is_not_called_with_an_empty_password() -> None:
     recorder = Recorder()
     assert Callback(recorder).authenticate("mira", "") is None
     assert recorder.calls == []
 
 
-def test_a_pull_of_30_layers_asks_once() -> None:
+def test_pull_of_30_layers_asks_once() -> None:
     recorder = Recorder()
     backend = Callback(recorder)
     assert {backend.authenticate("mira", "correct horse") for _ in range(63)} == {User("mira")}
     assert recorder.calls == [("mira", "correct horse")]
 
 
-def test_a_right_password_is_remembered_for_half_a_minute() -> None:
+def test_right_password_is_remembered_for_30_seconds() -> None:
     now = 0.0
     recorder = Recorder()
     backend = Callback(recorder, clock=lambda: now)
@@ -143,7 +143,7 @@ def test_a_right_password_is_remembered_for_half_a_minute() -> None:
     assert backend.authenticate("mira", "correct horse") is None
 
 
-def test_nothing_is_remembered_where_that_is_wanted() -> None:
+def test_nothing_is_remembered_with_a_time_of_zero() -> None:
     recorder = Recorder()
     backend = Callback(recorder, ttl_s=0)
     backend.authenticate("mira", "correct horse")
@@ -160,12 +160,12 @@ def test_an_error_is_not_remembered() -> None:
     assert backend.authenticate("mira", "correct horse") == User("mira")
 
 
-def test_users_are_not_looked_up_without_a_function_for_it() -> None:
+def test_lookup_without_a_function_is_not_supported() -> None:
     with pytest.raises(NotSupported):
         Callback(is_right).find("mira")
 
 
-def test_what_is_no_function_is_refused_at_once() -> None:
+def test_object_that_cannot_be_called_is_refused() -> None:
     wrong: list[Callable[[], object]] = [
         lambda: Callback("mira:secret"),  # type: ignore[arg-type]
         lambda: Callback(is_right, find={"mira": True}),  # type: ignore[arg-type]

@@ -11,25 +11,25 @@ from v1registry.accounts.base import BackendUnavailable
 from v1registry.rights import User
 
 
-def test_the_user_is_the_one_that_the_server_names() -> None:
+def test_user_is_that_of_remote_user() -> None:
     backend = Environ()
     assert not backend.takes_passwords
     assert backend.user_of_request({"REMOTE_USER": "mira"}) == User("mira")
 
 
-def test_without_the_key_nobody_is_named() -> None:
+def test_missing_or_empty_key_is_no_user() -> None:
     for environ in ({}, {"REMOTE_USER": ""}, {"REMOTE_USER": None}, {"HTTP_REMOTE_USER": "mira"}):
         assert Environ().user_of_request(environ) is None
 
 
-def test_an_application_may_use_a_key_of_its_own() -> None:
+def test_application_can_use_its_own_key() -> None:
     assert Environ("my_app.user").user_of_request({"my_app.user": "mira", "REMOTE_USER": "other"}) == User(
         "mira"
     )
 
 
 @pytest.mark.parametrize("name", ["mira kovac", "zoë", "zoÃ«", " ", "a/b", "\udcff"])
-def test_the_name_is_taken_as_it_is(name: str) -> None:
+def test_any_text_is_a_name_in_the_environ(name: str) -> None:
     assert Environ().user_of_request({"REMOTE_USER": name}) == User(name)
 
 
@@ -56,7 +56,7 @@ def test_headers_are_refused_unless_they_are_allowed(key: str) -> None:
         (frozenset({"red one"}), {"red one"}),
     ],
 )
-def test_groups_come_from_another_key(value: object, groups: set[str]) -> None:
+def test_groups_are_read_from_their_key(value: object, groups: set[str]) -> None:
     environ = {"REMOTE_USER": "mira", "app.groups": value}
     assert Environ(groups="app.groups").user_of_request(environ) == User("mira", frozenset(groups))
 
@@ -79,14 +79,14 @@ def test_groups_come_from_another_key(value: object, groups: set[str]) -> None:
         (["yes"], False),
     ],
 )
-def test_administrators_come_from_another_key(value: object, is_administrator: bool) -> None:
+def test_administrators_are_read_from_their_key(value: object, is_administrator: bool) -> None:
     environ = {"REMOTE_USER": "mira", "app.admin": value}
     assert Environ(administrator="app.admin").user_of_request(environ) == User(
         "mira", is_administrator=is_administrator
     )
 
 
-def test_both_may_come_from_functions() -> None:
+def test_groups_and_administrators_can_be_functions() -> None:
     def groups(environ: Any) -> list[str]:
         return ["staff", environ["REMOTE_USER"]]
 
@@ -109,25 +109,25 @@ def test_both_may_come_from_functions() -> None:
         (Environ(administrator=lambda environ: environ["nothing"]), {"REMOTE_USER": "mira"}),
     ],
 )
-def test_what_cannot_be_understood_lets_nobody_in(backend: Environ, environ: dict[str, object]) -> None:
+def test_value_of_a_wrong_type_is_unavailable(backend: Environ, environ: dict[str, object]) -> None:
     with pytest.raises(BackendUnavailable, match="cannot be determined") as caught:
         backend.user_of_request(environ)
     assert caught.value.__cause__ is not None
 
 
-def test_an_answer_that_is_only_nearly_true_makes_no_administrator() -> None:
+def test_truthy_answer_other_than_true_is_no_administrator() -> None:
     backend = Environ(administrator=lambda environ: "no")  # type: ignore[arg-type,return-value]
     assert backend.user_of_request({"REMOTE_USER": "mira"}) == User("mira")
 
 
-def test_the_environ_is_left_as_it_was() -> None:
+def test_environ_is_not_changed() -> None:
     environ = {"REMOTE_USER": "mira", "app.groups": ["red"], "app.admin": "yes"}
     before = dict(environ)
     Environ(groups="app.groups", administrator="app.admin").user_of_request(environ)
     assert environ == before
 
 
-def test_a_url_names_the_keys() -> None:
+def test_url_names_the_keys() -> None:
     environ = {"REMOTE_USER": "mira", "G": "red", "A": "1", "HTTP_X_USER": "other"}
     assert Environ.from_url("environ:REMOTE_USER").user_of_request(environ) == User("mira")
     backend = Environ.from_url("environ:REMOTE_USER?groups=G&administrator=A")
@@ -146,7 +146,7 @@ def test_a_url_names_the_keys() -> None:
         "environ:REMOTE_USER?group=G",
     ],
 )
-def test_other_urls_are_refused_with_what_is_expected(url: str) -> None:
+def test_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"environ:REMOTE_USER, perhaps with"):
         Environ.from_url(url)
 

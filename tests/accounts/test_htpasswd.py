@@ -110,7 +110,7 @@ def test_bcrypt_hashes_of_all_writers_are_verified(path: Path, variant: str) -> 
     assert backend.authenticate("mira", "correct horse") == User("mira")
 
 
-def test_what_bcrypt_would_cut_off_is_refused(path: Path) -> None:
+def test_password_longer_than_bcrypt_reads_is_refused(path: Path) -> None:
     import bcrypt
 
     longest = "é" * 36
@@ -121,7 +121,7 @@ def test_what_bcrypt_would_cut_off_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OTHER_KINDS)
-def test_other_kinds_are_refused_and_named_once_in_the_log(
+def test_unsupported_hashes_are_refused_and_logged_once(
     path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored, password, kind = OTHER_KINDS[name]
@@ -140,7 +140,7 @@ def test_other_kinds_are_refused_and_named_once_in_the_log(
 
 @pytest.mark.real
 @pytest.mark.parametrize("option", ["-B", "-m", "-s"])
-def test_what_apaches_program_writes_is_read(path: Path, option: str) -> None:
+def test_file_of_apaches_program_is_read(path: Path, option: str) -> None:
     program = shutil.which("htpasswd")
     if program is None:
         pytest.skip("needs htpasswd: apt-get install apache2-utils")
@@ -172,7 +172,7 @@ def test_comments_empty_lines_blanks_and_further_fields_are_skipped(
     assert not caplog.records
 
 
-def test_the_first_line_of_a_name_counts(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_first_line_of_a_name_counts(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = OPENSSL_APR1[2]
     backend = backend_of(path, f"mira:{SHA}", f"mira:{other[1]}", "zoe:refused-kind", f"zoe:{SHA}")
     assert backend.authenticate("mira", "correct horse") == User("mira")
@@ -182,9 +182,7 @@ def test_the_first_line_of_a_name_counts(path: Path, caplog: pytest.LogCaptureFi
     assert "line 4: ignored, because an earlier line has the same name" in caplog.text
 
 
-def test_broken_lines_are_skipped_with_a_warning_that_shows_nothing_of_them(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_invalid_lines_are_skipped_and_logged_by_number(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.write_bytes(b"a-secret-on-a-line\n\xff\xfe-secret:x\nmira:" + SHA.encode() + b"\nx:secret-too\n")
     backend = Htpasswd(path)
     assert backend.authenticate("mira", "correct horse") == User("mira")
@@ -194,7 +192,7 @@ def test_broken_lines_are_skipped_with_a_warning_that_shows_nothing_of_them(
     assert "secret" not in caplog.text
 
 
-def test_an_empty_file_knows_nobody(path: Path) -> None:
+def test_empty_file_has_no_users(path: Path) -> None:
     backend = backend_of(path)
     assert backend.authenticate("mira", "correct horse") is None
     assert backend.find("mira") is None
@@ -215,7 +213,7 @@ def test_added_changed_and_removed_lines_count_at_the_next_request(path: Path) -
     assert backend.authenticate("zoe", "correct horse") is None
 
 
-def test_a_change_that_leaves_size_and_time_alone_counts_too(path: Path) -> None:
+def test_change_with_same_size_and_time_counts(path: Path) -> None:
     first, second = OPENSSL_APR1[0], OPENSSL_APR1[4]
     backend = backend_of(path, f"mira:{first[1]}")
     os.utime(path, (1_000_000_000, 1_000_000_000))
@@ -227,7 +225,7 @@ def test_a_change_that_leaves_size_and_time_alone_counts_too(path: Path) -> None
     assert backend.authenticate("mira", second[0]) == User("mira")
 
 
-def test_a_file_that_was_replaced_by_another_one_counts(path: Path, tmp_path: Path) -> None:
+def test_replaced_file_counts(path: Path, tmp_path: Path) -> None:
     backend = backend_of(path, f"mira:{SHA}")
     assert backend.authenticate("mira", "correct horse") == User("mira")
     (tmp_path / "new").write_text(f"zoe:{SHA}\n")
@@ -236,7 +234,7 @@ def test_a_file_that_was_replaced_by_another_one_counts(path: Path, tmp_path: Pa
     assert backend.authenticate("zoe", "correct horse") == User("zoe")
 
 
-def test_a_file_that_did_not_change_for_a_while_is_not_read_again(path: Path) -> None:
+def test_old_file_is_not_read_again(path: Path) -> None:
     path.write_text(f"mira:{SHA}\n")
     now_ns = path.stat().st_ctime_ns + 2_000_000_001
     backend = Htpasswd(path, now_ns=lambda: now_ns)
@@ -249,7 +247,7 @@ def test_a_file_that_did_not_change_for_a_while_is_not_read_again(path: Path) ->
         assert opened.call_count == 2
 
 
-def test_a_file_that_has_just_changed_is_read_again_as_its_time_may_not_tell_the_next_change(
+def test_file_that_has_just_changed_is_read_again(
     path: Path,
 ) -> None:
     path.write_text(f"mira:{SHA}\n")
@@ -261,7 +259,9 @@ def test_a_file_that_has_just_changed_is_read_again_as_its_time_may_not_tell_the
         assert opened.call_count == 3
 
 
-def test_nobody_gets_in_while_the_file_is_away(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_logins_are_unavailable_while_the_file_is_missing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     backend = backend_of(path, f"mira:{SHA}")
     assert backend.authenticate("mira", "correct horse") == User("mira")
     path.unlink()
@@ -291,16 +291,14 @@ def test_nothing_is_opened_before_the_first_request(path: Path) -> None:
 # -- the cost of a password
 
 
-def test_a_pull_of_30_layers_costs_one_hash(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_of_30_layers_costs_one_hash(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = backend_of(path, f"mira:{BCRYPT}")
     counter = Counter(monkeypatch)
     assert {backend.authenticate("mira", "correct horse") for _ in range(63)} == {User("mira")}
     assert counter.count == 1
 
 
-def test_a_wrong_password_and_an_unknown_name_cost_the_same(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_password_and_unknown_name_cost_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = backend_of(path, f"mira:{BCRYPT}", "zoe:refused-kind")
     counter = Counter(monkeypatch)
     for username in ("mira", "zoe", "nobody", "", "\udcff"):
@@ -309,7 +307,7 @@ def test_a_wrong_password_and_an_unknown_name_cost_the_same(
         assert counter.count == 3, username
 
 
-def test_somebody_elses_password_does_not_help_an_unknown_name(
+def test_password_of_another_user_does_not_log_in_an_unknown_name(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = backend_of(path, f"mira:{SHA}", "zoe:refused-kind")
@@ -321,7 +319,7 @@ def test_somebody_elses_password_does_not_help_an_unknown_name(
     )
 
 
-def test_an_unknown_name_takes_as_long_each_time_and_as_some_user(path: Path) -> None:
+def test_unknown_name_costs_the_hash_of_one_user_each_time(path: Path) -> None:
     backend = backend_of(
         path, *(f"user_{number}:{stored}" for number, stored in enumerate([BCRYPT, APR1, SHA]))
     )
@@ -337,7 +335,7 @@ def test_an_unknown_name_takes_as_long_each_time_and_as_some_user(path: Path) ->
 # -- parameters
 
 
-def test_administrators_and_groups_are_named_beside_the_file(path: Path) -> None:
+def test_administrators_and_groups_are_arguments(path: Path) -> None:
     path.write_text(f"mira:{SHA}\nzoe:{SHA}\n")
     backend = Htpasswd(path, administrators=["mira"], groups={"red": ["mira", "zoe"], "blue": ["mira"]})
     assert backend.authenticate("mira", "correct horse") == User(
@@ -346,7 +344,7 @@ def test_administrators_and_groups_are_named_beside_the_file(path: Path) -> None
     assert backend.find("zoe") == User("zoe", frozenset({"red"}))
 
 
-def test_a_url_names_path_and_administrators(tmp_path: Path) -> None:
+def test_url_names_path_and_administrators(tmp_path: Path) -> None:
     path = tmp_path / "list of users"
     path.write_text(f"mira:{SHA}\nzoe:{SHA}\n")
     backend = Htpasswd.from_url(f"htpasswd://{str(path).replace(' ', '%20')}?administrators=mira+root")
@@ -367,18 +365,20 @@ def test_a_url_names_path_and_administrators(tmp_path: Path) -> None:
         "htpasswd:///users?administrators=a&administrator=b",
     ],
 )
-def test_other_urls_are_refused_with_what_is_expected(url: str) -> None:
+def test_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"htpasswd:///absolute/path, perhaps with"):
         Htpasswd.from_url(url)
 
 
-def test_an_empty_path_is_refused() -> None:
+def test_empty_path_is_refused() -> None:
     with pytest.raises(ValueError, match="path of an htpasswd file, not empty"):
         Htpasswd("")
 
 
 @pytest.mark.parametrize("module", ["bcrypt", "passlib.hash"])
-def test_a_missing_library_names_the_extra(module: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_for_a_missing_library_names_the_extra(
+    module: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"pip install 'v1registry\[htpasswd\]'"):
         Htpasswd(path)

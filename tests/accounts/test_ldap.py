@@ -103,7 +103,7 @@ def test_entry_without_the_id_attribute_has_no_id_and_is_logged_once(
 # -- who is found
 
 
-def test_names_with_characters_of_filters_are_just_names(shared: Slapd) -> None:
+def test_filter_characters_in_names_are_escaped(shared: Slapd) -> None:
     with ldap(shared, group_attribute="") as backend:
         assert backend.authenticate("bob(x)*", "b:o b é") == User("bob(x)*")
         assert backend.find("bob(x)*") == User("bob(x)*")
@@ -114,20 +114,20 @@ def test_names_with_characters_of_filters_are_just_names(shared: Slapd) -> None:
 
 
 @pytest.mark.parametrize("typed", ["MIRA", "Mira", " mira ", "mIRa"])
-def test_the_name_is_the_one_of_the_directory(shared: Slapd, typed: str) -> None:
+def test_name_is_that_of_the_entry(shared: Slapd, typed: str) -> None:
     with ldap(shared, group_attribute="") as backend:
         assert backend.authenticate(typed, "correct horse") == User("mira")
         assert backend.find(typed) == User("mira")
 
 
-def test_of_several_names_of_an_entry_the_one_that_was_asked_for_counts(shared: Slapd) -> None:
+def test_requested_name_of_several_names_counts(shared: Slapd) -> None:
     with ldap(shared) as backend:
         assert backend.authenticate("zoe_k", "correct horse") == User("zoe_k")
         assert backend.authenticate("ZOE_K", "correct horse") == User("zoe_k")
         assert backend.authenticate("zoe", "correct horse") == User("zoe")
 
 
-def test_a_name_that_two_entries_have_is_nobodys(shared: Slapd, caplog: pytest.LogCaptureFixture) -> None:
+def test_name_of_two_entries_is_refused(shared: Slapd, caplog: pytest.LogCaptureFixture) -> None:
     with ldap(shared) as backend:
         assert backend.authenticate("twin", "one password") is None
         assert backend.find("twin") is None
@@ -136,7 +136,7 @@ def test_a_name_that_two_entries_have_is_nobodys(shared: Slapd, caplog: pytest.L
         assert backend.authenticate("twin", "one password") == User("twin")
 
 
-def test_the_scope_limits_where_users_are(shared: Slapd) -> None:
+def test_scope_limits_the_search(shared: Slapd) -> None:
     for scope, is_found in (("sub", True), ("one", False), ("base", False)):
         with ldap(shared, base_dn=PEOPLE, scope=scope) as backend:
             assert (backend.authenticate("deep", "correct horse") is not None) == is_found
@@ -144,25 +144,25 @@ def test_the_scope_limits_where_users_are(shared: Slapd) -> None:
         assert backend.authenticate("mira", "correct horse") == User("mira")
 
 
-def test_the_filter_limits_who_is_a_user(shared: Slapd) -> None:
+def test_filter_limits_the_users(shared: Slapd) -> None:
     with ldap(shared, user_filter="(&(objectClass=person)(!(sn=mira)))") as backend:
         assert backend.authenticate("mira", "correct horse") is None
         assert backend.authenticate("deep", "correct horse") == User("deep")
 
 
-def test_another_attribute_may_hold_the_names(shared: Slapd) -> None:
+def test_user_attribute_can_be_a_different_one(shared: Slapd) -> None:
     with ldap(shared, user_attribute="CN") as backend:
         assert backend.authenticate("zoe", "correct horse") == User("Zoe")
 
 
-def test_an_entry_without_a_password_lets_nobody_in(shared: Slapd) -> None:
+def test_entry_without_a_password_cannot_log_in(shared: Slapd) -> None:
     with ldap(shared) as backend:
         assert backend.find("without") == User("without")
         for password in ("", "x", "without"):
             assert backend.authenticate("without", password) is None
 
 
-def test_nobody_needs_to_log_in_where_everybody_may_search(shared: Slapd) -> None:
+def test_search_can_be_anonymous(shared: Slapd) -> None:
     with Ldap(LdapOptions(shared.url, f"ou=open,{BASE}")) as backend:
         assert backend.authenticate("anyone", "correct horse") == User("anyone")
         assert backend.authenticate("anyone", "wrong") is None
@@ -171,7 +171,7 @@ def test_nobody_needs_to_log_in_where_everybody_may_search(shared: Slapd) -> Non
 # -- passwords
 
 
-def test_an_empty_password_is_refused_although_the_server_takes_it(shared: Slapd) -> None:
+def test_empty_password_is_refused_although_the_server_accepts_it(shared: Slapd) -> None:
     assert _bind_without_password(shared, f"uid=mira,{PEOPLE}") == 0, "the server says it is a success"
     with ldap(shared) as backend:
         with mock.patch.object(LdapServer, "accepts") as accepts:
@@ -193,7 +193,7 @@ def _bind_without_password(server: Slapd, dn: str) -> int:
     return answer[9]
 
 
-def test_passwords_are_compared_as_they_were_typed(server: Slapd) -> None:
+def test_passwords_are_compared_as_typed(server: Slapd) -> None:
     server.add_person("soft", "pass\xadword ½")
     with ldap(server) as backend:
         assert backend.authenticate("soft", "pass\xadword ½") == User("soft")
@@ -201,7 +201,7 @@ def test_passwords_are_compared_as_they_were_typed(server: Slapd) -> None:
         assert backend.authenticate("soft", "password 1⁄2") is None
 
 
-def test_a_wrong_password_and_an_unknown_name_ask_the_server_the_same(shared: Slapd) -> None:
+def test_wrong_password_and_unknown_name_ask_the_same(shared: Slapd) -> None:
     genuine_search, genuine_accepts = LdapServer.search, LdapServer.accepts
     with ldap(shared) as backend:
         for username in ("mira", "nobody", "without", "twin", "*", ""):
@@ -215,13 +215,13 @@ def test_a_wrong_password_and_an_unknown_name_ask_the_server_the_same(shared: Sl
             assert (search.call_count, accepts.call_count) == (1, 1), username
 
 
-def test_somebody_elses_password_does_not_help_an_unknown_name(shared: Slapd) -> None:
+def test_password_of_another_user_does_not_log_in_an_unknown_name(shared: Slapd) -> None:
     with ldap(shared) as backend:
         for username in ("nobody", "twin"):
             assert backend.authenticate(username, "correct horse") is None
 
 
-def test_a_changed_password_and_a_deleted_user_count_at_once(server: Slapd) -> None:
+def test_changed_password_and_deleted_user_count_at_once(server: Slapd) -> None:
     with ldap(server) as backend:
         assert backend.authenticate("mira", "correct horse") == User("mira")
         server.set(f"uid=mira,{PEOPLE}", "userPassword", "battery staple")
@@ -232,7 +232,7 @@ def test_a_changed_password_and_a_deleted_user_count_at_once(server: Slapd) -> N
         assert backend.find("mira") is None
 
 
-def test_a_right_password_is_remembered_where_that_is_wanted(server: Slapd) -> None:
+def test_right_password_is_remembered_if_configured(server: Slapd) -> None:
     with ldap(server, remember_s=30) as backend:
         assert backend.authenticate("mira", "correct horse") == User("mira")
         server.stop()
@@ -244,7 +244,7 @@ def test_a_right_password_is_remembered_where_that_is_wanted(server: Slapd) -> N
 # -- groups
 
 
-def test_groups_come_from_member_of_in_lower_case(shared: Slapd) -> None:
+def test_groups_are_read_from_member_of_in_lower_case(shared: Slapd) -> None:
     with ldap(shared, administrators="Admins") as backend:
         mira = User("mira", frozenset({"pushers", "admins", "library"}), is_administrator=True)
         assert backend.authenticate("mira", "correct horse") == backend.find("mira") == mira
@@ -252,18 +252,18 @@ def test_groups_come_from_member_of_in_lower_case(shared: Slapd) -> None:
         assert backend.find("deep") == User("deep")
 
 
-def test_a_group_whose_name_has_several_parts_is_the_part_that_is_asked_for(shared: Slapd) -> None:
+def test_group_dn_with_several_parts_gives_the_named_one(shared: Slapd) -> None:
     for attribute, name in (("cn", "multi"), ("ou", "parts")):
         with ldap(shared, group_name_attribute=attribute) as backend:
             assert backend.find("many") == User("many", frozenset({name}))
 
 
-def test_groups_elsewhere_do_not_count_where_their_place_is_named(shared: Slapd) -> None:
+def test_groups_outside_of_their_base_do_not_count(shared: Slapd) -> None:
     with ldap(shared, group_base_dn=GROUPS.upper()) as backend:
         assert backend.find("mira") == User("mira", frozenset({"pushers", "admins"}))
 
 
-def test_the_name_of_a_group_may_be_another_attribute(shared: Slapd) -> None:
+def test_group_name_attribute_can_be_a_different_one(shared: Slapd) -> None:
     with ldap(shared, group_name_attribute="ou") as backend:
         assert backend.find("mira") == User("mira")
     with ldap(shared, group_name_attribute="CN") as backend:
@@ -282,16 +282,14 @@ def test_the_name_of_a_group_may_be_another_attribute(shared: Slapd) -> None:
         ("(|(member={dn})(memberUid={username}))", "deep", set()),
     ],
 )
-def test_groups_may_come_from_a_search(
-    shared: Slapd, group_filter: str, username: str, groups: set[str]
-) -> None:
+def test_groups_can_be_searched(shared: Slapd, group_filter: str, username: str, groups: set[str]) -> None:
     with ldap(shared, group_filter=group_filter, group_base_dn=GROUPS) as backend:
         user = backend.find(username)
         assert user is not None
         assert user.groups == groups
 
 
-def test_a_search_of_groups_without_a_place_begins_at_the_base(shared: Slapd) -> None:
+def test_group_search_begins_at_the_base_by_default(shared: Slapd) -> None:
     with ldap(shared, group_filter="(member={dn})", administrators="library") as backend:
         user = backend.find("mira")
         assert user == User("mira", frozenset({"pushers", "admins", "library"}), is_administrator=True)
@@ -300,7 +298,7 @@ def test_a_search_of_groups_without_a_place_begins_at_the_base(shared: Slapd) ->
 # -- parameters
 
 
-def test_a_url_says_all_that_keywords_do(shared: Slapd) -> None:
+def test_url_contains_every_option(shared: Slapd) -> None:
     url = (
         f"{shared.url}/{PEOPLE}?uid?one?(objectClass=person)?bind_dn={READER.replace(',', '%2C')},"
         f"bind_password=reader-password,group_base_dn={GROUPS.replace(',', '%2C')},administrators=admins,"
@@ -315,12 +313,12 @@ def test_a_url_says_all_that_keywords_do(shared: Slapd) -> None:
         assert backend.find("deep") == User("deep"), "keywords go before the URL"
 
 
-def test_a_url_needs_no_more_than_host_and_base(shared: Slapd) -> None:
+def test_url_needs_host_and_base_only(shared: Slapd) -> None:
     with Ldap.from_url(f"{shared.url}/ou=open,{BASE}") as backend:
         assert backend.find("anyone") == User("anyone")
 
 
-def test_a_base_with_odd_characters_is_percent_encoded(server: Slapd) -> None:
+def test_base_with_odd_characters_is_percent_encoded(server: Slapd) -> None:
     server.add(rf"ou=a\,b?c,{BASE}", "organizationalUnit", ou="a,b?c")
     server.add_person("odd", "correct horse", below=rf"ou=a\,b?c,{BASE}")
     login = {"bind_dn": ADMIN, "bind_password": "admin-password"}
@@ -344,7 +342,7 @@ WRONG_URLS = [
 
 
 @pytest.mark.parametrize("url", WRONG_URLS)
-def test_wrong_urls_are_refused_with_what_is_expected(url: str) -> None:
+def test_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="ldap://host:port/dc=example,dc=test"):
         Ldap.from_url(url)
 
@@ -376,12 +374,12 @@ def test_wrong_urls_are_refused_with_what_is_expected(url: str) -> None:
         ("dc=a????bind_dn=cn=a,bind_password=a,bind_password_file=/a", "exclude each other"),
     ],
 )
-def test_wrong_parameters_are_refused_with_what_is_expected(rest: str, expected: str) -> None:
+def test_invalid_options_are_refused(rest: str, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         Ldap.from_url(f"ldap://127.0.0.1/{rest}")
 
 
-def test_tls_is_asked_for_once() -> None:
+def test_start_tls_on_ldaps_is_refused() -> None:
     with pytest.raises(ValueError, match="TLS from the beginning"):
         Ldap(LdapOptions("ldaps://127.0.0.1", BASE, start_tls=True))
 
@@ -398,7 +396,7 @@ def test_tls_is_asked_for_once() -> None:
         (lambda: Ldap(LdapOptions("ldaps://ldap.example", BASE)), False),
     ],
 )
-def test_passwords_in_the_open_are_told_in_the_log(
+def test_unprotected_passwords_are_logged(
     make: Callable[[], Ldap], is_told: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     make().close()

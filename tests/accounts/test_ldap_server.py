@@ -29,7 +29,7 @@ SLACK_S = 10.0
 # -- a server that is away
 
 
-def test_a_server_that_is_stopped_is_told_and_used_again_when_it_is_back(server: Slapd) -> None:
+def test_stopped_server_is_unavailable_until_it_is_back(server: Slapd) -> None:
     with ldap(server) as backend:
         assert backend.authenticate("mira", "correct horse") == User("mira")
         server.stop()
@@ -47,7 +47,7 @@ def test_a_server_that_is_stopped_is_told_and_used_again_when_it_is_back(server:
         assert backend.authenticate("mira", "wrong") is None
 
 
-def test_a_server_that_was_restarted_between_two_questions_goes_unnoticed(server: Slapd) -> None:
+def test_restart_between_two_questions_is_unnoticed(server: Slapd) -> None:
     with ldap(server) as backend:
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda _: backend.find("mira"), range(32)))
@@ -58,9 +58,7 @@ def test_a_server_that_was_restarted_between_two_questions_goes_unnoticed(server
 
 
 @pytest.mark.parametrize("pool_size", [0, 4])
-def test_a_server_that_hangs_is_told_within_the_timeout_and_used_again_when_it_goes_on(
-    server: Slapd, pool_size: int
-) -> None:
+def test_hanging_server_is_unavailable_within_the_timeout(server: Slapd, pool_size: int) -> None:
     with ldap(server, timeout_s=1, pool_size=pool_size) as backend:
         assert backend.authenticate("mira", "correct horse") == User("mira")
         server.hang()
@@ -78,7 +76,7 @@ def test_a_server_that_hangs_is_told_within_the_timeout_and_used_again_when_it_g
         assert backend.authenticate("mira", "correct horse") == User("mira")
 
 
-def test_a_server_that_hangs_before_the_password_is_tested_is_told_within_the_timeout(server: Slapd) -> None:
+def test_server_that_hangs_before_the_bind_is_unavailable(server: Slapd) -> None:
     genuine = LdapServer.accepts
 
     def hang(*arguments: Any) -> bool:
@@ -95,7 +93,7 @@ def test_a_server_that_hangs_before_the_password_is_tested_is_told_within_the_ti
         assert backend.authenticate("mira", "correct horse") == User("mira")
 
 
-def test_all_threads_are_told_that_the_server_is_away(server: Slapd) -> None:
+def test_stopped_server_is_unavailable_to_all_threads(server: Slapd) -> None:
     def ask(number: int) -> str:
         try:
             return str(backend.authenticate("mira", "correct horse" if number % 2 else f"wrong {number}"))
@@ -110,7 +108,7 @@ def test_all_threads_are_told_that_the_server_is_away(server: Slapd) -> None:
         assert set(threads.map(ask, range(32))) == {str(User("mira")), "None"}
 
 
-def test_a_name_that_has_no_address_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_host_without_an_address_is_unavailable(caplog: pytest.LogCaptureFixture) -> None:
     with (
         Ldap(LdapOptions("ldap://ldap.invalid", BASE)) as backend,
         pytest.raises(BackendUnavailable, match="cannot be reached"),
@@ -119,7 +117,7 @@ def test_a_name_that_has_no_address_is_told(caplog: pytest.LogCaptureFixture) ->
     assert "passwords are sent to the LDAP server ldap.invalid unprotected" in caplog.text
 
 
-def test_a_second_address_is_tried_where_nobody_listens_at_the_first(server: Slapd) -> None:
+def test_second_address_is_tried_after_the_first(server: Slapd) -> None:
     genuine = socket.getaddrinfo
 
     def two_addresses(host: str, port: int, **options: Any) -> list[Any]:
@@ -189,7 +187,7 @@ ODD_ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ODD_ANSWERS)
-def test_what_is_no_ldap_is_told_as_a_server_that_cannot_be_reached(name: str) -> None:
+def test_non_ldap_server_is_reported_as_unreachable(name: str) -> None:
     with answering(*ODD_ANSWERS[name]) as url, Ldap(LdapOptions(url, BASE, timeout_s=1)) as backend:
         for question in (
             lambda: backend.authenticate("mira", "correct horse"),
@@ -199,7 +197,7 @@ def test_what_is_no_ldap_is_told_as_a_server_that_cannot_be_reached(name: str) -
                 question()
 
 
-def test_a_server_that_goes_away_while_the_password_is_tested_is_told() -> None:
+def test_server_that_ends_during_a_bind_is_unavailable() -> None:
     entry = Entry(f"uid=mira,{PEOPLE}", {"uid": ["mira"]}, {"uid": [b"mira"]})
     with mock.patch.object(LdapServer, "search", return_value=[entry]):
         with answering(_BOUND) as url, Ldap(LdapOptions(url, BASE, timeout_s=1)) as backend:
@@ -221,7 +219,7 @@ def test_a_server_that_goes_away_while_the_password_is_tested_is_told() -> None:
     ],
     ids=["opened", "bound", "searched"],
 )
-def test_a_thread_that_is_ended_from_outside_leaves_no_connection(server: Slapd, step: str) -> None:
+def test_interrupted_thread_leaves_no_connection(server: Slapd, step: str) -> None:
     with ldap(server) as backend:
         with (
             mock.patch(f"ldap3.{step}", side_effect=KeyboardInterrupt),
@@ -232,9 +230,7 @@ def test_a_thread_that_is_ended_from_outside_leaves_no_connection(server: Slapd,
         assert backend.find("mira") == User("mira")
 
 
-def test_a_connection_that_nobody_used_for_long_is_not_used_again(
-    server: Slapd, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_idle_connection_is_not_used_again(server: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
     genuine = LdapServer._bound
     with ldap(server) as backend:
         with mock.patch.object(LdapServer, "_bound", autospec=True, side_effect=genuine) as bound:
@@ -266,7 +262,7 @@ def test_a_connection_that_nobody_used_for_long_is_not_used_again(
         ),
     ],
 )
-def test_what_is_set_wrongly_is_told_in_the_log(
+def test_wrong_settings_are_logged(
     server: Slapd, options: dict[str, Any], public: str, logged: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.set(f"uid=mira,{PEOPLE}", "description", "mira")  # it may be searched, not read
@@ -277,9 +273,7 @@ def test_what_is_set_wrongly_is_told_in_the_log(
     assert "secret" not in caplog.text.replace("/lost/secret", "")
 
 
-def test_a_server_that_takes_passwords_only_in_safety_is_told(
-    server: Slapd, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_server_that_requires_tls_is_reported(server: Slapd, caplog: pytest.LogCaptureFixture) -> None:
     server.add_person("anyone", "correct horse", below=f"ou=open,{BASE}")
     server.restart(["security simple_bind=56"])
     with Ldap(LdapOptions(server.url, f"ou=open,{BASE}")) as backend:
@@ -289,7 +283,7 @@ def test_a_server_that_takes_passwords_only_in_safety_is_told(
     assert "confidentialityRequired" in caplog.text
 
 
-def test_a_password_from_a_file_is_read_for_each_new_connection(server: Slapd, tmp_path: Path) -> None:
+def test_password_file_is_read_for_each_new_connection(server: Slapd, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("wrong\n")
     with ldap(server, bind_password="", bind_password_file=secret) as backend:
@@ -302,7 +296,7 @@ def test_a_password_from_a_file_is_read_for_each_new_connection(server: Slapd, t
 # -- connections
 
 
-def test_connections_are_kept_up_to_the_size_of_the_pool_and_closed_at_the_end(server: Slapd) -> None:
+def test_pool_keeps_connections_up_to_its_size(server: Slapd) -> None:
     with ldap(server, pool_size=2) as backend:
         assert server.connections() == 0, "nothing is opened before the first question"
         with ThreadPoolExecutor(8) as threads:
@@ -315,13 +309,13 @@ def test_connections_are_kept_up_to_the_size_of_the_pool_and_closed_at_the_end(s
     assert server.connections() == 0
 
 
-def test_without_a_pool_nothing_is_kept(server: Slapd) -> None:
+def test_pool_of_size_zero_keeps_no_connection(server: Slapd) -> None:
     with ldap(server, pool_size=0) as backend:
         assert backend.find("mira") == User("mira")
         assert server.connections() == 0
 
 
-def test_a_backend_that_is_forgotten_closes_its_connections(server: Slapd) -> None:
+def test_deleted_backend_closes_its_connections(server: Slapd) -> None:
     backend = Ldap(LdapOptions(server.url, BASE, bind_dn=READER, bind_password="reader-password"))
     assert backend.find("mira") == User("mira")
     assert server.connections() == 1
@@ -329,7 +323,7 @@ def test_a_backend_that_is_forgotten_closes_its_connections(server: Slapd) -> No
     assert server.connections() == 0
 
 
-def test_no_bind_is_ever_made_without_a_name_or_a_password() -> None:
+def test_bind_without_name_or_password_is_refused() -> None:
     server = LdapServer("127.0.0.1", 7, tls="", ca_file="", bind_dn="", bind_password=lambda: "", pool_size=0)
     for dn, password in ((f"uid=mira,{PEOPLE}", ""), ("", "correct horse")):
         with pytest.raises(ValueError, match="proves nothing"):

@@ -75,14 +75,14 @@ def test_users_log_in_over_tls(start: Start, scheme: str, start_tls: bool) -> No
         assert backend.authenticate("mira", "correct horse") == User("mira")
 
 
-def test_a_url_says_the_same(start: Start) -> None:
+def test_url_contains_the_tls_options(start: Start) -> None:
     server, certificates = start("ldap")
     url = f"{server.url}/{PEOPLE}????start_tls=yes,ca_file={certificates.ca_file},bind_dn={READER.replace(',', '%2C')}"
     with Ldap.from_url(f"{url},bind_password=reader-password") as backend:
         assert backend.authenticate("mira", "correct horse") == User("mira")
 
 
-def test_a_server_that_insists_on_tls_gets_passwords_only_over_it(start: Start) -> None:
+def test_server_that_requires_tls_gets_passwords_over_tls_only(start: Start) -> None:
     server, certificates = start("ldap")
     server.restart([*certificates.lines, "security simple_bind=56"])
     with Ldap(
@@ -95,7 +95,7 @@ def test_a_server_that_insists_on_tls_gets_passwords_only_over_it(start: Start) 
 
 @pytest.mark.parametrize(("scheme", "start_tls"), [("ldap", True), ("ldaps", False)])
 @pytest.mark.parametrize("problem", ["unknown authority", "another name"])
-def test_a_server_that_is_not_who_it_should_be_gets_no_password(
+def test_server_with_a_wrong_certificate_gets_no_password(
     start: Start, scheme: str, start_tls: bool, problem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, certificates = start(scheme, "ldap.example" if problem == "another name" else "127.0.0.1")
@@ -112,7 +112,7 @@ def test_a_server_that_is_not_who_it_should_be_gets_no_password(
     assert "certificate verify failed" in caplog.text
 
 
-def test_a_server_without_tls_gets_no_password(start: Start, tmp_path: Path) -> None:
+def test_server_without_tls_gets_no_password(start: Start, tmp_path: Path) -> None:
     server, _ = start("ldap")
     server.restart([])
     with (
@@ -125,7 +125,7 @@ def test_a_server_without_tls_gets_no_password(start: Start, tmp_path: Path) -> 
         ldaps.authenticate("mira", "correct horse")
 
 
-def test_missing_certificates_are_told(
+def test_missing_certificates_are_reported(
     start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, _ = start("ldaps")
@@ -137,7 +137,7 @@ def test_missing_certificates_are_told(
     assert "lost.pem" in caplog.text
 
 
-def test_a_server_that_hangs_in_the_handshake_is_told_within_the_timeout(start: Start) -> None:
+def test_server_that_hangs_in_the_handshake_is_unavailable(start: Start) -> None:
     server, certificates = start("ldaps")
     server.hang()
     with (

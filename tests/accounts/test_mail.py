@@ -60,7 +60,7 @@ def mailer_for(server: SmtpServer, host: str = "127.0.0.1", **options: object) -
 
 
 @pytest.mark.parametrize("kind", ["activation", "confirmation"])
-def test_a_mail_brings_the_link_whole_and_says_what_it_is(server: SmtpServer, kind: str) -> None:
+def test_mail_contains_the_whole_link_and_its_purpose(server: SmtpServer, kind: str) -> None:
     mailer = mailer_for(server)
 
     (mailer.send_activation if kind == "activation" else mailer.send_confirmation)(MIRA_BOX, LINK)
@@ -81,14 +81,14 @@ def test_a_mail_brings_the_link_whole_and_says_what_it_is(server: SmtpServer, ki
     assert LINK.encode() in mail.raw.splitlines()
 
 
-def test_every_mail_has_an_id_of_its_own(server: SmtpServer) -> None:
+def test_every_mail_has_its_own_id(server: SmtpServer) -> None:
     mailer = mailer_for(server)
     for _ in range(3):
         mailer.send_activation(MIRA_BOX, LINK)
     assert len({mail.message["Message-ID"] for mail in server.mails}) == 3
 
 
-def test_a_name_that_is_not_ascii_stays_readable(server: SmtpServer) -> None:
+def test_name_that_is_not_ascii_stays_readable(server: SmtpServer) -> None:
     mailer_for(server).send_activation(Recipient("Émile ☃", "emile@example.org"), LINK)
     content = server.mails[0].message.get_content()
     assert "The account Émile ☃ at" in content
@@ -108,13 +108,13 @@ def test_a_name_that_is_not_ascii_stays_readable(server: SmtpServer) -> None:
         "",
     ],
 )
-def test_no_address_becomes_another_header_or_another_recipient(server: SmtpServer, address: str) -> None:
+def test_address_cannot_add_headers_or_recipients(server: SmtpServer, address: str) -> None:
     with pytest.raises(MailError, match="the address cannot be used in a mail"):
         mailer_for(server).send_activation(Recipient("mira_k", address), LINK)
     assert server.mails == []
 
 
-def test_no_name_becomes_a_header(server: SmtpServer) -> None:
+def test_name_cannot_add_headers(server: SmtpServer) -> None:
     name = "mira\r\nBcc: victim@example.org\r\n\r\nBuy"
     mailer_for(server).send_activation(Recipient(name, "mira@example.org"), LINK)
     (mail,) = server.mails
@@ -128,7 +128,7 @@ def test_no_name_becomes_a_header(server: SmtpServer) -> None:
 # -- connections
 
 
-def test_with_a_password_tls_is_started_before_it_is_sent(tls: ssl.SSLContext, ca_file: Path) -> None:
+def test_password_is_sent_after_starttls(tls: ssl.SSLContext, ca_file: Path) -> None:
     with SmtpServer(tls, username="mira", password="hunter2 @:/%") as server:
         mailer = mailer_for(
             server, "localhost", username="mira", password="hunter2 @:/%", ca_file=str(ca_file)
@@ -138,7 +138,7 @@ def test_with_a_password_tls_is_started_before_it_is_sent(tls: ssl.SSLContext, c
     assert (mail.is_encrypted, mail.username) == (True, "mira")
 
 
-def test_smtps_is_tls_from_the_beginning(tls: ssl.SSLContext, ca_file: Path) -> None:
+def test_smtps_uses_tls_from_the_beginning(tls: ssl.SSLContext, ca_file: Path) -> None:
     with SmtpServer(tls, is_tls=True, username="mira", password="hunter2") as server:
         url = f"smtps://mira:hunter2@localhost:{server.port}?from={SENDER}&ca_file={ca_file}"
         SmtpMailer.from_url(url).send_activation(MIRA_BOX, LINK)
@@ -146,7 +146,7 @@ def test_smtps_is_tls_from_the_beginning(tls: ssl.SSLContext, ca_file: Path) -> 
     assert (mail.is_encrypted, mail.username) == (True, "mira")
 
 
-def test_a_certificate_that_is_not_trusted_ends_it_before_the_password_is_sent(tls: ssl.SSLContext) -> None:
+def test_untrusted_server_gets_no_password(tls: ssl.SSLContext) -> None:
     with SmtpServer(tls, username="mira", password="hunter2") as server:
         mailer = mailer_for(server, "localhost", username="mira", password="hunter2")
         with pytest.raises(MailError, match="SSLCertVerificationError"):
@@ -154,14 +154,14 @@ def test_a_certificate_that_is_not_trusted_ends_it_before_the_password_is_sent(t
     assert server.mails == []
 
 
-def test_a_server_without_tls_gets_no_password(server: SmtpServer) -> None:
+def test_server_without_tls_gets_no_password(server: SmtpServer) -> None:
     mailer = mailer_for(server, username="mira", password="hunter2")
     with pytest.raises(MailError, match="SMTPNotSupportedError"):
         mailer.send_activation(MIRA_BOX, LINK)
     assert server.mails == []
 
 
-def test_a_wrong_password_is_told_without_it(tls: ssl.SSLContext, ca_file: Path) -> None:
+def test_error_for_a_wrong_password_does_not_show_it(tls: ssl.SSLContext, ca_file: Path) -> None:
     with SmtpServer(tls, username="mira", password="hunter2") as server:
         mailer = mailer_for(server, "localhost", username="mira", password="hunter3", ca_file=str(ca_file))
         with pytest.raises(MailError, match="SMTPAuthenticationError 535") as caught:
@@ -170,7 +170,7 @@ def test_a_wrong_password_is_told_without_it(tls: ssl.SSLContext, ca_file: Path)
     assert server.mails == []
 
 
-def test_a_refused_recipient_is_told_without_the_address(server: SmtpServer) -> None:
+def test_error_for_a_refused_recipient_does_not_show_the_address(server: SmtpServer) -> None:
     server.refuses = "550 no such mailbox: mira@example.org"
     with pytest.raises(MailError, match="SMTPRecipientsRefused") as caught:
         mailer_for(server).send_activation(MIRA_BOX, LINK)
@@ -180,7 +180,7 @@ def test_a_refused_recipient_is_told_without_the_address(server: SmtpServer) -> 
     assert len(server.mails) == 1
 
 
-def test_a_server_that_is_down_or_never_answers_is_given_up() -> None:
+def test_server_that_does_not_answer_is_a_mail_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(MailError, match=f"127.0.0.1:{port}: SMTPServerDisconnected"):
@@ -192,7 +192,7 @@ def test_a_server_that_is_down_or_never_answers_is_given_up() -> None:
 @pytest.mark.parametrize(
     "said", [b"", b"220 ready\r\n250 hi\r\n421 bye\r\n", b"SSH-2.0-x\r\n", b"220 x\r\n" + b"\xff" * 100_000]
 )
-def test_a_server_that_talks_nonsense_is_given_up(said: bytes) -> None:
+def test_server_that_does_not_speak_smtp_is_a_mail_error(said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
@@ -234,7 +234,7 @@ def test_urls_of_mailers(url: str, shown: str) -> None:
     assert isinstance(mailer, Mailer)
 
 
-def test_the_sender_of_the_url_comes_before_the_setting(server: SmtpServer) -> None:
+def test_sender_of_the_url_takes_precedence(server: SmtpServer) -> None:
     url = f"smtp://127.0.0.1:{server.port}?from=hub@example.org"
     SmtpMailer.from_url(url, SENDER).send_activation(MIRA_BOX, LINK)
     assert server.mails[0].sender == "hub@example.org"
@@ -265,7 +265,7 @@ def test_the_sender_of_the_url_comes_before_the_setting(server: SmtpServer) -> N
         "http://me:hunter2@mail.example.org",
     ],
 )
-def test_bad_urls_are_refused_without_showing_the_password(url: str) -> None:
+def test_invalid_urls_are_refused_without_the_password(url: str) -> None:
     with pytest.raises(ValueError) as caught:
         SmtpMailer.from_url(url, SENDER)
     assert "hun" not in str(caught.value)
@@ -273,7 +273,7 @@ def test_bad_urls_are_refused_without_showing_the_password(url: str) -> None:
 
 
 @pytest.mark.parametrize("sender", ["", "nobody", "a@b.c\r\nBcc: d@e.f", "Registry <a@b.c>"])
-def test_a_sender_is_an_address(sender: str) -> None:
+def test_sender_must_be_an_address(sender: str) -> None:
     with pytest.raises(ValueError, match="sender"):
         SmtpMailer.from_url("smtp://mail.example.org", sender)
 
@@ -281,7 +281,7 @@ def test_a_sender_is_an_address(sender: str) -> None:
 # -- the whole way
 
 
-def test_HUB_030_docker_login_a_mail_over_smtp_a_click_and_a_push(
+def test_HUB_030_docker_login_mail_click_and_push(
     server: SmtpServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "v1registry"):
@@ -306,7 +306,7 @@ def test_HUB_030_docker_login_a_mail_over_smtp_a_click_and_a_push(
     assert path.rpartition("/")[2] not in repr([record.__dict__ for record in ours])
 
 
-def test_a_mail_server_that_is_down_costs_no_registration(caplog: pytest.LogCaptureFixture) -> None:
+def test_registration_succeeds_while_the_mail_server_is_down(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     client = Client(

@@ -35,7 +35,7 @@ class Verification:
 # -- hashes
 
 
-def test_HUB_032_hashes_are_argon2id_with_the_measured_parameters_and_a_salt_of_their_own() -> None:
+def test_HUB_032_hashes_are_argon2id_with_the_measured_parameters() -> None:
     passwords = Passwords()
     first, second = passwords.hash("correct horse"), passwords.hash("correct horse")
     assert first.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -45,7 +45,7 @@ def test_HUB_032_hashes_are_argon2id_with_the_measured_parameters_and_a_salt_of_
     assert passwords.verify(second, "correct horse")
 
 
-def test_a_hash_of_other_parameters_is_verified_and_known_as_outdated() -> None:
+def test_hash_with_other_parameters_is_verified_and_outdated() -> None:
     old, new = Passwords(memory_kib=8, passes=1), Passwords(memory_kib=16, passes=1)
     stored = old.hash("correct horse")
     assert new.verify(stored, "correct horse")
@@ -57,20 +57,20 @@ def test_a_hash_of_other_parameters_is_verified_and_known_as_outdated() -> None:
 @pytest.mark.parametrize(
     "stored", ["", "plain text", "$argon2id$", "$argon2id$v=19$m=8,t=1,p=1$x$y", "ä", "$2y$05$x"]
 )
-def test_what_is_no_hash_is_an_error_and_never_right(stored: str) -> None:
+def test_invalid_hash_is_an_error(stored: str) -> None:
     with pytest.raises(ValueError, match="cannot be verified"):
         Passwords().verify(stored, stored)
 
 
 @pytest.mark.parametrize("password", ["\udcff", "a\0b", "a", "é", "x" * 100_000])
-def test_every_text_has_a_hash_that_is_its_own(password: str) -> None:
+def test_hashes_of_different_texts_differ(password: str) -> None:
     passwords = CheapPasswords()
     stored = passwords.hash(password)
     assert passwords.verify(stored, password)
     assert not passwords.verify(stored, password + "\0")
 
 
-def test_only_so_many_hashes_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_simultaneous_hashes_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     mutex = threading.Lock()
     running = most = 0
     genuine = argon2.PasswordHasher.hash
@@ -94,7 +94,7 @@ def test_only_so_many_hashes_are_computed_at_once(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("memory_kib", "passes"), [(7, 1), (8, 0)])
-def test_impossible_parameters_are_refused_at_once(memory_kib: int, passes: int) -> None:
+def test_impossible_parameters_are_refused(memory_kib: int, passes: int) -> None:
     with pytest.raises(ValueError, match="at least 8 KiB and one pass"):
         Passwords(memory_kib=memory_kib, passes=passes)
 
@@ -102,7 +102,7 @@ def test_impossible_parameters_are_refused_at_once(memory_kib: int, passes: int)
 # -- the memory
 
 
-def test_a_success_is_remembered_until_its_time_is_over() -> None:
+def test_success_is_remembered_until_it_expires() -> None:
     clock, verify = Clock(), Verification()
     memory: PasswordMemory[str] = PasswordMemory(300, clock=clock)
     for now in (1000.0, 1001.0, 1299.9):
@@ -114,7 +114,7 @@ def test_a_success_is_remembered_until_its_time_is_over() -> None:
     assert verify.count == 2
 
 
-def test_a_refusal_is_not_remembered() -> None:
+def test_refusal_is_not_remembered() -> None:
     verify = Verification(None)
     memory: PasswordMemory[str] = PasswordMemory()
     assert [memory.get("mira", "wrong", "v1", verify) for _ in range(3)] == [None] * 3
@@ -133,7 +133,7 @@ def test_a_refusal_is_not_remembered() -> None:
         ("", "mirasecretv1", ""),
     ],
 )
-def test_another_name_password_or_version_is_no_hit(username: str, password: str, version: str) -> None:
+def test_different_name_password_or_version_is_no_hit(username: str, password: str, version: str) -> None:
     memory: PasswordMemory[str] = PasswordMemory()
     memory.get("mira", "secret", "v1", Verification())
     other = Verification(None)
@@ -141,14 +141,14 @@ def test_another_name_password_or_version_is_no_hit(username: str, password: str
     assert other.count == 1
 
 
-def test_with_no_time_nothing_is_remembered() -> None:
+def test_nothing_is_remembered_with_a_time_of_zero() -> None:
     verify = Verification()
     memory: PasswordMemory[str] = PasswordMemory(0)
     assert [memory.get("mira", "secret", "v1", verify) for _ in range(3)] == ["right"] * 3
     assert verify.count == 3
 
 
-def test_the_oldest_success_gives_way_when_there_are_too_many() -> None:
+def test_oldest_success_is_removed_beyond_the_maximum() -> None:
     memory: PasswordMemory[str] = PasswordMemory(max_entries=2)
     for name in ("first", "second", "third"):
         memory.get(name, "secret", "v1", Verification())
@@ -159,7 +159,7 @@ def test_the_oldest_success_gives_way_when_there_are_too_many() -> None:
     assert {name: verify.count for name, verify in again.items()} == {"third": 0, "second": 0, "first": 1}
 
 
-def test_what_is_over_is_forgotten_when_something_new_is_kept() -> None:
+def test_expired_successes_are_removed() -> None:
     clock = Clock()
     memory: PasswordMemory[str] = PasswordMemory(10, clock=clock)
     memory.get("first", "secret", "v1", Verification())
@@ -177,7 +177,7 @@ def test_impossible_bounds_are_refused(ttl_s: float, max_entries: int) -> None:
         PasswordMemory(ttl_s, max_entries)
 
 
-def test_nothing_of_a_password_is_kept() -> None:
+def test_memory_does_not_contain_the_password() -> None:
     memory: PasswordMemory[str] = PasswordMemory()
     memory.get("a-user-name", "a-secret-password", "a-stored-hash", Verification())
     kept = repr(vars(memory)) + repr(memory)
@@ -214,13 +214,13 @@ def ask_at_once(memory: PasswordMemory[str], slow: Slow, times: int = 8) -> list
         return list(threads.map(ask, range(times)))
 
 
-def test_who_asks_during_a_verification_waits_for_its_answer() -> None:
+def test_callers_during_a_verification_wait_for_its_result() -> None:
     slow = Slow()
     assert ask_at_once(PasswordMemory(), slow) == ["right"] * 8
     assert slow.count == 1
 
 
-def test_an_error_goes_to_those_who_waited_and_the_next_one_verifies_anew() -> None:
+def test_exception_reaches_every_waiting_caller() -> None:
     memory: PasswordMemory[str] = PasswordMemory()
     slow = Slow(ZeroDivisionError())
     answers = ask_at_once(memory, slow)
@@ -229,7 +229,7 @@ def test_an_error_goes_to_those_who_waited_and_the_next_one_verifies_anew() -> N
     assert memory.get("mira", "secret", "v1", slow) == "right"
 
 
-def test_a_thread_that_is_ended_from_outside_takes_nobody_with_it() -> None:
+def test_interrupted_verification_is_repeated_by_a_waiting_caller() -> None:
     slow = Slow(KeyboardInterrupt())
     answers = ask_at_once(PasswordMemory(), slow)
     assert sorted(type(answer).__name__ for answer in answers) == ["KeyboardInterrupt"] + ["str"] * 7

@@ -85,7 +85,7 @@ def test_reservation_that_no_record_lists_is_void(storage: MemoryStorage) -> Non
         reservations.reserve("mira", EMAIL)
 
 
-def test_released_address_that_was_taken_over_meanwhile_stays_reserved(storage: MemoryStorage) -> None:
+def test_released_address_that_was_taken_over_stays_reserved(storage: MemoryStorage) -> None:
     lists = Lists()
     other = Reservations(storage, lists)
     other.reserve("mira", EMAIL)
@@ -94,7 +94,7 @@ def test_released_address_that_was_taken_over_meanwhile_stays_reserved(storage: 
     assert owner_in(storage) == "zoe"
 
 
-def test_released_address_that_its_user_added_again_meanwhile_stays_reserved(storage: MemoryStorage) -> None:
+def test_released_address_that_was_added_again_stays_reserved(storage: MemoryStorage) -> None:
     lists = Lists()
     other = Reservations(storage, lists)
     other.reserve("mira", EMAIL)
@@ -107,7 +107,7 @@ def test_released_address_that_its_user_added_again_meanwhile_stays_reserved(sto
     assert other.owner(EMAIL) == "mira"
 
 
-def test_reservation_that_is_released_before_it_is_settled_is_written_again(storage: MemoryStorage) -> None:
+def test_reservation_released_before_settling_is_written_again(storage: MemoryStorage) -> None:
     lists = Lists()
     reservations = Reservations(storage, lists)
     reservations.reserve("mira", EMAIL)
@@ -145,7 +145,7 @@ def test_takeover_before_the_new_owner_settles_wins(storage: MemoryStorage) -> N
     assert other.owner(EMAIL) == "zoe"
 
 
-def test_registration_that_lost_its_address_leaves_a_later_account_of_the_name(
+def test_registration_that_lost_its_address_keeps_a_later_account(
     storage: MemoryStorage,
 ) -> None:
     other = UserStore(storage, passwords=CheapPasswords())

@@ -61,7 +61,7 @@ def record_of(storage: Storage, username: str) -> dict[str, object]:
 # -- what is stored
 
 
-def test_HUB_032_a_record_holds_a_hash_and_nothing_holds_the_password(storage: MemoryStorage) -> None:
+def test_HUB_032_record_contains_a_hash_and_no_password(storage: MemoryStorage) -> None:
     store = UserStore(storage)
     store.create("mira", "correct horse", "mira@example.org")
     store.authenticate("mira", "correct horse")
@@ -73,7 +73,7 @@ def test_HUB_032_a_record_holds_a_hash_and_nothing_holds_the_password(storage: M
     assert "$argon2id$" not in repr(store) + repr(store.account("mira"))
 
 
-def test_HUB_032_errors_do_not_tell_whether_the_name_or_the_address_is_taken(store: UserStore) -> None:
+def test_HUB_032_error_does_not_say_what_is_taken(store: UserStore) -> None:
     store.create("mira", "correct horse", "mira@example.org")
     texts = set()
     for username, email in (("mira", "other@example.org"), ("other", "mira@example.org")):
@@ -83,7 +83,7 @@ def test_HUB_032_errors_do_not_tell_whether_the_name_or_the_address_is_taken(sto
     assert texts == {"Username or email already exists"}
 
 
-def test_the_record_has_room_for_all_that_the_accounts_api_shows(storage: MemoryStorage) -> None:
+def test_record_has_every_field_of_the_accounts_api(storage: MemoryStorage) -> None:
     joined = datetime(2014, 5, 3, 10, 15, 30, 250, tzinfo=timezone(timedelta(hours=2)))
     store = UserStore(storage, passwords=CheapPasswords(), now=lambda: joined)
     store.create("mira", "correct horse", "mira@example.org")
@@ -107,7 +107,7 @@ def test_the_record_has_room_for_all_that_the_accounts_api_shows(storage: Memory
     assert store.account("mira").date_joined == joined
 
 
-def test_keys_are_quoted_names_and_sums_of_folded_addresses(storage: MemoryStorage) -> None:
+def test_keys_are_quoted_names_and_digests_of_addresses(storage: MemoryStorage) -> None:
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("a/b", "correct horse", "Mira@Example.org")
     assert [stat.key for stat in storage.list("")] == [
@@ -117,7 +117,7 @@ def test_keys_are_quoted_names_and_sums_of_folded_addresses(storage: MemoryStora
     ]
 
 
-def test_an_id_is_a_number_that_stays_and_is_never_given_again(store: UserStore) -> None:
+def test_number_of_an_account_stays_and_is_given_once(store: UserStore) -> None:
     store.create("mira", "correct horse")
     first = store.account("mira").id
     store.set_password("mira", "battery staple")
@@ -128,14 +128,14 @@ def test_an_id_is_a_number_that_stays_and_is_never_given_again(store: UserStore)
     assert store.account("mira").id != first
 
 
-def test_what_a_newer_version_adds_to_a_record_is_kept(store: UserStore, storage: MemoryStorage) -> None:
+def test_unknown_fields_of_a_record_are_kept(store: UserStore, storage: MemoryStorage) -> None:
     store.create("mira", "correct horse")
     storage.write(user_key("mira"), json.dumps(record_of(storage, "mira") | {"theme": ["dark"]}).encode())
     store.set_groups("mira", ["red"])
     assert record_of(storage, "mira")["theme"] == ["dark"]
 
 
-def test_a_record_of_before_the_profile_is_read(store: UserStore, storage: MemoryStorage) -> None:
+def test_record_without_a_profile_is_read(store: UserStore, storage: MemoryStorage) -> None:
     store.create("mira", "correct horse")
     record = record_of(storage, "mira")
     del record["company"]
@@ -157,7 +157,7 @@ def test_administrators_and_groups_can_be_set(store: UserStore) -> None:
     assert store.find("mira") == User("mira")
 
 
-def test_a_deleted_user_is_gone_and_leaves_name_and_addresses(store: UserStore) -> None:
+def test_name_and_addresses_of_a_deleted_user_are_free(store: UserStore) -> None:
     store.create("mira", "correct horse", "mira@example.org")
     store.add_email("mira", "two@example.org")
     assert store.authenticate("mira", "correct horse") is not None
@@ -171,7 +171,7 @@ def test_a_deleted_user_is_gone_and_leaves_name_and_addresses(store: UserStore) 
     assert store.is_taken("third", "two@example.org")
 
 
-def test_nothing_tells_of_a_deleted_user(store: UserStore, storage: MemoryStorage) -> None:
+def test_deleted_user_leaves_no_key(store: UserStore, storage: MemoryStorage) -> None:
     store.create("mira_k", "correct horse", "mira@example.org")
     store.delete("mira_k")
     assert all(
@@ -179,7 +179,7 @@ def test_nothing_tells_of_a_deleted_user(store: UserStore, storage: MemoryStorag
     )
 
 
-def test_administration_of_nobody_is_an_error(store: UserStore) -> None:
+def test_administration_of_an_unknown_user_is_an_error(store: UserStore) -> None:
     for change in (
         lambda: store.set_administrator("nobody", True),
         lambda: store.set_groups("nobody", []),
@@ -191,7 +191,7 @@ def test_administration_of_nobody_is_an_error(store: UserStore) -> None:
             change()
 
 
-def test_OAU_023_one_address_is_primary_and_they_stay_in_the_order_of_addition(store: UserStore) -> None:
+def test_OAU_023_one_address_is_primary_and_the_order_stays(store: UserStore) -> None:
     store.create("mira", "correct horse", is_active=False)
     for email in ("c@example.org", "a@example.org", "b@example.org"):
         store.add_email("mira", email)
@@ -203,7 +203,7 @@ def test_OAU_023_one_address_is_primary_and_they_stay_in_the_order_of_addition(s
     )
 
 
-def test_the_first_address_is_confirmed_if_the_account_begins_active(store: UserStore) -> None:
+def test_first_address_of_an_active_account_is_confirmed(store: UserStore) -> None:
     store.create("mira", "correct horse", "mira@example.org", is_active=True)
     store.create("other", "correct horse", "other@example.org", is_active=False)
     assert store.emails("mira") == (Email("mira@example.org", verified=True, primary=True),)
@@ -213,7 +213,7 @@ def test_the_first_address_is_confirmed_if_the_account_begins_active(store: User
 # -- the cost of a password
 
 
-def test_a_pull_of_30_layers_costs_one_hash(store: UserStore, passwords: CheapPasswords) -> None:
+def test_pull_of_30_layers_costs_one_hash(store: UserStore, passwords: CheapPasswords) -> None:
     store.create("mira", "correct horse")
     passwords.count = 0
     # a v1 pull asks for the image list, the tags, the ancestry, and json and layer of each image
@@ -231,7 +231,7 @@ def test_three_layers_at_once_cost_one_hash(storage: MemoryStorage) -> None:
     assert passwords.count == 1
 
 
-def test_a_wrong_password_and_an_unknown_name_cost_the_same(
+def test_wrong_password_and_unknown_name_cost_the_same(
     store: UserStore, storage: MemoryStorage, passwords: CheapPasswords
 ) -> None:
     store.create("mira", "correct horse")
@@ -246,9 +246,7 @@ def test_a_wrong_password_and_an_unknown_name_cost_the_same(
     assert set(costs.values()) == {3}, costs
 
 
-def test_an_empty_password_costs_nothing_whoever_gives_it(
-    store: UserStore, passwords: CheapPasswords
-) -> None:
+def test_empty_password_costs_no_hash(store: UserStore, passwords: CheapPasswords) -> None:
     store.create("mira", "")
     passwords.count = 0
     assert store.authenticate("mira", "") is None
@@ -256,7 +254,7 @@ def test_an_empty_password_costs_nothing_whoever_gives_it(
     assert passwords.count == 0
 
 
-def test_a_remembered_password_is_refused_once_it_was_changed(
+def test_remembered_password_is_refused_after_a_change(
     store: UserStore, storage: MemoryStorage, passwords: CheapPasswords
 ) -> None:
     elsewhere = UserStore(storage, passwords=CheapPasswords())
@@ -270,9 +268,7 @@ def test_a_remembered_password_is_refused_once_it_was_changed(
     assert passwords.count == 1, "a new hash is verified, even if it is of the old password"
 
 
-def test_a_hash_of_other_parameters_is_replaced_at_the_login(
-    store: UserStore, storage: MemoryStorage
-) -> None:
+def test_hash_with_other_parameters_is_replaced_at_login(store: UserStore, storage: MemoryStorage) -> None:
     store.create("mira", "correct horse")
     old = record_of(storage, "mira")["password"]
     stronger = CheapPasswords(memory_kib=16)
@@ -311,7 +307,7 @@ def crash() -> None:
     raise StorageUnavailable("accounts", "the disk is gone")
 
 
-def test_an_address_whose_owner_crashed_before_the_record_was_written_is_free(
+def test_reservation_without_a_record_is_free(
     disturbed: DisturbedStorage,
 ) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
@@ -325,7 +321,7 @@ def test_an_address_whose_owner_crashed_before_the_record_was_written_is_free(
         store.create("mira", "correct horse", "one@example.org")
 
 
-def test_who_crashed_before_the_record_was_written_can_try_again(disturbed: DisturbedStorage) -> None:
+def test_creation_that_crashed_can_be_repeated(disturbed: DisturbedStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
     disturbed.before[user_key("mira")] = crash
     with pytest.raises(BackendUnavailable):
@@ -334,7 +330,7 @@ def test_who_crashed_before_the_record_was_written_can_try_again(disturbed: Dist
     assert store.confirm_email("mira", "one@example.org")
 
 
-def test_an_address_whose_owner_crashed_after_the_record_was_written_is_the_owners(
+def test_address_in_the_record_belongs_to_its_user_after_a_crash(
     disturbed: DisturbedStorage,
 ) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
@@ -348,7 +344,7 @@ def test_an_address_whose_owner_crashed_after_the_record_was_written_is_the_owne
     assert store.confirm_email("mira", "one@example.org")
 
 
-def test_who_takes_an_address_over_before_its_record_is_written_has_it(disturbed: DisturbedStorage) -> None:
+def test_takeover_before_the_record_is_written_wins(disturbed: DisturbedStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
     disturbed.before[user_key("mira")] = lambda: store.create("other", "correct horse", "one@example.org")
     with pytest.raises(AccountExists):
@@ -357,7 +353,7 @@ def test_who_takes_an_address_over_before_its_record_is_written_has_it(disturbed
     assert store.confirm_email("other", "one@example.org")
 
 
-def test_a_takeover_of_what_was_settled_meanwhile_fails(disturbed: DisturbedStorage) -> None:
+def test_takeover_of_a_settled_address_fails(disturbed: DisturbedStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
     disturbed.before[user_key("mira")] = crash
     with pytest.raises(BackendUnavailable):
@@ -372,7 +368,7 @@ def test_a_takeover_of_what_was_settled_meanwhile_fails(disturbed: DisturbedStor
     assert store.confirm_email("mira", "one@example.org")
 
 
-def test_who_loses_an_address_while_adding_it_does_not_list_it(disturbed: DisturbedStorage) -> None:
+def test_address_that_is_lost_during_addition_is_not_listed(disturbed: DisturbedStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
     store.create("mira", "correct horse")
     disturbed.before[user_key("mira")] = lambda: store.create("other", "correct horse", "one@example.org")
@@ -386,7 +382,7 @@ def test_who_loses_an_address_while_adding_it_does_not_list_it(disturbed: Distur
     assert store.emails("mira") == (Email("mira@example.org", verified=False, primary=True),)
 
 
-def test_an_address_that_is_listed_but_reserved_for_another_is_not_confirmed(
+def test_listed_address_that_is_reserved_for_another_user_is_not_confirmed(
     store: UserStore, storage: MemoryStorage
 ) -> None:
     store.create("mira", "correct horse", "one@example.org")
@@ -400,7 +396,7 @@ def test_an_address_that_is_listed_but_reserved_for_another_is_not_confirmed(
     assert store.confirm_email("mira", "one@example.org")
 
 
-def test_a_password_that_is_changed_during_a_rehash_stays_changed(disturbed: DisturbedStorage) -> None:
+def test_password_that_is_changed_during_a_rehash_stays_changed(disturbed: DisturbedStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
     store.create("mira", "correct horse")
     later = UserStore(disturbed, passwords=CheapPasswords(memory_kib=16))
@@ -410,7 +406,7 @@ def test_a_password_that_is_changed_during_a_rehash_stays_changed(disturbed: Dis
     assert later.authenticate("mira", "battery staple") == User("mira")
 
 
-def test_a_login_succeeds_where_the_better_hash_cannot_be_stored(disturbed: DisturbedStorage) -> None:
+def test_login_succeeds_if_the_new_hash_cannot_be_stored(disturbed: DisturbedStorage) -> None:
     UserStore(disturbed, passwords=CheapPasswords()).create("mira", "correct horse")
     later = UserStore(disturbed, passwords=CheapPasswords(memory_kib=16))
     disturbed.before[user_key("mira")] = crash
@@ -428,7 +424,7 @@ class StickyStorage(MemoryStorage):
         super().delete(key, expect=expect)
 
 
-def test_an_address_whose_owner_crashed_while_giving_it_up_is_free() -> None:
+def test_address_whose_removal_crashed_is_free() -> None:
     storage = StickyStorage()
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("mira", "correct horse", "mira@example.org")
@@ -445,7 +441,7 @@ def test_an_address_whose_owner_crashed_while_giving_it_up_is_free() -> None:
     assert store.is_taken("third", "two@example.org")
 
 
-def test_what_is_given_up_leaves_no_reservation(storage: MemoryStorage, store: UserStore) -> None:
+def test_removed_address_leaves_no_reservation(storage: MemoryStorage, store: UserStore) -> None:
     def reserved() -> set[str]:
         return {stat.key for stat in storage.list("accounts/addresses/")}
 
@@ -458,7 +454,7 @@ def test_what_is_given_up_leaves_no_reservation(storage: MemoryStorage, store: U
     assert reserved() == set()
 
 
-def test_an_address_that_a_full_account_is_refused_leaves_no_reservation(
+def test_address_that_a_full_account_refuses_is_not_reserved(
     storage: MemoryStorage, store: UserStore
 ) -> None:
     store.create("mira", "correct horse", "mira@example.org")
@@ -471,7 +467,7 @@ def test_an_address_that_a_full_account_is_refused_leaves_no_reservation(
     assert len(list(storage.list("accounts/addresses/"))) == before == MOST_EMAILS
 
 
-def test_an_address_that_fills_an_account_meanwhile_leaves_no_reservation_of_the_other(
+def test_account_that_fills_meanwhile_leaves_no_reservation(
     disturbed: DisturbedStorage,
 ) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
@@ -499,7 +495,7 @@ class DeadStorage(MemoryStorage):
         return super()._find(key)
 
 
-def test_nobody_gets_in_while_the_storage_is_away_and_all_do_afterwards() -> None:
+def test_logins_are_unavailable_while_the_storage_is() -> None:
     storage = DeadStorage()
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("mira", "correct horse", "mira@example.org")
@@ -533,7 +529,7 @@ BROKEN_RECORDS = {
 
 
 @pytest.mark.parametrize("name", BROKEN_RECORDS)
-def test_a_broken_record_lets_nobody_in_and_harms_no_other_user(
+def test_broken_record_is_unavailable_and_harms_no_other_user(
     store: UserStore, storage: MemoryStorage, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.create("mira", "correct horse")
@@ -569,7 +565,7 @@ def test_a_broken_record_lets_nobody_in_and_harms_no_other_user(
         {"date_joined": "yesterday"},
     ],
 )
-def test_a_record_with_a_field_of_another_kind_lets_nobody_in(
+def test_record_with_a_wrong_type_is_unavailable(
     store: UserStore, storage: MemoryStorage, change: dict[str, object]
 ) -> None:
     store.create("mira", "correct horse")
@@ -578,7 +574,7 @@ def test_a_record_with_a_field_of_another_kind_lets_nobody_in(
         store.authenticate("mira", "correct horse")
 
 
-def test_a_broken_reservation_gives_its_address_to_nobody(store: UserStore, storage: MemoryStorage) -> None:
+def test_broken_reservation_is_unavailable(store: UserStore, storage: MemoryStorage) -> None:
     for value in (b"", b'{"username": 7}'):
         storage.write(address_key("one@example.org"), value)
         with pytest.raises(BackendUnavailable):

@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> UserStore:
 
 
 @pytest.mark.real
-def test_of_20_processes_that_create_one_user_at_once_one_succeeds(tmp_path: Path, store: UserStore) -> None:
+def test_one_of_20_processes_creates_a_name(tmp_path: Path, store: UserStore) -> None:
     with workers(20, tmp_path) as processes:
         for number, process in enumerate(processes):
             process.send("create", "mira", f"password-{number}", f"{number}@example.org")
@@ -56,7 +56,7 @@ def test_of_20_processes_that_create_one_user_at_once_one_succeeds(tmp_path: Pat
 
 
 @pytest.mark.real
-def test_of_8_processes_that_want_one_address_at_once_one_succeeds(tmp_path: Path, store: UserStore) -> None:
+def test_one_of_8_processes_gets_an_address(tmp_path: Path, store: UserStore) -> None:
     with workers(8, tmp_path) as processes:
         for number, process in enumerate(processes):
             process.send("create", f"user_{number}", "correct-horse", "one@example.org")
@@ -68,9 +68,7 @@ def test_of_8_processes_that_want_one_address_at_once_one_succeeds(tmp_path: Pat
 
 
 @pytest.mark.real
-def test_a_password_that_one_process_changes_is_refused_by_the_other_at_once(
-    tmp_path: Path, store: UserStore
-) -> None:
+def test_changed_password_is_refused_by_other_processes_at_once(tmp_path: Path, store: UserStore) -> None:
     store.create("mira", "correct-horse")
     with workers(1, tmp_path) as (other,):
         assert other.ask("authenticate", "mira", "correct-horse") == str(User("mira"))
@@ -84,9 +82,7 @@ def test_a_password_that_one_process_changes_is_refused_by_the_other_at_once(
 
 
 @pytest.mark.real
-def test_a_user_that_one_process_deletes_or_disables_is_unknown_or_disabled_to_the_other(
-    tmp_path: Path, store: UserStore
-) -> None:
+def test_deleted_or_disabled_user_is_so_in_other_processes(tmp_path: Path, store: UserStore) -> None:
     store.create("mira", "correct-horse")
     with workers(1, tmp_path) as (other,):
         assert other.ask("find", "mira") == str(User("mira"))
@@ -98,9 +94,7 @@ def test_a_user_that_one_process_deletes_or_disables_is_unknown_or_disabled_to_t
 
 
 @pytest.mark.real
-def test_OAU_023_of_8_processes_that_choose_and_remove_addresses_exactly_one_stays_the_primary_one(
-    tmp_path: Path, store: UserStore
-) -> None:
+def test_OAU_023_one_address_is_primary_whatever_8_processes_do(tmp_path: Path, store: UserStore) -> None:
     emails = [f"{number}@example.org" for number in range(8)]
     store.create("mira", "correct-horse", emails[0])
     for email in emails[1:]:
@@ -123,9 +117,7 @@ def test_OAU_023_of_8_processes_that_choose_and_remove_addresses_exactly_one_sta
 
 
 @pytest.mark.real
-def test_an_address_that_8_processes_take_and_give_up_is_never_of_two(
-    tmp_path: Path, store: UserStore
-) -> None:
+def test_address_that_8_processes_add_and_remove_has_one_owner(tmp_path: Path, store: UserStore) -> None:
     for number in range(8):
         store.create(f"user_{number}", "correct-horse", f"{number}@example.org")
     with workers(8, tmp_path) as processes:

@@ -61,7 +61,7 @@ def is_active(client: Client) -> bool:
 # -- a new account
 
 
-def test_HUB_030_a_new_account_uses_nothing_before_its_activation(waiting: Client, mail: KeptMail) -> None:
+def test_HUB_030_new_account_is_refused_before_its_activation(waiting: Client, mail: KeptMail) -> None:
     requests = [
         ("PUT", "/v1/repositories/mira_k/app/", "[]"),
         ("PUT", "/v1/repositories/mira_k/app/images", "[]"),
@@ -90,7 +90,7 @@ def test_HUB_030_a_new_account_uses_nothing_before_its_activation(waiting: Clien
     assert waiting.put("/v1/repositories/mira_k/app/", "[]", CREDENTIALS).status_int == 200
 
 
-def test_a_repeated_registration_says_nothing_of_the_activation(waiting: Client, mail: KeptMail) -> None:
+def test_repeated_registration_does_not_show_the_activation(waiting: Client, mail: KeptMail) -> None:
     """Whether the account is active is for who has the password (decisions.md 10)."""
     for password in ("s3cret-one", "wrong one"):
         answer = register(waiting, **{**MIRA, "password": password})
@@ -98,7 +98,7 @@ def test_a_repeated_registration_says_nothing_of_the_activation(waiting: Client,
     assert len(mail.sent) == 1
 
 
-def test_a_link_that_is_only_looked_at_changes_nothing(waiting: Client, mail: KeptMail) -> None:
+def test_get_of_a_link_changes_nothing(waiting: Client, mail: KeptMail) -> None:
     """Scanners of mails follow links; they press no buttons."""
     for _ in range(3):
         page = waiting.get(mail.path)
@@ -108,7 +108,7 @@ def test_a_link_that_is_only_looked_at_changes_nothing(waiting: Client, mail: Ke
     assert not is_active(waiting)
 
 
-def test_a_link_activates_the_account_and_confirms_the_address(
+def test_link_activates_the_account_and_confirms_the_address(
     waiting: Client, mail: KeptMail, store: UserStore
 ) -> None:
     assert [email.verified for email in store.emails("mira_k")] == [False]
@@ -120,7 +120,7 @@ def test_a_link_activates_the_account_and_confirms_the_address(
     assert [email.verified for email in store.emails("mira_k")] == [True]
 
 
-def test_a_link_works_once(waiting: Client, mail: KeptMail) -> None:
+def test_link_works_once(waiting: Client, mail: KeptMail) -> None:
     assert waiting.post(mail.path).status_int == 200
     for answer in (waiting.post(mail.path), waiting.get(mail.path)):
         assert (answer.status_int, is_page(answer)) == (404, True)
@@ -128,13 +128,13 @@ def test_a_link_works_once(waiting: Client, mail: KeptMail) -> None:
     assert is_active(waiting)
 
 
-def test_of_many_who_follow_a_link_at_once_one_succeeds(waiting: Client, mail: KeptMail) -> None:
+def test_one_of_simultaneous_uses_of_a_link_succeeds(waiting: Client, mail: KeptMail) -> None:
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda _: Client(waiting.app).post(mail.path).status_int, range(8)))
     assert sorted(statuses) == [200] + [404] * 7
 
 
-def test_a_link_works_in_another_process_over_the_same_storage(
+def test_link_works_in_another_process_over_the_storage(
     waiting: Client, mail: KeptMail, storage: MemoryStorage
 ) -> None:
     other = Client(Registry(storage=storage, auth="users:", mail=KeptMail(), public_url=PUBLIC_URL))
@@ -145,9 +145,7 @@ def test_a_link_works_in_another_process_over_the_same_storage(
 # -- links that do not work
 
 
-def test_links_that_were_changed_or_made_by_others_are_all_answered_the_same(
-    waiting: Client, mail: KeptMail, store: UserStore
-) -> None:
+def test_invalid_links_all_have_the_same_answer(waiting: Client, mail: KeptMail, store: UserStore) -> None:
     folder, _, token = mail.path.rpartition("/")
     payload, _, signature = token.partition(".")
     state = store.unconfirmed("mira_k")["mira@example.org"]
@@ -198,13 +196,13 @@ def _repository_token(client: Client, store: UserStore) -> str:
     return token
 
 
-def test_a_link_is_no_token_of_a_repository(waiting: Client, mail: KeptMail) -> None:
+def test_link_is_no_repository_token(waiting: Client, mail: KeptMail) -> None:
     token = mail.path.rpartition("/")[2]
     header = {"Authorization": f'Token signature={token},repository="mira_k/app",access=write'}
     assert waiting.get("/v1/repositories/mira_k/app/images", header).status_int == 401
 
 
-def test_links_end_after_their_lifetime() -> None:
+def test_links_expire_after_their_lifetime() -> None:
     now = [1000.0]
     links = Links(["key"], lifetime_s=60, clock=lambda: now[0])
     token = links.sign("mira_k", "mira@example.org", "state")
@@ -226,16 +224,14 @@ def test_links_are_bound_to_address_and_state() -> None:
     assert not link.is_for("mira@example.orgs", "tate")
 
 
-def test_links_survive_a_new_key_while_the_old_one_is_known() -> None:
+def test_links_of_an_old_key_work_while_it_is_configured() -> None:
     token = Links(["old"]).sign("mira_k", "mira@example.org", "state")
     assert Links(["old", "new"]).read(token) is not None
     assert Links(["new"]).read(token) is None
     assert Links(lambda: ["old", "new"]).sign("a", "b", "c") != Links(["old"]).sign("a", "b", "c")
 
 
-def test_a_link_shows_no_address_and_is_of_letters_that_no_mail_program_breaks(
-    mail: KeptMail, waiting: Client
-) -> None:
+def test_link_contains_no_address_and_only_safe_letters(mail: KeptMail, waiting: Client) -> None:
     token = mail.path.rpartition("/")[2]
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{20,120}\.[A-Za-z0-9_-]{42}[A-Za-z0-9]", token)
     shown = base64_decode(token.partition(".")[0])
@@ -243,13 +239,13 @@ def test_a_link_shows_no_address_and_is_of_letters_that_no_mail_program_breaks(
     assert b"example.org" not in shown
 
 
-def test_a_changed_password_ends_the_link(waiting: Client, mail: KeptMail, store: UserStore) -> None:
+def test_changed_password_ends_the_link(waiting: Client, mail: KeptMail, store: UserStore) -> None:
     store.set_password("mira_k", "s3cret-two")
     assert waiting.post(mail.path).status_int == 404
     assert log_in(waiting, "mira_k", "s3cret-two").status_int == 403
 
 
-def test_a_link_of_a_deleted_account_is_no_link_of_the_next_one_of_that_name(
+def test_link_of_a_deleted_account_does_not_work_for_a_later_one(
     waiting: Client, mail: KeptMail, store: UserStore
 ) -> None:
     old = mail.path
@@ -261,7 +257,7 @@ def test_a_link_of_a_deleted_account_is_no_link_of_the_next_one_of_that_name(
 
 
 @pytest.mark.parametrize("was_activated", [True, False])
-def test_no_link_brings_back_an_account_that_an_administrator_disabled(
+def test_link_does_not_activate_a_disabled_account(
     waiting: Client, mail: KeptMail, store: UserStore, was_activated: bool
 ) -> None:
     if was_activated:
@@ -286,9 +282,7 @@ class Server:
         self.accounts = Accounts(store, confirmations=self.confirmations)
 
 
-def test_a_login_to_a_new_account_mails_another_link_but_not_too_soon(
-    store: UserStore, mail: KeptMail
-) -> None:
+def test_login_to_an_inactive_account_mails_a_link_but_not_too_soon(store: UserStore, mail: KeptMail) -> None:
     server = Server(store, mail)
     server.accounts.register(MIRA)
 
@@ -317,7 +311,7 @@ class Crowd(UserStore):
         return {f"{username}@example.org": "state"}
 
 
-def test_the_last_10_000_mails_are_remembered(storage: MemoryStorage, mail: KeptMail) -> None:
+def test_last_10_000_mails_are_remembered(storage: MemoryStorage, mail: KeptMail) -> None:
     server = Server(Crowd(storage), mail)
     for number in range(10_000):
         server.confirmations.ask(f"user{number}")
@@ -330,7 +324,7 @@ def test_the_last_10_000_mails_are_remembered(storage: MemoryStorage, mail: Kept
     assert len(mail.sent) == 10_002
 
 
-def test_only_the_right_password_of_a_new_account_mails_anything(
+def test_only_the_right_password_of_a_new_account_causes_a_mail(
     waiting: Client, mail: KeptMail, store: UserStore
 ) -> None:
     store.create("disabled", "s3cret-two", "disabled@example.org")
@@ -354,7 +348,7 @@ def test_only_the_right_password_of_a_new_account_mails_anything(
 @pytest.mark.parametrize(
     "error", [MailError("mail.example.org:25: timed out"), ValueError("the link was https://x/secret")]
 )
-def test_a_mail_that_cannot_be_sent_leaves_the_account_waiting_and_the_next_login_tries_again(
+def test_mail_that_cannot_be_sent_is_sent_at_the_next_login(
     mailing: Client, mail: KeptMail, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     mail.error = error
@@ -382,9 +376,7 @@ def active(waiting: Client, mail: KeptMail) -> Client:
     return waiting
 
 
-def test_an_added_address_gets_a_link_that_confirms_it_once(
-    active: Client, mail: KeptMail, store: UserStore
-) -> None:
+def test_added_address_gets_a_link_that_works_once(active: Client, mail: KeptMail, store: UserStore) -> None:
     assert change(active, "mira_k", CREDENTIALS, email="two@example.org").status_int == 204
     assert mail.kinds_and_addresses == [("confirmation", "two@example.org")]
     assert is_active(active)
@@ -400,7 +392,7 @@ def test_an_added_address_gets_a_link_that_confirms_it_once(
     assert active.post(mail.path).status_int == 404
 
 
-def test_the_link_of_an_address_that_comes_with_a_new_password_works(
+def test_link_of_an_address_added_with_a_new_password_works(
     active: Client, mail: KeptMail, store: UserStore
 ) -> None:
     assert (
@@ -411,7 +403,7 @@ def test_the_link_of_an_address_that_comes_with_a_new_password_works(
     assert [email.verified for email in store.emails("mira_k")] == [True, True]
 
 
-def test_a_changed_password_ends_the_link_of_an_added_address(active: Client, mail: KeptMail) -> None:
+def test_changed_password_ends_the_link_of_an_added_address(active: Client, mail: KeptMail) -> None:
     change(active, "mira_k", CREDENTIALS, email="two@example.org")
     change(active, "mira_k", CREDENTIALS, password="s3cret-two")
     assert active.post(mail.path).status_int == 404
@@ -427,7 +419,7 @@ def test_addresses_that_need_no_link_get_no_mail(active: Client, mail: KeptMail)
     assert mail.kinds_and_addresses == [("confirmation", "two@example.org")]
 
 
-def test_an_address_that_an_administrator_adds_to_a_new_account_activates_it(
+def test_address_added_by_an_administrator_activates_a_new_account(
     waiting: Client, mail: KeptMail, store: UserStore
 ) -> None:
     """Somebody misspelled their address: nobody follows that link."""
@@ -443,7 +435,7 @@ def test_an_address_that_an_administrator_adds_to_a_new_account_activates_it(
 # -- where links are
 
 
-def test_links_go_to_the_public_url_whatever_host_a_request_names(mailing: Client, mail: KeptMail) -> None:
+def test_links_use_the_public_url_and_not_the_host_header(mailing: Client, mail: KeptMail) -> None:
     mailing.post(
         "/v1/users/",
         '{"username": "mira_k", "password": "s3cret-one", "email": "mira@example.org"}',
@@ -452,9 +444,7 @@ def test_links_go_to_the_public_url_whatever_host_a_request_names(mailing: Clien
     assert mail.sent[0][3].startswith("https://registry.example.org/accounts/activate/")
 
 
-def test_the_path_of_links_can_be_set_and_lies_below_the_public_url(
-    storage: MemoryStorage, mail: KeptMail
-) -> None:
+def test_path_of_links_is_a_setting(storage: MemoryStorage, mail: KeptMail) -> None:
     client = Client(
         Registry(
             storage=storage,
@@ -475,7 +465,7 @@ def behind(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [b"behind"]
 
 
-def test_in_front_of_an_application_links_are_the_registrys_and_what_lies_beside_them_is_not(
+def test_links_are_served_in_front_of_an_application(
     storage: MemoryStorage, store: UserStore, mail: KeptMail
 ) -> None:
     registry = Registry(storage=storage, auth=store, mail=mail, public_url=PUBLIC_URL)
@@ -490,7 +480,7 @@ def test_in_front_of_an_application_links_are_the_registrys_and_what_lies_beside
     assert without_mail.get("/accounts/activate/x").body == b"behind"
 
 
-def test_pages_of_links_are_kept_by_nobody_and_load_nothing(waiting: Client, mail: KeptMail) -> None:
+def test_pages_of_links_are_not_stored_and_load_nothing(waiting: Client, mail: KeptMail) -> None:
     for answer in (waiting.get(mail.path), waiting.post(mail.path), waiting.get(mail.path)):
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
@@ -503,7 +493,7 @@ def test_pages_of_links_are_kept_by_nobody_and_load_nothing(waiting: Client, mai
         assert b"mira" not in answer.body
 
 
-def test_links_take_get_head_and_post_alone_and_no_large_body(waiting: Client, mail: KeptMail) -> None:
+def test_links_accept_get_head_and_post_with_small_bodies(waiting: Client, mail: KeptMail) -> None:
     assert waiting.put(mail.path).status_int == 405
     assert waiting.delete(mail.path).status_int == 405
     assert waiting.post(mail.path, b"x" * 65537).status_int == 413
@@ -512,7 +502,7 @@ def test_links_take_get_head_and_post_alone_and_no_large_body(waiting: Client, m
     assert waiting.post(mail.path, b"a=b", form).status_int == 200
 
 
-def test_neither_links_nor_passwords_are_logged_and_a_link_outlives_an_outage(
+def test_links_are_not_logged_and_survive_an_outage(
     mail: KeptMail, passwords: CheapPasswords, caplog: pytest.LogCaptureFixture
 ) -> None:
     storage = SwitchedStorage()
@@ -542,9 +532,7 @@ def test_neither_links_nor_passwords_are_logged_and_a_link_outlives_an_outage(
 # -- chains, and settings
 
 
-def test_accounts_of_a_chain_are_activated_in_its_directory(
-    storage: MemoryStorage, store: UserStore, mail: KeptMail
-) -> None:
+def test_accounts_of_a_chain_are_activated(storage: MemoryStorage, store: UserStore, mail: KeptMail) -> None:
     chain = BackendChain([Callback(lambda username, password: False), store])
     client = Client(Registry(storage=storage, auth=chain, mail=mail, public_url=PUBLIC_URL))
     register(client, **MIRA)
@@ -598,13 +586,13 @@ def test_accounts_of_a_chain_are_activated_in_its_directory(
         ],
     ],
 )
-def test_settings_that_make_no_sense_are_told(settings: dict[str, Any], problem: str) -> None:
+def test_invalid_settings_are_reported(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Registry(storage=MemoryStorage(), **settings)
     assert any(text.startswith(problem) for text in caught.value.problems), caught.value.problems
 
 
-def test_a_setting_names_a_mailer_by_module_and_attribute() -> None:
+def test_setting_names_a_mailer_by_module_and_attribute() -> None:
     for mail in ("support.account_client:KeptMail", KeptMail()):
         client = Client(Registry(storage=MemoryStorage(), auth="users:", mail=mail, public_url=PUBLIC_URL))
         register(client, **MIRA)

@@ -49,7 +49,7 @@ def registered(client: Client) -> Client:
 # -- POST: register
 
 
-def test_HUB_001_a_new_account_is_201_and_can_log_in_at_once(client: Client, store: UserStore) -> None:
+def test_HUB_001_new_account_is_201_and_can_log_in_at_once(client: Client, store: UserStore) -> None:
     answer = register(client, **MIRA)
 
     assert (answer.status_int, answer.body) == (201, USER_CREATED)
@@ -73,7 +73,7 @@ def test_HUB_001_a_new_account_is_201_and_can_log_in_at_once(client: Client, sto
         {"username": "other_name", "password": "s3cret-two", "email": "MIRA@Example.Org"},
     ],
 )
-def test_HUB_002_a_taken_name_or_address_is_400_and_exactly_34_bytes(
+def test_HUB_002_taken_name_or_address_is_400_with_34_bytes(
     registered: Client, store: UserStore, fields: dict[str, Any]
 ) -> None:
     answer = register(registered, **fields)
@@ -85,9 +85,7 @@ def test_HUB_002_a_taken_name_or_address_is_400_and_exactly_34_bytes(
     assert log_in(registered, "mira_k", "s3cret-one").status_int == 200
 
 
-def test_HUB_002_names_that_nobody_could_register_are_taken_all_the_same(
-    client: Client, store: UserStore
-) -> None:
+def test_HUB_002_taken_name_of_another_grammar_is_400(client: Client, store: UserStore) -> None:
     """Administrators give names that the grammar refuses, and their login begins with POST too."""
     store.create("Émile X", "s3cret-one")
     store.create("library", "s3cret-one")
@@ -148,7 +146,7 @@ def test_HUB_002_names_that_nobody_could_register_are_taken_all_the_same(
         ],
     ],
 )
-def test_HUB_003_a_bad_name_password_or_address_is_400_with_a_json_string(
+def test_HUB_003_invalid_field_is_400_with_a_json_string(
     client: Client, store: UserStore, path: str, field: str, value: object
 ) -> None:
     answer = register(client, path, **{**MIRA, field: value})
@@ -159,7 +157,7 @@ def test_HUB_003_a_bad_name_password_or_address_is_400_with_a_json_string(
 
 
 @pytest.mark.parametrize("field", ["username", "password", "email"])
-def test_HUB_003_a_missing_field_is_400(client: Client, field: str) -> None:
+def test_HUB_003_missing_field_is_400(client: Client, field: str) -> None:
     answer = register(client, **{name: value for name, value in MIRA.items() if name != field})
 
     assert answer.status_int == 400
@@ -180,7 +178,7 @@ def test_HUB_003_a_missing_field_is_400(client: Client, field: str) -> None:
         ],
     ],
 )
-def test_HUB_003_what_is_just_within_the_bounds_is_taken(client: Client, field: str, value: str) -> None:
+def test_HUB_003_fields_at_the_bounds_are_accepted(client: Client, field: str, value: str) -> None:
     fields = {**MIRA, field: value}
 
     assert register(client, **fields).status_int == 201
@@ -196,7 +194,7 @@ def test_HUB_003_reserved_names_are_400(client: Client, store: UserStore, name: 
     assert list(store.users()) == []
 
 
-def test_HUB_003_names_that_own_repositories_already_or_that_a_setting_reserves_are_400(
+def test_HUB_003_names_with_repositories_and_of_the_setting_are_400(
     storage: MemoryStorage, store: UserStore
 ) -> None:
     """Who registers a name owns its namespace, with all that is there: of a deleted user, or from before there were accounts."""
@@ -228,7 +226,7 @@ def test_HUB_004_unknown_keys_are_ignored(client: Client, store: UserStore, extr
         *[(body, "Invalid data") for body in (b"[]", b"null", b'"mira_k"', b"5")],
     ],
 )
-def test_a_registration_that_is_no_json_object_is_400(
+def test_registration_that_is_no_json_object_is_400(
     client: Client, path: str, body: bytes, text: str
 ) -> None:
     answer = client.post(path, body)
@@ -236,7 +234,7 @@ def test_a_registration_that_is_no_json_object_is_400(
     assert (answer.status_int, text_of(answer)) == (400, text)
 
 
-def test_a_registration_is_at_most_64_kib(client: Client) -> None:
+def test_registration_of_more_than_64_kib_is_refused(client: Client) -> None:
     fields = json.dumps(MIRA)
     assert client.post("/v1/users/", fields + " " * (65536 - len(fields))).status_int == 201
     answer = client.post("/v1/users/", fields + " " * (65537 - len(fields)))
@@ -246,7 +244,7 @@ def test_a_registration_is_at_most_64_kib(client: Client) -> None:
 @pytest.mark.parametrize(
     "headers", [basic("nobody", "nothing"), {"Authorization": "Basic %%%"}, {"Authorization": "Token x"}]
 )
-def test_credentials_on_a_registration_are_not_looked_at(
+def test_credentials_of_a_registration_are_ignored(
     client: Client, passwords: CheapPasswords, headers: dict[str, str]
 ) -> None:
     assert client.post("/v1/users/", json.dumps(MIRA), headers).status_int == 201
@@ -256,7 +254,7 @@ def test_credentials_on_a_registration_are_not_looked_at(
 # -- registration is closed, or the backend makes no accounts
 
 
-def test_a_closed_registration_is_401_for_new_names_and_the_exact_400_for_taken_ones(
+def test_closed_registration_is_401_for_new_and_400_for_taken_names(
     storage: MemoryStorage, store: UserStore
 ) -> None:
     store.create("mira_k", "s3cret-one", "mira@example.org")
@@ -271,7 +269,7 @@ def test_a_closed_registration_is_401_for_new_names_and_the_exact_400_for_taken_
     assert [user.name for user in store.users()] == ["mira_k"]
 
 
-def test_an_htpasswd_file_makes_no_accounts_and_changes_none(tmp_path: Path) -> None:
+def test_htpasswd_creates_and_changes_no_accounts(tmp_path: Path) -> None:
     (tmp_path / "users").write_text(HTPASSWD)
     auth = f"htpasswd://{tmp_path}/users?administrators=moe"
     client = Client(Registry(storage=MemoryStorage(), auth=auth))
@@ -286,7 +284,7 @@ def test_an_htpasswd_file_makes_no_accounts_and_changes_none(tmp_path: Path) -> 
     assert (tmp_path / "users").read_text() == HTPASSWD
 
 
-def test_a_callback_that_knows_users_only_with_their_passwords_answers_401_to_every_registration() -> None:
+def test_callback_without_find_answers_401_to_registrations() -> None:
     backend = Callback(lambda username, password: (username, password) == ("moe", "s3cret-two"))
     client = Client(Registry(storage=MemoryStorage(), auth=backend))
 
@@ -303,7 +301,7 @@ class OnlyPasswords(Backend):
         return User("moe", is_administrator=True) if is_right else None
 
 
-def test_a_backend_that_only_checks_passwords_makes_changes_and_finds_nobody() -> None:
+def test_backend_without_find_creates_and_changes_no_accounts() -> None:
     client = Client(Registry(storage=MemoryStorage(), auth=OnlyPasswords()))
     moe = basic("moe", "s3cret-two")
 
@@ -313,7 +311,7 @@ def test_a_backend_that_only_checks_passwords_makes_changes_and_finds_nobody() -
     assert change(client, "mira_k", moe, password="another one").status_int == 404
 
 
-def test_in_a_chain_new_accounts_go_to_the_directory_and_known_names_are_taken(store: UserStore) -> None:
+def test_chain_creates_accounts_and_refuses_known_names(store: UserStore) -> None:
     known = Callback(
         lambda username, password: (username, password) == ("moe_x", "s3cret-two"),
         find=lambda username: username == "moe_x",
@@ -328,7 +326,7 @@ def test_in_a_chain_new_accounts_go_to_the_directory_and_known_names_are_taken(s
     assert change(client, "mira_k", basic("mira_k", "s3cret-one"), password="another one").status_int == 204
 
 
-def test_a_backend_that_cannot_tell_is_503_everywhere(passwords: CheapPasswords) -> None:
+def test_unavailable_backend_is_503_everywhere(passwords: CheapPasswords) -> None:
     """The administrator, whom the application in front logged in, got that far."""
     storage = SwitchedStorage()
     storage.is_off = True
@@ -351,7 +349,7 @@ def test_a_backend_that_cannot_tell_is_503_everywhere(passwords: CheapPasswords)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_HUB_005_a_login_is_200_401_or_403(registered: Client, store: UserStore, path: str) -> None:
+def test_HUB_005_login_is_200_401_or_403(registered: Client, store: UserStore, path: str) -> None:
     good = log_in(registered, "mira_k", "s3cret-one", path)
     assert (good.status_int, good.body, good.headers["Content-Type"]) == (200, b'"OK"', "application/json")
 
@@ -377,7 +375,7 @@ def test_HUB_005_a_login_is_200_401_or_403(registered: Client, store: UserStore,
     assert log_in(registered, "mira_k", "wrong", path).status_int == 401
 
 
-def test_decision_9_without_credentials_there_are_both_challenges(client: Client) -> None:
+def test_decision_9_login_without_credentials_has_both_challenges(client: Client) -> None:
     for path in PATHS:
         answer = client.get(path)
         assert (answer.status_int, answer.headers["WWW-Authenticate"]) == (401, CHALLENGE)
@@ -385,7 +383,7 @@ def test_decision_9_without_credentials_there_are_both_challenges(client: Client
         assert seen(client.head(path)) == (status, b"", headers)
 
 
-def test_a_token_of_a_repository_is_no_login_and_changes_no_account(registered: Client) -> None:
+def test_repository_token_is_no_login(registered: Client) -> None:
     mira = basic("mira_k", "s3cret-one")
     started = registered.put("/v1/repositories/mira_k/app/", "[]", {**mira, "X-Docker-Token": "true"})
     token = {"Authorization": f"Token {started.headers['X-Docker-Token']}"}
@@ -396,7 +394,7 @@ def test_a_token_of_a_repository_is_no_login_and_changes_no_account(registered: 
     assert log_in(registered, "mira_k", "s3cret-one").status_int == 200
 
 
-def test_a_user_whom_the_surrounding_application_logged_in_needs_no_password(store: UserStore) -> None:
+def test_user_of_the_environ_needs_no_password(store: UserStore) -> None:
     store.create("mira_k", "s3cret-one")
     registry = Registry(storage=MemoryStorage(), auth=BackendChain([Environ("REMOTE_USER"), store]))
     client = Client(registry, REMOTE_USER="mira_k")
@@ -407,9 +405,7 @@ def test_a_user_whom_the_surrounding_application_logged_in_needs_no_password(sto
     assert log_in(Client(registry), "mira_k", "another one").status_int == 200
 
 
-def test_too_many_wrong_passwords_are_429_before_a_password_is_looked_at(
-    registered: Client, passwords: CheapPasswords
-) -> None:
+def test_too_many_wrong_passwords_are_429(registered: Client, passwords: CheapPasswords) -> None:
     statuses = [log_in(registered, "mira_k", f"wrong {number}").status_int for number in range(12)]
     assert statuses == [401] * 11 + [429]
 
@@ -420,7 +416,7 @@ def test_too_many_wrong_passwords_are_429_before_a_password_is_looked_at(
     assert text_of(answer).startswith("Too many failed logins")
 
 
-def test_an_unknown_name_costs_as_many_hashes_as_a_known_one(
+def test_unknown_name_costs_as_many_hashes_as_a_known_one(
     registered: Client, passwords: CheapPasswords
 ) -> None:
     costs = {}
@@ -431,9 +427,7 @@ def test_an_unknown_name_costs_as_many_hashes_as_a_known_one(
     assert set(costs.values()) == {(1, 401, b'"Requires authorization"')}
 
 
-def test_a_taken_name_costs_no_hash_whatever_the_password(
-    registered: Client, passwords: CheapPasswords
-) -> None:
+def test_taken_name_costs_no_hash(registered: Client, passwords: CheapPasswords) -> None:
     before = passwords.count
     for password in ("s3cret-one", "wrong one", "x", None):
         assert register(registered, **{**MIRA, "password": password}).body == TAKEN
@@ -444,7 +438,7 @@ def test_a_taken_name_costs_no_hash_whatever_the_password(
 
 
 @pytest.mark.parametrize("path", ["/v1/users/mira_k", "/v1/users/mira_k/"])
-def test_HUB_006_a_new_password_and_an_added_address_are_204_without_a_body(
+def test_HUB_006_new_password_and_added_address_are_204(
     registered: Client, store: UserStore, path: str
 ) -> None:
     body = json.dumps({"password": "s3cret-two", "email": "mira.two@example.org"})
@@ -462,7 +456,7 @@ def test_HUB_006_a_new_password_and_an_added_address_are_204_without_a_body(
     ]
 
 
-def test_HUB_006_what_is_not_given_stays(registered: Client, store: UserStore) -> None:
+def test_HUB_006_missing_fields_stay_as_they_are(registered: Client, store: UserStore) -> None:
     mira = basic("mira_k", "s3cret-one")
     before = store.account("mira_k")
 
@@ -477,7 +471,7 @@ def test_HUB_006_what_is_not_given_stays(registered: Client, store: UserStore) -
     assert len(store.emails("mira_k")) == 2
 
 
-def test_HUB_007_another_user_gets_403_and_nobody_401(registered: Client, store: UserStore) -> None:
+def test_HUB_007_another_user_gets_403_and_no_user_401(registered: Client, store: UserStore) -> None:
     store.create("moe_x", "s3cret-two")
     moe = basic("moe_x", "s3cret-two")
     before = store.account("mira_k")
@@ -494,23 +488,21 @@ def test_HUB_007_another_user_gets_403_and_nobody_401(registered: Client, store:
     assert store.account("mira_k") == before
 
 
-def test_HUB_007_without_credentials_and_with_wrong_ones_it_is_401(registered: Client) -> None:
+def test_HUB_007_missing_and_wrong_credentials_are_401(registered: Client) -> None:
     for headers in (None, basic("mira_k", "wrong one"), {"Authorization": "Basic %%%"}):
         answer = registered.put("/v1/users/mira_k/", '{"password": "another one"}', headers)
         assert (answer.status_int, answer.headers["WWW-Authenticate"]) == (401, CHALLENGE)
         text_of(answer)
 
 
-def test_an_inactive_account_changes_nothing(registered: Client, store: UserStore) -> None:
+def test_inactive_account_cannot_be_changed_by_its_user(registered: Client, store: UserStore) -> None:
     store.set_active("mira_k", False)
     answer = change(registered, "mira_k", basic("mira_k", "s3cret-one"), password="another one")
     assert (answer.status_int, answer.body) == (403, b'"Account is not Active"')
     assert store.authenticate("mira_k", "another one") is None
 
 
-def test_an_administrator_changes_every_account_and_is_told_of_unknown_ones(
-    registered: Client, store: UserStore
-) -> None:
+def test_administrator_changes_every_account_and_gets_404(registered: Client, store: UserStore) -> None:
     store.create("root", "s3cret-two", is_administrator=True)
     root = basic("root", "s3cret-two")
 
@@ -540,7 +532,7 @@ def test_an_administrator_changes_every_account_and_is_told_of_unknown_ones(
         ('{"email": "moe@example.org", "password": "another one"}', "Username or email already exists"),
     ],
 )
-def test_a_bad_change_is_400_and_changes_nothing(
+def test_invalid_change_is_400_and_changes_nothing(
     registered: Client, store: UserStore, body: str, begins: str
 ) -> None:
     store.create("moe_x", "s3cret-two", "moe@example.org")
@@ -553,7 +545,7 @@ def test_a_bad_change_is_400_and_changes_nothing(
     assert store.account("mira_k") == before
 
 
-def test_ten_addresses_may_wait_for_their_confirmation(registered: Client, store: UserStore) -> None:
+def test_ten_addresses_can_await_confirmation(registered: Client, store: UserStore) -> None:
     mira = basic("mira_k", "s3cret-one")
     for number in range(10):
         assert change(registered, "mira_k", mira, email=f"mira{number}@example.org").status_int == 204
@@ -565,9 +557,7 @@ def test_ten_addresses_may_wait_for_their_confirmation(registered: Client, store
     assert change(registered, "mira_k", mira, email="mira10@example.org").status_int == 204
 
 
-def test_an_account_with_all_the_addresses_that_it_may_have_gets_no_other(
-    registered: Client, store: UserStore
-) -> None:
+def test_account_with_the_maximum_of_addresses_gets_no_other(registered: Client, store: UserStore) -> None:
     for number in range(1, MOST_EMAILS):
         store.add_email("mira_k", f"{number}@example.org")
         store.confirm_email("mira_k", f"{number}@example.org")
@@ -600,7 +590,7 @@ def test_HUB_008_both_paths_answer_the_same_without_redirects(registered: Client
 # -- secrets
 
 
-def test_HUB_032_passwords_are_stored_hashed_and_errors_do_not_tell_what_collided(
+def test_HUB_032_passwords_are_hashed_and_errors_do_not_say_what_is_taken(
     registered: Client, storage: MemoryStorage
 ) -> None:
     stored = b"".join(storage.read(stat.key)[0] for stat in storage.list(""))
@@ -659,7 +649,7 @@ def test_CLI_013_docker_up_to_1_10_registers_once_and_then_logs_in(client: Clien
     assert wrong == [(400, TAKEN), (401, b'"Requires authorization"')]
 
 
-def test_CLI_014_where_registration_is_closed_docker_logs_in_after_a_401(tmp_path: Path) -> None:
+def test_CLI_014_docker_logs_in_after_401_to_a_registration(tmp_path: Path) -> None:
     storage = MemoryStorage()
     closed = Client(Registry(storage=storage, auth="users:", registration="closed"))
     asked = Client(
@@ -676,9 +666,7 @@ def test_CLI_014_where_registration_is_closed_docker_logs_in_after_a_401(tmp_pat
     assert [status for status, _ in docker_login(closed, "mira_k", "s3cret-one", "a@b.c")] == [401, 401]
 
 
-def test_CLI_015_docker_from_1_11_on_is_told_200_401_or_403_by_get_alone(
-    registered: Client, store: UserStore
-) -> None:
+def test_CLI_015_docker_from_1_11_logs_in_by_get_alone(registered: Client, store: UserStore) -> None:
     assert log_in(registered, "mira_k", "s3cret-one").status_int == 200
     assert log_in(registered, "mira_k", "s3cret-two").status_int == 401
     store.set_active("mira_k", False)

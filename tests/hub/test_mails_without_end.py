@@ -35,7 +35,7 @@ def spammer(mail: KeptMail) -> Spammer:
     return Spammer(mail)
 
 
-def test_so_many_mails_a_day_and_no_more(spammer: Spammer, mail: KeptMail) -> None:
+def test_number_of_mails_a_day_is_limited(spammer: Spammer, mail: KeptMail) -> None:
     for number in range(MOST_MAILS + 10):
         spammer.add_and_remove(f"{number}@example.org")
     assert len(mail.sent) == MOST_MAILS
@@ -47,7 +47,7 @@ def test_so_many_mails_a_day_and_no_more(spammer: Spammer, mail: KeptMail) -> No
     assert len(mail.sent) == MOST_MAILS + 1
 
 
-def test_others_get_their_mails(spammer: Spammer, mail: KeptMail) -> None:
+def test_other_users_get_their_mails(spammer: Spammer, mail: KeptMail) -> None:
     spammer.store.create("other", "correct horse", "other@example.org")
     for number in range(MOST_MAILS):
         spammer.add_and_remove(f"{number}@example.org")
@@ -55,9 +55,7 @@ def test_others_get_their_mails(spammer: Spammer, mail: KeptMail) -> None:
     assert mail.kinds_and_addresses[-1] == ("confirmation", "two@example.org")
 
 
-def test_an_address_that_comes_back_gets_no_mail_too_soon_however_it_is_spelled(
-    spammer: Spammer, mail: KeptMail
-) -> None:
+def test_address_that_is_added_again_gets_no_mail_too_soon(spammer: Spammer, mail: KeptMail) -> None:
     for spelling in ("two@example.org", "two@example.org", "TWO@example.org", "Two@Example.Org"):
         spammer.add_and_remove(spelling)
     assert len(mail.sent) == 1

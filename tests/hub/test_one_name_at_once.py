@@ -76,7 +76,7 @@ def login_status(port: int, username: str, password: str) -> int:
         connection.close()
 
 
-def test_HUB_001_HUB_002_of_20_processes_that_register_one_name_at_once_one_gets_201(
+def test_HUB_001_HUB_002_one_of_20_processes_registers_a_name(
     ports: list[int],
 ) -> None:
     passwords = [f"password {number}" for number in range(_PROCESSES)]
@@ -95,7 +95,7 @@ def test_HUB_001_HUB_002_of_20_processes_that_register_one_name_at_once_one_gets
         assert login_status(port, "mira_k", passwords[loser]) == 401
 
 
-def test_HUB_002_of_20_processes_that_want_one_address_at_once_at_most_one_gets_201(ports: list[int]) -> None:
+def test_HUB_002_at_most_one_of_20_processes_gets_an_address(ports: list[int]) -> None:
     """All may lose where each saw the others first; nobody's losing blocks the address."""
     bodies = [
         json.dumps({"username": f"mira_{number}", "password": "s3cret-one", "email": "mira@example.org"})
@@ -111,7 +111,7 @@ def test_HUB_002_of_20_processes_that_want_one_address_at_once_at_most_one_gets_
     assert registered_at_once(ports, bodies[-1:]) == [(400, TAKEN)]
 
 
-def test_HUB_006_a_password_changed_at_one_server_is_refused_by_the_other_at_once(ports: list[int]) -> None:
+def test_HUB_006_changed_password_is_refused_by_other_servers(ports: list[int]) -> None:
     one, two = ports
     body = json.dumps({"username": "mira_k", "password": "s3cret-one", "email": "mira@example.org"})
     assert registered_at_once([one], [body]) == [(201, USER_CREATED)]

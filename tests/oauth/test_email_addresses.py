@@ -40,9 +40,7 @@ def primaries(store: UserStore) -> list[str]:
 # -- GET and POST
 
 
-def test_OAU_021_OAU_025_an_added_address_is_neither_verified_nor_primary(
-    mira: Asker, store: UserStore
-) -> None:
+def test_OAU_021_OAU_025_added_address_is_neither_verified_nor_primary(mira: Asker, store: UserStore) -> None:
     assert mira("GET", EMAILS).json == [FIRST]
     answer = mira("POST", EMAILS, email="Mira.Two@example.org")
     assert (answer.status_int, answer.json) == (201, shown("Mira.Two@example.org"))
@@ -52,9 +50,7 @@ def test_OAU_021_OAU_025_an_added_address_is_neither_verified_nor_primary(
     assert store.is_taken("third", "mira.two@EXAMPLE.org")
 
 
-def test_OAU_021_addresses_come_in_the_order_of_their_addition_but_the_primary_one_first(
-    mira: Asker, three: None
-) -> None:
+def test_OAU_021_primary_address_is_first_then_order_of_addition(mira: Asker, three: None) -> None:
     assert mira("PATCH", EMAILS, email="two@example.org", primary=True).status_int == 200
     assert mira("GET", EMAILS).json == [
         shown("two@example.org", verified=True, primary=True),
@@ -65,7 +61,7 @@ def test_OAU_021_addresses_come_in_the_order_of_their_addition_but_the_primary_o
 
 
 @pytest.mark.parametrize("email", ["mira@EXAMPLE.org", "Other@example.org", "three@example.org"])
-def test_OAU_021_what_somebody_has_is_400(mira: Asker, three: None, email: str) -> None:
+def test_OAU_021_address_in_use_is_400(mira: Asker, three: None, email: str) -> None:
     before = mira("GET", EMAILS).json
     answer = mira("POST", EMAILS, email=email)
     assert (answer.status_int, answer.json) == (400, {"email": ["This address is in use already"]})
@@ -77,7 +73,7 @@ def test_OAU_021_what_somebody_has_is_400(mira: Asker, three: None, email: str) 
     ["", "mira", "mira@", "@example.org", "a b@example.org", "nobody@example.org\n", "Mira <mira@example.org>",
      "mira@example.org,other@example.org", "mira@exämple.org", "x" * 65 + "@example.org", "mira@" + "x" * 300 + ".org"],
 )  # fmt: skip
-def test_OAU_021_what_is_no_address_is_400(mira: Asker, email: str) -> None:
+def test_OAU_021_invalid_address_is_400(mira: Asker, email: str) -> None:
     for method in ("POST", "DELETE"):
         answer = mira(method, EMAILS, email=email)
         assert (answer.status_int, list(answer.json)) == (400, ["email"])
@@ -90,20 +86,20 @@ def test_OAU_021_what_is_no_address_is_400(mira: Asker, email: str) -> None:
     "fields", [{}, {"email": None}, {"email": 7}, {"email": ["mira@example.org"]}, {"mail": "x"}]
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
-def test_OAU_021_without_an_address_it_is_400(app: Registry, method: str, fields: dict[str, Any]) -> None:
+def test_OAU_021_missing_address_is_400(app: Registry, method: str, fields: dict[str, Any]) -> None:
     flags = {"primary": True} if method == "PATCH" else {}
     answer = Asker(app, basic("mira"))(method, EMAILS, **fields, **flags)
     assert (answer.status_int, list(answer.json)) == (400, ["email"])
 
 
-def test_OAU_021_the_first_address_of_an_account_is_the_primary_one(app: Registry, store: UserStore) -> None:
+def test_OAU_021_first_address_is_the_primary_one(app: Registry, store: UserStore) -> None:
     store.create("moe", "pw-moe")
     moe = Asker(app, basic("moe"))
     answer = moe("POST", "/api/v1.1/users/moe/emails/", email="moe@example.org")
     assert (answer.status_int, answer.json) == (201, shown("moe@example.org", primary=True))
 
 
-def test_an_account_has_so_many_addresses_and_no_more(app: Registry, store: UserStore) -> None:
+def test_number_of_addresses_is_limited(app: Registry, store: UserStore) -> None:
     mira = Asker(app, basic("mira"))
     for number in range(1, MOST_EMAILS):
         assert mira("POST", EMAILS, email=f"{number}@example.org").status_int == 201
@@ -115,9 +111,7 @@ def test_an_account_has_so_many_addresses_and_no_more(app: Registry, store: User
     assert mira("POST", EMAILS, email="more@example.org").status_int == 201
 
 
-def test_so_many_addresses_may_be_unconfirmed_and_no_more_by_whatever_way_they_come(
-    app: Registry, store: UserStore
-) -> None:
+def test_number_of_unconfirmed_addresses_is_limited(app: Registry, store: UserStore) -> None:
     """Nobody keeps the addresses of others for themselves by the dozen: here and by PUT /v1/users/NAME/ they count together."""
     mira = Asker(app, basic("mira"))
     for number in range(MOST_UNCONFIRMED):
@@ -139,9 +133,7 @@ def test_so_many_addresses_may_be_unconfirmed_and_no_more_by_whatever_way_they_c
     assert mira("POST", EMAILS, email="1@example.org").status_int == 400
 
 
-def test_OAU_021_of_two_who_add_one_address_to_one_account_at_once_one_is_told_400(
-    app: Registry, storage: Storage
-) -> None:
+def test_OAU_021_one_of_simultaneous_additions_is_400(app: Registry, storage: Storage) -> None:
     """The second comes when the first one has looked, and before it writes."""
     late: list[int] = []
 
@@ -163,7 +155,7 @@ def test_OAU_021_of_two_who_add_one_address_to_one_account_at_once_one_is_told_4
     assert [email["email"] for email in first("GET", EMAILS).json] == ["Mira@example.org", "two@example.org"]
 
 
-def test_adding_and_removing_leaves_nothing_behind(app: Registry, storage: Storage) -> None:
+def test_added_and_removed_addresses_leave_no_key(app: Registry, storage: Storage) -> None:
     mira = Asker(app, basic("mira"))
     before = [stat.key for stat in storage.list("accounts/addresses/")]
     for number in range(5):
@@ -175,7 +167,7 @@ def test_adding_and_removing_leaves_nothing_behind(app: Registry, storage: Stora
 # -- PATCH
 
 
-def test_OAU_022_OAU_023_OAU_025_a_verified_address_becomes_the_primary_one(
+def test_OAU_022_OAU_023_OAU_025_verified_address_becomes_primary(
     mira: Asker, store: UserStore, three: None
 ) -> None:
     answer = mira("PATCH", EMAILS, email="TWO@example.org", primary=True)
@@ -185,7 +177,7 @@ def test_OAU_022_OAU_023_OAU_025_a_verified_address_becomes_the_primary_one(
     assert mira("PATCH", EMAILS, email="two@example.org", primary=True).json == answer.json
 
 
-def test_OAU_022_an_address_that_is_not_verified_does_not_become_the_primary_one(
+def test_OAU_022_unverified_address_does_not_become_primary(
     mira: Asker, store: UserStore, three: None
 ) -> None:
     answer = mira("PATCH", EMAILS, email="three@example.org", primary=True)
@@ -195,7 +187,7 @@ def test_OAU_022_an_address_that_is_not_verified_does_not_become_the_primary_one
 
 @pytest.mark.parametrize("scheme", ["trusted application", "administrator"])
 @pytest.mark.parametrize("kind", [JSON, FORM])
-def test_OAU_022_OAU_025_who_is_trusted_says_that_an_address_is_verified(
+def test_OAU_022_OAU_025_trusted_caller_verifies_an_address(
     app: Registry, storage: Storage, store: UserStore, three: None, scheme: str, kind: str
 ) -> None:
     store.create("root", "pw-root", is_administrator=True)
@@ -208,7 +200,7 @@ def test_OAU_022_OAU_025_who_is_trusted_says_that_an_address_is_verified(
     assert trusted("PATCH", EMAILS, email="three@example.org", verified=True).json == answer.json
 
 
-def test_OAU_022_a_trusted_application_verifies_and_chooses_at_once(
+def test_OAU_022_trusted_application_verifies_and_chooses(
     app: Registry, storage: Storage, store: UserStore, three: None
 ) -> None:
     trusted = Asker(app, bearer(Granter(storage, store).token("mira", ["email_write"], is_trusted=True)))
@@ -217,7 +209,7 @@ def test_OAU_022_a_trusted_application_verifies_and_chooses_at_once(
     assert primaries(store) == ["three@example.org"]
 
 
-def test_OAU_022_an_administrator_verifies_the_own_address_too(app: Registry, store: UserStore) -> None:
+def test_OAU_022_administrator_verifies_an_own_address(app: Registry, store: UserStore) -> None:
     store.create("root", "pw-root", "root@example.org", is_administrator=True)
     store.add_email("root", "root.two@example.org")
     root = Asker(app, basic("root"))
@@ -227,7 +219,7 @@ def test_OAU_022_an_administrator_verifies_the_own_address_too(app: Registry, st
     assert answer.json == shown("root.two@example.org", verified=True, primary=True)
 
 
-def test_OAU_022_everybody_else_is_403_and_may_call_verified_what_is(
+def test_OAU_022_other_callers_get_403_unless_it_is_verified(
     mira: Asker, store: UserStore, three: None
 ) -> None:
     before = store.account("mira")
@@ -242,7 +234,7 @@ def test_OAU_022_everybody_else_is_403_and_may_call_verified_what_is(
 
 @pytest.mark.parametrize("value", [False, None, 0, 1, "true", "false", [], {}])
 @pytest.mark.parametrize("flag", ["verified", "primary"])
-def test_OAU_022_a_flag_is_true_or_not_there(
+def test_OAU_022_flag_must_be_true_or_missing(
     app: Registry, store: UserStore, three: None, flag: str, value: object
 ) -> None:
     before = store.account("mira")
@@ -253,7 +245,7 @@ def test_OAU_022_a_flag_is_true_or_not_there(
 
 @pytest.mark.parametrize("word", ["false", "0", "1", "yes", ""])
 @pytest.mark.parametrize("flag", ["verified", "primary"])
-def test_OAU_022_in_a_form_the_word_is_true(
+def test_OAU_022_flag_in_a_form_must_be_true(
     app: Registry, store: UserStore, three: None, flag: str, word: str
 ) -> None:
     before = store.account("mira")
@@ -262,15 +254,13 @@ def test_OAU_022_in_a_form_the_word_is_true(
     assert store.account("mira") == before
 
 
-def test_OAU_022_without_a_flag_it_is_400(mira: Asker) -> None:
+def test_OAU_022_missing_flags_are_400(mira: Asker) -> None:
     answer = mira("PATCH", EMAILS, email="Mira@example.org")
     assert (answer.status_int, set(answer.json)) == (400, {"verified", "primary"})
 
 
 @pytest.mark.parametrize("email", ["nobody@example.org", "other@example.org"])
-def test_OAU_022_an_address_that_is_not_the_users_is_404(
-    mira: Asker, app: Registry, store: UserStore, email: str
-) -> None:
+def test_OAU_022_unknown_address_is_404(mira: Asker, app: Registry, store: UserStore, email: str) -> None:
     store.create("root", "pw-root", is_administrator=True)
     assert mira("PATCH", EMAILS, email=email, primary=True).status_int == 404
     assert Asker(app, basic("root"))("PATCH", EMAILS, email=email, verified=True).status_int == 404
@@ -286,9 +276,7 @@ def test_other_methods_are_405(app: Registry, method: str) -> None:
 # -- DELETE
 
 
-def test_OAU_024_OAU_025_a_removed_address_is_204_with_length_0_and_free(
-    mira: Asker, store: UserStore, three: None
-) -> None:
+def test_OAU_024_OAU_025_removed_address_is_204_and_free(mira: Asker, store: UserStore, three: None) -> None:
     answer = mira("DELETE", EMAILS, email="TWO@example.org")
     assert (answer.status_int, answer.body, answer.headers["Content-Length"]) == (204, b"", "0")
     assert mira("GET", EMAILS).json == [FIRST, shown("three@example.org")]
@@ -296,20 +284,20 @@ def test_OAU_024_OAU_025_a_removed_address_is_204_with_length_0_and_free(
     assert mira("DELETE", EMAILS, email="two@example.org").status_int == 404
 
 
-def test_OAU_024_the_primary_address_is_400_and_stays(mira: Asker, store: UserStore, three: None) -> None:
+def test_OAU_024_removal_of_the_primary_address_is_400(mira: Asker, store: UserStore, three: None) -> None:
     answer = mira("DELETE", EMAILS, email="mira@example.org")
     assert (answer.status_int, list(answer.json)) == (400, ["email"])
     assert primaries(store) == ["Mira@example.org"]
 
 
 @pytest.mark.parametrize("email", ["nobody@example.org", "other@example.org"])
-def test_OAU_024_an_address_that_is_not_the_users_is_404(mira: Asker, store: UserStore, email: str) -> None:
+def test_OAU_024_removal_of_an_unknown_address_is_404(mira: Asker, store: UserStore, email: str) -> None:
     answer = mira("DELETE", EMAILS, email=email)
     assert (answer.status_int, answer.json) == (404, {"detail": "The account has no such address"})
     assert len(store.account("other").emails) == 1
 
 
-def test_OAU_024_the_address_may_stand_in_the_query(app: Registry, three: None) -> None:
+def test_OAU_024_address_can_be_in_the_query(app: Registry, three: None) -> None:
     client, headers = Client(app), basic("mira")
     answer = client.delete(f"{EMAILS}?email=three%40example.org", headers)
     assert (answer.status_int, answer.headers["Content-Length"]) == (204, "0")
@@ -319,7 +307,7 @@ def test_OAU_024_the_address_may_stand_in_the_query(app: Registry, three: None) 
     assert client.delete(f"{EMAILS}?email=%ff", headers).status_int == 400
 
 
-def test_OAU_024_the_body_goes_before_the_query(app: Registry, store: UserStore, three: None) -> None:
+def test_OAU_024_body_takes_precedence_over_the_query(app: Registry, store: UserStore, three: None) -> None:
     headers = {**basic("mira"), "Content-Type": JSON}
     answer = Client(app).request(
         "DELETE", f"{EMAILS}?email=two%40example.org", '{"email": "three@example.org"}', headers
@@ -328,7 +316,7 @@ def test_OAU_024_the_body_goes_before_the_query(app: Registry, store: UserStore,
     assert [email.email for email in store.account("mira").emails] == ["Mira@example.org", "two@example.org"]
 
 
-def test_what_the_grammar_would_refuse_today_can_be_removed(app: Registry, store: UserStore) -> None:
+def test_stored_address_of_another_grammar_can_be_removed(app: Registry, store: UserStore) -> None:
     store.add_email("mira", "mira@exämple")
     assert Asker(app, basic("mira"))("DELETE", EMAILS, email="mira@exämple").status_int == 204
 
@@ -336,9 +324,7 @@ def test_what_the_grammar_would_refuse_today_can_be_removed(app: Registry, store
 # -- at once
 
 
-def test_OAU_023_whatever_is_asked_at_once_exactly_one_address_is_the_primary_one(
-    storage: Storage, store: UserStore
-) -> None:
+def test_OAU_023_simultaneous_requests_leave_one_primary_address(storage: Storage, store: UserStore) -> None:
     emails = [f"{number}@example.org" for number in range(6)]
     for email in emails:
         store.add_email("mira", email)
@@ -358,7 +344,7 @@ def test_OAU_023_whatever_is_asked_at_once_exactly_one_address_is_the_primary_on
     assert len(primaries(store)) == 1
 
 
-def test_of_many_who_add_one_address_at_once_one_is_201(storage: Storage, store: UserStore) -> None:
+def test_one_of_simultaneous_additions_is_201(storage: Storage, store: UserStore) -> None:
     names = [f"user_{number}" for number in range(8)]
     for name in names:
         store.create(name, f"pw-{name}", f"{name}@example.org")
@@ -373,7 +359,7 @@ def test_of_many_who_add_one_address_at_once_one_is_201(storage: Storage, store:
         assert sorted(threads.map(add, names)) == [201] + [400] * 7
 
 
-def test_an_account_that_is_deleted_meanwhile_is_404() -> None:
+def test_account_that_is_deleted_meanwhile_is_404() -> None:
     class Fleeting(UserStore):
         """Everybody is gone as soon as somebody looked at them."""
 
