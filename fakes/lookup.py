@@ -1,8 +1,8 @@
-"""The error for a missing image, tag or repository. It lists the existing ones."""
+"""Looking up images by name, and the error for a missing image, tag or repository."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 #: How many names a message lists before it only counts the rest.
 _SHOWN = 12
@@ -35,3 +35,21 @@ def not_there(what: str, there_are: Iterable[str]) -> NotThere:
     if len(names) > _SHOWN:
         shown += f" and {len(names) - _SHOWN} more"
     return NotThere(f"{what}; there are: {shown}")
+
+
+class Tags(dict[str, str]):
+    """Tag -> image id. A missing tag raises NotThere, which lists the tags."""
+
+    def __init__(self, repository: str, tags: Mapping[str, str]):
+        super().__init__(tags)
+        self._repository = repository
+
+    def __missing__(self, tag: str) -> str:
+        raise not_there(f"no tag {tag!r} in {self._repository}", self)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split ``NAMESPACE/REPOSITORY:TAG``; the tag is ``latest`` if there is none."""
+    folder, slash, last = name.rpartition("/")
+    base, colon, tag = last.partition(":")
+    return f"{folder}{slash}{base}", tag if colon else "latest"

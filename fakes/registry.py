@@ -22,7 +22,7 @@ from v1registry.settings import Options
 from .applications import FakeApplication
 from .images import FakeImage, FakeImages
 from .layers import Files
-from .lookup import not_there
+from .lookup import Tags, not_there, split_name
 from .pusher import ADMINISTRATOR_KEY, Pusher
 from .recorder import Recorder, RequestLog, WatchedRegistry
 from .server import LiveServer
@@ -33,17 +33,6 @@ if TYPE_CHECKING:
 
 #: The maximum of lines of each kind in a description.
 _DESCRIBED = 30
-
-
-class Tags(dict[str, str]):
-    """Tag -> image id. A missing tag raises NotThere, which lists the tags."""
-
-    def __init__(self, repository: str, tags: Mapping[str, str]):
-        super().__init__(tags)
-        self._repository = repository
-
-    def __missing__(self, tag: str) -> str:
-        raise not_there(f"no tag {tag!r} in {self._repository}", self)
 
 
 class FakeRegistry:
@@ -259,7 +248,7 @@ class FakeRegistry:
         parent_id = parent.id if isinstance(parent, FakeImage) else parent
         if parent_id is not None and parent_id not in self.images:
             raise not_there(f"no image {parent_id!r} to be the parent", self.images)
-        repository = None if name is None else _split_name(name)[0]
+        repository = None if name is None else split_name(name)[0]
         image = self._pusher.push_chain(
             files, layer, layers, parent_id, json or {}, id, is_complete, repository
         )
@@ -274,7 +263,7 @@ class FakeRegistry:
         :raises PushRefused: the registry rejects it.
         """
         image_id = image.id if isinstance(image, FakeImage) else image
-        repository, tag = _split_name(name)
+        repository, tag = split_name(name)
         self._pusher.publish(repository, tag, self.images[image_id])
 
     def add_repository(self, name: str, *, is_private: bool = False) -> None:
@@ -298,7 +287,7 @@ class FakeRegistry:
 
         :raises NotThere: there is no such repository or tag; lists the existing ones.
         """
-        repository, tag = _split_name(name)
+        repository, tag = split_name(name)
         return self.images[self.tags(repository)[tag]]
 
     def tags(self, repository: str) -> Tags:
@@ -395,10 +384,3 @@ class FakeRegistry:
     def __repr__(self) -> str:
         place = f" at {self._server.url}" if self._is_open and self._server.is_running else ""
         return f"<FakeRegistry{place}: {len(self.images)} images in {len(self.repositories)} repositories>"
-
-
-def _split_name(name: str) -> tuple[str, str]:
-    """Split ``NAMESPACE/REPOSITORY:TAG``; the tag is ``latest`` if there is none."""
-    folder, slash, last = name.rpartition("/")
-    base, colon, tag = last.partition(":")
-    return f"{folder}{slash}{base}", tag if colon else "latest"
