@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from support.replayer import RebuiltLayer, pieces
+from support.rebuilt_layer import RebuiltLayer, pieces
 from support.wire import Answer, Transport, WireRequest
 
 #: User-Agent of each release (clients.md 10; 0.6 ends with a blank).

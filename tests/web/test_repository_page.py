@@ -396,6 +396,5 @@ def test_tags_set_at_the_same_time_are_sorted_by_name(registry: FakeRegistry) ->
 def test_public_pages_link_to_nothing_private() -> None:
     registry = town()
     secret = registry.tags("mira_k/ledger")["2015"]
-    reader = Reader(registry.app)
     for address in ("/", "/repositories/mira_k/shop", "/repositories/debian"):
-        assert secret[:12] not in str(reader.page(address))
+        assert secret[:12] not in str(Reader(registry.app).page(address))

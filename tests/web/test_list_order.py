@@ -1,0 +1,93 @@
+"""The list of repositories: reads of the storage, and the order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.reader import Reader, names_in
+from v1registry_fakes import FakeRegistry
+
+from v1registry import FileStorage, MemoryStorage, Registry
+from v1registry.names import RepositoryName
+from v1registry.registry.repositories import Repositories
+from v1registry.search.base import search
+from v1registry.search.scan import ScanSearch
+from v1registry.storage.base import Stat
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as registry:
+        yield registry
+
+
+def fill(registry: FakeRegistry, count: int) -> None:
+    for number in range(count):
+        registry.add_repository(f"team/app-{number:03}")
+
+
+# -- reads of the storage
+
+
+class Counting(MemoryStorage):
+    """Counts the reads of a storage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def stat(self, key: str) -> Any:
+        self.looks += 1
+        return super().stat(key)
+
+    def read(self, key: str) -> tuple[bytes, Stat]:
+        self.looks += 1
+        return super().read(key)
+
+
+def test_a_page_reads_only_the_repositories_it_shows() -> None:
+    storage = Counting()
+    for number in range(500):
+        storage.write(f"repositories/team/app-{number:03}/_index_images", b"[]")
+    app = Registry(storage=storage)
+    for address in ("/", "/?q=app"):
+        storage.looks = 0
+        assert len(names_in(Reader(app).page(address))) == 25
+        assert storage.looks < 25 * 10
+
+
+# -- the order
+
+
+_APPS = ["library/app-x", "a.b/app", "team/app", "zeta/app"]
+_ALL = ["library/app-x", "library/zeta", "a.b/app", "a/b/c", "team/app", "zeta/app"]
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", _ALL), (" ", _ALL), ("app", _APPS), ("APP", _APPS), ("team/app", ["team/app"]), ("a", _ALL),
+        ("Zeta", ["library/zeta", "zeta/app"]), ("zeta app", ["zeta/app"]), ("zeta x", []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_search_orders_by_exact_name_official_and_name(
+    kind: str, query: str, names: list[str], tmp_path: Path
+) -> None:
+    storage = MemoryStorage() if kind == "memory" else FileStorage(tmp_path, durable=False)
+    for name in ("team/app", "library/zeta", "library/app-x", "a/app", "a.b/app", "a/b/c", "zeta/app"):
+        namespace, _, repository = name.partition("/")
+        storage.write(f"repositories/{namespace}/{repository.replace('/', '%252F')}/_index_images", b"[]")
+    (tmp_path / "repositories" / "a" / "nothing-in-it").mkdir(parents=True)
+    index = ScanSearch(Repositories(storage))
+
+    def may_list(name: RepositoryName) -> bool:
+        return str(name) != "a/app"
+
+    assert list(map(str, index.find(query, may_list))) == names
+    page = search(index, query, None, None, 100, may_list)
+    assert [str(hit.name) for hit in page.hits] == names
+    assert page.num_results == len(names)
