@@ -30,7 +30,7 @@ def header(
     rest: bytes = b"",
     checksum: bytes | None = None,
 ) -> bytes:
-    """Return a header. Numbers are written in octal, bytes unchanged. ``rest`` begins with the prefix field."""
+    """Return a header. Numbers become octal, bytes are unchanged. ``rest`` begins with the prefix field."""
 
     def field(value: int | bytes, width: int) -> bytes:
         text = octal(value, width) if isinstance(value, int) else value.ljust(width, b"\0")

@@ -27,7 +27,7 @@ DECOMPRESSOR_MEMORY_BYTES: Final = 128 * 1024 * 1024
 #: as long as some kilobytes of content.
 STREAMS_LIMIT: Final = 1_000_000
 
-# "BZh" alone could begin the first name in a plain tar. No name continues with the mark of a block or the end.
+# "BZh" alone could begin the first name in a plain tar. No name continues with the mark of a block or end.
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 _LONGEST_MAGIC_BYTES = 10
 

@@ -1,6 +1,7 @@
 """A size-bounded LRU cache for the threads of one process.
 
-It is for values that never change, or that are kept under a key with their etag: other processes cannot make them stale.
+It is for values that never change, or that are kept under a key with their etag, so that other processes
+cannot make them stale.
 """
 
 from __future__ import annotations

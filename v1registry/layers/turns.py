@@ -1,4 +1,4 @@
-"""A lock for each thing, with a bounded number of waiting threads. Written by hand: no library bounds the waiters."""
+"""A lock for each thing, with a bounded number of waiting threads. No library bounds the waiters."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Busy(Exception):
 
 
 class Turns:
-    """Lets one thread at a time work on a thing, while a few others wait for it. Safe for threads of one process.
+    """Lets one thread at a time work on a thing, while a few others wait. For the threads of one process.
 
-    A waiting thread is lost for other requests of the server, so the number of waiting threads is bounded.
+    A waiting thread cannot serve other requests, so the number of waiting threads is bounded.
 
     :param most_waiting: how many threads may wait, for all things together.
     :param wait_s: how long each of them waits, in seconds.
