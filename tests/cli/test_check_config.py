@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from v1registry.assembly import WITHOUT_OAUTH
 from v1registry.cli.main import main
 from v1registry.settings import descriptions
 
@@ -40,6 +41,14 @@ def test_values_sources_and_descriptions_are_printed(
                 "GET /v2/, because the setting v2 is absent",
                 "confirmation of addresses by mail, because the setting mail is empty",
                 "registration by users, because the setting registration is closed",
+            ],
+        ),
+        (
+            "auth = environ:REMOTE_USER\n",
+            [
+                f"OAuth, because {WITHOUT_OAUTH}",
+                "confirmation of addresses by mail, because the setting mail is empty",
+                "registration by users, because the users of the setting auth are created elsewhere",
             ],
         ),
         (

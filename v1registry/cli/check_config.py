@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from .. import settings as settings_
-from ..app import Registry
-from ..assembly import WITHOUT_OAUTH
+from ..assembly import WITHOUT_OAUTH, Services, assemble
 from .exits import DONE
 from .options import Commands, add_config_option, settings_of
 
@@ -46,7 +45,7 @@ def check_config(options: argparse.Namespace) -> int:
     from_environment = settings_.from_environment()
     mapping = settings_of(options)
     # makes all parts, because some mistakes show only there; opens nothing
-    registry = Registry.from_settings(mapping)
+    services = assemble(mapping)
 
     def source(key: str) -> str:
         if key in from_environment:
@@ -54,28 +53,28 @@ def check_config(options: argparse.Namespace) -> int:
         return str(options.config) if key in mapping else "default"
 
     print(f"storage = {settings_.without_passwords(mapping['storage'])}  ({source('storage')})")
-    print(f"    where the data is; opened as {type(registry.storage).__name__}")
+    print(f"    where the data is; opened as {type(services.storage).__name__}")
     for key, (_, description) in settings_.descriptions().items():
-        value = getattr(registry.settings, key)
+        value = getattr(services.settings, key)
         shown = settings_.without_passwords(" ".join(value) if isinstance(value, tuple) else str(value))
         if key == "secret" and value:
             shown = f"{len(value)} key(s), not shown"
         print(f"{key} = {shown}  ({source(key)})")
         print(f"    {description}")
-    for what, reason in _switched_off(registry):
+    for what, reason in _switched_off(services):
         print(f"off: {what}, because {reason}")
     return DONE
 
 
-def _switched_off(registry: Registry) -> Iterator[tuple[str, str]]:
+def _switched_off(services: Services) -> Iterator[tuple[str, str]]:
     """Yield each part that is off, and the reason."""
-    settings = registry.settings
+    settings, accounts = services.settings, services.accounts
     if settings.index:
         yield "the index, search, users, OAuth and pages", "the setting index names an external index"
     else:
-        if not registry.has_accounts:
+        if accounts is None:
             yield "accounts, private repositories and OAuth", "the setting auth is open:"
-        elif not registry.has_oauth:
+        elif services.oauth is None:
             yield "OAuth", WITHOUT_OAUTH
         if settings.images == "elsewhere":
             yield "uploads and downloads of images", "the setting images is elsewhere"
@@ -83,7 +82,11 @@ def _switched_off(registry: Registry) -> Iterator[tuple[str, str]]:
             yield "the pages for browsing", "the setting pages is off"
     if settings.v2 != "ping":
         yield "GET /v2/", f"the setting v2 is {settings.v2}"
-    if registry.has_accounts and not settings.mail:
+    if accounts is None:
+        return
+    if not settings.mail:
         yield "confirmation of addresses by mail", "the setting mail is empty"
-    if registry.has_accounts and settings.registration == "closed":
+    if settings.registration == "closed":
         yield "registration by users", "the setting registration is closed"
+    elif not accounts.can_register:
+        yield "registration by users", "the users of the setting auth are created elsewhere"
