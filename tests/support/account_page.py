@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from webtest import TestResponse
 
-from support.page_person import Person, location_of
+from support.page_person import PASSWORD, Person, location_of
+
+#: Each form of the page with valid fields.
+FORMS: dict[str, dict[str, str]] = {
+    "/account/profile": {"full_name": "Changed"},
+    "/account/password": {
+        "old_password": PASSWORD,
+        "new_password": "s3cret-two",
+        "new_password_again": "s3cret-two",
+    },
+    "/account/emails": {"email": "new@example.org"},
+    "/account/emails/link": {"address": "two@example.org"},
+    "/account/emails/primary": {"address": "two@example.org"},
+    "/account/emails/removal": {"address": "two@example.org"},
+    "/account/grants/revocation": {"grant": "0" * 32},
+}
 
 XSS = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}"
 

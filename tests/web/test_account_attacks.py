@@ -5,25 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.account_page import notice_of
-from support.page_person import PASSWORD, World, location_of, token_of
+from support.account_page import FORMS, notice_of
+from support.page_person import World, location_of, token_of
 
 from v1registry.storage.base import StorageUnavailable
-
-#: Each form of the page with valid fields.
-FORMS: dict[str, dict[str, str]] = {
-    "/account/profile": {"full_name": "Changed"},
-    "/account/password": {
-        "old_password": PASSWORD,
-        "new_password": "s3cret-two",
-        "new_password_again": "s3cret-two",
-    },
-    "/account/emails": {"email": "new@example.org"},
-    "/account/emails/link": {"address": "two@example.org"},
-    "/account/emails/primary": {"address": "two@example.org"},
-    "/account/emails/removal": {"address": "two@example.org"},
-    "/account/grants/revocation": {"grant": "0" * 32},
-}
 
 
 @pytest.fixture

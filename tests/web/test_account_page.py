@@ -6,29 +6,14 @@ from pathlib import Path
 
 import pytest
 from support.access_tokens import Granter, bearer
-from support.account_page import XSS, done
+from support.account_page import FORMS, XSS, done
 from support.kept_mail import PUBLIC_URL, KeptMail
-from support.page_person import PASSWORD, World, described, said, token_of
+from support.page_person import World, described, said, token_of
 
 from v1registry import FileStorage, MemoryStorage
 from v1registry.accounts.base import Email
 from v1registry.oauth.scopes import SCOPES
 from v1registry.rights import User
-
-#: Each form of the page with valid fields.
-FORMS: dict[str, dict[str, str]] = {
-    "/account/profile": {"full_name": "Changed"},
-    "/account/password": {
-        "old_password": PASSWORD,
-        "new_password": "s3cret-two",
-        "new_password_again": "s3cret-two",
-    },
-    "/account/emails": {"email": "new@example.org"},
-    "/account/emails/link": {"address": "two@example.org"},
-    "/account/emails/primary": {"address": "two@example.org"},
-    "/account/emails/removal": {"address": "two@example.org"},
-    "/account/grants/revocation": {"grant": "0" * 32},
-}
 
 
 @pytest.fixture(params=["memory", "files"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.access_tokens import Granter, bearer
-from support.account_page import done
+from support.account_page import FORMS, done
 from support.cheap_passwords import CheapPasswords
 from support.page_person import PASSWORD, Person, World, described, form_of, said, token_of
 from webtest import TestResponse
@@ -18,21 +18,6 @@ from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.base import Backend
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
-
-#: Each form of the page with valid fields.
-FORMS: dict[str, dict[str, str]] = {
-    "/account/profile": {"full_name": "Changed"},
-    "/account/password": {
-        "old_password": PASSWORD,
-        "new_password": "s3cret-two",
-        "new_password_again": "s3cret-two",
-    },
-    "/account/emails": {"email": "new@example.org"},
-    "/account/emails/link": {"address": "two@example.org"},
-    "/account/emails/primary": {"address": "two@example.org"},
-    "/account/emails/removal": {"address": "two@example.org"},
-    "/account/grants/revocation": {"grant": "0" * 32},
-}
 
 
 @pytest.fixture(params=["memory", "files"])
