@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+from support.clock import Clock
 from support.engine_client import make_image
 from support.stoppable_server import StoppableServer
 from support.wsgi_client import Client
@@ -51,14 +52,6 @@ class Index:
         return self.allows
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def index() -> Index:
     return Index()
@@ -66,7 +59,7 @@ def index() -> Index:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000)
 
 
 @pytest.fixture

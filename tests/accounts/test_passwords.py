@@ -8,16 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import argon2
 import pytest
 from support.cheap_passwords import CheapPasswords
+from support.clock import Clock
 
 from v1registry.accounts.passwords import PasswordMemory, Passwords
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Verification:
@@ -103,13 +96,13 @@ def test_impossible_parameters_are_refused(memory_kib: int, passes: int) -> None
 
 
 def test_success_is_remembered_until_it_expires() -> None:
-    clock, verify = Clock(), Verification()
+    clock, verify = Clock(1000), Verification()
     memory: PasswordMemory[str] = PasswordMemory(300, clock=clock)
     for now in (1000.0, 1001.0, 1299.9):
-        clock.now = now
+        clock.now_s = now
         assert memory.get("mira", "secret", "v1", verify) == "right"
     assert verify.count == 1
-    clock.now = 1300.0  # counted from the verification, not from the last use
+    clock.now_s = 1300.0  # counted from the verification, not from the last use
     assert memory.get("mira", "secret", "v1", verify) == "right"
     assert verify.count == 2
 
@@ -160,11 +153,11 @@ def test_oldest_success_is_removed_beyond_the_maximum() -> None:
 
 
 def test_expired_successes_are_removed() -> None:
-    clock = Clock()
+    clock = Clock(1000)
     memory: PasswordMemory[str] = PasswordMemory(10, clock=clock)
     memory.get("first", "secret", "v1", Verification())
     memory.get("second", "secret", "v1", Verification())
-    clock.now += 10
+    clock.now_s += 10
     memory.get("third", "secret", "v1", Verification())
     assert len(memory) == 1
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 from webtest import TestResponse
 
 from support.cheap_passwords import CheapPasswords
+from support.clock import Clock
 from support.wsgi_client import Client
 from v1registry import MemoryStorage, Registry, Storage
 from v1registry.accounts.base import Account
@@ -31,16 +32,6 @@ TOKEN_PATH = "/api/v1.1/o/token/"
 #: The example of RFC 7636, appendix B.
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
-
-
-class Clock:
-    """Seconds since the epoch, as a test has them."""
-
-    def __init__(self, now_s: float = 1_400_000_000.0):
-        self.now_s = now_s
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 class World:

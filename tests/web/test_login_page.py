@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.access_tokens import Granter
+from support.clock import Clock
 from support.guarded_pages import is_guarded
 from support.kept_mail import KeptMail
 from support.page_person import PASSWORD, Person, World, location_of, said, token_of
@@ -193,13 +194,6 @@ def test_the_token_of_the_form_ends_with_the_log_in(world: World) -> None:
 
 
 # -- the limit on failed log-ins
-
-
-class Clock:
-    now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def test_attempts_by_form_and_basic_count_together(world: World) -> None:
