@@ -355,10 +355,10 @@ class FakeRegistry:
         failed = self._recorder.failed[:]
         self._recorder.failed.clear()
         if failed:
-            told = [f"{request}\n    {type(request.error).__name__}: {request.error}" for request in failed]
+            lines = [f"{request}\n    {type(request.error).__name__}: {request.error}" for request in failed]
             raise AssertionError(
                 "The registry itself failed in these requests, which is not the fault of the test:\n"
-                + "".join(f"  {line}\n" for line in told)
+                + "".join(f"  {line}\n" for line in lines)
                 + self.describe()
             ) from failed[0].error
 

@@ -320,7 +320,7 @@ def test_reading_from_an_empty_registry_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_forked_processes_share_the_folder(tmp_path: Path) -> None:
-    told = run_python(
+    printed = run_python(
         """
         import os, sys
         sys.path.insert(0, sys.argv[2])
@@ -346,4 +346,4 @@ def test_forked_processes_share_the_folder(tmp_path: Path) -> None:
         str(tmp_path / "data"),
         str(Path(__file__).parent),
     )  # fmt: skip
-    assert told == "[0, 0, 0, 0]\n[True, True, True, True]\n4\n"
+    assert printed == "[0, 0, 0, 0]\n[True, True, True, True]\n4\n"

@@ -137,8 +137,8 @@ def test_text_becomes_a_value(key: str, text: str, value: object) -> None:
     ],
 )
 def test_a_value_of_the_right_type_is_accepted(key: str, value: Any) -> None:
-    taken = getattr(settings_of(**{key: value}), key)
-    assert taken == (tuple(value) if isinstance(value, list) else value)
+    accepted = getattr(settings_of(**{key: value}), key)
+    assert accepted == (tuple(value) if isinstance(value, list) else value)
 
 
 @pytest.mark.parametrize(

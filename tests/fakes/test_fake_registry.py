@@ -380,7 +380,7 @@ def test_threads_can_fill_and_read_at_once(registry):
     assert len(registry.requests) == 8
 
 
-# -- wrong uses are told why
+# -- errors of wrong use
 
 
 def test_not_there_lists_the_existing_names(registry):

@@ -44,7 +44,7 @@ class BodyTooLarge(RegistryError):
     status = 413
 
     def __init__(self, limit_bytes: int):
-        super().__init__(f"The body is larger than the {limit_bytes} bytes that are taken here")
+        super().__init__(f"The body is larger than the {limit_bytes} bytes that are accepted here")
 
 
 class BrokenUpload(BadRequest):

@@ -140,16 +140,16 @@ def fields_of_body(body: bytes, content_type: str | None, flags: tuple[str, ...]
             name: True if name in flags and value.lower() == "true" else value
             for name, value in _fields_of_form(body).items()
         }
-    raise ValueError(f"A body of type {_JSON} or {_FORM} is expected")
+    raise ValueError(f"The body must be of type {_JSON} or {_FORM}, not {kind[:80]!r}")
 
 
 def _fields_of_json(body: bytes) -> dict[str, Any]:
     try:
         fields = parse_json(body, has_unique_keys=True)
     except ValueError:
-        raise ValueError("The body is no JSON, or has a key twice") from None
+        raise ValueError("The body must be JSON in UTF-8 without repeated keys") from None
     if not isinstance(fields, dict):
-        raise ValueError("A JSON object is expected")
+        raise ValueError("The body must be a JSON object")
     return fields
 
 
@@ -159,8 +159,8 @@ def _fields_of_form(body: bytes) -> dict[str, str]:
             body.decode("utf-8").strip(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
         )
     except ValueError:
-        raise ValueError("The body is no form in UTF-8, or has too many fields") from None
+        raise ValueError(f"The body must be a form in UTF-8 with at most {_MOST_FIELDS} fields") from None
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise ValueError("Each field is expected once")
+        raise ValueError("Each field must be given once")
     return fields

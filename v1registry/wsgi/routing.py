@@ -92,7 +92,7 @@ def _compile(path: str) -> re.Pattern[str]:
 
 
 class Table:
-    """Rows, tried by rank and then in order. The first row that fits method and path is taken.
+    """Rows, tried by rank and then in order. The first row that matches method and path is used.
 
     Rows whose first two segments are literal come before rows with only one literal segment.
     """
