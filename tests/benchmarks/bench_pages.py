@@ -1,11 +1,12 @@
-"""What the pages cost on large data: 10,000 repositories, 1,000 tags of 20 layers each, a layer of 50,000 files.
+"""Measure the pages with 10,000 repositories, 1,000 tags of 20 layers each, and a layer of 50,000 files.
 
-    python tests/benchmarks/bench_pages.py [--rounds 7] [--repositories 10000] [--tags 1000] [--files 50000] [--folder DIR]
+    python tests/benchmarks/bench_pages.py [--rounds 7] [--repositories 10000] [--tags 1000]
+                                           [--files 50000] [--folder DIR]
 
-Each page is asked for in this process, without a server and without sessions, in turn; the median of the rounds is given, the
-slowest, and the first of all, which reads templates and, of a layer, what is kept of its files. The ratio is to the page of a
-path that leads nowhere, which is what a page costs with nothing on it. On the server with accounts every second repository is
-private; «anonymous» sees the others, «administrator» all. The target: each page within 200 ms.
+Each page is requested in this process, without a server and without sessions. The columns are the median of
+the rounds, the slowest round, and the first request, which reads templates and stored file lists. The ratio
+is to an empty page: that of an unknown path. On the server with accounts every second repository is private;
+the anonymous visitor sees the others, the administrator all. Target: each page within 200 ms.
 
 Half of the layers of a tag are its own, the others are shared by ten tags.
 """
@@ -45,7 +46,7 @@ def image_id_of(text: str) -> str:
 
 
 def layer_of_files(count: int) -> bytes:
-    """Return a layer of ``count`` files in as many folders as ``count / 100``, but for a tenth in a single one."""
+    """Return a layer of ``count`` files: a tenth in one folder, the others in ``count / 100`` folders."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for number in range(count):
@@ -57,7 +58,7 @@ def layer_of_files(count: int) -> bytes:
 
 
 class Filler:
-    """Puts images and repositories into a storage as a push leaves them."""
+    """Writes images and repositories to a storage as a push does."""
 
     def __init__(self, storage: Storage):
         self.storage = storage
@@ -91,7 +92,7 @@ class Filler:
         return image_id
 
     def chain(self, name: str, length: int, ancestors: list[str], holder: RepositoryName) -> list[str]:
-        """Store images that build on each other, and return their ids and those of the ancestors, the newest first."""
+        """Store a chain of images; return their ids and those of the ancestors, the newest first."""
         chain = list(ancestors)
         for number in range(length):
             layer = b"x" * (1000 + 37 * number)
@@ -109,7 +110,7 @@ class Filler:
 
 
 def fill(storage: Storage, options: argparse.Namespace) -> dict[str, str]:
-    """Fill an empty storage; return the paths of the pages to ask for."""
+    """Fill an empty storage; return label -> path of the pages to measure."""
     filler = Filler(storage)
     for number in range(options.repositories):
         namespace = f"team-{number % 100:02}" if number % 100 else "library"
@@ -151,7 +152,7 @@ def fill(storage: Storage, options: argparse.Namespace) -> dict[str, str]:
         "the same, the largest folder": f"/images/{files}/files?path=all",
         f"changes of {options.files:,} files": f"/images/{files}/changes",
         "the same, its last page": f"/images/{files}/changes?page=99999",
-        "what the ratio is to": "/nothing",
+        "an empty page": "/nothing",
     }
 
 
@@ -188,7 +189,7 @@ def asker(app: Any, headers: dict[str, str]) -> Ask:
 
 
 class Administrator(Backend):
-    """A backend with one user, who may do everything."""
+    """A backend with one user, an administrator."""
 
     def authenticate(self, username: str, password: str) -> User | None:
         return User("root", is_administrator=True) if password == PRIVATE else None
@@ -208,9 +209,7 @@ def main() -> None:
     parser.add_argument("--repositories", type=int, default=10_000)
     parser.add_argument("--tags", type=int, default=1000)
     parser.add_argument("--files", type=int, default=50_000)
-    parser.add_argument(
-        "--folder", type=Path, help="where to put the files; a temporary folder when left out"
-    )
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folder with the files")
     options = parser.parse_args()
     basic = "Basic " + base64.b64encode(f"root:{PRIVATE}".encode()).decode()
     print(f"| page | storage | who | KiB | median of {options.rounds}, ms | slowest | first | ratio |")
@@ -232,13 +231,13 @@ def main() -> None:
                     {name: timed_ms(ask, address)[0] for name, address in pages.items()}
                     for _ in range(options.rounds)
                 ]
-                floor = statistics.median(times["what the ratio is to"] for times in rounds)
+                floor = statistics.median(times["an empty page"] for times in rounds)
                 for name, (first, size) in firsts.items():
                     times = [measured[name] for measured in rounds]
                     median = statistics.median(times)
                     print(
-                        f"| {name} | {kind} | {who} | {size / 1024:.0f} | {median:.1f} | {max(times):.1f} | {first:.1f} "
-                        f"| {median / floor:.0f} |",
+                        f"| {name} | {kind} | {who} | {size / 1024:.0f} | {median:.1f} | {max(times):.1f} "
+                        f"| {first:.1f} | {median / floor:.0f} |",
                         flush=True,
                     )
                     if median > TARGET_MS:

@@ -1,11 +1,11 @@
-"""What a request costs, as a ratio to a bare WSGI function that moves the same bytes.
+"""Measure requests, as a ratio to a bare WSGI function that moves the same bytes.
 
     python tests/benchmarks/bench_requests.py [--rounds 5] [--layer-mib 64] [--folder DIR]
 
-Both are called in this process, without a server, in turn; the median of the rounds is given. The bare function knows
-its answers beforehand: it sends prepared bytes, reads a file, or reads a body into a file while it takes the
-sha256 of it, with fsync and rename as FileStorage does. So a ratio of 1 cannot be reached, and what is above it is
-routing, names, JSON, states and the storage's promises.
+Both are called in this process in turn, without a server. The figures are medians of the rounds. The bare
+function has prepared answers: it sends bytes, reads a file, or reads a body into a file with sha256, fsync
+and rename, as FileStorage does. A ratio of 1 is therefore impossible. The difference is routing, names, JSON,
+states and the guarantees of the storage.
 """
 
 from __future__ import annotations
@@ -124,9 +124,7 @@ def main() -> None:
     checksum = "sha256:" + hashlib.sha256(image + b"\n" + layer).hexdigest()
     tags = {f"v{number}": image_id for number in range(100)}
 
-    print(
-        f"| request | storage | ours, us | bare, us | ratio (median of {options.rounds}, lowest and highest) |"
-    )
+    print(f"| request | storage | ours, us | bare, us | ratio (median of {options.rounds}, range) |")
     print("|---|---|---:|---:|---:|")
     for name in ("memory", "file"):
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
