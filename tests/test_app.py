@@ -210,9 +210,23 @@ def test_an_unexpected_error_is_logged_and_shows_no_internals(
         assert record.exc_info is not None
         assert record.exc_info[1] is error
     else:
-        # the storage's reason alone: the traceback of a full disk would tell nothing
+        # a traceback of a full disk has no information
         assert record.exc_info is None
         assert str(error) in record.getMessage()
+
+
+def test_on_error_is_called_for_unexpected_errors_only() -> None:
+    reported: list[tuple[str, Exception]] = []
+
+    class Reporting(Registry):
+        def on_error(self, environ: dict[str, Any], error: Exception) -> None:
+            reported.append((environ["PATH_INFO"], error))
+
+    error, path = RuntimeError("broken"), f"/v1/images/{'0' * 64}/json"
+
+    assert call(Reporting(storage=Failing(error)), "GET", path).status == 500
+    assert call(Reporting(storage=MemoryStorage()), "GET", path).status == 404
+    assert reported == [(path, error)]
 
 
 def test_exceptions_that_end_the_process_pass_through() -> None:
