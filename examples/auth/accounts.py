@@ -1,18 +1,17 @@
-"""Accounts that are kept beside the images, in the registry's own storage. People register themselves by ``docker login``.
+"""Accounts in the storage of the registry, beside the images. Users register by ``docker login``.
 
-``auth="users:"`` means the same, and ``v1registry user add`` makes accounts too. Here code makes the first one, an administrator.
+``auth="users:"`` means the same, and ``v1registry user add`` creates accounts too. Here code creates the
+first one, an administrator. From the project's folder:
 
-From the project's folder:
-
-    ROOT_PASSWORD="correct horse" V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 accounts:application
+    ROOT_PASSWORD="correct horse" V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
+        granian --interface wsgi --port 5000 --blocking-threads 64 accounts:application
 """
 
 import os
 from contextlib import suppress
 
 from v1registry import Registry
-from v1registry.accounts.base import AccountExists
-from v1registry.accounts.users import UserStore
+from v1registry.accounts import AccountExists, UserStore
 from v1registry.openers import open_storage
 
 storage = open_storage(os.environ["V1REGISTRY_STORAGE"])

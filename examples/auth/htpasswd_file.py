@@ -1,18 +1,19 @@
-"""Users from an htpasswd file, such as Apache's. Changes of the file count at once.
+"""Users of an htpasswd file, such as Apache's. Changes of the file count at once.
 
 From the project's folder:
 
     htpasswd -B -c /etc/registry/users mira
 
-    HTPASSWD=/etc/registry/users V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 htpasswd_file:application
+    HTPASSWD=/etc/registry/users V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
+        granian --interface wsgi --port 5000 --blocking-threads 64 htpasswd_file:application
 
-The text of a setting for the same, but for the groups: htpasswd:///etc/registry/users?administrators=mira
+The text of a setting for the same, without groups: htpasswd:///etc/registry/users?administrators=mira
 """
 
 import os
 
 from v1registry import Registry
-from v1registry.accounts.backends.htpasswd import Htpasswd
+from v1registry.accounts import Htpasswd
 
 users = Htpasswd(os.environ["HTPASSWD"], administrators=["mira"], groups={"tools": ["mira", "zoe"]})
 application = Registry(storage=os.environ["V1REGISTRY_STORAGE"], auth=users)

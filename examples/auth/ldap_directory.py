@@ -1,10 +1,12 @@
-"""Users from an LDAP directory, whose groups are namespaces.
+"""Users of an LDAP directory, whose groups are namespaces.
 
 From the project's folder:
 
-    LDAP_URL=ldap://127.0.0.1 LDAP_BASE=ou=people,dc=example,dc=test V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 ldap_directory:application
+    LDAP_URL=ldap://127.0.0.1 LDAP_BASE=ou=people,dc=example,dc=test \
+        V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
+        granian --interface wsgi --port 5000 --blocking-threads 64 ldap_directory:application
 
-The text of a setting for the same, with TLS and somebody who searches:
+The text of a setting for the same, with TLS and an entry that searches:
 
     ldap://ldap.example.test/ou=people,dc=example,dc=test?uid?sub?(objectClass=person)?start_tls=yes,
     bind_dn=cn=reader%2Cdc=example%2Cdc=test,bind_password_file=/etc/registry/ldap,administrators=admins
@@ -13,7 +15,7 @@ The text of a setting for the same, with TLS and somebody who searches:
 import os
 
 from v1registry import Registry
-from v1registry.accounts.backends.ldap import Ldap, LdapOptions
+from v1registry.accounts import Ldap, LdapOptions
 
 users = Ldap(
     LdapOptions(os.environ["LDAP_URL"], os.environ["LDAP_BASE"], administrators="admins", timeout_s=3)

@@ -1,22 +1,22 @@
-"""A backend of one's own. test_own_backend.py beside it proves that it keeps the contract.
+"""A backend of your own. test_own_backend.py beside it checks it against the contract.
 
 From the project's folder:
 
-    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 own_backend:application
+    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
+        granian --interface wsgi --port 5000 --blocking-threads 64 own_backend:application
 
-The text of a setting for it: MODULE:ATTRIBUTE; or a scheme, which its package adds by the entry point ``v1registry.auth``.
+The text of a setting for it is MODULE:ATTRIBUTE, or a scheme that its package adds by the entry point
+``v1registry.auth``.
 """
 
 import os
 
 from v1registry import Registry
-from v1registry.accounts.base import Backend
-from v1registry.accounts.passwords import PasswordMemory, Passwords
-from v1registry.rights import User
+from v1registry.accounts import Backend, PasswordMemory, Passwords, User
 
 
 class Staff(Backend):
-    """Knows users by a dict: name -> hash."""
+    """Users in a dict: name -> hash."""
 
     def __init__(self, hashes, passwords):
         self._hashes = hashes
@@ -42,5 +42,5 @@ class Staff(Backend):
 
 passwords = Passwords()
 staff = Staff({"mira": passwords.hash("correct horse")}, passwords)
-# in memory where the test beside it imports this
+# in memory if the test beside it imports this
 application = Registry(storage=os.environ.get("V1REGISTRY_STORAGE", "memory:"), auth=staff)

@@ -1,16 +1,16 @@
-"""Users of an application's own database: a function is all that it takes.
+"""Users of an application's own database, by a function.
 
 From the project's folder:
 
-    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth granian --interface wsgi --port 5000 --blocking-threads 64 own_function:application
+    V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
+        granian --interface wsgi --port 5000 --blocking-threads 64 own_function:application
 """
 
 import os
 import sqlite3
 
 from v1registry import Registry
-from v1registry.accounts.backends.callback import Callback
-from v1registry.accounts.passwords import Passwords
+from v1registry.accounts import Callback, Passwords
 
 passwords = Passwords()
 database = sqlite3.connect(":memory:", check_same_thread=False)
@@ -25,16 +25,16 @@ for name, password, team, has_left in [
 
 
 def check(username, password):
-    """Tell who this is; None or False lets nobody in."""
+    """Return the user; None or False refuses the login."""
     row = database.execute("SELECT hash FROM staff WHERE name = ?", [username]).fetchone()
     if row is None:
-        passwords.waste(password)  # so that an unknown name takes as long as a wrong password
+        passwords.waste(password)  # an unknown name takes as long as a wrong password
         return None
     return passwords.verify(row[0], password) and find(username)
 
 
 def find(username):
-    """Tell the same without a password, so that tokens end with their users."""
+    """Return the user without a password, so that the tokens of deleted users end."""
     row = database.execute("SELECT team, has_left FROM staff WHERE name = ?", [username]).fetchone()
     return row and {"groups": [row[0]], "is_active": not row[1]}
 

@@ -1,4 +1,4 @@
-"""The contract that proves a backend of one's own, here that of own_backend.py.
+"""The contract of backends for own_backend.py.
 
 From the project's folder:
 
@@ -9,7 +9,7 @@ import pytest
 from own_backend import Staff
 from v1registry_fakes.contracts import LookupContract
 
-from v1registry.accounts.passwords import Passwords
+from v1registry.accounts import Passwords
 
 
 class TestStaff(LookupContract):

@@ -38,7 +38,9 @@ def test_free_failures_cause_no_wait(clock: Clock, failures: int) -> None:
     assert limiter.wait_s("mira", HERE) == 0
 
 
-@pytest.mark.parametrize(("failures", "wait_s"), [(4, 1), (5, 2), (6, 4), (7, 8), (9, 32), (10, 60), (11, 60), (500, 60)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("failures", "wait_s"), [(4, 1), (5, 2), (6, 4), (7, 8), (9, 32), (10, 60), (11, 60), (500, 60)]
+)
 def test_each_further_failure_doubles_the_wait(clock: Clock, failures: int, wait_s: float) -> None:
     limiter = make(clock)
     fail(limiter, failures)
@@ -155,7 +157,7 @@ def test_addresses_of_one_subscriber_are_counted_together(
     assert (limiter.wait_s("somebody", other) > 0) is is_same
 
 
-# -- who is known is not kept out
+# -- known pairs of name and address
 
 
 def test_known_pair_does_not_wait_for_guesses_from_elsewhere(clock: Clock) -> None:
@@ -284,7 +286,7 @@ def test_failures_of_threads_are_all_counted(clock: Clock) -> None:
     ("remote", "forwarded", "address"),
     [
         ("192.0.2.1", None, "192.0.2.1"),
-        ("192.0.2.1", "203.0.113.5", "192.0.2.1"),  # whoever it is, it is no proxy of ours
+        ("192.0.2.1", "203.0.113.5", "192.0.2.1"),  # not a trusted proxy
         ("10.0.0.1", "203.0.113.5", "203.0.113.5"),
         ("10.0.0.1", "1.1.1.1, 203.0.113.5", "203.0.113.5"),
         ("10.0.0.1", "1.1.1.1,203.0.113.5,10.0.0.2", "203.0.113.5"),

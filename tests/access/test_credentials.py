@@ -38,7 +38,7 @@ def fields_of(credentials: Credentials) -> list[dict[str, str]]:
     return [token.values for token in credentials]
 
 
-# -- nobody
+# -- no credentials
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def fields_of(credentials: Credentials) -> list[dict[str, str]]:
         None,
         "",
         "   ",
-        "Basic Og==",  # engines up to 1.6, where nobody is logged in: an empty name and an empty password
+        "Basic Og==",  # engines up to 1.6 without a login
         "basic Og==",
         basic(":a password without a name"),
-        "Token",  # engines up to 1.6, where no token came
+        "Token",  # engines up to 1.6 without a token
         "Token ",
         "Token   ",
         "TOKEN",

@@ -1,4 +1,4 @@
-"""Who may do what to which repository (hub.md 3)."""
+"""Rights of users on repositories (hub.md 3)."""
 
 from __future__ import annotations
 
@@ -39,26 +39,25 @@ USERS = {
     "namesake": User("library", frozenset({"library"})),
 }
 
-#: For each user and repository what is allowed: r, w and d, or - in their places.
+#: What each user may do in each repository: r, w and d, or - in their places.
 TABLE = """
-               acme/public  acme/private  acme/shared  acme/private-shared  library/public  library/private  library/private-shared
-anybody        r--          ---           r--          ---                  r--             ---              ---
-stranger       r--          ---           r--          ---                  r--             ---              ---
-owner          rwd          rwd           rwd          rwd                  r--             ---              ---
-member         rwd          rwd           rwd          rwd                  r--             ---              ---
-reader         r--          ---           r--          r--                  r--             ---              r--
-writer         r--          ---           rw-          rw-                  r--             ---              rw-
-administrator  rwd          rwd           rwd          rwd                  rwd             rwd              rwd
-namesake       r--          ---           r--          ---                  r--             ---              ---
+                        anybody  stranger  owner  member  reader  writer  administrator  namesake
+acme/public             r--      r--       rwd    rwd     r--     r--     rwd            r--
+acme/private            ---      ---       rwd    rwd     ---     ---     rwd            ---
+acme/shared             r--      r--       rwd    rwd     r--     rw-     rwd            r--
+acme/private-shared     ---      ---       rwd    rwd     r--     rw-     rwd            ---
+library/public          r--      r--       r--    r--     r--     r--     rwd            r--
+library/private         ---      ---       ---    ---     ---     ---     rwd            ---
+library/private-shared  ---      ---       ---    ---     r--     rw-     rwd            ---
 """
 
 
 def rows() -> list[tuple[str, str, Action, bool]]:
     head, *lines = (line.split() for line in TABLE.strip().splitlines())
     return [
-        (line[0], name, action, letter != "-")
+        (who, line[0], action, letter != "-")
         for line in lines
-        for name, letters in zip(head, line[1:], strict=True)
+        for who, letters in zip(head, line[1:], strict=True)
         for action, letter in zip((READ, WRITE, DELETE), letters, strict=True)
     ]
 

@@ -92,7 +92,7 @@ class ForgetfulStore(UserStore):
 
 
 class CarelessStore(UserStore):
-    """Confirms what is nobody's."""
+    """Confirms addresses that the user does not have."""
 
     def confirm_email(self, username: str, email: str) -> bool:
         super().confirm_email(username, email)
@@ -120,7 +120,7 @@ def test_backend_of_accounts_that_breaks_a_rule_fails(kind: type[UserStore], fai
 
 
 class ForgetfulOfPrimary(UserStore):
-    """Removes whatever address it is told to."""
+    """Removes the primary address too, and reports every removal as done."""
 
     def remove_email(self, username: str, email: str) -> bool:
         self._update(username, lambda record: record.without_added_email(email))

@@ -1,4 +1,4 @@
-"""Every example of users serves a registry as its text says, and lets in whom it should."""
+"""Every example of users serves a registry as its text says, and logs the right users in."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Start = Callable[..., Program]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Serve an example by the command that it documents, with other values for its variables, until the test ends."""
+    """Serve an example by its documented command, with other values for its variables."""
     with ExitStack() as stack:
 
         def started(name: str, **environment: str) -> Program:
@@ -133,7 +133,7 @@ def test_function_logs_users_in(start: Start, chain: list[Image]) -> None:
 
 def documented_curls(name: str) -> list[list[str]]:
     """Return the curl commands in the text of an example."""
-    lines = (FOLDER / name).read_text("utf-8").splitlines()
+    lines = (FOLDER / name).read_text("utf-8").replace("\\\n", "").splitlines()
     return [shlex.split(line) for line in lines if line.startswith("    curl ")]
 
 
@@ -144,7 +144,7 @@ def test_surrounding_application_names_the_user(start: Start, chain: list[Image]
     session = dict([re.split(": ?", greeting[greeting.index("-H") + 1])])
     client = engine(running)
     assert client.get("/", session).body == b"Hello mira\n"
-    assert client.get("/").body == b"Hello somebody\n"
+    assert client.get("/").body == b"Hello stranger\n"
     path = announcing[-1].partition(":5000")[2]
     headers = {**session, "X-Docker-Token": "true", "Content-Type": "application/json"}
     images = b"[%s]" % b",".join(b'{"id": "%s"}' % image.image_id.encode() for image in chain)

@@ -1,4 +1,4 @@
-"""Users whom a function knows."""
+"""Users that a function knows."""
 
 from __future__ import annotations
 

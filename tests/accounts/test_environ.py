@@ -1,4 +1,4 @@
-"""Users whom the application or the server around has logged in."""
+"""Users that the surrounding application or server has logged in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Users of htpasswd files: the contract for each kind of hash, and files as people and programs leave them."""
+"""Users of htpasswd files: the contract for each kind of hash, and files as people and programs leave
+them.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ OPENSSL_APR1 = [
     ("b" * 16, "$apr1$saltsalt$IIwYtefGUoSSExrK/OA140"),
 ]
 
-#: Hashes of kinds that are not taken, made by Apache's htpasswd (-d, -2, -5, -p) and slappasswd.
+#: Hashes of unsupported kinds, made by Apache's htpasswd (-d, -2, -5, -p) and slappasswd.
 OTHER_KINDS = {
     "crypt": ("oV/84knSvOTZc", "correct", "crypt or plain text"),
     "sha256-crypt": ("$5$PyUDKuQFlVlZaD6W$ozNkTo7Mgwn8wC265zMrUMtsLcPW.5uk6Ef3qyG15E7", "x", "$5$"),
@@ -177,7 +179,7 @@ def test_first_line_of_a_name_counts(path: Path, caplog: pytest.LogCaptureFixtur
     backend = backend_of(path, f"mira:{SHA}", f"mira:{other[1]}", "zoe:refused-kind", f"zoe:{SHA}")
     assert backend.authenticate("mira", "correct horse") == User("mira")
     assert backend.authenticate("mira", other[0]) is None
-    assert backend.authenticate("zoe", "correct horse") is None, "not even where it cannot be verified"
+    assert backend.authenticate("zoe", "correct horse") is None, "not even if it cannot be verified"
     assert "line 2: ignored, because an earlier line has the same name" in caplog.text
     assert "line 4: ignored, because an earlier line has the same name" in caplog.text
 

@@ -100,7 +100,7 @@ def test_entry_without_the_id_attribute_has_no_id_and_is_logged_once(
     assert caplog.text.count("has no attribute mail") == 1
 
 
-# -- who is found
+# -- users
 
 
 def test_filter_characters_in_names_are_escaped(shared: Slapd) -> None:

@@ -1,4 +1,6 @@
-"""An LDAP server that is away, hangs, was restarted, talks nonsense or is set up wrongly; and connections to it."""
+"""An LDAP server that is away, hangs, was restarted, talks nonsense or is set up wrongly; and connections to
+it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ import pytest
 from support.slapd import BASE, PEOPLE, READER, Slapd, ldap
 
 from v1registry.accounts.backends.ldap import Ldap, LdapOptions
-from v1registry.accounts.backends.ldap_server import Deadline, Entry, LdapServer
+from v1registry.accounts.backends.ldap_server import LdapServer
+from v1registry.accounts.backends.ldap_values import Deadline, Entry
 from v1registry.accounts.base import BackendUnavailable
 from v1registry.rights import User
 
@@ -121,7 +124,7 @@ def test_second_address_is_tried_after_the_first(server: Slapd) -> None:
     genuine = socket.getaddrinfo
 
     def two_addresses(host: str, port: int, **options: Any) -> list[Any]:
-        # as for "localhost": ::1 is there, and nobody listens at it
+        # as for "localhost": ::1 is an address on which no server listens
         return [*genuine("127.0.0.2", port, **options), *genuine("127.0.0.1", port, **options)]
 
     with mock.patch("socket.getaddrinfo", two_addresses), ldap(server) as backend:
@@ -141,7 +144,9 @@ class Operation(bytes):
 
 @contextmanager
 def answering(*answers: bytes) -> Iterator[str]:
-    """Listen, and answer each message of every connection with the next of ``answers``; then close. The URL."""
+    """Listen, and answer each message of every connection with the next of ``answers``; then close. The
+    URL.
+    """
 
     def serve() -> None:
         while True:

@@ -77,7 +77,8 @@ def test_users_log_in_over_tls(start: Start, scheme: str, start_tls: bool) -> No
 
 def test_url_contains_the_tls_options(start: Start) -> None:
     server, certificates = start("ldap")
-    url = f"{server.url}/{PEOPLE}????start_tls=yes,ca_file={certificates.ca_file},bind_dn={READER.replace(',', '%2C')}"
+    reader = READER.replace(",", "%2C")
+    url = f"{server.url}/{PEOPLE}????start_tls=yes,ca_file={certificates.ca_file},bind_dn={reader}"
     with Ldap.from_url(f"{url},bind_password=reader-password") as backend:
         assert backend.authenticate("mira", "correct horse") == User("mira")
 

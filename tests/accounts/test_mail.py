@@ -1,4 +1,4 @@
-"""Mails over SMTP, taken by a real server; and that nothing of a password is ever shown."""
+"""Mails over SMTP to a real server, and no password in errors, logs and settings."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_mail_contains_the_whole_link_and_its_purpose(server: SmtpServer, kind: 
     assert message.get_content_type() == "text/plain"
     assert LINK in message.get_content().splitlines()
     assert "mira_k" in message.get_content()
-    # also as it was sent, for those who look at the source
+    # in the raw mail too
     assert LINK.encode() in mail.raw.splitlines()
 
 
@@ -121,7 +121,8 @@ def test_name_cannot_add_headers(server: SmtpServer) -> None:
     assert mail.recipients == ["mira@example.org"]
     assert mail.message["Bcc"] is None
     assert sorted(name.lower() for name in list(mail.message)) == sorted(
-        "from to subject date message-id auto-submitted mime-version content-type content-transfer-encoding".split()
+        "from to subject date message-id auto-submitted "
+        "mime-version content-type content-transfer-encoding".split()
     )
 
 

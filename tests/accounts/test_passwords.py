@@ -178,7 +178,7 @@ def test_memory_does_not_contain_the_password() -> None:
 
 
 class Slow(Verification):
-    """Takes as long as a real hash; the first calls raise ``errors``."""
+    """A verification as slow as a real hash, whose first calls raise ``errors``."""
 
     def __init__(self, *errors: BaseException) -> None:
         super().__init__()

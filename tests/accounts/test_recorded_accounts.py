@@ -1,4 +1,6 @@
-"""Records of accounts and addresses as the version at commit 2da4a84 stored them: tests/data/stored-records.json."""
+"""Records of accounts and addresses as the version at commit 2da4a84 stored them:
+tests/data/stored-records.json.
+"""
 
 from __future__ import annotations
 

@@ -358,7 +358,7 @@ def test_takeover_of_a_settled_address_fails(disturbed: DisturbedStorage) -> Non
     disturbed.before[user_key("mira")] = crash
     with pytest.raises(BackendUnavailable):
         store.create("mira", "correct horse", "one@example.org")
-    # "other" has seen that the reservation is void, and is about to replace it, when mira comes back
+    # "other" has seen that the reservation is void, and is about to replace it, when mira tries again
     disturbed.before[address_key("one@example.org")] = lambda: store.create(
         "mira", "correct horse", "one@example.org"
     )

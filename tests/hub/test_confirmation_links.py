@@ -91,7 +91,7 @@ def test_HUB_030_new_account_is_refused_before_its_activation(waiting: Client, m
 
 
 def test_repeated_registration_does_not_show_the_activation(waiting: Client, mail: KeptMail) -> None:
-    """Whether the account is active is for who has the password (decisions.md 10)."""
+    """Only the right password shows whether the account is active (decisions.md 10)."""
     for password in ("s3cret-one", "wrong one"):
         answer = register(waiting, **{**MIRA, "password": password})
         assert (answer.status_int, answer.body) == (400, TAKEN)
@@ -183,7 +183,7 @@ def test_invalid_links_all_have_the_same_answer(waiting: Client, mail: KeptMail,
     pages = {answer.body for _, answer in answers if is_page(answer)}
     assert len(pages) == 1
     assert {answer.status_int for _, answer in answers if is_page(answer)} == {404}
-    # a path that is no UTF-8 is no path of ours
+    # a path that is not UTF-8
     assert [answer.status_int for _, answer in answers if not is_page(answer)] == [400, 400]
     assert not is_active(waiting)
     assert waiting.post(mail.path).status_int == 200
@@ -410,7 +410,7 @@ def test_changed_password_ends_the_link_of_an_added_address(active: Client, mail
 
 
 def test_addresses_that_need_no_link_get_no_mail(active: Client, mail: KeptMail) -> None:
-    """One that is confirmed, one that is somebody else's, one that got a mail just now."""
+    """A confirmed address, one of another user, and one that got a mail just now."""
     assert change(active, "mira_k", CREDENTIALS, email="MIRA@example.org").status_int == 204
     assert mail.sent == []
     assert change(active, "mira_k", CREDENTIALS, email="two@example.org").status_int == 204
@@ -422,7 +422,7 @@ def test_addresses_that_need_no_link_get_no_mail(active: Client, mail: KeptMail)
 def test_address_added_by_an_administrator_activates_a_new_account(
     waiting: Client, mail: KeptMail, store: UserStore
 ) -> None:
-    """Somebody misspelled their address: nobody follows that link."""
+    """A new user mistyped the address, so its link is never followed."""
     store.create("root", "s3cret-two", is_administrator=True)
     root = basic("root", "s3cret-two")
     assert change(waiting, "mira_k", root, email="right@example.org").status_int == 204

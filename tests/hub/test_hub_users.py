@@ -197,7 +197,7 @@ def test_HUB_003_reserved_names_are_400(client: Client, store: UserStore, name: 
 def test_HUB_003_names_with_repositories_and_of_the_setting_are_400(
     storage: MemoryStorage, store: UserStore
 ) -> None:
-    """Who registers a name owns its namespace, with all that is there: of a deleted user, or from before there were accounts."""
+    """A registered name owns its namespace, with repositories of a deleted user or of an open server."""
     assert Client(Registry(storage=storage)).put("/v1/repositories/old_team/app/", "[]").status_int == 200
     client = Client(Registry(storage=storage, auth=store, reserved_names="developers, testers"))
 
@@ -263,7 +263,7 @@ def test_closed_registration_is_401_for_new_and_400_for_taken_names(
     answer = register(client, **{**MIRA, "username": "somebody", "email": "other@example.org"})
     assert (answer.status_int, answer.headers["WWW-Authenticate"]) == (401, CHALLENGE)
     assert "closed" in text_of(answer)
-    # a login from 0.7.6 on goes on with GET after a 401, also where its fields could not be registered
+    # engines from 0.7.6 continue a login by GET after a 401, so 401 is right for invalid fields too
     assert register(client, username="somebody", password="x").status_int == 401
     assert register(client, **MIRA).body == TAKEN
     assert [user.name for user in store.users()] == ["mira_k"]
@@ -327,7 +327,7 @@ def test_chain_creates_accounts_and_refuses_known_names(store: UserStore) -> Non
 
 
 def test_unavailable_backend_is_503_everywhere(passwords: CheapPasswords) -> None:
-    """The administrator, whom the application in front logged in, got that far."""
+    """The request of an administrator whom the environ names reaches the backend, and is 503 too."""
     storage = SwitchedStorage()
     storage.is_off = True
     logged_in = Environ("REMOTE_USER", administrator=lambda environ: True)

@@ -1,4 +1,4 @@
-"""Nobody has the server mail to strangers without end: addresses can be added and removed again."""
+"""Limits on mails: a user who adds and removes addresses cannot make the server mail strangers for ever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from v1registry.accounts.users import UserStore
 
 
 class Spammer:
-    """A user mira, who adds addresses and removes them again, on a server whose clock the test sets."""
+    """The user mira adds and removes addresses, on a server whose clock the test sets."""
 
     def __init__(self, mail: KeptMail) -> None:
         self.now_s = 0.0

@@ -17,7 +17,7 @@ from support.programs import PATIENCE_S, Program
 
 _PROCESSES = 20
 
-#: Connects, waits until its input ends, registers, and tells status and body.
+#: Connects, waits until its input ends, registers, and prints status and body.
 _REGISTER = """
 import json, sys
 from http.client import HTTPConnection
@@ -96,7 +96,7 @@ def test_HUB_001_HUB_002_one_of_20_processes_registers_a_name(
 
 
 def test_HUB_002_at_most_one_of_20_processes_gets_an_address(ports: list[int]) -> None:
-    """All may lose where each saw the others first; nobody's losing blocks the address."""
+    """Every process may lose if each saw the others first; the address is free afterwards."""
     bodies = [
         json.dumps({"username": f"mira_{number}", "password": "s3cret-one", "email": "mira@example.org"})
         for number in range(_PROCESSES)

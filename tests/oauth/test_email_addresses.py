@@ -1,4 +1,6 @@
-"""The e-mail addresses of the accounts API, by Basic and by access tokens, JSON and forms (oauth.md 4.3 to 4.6)."""
+"""The e-mail addresses of the accounts API, by Basic and by access tokens, JSON and forms (oauth.md 4.3 to
+4.6).
+"""
 
 from __future__ import annotations
 
@@ -70,9 +72,12 @@ def test_OAU_021_address_in_use_is_400(mira: Asker, three: None, email: str) -> 
 
 @pytest.mark.parametrize(
     "email",
-    ["", "mira", "mira@", "@example.org", "a b@example.org", "nobody@example.org\n", "Mira <mira@example.org>",
-     "mira@example.org,other@example.org", "mira@exämple.org", "x" * 65 + "@example.org", "mira@" + "x" * 300 + ".org"],
-)  # fmt: skip
+    [
+        *("", "mira", "mira@", "@example.org", "a b@example.org", "nobody@example.org\n"),
+        *("Mira <mira@example.org>", "mira@example.org,other@example.org", "mira@exämple.org"),
+        *("x" * 65 + "@example.org", "mira@" + "x" * 300 + ".org"),
+    ],
+)
 def test_OAU_021_invalid_address_is_400(mira: Asker, email: str) -> None:
     for method in ("POST", "DELETE"):
         answer = mira(method, EMAILS, email=email)
@@ -112,7 +117,7 @@ def test_number_of_addresses_is_limited(app: Registry, store: UserStore) -> None
 
 
 def test_number_of_unconfirmed_addresses_is_limited(app: Registry, store: UserStore) -> None:
-    """Nobody keeps the addresses of others for themselves by the dozen: here and by PUT /v1/users/NAME/ they count together."""
+    """Addresses added here and by PUT /v1/users/NAME/ count together."""
     mira = Asker(app, basic("mira"))
     for number in range(MOST_UNCONFIRMED):
         if number % 2:
@@ -125,7 +130,7 @@ def test_number_of_unconfirmed_addresses_is_limited(app: Registry, store: UserSt
     answer = mira("PUT", "/v1/users/mira/", email="more@example.org")
     assert (answer.status_int, answer.json) == (400, f"Invalid email: {text}")
     assert not store.is_taken("third", "more@example.org")
-    # one that is confirmed or goes makes room
+    # a confirmed or removed address makes room
     store.confirm_email("mira", "0@example.org")
     assert mira("POST", EMAILS, email="more@example.org").status_int == 201
     assert mira("DELETE", EMAILS, email="1@example.org").status_int == 204
@@ -134,7 +139,7 @@ def test_number_of_unconfirmed_addresses_is_limited(app: Registry, store: UserSt
 
 
 def test_OAU_021_one_of_simultaneous_additions_is_400(app: Registry, storage: Storage) -> None:
-    """The second comes when the first one has looked, and before it writes."""
+    """The second request comes between the check and the write of the first one."""
     late: list[int] = []
 
     class Interrupted:
@@ -173,7 +178,7 @@ def test_OAU_022_OAU_023_OAU_025_verified_address_becomes_primary(
     answer = mira("PATCH", EMAILS, email="TWO@example.org", primary=True)
     assert (answer.status_int, answer.json) == (200, shown("two@example.org", verified=True, primary=True))
     assert primaries(store) == ["two@example.org"]
-    # again is no error
+    # a repetition is no error
     assert mira("PATCH", EMAILS, email="two@example.org", primary=True).json == answer.json
 
 
@@ -225,7 +230,7 @@ def test_OAU_022_other_callers_get_403_unless_it_is_verified(
     before = store.account("mira")
     for flags in ({"verified": True}, {"verified": True, "primary": True}):
         assert mira("PATCH", EMAILS, email="three@example.org", **flags).status_int == 403
-        # and an address that is not there is not told from one that is
+        # a missing address looks like an existing one
         assert mira("PATCH", EMAILS, email="nobody@example.org", **flags).status_int == 403
     assert store.account("mira") == before
     answer = mira("PATCH", EMAILS, email="two@example.org", verified=True, primary=True)
@@ -361,7 +366,7 @@ def test_one_of_simultaneous_additions_is_201(storage: Storage, store: UserStore
 
 def test_account_that_is_deleted_meanwhile_is_404() -> None:
     class Fleeting(UserStore):
-        """Everybody is gone as soon as somebody looked at them."""
+        """Deletes each account after it was looked up."""
 
         def account(self, username: str) -> Any:
             found = super().account(username)

@@ -1,4 +1,5 @@
-"""The records of :class:`~v1registry.accounts.users.UserStore`. Pure values; :mod:`~v1registry.storage.records` stores them.
+"""The records of :class:`~v1registry.accounts.users.UserStore`. Pure values;
+:mod:`~v1registry.storage.records` stores them.
 
 ``accounts/users/<name>`` is the record of a user.
 ``accounts/addresses/<sha256>`` is the reservation of an address, named by the digest of its folded form.
@@ -24,7 +25,8 @@ ADDRESSES_FOLDER: Final = "accounts/addresses"
 #: The most addresses of an account.
 MOST_EMAILS: Final = 50
 
-#: The most unconfirmed addresses of an account. Each may send a mail to a stranger, who cannot use the address meanwhile.
+#: The most unconfirmed addresses of an account. Each may send a mail to a stranger, who cannot use the
+#: address meanwhile.
 MOST_UNCONFIRMED: Final = 10
 
 #: As the accounts API shows times (oauth.md 4.1): UTC, microseconds, Z.
@@ -130,8 +132,9 @@ class UserRecord:
     def unconfirmed(self) -> dict[str, str]:
         """Address -> state of the account, for each address that a link may confirm.
 
-        If the account awaits its activation, these are all addresses, because the link activates it too. A disabled account
-        has none. The state changes with the password, and differs for a later account with the same name.
+        If the account awaits its activation, these are all addresses, because the link activates it too. A
+        disabled account has none. The state changes with the password, and differs for a later account with
+        the same name.
         """
         if not (self.is_active or self.awaits_activation):
             return {}
@@ -192,7 +195,9 @@ class UserRecord:
         return self.without_added_email(email)
 
     def without_added_email(self, email: str) -> UserRecord:
-        """Undo :meth:`with_email`. If the address became the primary one, the oldest other address is it then."""
+        """Undo :meth:`with_email`. If the address became the primary one, the oldest other address is it
+        then.
+        """
         emails = [entry for entry in self.emails if not _is(entry, email)]
         if emails and not any(entry.primary for entry in emails):
             emails[0] = replace(emails[0], primary=True)

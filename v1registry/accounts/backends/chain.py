@@ -55,7 +55,7 @@ class BackendChain(Backend):
 
     @property
     def has_ids(self) -> bool:
-        """Whether the users of one of the backends have ids. A user without one is not allowed to use OAuth."""
+        """Whether the users of one of the backends have ids. A user without one cannot use OAuth."""
         return any(backend.has_ids for backend in self.backends)
 
     @property

@@ -14,7 +14,8 @@ from ...rights import User
 from ..base import Backend, BackendUnavailable
 from ..passwords import PasswordMemory
 from .ldap_options import LdapOptions
-from .ldap_server import Deadline, Entry, LdapFailure, LdapServer, escape_filter_chars, split_dn
+from .ldap_server import LdapServer, escape_filter_chars, split_dn
+from .ldap_values import Deadline, Entry, LdapFailure
 
 __all__ = ["Ldap", "LdapOptions"]
 

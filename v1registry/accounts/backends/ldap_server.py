@@ -23,7 +23,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 with warnings.catch_warnings():
@@ -37,7 +36,9 @@ with warnings.catch_warnings():
     except ImportError as _error:
         raise ImportError(f"LDAP needs ldap3: pip install 'v1registry[ldap]' ({_error})") from _error
 
-__all__ = ["Deadline", "Entry", "LdapFailure", "LdapServer", "escape_filter_chars", "split_dn"]
+from .ldap_values import Deadline, Entry, LdapFailure
+
+__all__ = ["LdapServer", "escape_filter_chars", "split_dn"]
 
 #: Result codes of RFC 4511 (appendix A) for a refused login: wrong password, no password, no such entry,
 #: invalid DN, no right to bind, unwilling (a disabled account), a constraint (a locked account).
@@ -62,51 +63,6 @@ _SCOPES: Final[dict[str, Literal["BASE", "LEVEL", "SUBTREE"]]] = {
     "one": ldap3.LEVEL,
     "sub": ldap3.SUBTREE,
 }
-
-
-class LdapFailure(Exception):
-    """The server did not do what it was asked to do.
-
-    :param public: a text for clients.
-    :param reason: what happened, for the log; without passwords.
-    """
-
-    def __init__(self, public: str, reason: str):
-        super().__init__(f"{public}: {reason}")
-        self.public = public
-        self.reason = reason
-
-
-class Deadline:
-    """The time by which all steps of one question must be done.
-
-    :param timeout_s: how long that is from now, in seconds.
-    """
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._end = time.monotonic() + timeout_s
-
-    def left_s(self) -> float:
-        """Return the remaining time, in seconds.
-
-        :raises LdapFailure: there is none.
-        """
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise LdapFailure(
-                "The LDAP server does not answer, try again later", f"no answer within {self._timeout_s:g} s"
-            )
-        return left
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An entry that a search found. Names of attributes are in lower case."""
-
-    dn: str
-    attributes: dict[str, list[str]]  #: without the values that are not UTF-8
-    raw: dict[str, list[bytes]]  #: all values
 
 
 class LdapServer:
