@@ -102,14 +102,17 @@ def links_in(page: BeautifulSoup) -> dict[str, str]:
 
 
 def facts_in(page: BeautifulSoup) -> dict[str, str]:
+    """Return label -> text of the facts on a page."""
     return {words(item.dt): words(item.dd) for item in page.select(".facts > div")}
 
 
 def describe(registry: FakeRegistry, name: str, description: str) -> None:
+    """Set the description of a repository."""
     Repositories(registry.storage).describe(RepositoryName.parse(name), description)
 
 
 def make_private(registry: FakeRegistry, name: str, **collaborators: Action) -> None:
+    """Make a repository private."""
     repositories, repository = Repositories(registry.storage), RepositoryName.parse(name)
     repositories.set_private(repository, True)
     for username, action in collaborators.items():

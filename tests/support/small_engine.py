@@ -38,10 +38,12 @@ class SmallImage:
 
     @property
     def image_id(self) -> str:
+        """The id in the JSON of the image."""
         return str(json.loads(self.document)["id"])
 
     @property
     def path(self) -> str:
+        """The path of the image under ``/v1/``."""
         return f"/v1/images/{self.image_id}"
 
 
@@ -64,6 +66,7 @@ class SmallEngine:
         is_chunked: bool = False,
         read_limit: int | None = None,
     ) -> Answer:
+        """Send a request with the headers of this release, and return the answer."""
         sent = [("Host", self.transport.host), ("User-Agent", USER_AGENTS[self.release]), *headers]
         if is_chunked:
             sent.append(("Transfer-Encoding", "chunked"))
@@ -125,12 +128,15 @@ class SmallEngine:
     # -- push
 
     def announce(self, repository: str, entries: list[dict[str, str]]) -> Answer:
+        """Announce the images of a push to the index."""
         return self.ask_index("PUT", f"/v1/repositories/{repository}/", json.dumps(entries).encode())
 
     def put_json(self, image: SmallImage) -> Answer:
+        """Send the JSON of an image."""
         return self.ask("PUT", f"{image.path}/json", image.document, ("Content-Type", "application/json"))
 
     def put_layer(self, image: SmallImage) -> Answer:
+        """Send the layer of an image, chunked."""
         kind = (
             () if self.release in ("0.6", "0.9", "1.0") else (("Content-Type", "application/octet-stream"),)
         )
@@ -139,6 +145,7 @@ class SmallEngine:
     def put_checksum(
         self, image: SmallImage, tarsum: str | None = None, payload: str | None = None
     ) -> Answer:
+        """Send the checksums of an image; those of its layer by default."""
         sums = [("X-Docker-Checksum", tarsum or image.layer.tarsum(image.document))]
         if payload is None and self.release == "0.9":
             payload = image.layer.sum_of_archive()
@@ -149,12 +156,14 @@ class SmallEngine:
         return self.ask("PUT", f"{image.path}/checksum", b"", *sums)
 
     def put_tag(self, repository: str, tag: str, image: SmallImage) -> Answer:
+        """Set a tag."""
         path = f"/v1/repositories/{repository}/tags/{tag}"
         return self.ask(
             "PUT", path, json.dumps(image.image_id).encode(), ("Content-Type", "application/json")
         )
 
     def finish(self, repository: str, entries: list[dict[str, str]] | None = None) -> Answer:
+        """End a push at the index."""
         endpoint = ("X-Docker-Endpoints", f"http://{self.transport.host}/v1/")
         body = json.dumps(entries or []).encode()
         return self.ask_index("PUT", f"/v1/repositories/{repository}/images", body, endpoint)

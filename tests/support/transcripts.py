@@ -115,22 +115,27 @@ class Exchange:
 
     @property
     def request(self) -> str:
+        """Method and path."""
         return f"{self.method} {self.path}"
 
     @property
     def is_answered_by_recorder(self) -> bool:
+        """Whether the recorder answered, and not the server."""
         return "answered by the recorder itself" in self.note
 
     @property
     def is_of_v2(self) -> bool:
+        """Whether the request is under ``/v2/``."""
         return self.path.startswith("/v2/")
 
     @property
     def image_id(self) -> str | None:
+        """The image id in the path, or None."""
         found = re.match(r"/v1/images/([0-9a-f]+)/", self.path)
         return found[1] if found else None
 
     def header(self, name: str) -> str | None:
+        """Return the value of a request header, or None."""
         return {key.lower(): value for key, value in self.request_headers}.get(name.lower())
 
     def __str__(self) -> str:
