@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 from support.engine_client import make_image
+from support.faulty_storage import FaultyStorage
 from support.wsgi_client import Client, call
 from webtest import TestApp
 
 from v1registry import FileStorage, MemoryStorage, Registry
-from v1registry.storage.base import Stat, StorageFull, StorageUnavailable
+from v1registry.storage.base import StorageFull, StorageUnavailable
 
 IMAGE = make_image(b"layer")
 
@@ -174,20 +175,6 @@ def test_two_registries_over_one_storage_see_the_same_images(tmp_path: Path) -> 
 # -- failures of the server
 
 
-class Failing(MemoryStorage):
-    """Raises the given exception at each read."""
-
-    def __init__(self, error: Exception):
-        super().__init__()
-        self._error = error
-
-    def stat(self, key: str) -> Any:
-        raise self._error
-
-    def read(self, key: str) -> tuple[bytes, Stat]:
-        raise self._error
-
-
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
@@ -203,7 +190,9 @@ class Failing(MemoryStorage):
 def test_an_unexpected_error_is_logged_and_shows_no_internals(
     caplog: pytest.LogCaptureFixture, error: Exception, status: int, text: str
 ) -> None:
-    answer = call(Registry(storage=Failing(error)), "GET", f"/v1/images/{'0' * 64}/json")
+    storage = FaultyStorage()
+    storage.fail("stat", "read", error=error)
+    answer = call(Registry(storage=storage), "GET", f"/v1/images/{'0' * 64}/json")
     assert (answer.status, json.loads(answer.body)) == (status, {"error": text})
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     if status == 500:
@@ -224,20 +213,18 @@ def test_on_error_is_called_for_unexpected_errors_only() -> None:
 
     error, path = RuntimeError("broken"), f"/v1/images/{'0' * 64}/json"
 
-    assert call(Reporting(storage=Failing(error)), "GET", path).status == 500
+    storage = FaultyStorage()
+    storage.fail("stat", "read", error=error)
+    assert call(Reporting(storage=storage), "GET", path).status == 500
     assert call(Reporting(storage=MemoryStorage()), "GET", path).status == 404
     assert reported == [(path, error)]
 
 
 def test_exceptions_that_end_the_process_pass_through() -> None:
-    class Ending(MemoryStorage):
-        def stat(self, key: str) -> Any:
-            raise KeyboardInterrupt
-
-        read = stat
-
+    storage = FaultyStorage()
+    storage.fail("stat", "read", error=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        call(Registry(storage=Ending()), "GET", f"/v1/images/{'0' * 64}/json")
+        call(Registry(storage=storage), "GET", f"/v1/images/{'0' * 64}/json")
 
 
 def test_an_error_in_the_middle_of_a_layer_breaks_the_answer() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.cheap_passwords import CheapPasswords
 from support.engine_client import EngineClient, UnexpectedAnswer, make_chain, random_layer
+from support.faulty_storage import FaultyStorage
 from v1registry_fakes.listener import Listener
 from webtest import TestApp
 
@@ -24,13 +25,6 @@ from v1registry.log import NO_REQUEST, RequestBody, get_logger, in_request
 IMAGE_IDS = {name: str(number) * 64 for number, name in enumerate(["one", "two", "three", "four"])}
 
 MADE = re.compile(r"[0-9a-f]{16}")
-
-
-class Broken(MemoryStorage):
-    """A storage that fails at each read."""
-
-    def stat(self, key: str) -> Any:
-        raise RuntimeError(key)
 
 
 @pytest.fixture
@@ -85,7 +79,9 @@ def test_log_lines_have_the_id_as_attribute_and_prefix(
 
 
 def test_an_error_and_its_traceback_have_the_id(caplog: pytest.LogCaptureFixture) -> None:
-    answer = TestApp(Registry(storage=Broken())).get(f"/v1/images/{'0' * 64}/json", status=500)
+    storage = FaultyStorage()
+    storage.fail("stat", error=RuntimeError("the disk is gone"))
+    answer = TestApp(Registry(storage=storage)).get(f"/v1/images/{'0' * 64}/json", status=500)
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.request_id == answer.headers["X-Request-Id"]  # type: ignore[attr-defined]
     assert record.getMessage().startswith(f"[{answer.headers['X-Request-Id']}] ")
@@ -126,12 +122,10 @@ def test_log_lines_of_threads_have_the_id_of_their_request(
     caplog.set_level(logging.INFO)
     everybody = threading.Barrier(4)
 
-    class Slow(MemoryStorage):
-        def stat(self, key: str) -> Any:
-            everybody.wait(20)  # all requests are in the middle at once
-            return super().stat(key)
-
-    application = Registry(storage=Slow())
+    storage = FaultyStorage()
+    # all requests are in the middle at once
+    storage.before(lambda: everybody.wait(20), "stat", times=None)
+    application = Registry(storage=storage)
 
     def ask(name: str) -> None:
         TestApp(application).get(

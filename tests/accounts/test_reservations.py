@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from support.cheap_passwords import CheapPasswords
+from support.faulty_storage import FaultyStorage
 
 from v1registry.accounts.base import AccountExists
 from v1registry.accounts.records import Reservation, address_key, user_key
@@ -18,34 +18,6 @@ from v1registry.storage.memory import MemoryStorage
 from v1registry.storage.records import find
 
 EMAIL = "one@example.org"
-
-
-class Interrupted:
-    """A storage that runs ``act`` once, before the first call of ``method`` for a key.
-
-    It has no locks: reservations need none.
-    """
-
-    def __init__(self, storage: Storage, method: str, key: str, act: Callable[[], object]) -> None:
-        self._storage = storage
-        self._method = method
-        self._key = key
-        self._act: Callable[[], object] | None = act
-
-    def __getattr__(self, name: str) -> Any:
-        assert name != "lock"
-        genuine = getattr(self._storage, name)
-        if name != self._method:
-            return genuine
-
-        def method(key: str, *arguments: Any, **options: Any) -> Any:
-            act = self._act
-            if key == self._key and act is not None:
-                self._act = None
-                act()
-            return genuine(key, *arguments, **options)
-
-        return method
 
 
 class Lists:
@@ -69,7 +41,10 @@ def storage() -> MemoryStorage:
 
 
 def interrupted(storage: Storage, method: str, lists: Lists, act: Callable[[], object]) -> Reservations:
-    return Reservations(Interrupted(storage, method, address_key(EMAIL), act), lists)  # type: ignore[arg-type]
+    faulty = FaultyStorage(storage)
+    faulty.before(act, method, key=address_key(EMAIL))
+    faulty.fail("lock", error=AssertionError("reservations need no locks"))
+    return Reservations(faulty, lists)
 
 
 def test_reservation_that_no_record_lists_is_void(storage: MemoryStorage) -> None:
@@ -158,21 +133,9 @@ def test_registration_that_lost_its_address_keeps_a_later_account(
         states.append(other.create("mira", "battery staple"))
 
     # the address is read before the reservation, in it, and before it is settled: the third time
-    reads = iter([None, None, lose_all])
-
-    class Late(Interrupted):
-        def __getattr__(self, name: str) -> Any:
-            genuine = getattr(storage, name)
-
-            def read(key: str) -> Any:
-                act = next(reads, None) if key == address_key(EMAIL) else None
-                if act is not None:
-                    act()
-                return genuine(key)
-
-            return read if name == "read" else genuine
-
-    store = UserStore(Late(storage, "", "", lambda: None), passwords=CheapPasswords())  # type: ignore[arg-type]
+    late = FaultyStorage(storage)
+    late.before(lose_all, "read", key=address_key(EMAIL), skip=2)
+    store = UserStore(late, passwords=CheapPasswords())
     with pytest.raises(AccountExists):
         store.create("mira", "correct horse", EMAIL)
     assert other.find("mira") == states[0]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from support.cheap_passwords import CheapPasswords
+from support.faulty_storage import FaultyStorage
 from v1registry_fakes.contracts import ConfirmationContract, ProfilesContract
 
 from v1registry.accounts.base import AccountExists, BackendUnavailable, Email, EmailRefused, UnknownUser
 from v1registry.accounts.records import MOST_EMAILS, address_key, user_key
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
-from v1registry.storage.base import ANY, Stat, Storage, StorageUnavailable
+from v1registry.storage.base import Storage, StorageUnavailable
 from v1registry.storage.filesystem import FileStorage
 from v1registry.storage.memory import MemoryStorage
 
@@ -286,21 +286,9 @@ def test_hash_with_other_parameters_is_replaced_at_login(store: UserStore, stora
 # -- a storage that is watched, disturbed or broken
 
 
-class DisturbedStorage(MemoryStorage):
-    """Calls ``before[key]``, once, when that key is to be written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.before: dict[str, Callable[[], object]] = {}
-
-    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
-        self.before.pop(key, lambda: None)()
-        return super().write(key, data, expect=expect)
-
-
 @pytest.fixture
-def disturbed() -> DisturbedStorage:
-    return DisturbedStorage()
+def disturbed() -> FaultyStorage:
+    return FaultyStorage()
 
 
 def crash() -> None:
@@ -308,10 +296,10 @@ def crash() -> None:
 
 
 def test_reservation_without_a_record_is_free(
-    disturbed: DisturbedStorage,
+    disturbed: FaultyStorage,
 ) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
-    disturbed.before[user_key("mira")] = crash
+    disturbed.before(crash, "write", key=user_key("mira"))
     with pytest.raises(BackendUnavailable):
         store.create("mira", "correct horse", "one@example.org")
     assert disturbed.read(address_key("one@example.org"))[0]
@@ -321,9 +309,9 @@ def test_reservation_without_a_record_is_free(
         store.create("mira", "correct horse", "one@example.org")
 
 
-def test_creation_that_crashed_can_be_repeated(disturbed: DisturbedStorage) -> None:
+def test_creation_that_crashed_can_be_repeated(disturbed: FaultyStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
-    disturbed.before[user_key("mira")] = crash
+    disturbed.before(crash, "write", key=user_key("mira"))
     with pytest.raises(BackendUnavailable):
         store.create("mira", "correct horse", "one@example.org")
     store.create("mira", "correct horse", "one@example.org")
@@ -331,11 +319,11 @@ def test_creation_that_crashed_can_be_repeated(disturbed: DisturbedStorage) -> N
 
 
 def test_address_in_the_record_belongs_to_its_user_after_a_crash(
-    disturbed: DisturbedStorage,
+    disturbed: FaultyStorage,
 ) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
     key = address_key("one@example.org")
-    disturbed.before[user_key("mira")] = lambda: disturbed.before.update({key: crash})
+    disturbed.before(lambda: disturbed.before(crash, "write", key=key), "write", key=user_key("mira"))
     with pytest.raises(BackendUnavailable):
         store.create("mira", "correct horse", "one@example.org")
     assert store.authenticate("mira", "correct horse") == User("mira")
@@ -344,23 +332,27 @@ def test_address_in_the_record_belongs_to_its_user_after_a_crash(
     assert store.confirm_email("mira", "one@example.org")
 
 
-def test_takeover_before_the_record_is_written_wins(disturbed: DisturbedStorage) -> None:
+def test_takeover_before_the_record_is_written_wins(disturbed: FaultyStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
-    disturbed.before[user_key("mira")] = lambda: store.create("other", "correct horse", "one@example.org")
+    disturbed.before(
+        lambda: store.create("other", "correct horse", "one@example.org"), "write", key=user_key("mira")
+    )
     with pytest.raises(AccountExists):
         store.create("mira", "correct horse", "one@example.org")
     assert [user.name for user in store.users()] == ["other"]
     assert store.confirm_email("other", "one@example.org")
 
 
-def test_takeover_of_a_settled_address_fails(disturbed: DisturbedStorage) -> None:
+def test_takeover_of_a_settled_address_fails(disturbed: FaultyStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
-    disturbed.before[user_key("mira")] = crash
+    disturbed.before(crash, "write", key=user_key("mira"))
     with pytest.raises(BackendUnavailable):
         store.create("mira", "correct horse", "one@example.org")
     # "other" has seen that the reservation is void, and is about to replace it, when mira tries again
-    disturbed.before[address_key("one@example.org")] = lambda: store.create(
-        "mira", "correct horse", "one@example.org"
+    disturbed.before(
+        lambda: store.create("mira", "correct horse", "one@example.org"),
+        "write",
+        key=address_key("one@example.org"),
     )
     with pytest.raises(AccountExists):
         store.create("other", "correct horse", "one@example.org")
@@ -368,14 +360,18 @@ def test_takeover_of_a_settled_address_fails(disturbed: DisturbedStorage) -> Non
     assert store.confirm_email("mira", "one@example.org")
 
 
-def test_address_that_is_lost_during_addition_is_not_listed(disturbed: DisturbedStorage) -> None:
+def test_address_that_is_lost_during_addition_is_not_listed(disturbed: FaultyStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
     store.create("mira", "correct horse")
-    disturbed.before[user_key("mira")] = lambda: store.create("other", "correct horse", "one@example.org")
+    disturbed.before(
+        lambda: store.create("other", "correct horse", "one@example.org"), "write", key=user_key("mira")
+    )
     with pytest.raises(AccountExists):
         store.add_email("mira", "one@example.org")
     assert store.emails("mira") == ()
-    disturbed.before[user_key("mira")] = lambda: store.create("third", "correct horse", "two@example.org")
+    disturbed.before(
+        lambda: store.create("third", "correct horse", "two@example.org"), "write", key=user_key("mira")
+    )
     store.add_email("mira", "mira@example.org")
     with pytest.raises(AccountExists):
         store.add_email("mira", "two@example.org")
@@ -396,36 +392,26 @@ def test_listed_address_that_is_reserved_for_another_user_is_not_confirmed(
     assert store.confirm_email("mira", "one@example.org")
 
 
-def test_password_that_is_changed_during_a_rehash_stays_changed(disturbed: DisturbedStorage) -> None:
+def test_password_that_is_changed_during_a_rehash_stays_changed(disturbed: FaultyStorage) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
     store.create("mira", "correct horse")
     later = UserStore(disturbed, passwords=CheapPasswords(memory_kib=16))
-    disturbed.before[user_key("mira")] = lambda: later.set_password("mira", "battery staple")
+    disturbed.before(lambda: later.set_password("mira", "battery staple"), "write", key=user_key("mira"))
     assert later.authenticate("mira", "correct horse") == User("mira"), "it was right when it was verified"
     assert later.authenticate("mira", "correct horse") is None
     assert later.authenticate("mira", "battery staple") == User("mira")
 
 
-def test_login_succeeds_if_the_new_hash_cannot_be_stored(disturbed: DisturbedStorage) -> None:
+def test_login_succeeds_if_the_new_hash_cannot_be_stored(disturbed: FaultyStorage) -> None:
     UserStore(disturbed, passwords=CheapPasswords()).create("mira", "correct horse")
     later = UserStore(disturbed, passwords=CheapPasswords(memory_kib=16))
-    disturbed.before[user_key("mira")] = crash
+    disturbed.before(crash, "write", key=user_key("mira"))
     assert later.authenticate("mira", "correct horse") == User("mira")
 
 
-class StickyStorage(MemoryStorage):
-    """A storage in which nothing can be removed for now."""
-
-    is_stuck = True
-
-    def delete(self, key: str, *, expect: str = ANY) -> None:
-        if self.is_stuck:
-            raise StorageUnavailable(key, "the disk is gone")
-        super().delete(key, expect=expect)
-
-
 def test_address_whose_removal_crashed_is_free() -> None:
-    storage = StickyStorage()
+    storage = FaultyStorage()
+    storage.fail("delete")
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("mira", "correct horse", "mira@example.org")
     store.add_email("mira", "two@example.org")
@@ -435,7 +421,7 @@ def test_address_whose_removal_crashed_is_free() -> None:
     assert not store.is_taken("other", "two@example.org")
     store.create("other", "correct horse", "two@example.org")
     # what the first owner does later does not take it from the second
-    storage.is_stuck = False
+    storage.heal()
     assert not store.remove_email("mira", "two@example.org")
     store.delete("mira")
     assert store.is_taken("third", "two@example.org")
@@ -468,14 +454,14 @@ def test_address_that_a_full_account_refuses_is_not_reserved(
 
 
 def test_account_that_fills_meanwhile_leaves_no_reservation(
-    disturbed: DisturbedStorage,
+    disturbed: FaultyStorage,
 ) -> None:
     store = UserStore(disturbed, passwords=CheapPasswords())
     store.create("mira", "correct horse", "mira@example.org")
     for number in range(1, MOST_EMAILS - 1):
         store.add_email("mira", f"{number}@example.org")
         store.confirm_email("mira", f"{number}@example.org")
-    disturbed.before[user_key("mira")] = lambda: store.add_email("mira", "faster@example.org")
+    disturbed.before(lambda: store.add_email("mira", "faster@example.org"), "write", key=user_key("mira"))
     with pytest.raises(EmailRefused):
         store.add_email("mira", "slower@example.org")
     assert len(store.emails("mira")) == MOST_EMAILS
@@ -484,23 +470,12 @@ def test_account_that_fills_meanwhile_leaves_no_reservation(
     assert len(list(disturbed.list("accounts/addresses/"))) == MOST_EMAILS
 
 
-class DeadStorage(MemoryStorage):
-    """A storage of which nothing can be read."""
-
-    is_dead = False
-
-    def _find(self, key: str) -> tuple[bytes, Stat]:
-        if self.is_dead:
-            raise StorageUnavailable(key, "the disk is gone")
-        return super()._find(key)
-
-
 def test_logins_are_unavailable_while_the_storage_is() -> None:
-    storage = DeadStorage()
+    storage = FaultyStorage()
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("mira", "correct horse", "mira@example.org")
     assert store.authenticate("mira", "correct horse") == User("mira")
-    storage.is_dead = True
+    storage.fail()
     for question in (
         lambda: store.authenticate("mira", "correct horse"),
         lambda: store.authenticate("nobody", "correct horse"),
@@ -513,7 +488,7 @@ def test_logins_are_unavailable_while_the_storage_is() -> None:
         with pytest.raises(BackendUnavailable, match="cannot be read or changed now") as caught:
             question()
         assert isinstance(caught.value.__cause__, StorageUnavailable)
-    storage.is_dead = False
+    storage.heal()
     assert store.authenticate("mira", "correct horse") == User("mira")
 
 

@@ -14,13 +14,13 @@ from support.account_client import (
     PUBLIC_URL,
     TAKEN,
     KeptMail,
-    SwitchedStorage,
     basic,
     change,
     log_in,
     register,
 )
 from support.cheap_passwords import CheapPasswords
+from support.faulty_storage import FaultyStorage
 from support.wsgi_client import Client
 from webtest import TestResponse
 
@@ -505,7 +505,7 @@ def test_links_accept_get_head_and_post_with_small_bodies(waiting: Client, mail:
 def test_links_are_not_logged_and_survive_an_outage(
     mail: KeptMail, passwords: CheapPasswords, caplog: pytest.LogCaptureFixture
 ) -> None:
-    storage = SwitchedStorage()
+    storage = FaultyStorage()
     store = UserStore(storage, passwords=passwords)
     client = Client(Registry(storage=storage, auth=store, mail=mail, public_url=PUBLIC_URL))
     with caplog.at_level(logging.DEBUG):
@@ -513,10 +513,10 @@ def test_links_are_not_logged_and_survive_an_outage(
         log_in(client, "mira_k", "s3cret-one")
         client.put(mail.path)
         client.post(mail.path, b"x" * 65537)
-        storage.is_off = True
+        storage.fail("read")
         for answer in (client.get(mail.path), client.post(mail.path)):
             assert answer.status_int == 503
-        storage.is_off = False
+        storage.heal()
         client.get(mail.path)
         assert client.post(mail.path).status_int == 200
         client.post(mail.path)

@@ -13,7 +13,6 @@ from support.account_client import (
     MIRA,
     TAKEN,
     USER_CREATED,
-    SwitchedStorage,
     basic,
     change,
     log_in,
@@ -22,6 +21,7 @@ from support.account_client import (
     text_of,
 )
 from support.cheap_passwords import CheapPasswords
+from support.faulty_storage import FaultyStorage
 from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
@@ -328,8 +328,8 @@ def test_chain_creates_accounts_and_refuses_known_names(store: UserStore) -> Non
 
 def test_unavailable_backend_is_503_everywhere(passwords: CheapPasswords) -> None:
     """The request of an administrator whom the environ names reaches the backend, and is 503 too."""
-    storage = SwitchedStorage()
-    storage.is_off = True
+    storage = FaultyStorage()
+    storage.fail("read")
     logged_in = Environ("REMOTE_USER", administrator=lambda environ: True)
     backend = BackendChain([logged_in, UserStore(storage, passwords=passwords)])
     client = Client(Registry(storage=MemoryStorage(), auth=backend))

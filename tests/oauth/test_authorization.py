@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.faulty_storage import FaultyStorage
 from support.oauth_world import BACK, CHALLENGE, MIRA, VERIFIER, World, answer_in, code_in
 
 from v1registry.accounts.base import Backend, BackendUnavailable
@@ -265,17 +265,8 @@ def test_a_user_who_is_gone_or_disabled_meanwhile_grants_nothing(world: World) -
     assert world.kept() == []
 
 
-class _Broken(Backend):
-    """A storage that cannot be written, and a backend that cannot be asked."""
-
-    def __init__(self, storage: Any):
-        self._storage = storage
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
-    def write(self, key: str, data: bytes, **options: str) -> Any:
-        raise StorageUnavailable(key, "the disk /secret/path is on fire")
+class _Unavailable(Backend):
+    """A backend that cannot be reached."""
 
     def authenticate(self, username: str, password: str) -> User | None:
         raise BackendUnavailable("down")
@@ -288,8 +279,9 @@ class _Broken(Backend):
 def test_where_nothing_can_be_stored_now_the_application_is_told_to_try_later(
     world: World, is_backend_down: bool
 ) -> None:
-    broken: Any = _Broken(world.storage)
-    accounts = Accounts(broken) if is_backend_down else world.accounts
+    broken = FaultyStorage(world.storage)
+    broken.fail("write", error=StorageUnavailable("any", "the disk /secret/path is on fire"))
+    accounts = Accounts(_Unavailable()) if is_backend_down else world.accounts
     applications = Applications(broken)
     provider = Provider(applications, Grants(broken, applications, accounts))
     with pytest.raises(AuthorizationRefused) as error:

@@ -11,6 +11,7 @@ import pytest
 from support.access_tokens import Granter, bearer
 from support.account_asker import FORM, JSON, MIRA, Asker, basic
 from support.cheap_passwords import CheapPasswords
+from support.faulty_storage import FaultyStorage
 from support.wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry, Storage
@@ -141,18 +142,12 @@ def test_number_of_unconfirmed_addresses_is_limited(app: Registry, store: UserSt
 def test_OAU_021_one_of_simultaneous_additions_is_400(app: Registry, storage: Storage) -> None:
     """The second request comes between the check and the write of the first one."""
     late: list[int] = []
-
-    class Interrupted:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(storage, name)
-
-        def write(self, key: str, data: bytes, *, expect: str) -> Any:
-            if not late:
-                late.append(0)
-                late[0] = Asker(app, basic("mira"))("POST", EMAILS, email="two@example.org").status_int
-            return storage.write(key, data, expect=expect)
-
-    other: Any = UserStore(Interrupted(), passwords=CheapPasswords())  # type: ignore[arg-type]
+    interrupted = FaultyStorage(storage)
+    interrupted.before(
+        lambda: late.append(Asker(app, basic("mira"))("POST", EMAILS, email="two@example.org").status_int),
+        "write",
+    )
+    other = UserStore(interrupted, passwords=CheapPasswords())
     first = Asker(Registry(storage=storage, auth=other), basic("mira"))
     answer = first("POST", EMAILS, email="two@example.org")
     assert (late, answer.status_int) == ([201], 400)

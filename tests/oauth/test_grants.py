@@ -7,9 +7,9 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from support.faulty_storage import FaultyStorage
 from support.oauth_world import BACK, CHALLENGE, MIRA, World, digest
 
-from v1registry import MemoryStorage
 from v1registry.accounts.base import Backend, BackendUnavailable
 from v1registry.accounts.service import Accounts
 from v1registry.errors import OAuthError
@@ -21,7 +21,7 @@ from v1registry.oauth.grants import (
     Grants,
 )
 from v1registry.rights import User
-from v1registry.storage.base import StorageUnavailable
+from v1registry.storage.base import StorageFull, StorageUnavailable
 
 
 def refused(action: Callable[[], object]) -> str:
@@ -468,37 +468,18 @@ def test_what_is_dead_of_users_who_never_come_again_goes_a_few_a_time(world: Wor
     assert all(before - after <= 8 for before, after in pairwise(sizes))
 
 
-class CountingStorage:
-    """Counts the calls that a storage gets."""
-
-    def __init__(self, storage: object):
-        self._storage = storage
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> object:
-        found = getattr(self._storage, name)
-        if not callable(found):
-            return found
-
-        def count(*arguments: object, **options: object) -> object:
-            self.calls += 1
-            return found(*arguments, **options)
-
-        return count
-
-
 def test_the_work_for_one_token_does_not_grow_with_their_number() -> None:
-    storage = CountingStorage(MemoryStorage())
-    world = World(storage)  # type: ignore[arg-type]
+    storage = FaultyStorage()
+    world = World(storage)
     for number in range(40):
         grant_something(world, f"user_{number}")
     costs = []
     for many in (0, 80):
         for number in range(many):
             grant_something(world, f"other_{number}")
-        before = storage.calls
+        before = storage.count()
         world.tokens()
-        costs.append(storage.calls - before)
+        costs.append(storage.count() - before)
     few, more = costs
     # of mira_k there is one grant more
     assert more <= few + 5
@@ -508,22 +489,10 @@ def test_what_a_killed_issuer_left_is_removed_when_it_cannot_be_in_use_any_more(
     class Killed(Exception):
         pass
 
-    class Dying:
-        """A storage whose process is killed between the marks of the tokens and the grant."""
-
-        def __init__(self) -> None:
-            self.writes = 0
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(world.storage, name)
-
-        def write(self, key: str, data: bytes, **options: str) -> object:
-            if "/grants/" in key:
-                raise Killed
-            return world.storage.write(key, data, **options)
-
+    storage = FaultyStorage(world.storage)
+    storage.fail("write", key="*/grants/*", error=Killed())
     code = world.code()
-    dying = Grants(Dying(), world.applications, world.accounts, clock=world.clock)  # type: ignore[arg-type]
+    dying = Grants(storage, world.applications, world.accounts, clock=world.clock)
     with pytest.raises(Killed):
         dying.redeem(code, world.application)
     # the code was not used by that
@@ -540,15 +509,10 @@ def test_what_a_killed_issuer_left_is_removed_when_it_cannot_be_in_use_any_more(
 
 
 def test_a_full_storage_costs_nobody_a_code_or_a_refresh_token(world: World) -> None:
-    class Full:
-        def __getattr__(self, name: str) -> object:
-            return getattr(world.storage, name)
-
-        def write(self, key: str, data: bytes, **options: str) -> object:
-            raise StorageUnavailable(key, "no room")
-
+    storage = FaultyStorage(world.storage)
+    storage.fail("write", error=StorageFull("any", "no room"))
     code = world.code()
-    full = Grants(Full(), world.applications, world.accounts, clock=world.clock)  # type: ignore[arg-type]
+    full = Grants(storage, world.applications, world.accounts, clock=world.clock)
     with pytest.raises(StorageUnavailable):
         full.redeem(code, world.application)
     issued = world.grants.redeem(code, world.application)

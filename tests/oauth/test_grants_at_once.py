@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.faulty_storage import FaultyStorage
 from support.oauth_world import BACK, World
 from support.worker_processes import Worker, started_workers
 
-from v1registry import Storage
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import CODE_LIFETIME_S, MOST_GRANTS, Grants, Issued
 from v1registry.storage.base import StorageUnavailable
@@ -170,29 +169,6 @@ def test_what_one_process_revokes_ends_in_all_at_once(tmp_path: Path) -> None:
         assert ask_at_once(processes, "refresh", refresh) == ["invalid_grant"] * 2
 
 
-class Interrupting:
-    """A storage that does something before the first write or deletion, when what is to be used was found good already."""
-
-    def __init__(self, storage: Storage, action: Callable[[], object]):
-        self._storage = storage
-        self._actions = [action]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
-    def write(self, key: str, data: bytes, **options: str) -> Any:
-        self._interrupt()
-        return self._storage.write(key, data, **options)
-
-    def delete(self, key: str, **options: str) -> None:
-        self._interrupt()
-        self._storage.delete(key, **options)
-
-    def _interrupt(self) -> None:
-        while self._actions:
-            self._actions.pop()()
-
-
 @pytest.mark.parametrize("method", ["redeem", "refresh"])
 def test_OAU_010_who_comes_between_the_look_and_the_write_of_another_gets_tokens_and_they_end(
     method: str,
@@ -206,7 +182,8 @@ def test_OAU_010_who_comes_between_the_look_and_the_write_of_another_gets_tokens
             return grants.redeem(used, world.application)
         return grants.refresh(used, world.application, ("email_read",))
 
-    storage: Any = Interrupting(world.storage, lambda: won.append(use(world.grants)))
+    storage = FaultyStorage(world.storage)
+    storage.before(lambda: won.append(use(world.grants)), "write", "delete")
     late = Grants(storage, world.applications, world.accounts, clock=world.clock)
     with pytest.raises(OAuthError, match="used before") as error:
         use(late)
@@ -219,7 +196,8 @@ def test_OAU_010_who_comes_between_the_look_and_the_write_of_another_gets_tokens
 def test_a_grant_that_ends_between_the_look_and_the_write_gives_nothing_and_leaves_nothing() -> None:
     world = World()
     token = world.tokens().refresh_token
-    storage: Any = Interrupting(world.storage, lambda: world.grants.revoke_all("mira_k"))
+    storage = FaultyStorage(world.storage)
+    storage.before(lambda: world.grants.revoke_all("mira_k"), "write", "delete")
     late = Grants(storage, world.applications, world.accounts, clock=world.clock)
     with pytest.raises(OAuthError) as error:
         late.refresh(token, world.application, ("email_read",))
@@ -247,9 +225,8 @@ def test_what_is_used_while_it_is_removed_stays_with_the_tokens_that_were_given_
     for _ in range(MOST_GRANTS - 1 if why == "too many" else 0):
         world.clock.now_s += 0.01
         world.code()
-    storage: Any = Interrupting(
-        world.storage, lambda: won.append(world.grants.redeem(code, world.application))
-    )
+    storage = FaultyStorage(world.storage)
+    storage.before(lambda: won.append(world.grants.redeem(code, world.application)), "write", "delete")
     ahead_s = 0 if why == "too many" else CODE_LIFETIME_S
     other = Grants(storage, world.applications, world.accounts, clock=lambda: world.clock.now_s + ahead_s)
     if why == "tidied":
@@ -264,7 +241,8 @@ def test_removal_that_fails_ends_nothing() -> None:
     world = World()
     unused = world.code()
     world.clock.now_s += CODE_LIFETIME_S
-    stuck: Any = FailingDelete(world.storage, after=0)
+    stuck = FaultyStorage(world.storage)
+    stuck.fail("delete")
     with pytest.raises(StorageUnavailable):
         issue_code(world, Grants(stuck, world.applications, world.accounts, clock=world.clock))
     world.clock.now_s -= CODE_LIFETIME_S
@@ -274,7 +252,8 @@ def test_removal_that_fails_ends_nothing() -> None:
 def test_interrupted_removal_leaves_pointers_that_are_tidied_away() -> None:
     world = World()
     issued = world.tokens()
-    stuck: Any = FailingDelete(world.storage, after=1)
+    stuck = FaultyStorage(world.storage)
+    stuck.fail("delete", skip=1)
     with pytest.raises(StorageUnavailable):
         Grants(stuck, world.applications, world.accounts, clock=world.clock).revoke_all("mira_k")
     assert world.grants.verify(issued.access_token) is None
@@ -283,20 +262,3 @@ def test_interrupted_removal_leaves_pointers_that_are_tidied_away() -> None:
     world.clock.now_s += 3601
     world.grants.tidy()
     assert world.kept() == []
-
-
-class FailingDelete:
-    """A storage that fails to delete, after some deletions that succeed."""
-
-    def __init__(self, storage: Storage, *, after: int):
-        self._storage = storage
-        self._left = after
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
-    def delete(self, key: str, **options: str) -> None:
-        if self._left == 0:
-            raise StorageUnavailable(key, "switched off")
-        self._left -= 1
-        self._storage.delete(key, **options)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.engine_client import make_image, tar_layer
+from support.faulty_storage import FaultyStorage
 from support.wsgi_client import Client, error_of
 from webtest import TestResponse
 
@@ -297,13 +298,9 @@ def test_REG_045_status_is_503_when_the_storage_cannot_be_written(tmp_path: Path
     assert str(tmp_path) not in answer.text
 
 
-def test_REG_045_status_is_503_when_the_storage_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = MemoryStorage()
-
-    def refuse(key: str, data: object, *, expect: str = "*") -> None:
-        raise StorageFull(key, "no room is left")
-
-    monkeypatch.setattr(storage, "write", refuse)
+def test_REG_045_status_is_503_when_the_storage_is_full() -> None:
+    storage = FaultyStorage()
+    storage.fail("write", error=StorageFull("any", "no room is left"))
     answer = Client(Registry(storage=storage)).get("/v1/_status")
     assert (answer.status_int, answer.json["failures"]) == (503, {"storage": "no room is left"})
 

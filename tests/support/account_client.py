@@ -12,8 +12,6 @@ from webtest import TestResponse
 from support.kept_mail import PUBLIC_URL as PUBLIC_URL
 from support.kept_mail import KeptMail as KeptMail
 from support.wsgi_client import Client
-from v1registry import MemoryStorage
-from v1registry.storage.base import Stat, StorageUnavailable
 
 USER_CREATED = b'"User Created"'
 TAKEN = b'"Username or email already exists"'
@@ -53,14 +51,3 @@ def seen(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
     """Return all of an answer that a client can tell from another one: not the number of the request."""
     headers = sorted((name, value) for name, value in answer.headers.items() if name != "X-Request-Id")
     return answer.status_int, answer.body, headers
-
-
-class SwitchedStorage(MemoryStorage):
-    """A storage that cannot be read while it is off."""
-
-    is_off = False
-
-    def read(self, key: str) -> tuple[bytes, Stat]:
-        if self.is_off:
-            raise StorageUnavailable(key, "switched off")
-        return super().read(key)

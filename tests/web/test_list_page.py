@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from support.faulty_storage import FaultyStorage
 from support.reader import ATTACKS, HTML, PEOPLE, Reader, checked, describe, links_in, names_in, town, words
 from support.wsgi_client import call
 from v1registry_fakes import FakeRegistry
@@ -320,13 +321,10 @@ def _decoded(address: str) -> str:
 # -- errors, custom templates, static files
 
 
-class Broken(MemoryStorage):
-    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
-        raise StorageUnavailable(folder, "the disk /secret is on fire")
-
-
 def test_an_outage_gets_an_error_page() -> None:
-    page = Reader(Registry(storage=Broken())).page("/", 503)
+    storage = FaultyStorage()
+    storage.fail("list_folders", error=StorageUnavailable("repositories", "the disk /secret is on fire"))
+    page = Reader(Registry(storage=storage)).page("/", 503)
     assert words(page.h1) == "The storage is not available, retry later"
     assert "/secret" not in str(page)
 
