@@ -86,7 +86,10 @@ class Registry:
 
     @property
     def has_oauth(self) -> bool:
-        """Whether applications may ask users for access: the backend can look up users by name, and gives them ids."""
+        """Whether applications may ask users for access.
+
+        It needs a backend that can look up users by name, and gives them ids.
+        """
         return self._services.oauth is not None
 
     # -- OAuth, for the surrounding application

@@ -227,8 +227,8 @@ def _images_of_tags(request: Request, repository: RepositoryName, even_deleted: 
 ROUTES = Table(
     #     method    path                                                   handler            needs
     # the image list of a repository that is named "tags": before the rows of the tags of the name above
-    Route("GET",    "/v1/repositories/{repository_named_tags}/images[/]",  get_images_or_tag, READ,   rank=-1),
-    Route("PUT",    "/v1/repositories/{repository_named_tags}/images",     put_images_or_tag, WRITE,  rank=-1),
+    Route("GET",    "/v1/repositories/{repository_named_tags}/images[/]", get_images_or_tag, READ, rank=-1),
+    Route("PUT",    "/v1/repositories/{repository_named_tags}/images",    put_images_or_tag, WRITE, rank=-1),
 
     Route("GET",    "/v1/search[/]",                                       get_search,        READ),
 
@@ -237,7 +237,7 @@ ROUTES = Table(
     Route("PUT",    "/v1/repositories/{repository}/images",                put_images,        WRITE,  rank=1),
     Route("DELETE", "/v1/repositories/{repository}/images",                delete_images,     WRITE,  rank=1),
     Route("PUT",    "/v1/repositories/{repository}/auth",                  put_auth,          None,   rank=1),
-    Route("GET",    "/v1/repositories/{repository}/layer/{image_id}/access[/]", get_layer_access, READ, rank=1),
+    Route("GET", "/v1/repositories/{repository}/layer/{image_id}/access[/]", get_layer_access, READ, rank=1),
 
     # the repository itself: tried last, because its path may end in anything
     Route("PUT",    "/v1/repositories/{repository}/",                      put_repository,    WRITE,  rank=2),

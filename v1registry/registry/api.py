@@ -316,7 +316,7 @@ ROUTES = Table(
     Route("GET",    "/v1/repositories/{repository}/properties[/]",      get_properties,    READ),
     Route("PUT",    "/v1/repositories/{repository}/properties",         put_properties,    WRITE),
 
-    # the repository itself: tried last, because its path may end in anything; served by the Hub API if there is one
+    # the repository itself: tried last, because its path may end in anything. The Hub API has its own rows
     Route("DELETE", "/v1/repositories/{repository}/",                   delete_repository, DELETE, rank=2),
     Route("DELETE", "/v1/repositories/{unreserved_repository}",         delete_repository, DELETE, rank=2),
 )

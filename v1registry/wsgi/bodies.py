@@ -11,7 +11,8 @@ from ..errors import BadRequest, BrokenUpload, LengthRequired
 from ..storage.base import CHUNK_BYTES
 from .documents import parse_json
 
-#: The largest form, or JSON of an account, in bytes. Some need no credentials, and no field has 1,000 characters.
+#: The largest form, or JSON of an account, in bytes. Some need no credentials, and no field has 1,000
+#: characters.
 SMALL_BODY_BYTES: Final = 64 << 10
 
 _MOST_FIELDS: Final = 100
