@@ -149,12 +149,12 @@ def parse_parameters(content_type: str, body: bytes) -> dict[str, str]:
 
 # fmt: off
 ROUTES = Table(
-    #     method   path                                                  handler                         needs
-    Route("POST",  f"{OAUTH}/token[/]",                                  _over_https(post_token),        None),
-    Route("POST",  f"{OAUTH}/revoke_token[/]",                           _over_https(post_revoke_token), None),
-    Route("POST",  f"{OAUTH}/introspect[/]",                             _over_https(post_introspect),   None),
-    Route("GET",   f"{OAUTH}/.well-known/oauth-authorization-server[/]", _over_https(get_metadata),      None),
-    Route("GET",   f"{OAUTH_METADATA}[/]",                               _over_https(get_metadata),      None),
+    #     method  path                                                  handler                         needs
+    Route("POST", f"{OAUTH}/token[/]",                                  _over_https(post_token),        None),
+    Route("POST", f"{OAUTH}/revoke_token[/]",                           _over_https(post_revoke_token), None),
+    Route("POST", f"{OAUTH}/introspect[/]",                             _over_https(post_introspect),   None),
+    Route("GET",  f"{OAUTH}/.well-known/oauth-authorization-server[/]", _over_https(get_metadata),      None),
+    Route("GET",  f"{OAUTH_METADATA}[/]",                               _over_https(get_metadata),      None),
 )
 # fmt: on
 
