@@ -68,7 +68,7 @@ class Signers:
 
 
 def shared_secret(storage: Storage) -> str:
-    """Return the signing key of a storage; make it if there is none. If several processes make one, the first one counts.
+    """Return the signing key of a storage; make it if there is none, once for all processes.
 
     :raises StorageUnavailable: the storage failed.
     """

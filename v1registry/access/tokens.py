@@ -1,7 +1,7 @@
 """Repository tokens: an index issues them, and a registry accepts them (hub.md 5).
 
-A token is the text ``signature=SIGNATURE,repository="NS/REPO",access=ACCESS``. The signature carries all of this and the
-time of expiry, so any process with the same key can verify it, and no table is kept.
+A token is the text ``signature=SIGNATURE,repository="NS/REPO",access=ACCESS``. The signature carries all of
+this and the time of expiry, so any process with the same key can verify it, and no table is kept.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Tokens:
     ) -> str:
         """Return a token without the word ``Token``, in the form of the index documents of docker 0.9 to 1.5.
 
-        The signature stays within ``[A-Za-z0-9._-]``: old parsers stop at commas, quotes, blanks and equal signs.
+        The signature stays within ``[A-Za-z0-9._-]``: old parsers stop at commas, quotes, blanks and equal
+        signs.
 
         :param ends_by_s: the latest time of expiry, in seconds since the epoch.
         :param access_id: names the OAuth access token with which an application asks for the user.

@@ -1,5 +1,4 @@
-"""The records of :class:`~v1registry.accounts.users.UserStore`. Pure values;
-:mod:`~v1registry.storage.records` stores them.
+"""The records of :class:`~v1registry.accounts.users.UserStore`. Pure values.
 
 ``accounts/users/<name>`` is the record of a user.
 ``accounts/addresses/<sha256>`` is the reservation of an address, named by the digest of its folded form.
@@ -195,9 +194,7 @@ class UserRecord:
         return self.without_added_email(email)
 
     def without_added_email(self, email: str) -> UserRecord:
-        """Undo :meth:`with_email`. If the address became the primary one, the oldest other address is it
-        then.
-        """
+        """Undo :meth:`with_email`. If no address is primary then, the oldest one becomes it."""
         emails = [entry for entry in self.emails if not _is(entry, email)]
         if emails and not any(entry.primary for entry in emails):
             emails[0] = replace(emails[0], primary=True)

@@ -1,15 +1,20 @@
-"""The accounts API: profiles, e-mail addresses, and what was granted to applications; its table and handlers (oauth.md 4).
+"""The accounts API: profiles, e-mail addresses and grants; its tables and handlers (oauth.md 4).
 
-Every endpoint looks, in this order, at who is asking (401; 403 for an account that is not active), at what the access token was granted
-(403), at whether the name is known (404) and is the caller's own (403), at whether the account can be changed here (403), and then at
-the request itself (400, 403 for a right that only some have, 404 for an unknown address). So whoever is not logged in
-learns nothing of names, and an application nothing beyond its scopes.
+Every endpoint checks, in this order:
 
-What users granted they see and revoke by these endpoints too, which the documents do not know: themselves, and no application for
+1. the caller (401; 403 for an inactive account),
+2. the scopes of an access token (403),
+3. the name in the path: known (404), and the caller's (403),
+4. whether the account can be changed here (403),
+5. the request (400; 403 for a missing right; 404 for an unknown address).
+
+So a client without credentials learns no names, and an application learns nothing beyond its scopes.
+
+The endpoints of grants are ours. Users see and revoke their grants themselves; no application may do it for
 them.
 
-An administrator may do one thing to another's account: say that an address is verified (oauth.md 4.5), with a password of his own and not
-through an application.
+An administrator may do one thing with accounts of other users: verify an address (oauth.md 4.5). That needs
+the password of the administrator; an application cannot do it.
 """
 
 from __future__ import annotations
@@ -31,10 +36,10 @@ from ..wsgi.routing import Api, Route, Table
 from .grants import GrantSummary
 from .services import Request
 
-#: What these endpoints take: a password, or an access token. A token of a repository says nothing here.
+#: These endpoints accept a password or an access token, but no repository token.
 CHALLENGE: Final = 'Basic realm="api", Bearer realm="api"'
 
-#: Longer names are nobody's, in characters.
+#: In characters. Longer names are unknown.
 _LONGEST_NAME: Final = 255
 
 
@@ -42,12 +47,13 @@ _LONGEST_NAME: Final = 255
 
 
 def get_user(request: Request) -> Response:
+    """Return the profile."""
     account = _own_account(request, _caller(request, "profile_read"))
     return _profile_response(request, account)
 
 
 def patch_user(request: Request) -> Response:
-    """Change what is given, and answer the whole, whether or not the scopes let it be read (oauth.md 5)."""
+    """Change the given fields. Return the profile even without the scope to read it (oauth.md 5)."""
     account = _own_account(request, _caller(request, "profile_write"))
     accounts = configured(request.services.accounts)
     accounts.require_changeable(account.user.name)
@@ -58,11 +64,13 @@ def patch_user(request: Request) -> Response:
 
 
 def get_emails(request: Request) -> Response:
+    """Return the addresses, the primary one first."""
     account = _own_account(request, _caller(request, "email_read"))
     return json_response([asdict(email) for email in emails_of(account)])
 
 
 def post_email(request: Request) -> Response:
+    """Add an unconfirmed address."""
     caller = _caller(request, "email_write")
     name = _own_account(request, caller).user.name
     _refuse_other_sites(request, caller)
@@ -72,7 +80,7 @@ def post_email(request: Request) -> Response:
 
 
 def patch_email(request: Request) -> Response:
-    """Verify an address, which not everybody may, or make it the primary one, or both."""
+    """Verify an address, which needs a right, or make it the primary one, or both."""
     caller = _caller(request, "email_write")
     account = _account(request, caller)
     name, is_own = account.user.name, caller.owns(account)
@@ -85,7 +93,7 @@ def patch_email(request: Request) -> Response:
 
 
 def delete_email(request: Request) -> Response:
-    """Remove the address of the body, or of the query where the body names none (oauth.md 4.6)."""
+    """Remove the address of the body, or of the query if the body names none (oauth.md 4.6)."""
     name = _own_account(request, _caller(request, "email_write")).user.name
     accounts = configured(request.services.accounts)
     accounts.require_changeable(name)
@@ -93,10 +101,11 @@ def delete_email(request: Request) -> Response:
     return _gone()
 
 
-# -- what was granted to applications
+# -- grants
 
 
 def get_grants(request: Request) -> Response:
+    """Return the valid grants, the newest first."""
     name = _own_account(request, _caller(request, None)).user.name
     return json_response(
         [_shown_grant(grant) for grant in configured(request.services.oauth).grants.of_user(name)]
@@ -104,7 +113,7 @@ def get_grants(request: Request) -> Response:
 
 
 def delete_grant(request: Request) -> Response:
-    """Revoke: the application's tokens are no good from then on."""
+    """End a grant. Its tokens are invalid from now on."""
     name = _own_account(request, _caller(request, None)).user.name
     if not configured(request.services.oauth).grants.revoke(name, request.fields["grant_id"]):
         raise errors.GrantNotFound
@@ -125,12 +134,12 @@ def _shown_grant(grant: GrantSummary) -> dict[str, Any]:
     }
 
 
-# -- who is asking
+# -- the caller
 
 
 @dataclass(frozen=True)
 class _Caller:
-    """A user, in person or by an application that acts for them."""
+    """A user, or an application that acts for a user."""
 
     user: User
     bearer: Bearer | None
@@ -141,7 +150,7 @@ class _Caller:
 
     @property
     def may_verify(self) -> bool:
-        """Whether the caller may vouch for addresses."""
+        """Whether the caller may verify addresses."""
         return self.is_administrator or (self.bearer is not None and self.bearer.is_trusted)
 
     def owns(self, account: Account) -> bool:
@@ -149,9 +158,13 @@ class _Caller:
 
 
 def _caller(request: Request, scope: str | None) -> _Caller:
-    """Return who is asking, if an access token has the scope. Of None only users in person are good.
+    """Return the caller.
 
-    Unauthorized, InvalidBearer, OAuthError, AccountInactive, TooManyAttempts, Unavailable; InsufficientScope, Forbidden.
+    :param scope: which an access token must have; None if only users themselves are allowed.
+    :raises Unauthorized: no credentials that are accepted here, or wrong ones.
+    :raises InvalidBearer: the access token is invalid.
+    :raises InsufficientScope: the access token does not have the scope.
+    :raises Forbidden: only users themselves are allowed.
     """
     try:
         rights = request.rights
@@ -170,7 +183,11 @@ def _caller(request: Request, scope: str | None) -> _Caller:
 
 
 def _account(request: Request, caller: _Caller) -> Account:
-    """Return the account of the path. AccountNotFound; Forbidden where its backend does not tell who is there."""
+    """Return the account of the path.
+
+    :raises AccountNotFound: the name is unknown.
+    :raises Forbidden: the backend cannot look up other users.
+    """
     accounts, username = configured(request.services.accounts), request.fields["username"]
     if username == caller.user.name:
         account = accounts.current(caller.user)
@@ -187,7 +204,11 @@ def _account(request: Request, caller: _Caller) -> Account:
 
 
 def _own_account(request: Request, caller: _Caller) -> Account:
-    """Return the account of the path if it is the caller's. AccountNotFound, Forbidden."""
+    """Return the account of the path, which must be the caller's.
+
+    :raises AccountNotFound: the name is unknown.
+    :raises Forbidden: it is the account of a different user.
+    """
     account = _account(request, caller)
     if not caller.owns(account):
         raise errors.Forbidden(username=caller.user.name)
@@ -195,9 +216,11 @@ def _own_account(request: Request, caller: _Caller) -> Account:
 
 
 def _refuse_other_sites(request: Request, caller: _Caller) -> None:
-    """Refuse what a browser sends for a page of another site, with the password or log-in that it remembers. Forbidden.
+    """Refuse requests that a browser sends for a page of another site, with credentials that it remembers.
 
-    Forms of other sites can POST, and nothing else. An access token no browser remembers.
+    Forms of other sites can send POST only. Browsers do not remember access tokens.
+
+    :raises Forbidden: the request comes from another site.
     """
     if caller.bearer is None and request.origin.is_from_other_site:
         raise errors.Forbidden("This comes from a page of another site", username=caller.user.name)
@@ -207,7 +230,11 @@ def _refuse_other_sites(request: Request, caller: _Caller) -> None:
 
 
 def _fields(request: Request) -> Mapping[str, Any]:
-    """Return the fields of the body. BadRequest, BodyTooLarge, and what reading a body raises."""
+    """Return the fields of the body.
+
+    :raises BadRequest: the body is not JSON and not a form.
+    :raises BodyTooLarge: the body is larger than the limit.
+    """
     body = request.read_body(min(SMALL_BODY_BYTES, request.services.settings.max_document_bytes))
     try:
         return fields_of_body(body, request.environ.get("CONTENT_TYPE"), ("verified", "primary"))
@@ -218,7 +245,8 @@ def _fields(request: Request) -> Mapping[str, Any]:
 def _gone() -> Response:
     """Return the answer to a deletion, with the length 0 that the document shows (oauth.md 4.6).
 
-    HTTP lets a 204 have none (RFC 9110, 8.6): granian, gunicorn and waitress were seen to take it away, cheroot and uWSGI to leave it.
+    HTTP does not require a length of a 204 (RFC 9110, 8.6): granian, gunicorn and waitress remove it, cheroot
+    and uWSGI keep it.
     """
     return Response(status=204, headerlist=[*NOT_CACHED, ("Content-Length", "0")])
 
@@ -230,7 +258,7 @@ def _profile_response(request: Request, account: Account) -> Response:
 
 
 # fmt: off
-# the rights of repositories say nothing of accounts, so none of the rows needs one
+# rights of repositories do not apply to accounts, so no row needs one
 ROUTES = Table(
     #     method    path                                      handler         needs
     Route("GET",    "/api/v1.1/users/{username}[/]",          get_user,       None),

@@ -1,4 +1,7 @@
-"""The OAuth 2 endpoints for applications: table and handlers (oauth.md 3.2 to 3.6). The page for people is among the pages."""
+"""The OAuth 2 endpoints for applications: table and handlers (oauth.md 3.2 to 3.6).
+
+The page on which users consent is in ``web/consent.py``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from .applications import Application
 from .provider import CHALLENGE, ClientCredentials, metadata
 from .services import Request
 
-#: The documents call the parameters a form's, and show JSON (oauth.md 3.2).
+#: The documents name form parameters, and show JSON (oauth.md 3.2).
 _BODY_TYPES: Final = ("application/x-www-form-urlencoded", "application/json")
 
 #: RFC 6749, 5.1.
@@ -26,14 +29,14 @@ _NOT_STORED: Final = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 
 
 def post_token(request: Request) -> Response:
-    """Give tokens for a code or a refresh token."""
+    """Return tokens for a code or a refresh token."""
     parameters = _parameters(request)
     application = _application(request, parameters)
     return _answer(configured(request.services.oauth).provider.issue_tokens(application, parameters))
 
 
 def post_revoke_token(request: Request) -> Response:
-    """End a token (RFC 7009): 200 and nothing more, whether it was good or not."""
+    """End a token (RFC 7009). The answer is 200 without a body, also for an unknown token."""
     parameters = _parameters(request)
     application = _application(request, parameters)
     configured(request.services.oauth).provider.revoke(application, parameters)
@@ -41,28 +44,32 @@ def post_revoke_token(request: Request) -> Response:
 
 
 def post_introspect(request: Request) -> Response:
-    """Tell what an access token is good for (RFC 7662)."""
+    """Return what an access token allows (RFC 7662)."""
     parameters = _parameters(request)
     application = _application(request, parameters)
     return _answer(configured(request.services.oauth).provider.introspect(application, parameters))
 
 
 def get_metadata(request: Request) -> Response:
-    """Tell clients where everything is (RFC 8414)."""
+    """Return the URLs of the endpoints and what they support (RFC 8414)."""
     url = request.origin.url
     return json_response(metadata(f"{url}{OAUTH}"))
 
 
 def require_https(request: Request) -> None:
-    """Return if OAuth may be spoken over this connection (RFC 6749, 1.6). OAuthError ``invalid_request``."""
+    """Check that the request came over https, or that a setting allows http (RFC 6749, 1.6).
+
+    :raises OAuthError: ``invalid_request``.
+    """
     settings = request.services.settings
     if settings.oauth_http == "allow":
         return
     if not request.origin.is_secure:
         raise errors.OAuthError(
             "invalid_request",
-            "OAuth needs https, and this request came over http. Reach the server by https; behind a proxy that does, set "
-            "public_url to the https address, or trusted_proxies to the address of the proxy that sends X-Forwarded-Proto",
+            "OAuth needs https, and this request came over http. Reach the server by https; behind a proxy "
+            "that does, set public_url to the https address, or trusted_proxies to the address of the proxy "
+            "that sends X-Forwarded-Proto",
         )
 
 
@@ -84,7 +91,11 @@ def _answer(document: Mapping[str, Any]) -> Response:
 
 
 def _application(request: Request, parameters: Mapping[str, str]) -> Application:
-    """Return the application that asks. OAuthError ``invalid_client``, TooManyClientAttempts."""
+    """Return the authenticated application.
+
+    :raises OAuthError: ``invalid_client``.
+    :raises TooManyClientAttempts: after many wrong secrets.
+    """
     address = request.origin.client_address
     return configured(request.services.oauth).provider.authenticate(
         client_credentials(request.headers.get("Authorization"), parameters), address
@@ -92,9 +103,12 @@ def _application(request: Request, parameters: Mapping[str, str]) -> Application
 
 
 def client_credentials(authorization: str | None, parameters: Mapping[str, str]) -> ClientCredentials | None:
-    """Return what an application says of itself, None where it says nothing. OAuthError for a header that is not understood.
+    """Return the credentials that an application sent, None if there are none.
 
-    Name and secret are form-encoded inside Basic (RFC 6749, 2.3.1). Those of the body count where there is no header.
+    Name and secret are form-encoded inside Basic (RFC 6749, 2.3.1). Without a header, those of the body are
+    used.
+
+    :raises OAuthError: ``invalid_client``: the header is not Basic, or malformed.
 
     >>> client_credentials("Basic Y2ktYm90OnMlMkRj", {"client_id": "other"})
     ClientCredentials(client_id='ci-bot')
@@ -106,16 +120,19 @@ def client_credentials(authorization: str | None, parameters: Mapping[str, str])
     credentials = parse_authorization(authorization)
     if not isinstance(credentials, Basic):
         raise errors.OAuthError(
-            "invalid_client", "Basic with client_id and secret is expected in Authorization", 401, CHALLENGE
+            "invalid_client", "Authorization must be Basic with client_id and secret", 401, CHALLENGE
         )
     return ClientCredentials(unquote_plus(credentials.username), unquote_plus(credentials.password))
 
 
 def _parameters(request: Request) -> dict[str, str]:
-    """Return the parameters of a request's body. OAuthError ``invalid_request``."""
+    """Return the parameters in the body of a request.
+
+    :raises OAuthError: ``invalid_request``.
+    """
     if request.environ.get("QUERY_STRING"):
-        # addresses are logged on the way, and secrets with them
-        raise errors.OAuthError("invalid_request", "Parameters belong into the body, not into the address")
+        # URLs are logged by proxies, with the secrets in them
+        raise errors.OAuthError("invalid_request", "Parameters must be in the body, not in the URL")
     try:
         body = request.read_body(SMALL_BODY_BYTES)
     except errors.RegistryError as error:
@@ -124,9 +141,9 @@ def _parameters(request: Request) -> dict[str, str]:
 
 
 def parse_parameters(content_type: str, body: bytes) -> dict[str, str]:
-    """Return the parameters of a form or of a JSON object; an empty one counts as absent (RFC 6749, 3.2).
+    """Return the parameters of a form or of a JSON object. Empty ones count as absent (RFC 6749, 3.2).
 
-    OAuthError ``invalid_request`` for everything else, and where one is repeated.
+    :raises OAuthError: ``invalid_request``: a different format, or a repeated parameter.
 
     >>> parse_parameters("application/json", b'{"grant_type": "code", "code": "x"}')
     {'grant_type': 'code', 'code': 'x'}
@@ -137,11 +154,11 @@ def parse_parameters(content_type: str, body: bytes) -> dict[str, str]:
         fields = fields_of_body(body, content_type)
         for name, value in fields.items():
             if not isinstance(value, str):
-                raise ValueError("Each field is expected to be text")
-            # lone surrogates are none
+                raise ValueError("Each field must be text")
+            # lone surrogates are not text
             (name + value).encode()
     except UnicodeError:
-        raise errors.OAuthError("invalid_request", "Each field is expected to be text") from None
+        raise errors.OAuthError("invalid_request", "Each field must be text") from None
     except ValueError as error:
         raise errors.OAuthError("invalid_request", str(error)) from None
     return {name: value for name, value in fields.items() if value}

@@ -26,7 +26,8 @@ APPLICATIONS_FOLDER: Final = "accounts/oauth/applications"
 #: The characters of secrets, codes and tokens, as in the examples of the documents (oauth.md 3.2).
 ALPHABET: Final = string.ascii_letters + string.digits
 
-#: 40 characters have 238 bits. Such a secret cannot be guessed, so a fast hash protects it as well as a slow one.
+#: 40 characters have 238 bits. Such a secret cannot be guessed, so a fast hash protects it as well as a slow
+#: one.
 _SECRET_CHARACTERS: Final = 40
 
 #: Only characters that Basic, forms and URLs do not escape.
@@ -201,7 +202,7 @@ class Applications:
         log.info("the application %r was removed", client_id)
 
     def authenticated(self, client_id: str, secret: str | None) -> Application | None:
-        """Return the application if the secret is right, None otherwise. Secrets are compared in constant time.
+        """Return the application if the secret is right, compared in constant time; else None.
 
         :param secret: None or empty for a public application, which has none.
         """
@@ -233,7 +234,7 @@ def digest_of(secret: str) -> str:
 
 
 def is_redirect_uri(text: str) -> bool:
-    """Return whether answers may be sent there: an absolute URI without a fragment that no third party can read.
+    """Return whether answers may be sent to a URI: absolute, no fragment, readable by its owner alone.
 
     Sources: RFC 6749, 3.1.2; RFC 8252, 7.1 and 7.3 for native applications.
 

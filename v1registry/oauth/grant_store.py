@@ -59,7 +59,7 @@ class GrantStore:
         records.create(self._storage, _key(grant), grant)
 
     def point(self, grant: Grant, digests: Iterable[str]) -> None:
-        """Store the pointers of new codes or tokens of a grant. They prove nothing until the grant lists them."""
+        """Store the pointers of new codes or tokens. They prove nothing until the grant lists them."""
         for digest in digests:
             pointer = Pointer(grant.username, grant.id, float(self._clock()))
             records.create(self._storage, token_key(digest), pointer)
@@ -67,7 +67,7 @@ class GrantStore:
     def update(
         self, grant: Grant, change: Callable[[Grant | None], Grant | None]
     ) -> tuple[Grant | None, Grant | None]:
-        """Replace a grant by ``change(grant)``; return the old and the new one. See :func:`.records.update`."""
+        """Replace a grant by ``change(grant)``; return the old and the new one. See ``records.update``."""
         return records.update(self._storage, _key(grant), Grant, change)
 
     def end(self, grant: Grant) -> bool:
@@ -111,7 +111,7 @@ class GrantStore:
     # -- inside
 
     def _some_pointers(self) -> Iterator[str]:
-        """Yield the keys of a few pointers from a random place on, and from the first one after the last one."""
+        """Yield the keys of a few pointers from a random one on, then from the first one on."""
         start, folder = token_key(secrets.token_hex(32)), f"{TOKENS_FOLDER}/"
         keys = [stat.key for stat in islice(self._storage.list(folder, after=start), _TIDIED)]
         yield from keys

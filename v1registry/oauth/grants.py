@@ -1,10 +1,7 @@
 """What users granted to applications: authorization codes, access tokens, refresh tokens (oauth.md 3).
 
-A grant is one value, and a code or a refresh token is used by a conditional write of it. If two processes redeem one
-code at the same time, one writes, and the other one sees that the code was used. Reuse and revocation delete the
-grant, and its tokens end with it, because only the grant lists them. See docs/internals.md, "Grants and tokens".
-
-Expired codes and tokens are removed incrementally, a few for each code or token that is issued.
+A grant is one value. A conditional write of it uses a code or a refresh token, and its deletion ends all its
+tokens: see docs/internals.md, "Grants and tokens". Expired codes and tokens are removed incrementally.
 """
 
 from __future__ import annotations
@@ -33,14 +30,15 @@ CODE_LIFETIME_S: Final = 60
 #: In seconds: 180 days (oauth.md 3.2).
 ACCESS_LIFETIME_S: Final = 15_552_000
 
-#: In seconds, from the last refresh. The documents name no end; an application that is unused for a year loses its tokens.
+#: In seconds, from the last refresh. The documents name no end; an application that is unused for a year
+#: loses its tokens.
 REFRESH_LIFETIME_S: Final = 31_104_000
 
 #: Codes and tokens have 30 letters and digits, as those of the documents (oauth.md 3.2): 178 bits.
 TOKEN_CHARACTERS: Final = 30
 
-#: The most valid grants of one user to one application; a new one ends the oldest. Applications that log users in through
-#: this server ask for a grant each time.
+#: The most valid grants of one user to one application; a new one ends the oldest. Applications that log
+#: users in through this server ask for a grant each time.
 MOST_GRANTS: Final = 50
 
 _TOKEN: Final = re.compile(rf"[A-Za-z0-9]{{{TOKEN_CHARACTERS}}}")
@@ -84,9 +82,10 @@ class GrantSummary:
 class Grants:
     """Issues codes and tokens, and verifies them: a :class:`~v1registry.accounts.base.BearerVerifier`.
 
-    Safe for threads and, if the storage is, for processes. A token is valid while it has not expired, its grant is stored,
-    its application is registered, and its account has the id of the account that granted it. Each use checks all of this.
-    So a later account with the same name inherits nothing, and no change of an account ends a grant.
+    Safe for threads and, if the storage is, for processes. A token is valid while it has not expired, its
+    grant is stored, its application is registered, and its account has the id of the account that granted it.
+    Each use checks all of this. So a later account with the same name inherits nothing, and no change of an
+    account ends a grant.
 
     :param storage: holds the grants, below ``accounts/oauth/``.
     :param accounts: of a backend that looks up users by name and gives them ids.
@@ -147,7 +146,7 @@ class Grants:
     # -- codes
 
     def account(self, username: str) -> Account | None:
-        """Return the account with this name, None if there is none or it has no id: then it cannot grant anything."""
+        """Return the account that can grant access: the one with this name, None if it has no id."""
         try:
             account = self._accounts.account(username)
         except NotSupported:
@@ -194,8 +193,8 @@ class Grants:
     def of_code(self, code: str, application: Application, verifier: str | None = None) -> Grant:
         """Return the grant of a code that may be redeemed now.
 
-        A code that was redeemed before ends the grant (RFC 6749, 4.1.2), but only if the verifier fits: a party that saw
-        the code pass by, and does not have the verifier, ends nothing.
+        A code that was redeemed before ends the grant (RFC 6749, 4.1.2), but only if the verifier fits: a
+        party that saw the code pass by, and does not have the verifier, ends nothing.
 
         :param verifier: of PKCE, as it came. The caller decides whether an unused code needs one.
         :raises OAuthError: ``invalid_grant``.
@@ -232,10 +231,12 @@ class Grants:
     def refresh(self, token: str, application: Application, scopes: tuple[str, ...]) -> Issued:
         """Return new tokens for a refresh token, which works once.
 
-        The new refresh token has all granted scopes, whatever those of the new access token are (RFC 6749, 6).
+        The new refresh token has all granted scopes, whatever those of the new access token are (RFC 6749,
+        6).
 
         :param scopes: of the new access token.
-        :raises OAuthError: ``invalid_scope`` if they were not all granted; ``invalid_grant`` as :meth:`of_refresh_token`.
+        :raises OAuthError: ``invalid_scope`` if they were not all granted; ``invalid_grant`` as
+            :meth:`of_refresh_token`.
         """
         grant = self.of_refresh_token(token, application)
         if not set(scopes) <= set(grant.scopes):
@@ -245,7 +246,7 @@ class Grants:
     # -- the end
 
     def revoke_token(self, token: str, application: Application) -> None:
-        """End an access token, or with a refresh token the whole grant (RFC 7009, 2.1). An unknown token is no error.
+        """End an access token, or with a refresh token the grant (RFC 7009, 2.1). Unknown ones are ignored.
 
         :raises OAuthError: ``invalid_grant``: the token belongs to a different application.
         """
@@ -276,7 +277,7 @@ class Grants:
         return sorted(found, key=lambda summary: summary.granted_at, reverse=True)
 
     def revoke(self, username: str, grant_id: str) -> bool:
-        """End a grant of a user with all its tokens, in all processes at once. Return False if it does not exist."""
+        """End a grant with all its tokens, in all processes. Return False if it does not exist."""
         if not _GRANT_ID.fullmatch(grant_id):
             return False
         grant = self._store.find(username, grant_id)
@@ -287,7 +288,7 @@ class Grants:
         return sum(self._store.end(stored.record) for stored in list(self._store.of_user(username)))
 
     def tidy(self) -> None:
-        """Look at a few codes and tokens, from a random one on, and remove those that cannot be used again."""
+        """Look at a few random codes and tokens, and remove those that cannot be used again."""
         self._store.tidy(self._is_over)
 
     # -- inside
@@ -380,8 +381,8 @@ class Grants:
     def _is_over(self, grant: Grant) -> bool:
         """Return whether a grant can never be used again.
 
-        An account with a different id is not the end: a backend of a chain that is unavailable may hide the account of
-        the grant for a while. Such a grant is over when its tokens have expired.
+        An account with a different id is not the end: a backend of a chain that is unavailable may hide the
+        account of the grant for a while. Such a grant is over when its tokens have expired.
         """
         if not grant.is_live(self._now()) or self._application(grant) is None:
             return True

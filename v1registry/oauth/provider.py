@@ -1,4 +1,7 @@
-"""The OAuth 2 provider: what the authorize page and the endpoints ask (oauth.md 3). Plain Python; the rules are in ``rules.py``."""
+"""The OAuth 2 provider behind the page of consent and the endpoints (oauth.md 3).
+
+It knows no HTTP. The rules for parameters are in ``rules.py``.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,17 @@ from .scopes import SCOPES
 
 log = get_logger(__name__)
 
-#: What a client that did not prove who it is is told to send (oauth.md 3.4).
+#: Tells a client without valid credentials what to send (oauth.md 3.4).
 CHALLENGE: Final = 'Basic realm="oauth"'
 
-#: Longer queries are nobody's, in characters.
+#: In characters. Longer queries are refused.
 _LONGEST_QUERY: Final = 8192
 
-#: How many parameters a query may have.
+#: The most parameters of a query.
 _MOST_PARAMETERS: Final = 100
 
-#: What the authorize page reads (RFC 6749, 4.1.1; RFC 7636, 4.3). Others are ignored (RFC 6749, 3.1).
+#: The parameters of an authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3). Others are ignored (RFC 6749,
+#: 3.1).
 _PARAMETERS: Final = (
     "client_id", "response_type", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 )  # fmt: skip
@@ -37,7 +41,7 @@ _PARAMETERS: Final = (
 
 @dataclass(frozen=True)
 class ClientCredentials:
-    """What an application said of itself; nothing of it is believed."""
+    """The credentials that an application sent, not yet verified."""
 
     client_id: str
     secret: str | None = field(repr=False)
@@ -45,26 +49,29 @@ class ClientCredentials:
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """What an application asks a user for: checked, and not yet decided."""
+    """What an application asks a user for: valid, and not yet decided."""
 
     application: Application
-    redirect_uri: str  #: where the answer goes; registered
+    redirect_uri: str  #: where the answer is sent; a registered one
     scopes: tuple[str, ...]
-    state: str | None  #: to be returned as it came
+    state: str | None  #: is returned as it came
     is_redirect_given: bool  #: the request named the redirect URI itself
     challenge: str | None  #: of PKCE, by S256
 
 
 class UnsafeAuthorization(BadRequest):
-    """The browser cannot be sent back: nobody knows whose request it is. It gets a page (RFC 6749, 4.1.2.1)."""
+    """The browser cannot be redirected, because the application or its URI is unknown. It gets a page.
+
+    Source: RFC 6749, 4.1.2.1.
+    """
 
     text = "The request of the application cannot be answered"
 
 
 class AuthorizationRefused(Exception):
-    """The request is refused, and the application is told: by a redirect of the browser.
+    """The request is refused. A redirect of the browser reports that to the application.
 
-    :param location: where to, with ``error``, ``error_description`` and ``state`` added.
+    :param location: the target, with ``error``, ``error_description`` and ``state`` added.
     :param code: the ``error``.
     """
 
@@ -77,9 +84,9 @@ class AuthorizationRefused(Exception):
 class Provider:
     """Answers applications. Safe for threads.
 
-    StorageUnavailable and BackendUnavailable from every method that says nothing else.
-
-    :param limiter: of failed proofs of applications; one of its own, because names of applications are no names of users.
+    :param limiter: counts wrong secrets of applications, apart from wrong passwords of users.
+    :raises StorageUnavailable: from every method that says nothing else.
+    :raises BackendUnavailable: from every method that says nothing else.
     """
 
     def __init__(
@@ -96,12 +103,11 @@ class Provider:
     # -- the authorize page
 
     def check_authorization(self, query: str) -> AuthorizationRequest:
-        """Return what the query of the authorize page asks for (oauth.md 3.1).
+        """Return the request in the query of the authorize page (oauth.md 3.1).
 
         :param query: as it came, still encoded.
-        :raises UnsafeAuthorization: nobody knows where an answer might go: an unknown application, or an unregistered
-            redirect URI. A page tells the user.
-        :raises AuthorizationRefused: everything else that is wrong.
+        :raises UnsafeAuthorization: the application is unknown, or the redirect URI is not registered.
+        :raises AuthorizationRefused: anything else is invalid.
         """
         parameters, repeated = _parsed(query)
         for name in ("client_id", "redirect_uri"):
@@ -137,10 +143,10 @@ class Provider:
         )
 
     def allow(self, request: AuthorizationRequest, user: User) -> str:
-        """Return where the browser goes after the user allowed the request: the redirect URI with a code and the state.
+        """Return where to send the browser after the user allowed the request, with a code and the state.
 
-        :raises AuthorizationRefused: the account is deleted or disabled, or its backend gives it no id, or nothing can
-            be stored now.
+        :raises AuthorizationRefused: the account is deleted or disabled, or has no id, or the storage or the
+            backend is unavailable.
         """
         try:
             account = self._grants.account(user.name)
@@ -162,24 +168,26 @@ class Provider:
         return _location(request.redirect_uri, {"code": code}, request.state)
 
     def deny(self, request: AuthorizationRequest) -> str:
-        """Return where the browser goes after the user refused."""
+        """Return where to send the browser after the user refused the request."""
         answer = {"error": "access_denied", "error_description": "The user did not allow it"}
         return _location(request.redirect_uri, answer, request.state)
 
     # -- the endpoints for applications
 
     def authenticate(self, credentials: ClientCredentials | None, address: str) -> Application:
-        """Return the application that proved who it is; a public one only says so. OAuthError ``invalid_client``.
+        """Return the authenticated application. A public application has no secret, and is identified only.
 
-        TooManyClientAttempts after many wrong secrets.
-
-        :param address: from which the request comes, empty where that is not known.
+        :param address: of the client; empty if unknown.
+        :raises OAuthError: ``invalid_client``.
+        :raises TooManyClientAttempts: after many wrong secrets.
         """
         if credentials is None:
-            raise OAuthError("invalid_client", "The application has to say who it is", 401, CHALLENGE)
+            raise OAuthError(
+                "invalid_client", "The credentials of the application are missing", 401, CHALLENGE
+            )
         client_id, secret = credentials.client_id, credentials.secret
         if not secret:
-            # nothing is guessed here, and nobody is to be kept waiting by those who guess
+            # no secret is guessed here, so attackers must not be able to delay this
             application = self._applications.authenticated(client_id, None)
         else:
             wait_s = self._limiter.wait_s(client_id, address)
@@ -190,14 +198,16 @@ class Provider:
             note(client_id, address)
         if application is None:
             raise OAuthError(
-                "invalid_client", "There is no such application, or its secret is another one", 401, CHALLENGE
+                "invalid_client", "The application is unknown, or its secret is wrong", 401, CHALLENGE
             )
         return application
 
     def issue_tokens(self, application: Application, parameters: Mapping[str, str]) -> dict[str, Any]:
-        """Return the answer to a request for tokens, with its seven keys (oauth.md 3.2, 3.3). OAuthError.
+        """Return the answer to a request for tokens, with its seven keys (oauth.md 3.2, 3.3).
 
-        The documents' example has ``code`` for ``authorization_code``.
+        ``code`` is accepted for ``authorization_code``, because the documents have it in an example.
+
+        :raises OAuthError: with a code of RFC 6749, 5.2.
         """
         if "grant_type" not in parameters:
             raise OAuthError("invalid_request", "grant_type is missing")
@@ -208,17 +218,24 @@ class Provider:
         return issue_tokens(self._grants, application, parameters)
 
     def revoke(self, application: Application, parameters: Mapping[str, str]) -> None:
-        """End a token, whatever its ``token_type_hint`` says; one that is no good is no error (RFC 7009, 2.2). OAuthError."""
+        """End a token. ``token_type_hint`` and unknown tokens are ignored (RFC 7009, 2.2).
+
+        :raises OAuthError: the token is missing, or belongs to a different application.
+        """
         self._grants.revoke_token(_token(parameters), application)
 
     def introspect(self, application: Application, parameters: Mapping[str, str]) -> dict[str, Any]:
-        """Return what an access token is good for (RFC 7662, 2.2). OAuthError.
+        """Return what an access token allows (RFC 7662, 2.2).
 
-        A trusted application may ask about all, another one about its own, a public one, which proves nothing, about none.
-        Refresh tokens are not active: nobody is to take one for an access token.
+        A trusted application may ask about every token, other applications about their own. Refresh tokens
+        are not active, so that they are not mistaken for access tokens.
+
+        :raises OAuthError: ``invalid_client``: a public application, which is not authenticated, cannot ask.
         """
         if application.is_public:
-            raise OAuthError("invalid_client", "A public application cannot ask that", 401, CHALLENGE)
+            raise OAuthError(
+                "invalid_client", "A public application cannot introspect tokens", 401, CHALLENGE
+            )
         valid = self._grants.valid_token(_token(parameters))
         if valid is None or not valid.account.user.is_active:
             return {"active": False}
@@ -237,7 +254,7 @@ class Provider:
 
 
 def metadata(issuer: str) -> dict[str, Any]:
-    """Return what a client has to know of the server (RFC 8414, 2)."""
+    """Return the metadata of the server (RFC 8414, 2)."""
     methods = ["client_secret_basic", "client_secret_post"]
     return {
         "issuer": issuer,
@@ -263,9 +280,11 @@ def _token(parameters: Mapping[str, str]) -> str:
 
 
 def _parsed(query: str) -> tuple[dict[str, str], set[str]]:
-    """Return the parameters that count, and the names of those that are repeated. UnsafeAuthorization.
+    """Return the known parameters, and the names of repeated ones.
 
-    An empty one counts as absent (RFC 6749, 3.1). Bytes that are not UTF-8 become lone surrogates.
+    Empty ones count as absent (RFC 6749, 3.1). Bytes that are not UTF-8 become lone surrogates.
+
+    :raises UnsafeAuthorization: the query is too long, not ASCII, or has too many parameters.
     """
     if len(query) > _LONGEST_QUERY or not query.isascii():
         raise UnsafeAuthorization("The query of the address is too long, or not ASCII")
@@ -281,7 +300,10 @@ def _parsed(query: str) -> tuple[dict[str, str], set[str]]:
 
 
 def _check_parameters(parameters: Mapping[str, str], repeated: set[str]) -> None:
-    """OAuthError for parameters that are repeated, or no text."""
+    """Check that no parameter is repeated, and that all are text.
+
+    :raises OAuthError: ``invalid_request``.
+    """
     for name in sorted(repeated):
         raise OAuthError("invalid_request", f"{name} is there more than once")
     for name, value in parameters.items():
@@ -304,7 +326,7 @@ def _refuse(redirect_uri: str, code: str, text: str, state: str | None) -> NoRet
 
 
 def _location(redirect_uri: str, answer: Mapping[str, str], state: str | None) -> str:
-    """Return a redirect URI with parameters added; the query that it has stays as it is (RFC 6749, 3.1.2)."""
+    """Return a redirect URI with parameters added. Its own query stays as it is (RFC 6749, 3.1.2)."""
     parameters = dict(answer) if state is None else {**answer, "state": state}
     if "?" not in redirect_uri:
         separator = "?"

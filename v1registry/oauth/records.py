@@ -1,11 +1,11 @@
-"""The records of OAuth: grants and their codes and tokens. Pure values; :mod:`~v1registry.storage.records` stores them.
+"""The records of OAuth: grants, and pointers from codes and tokens. Pure values.
 
-``accounts/oauth/grants/<user>/<id>`` is one decision of a user, with its code, its access tokens and its refresh token.
-It is one value, so one conditional write decides whether a code or a token works, or was used before.
-Codes and tokens are not stored, only their SHA-256.
+``accounts/oauth/grants/<user>/<id>`` is one decision of a user, with its code, its access tokens and its
+refresh token. It is one value, so one conditional write decides whether a code or a token works, or was used
+before. Codes and tokens are not stored, only their SHA-256.
 
-``accounts/oauth/tokens/<2 digits>/<sha256>`` points from a code or a token to its grant. The pointer alone proves
-nothing: a token works only if the grant lists its digest.
+``accounts/oauth/tokens/<2 digits>/<sha256>`` points from a code or a token to its grant. The pointer alone
+proves nothing: a token works only if the grant lists its digest.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ..storage.records import quoted
 GRANTS_FOLDER: Final = "accounts/oauth/grants"
 TOKENS_FOLDER: Final = "accounts/oauth/tokens"
 
-#: The most valid access tokens of one grant; a new one ends the oldest. An application that refreshes twice an hour
-#: needs fewer.
+#: The most valid access tokens of one grant; a new one ends the oldest. An application that refreshes twice
+#: an hour needs fewer.
 _MOST_ACCESS_TOKENS: Final = 50
 
 #: The most used refresh tokens that a grant remembers, so that the use of a stolen one is noticed.
@@ -137,7 +137,7 @@ class Grant:
         return frozenset((self.code.digest, *access, *refresh, *self.used_digests))
 
     def with_tokens(self, access: AccessToken, refresh: RefreshToken, now_s: float) -> Grant:
-        """Return the grant with new tokens, its code or refresh token used, and expired access tokens removed."""
+        """Return the grant after a use of its code or refresh token. Expired access tokens are dropped."""
         used = self.used_digests + (() if self.refresh_token is None else (self.refresh_token.digest,))
         good = tuple(token for token in self.access_tokens if now_s < token.expires_at_s)
         return replace(

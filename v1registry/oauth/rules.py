@@ -1,8 +1,11 @@
-"""The rules of RFC 6749 and RFC 7636 for requests, by oauthlib. The only module that imports it, with the first request.
+"""The rules of RFC 6749 and RFC 7636 for requests, by oauthlib.
 
-oauthlib reads all parameters of a request into one namespace with names of its own, such as ``user`` and ``scopes``. So it
-gets only the parameters that are named here, each at most once and never empty. It also logs refresh tokens and codes, so
-it gets ``-`` in place of their values. Tokens are issued by :class:`~v1registry.oauth.grants.Grants` and not by oauthlib.
+The only module that imports oauthlib. It is imported with the first request.
+
+oauthlib reads all parameters of a request into one namespace with names of its own, such as ``user`` and
+``scopes``. So it gets only the parameters that are named here, each at most once and never empty. It also
+logs refresh tokens and codes, so it gets ``-`` in place of their values. Tokens are issued by
+:class:`~v1registry.oauth.grants.Grants` and not by oauthlib.
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ _ANY_URL: Final = "https://localhost/"
 def check_authorization(application: Application, parameters: Mapping[str, str]) -> tuple[str, ...]:
     """Return the scopes for which an application asks.
 
-    :param parameters: only those of RFC 6749, 4.1.1, and RFC 7636, 4.3; the redirect URI belongs to the application.
+    :param parameters: only those of RFC 6749, 4.1.1, and RFC 7636, 4.3; the redirect URI belongs to the
+        application.
     :raises OAuthError: with a code of RFC 6749, 4.1.2.1.
     """
     rules = _AuthorizationRules(application)
@@ -146,7 +150,9 @@ class _TokenRules(RequestValidator):
             raise UnsupportedGrantTypeError(request=request)
         return True
 
-    def validate_code(self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:  # fmt: skip
+    def validate_code(
+        self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
         grant = self._grants.of_code(self._code, self._application, self._verifier)
         request.user, request.scopes = grant, list(grant.scopes)
         return True
@@ -172,8 +178,15 @@ class _TokenRules(RequestValidator):
         return grant.code.redirect_uri
 
     def confirm_redirect_uri(
-        self, client_id: str, code: str, redirect_uri: str, client: Any, request: Any, *args: Any, **kwargs: Any
-    ) -> bool:  # fmt: skip
+        self,
+        client_id: str,
+        code: str,
+        redirect_uri: str,
+        client: Any,
+        request: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> bool:
         grant: Grant = request.user
         if request.using_default_redirect_uri and grant.code.is_redirect_given:
             raise OAuthError("invalid_grant", "The redirect_uri with which the code was requested is missing")
@@ -233,7 +246,7 @@ def _check_verifier(request: Any) -> None:
 
 
 def _normal(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters with scopes separated by single blanks. oauthlib also splits at other white space."""
+    """Return the parameters with single blanks between scopes. oauthlib also splits at other space."""
     scope = " ".join(parse_scope(parameters.get("scope", "")))
     others = {name: value for name, value in parameters.items() if name != "scope"}
     return {**others, "scope": scope} if scope else others

@@ -1,4 +1,4 @@
-"""The scopes: what an application may be granted, and the words in which people are asked for it (oauth.md 5)."""
+"""The scopes that an application may be granted, and their descriptions for users (oauth.md 5)."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-#: Scope -> what a user who grants it lets the application do, in the words of the account page. The last two are ours: the
-#: documents know the first four.
+#: Scope -> what it lets the application do, as the pages describe it. The documents have the first four; the
+#: last two are ours.
 SCOPES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "profile_read": "see your profile: your full name, location, company and web page, and your primary e-mail address",
+        "profile_read": "see your profile: your full name, location, company and web page, and your primary "
+        "e-mail address",
         "profile_write": "change your profile",
         "email_read": "see your e-mail addresses",
         "email_write": "add and remove your e-mail addresses, and make another one primary",
         "repo_read": "see and pull your private repositories, and those that others share with you",
-        "repo_write": "pull, push to, change and delete your repositories, and those that others share with you",
+        "repo_write": "pull, push to, change and delete your repositories, and those that others share with "
+        "you",
     }
 )
 
-#: What an application may ask for unless it is registered with other scopes (oauth.md 2).
+#: The scopes of an application that is registered without any (oauth.md 2).
 ACCOUNT_SCOPES: Final = ("profile_read", "profile_write", "email_read", "email_write")
 
-#: What an application asks for that names no scope (oauth.md 3.1).
+#: The scopes of a request that names none (oauth.md 3.1).
 DEFAULT_SCOPES: Final = ("profile_read", "email_read")
 
 
 def parse_scope(text: str) -> tuple[str, ...]:
-    """Return the scopes of a ``scope`` parameter, in its order, each once. They may be unknown ones.
+    """Return the scopes of a ``scope`` parameter in their order, each once. They may be unknown.
 
     >>> parse_scope("email_read profile_read  email_read")
     ('email_read', 'profile_read')
@@ -36,7 +38,7 @@ def parse_scope(text: str) -> tuple[str, ...]:
 
 
 def in_words(scopes: Iterable[str]) -> list[str]:
-    """Return for each scope what it lets an application do, for people.
+    """Return for each scope what it lets an application do, as the pages describe it.
 
     >>> in_words(["email_read"])
     ['see your e-mail addresses']

@@ -1,10 +1,11 @@
 """Typed records: frozen dataclasses that are stored as JSON objects, each under a key of its own.
 
-A value is checked against the types of the dataclass when it is read. Fields with a default may be missing from it.
-Fields that the dataclass does not know are ignored, and :func:`update` keeps them, so a newer version can add some.
+A value is checked against the types of the dataclass when it is read. Fields with a default may be missing
+from it. Fields that the dataclass does not know are ignored, and :func:`update` keeps them, so a newer
+version can add some.
 
-JSON is read by the standard library and not by msgspec, which refuses the lone surrogates that stored names may hold.
-msgspec is imported with the first record that is read.
+JSON is read by the standard library and not by msgspec, which refuses the lone surrogates that stored names
+may hold. msgspec is imported with the first record that is read.
 """
 
 from __future__ import annotations
@@ -113,9 +114,9 @@ def update(
 ) -> tuple[T | None, T | None]:
     """Replace a record by ``change(record)`` without losing other changes; return the old and the new record.
 
-    :param change: gets the stored record, None if there is none. It returns the new record, or None to change nothing;
-        the old record is then returned twice. It is called again if another writer was faster, so it must not have
-        side effects. Its exceptions pass through.
+    :param change: gets the stored record, None if there is none. It returns the new record, or None to change
+        nothing; the old record is then returned twice. It is called again if another writer was faster, so it
+        must not have side effects. Its exceptions pass through.
     :raises BrokenRecord: the stored value is not a record of this kind.
     :raises StorageUnavailable: the storage failed.
     """
