@@ -9,7 +9,7 @@ import pytest
 from support.access_tokens import Granter, bearer
 from support.account_asker import FORM, HUB, JSON, Asker, basic
 from support.cheap_passwords import CheapPasswords
-from support.oauth_world import ApplicationClient, World
+from support.oauth_world import ApplicationClient, OAuthWorld
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
 from v1registry.accounts.users import UserStore
@@ -17,14 +17,14 @@ from v1registry.oauth.scopes import ACCOUNT_SCOPES
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> OAuthWorld:
+    return OAuthWorld()
 
 
 @pytest.fixture
-def ci(world: World) -> ApplicationClient:
+def ci(world: OAuthWorld) -> ApplicationClient:
     """The application ci-bot in front of a server."""
-    return ApplicationClient(world.app(), "ci-bot", world.secret)
+    return ApplicationClient(world.another_app(), "ci-bot", world.secret)
 
 
 # -- the accounts API

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.access_tokens import UNKNOWN, Granter, bearer
-from support.cheap_passwords import CheapPasswords
+from support.world import World
 from support.wsgi_client import Answer, call
 
 from v1registry import MemoryStorage, Registry
@@ -72,12 +72,17 @@ def read_rows() -> Iterator[Row]:
 ROWS = tuple(read_rows())
 
 
-class World:
-    """A server, with those who come to it: caller -> the header that they send."""
+class TableWorld(World):
+    """A world with the callers of the table.
+
+    ``headers`` has the header that each of them sends.
+    """
+
+    users: UserStore
 
     def __init__(self) -> None:
-        self.storage = MemoryStorage()
-        self.store = store = UserStore(self.storage, passwords=CheapPasswords())
+        super().__init__(secret=[SECRET])
+        store = self.users
         store.create("mira", "pw-mira", "mira@example.org")
         for email in ("two@example.org", "three@example.org"):
             store.add_email("mira", email)
@@ -112,18 +117,15 @@ class World:
         self.grant_id = granter.grants.of_user("mira")[-1].id
         self.headers = headers
 
-    def copy(self) -> World:
+    def copy(self) -> TableWorld:
         """Return a world in which everything may be changed."""
-        made = World.__new__(World)
-        made.storage = MemoryStorage()
-        for stat in self.storage.list(""):
-            made.storage.write(stat.key, self.storage.read(stat.key)[0])
-        made.store = UserStore(made.storage, passwords=CheapPasswords())
+        made = TableWorld.__new__(TableWorld)
+        World.__init__(made, self.copied_storage(), **self.settings)
         made.headers, made.grant_id = self.headers, self.grant_id
         return made
 
     def ask(self, row: Row, caller: str, **environ: str) -> Answer:
-        app = Registry(storage=self.storage, auth=self.store, secret=[SECRET])
+        app = self.another_app()
         path = f"/api/v1.1/users/{row.path}".replace("GRANT", self.grant_id)
         path = re.sub(r"(?<=emails/)(choose|verify|again|both)$", "", path)
         for name, value in self.headers[caller].items():
@@ -138,9 +140,9 @@ def basic(username: str, password: str | None = None) -> dict[str, str]:
 
 
 @cache
-def world() -> World:
+def world() -> TableWorld:
     """What everybody comes to. Only copies of it are written to."""
-    return World()
+    return TableWorld()
 
 
 def lines() -> list[object]:

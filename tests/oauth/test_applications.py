@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.oauth_world import BACK, World, digest
+from support.oauth_world import BACK, OAuthWorld, digest
 
 from v1registry import MemoryStorage
 from v1registry.oauth.applications import (
@@ -167,7 +167,7 @@ def test_what_is_taken_at_the_bound_and_one_past(
 
 @pytest.mark.parametrize("value", [b"", b"[]", b"{", b'{"id": 1}', b"\xff"])
 def test_a_record_that_is_broken_is_a_failure_of_the_storage_and_lets_nobody_in(
-    value: bytes, world: World
+    value: bytes, world: OAuthWorld
 ) -> None:
     world.storage.write("accounts/oauth/applications/ci-bot", value)
     with pytest.raises(StorageUnavailable):
@@ -180,8 +180,8 @@ def test_a_record_that_is_broken_is_a_failure_of_the_storage_and_lets_nobody_in(
 # -- the surrounding application
 
 
-def test_the_surrounding_application_registers_applications_and_checks_tokens(world: World) -> None:
-    registry = world.app()
+def test_the_surrounding_application_registers_applications_and_checks_tokens(world: OAuthWorld) -> None:
+    registry = world.another_app()
     added, secret = registry.applications.add("Other", [BACK], client_id="other")
     assert world.applications.authenticated("other", secret) == added
 

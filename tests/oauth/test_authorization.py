@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.faulty_storage import FaultyStorage
-from support.oauth_world import BACK, CHALLENGE, MIRA, VERIFIER, World, answer_in, code_in
+from support.oauth_world import BACK, CHALLENGE, MIRA, VERIFIER, OAuthWorld, answer_in, code_in
 
 from v1registry.accounts.base import Backend, BackendUnavailable
 from v1registry.accounts.service import Accounts
@@ -26,13 +26,13 @@ from v1registry.storage.base import StorageUnavailable
 GOOD = {"client_id": "ci-bot", "response_type": "code", "state": "s1"}
 
 
-def ask(world: World, **parameters: str | None) -> AuthorizationRequest:
+def ask(world: OAuthWorld, **parameters: str | None) -> AuthorizationRequest:
     """Ask with good parameters, but for those that are named; None leaves one out."""
     asked = {name: value for name, value in {**GOOD, **parameters}.items() if value is not None}
     return world.provider.check_authorization(urlencode(asked))
 
 
-def refusal(world: World, query: str) -> dict[str, str]:
+def refusal(world: OAuthWorld, query: str) -> dict[str, str]:
     """Return the parameters of the redirect by which a query is refused."""
     with pytest.raises(AuthorizationRefused) as refused:
         world.provider.check_authorization(query)
@@ -47,7 +47,7 @@ def refusal(world: World, query: str) -> dict[str, str]:
     return answer
 
 
-def refused(world: World, **parameters: str | None) -> str:
+def refused(world: OAuthWorld, **parameters: str | None) -> str:
     """Return the error with which good parameters, but for these, are refused; the state has to come back."""
     asked = {name: value for name, value in {**GOOD, **parameters}.items() if value is not None}
     answer = refusal(world, urlencode(asked))
@@ -61,7 +61,9 @@ def refused(world: World, **parameters: str | None) -> str:
 @pytest.mark.parametrize(
     "state", ["s1", "a b+c%&=#?/é€", "x" * 4000, "\r\nSet-Cookie: a=b", "<script>", "\x00", '"']
 )
-def test_OAU_001_who_allows_it_goes_back_with_a_code_and_the_exact_state(world: World, state: str) -> None:
+def test_OAU_001_who_allows_it_goes_back_with_a_code_and_the_exact_state(
+    world: OAuthWorld, state: str
+) -> None:
     location = world.provider.allow(ask(world, state=state), MIRA)
     assert location.startswith(f"{BACK}?")
     assert location.isascii()
@@ -73,13 +75,13 @@ def test_OAU_001_who_allows_it_goes_back_with_a_code_and_the_exact_state(world: 
     assert (issued.account.user, issued.scopes) == (MIRA, ("profile_read", "email_read"))
 
 
-def test_OAU_001_without_a_state_none_comes_back(world: World) -> None:
+def test_OAU_001_without_a_state_none_comes_back(world: OAuthWorld) -> None:
     for state in (None, ""):
         assert list(answer_in(world.provider.allow(ask(world, state=state), MIRA))) == ["code"]
         assert "state" not in answer_in(world.provider.deny(ask(world, state=state)))
 
 
-def test_OAU_002_who_denies_it_goes_back_with_access_denied_and_the_state(world: World) -> None:
+def test_OAU_002_who_denies_it_goes_back_with_access_denied_and_the_state(world: OAuthWorld) -> None:
     location = world.provider.deny(ask(world, state="a b"))
     answer = answer_in(location)
     assert (answer["error"], answer["state"]) == ("access_denied", "a b")
@@ -96,7 +98,7 @@ def test_OAU_002_who_denies_it_goes_back_with_access_denied_and_the_state(world:
      {"redirect_uri": "https://ci.example.org:443/back"}],
 )  # fmt: skip
 def test_OAU_003_an_unknown_application_or_redirect_uri_is_never_answered_by_a_redirect(
-    world: World, parameters: dict[str, str | None]
+    world: OAuthWorld, parameters: dict[str, str | None]
 ) -> None:
     with pytest.raises(UnsafeAuthorization) as unsafe:
         ask(world, **parameters)
@@ -113,13 +115,13 @@ def test_OAU_003_an_unknown_application_or_redirect_uri_is_never_answered_by_a_r
      "client_id=%ff", "client_id=ci-b\xf6t", "client_id=ci-bot&" + "a=b&" * 100, "client_id=ci-bot&x=" + "x" * 8192],
 )  # fmt: skip
 def test_OAU_003_a_query_that_does_not_say_who_asks_is_never_answered_by_a_redirect(
-    world: World, query: str
+    world: OAuthWorld, query: str
 ) -> None:
     with pytest.raises(UnsafeAuthorization):
         world.provider.check_authorization(query)
 
 
-def test_OAU_004_the_first_redirect_uri_is_the_default_and_each_can_be_named(world: World) -> None:
+def test_OAU_004_the_first_redirect_uri_is_the_default_and_each_can_be_named(world: OAuthWorld) -> None:
     second = "http://127.0.0.1:8000/other"
     world.applications.add("Two", [BACK, second], client_id="two")
 
@@ -130,7 +132,7 @@ def test_OAU_004_the_first_redirect_uri_is_the_default_and_each_can_be_named(wor
     assert [request.is_redirect_given for request in (ask(world, client_id="two"), named)] == [False, True]
 
 
-def test_OAU_005_the_scopes_are_those_that_are_asked_for_or_the_default(world: World) -> None:
+def test_OAU_005_the_scopes_are_those_that_are_asked_for_or_the_default(world: OAuthWorld) -> None:
     assert ask(world).scopes == ask(world, scope="").scopes == ("profile_read", "email_read")
     assert ask(world, scope="email_write profile_read  email_write").scopes == ("email_write", "profile_read")
 
@@ -140,7 +142,7 @@ def test_OAU_005_the_scopes_are_those_that_are_asked_for_or_the_default(world: W
               "profile_read repo_write", " ", "é", "\x00", "scope", "x" * 5000],
 )  # fmt: skip
 def test_OAU_005_scopes_that_are_unknown_or_not_for_this_application_are_refused(
-    world: World, scope: str
+    world: OAuthWorld, scope: str
 ) -> None:
     if scope == " ":
         # blanks name none, so it is the default
@@ -149,7 +151,7 @@ def test_OAU_005_scopes_that_are_unknown_or_not_for_this_application_are_refused
         assert refused(world, scope=scope) == "invalid_scope"
 
 
-def test_an_application_asks_for_what_it_is_registered_with(world: World) -> None:
+def test_an_application_asks_for_what_it_is_registered_with(world: OAuthWorld) -> None:
     world.add("builder", scopes=["repo_read", "repo_write", "email_read"])
     assert ask(world, client_id="builder", scope="repo_write repo_read").scopes == ("repo_write", "repo_read")
     # of the default it gets what it may have
@@ -163,7 +165,7 @@ def test_an_application_asks_for_what_it_is_registered_with(world: World) -> Non
 @pytest.mark.parametrize(
     "response_type", ["token", "none", "code token", "barcode", "CODE", "code\n", "id_token", "é"]
 )
-def test_OAU_006_another_response_type_is_refused(world: World, response_type: str) -> None:
+def test_OAU_006_another_response_type_is_refused(world: OAuthWorld, response_type: str) -> None:
     assert refused(world, response_type=response_type) == "unsupported_response_type"
 
 
@@ -173,7 +175,7 @@ def test_OAU_006_another_response_type_is_refused(world: World, response_type: s
      ("https://x/?", "https://x/?"), ("https://x/?a=%20+%2B&a=;&c", "https://x/?a=%20+%2B&a=;&c&"),
      ("org.example.app:/back", "org.example.app:/back?"), ("https://x", "https://x?")],
 )  # fmt: skip
-def test_OAU_007_a_redirect_uri_keeps_its_query_as_it_is(world: World, uri: str, begins: str) -> None:
+def test_OAU_007_a_redirect_uri_keeps_its_query_as_it_is(world: OAuthWorld, uri: str, begins: str) -> None:
     world.applications.add("Query", [uri], client_id="query")
     request = ask(world, client_id="query")
     for location in (world.provider.allow(request, MIRA), world.provider.deny(request)):
@@ -185,17 +187,17 @@ def test_OAU_007_a_redirect_uri_keeps_its_query_as_it_is(world: World, uri: str,
 
 
 @pytest.mark.parametrize("parameters", [{"response_type": None}, {"response_type": ""}])
-def test_a_missing_parameter_is_refused(world: World, parameters: dict[str, str | None]) -> None:
+def test_a_missing_parameter_is_refused(world: OAuthWorld, parameters: dict[str, str | None]) -> None:
     assert refused(world, **parameters) == "invalid_request"
 
 
 @pytest.mark.parametrize("name", ["response_type", "scope", "code_challenge", "code_challenge_method"])
-def test_a_repeated_parameter_is_refused(world: World, name: str) -> None:
+def test_a_repeated_parameter_is_refused(world: OAuthWorld, name: str) -> None:
     answer = refusal(world, f"{urlencode(GOOD)}&{name}=code&{name}=code")
     assert (answer["error"], answer["state"]) == ("invalid_request", "s1")
 
 
-def test_a_repeated_state_is_refused_and_none_of_both_comes_back(world: World) -> None:
+def test_a_repeated_state_is_refused_and_none_of_both_comes_back(world: OAuthWorld) -> None:
     for second in ("s2", "s1", ""):
         answer = refusal(world, f"{urlencode(GOOD)}&state={second}")
         assert answer["error"] == "invalid_request"
@@ -203,13 +205,13 @@ def test_a_repeated_state_is_refused_and_none_of_both_comes_back(world: World) -
 
 
 @pytest.mark.parametrize("name", ["response_type", "scope", "state", "code_challenge"])
-def test_a_parameter_that_is_not_utf8_is_refused(world: World, name: str) -> None:
+def test_a_parameter_that_is_not_utf8_is_refused(world: OAuthWorld, name: str) -> None:
     asked = {other: value for other, value in GOOD.items() if other != name}
     assert refusal(world, f"{urlencode(asked)}&{name}=%ff")["error"] == "invalid_request"
 
 
 def test_parameters_that_nobody_knows_are_ignored_even_those_that_the_library_has_names_for(
-    world: World,
+    world: OAuthWorld,
 ) -> None:
     query = (
         f"{urlencode(GOOD)}&resource=a&resource=b&scopes=repo_write&user=robert&client=x&response_mode=fragment&prompt=none"
@@ -223,7 +225,7 @@ def test_parameters_that_nobody_knows_are_ignored_even_those_that_the_library_ha
 # -- PKCE
 
 
-def test_pkce_is_offered_to_all_and_its_challenge_goes_with_the_code(world: World) -> None:
+def test_pkce_is_offered_to_all_and_its_challenge_goes_with_the_code(world: OAuthWorld) -> None:
     request = ask(world, code_challenge=CHALLENGE, code_challenge_method="S256")
     assert request.challenge == CHALLENGE
     code = code_in(world.provider.allow(request, MIRA))
@@ -240,12 +242,12 @@ def test_pkce_is_offered_to_all_and_its_challenge_goes_with_the_code(world: Worl
      {"code_challenge_method": "plain"}],
 )  # fmt: skip
 def test_a_challenge_that_is_none_and_methods_other_than_S256_are_refused(
-    world: World, parameters: dict[str, str]
+    world: OAuthWorld, parameters: dict[str, str]
 ) -> None:
     assert refused(world, **parameters) == "invalid_request"
 
 
-def test_a_public_application_has_to_use_pkce(world: World) -> None:
+def test_a_public_application_has_to_use_pkce(world: OAuthWorld) -> None:
     world.add("app", is_public=True)
     assert refused(world, client_id="app") == "invalid_request"
     assert ask(world, client_id="app", code_challenge=CHALLENGE, code_challenge_method="S256").challenge
@@ -254,7 +256,7 @@ def test_a_public_application_has_to_use_pkce(world: World) -> None:
 # -- what goes wrong between the question and the answer
 
 
-def test_a_user_who_is_gone_or_disabled_meanwhile_grants_nothing(world: World) -> None:
+def test_a_user_who_is_gone_or_disabled_meanwhile_grants_nothing(world: OAuthWorld) -> None:
     request = ask(world)
     world.users.set_active("mira_k", False)
     for user in (MIRA, User("nobody")):
@@ -277,7 +279,7 @@ class _Unavailable(Backend):
 
 @pytest.mark.parametrize("is_backend_down", [True, False])
 def test_where_nothing_can_be_stored_now_the_application_is_told_to_try_later(
-    world: World, is_backend_down: bool
+    world: OAuthWorld, is_backend_down: bool
 ) -> None:
     broken = FaultyStorage(world.storage)
     broken.fail("write", error=StorageUnavailable("any", "the disk /secret/path is on fire"))
@@ -330,4 +332,4 @@ def test_no_query_is_answered_by_anything_but_a_request_a_page_or_a_redirect_tha
 
 
 #: Nothing that is only asked changes it.
-_WORLD = World()
+_WORLD = OAuthWorld()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.oauth_world import BACK, ApplicationClient, World, basic
+from support.oauth_world import BACK, ApplicationClient, OAuthWorld, basic
 from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
@@ -55,7 +55,7 @@ class PasswordsAlone(Backend):
 class Granted:
     """What moe granted to ci-bot: an unused code, and tokens."""
 
-    def __init__(self, world: World, backend: Backend):
+    def __init__(self, world: OAuthWorld, backend: Backend):
         self.world = world
         self.grants = Grants(world.storage, world.applications, Accounts(backend), clock=world.clock)
         self.unused = self.code()
@@ -119,7 +119,7 @@ def password_file(folder: Path) -> Htpasswd:
 # -- the id decides
 
 
-def test_grant_of_a_deleted_user_is_invalid(world: World) -> None:
+def test_grant_of_a_deleted_user_is_invalid(world: OAuthWorld) -> None:
     directory = Directory(moe="1")
     granted = Granted(world, directory)
     assert granted.is_valid()
@@ -128,7 +128,7 @@ def test_grant_of_a_deleted_user_is_invalid(world: World) -> None:
     assert not granted.is_usable()
 
 
-def test_later_user_with_the_same_name_granted_nothing(world: World) -> None:
+def test_later_user_with_the_same_name_granted_nothing(world: OAuthWorld) -> None:
     directory = Directory(moe="1")
     granted = Granted(world, directory)
     directory.ids = {"moe": "2"}
@@ -138,7 +138,7 @@ def test_later_user_with_the_same_name_granted_nothing(world: World) -> None:
     assert granted.grants.verify(granted.issued.access_token) is None
 
 
-def test_unavailable_backend_ends_no_grant(world: World) -> None:
+def test_unavailable_backend_ends_no_grant(world: OAuthWorld) -> None:
     directory = Directory(moe="1")
     granted = Granted(world, directory)
     directory.is_away = True
@@ -150,7 +150,7 @@ def test_unavailable_backend_ends_no_grant(world: World) -> None:
     assert granted.is_usable()
 
 
-def test_user_who_is_hidden_for_a_while_keeps_the_grants(world: World) -> None:
+def test_user_who_is_hidden_for_a_while_keeps_the_grants(world: OAuthWorld) -> None:
     """The first backend of a chain gets a user of the same name, and loses that user again."""
     first, second = Directory(), Directory(moe="1")
     granted = Granted(world, BackendChain([first, second]))
@@ -162,7 +162,7 @@ def test_user_who_is_hidden_for_a_while_keeps_the_grants(world: World) -> None:
     assert granted.is_valid()
 
 
-def test_repository_token_ends_with_the_account(world: World) -> None:
+def test_repository_token_ends_with_the_account(world: OAuthWorld) -> None:
     ci, directory = world.add("ci", scopes=["repo_write"]), Directory(moe="1")
     app = Registry(storage=world.storage, auth=directory, oauth_http="allow")
     account = app.grants.account("moe")
@@ -182,7 +182,7 @@ def test_repository_token_ends_with_the_account(world: World) -> None:
     assert client.get(f"{path}images", bearer).status_int == 401
 
 
-def test_application_gets_nothing_from_a_later_account(world: World) -> None:
+def test_application_gets_nothing_from_a_later_account(world: OAuthWorld) -> None:
     directory = Directory(moe="1")
     app = Registry(storage=world.storage, auth=directory, oauth_http="allow")
     ci, client = ApplicationClient(app, "ci-bot", world.secret), Client(app)
@@ -201,7 +201,7 @@ def test_application_gets_nothing_from_a_later_account(world: World) -> None:
 
 
 @pytest.mark.parametrize("end", ["user", "application"])
-def test_grants_of_deleted_users_and_applications_are_tidied_away(world: World, end: str) -> None:
+def test_grants_of_deleted_users_and_applications_are_tidied_away(world: OAuthWorld, end: str) -> None:
     world.tokens()
     world.grants.tidy()
     assert len(world.grants.of_user("mira_k")) == 1
@@ -213,7 +213,7 @@ def test_grants_of_deleted_users_and_applications_are_tidied_away(world: World, 
     assert world.kept() == []
 
 
-def test_grant_may_be_refreshed_without_end(world: World) -> None:
+def test_grant_may_be_refreshed_without_end(world: OAuthWorld) -> None:
     issued = world.tokens()
     for _ in range(4):
         world.clock.now_s += REFRESH_LIFETIME_S - 1
@@ -225,7 +225,7 @@ def test_grant_may_be_refreshed_without_end(world: World) -> None:
 # -- backends and users without ids
 
 
-def test_user_without_an_id_cannot_grant(world: World, tmp_path: Path) -> None:
+def test_user_without_an_id_cannot_grant(world: OAuthWorld, tmp_path: Path) -> None:
     chain = BackendChain([world.users, password_file(tmp_path)])
     grants = Grants(world.storage, world.applications, Accounts(chain), clock=world.clock)
     assert grants.account("mira_k") == world.account
@@ -236,7 +236,7 @@ def test_user_without_an_id_cannot_grant(world: World, tmp_path: Path) -> None:
     assert refused.value.code == "access_denied"
 
 
-def test_user_of_the_surrounding_application_grants_by_the_account_with_an_id(world: World) -> None:
+def test_user_of_the_surrounding_application_grants_by_the_account_with_an_id(world: OAuthWorld) -> None:
     chain = BackendChain([Environ(), world.users])
     grants = Grants(world.storage, world.applications, Accounts(chain), clock=world.clock)
     assert grants.account("mira_k") == world.account

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.faulty_storage import FaultyStorage
-from support.oauth_world import BACK, World
+from support.oauth_world import BACK, OAuthWorld
 from support.worker_processes import Worker, started_workers
 
 from v1registry.errors import OAuthError
@@ -41,7 +41,7 @@ def at_once(action: Callable[[], Issued], count: int = THREADS) -> tuple[list[Is
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_OAU_010_of_many_threads_that_redeem_one_code_one_gets_tokens_and_they_end(attempt: int) -> None:
-    world = World()
+    world = OAuthWorld()
     code, others = world.code(), world.tokens()
     won, lost = at_once(lambda: world.grants.redeem(code, world.application))
     assert (len(won), lost) == (1, ["invalid_grant"] * (THREADS - 1))
@@ -54,7 +54,7 @@ def test_OAU_010_of_many_threads_that_redeem_one_code_one_gets_tokens_and_they_e
 def test_OAU_014_of_many_threads_that_use_one_refresh_token_one_gets_tokens_and_the_family_ends(
     attempt: int,
 ) -> None:
-    world = World()
+    world = OAuthWorld()
     first = world.tokens()
     won, lost = at_once(lambda: world.grants.refresh(first.refresh_token, world.application, ()))
     assert (len(won), lost) == (1, ["invalid_grant"] * (THREADS - 1))
@@ -64,7 +64,7 @@ def test_OAU_014_of_many_threads_that_use_one_refresh_token_one_gets_tokens_and_
 
 @pytest.mark.parametrize("attempt", range(20))
 def test_a_grant_that_ends_while_it_is_refreshed_is_not_brought_back(attempt: int) -> None:
-    world = World()
+    world = OAuthWorld()
     issued = world.tokens()
     (summary,) = world.grants.of_user("mira_k")
     with ThreadPoolExecutor(2) as pool:
@@ -79,7 +79,7 @@ def test_a_grant_that_ends_while_it_is_refreshed_is_not_brought_back(attempt: in
 
 
 def test_codes_that_are_redeemed_at_once_do_not_disturb_each_other() -> None:
-    world = World()
+    world = OAuthWorld()
     codes = [world.code() for _ in range(THREADS)]
     todo = iter(codes)
     mutex = threading.Lock()
@@ -140,7 +140,7 @@ def ask_at_once(processes: Sequence[Worker], *words: str) -> list[str]:
 def test_OAU_010_of_processes_that_use_one_code_or_refresh_token_at_once_one_gets_tokens_and_they_end(
     tmp_path: Path, method: str
 ) -> None:
-    world = World(FileStorage(tmp_path / "data"))
+    world = OAuthWorld(FileStorage(tmp_path / "data"))
     world.clock.now_s = time.time()
     with workers(4, tmp_path) as processes:
         for _ in range(5):
@@ -157,7 +157,7 @@ def test_OAU_010_of_processes_that_use_one_code_or_refresh_token_at_once_one_get
 
 @pytest.mark.real
 def test_what_one_process_revokes_ends_in_all_at_once(tmp_path: Path) -> None:
-    world = World(FileStorage(tmp_path / "data"))
+    world = OAuthWorld(FileStorage(tmp_path / "data"))
     world.clock.now_s = time.time()
     with workers(2, tmp_path) as processes:
         one, other = processes
@@ -173,7 +173,7 @@ def test_what_one_process_revokes_ends_in_all_at_once(tmp_path: Path) -> None:
 def test_OAU_010_who_comes_between_the_look_and_the_write_of_another_gets_tokens_and_they_end(
     method: str,
 ) -> None:
-    world = World()
+    world = OAuthWorld()
     won: list[Issued] = []
     used = world.code() if method == "redeem" else world.tokens().refresh_token
 
@@ -194,7 +194,7 @@ def test_OAU_010_who_comes_between_the_look_and_the_write_of_another_gets_tokens
 
 
 def test_a_grant_that_ends_between_the_look_and_the_write_gives_nothing_and_leaves_nothing() -> None:
-    world = World()
+    world = OAuthWorld()
     token = world.tokens().refresh_token
     storage = FaultyStorage(world.storage)
     storage.before(lambda: world.grants.revoke_all("mira_k"), "write", "delete")
@@ -205,7 +205,7 @@ def test_a_grant_that_ends_between_the_look_and_the_write_gives_nothing_and_leav
     assert world.kept() == []
 
 
-def issue_code(world: World, grants: Grants) -> str:
+def issue_code(world: OAuthWorld, grants: Grants) -> str:
     """Return a code for what mira_k granted, as another process issues it."""
     return grants.issue_code(
         world.application,
@@ -220,7 +220,7 @@ def issue_code(world: World, grants: Grants) -> str:
 @pytest.mark.parametrize("why", ["expired", "too many", "tidied"])
 def test_what_is_used_while_it_is_removed_stays_with_the_tokens_that_were_given_for_it(why: str) -> None:
     """A code that has expired by one clock may be redeemed by another one at this instant, and so may the oldest of many."""
-    world = World()
+    world = OAuthWorld()
     code, won = world.code(), []
     for _ in range(MOST_GRANTS - 1 if why == "too many" else 0):
         world.clock.now_s += 0.01
@@ -238,7 +238,7 @@ def test_what_is_used_while_it_is_removed_stays_with_the_tokens_that_were_given_
 
 
 def test_removal_that_fails_ends_nothing() -> None:
-    world = World()
+    world = OAuthWorld()
     unused = world.code()
     world.clock.now_s += CODE_LIFETIME_S
     stuck = FaultyStorage(world.storage)
@@ -250,7 +250,7 @@ def test_removal_that_fails_ends_nothing() -> None:
 
 
 def test_interrupted_removal_leaves_pointers_that_are_tidied_away() -> None:
-    world = World()
+    world = OAuthWorld()
     issued = world.tokens()
     stuck = FaultyStorage(world.storage)
     stuck.fail("delete", skip=1)

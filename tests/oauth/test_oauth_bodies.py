@@ -9,7 +9,7 @@ from urllib.parse import quote_plus, urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.oauth_world import World
+from support.oauth_world import OAuthWorld
 from support.wsgi_client import call
 
 from v1registry.errors import OAuthError
@@ -18,8 +18,8 @@ from v1registry.oauth.api import client_credentials, parse_parameters
 FORM = "application/x-www-form-urlencoded"
 
 #: No request changes what it is: whoever asks proves nothing, and knows no code.
-WORLD = World()
-APP = WORLD.app()
+WORLD = OAuthWorld()
+APP = WORLD.another_app()
 
 NAMES = st.one_of(
     st.sampled_from(["grant_type", "code", "refresh_token", "scope", "token", "client_id", "client_secret", "redirect_uri"]),

@@ -17,7 +17,7 @@ from oauthlib.oauth2 import OAuth2Error
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 from support.consenting_browser import Browser
-from support.oauth_world import BACK, World, answer_in, code_in
+from support.oauth_world import BACK, OAuthWorld, answer_in, code_in
 from v1registry_fakes.server import LiveServer
 
 SCOPES = ["profile_read", "email_read"]
@@ -30,7 +30,7 @@ OWN_VERIFIER = "own-verifier_" * 4
 class Site:
     """A live server over https, and somebody in front of it."""
 
-    world: World
+    world: OAuthWorld
     url: str
     ca_file: str
 
@@ -60,10 +60,10 @@ def server() -> Iterator[LiveServer]:
 @pytest.fixture
 def site(server: LiveServer) -> Iterator[Site]:
     """A server of the test's own, which refuses OAuth over plain http as servers do."""
-    world = World()
+    world = OAuthWorld()
     world.clock.now_s = time.time()
     world.add("app", is_public=True)
-    server.mount(world.app(oauth_http="refuse"))
+    server.mount(world.another_app(oauth_http="refuse"))
     yield Site(world, server.url, server.ca_file)
     server.unmount()
 

@@ -18,7 +18,9 @@ from v1registry.oauth.grants import Grants
 DATA: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data/stored-records.json").read_bytes())
 
 
-class World:
+class RecordedParts:
+    """The parts of OAuth over the recorded records."""
+
     def __init__(self) -> None:
         self.storage = MemoryStorage()
         for key, value in DATA["records"].items():
@@ -30,11 +32,11 @@ class World:
 
 
 @pytest.fixture
-def recorded() -> World:
-    return World()
+def recorded() -> RecordedParts:
+    return RecordedParts()
 
 
-def test_recorded_applications_are_read(recorded: World) -> None:
+def test_recorded_applications_are_read(recorded: RecordedParts) -> None:
     ci, cli = recorded.applications.list()
     assert (ci.client_id, ci.name, ci.description, ci.is_public) == ("ci-bot", "Müller CI", "Builds", False)
     assert ci.redirect_uris == ("https://ci.example.org/back", "org.example.app:/back")
@@ -43,7 +45,7 @@ def test_recorded_applications_are_read(recorded: World) -> None:
     assert recorded.applications.authenticated("cli", None) == cli
 
 
-def test_recorded_access_tokens_are_valid_with_their_scopes(recorded: World) -> None:
+def test_recorded_access_tokens_are_valid_with_their_scopes(recorded: RecordedParts) -> None:
     first, refreshed = (recorded.grants.verify(DATA["tokens"][at]) for at in (0, 2))
     assert first is not None
     assert refreshed is not None
@@ -51,7 +53,7 @@ def test_recorded_access_tokens_are_valid_with_their_scopes(recorded: World) -> 
     assert (first.scopes, refreshed.scopes) == ({"profile_read", "email_read"}, {"profile_read"})
 
 
-def test_recorded_refresh_token_works_once_and_the_used_one_ends_the_grant(recorded: World) -> None:
+def test_recorded_refresh_token_works_once_and_the_used_one_ends_the_grant(recorded: RecordedParts) -> None:
     ci = recorded.applications.get("ci-bot")
     assert ci is not None
     issued = recorded.grants.refresh(DATA["tokens"][3], ci, ("email_read",))
@@ -61,7 +63,7 @@ def test_recorded_refresh_token_works_once_and_the_used_one_ends_the_grant(recor
     assert recorded.grants.verify(issued.access_token) is None
 
 
-def test_recorded_code_is_redeemed_with_its_verifier(recorded: World) -> None:
+def test_recorded_code_is_redeemed_with_its_verifier(recorded: RecordedParts) -> None:
     cli = recorded.applications.get("cli")
     assert cli is not None
     grant = recorded.grants.of_code(DATA["open_code"], cli)

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from support.oauth_world import BACK, ApplicationClient, World, basic, oauth_error
+from support.oauth_world import BACK, ApplicationClient, OAuthWorld, basic, oauth_error
 from support.wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry
@@ -19,13 +19,15 @@ METADATA = f"/.well-known/oauth-authorization-server{ISSUER_PATH}"
 
 
 @pytest.fixture
-def world() -> World:
-    made = World()
+def world() -> OAuthWorld:
+    made = OAuthWorld()
     made.clock.now_s = time.time()
     return made
 
 
-def application(world: World, ci: ApplicationClient, client_id: str, **options: Any) -> ApplicationClient:
+def application(
+    world: OAuthWorld, ci: ApplicationClient, client_id: str, **options: Any
+) -> ApplicationClient:
     """Return another application in front of the same server."""
     _, secret = world.applications.add(client_id.title(), [BACK], client_id=client_id, **options)
     return ApplicationClient(ci.client.app, client_id, secret)
@@ -40,7 +42,7 @@ def application(world: World, ci: ApplicationClient, client_id: str, **options: 
 )
 @pytest.mark.parametrize("path", [REVOKE, REVOKE.rstrip("/")])
 def test_a_revoked_access_token_ends_alone(
-    world: World, ci: ApplicationClient, path: str, hint: dict[str, str]
+    world: OAuthWorld, ci: ApplicationClient, path: str, hint: dict[str, str]
 ) -> None:
     issued = world.tokens()
     answer = ci.post(path, {"token": issued.access_token, **hint})
@@ -49,7 +51,9 @@ def test_a_revoked_access_token_ends_alone(
     assert ci.refresh(issued.refresh_token).status_int == 200
 
 
-def test_a_revoked_refresh_token_ends_all_that_came_of_the_grant(world: World, ci: ApplicationClient) -> None:
+def test_a_revoked_refresh_token_ends_all_that_came_of_the_grant(
+    world: OAuthWorld, ci: ApplicationClient
+) -> None:
     first = world.tokens()
     second = ci.refresh(first.refresh_token).json
     assert ci.post_json(REVOKE, {"token": second["refresh_token"]}).status_int == 200
@@ -59,11 +63,11 @@ def test_a_revoked_refresh_token_ends_all_that_came_of_the_grant(world: World, c
 
 
 @pytest.mark.parametrize("token", ["x", "a" * 30, "é", "../x", "\x00", "a" * 5000])
-def test_to_end_what_is_no_good_is_no_error(world: World, ci: ApplicationClient, token: str) -> None:
+def test_to_end_what_is_no_good_is_no_error(world: OAuthWorld, ci: ApplicationClient, token: str) -> None:
     assert ci.post(REVOKE, {"token": token}).status_int == 200
 
 
-def test_nobody_ends_tokens_of_others(world: World, ci: ApplicationClient) -> None:
+def test_nobody_ends_tokens_of_others(world: OAuthWorld, ci: ApplicationClient) -> None:
     issued, other = world.tokens(), application(world, ci, "other")
     trusted = application(world, ci, "trusted", is_trusted=True)
     for token in (issued.access_token, issued.refresh_token):
@@ -74,7 +78,7 @@ def test_nobody_ends_tokens_of_others(world: World, ci: ApplicationClient) -> No
     assert world.grants.verify(issued.access_token) is not None
 
 
-def test_a_public_application_ends_its_tokens(world: World, ci: ApplicationClient) -> None:
+def test_a_public_application_ends_its_tokens(world: OAuthWorld, ci: ApplicationClient) -> None:
     public = world.add("app", is_public=True)
     issued = world.grants.redeem(world.code(application=public), public)
     answer = ci.post(REVOKE, {"token": issued.refresh_token, "client_id": "app"}, {})
@@ -83,7 +87,7 @@ def test_a_public_application_ends_its_tokens(world: World, ci: ApplicationClien
 
 
 @pytest.mark.parametrize("path", [REVOKE, INTROSPECT])
-def test_a_missing_token_is_told(world: World, ci: ApplicationClient, path: str) -> None:
+def test_a_missing_token_is_told(world: OAuthWorld, ci: ApplicationClient, path: str) -> None:
     for parameters in ({}, {"token": ""}, {"token_type_hint": "access_token"}):
         assert oauth_error(ci.post(path, parameters)) == (400, "invalid_request")
     assert oauth_error(ci.client.post(path, b"token=a&token=b", {**ci.basic, "Content-Type": "application/x-www-form-urlencoded"})) == (400, "invalid_request")  # fmt: skip
@@ -93,7 +97,7 @@ def test_a_missing_token_is_told(world: World, ci: ApplicationClient, path: str)
 # -- introspection
 
 
-def test_an_application_asks_about_its_own_token(world: World, ci: ApplicationClient) -> None:
+def test_an_application_asks_about_its_own_token(world: OAuthWorld, ci: ApplicationClient) -> None:
     issued = world.tokens()
     answer = ci.post(INTROSPECT, {"token": issued.access_token})
     issued_at = int(world.clock.now_s)
@@ -111,7 +115,7 @@ def test_an_application_asks_about_its_own_token(world: World, ci: ApplicationCl
 
 
 def test_a_trusted_application_asks_about_every_token_and_others_about_their_own(
-    world: World, ci: ApplicationClient
+    world: OAuthWorld, ci: ApplicationClient
 ) -> None:
     token = world.tokens().access_token
     trusted = application(world, ci, "trusted", is_trusted=True)
@@ -120,7 +124,9 @@ def test_a_trusted_application_asks_about_every_token_and_others_about_their_own
     assert other.post(INTROSPECT, {"token": token}).json == {"active": False}
 
 
-def test_what_is_no_good_is_not_active_and_nothing_is_told_of_it(world: World, ci: ApplicationClient) -> None:
+def test_what_is_no_good_is_not_active_and_nothing_is_told_of_it(
+    world: OAuthWorld, ci: ApplicationClient
+) -> None:
     revoked, issued, code = world.tokens(), world.tokens(), world.code()
     world.grants.revoke_token(revoked.access_token, world.application)
     world.clock.now_s -= 15552000
@@ -132,7 +138,7 @@ def test_what_is_no_good_is_not_active_and_nothing_is_told_of_it(world: World, c
     assert ci.post(INTROSPECT, {"token": issued.access_token}).json == {"active": False}
 
 
-def test_who_proves_nothing_learns_nothing(world: World, ci: ApplicationClient) -> None:
+def test_who_proves_nothing_learns_nothing(world: OAuthWorld, ci: ApplicationClient) -> None:
     public = world.add("app", is_public=True)
     token = world.grants.redeem(world.code(application=public), public).access_token
     answers = [
@@ -151,8 +157,8 @@ def test_who_proves_nothing_learns_nothing(world: World, ci: ApplicationClient) 
 @pytest.mark.parametrize(
     "path", [METADATA, f"{METADATA}/", f"{ISSUER_PATH}/.well-known/oauth-authorization-server"]
 )
-def test_the_metadata_say_where_everything_is(world: World, path: str) -> None:
-    app = world.app(public_url="https://hub.example.org")
+def test_the_metadata_say_where_everything_is(world: OAuthWorld, path: str) -> None:
+    app = world.another_app(public_url="https://hub.example.org")
     answer = Client(app).get(path)
     assert answer.headers["Content-Type"] == "application/json"
     document = answer.json
@@ -180,18 +186,18 @@ def test_the_metadata_say_where_everything_is(world: World, path: str) -> None:
      ({"oauth_http": "allow"}, {"HTTP_HOST": "localhost:5000"}, "http://localhost:5000/api/v1.1/o")],
 )  # fmt: skip
 def test_the_issuer_is_where_clients_reach_it(
-    world: World, settings: dict[str, Any], environ: dict[str, str], issuer: str
+    world: OAuthWorld, settings: dict[str, Any], environ: dict[str, str], issuer: str
 ) -> None:
-    answer = call(world.app(**{"oauth_http": "refuse", **settings}), "GET", METADATA, **environ)
+    answer = call(world.another_app(**{"oauth_http": "refuse", **settings}), "GET", METADATA, **environ)
     assert json.loads(answer.body)["issuer"] == issuer
 
 
-def test_in_front_of_another_application_the_metadata_are_the_registrys(world: World) -> None:
+def test_in_front_of_another_application_the_metadata_are_the_registrys(world: OAuthWorld) -> None:
     def site(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"the site"]
 
-    app = world.app().in_front_of(site)
+    app = world.another_app().in_front_of(site)
     for path in (METADATA, f"{METADATA}/"):
         assert b"issuer" in call(app, "GET", path).body
     for path in (

@@ -13,7 +13,7 @@ from support.oauth_world import (
     TOKEN_PATH,
     VERIFIER,
     ApplicationClient,
-    World,
+    OAuthWorld,
     basic,
     oauth_error,
 )
@@ -26,9 +26,9 @@ CHALLENGED = 'Basic realm="oauth"'
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> OAuthWorld:
     """A world whose clock tells the time, as the one of the server does."""
-    made = World()
+    made = OAuthWorld()
     made.clock.now_s = time.time()
     return made
 
@@ -44,7 +44,7 @@ def post(app: Any, body: bytes, content_type: str = FORM, **headers: str) -> Tes
 @pytest.mark.parametrize("grant_type", ["authorization_code", "code"])
 @pytest.mark.parametrize("is_json", [False, True])
 def test_OAU_008_a_code_is_exchanged_by_form_and_by_json(
-    world: World, ci: ApplicationClient, path: str, grant_type: str, is_json: bool
+    world: OAuthWorld, ci: ApplicationClient, path: str, grant_type: str, is_json: bool
 ) -> None:
     parameters = {"grant_type": grant_type, "code": world.code(), "redirect_uri": BACK}
     answer = (ci.post_json if is_json else ci.post)(path, parameters)
@@ -54,7 +54,9 @@ def test_OAU_008_a_code_is_exchanged_by_form_and_by_json(
     assert (bearer.user.name, bearer.scopes) == ("mira_k", {"profile_read", "email_read"})
 
 
-def test_OAU_009_the_answer_has_seven_keys_and_is_not_stored(world: World, ci: ApplicationClient) -> None:
+def test_OAU_009_the_answer_has_seven_keys_and_is_not_stored(
+    world: OAuthWorld, ci: ApplicationClient
+) -> None:
     answer = ci.redeem(world.code(("email_read", "profile_read")))
     document = answer.json
     assert set(document) == KEYS
@@ -70,7 +72,7 @@ def test_OAU_009_the_answer_has_seven_keys_and_is_not_stored(world: World, ci: A
     assert "Expires" not in answer.headers
 
 
-def test_OAU_010_a_code_works_once(world: World, ci: ApplicationClient) -> None:
+def test_OAU_010_a_code_works_once(world: OAuthWorld, ci: ApplicationClient) -> None:
     code = world.code()
     first = ci.redeem(code)
     assert oauth_error(ci.redeem(code)) == (400, "invalid_grant")
@@ -80,7 +82,7 @@ def test_OAU_010_a_code_works_once(world: World, ci: ApplicationClient) -> None:
 
 @pytest.mark.parametrize("is_public", [True, False])
 def test_OAU_010_who_saw_a_used_code_pass_by_but_has_no_verifier_ends_nothing_with_it(
-    world: World, ci: ApplicationClient, is_public: bool
+    world: OAuthWorld, ci: ApplicationClient, is_public: bool
 ) -> None:
     """A public application proves nothing: else everybody who reads a redirect in some log could end what it was granted."""
     application, secret = world.applications.add("App", [BACK], client_id="app", is_public=is_public)
@@ -101,13 +103,13 @@ def test_OAU_010_who_saw_a_used_code_pass_by_but_has_no_verifier_ends_nothing_wi
     assert world.grants.verify(token) is None
 
 
-def test_OAU_011_a_code_of_a_minute_ago_is_no_good(world: World, ci: ApplicationClient) -> None:
+def test_OAU_011_a_code_of_a_minute_ago_is_no_good(world: OAuthWorld, ci: ApplicationClient) -> None:
     world.clock.now_s -= 60
     code = world.code()
     assert oauth_error(ci.redeem(code)) == (400, "invalid_grant")
 
 
-def test_OAU_012_a_code_is_for_its_application_alone(world: World, ci: ApplicationClient) -> None:
+def test_OAU_012_a_code_is_for_its_application_alone(world: OAuthWorld, ci: ApplicationClient) -> None:
     _, secret = world.applications.add("Other", [BACK], client_id="other")
     other = ApplicationClient(ci.client.app, "other", secret)
     code = world.code()
@@ -121,7 +123,7 @@ def test_OAU_012_a_code_is_for_its_application_alone(world: World, ci: Applicati
      (True, "é", False), (False, None, True), (False, BACK, True), (False, f"{BACK}/", False)],
 )  # fmt: skip
 def test_OAU_012_a_code_is_for_the_redirect_uri_with_which_it_was_asked_for(
-    world: World, ci: ApplicationClient, is_given: bool, redirect_uri: str | None, is_good: bool
+    world: OAuthWorld, ci: ApplicationClient, is_given: bool, redirect_uri: str | None, is_good: bool
 ) -> None:
     code = world.code(is_redirect_given=is_given)
     answer = ci.redeem(code, **({} if redirect_uri is None else {"redirect_uri": redirect_uri}))
@@ -134,7 +136,7 @@ def test_OAU_012_a_code_is_for_the_redirect_uri_with_which_it_was_asked_for(
 
 
 def test_OAU_014_a_refresh_gives_new_tokens_and_the_old_refresh_token_fails(
-    world: World, ci: ApplicationClient
+    world: OAuthWorld, ci: ApplicationClient
 ) -> None:
     first = ci.redeem(world.code()).json
     answer = ci.refresh(first["refresh_token"])
@@ -156,7 +158,7 @@ def test_OAU_014_a_refresh_gives_new_tokens_and_the_old_refresh_token_fails(
     assert world.grants.verify(second["access_token"]) is None
 
 
-def test_OAU_015_a_refresh_may_be_for_less_and_not_for_more(world: World, ci: ApplicationClient) -> None:
+def test_OAU_015_a_refresh_may_be_for_less_and_not_for_more(world: OAuthWorld, ci: ApplicationClient) -> None:
     token = ci.redeem(world.code()).json["refresh_token"]
     for wider in ("email_read email_write", "repo_read", "all", "é"):
         assert oauth_error(ci.refresh(token, scope=wider)) == (400, "invalid_scope")
@@ -172,7 +174,7 @@ def test_OAU_015_a_refresh_may_be_for_less_and_not_for_more(world: World, ci: Ap
     "grant_type", ["password", "client_credentials", "implicit", "CODE", "token", "openid", "refresh_token ", "é",
                    "urn:ietf:params:oauth:grant-type:device_code"],
 )  # fmt: skip
-def test_OAU_016_other_grants_are_refused(world: World, ci: ApplicationClient, grant_type: str) -> None:
+def test_OAU_016_other_grants_are_refused(world: OAuthWorld, ci: ApplicationClient, grant_type: str) -> None:
     parameters = {"grant_type": grant_type, "code": world.code(), "refresh_token": "x", "username": "mira_k"}
     assert oauth_error(ci.token(**parameters, password="correct-horse")) == (400, "unsupported_grant_type")
 
@@ -187,7 +189,7 @@ def test_the_endpoints_take_post_alone(ci: ApplicationClient, method: str, name:
 # -- PKCE
 
 
-def test_a_code_with_a_challenge_wants_the_verifier(world: World, ci: ApplicationClient) -> None:
+def test_a_code_with_a_challenge_wants_the_verifier(world: OAuthWorld, ci: ApplicationClient) -> None:
     code = world.code(challenge=CHALLENGE)
     assert oauth_error(ci.redeem(code)) == (400, "invalid_request")
     for wrong in (VERIFIER[:-1] + "x", "a" * 128):
@@ -197,12 +199,14 @@ def test_a_code_with_a_challenge_wants_the_verifier(world: World, ci: Applicatio
     assert ci.redeem(code, code_verifier=VERIFIER).status_int == 200
 
 
-def test_a_verifier_without_a_challenge_is_refused(world: World, ci: ApplicationClient) -> None:
+def test_a_verifier_without_a_challenge_is_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
     # RFC 9700, 2.1.1: else a code that was asked for without PKCE could be slipped into a flow with it
     assert oauth_error(ci.redeem(world.code(), code_verifier=VERIFIER)) == (400, "invalid_grant")
 
 
-def test_a_public_application_needs_no_secret_but_the_verifier(world: World, ci: ApplicationClient) -> None:
+def test_a_public_application_needs_no_secret_but_the_verifier(
+    world: OAuthWorld, ci: ApplicationClient
+) -> None:
     public = world.add("app", is_public=True)
     app = ApplicationClient(ci.client.app, "app", None)
     for headers in ({}, app.basic):
@@ -235,7 +239,7 @@ def test_a_public_application_needs_no_secret_but_the_verifier(world: World, ci:
      {"Authorization": "Basic Y2ktYm90Ov8="}],
 )  # fmt: skip
 def test_OAU_013_who_does_not_prove_who_it_is_gets_401_and_a_challenge(
-    world: World, ci: ApplicationClient, headers: dict[str, str]
+    world: OAuthWorld, ci: ApplicationClient, headers: dict[str, str]
 ) -> None:
     code = world.code()
     answer = ci.token(headers, grant_type="authorization_code", code=code)
@@ -245,7 +249,7 @@ def test_OAU_013_who_does_not_prove_who_it_is_gets_401_and_a_challenge(
 
 
 def test_OAU_013_a_header_that_is_wrong_is_not_helped_by_a_body_that_is_right(
-    world: World, ci: ApplicationClient
+    world: OAuthWorld, ci: ApplicationClient
 ) -> None:
     right = {"client_id": "ci-bot", "client_secret": world.secret}
     for headers in (basic("ci-bot", "wrong"), {"Authorization": "Bearer x"}):
@@ -253,7 +257,9 @@ def test_OAU_013_a_header_that_is_wrong_is_not_helped_by_a_body_that_is_right(
         assert oauth_error(answer) == (401, "invalid_client")
 
 
-def test_credentials_may_stand_in_the_body_where_no_header_is(world: World, ci: ApplicationClient) -> None:
+def test_credentials_may_stand_in_the_body_where_no_header_is(
+    world: OAuthWorld, ci: ApplicationClient
+) -> None:
     right = {"client_id": "ci-bot", "client_secret": world.secret}
     assert ci.token({}, grant_type="code", code=world.code(), **right).status_int == 200
     for wrong in ({"client_secret": "x"}, {"client_secret": ""}, {"client_id": "nobody"}, {"client_id": ""}):
@@ -261,14 +267,14 @@ def test_credentials_may_stand_in_the_body_where_no_header_is(world: World, ci: 
         assert oauth_error(answer) == (401, "invalid_client")
 
 
-def test_name_and_secret_are_form_encoded_inside_basic(world: World, ci: ApplicationClient) -> None:
+def test_name_and_secret_are_form_encoded_inside_basic(world: OAuthWorld, ci: ApplicationClient) -> None:
     # RFC 6749, 2.3.1
     escaped = "".join(f"%{ord(character):02x}" for character in world.secret)
     assert ci.token(basic("ci%2Dbot", escaped), grant_type="code", code=world.code()).status_int == 200
 
 
 def test_another_application_in_the_body_is_nobody_beside_the_one_of_the_header(
-    world: World, ci: ApplicationClient
+    world: OAuthWorld, ci: ApplicationClient
 ) -> None:
     other = world.add("other")
     code = world.code(application=other)
@@ -276,7 +282,7 @@ def test_another_application_in_the_body_is_nobody_beside_the_one_of_the_header(
     assert ci.redeem(world.code(), client_id="other").status_int == 200
 
 
-def test_a_secret_cannot_be_guessed_at_leisure(world: World, ci: ApplicationClient) -> None:
+def test_a_secret_cannot_be_guessed_at_leisure(world: OAuthWorld, ci: ApplicationClient) -> None:
     for _ in range(11):
         assert ci.token(basic("ci-bot", "wrong"), grant_type="code", code="x").status_int == 401
     answer = ci.redeem(world.code())
@@ -287,8 +293,10 @@ def test_a_secret_cannot_be_guessed_at_leisure(world: World, ci: ApplicationClie
     assert ci.client.get("/v1/users/", basic("ci_bot", "correct-horse")).status_int == 200
 
 
-def test_who_guesses_keeps_out_neither_the_application_at_its_place_nor_public_ones(world: World) -> None:
-    app = world.app()
+def test_who_guesses_keeps_out_neither_the_application_at_its_place_nor_public_ones(
+    world: OAuthWorld,
+) -> None:
+    app = world.another_app()
     world.add("app", is_public=True)
 
     def status(address: str, credentials: dict[str, str], body: bytes) -> int:
@@ -309,7 +317,9 @@ def test_who_guesses_keeps_out_neither_the_application_at_its_place_nor_public_o
 
 
 @pytest.mark.parametrize("leave_out", ["grant_type", "code", "refresh_token"])
-def test_a_missing_or_empty_parameter_is_refused(world: World, ci: ApplicationClient, leave_out: str) -> None:
+def test_a_missing_or_empty_parameter_is_refused(
+    world: OAuthWorld, ci: ApplicationClient, leave_out: str
+) -> None:
     grant_type = "refresh_token" if leave_out == "refresh_token" else "authorization_code"
     parameters = {"grant_type": grant_type, "code": world.code(), "refresh_token": "x"}
     for absent in ({}, {leave_out: ""}):
@@ -334,7 +344,9 @@ def test_a_missing_or_empty_parameter_is_refused(world: World, ci: ApplicationCl
      ("", b"grant_type=code&code=x"), ("text/plain", b"grant_type=code&code=x"), ("application/jsonx", b"{}"),
      ("application/ld+json", b'{"grant_type": "code", "code": "x"}'), ("multipart/form-data; boundary=x", b"--x--")],
 )  # fmt: skip
-def test_a_bad_body_is_refused(world: World, ci: ApplicationClient, content_type: str, body: bytes) -> None:
+def test_a_bad_body_is_refused(
+    world: OAuthWorld, ci: ApplicationClient, content_type: str, body: bytes
+) -> None:
     answer = post(ci.client.app, body, content_type, **ci.basic)
     assert oauth_error(answer) == (400, "invalid_request")
 
@@ -350,7 +362,7 @@ def test_a_bad_body_is_refused(world: World, ci: ApplicationClient, content_type
     ],
 )
 def test_the_type_of_a_body_is_read_as_types_are(
-    world: World, ci: ApplicationClient, content_type: str
+    world: OAuthWorld, ci: ApplicationClient, content_type: str
 ) -> None:
     code = world.code()
     is_json = "json" in content_type.lower()
@@ -359,7 +371,7 @@ def test_the_type_of_a_body_is_read_as_types_are(
 
 
 @pytest.mark.parametrize(("size", "status"), [(64 << 10, 200), ((64 << 10) + 1, 413)])
-def test_a_body_is_bounded(world: World, ci: ApplicationClient, size: int, status: int) -> None:
+def test_a_body_is_bounded(world: OAuthWorld, ci: ApplicationClient, size: int, status: int) -> None:
     body = f"grant_type=code&code={world.code()}&x=".encode()
     answer = post(ci.client.app, body + b"x" * (size - len(body)), **ci.basic)
     assert answer.status_int == status
@@ -367,7 +379,7 @@ def test_a_body_is_bounded(world: World, ci: ApplicationClient, size: int, statu
         assert oauth_error(answer) == (413, "invalid_request")
 
 
-def test_parameters_in_the_address_are_refused(world: World, ci: ApplicationClient) -> None:
+def test_parameters_in_the_address_are_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
     code = world.code()
     answer = ci.client.post(
         f"{TOKEN_PATH}?grant_type=code&code={code}", b"", {"Content-Type": FORM, **ci.basic}
@@ -377,7 +389,7 @@ def test_parameters_in_the_address_are_refused(world: World, ci: ApplicationClie
     assert ci.redeem(code).status_int == 200
 
 
-def test_parameters_that_only_the_library_knows_do_nothing(world: World, ci: ApplicationClient) -> None:
+def test_parameters_that_only_the_library_knows_do_nothing(world: OAuthWorld, ci: ApplicationClient) -> None:
     world.users.create("robert", "correct-horse")
     more = {
         "scopes": "repo_write", "scope": "repo_write", "user": "robert", "client": "x", "extra_credentials": "x",
@@ -390,7 +402,7 @@ def test_parameters_that_only_the_library_knows_do_nothing(world: World, ci: App
     )  # fmt: skip
 
 
-def test_a_body_without_an_end_is_refused(world: World, ci: ApplicationClient) -> None:
+def test_a_body_without_an_end_is_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
     environ = {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "", "CONTENT_TYPE": FORM}
     answer = call(ci.client.app, "POST", TOKEN_PATH, b"grant_type=code", **environ)
     assert answer.status == 411
@@ -406,8 +418,8 @@ def test_a_body_without_an_end_is_refused(world: World, ci: ApplicationClient) -
      ("GET", "/api/v1.1/o/.well-known/oauth-authorization-server"), ("GET", "/.well-known/oauth-authorization-server/api/v1.1/o"),
      ("GET", "/api/v1.1/o/authorize/?client_id=ci-bot&response_type=code")],
 )  # fmt: skip
-def test_OAU_026_over_plain_http_everything_is_refused(world: World, method: str, path: str) -> None:
-    app = world.app(oauth_http="refuse")
+def test_OAU_026_over_plain_http_everything_is_refused(world: OAuthWorld, method: str, path: str) -> None:
+    app = world.another_app(oauth_http="refuse")
     answer = Client(app).request(method, path, b"", {"Content-Type": FORM} if method == "POST" else {})
     assert answer.status_int == 400
     if "authorize" not in path:
@@ -426,9 +438,9 @@ def test_OAU_026_over_plain_http_everything_is_refused(world: World, method: str
      ({}, {"HTTP_X_FORWARDED_PROTO": "https"}, False), ({}, {"HTTPS": "on"}, False), ({"oauth_http": "allow"}, {}, True)],
 )  # fmt: skip
 def test_OAU_026_https_is_what_the_client_speaks(
-    world: World, settings: dict[str, Any], environ: dict[str, str], is_taken: bool
+    world: OAuthWorld, settings: dict[str, Any], environ: dict[str, str], is_taken: bool
 ) -> None:
-    app = world.app(**{"oauth_http": "refuse", **settings})
+    app = world.another_app(**{"oauth_http": "refuse", **settings})
     body = f"grant_type=code&code={world.code()}".encode()
     authorization = basic("ci-bot", world.secret)["Authorization"]
     answer = call(
@@ -441,7 +453,7 @@ def test_OAU_026_https_is_what_the_client_speaks(
 
 
 def test_no_secret_stands_in_a_log(
-    world: World, ci: ApplicationClient, caplog: pytest.LogCaptureFixture
+    world: OAuthWorld, ci: ApplicationClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     code = world.code(challenge=CHALLENGE)

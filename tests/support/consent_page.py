@@ -10,8 +10,8 @@ from webtest import TestResponse
 
 from support.page_person import (
     AUTHORIZE,
+    PagesWorld,
     Person,
-    World,
 )
 from support.wsgi_client import Answer, call
 from v1registry.oauth.applications import Application
@@ -22,7 +22,7 @@ XSS = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}"
 VERIFIER = "a-verifier-of-pkce-that-is-long-enough-for-rfc-7636"
 
 
-class Asking(World):
+class Asking(PagesWorld):
     """A server, an application, and its request."""
 
     def __init__(self, *redirect_uris: str, options: dict[str, Any] | None = None, **settings: Any):

@@ -11,10 +11,10 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from webtest import TestResponse
 
-from support.cheap_passwords import CheapPasswords
 from support.clock import Clock
+from support.world import World
 from support.wsgi_client import Client
-from v1registry import MemoryStorage, Registry, Storage
+from v1registry import Registry, Storage
 from v1registry.accounts.base import Account
 from v1registry.accounts.service import Accounts
 from v1registry.accounts.users import UserStore
@@ -34,13 +34,17 @@ VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
-class World:
-    """The parts of OAuth over one storage, with the user mira_k and the application ci-bot."""
+class OAuthWorld(World):
+    """A world with the parts of OAuth, the user mira_k and the application ci-bot.
+
+    The parts have a clock of their own; that of the servers is the real one. Servers allow plain http.
+    """
+
+    users: UserStore
 
     def __init__(self, storage: Storage | None = None) -> None:
-        self.storage: Storage = MemoryStorage() if storage is None else storage
+        super().__init__(storage, oauth_http="allow")
         self.clock = Clock()
-        self.users = UserStore(self.storage, passwords=CheapPasswords())
         self.users.create("mira_k", "correct-horse", "mira@example.org")
         self.accounts = Accounts(self.users)
         self.applications = Applications(self.storage, clock=self.clock)
@@ -86,10 +90,6 @@ class World:
         """Return the one grant that is kept."""
         (key,) = self.kept("accounts/oauth/grants/")
         return parsed(key, self.storage.read(key)[0], Grant)
-
-    def app(self, **settings: Any) -> Registry:
-        """Return a server over the same storage, whose clock is the real one. Plain http is allowed."""
-        return Registry(storage=self.storage, auth=self.users, **{"oauth_http": "allow", **settings})
 
 
 class ApplicationClient:

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from webtest import Form, TestApp, TestResponse
 
-from support.cheap_passwords import CheapPasswords
-from v1registry import MemoryStorage, Registry, Storage
+from support.world import World
+from v1registry import Storage
 from v1registry.accounts.users import UserStore
 
 HOST = "registry.example.org"
@@ -92,20 +92,15 @@ class Person:
         return other
 
 
-class World:
-    """A server with two users over a storage."""
+class PagesWorld(World):
+    """A world with the users mira_k and zoe_x, for tests of pages."""
 
-    def __init__(self, storage: Storage | None = None, **settings: Any):
-        self.storage: Storage = MemoryStorage() if storage is None else storage
-        self.users = UserStore(self.storage, passwords=CheapPasswords())
+    users: UserStore
+
+    def __init__(self, storage: Storage | None = None, **settings: Any) -> None:
+        super().__init__(storage, **settings)
         for name in ("mira_k", "zoe_x"):
             self.users.create(name, PASSWORD, f"{name}@example.org")
-        self.settings: dict[str, Any] = {"auth": self.users, **settings}
-        self.app = self.another_app()
-
-    def another_app(self, **settings: Any) -> Registry:
-        """Return another server over the same storage, as another process would be."""
-        return Registry(storage=self.storage, **{**self.settings, **settings})
 
     def person(self, **options: Any) -> Person:
         return Person(self.app, **options)

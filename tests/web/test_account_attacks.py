@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 from support.account_page import FORMS, notice_of
-from support.page_person import World, location_of, token_of
+from support.page_person import PagesWorld, location_of, token_of
 
 from v1registry.storage.base import StorageUnavailable
 
 
 @pytest.fixture
-def memory() -> World:
-    return World()
+def memory() -> PagesWorld:
+    return PagesWorld()
 
 
 # -- forms of other sites
 
 
 @pytest.fixture
-def attacked(memory: World) -> Iterator[World]:
+def attacked(memory: PagesWorld) -> Iterator[PagesWorld]:
     """A world that must stay unchanged."""
     memory.users.add_email("mira_k", "two@example.org")
     memory.users.confirm_email("mira_k", "two@example.org")
@@ -31,7 +31,7 @@ def attacked(memory: World) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_forms_need_the_token_of_the_session(attacked: World, path: str) -> None:
+def test_forms_need_the_token_of_the_session(attacked: PagesWorld, path: str) -> None:
     person = attacked.mira()
     earlier = token_of(person.get("/account"))
     person.send(person.get("/account"), "/logout")
@@ -58,14 +58,14 @@ def test_forms_need_the_token_of_the_session(attacked: World, path: str) -> None
         {"Origin": "null"},
     ],
 )
-def test_a_form_of_another_site_is_rejected(attacked: World, path: str, headers: dict[str, str]) -> None:
+def test_a_form_of_another_site_is_rejected(attacked: PagesWorld, path: str, headers: dict[str, str]) -> None:
     person = attacked.mira()
     token = token_of(person.get("/account"))
     assert person.post(path, {**FORMS[path], "form_token": token}, headers).status_int == 403
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_an_anonymous_visitor_must_log_in(attacked: World, path: str) -> None:
+def test_an_anonymous_visitor_must_log_in(attacked: PagesWorld, path: str) -> None:
     person = attacked.person()
     for answer in (person.get("/account"), person.post(path, FORMS[path])):
         assert (answer.status_int, location_of(answer)) == (303, "/login?next=/account")
@@ -73,7 +73,7 @@ def test_an_anonymous_visitor_must_log_in(attacked: World, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_invalid_forms_change_nothing(attacked: World, path: str) -> None:
+def test_invalid_forms_change_nothing(attacked: PagesWorld, path: str) -> None:
     person = attacked.mira()
     token = token_of(person.get("/account"))
     for body in (
@@ -87,7 +87,7 @@ def test_invalid_forms_change_nothing(attacked: World, path: str) -> None:
     assert answer.status_int == 400
 
 
-def test_unknown_notice_keys_are_ignored(memory: World) -> None:
+def test_unknown_notice_keys_are_ignored(memory: PagesWorld) -> None:
     person = memory.mira()
     for text in ("You+are+hacked", "<script>alert(1)</script>", "%ff", "", "__class__"):
         page = person.get(f"/account?done={text}")
@@ -95,7 +95,7 @@ def test_unknown_notice_keys_are_ignored(memory: World) -> None:
         assert notice_of(page) is None
 
 
-def test_the_page_is_not_cached_or_framed(memory: World) -> None:
+def test_the_page_is_not_cached_or_framed(memory: PagesWorld) -> None:
     page = memory.mira().get("/account")
     assert page.headers["Cache-Control"] == "no-store"
     assert page.headers["X-Frame-Options"] == "DENY"
@@ -103,7 +103,7 @@ def test_the_page_is_not_cached_or_framed(memory: World) -> None:
     assert "form-action 'self';" in page.headers["Content-Security-Policy"]
 
 
-def test_a_session_ends_with_its_account(memory: World) -> None:
+def test_a_session_ends_with_its_account(memory: PagesWorld) -> None:
     for end in (
         lambda: memory.users.set_active("mira_k", False),
         lambda: memory.users.set_active("mira_k", True) or memory.users.delete("mira_k"),
@@ -118,7 +118,7 @@ def test_a_session_ends_with_its_account(memory: World) -> None:
             memory.users.set_active("mira_k", True)
 
 
-def test_an_outage_does_not_log_out(memory: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_does_not_log_out(memory: PagesWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     person = memory.mira()
 
     def fail(*arguments: object, **options: object) -> bytes:

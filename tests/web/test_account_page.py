@@ -8,7 +8,7 @@ import pytest
 from support.access_tokens import Granter, bearer
 from support.account_page import FORMS, XSS, done
 from support.kept_mail import PUBLIC_URL, KeptMail
-from support.page_person import World, described, said, token_of
+from support.page_person import PagesWorld, described, said, token_of
 
 from v1registry import FileStorage, MemoryStorage
 from v1registry.accounts.base import Email
@@ -17,20 +17,20 @@ from v1registry.rights import User
 
 
 @pytest.fixture(params=["memory", "files"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> PagesWorld:
     storage = MemoryStorage() if request.param == "memory" else FileStorage(tmp_path, durable=False)
-    return World(storage)
+    return PagesWorld(storage)
 
 
 @pytest.fixture
-def memory() -> World:
-    return World()
+def memory() -> PagesWorld:
+    return PagesWorld()
 
 
 # -- the profile
 
 
-def test_a_profile_is_changed_and_shown(world: World) -> None:
+def test_a_profile_is_changed_and_shown(world: PagesWorld) -> None:
     person = world.mira()
     fields = {
         "full_name": "  Mira Kovač ",
@@ -54,7 +54,7 @@ def test_a_profile_is_changed_and_shown(world: World) -> None:
     assert world.users.account("mira_k").location == ""
 
 
-def test_scope_texts_name_the_profile_fields(memory: World) -> None:
+def test_scope_texts_name_the_profile_fields(memory: PagesWorld) -> None:
     html = memory.mira().get("/account").html
     for name in ("full_name", "location", "company", "profile_url"):
         label = html.find("label", attrs={"for": name}).get_text()
@@ -63,7 +63,7 @@ def test_scope_texts_name_the_profile_fields(memory: World) -> None:
     assert "primary e-mail address" in SCOPES["profile_read"]
 
 
-def test_errors_are_at_their_fields_and_input_is_kept(memory: World) -> None:
+def test_errors_are_at_their_fields_and_input_is_kept(memory: PagesWorld) -> None:
     person = memory.mira()
     fields = {
         "full_name": "Mira",
@@ -81,7 +81,7 @@ def test_errors_are_at_their_fields_and_input_is_kept(memory: World) -> None:
     assert memory.users.account("mira_k").full_name == ""
 
 
-def test_extra_form_fields_are_ignored(memory: World) -> None:
+def test_extra_form_fields_are_ignored(memory: PagesWorld) -> None:
     person = memory.mira()
     token = token_of(person.get("/account"))
     fields = {
@@ -98,7 +98,7 @@ def test_extra_form_fields_are_ignored(memory: World) -> None:
     assert memory.users.account("zoe_x").full_name == ""
 
 
-def test_markup_in_a_profile_is_escaped(memory: World) -> None:
+def test_markup_in_a_profile_is_escaped(memory: PagesWorld) -> None:
     person = memory.mira()
     memory.users.set_profile(
         "mira_k", dict.fromkeys(("full_name", "location", "company", "profile_url"), XSS)
@@ -115,7 +115,7 @@ def test_markup_in_a_profile_is_escaped(memory: World) -> None:
 # -- addresses
 
 
-def test_addresses_are_added_made_primary_and_removed(world: World) -> None:
+def test_addresses_are_added_made_primary_and_removed(world: PagesWorld) -> None:
     person = world.mira()
     answer = person.send(person.get("/account"), "/account/emails", email=" two@example.org ")
     assert done(person, answer) == "The address has been added."
@@ -144,7 +144,7 @@ def test_addresses_are_added_made_primary_and_removed(world: World) -> None:
         ("Mira <mira@example.org>", "an address such as"),
     ],
 )
-def test_an_invalid_address_is_reported_at_its_field(memory: World, email: str, problem: str) -> None:
+def test_an_invalid_address_is_reported_at_its_field(memory: PagesWorld, email: str, problem: str) -> None:
     person = memory.mira()
     page = person.send(person.get("/account"), "/account/emails", email=email)
     assert page.status_int == 400
@@ -153,7 +153,7 @@ def test_an_invalid_address_is_reported_at_its_field(memory: World, email: str, 
     assert len(memory.users.emails("mira_k")) == 1
 
 
-def test_one_address_too_many_is_reported(memory: World) -> None:
+def test_one_address_too_many_is_reported(memory: PagesWorld) -> None:
     for number in range(48):
         memory.users.add_email("mira_k", f"n{number}@example.org")
         memory.users.confirm_email("mira_k", f"n{number}@example.org")
@@ -164,7 +164,7 @@ def test_one_address_too_many_is_reported(memory: World) -> None:
     assert "50 addresses" in described(page, "email")
 
 
-def test_invalid_changes_of_addresses_are_reported(memory: World) -> None:
+def test_invalid_changes_of_addresses_are_reported(memory: PagesWorld) -> None:
     person = memory.mira()
     memory.users.add_email("mira_k", "two@example.org")
     token = token_of(person.get("/account"))
@@ -187,7 +187,7 @@ def test_invalid_changes_of_addresses_are_reported(memory: World) -> None:
     assert [email.email for email in memory.users.emails("zoe_x")] == ["zoe_x@example.org"]
 
 
-def test_the_page_cannot_verify_an_address(memory: World) -> None:
+def test_the_page_cannot_verify_an_address(memory: PagesWorld) -> None:
     memory.users.add_email("mira_k", "two@example.org")
     person = memory.mira()
     token = token_of(person.get("/account"))
@@ -205,7 +205,7 @@ def test_the_page_cannot_verify_an_address(memory: World) -> None:
 
 def test_an_added_address_gets_a_link_by_mail() -> None:
     mail = KeptMail()
-    world = World(mail=mail, public_url=PUBLIC_URL)
+    world = PagesWorld(mail=mail, public_url=PUBLIC_URL)
     person = world.mira()
     mail.error = OSError("down")
     answer = person.send(person.get("/account"), "/account/emails", email="two@example.org")
@@ -230,7 +230,7 @@ def test_an_added_address_gets_a_link_by_mail() -> None:
 # -- applications
 
 
-def test_granted_applications_are_shown_and_revoked(world: World) -> None:
+def test_granted_applications_are_shown_and_revoked(world: PagesWorld) -> None:
     granter = Granter(world.storage, world.users)
     token = granter.token("mira_k", ["profile_read", "repo_write"], name="Builds <b>")
     other = granter.token("mira_k", ["profile_read"], name="Other")
@@ -256,7 +256,7 @@ def test_granted_applications_are_shown_and_revoked(world: World) -> None:
     assert statuses == [401, 200, 200]
 
 
-def test_grants_of_other_users_cannot_be_revoked(memory: World) -> None:
+def test_grants_of_other_users_cannot_be_revoked(memory: PagesWorld) -> None:
     granter = Granter(memory.storage, memory.users)
     token = granter.token("zoe_x", ["profile_read"])
     (grant,) = granter.grants.of_user("zoe_x")
@@ -268,7 +268,7 @@ def test_grants_of_other_users_cannot_be_revoked(memory: World) -> None:
     assert memory.person(headers=bearer(token)).get("/api/v1.1/users/zoe_x/").status_int == 200
 
 
-def test_markup_of_an_application_is_escaped(memory: World) -> None:
+def test_markup_of_an_application_is_escaped(memory: PagesWorld) -> None:
     Granter(memory.storage, memory.users).token("mira_k", name=XSS)
     page = memory.mira().get("/account")
     assert XSS in page.html.get_text()

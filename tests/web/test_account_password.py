@@ -8,7 +8,7 @@ import pytest
 from support.access_tokens import Granter, bearer
 from support.account_page import FORMS, done
 from support.cheap_passwords import CheapPasswords
-from support.page_person import PASSWORD, Person, World, described, form_of, said, token_of
+from support.page_person import PASSWORD, PagesWorld, Person, described, form_of, said, token_of
 from webtest import TestResponse
 
 from v1registry import FileStorage, MemoryStorage, Registry
@@ -21,14 +21,14 @@ from v1registry.rights import User
 
 
 @pytest.fixture(params=["memory", "files"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> PagesWorld:
     storage = MemoryStorage() if request.param == "memory" else FileStorage(tmp_path, durable=False)
-    return World(storage)
+    return PagesWorld(storage)
 
 
 @pytest.fixture
-def memory() -> World:
-    return World()
+def memory() -> PagesWorld:
+    return PagesWorld()
 
 
 # -- the password
@@ -41,7 +41,7 @@ def change_password(
     return person.send(person.get("/account"), "/account/password", **fields)
 
 
-def test_a_new_password_keeps_only_this_session(world: World) -> None:
+def test_a_new_password_keeps_only_this_session(world: PagesWorld) -> None:
     person, other, copy = world.mira(), world.mira(), world.person()
     copy = copy.with_cookie(person.cookie)
     answer = change_password(person)
@@ -53,7 +53,7 @@ def test_a_new_password_keeps_only_this_session(world: World) -> None:
     assert world.person().log_in("mira_k", "s3cret-two").status_int == 303
 
 
-def test_a_new_password_can_revoke_all_grants(memory: World) -> None:
+def test_a_new_password_can_revoke_all_grants(memory: PagesWorld) -> None:
     granter = Granter(memory.storage, memory.users)
     tokens = [granter.token(name, ["profile_read"]) for name in ("mira_k", "mira_k", "zoe_x")]
 
@@ -109,7 +109,7 @@ def test_a_new_password_can_revoke_all_grants(memory: World) -> None:
     ],
 )
 def test_an_invalid_password_is_reported_at_its_field(
-    memory: World, fields: dict[str, str], where: str, problem: str
+    memory: PagesWorld, fields: dict[str, str], where: str, problem: str
 ) -> None:
     person = memory.mira()
     page = change_password(person, **fields)
@@ -120,7 +120,7 @@ def test_an_invalid_password_is_reported_at_its_field(
     assert all("value" not in field.attrs for field in page.html.find_all("input", type="password"))
 
 
-def test_attempts_of_the_old_password_are_limited(memory: World) -> None:
+def test_attempts_of_the_old_password_are_limited(memory: PagesWorld) -> None:
     person = memory.mira(REMOTE_ADDR="10.1.1.1")
     statuses = [change_password(person, old=f"guess {number}").status_int for number in range(12)]
     assert statuses[:11] == [400] * 11
@@ -130,7 +130,7 @@ def test_attempts_of_the_old_password_are_limited(memory: World) -> None:
     assert memory.users.authenticate("mira_k", PASSWORD) is not None
 
 
-def test_a_basic_user_gets_no_session(memory: World) -> None:
+def test_a_basic_user_gets_no_session(memory: PagesWorld) -> None:
     person = memory.person()
     person.browser.authorization = ("Basic", ("mira_k", PASSWORD))
     answer = change_password(person)
@@ -207,7 +207,7 @@ def test_forms_of_outer_users_are_bound_to_them() -> None:
     assert Person(app, headers=bearer(token)).get("/api/v1.1/users/mira/").status_int == 401
 
 
-def test_changes_depend_on_the_backend_of_the_user(memory: World) -> None:
+def test_changes_depend_on_the_backend_of_the_user(memory: PagesWorld) -> None:
     app = Registry(storage=memory.storage, auth=BackendChain([Environ("my_app.user"), memory.users]))
     kept = Person(app)
     kept.log_in("mira_k")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.kept_mail import PUBLIC_URL, KeptMail
-from support.page_person import FORM_TYPE, World, token_of
+from support.page_person import FORM_TYPE, PagesWorld, token_of
 from support.wsgi_client import Answer, call
 
 from v1registry.wsgi.routing import Route
@@ -55,7 +55,7 @@ HEADERS: list[dict[str, str]] = [
     {"CONTENT_TYPE": "application/x-www-form-urlencoded; charset=\xff"},
 ]
 
-_WORLD = World(mail=KeptMail(), public_url=PUBLIC_URL)
+_WORLD = PagesWorld(mail=KeptMail(), public_url=PUBLIC_URL)
 _PERSON = _WORLD.mira()
 _COOKIE = f"__Host-v1registry_session={_PERSON.cookie}"
 _TOKEN = token_of(_PERSON.get("/account"))

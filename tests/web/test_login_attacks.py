@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.guarded_pages import is_guarded
-from support.page_person import FORM_TYPE, PASSWORD, World, form_of, location_of, said, token_of
+from support.page_person import FORM_TYPE, PASSWORD, PagesWorld, Person, form_of, location_of, said, token_of
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> PagesWorld:
+    return PagesWorld()
 
 
 # -- forms of other sites
 
 
-def test_a_form_without_a_cookie_explains_cookies(world: World) -> None:
+def test_a_form_without_a_cookie_explains_cookies(world: PagesWorld) -> None:
     page = world.person().get("/login")
     stranger = world.person()
     fields = {"username": "mira_k", "password": PASSWORD, "form_token": token_of(page)}
@@ -29,7 +29,7 @@ def test_a_form_without_a_cookie_explains_cookies(world: World) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "", "x", "x" * 43, "\xff", "\0"])
-def test_a_form_of_another_session_logs_nobody_in(world: World, token: str | None) -> None:
+def test_a_form_of_another_session_logs_nobody_in(world: PagesWorld, token: str | None) -> None:
     person = world.person()
     person.get("/login")
     fields = {"username": "zoe_x", "password": PASSWORD}
@@ -42,7 +42,7 @@ def test_a_form_of_another_session_logs_nobody_in(world: World, token: str | Non
     assert not person.is_in()
 
 
-def test_a_form_token_of_an_attacker_is_rejected(world: World) -> None:
+def test_a_form_token_of_an_attacker_is_rejected(world: PagesWorld) -> None:
     enemy, victim = world.person(), world.person()
     token = token_of(enemy.get("/login"))
     victim.get("/login")
@@ -68,7 +68,7 @@ def test_a_form_token_of_an_attacker_is_rejected(world: World) -> None:
         {"Origin": "https://evil.example.org", "Referer": "https://registry.example.org/login"},
     ],
 )
-def test_a_cross_site_form_is_refused_with_a_token(world: World, headers: dict[str, str]) -> None:
+def test_a_cross_site_form_is_refused_with_a_token(world: PagesWorld, headers: dict[str, str]) -> None:
     person = world.person()
     answer = person.send(
         person.get("/login"), "/login", username="mira_k", password=PASSWORD, headers=headers
@@ -90,7 +90,7 @@ def test_a_cross_site_form_is_refused_with_a_token(world: World, headers: dict[s
         {"Sec-Fetch-Site": "same-origin", "Origin": "https://hidden.behind.a.proxy"},
     ],
 )
-def test_a_form_of_the_same_site_is_accepted(world: World, headers: dict[str, str]) -> None:
+def test_a_form_of_the_same_site_is_accepted(world: PagesWorld, headers: dict[str, str]) -> None:
     person = world.person()
     answer = person.send(
         person.get("/login"), "/login", username="mira_k", password=PASSWORD, headers=headers
@@ -162,7 +162,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("target", GOOD)
-def test_a_log_in_redirects_back_to_the_page(world: World, target: str) -> None:
+def test_a_log_in_redirects_back_to_the_page(world: PagesWorld, target: str) -> None:
     person = world.person()
     page = person.browser.get("/login", {"next": target})
     answer = person.send(page, "/login", username="mira_k", password=PASSWORD)
@@ -172,7 +172,7 @@ def test_a_log_in_redirects_back_to_the_page(world: World, target: str) -> None:
 
 
 @pytest.mark.parametrize(("why", "target"), BAD)
-def test_a_log_in_redirects_only_to_pages(world: World, why: str, target: str) -> None:
+def test_a_log_in_redirects_only_to_pages(world: PagesWorld, why: str, target: str) -> None:
     person = world.person()
     page = person.browser.get("/login", {"next": target})
     assert page.status_int == 200
@@ -185,12 +185,12 @@ def test_a_log_in_redirects_only_to_pages(world: World, why: str, target: str) -
     assert location_of(again) == "/account", why
 
 
-_OPEN = World()
+_APP = PagesWorld().app
 
 
 @given(text=st.text(alphabet=st.sampled_from("/\\.%2fFeEcC5:@?#&=ahttpslogin \t\n\0é"), max_size=40))
 def test_any_target_keeps_the_browser_on_this_site(text: str) -> None:
-    person = _OPEN.person()
+    person = Person(_APP)
     page = person.browser.get("/login", {"next": text}, status="*")
     assert page.status_int == 200
     fields = form_of(page, "/login").fields
@@ -201,7 +201,7 @@ def test_any_target_keeps_the_browser_on_this_site(text: str) -> None:
         assert not target.startswith(("//", "/\\"))
 
 
-def test_the_first_of_several_targets_counts(world: World) -> None:
+def test_the_first_of_several_targets_counts(world: PagesWorld) -> None:
     page = world.person().get("/login?next=//evil.example.org&next=/account")
     assert "next" not in form_of(page, "/login").fields
 
@@ -230,7 +230,7 @@ BODIES = [
 
 @pytest.mark.parametrize(("body", "content_type", "status"), BODIES)
 def test_an_invalid_form_gets_an_error_page(
-    world: World, body: bytes, content_type: str, status: int
+    world: PagesWorld, body: bytes, content_type: str, status: int
 ) -> None:
     person = world.person()
     person.get("/login")
@@ -242,11 +242,11 @@ def test_an_invalid_form_gets_an_error_page(
 
 @given(body=st.binary(max_size=300))
 def test_no_form_gives_a_500(body: bytes) -> None:
-    answer = _OPEN.person().browser.post("/login", body, headers={"Content-Type": FORM_TYPE}, status="*")
+    answer = Person(_APP).browser.post("/login", body, headers={"Content-Type": FORM_TYPE}, status="*")
     assert answer.status_int in (400, 403)
 
 
-def test_repeated_input_is_escaped(world: World) -> None:
+def test_repeated_input_is_escaped(world: PagesWorld) -> None:
     person = world.person()
     name = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}"
     page = person.send(person.get("/login"), "/login", username=name, password="x")
@@ -258,21 +258,21 @@ def test_repeated_input_is_escaped(world: World) -> None:
 # -- cookies
 
 
-def test_over_https_the_cookie_has_the_host_prefix(world: World) -> None:
+def test_over_https_the_cookie_has_the_host_prefix(world: PagesWorld) -> None:
     answer = world.person().log_in("mira_k")
     name, _, rest = answer.headers["Set-Cookie"].partition("=")
     assert name == "__Host-v1registry_session"
     assert rest.split("; ")[1:] == ["Path=/", "HttpOnly", "SameSite=Lax", "Secure"]
 
 
-def test_over_http_the_cookie_is_httponly_and_lax(world: World) -> None:
+def test_over_http_the_cookie_is_httponly_and_lax(world: PagesWorld) -> None:
     answer = world.person(scheme="http").log_in("mira_k")
     name, _, rest = answer.headers["Set-Cookie"].partition("=")
     assert name == "v1registry_session"
     assert rest.split("; ")[1:] == ["Path=/", "HttpOnly", "SameSite=Lax"]
 
 
-def test_a_cookie_without_the_prefix_is_ignored(world: World) -> None:
+def test_a_cookie_without_the_prefix_is_ignored(world: PagesWorld) -> None:
     person = world.mira()
     for name in ("v1registry_session", "__Secure-v1registry_session", "__host-v1registry_session"):
         other = world.person()
@@ -295,7 +295,7 @@ def test_a_cookie_without_the_prefix_is_ignored(world: World) -> None:
         "{}; __Host-v1registry_session=second",
     ],
 )
-def test_other_cookies_are_ignored(world: World, around: str) -> None:
+def test_other_cookies_are_ignored(world: PagesWorld, around: str) -> None:
     cookie = world.mira().cookie
     other = world.person()
     other.browser.extra_environ["HTTP_COOKIE"] = around.format(f"__Host-v1registry_session={cookie}")
@@ -305,7 +305,7 @@ def test_other_cookies_are_ignored(world: World, around: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "x.y", "x" * 5000, ".", "\xff", '"', "{}", "a" * 60_000])
-def test_a_foreign_cookie_is_rejected(world: World, value: str) -> None:
+def test_a_foreign_cookie_is_rejected(world: PagesWorld, value: str) -> None:
     person = world.person()
     person.browser.extra_environ["HTTP_COOKIE"] = f"__Host-v1registry_session={value}"
     page = person.browser.get("/login", status="*")
@@ -315,6 +315,6 @@ def test_a_foreign_cookie_is_rejected(world: World, value: str) -> None:
 
 @given(header=st.text(alphabet=st.characters(min_codepoint=1, max_codepoint=255), max_size=200))
 def test_no_cookie_header_gives_a_500(header: str) -> None:
-    person = _OPEN.person()
+    person = Person(_APP)
     person.browser.extra_environ["HTTP_COOKIE"] = header
     assert person.browser.get("/login", status="*").status_int == 200

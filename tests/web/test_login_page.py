@@ -10,7 +10,7 @@ from support.access_tokens import Granter
 from support.clock import Clock
 from support.guarded_pages import is_guarded
 from support.kept_mail import KeptMail
-from support.page_person import PASSWORD, Person, World, location_of, said, token_of
+from support.page_person import PASSWORD, PagesWorld, Person, location_of, said, token_of
 
 from v1registry import MemoryStorage, Registry
 from v1registry.access.accounts import AccountsAccess
@@ -29,14 +29,14 @@ STAPLE = "$apr1$12345678$s0/z3njkj0t6U82g8GuNF/"
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> PagesWorld:
+    return PagesWorld()
 
 
 # -- log in and log out
 
 
-def test_a_log_in_shows_the_account(world: World) -> None:
+def test_a_log_in_shows_the_account(world: PagesWorld) -> None:
     person = world.person()
     page = person.get("/login")
     assert page.status_int == 200
@@ -52,7 +52,7 @@ def test_a_log_in_shows_the_account(world: World) -> None:
     assert "mira_k" in said(account)
 
 
-def test_the_form_has_labels_and_autocomplete(world: World) -> None:
+def test_the_form_has_labels_and_autocomplete(world: PagesWorld) -> None:
     html = world.person().get("/login").html
     for name, hint in (("username", "username"), ("password", "current-password")):
         field = html.find(id=name)
@@ -79,7 +79,7 @@ def test_the_form_has_labels_and_autocomplete(world: World) -> None:
         ("*", "*"),
     ],
 )
-def test_every_failed_log_in_looks_the_same(world: World, username: str, password: str) -> None:
+def test_every_failed_log_in_looks_the_same(world: PagesWorld, username: str, password: str) -> None:
     person = world.person()
     answer = person.send(person.get("/login"), "/login", username=username, password=password)
     assert answer.status_int == 401
@@ -92,14 +92,14 @@ def test_every_failed_log_in_looks_the_same(world: World, username: str, passwor
     is_guarded(answer)
 
 
-def test_after_a_wrong_password_the_right_one_works(world: World) -> None:
+def test_after_a_wrong_password_the_right_one_works(world: PagesWorld) -> None:
     person = world.person()
     wrong = person.send(person.get("/login"), "/login", username="mira_k", password="wrong")
     assert person.send(wrong, "/login", username="mira_k", password=PASSWORD).status_int == 303
     assert person.is_in()
 
 
-def test_a_logged_in_user_gets_no_login_form(world: World) -> None:
+def test_a_logged_in_user_gets_no_login_form(world: PagesWorld) -> None:
     person = world.mira()
     page = person.get("/login")
     assert (page.status_int, location_of(page)) == (303, "/account")
@@ -109,7 +109,7 @@ def test_a_logged_in_user_gets_no_login_form(world: World) -> None:
     assert "mira_k" in said(person.get("/account"))
 
 
-def test_a_log_out_ends_copies_of_the_cookie(world: World) -> None:
+def test_a_log_out_ends_copies_of_the_cookie(world: PagesWorld) -> None:
     person = world.mira()
     copy = person.with_cookie(person.cookie)
     assert copy.is_in()
@@ -124,7 +124,7 @@ def test_a_log_out_ends_copies_of_the_cookie(world: World) -> None:
     assert not copy.is_in()
 
 
-def test_a_log_out_ends_the_session_in_all_processes(world: World) -> None:
+def test_a_log_out_ends_the_session_in_all_processes(world: PagesWorld) -> None:
     person = world.mira()
     elsewhere = Person(world.another_app())
     elsewhere.headers["Cookie"] = f"{person.cookie_name}={person.cookie}"
@@ -133,7 +133,7 @@ def test_a_log_out_ends_the_session_in_all_processes(world: World) -> None:
     assert not elsewhere.is_in()
 
 
-def test_only_the_button_logs_out(world: World) -> None:
+def test_only_the_button_logs_out(world: PagesWorld) -> None:
     person = world.mira()
     assert person.get("/logout").status_int == 405
     for fields in (
@@ -146,14 +146,14 @@ def test_only_the_button_logs_out(world: World) -> None:
     assert person.is_in()
 
 
-def test_logging_out_twice_is_no_error(world: World) -> None:
+def test_logging_out_twice_is_no_error(world: PagesWorld) -> None:
     answer = world.person().post("/logout")
     assert (answer.status_int, location_of(answer)) == (303, "/login?done=logout")
 
 
-def test_two_storages_share_no_sessions(world: World) -> None:
+def test_two_storages_share_no_sessions(world: PagesWorld) -> None:
     person = world.mira()
-    other = Person(World().app)
+    other = Person(PagesWorld().app)
     other.headers["Cookie"] = f"{person.cookie_name}={person.cookie}"
     assert not other.is_in()
 
@@ -161,7 +161,7 @@ def test_two_storages_share_no_sessions(world: World) -> None:
 # -- the session is a new one
 
 
-def test_a_log_in_replaces_the_session(world: World) -> None:
+def test_a_log_in_replaces_the_session(world: PagesWorld) -> None:
     person = world.person()
     page = person.get("/login")
     planted = person.cookie
@@ -170,7 +170,7 @@ def test_a_log_in_replaces_the_session(world: World) -> None:
     assert not person.with_cookie(planted).is_in()
 
 
-def test_a_planted_cookie_is_replaced_at_log_in(world: World) -> None:
+def test_a_planted_cookie_is_replaced_at_log_in(world: PagesWorld) -> None:
     zoe = world.person()
     zoe.log_in("zoe_x")
     planted = zoe.cookie
@@ -180,7 +180,7 @@ def test_a_planted_cookie_is_replaced_at_log_in(world: World) -> None:
     assert "zoe_x" in said(victim.get("/account"))
 
 
-def test_the_token_of_the_form_ends_with_the_log_in(world: World) -> None:
+def test_the_token_of_the_form_ends_with_the_log_in(world: PagesWorld) -> None:
     person = world.person()
     page = person.get("/login")
     before = token_of(page)
@@ -196,7 +196,7 @@ def test_the_token_of_the_form_ends_with_the_log_in(world: World) -> None:
 # -- the limit on failed log-ins
 
 
-def test_attempts_by_form_and_basic_count_together(world: World) -> None:
+def test_attempts_by_form_and_basic_count_together(world: PagesWorld) -> None:
     clock = Clock()
     access = world.app._services.access
     assert isinstance(access, AccountsAccess)
@@ -217,7 +217,7 @@ def test_attempts_by_form_and_basic_count_together(world: World) -> None:
     assert person.send(page, "/login", username="mira_k", password=PASSWORD).status_int == 303
 
 
-def test_a_form_without_token_counts_no_attempt(world: World) -> None:
+def test_a_form_without_token_counts_no_attempt(world: PagesWorld) -> None:
     """Otherwise another site could use its visitors to lock a user out."""
     person = world.person(REMOTE_ADDR="10.1.1.1")
     person.get("/login")
@@ -233,7 +233,7 @@ def test_a_form_without_token_counts_no_attempt(world: World) -> None:
 
 
 def test_inactivity_is_shown_only_with_the_password() -> None:
-    world = World()
+    world = PagesWorld()
     world.users.set_active("mira_k", False)
     person = world.person()
     page = person.send(person.get("/login"), "/login", username="mira_k", password="wrong")
@@ -246,7 +246,7 @@ def test_inactivity_is_shown_only_with_the_password() -> None:
 
 def test_a_log_in_mails_the_activation_link_again() -> None:
     mail = KeptMail()
-    world = World(mail=mail, public_url="https://registry.example.org")
+    world = PagesWorld(mail=mail, public_url="https://registry.example.org")
     world.users.create("new_one", PASSWORD, "new@example.org", is_active=False)
     person = world.person()
     page = person.send(person.get("/login"), "/login", username="new_one", password="wrong")
@@ -262,7 +262,7 @@ def test_a_log_in_mails_the_activation_link_again() -> None:
 # -- other credentials
 
 
-def test_basic_credentials_need_no_form(world: World) -> None:
+def test_basic_credentials_need_no_form(world: PagesWorld) -> None:
     person = world.person()
     person.browser.authorization = ("Basic", ("mira_k", PASSWORD))
     assert person.is_in()
@@ -271,7 +271,7 @@ def test_basic_credentials_need_no_form(world: World) -> None:
     assert "Log out" not in said(page), "there is nothing that could be ended"
 
 
-def test_wrong_basic_gets_a_page_without_challenge(world: World) -> None:
+def test_wrong_basic_gets_a_page_without_challenge(world: PagesWorld) -> None:
     person = world.person()
     person.browser.authorization = ("Basic", ("mira_k", "wrong"))
     answer = person.get("/account")
@@ -279,7 +279,7 @@ def test_wrong_basic_gets_a_page_without_challenge(world: World) -> None:
     assert "WWW-Authenticate" not in answer.headers
 
 
-def test_a_token_gives_no_session(world: World) -> None:
+def test_a_token_gives_no_session(world: PagesWorld) -> None:
     """Neither a repository token nor an access token, whatever its scopes."""
     world.settings["secret"] = ["the-key"]
     app = world.another_app()

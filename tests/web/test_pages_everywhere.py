@@ -13,8 +13,8 @@ from support.page_person import (
     AUTHORIZE,
     HOST,
     PASSWORD,
+    PagesWorld,
     Person,
-    World,
     form_of,
     location_of,
     query_of,
@@ -33,7 +33,7 @@ def behind(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [b"behind"]
 
 
-def asked(world: World) -> str:
+def asked(world: PagesWorld) -> str:
     """Return the path that an application sends its user to."""
     application, _ = world.app.applications.add("Example CI", [BACK])
     return f"{AUTHORIZE}?client_id={application.client_id}&response_type=code&state=s1"
@@ -91,13 +91,13 @@ class Below:
 
 
 def test_pages_work_at_the_root_of_a_host() -> None:
-    world = World()
+    world = PagesWorld()
     journey(world.person(), "", "", asked(world))
 
 
 @pytest.mark.parametrize("prefix", ["/hub", "/a/b", "/sp%20ace"])
 def test_below_a_prefix_the_cookie_is_for_that_prefix(prefix: str) -> None:
-    world = World()
+    world = PagesWorld()
     app = Below(world.app, prefix.replace("%20", " "))
     person = Person(app)
     journey(person, prefix, "", asked(world))
@@ -127,20 +127,20 @@ def test_below_a_prefix_the_cookie_is_for_that_prefix(prefix: str) -> None:
     ],
 )
 def test_below_a_prefix_a_log_in_stays_below_it(target: str) -> None:
-    person = Person(Below(World().app, "/hub"))
+    person = Person(Below(PagesWorld().app, "/hub"))
     page = person.browser.get("/hub/login", {"next": target})
     assert "next" not in form_of(page, "/hub/login").fields
 
 
 @pytest.mark.parametrize("target", ["/hub/", "/hub/account", "/hub/?q=x"])
 def test_below_a_prefix_a_log_in_stays_there(target: str) -> None:
-    person = Person(Below(World().app, "/hub"))
+    person = Person(Below(PagesWorld().app, "/hub"))
     page = person.browser.get("/hub/login", {"next": target})
     assert form_of(page, "/hub/login")["next"].value == target
 
 
 def test_pages_in_front_of_an_application_have_a_path() -> None:
-    world = World(pages="/registry")
+    world = PagesWorld(pages="/registry")
     app = world.app.in_front_of(behind)
     person = Person(app)
     journey(person, "", "/registry", asked(world))
@@ -152,7 +152,7 @@ def test_pages_in_front_of_an_application_have_a_path() -> None:
 
 @pytest.mark.parametrize("settings", [{"pages": "off"}, {}])
 def test_without_pages_consent_has_the_path_of_oauth(settings: dict[str, str]) -> None:
-    world = World(**settings)
+    world = PagesWorld(**settings)
     question = asked(world)
     app = world.app.in_front_of(behind) if not settings else world.app
     person = Person(app)
@@ -191,7 +191,7 @@ def test_with_an_external_index_there_is_no_login_page() -> None:
 
 def test_public_url_makes_cookies_secure() -> None:
     """The proxy uses http to the server, and another host name."""
-    world = World(public_url="https://registry.example.org")
+    world = PagesWorld(public_url="https://registry.example.org")
     person = world.person(scheme="http", host="backend:5000")
     page = person.get("/login")
     assert page.headers["Set-Cookie"].startswith("__Host-v1registry_session=")
@@ -209,7 +209,7 @@ def test_public_url_makes_cookies_secure() -> None:
 
 
 def test_a_prefix_of_public_url_is_in_all_links() -> None:
-    world = World(public_url="https://registry.example.org/hub")
+    world = PagesWorld(public_url="https://registry.example.org/hub")
     question = asked(world)
     person = world.person(scheme="http", host="backend:5000")
     answer = person.get(question)
@@ -223,7 +223,7 @@ def test_a_prefix_of_public_url_is_in_all_links() -> None:
     ("address", "is_secure"), [("10.0.0.1", True), ("192.0.2.1", False)], ids=["trusted", "somebody"]
 )
 def test_https_is_believed_only_from_trusted_proxies(address: str, is_secure: bool) -> None:
-    world = World(trusted_proxies=["10.0.0.0/8"])
+    world = PagesWorld(trusted_proxies=["10.0.0.0/8"])
     headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": HOST}
     person = world.person(scheme="http", host="backend:5000", headers=headers, REMOTE_ADDR=address)
     answer = person.get("/login")
@@ -232,7 +232,7 @@ def test_https_is_believed_only_from_trusted_proxies(address: str, is_secure: bo
 
 
 def test_the_refusal_behind_a_proxy_names_public_url() -> None:
-    person = World().person(scheme="http", host="backend:5000")
+    person = PagesWorld().person(scheme="http", host="backend:5000")
     answer = person.send(
         person.get("/login"),
         "/login",
@@ -243,7 +243,7 @@ def test_the_refusal_behind_a_proxy_names_public_url() -> None:
     assert answer.status_int == 403
     assert "set public_url" in said(answer)
     # newer browsers report the same site by a header
-    person = World().person(scheme="http", host="backend:5000")
+    person = PagesWorld().person(scheme="http", host="backend:5000")
     headers = {"Origin": "https://registry.example.org", "Sec-Fetch-Site": "same-origin"}
     answer = person.send(
         person.get("/login"), "/login", username="mira_k", password=PASSWORD, headers=headers
@@ -253,7 +253,7 @@ def test_the_refusal_behind_a_proxy_names_public_url() -> None:
 
 def test_an_invalid_host_gets_an_error_page() -> None:
     for host in ("a b", "<script>", "a@b", ""):
-        answer = World().person(host=host).get("/login")
+        answer = PagesWorld().person(host=host).get("/login")
         assert answer.status_int in (200, 400)
         assert host == "" or answer.status_int == 400
 
@@ -262,7 +262,7 @@ def test_an_invalid_host_gets_an_error_page() -> None:
 
 
 def test_two_servers_share_sessions(tmp_path: Any) -> None:
-    world = World(FileStorage(tmp_path, durable=False))
+    world = PagesWorld(FileStorage(tmp_path, durable=False))
     one = world.person()
     two = Person(Registry(storage=FileStorage(tmp_path, durable=False), auth="users:"))
     page = one.get("/login")
@@ -280,7 +280,7 @@ def test_two_servers_share_sessions(tmp_path: Any) -> None:
 
 
 def test_registries_of_one_process_share_nothing() -> None:
-    first, second = World(), World()
+    first, second = PagesWorld(), PagesWorld()
     person = first.mira()
     stranger = Person(second.app)
     stranger.headers["Cookie"] = f"{person.cookie_name}={person.cookie}"
@@ -289,7 +289,7 @@ def test_registries_of_one_process_share_nothing() -> None:
 
 def test_templates_can_be_replaced(tmp_path: Any) -> None:
     (tmp_path / "login.html").write_text("<h1>Ours: {{ visitor.form_token() }}</h1>{{ next }}")
-    person = World(templates=str(tmp_path)).person()
+    person = PagesWorld(templates=str(tmp_path)).person()
     page = person.get("/login?next=/account")
     assert "Ours: " in page.text
     assert page.text.endswith("/account")
@@ -302,7 +302,7 @@ def test_a_failing_error_page_gives_the_api_error(
     tmp_path: Any, name: str, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / name).write_text(f"{{% block content %}}{{% endblock %}}{fault}")
-    answer = World(templates=str(tmp_path)).person().get("/repositories/absent", {"Accept": "text/html"})
+    answer = PagesWorld(templates=str(tmp_path)).person().get("/repositories/absent", {"Accept": "text/html"})
     assert answer.status_int in (404, 500)
     assert set(answer.json) == {"error"}
     assert "cannot make the page of a failure" in caplog.text
@@ -314,7 +314,7 @@ def test_a_failing_error_page_gives_the_api_error(
 def test_no_line_holds_a_password_a_cookie_a_token_or_a_code(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     mail = KeptMail()
-    world = World(mail=mail, public_url=PUBLIC_URL)
+    world = PagesWorld(mail=mail, public_url=PUBLIC_URL)
     question = asked(world).replace("state=s1", "state=very-secret-state")
     person = world.person()
     secrets = {PASSWORD, "wrong-password", "s3cret-two", "chosen-password", "very-secret-state"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.cheap_passwords import CheapPasswords
 from support.kept_mail import PUBLIC_URL, KeptMail
-from support.page_person import PASSWORD, Person, World, described, form_of, location_of, said, token_of
+from support.page_person import PASSWORD, PagesWorld, Person, described, form_of, location_of, said, token_of
 from webtest import TestResponse
 
 from v1registry import MemoryStorage, Registry
@@ -17,15 +17,15 @@ NEW = {"username": "new_one", "email": "new@example.org", "password": PASSWORD, 
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> PagesWorld:
+    return PagesWorld()
 
 
 def register(person: Person, **fields: str) -> TestResponse:
     return person.send(person.get("/register"), "/register", **{**NEW, **fields})
 
 
-def test_registration_logs_in_and_works_for_engines(world: World) -> None:
+def test_registration_logs_in_and_works_for_engines(world: PagesWorld) -> None:
     person = world.person()
     answer = register(person)
     assert (answer.status_int, location_of(answer)) == (303, "/account")
@@ -36,7 +36,7 @@ def test_registration_logs_in_and_works_for_engines(world: World) -> None:
     assert world.users.authenticate("new_one", PASSWORD) is not None
 
 
-def test_a_registration_redirects_back_to_the_page(world: World) -> None:
+def test_a_registration_redirects_back_to_the_page(world: PagesWorld) -> None:
     person = world.person()
     page = person.get("/login?next=/account%3Fx=1")
     (link,) = [a["href"] for a in page.html.find_all("a") if a.get_text() == "Register"]
@@ -47,7 +47,7 @@ def test_a_registration_redirects_back_to_the_page(world: World) -> None:
     assert "next" not in form_of(page, "/register").fields
 
 
-def test_invalid_fields_are_reported_and_valid_ones_kept(world: World) -> None:
+def test_invalid_fields_are_reported_and_valid_ones_kept(world: PagesWorld) -> None:
     person = world.person()
     page = register(person, username="No", email="nobody", password="abc", password_again="")
     assert page.status_int == 400
@@ -64,7 +64,7 @@ def test_invalid_fields_are_reported_and_valid_ones_kept(world: World) -> None:
     assert answer.status_int == 303
 
 
-def test_different_passwords_make_no_account(world: World) -> None:
+def test_different_passwords_make_no_account(world: PagesWorld) -> None:
     page = register(world.person(), password_again="s3cret-two")
     assert page.status_int == 400
     assert "are different" in described(page, "password_again")
@@ -72,7 +72,7 @@ def test_different_passwords_make_no_account(world: World) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"username": "mira_k"}, {"email": "MIRA_K@example.org"}])
-def test_a_taken_name_or_address_is_reported(world: World, fields: dict[str, str]) -> None:
+def test_a_taken_name_or_address_is_reported(world: PagesWorld, fields: dict[str, str]) -> None:
     page = register(world.person(), **fields)
     assert page.status_int == 400
     assert page.html.find(attrs={"role": "alert"}).get_text() == "Username or email already exists"
@@ -83,13 +83,13 @@ def test_a_taken_name_or_address_is_reported(world: World, fields: dict[str, str
     "username", ["library", "tags", "images", "reserved_one", "a/b_c", "mira_k\0", "..%2f", "\u0130stanbul"]
 )
 def test_invalid_user_names_are_refused(username: str) -> None:
-    world = World(reserved_names=["reserved_one"])
+    world = PagesWorld(reserved_names=["reserved_one"])
     page = register(world.person(), username=username)
     assert page.status_int == 400
     assert "Invalid username" in described(page, "username")
 
 
-def test_another_site_cannot_register(world: World) -> None:
+def test_another_site_cannot_register(world: PagesWorld) -> None:
     enemy, victim = world.person(), world.person()
     token = token_of(enemy.get("/register"))
     victim.get("/register")
@@ -103,14 +103,14 @@ def test_another_site_cannot_register(world: World) -> None:
     assert victim.post("/register", {**NEW, "form_token": own}).status_int == 303
 
 
-def test_a_logged_in_user_cannot_register(world: World) -> None:
+def test_a_logged_in_user_cannot_register(world: PagesWorld) -> None:
     person = world.mira()
     assert location_of(person.get("/register")) == "/account"
     assert location_of(person.post("/register", NEW)) == "/account"
     assert world.users.find("new_one") is None
 
 
-def test_registration_begins_a_new_session(world: World) -> None:
+def test_registration_begins_a_new_session(world: PagesWorld) -> None:
     person = world.person()
     page = person.get("/register")
     planted = person.cookie
@@ -119,7 +119,7 @@ def test_registration_begins_a_new_session(world: World) -> None:
     assert not person.with_cookie(planted).is_in()
 
 
-def test_markup_in_the_fields_is_escaped(world: World) -> None:
+def test_markup_in_the_fields_is_escaped(world: PagesWorld) -> None:
     name = '"><script>alert(1)</script>'
     page = register(world.person(), username=name, email=name)
     assert page.html.find(id="username")["value"] == name
@@ -158,11 +158,11 @@ def mail() -> KeptMail:
 
 
 @pytest.fixture
-def mailing(mail: KeptMail) -> World:
-    return World(mail=mail, public_url=PUBLIC_URL)
+def mailing(mail: KeptMail) -> PagesWorld:
+    return PagesWorld(mail=mail, public_url=PUBLIC_URL)
 
 
-def test_with_mail_an_account_waits_for_its_link(mailing: World, mail: KeptMail) -> None:
+def test_with_mail_an_account_waits_for_its_link(mailing: PagesWorld, mail: KeptMail) -> None:
     person = mailing.person()
     page = register(person)
     assert page.status_int == 200
@@ -178,7 +178,7 @@ def test_with_mail_an_account_waits_for_its_link(mailing: World, mail: KeptMail)
     assert person.log_in("new_one").status_int == 303
 
 
-def test_link_pages_ignore_the_session(mailing: World, mail: KeptMail) -> None:
+def test_link_pages_ignore_the_session(mailing: PagesWorld, mail: KeptMail) -> None:
     register(mailing.person())
     person = mailing.mira()
     for page in (
@@ -211,7 +211,7 @@ def test_link_pages_in_front_of_an_application_have_styles(mail: KeptMail) -> No
     assert person.get(style).status_int == 200
 
 
-def test_after_a_failed_mail_a_log_in_mails_again(mailing: World, mail: KeptMail) -> None:
+def test_after_a_failed_mail_a_log_in_mails_again(mailing: PagesWorld, mail: KeptMail) -> None:
     mail.error = OSError("the link was https://x/secret")
     person = mailing.person()
     assert register(person).status_int == 200

@@ -12,7 +12,7 @@ import pytest
 from jinja2 import Environment, Template, nodes
 from jinja2.meta import find_undeclared_variables
 from support.kept_mail import PUBLIC_URL, KeptMail
-from support.page_person import AUTHORIZE, PASSWORD, Person, World, location_of
+from support.page_person import AUTHORIZE, PASSWORD, PagesWorld, Person, location_of
 from support.reader import Reader
 from support.wsgi_client import call
 from v1registry_fakes import FakeRegistry
@@ -145,7 +145,7 @@ def look_around() -> None:
 
 
 def be_a_person() -> None:
-    world = World()
+    world = PagesWorld()
     application, _ = world.app.applications.add("Example CI", ["https://ci.example.org/back"])
     question = f"{AUTHORIZE}?response_type=code&client_id={application.client_id}"
     person = world.mira()
@@ -160,7 +160,7 @@ def be_a_person() -> None:
 
 def follow_a_link() -> None:
     mail = KeptMail()
-    person = World(mail=mail, public_url=PUBLIC_URL).person()
+    person = PagesWorld(mail=mail, public_url=PUBLIC_URL).person()
     new = {"username": "new_one", "email": "new@example.org", "password": PASSWORD}
     answer = person.send(person.get("/register"), "/register", **new, password_again=PASSWORD)
     assert answer.status_int == 200
