@@ -1,4 +1,4 @@
-"""Signers by purpose, and signed values as the version at commit 2da4a84 made them."""
+"""Signers by purpose, and signed values as commit 2da4a84 made them."""
 
 from __future__ import annotations
 

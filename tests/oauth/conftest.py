@@ -1,4 +1,4 @@
-"""What the tests of OAuth share."""
+"""Fixtures of the tests of OAuth and of the accounts API."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def app(storage: Storage, store: UserStore) -> Registry:
 
 @pytest.fixture(params=["Basic JSON", "Basic form", "Bearer JSON", "Bearer form"])
 def mira(request: pytest.FixtureRequest, app: Registry, storage: Storage, store: UserStore) -> Asker:
-    """The user mira, who asks in each way that there is; an application has the four scopes of the accounts API."""
+    """The user mira, by each kind of credentials and body. The token has the scopes of the accounts API."""
     scheme, kind = request.param.split()
     headers = basic("mira")
     if scheme == "Bearer":

@@ -1,4 +1,4 @@
-"""An application that acts for a user is not that user: no page takes its access token, or a repository's, for a log-in."""
+"""No page accepts an access token, or a repository token, as a log-in."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HTML = {"Accept": "text/html"}
 
 
 class Site:
-    """A server with the private repository mira/app, and an application mallory that nobody granted anything yet."""
+    """A server with the private repository mira/app, and the application mallory without grants."""
 
     def __init__(self) -> None:
         storage = MemoryStorage()
@@ -63,7 +63,7 @@ def site() -> Site:
     params=["all scopes", "scopes of accounts", "repository token", "repository token of an application"]
 )
 def headers(request: pytest.FixtureRequest, site: Site) -> dict[str, str]:
-    """Credentials that are good, and no log-in."""
+    """Credentials that are valid, and not a log-in."""
     if request.param == "all scopes":
         return bearer(site.granter.token("mira"))
     if request.param == "scopes of accounts":
@@ -77,7 +77,7 @@ def headers(request: pytest.FixtureRequest, site: Site) -> dict[str, str]:
     return {"Authorization": f"Token {token}"}
 
 
-def test_nobody_consents_for_a_user_with_a_token_of_theirs(site: Site, headers: dict[str, str]) -> None:
+def test_access_token_cannot_consent_for_its_user(site: Site, headers: dict[str, str]) -> None:
     granted = site.granter.grants.of_user("mira")
     assert site.ask(CONSENT, basic("mira")).status_int == 200
     answer = site.ask(CONSENT, headers)
@@ -91,9 +91,7 @@ def test_nobody_consents_for_a_user_with_a_token_of_theirs(site: Site, headers: 
 
 
 @pytest.mark.parametrize("path", ["/account/", "/account"])
-def test_nobody_sees_the_page_of_an_account_with_a_token_of_its_user(
-    site: Site, headers: dict[str, str], path: str
-) -> None:
+def test_access_token_does_not_open_the_account_page(site: Site, headers: dict[str, str], path: str) -> None:
     assert "mira@example.org" in site.ask(path, basic("mira")).text
     assert "mira@example.org" not in site.ask(path, headers).text
 
@@ -101,7 +99,7 @@ def test_nobody_sees_the_page_of_an_account_with_a_token_of_its_user(
 @pytest.mark.parametrize(
     "form", ["profile", "password", "emails", "emails/primary", "emails/removal", "grants/revocation"]
 )
-def test_nobody_changes_an_account_on_its_page_with_a_token_of_its_user(
+def test_access_token_changes_nothing_on_the_account_page(
     site: Site, headers: dict[str, str], form: str
 ) -> None:
     site.store.add_email("mira", "two@example.org")
@@ -123,7 +121,7 @@ PRIVATE_PAGES = ("/repositories/mira/app", f"/images/{IMAGE.image_id}", f"/image
 
 
 @pytest.mark.parametrize("path", PRIVATE_PAGES)
-def test_without_a_scope_of_repositories_private_ones_are_not_there(site: Site, path: str) -> None:
+def test_private_repositories_need_a_repository_scope(site: Site, path: str) -> None:
     assert site.ask(path, basic("mira")).status_int == 200
     for scopes in (ACCOUNT_SCOPES, ()):
         answer = site.ask(path, bearer(site.granter.token("mira", scopes)))
@@ -134,5 +132,5 @@ def test_without_a_scope_of_repositories_private_ones_are_not_there(site: Site, 
 
 
 @pytest.mark.parametrize("path", [*PRIVATE_PAGES, "/account/", CONSENT])
-def test_a_token_that_is_no_good_is_401_on_a_page_too(site: Site, path: str) -> None:
+def test_invalid_token_is_401_on_a_page(site: Site, path: str) -> None:
     assert site.ask(path, bearer(UNKNOWN)).status_int == 401

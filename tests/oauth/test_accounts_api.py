@@ -1,4 +1,4 @@
-"""The profiles of the accounts API, by Basic and by access tokens, over several storages (oauth.md 4.1, 4.2)."""
+"""Profiles of the accounts API, by Basic and by access tokens, over several storages (oauth.md 4.1, 4.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from v1registry.accounts.users import UserStore
 # -- GET
 
 
-def test_OAU_017_OAU_018_OAU_019_a_user_sees_the_12_keys(mira: Asker) -> None:
+def test_OAU_017_OAU_018_OAU_019_profile_has_12_keys(mira: Asker) -> None:
     answer = mira("GET", MIRA)
 
     assert answer.status_int == 200
@@ -46,11 +46,11 @@ def test_OAU_017_OAU_018_OAU_019_a_user_sees_the_12_keys(mira: Asker) -> None:
     assert 0 < shown["id"] < 1 << 53
 
 
-def test_OAU_019_with_and_without_the_final_slash_the_answer_is_the_same(mira: Asker) -> None:
+def test_OAU_019_final_slash_is_optional(mira: Asker) -> None:
     assert mira("GET", MIRA).body == mira("GET", MIRA.rstrip("/")).body
 
 
-def test_OAU_019_another_user_is_403_an_unknown_name_404_and_nobody_401(app: Registry, mira: Asker) -> None:
+def test_OAU_019_other_user_is_403_unknown_404_anonymous_401(app: Registry, mira: Asker) -> None:
     other, nobody = mira("GET", "/api/v1.1/users/other/"), mira("GET", "/api/v1.1/users/nobody/")
     assert (other.status_int, list(other.json)) == (403, ["detail"])
     assert (nobody.status_int, list(nobody.json)) == (404, ["detail"])
@@ -63,11 +63,11 @@ def test_OAU_019_another_user_is_403_an_unknown_name_404_and_nobody_401(app: Reg
 @pytest.mark.parametrize(
     "name", ["x" * 256, "x" * 3000, "%00", "..", "mira%20", "MIRA", "mira%2Fother", "%E2%98%83"]
 )
-def test_OAU_019_odd_names_are_just_unknown(app: Registry, name: str) -> None:
+def test_OAU_019_odd_name_is_404(app: Registry, name: str) -> None:
     assert Asker(app, basic("mira"))("GET", f"/api/v1.1/users/{name}/").status_int == 404
 
 
-def test_OAU_019_the_url_is_the_one_that_clients_use(storage: Storage, store: UserStore) -> None:
+def test_OAU_019_url_follows_request_proxy_and_public_url(storage: Storage, store: UserStore) -> None:
     def url(registry: Registry, **environ: str) -> str:
         answer = call(registry, "GET", MIRA, HTTP_AUTHORIZATION=basic("mira")["Authorization"], **environ)
         assert answer.status == 200
@@ -91,7 +91,7 @@ def test_OAU_019_the_url_is_the_one_that_clients_use(storage: Storage, store: Us
     assert url(public) == "https://hub.example.org/registry/api/v1.1/users/mira/"
 
 
-def test_OAU_019_a_user_who_is_not_active_is_403(app: Registry, store: UserStore) -> None:
+def test_OAU_019_inactive_user_is_403(app: Registry, store: UserStore) -> None:
     store.set_active("mira", False)
     answer = Asker(app, basic("mira"))("GET", MIRA)
     assert (answer.status_int, answer.json) == (403, {"detail": "Account is not Active"})
@@ -100,7 +100,7 @@ def test_OAU_019_a_user_who_is_not_active_is_403(app: Registry, store: UserStore
 # -- PATCH
 
 
-def test_OAU_020_OAU_025_only_the_given_fields_change_and_the_whole_is_answered(mira: Asker) -> None:
+def test_OAU_020_OAU_025_only_given_fields_change(mira: Asker) -> None:
     before = mira("GET", MIRA).json
     answer = mira("PATCH", MIRA, full_name="Mira Kovač", location="Graz")
     assert answer.status_int == 200
@@ -116,7 +116,7 @@ def test_OAU_020_OAU_025_only_the_given_fields_change_and_the_whole_is_answered(
     assert mira("GET", MIRA).json == answer.json
 
 
-def test_OAU_020_the_picture_goes_with_its_address_which_is_not_shown(mira: Asker) -> None:
+def test_OAU_020_gravatar_url_follows_the_hidden_gravatar_email(mira: Asker) -> None:
     answer = mira("PATCH", MIRA, gravatar_email="Mira.Two@Example.org")
     digest = hashlib.md5(b"mira.two@example.org").hexdigest()
     assert answer.json["gravatar_url"] == f"https://secure.gravatar.com/avatar/{digest}.jpg?s=80&r=g&d=mm"
@@ -131,20 +131,28 @@ def test_OAU_020_unknown_and_read_only_keys_are_ignored(mira: Asker, store: User
     answer = mira(
         "PATCH",
         MIRA,
-        id=1, username="root", email="mallory@example.org", is_active="false", is_administrator="true", type="Organization",
-        date_joined="1970-01-01T00:00:00.000000Z", password="mine", groups="library", shoe_size="44",
-    )  # fmt: skip
+        id=1,
+        username="root",
+        email="mallory@example.org",
+        is_active="false",
+        is_administrator="true",
+        type="Organization",
+        date_joined="1970-01-01T00:00:00.000000Z",
+        password="mine",
+        groups="library",
+        shoe_size="44",
+    )
     assert answer.status_int == 200
     assert store.account("mira") == before
 
 
-def test_OAU_020_nothing_changes_nothing(mira: Asker) -> None:
+def test_OAU_020_empty_patch_changes_nothing(mira: Asker) -> None:
     before = mira("GET", MIRA).json
     answer = mira("PATCH", MIRA)
     assert (answer.status_int, answer.json) == (200, before)
 
 
-def test_OAU_020_who_may_write_and_not_read_is_answered_all_the_same(
+def test_OAU_020_write_scope_alone_gets_the_whole_answer(
     app: Registry, storage: Storage, store: UserStore
 ) -> None:
     writer = Asker(app, bearer(Granter(storage, store).token("mira", ["profile_write"])))
@@ -187,7 +195,7 @@ def test_OAU_020_who_may_write_and_not_read_is_answered_all_the_same(
         ("gravatar_email", " "),
     ],
 )
-def test_OAU_020_what_is_not_taken_is_400_under_its_name_and_nothing_changes(
+def test_OAU_020_invalid_field_is_400_and_nothing_changes(
     mira: Asker, store: UserStore, field: str, value: str
 ) -> None:
     before = store.account("mira")
@@ -214,7 +222,7 @@ def test_OAU_020_what_is_not_taken_is_400_under_its_name_and_nothing_changes(
         ("gravatar_email", "Mira+pictures@example.org"),
     ],
 )
-def test_OAU_020_what_is_taken_is_kept_as_it_is(
+def test_OAU_020_valid_field_is_stored_unchanged(
     mira: Asker, store: UserStore, field: str, value: str
 ) -> None:
     assert mira("PATCH", MIRA, **{field: value}).status_int == 200
@@ -222,12 +230,12 @@ def test_OAU_020_what_is_taken_is_kept_as_it_is(
 
 
 @pytest.mark.parametrize("value", [None, True, 7, 1.5, ["x"], {"x": "y"}])
-def test_OAU_020_another_type_than_text_is_400(app: Registry, value: object) -> None:
+def test_OAU_020_field_that_is_not_text_is_400(app: Registry, value: object) -> None:
     answer = Asker(app, basic("mira"))("PATCH", MIRA, full_name=value, location=value)
     assert (answer.status_int, set(answer.json)) == (400, {"full_name", "location"})
 
 
-def test_OAU_020_half_a_character_is_400(app: Registry) -> None:
+def test_OAU_020_lone_surrogate_is_400(app: Registry) -> None:
     headers = {**basic("mira"), "Content-Type": JSON}
     answer = Client(app).request("PATCH", MIRA, b'{"full_name": "\\ud800"}', headers)
     assert (answer.status_int, list(answer.json)) == (400, ["full_name"])
@@ -259,10 +267,10 @@ def test_OAU_020_other_methods_are_405(app: Registry, method: str) -> None:
         ({"Origin": ""}, 403),
     ],
 )
-def test_a_form_of_another_site_adds_no_address(
+def test_form_of_another_site_adds_no_address(
     app: Registry, storage: Storage, store: UserStore, headers: dict[str, str], status: int
 ) -> None:
-    """A browser sends the password that it remembers along with such a form; access tokens it does not know."""
+    """A browser adds a password that it remembers to such a form, but no access token."""
     fields = {"email": "mallory@example.org"}
     mira = Asker(app, {**basic("mira"), **headers}, FORM)
     assert mira("POST", MIRA + "emails/", **fields).status_int == status
@@ -273,24 +281,24 @@ def test_a_form_of_another_site_adds_no_address(
 # -- servers
 
 
-def test_a_server_without_accounts_has_no_accounts_api() -> None:
+def test_server_without_accounts_has_no_accounts_api() -> None:
     app = Registry(storage=MemoryStorage())
     assert Asker(app, {})("GET", MIRA).status_int == 404
 
 
-def test_in_front_of_an_application_the_accounts_api_is_the_registrys(app: Registry) -> None:
+def test_middleware_serves_the_accounts_api(app: Registry) -> None:
     def site(environ: Any, start_response: Callable[..., Any]) -> list[bytes]:
         raise AssertionError("this is no path of the site")
 
     assert Asker(app.in_front_of(site), basic("mira"))("GET", MIRA).status_int == 200
 
 
-def test_an_index_of_registries_elsewhere_has_accounts_too(storage: Storage, store: UserStore) -> None:
+def test_index_without_images_has_accounts(storage: Storage, store: UserStore) -> None:
     app = Registry(storage=storage, auth=store, images="elsewhere", endpoints="registry.example.org")
     assert Asker(app, basic("mira"))("GET", MIRA).status_int == 200
 
 
-def test_wrong_passwords_are_limited_as_elsewhere(app: Registry) -> None:
+def test_wrong_passwords_are_limited(app: Registry) -> None:
     guesser = Asker(app, basic("mira", "wrong"))
     statuses = [guesser("GET", MIRA).status_int for _ in range(13)]
     assert statuses[0] == 401

@@ -1,4 +1,4 @@
-"""What the accounts API takes for a body, JSON or a form, and that nothing else makes it fail (oauth.md 4)."""
+"""Bodies of the accounts API: JSON or a form. Other bodies are 400, never 500 (oauth.md 4)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from v1registry.wsgi.bodies import fields_of_body
     ("method", "path"),
     [("PATCH", MIRA), *((method, MIRA + "emails/") for method in ("POST", "PATCH", "DELETE"))],
 )
-def test_OAU_025_bad_bodies_are_400(app: Registry, kind: str, body: bytes, method: str, path: str) -> None:
+def test_OAU_025_invalid_body_is_400(app: Registry, kind: str, body: bytes, method: str, path: str) -> None:
     answer = call(
         app, method, path, body, CONTENT_TYPE=kind, HTTP_AUTHORIZATION=basic("mira")["Authorization"]
     )
@@ -67,13 +67,13 @@ def test_OAU_025_bad_bodies_are_400(app: Registry, kind: str, body: bytes, metho
         (f"{FORM}; charset=utf-8", b"full_name=Mira\r\n"),
     ],
 )
-def test_OAU_025_good_bodies_of_each_kind_say_the_same(app: Registry, kind: str, body: bytes) -> None:
+def test_OAU_025_json_and_form_bodies_are_equivalent(app: Registry, kind: str, body: bytes) -> None:
     environ = {"CONTENT_TYPE": kind} if kind else {}
     answer = call(app, "PATCH", MIRA, body, HTTP_AUTHORIZATION=basic("mira")["Authorization"], **environ)
     assert (answer.status, json.loads(answer.body)["full_name"]) == (200, "Mira")
 
 
-def test_a_body_of_64_kib_is_read_and_one_byte_more_is_refused(app: Registry) -> None:
+def test_body_of_64_kib_is_accepted_and_one_byte_more_refused(app: Registry) -> None:
     def ask(size: int) -> Answer:
         body = b'{"shoe_size": "' + b"x" * (size - 17) + b'"}'
         assert len(body) == size
@@ -83,14 +83,14 @@ def test_a_body_of_64_kib_is_read_and_one_byte_more_is_refused(app: Registry) ->
     assert ask((1 << 16) + 1).status == 413
 
 
-def test_nobody_needs_to_send_a_body_to_be_refused(app: Registry) -> None:
-    """Who is asking is looked at before what is sent."""
+def test_unauthorized_request_is_refused_without_its_body(app: Registry) -> None:
+    """Credentials are checked before the body is read."""
     for headers, status in (({}, 401), (basic("other"), 403)):
         answer = Asker(app, headers)("PATCH", MIRA, full_name=7)
         assert answer.status_int == status
 
 
-def test_fields_of_forms_are_text_but_true() -> None:
+def test_form_fields_are_text_except_true() -> None:
     form = b"verified=TRUE&primary=1&email=true"
     assert fields_of_body(form, FORM, ("verified", "primary")) == {
         "verified": True,
@@ -129,7 +129,7 @@ BODIES = (
     body=BODIES,
     query=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30) | st.just("email=x"),
 )
-def test_whatever_is_sent_is_never_a_500(method: str, end: str, kind: str, body: bytes, query: str) -> None:
+def test_random_request_is_never_a_500(method: str, end: str, kind: str, body: bytes, query: str) -> None:
     answer = call(
         SMALL_APP,
         method,

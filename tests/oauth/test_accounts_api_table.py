@@ -1,4 +1,4 @@
-"""Every endpoint of the accounts API, for everybody: the statuses of tests/data/accounts-api-table.txt."""
+"""Every endpoint of the accounts API for every caller: the statuses of tests/data/accounts-api-table.txt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,29 @@ from v1registry.rights import Action
 
 PATH = Path(__file__).parent.parent / "data" / "accounts-api-table.txt"
 SECRET = "the-key-of-the-server-of-this-table"
-CALLERS = ("own", "oth", "any", "bad", "off", "adm", "tok", "pr", "pw", "er", "ew", "rr", "rw", "all", "tru", "obt", "adt", "oft", "exp", "unk", "rev")  # fmt: skip
+CALLERS = (
+    "own",
+    "oth",
+    "any",
+    "bad",
+    "off",
+    "adm",
+    "tok",
+    "pr",
+    "pw",
+    "er",
+    "ew",
+    "rr",
+    "rw",
+    "all",
+    "tru",
+    "obt",
+    "adt",
+    "oft",
+    "exp",
+    "unk",
+    "rev",
+)
 ONE_SCOPE = {
     "pr": "profile_read",
     "pw": "profile_write",
@@ -118,7 +140,7 @@ class TableWorld(World):
         self.headers = headers
 
     def copy(self) -> TableWorld:
-        """Return a world in which everything may be changed."""
+        """Return a copy that a test may change."""
         made = TableWorld.__new__(TableWorld)
         World.__init__(made, self.copied_storage(), **self.settings)
         made.headers, made.grant_id = self.headers, self.grant_id
@@ -141,7 +163,7 @@ def basic(username: str, password: str | None = None) -> dict[str, str]:
 
 @cache
 def world() -> TableWorld:
-    """What everybody comes to. Only copies of it are written to."""
+    """The world of all requests. Tests write to copies of it only."""
     return TableWorld()
 
 
@@ -150,7 +172,7 @@ def lines() -> list[object]:
 
 
 @pytest.mark.parametrize("row", lines())
-def test_OAU_017_OAU_018_everybody_gets_the_status_of_the_table_and_nobody_else_a_byte(row: Row) -> None:
+def test_OAU_017_OAU_018_every_caller_gets_the_status_of_the_table(row: Row) -> None:
     wrong = []
     for caller, expected in row.expected.items():
         answer = world().copy().ask(row, caller)
@@ -164,7 +186,7 @@ def test_OAU_017_OAU_018_everybody_gets_the_status_of_the_table_and_nobody_else_
 
 
 @pytest.mark.parametrize("row", lines())
-def test_what_is_refused_changes_nothing(row: Row) -> None:
+def test_refused_request_changes_nothing(row: Row) -> None:
     for caller, expected in row.expected.items():
         if expected >= 400:
             there = world().copy()
@@ -176,7 +198,7 @@ def test_what_is_refused_changes_nothing(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", lines())
-def test_OAU_017_refusals_say_what_is_taken_instead(row: Row) -> None:
+def test_OAU_017_refusals_have_a_challenge(row: Row) -> None:
     for caller, expected in row.expected.items():
         challenge = world().copy().ask(row, caller).header("WWW-Authenticate")
         if expected == 401 and caller in ("exp", "unk", "rev"):
@@ -201,7 +223,7 @@ def test_head_has_the_same_status_and_no_body(row: Row) -> None:
         assert (answer.status, answer.body) == (expected, b""), caller
 
 
-def test_the_table_has_every_endpoint_of_the_application() -> None:
+def test_table_has_every_endpoint_of_the_application() -> None:
     app = Registry(storage=MemoryStorage(), auth="users:")
     there = {(route.method, route.path) for route in app.table if route.path.startswith("/api/v1.1/users/")}
     asked = set()

@@ -1,4 +1,4 @@
-"""The accounts API of users whose backend keeps their names and passwords alone, or who come in chains of several."""
+"""The accounts API with backends that have only names and passwords, and with chains."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def password_file(folder: Path) -> Htpasswd:
     return Htpasswd(path)
 
 
-def test_of_a_user_whose_backend_keeps_names_alone_the_name_is_shown_and_nothing_changes(
+def test_account_of_a_password_file_is_shown_and_cannot_change(
     tmp_path: Path,
 ) -> None:
     storage, backend = MemoryStorage(), password_file(tmp_path)
@@ -59,20 +59,20 @@ def test_of_a_user_whose_backend_keeps_names_alone_the_name_is_shown_and_nothing
 
 
 class NamesWithPasswords(Backend):
-    """A backend that cannot tell who is there without a password."""
+    """A backend that cannot look up users."""
 
     def authenticate(self, username: str, password: str) -> User | None:
         return User(username) if password == f"pw-{username}" else None
 
 
-def test_where_nobody_can_be_looked_up_another_user_is_403_whether_there_or_not() -> None:
+def test_other_users_are_403_if_the_backend_cannot_find_users() -> None:
     app = Registry(storage=MemoryStorage(), auth=NamesWithPasswords())
     mira = Asker(app, basic("mira"))
     assert mira("GET", MIRA).json["username"] == "mira"
     assert mira("GET", "/api/v1.1/users/other/").status_int == 403
 
 
-def test_in_a_chain_the_users_of_the_directory_change_and_those_of_others_do_not(tmp_path: Path) -> None:
+def test_users_of_a_chain_change_if_their_backend_allows_it(tmp_path: Path) -> None:
     storage = MemoryStorage()
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("mira", "pw-mira", "mira@example.org")
@@ -86,8 +86,8 @@ def test_in_a_chain_the_users_of_the_directory_change_and_those_of_others_do_not
         assert moe("GET", "/api/v1.1/users/nobody/").status_int == 404
 
 
-def test_in_a_chain_nobody_sees_or_changes_the_account_of_a_namesake(tmp_path: Path) -> None:
-    """The first backend that knows a name decides who that is; whoever has it in a later one is somebody else."""
+def test_user_of_a_chain_does_not_reach_the_account_of_a_namesake(tmp_path: Path) -> None:
+    """The first backend that knows a name decides. A user of that name in a later one is hidden."""
     storage = MemoryStorage()
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("moe", "pw-moe", "moe@example.org")
@@ -100,7 +100,7 @@ def test_in_a_chain_nobody_sees_or_changes_the_account_of_a_namesake(tmp_path: P
     assert store.account("moe").full_name == ""
 
 
-def test_whom_the_surrounding_application_logged_in_needs_no_password() -> None:
+def test_user_of_the_outer_application_needs_no_password() -> None:
     storage = MemoryStorage()
     store = UserStore(storage, passwords=CheapPasswords())
     store.create("mira", "pw-mira", "mira@example.org")
@@ -127,7 +127,7 @@ class Away(Backend):
 
 
 @pytest.mark.parametrize("end", ["", "emails/", "grants/"])
-def test_while_the_backend_is_away_it_is_503(end: str) -> None:
+def test_unavailable_backend_is_503(end: str) -> None:
     storage, users = MemoryStorage(), UserStore(MemoryStorage(), passwords=CheapPasswords())
     users.create("mira", "pw-mira")
     app = Registry(storage=storage, auth=Away(), public_url=HUB)

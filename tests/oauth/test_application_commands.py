@@ -1,4 +1,4 @@
-"""``v1registry application …``, as somebody types it."""
+"""The commands ``v1registry application …``."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def applications(url: str) -> Applications:
 
 
 def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    """Run a command that succeeds, and return the JSON that it prints."""
+    """Run a command, which must succeed, and return the JSON that it prints."""
     capsys.readouterr()
     assert main(["application", *arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
-def test_an_application_is_added_and_its_secret_is_shown_once(
+def test_add_shows_the_secret_once(
     url: str, applications: Applications, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["application", "add", "Example CI", BACK, "--client-id", "ci-bot", "--storage", url]) == 0
@@ -48,13 +48,27 @@ def test_an_application_is_added_and_its_secret_is_shown_once(
     assert secret not in listed
 
 
-def test_all_of_an_application_can_be_said_and_is_listed_for_machines(
+def test_add_accepts_every_field_and_list_prints_json(
     url: str, applications: Applications, capsys: pytest.CaptureFixture[str]
 ) -> None:
     added = run_json(
-        capsys, "add", "Builder", BACK, "http://localhost:8000/", "--client-id", "builder", "--description", "Builds.",
-        "--scope", "repo_write", "--scope", "repo_read", "--trusted", "--storage", url,
-    )  # fmt: skip
+        capsys,
+        "add",
+        "Builder",
+        BACK,
+        "http://localhost:8000/",
+        "--client-id",
+        "builder",
+        "--description",
+        "Builds.",
+        "--scope",
+        "repo_write",
+        "--scope",
+        "repo_read",
+        "--trusted",
+        "--storage",
+        url,
+    )
     assert applications.authenticated("builder", added.pop("client_secret")) is not None
     (listed,) = run_json(capsys, "list", "--storage", url)
     assert listed == added
@@ -70,7 +84,7 @@ def test_all_of_an_application_can_be_said_and_is_listed_for_machines(
     }
 
 
-def test_a_public_application_gets_no_secret(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_public_application_gets_no_secret(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     app = ["add", "App", "org.example.app:/back", "--public", "--storage", url]
     added = run_json(capsys, *app)
     assert (added["client_secret"], added["is_public"]) == (None, True)
@@ -80,7 +94,7 @@ def test_a_public_application_gets_no_secret(url: str, capsys: pytest.CaptureFix
     assert "has no secret" in capsys.readouterr().err
 
 
-def test_a_secret_is_rotated(
+def test_rotate_replaces_the_secret(
     url: str, applications: Applications, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, old = applications.add("CI", [BACK], client_id="ci-bot")
@@ -94,7 +108,7 @@ def test_a_secret_is_rotated(
     assert applications.authenticated("ci-bot", newest) is not None
 
 
-def test_an_application_is_removed(
+def test_remove_removes_the_application(
     url: str, applications: Applications, capsys: pytest.CaptureFixture[str]
 ) -> None:
     applications.add("CI", [BACK], client_id="ci-bot")
@@ -104,14 +118,12 @@ def test_an_application_is_removed(
 
 
 @pytest.mark.parametrize("command", ["remove", "rotate-secret"])
-def test_an_unknown_application_exits_with_5(
-    command: str, url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_application_exits_with_5(command: str, url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["application", command, "nobody", "--storage", url]) == 5
     assert "There is no application 'nobody'" in capsys.readouterr().err
 
 
-def test_all_that_is_wrong_is_told_and_nothing_is_added(
+def test_add_reports_all_problems_and_adds_nothing(
     url: str, applications: Applications, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["application", "add", " ", "http://x/", "--client-id", "a b", "--storage", url]) == 2
@@ -129,13 +141,13 @@ def test_all_that_is_wrong_is_told_and_nothing_is_added(
     "arguments",
     [[], ["add"], ["add", "CI"], ["add", "CI", BACK, "--scope", "all"], ["remove"], ["drop", "x"]],
 )
-def test_nonsense_on_the_command_line_exits_with_2(arguments: list[str], url: str) -> None:
+def test_invalid_arguments_exit_with_2(arguments: list[str], url: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["application", *arguments])
     assert stopped.value.code == 2
 
 
-def test_applications_in_the_memory_of_another_process_are_refused(
+def test_memory_storage_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["application", "list", "--storage", "memory:"]) == 2

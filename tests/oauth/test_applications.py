@@ -1,4 +1,4 @@
-"""The applications that may ask users for access, as Python has them."""
+"""Registered applications: their fields, secrets and records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def applications() -> Applications:
     return Applications(MemoryStorage(), clock=lambda: 1_400_000_000)
 
 
-def test_an_application_is_added_found_listed_and_removed(applications: Applications) -> None:
+def test_application_is_added_found_listed_and_removed(applications: Applications) -> None:
     added, secret = applications.add(
         " Example CI ", [BACK, "http://localhost:8000/"], client_id="ci-bot", description="Builds."
     )
@@ -45,7 +45,7 @@ def test_an_application_is_added_found_listed_and_removed(applications: Applicat
         applications.remove("ci-bot")
 
 
-def test_a_client_id_is_given_to_one_application_only_and_a_later_one_is_another(
+def test_client_id_is_unique_and_a_later_application_is_different(
     applications: Applications,
 ) -> None:
     first, _ = applications.add("First", [BACK], client_id="ci-bot")
@@ -58,7 +58,7 @@ def test_a_client_id_is_given_to_one_application_only_and_a_later_one_is_another
     assert later.id != first.id
 
 
-def test_a_secret_proves_the_application_and_is_stored_as_its_sum_alone() -> None:
+def test_secret_authenticates_and_only_its_digest_is_stored() -> None:
     storage = MemoryStorage()
     applications = Applications(storage)
     added, secret = applications.add("CI", [BACK], client_id="ci-bot")
@@ -85,7 +85,7 @@ def test_a_secret_proves_the_application_and_is_stored_as_its_sum_alone() -> Non
     assert digest(secret).encode() in stored
 
 
-def test_a_rotated_secret_replaces_the_old_one_at_once(applications: Applications) -> None:
+def test_rotated_secret_replaces_the_old_one(applications: Applications) -> None:
     added, old = applications.add("CI", [BACK], client_id="ci-bot")
     new = applications.rotate_secret("ci-bot")
 
@@ -96,7 +96,7 @@ def test_a_rotated_secret_replaces_the_old_one_at_once(applications: Application
             applications.rotate_secret(unknown)
 
 
-def test_a_public_application_has_no_secret(applications: Applications) -> None:
+def test_public_application_has_no_secret(applications: Applications) -> None:
     public, secret = applications.add("App", ["org.example.app:/back"], client_id="app", is_public=True)
 
     assert secret is None
@@ -108,33 +108,73 @@ def test_a_public_application_has_no_secret(applications: Applications) -> None:
 
 @pytest.mark.parametrize(
     "uri",
-    ["https://ci.example.org", "https://ci.example.org:8443/back?a=b&c=%20", "http://localhost/", "http://localhost:1/x",
-     "http://127.0.0.1:8000/back", "http://127.1.2.3/", "http://[::1]:8000/", "org.example.app:/back",
-     "org.example.app://back", "https://[2001:db8::1]/", "https://x/" + "a" * 1990],
-)  # fmt: skip
-def test_answers_may_go_there(uri: str, applications: Applications) -> None:
+    [
+        "https://ci.example.org",
+        "https://ci.example.org:8443/back?a=b&c=%20",
+        "http://localhost/",
+        "http://localhost:1/x",
+        "http://127.0.0.1:8000/back",
+        "http://127.1.2.3/",
+        "http://[::1]:8000/",
+        "org.example.app:/back",
+        "org.example.app://back",
+        "https://[2001:db8::1]/",
+        "https://x/" + "a" * 1990,
+    ],
+)
+def test_valid_redirect_uri_is_accepted(uri: str, applications: Applications) -> None:
     assert is_redirect_uri(uri)
     assert applications.add("CI", [uri])[0].redirect_uris == (uri,)
 
 
 @pytest.mark.parametrize(
     "uri",
-    ["", "/back", "//ci.example.org/", "ci.example.org/back", "http://ci.example.org/", "http://localhost.evil.org/",
-     "http://10.0.0.1/", "https://ci.example.org/#", "https://ci.example.org/#x", "https://", "https:///back", "https:back",
-     "https://user@ci.example.org/", "https://u:p@ci.example.org/", "https://ci.example.org:x/", "https://[::1/",
-     "https://ci.example.org:99999/", "https://ci.example.org/ x", "https://ci.example.org/\n", "https://ci.example.org/\x00",
-     "https://ci.example.org/é", "https://ci.example.org/%", "https://ci.example.org/\\evil.org", 'https://x/"', "https://x/<",
-     "javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "myapp:/back", ".x.y:/", "ftp://ci.example.org/",
-     "JavaScript:alert(1)", "vbscript:x", "about:blank", "https://x/" + "a" * 1991],
-)  # fmt: skip
-def test_answers_may_not_go_there(uri: str, applications: Applications) -> None:
+    [
+        "",
+        "/back",
+        "//ci.example.org/",
+        "ci.example.org/back",
+        "http://ci.example.org/",
+        "http://localhost.evil.org/",
+        "http://10.0.0.1/",
+        "https://ci.example.org/#",
+        "https://ci.example.org/#x",
+        "https://",
+        "https:///back",
+        "https:back",
+        "https://user@ci.example.org/",
+        "https://u:p@ci.example.org/",
+        "https://ci.example.org:x/",
+        "https://[::1/",
+        "https://ci.example.org:99999/",
+        "https://ci.example.org/ x",
+        "https://ci.example.org/\n",
+        "https://ci.example.org/\x00",
+        "https://ci.example.org/é",
+        "https://ci.example.org/%",
+        "https://ci.example.org/\\evil.org",
+        'https://x/"',
+        "https://x/<",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "myapp:/back",
+        ".x.y:/",
+        "ftp://ci.example.org/",
+        "JavaScript:alert(1)",
+        "vbscript:x",
+        "about:blank",
+        "https://x/" + "a" * 1991,
+    ],
+)
+def test_invalid_redirect_uri_is_refused(uri: str, applications: Applications) -> None:
     assert not is_redirect_uri(uri)
     with pytest.raises(InvalidApplication, match="redirect_uris"):
         applications.add("CI", [BACK, uri])
     assert list(applications.list()) == []
 
 
-def test_all_that_is_wrong_is_told_at_once(applications: Applications) -> None:
+def test_all_problems_are_reported_together(applications: Applications) -> None:
     with pytest.raises(InvalidApplication) as refused:
         applications.add(
             "", [], client_id="a:b", description="x" * 1001, scopes=["all"], is_public=True, is_trusted=True
@@ -146,14 +186,25 @@ def test_all_that_is_wrong_is_told_at_once(applications: Applications) -> None:
 
 @pytest.mark.parametrize(
     ("options", "is_taken"),
-    [({"client_id": "a" * 100}, True), ({"client_id": "a" * 101}, False), ({"client_id": ""}, False),
-     ({"client_id": ".a"}, False), ({"client_id": "a/b"}, False), ({"client_id": "a b"}, False),
-     ({"name": "x" * 100}, True), ({"name": "x" * 101}, False), ({"name": "a\nb"}, False), ({"name": "Müller & <Söhne>"}, True),
-     ({"description": "x" * 1000}, True), ({"scopes": []}, False), ({"scopes": ["repo_read"]}, True),
-     ({"redirect_uris": [f"https://x/{n}" for n in range(50)]}, True),
-     ({"redirect_uris": [f"https://x/{n}" for n in range(51)]}, False)],
-)  # fmt: skip
-def test_what_is_taken_at_the_bound_and_one_past(
+    [
+        ({"client_id": "a" * 100}, True),
+        ({"client_id": "a" * 101}, False),
+        ({"client_id": ""}, False),
+        ({"client_id": ".a"}, False),
+        ({"client_id": "a/b"}, False),
+        ({"client_id": "a b"}, False),
+        ({"name": "x" * 100}, True),
+        ({"name": "x" * 101}, False),
+        ({"name": "a\nb"}, False),
+        ({"name": "Müller & <Söhne>"}, True),
+        ({"description": "x" * 1000}, True),
+        ({"scopes": []}, False),
+        ({"scopes": ["repo_read"]}, True),
+        ({"redirect_uris": [f"https://x/{n}" for n in range(50)]}, True),
+        ({"redirect_uris": [f"https://x/{n}" for n in range(51)]}, False),
+    ],
+)
+def test_field_at_its_bound_is_accepted_and_one_past_refused(
     options: dict[str, object], is_taken: bool, applications: Applications
 ) -> None:
     given: dict[str, object] = {"name": "CI", "redirect_uris": [BACK], **options}
@@ -166,9 +217,7 @@ def test_what_is_taken_at_the_bound_and_one_past(
 
 
 @pytest.mark.parametrize("value", [b"", b"[]", b"{", b'{"id": 1}', b"\xff"])
-def test_a_record_that_is_broken_is_a_failure_of_the_storage_and_lets_nobody_in(
-    value: bytes, world: OAuthWorld
-) -> None:
+def test_broken_application_is_unavailable_and_not_authenticated(value: bytes, world: OAuthWorld) -> None:
     world.storage.write("accounts/oauth/applications/ci-bot", value)
     with pytest.raises(StorageUnavailable):
         world.applications.authenticated("ci-bot", world.secret)
@@ -180,7 +229,7 @@ def test_a_record_that_is_broken_is_a_failure_of_the_storage_and_lets_nobody_in(
 # -- the surrounding application
 
 
-def test_the_surrounding_application_registers_applications_and_checks_tokens(world: OAuthWorld) -> None:
+def test_registry_registers_applications_and_verifies_tokens(world: OAuthWorld) -> None:
     registry = world.another_app()
     added, secret = registry.applications.add("Other", [BACK], client_id="other")
     assert world.applications.authenticated("other", secret) == added
@@ -195,7 +244,7 @@ def test_the_surrounding_application_registers_applications_and_checks_tokens(wo
     assert registry.grants.verify(token) is None
 
 
-def test_every_scope_has_words_for_people() -> None:
+def test_every_scope_has_a_description() -> None:
     assert set(DEFAULT_SCOPES) < set(ACCOUNT_SCOPES) < set(SCOPES)
     assert len(in_words(SCOPES)) == 6
     assert len(set(in_words(SCOPES))) == 6

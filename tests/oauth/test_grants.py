@@ -1,4 +1,4 @@
-"""Codes, access tokens and refresh tokens: what is good, until when, and what is left of it afterwards."""
+"""Codes, access tokens and refresh tokens: validity, lifetime, and removal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from v1registry.storage.base import StorageFull, StorageUnavailable
 
 
 def refused(action: Callable[[], object]) -> str:
-    """Return the code of the failure that an action has to be."""
+    """Return the error code of an action that must fail."""
     with pytest.raises(OAuthError) as error:
         action()
     assert error.value.status == 400
@@ -35,7 +35,7 @@ def refused(action: Callable[[], object]) -> str:
 # -- access tokens
 
 
-def test_a_token_is_good_for_what_was_granted(world: OAuthWorld) -> None:
+def test_access_token_allows_what_was_granted(world: OAuthWorld) -> None:
     issued = world.tokens(("email_read", "profile_read"))
 
     assert re.fullmatch(r"[A-Za-z0-9]{30}", issued.access_token)
@@ -47,7 +47,7 @@ def test_a_token_is_good_for_what_was_granted(world: OAuthWorld) -> None:
     assert not bearer.is_trusted
 
 
-def test_a_token_of_a_trusted_application_says_so(world: OAuthWorld) -> None:
+def test_token_of_a_trusted_application_is_trusted(world: OAuthWorld) -> None:
     trusted = world.add("trusted", is_trusted=True)
     token = world.grants.redeem(world.code(application=trusted), trusted).access_token
     bearer = world.grants.verify(token)
@@ -58,7 +58,7 @@ def test_a_token_of_a_trusted_application_says_so(world: OAuthWorld) -> None:
 @pytest.mark.parametrize(
     "token", ["", "x", "a" * 30, "a" * 29, "a" * 31, "../" * 10, "é" * 30, "\ud800" * 30, "a" * 10_000]
 )
-def test_what_was_never_issued_is_no_good(world: OAuthWorld, token: str) -> None:
+def test_token_that_was_never_issued_is_invalid(world: OAuthWorld, token: str) -> None:
     world.tokens()
     assert world.grants.verify(token) is None
     assert refused(lambda: world.grants.redeem(token, world.application)) == "invalid_grant"
@@ -67,7 +67,7 @@ def test_what_was_never_issued_is_no_good(world: OAuthWorld, token: str) -> None
     assert len(world.grants.of_user("mira_k")) == 1
 
 
-def test_codes_and_tokens_do_not_pass_for_each_other(world: OAuthWorld) -> None:
+def test_code_and_tokens_cannot_replace_each_other(world: OAuthWorld) -> None:
     code, issued = world.code(), world.tokens()
 
     for other in (code, issued.refresh_token):
@@ -83,7 +83,7 @@ def test_codes_and_tokens_do_not_pass_for_each_other(world: OAuthWorld) -> None:
     world.grants.redeem(code, world.application)
 
 
-def test_nothing_that_is_stored_holds_a_code_or_a_token(world: OAuthWorld) -> None:
+def test_stored_values_contain_no_code_or_token(world: OAuthWorld) -> None:
     code = world.code()
     issued = world.grants.redeem(code, world.application)
     stored = b"".join(
@@ -98,13 +98,13 @@ def test_nothing_that_is_stored_holds_a_code_or_a_token(world: OAuthWorld) -> No
 @pytest.mark.parametrize(
     ("after_s", "is_good"), [(0, True), (ACCESS_LIFETIME_S - 1, True), (ACCESS_LIFETIME_S, False)]
 )
-def test_an_access_token_is_good_for_180_days(world: OAuthWorld, after_s: float, is_good: bool) -> None:
+def test_access_token_is_valid_for_180_days(world: OAuthWorld, after_s: float, is_good: bool) -> None:
     token = world.tokens().access_token
     world.clock.now_s += after_s
     assert (world.grants.verify(token) is not None) is is_good
 
 
-def test_a_token_ends_with_its_application_and_is_none_of_a_later_one(world: OAuthWorld) -> None:
+def test_token_ends_with_its_application(world: OAuthWorld) -> None:
     issued, code = world.tokens(), world.code()
     world.applications.remove("ci-bot")
     assert world.grants.verify(issued.access_token) is None
@@ -116,7 +116,7 @@ def test_a_token_ends_with_its_application_and_is_none_of_a_later_one(world: OAu
     assert world.grants.of_user("mira_k") == []
 
 
-def test_a_token_ends_with_its_user_and_is_none_of_a_later_one(world: OAuthWorld) -> None:
+def test_token_ends_with_its_user(world: OAuthWorld) -> None:
     issued, code = world.tokens(), world.code()
     world.users.delete("mira_k")
     assert world.grants.verify(issued.access_token) is None
@@ -132,14 +132,14 @@ def test_a_token_ends_with_its_user_and_is_none_of_a_later_one(world: OAuthWorld
     assert world.grants.of_user("mira_k") == []
 
 
-def test_another_password_ends_nothing(world: OAuthWorld) -> None:
+def test_changed_password_ends_no_grant(world: OAuthWorld) -> None:
     issued = world.tokens()
     world.users.set_password("mira_k", "battery-staple")
     assert world.grants.verify(issued.access_token) is not None
     world.grants.refresh(issued.refresh_token, world.application, ("email_read",))
 
 
-def test_a_disabled_user_is_told_as_such_and_gets_no_new_tokens(world: OAuthWorld) -> None:
+def test_disabled_user_is_returned_and_gets_no_new_tokens(world: OAuthWorld) -> None:
     issued, code = world.tokens(), world.code()
     world.users.set_active("mira_k", False)
 
@@ -156,7 +156,7 @@ def test_a_disabled_user_is_told_as_such_and_gets_no_new_tokens(world: OAuthWorl
     world.grants.refresh(issued.refresh_token, world.application, ("email_read",))
 
 
-def test_a_bearer_has_the_rights_that_the_user_has_now(world: OAuthWorld) -> None:
+def test_bearer_has_the_current_rights_of_the_user(world: OAuthWorld) -> None:
     token = world.tokens().access_token
     world.users.set_groups("mira_k", ["team"])
     bearer = world.grants.verify(token)
@@ -164,7 +164,7 @@ def test_a_bearer_has_the_rights_that_the_user_has_now(world: OAuthWorld) -> Non
     assert bearer.user.groups == {"team"}
 
 
-def test_while_nobody_can_tell_whether_the_user_is_there_no_token_is_judged(world: OAuthWorld) -> None:
+def test_token_is_not_verified_while_the_backend_is_unavailable(world: OAuthWorld) -> None:
     class Down(Backend):
         def authenticate(self, username: str, password: str) -> User | None:
             raise BackendUnavailable("The users cannot be asked now")
@@ -181,7 +181,7 @@ def test_while_nobody_can_tell_whether_the_user_is_there_no_token_is_judged(worl
 # -- codes
 
 
-def test_OAU_010_a_code_works_once_and_its_reuse_revokes_what_it_gave(world: OAuthWorld) -> None:
+def test_OAU_010_reuse_of_a_code_revokes_its_tokens(world: OAuthWorld) -> None:
     code = world.code()
     issued = world.grants.redeem(code, world.application)
     newer = world.grants.refresh(issued.refresh_token, world.application, ("email_read",))
@@ -201,7 +201,7 @@ def test_OAU_010_a_code_works_once_and_its_reuse_revokes_what_it_gave(world: OAu
 @pytest.mark.parametrize(
     ("after_s", "is_good"), [(CODE_LIFETIME_S - 0.001, True), (CODE_LIFETIME_S, False), (61, False)]
 )
-def test_OAU_011_a_code_is_good_for_60_seconds(world: OAuthWorld, after_s: float, is_good: bool) -> None:
+def test_OAU_011_code_is_valid_for_60_seconds(world: OAuthWorld, after_s: float, is_good: bool) -> None:
     code = world.code()
     world.clock.now_s += after_s
     if is_good:
@@ -210,7 +210,7 @@ def test_OAU_011_a_code_is_good_for_60_seconds(world: OAuthWorld, after_s: float
         assert refused(lambda: world.grants.redeem(code, world.application)) == "invalid_grant"
 
 
-def test_OAU_012_a_code_is_no_good_for_another_application_and_stays_good_for_its_own(
+def test_OAU_012_code_is_invalid_for_a_different_application(
     world: OAuthWorld,
 ) -> None:
     other, code = world.add("other"), world.code()
@@ -221,7 +221,7 @@ def test_OAU_012_a_code_is_no_good_for_another_application_and_stays_good_for_it
     assert world.grants.verify(issued.access_token) is not None
 
 
-def test_a_code_remembers_how_it_was_asked_for(world: OAuthWorld) -> None:
+def test_code_remembers_redirect_uri_and_challenge(world: OAuthWorld) -> None:
     grant = world.grants.of_code(world.code(challenge=CHALLENGE, is_redirect_given=True), world.application)
     assert (grant.code.challenge, grant.code.redirect_uri, grant.code.is_redirect_given) == (
         CHALLENGE,
@@ -233,7 +233,7 @@ def test_a_code_remembers_how_it_was_asked_for(world: OAuthWorld) -> None:
 # -- refresh tokens
 
 
-def test_OAU_014_a_refresh_token_works_once_and_gives_new_tokens(world: OAuthWorld) -> None:
+def test_OAU_014_refresh_token_works_once_and_gives_new_tokens(world: OAuthWorld) -> None:
     first = world.tokens()
     second = world.grants.refresh(first.refresh_token, world.application, first.scopes)
 
@@ -242,7 +242,7 @@ def test_OAU_014_a_refresh_token_works_once_and_gives_new_tokens(world: OAuthWor
     assert world.grants.verify(first.access_token) == world.grants.verify(second.access_token) is not None
 
 
-def test_the_reuse_of_an_old_refresh_token_revokes_the_whole_family(world: OAuthWorld) -> None:
+def test_reuse_of_a_refresh_token_revokes_the_grant(world: OAuthWorld) -> None:
     family, others = [world.tokens()], world.tokens()
     for _ in range(3):
         family.append(world.grants.refresh(family[-1].refresh_token, world.application, ("email_read",)))
@@ -257,7 +257,7 @@ def test_the_reuse_of_an_old_refresh_token_revokes_the_whole_family(world: OAuth
     assert len(world.grants.of_user("mira_k")) == 1
 
 
-def test_a_refresh_token_is_no_good_for_another_application(world: OAuthWorld) -> None:
+def test_refresh_token_is_invalid_for_a_different_application(world: OAuthWorld) -> None:
     other, issued = world.add("other"), world.tokens()
     assert refused(lambda: world.grants.refresh(issued.refresh_token, other, ())) == "invalid_grant"
     world.grants.refresh(issued.refresh_token, world.application, ())
@@ -266,7 +266,7 @@ def test_a_refresh_token_is_no_good_for_another_application(world: OAuthWorld) -
     assert world.grants.verify(issued.access_token) is not None
 
 
-def test_OAU_015_a_refresh_gives_less_but_never_more_and_less_is_not_for_ever(world: OAuthWorld) -> None:
+def test_OAU_015_refresh_may_narrow_scopes_and_get_them_back(world: OAuthWorld) -> None:
     issued = world.tokens(("profile_read", "email_read"))
     wider = ("email_read", "email_write")
     assert (
@@ -287,9 +287,7 @@ def test_OAU_015_a_refresh_gives_less_but_never_more_and_less_is_not_for_ever(wo
 @pytest.mark.parametrize(
     ("after_s", "is_good"), [(REFRESH_LIFETIME_S - 1, True), (REFRESH_LIFETIME_S, False)]
 )
-def test_a_refresh_token_that_nobody_uses_ends_after_360_days(
-    world: OAuthWorld, after_s: float, is_good: bool
-) -> None:
+def test_unused_refresh_token_ends_after_360_days(world: OAuthWorld, after_s: float, is_good: bool) -> None:
     token = world.tokens().refresh_token
     world.clock.now_s += after_s
     assert bool(world.grants.of_user("mira_k")) is is_good
@@ -302,7 +300,7 @@ def test_a_refresh_token_that_nobody_uses_ends_after_360_days(
 # -- the end
 
 
-def test_a_user_sees_what_was_granted_and_ends_it(world: OAuthWorld) -> None:
+def test_user_lists_and_revokes_grants(world: OAuthWorld) -> None:
     first = world.tokens(("profile_read",))
     world.clock.now_s += 10
     second = world.tokens(("email_read", "email_write"))
@@ -323,20 +321,25 @@ def test_a_user_sees_what_was_granted_and_ends_it(world: OAuthWorld) -> None:
     assert world.grants.of_user("mira_k") == [shown[1]]
 
 
-def test_nobody_ends_what_others_granted(world: OAuthWorld) -> None:
+def test_user_cannot_revoke_grants_of_other_users(world: OAuthWorld) -> None:
     world.users.create("robert", "correct-horse")
     world.tokens()
     (summary,) = world.grants.of_user("mira_k")
     assert world.grants.of_user("robert") == []
     for username, grant_id in [
-        ("robert", summary.id), ("mira_k", ""), ("mira_k", "../x"), ("mira_k", "0" * 32),
-        ("robert", f"../mira_k/{summary.id}"), ("", summary.id), ("mira_k", summary.id.upper() + "\n"),
-    ]:  # fmt: skip
+        ("robert", summary.id),
+        ("mira_k", ""),
+        ("mira_k", "../x"),
+        ("mira_k", "0" * 32),
+        ("robert", f"../mira_k/{summary.id}"),
+        ("", summary.id),
+        ("mira_k", summary.id.upper() + "\n"),
+    ]:
         assert not world.grants.revoke(username, grant_id)
     assert world.grants.of_user("mira_k") == [summary]
 
 
-def test_all_that_a_user_granted_ends_at_once_and_nothing_is_left(world: OAuthWorld) -> None:
+def test_revoke_all_removes_all_records_of_a_user(world: OAuthWorld) -> None:
     codes, tokens = [world.code() for _ in range(2)], [world.tokens() for _ in range(3)]
 
     assert world.grants.revoke_all("mira_k") == 5
@@ -347,7 +350,7 @@ def test_all_that_a_user_granted_ends_at_once_and_nothing_is_left(world: OAuthWo
     assert world.grants.revoke_all("mira_k") == 0
 
 
-def test_an_application_ends_an_access_token_alone_or_all_by_its_refresh_token(world: OAuthWorld) -> None:
+def test_revocation_ends_an_access_token_or_the_whole_grant(world: OAuthWorld) -> None:
     first = world.tokens()
     second = world.grants.refresh(first.refresh_token, world.application, ())
 
@@ -361,7 +364,7 @@ def test_an_application_ends_an_access_token_alone_or_all_by_its_refresh_token(w
     assert world.kept() == []
 
 
-def test_an_application_does_not_end_tokens_of_another_one(world: OAuthWorld) -> None:
+def test_application_cannot_revoke_tokens_of_a_different_one(world: OAuthWorld) -> None:
     other, issued = world.add("other"), world.tokens()
     for token in (issued.access_token, issued.refresh_token):
         assert refused(lambda token=token: world.grants.revoke_token(token, other)) == "invalid_grant"
@@ -371,7 +374,7 @@ def test_an_application_does_not_end_tokens_of_another_one(world: OAuthWorld) ->
 # -- what is left
 
 
-def test_a_grant_that_ends_leaves_nothing(world: OAuthWorld) -> None:
+def test_revoked_grant_leaves_no_records(world: OAuthWorld) -> None:
     issued = world.tokens()
     for _ in range(5):
         issued = world.grants.refresh(issued.refresh_token, world.application, ())
@@ -382,7 +385,7 @@ def test_a_grant_that_ends_leaves_nothing(world: OAuthWorld) -> None:
     assert world.kept() == []
 
 
-def test_refreshing_for_ever_keeps_a_bounded_number_of_tokens(world: OAuthWorld) -> None:
+def test_number_of_tokens_of_a_grant_is_bounded(world: OAuthWorld) -> None:
     every = [world.tokens()]
     for _ in range(120):
         every.append(world.grants.refresh(every[-1].refresh_token, world.application, ()))
@@ -400,7 +403,7 @@ def test_refreshing_for_ever_keeps_a_bounded_number_of_tokens(world: OAuthWorld)
     assert world.kept() == []
 
 
-def test_expired_access_tokens_go_when_new_ones_are_issued(world: OAuthWorld) -> None:
+def test_expired_access_tokens_are_removed_at_a_refresh(world: OAuthWorld) -> None:
     issued = world.tokens()
     for _ in range(3):
         world.clock.now_s += ACCESS_LIFETIME_S - 10
@@ -409,7 +412,7 @@ def test_expired_access_tokens_go_when_new_ones_are_issued(world: OAuthWorld) ->
     assert len(world.kept()) == 1 + 1 + 2 + 1 + 3
 
 
-def test_a_user_has_a_bounded_number_of_grants_to_one_application_and_the_oldest_end(
+def test_number_of_grants_to_an_application_is_bounded(
     world: OAuthWorld,
 ) -> None:
     other = world.add("other")
@@ -429,7 +432,7 @@ def test_a_user_has_a_bounded_number_of_grants_to_one_application_and_the_oldest
     assert len(grants) == 1 + (MOST_GRANTS - 1) + MOST_GRANTS
 
 
-def test_codes_that_nobody_redeemed_go_with_the_next_one_of_their_user(world: OAuthWorld) -> None:
+def test_expired_codes_are_removed_with_the_next_code_of_the_user(world: OAuthWorld) -> None:
     for _ in range(10):
         world.code()
     world.clock.now_s += CODE_LIFETIME_S
@@ -438,7 +441,7 @@ def test_codes_that_nobody_redeemed_go_with_the_next_one_of_their_user(world: OA
 
 
 def grant_something(world: OAuthWorld, username: str, *, is_redeemed: bool = True) -> None:
-    """Let a new user grant something."""
+    """Issue a code for a new user."""
     world.users.create(username, "correct-horse")
     code = world.grants.issue_code(
         world.application,
@@ -452,7 +455,7 @@ def grant_something(world: OAuthWorld, username: str, *, is_redeemed: bool = Tru
         world.grants.redeem(code, world.application)
 
 
-def test_what_is_dead_of_users_who_never_come_again_goes_a_few_a_time(world: OAuthWorld) -> None:
+def test_dead_grants_of_other_users_are_removed_a_few_at_a_time(world: OAuthWorld) -> None:
     for number in range(60):
         grant_something(world, f"user_{number}", is_redeemed=bool(number % 2))
         if number % 3 == 0:
@@ -472,7 +475,7 @@ def test_what_is_dead_of_users_who_never_come_again_goes_a_few_a_time(world: OAu
     assert all(before - after <= 8 for before, after in pairwise(sizes))
 
 
-def test_the_work_for_one_token_does_not_grow_with_their_number() -> None:
+def test_work_for_one_token_does_not_grow_with_their_number() -> None:
     storage = FaultyStorage()
     world = OAuthWorld(storage)
     for number in range(40):
@@ -489,7 +492,7 @@ def test_the_work_for_one_token_does_not_grow_with_their_number() -> None:
     assert more <= few + 5
 
 
-def test_what_a_killed_issuer_left_is_removed_when_it_cannot_be_in_use_any_more(world: OAuthWorld) -> None:
+def test_pointers_of_a_killed_issuer_are_removed_after_an_hour(world: OAuthWorld) -> None:
     class Killed(Exception):
         pass
 
@@ -512,7 +515,7 @@ def test_what_a_killed_issuer_left_is_removed_when_it_cannot_be_in_use_any_more(
     assert len(world.kept("accounts/oauth/tokens/")) == 3 + 2
 
 
-def test_a_full_storage_costs_nobody_a_code_or_a_refresh_token(world: OAuthWorld) -> None:
+def test_full_storage_uses_up_no_code_and_no_refresh_token(world: OAuthWorld) -> None:
     storage = FaultyStorage(world.storage)
     storage.fail("write", error=StorageFull("any", "no room"))
     code = world.code()
@@ -526,9 +529,7 @@ def test_a_full_storage_costs_nobody_a_code_or_a_refresh_token(world: OAuthWorld
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b'{"id": 1}', b"\xff\xfe"])
-def test_a_broken_record_is_a_failure_of_the_storage_and_hides_no_other_grant(
-    world: OAuthWorld, value: bytes
-) -> None:
+def test_broken_grant_is_unavailable_and_hides_no_other_grant(world: OAuthWorld, value: bytes) -> None:
     issued, others = world.tokens(), world.tokens()
     (newest, oldest) = sorted(world.grants.of_user("mira_k"), key=lambda one: one.id)
     for key in world.kept("accounts/oauth/grants/"):
@@ -548,7 +549,7 @@ def test_a_broken_record_is_a_failure_of_the_storage_and_hides_no_other_grant(
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"\xff\xfe"])
-def test_a_broken_mark_of_a_token_is_a_failure_of_the_storage(world: OAuthWorld, value: bytes) -> None:
+def test_broken_pointer_is_a_failure_of_the_storage(world: OAuthWorld, value: bytes) -> None:
     issued = world.tokens()
     (key,) = [key for key in world.kept() if key.endswith(digest(issued.access_token))]
     world.storage.write(key, value)

@@ -1,4 +1,4 @@
-"""What users granted to applications, seen and revoked by the API (ours: the documents have no such endpoint)."""
+"""Grants in the accounts API: list and revoke. These endpoints are ours."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def person(app: Registry) -> Asker:
     return Asker(app, basic("mira"))
 
 
-def test_users_see_what_they_granted_the_newest_first_and_nothing_of_others(
-    person: Asker, storage: Storage, store: UserStore
-) -> None:
+def test_users_see_their_own_grants_newest_first(person: Asker, storage: Storage, store: UserStore) -> None:
     assert person("GET", GRANTS).json == []
     earlier = Granter(storage, store, clock=THEN.timestamp)
     earlier.token("mira", ["email_read", "profile_read"], name="First")
@@ -52,13 +50,13 @@ def test_users_see_what_they_granted_the_newest_first_and_nothing_of_others(
     assert person("GET", GRANTS.rstrip("/")).json == answer.json
 
 
-def test_nothing_of_it_helps_to_use_what_was_granted(person: Asker, granter: Granter) -> None:
+def test_shown_grants_contain_no_secrets(person: Asker, granter: Granter) -> None:
     token = granter.token("mira")
     assert token not in person("GET", GRANTS).text
     assert "secret" not in person("GET", GRANTS).text
 
 
-def test_what_is_revoked_is_no_good_from_then_on(person: Asker, app: Registry, granter: Granter) -> None:
+def test_revoked_grant_is_invalid_at_once(person: Asker, app: Registry, granter: Granter) -> None:
     one, two = (Asker(app, bearer(granter.token("mira", name=name))) for name in ("One", "Two"))
     assert [one("GET", MIRA).status_int, two("GET", MIRA).status_int] == [200, 200]
     (grant_id,) = [
@@ -72,7 +70,7 @@ def test_what_is_revoked_is_no_good_from_then_on(person: Asker, app: Registry, g
     assert (again.status_int, again.json) == (404, {"detail": "There is no such grant"})
 
 
-def test_nobody_revokes_what_another_user_granted(person: Asker, granter: Granter) -> None:
+def test_user_cannot_revoke_grants_of_another_user(person: Asker, granter: Granter) -> None:
     granter.token("other")
     (grant,) = granter.grants.of_user("other")
     # below the own name it is not there, and below the other's it is not one's own
@@ -84,11 +82,11 @@ def test_nobody_revokes_what_another_user_granted(person: Asker, granter: Grante
 @pytest.mark.parametrize(
     "grant_id", ["x", "%00", "..", "0" * 32, "0" * 33, "A" * 32, "x" * 3000, "a%2Fb", "%E2%98%83"]
 )
-def test_odd_ids_are_just_unknown(person: Asker, grant_id: str) -> None:
+def test_odd_grant_id_is_404(person: Asker, grant_id: str) -> None:
     assert person("DELETE", f"{GRANTS}{grant_id}/").status_int == 404
 
 
-def test_a_later_account_of_the_same_name_sees_and_lends_nothing_of_the_first(
+def test_later_account_with_the_same_name_has_no_grants(
     person: Asker, app: Registry, granter: Granter, store: UserStore
 ) -> None:
     application = Asker(app, bearer(granter.token("mira")))

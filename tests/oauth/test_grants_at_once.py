@@ -1,4 +1,4 @@
-"""Codes and refresh tokens that many use at one instant: in threads over the memory, and in processes over a folder."""
+"""Simultaneous uses of codes and refresh tokens, by threads and by processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THREADS = 12
 
 
 def at_once(action: Callable[[], Issued], count: int = THREADS) -> tuple[list[Issued], list[str]]:
-    """Do something in many threads at one instant; return what came back, and the codes of what failed."""
+    """Run an action in many threads at once; return the results, and the error codes of failures."""
     barrier = threading.Barrier(count)
 
     def act(_: int) -> Issued | str:
@@ -40,7 +40,7 @@ def at_once(action: Callable[[], Issued], count: int = THREADS) -> tuple[list[Is
 
 
 @pytest.mark.parametrize("attempt", range(5))
-def test_OAU_010_of_many_threads_that_redeem_one_code_one_gets_tokens_and_they_end(attempt: int) -> None:
+def test_OAU_010_one_of_many_threads_redeems_a_code(attempt: int) -> None:
     world = OAuthWorld()
     code, others = world.code(), world.tokens()
     won, lost = at_once(lambda: world.grants.redeem(code, world.application))
@@ -51,7 +51,7 @@ def test_OAU_010_of_many_threads_that_redeem_one_code_one_gets_tokens_and_they_e
 
 
 @pytest.mark.parametrize("attempt", range(5))
-def test_OAU_014_of_many_threads_that_use_one_refresh_token_one_gets_tokens_and_the_family_ends(
+def test_OAU_014_one_of_many_threads_uses_a_refresh_token(
     attempt: int,
 ) -> None:
     world = OAuthWorld()
@@ -63,7 +63,7 @@ def test_OAU_014_of_many_threads_that_use_one_refresh_token_one_gets_tokens_and_
 
 
 @pytest.mark.parametrize("attempt", range(20))
-def test_a_grant_that_ends_while_it_is_refreshed_is_not_brought_back(attempt: int) -> None:
+def test_grant_that_ends_during_a_refresh_stays_ended(attempt: int) -> None:
     world = OAuthWorld()
     issued = world.tokens()
     (summary,) = world.grants.of_user("mira_k")
@@ -78,7 +78,7 @@ def test_a_grant_that_ends_while_it_is_refreshed_is_not_brought_back(attempt: in
         assert world.grants.verify(tokens.access_token) is None
 
 
-def test_codes_that_are_redeemed_at_once_do_not_disturb_each_other() -> None:
+def test_different_codes_are_redeemed_at_the_same_time() -> None:
     world = OAuthWorld()
     codes = [world.code() for _ in range(THREADS)]
     todo = iter(codes)
@@ -95,8 +95,8 @@ def test_codes_that_are_redeemed_at_once_do_not_disturb_each_other() -> None:
     assert len(world.grants.of_user("mira_k")) == THREADS
 
 
-#: Uses the code or the refresh token of each line of its standard input for the application ci-bot, and answers with the new
-#: tokens, or with the code of the error.
+#: Uses the code or the refresh token of each line of its standard input for the application ci-bot, and
+#: answers with the new tokens, or with the code of the error.
 WORKER = """
 import sys
 from v1registry.accounts.users import UserStore
@@ -129,7 +129,7 @@ workers = partial(started_workers, WORKER)
 
 
 def ask_at_once(processes: Sequence[Worker], *words: str) -> list[str]:
-    """Send one line to all processes, and return their answers."""
+    """Send one line to all processes and return their answers."""
     for process in processes:
         process.send(*words)
     return [process.receive() for process in processes]
@@ -137,9 +137,7 @@ def ask_at_once(processes: Sequence[Worker], *words: str) -> list[str]:
 
 @pytest.mark.real
 @pytest.mark.parametrize("method", ["redeem", "refresh"])
-def test_OAU_010_of_processes_that_use_one_code_or_refresh_token_at_once_one_gets_tokens_and_they_end(
-    tmp_path: Path, method: str
-) -> None:
+def test_OAU_010_one_of_many_processes_uses_a_code_or_refresh_token(tmp_path: Path, method: str) -> None:
     world = OAuthWorld(FileStorage(tmp_path / "data"))
     world.clock.now_s = time.time()
     with workers(4, tmp_path) as processes:
@@ -156,7 +154,7 @@ def test_OAU_010_of_processes_that_use_one_code_or_refresh_token_at_once_one_get
 
 
 @pytest.mark.real
-def test_what_one_process_revokes_ends_in_all_at_once(tmp_path: Path) -> None:
+def test_revocation_counts_in_all_processes(tmp_path: Path) -> None:
     world = OAuthWorld(FileStorage(tmp_path / "data"))
     world.clock.now_s = time.time()
     with workers(2, tmp_path) as processes:
@@ -170,7 +168,7 @@ def test_what_one_process_revokes_ends_in_all_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["redeem", "refresh"])
-def test_OAU_010_who_comes_between_the_look_and_the_write_of_another_gets_tokens_and_they_end(
+def test_OAU_010_second_use_before_the_write_ends_the_grant(
     method: str,
 ) -> None:
     world = OAuthWorld()
@@ -193,7 +191,7 @@ def test_OAU_010_who_comes_between_the_look_and_the_write_of_another_gets_tokens
     assert world.kept() == []
 
 
-def test_a_grant_that_ends_between_the_look_and_the_write_gives_nothing_and_leaves_nothing() -> None:
+def test_grant_that_ends_before_the_write_leaves_no_records() -> None:
     world = OAuthWorld()
     token = world.tokens().refresh_token
     storage = FaultyStorage(world.storage)
@@ -206,7 +204,7 @@ def test_a_grant_that_ends_between_the_look_and_the_write_gives_nothing_and_leav
 
 
 def issue_code(world: OAuthWorld, grants: Grants) -> str:
-    """Return a code for what mira_k granted, as another process issues it."""
+    """Return a code of mira_k, as a different process issues it."""
     return grants.issue_code(
         world.application,
         world.account,
@@ -218,8 +216,8 @@ def issue_code(world: OAuthWorld, grants: Grants) -> str:
 
 
 @pytest.mark.parametrize("why", ["expired", "too many", "tidied"])
-def test_what_is_used_while_it_is_removed_stays_with_the_tokens_that_were_given_for_it(why: str) -> None:
-    """A code that has expired by one clock may be redeemed by another one at this instant, and so may the oldest of many."""
+def test_grant_that_is_used_during_its_removal_stays(why: str) -> None:
+    """A code that is expired by one clock may be redeemed by another one at the same time."""
     world = OAuthWorld()
     code, won = world.code(), []
     for _ in range(MOST_GRANTS - 1 if why == "too many" else 0):

@@ -1,4 +1,4 @@
-"""What anybody may send to the OAuth endpoints, by chance: no body and no header is a failure of the server."""
+"""Random bodies and headers for the OAuth endpoints: none is a failure of the server."""
 
 from __future__ import annotations
 
@@ -22,12 +22,24 @@ WORLD = OAuthWorld()
 APP = WORLD.another_app()
 
 NAMES = st.one_of(
-    st.sampled_from(["grant_type", "code", "refresh_token", "scope", "token", "client_id", "client_secret", "redirect_uri"]),
+    st.sampled_from(
+        [
+            "grant_type",
+            "code",
+            "refresh_token",
+            "scope",
+            "token",
+            "client_id",
+            "client_secret",
+            "redirect_uri",
+        ]
+    ),
     st.text(max_size=10),
-)  # fmt: skip
+)
 VALUES = st.one_of(
-    st.sampled_from(["authorization_code", "code", "refresh_token", "ci-bot", WORLD.secret, "é", "\x00"]), st.text(max_size=40)
-)  # fmt: skip
+    st.sampled_from(["authorization_code", "code", "refresh_token", "ci-bot", WORLD.secret, "é", "\x00"]),
+    st.text(max_size=40),
+)
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=10)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4)),
@@ -58,7 +70,7 @@ HEADERS = st.one_of(
     header=HEADERS,
     query=st.one_of(st.just(""), st.text(st.characters(max_codepoint=255), max_size=20)),
 )
-def test_nothing_that_is_sent_is_a_failure_of_the_server(
+def test_random_body_is_not_a_failure_of_the_server(
     path: str, body: bytes, content_type: str, header: str | None, query: str
 ) -> None:
     environ = {"CONTENT_TYPE": content_type, "QUERY_STRING": query}
@@ -71,14 +83,14 @@ def test_nothing_that_is_sent_is_a_failure_of_the_server(
 
 
 @given(st.dictionaries(NAMES.filter(bool), VALUES, max_size=8))
-def test_what_a_client_encodes_is_what_is_read(fields: dict[str, str]) -> None:
+def test_encoded_parameters_are_read_back(fields: dict[str, str]) -> None:
     wanted = {name: value for name, value in fields.items() if value}
     assert parse_parameters(FORM, urlencode(fields).encode()) == wanted
     assert parse_parameters("application/json", json.dumps(fields).encode()) == wanted
 
 
 @given(st.one_of(BODIES, st.text(max_size=50).map(str.encode)), TYPES)
-def test_a_body_is_parameters_or_an_invalid_request(body: bytes, content_type: str) -> None:
+def test_body_gives_parameters_or_invalid_request(body: bytes, content_type: str) -> None:
     try:
         parameters = parse_parameters(content_type, body)
     except OAuthError as error:
@@ -88,7 +100,7 @@ def test_a_body_is_parameters_or_an_invalid_request(body: bytes, content_type: s
 
 
 @given(st.text(min_size=1, max_size=30), st.text(max_size=30))
-def test_basic_gives_back_what_was_encoded_as_rfc_6749_says(client_id: str, secret: str) -> None:
+def test_basic_credentials_are_decoded_as_rfc_6749_says(client_id: str, secret: str) -> None:
     encoded = base64.b64encode(f"{quote_plus(client_id)}:{quote_plus(secret)}".encode()).decode("ascii")
     found = client_credentials(f"Basic {encoded}", {})
     assert found is not None
@@ -97,7 +109,7 @@ def test_basic_gives_back_what_was_encoded_as_rfc_6749_says(client_id: str, secr
 
 
 @given(st.text(max_size=60))
-def test_a_header_that_is_no_basic_is_an_invalid_client(header: str) -> None:
+def test_other_header_than_basic_is_invalid_client(header: str) -> None:
     try:
         found = client_credentials(header, {"client_id": "ci-bot"})
     except OAuthError as error:
@@ -106,7 +118,7 @@ def test_a_header_that_is_no_basic_is_an_invalid_client(header: str) -> None:
         assert found is not None
 
 
-def test_without_a_header_the_body_says_who_asks() -> None:
+def test_credentials_in_the_body_are_used_without_a_header() -> None:
     assert client_credentials(None, {}) is None
     assert client_credentials("  ", {"client_secret": "x"}) is None
     found = client_credentials(None, {"client_id": "ci-bot", "client_secret": "x"})

@@ -28,7 +28,7 @@ OWN_VERIFIER = "own-verifier_" * 4
 
 @dataclass
 class Site:
-    """A live server over https, and somebody in front of it."""
+    """A live server over https, and a user with a browser."""
 
     world: OAuthWorld
     url: str
@@ -59,7 +59,7 @@ def server() -> Iterator[LiveServer]:
 
 @pytest.fixture
 def site(server: LiveServer) -> Iterator[Site]:
-    """A server of the test's own, which refuses OAuth over plain http as servers do."""
+    """A server of this test, which refuses OAuth over plain http."""
     world = OAuthWorld()
     world.clock.now_s = time.time()
     world.add("app", is_public=True)
@@ -69,7 +69,7 @@ def site(server: LiveServer) -> Iterator[Site]:
 
 
 def refused(error: type[Exception], action: Callable[[], object]) -> str:
-    """Return the error code of RFC 6749 with which a library says that it was refused."""
+    """Return the error code of RFC 6749 in the exception of a library."""
     with pytest.raises(error) as found:
         action()
     code: str = found.value.error  # type: ignore[attr-defined]  # of both libraries
@@ -126,7 +126,7 @@ def test_requests_oauthlib_completes_the_flow_of_a_public_application(site: Site
     assert site.profile(renewed["access_token"]).json()["username"] == token["username"]
 
 
-def test_requests_oauthlib_is_told_that_the_user_denied(site: Site) -> None:
+def test_requests_oauthlib_gets_access_denied(site: Site) -> None:
     session = session_of(site)
     address, state = session.authorization_url(site.authorize_url)
     location = site.decide(address, allow=False)
@@ -137,7 +137,7 @@ def test_requests_oauthlib_is_told_that_the_user_denied(site: Site) -> None:
     assert refused(OAuth2Error, action) == "access_denied"
 
 
-def test_requests_oauthlib_is_refused_as_rfc_6749_says(site: Site) -> None:
+def test_requests_oauthlib_gets_errors_of_rfc_6749(site: Site) -> None:
     secret = site.world.secret
 
     def fetched(
@@ -185,10 +185,14 @@ def test_requests_oauthlib_is_refused_as_rfc_6749_says(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "error"),
-    [({"scope": "all"}, "invalid_scope"), ({"scope": "repo_write"}, "invalid_scope"), ({"response_type": "token"}, "unsupported_response_type"),
-     ({"code_challenge": "x" * 43}, "invalid_request")],
-)  # fmt: skip
-def test_a_bad_question_goes_back_to_the_application_before_anybody_logs_in(
+    [
+        ({"scope": "all"}, "invalid_scope"),
+        ({"scope": "repo_write"}, "invalid_scope"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"code_challenge": "x" * 43}, "invalid_request"),
+    ],
+)
+def test_invalid_request_redirects_before_the_login(
     site: Site, parameters: dict[str, str], error: str
 ) -> None:
     asked = {"client_id": "ci-bot", "response_type": "code", "state": "s1", **parameters}
@@ -198,14 +202,18 @@ def test_a_bad_question_goes_back_to_the_application_before_anybody_logs_in(
     assert (told["error"], told["state"]) == (error, "s1")
 
 
-def test_a_question_of_nobody_known_gets_a_page(site: Site) -> None:
+def test_unknown_application_gets_a_page(site: Site) -> None:
     for asked in (
         {"client_id": "nobody"},
         {"client_id": "ci-bot", "redirect_uri": "https://evil.example.org/"},
     ):
         answer = requests.get(
-            site.authorize_url, {**asked, "response_type": "code"}, allow_redirects=False, verify=site.ca_file, timeout=30
-        )  # fmt: skip
+            site.authorize_url,
+            {**asked, "response_type": "code"},
+            allow_redirects=False,
+            verify=site.ca_file,
+            timeout=30,
+        )
         assert answer.status_code == 400
         assert "Location" not in answer.headers
         assert answer.headers["Content-Type"].startswith("text/html")
@@ -231,7 +239,7 @@ def authlib_of(site: Site, client_id: str = "ci-bot", method: str = "client_secr
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
 @pytest.mark.parametrize("verifier", [None, OWN_VERIFIER])
-def test_authlib_completes_the_code_flow_refreshes_asks_and_revokes(
+def test_authlib_completes_flow_refresh_introspection_revocation(
     site: Site, method: str, verifier: str | None
 ) -> None:
     if method == "none" and verifier is None:
@@ -261,7 +269,7 @@ def test_authlib_completes_the_code_flow_refreshes_asks_and_revokes(
     assert refused(AuthlibBaseError, again) == "invalid_grant"
 
 
-def test_authlib_is_refused_as_rfc_6749_says(site: Site) -> None:
+def test_authlib_gets_errors_of_rfc_6749(site: Site) -> None:
     session = authlib_of(site)
     address, state = session.create_authorization_url(site.authorize_url, code_verifier=OWN_VERIFIER)
     location = site.decide(address)
@@ -287,7 +295,7 @@ def test_authlib_is_refused_as_rfc_6749_says(site: Site) -> None:
     assert refused(AuthlibBaseError, password) == "unsupported_grant_type"
 
 
-def test_a_code_that_is_older_than_a_minute_is_refused(site: Site) -> None:
+def test_code_older_than_a_minute_is_refused(site: Site) -> None:
     session = authlib_of(site)
     site.world.clock.now_s -= 60
     code = site.world.code(is_redirect_given=True)
@@ -295,7 +303,7 @@ def test_a_code_that_is_older_than_a_minute_is_refused(site: Site) -> None:
     assert refused(AuthlibBaseError, fetch) == "invalid_grant"
 
 
-def test_the_metadata_lead_a_library_through_all_of_it(site: Site) -> None:
+def test_library_finds_all_endpoints_by_the_metadata(site: Site) -> None:
     address = f"{site.url}/.well-known/oauth-authorization-server/api/v1.1/o"
     metadata = requests.get(address, verify=site.ca_file, timeout=30).json()
     assert metadata["issuer"] == f"{site.url}/api/v1.1/o"

@@ -1,4 +1,4 @@
-"""Records of applications and grants as the version at commit 2da4a84 stored them: tests/data/stored-records.json."""
+"""Applications and grants as commit 2da4a84 stored them: tests/data/stored-records.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How applications end tokens and ask about them, and how clients find the endpoints (RFC 7009, 7662, 8414)."""
+"""Revocation, introspection and metadata (RFC 7009, 7662, 8414)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def world() -> OAuthWorld:
 def application(
     world: OAuthWorld, ci: ApplicationClient, client_id: str, **options: Any
 ) -> ApplicationClient:
-    """Return another application in front of the same server."""
+    """Return a different application of the same server."""
     _, secret = world.applications.add(client_id.title(), [BACK], client_id=client_id, **options)
     return ApplicationClient(ci.client.app, client_id, secret)
 
@@ -41,7 +41,7 @@ def application(
     [{}, {"token_type_hint": "access_token"}, {"token_type_hint": "refresh_token"}, {"token_type_hint": "x"}],
 )
 @pytest.mark.parametrize("path", [REVOKE, REVOKE.rstrip("/")])
-def test_a_revoked_access_token_ends_alone(
+def test_revoked_access_token_ends_alone(
     world: OAuthWorld, ci: ApplicationClient, path: str, hint: dict[str, str]
 ) -> None:
     issued = world.tokens()
@@ -51,9 +51,7 @@ def test_a_revoked_access_token_ends_alone(
     assert ci.refresh(issued.refresh_token).status_int == 200
 
 
-def test_a_revoked_refresh_token_ends_all_that_came_of_the_grant(
-    world: OAuthWorld, ci: ApplicationClient
-) -> None:
+def test_revoked_refresh_token_ends_the_grant(world: OAuthWorld, ci: ApplicationClient) -> None:
     first = world.tokens()
     second = ci.refresh(first.refresh_token).json
     assert ci.post_json(REVOKE, {"token": second["refresh_token"]}).status_int == 200
@@ -63,11 +61,11 @@ def test_a_revoked_refresh_token_ends_all_that_came_of_the_grant(
 
 
 @pytest.mark.parametrize("token", ["x", "a" * 30, "é", "../x", "\x00", "a" * 5000])
-def test_to_end_what_is_no_good_is_no_error(world: OAuthWorld, ci: ApplicationClient, token: str) -> None:
+def test_revocation_of_an_invalid_token_is_200(world: OAuthWorld, ci: ApplicationClient, token: str) -> None:
     assert ci.post(REVOKE, {"token": token}).status_int == 200
 
 
-def test_nobody_ends_tokens_of_others(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_token_of_a_different_application_is_not_revoked(world: OAuthWorld, ci: ApplicationClient) -> None:
     issued, other = world.tokens(), application(world, ci, "other")
     trusted = application(world, ci, "trusted", is_trusted=True)
     for token in (issued.access_token, issued.refresh_token):
@@ -78,7 +76,7 @@ def test_nobody_ends_tokens_of_others(world: OAuthWorld, ci: ApplicationClient) 
     assert world.grants.verify(issued.access_token) is not None
 
 
-def test_a_public_application_ends_its_tokens(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_public_application_revokes_its_tokens(world: OAuthWorld, ci: ApplicationClient) -> None:
     public = world.add("app", is_public=True)
     issued = world.grants.redeem(world.code(application=public), public)
     answer = ci.post(REVOKE, {"token": issued.refresh_token, "client_id": "app"}, {})
@@ -87,17 +85,21 @@ def test_a_public_application_ends_its_tokens(world: OAuthWorld, ci: Application
 
 
 @pytest.mark.parametrize("path", [REVOKE, INTROSPECT])
-def test_a_missing_token_is_told(world: OAuthWorld, ci: ApplicationClient, path: str) -> None:
+def test_missing_token_is_invalid_request(world: OAuthWorld, ci: ApplicationClient, path: str) -> None:
     for parameters in ({}, {"token": ""}, {"token_type_hint": "access_token"}):
         assert oauth_error(ci.post(path, parameters)) == (400, "invalid_request")
-    assert oauth_error(ci.client.post(path, b"token=a&token=b", {**ci.basic, "Content-Type": "application/x-www-form-urlencoded"})) == (400, "invalid_request")  # fmt: skip
+    assert oauth_error(
+        ci.client.post(
+            path, b"token=a&token=b", {**ci.basic, "Content-Type": "application/x-www-form-urlencoded"}
+        )
+    ) == (400, "invalid_request")
     assert oauth_error(ci.post(f"{path}?token=x", {"token": "x"})) == (400, "invalid_request")
 
 
 # -- introspection
 
 
-def test_an_application_asks_about_its_own_token(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_application_introspects_its_own_token(world: OAuthWorld, ci: ApplicationClient) -> None:
     issued = world.tokens()
     answer = ci.post(INTROSPECT, {"token": issued.access_token})
     issued_at = int(world.clock.now_s)
@@ -114,9 +116,7 @@ def test_an_application_asks_about_its_own_token(world: OAuthWorld, ci: Applicat
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_a_trusted_application_asks_about_every_token_and_others_about_their_own(
-    world: OAuthWorld, ci: ApplicationClient
-) -> None:
+def test_trusted_application_introspects_every_token(world: OAuthWorld, ci: ApplicationClient) -> None:
     token = world.tokens().access_token
     trusted = application(world, ci, "trusted", is_trusted=True)
     assert trusted.post(INTROSPECT, {"token": token}).json["username"] == "mira_k"
@@ -124,9 +124,7 @@ def test_a_trusted_application_asks_about_every_token_and_others_about_their_own
     assert other.post(INTROSPECT, {"token": token}).json == {"active": False}
 
 
-def test_what_is_no_good_is_not_active_and_nothing_is_told_of_it(
-    world: OAuthWorld, ci: ApplicationClient
-) -> None:
+def test_invalid_token_is_inactive_without_details(world: OAuthWorld, ci: ApplicationClient) -> None:
     revoked, issued, code = world.tokens(), world.tokens(), world.code()
     world.grants.revoke_token(revoked.access_token, world.application)
     world.clock.now_s -= 15552000
@@ -138,7 +136,7 @@ def test_what_is_no_good_is_not_active_and_nothing_is_told_of_it(
     assert ci.post(INTROSPECT, {"token": issued.access_token}).json == {"active": False}
 
 
-def test_who_proves_nothing_learns_nothing(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_introspection_needs_authentication(world: OAuthWorld, ci: ApplicationClient) -> None:
     public = world.add("app", is_public=True)
     token = world.grants.redeem(world.code(application=public), public).access_token
     answers = [
@@ -157,7 +155,7 @@ def test_who_proves_nothing_learns_nothing(world: OAuthWorld, ci: ApplicationCli
 @pytest.mark.parametrize(
     "path", [METADATA, f"{METADATA}/", f"{ISSUER_PATH}/.well-known/oauth-authorization-server"]
 )
-def test_the_metadata_say_where_everything_is(world: OAuthWorld, path: str) -> None:
+def test_metadata_have_all_endpoints(world: OAuthWorld, path: str) -> None:
     app = world.another_app(public_url="https://hub.example.org")
     answer = Client(app).get(path)
     assert answer.headers["Content-Type"] == "application/json"
@@ -173,26 +171,44 @@ def test_the_metadata_say_where_everything_is(world: OAuthWorld, path: str) -> N
         )
     assert document["code_challenge_methods_supported"] == ["S256"]
     assert document["scopes_supported"] == [
-        "profile_read", "profile_write", "email_read", "email_write", "repo_read", "repo_write",
-    ]  # fmt: skip
+        "profile_read",
+        "profile_write",
+        "email_read",
+        "email_write",
+        "repo_read",
+        "repo_write",
+    ]
 
 
 @pytest.mark.parametrize(
     ("settings", "environ", "issuer"),
-    [({}, {"wsgi.url_scheme": "https", "HTTP_HOST": "hub.example.org:8443"}, "https://hub.example.org:8443/api/v1.1/o"),
-     ({}, {"wsgi.url_scheme": "https", "HTTP_HOST": "x", "SCRIPT_NAME": "/registry"}, "https://x/registry/api/v1.1/o"),
-     ({"trusted_proxies": ["10.0.0.1"]}, {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "y"},
-      "https://y/api/v1.1/o"),
-     ({"oauth_http": "allow"}, {"HTTP_HOST": "localhost:5000"}, "http://localhost:5000/api/v1.1/o")],
-)  # fmt: skip
-def test_the_issuer_is_where_clients_reach_it(
+    [
+        (
+            {},
+            {"wsgi.url_scheme": "https", "HTTP_HOST": "hub.example.org:8443"},
+            "https://hub.example.org:8443/api/v1.1/o",
+        ),
+        (
+            {},
+            {"wsgi.url_scheme": "https", "HTTP_HOST": "x", "SCRIPT_NAME": "/registry"},
+            "https://x/registry/api/v1.1/o",
+        ),
+        (
+            {"trusted_proxies": ["10.0.0.1"]},
+            {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "y"},
+            "https://y/api/v1.1/o",
+        ),
+        ({"oauth_http": "allow"}, {"HTTP_HOST": "localhost:5000"}, "http://localhost:5000/api/v1.1/o"),
+    ],
+)
+def test_issuer_is_the_public_url(
     world: OAuthWorld, settings: dict[str, Any], environ: dict[str, str], issuer: str
 ) -> None:
     answer = call(world.another_app(**{"oauth_http": "refuse", **settings}), "GET", METADATA, **environ)
     assert json.loads(answer.body)["issuer"] == issuer
 
 
-def test_in_front_of_another_application_the_metadata_are_the_registrys(world: OAuthWorld) -> None:
+def test_middleware_serves_the_metadata(world: OAuthWorld) -> None:
     def site(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"the site"]
@@ -212,7 +228,7 @@ def test_in_front_of_another_application_the_metadata_are_the_registrys(world: O
 
 
 @pytest.mark.parametrize("name", ["token/", "revoke_token/", "introspect/"])
-def test_a_server_without_accounts_has_no_oauth(name: str) -> None:
+def test_server_without_accounts_has_no_oauth(name: str) -> None:
     app = Registry(storage=MemoryStorage(), oauth_http="allow")
     assert call(app, "POST", f"{ISSUER_PATH}/{name}").status == 404
     assert call(app, "GET", METADATA).status == 404

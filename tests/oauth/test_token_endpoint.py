@@ -1,4 +1,4 @@
-"""The token endpoint: codes and refresh tokens for tokens, by form and by JSON (oauth.md 3.2 to 3.4)."""
+"""The token endpoint, by form and by JSON (oauth.md 3.2 to 3.4)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHALLENGED = 'Basic realm="oauth"'
 
 @pytest.fixture
 def world() -> OAuthWorld:
-    """A world whose clock tells the time, as the one of the server does."""
+    """A world with the real clock, as the server has it."""
     made = OAuthWorld()
     made.clock.now_s = time.time()
     return made
@@ -43,7 +43,7 @@ def post(app: Any, body: bytes, content_type: str = FORM, **headers: str) -> Tes
 @pytest.mark.parametrize("path", [TOKEN_PATH, TOKEN_PATH.rstrip("/")])
 @pytest.mark.parametrize("grant_type", ["authorization_code", "code"])
 @pytest.mark.parametrize("is_json", [False, True])
-def test_OAU_008_a_code_is_exchanged_by_form_and_by_json(
+def test_OAU_008_code_is_exchanged_by_form_and_by_json(
     world: OAuthWorld, ci: ApplicationClient, path: str, grant_type: str, is_json: bool
 ) -> None:
     parameters = {"grant_type": grant_type, "code": world.code(), "redirect_uri": BACK}
@@ -54,9 +54,7 @@ def test_OAU_008_a_code_is_exchanged_by_form_and_by_json(
     assert (bearer.user.name, bearer.scopes) == ("mira_k", {"profile_read", "email_read"})
 
 
-def test_OAU_009_the_answer_has_seven_keys_and_is_not_stored(
-    world: OAuthWorld, ci: ApplicationClient
-) -> None:
+def test_OAU_009_answer_has_seven_keys_and_no_store(world: OAuthWorld, ci: ApplicationClient) -> None:
     answer = ci.redeem(world.code(("email_read", "profile_read")))
     document = answer.json
     assert set(document) == KEYS
@@ -72,7 +70,7 @@ def test_OAU_009_the_answer_has_seven_keys_and_is_not_stored(
     assert "Expires" not in answer.headers
 
 
-def test_OAU_010_a_code_works_once(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_OAU_010_code_works_once(world: OAuthWorld, ci: ApplicationClient) -> None:
     code = world.code()
     first = ci.redeem(code)
     assert oauth_error(ci.redeem(code)) == (400, "invalid_grant")
@@ -81,10 +79,10 @@ def test_OAU_010_a_code_works_once(world: OAuthWorld, ci: ApplicationClient) -> 
 
 
 @pytest.mark.parametrize("is_public", [True, False])
-def test_OAU_010_who_saw_a_used_code_pass_by_but_has_no_verifier_ends_nothing_with_it(
+def test_OAU_010_used_code_without_its_verifier_ends_nothing(
     world: OAuthWorld, ci: ApplicationClient, is_public: bool
 ) -> None:
-    """A public application proves nothing: else everybody who reads a redirect in some log could end what it was granted."""
+    """Otherwise a party that reads a redirect in a log could end the grant of a public application."""
     application, secret = world.applications.add("App", [BACK], client_id="app", is_public=is_public)
     app = ApplicationClient(ci.client.app, "app", secret)
     who = {"client_id": "app"} if is_public else {}
@@ -103,13 +101,13 @@ def test_OAU_010_who_saw_a_used_code_pass_by_but_has_no_verifier_ends_nothing_wi
     assert world.grants.verify(token) is None
 
 
-def test_OAU_011_a_code_of_a_minute_ago_is_no_good(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_OAU_011_code_of_a_minute_ago_is_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
     world.clock.now_s -= 60
     code = world.code()
     assert oauth_error(ci.redeem(code)) == (400, "invalid_grant")
 
 
-def test_OAU_012_a_code_is_for_its_application_alone(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_OAU_012_code_of_a_different_application_is_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
     _, secret = world.applications.add("Other", [BACK], client_id="other")
     other = ApplicationClient(ci.client.app, "other", secret)
     code = world.code()
@@ -119,10 +117,19 @@ def test_OAU_012_a_code_is_for_its_application_alone(world: OAuthWorld, ci: Appl
 
 @pytest.mark.parametrize(
     ("is_given", "redirect_uri", "is_good"),
-    [(True, BACK, True), (True, None, False), (True, "", False), (True, f"{BACK}/", False), (True, "https://evil.org/", False),
-     (True, "é", False), (False, None, True), (False, BACK, True), (False, f"{BACK}/", False)],
-)  # fmt: skip
-def test_OAU_012_a_code_is_for_the_redirect_uri_with_which_it_was_asked_for(
+    [
+        (True, BACK, True),
+        (True, None, False),
+        (True, "", False),
+        (True, f"{BACK}/", False),
+        (True, "https://evil.org/", False),
+        (True, "é", False),
+        (False, None, True),
+        (False, BACK, True),
+        (False, f"{BACK}/", False),
+    ],
+)
+def test_OAU_012_different_redirect_uri_is_refused(
     world: OAuthWorld, ci: ApplicationClient, is_given: bool, redirect_uri: str | None, is_good: bool
 ) -> None:
     code = world.code(is_redirect_given=is_given)
@@ -135,9 +142,7 @@ def test_OAU_012_a_code_is_for_the_redirect_uri_with_which_it_was_asked_for(
         assert ci.redeem(code, **({"redirect_uri": BACK} if is_given else {})).status_int == 200
 
 
-def test_OAU_014_a_refresh_gives_new_tokens_and_the_old_refresh_token_fails(
-    world: OAuthWorld, ci: ApplicationClient
-) -> None:
+def test_OAU_014_refresh_gives_new_tokens_and_works_once(world: OAuthWorld, ci: ApplicationClient) -> None:
     first = ci.redeem(world.code()).json
     answer = ci.refresh(first["refresh_token"])
     second = answer.json
@@ -158,7 +163,9 @@ def test_OAU_014_a_refresh_gives_new_tokens_and_the_old_refresh_token_fails(
     assert world.grants.verify(second["access_token"]) is None
 
 
-def test_OAU_015_a_refresh_may_be_for_less_and_not_for_more(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_OAU_015_refresh_with_narrower_scope_works_wider_fails(
+    world: OAuthWorld, ci: ApplicationClient
+) -> None:
     token = ci.redeem(world.code()).json["refresh_token"]
     for wider in ("email_read email_write", "repo_read", "all", "é"):
         assert oauth_error(ci.refresh(token, scope=wider)) == (400, "invalid_scope")
@@ -171,17 +178,29 @@ def test_OAU_015_a_refresh_may_be_for_less_and_not_for_more(world: OAuthWorld, c
 
 
 @pytest.mark.parametrize(
-    "grant_type", ["password", "client_credentials", "implicit", "CODE", "token", "openid", "refresh_token ", "é",
-                   "urn:ietf:params:oauth:grant-type:device_code"],
-)  # fmt: skip
-def test_OAU_016_other_grants_are_refused(world: OAuthWorld, ci: ApplicationClient, grant_type: str) -> None:
+    "grant_type",
+    [
+        "password",
+        "client_credentials",
+        "implicit",
+        "CODE",
+        "token",
+        "openid",
+        "refresh_token ",
+        "é",
+        "urn:ietf:params:oauth:grant-type:device_code",
+    ],
+)
+def test_OAU_016_other_grant_types_are_refused(
+    world: OAuthWorld, ci: ApplicationClient, grant_type: str
+) -> None:
     parameters = {"grant_type": grant_type, "code": world.code(), "refresh_token": "x", "username": "mira_k"}
     assert oauth_error(ci.token(**parameters, password="correct-horse")) == (400, "unsupported_grant_type")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 @pytest.mark.parametrize("name", ["token", "revoke_token", "introspect"])
-def test_the_endpoints_take_post_alone(ci: ApplicationClient, method: str, name: str) -> None:
+def test_endpoints_accept_only_post(ci: ApplicationClient, method: str, name: str) -> None:
     answer = ci.client.request(method, f"/api/v1.1/o/{name}/")
     assert (answer.status_int, answer.headers["Allow"]) == (405, "POST")
 
@@ -189,7 +208,7 @@ def test_the_endpoints_take_post_alone(ci: ApplicationClient, method: str, name:
 # -- PKCE
 
 
-def test_a_code_with_a_challenge_wants_the_verifier(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_code_with_a_challenge_needs_the_verifier(world: OAuthWorld, ci: ApplicationClient) -> None:
     code = world.code(challenge=CHALLENGE)
     assert oauth_error(ci.redeem(code)) == (400, "invalid_request")
     for wrong in (VERIFIER[:-1] + "x", "a" * 128):
@@ -199,12 +218,12 @@ def test_a_code_with_a_challenge_wants_the_verifier(world: OAuthWorld, ci: Appli
     assert ci.redeem(code, code_verifier=VERIFIER).status_int == 200
 
 
-def test_a_verifier_without_a_challenge_is_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_verifier_without_a_challenge_is_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
     # RFC 9700, 2.1.1: else a code that was asked for without PKCE could be slipped into a flow with it
     assert oauth_error(ci.redeem(world.code(), code_verifier=VERIFIER)) == (400, "invalid_grant")
 
 
-def test_a_public_application_needs_no_secret_but_the_verifier(
+def test_public_application_needs_the_verifier_and_no_secret(
     world: OAuthWorld, ci: ApplicationClient
 ) -> None:
     public = world.add("app", is_public=True)
@@ -232,13 +251,27 @@ def test_a_public_application_needs_no_secret_but_the_verifier(
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"Authorization": ""}, {"Authorization": "Basic"}, {"Authorization": "Basic !"}, {"Authorization": "Basic Og=="},
-     {"Authorization": "Bearer x"}, {"Authorization": "Token signature=x"}, {"Authorization": "Basic Y2ktYm90"},
-     basic("nobody", "x"), basic("ci-bot", ""), basic("ci-bot", "wrong"), basic("ci-bot", "%"), basic("é", "é"),
-     basic("mira_k", "correct-horse"), basic("../ci-bot", "x"), {"Authorization": "Basic /////w=="},
-     {"Authorization": "Basic Y2ktYm90Ov8="}],
-)  # fmt: skip
-def test_OAU_013_who_does_not_prove_who_it_is_gets_401_and_a_challenge(
+    [
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Basic"},
+        {"Authorization": "Basic !"},
+        {"Authorization": "Basic Og=="},
+        {"Authorization": "Bearer x"},
+        {"Authorization": "Token signature=x"},
+        {"Authorization": "Basic Y2ktYm90"},
+        basic("nobody", "x"),
+        basic("ci-bot", ""),
+        basic("ci-bot", "wrong"),
+        basic("ci-bot", "%"),
+        basic("é", "é"),
+        basic("mira_k", "correct-horse"),
+        basic("../ci-bot", "x"),
+        {"Authorization": "Basic /////w=="},
+        {"Authorization": "Basic Y2ktYm90Ov8="},
+    ],
+)
+def test_OAU_013_missing_or_wrong_credentials_are_401(
     world: OAuthWorld, ci: ApplicationClient, headers: dict[str, str]
 ) -> None:
     code = world.code()
@@ -248,18 +281,14 @@ def test_OAU_013_who_does_not_prove_who_it_is_gets_401_and_a_challenge(
     assert ci.redeem(code).status_int == 200
 
 
-def test_OAU_013_a_header_that_is_wrong_is_not_helped_by_a_body_that_is_right(
-    world: OAuthWorld, ci: ApplicationClient
-) -> None:
+def test_OAU_013_wrong_header_with_a_right_body_is_401(world: OAuthWorld, ci: ApplicationClient) -> None:
     right = {"client_id": "ci-bot", "client_secret": world.secret}
     for headers in (basic("ci-bot", "wrong"), {"Authorization": "Bearer x"}):
         answer = ci.token(headers, grant_type="authorization_code", code=world.code(), **right)
         assert oauth_error(answer) == (401, "invalid_client")
 
 
-def test_credentials_may_stand_in_the_body_where_no_header_is(
-    world: OAuthWorld, ci: ApplicationClient
-) -> None:
+def test_credentials_in_the_body_work_without_a_header(world: OAuthWorld, ci: ApplicationClient) -> None:
     right = {"client_id": "ci-bot", "client_secret": world.secret}
     assert ci.token({}, grant_type="code", code=world.code(), **right).status_int == 200
     for wrong in ({"client_secret": "x"}, {"client_secret": ""}, {"client_id": "nobody"}, {"client_id": ""}):
@@ -273,16 +302,14 @@ def test_name_and_secret_are_form_encoded_inside_basic(world: OAuthWorld, ci: Ap
     assert ci.token(basic("ci%2Dbot", escaped), grant_type="code", code=world.code()).status_int == 200
 
 
-def test_another_application_in_the_body_is_nobody_beside_the_one_of_the_header(
-    world: OAuthWorld, ci: ApplicationClient
-) -> None:
+def test_header_wins_over_credentials_in_the_body(world: OAuthWorld, ci: ApplicationClient) -> None:
     other = world.add("other")
     code = world.code(application=other)
     assert oauth_error(ci.redeem(code, client_id="other")) == (400, "invalid_grant")
     assert ci.redeem(world.code(), client_id="other").status_int == 200
 
 
-def test_a_secret_cannot_be_guessed_at_leisure(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_wrong_secrets_are_limited(world: OAuthWorld, ci: ApplicationClient) -> None:
     for _ in range(11):
         assert ci.token(basic("ci-bot", "wrong"), grant_type="code", code="x").status_int == 401
     answer = ci.redeem(world.code())
@@ -293,7 +320,7 @@ def test_a_secret_cannot_be_guessed_at_leisure(world: OAuthWorld, ci: Applicatio
     assert ci.client.get("/v1/users/", basic("ci_bot", "correct-horse")).status_int == 200
 
 
-def test_who_guesses_keeps_out_neither_the_application_at_its_place_nor_public_ones(
+def test_limit_does_not_block_other_addresses_or_public_clients(
     world: OAuthWorld,
 ) -> None:
     app = world.another_app()
@@ -317,7 +344,7 @@ def test_who_guesses_keeps_out_neither_the_application_at_its_place_nor_public_o
 
 
 @pytest.mark.parametrize("leave_out", ["grant_type", "code", "refresh_token"])
-def test_a_missing_or_empty_parameter_is_refused(
+def test_missing_or_empty_parameter_is_refused(
     world: OAuthWorld, ci: ApplicationClient, leave_out: str
 ) -> None:
     grant_type = "refresh_token" if leave_out == "refresh_token" else "authorization_code"
@@ -329,22 +356,45 @@ def test_a_missing_or_empty_parameter_is_refused(
 
 @pytest.mark.parametrize(
     ("content_type", "body"),
-    [(FORM, b"grant_type=code&grant_type=code"), (FORM, b"grant_type=code&code=a&code=b"), (FORM, b"grant_type=code&code=&code=a"),
-     (FORM, b"grant_type=code&x=1&x=2"), (FORM, b"grant_type=%ff"), (FORM, b"\xff"), (FORM, b"a=b&" * 101),
-     (FORM, b""), (FORM, b"{}"), ("application/json", b""), ("application/json", b"{"), ("application/json", b"[]"),
-     ("application/json", b'"code"'), ("application/json", b"null"),
-     ("application/json", b'{"grant_type": "refresh_token", "refresh_token": "x",}'),
-     ("application/json", b'{"grant_type": "code", "grant_type": "code"}'), ("application/json", b'{"grant_type": NaN}'),
-     ("application/json", b'{"grant_type": 1}'), ("application/json", b'{"grant_type": null}'),
-     ("application/json", b'{"grant_type": ["code"]}'), ("application/json", b'{"grant_type": "code", "code": {"a": 1}}'),
-     ("application/json", b'{"grant_type": "\\ud800"}'), ("application/json", b'{"\\ud800": "x"}'),
-     ("application/json", b'{"grant_type": "\xff"}'), ("application/json", b"[" * 5000), ("application/json", b'{"a":' * 5000),
-     ("application/json", b'{"a": ' + b"9" * 5000 + b"}"), ("application/json", b'\xef\xbb\xbf{"grant_type": "code"}'),
-     ("application/json", b"grant_type=code&code=x"), (FORM, b'{"grant_type": "code", "code": "x"}'),
-     ("", b"grant_type=code&code=x"), ("text/plain", b"grant_type=code&code=x"), ("application/jsonx", b"{}"),
-     ("application/ld+json", b'{"grant_type": "code", "code": "x"}'), ("multipart/form-data; boundary=x", b"--x--")],
-)  # fmt: skip
-def test_a_bad_body_is_refused(
+    [
+        (FORM, b"grant_type=code&grant_type=code"),
+        (FORM, b"grant_type=code&code=a&code=b"),
+        (FORM, b"grant_type=code&code=&code=a"),
+        (FORM, b"grant_type=code&x=1&x=2"),
+        (FORM, b"grant_type=%ff"),
+        (FORM, b"\xff"),
+        (FORM, b"a=b&" * 101),
+        (FORM, b""),
+        (FORM, b"{}"),
+        ("application/json", b""),
+        ("application/json", b"{"),
+        ("application/json", b"[]"),
+        ("application/json", b'"code"'),
+        ("application/json", b"null"),
+        ("application/json", b'{"grant_type": "refresh_token", "refresh_token": "x",}'),
+        ("application/json", b'{"grant_type": "code", "grant_type": "code"}'),
+        ("application/json", b'{"grant_type": NaN}'),
+        ("application/json", b'{"grant_type": 1}'),
+        ("application/json", b'{"grant_type": null}'),
+        ("application/json", b'{"grant_type": ["code"]}'),
+        ("application/json", b'{"grant_type": "code", "code": {"a": 1}}'),
+        ("application/json", b'{"grant_type": "\\ud800"}'),
+        ("application/json", b'{"\\ud800": "x"}'),
+        ("application/json", b'{"grant_type": "\xff"}'),
+        ("application/json", b"[" * 5000),
+        ("application/json", b'{"a":' * 5000),
+        ("application/json", b'{"a": ' + b"9" * 5000 + b"}"),
+        ("application/json", b'\xef\xbb\xbf{"grant_type": "code"}'),
+        ("application/json", b"grant_type=code&code=x"),
+        (FORM, b'{"grant_type": "code", "code": "x"}'),
+        ("", b"grant_type=code&code=x"),
+        ("text/plain", b"grant_type=code&code=x"),
+        ("application/jsonx", b"{}"),
+        ("application/ld+json", b'{"grant_type": "code", "code": "x"}'),
+        ("multipart/form-data; boundary=x", b"--x--"),
+    ],
+)
+def test_invalid_body_is_refused(
     world: OAuthWorld, ci: ApplicationClient, content_type: str, body: bytes
 ) -> None:
     answer = post(ci.client.app, body, content_type, **ci.basic)
@@ -361,7 +411,7 @@ def test_a_bad_body_is_refused(
         "Application/JSON",
     ],
 )
-def test_the_type_of_a_body_is_read_as_types_are(
+def test_content_type_is_parsed_with_case_and_parameters(
     world: OAuthWorld, ci: ApplicationClient, content_type: str
 ) -> None:
     code = world.code()
@@ -371,7 +421,7 @@ def test_the_type_of_a_body_is_read_as_types_are(
 
 
 @pytest.mark.parametrize(("size", "status"), [(64 << 10, 200), ((64 << 10) + 1, 413)])
-def test_a_body_is_bounded(world: OAuthWorld, ci: ApplicationClient, size: int, status: int) -> None:
+def test_body_is_bounded(world: OAuthWorld, ci: ApplicationClient, size: int, status: int) -> None:
     body = f"grant_type=code&code={world.code()}&x=".encode()
     answer = post(ci.client.app, body + b"x" * (size - len(body)), **ci.basic)
     assert answer.status_int == status
@@ -379,7 +429,7 @@ def test_a_body_is_bounded(world: OAuthWorld, ci: ApplicationClient, size: int, 
         assert oauth_error(answer) == (413, "invalid_request")
 
 
-def test_parameters_in_the_address_are_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_parameters_in_the_query_are_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
     code = world.code()
     answer = ci.client.post(
         f"{TOKEN_PATH}?grant_type=code&code={code}", b"", {"Content-Type": FORM, **ci.basic}
@@ -389,20 +439,30 @@ def test_parameters_in_the_address_are_refused(world: OAuthWorld, ci: Applicatio
     assert ci.redeem(code).status_int == 200
 
 
-def test_parameters_that_only_the_library_knows_do_nothing(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_parameters_of_oauthlib_alone_are_ignored(world: OAuthWorld, ci: ApplicationClient) -> None:
     world.users.create("robert", "correct-horse")
     more = {
-        "scopes": "repo_write", "scope": "repo_write", "user": "robert", "client": "x", "extra_credentials": "x",
-        "expires_in": "99999999999", "claims": "x", "code_challenge": CHALLENGE, "response_type": "token", "state": "s",
-    }  # fmt: skip
+        "scopes": "repo_write",
+        "scope": "repo_write",
+        "user": "robert",
+        "client": "x",
+        "extra_credentials": "x",
+        "expires_in": "99999999999",
+        "claims": "x",
+        "code_challenge": CHALLENGE,
+        "response_type": "token",
+        "state": "s",
+    }
     document = ci.redeem(world.code(), **more).json
     assert set(document) == KEYS
     assert (document["username"], document["scope"], document["expires_in"]) == (
-        "mira_k", "profile_read email_read", 15552000,
-    )  # fmt: skip
+        "mira_k",
+        "profile_read email_read",
+        15552000,
+    )
 
 
-def test_a_body_without_an_end_is_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
+def test_body_without_a_length_is_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
     environ = {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "", "CONTENT_TYPE": FORM}
     answer = call(ci.client.app, "POST", TOKEN_PATH, b"grant_type=code", **environ)
     assert answer.status == 411
@@ -414,11 +474,17 @@ def test_a_body_without_an_end_is_refused(world: OAuthWorld, ci: ApplicationClie
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", TOKEN_PATH), ("POST", "/api/v1.1/o/token"), ("POST", "/api/v1.1/o/revoke_token/"), ("POST", "/api/v1.1/o/introspect/"),
-     ("GET", "/api/v1.1/o/.well-known/oauth-authorization-server"), ("GET", "/.well-known/oauth-authorization-server/api/v1.1/o"),
-     ("GET", "/api/v1.1/o/authorize/?client_id=ci-bot&response_type=code")],
-)  # fmt: skip
-def test_OAU_026_over_plain_http_everything_is_refused(world: OAuthWorld, method: str, path: str) -> None:
+    [
+        ("POST", TOKEN_PATH),
+        ("POST", "/api/v1.1/o/token"),
+        ("POST", "/api/v1.1/o/revoke_token/"),
+        ("POST", "/api/v1.1/o/introspect/"),
+        ("GET", "/api/v1.1/o/.well-known/oauth-authorization-server"),
+        ("GET", "/.well-known/oauth-authorization-server/api/v1.1/o"),
+        ("GET", "/api/v1.1/o/authorize/?client_id=ci-bot&response_type=code"),
+    ],
+)
+def test_OAU_026_plain_http_is_refused(world: OAuthWorld, method: str, path: str) -> None:
     app = world.another_app(oauth_http="refuse")
     answer = Client(app).request(method, path, b"", {"Content-Type": FORM} if method == "POST" else {})
     assert answer.status_int == 400
@@ -430,14 +496,31 @@ def test_OAU_026_over_plain_http_everything_is_refused(world: OAuthWorld, method
 
 @pytest.mark.parametrize(
     ("settings", "environ", "is_taken"),
-    [({}, {"wsgi.url_scheme": "https"}, True), ({"public_url": "https://hub.example.org"}, {}, True),
-     ({"public_url": "http://hub.example.org"}, {"wsgi.url_scheme": "https"}, False),
-     ({"trusted_proxies": ["10.0.0.1"]}, {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_PROTO": "https"}, True),
-     ({"trusted_proxies": ["10.0.0.1"]}, {"REMOTE_ADDR": "10.0.0.2", "HTTP_X_FORWARDED_PROTO": "https"}, False),
-     ({"trusted_proxies": ["10.0.0.1"]}, {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_PROTO": "http"}, False),
-     ({}, {"HTTP_X_FORWARDED_PROTO": "https"}, False), ({}, {"HTTPS": "on"}, False), ({"oauth_http": "allow"}, {}, True)],
-)  # fmt: skip
-def test_OAU_026_https_is_what_the_client_speaks(
+    [
+        ({}, {"wsgi.url_scheme": "https"}, True),
+        ({"public_url": "https://hub.example.org"}, {}, True),
+        ({"public_url": "http://hub.example.org"}, {"wsgi.url_scheme": "https"}, False),
+        (
+            {"trusted_proxies": ["10.0.0.1"]},
+            {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_PROTO": "https"},
+            True,
+        ),
+        (
+            {"trusted_proxies": ["10.0.0.1"]},
+            {"REMOTE_ADDR": "10.0.0.2", "HTTP_X_FORWARDED_PROTO": "https"},
+            False,
+        ),
+        (
+            {"trusted_proxies": ["10.0.0.1"]},
+            {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_PROTO": "http"},
+            False,
+        ),
+        ({}, {"HTTP_X_FORWARDED_PROTO": "https"}, False),
+        ({}, {"HTTPS": "on"}, False),
+        ({"oauth_http": "allow"}, {}, True),
+    ],
+)
+def test_OAU_026_scheme_is_the_one_of_the_client(
     world: OAuthWorld, settings: dict[str, Any], environ: dict[str, str], is_taken: bool
 ) -> None:
     app = world.another_app(**{"oauth_http": "refuse", **settings})
@@ -452,7 +535,7 @@ def test_OAU_026_https_is_what_the_client_speaks(
 # -- what is told to nobody
 
 
-def test_no_secret_stands_in_a_log(
+def test_secrets_are_not_logged(
     world: OAuthWorld, ci: ApplicationClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
