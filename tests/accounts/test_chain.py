@@ -199,6 +199,11 @@ def test_chain_finds_only_if_every_backend_does() -> None:
     assert not BackendChain([new_store(), without_find()]).can_find
 
 
+def test_chain_reads_the_environ_if_one_backend_does() -> None:
+    assert BackendChain([Staff(), Environ()]).reads_environ
+    assert not BackendChain([Staff(), new_store()]).reads_environ
+
+
 def test_chain_has_ids_if_one_backend_does() -> None:
     assert BackendChain([Environ(), new_store()]).has_ids
     assert not BackendChain([without_find(), Staff()]).has_ids

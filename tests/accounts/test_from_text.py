@@ -14,7 +14,7 @@ from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.backends.from_text import open_auth
 from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.accounts.backends.ldap import Ldap
-from v1registry.accounts.base import NotSupported
+from v1registry.accounts.base import Backend, NotSupported
 from v1registry.accounts.users import UserStore
 from v1registry.rights import User
 from v1registry.storage.memory import MemoryStorage
@@ -96,6 +96,15 @@ def test_object_that_is_no_backend_is_refused(storage: MemoryStorage, auth: obje
     with pytest.raises(ValueError, match=r"derives from v1registry\.accounts\.Backend") as caught:
         open_auth(auth, storage)
     assert str(caught.value).endswith(shown)
+
+
+def test_backend_that_cannot_log_users_in_is_refused(storage: MemoryStorage) -> None:
+    class Misspelt(Backend):
+        def authentificate(self, username: str, password: str) -> User | None:
+            return User(username)
+
+    with pytest.raises(ValueError, match=r"Misspelt must override authenticate\(\) or user_of_request\(\)"):
+        open_auth(Misspelt(), storage)
 
 
 # -- backends of other packages

@@ -133,6 +133,11 @@ class Backend:
         return self._overrides("authenticate")
 
     @property
+    def reads_environ(self) -> bool:
+        """Whether the surrounding application or server logs users in: :meth:`user_of_request`."""
+        return self._overrides("user_of_request")
+
+    @property
     def can_find(self) -> bool:
         """Whether :meth:`find` answers for every name.
 

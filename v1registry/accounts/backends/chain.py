@@ -49,6 +49,11 @@ class BackendChain(Backend):
         return any(backend.takes_passwords for backend in self.backends)
 
     @property
+    def reads_environ(self) -> bool:
+        """Whether one of the backends does."""
+        return any(backend.reads_environ for backend in self.backends)
+
+    @property
     def can_find(self) -> bool:
         """Whether every backend can. If not, :meth:`find` may raise NotSupported for unknown names."""
         return all(backend.can_find for backend in self.backends)

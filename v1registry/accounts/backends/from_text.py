@@ -47,7 +47,7 @@ def open_auth(auth: object, storage: Storage) -> Backend:
         only the scheme.
     """
     if isinstance(auth, Backend):
-        return auth
+        return _usable(auth)
     if not isinstance(auth, str):
         raise ValueError(f"must be text such as users:, or {_A_BACKEND}, not {_kind(auth)}")
     backends = [_open(part, storage) for part in _SEPARATOR.split(auth.strip())]
@@ -67,8 +67,18 @@ def _open(text: str, storage: Storage) -> Backend:
     except ImportError as error:
         raise ValueError(str(error)) from error
     if isinstance(found, Backend):
-        return found
+        return _usable(found)
     raise ValueError(f"{scheme}: must be {_A_BACKEND}, not {_kind(found)}")
+
+
+def _usable(backend: Backend) -> Backend:
+    """Return the backend if it can log users in.
+
+    :raises ValueError: it overrides neither of the two methods, perhaps because one is misspelt.
+    """
+    if not (backend.takes_passwords or backend.reads_environ):
+        raise ValueError(f"{_kind(backend)} must override authenticate() or user_of_request()")
+    return backend
 
 
 def _added(scheme: str, rest: str, text: str, storage: Storage) -> object:
