@@ -11,7 +11,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.engine_client import make_image
@@ -19,8 +19,12 @@ from support.faulty_storage import FaultyStorage
 from support.wsgi_client import Client, call
 from webtest import TestApp
 
-from v1registry import FileStorage, MemoryStorage, Registry
+from v1registry import FileStorage, MemoryStorage, Registry, Storage
+from v1registry.settings import Options
 from v1registry.storage.base import StorageFull, StorageUnavailable
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 IMAGE = make_image(b"layer")
 
@@ -218,6 +222,23 @@ def test_on_error_is_called_for_unexpected_errors_only() -> None:
     assert call(Reporting(storage=storage), "GET", path).status == 500
     assert call(Reporting(storage=MemoryStorage()), "GET", path).status == 404
     assert reported == [(path, error)]
+
+
+def test_every_constructor_keeps_the_state_of_a_subclass() -> None:
+    class Counting(Registry):
+        def __init__(self, storage: Storage | str, **options: Unpack[Options]):
+            super().__init__(storage, **options)
+            self.errors: list[Exception] = []
+
+        def on_error(self, environ: dict[str, Any], error: Exception) -> None:
+            self.errors.append(error)
+
+    storage, error = FaultyStorage(), RuntimeError("broken")
+    storage.fail("stat", "read", error=error)
+    registry = Counting.from_settings({"storage": storage, "search_limit": "5"})
+    assert call(registry.in_front_of(site), "GET", f"/v1/images/{'0' * 64}/json").status == 500
+    assert registry.errors == [error]
+    assert registry.settings.search_limit == 5
 
 
 def test_exceptions_that_end_the_process_pass_through() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import errors
 from . import settings as settings_
@@ -47,17 +48,8 @@ class Registry:
     """
 
     def __init__(self, storage: Storage | str, **options: Unpack[Options]):
-        self._serve(assemble({"storage": storage, **options}), None)
-
-    def _serve(self, services: Services, behind: WSGIApplication | None) -> None:
-        self._services = services
-        self._behind = behind
-
-    @classmethod
-    def _of(cls, services: Services, behind: WSGIApplication | None = None) -> Registry:
-        registry = cls.__new__(cls)
-        registry._serve(services, behind)
-        return registry
+        self._services: Services = assemble({"storage": storage, **options})
+        self._behind: WSGIApplication | None = None
 
     @property
     def storage(self) -> Storage:
@@ -132,7 +124,9 @@ class Registry:
 
         :raises SettingsError: lists everything that is wrong.
         """
-        return cls._of(assemble(mapping))
+        # by __init__, so that subclasses can extend it
+        options = cast("Options", {key: value for key, value in mapping.items() if key != "storage"})
+        return cls(mapping.get("storage", ""), **options)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Registry:
@@ -155,9 +149,12 @@ class Registry:
         """Return this registry as middleware: requests for paths of no API go to ``application``.
 
         ``/`` belongs to the application. There are pages only if the setting ``pages`` names a path.
-        Everything else is shared with this registry.
+        Everything else is shared with this registry, attributes of a subclass too.
         """
-        return self._of(in_front(self._services), application)
+        registry = copy.copy(self)
+        registry._services = in_front(self._services)
+        registry._behind = application
+        return registry
 
     # -- WSGI
 
