@@ -1,4 +1,4 @@
-"""What an Authorization header may look like, and what is read of it."""
+"""Parsing of the Authorization header."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_tokens_are_compared_by_their_fields() -> None:
         ("BEARER  abc ", "abc"),
         ("Bearer aZ09-._~+/==", "aZ09-._~+/=="),
         ("Bearer " + "a" * 512, "a" * 512),
-        # none of these is one
+        # none of these is an access token
         ("Bearer", ""),
         ("Bearer ", ""),
         ("Bearer " + "a" * 513, ""),

@@ -1,4 +1,4 @@
-"""The contracts find out what is wrong with a backend."""
+"""Each contract fails for a backend that breaks its rules."""
 
 from __future__ import annotations
 

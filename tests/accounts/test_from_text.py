@@ -82,7 +82,7 @@ def test_backend_object_is_returned_as_it_is(storage: MemoryStorage) -> None:
 
 
 class Plain:
-    """Looks like a backend, and is none."""
+    """An object with the method of a backend that is not a Backend."""
 
     def authenticate(self, username: str, password: str) -> None:
         return None

@@ -1,6 +1,4 @@
-"""Users of htpasswd files: the contract for each kind of hash, and files as people and programs leave
-them.
-"""
+"""Users of htpasswd files: the contract for each kind of hash, and files as programs and people write them."""
 
 from __future__ import annotations
 

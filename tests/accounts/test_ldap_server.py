@@ -1,6 +1,4 @@
-"""An LDAP server that is away, hangs, was restarted, talks nonsense or is set up wrongly; and connections to
-it.
-"""
+"""An LDAP server that is down, hangs, was restarted, answers nonsense or is misconfigured; and the pool."""
 
 from __future__ import annotations
 
@@ -135,7 +133,7 @@ def test_second_address_is_tried_after_the_first(server: Slapd) -> None:
 
 
 class Operation(bytes):
-    """What answers a request: it is put into a message that has the request's id."""
+    """An answer to a request, put into a message with the id of the request."""
 
     def answering(self, request: bytes) -> bytes:
         message_id = request[2 : 4 + request[3]]

@@ -1,4 +1,4 @@
-"""Hashes of passwords, and the memory of those that were right."""
+"""Hashes of passwords, and the memory of verified passwords."""
 
 from __future__ import annotations
 

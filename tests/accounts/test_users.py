@@ -1,4 +1,4 @@
-"""Accounts in a storage: the contract, and what a store of users does beyond it."""
+"""Accounts in a storage: the contracts, records, crashes and races."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_repeated_registration_does_not_show_the_activation(waiting: Client, mai
 
 
 def test_get_of_a_link_changes_nothing(waiting: Client, mail: KeptMail) -> None:
-    """Scanners of mails follow links; they press no buttons."""
+    """Mail scanners follow links, but press no buttons."""
     for _ in range(3):
         page = waiting.get(mail.path)
         assert (page.status_int, is_page(page)) == (200, True)
@@ -302,7 +302,7 @@ def test_login_to_an_inactive_account_mails_a_link_but_not_too_soon(store: UserS
 
 
 class Crowd(UserStore):
-    """Everybody is a user of it, and waits with one address."""
+    """A backend in which every name is a user with one unconfirmed address."""
 
     def find(self, username: str) -> User:
         return User(username)

@@ -294,7 +294,7 @@ def test_callback_without_find_answers_401_to_registrations() -> None:
 
 
 class OnlyPasswords(Backend):
-    """All that a backend must have."""
+    """The smallest backend."""
 
     def authenticate(self, username: str, password: str) -> User | None:
         is_right = (username, password) == ("moe", "s3cret-two")
@@ -476,7 +476,7 @@ def test_HUB_007_another_user_gets_403_and_no_user_401(registered: Client, store
     moe = basic("moe_x", "s3cret-two")
     before = store.account("mira_k")
 
-    # what is asked for, and whether there is such a user, makes no difference
+    # the answer does not depend on the fields, nor on whether the user exists
     for username in ("mira_k", "nobody", "x", "%C3%89mile", "library"):
         for body in ('{"password": "another one"}', "{", "[]", '{"email": 5}'):
             for path in (f"/v1/users/{username}", f"/v1/users/{username}/"):
@@ -629,7 +629,7 @@ def test_no_password_is_logged(client: Client, store: UserStore, caplog: pytest.
 
 
 def docker_login(client: Client, username: str, password: str, email: str = "") -> list[tuple[int, bytes]]:
-    """Do what docker 0.7.6 to 1.10 does; return what was answered."""
+    """Log in as docker 0.7.6 to 1.10 does; return the answers."""
     posted = register(client, username=username, password=password, email=email, auth="")
     answers = [(posted.status_int, posted.body)]
     if posted.status_int == 401 or (posted.status_int, posted.body) == (400, TAKEN):

@@ -189,7 +189,7 @@ class UserRecord:
         """
         if any(entry.primary and _is(entry, email) for entry in self.emails):
             raise EmailRefused(
-                "The primary address cannot be removed: make another one the primary one before"
+                "The primary address cannot be removed: make a different one the primary address first"
             )
         return self.without_added_email(email)
 
