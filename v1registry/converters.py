@@ -10,9 +10,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from .names import is_email, is_host
+from .names import is_email, is_host, split_url
 from .paths import is_reserved
 
 _SIZE_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -50,11 +49,19 @@ def number(value: str) -> int:
 
 
 def url(value: str) -> str:
-    """Return an http or https URL without query and fragment, or empty text."""
-    parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+    """Return an http or https URL without query and fragment, its scheme in lower case; or empty text.
+
+    >>> url("HTTPS://registry.example.com/Hub")
+    'https://registry.example.com/Hub'
+    """
+    if not value:
+        return value
+    parts = split_url(value)
+    is_url = parts is not None and parts.scheme in ("http", "https") and parts.netloc
+    # blanks and line breaks would end up in headers
+    if parts is None or not is_url or parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f]", value):
         raise ValueError("must be a URL such as https://registry.example.com")
-    return value
+    return parts.scheme + value[len(parts.scheme) :]
 
 
 def hosts(value: str) -> str:
@@ -125,7 +132,9 @@ def networks(value: str) -> tuple[str, ...]:
     """Return IP addresses and networks, as text."""
     for word in words(value):
         try:
-            ipaddress.ip_network(word)
+            network = ipaddress.ip_network(word, strict=False)
         except ValueError:
             raise ValueError(f"must be IP addresses or networks; {word!r} is neither") from None
+        if "/" in word and network.network_address != ipaddress.ip_interface(word).ip:
+            raise ValueError(f"must be IP addresses or networks; write {network} for {word!r}")
     return words(value)
