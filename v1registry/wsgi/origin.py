@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -27,14 +27,21 @@ class Proxies:
         self._networks = [ip_network(network) for network in networks]
 
     def include(self, address: str) -> bool:
-        """Tell whether an address is that of a trusted proxy."""
+        """Tell whether an address is that of a trusted proxy.
+
+        A server that listens on IPv6 shows a proxy's IPv4 address in the form of IPv6.
+
+        >>> Proxies(["10.0.0.0/8"]).include("::ffff:10.0.0.1")
+        True
+        """
         if not self._networks:
             return False
         try:
             parsed = ip_address(address)
         except ValueError:
             return False
-        return any(parsed in network for network in self._networks)
+        mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+        return any(form in network for network in self._networks for form in (parsed, mapped or parsed))
 
     def client_address(self, environ: Mapping[str, Any]) -> str:
         """Return the address from which a WSGI request comes, empty if it is unknown.
