@@ -109,10 +109,15 @@ def test_groups_and_administrators_can_be_functions() -> None:
         (Environ(administrator=lambda environ: environ["nothing"]), {"REMOTE_USER": "mira"}),
     ],
 )
-def test_value_of_a_wrong_type_is_unavailable(backend: Environ, environ: dict[str, object]) -> None:
+def test_value_of_a_wrong_type_is_unavailable_and_logged(
+    backend: Environ, environ: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(BackendUnavailable, match="cannot be determined") as caught:
         backend.user_of_request(environ)
-    assert caught.value.__cause__ is not None
+    [record] = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[1] is caught.value.__cause__
+    assert isinstance(record.exc_info[1], (TypeError, KeyError))
 
 
 def test_truthy_answer_other_than_true_is_no_administrator() -> None:

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ...log import get_logger
 from ...rights import User
 from ..base import Backend, BackendUnavailable
+
+log = get_logger(__name__)
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
@@ -88,6 +91,7 @@ class Environ(Backend):
                 raise TypeError(f"{self._key} must be text, not {type(name).__name__}")
             return User(name, self._groups_of(environ), is_administrator=self._is_administrator(environ))
         except Exception as error:
+            log.error("the user of the request cannot be determined", exc_info=error)
             raise BackendUnavailable(
                 "The user of the request cannot be determined now, try again later"
             ) from error
