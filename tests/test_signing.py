@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from itsdangerous import Signer
 
 from v1registry import MemoryStorage
@@ -13,7 +14,8 @@ from v1registry.access.tokens import Tokens
 from v1registry.accounts.confirmations import Links
 from v1registry.names import RepositoryName
 from v1registry.rights import Action, User
-from v1registry.signing import Signers, shared_secret
+from v1registry.signing import SECRET_KEY, Signers, shared_secret
+from v1registry.storage.base import StorageUnavailable
 from v1registry.web.sessions import Session, Sessions
 
 KEYS = ["the-key"]
@@ -116,3 +118,11 @@ def test_shared_secret_is_made_once() -> None:
     secret = shared_secret(storage)
     assert len(bytes.fromhex(secret)) == 32
     assert shared_secret(storage) == secret
+
+
+@pytest.mark.parametrize("value", [b"", b"0123456789abcde", "é".encode() * 32])
+def test_damaged_shared_secret_is_refused(value: bytes) -> None:
+    storage = MemoryStorage()
+    storage.write(SECRET_KEY, value)
+    with pytest.raises(StorageUnavailable, match="at least 16 ASCII characters"):
+        shared_secret(storage)

@@ -10,9 +10,12 @@ from typing import Final, TypeAlias
 
 from itsdangerous import Signer, URLSafeSerializer
 
-from .storage.base import ABSENT, KeyConflict, KeyNotFound, Storage
+from .storage.base import ABSENT, KeyConflict, KeyNotFound, Storage, StorageUnavailable
 
 SECRET_KEY: Final = "accounts/secret"  # noqa: S105  a key of the storage, not a secret
+
+#: In characters. Those that are made have 64.
+_SHORTEST_SECRET: Final = 16
 
 #: Secrets, the newest last: it signs, all verify. A function is called for them at the first use.
 Keys: TypeAlias = Sequence[str] | Callable[[], Sequence[str]]
@@ -70,15 +73,26 @@ class Signers:
 def shared_secret(storage: Storage) -> str:
     """Return the signing key of a storage; make it if there is none, once for all processes.
 
-    :raises StorageUnavailable: the storage failed.
+    :raises StorageUnavailable: the storage failed, or the stored key is damaged.
     """
     try:
-        return storage.read(SECRET_KEY)[0].decode("ascii")
+        return _checked_secret(storage.read(SECRET_KEY)[0])
     except KeyNotFound:
         pass
     made = secrets.token_hex(32)
     try:
         storage.write(SECRET_KEY, made.encode("ascii"), expect=ABSENT)
     except KeyConflict:
-        return storage.read(SECRET_KEY)[0].decode("ascii")
+        return _checked_secret(storage.read(SECRET_KEY)[0])
     return made
+
+
+def _checked_secret(value: bytes) -> str:
+    """Return a stored key, unless it is so short that signatures could be forged: an empty or cut file."""
+    if not value.isascii() or len(value) < _SHORTEST_SECRET:
+        raise StorageUnavailable(
+            SECRET_KEY,
+            f"the signing key must have at least {_SHORTEST_SECRET} ASCII characters, not {len(value)} bytes; "
+            "restore it, or delete it to end all sessions and tokens",
+        )
+    return value.decode("ascii")
