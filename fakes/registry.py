@@ -174,7 +174,7 @@ class FakeRegistry:
         """Add an application that may ask users for access, as ``v1registry application add`` does.
 
         :param scopes: the scopes that it may ask for; all by default.
-        :raises ValueError: the registry has no accounts, or a value is invalid.
+        :raises ValueError: OAuth is off, because users have no ids; or a value is invalid.
         """
         application, secret = self._application().applications.add(
             name,
@@ -193,7 +193,7 @@ class FakeRegistry:
         :param url: the URL to which the application under test sends its users:
             ``…/api/v1.1/o/authorize/?client_id=…``. The returned URL reports errors, as that of the page
             does.
-        :raises ValueError: the registry has no accounts, or the page would send the browser nowhere.
+        :raises ValueError: OAuth is off, because users have no ids; or the page would send the browser nowhere.
         """
         provider = self._application().provider
         user = User(username)
@@ -208,8 +208,11 @@ class FakeRegistry:
     def _application(self) -> WatchedRegistry:
         application = self._recorder.application
         assert isinstance(application, WatchedRegistry)
-        if not application.has_accounts:
-            raise ValueError('this registry has no accounts, so no OAuth: make it with auth="users:"')
+        if not application.has_oauth:
+            raise ValueError(
+                f"this registry has no OAuth (auth is {self._options.get('auth', 'open:')!r}): "
+                'make it with auth="users:"'
+            )
         return application
 
     def add_image(

@@ -130,9 +130,13 @@ def test_a_denied_consent_is_reported_to_the_application(v1registry: FakeRegistr
         v1registry.consent("/api/v1.1/o/authorize/?client_id=unknown&response_type=code", "alice")
 
 
-def test_an_open_registry_has_no_applications() -> None:
-    with FakeRegistry() as registry, pytest.raises(ValueError, match="no OAuth"):
-        registry.add_application()
+@pytest.mark.parametrize("options", [{}, {"auth": Callback(lambda username, password: True)}])
+def test_without_ids_of_users_there_are_no_applications(options: dict[str, Any]) -> None:
+    with FakeRegistry(**options) as registry:
+        with pytest.raises(ValueError, match="no OAuth"):
+            registry.add_application()
+        with pytest.raises(ValueError, match="no OAuth"):
+            registry.consent("/api/v1.1/o/authorize/?client_id=ci&response_type=code", "alice")
 
 
 @pytest.mark.parametrize("options", [{}, {"auth": Callback(lambda username, password: True)}])
