@@ -32,6 +32,13 @@ def test_values_sources_and_descriptions_are_printed(
     ("settings", "off"),
     [
         ("", ["accounts, private repositories and OAuth, because the setting auth is open:"]),
+        (
+            "policy = os.path:exists\n",
+            [
+                "accounts, private repositories and OAuth, because the setting auth is open:",
+                "the policy, because the setting auth is open:",
+            ],
+        ),
         ("auth = users:\n", ["confirmation of addresses by mail, because the setting mail is empty"]),
         (
             "auth = users:\nregistration = closed\npages = off\nv2 = absent\nimages = elsewhere\n",

@@ -80,6 +80,8 @@ def _switched_off(services: Services) -> Iterator[tuple[str, str]]:
             yield "uploads and downloads of images", "the setting images is elsewhere"
         if settings.pages == "off":
             yield "the pages for browsing", "the setting pages is off"
+        if settings.policy and accounts is None:
+            yield "the policy", "the setting auth is open:"
     if settings.v2 != "ping":
         yield "GET /v2/", f"the setting v2 is {settings.v2}"
     if accounts is None:
