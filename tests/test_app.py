@@ -224,6 +224,18 @@ def test_on_error_is_called_for_unexpected_errors_only() -> None:
     assert reported == [(path, error)]
 
 
+def test_error_is_answered_and_logged_if_on_error_fails(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Registry):
+        def on_error(self, environ: dict[str, Any], error: Exception) -> None:
+            raise LookupError("no reporter")
+
+    storage, error = FaultyStorage(), RuntimeError("broken")
+    storage.fail("stat", "read", error=error)
+    assert call(Failing(storage=storage), "GET", f"/v1/images/{'0' * 64}/json").status == 500
+    logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert [type(logged[0]), logged[1]] == [LookupError, error]
+
+
 def test_every_constructor_keeps_the_state_of_a_subclass() -> None:
     class Counting(Registry):
         def __init__(self, storage: Storage | str, **options: Unpack[Options]):

@@ -172,7 +172,8 @@ class Registry:
     def on_error(self, environ: dict[str, Any], error: Exception) -> None:
         """Do nothing. A subclass may override this to report unexpected errors.
 
-        Called within the request, before the client gets its answer. The error is logged in any case.
+        Called within the request, before the client gets its answer. The error is logged in any case, and so
+        is an exception of this method.
 
         :param environ: the WSGI environment of the request.
         :param error: raised by a handler; never a :class:`v1registry.errors.RegistryError`.
@@ -188,7 +189,7 @@ class Registry:
             return self._dispatch(request)
         except Exception as error:
             if not isinstance(error, errors.RegistryError):
-                self.on_error(request.environ, error)
+                self._report(request, error)
             failure = _as_registry_error(error)
             path = self._loggable(request.environ.get("PATH_INFO", ""))
             if failure.status == 500:
@@ -202,6 +203,12 @@ class Registry:
                 )
             self._read_refused_body(request)
             return self._answer_to_failure(request, failure)
+
+    def _report(self, request: Request[Services], error: Exception) -> None:
+        try:
+            self.on_error(request.environ, error)
+        except Exception as failure:
+            log.error("on_error failed", exc_info=failure)
 
     def _answer_to_failure(self, request: Request[Services], failure: errors.RegistryError) -> Response:
         """Return a page for a browser that asked for one, else the answer in the form of the API."""
