@@ -1,4 +1,4 @@
-"""Users of htpasswd files: the contract for each kind of hash, and files as programs and people write them."""
+"""Users of htpasswd files: the contract for each kind of hash; files as programs and people write them."""
 
 from __future__ import annotations
 
