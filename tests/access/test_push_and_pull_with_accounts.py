@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.cheap_passwords import CheapPasswords
-from support.engine_client import Answer, EngineClient, Image, UnexpectedAnswer, make_chain, random_layer
+from support.engine_client import EngineClient, Image, UnexpectedAnswer, make_chain, random_layer
 from support.slapd import Slapd, ldap
 from v1registry_fakes.server import LiveServer
 
@@ -39,22 +39,6 @@ PASSWORDS = {"mira": "correct horse", "zoe": "battery staple", "eve": "tr0ub4dor
 OWN = RepositoryName("mira", "app")
 
 
-class BasicEngine(EngineClient):
-    """An engine as it is in front of a standalone registry over https: Basic goes with every call (clients.md 2.5)."""
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | Iterable[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        return super().request(method, path, body, {**(headers or {}), **self.basic})
-
-    def _at(self, endpoint: str) -> EngineClient:
-        return self
-
-
 @dataclass
 class Site:
     """A registry with accounts on a live port."""
@@ -62,11 +46,9 @@ class Site:
     server: LiveServer
     storage: Storage
 
-    def engine(
-        self, name: str = "", password: str = "", kind: type[EngineClient] = EngineClient
-    ) -> EngineClient:
+    def engine(self, name: str = "", password: str = "", uses_token: bool = True) -> EngineClient:
         login = f"{name}:{password or PASSWORDS[name]}" if name else None
-        return kind(self.server.host, login=login)
+        return EngineClient(self.server.host, login=login, uses_token=uses_token)
 
     def client(self, name: str = "", password: str = "") -> Client:
         login = {"username": name, "password": password or PASSWORDS[name]} if name else {}
@@ -235,63 +217,63 @@ def test_a_wrong_password_is_not_authorized_and_says_nothing_of_the_name(
 # -- engines
 
 
-@pytest.mark.parametrize("kind", [EngineClient, BasicEngine], ids=["tokens", "basic"])
-def test_an_engine_pushes_and_pulls(site: Site, chain: list[Image], kind: type[EngineClient]) -> None:
-    owner = site.engine("mira", kind=kind)
+@pytest.mark.parametrize("uses_token", [True, False], ids=["tokens", "basic"])
+def test_an_engine_pushes_and_pulls(site: Site, chain: list[Image], uses_token: bool) -> None:
+    owner = site.engine("mira", uses_token=uses_token)
     owner.push("mira/app", chain)
     owner.push("mira/app", chain, tag="again")
     assert owner.pull("mira/app", "again") == chain
-    assert site.engine("eve", kind=kind).pull("mira/app") == chain
+    assert site.engine("eve", uses_token=uses_token).pull("mira/app") == chain
 
 
-@pytest.mark.parametrize("kind", [EngineClient, BasicEngine], ids=["tokens", "basic"])
-def test_an_engine_is_refused_elsewhere(site: Site, chain: list[Image], kind: type[EngineClient]) -> None:
+@pytest.mark.parametrize("uses_token", [True, False], ids=["tokens", "basic"])
+def test_an_engine_is_refused_elsewhere(site: Site, chain: list[Image], uses_token: bool) -> None:
     for repository, status in (("mira/app", 403), ("library/app", 403)):
         with pytest.raises(UnexpectedAnswer) as caught:
-            site.engine("eve", kind=kind).push(repository, chain)
+            site.engine("eve", uses_token=uses_token).push(repository, chain)
         assert (caught.value.status, caught.value.error) == (
             status,
             "Access denied: this account has no right to do that",
         )
     with pytest.raises(UnexpectedAnswer) as caught:
-        site.engine("mira", "not it", kind=kind).push("mira/app", chain)
+        site.engine("mira", "not it", uses_token=uses_token).push("mira/app", chain)
     assert caught.value.status == 401
     assert is_absent(site, OWN)
 
 
-@pytest.mark.parametrize("kind", [EngineClient, BasicEngine], ids=["tokens", "basic"])
+@pytest.mark.parametrize("uses_token", [True, False], ids=["tokens", "basic"])
 def test_an_engine_pulls_what_is_private_for_owner_and_collaborator_alone(
-    site: Site, chain: list[Image], kind: type[EngineClient]
+    site: Site, chain: list[Image], uses_token: bool
 ) -> None:
-    site.engine("mira", kind=kind).push("mira/app", chain)
+    site.engine("mira", uses_token=uses_token).push("mira/app", chain)
     site.make_private("zoe")
     for name in ("mira", "zoe", "root"):
-        assert site.engine(name, kind=kind).pull("mira/app") == chain
+        assert site.engine(name, uses_token=uses_token).pull("mira/app") == chain
     for name in ("eve", ""):
         with pytest.raises(UnexpectedAnswer) as caught:
-            site.engine(name, kind=kind).pull("mira/app")
+            site.engine(name, uses_token=uses_token).pull("mira/app")
         assert (caught.value.status, caught.value.error) == (404, "images not found")
         for image in chain:
             for part in ("json", "layer", "ancestry"):
-                answer = site.engine(name, kind=BasicEngine).get(f"/v1/images/{image.image_id}/{part}")
+                answer = site.engine(name, uses_token=False).get(f"/v1/images/{image.image_id}/{part}")
                 assert (answer.status, answer.error) == (404, "Image not found")
 
 
-@pytest.mark.parametrize("kind", [EngineClient, BasicEngine], ids=["tokens", "basic"])
+@pytest.mark.parametrize("uses_token", [True, False], ids=["tokens", "basic"])
 def test_a_layer_is_out_of_reach_after_its_only_repository_was_deleted_and_can_be_pushed_again(
-    site: Site, chain: list[Image], kind: type[EngineClient]
+    site: Site, chain: list[Image], uses_token: bool
 ) -> None:
-    owner = site.engine("mira", kind=kind)
+    owner = site.engine("mira", uses_token=uses_token)
     owner.push("mira/app", chain)
     owner.push("mira/other", chain[:1])
     owner.expect({200}, "DELETE", "/v1/repositories/mira/app/", headers=owner.basic)
     for name in ("mira", "eve", ""):
-        asking = site.engine(name, kind=BasicEngine)
+        asking = site.engine(name, uses_token=False)
         assert asking.get("/v1/repositories/mira/app/tags").status == 404
         found = [asking.get(f"/v1/images/{image.image_id}/layer").status for image in chain]
         assert found == [200, 404, 404], "the first one is in another repository too"
     owner.push("mira/app", chain)
-    assert site.engine("eve", kind=kind).pull("mira/app") == chain
+    assert site.engine("eve", uses_token=uses_token).pull("mira/app") == chain
 
 
 # -- TLS

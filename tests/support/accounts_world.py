@@ -11,6 +11,7 @@ from typing import Any
 from webtest import TestResponse
 
 from support.engine_client import Image, make_image, tar_layer
+from support.push_requests import PushRequest, announcement, checksum_of, end_of, json_of, layer_of, tag_of
 from support.wsgi_client import Client
 from v1registry import MemoryStorage, Registry, Storage
 from v1registry.access.tokens import Tokens
@@ -93,6 +94,10 @@ class Person:
     ) -> TestResponse:
         return self.ask("PUT", path, body, headers)
 
+    def send(self, request: PushRequest) -> TestResponse:
+        """Make a request of a push."""
+        return self.ask(request.method, request.path, request.body, request.headers)
+
     def image(self, image: Image, what: str = "json") -> int:
         """Return the status of reading an image."""
         return self.get(f"/v1/images/{image.image_id}/{what}").status_int
@@ -104,36 +109,35 @@ class Person:
         assert answer.status_int == 200, answer
 
     def announce(self, repository: str, *images: Image) -> int:
-        return self.put(f"{REPOSITORIES}/{repository}/", list_of(*images)).status_int
+        return self.send(announcement(repository, [image.image_id for image in images])).status_int
 
     def put_json(self, image: Image) -> int:
-        return self.put(f"/v1/images/{image.image_id}/json", image.json).status_int
+        return self.send(json_of(image)).status_int
 
     def put_layer(self, image: Image) -> int:
-        return self.put(f"/v1/images/{image.image_id}/layer", image.layer).status_int
+        return self.send(layer_of(image)).status_int
 
     def put_checksum(self, image: Image) -> int:
         return self.checksum_answer(image).status_int
 
     def checksum_answer(self, image: Image) -> TestResponse:
-        sums = {"X-Docker-Checksum-Payload": image.payload_checksum}
-        return self.put(f"/v1/images/{image.image_id}/checksum", headers=sums)
+        return self.send(checksum_of(image))
 
     def tag(self, repository: str, image: Image, tag: str = "latest") -> int:
-        return self.put(f"{REPOSITORIES}/{repository}/tags/{tag}", f'"{image.image_id}"').status_int
+        return self.send(tag_of(repository, tag, image.image_id)).status_int
 
     def push(self, repository: str, *images: Image, tag: str | None = "latest") -> None:
         """Push images, parents first, as an engine does: each step has to succeed, or say that it was done before."""
         assert self.announce(repository, *images) == 200
         for image in images:
-            answer = self.put(f"/v1/images/{image.image_id}/json", image.json)
+            answer = self.send(json_of(image))
             if answer.status_int == 200:
                 assert self.put_layer(image) == 200
                 answer = self.checksum_answer(image)
             assert answer.status_int == 200 or answer.json == {"error": "Image already exists"}, answer
         if tag is not None:
             assert self.tag(repository, images[-1], tag) == 200
-        assert self.put(f"{REPOSITORIES}/{repository}/images", "[]").status_int == 204
+        assert self.send(end_of(repository)).status_int == 204
 
     def delete(self, repository: str, *, wants_token: bool = False) -> TestResponse:
         headers = {"X-Docker-Token": "true"} if wants_token else {}

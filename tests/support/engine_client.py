@@ -13,9 +13,11 @@ import io
 import json
 import random
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from support.push_requests import PushRequest, announcement, checksum_of, end_of, json_of, layer_of, tag_of
 
 USER_AGENT = "docker/1.9.1 go/go1.4.3 git-commit/a34a1d5 kernel/3.16.0-4-amd64 os/linux arch/amd64"
 
@@ -119,56 +121,95 @@ class UnexpectedAnswer(Exception):
         self.error = answer.error
 
 
-class EngineClient:
-    """An engine in front of one registry; every request has a connection of its own, as in docker.
+#: Sends a request: method, path, body and headers. Returns the answer with its whole body.
+Transport = Callable[[str, str, "bytes | Iterable[bytes] | None", Mapping[str, str]], Answer]
 
-    :param host: ``127.0.0.1:PORT``.
-    :param chunked: whether layers go out chunked, without a length, as engines send them; scripts send a length.
-    :param login: ``name:password`` of who is logged in to the index; without it engines to 1.6 send empty ones.
+
+@dataclass(frozen=True)
+class HttpTransport:
+    """Sends requests over the network; each has a connection of its own, as in docker."""
+
+    host: str  #: ``127.0.0.1:PORT``
+    timeout_s: float = 60
+
+    def __call__(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: Mapping[str, str]
+    ) -> Answer:
+        connection = http.client.HTTPConnection(self.host, timeout=self.timeout_s)
+        try:
+            is_chunked = "Transfer-Encoding" in headers
+            connection.request(method, path, body, dict(headers), encode_chunked=is_chunked)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+
+class EngineClient:
+    """An engine in front of one registry.
+
+    :param host: ``127.0.0.1:PORT``; it is not used if there is a transport.
+    :param chunked: whether layers are sent chunked, without a length, as engines do; scripts send a length.
+    :param login: ``name:password`` at the index. Without it, engines up to 1.6 send empty ones.
+    :param uses_token: whether calls of the registry have the token of the index. Engines do so unless the
+        registry is standalone and is reached over https: then all calls have Basic (clients.md 2.5).
+    :param transport: how requests are sent; over the network if it is left out.
     """
 
-    def __init__(self, host: str, *, chunked: bool = True, timeout_s: float = 60, login: str | None = None):
+    def __init__(
+        self,
+        host: str = "",
+        *,
+        chunked: bool = True,
+        timeout_s: float = 60,
+        login: str | None = None,
+        uses_token: bool = True,
+        transport: Transport | None = None,
+    ):
         self.host = host
         self.chunked = chunked
         self.timeout_s = timeout_s
-        #: the header with the password; empty where nobody is logged in
+        self.uses_token = uses_token
+        self._given_transport = transport
+        self._transport = HttpTransport(host, timeout_s) if transport is None else transport
+        #: the header with the password; empty without a login
         self.basic: dict[str, str] = {}
         if login is not None:
             self.basic = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode("ascii")}
+        #: the ids of the images that the registry had already, so that they were not sent
+        self.skipped: set[str] = set()
 
     # -- pushing
 
     def push(self, repository: str, images: Iterable[Image], tag: str = "latest") -> None:
-        """Push images, root first; the last one gets the tag. UnexpectedAnswer."""
+        """Push images, root first; the last one gets the tag.
+
+        :raises UnexpectedAnswer: an engine would give up.
+        """
+        for _ in self.steps(repository, images, tag):
+            pass
+
+    def steps(self, repository: str, images: Iterable[Image], tag: str = "latest") -> Iterator[str]:
+        """Push as :meth:`push` does, one request at a time; yield the name of each step after its answer.
+
+        :raises UnexpectedAnswer: an engine would give up.
+        """
         chain = list(images)
         endpoint, token = self.announce(repository, [image.image_id for image in chain])
         registry = self._at(endpoint)
+        yield "announce"
         for image in chain:
-            registry.push_image(image, token)
+            yield from registry.image_steps(image, token)
         registry.put_tag(repository, tag, chain[-1].image_id, token)
-        body = json.dumps([{"id": image.image_id, "checksum": image.payload_checksum} for image in chain])
-        self.expect(
-            {204},
-            "PUT",
-            f"/v1/repositories/{repository}/images",
-            body.encode(),
-            {
-                "Content-Type": "application/json",
-                "X-Docker-Endpoints": f"http://{endpoint}/v1/",
-                **self.basic,
-            },
-        )
+        yield "tag"
+        headers = {"X-Docker-Endpoints": f"http://{endpoint}/v1/", **self.basic}
+        self._send({204}, end_of(repository, *chain), headers)
+        yield "images"
 
     def announce(self, repository: str, image_ids: Iterable[str]) -> tuple[str, str]:
         """Begin a push; return the endpoint to go on with, and the token."""
-        body = json.dumps([{"id": image_id} for image_id in image_ids]).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "Authorization": "Basic Og==",
-            "X-Docker-Token": "true",
-            **self.basic,
-        }
-        answer = self.expect({200, 201}, "PUT", f"/v1/repositories/{repository}/", body, headers)
+        headers = {"Authorization": "Basic Og==", "X-Docker-Token": "true", **self.basic}
+        answer = self._send({200, 201}, announcement(repository, image_ids), headers)
         token, endpoint = answer.headers["X-Docker-Token"], answer.headers["X-Docker-Endpoints"]
         assert token, "engines to 1.6 need a token"
         assert endpoint, "engines need an endpoint"
@@ -176,52 +217,81 @@ class EngineClient:
         return endpoint, token
 
     def push_image(self, image: Image, token: str = "") -> bool:
-        """Push one image if the registry has not got it; tell whether its layer was sent. UnexpectedAnswer."""
-        if self.get(f"/v1/images/{image.image_id}/json", {"Authorization": f"Token {token}"}).status == 200:
-            return False
-        if not self.put_json(image, token):
-            return False
+        """Push one image if the registry does not have it; tell whether its layer was sent.
+
+        :raises UnexpectedAnswer: an engine would give up.
+        """
+        return "layer" in list(self.image_steps(image, token))
+
+    def image_steps(self, image: Image, token: str = "") -> Iterator[str]:
+        """Push one image, one request at a time; yield the name of each step after its answer."""
+        known = self.get(f"/v1/images/{image.image_id}/json", self._headers(token))
+        yield "look"
+        is_new = known.status != 200 and self.put_json(image, token)
+        if known.status != 200:
+            yield "json"
+        if not is_new:
+            self.skipped.add(image.image_id)
+            return
         self.put_layer(image, token)
+        yield "layer"
         self.put_checksum(image, token)
-        return True
+        yield "checksum"
 
     def put_json(self, image: Image, token: str = "") -> bool:
-        """Send an image's JSON; False where the registry has the image already."""
-        path = f"/v1/images/{image.image_id}/json"
-        answer = self.request("PUT", path, image.json, self._headers(token, "application/json"))
+        """Send the JSON of an image; return False if the registry has the image already."""
+        request = json_of(image)
+        answer = self._send(None, request, self._headers(token))
         if answer.error == "Image already exists":
             return False
         if answer.status != 200:
-            raise UnexpectedAnswer("PUT", path, answer)
+            raise UnexpectedAnswer(request.method, request.path, answer)
         return True
 
     def put_layer(self, image: Image, token: str = "", pieces: Iterable[bytes] | None = None) -> None:
-        """Send an image's layer; ``pieces`` is the layer in other pieces than an engine's."""
-        headers = self._headers(token, "application/octet-stream")
-        if self.chunked:
-            headers["Transfer-Encoding"] = "chunked"
-        else:
-            headers["Content-Length"] = str(len(image.layer))
+        """Send the layer of an image; ``pieces`` is the layer in other pieces than an engine's."""
+        length = {"Transfer-Encoding": "chunked"}
+        if not self.chunked:
+            length = {"Content-Length": str(len(image.layer))}
         body = in_pieces(image.layer) if pieces is None else pieces
-        self.expect({200}, "PUT", f"/v1/images/{image.image_id}/layer", body, headers)
+        self._send({200}, layer_of(image), self._headers(token) | length, body)
 
     def put_checksum(self, image: Image, token: str = "") -> None:
-        """Send an image's sum, which completes it; that another client did so meanwhile is fine."""
-        path = f"/v1/images/{image.image_id}/checksum"
-        headers = self._headers(token) | {"X-Docker-Checksum-Payload": image.payload_checksum}
-        answer = self.request("PUT", path, b"", headers)
+        """Send the checksum of an image, which completes it. Another client may have done so meanwhile."""
+        request = checksum_of(image)
+        answer = self._send(None, request, self._headers(token))
         if answer.status != 200 and answer.error != "Image already exists":
-            raise UnexpectedAnswer("PUT", path, answer)
+            raise UnexpectedAnswer(request.method, request.path, answer)
 
     def put_tag(self, repository: str, tag: str, image_id: str, token: str = "") -> None:
-        path = f"/v1/repositories/{repository}/tags/{tag}"
-        headers = self._headers(token, "application/json")
-        self.expect({200, 201}, "PUT", path, json.dumps(image_id).encode(), headers)
+        self._send({200, 201}, tag_of(repository, tag, image_id), self._headers(token))
+
+    def _send(
+        self,
+        statuses: set[int] | None,
+        request: PushRequest,
+        headers: Mapping[str, str],
+        body: Iterable[bytes] | None = None,
+    ) -> Answer:
+        """Send a request of a push with further headers.
+
+        :param statuses: None accepts each.
+        :param body: what is sent instead of the body of the request.
+        """
+        answer = self.request(
+            request.method,
+            request.path,
+            request.body if body is None else body,
+            {**request.headers, **headers},
+        )
+        if statuses is not None and answer.status not in statuses:
+            raise UnexpectedAnswer(request.method, request.path, answer)
+        return answer
 
     # -- pulling
 
     def pull(self, repository: str, tag: str = "latest") -> list[Image]:
-        """Return the images of a tag, root first, each checked against the sum that the registry tells."""
+        """Return the images of a tag, root first, each checked against the checksum that the registry sends."""
         answer = self.expect(
             {200},
             "GET",
@@ -239,7 +309,7 @@ class EngineClient:
         return [registry.pull_image(image_id, token) for image_id in reversed(ancestry)]
 
     def pull_image(self, image_id: str, token: str = "") -> Image:
-        """Return an image, checked against the sum that the registry tells."""
+        """Return an image, checked against the checksum that the registry sends."""
         headers = self._headers(token)
         document = self.expect({200}, "GET", f"/v1/images/{image_id}/json", headers=headers)
         layer = self.expect({200}, "GET", f"/v1/images/{image_id}/layer", headers=headers)
@@ -248,12 +318,14 @@ class EngineClient:
         assert document.headers["X-Docker-Checksum-Payload"] == image.payload_checksum
         return image
 
-    # -- deleting: no engine does it, scripts follow the documents (hub.md 6.4)
+    # -- deleting: engines do not delete, scripts follow the documents (hub.md 6.4)
 
     def delete(self, repository: str) -> int:
-        """Delete a repository in the index, in the registry, and in the index again. UnexpectedAnswer.
+        """Delete a repository in the index, in the registry, and in the index again. Return the last status.
 
-        Returns the last status: 200, or 404 where index and registry store it in one place (decisions.md 14).
+        That is 200, or 404 if index and registry store it in one place (decisions.md 14).
+
+        :raises UnexpectedAnswer: one of the statuses is different.
         """
         path = f"/v1/repositories/{repository}/"
         answer = self.expect({202}, "DELETE", path, headers={"X-Docker-Token": "true", **self.basic})
@@ -276,7 +348,10 @@ class EngineClient:
         body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Return the answer to a request. UnexpectedAnswer where its status is none of ``statuses``."""
+        """Return the answer to a request.
+
+        :raises UnexpectedAnswer: its status is not in ``statuses``.
+        """
         answer = self.request(method, path, body, headers)
         if answer.status not in statuses:
             raise UnexpectedAnswer(method, path, answer)
@@ -289,26 +364,28 @@ class EngineClient:
         body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send one request and return the answer, its body read to the end."""
-        connection = http.client.HTTPConnection(self.host, timeout=self.timeout_s)
-        try:
-            sent = {"User-Agent": USER_AGENT, "Connection": "close", **(headers or {})}
-            connection.request(method, path, body, sent, encode_chunked="Transfer-Encoding" in sent)
-            response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
-        finally:
-            connection.close()
+        """Send one request and return the answer."""
+        return self._transport(
+            method, path, body, {"User-Agent": USER_AGENT, "Connection": "close", **(headers or {})}
+        )
 
     def _at(self, endpoint: str) -> EngineClient:
-        """Return the same engine in front of an endpoint, which gets tokens and no password."""
-        return EngineClient(endpoint, chunked=self.chunked, timeout_s=self.timeout_s)
+        """Return the same engine in front of an endpoint."""
+        registry = EngineClient(
+            endpoint,
+            chunked=self.chunked,
+            timeout_s=self.timeout_s,
+            uses_token=self.uses_token,
+            transport=self._given_transport,
+        )
+        # the endpoint gets the password only if it gets no token
+        registry.basic = {} if self.uses_token else self.basic
+        registry.skipped = self.skipped
+        return registry
 
-    @staticmethod
-    def _headers(token: str, content_type: str | None = None) -> dict[str, str]:
-        headers = {"Authorization": f"Token {token}"}
-        if content_type is not None:
-            headers["Content-Type"] = content_type
-        return headers
+    def _headers(self, token: str) -> dict[str, str]:
+        """Return the credentials of a call of the registry."""
+        return {"Authorization": f"Token {token}"} if self.uses_token else self.basic
 
 
 def in_pieces(data: bytes, size_bytes: int = PIECE_BYTES) -> Iterator[bytes]:

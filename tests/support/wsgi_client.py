@@ -10,9 +10,9 @@ from typing import Any
 from webtest import TestApp, TestRequest, TestResponse
 
 from support.engine_client import Image
-
-PAYLOAD_HEADER = "X-Docker-Checksum-Payload"
-TARSUM_HEADER = "X-Docker-Checksum"
+from support.push_requests import PAYLOAD_HEADER as PAYLOAD_HEADER
+from support.push_requests import TARSUM_HEADER as TARSUM_HEADER
+from support.push_requests import PushRequest, checksum_of, json_of, layer_of, tag_of
 
 
 class Body:
@@ -105,16 +105,23 @@ class Client:
 
     # -- as an engine does
 
+    def send(self, request: PushRequest, headers: Mapping[str, str] | None = None) -> TestResponse:
+        """Make a request of a push."""
+        return self.request(
+            request.method, request.path, request.body, {**request.headers, **(headers or {})}
+        )
+
     def put_json(self, image: Image) -> TestResponse:
-        return self.put(f"/v1/images/{image.image_id}/json", image.json)
+        return self.send(json_of(image))
 
     def put_layer(self, image: Image) -> TestResponse:
-        return self.put_pieces(f"/v1/images/{image.image_id}/layer", [image.layer])
+        request = layer_of(image)
+        return self.put_pieces(request.path, [request.body], request.headers)
 
     def put_checksum(self, image: Image, headers: Mapping[str, str] | None = None) -> TestResponse:
-        """Announce ``headers``, the image's own payload sum where there are none."""
-        announced = {PAYLOAD_HEADER: image.payload_checksum} if headers is None else headers
-        return self.put(f"/v1/images/{image.image_id}/checksum", headers=announced)
+        """Send ``headers`` as the checksums; that of the image by default."""
+        request = checksum_of(image)
+        return self.send(request if headers is None else request._replace(headers=headers))
 
     def push(self, *images: Image) -> None:
         """Push images, parents first."""
@@ -125,7 +132,7 @@ class Client:
     def tag(
         self, repository: str, tag: str, image: Image, headers: Mapping[str, str] | None = None
     ) -> TestResponse:
-        return self.put(f"/v1/repositories/{repository}/tags/{tag}", f'"{image.image_id}"', headers)
+        return self.send(tag_of(repository, tag, image.image_id), headers)
 
 
 @dataclass(frozen=True)
