@@ -151,7 +151,7 @@ def test_a_click_copies_the_pull_command(browser: Browser, demo: Demo, is_truste
     announced = browser.driver.find_element(By.CSS_SELECTOR, "[aria-live], [role=status]")
     browser.wait(lambda: "copied" in announced.text, "announcement of the copy")
     browser.open(f"{demo.registry.url}/")
-    browser.find("searchbox", "Search").send_keys(Keys.CONTROL, "v")
+    paste_into_search(browser)
     assert browser.find("searchbox", "Search").get_attribute("value") == command_at(url)
 
 
@@ -168,7 +168,7 @@ def test_without_clipboard_the_command_is_selected(browser: Browser, demo: Demo)
     assert browser.focused == command
     ActionChains(browser.driver).key_down(Keys.CONTROL).send_keys("c").key_up(Keys.CONTROL).perform()
     browser.open(f"{demo.registry.url}/")
-    browser.find("searchbox", "Search").send_keys(Keys.CONTROL, "v")
+    paste_into_search(browser)
     assert browser.find("searchbox", "Search").get_attribute("value") == command_at(named_url(demo.registry))
 
 
@@ -193,6 +193,12 @@ def test_a_private_repository_is_shown_to_its_readers(browser: Browser, demo: De
 def command_at(url: str) -> str:
     """Return the command that pulls the shop from a registry."""
     return f"docker pull {url.removeprefix('http://')}/{SHOP}:latest"
+
+
+def paste_into_search(browser: Browser) -> None:
+    """Paste into the search field, and wait for the results: no request may be left when the server ends."""
+    browser.find("searchbox", "Search").send_keys(Keys.CONTROL, "v")
+    browser.wait_for_address("?q=docker")
 
 
 def enter(browser: Browser) -> None:
