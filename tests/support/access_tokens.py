@@ -20,7 +20,7 @@ UNKNOWN = "Zq3mB0x8TnWc5LkEr2uYdHs7VgPa1o"
 
 
 class Granter:
-    """Registers applications and lets users grant them scopes, over the storage of a server, as another process could.
+    """Registers applications, and grants them scopes of users, over the storage of a server.
 
     :param clock: seconds since the epoch.
     """

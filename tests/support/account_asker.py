@@ -1,4 +1,4 @@
-"""Who asks the accounts API, in bodies of JSON or of forms."""
+"""A client of the accounts API, with bodies of JSON or of forms."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from webtest import TestResponse
 
 from support.wsgi_client import Client
 
-#: What an account is shown with (oauth.md 4.1).
+#: The fields of an account in an answer (oauth.md 4.1).
 KEYS = {
-    "id", "username", "url", "date_joined", "type", "full_name", "location", "company", "profile_url", "gravatar_url",
-    "email", "is_active",
+    "id", "username", "url", "date_joined", "type", "full_name", "location", "company", "profile_url",
+    "gravatar_url", "email", "is_active",
 }  # fmt: skip
 HUB = "https://hub.example.org"
 MIRA = "/api/v1.1/users/mira/"
@@ -23,7 +23,7 @@ JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
 
 class Asker:
-    """Somebody who asks with the same credentials each time, in the same kind of bodies."""
+    """A client that sends the same credentials with each request, and the same kind of bodies."""
 
     def __init__(self, app: Any, headers: dict[str, str], kind: str = JSON, **environ: str) -> None:
         self.client = Client(app, **environ)

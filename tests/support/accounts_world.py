@@ -1,4 +1,4 @@
-"""A server with accounts, what is in it, and those who come to it: for the tests of rights."""
+"""A server with accounts, its contents and its users, for the tests of rights."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def token_header(token: str) -> dict[str, str]:
 
 
 def image_of(name: str, parent: Image | None = None) -> Image:
-    """Return an image in whose JSON, layer and file names its name stands."""
+    """Return an image whose JSON, layer and file names contain its name."""
     layer = tar_layer({f"./etc/{name}.conf": f"content of {name}".encode()})
     return make_image(layer, parent.image_id if parent else None, name=f"{name}.conf")
 
@@ -72,12 +72,12 @@ def list_of(*images: Image) -> str:
 
 
 class Person:
-    """Somebody in front of a server, who sends the same credentials with every request."""
+    """A user of a server, who sends the same credentials with each request."""
 
     def __init__(self, app: Any, headers: Mapping[str, str]):
         self.client = Client(app)
         self.headers = dict(headers)
-        self.answers: list[TestResponse] = []  #: all that was answered so far
+        self.answers: list[TestResponse] = []  #: all answers so far
 
     def ask(
         self, method: str, path: str, body: bytes | str = b"", headers: Mapping[str, str] | None = None
@@ -127,7 +127,7 @@ class Person:
         return self.send(tag_of(repository, tag, image.image_id)).status_int
 
     def push(self, repository: str, *images: Image, tag: str | None = "latest") -> None:
-        """Push images, parents first, as an engine does: each step has to succeed, or say that it was done before."""
+        """Push images as an engine does, parents first. An image that the registry has is left out."""
         assert self.announce(repository, *images) == 200
         for image in images:
             answer = self.send(json_of(image))
@@ -187,7 +187,11 @@ class World:
         key: str = SECRET,
         clock: Callable[[], float] | None = None,
     ) -> Person:
-        """Return somebody with a token that this server's index could have signed, with another key or at another time."""
+        """Return a person with a token as the index of this server signs it.
+
+        :param key: the key that signs it; that of the server by default.
+        :param clock: the time at which it is signed.
+        """
         tokens = Tokens([key]) if clock is None else Tokens([key], clock=clock)
         return Person(self.app, token_header(tokens.issue(RepositoryName.parse(repository), access, user)))
 

@@ -227,7 +227,8 @@ def asks_for_tokens(mallory: Person) -> list[int]:
     wants = {"X-Docker-Token": "true"}
     return [
         mallory.ask(method, f"{REPOSITORIES}/alice/app{end}", "[]", wants).status_int
-        for method, end in [("GET", "/images"), ("PUT", "/"), ("PUT", "/images"), ("DELETE", "/"), ("DELETE", "/images")]
+        for method, end in [("GET", "/images"), ("PUT", "/"), ("PUT", "/images"), ("DELETE", "/"),
+                            ("DELETE", "/images")]
     ]  # fmt: skip
 
 

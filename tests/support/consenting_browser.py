@@ -46,7 +46,7 @@ class Browser:
         self._session.verify = ca_file
 
     def decide(self, address: str, username: str, password: str, *, allow: bool = True) -> str:
-        """Go to where an application sends its users, log in there if need be, decide; return where the application is told."""
+        """Open the page of consent, log in if that is necessary, and decide; return the redirect."""
         answer = self._request("GET", address)
         if "password" in (form := self._form(answer, "form_token")).fields:
             answer = self._submit(answer, form, username=username, password=password)

@@ -1,4 +1,4 @@
-"""A registry as people meet one: repositories with histories, their owners, an application; and the same told by an enemy."""
+"""A registry with typical contents: repositories, owners, an application; and one with hostile contents."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ The shop of **Example Works**: a small Flask application behind nginx.
 
     docker run -d -p 8080:80 mira_k/webshop
 
-It wants a database, whose address it takes from `DATABASE_URL`; the [handbook](https://docs.example.org/webshop) has
-the rest.
+It wants a database, whose address it takes from `DATABASE_URL`; the
+[handbook](https://docs.example.org/webshop) has the rest.
 
 * `latest` is what runs in production
 * tags with a number never move
@@ -141,7 +141,8 @@ _SHOP_STEPS: Final = (
             Member("var/log/nginx", None, 0o750, 33),
         ),
     ),
-    Step("#(nop) COPY file:0c1d2e3f405162738495a6b7c8d9eafb0c1d2e3f405162738495a6b7c8d9eafb in /etc/nginx/nginx.conf", (
+    Step("#(nop) COPY file:0c1d2e3f405162738495a6b7c8d9eafb0c1d2e3f405162738495a6b7c8d9eafb in "
+         "/etc/nginx/nginx.conf", (
         Member("etc/nginx/nginx.conf", "worker_processes 4;\ndaemon off;\n"),
     )),
     Step("#(nop) COPY dir:77e1c0ffee5ca1ab1edeadbeefcafef00d77e1c0ffee5ca1ab1edeadbeefcafe in /srv/shop", (
@@ -176,7 +177,10 @@ class Demo:
 
 
 def fill(registry: FakeRegistry, redirect_uri: str) -> Demo:
-    """Fill an empty registry with accounts (``auth="users:"``); the application's users come back to ``redirect_uri``."""
+    """Fill an empty registry that has accounts (``auth="users:"``).
+
+    :param redirect_uri: the redirect URI of the application.
+    """
     for name, email in (
         (OWNER, "mira@example.org"),
         (FRIEND, "tomas@example.org"),
@@ -256,9 +260,9 @@ def _build(
     return built
 
 
-# -- an enemy's registry
+# -- hostile contents
 
-#: Ways to run a script, or to break out of what surrounds a text. Each of them would set ``window.pwned`` or open a dialog.
+#: Ways to run a script, or to end the markup around a text. Each would set ``window.pwned`` or open a dialog.
 ATTACKS: Final = (
     "<script>window.pwned=1;alert(1)</script>",
     '"><img src=x onerror="window.pwned=1;alert(1)">',
@@ -313,7 +317,10 @@ def fill_with_attacks(registry: FakeRegistry, redirect_uri: str) -> HostileDemo:
         f"{attack}\n\n[a link]({attack}) ![a picture]({attack})\n\n<{attack}>\n\n# {attack}"
         for attack in ATTACKS
     )
-    hidden = "[one](javascript:alert(1)) [two](data:text/html,<script>alert(1)</script>) [three]( java\tscript:alert(1))"
+    hidden = (
+        "[one](javascript:alert(1)) [two](data:text/html,<script>alert(1)</script>) "
+        "[three]( java\tscript:alert(1))"
+    )
     Repositories(registry.storage).describe(RepositoryName.parse(HOSTILE), f"{links}\n\n{hidden}")
     application, secret = Applications(registry.storage).add(
         f"Harbour {ATTACKS[0]}{ATTACKS[1]}", [redirect_uri], description=everything.replace("\0", "")

@@ -1,6 +1,6 @@
-"""Pushes and pulls as an engine does, over ``http.client``: strict about every status that engines insist on.
+"""An engine that pushes and pulls, and fails at each answer at which engines give up.
 
-Source: the recorded exchanges of docker 0.9 to 17.05, and what they were seen to refuse.
+Source: the recorded exchanges of docker 0.9 to 17.05, and the answers that they rejected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from support.push_requests import PushRequest, announcement, checksum_of, end_of
 
 USER_AGENT = "docker/1.9.1 go/go1.4.3 git-commit/a34a1d5 kernel/3.16.0-4-amd64 os/linux arch/amd64"
 
-#: In what pieces an engine sends a layer, in bytes.
+#: The size of the pieces in which an engine sends a layer, in bytes.
 PIECE_BYTES = 32 * 1024
 
 
@@ -44,7 +44,7 @@ class Image:
 
 
 def make_image(layer: bytes, parent: str | None = None, *, name: str = "") -> Image:
-    """Return an image over ``layer``, whose id follows from all that is given."""
+    """Return an image with ``layer``. Its id depends on all arguments."""
     image_id = hashlib.sha256(b"\0".join([layer, (parent or "").encode(), name.encode()])).hexdigest()
     document = {
         "id": image_id,
@@ -80,7 +80,7 @@ def tar_layer(files: Mapping[str, bytes]) -> bytes:
 
 
 def random_layer(size_bytes: int, seed: object) -> bytes:
-    """Return a layer with one file of ``size_bytes`` that no compression makes smaller."""
+    """Return a layer with one file of ``size_bytes`` that cannot be compressed."""
     return tar_layer({f"data/{seed}": random.Random(str(seed)).randbytes(size_bytes)})
 
 
@@ -93,7 +93,7 @@ def busybox_image(binary: Path) -> Image:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A status, headers and a body."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -113,7 +113,7 @@ class Answer:
 
 
 class UnexpectedAnswer(Exception):
-    """An engine would give up here."""
+    """An engine would give up at this answer."""
 
     def __init__(self, method: str, path: str, answer: Answer):
         super().__init__(f"{method} {path}: {answer.status} {answer.body[:300]!r}")
@@ -291,7 +291,7 @@ class EngineClient:
     # -- pulling
 
     def pull(self, repository: str, tag: str = "latest") -> list[Image]:
-        """Return the images of a tag, root first, each checked against the checksum that the registry sends."""
+        """Return the images of a tag, root first, each checked against the checksum from the registry."""
         answer = self.expect(
             {200},
             "GET",
@@ -309,7 +309,7 @@ class EngineClient:
         return [registry.pull_image(image_id, token) for image_id in reversed(ancestry)]
 
     def pull_image(self, image_id: str, token: str = "") -> Image:
-        """Return an image, checked against the checksum that the registry sends."""
+        """Return an image, checked against the checksum from the registry."""
         headers = self._headers(token)
         document = self.expect({200}, "GET", f"/v1/images/{image_id}/json", headers=headers)
         layer = self.expect({200}, "GET", f"/v1/images/{image_id}/layer", headers=headers)

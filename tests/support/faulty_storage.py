@@ -42,8 +42,8 @@ class _Rule:
 class FaultyStorage:
     """Passes all calls on to another storage, with what a test added to them. Safe for threads.
 
-    In all methods, no names of methods mean all of them. ``key`` is a pattern of :mod:`fnmatch`; for methods that
-    take a prefix or a folder, it is compared with that.
+    Without names of methods, a rule is for all of them. ``key`` is a pattern of :mod:`fnmatch`. It is
+    compared with the prefix or the folder if the method has no key.
 
     :param storage: where the values are; a new MemoryStorage if it is left out.
     """

@@ -8,7 +8,7 @@ PUBLIC_URL = "https://registry.example.org"
 
 
 class KeptMail:
-    """A mailer that keeps the links: ``(kind, name, address, link)``. It fails with ``error`` while there is one."""
+    """A mailer that keeps the links: ``(kind, name, address, link)``. It raises ``error`` if that is set."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, str, str]] = []

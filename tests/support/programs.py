@@ -1,7 +1,7 @@
-"""Programs of this machine, started as a user would start them, spoken to on 127.0.0.1, and surely ended.
+"""Programs of this machine, started as a user starts them. They listen on 127.0.0.1 and are always ended.
 
-A program picks a free port itself (port 0); which one it got is read from the kernel's table of listening sockets, so no
-two programs ever meet on a port, and a program need not say its port.
+A program picks a free port itself (port 0). The port is read from the kernel's table of listening sockets. So
+two programs never use the same port, and a program need not print its port.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ _GRACE_S = 5.0
 
 
 def eventually(condition: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S) -> None:
-    """Return as soon as ``condition()`` holds; AssertionError with ``what`` when it does not within the time."""
+    """Return as soon as ``condition()`` is true.
+
+    :raises AssertionError: it was false for ``within_s``; the message is ``what``.
+    """
     until = time.monotonic() + within_s
     pause = threading.Event()
     while not condition():
@@ -178,7 +181,7 @@ class Program:
 
 
 def environment_of(folder: Path) -> dict[str, str]:
-    """Return the environment for a program: this Python's programs first, and nothing of the user's own files."""
+    """Return the environment for a program: PATH begins with those of this Python, HOME is ``folder``."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -195,8 +198,8 @@ def environment_of(folder: Path) -> dict[str, str]:
 def documented_command(path: Path, storage: Path) -> tuple[list[str], dict[str, str]]:
     """Return the command that the file at ``path`` documents, and the variables that it sets.
 
-    It is the one line with ``file:///srv/registry`` and the port 5000, in a docstring or a comment. A backslash at
-    its end continues it. It is run with ``storage`` and on a free port.
+    It is the one line with ``file:///srv/registry`` and the port 5000, in a docstring or a comment. A
+    backslash at its end continues it. It is run with ``storage`` and on a free port.
     """
     text = path.read_text("utf-8").replace("\\\n", "")
     lines = [line for line in text.splitlines() if "file:///srv/registry" in line]

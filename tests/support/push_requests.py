@@ -1,6 +1,7 @@
-"""The requests of a push, without credentials. Every client of the tests sends these, and judges the answers itself.
+"""The requests of a push, without credentials. The clients of the tests send these and judge the answers.
 
-Source: moby v1.9.1 graph/push_v1.go; registry.md 12.1. The small engine has its own, byte-exact for each release.
+Source: moby v1.9.1 graph/push_v1.go; registry.md 12.1. The small engine has its own requests, because the
+headers of each release are compared with the recordings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The smallest index that follows hub.md 3 to 6, written from there, and strict about what a registry asks of it.
+"""The smallest index that follows hub.md 3 to 6, and checks the requests of registries strictly.
 
-It shares nothing with the package: its tokens are rows of a table, and its image lists and rights are what a test puts there.
+It shares no code with the package: its tokens are rows of a table. Tests set its image lists and rights.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class _Refused(Exception):
 class SmallIndex:
     """An index with one user. A WSGI application; safe for threads.
 
-    ``asked`` is what registries asked so far: ``GET PATH`` without ``/v1/repositories/``. ``wrong`` is what they should not have
-    done, in words; it has to stay empty. Before anything else ``before`` may answer in its place.
+    ``asked`` has the requests of registries: ``GET PATH`` without ``/v1/repositories/``. ``wrong`` describes
+    their mistakes, and has to stay empty. ``before`` may answer in place of the index.
     """
 
     endpoint: str = ""  #: of the registry

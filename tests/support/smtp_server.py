@@ -1,4 +1,4 @@
-"""A real SMTP server on 127.0.0.1 and a free port: aiosmtpd in a thread, which keeps the mails that it takes."""
+"""A real SMTP server on 127.0.0.1 and a free port: aiosmtpd in a thread, which keeps the mails."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Taken:
 class SmtpServer:
     """A context manager. ``refuses`` is the answer to RCPT TO while there is one.
 
-    :param tls: the server's certificate; STARTTLS is offered with it, or, with ``is_tls``, TLS from the beginning.
-    :param username: who may log in; with STARTTLS nobody sends a mail without that.
+    :param tls: the certificate of the server, which offers STARTTLS; with ``is_tls``, TLS from the beginning.
+    :param username: the only user. With STARTTLS, a mail is rejected without a login.
     """
 
     tls: ssl.SSLContext | None = None

@@ -19,9 +19,9 @@ class _Server(Server):
 
 
 class StoppableServer:
-    """A cheroot server in threads, on a port that the system chose. A context manager; it runs from the beginning.
+    """A cheroot server in threads, on a port that the system chose. A context manager; it runs at once.
 
-    While it is stopped its port stays taken, and whoever connects is refused.
+    While it is stopped, it keeps its port and refuses connections.
 
     :param application: may be set later, before the first request.
     """

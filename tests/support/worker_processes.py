@@ -34,9 +34,9 @@ class Worker:
 
 @contextmanager
 def started_workers(code: str, count: int, folder: Path) -> Iterator[Sequence[Worker]]:
-    """Start processes over ``folder`` / data; all are ready, and all are ended at the end.
+    """Start processes over ``folder`` / data and wait until all are ready. All are ended at the end.
 
-    :param code: what each runs; ``sys.argv[1]`` is the folder, and it says ``ready`` before it reads its first line.
+    :param code: the program; ``sys.argv[1]`` is the folder. It prints ``ready`` before its first read.
     """
     with ExitStack() as stack:
         started = []

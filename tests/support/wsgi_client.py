@@ -1,4 +1,4 @@
-"""A client of the application in this process: WebTest with lint on, and bodies as servers really give them."""
+"""A client of the application in this process: WebTest with lint, and request bodies as servers pass them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.push_requests import PushRequest, checksum_of, json_of, layer_of, t
 class Body:
     """A ``wsgi.input`` that gives ``pieces`` one read each, at most as much as is asked for.
 
-    What the iterable does in between happens in the middle of a transfer; what it raises breaks the transfer off.
+    The iterable runs in the middle of the transfer; an exception of it breaks the transfer off.
     """
 
     def __init__(self, pieces: Iterable[bytes]):
@@ -45,7 +45,7 @@ class Body:
 
 
 class Client:
-    """Makes requests to a WSGI application; any status is an answer."""
+    """Makes requests to a WSGI application. No status raises an exception."""
 
     def __init__(self, app: Any, **environ: str):
         self.app = app
@@ -90,7 +90,7 @@ class Client:
         size_bytes: int | None = None,
         is_terminated: bool = True,
     ) -> TestResponse:
-        """PUT a body that comes piece by piece: chunked, or with a length where ``size_bytes`` is given."""
+        """PUT a body in pieces: with a length if ``size_bytes`` is given, or else chunked."""
         request = TestRequest.blank(path, method="PUT", headers=dict(headers or {}))
         environ = request.environ
         environ["wsgi.input"] = Body(pieces)
@@ -137,21 +137,21 @@ class Client:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back from :func:`call`."""
+    """An answer of :func:`call`."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """Return the one value of a header, None where there is none."""
+        """Return the only value of a header, or None."""
         values = [value for found, value in self.headers if found.lower() == name.lower()]
         assert len(values) < 2, (name, values)
         return values[0] if values else None
 
 
 def call(app: Any, method: str, path_info: str, body: bytes = b"", **environ: Any) -> Answer:
-    """Make a request without WebTest: ten times as fast, and the environ may be as wrong as it likes.
+    """Make a request without WebTest: ten times as fast, and the environ may be invalid.
 
     :param path_info: as a server gives it: decoded once, each byte a character.
     """
@@ -189,7 +189,7 @@ def call(app: Any, method: str, path_info: str, body: bytes = b"", **environ: An
 
 
 def error_of(answer: TestResponse) -> tuple[int, str]:
-    """Return status and text of an answer that has to be an error in the registry's form."""
+    """Return status and text of an answer, which must be an error in the form of the registry."""
     assert answer.headers["Content-Type"] == "application/json", answer
     assert list(answer.json) == ["error"], answer
     return answer.status_int, answer.json["error"]
