@@ -193,7 +193,8 @@ class FakeRegistry:
         :param url: the URL to which the application under test sends its users:
             ``…/api/v1.1/o/authorize/?client_id=…``. The returned URL reports errors, as that of the page
             does.
-        :raises ValueError: OAuth is off, because users have no ids; or the page would send the browser nowhere.
+        :raises ValueError: OAuth is off, because users have no ids; or the page would send the browser
+            nowhere.
         """
         provider = self._application().provider
         user = User(username)

@@ -68,7 +68,7 @@ class InvalidKey(StorageError):
 class StorageUnavailable(StorageError):
     """The operation failed, and a later try may succeed: I/O errors, time-outs, lost connections.
 
-    After a failed write the key holds its old value.
+    After a failed write the key holds its old value, or the new one if only the last sync failed.
     """
 
 
