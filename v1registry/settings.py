@@ -230,6 +230,10 @@ class Settings:
         return problems
 
 
+#: Name -> row of the table.
+_ROWS: Final = {row.name: row for row in dataclasses.fields(Settings)}
+
+
 class Options(TypedDict, total=False):
     """The types of all settings as keyword arguments.
 
@@ -270,10 +274,7 @@ class Options(TypedDict, total=False):
 
 def descriptions() -> dict[str, tuple[object, str]]:
     """Return key -> (default, description) of every setting but ``storage``, in the order of the table."""
-    return {
-        field_.name: (field_.default, field_.metadata["description"])
-        for field_ in dataclasses.fields(Settings)
-    }
+    return {name: (row.default, row.metadata["description"]) for name, row in _ROWS.items()}
 
 
 def from_mapping(mapping: Mapping[str, Any]) -> Settings:
@@ -284,17 +285,16 @@ def from_mapping(mapping: Mapping[str, Any]) -> Settings:
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
-    fields = {field_.name: field_ for field_ in dataclasses.fields(Settings)}
     for key, value in mapping.items():
         if key == "storage":
             continue
-        if key not in fields:
-            nearest = difflib.get_close_matches(key.lower(), [*fields, "storage"], 1, 0.5)
-            hint = f"; did you mean {nearest[0]}?" if nearest else f"; known: storage, {', '.join(fields)}"
+        if key not in _ROWS:
+            nearest = difflib.get_close_matches(key.lower(), [*_ROWS, "storage"], 1, 0.5)
+            hint = f"; did you mean {nearest[0]}?" if nearest else f"; known: storage, {', '.join(_ROWS)}"
             problems.append(f"{key}: there is no such setting{hint}")
             continue
         try:
-            values[key] = _converted(fields[key], value)
+            values[key] = _converted(_ROWS[key], value)
         except ValueError as error:
             # a secret is not shown, even if it is invalid
             problems.append(f"{key}: {error}" if key == "secret" else f"{key}: {error}, not {value!r}")

@@ -75,11 +75,12 @@ class Route:
 
 
 @lru_cache(maxsize=256)
-def _compile(path: str) -> re.Pattern[str]:
-    """Return the pattern of a row's path, which has to match whole.
+def _compile(path: str) -> tuple[str, re.Pattern[str]]:
+    """Return the literal prefix of a row's path, and its pattern, which has to match whole.
 
-    It is kept, because all applications share it.
+    They are kept, because all applications share them.
     """
+    prefix = _prefix(path.removesuffix("[/]").partition("/{")[0])
     path, optional_slash = (path[:-3], "/?") if path.endswith("[/]") else (path, "")
     text = ""
     for number, part in enumerate(re.split(r"\{(\w+)\}", path)):
@@ -88,7 +89,7 @@ def _compile(path: str) -> re.Pattern[str]:
             text += f"(?P<{field}>{matched})"
         else:
             text += re.escape(part)
-    return re.compile(text + optional_slash, re.DOTALL)
+    return prefix, re.compile(text + optional_slash, re.DOTALL)
 
 
 class Table:
@@ -101,8 +102,8 @@ class Table:
         self.routes = tuple(sorted(routes, key=lambda route: route.rank))
         self._by_prefix: dict[str, list[tuple[Route, re.Pattern[str]]]] = {}
         for route in self.routes:
-            literal = route.path.removesuffix("[/]").partition("/{")[0]
-            self._by_prefix.setdefault(_prefix(literal), []).append((route, _compile(route.path)))
+            prefix, pattern = _compile(route.path)
+            self._by_prefix.setdefault(prefix, []).append((route, pattern))
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self.routes)
