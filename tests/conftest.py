@@ -24,7 +24,7 @@ pytest.register_assert_rewrite(
     "v1registry_fakes.storage_steps",
 )
 
-#: A run that is to prove everything (``.ci/run``) has all programs installed, so nothing has a reason to be skipped.
+#: The full run (``.ci/run``) has all programs installed, so no test may be skipped.
 NO_SKIPS = os.environ.get("NO_SKIPS", "") not in ("", "0")
 
 _SHOWN_LOG_CHARACTERS = 10_000
@@ -63,7 +63,7 @@ def busybox() -> Path:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name bytes and long texts by their size: compressed ones hold the time, and workers have to agree on names."""
+    """Name bytes and long texts by their size: compressed ones contain the time, and names must be stable."""
     if isinstance(val, bytes):
         return f"{len(val)} bytes"
     return f"{len(val)} characters" if isinstance(val, str) and len(val) > 40 else None

@@ -85,7 +85,7 @@ def test_an_upload_that_goes_through_is_not_read() -> None:
     assert call(app, "POST", "/elsewhere", **environ).status == 200
 
 
-def test_middleware_shares_the_storage_with_the_registry_it_was_made_from() -> None:
+def test_middleware_shares_the_storage_of_its_registry() -> None:
     registry = Registry(storage=MemoryStorage())
     Client(registry.in_front_of(site)).push(IMAGE)
     assert call(registry, "GET", f"/v1/images/{IMAGE.image_id}/json").body == IMAGE.json

@@ -151,7 +151,7 @@ def test_sections_are_numbered_once(name: str) -> None:
     assert [number for number, count in sections(name).items() if count > 1] == []
 
 
-def test_every_checklist_id_is_defined_once_and_every_cited_one_exists() -> None:
+def test_checklist_ids_are_defined_once_and_cited_ones_exist() -> None:
     cited = {
         (path, found.replace("_", "-"))
         for path, text in texts().items()

@@ -200,7 +200,7 @@ def test_an_application_keeps_its_own_paths(
     assert client.get("/v1/_ping").json == {}
 
 
-def test_a_user_of_the_application_writes_in_the_groups_of_the_application() -> None:
+def test_user_of_the_application_writes_to_its_groups() -> None:
     names: dict[str, object] = {}
     exec(block("environ"), names)
     client = TestApp(names["application"])

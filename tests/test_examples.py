@@ -1,4 +1,4 @@
-"""Every example runs as its text says, takes an image and gives it back; the application behind it still answers."""
+"""Each example runs as documented. An image is pushed and pulled, and the application behind it answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGES = {
 
 
 def documented() -> set[str]:
-    """Return the examples that document a command; those of users have tests of their own in ``tests/auth``."""
+    """Return the examples that document a command. Those with users are tested in ``tests/accounts``."""
     files = [
         path
         for path in EXAMPLES.rglob("*")

@@ -188,9 +188,7 @@ def test_a_stored_part_is_one_safe_segment_and_comes_back(text: str) -> None:
 
 @patiently
 @given(texts, texts)
-def test_a_repository_is_listed_under_its_name_from_where_new_ones_go(
-    namespace: str, repository: str
-) -> None:
+def test_repository_in_its_usual_folder_is_listed_by_its_name(namespace: str, repository: str) -> None:
     assume({namespace, repository}.isdisjoint({"%2E", "%2E%2E"}))
     assume(" " not in repository)  # a blank that is quoted twice looks like a plus that is quoted once
     name = RepositoryName(namespace, repository)
@@ -204,9 +202,7 @@ def test_a_repository_is_listed_under_its_name_from_where_new_ones_go(
     st.from_regex(r"[a-z0-9]{1,9}", fullmatch=True),
     st.from_regex(r"[A-Za-z0-9_.-]{1,9}(/[a-z]{1,3}){0,3}", fullmatch=True),
 )
-def test_names_that_may_be_written_are_listed_from_every_folder_they_may_be_in(
-    namespace: str, repository: str
-) -> None:
+def test_writable_names_are_listed_from_each_possible_folder(namespace: str, repository: str) -> None:
     for folder in layout.repository_folders(RepositoryName(namespace, repository)):
         found = layout.repository_from_folders(*folder.split("/")[1:])
         assert found == RepositoryName(namespace, repository)

@@ -78,7 +78,7 @@ def test_the_commands_of_accounts_make_a_private_repository(folder: Path) -> Non
         assert requests.get(url, timeout=60).status_code in (401, 404)
 
 
-def test_the_mount_example_serves_the_application_and_the_registry(tmp_path: Path) -> None:
+def test_mount_example_serves_application_and_registry(tmp_path: Path) -> None:
     names: dict[str, object] = {}
     exec(block("mount").replace("/srv/registry", str(tmp_path)), names)
     client = TestApp(names["application"])

@@ -73,7 +73,7 @@ def behind(start: Callable[..., Program], tmp_path: Path) -> Iterator[Behind]:
         yield Behind(index, registry)
 
 
-def test_HUB_025_docker_registry_behind_our_index_pushes_pulls_and_deletes(behind: Behind) -> None:
+def test_HUB_025_docker_registry_works_behind_our_index(behind: Behind) -> None:
     alice = behind.engine("alice")
     alice.push("alice/app", CHAIN)
     for reader in (alice, behind.engine("robert"), behind.engine()):
@@ -89,7 +89,7 @@ def test_HUB_025_docker_registry_behind_our_index_pushes_pulls_and_deletes(behin
     assert behind.engine().pull("alice/app") == CHAIN[:1]
 
 
-def test_HUB_025_our_client_pushes_and_pulls_through_docker_registry(behind: Behind, tmp_path: Path) -> None:
+def test_HUB_025_our_client_works_with_docker_registry(behind: Behind, tmp_path: Path) -> None:
     images = [
         ChainImage(image.image_id, image.json, lambda layer=image.layer: io.BytesIO(layer)) for image in CHAIN
     ]
@@ -101,7 +101,7 @@ def test_HUB_025_our_client_pushes_and_pulls_through_docker_registry(behind: Beh
         assert client.pull(reference, tmp_path / "pulled.tar").image_ids == tuple(IDS)
 
 
-def test_HUB_025_docker_registry_refuses_what_our_index_does_not_confirm(behind: Behind) -> None:
+def test_HUB_025_docker_registry_rejects_what_our_index_rejects(behind: Behind) -> None:
     behind.engine("alice").push("alice/app", CHAIN[:1])
     behind.engine("robert").push("robert/own", [OTHER])
     registry, tags = behind.at_registry(), "/v1/repositories/alice/app/tags"
@@ -127,7 +127,7 @@ def test_HUB_025_docker_registry_refuses_what_our_index_does_not_confirm(behind:
     assert registry.get(tags, token(reading)).json() == {"latest": IDS[0]}
 
 
-def test_HUB_024_docker_registry_shows_private_images_as_our_index_says(behind: Behind) -> None:
+def test_HUB_024_docker_registry_asks_our_index_for_private_images(behind: Behind) -> None:
     behind.engine("alice").push("alice/secret", CHAIN)
     behind.set_private("alice", "alice/secret")
     assert behind.engine("alice").pull("alice/secret") == CHAIN
@@ -214,7 +214,7 @@ def test_STO_006_docker_registry_serves_what_we_wrote(
         assert EngineClient(restarted.host, login="alice:s3cret").pull("library/app", "2.0") == again
 
 
-def test_STO_006_docker_registry_takes_over_the_folder_of_a_registry_behind_an_index(
+def test_STO_006_docker_registry_takes_over_a_folder_behind_an_index(
     start: Callable[..., Program], tmp_path: Path
 ) -> None:
     storage = MemoryStorage()

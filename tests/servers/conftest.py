@@ -25,7 +25,7 @@ def server(
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
-    """Start servers over ``tmp_path / "registry"``, as many as wanted: ``start(kind)``; they are ended with the test."""
+    """Start servers over ``tmp_path / "registry"``: ``start(kind)``. They are ended with the test."""
     started: list[RunningServer] = []
 
     def start(kind: ServerKind, *, file_limit_bytes: int | None = None) -> RunningServer:

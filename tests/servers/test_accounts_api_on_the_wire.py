@@ -1,4 +1,4 @@
-"""The accounts API on real sockets: bodies on PATCH and DELETE, and a 204 with a length, after which the next request is answered."""
+"""The accounts API on real sockets: bodies of PATCH and DELETE, and a next request after a 204."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Conversation:
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
-def test_OAU_017_OAU_018_OAU_024_addresses_come_and_go_on_one_connection(
+def test_OAU_017_OAU_018_OAU_024_addresses_change_on_one_connection(
     served: RunningServer, scheme: str
 ) -> None:
     storage = FileStorage(Path(served.storage))

@@ -38,7 +38,7 @@ def large_layer() -> Iterator[bytes]:
 @pytest.mark.real
 @pytest.mark.parametrize("kind", [SERVE, GUNICORN], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with_length"])
-def test_a_layer_of_a_gib_is_pushed_and_pulled_in_constant_memory(
+def test_layer_of_a_gib_is_transferred_in_constant_memory(
     start: Callable[..., RunningServer], kind: ServerKind, chunked: bool
 ) -> None:
     server = start(kind)

@@ -1,4 +1,4 @@
-"""Clients that go away, bodies that lie, servers that are killed: nothing unfinished shows, nothing finished is lost."""
+"""Aborted requests, invalid bodies, killed servers: unfinished data is not served, finished data is kept."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_REG_014_a_body_shorter_than_its_length_is_refused(server: RunningServer
     check_push_succeeds(server, "cut/short", image)
 
 
-def test_a_chunked_body_that_ends_without_its_last_chunk_never_becomes_an_image(
+def test_chunked_body_without_last_chunk_becomes_no_image(
     server: RunningServer,
 ) -> None:
     image = new_image("unended")
@@ -125,7 +125,7 @@ def test_a_chunked_body_that_ends_without_its_last_chunk_never_becomes_an_image(
     check_push_succeeds(server, "cut/unended", image)
 
 
-def test_a_body_longer_than_its_length_is_cut_and_its_sum_refused(server: RunningServer) -> None:
+def test_body_beyond_its_length_is_cut_and_its_checksum_is_400(server: RunningServer) -> None:
     image = new_image("long")
     path = announced(server, "cut/long", image)
     with RawConnection(server.program.connect()) as connection:
@@ -154,7 +154,7 @@ def test_a_body_in_broken_chunks_never_becomes_an_image(server: RunningServer, f
     check_push_succeeds(server, f"cut/{name}", image)
 
 
-def test_REG_015_016_a_lying_checksum_is_refused_and_a_right_one_still_completes(
+def test_REG_015_016_wrong_checksum_is_400_and_a_right_one_completes(
     server: RunningServer,
 ) -> None:
     image = new_image("lie")
@@ -257,7 +257,7 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(
 
 
 @pytest.mark.parametrize("kind", STREAMING, ids=lambda kind: kind.name)
-def test_a_disk_that_takes_no_more_is_told_and_nothing_of_it_is_served(
+def test_full_disk_is_reported_and_nothing_partial_is_served(
     start: Callable[..., RunningServer], kind: ServerKind
 ) -> None:
     server = start(kind, file_limit_bytes=512 * 1024)
@@ -276,7 +276,7 @@ def test_a_disk_that_takes_no_more_is_told_and_nothing_of_it_is_served(
 
 
 @pytest.mark.real
-def test_serve_ends_when_it_is_told_to_although_a_client_has_stopped_sending(
+def test_serve_stops_while_a_client_is_in_the_middle_of_a_body(
     start: Callable[..., RunningServer],
 ) -> None:
     server = start(SERVE)

@@ -61,9 +61,7 @@ def test_REG_024_025_027_a_range_gives_just_these_bytes(
     assert got.body == LAYER[start:stop]
 
 
-def test_REG_026_CLI_019_a_range_past_the_end_is_416_without_a_body(
-    server: RunningServer, image: Image
-) -> None:
+def test_REG_026_CLI_019_range_past_the_end_is_416_without_body(server: RunningServer, image: Image) -> None:
     got = server.client().get(f"/v1/images/{image.image_id}/layer", {"Range": f"bytes={SIZE}-{SIZE}"})
     assert got.status == 416
     assert got.headers["Content-Length"] == "0"
@@ -134,7 +132,7 @@ def check(answers: list[RawAnswer], image: Image) -> None:
             assert "transfer-encoding" not in answer.headers
 
 
-def test_wsgiref_refuses_a_chunked_layer_at_once_and_takes_one_with_a_length(
+def test_wsgiref_rejects_chunked_layers_and_accepts_a_length(
     start: Callable[..., RunningServer],
 ) -> None:
     server = start(WSGIREF)

@@ -34,7 +34,7 @@ def test_REG_013_an_image_of_20_layers_comes_back_byte_for_byte(server: RunningS
 
 
 def saved_archive(path: Path, image: Image, name: str) -> bytes:
-    """Write ``image`` as ``docker save`` of docker 1.9 does; return its layer as it lies there, not compressed."""
+    """Write ``image`` as ``docker save`` of docker 1.9 does; return its layer, uncompressed."""
     layer = gzip.decompress(image.layer)
     repository, _, tag = name.rpartition(":")
     folder = image.image_id
@@ -52,7 +52,7 @@ def saved_archive(path: Path, image: Image, name: str) -> bytes:
     return layer
 
 
-def test_what_the_client_pushes_an_engine_pulls_and_the_client_too(
+def test_push_of_the_client_is_pulled_by_engine_and_client(
     server: RunningServer, busybox: Path, tmp_path: Path
 ) -> None:
     image = busybox_image(busybox)

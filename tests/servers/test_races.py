@@ -55,7 +55,7 @@ def push_in_step(client: EngineClient, image: Image, tag: str, barrier: threadin
 
 
 @pytest.mark.parametrize("rounds", [5, pytest.param(40, marks=pytest.mark.real)])
-def test_REG_011_one_image_pushed_twice_at_once_succeeds_for_both(
+def test_REG_011_simultaneous_pushes_of_one_image_succeed(
     two_clients: tuple[EngineClient, EngineClient], rounds: int
 ) -> None:
     one, two = two_clients
@@ -90,10 +90,10 @@ def push_end_late(client: EngineClient, image: Image, barrier: threading.Barrier
 
 
 @pytest.mark.parametrize("rounds", [5, pytest.param(60, marks=pytest.mark.real)])
-def test_REG_011_a_checksum_while_the_other_layer_ends_succeeds_for_both(
+def test_REG_011_checksum_during_the_other_layer_succeeds_for_both(
     two_clients: tuple[EngineClient, EngineClient], rounds: int
 ) -> None:
-    """The first has sent its layer; its sum goes out together with the last bytes of the second one's layer."""
+    """The first client has sent its layer. It sends the checksum with the end of the second layer."""
     one, two = two_clients
     for round_ in range(rounds):
         image = make_image(random_layer(30_000, round_), name=f"late {rounds}")
@@ -106,7 +106,7 @@ def test_REG_011_a_checksum_while_the_other_layer_ends_succeeds_for_both(
 
 
 @pytest.mark.parametrize("rounds", [5, pytest.param(30, marks=pytest.mark.real)])
-def test_images_on_one_new_parent_pushed_at_once_succeed_for_both(
+def test_simultaneous_pushes_on_one_new_parent_succeed(
     two_clients: tuple[EngineClient, EngineClient], rounds: int
 ) -> None:
     one, two = two_clients
@@ -124,7 +124,7 @@ def test_images_on_one_new_parent_pushed_at_once_succeed_for_both(
             assert client.pull("race/two", f"t{round_}") == second
 
 
-def test_pushes_into_one_repository_at_once_lose_no_tag_and_no_image(
+def test_simultaneous_pushes_to_one_repository_lose_nothing(
     two_clients: tuple[EngineClient, EngineClient],
 ) -> None:
     images = [make_image(random_layer(2_000, n), name="crowd") for n in range(16)]

@@ -1,7 +1,7 @@
-"""``v1registry serve --auth users:`` with two workers, as its users and its administrator see it.
+"""``v1registry serve --auth users:`` with two workers, for users and for the administrator.
 
-What one worker, or a command beside the server, changes has to count at once in both. Each worker is asked on a connection
-of its own, and has looked at what will change before, so that it could have remembered it.
+A change by one worker, or by a command, must be effective in both workers at once. Each worker has its own
+connection, and has read the data before the change, so a stale cache would be noticed.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Served:
 
 
 def _process_behind(connection: http.client.HTTPConnection, program: Program) -> int | None:
-    """Return the process that serves a connection, None where none has taken it yet. Source: proc(5), net/tcp."""
+    """Return the process that serves a connection; None if it is not accepted yet (proc(5), net/tcp)."""
     local, remote = connection.sock.getpeername()[1], connection.sock.getsockname()[1]
     wanted = (f"0100007F:{local:04X}", f"0100007F:{remote:04X}")
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
@@ -228,7 +228,7 @@ def test_a_collaborator_comes_and_goes_at_once(served: Served, name: str) -> Non
     assert served.statuses("GET", path, login=login) == [404, 404]
 
 
-def test_a_disabled_user_is_refused_at_once_with_password_and_token(served: Served, name: str) -> None:
+def test_disabled_user_is_403_at_once_with_password_and_token(served: Served, name: str) -> None:
     served.engine(name).push(f"{name}/app", chain_of(name))
     served.administer("repository", "private", f"{name}/app")
     login, path = f"{name}:{PASSWORD}", f"/v1/repositories/{name}/app"
@@ -245,7 +245,7 @@ def test_a_disabled_user_is_refused_at_once_with_password_and_token(served: Serv
 
 
 @pytest.mark.parametrize("changed_by", ["the first worker", "the second worker", "a command"])
-def test_the_old_password_is_refused_everywhere_once_it_was_changed(
+def test_old_password_is_401_in_both_workers_after_a_change(
     served: Served, name: str, changed_by: str
 ) -> None:
     old, new = f"{name}:{PASSWORD}", f"{name}:battery staple"
@@ -262,7 +262,7 @@ def test_the_old_password_is_refused_everywhere_once_it_was_changed(
 # -- deletion
 
 
-def test_a_layer_is_out_of_reach_once_its_only_repository_was_deleted(served: Served, name: str) -> None:
+def test_layer_of_a_deleted_repository_is_404(served: Served, name: str) -> None:
     chain, login = chain_of(name), f"{name}:{PASSWORD}"
     served.engine(name).push(f"{name}/app", chain)
     served.engine(name).push(f"{name}/kept", chain[:1])
@@ -280,7 +280,7 @@ def test_a_layer_is_out_of_reach_once_its_only_repository_was_deleted(served: Se
 # -- the log
 
 
-def test_lines_of_a_server_that_tells_more_have_the_id_of_their_request(tmp_path: Path) -> None:
+def test_verbose_log_lines_have_the_id_of_their_request(tmp_path: Path) -> None:
     command = ["v1registry", "serve", "--verbose", "--auth", "users:", "--port", "0"]
     command += ["--storage", (tmp_path / "registry").as_uri()]
     with Program(command, folder=tmp_path) as program:

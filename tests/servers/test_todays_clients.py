@@ -1,6 +1,6 @@
-"""Today's clients against the served registry: all that they still speak of v1 works, the rest fails cleanly.
+"""Today's clients and a registry: the parts of v1 that they still support work, the rest fails cleanly.
 
-What each of them asks for was recorded first (podman 4.3, skopeo 1.9, docker 20.10 and 28, docker-registry-client 0.5.2).
+Their requests were recorded (podman 4.3, skopeo 1.9, docker 20.10 and 28, docker-registry-client 0.5.2).
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def test_docker_registry_client_lists_reads_tags_and_deletes(
     assert repository.tags() == ["latest"]
 
 
-def test_docker_registry_client_finds_out_by_itself_where_v2_is_absent(
+def test_docker_registry_client_detects_that_v2_is_absent(
     served_without_v2: RunningServer,
 ) -> None:
     from docker_registry_client import DockerRegistryClient
