@@ -57,6 +57,8 @@ class ProfilesContract(AccountsContract):
         accounts.set_profile("mira", {"location": "", "company": "Example Works"})
         account = reopened.account("mira")
         assert (account.full_name, account.location, account.company) == ("Mira Kovač", "", "Example Works")
+        accounts.set_profile("mira", {})
+        assert reopened.account("mira") == account
         assert reopened.authenticate("mira", "correct horse") == User("mira")
 
     def test_other_fields_are_ignored(self, accounts: Backend) -> None:
@@ -164,6 +166,7 @@ class ProfilesContract(AccountsContract):
         for ask in (
             lambda: accounts.account("nobody"),
             lambda: accounts.set_profile("nobody", {"full_name": "x"}),
+            lambda: accounts.set_profile("nobody", {}),
             lambda: accounts.set_primary_email("nobody", "nobody@example.org"),
             lambda: accounts.remove_email("nobody", "nobody@example.org"),
         ):

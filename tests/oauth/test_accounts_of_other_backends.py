@@ -82,6 +82,10 @@ def test_users_of_a_chain_change_if_their_backend_allows_it(tmp_path: Path) -> N
         assert mira("PATCH", MIRA, full_name="Mira").status_int == 200
         assert moe("GET", "/api/v1.1/users/moe/").json["username"] == "moe"
         assert moe("PATCH", "/api/v1.1/users/moe/", full_name="Moe").status_int == 403
+        assert moe("PATCH", "/api/v1.1/users/moe/", full_name=7).status_int == 403
+        assert "Save the profile" in mira("GET", "/account").text
+        assert "Save the profile" not in moe("GET", "/account").text
+        assert "This account is managed elsewhere" in moe("GET", "/account").text
         assert moe("GET", MIRA).status_int == 403
         assert moe("GET", "/api/v1.1/users/nobody/").status_int == 404
 

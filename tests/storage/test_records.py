@@ -144,6 +144,15 @@ def test_update_without_a_change_writes_nothing(storage: MemoryStorage) -> None:
     assert storage.stat("boats/swift").etag == etag
 
 
+def test_update_without_a_change_keeps_the_format_of_the_value(storage: MemoryStorage) -> None:
+    stat = storage.write("boats/swift", json.dumps(FIELDS, indent=7).encode())
+    assert update(storage, "boats/swift", Boat, lambda boat: boat and replace(boat, berth=7)) == (
+        SWIFT,
+        SWIFT,
+    )
+    assert storage.stat("boats/swift") == stat
+
+
 def test_update_creates_a_missing_record(storage: MemoryStorage) -> None:
     assert update(storage, "boats/swift", Boat, lambda boat: SWIFT) == (None, SWIFT)
     assert find(storage, "boats/swift", Boat) == SWIFT

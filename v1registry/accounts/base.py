@@ -344,6 +344,8 @@ class Backend:
     def set_profile(self, username: str, fields: Mapping[str, str]) -> None:
         """Replace the PROFILE_FIELDS that ``fields`` contains. Other keys are ignored.
 
+        It is called without fields to find out whether the account can be changed.
+
         :raises UnknownUser: there is no such user.
         :raises NotSupported: the backend cannot change this account.
         :raises BackendUnavailable: the backend cannot answer now.

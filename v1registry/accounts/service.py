@@ -200,7 +200,8 @@ class Accounts:
         :raises AccountNotChangeable: its backend changes no profiles.
         """
         with self._changing(username) as backend:
-            backend.account(username)
+            # in a chain, only a change says whether the account belongs to the backend that changes accounts
+            backend.set_profile(username, {})
 
     def change_profile(self, username: str, fields: Mapping[str, object]) -> Account:
         """Change the PROFILE_FIELDS that ``fields`` contains, and return the whole account (oauth.md 4.2).

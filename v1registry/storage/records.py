@@ -123,8 +123,10 @@ def update(
 
     def changed(value: bytes | None) -> bytes | None:
         fields = {} if value is None else _loaded(key, value)
-        new = change(None if value is None else _converted(key, fields, kind))
-        return None if new is None else _dumped(fields | asdict(new))
+        record = None if value is None else _converted(key, fields, kind)
+        new = change(record)
+        # an equal record may be formatted in a different way
+        return None if new is None or new == record else _dumped(fields | asdict(new))
 
     old, new = update_value(storage, key, changed)
     return _optional(key, old, kind), _optional(key, new, kind)
