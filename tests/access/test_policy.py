@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.backends import PasswordsAlone
+from support.credentials import basic
 from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
 from v1registry.access.policy import CallablePolicy, NamespacePolicy
-from v1registry.accounts.base import Backend
 from v1registry.errors import InvalidRepositoryName
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
@@ -117,13 +118,6 @@ def test_function_as_policy_gets_all_arguments() -> None:
     assert asked == [(None, READ, "a", "b/c"), (User("mira"), WRITE, "a", "b")]
 
 
-class OneUser(Backend):
-    """A backend in which everybody has the password ``pw``."""
-
-    def authenticate(self, username: str, password: str) -> User | None:
-        return User(username) if password == "pw" else None
-
-
 def test_function_gets_each_name_in_one_form_only() -> None:
     """``team/top%252Fsecret`` must not be another name for what is stored as ``team/top/secret``."""
     storage, asked = MemoryStorage(), set()
@@ -132,8 +126,8 @@ def test_function_gets_each_name_in_one_form_only() -> None:
         asked.add((namespace, repository))
         return (namespace, repository) != ("team", "top/secret") or (user is not None and user.name == "boss")
 
-    client = Client(Registry(storage=storage, auth=OneUser(), policy=decide))
-    boss = {"Authorization": "Basic Ym9zczpwdw=="}
+    client = Client(Registry(storage=storage, auth=PasswordsAlone(), policy=decide))
+    boss = basic("boss")
     body = json.dumps([{"id": "a" * 64}])
     assert client.put("/v1/repositories/team/top/secret/", body, boss).status_int == 200
     for written in (

@@ -12,13 +12,13 @@ from support.accounts_world import (
     READ,
     REPOSITORIES,
     SECRET,
-    People,
     Person,
     World,
     image_of,
     list_of,
-    token_header,
 )
+from support.backends import People
+from support.credentials import token_header
 from support.wsgi_client import call
 
 from v1registry import MemoryStorage, Registry

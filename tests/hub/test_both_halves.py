@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.account_client import basic
 from support.cheap_passwords import CheapPasswords
+from support.credentials import basic
 from support.engine_client import EngineClient, Image, UnexpectedAnswer, make_chain, make_image, tar_layer
 from support.programs import Program
 from support.small_index import LOGIN, SmallIndex

@@ -14,12 +14,12 @@ from support.account_client import (
     PUBLIC_URL,
     TAKEN,
     KeptMail,
-    basic,
     change,
     log_in,
     register,
 )
 from support.cheap_passwords import CheapPasswords
+from support.credentials import basic
 from support.faulty_storage import FaultyStorage
 from support.wsgi_client import Client
 from webtest import TestResponse

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 
 import pytest
+from support.backends import People
+from support.credentials import basic
 from webtest import TestApp, TestResponse
 
 from v1registry import MemoryStorage, Registry
-from v1registry.accounts.base import Backend
 from v1registry.rights import User
 
 ID = "0123456789abcdef" * 4
@@ -17,30 +17,17 @@ LISTED = json.dumps([{"id": ID}]).encode()
 CHALLENGE = 'Basic realm="auth required",Token'
 
 
-USERS = {
-    "alice": User("alice"),
-    "robert": User("robert"),
-    "idle": User("idle", is_active=False),
-    "admin": User("admin", is_administrator=True),
-}
-
-
-class People(Backend):
-    def authenticate(self, username: str, password: str) -> User | None:
-        return USERS.get(username) if password == f"{username}-password" else None
-
-    def find(self, username: str) -> User | None:
-        return USERS.get(username)
+PEOPLE = (
+    User("alice"),
+    User("robert"),
+    User("idle", is_active=False),
+    User("admin", is_administrator=True),
+)
 
 
 @pytest.fixture
 def client() -> TestApp:
-    return TestApp(Registry(storage=MemoryStorage(), auth=People()))
-
-
-def basic(name: str, password: str | None = None) -> dict[str, str]:
-    pair = f"{name}:{password or name + '-password'}".encode()
-    return {"Authorization": "Basic " + base64.b64encode(pair).decode("ascii")}
+    return TestApp(Registry(storage=MemoryStorage(), auth=People.of(*PEOPLE)))
 
 
 def ask(

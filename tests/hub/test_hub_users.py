@@ -13,7 +13,6 @@ from support.account_client import (
     MIRA,
     TAKEN,
     USER_CREATED,
-    basic,
     change,
     log_in,
     register,
@@ -21,6 +20,7 @@ from support.account_client import (
     text_of,
 )
 from support.cheap_passwords import CheapPasswords
+from support.credentials import basic
 from support.faulty_storage import FaultyStorage
 from support.wsgi_client import Client
 

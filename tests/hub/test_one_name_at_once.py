@@ -12,7 +12,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from support.account_client import TAKEN, USER_CREATED, basic
+from support.account_client import TAKEN, USER_CREATED
+from support.credentials import basic
 from support.programs import PATIENCE_S, Program
 
 _PROCESSES = 20

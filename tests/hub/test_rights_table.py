@@ -19,13 +19,12 @@ from support.accounts_world import (
     READ,
     SECRET,
     WRITE,
-    People,
     World,
-    basic,
     image_of,
     list_of,
-    token_header,
 )
+from support.backends import People
+from support.credentials import basic, token_header
 from support.rights_table import BEARERS, CALLERS, CREDENTIALS, KINDS, Row, read_rows
 from support.wsgi_client import PAYLOAD_HEADER, Answer, call
 from v1registry_fakes.layers import files_in

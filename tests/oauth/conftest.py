@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from support.access_tokens import Granter, bearer
-from support.account_asker import FORM, HUB, JSON, Asker, basic
+from support.account_asker import FORM, HUB, JSON, Asker
 from support.cheap_passwords import CheapPasswords
+from support.credentials import basic
 from support.oauth_world import ApplicationClient, OAuthWorld
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage

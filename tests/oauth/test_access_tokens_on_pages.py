@@ -6,8 +6,9 @@ from urllib.parse import urlencode
 
 import pytest
 from support.access_tokens import REDIRECT_URI, UNKNOWN, Granter, bearer
-from support.account_asker import HUB, basic
+from support.account_asker import HUB
 from support.cheap_passwords import CheapPasswords
+from support.credentials import basic
 from support.engine_client import make_image, tar_layer
 from support.wsgi_client import Client
 from webtest import TestResponse

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from support.access_tokens import Granter, bearer
-from support.account_asker import FORM, HUB, JSON, KEYS, MIRA, Asker, basic
+from support.account_asker import FORM, HUB, JSON, KEYS, MIRA, Asker
+from support.credentials import basic
 from support.wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry, Storage

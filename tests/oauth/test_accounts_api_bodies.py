@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.account_asker import FORM, JSON, MIRA, Asker, basic
+from support.account_asker import FORM, JSON, MIRA, Asker
 from support.cheap_passwords import CheapPasswords
+from support.credentials import basic
 from support.wsgi_client import Answer, call
 
 from v1registry import MemoryStorage, Registry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.access_tokens import UNKNOWN, Granter, bearer
+from support.credentials import basic
 from support.world import World
 from support.wsgi_client import Answer, call
 
@@ -154,11 +154,6 @@ class TableWorld(World):
             environ[f"HTTP_{name.upper()}"] = value
         environ.setdefault("wsgi.url_scheme", "https")
         return call(app, row.method, path, row.body, CONTENT_TYPE="application/json", **environ)
-
-
-def basic(username: str, password: str | None = None) -> dict[str, str]:
-    text = f"{username}:{f'pw-{username}' if password is None else password}"
-    return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}
 
 
 @cache

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from support.access_tokens import Granter, bearer
-from support.account_asker import HUB, KEYS, MIRA, Asker, basic
+from support.account_asker import HUB, KEYS, MIRA, Asker
+from support.backends import PasswordsAlone
 from support.cheap_passwords import CheapPasswords
+from support.credentials import basic
 
 from v1registry import MemoryStorage, Registry
 from v1registry.accounts.backends.chain import BackendChain
@@ -58,15 +60,8 @@ def test_account_of_a_password_file_is_shown_and_cannot_change(
     assert moe("GET", path).json["id"] == shown.json["id"]
 
 
-class NamesWithPasswords(Backend):
-    """A backend that cannot look up users."""
-
-    def authenticate(self, username: str, password: str) -> User | None:
-        return User(username) if password == f"pw-{username}" else None
-
-
 def test_other_users_are_403_if_the_backend_cannot_find_users() -> None:
-    app = Registry(storage=MemoryStorage(), auth=NamesWithPasswords())
+    app = Registry(storage=MemoryStorage(), auth=PasswordsAlone())
     mira = Asker(app, basic("mira"))
     assert mira("GET", MIRA).json["username"] == "mira"
     assert mira("GET", "/api/v1.1/users/other/").status_int == 403

@@ -7,10 +7,10 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.backends import UnavailableBackend
 from support.faulty_storage import FaultyStorage
 from support.oauth_world import BACK, CHALLENGE, MIRA, VERIFIER, OAuthWorld, answer_in, code_in
 
-from v1registry.accounts.base import Backend, BackendUnavailable
 from v1registry.accounts.service import Accounts
 from v1registry.oauth.applications import Applications
 from v1registry.oauth.grants import Grants
@@ -308,23 +308,13 @@ def test_deleted_or_disabled_user_grants_nothing(world: OAuthWorld) -> None:
     assert world.kept() == []
 
 
-class _Unavailable(Backend):
-    """A backend that is unavailable."""
-
-    def authenticate(self, username: str, password: str) -> User | None:
-        raise BackendUnavailable("down")
-
-    def find(self, username: str) -> User | None:
-        raise BackendUnavailable("down")
-
-
 @pytest.mark.parametrize("is_backend_down", [True, False])
 def test_unavailable_storage_redirects_with_temporarily_unavailable(
     world: OAuthWorld, is_backend_down: bool
 ) -> None:
     broken = FaultyStorage(world.storage)
     broken.fail("write", error=StorageUnavailable("any", "the disk /secret/path is on fire"))
-    accounts = Accounts(_Unavailable()) if is_backend_down else world.accounts
+    accounts = Accounts(UnavailableBackend()) if is_backend_down else world.accounts
     applications = Applications(broken)
     provider = Provider(applications, Grants(broken, applications, accounts))
     with pytest.raises(AuthorizationRefused) as error:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from support.access_tokens import Granter, bearer
-from support.account_asker import FORM, JSON, MIRA, Asker, basic
+from support.account_asker import FORM, JSON, MIRA, Asker
 from support.cheap_passwords import CheapPasswords
+from support.credentials import basic
 from support.faulty_storage import FaultyStorage
 from support.wsgi_client import Client, call
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from support.backends import UnavailableBackend
 from support.faulty_storage import FaultyStorage
 from support.oauth_world import BACK, CHALLENGE, MIRA, OAuthWorld, digest
 
-from v1registry.accounts.base import Backend, BackendUnavailable
+from v1registry.accounts.base import BackendUnavailable
 from v1registry.accounts.service import Accounts
 from v1registry.errors import OAuthError
 from v1registry.oauth.grants import (
@@ -20,7 +21,6 @@ from v1registry.oauth.grants import (
     REFRESH_LIFETIME_S,
     Grants,
 )
-from v1registry.rights import User
 from v1registry.storage.base import StorageFull, StorageUnavailable
 
 
@@ -165,15 +165,8 @@ def test_bearer_has_the_current_rights_of_the_user(world: OAuthWorld) -> None:
 
 
 def test_token_is_not_verified_while_the_backend_is_unavailable(world: OAuthWorld) -> None:
-    class Down(Backend):
-        def authenticate(self, username: str, password: str) -> User | None:
-            raise BackendUnavailable("The users cannot be asked now")
-
-        def find(self, username: str) -> User | None:
-            raise BackendUnavailable("The users cannot be asked now")
-
     token = world.tokens().access_token
-    grants = Grants(world.storage, world.applications, Accounts(Down()), clock=world.clock)
+    grants = Grants(world.storage, world.applications, Accounts(UnavailableBackend()), clock=world.clock)
     with pytest.raises(BackendUnavailable):
         grants.verify(token)
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.oauth_world import BACK, ApplicationClient, OAuthWorld, basic
+from support.backends import PasswordsAlone
+from support.credentials import basic
+from support.oauth_world import BACK, ApplicationClient, OAuthWorld
 from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
@@ -43,13 +45,6 @@ class Directory(Backend):
         if self.is_away:
             raise BackendUnavailable("The directory does not answer")
         return User(username, id=self.ids[username]) if username in self.ids else None
-
-
-class PasswordsAlone(Backend):
-    """A backend that cannot look up users."""
-
-    def authenticate(self, username: str, password: str) -> User | None:
-        return User(username)
 
 
 class Granted:

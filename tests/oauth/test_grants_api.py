@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from support.access_tokens import Granter, bearer
-from support.account_asker import MIRA, Asker, basic
+from support.account_asker import MIRA, Asker
+from support.credentials import basic
 
 from v1registry import Registry, Storage
 from v1registry.accounts.users import UserStore

@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from support.oauth_world import BACK, ApplicationClient, OAuthWorld, basic, oauth_error
+from support.credentials import basic
+from support.oauth_world import BACK, ApplicationClient, OAuthWorld, oauth_error
 from support.wsgi_client import Client, call
 
 from v1registry import MemoryStorage, Registry

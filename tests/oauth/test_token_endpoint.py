@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from support.credentials import basic
 from support.oauth_world import (
     BACK,
     CHALLENGE,
@@ -14,7 +15,6 @@ from support.oauth_world import (
     VERIFIER,
     ApplicationClient,
     OAuthWorld,
-    basic,
     oauth_error,
 )
 from support.wsgi_client import Client, call

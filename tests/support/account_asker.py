@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 from urllib.parse import urlencode
@@ -36,8 +35,3 @@ class Asker:
             headers["Content-Type"] = self.kind
             body = json.dumps(fields) if self.kind == JSON else urlencode(fields)
         return self.client.request(method, path, body, headers)
-
-
-def basic(username: str, password: str | None = None) -> dict[str, str]:
-    text = f"{username}:{f'pw-{username}' if password is None else password}"
-    return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 from urllib.parse import quote
 
 from webtest import TestResponse
 
+from support.credentials import basic
 from support.kept_mail import PUBLIC_URL as PUBLIC_URL
 from support.kept_mail import KeptMail as KeptMail
 from support.wsgi_client import Client
@@ -18,11 +18,6 @@ TAKEN = b'"Username or email already exists"'
 CHALLENGE = 'Basic realm="auth required",Token'
 
 MIRA = {"username": "mira_k", "password": "s3cret-one", "email": "mira@example.org", "auth": ""}
-
-
-def basic(username: str, password: str) -> dict[str, str]:
-    credentials = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
-    return {"Authorization": f"Basic {credentials}"}
 
 
 def register(client: Client, path: str = "/v1/users/", **fields: Any) -> TestResponse:

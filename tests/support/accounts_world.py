@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from webtest import TestResponse
 
+from support.backends import People
+from support.credentials import basic, token_header
 from support.engine_client import Image, make_image, tar_layer
 from support.push_requests import PushRequest, announcement, checksum_of, end_of, json_of, layer_of, tag_of
 from support.wsgi_client import Client
 from v1registry import MemoryStorage, Registry, Storage
 from v1registry.access.tokens import Tokens
-from v1registry.accounts.base import Backend
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import Action, User
@@ -23,42 +22,6 @@ from v1registry.rights import Action, User
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 SECRET = "the-key-of-the-servers-in-these-tests"
 REPOSITORIES = "/v1/repositories"
-
-
-@dataclass
-class People(Backend):
-    """A backend in a dict: the password of a user is ``pw-`` and the name, the id ``id-`` and the name.
-
-    It counts the passwords that it checks.
-    """
-
-    users: dict[str, User] = field(default_factory=dict)
-    asked: int = 0
-
-    @classmethod
-    def of(cls, *users: User) -> People:
-        return cls({user.name: user for user in users})
-
-    @property
-    def has_ids(self) -> bool:
-        return True
-
-    def authenticate(self, username: str, password: str) -> User | None:
-        self.asked += 1
-        return self.find(username) if password == f"pw-{username}" else None
-
-    def find(self, username: str) -> User | None:
-        user = self.users.get(username)
-        return None if user is None else replace(user, id=f"id-{username}")
-
-
-def basic(username: str, password: str | None = None) -> dict[str, str]:
-    text = f"{username}:{f'pw-{username}' if password is None else password}"
-    return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode("ascii")}
-
-
-def token_header(token: str) -> dict[str, str]:
-    return {"Authorization": f"Token {token}"}
 
 
 def image_of(name: str, parent: Image | None = None) -> Image:

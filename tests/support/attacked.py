@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from webtest import TestResponse
 
-from support.accounts_world import READ, REPOSITORIES, WRITE, People, Person, World, image_of, list_of
+from support.accounts_world import READ, REPOSITORIES, WRITE, Person, World, image_of, list_of
+from support.backends import People
 from support.engine_client import Image, tar_layer
 from support.wsgi_client import Answer, call
 from v1registry.rights import User

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 from webtest import TestResponse
 
 from support.clock import Clock
+from support.credentials import basic
 from support.world import World
 from support.wsgi_client import Client
 from v1registry import Registry, Storage
@@ -129,11 +129,6 @@ class ApplicationClient:
 
     def refresh(self, refresh_token: str, **parameters: str) -> TestResponse:
         return self.token(grant_type="refresh_token", refresh_token=refresh_token, **parameters)
-
-
-def basic(client_id: str, secret: str) -> dict[str, str]:
-    encoded = base64.b64encode(f"{client_id}:{secret}".encode()).decode("ascii")
-    return {"Authorization": f"Basic {encoded}"}
 
 
 def oauth_error(answer: TestResponse) -> tuple[int, str]:
