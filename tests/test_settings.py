@@ -233,6 +233,51 @@ def test_a_storage_may_be_named_by_module_and_attribute(monkeypatch: pytest.Monk
         open_storage(f"{module.__name__}:other")
 
 
+@pytest.fixture
+def bucket_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a distribution with entry points for storages."""
+    name = f"buckets_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        "from v1registry import MemoryStorage\n"
+        "class Bucket(MemoryStorage):\n"
+        "    def __init__(self, url):\n"
+        "        super().__init__()\n"
+        "        self.url = url\n"
+        "def number(url):\n"
+        "    return 7\n"
+    )
+    folder = tmp_path / f"{name}-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(
+        f"[v1registry.storage]\nbucket = {name}:Bucket\nseven = {name}:number\n"
+        f"lost = {name}:is_not_there\nbroken = {name}_missing:Bucket\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("bucket_package")
+def test_an_entry_point_adds_a_storage() -> None:
+    storage = Registry.from_settings({"storage": "bucket://host/x"}).storage
+    assert isinstance(storage, MemoryStorage)
+    assert vars(storage)["url"] == "bucket://host/x"
+
+
+@pytest.mark.usefixtures("bucket_package")
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("seven://x", "or a storage, not 7"),
+        ("lost://x", "lost: its package cannot be used: .*is_not_there"),
+        ("broken://x", "broken: its package cannot be used: No module named"),
+        ("other://x", "known: broken:, bucket:, file:, lost:, memory:, seven:"),
+    ],
+)
+def test_an_invalid_entry_point_of_a_storage_is_an_error(place: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"storage: .*{text}"):
+        Registry.from_settings({"storage": place})
+
+
 @pytest.mark.parametrize(
     ("place", "text"),
     [

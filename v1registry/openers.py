@@ -30,9 +30,7 @@ def open_storage(place: object) -> Storage:
     :raises ValueError: ``place`` is neither a storage nor the name of one.
     """
     if not isinstance(place, str):
-        if not all(hasattr(place, method) for method in ("read", "write", "publish")):
-            raise ValueError(f"must be a URL such as file:///srv/registry, or a storage, not {place!r}")
-        return place  # type: ignore[return-value]  # the contract suite is the place to prove the rest
+        return _storage(place)
     if not place:
         raise ValueError("must name a place for the data, such as file:///srv/registry or memory:")
     scheme, colon, rest = place.partition(":")
@@ -51,8 +49,11 @@ def open_storage(place: object) -> Storage:
 
     added = entry_points(group=STORAGE_ENTRY_POINTS, name=scheme)
     if added:
-        factory = next(iter(added)).load()
-        return factory(place)  # type: ignore[no-any-return]
+        try:
+            factory = next(iter(added)).load()
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{scheme}: its package cannot be used: {error}") from error
+        return _storage(factory(place))
     if rest.isidentifier():
         named = _attribute(place)
         return open_storage(named() if callable(named) else named)
@@ -60,6 +61,16 @@ def open_storage(place: object) -> Storage:
     raise ValueError(
         f"{scheme}: is not a scheme of a storage; known: {', '.join(f'{name}:' for name in known)}"
     )
+
+
+def _storage(found: object) -> Storage:
+    """Return an object that looks like a storage.
+
+    :raises ValueError: it does not.
+    """
+    if not all(hasattr(found, method) for method in ("read", "write", "publish")):
+        raise ValueError(f"must be a URL such as file:///srv/registry, or a storage, not {found!r}")
+    return found  # type: ignore[return-value]  # the contract suite is the place to prove the rest
 
 
 def open_accounts(settings: Settings, storage: Storage, facts: RepositoryFacts) -> tuple[Backend, Policy]:
