@@ -34,6 +34,12 @@ def server(script: Script, serve: Callable[..., LiveServer]) -> LiveServer:
 
 
 @pytest.fixture
+def reference(server: LiveServer) -> str:
+    """A tag in the registry."""
+    return f"{server.host}/foo/bar:v1"
+
+
+@pytest.fixture
 def pauses() -> list[float]:
     """The waits of the client between attempts, in seconds."""
     return []

@@ -30,11 +30,6 @@ IDS = [image.image_id for image, _ in make_chain(3)]
 EXISTS = {"error": "Image already exists"}
 
 
-@pytest.fixture
-def reference(server: LiveServer) -> str:
-    return f"{server.host}/foo/bar:v1"
-
-
 def is_complete(script: Script, image_id: str) -> bool:
     """Tell whether the registry has the image with the layer of the archive."""
     keys = {stat.key.rpartition("/")[2] for stat in script.storage.list(f"images/{image_id}/")}

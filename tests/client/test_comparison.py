@@ -27,11 +27,6 @@ def engine(server: LiveServer) -> EngineClient:
 
 
 @pytest.fixture
-def reference(server: LiveServer) -> str:
-    return f"{server.host}/foo/bar:v1"
-
-
-@pytest.fixture
 def today(tmp_path: Path) -> Path:
     """The path of an archive of today's engines, with the images of ``documents``."""
     return tmp_path / "today.tar"

@@ -36,11 +36,6 @@ from v1registry.client import (
 )
 
 
-@pytest.fixture
-def reference(server: LiveServer) -> str:
-    return f"{server.host}/foo/bar:v1"
-
-
 def test_pull_returns_what_was_pushed(
     client: Client, reference: str, archive: Path, tmp_path: Path, script: Script
 ) -> None:

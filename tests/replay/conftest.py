@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.checklist_images import IMAGES
 from support.replayer import Recording, application_over
+from support.small_engine import SmallEngine
 from support.stand_in import registry_with_accounts
 from support.transcripts import index_scenarios
 from support.wire import Transport, WsgiTransport, live_server
 
-from v1registry import FileStorage, MemoryStorage, Storage
+from v1registry import FileStorage, MemoryStorage, Registry, Storage
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -69,3 +71,16 @@ def index_recordings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
             return Recording(client, transport, index_scenarios(client))
 
         yield recording
+
+
+@pytest.fixture
+def transport() -> WsgiTransport:
+    """A transport to an empty server without accounts."""
+    return WsgiTransport(Registry(storage=MemoryStorage()))
+
+
+@pytest.fixture
+def filled(transport: WsgiTransport) -> WsgiTransport:
+    """A transport to a server with alice/app:latest."""
+    SmallEngine(transport, "1.9").push("alice/app", IMAGES)
+    return transport

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
+from support.checklist_images import BASE, IMAGES, JSON, MIDDLE, TOP, get, pulled_form
 from support.small_engine import SmallEngine, SmallImage
 from support.wire import (
     WireRequest,
@@ -19,23 +19,6 @@ from support.wire import (
 )
 
 from v1registry import MemoryStorage, Registry
-
-if TYPE_CHECKING:
-    pass
-from support.checklist_images import BASE, IMAGES, JSON, MIDDLE, TOP, get, pulled_form
-
-
-@pytest.fixture
-def transport() -> WsgiTransport:
-    return WsgiTransport(Registry(storage=MemoryStorage()))
-
-
-@pytest.fixture
-def filled(transport: WsgiTransport) -> WsgiTransport:
-    """A server with alice/app:latest."""
-    SmallEngine(transport, "1.9").push("alice/app", IMAGES)
-    return transport
-
 
 # -- push and pull, release by release
 

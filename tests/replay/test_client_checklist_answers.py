@@ -29,19 +29,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 from support.checklist_images import ALICE, BASE, IMAGES, JSON, TOP, get, pulled_form
 
-
-@pytest.fixture
-def transport() -> WsgiTransport:
-    return WsgiTransport(Registry(storage=MemoryStorage()))
-
-
-@pytest.fixture
-def filled(transport: WsgiTransport) -> WsgiTransport:
-    """A server with alice/app:latest."""
-    SmallEngine(transport, "1.9").push("alice/app", IMAGES)
-    return transport
-
-
 # -- login
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,13 +17,6 @@ from v1registry import Registry
 from v1registry.storage.base import StorageUnavailable
 from v1registry.web.views import history
 from v1registry.web.views.image_json import Command, ImageFacts, command_of, time_of
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
-
 
 # -- JSON of attackers and of old servers
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from support.image_pages import push_history, steps_in
@@ -11,13 +10,6 @@ from support.reader import PEOPLE, Reader, checked, facts_in, links_in, town, wo
 from v1registry_fakes import FakeRegistry
 
 from v1registry.web.views import history
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
-
 
 # -- visibility
 

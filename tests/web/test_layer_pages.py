@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -15,12 +14,6 @@ from v1registry_fakes import FakeImage, FakeRegistry
 
 from v1registry.web.views.contents import LayerTree, changes_of, path_of
 from v1registry.web.views.texts import age, shown
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
 
 
 def row(

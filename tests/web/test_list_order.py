@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.faulty_storage import FaultyStorage
 from support.reader import Reader, names_in
-from v1registry_fakes import FakeRegistry
 
 from v1registry import FileStorage, MemoryStorage, Registry
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
 from v1registry.search.base import search
 from v1registry.search.scan import ScanSearch
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
-
-
-def fill(registry: FakeRegistry, count: int) -> None:
-    for number in range(count):
-        registry.add_repository(f"team/app-{number:03}")
-
 
 # -- reads of the storage
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,12 +17,6 @@ from v1registry import MemoryStorage, Registry
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
 from v1registry.storage.base import StorageUnavailable
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
 
 
 def fill(registry: FakeRegistry, count: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -22,12 +21,6 @@ from v1registry.web.views import tag_lists
 from v1registry.web.views.tag_lists import Tag, TagList
 
 NAME = RepositoryName("team", "app")
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
 
 
 def commands_in(page: object) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
 import pytest
@@ -16,12 +15,6 @@ from v1registry.web import browse_images
 
 PAGES = ["", "/files", "/changes"]
 FOLDER = ["srv/1/x", "srv/2/x", "srv/3/x"]
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
 
 
 def way_in(reader: Reader, address: str, status: int = 200) -> str:
