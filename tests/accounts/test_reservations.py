@@ -142,3 +142,16 @@ def test_registration_that_lost_its_address_keeps_a_later_account(
     assert other.account("mira").user.id == states[0].id
     assert other.authenticate("mira", "battery staple") is not None
     assert storage.stat(user_key("zoe")).size > 0
+
+
+def test_address_whose_reservation_was_taken_over_can_be_removed(storage: MemoryStorage) -> None:
+    users = UserStore(storage, passwords=CheapPasswords())
+    users.create("mira", "pw-mira", "mira@example.org")
+    users.create("zoe", "pw-zoe")
+    users.add_email("mira", EMAIL)
+    storage.delete(address_key(EMAIL))  # as if mira's process was killed before it settled
+    users.add_email("zoe", EMAIL)
+    assert users.remove_email("mira", EMAIL)
+    assert [email.email for email in users.emails("mira")] == ["mira@example.org"]
+    assert owner_in(storage) == "zoe"
+    assert not users.remove_email("mira", EMAIL)

@@ -215,8 +215,12 @@ class UserStore(Backend):
         return self._change_own_email(username, email, UserRecord.with_primary_email)
 
     def remove_email(self, username: str, email: str) -> bool:
-        """Remove an address other than the primary one; see the base class."""
-        is_removed = self._change_own_email(username, email, UserRecord.without_email)
+        """Remove an address other than the primary one; see the base class.
+
+        A killed process may leave an address in the record whose reservation another user took over. It can
+        be removed too.
+        """
+        is_removed = self._update(username, lambda record: record.without_email(email)).lists(email)
         if is_removed:
             with _available():
                 self._reservations.release(username, email)
