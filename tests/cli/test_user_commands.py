@@ -10,6 +10,7 @@ import pytest
 from v1registry import FileStorage
 from v1registry.accounts.users import UserStore
 from v1registry.cli.main import main
+from v1registry.storage.base import StorageUnavailable
 
 
 @pytest.fixture
@@ -121,3 +122,29 @@ def test_invalid_name_or_address_is_refused(
 def test_storage_in_memory_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["user", "list", "--storage", "memory:"]) == 2
     assert "storage: must be shared by processes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (
+            ["user", "enable", "alice"],
+            "v1registry: The accounts cannot be read or changed now, try again later",
+        ),
+        (["application", "remove", "ci"], "v1registry: accounts/oauth/applications/ci: Input/output error"),
+    ],
+)
+def test_failure_of_the_storage_exits_with_3(
+    url: str,
+    command: list[str],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise StorageUnavailable("accounts/oauth/applications/ci", "Input/output error")
+
+    for method in ("read", "delete"):
+        monkeypatch.setattr(FileStorage, method, fail)
+    assert main([*command, "--storage", url]) == 3
+    assert expected in capsys.readouterr().err.splitlines()

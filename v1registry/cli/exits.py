@@ -19,7 +19,7 @@ exit codes:
   0    done
   1    failed on the way; the message says where, and the same command continues from there
   2    the command line, a setting or the archive is invalid; nothing was changed
-  3    the registry cannot be reached, or cannot answer now
+  3    the registry or the storage cannot be reached, or cannot answer now
   4    the registry requires other credentials, or the user lacks the right
   5    the registry or the storage does not have what the command names
   130  interrupted by Ctrl-C

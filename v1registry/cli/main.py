@@ -6,10 +6,12 @@ import argparse
 import logging
 from collections.abc import Sequence
 
+from ..accounts.base import BackendUnavailable
 from ..settings import SettingsError
+from ..storage.base import StorageUnavailable
 from ..version import __version__
 from . import applications, check_config, repositories, routes, serve, transfer, users
-from .exits import EXIT_CODES_HELP, INTERRUPTED, USAGE, CommandFailed, complain
+from .exits import EXIT_CODES_HELP, INTERRUPTED, UNREACHABLE, USAGE, CommandFailed, complain
 from .options import Commands
 
 #: Each adds its commands with ``add_commands(commands)``, in the order of ``--help``.
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         complain(str(error))
         return USAGE
+    except (StorageUnavailable, BackendUnavailable) as error:
+        complain(str(error))
+        return UNREACHABLE
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
