@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from support.cheap_passwords import CheapPasswords
 from support.consent_page import BACK, VERIFIER, XSS, Asking, decide, raw_question
 from support.page_person import (
     AUTHORIZE,
@@ -20,6 +21,8 @@ from support.page_person import (
     token_of,
 )
 
+from v1registry import MemoryStorage
+from v1registry.accounts import BackendChain, Callback, UserStore
 from v1registry.oauth.scopes import SCOPES
 from v1registry.storage.base import StorageUnavailable
 
@@ -252,6 +255,21 @@ def test_the_page_names_application_scopes_and_target() -> None:
         assert words in text
     assert [button.get_text() for button in page.html.find("main").find_all("button")] == ["Allow", "Deny"]
     assert [heading.get_text() for heading in page.html.find_all("h1")] == ["Allow Example CI?"]
+
+
+def test_a_user_without_an_id_can_only_deny() -> None:
+    storage = MemoryStorage()
+    users = UserStore(storage, passwords=CheapPasswords())
+    guests = Callback(lambda name, password: name == "guest", find=lambda name: name == "guest")
+    world = Asking(storage=storage, auth=BackendChain([guests, users]))
+    person = world.person()
+    assert person.log_in("guest").status_int == 303
+    page = person.get(world.asked())
+    assert page.status_int == 403
+    assert "This account cannot give applications access" in said(page)
+    assert not page.html.find_all("button", {"name": "allow"})
+    denied = decide(person, page, allow=False)
+    assert query_of(location_of(denied))["error"] == "access_denied"
 
 
 def test_pkce_goes_through_the_page() -> None:

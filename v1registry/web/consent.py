@@ -31,6 +31,12 @@ _QUERY_CHARACTERS: Final = "!$&'()*+,;=:@/?%~"
 _OWN_FIELDS: Final = ("form_token", "allow")
 
 
+_WITHOUT_ID: Final = (
+    "This account cannot give applications access, because the server has no id for it. "
+    "Log in with another account, or deny"
+)
+
+
 def get_authorize(request: Request) -> Response:
     """Show the page. An invalid request is reported to the application before the user must log in."""
     require_https(request)
@@ -44,7 +50,8 @@ def get_authorize(request: Request) -> Response:
     visitor = visitor_of(request)
     if visitor.user is None:
         return log_in_first(request, visitor, _address(request, query))
-    return _page(request, visitor, asked, query)
+    can_allow = configured(request.services.oauth).grants.account(visitor.user.name) is not None
+    return _page(request, visitor, asked, query, None if can_allow else _WITHOUT_ID, can_allow=can_allow)
 
 
 def post_authorize(request: Request) -> Response:
@@ -102,9 +109,16 @@ def _dead_end(request: Request, unsafe: UnsafeAuthorization) -> Response:
 
 
 def _page(
-    request: Request, visitor: Visitor, asked: AuthorizationRequest, query: str, problem: str | None = None
+    request: Request,
+    visitor: Visitor,
+    asked: AuthorizationRequest,
+    query: str,
+    problem: str | None = None,
+    *,
+    can_allow: bool = True,
 ) -> Response:
     values = {
+        "can_allow": can_allow,
         "application": asked.application,
         # the form is sent to the address of the page, unless the parameters came in the body
         "address": "" if request.environ.get("QUERY_STRING") else _address(request, query),
