@@ -1,4 +1,4 @@
-"""engine-formats.md 2: the JSON of an image is kept byte for byte, whatever an engine or a script wrote into it."""
+"""engine-formats.md 2: the JSON of an image is stored byte for byte, whatever its contents are."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def served(client: Client, document: bytes) -> bytes:
         f' {{ "parent" : "{PARENT_ID}",\n\t"id": "\\u0032{ID[1:]}" }} \n',
     ],
 )
-def test_ENG_004_json_of_an_id_and_perhaps_a_parent_is_served_byte_for_byte(
-    client: Client, document: str
-) -> None:
+def test_ENG_004_minimal_json_is_served_byte_for_byte(client: Client, document: str) -> None:
     assert served(client, document.encode()) == document.encode()
     has_parent = "parent" in json.loads(document)
     assert client.get(f"/v1/images/{ID}/ancestry").json == ([ID, PARENT_ID] if has_parent else [ID])
@@ -48,6 +46,6 @@ def test_ENG_004_json_of_an_id_and_perhaps_a_parent_is_served_byte_for_byte(
         '"author":"Jérôme \\ud83d\\ude00 \\u0000","comment":"a","comment":"b"',
     ],
 )
-def test_ENG_005_unknown_keys_nulls_ports_zones_and_nanoseconds_survive(client: Client, member: str) -> None:
+def test_ENG_005_unusual_json_is_served_byte_for_byte(client: Client, member: str) -> None:
     document = f'{{"id":"{ID}",{member}}}'.encode()
     assert served(client, document) == document

@@ -21,7 +21,7 @@ LIST = json.dumps([{"id": ONE.image_id}, {"id": TWO.image_id}])
 # -- HUB-009 to 011, 031
 
 
-def test_HUB_009_announcing_a_push_gives_token_challenge_and_endpoints(client: Client) -> None:
+def test_HUB_009_announcement_returns_token_and_endpoints(client: Client) -> None:
     answer = client.put(f"{REPOSITORIES}/foo/bar/", LIST, WANTED)
     assert (answer.status_int, answer.body) == (200, b'""')
     token = answer.headers["X-Docker-Token"]
@@ -42,7 +42,7 @@ CALLS = [("PUT", "foo/bar/", "write"), ("GET", "foo/bar/images", "read"), ("PUT"
 
 @pytest.mark.parametrize(("method", "path", "access"), CALLS)
 @pytest.mark.parametrize("wanted", [None, "", "false", "1", "truer", "\xe9"])
-def test_HUB_010_a_token_is_issued_to_those_who_ask(
+def test_HUB_010_token_is_issued_on_request(
     client: Client, method: str, path: str, access: str, wanted: str | None
 ) -> None:
     client.put(f"{REPOSITORIES}/foo/bar/", LIST)
@@ -54,7 +54,7 @@ def test_HUB_010_a_token_is_issued_to_those_who_ask(
 
 @pytest.mark.parametrize("name", ["foo/bar", "bar", "a/b/c", "_/Up.per-x_"])
 @pytest.mark.parametrize(("end", "access"), [("/", "write"), ("/images", "write")])
-def test_HUB_011_tokens_are_in_the_old_grammar_with_the_full_name(
+def test_HUB_011_tokens_have_the_old_grammar_and_full_name(
     client: Client, name: str, end: str, access: str
 ) -> None:
     token = client.put(f"{REPOSITORIES}/{name}{end}", LIST, WANTED).headers["X-Docker-Token"]
@@ -66,9 +66,10 @@ def test_HUB_011_tokens_are_in_the_old_grammar_with_the_full_name(
 
 @pytest.mark.parametrize(
     ("host", "endpoint"),
-    [("registry.example.com", "registry.example.com"), ("[::1]:5000", "[::1]:5000"), ("A_b-c.d:65535", "A_b-c.d:65535")],
+    [("registry.example.com", "registry.example.com"), ("[::1]:5000", "[::1]:5000"), ("A_b-c.d:65535",
+    "A_b-c.d:65535")],
 )  # fmt: skip
-def test_HUB_031_the_endpoint_is_the_host_that_was_asked(client: Client, host: str, endpoint: str) -> None:
+def test_HUB_031_endpoint_is_the_host_of_the_request(client: Client, host: str, endpoint: str) -> None:
     answer = client.put(f"{REPOSITORIES}/foo/bar/", "[]", {"Host": host})
     assert answer.headers["X-Docker-Endpoints"] == endpoint
 
@@ -78,7 +79,7 @@ def test_HUB_031_the_endpoint_is_the_host_that_was_asked(client: Client, host: s
     ["", "a b", "a,b", "a/b", "user@host", "host:", "host:123456", "[::1", 'a"b', "\xe9", "host:5000\t"],
 )
 @pytest.mark.parametrize("end", ["/", "/images"])
-def test_a_host_that_is_none_is_400_and_nothing_is_stored(client: Client, host: str, end: str) -> None:
+def test_invalid_host_is_400_and_nothing_is_stored(client: Client, host: str, end: str) -> None:
     assert error_of(client.put(f"{REPOSITORIES}/foo/bar{end}", LIST, {"Host": host}))[0] == 400
     assert list(client.app.storage.list("")) == []
 
@@ -106,7 +107,7 @@ def test_HUB_031_endpoints_and_public_url_can_be_set() -> None:
         ("10.0.0.0/8", "unix:", "evil.example.com", "localhost:80"),
     ],
 )
-def test_HUB_031_a_forwarded_host_counts_from_trusted_proxies_alone(
+def test_HUB_031_forwarded_host_counts_only_from_trusted_proxies(
     proxies: str, address: str, forwarded: str, endpoint: str
 ) -> None:
     app = Registry(storage=MemoryStorage(), trusted_proxies=proxies)
@@ -120,14 +121,14 @@ def test_HUB_031_a_forwarded_host_counts_from_trusted_proxies_alone(
 
 @pytest.mark.parametrize("end", ["/", "", "/images"])
 @pytest.mark.parametrize("body", ["", "{", "nul", b"\xff[]", "[" * 10_000, "[NaN]", "[]]"])
-def test_HUB_014_what_is_no_json_is_told_as_such(client: Client, end: str, body: str | bytes) -> None:
+def test_HUB_014_invalid_json_is_reported(client: Client, end: str, body: str | bytes) -> None:
     answer = client.put(f"{REPOSITORIES}/foo/bar{end}", body)
     assert error_of(answer) == (400, "Error Decoding JSON")
 
 
 @pytest.mark.parametrize("end", ["/", "", "/images"])
 @pytest.mark.parametrize("body", ["null", "{}", "1", '"x"', "true", '{"id": "x"}'])
-def test_HUB_014_what_is_no_list_is_invalid_data(client: Client, end: str, body: str) -> None:
+def test_HUB_014_json_other_than_a_list_is_invalid_data(client: Client, end: str, body: str) -> None:
     assert error_of(client.put(f"{REPOSITORIES}/foo/bar{end}", body)) == (400, "Invalid data")
 
 
@@ -137,7 +138,7 @@ def test_HUB_014_what_is_no_list_is_invalid_data(client: Client, end: str, body:
     ["x", 1, None, [], {}, {"id": None}, {"id": 1}, {"id": []}, {"id": ""}, {"ID": ONE.image_id}]
     + [{"id": ONE.image_id, "checksum": checksum} for checksum in (None, 1, [], {})],
 )
-def test_HUB_014_section_14_bad_elements_are_invalid_data_and_change_nothing(
+def test_HUB_014_section_14_invalid_elements_change_nothing(
     client: Client, end: str, element: object
 ) -> None:
     client.put(f"{REPOSITORIES}/foo/bar/", LIST)
@@ -162,14 +163,14 @@ def test_HUB_015_ids_may_repeat_with_different_tags(client: Client) -> None:
     assert client.get(f"{REPOSITORIES}/foo/bar/images").text == body
 
 
-def test_HUB_015_the_first_list_is_kept_byte_for_byte(client: Client) -> None:
+def test_HUB_015_first_list_is_kept_byte_for_byte(client: Client) -> None:
     body = ' [ {"id":"%s" , "x":[1.50]} ]\n' % ONE.image_id  # noqa: UP031
     client.put(f"{REPOSITORIES}/foo/bar/", body)
     assert client.get(f"{REPOSITORIES}/foo/bar/images").text == body
 
 
 @pytest.mark.parametrize("body", ["[]", LIST])
-def test_HUB_016_the_end_of_a_push_is_204_and_nothing_else(client: Client, body: str) -> None:
+def test_HUB_016_end_of_a_push_is_204_without_body(client: Client, body: str) -> None:
     client.put(f"{REPOSITORIES}/foo/bar/", LIST)
     headers = {"X-Docker-Endpoints": "http://localhost:80/v1/", **WANTED}
     answer = client.put(f"{REPOSITORIES}/foo/bar/images", body, headers)
@@ -180,13 +181,13 @@ def test_HUB_016_the_end_of_a_push_is_204_and_nothing_else(client: Client, body:
     assert answer.headers["X-Docker-Endpoints"] == "localhost:80"
 
 
-def test_HUB_016_an_empty_list_takes_nothing_away(client: Client) -> None:
+def test_HUB_016_empty_list_removes_nothing(client: Client) -> None:
     client.put(f"{REPOSITORIES}/foo/bar/", LIST)
     client.put(f"{REPOSITORIES}/foo/bar/images", "[]")
     assert client.get(f"{REPOSITORIES}/foo/bar/images").json == json.loads(LIST)
 
 
-def test_HUB_016_an_empty_list_does_not_hide_what_the_tags_of_a_repository_reach(client: Client) -> None:
+def test_HUB_016_empty_list_does_not_hide_tagged_images(client: Client) -> None:
     client.push(ONE)
     client.tag("foo/bar", "v1", ONE)
     assert client.put(f"{REPOSITORIES}/foo/bar/images", "[]").status_int == 204
@@ -195,7 +196,7 @@ def test_HUB_016_an_empty_list_does_not_hide_what_the_tags_of_a_repository_reach
     assert client.get(f"{REPOSITORIES}/foo/none/images").status_int == 404
 
 
-def test_HUB_017_images_and_sums_are_added_and_never_taken_away(client: Client) -> None:
+def test_HUB_017_images_and_checksums_are_added_and_never_removed(client: Client) -> None:
     path = f"{REPOSITORIES}/foo/bar"
     first, second, third = ONE.image_id, TWO.image_id, THREE.image_id
 
@@ -215,12 +216,12 @@ def test_HUB_017_images_and_sums_are_added_and_never_taken_away(client: Client) 
     ]  # fmt: skip
 
 
-def test_HUB_017_the_end_of_a_push_may_also_be_its_beginning(client: Client) -> None:
+def test_HUB_017_end_of_a_push_works_without_announcement(client: Client) -> None:
     assert client.put(f"{REPOSITORIES}/foo/bar/images", LIST).status_int == 204
     assert client.get(f"{REPOSITORIES}/foo/bar/images").json == json.loads(LIST)
 
 
-def test_HUB_018_a_pull_begins_with_the_list_endpoints_and_a_read_token(client: Client) -> None:
+def test_HUB_018_pull_gets_list_endpoints_and_read_token(client: Client) -> None:
     client.put(f"{REPOSITORIES}/foo/bar/", LIST)
     answer = client.get(f"{REPOSITORIES}/foo/bar/images", WANTED)
     assert (answer.status_int, answer.text) == (200, LIST)
@@ -235,7 +236,7 @@ def test_HUB_018_an_unknown_repository_has_no_list(client: Client) -> None:
     assert error_of(client.get(f"{REPOSITORIES}/foo/bar/images", WANTED)) == (404, "images not found")
 
 
-def test_HUB_018_a_repository_that_was_never_announced_lists_what_its_tags_reach(client: Client) -> None:
+def test_HUB_018_unannounced_repository_lists_tagged_images(client: Client) -> None:
     child = make_image(b"child", ONE.image_id)
     client.push(ONE, TWO, THREE, child)
     for tag, image in (("a", child), ("b", ONE), ("c", TWO)):
@@ -263,7 +264,7 @@ def test_decision_15_credentials_are_ignored(client: Client, credentials: str) -
 
 
 @pytest.mark.parametrize("path", ["/v1/users", "/v1/users/"])
-def test_decision_15_logging_in_works_for_everyone(client: Client, path: str) -> None:
+def test_decision_15_any_login_succeeds(client: Client, path: str) -> None:
     assert (client.get(path).status_int, client.get(path).body) == (200, b'"OK"')
     for body in ('{"username": "mira_k", "password": "s3cret-one"}', "null", "[]", '"x"'):
         answer = client.post(path, body, {"Content-Type": "application/json; charset=utf-8"})
@@ -281,7 +282,7 @@ def test_decision_15_changing_a_user_is_204_without_a_body(client: Client, path:
     assert "Content-Length" not in answer.headers
 
 
-def test_decision_15_tokens_are_good_for_everything(client: Client) -> None:
+def test_decision_15_tokens_allow_everything(client: Client) -> None:
     answer = client.put(f"{REPOSITORIES}/foo/bar/auth", headers={"Authorization": "Token signature=x"})
     assert (answer.status_int, answer.body) == (200, b'"OK"')
     answer = client.get(f"{REPOSITORIES}/foo/bar/layer/{ONE.image_id}/access")
@@ -289,7 +290,7 @@ def test_decision_15_tokens_are_good_for_everything(client: Client) -> None:
     assert error_of(client.get(f"{REPOSITORIES}/foo/bar/layer/x/access")) == (404, "Invalid image ID")
 
 
-def test_section_4_4_deleting_the_list_is_204_and_deletes_nothing(client: Client) -> None:
+def test_section_4_4_deletion_of_the_list_is_204_and_no_change(client: Client) -> None:
     client.put(f"{REPOSITORIES}/foo/bar/", LIST)
     assert client.delete(f"{REPOSITORIES}/foo/bar/images").status_int == 204
     assert client.get(f"{REPOSITORIES}/foo/bar/images").text == LIST

@@ -1,4 +1,4 @@
-"""registry.md 8.8: what doubtful paths mean, row by row, and repositories with the names of resources (REG-048)."""
+"""registry.md 8.8: the meaning of ambiguous paths, and repositories with names of resources (REG-048)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_PUT_foo_images_images_is_the_list_of_foo_images(client: Client) -> None
     assert names(client) == {"foo/images"}
 
 
-def test_DELETE_foo_tags_with_a_slash_is_foo_tags_and_without_library_foo(pushed: Client) -> None:
+def test_DELETE_foo_tags_depends_on_the_slash_at_the_end(pushed: Client) -> None:
     for name in ("foo/tags", "library/foo"):
         pushed.put(f"{REPOSITORIES}/{name}/", "[]")
     assert pushed.delete(f"{REPOSITORIES}/foo/tags/").status_int == 200
@@ -58,14 +58,14 @@ def test_DELETE_foo_tags_with_a_slash_is_foo_tags_and_without_library_foo(pushed
     assert names(pushed) == set()
 
 
-def test_GET_foo_tags_tags_is_the_list_of_foo_tags_as_that_has_two_parts(pushed: Client) -> None:
+def test_GET_foo_tags_tags_is_the_list_of_foo_tags(pushed: Client) -> None:
     pushed.tag("foo/tags", "v1", ONE)
     pushed.tag("foo", "tags", TWO)
     assert pushed.get(f"{REPOSITORIES}/foo/tags/tags").json == {"v1": ONE.image_id}
     assert pushed.get(f"{REPOSITORIES}/library/foo/tags/tags").json == TWO.image_id
 
 
-def test_GET_foo_bar_tags_tags_is_a_tag_as_foo_bar_has_two_parts(pushed: Client) -> None:
+def test_GET_foo_bar_tags_tags_is_a_tag_of_foo_bar(pushed: Client) -> None:
     pushed.tag("foo/bar", "tags", ONE)
     assert pushed.get(f"{REPOSITORIES}/foo/bar/tags/tags").json == ONE.image_id
 
@@ -76,7 +76,7 @@ def test_GET_foo_tags_tags_latest_is_a_tag_of_foo_tags(pushed: Client) -> None:
     assert pushed.get(f"{REPOSITORIES}/foo/tags/tags/latest").json == ONE.image_id
 
 
-def test_PUT_and_DELETE_foo_tags_tags_are_the_tag_tags_of_library_foo(pushed: Client) -> None:
+def test_PUT_and_DELETE_foo_tags_tags_use_a_tag_of_library_foo(pushed: Client) -> None:
     assert pushed.put(f"{REPOSITORIES}/foo/tags/tags", f'"{ONE.image_id}"').status_int == 200
     assert pushed.get(f"{REPOSITORIES}/library/foo/tags").json == {"tags": ONE.image_id}
     assert pushed.delete(f"{REPOSITORIES}/foo/tags/tags").status_int == 200
@@ -108,7 +108,7 @@ def test_PUT_tags_with_a_slash_is_never_an_empty_tag(pushed: Client) -> None:
     assert names(pushed) == {"foo/bar/tags"}
 
 
-def test_PUT_foo_tags_images_is_a_list_or_the_tag_images_by_what_it_says(pushed: Client) -> None:
+def test_PUT_foo_tags_images_depends_on_the_body(pushed: Client) -> None:
     assert pushed.put(f"{REPOSITORIES}/foo/tags/images", f'"{ONE.image_id}"').status_int == 200
     assert pushed.get(f"{REPOSITORIES}/library/foo/tags").json == {"images": ONE.image_id}
     assert pushed.put(f"{REPOSITORIES}/foo/tags/images", listed(TWO)).status_int == 204
@@ -116,7 +116,7 @@ def test_PUT_foo_tags_images_is_a_list_or_the_tag_images_by_what_it_says(pushed:
 
 
 @pytest.mark.parametrize("name", ["foo", "foo/bar", "a/b/c"])
-def test_GET_tags_images_is_the_list_or_the_tag_that_is_there(pushed: Client, name: str) -> None:
+def test_GET_tags_images_is_the_list_or_tag_that_exists(pushed: Client, name: str) -> None:
     path = f"{REPOSITORIES}/{name}/tags/images"
     assert error_of(pushed.get(path)) == (404, "images not found" if name == "foo" else "Tag not found")
     pushed.tag(name, "images", ONE)
@@ -144,7 +144,7 @@ def test_deep_names_may_have_such_words_in_the_middle(pushed: Client, name: str)
 
 @pytest.mark.parametrize("path", ["", "/", "//", "///", "//tags", "/ /", "//images", "/\n"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_paths_without_a_name_name_nothing(client: Client, method: str, path: str) -> None:
+def test_paths_without_a_name_create_nothing(client: Client, method: str, path: str) -> None:
     answer = client.request(method, f"{REPOSITORIES}{path}", b"[]" if method == "PUT" else b"")
     assert error_of(answer)[0] in (400, 404, 405)
     assert names(client) == set()
@@ -155,7 +155,7 @@ def test_paths_without_a_name_name_nothing(client: Client, method: str, path: st
 
 @pytest.mark.parametrize("namespace", ["foo", "library"])
 @pytest.mark.parametrize("word", RESERVED)
-def test_REG_048_a_repository_with_the_name_of_a_resource_is_pushed_pulled_and_deleted(
+def test_REG_048_names_of_resources_are_pushed_pulled_and_deleted(
     client: Client, namespace: str, word: str
 ) -> None:
     name = f"{namespace}/{word}"
@@ -176,7 +176,7 @@ def test_REG_048_a_repository_with_the_name_of_a_resource_is_pushed_pulled_and_d
 
 
 @pytest.mark.parametrize("word", RESERVED)
-def test_REG_048_as_engines_name_an_official_repository(client: Client, word: str) -> None:
+def test_REG_048_official_repository_is_used_as_engines_name_it(client: Client, word: str) -> None:
     """The index calls leave ``library/`` out, the tags calls do not (clients.md 3.5)."""
     assert client.put(f"{REPOSITORIES}/{word}/", listed(ONE)).status_int == 200
     client.push(ONE)
@@ -189,9 +189,7 @@ def test_REG_048_as_engines_name_an_official_repository(client: Client, word: st
 
 @pytest.mark.parametrize("above", ["foo/deep", "foo/tags", "a/b/c"])
 @pytest.mark.parametrize("word", RESERVED)
-def test_REG_048_such_a_name_at_any_depth_is_pushed_and_pulled_by_its_tag(
-    client: Client, above: str, word: str
-) -> None:
+def test_REG_048_deep_names_of_resources_are_pushed_and_pulled(client: Client, above: str, word: str) -> None:
     """Engines since 1.10 take names of any depth; since 1.8 they ask for the one tag that they were told."""
     path = f"{REPOSITORIES}/{above}/{word}"
     assert client.put(f"{path}/", listed(ONE)).status_int == 200

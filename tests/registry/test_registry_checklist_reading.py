@@ -62,7 +62,7 @@ def test_REG_022_a_layer_of_no_bytes_has_size_0(client: Client) -> None:
 # -- layer
 
 
-def test_REG_023_the_layer_has_its_length_and_no_coding(client: Client) -> None:
+def test_REG_023_layer_has_a_length_and_no_coding(client: Client) -> None:
     image = make_image(tar_layer({"./a": b"a"}))
     client.push(image)
     answer = client.get(f"/v1/images/{image.image_id}/layer")
@@ -79,7 +79,7 @@ def test_REG_023_a_layer_of_no_bytes_is_200(client: Client) -> None:
     assert (answer.status_int, answer.body, answer.headers["Content-Length"]) == (200, b"", "0")
 
 
-def test_REG_023_a_servers_own_way_to_send_files_gives_the_same_bytes(app: Registry) -> None:
+def test_REG_023_wsgi_file_wrapper_sends_the_same_bytes(app: Registry) -> None:
     Client(app).push(IMAGE)
 
     def call(text: str | None) -> tuple[str, bytes]:
@@ -115,7 +115,7 @@ def test_REG_023_a_servers_own_way_to_send_files_gives_the_same_bytes(app: Regis
         (" bytes=10-19 ", 10, 20),
     ],
 )
-def test_REG_024_a_range_gives_its_bytes_and_an_end_past_the_size_is_clamped(
+def test_REG_024_range_returns_its_bytes_and_clamps_its_end(
     pushed: Client, text: str, start: int, stop: int
 ) -> None:
     answer = ranged(pushed, text)
@@ -126,9 +126,7 @@ def test_REG_024_a_range_gives_its_bytes_and_an_end_past_the_size_is_clamped(
 
 
 @pytest.mark.parametrize("read", [1, 100, 164])
-def test_REG_025_a_resuming_engine_asks_for_one_byte_too_many_and_gets_the_rest(
-    pushed: Client, read: int
-) -> None:
+def test_REG_025_resuming_engine_gets_the_rest(pushed: Client, read: int) -> None:
     size = int(pushed.get(f"/v1/images/{ID}/json").headers["X-Docker-Size"])
     answer = ranged(pushed, f"bytes={read}-{size}")
     assert (answer.status_int, len(answer.body)) == (206, size - read)
@@ -139,7 +137,7 @@ def test_REG_025_a_resuming_engine_asks_for_one_byte_too_many_and_gets_the_rest(
     "text",
     ["bytes=165-165", "bytes=165-", "bytes=170-", "bytes=165-200", "bytes=-0", "bytes=" + "9" * 30 + "-"],
 )
-def test_REG_026_a_start_past_the_end_is_416_without_a_body(pushed: Client, text: str) -> None:
+def test_REG_026_start_past_the_end_is_416_without_body(pushed: Client, text: str) -> None:
     answer = ranged(pushed, text)
     assert (answer.status_int, answer.body) == (416, b"")
     assert answer.headers["Content-Length"] == "0"
@@ -167,30 +165,32 @@ def test_REG_027_one_byte_and_suffix_ranges_work(pushed: Client, text: str, star
 @pytest.mark.parametrize(
     "text",
     [
-        "bytes=0-5,7-9", "bytes=0-5, 7-9", "items=0-5", "bytes=a-b", "bytes=9-3", "bytes=", "bytes=-", "bytes",
-        "bytes 0-5", "0-5", "", "bytes=0-5-7", "bytes=--5", "bytes=+1-5", "bytes=1-5x", "bytes=\xb2-5", "bytes=0x1-5",
+        "bytes=0-5,7-9", "bytes=0-5, 7-9", "items=0-5", "bytes=a-b", "bytes=9-3", "bytes=", "bytes=-",
+        "bytes",
+        "bytes 0-5", "0-5", "", "bytes=0-5-7", "bytes=--5", "bytes=+1-5", "bytes=1-5x", "bytes=\xb2-5",
+        "bytes=0x1-5",
         "bytes=1_0-20",
     ],
 )  # fmt: skip
-def test_REG_027_several_ranges_and_what_is_none_give_the_whole(pushed: Client, text: str) -> None:
+def test_REG_027_several_or_invalid_ranges_return_the_whole_layer(pushed: Client, text: str) -> None:
     answer = ranged(pushed, text)
     assert (answer.status_int, answer.body) == (200, BYTES)
     assert "Content-Range" not in answer.headers
 
 
-def test_ranges_are_for_get_alone(pushed: Client) -> None:
+def test_ranges_of_other_methods_than_get_are_ignored(pushed: Client) -> None:
     answer = pushed.head(LAYER_PATH, {"Range": "bytes=0-9"})
     assert (answer.status_int, answer.headers["Content-Length"]) == (200, "165")
 
 
-def test_if_range_asks_for_the_whole_unless_it_is_the_entity_tag(pushed: Client) -> None:
+def test_if_range_with_another_etag_returns_the_whole_layer(pushed: Client) -> None:
     etag = pushed.get(LAYER_PATH).headers["ETag"]
     assert ranged(pushed, "bytes=0-9", **{"If-Range": etag}).status_int == 206
     for other in ('"other"', f"W/{etag}", "", "Thu, 01 Jan 1970 00:00:01 GMT", "\xe9"):
         assert ranged(pushed, "bytes=0-9", **{"If-Range": other}).status_int == 200
 
 
-def test_a_range_of_a_layer_of_no_bytes_cannot_be_satisfied(client: Client) -> None:
+def test_range_of_an_empty_layer_is_416(client: Client) -> None:
     client.push(Image(ID, IMAGE.json, b""))
     answer = ranged(client, "bytes=0-")
     assert (answer.status_int, answer.headers["Content-Range"]) == (416, "bytes */0")
@@ -219,7 +219,7 @@ def far_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("far_zone")
 @pytest.mark.parametrize("what", CACHED)
-def test_REG_028_images_may_be_kept_for_a_year_in_gmt(archived: Client, what: str) -> None:
+def test_REG_028_images_are_cacheable_for_a_year_in_gmt(archived: Client, what: str) -> None:
     headers = archived.get(f"/v1/images/{ID}/{what}").headers
     assert headers.getall("Cache-Control") == ["public, max-age=31536000"]
     assert headers["Last-Modified"] == "Thu, 01 Jan 1970 00:00:00 GMT"
@@ -239,9 +239,7 @@ def test_REG_028_images_may_be_kept_for_a_year_in_gmt(archived: Client, what: st
         "Fri, 31 Dec 9999 23:59:59 GMT",
     ],
 )
-def test_REG_028_if_modified_since_is_304_for_an_image_that_is_there(
-    archived: Client, what: str, date: str
-) -> None:
+def test_REG_028_if_modified_since_of_an_image_is_304(archived: Client, what: str, date: str) -> None:
     answer = archived.get(f"/v1/images/{ID}/{what}", {"If-Modified-Since": date})
     assert (answer.status_int, answer.body) == (304, b"")
     assert answer.headers["Cache-Control"] == "public, max-age=31536000"
@@ -250,22 +248,25 @@ def test_REG_028_if_modified_since_is_304_for_an_image_that_is_there(
 
 
 @pytest.mark.parametrize("what", CACHED)
-def test_REG_028_section_14_if_modified_since_is_404_for_a_missing_image(client: Client, what: str) -> None:
+def test_REG_028_section_14_if_modified_since_of_no_image_is_404(client: Client, what: str) -> None:
     answer = client.get(f"/v1/images/{ID}/{what}", {"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"})
     assert error_of(answer) == (404, "Image not found")
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "yesterday", "0", "Thu, 99 Jan 2015 00:00:00 GMT", "\xe9", "9" * 5000, "Thu, 01 Jan 1950 00:00:00 GMT"],
+    ["", "x", "yesterday", "0", "Thu, 99 Jan 2015 00:00:00 GMT", "\xe9", "9" * 5000,
+    "Thu, 01 Jan 1950 00:00:00 GMT"],
 )  # fmt: skip
 @pytest.mark.parametrize("what", ["json", "layer"])
-def test_REG_028_what_is_no_date_or_before_the_epoch_is_ignored(pushed: Client, what: str, text: str) -> None:
+def test_REG_028_invalid_dates_and_those_before_1970_are_ignored(
+    pushed: Client, what: str, text: str
+) -> None:
     assert pushed.get(f"/v1/images/{ID}/{what}", {"If-Modified-Since": text}).status_int == 200
 
 
 @pytest.mark.parametrize("what", CACHED)
-def test_an_entity_tag_that_the_client_has_is_304(archived: Client, what: str) -> None:
+def test_if_none_match_with_the_etag_is_304(archived: Client, what: str) -> None:
     path = f"/v1/images/{ID}/{what}"
     etag = archived.get(path).headers["ETag"]
     assert re.fullmatch(r'"[0-9a-f]{64}"', etag)
@@ -275,24 +276,24 @@ def test_an_entity_tag_that_the_client_has_is_304(archived: Client, what: str) -
         assert archived.get(path, {"If-None-Match": text}).status_int == 200
 
 
-def test_if_none_match_goes_before_if_modified_since(pushed: Client) -> None:
+def test_if_none_match_takes_precedence_over_if_modified_since(pushed: Client) -> None:
     headers = {"If-None-Match": '"other"', "If-Modified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"}
     assert pushed.get(LAYER_PATH, headers).status_int == 200
 
 
-def test_a_condition_goes_before_a_range(pushed: Client) -> None:
+def test_condition_takes_precedence_over_range(pushed: Client) -> None:
     etag = pushed.get(LAYER_PATH).headers["ETag"]
     assert ranged(pushed, "bytes=0-9", **{"If-None-Match": etag}).status_int == 304
 
 
-def test_the_entity_tag_of_a_layer_is_its_payload_sum(pushed: Client) -> None:
+def test_etag_of_a_layer_is_its_payload_checksum(pushed: Client) -> None:
     assert pushed.get(LAYER_PATH).headers["ETag"] == f'"{IMAGE.payload_checksum.removeprefix("sha256:")}"'
 
 
 # -- ancestry
 
 
-def test_REG_029_the_ancestry_begins_with_the_image_and_ends_with_the_root(client: Client) -> None:
+def test_REG_029_ancestry_is_from_the_image_to_the_root(client: Client) -> None:
     chain = [make_image(BYTES)]
     for _ in range(5):
         chain.append(make_image(BYTES, chain[-1].image_id))
@@ -304,7 +305,7 @@ def test_REG_029_the_ancestry_begins_with_the_image_and_ends_with_the_root(clien
         assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_REG_029_there_is_no_way_to_put_an_ancestry(client: Client) -> None:
+def test_REG_029_put_of_an_ancestry_is_405(client: Client) -> None:
     assert error_of(client.put(f"/v1/images/{ID}/ancestry", b"[]"))[0] == 405
 
 
@@ -343,12 +344,12 @@ def test_REG_030_files_has_a_row_of_eight_for_each_member(client: Client) -> Non
     "layer", [b"no archive", gzip.compress(b"no archive", mtime=0), BYTES, b"\x1f\x8b\x08"]
 )
 @pytest.mark.parametrize("what", ["files", "diff"])
-def test_REG_030_what_is_no_archive_is_400(client: Client, layer: bytes, what: str) -> None:
+def test_REG_030_files_of_an_invalid_archive_are_400(client: Client, layer: bytes, what: str) -> None:
     client.push(Image(ID, IMAGE.json, layer))
     assert error_of(client.get(f"/v1/images/{ID}/{what}")) == (400, "Layer format not supported")
 
 
-def test_REG_030_the_list_is_kept_and_the_same_the_next_time(client: Client) -> None:
+def test_REG_030_list_of_files_is_stored(client: Client) -> None:
     client.push(Image(ID, IMAGE.json, members(("./a", b"0", 1))))
     first = client.get(f"/v1/images/{ID}/files").body
     assert client.app.storage.read(f"images/{ID}/_files")[0] == first
@@ -356,14 +357,14 @@ def test_REG_030_the_list_is_kept_and_the_same_the_next_time(client: Client) -> 
 
 
 @pytest.mark.parametrize("what", ["files", "diff"])
-def test_a_layer_that_expands_beyond_the_limit_is_400(what: str) -> None:
+def test_layer_that_expands_beyond_the_limit_is_400(what: str) -> None:
     client = Client(Registry(storage=MemoryStorage(), max_expanded_bytes=1000))
     client.push(Image(ID, IMAGE.json, members(("./a", b"0", 100_000))))
     text = "The layer expands to more bytes than this server looks into"
     assert error_of(client.get(f"/v1/images/{ID}/{what}")) == (400, text)
 
 
-def test_REG_031_diff_tells_what_was_deleted_changed_and_created(client: Client) -> None:
+def test_REG_031_diff_has_deleted_changed_and_created_files(client: Client) -> None:
     root = make_image(members(("./kept", b"0", 1), ("./changed", b"0", 2), ("./gone", b"0", 3)), name="root")
     middle = make_image(members(("./.wh.gone", b"0", 0), ("./middle", b"0", 4)), root.image_id)
     top = make_image(
@@ -380,7 +381,7 @@ def test_REG_031_diff_tells_what_was_deleted_changed_and_created(client: Client)
     }
 
 
-def test_REG_031_a_root_has_created_everything_and_its_deletions_stay_deleted(client: Client) -> None:
+def test_REG_031_root_created_all_and_keeps_its_deletions(client: Client) -> None:
     client.push(Image(ID, IMAGE.json, members(("./a", b"0", 1), ("./.wh.b", b"0", 0))))
     answer = client.get(f"/v1/images/{ID}/diff").json
     assert {kind: list(names) for kind, names in answer.items()} == {

@@ -46,7 +46,7 @@ def test_REG_032_a_name_of_one_part_is_in_library(filled: Client, what: str) -> 
     assert short.body == full.body
 
 
-def test_REG_032_writing_without_a_namespace_is_writing_to_library(filled: Client) -> None:
+def test_REG_032_write_without_namespace_is_to_library(filled: Client) -> None:
     assert filled.put(f"{REPOSITORIES}/busybox/properties", '{"access": "private"}').status_int == 200
     assert filled.get(f"{REPOSITORIES}/library/busybox/properties").json == {"access": "private"}
     filled.tag("busybox", "v1", FIRST)
@@ -70,12 +70,12 @@ def test_REG_033_an_unknown_repository_has_no_tags(client: Client) -> None:
     assert error_of(client.get(f"{REPOSITORIES}/foo/none/tags")) == (404, "Repository not found")
 
 
-def test_REG_033_an_announced_repository_without_tags_is_an_empty_object(client: Client) -> None:
+def test_REG_033_announced_repository_has_an_empty_object_of_tags(client: Client) -> None:
     client.put(f"{REPOSITORIES}/foo/new/", "[]")
     assert client.get(f"{REPOSITORIES}/foo/new/tags").body == b"{}"
 
 
-def test_REG_033_the_last_tag_leaves_an_announced_repository_and_takes_any_other_with_it(
+def test_REG_033_last_tag_removes_an_unannounced_repository(
     filled: Client,
 ) -> None:
     filled.put(f"{REPOSITORIES}/foo/new/", "[]")
@@ -105,7 +105,7 @@ def test_REG_034_an_unknown_tag_is_404(filled: Client, path: str) -> None:
 @pytest.mark.parametrize(
     "body", ["", "{", "null", "1", "[]", "{}", '""', "true", FIRST.image_id, '"' + FIRST.image_id, b'"\xff"']
 )  # fmt: skip
-def test_REG_035_what_is_no_json_string_is_invalid_data(filled: Client, body: str | bytes) -> None:
+def test_REG_035_tag_other_than_a_json_string_is_invalid_data(filled: Client, body: str | bytes) -> None:
     assert error_of(filled.put(f"{REPOSITORIES}/foo/bar/tags/v2", body)) == (400, "Invalid data")
 
 
@@ -126,7 +126,7 @@ def test_REG_035_a_tag_is_set_and_set_again(filled: Client) -> None:
         assert filled.get(f"{REPOSITORIES}/foo/bar/tags/moving").json == image.image_id
 
 
-def test_REG_035_a_tag_may_be_of_any_content_type_and_in_chunks(filled: Client) -> None:
+def test_REG_035_tag_is_accepted_with_any_content_type_and_chunked(filled: Client) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     assert filled.tag("foo/bar", "form", FIRST, headers).status_int == 200
     pieces = [b'"', FIRST.image_id.encode(), b'"']
@@ -135,14 +135,15 @@ def test_REG_035_a_tag_may_be_of_any_content_type_and_in_chunks(filled: Client) 
 
 
 @pytest.mark.parametrize("tag", ["a", "_", "A" * 128, "1.0-rc_2", "latest", "json", "tags", "images", "x..y"])
-def test_section_2_4_good_tags_are_taken_and_listed(filled: Client, tag: str) -> None:
+def test_section_2_4_valid_tags_are_accepted_and_listed(filled: Client, tag: str) -> None:
     assert filled.tag("foo/good", tag, FIRST).status_int == 200
     assert filled.get(f"{REPOSITORIES}/foo/good/tags").json == {tag: FIRST.image_id}
 
 
 @pytest.mark.parametrize(
     "tag",
-    ["A" * 129, ".x", "-x", "é", "a b", "a+b", "a%b", "x\n", "\0", "..", ".", "a\\b", "a:b", "a@b", "~", "a/b"],
+    ["A" * 129, ".x", "-x", "é", "a b", "a+b", "a%b", "x\n", "\0", "..", ".", "a\\b", "a:b", "a@b", "~",
+    "a/b"],
 )  # fmt: skip
 def test_section_14_other_tags_are_400(filled: Client, tag: str) -> None:
     answer = filled.put(f"{REPOSITORIES}/foo/bar/tags/{quote(tag, safe='')}", f'"{FIRST.image_id}"')
@@ -160,7 +161,7 @@ def test_REG_036_a_tag_is_deleted_once(filled: Client) -> None:
     assert error_of(filled.delete(f"{REPOSITORIES}/foo/none/tags/v1")) == (404, "Tag not found: v1")
 
 
-def test_REG_036_deleting_a_tag_removes_its_info_and_leaves_the_image(filled: Client) -> None:
+def test_REG_036_deletion_of_a_tag_removes_its_info_not_the_image(filled: Client) -> None:
     filled.tag("foo/bar", "latest", FIRST, {"User-Agent": USER_AGENT})
     filled.delete(f"{REPOSITORIES}/foo/bar/tags/latest")
     for path in ("foo/bar/tags/latest/json", "foo/bar/json"):
@@ -173,7 +174,7 @@ def test_REG_036_deleting_a_tag_removes_its_info_and_leaves_the_image(filled: Cl
 # -- REG-037
 
 
-def test_REG_037_what_the_user_agent_tells_is_kept_with_the_tag(filled: Client) -> None:
+def test_REG_037_user_agent_is_stored_with_the_tag(filled: Client) -> None:
     before = int(time.time())
     filled.tag("foo/bar", "v2", FIRST, {"User-Agent": USER_AGENT})
     info = filled.get(f"{REPOSITORIES}/foo/bar/tags/v2/json").json
@@ -182,7 +183,7 @@ def test_REG_037_what_the_user_agent_tells_is_kept_with_the_tag(filled: Client) 
     assert filled.get(f"{REPOSITORIES}/foo/bar/json").json == UNKNOWN_INFO
 
 
-def test_REG_037_the_info_of_the_repository_is_that_of_latest(filled: Client) -> None:
+def test_REG_037_info_of_a_repository_is_that_of_latest(filled: Client) -> None:
     filled.tag("foo/bar", "latest", FIRST, {"User-Agent": USER_AGENT})
     latest = filled.get(f"{REPOSITORIES}/foo/bar/tags/latest/json").json
     assert filled.get(f"{REPOSITORIES}/foo/bar/json").json == latest
@@ -197,11 +198,12 @@ def test_REG_037_the_info_of_the_repository_is_that_of_latest(filled: Client) ->
         ("docker/1.0 OS/LINUX ARCH/ARM", {"docker_version": "1.0", "os": "linux", "arch": "arm"}),
         ("docker go kernel", {}),
         ("docker/1 docker/2", {"docker_version": "1"}),
-        ("docker/17.05.0-ce os/linux UpstreamClient(Docker-Client/9)", {"docker_version": "17.05.0-ce", "os": "linux"}),
+        ("docker/17.05.0-ce os/linux UpstreamClient(Docker-Client/9)", {"docker_version": "17.05.0-ce",
+        "os": "linux"}),
         ("a/b/c/d docker//x kernel/\xe9", {"kernel": "\xe9"}),
     ],
 )  # fmt: skip
-def test_REG_037_what_is_not_told_is_left_out(filled: Client, user_agent: str, known: object) -> None:
+def test_REG_037_missing_facts_are_left_out(filled: Client, user_agent: str, known: object) -> None:
     filled.tag("foo/bar", "v2", FIRST, {"User-Agent": user_agent})
     info = filled.get(f"{REPOSITORIES}/foo/bar/tags/v2/json").json
     assert isinstance(info.pop("last_update"), int)
@@ -211,7 +213,7 @@ def test_REG_037_what_is_not_told_is_left_out(filled: Client, user_agent: str, k
 @pytest.mark.parametrize(
     "path", ["foo/bar/tags/none/json", "foo/none/tags/v1/json", "foo/none/json", "none/json"]
 )
-def test_REG_037_what_is_unknown_has_an_object_of_nulls(filled: Client, path: str) -> None:
+def test_REG_037_unknown_info_is_an_object_of_nulls(filled: Client, path: str) -> None:
     answer = filled.get(f"{REPOSITORIES}/{path}")
     assert (answer.status_int, answer.json) == (200, UNKNOWN_INFO)
 
@@ -220,7 +222,7 @@ def test_REG_037_what_is_unknown_has_an_object_of_nulls(filled: Client, path: st
 
 
 @pytest.mark.parametrize("end", ["/", "", "/tags"])
-def test_REG_038_a_deleted_repository_is_gone_and_its_images_stay(filled: Client, end: str) -> None:
+def test_REG_038_deletion_of_a_repository_keeps_its_images(filled: Client, end: str) -> None:
     filled.put(f"{REPOSITORIES}/foo/bar/", json.dumps([{"id": FIRST.image_id}]))
     filled.put(f"{REPOSITORIES}/foo/bar/properties", '{"access": "private"}')
     filled.tag("foo/bar", "latest", FIRST)
@@ -238,7 +240,7 @@ def test_REG_038_an_unknown_repository_cannot_be_deleted(filled: Client, end: st
     assert error_of(filled.delete(f"{REPOSITORIES}/foo/none{end}")) == (404, "Repository not found")
 
 
-def test_REG_038_a_repository_goes_without_others_of_a_longer_name(filled: Client) -> None:
+def test_REG_038_deletion_keeps_repositories_with_longer_names(filled: Client) -> None:
     for name in ("foo/ba", "foo/bar-2", "foo/bar/deeper"):
         filled.tag(name, "v1", FIRST)
     filled.delete(f"{REPOSITORIES}/foo/bar/")
@@ -250,7 +252,7 @@ def test_REG_038_a_repository_goes_without_others_of_a_longer_name(filled: Clien
 
 
 @pytest.mark.parametrize("access", ["private", "public"])
-def test_REG_039_properties_come_back(filled: Client, access: str) -> None:
+def test_REG_039_stored_properties_are_returned(filled: Client, access: str) -> None:
     answer = filled.put(f"{REPOSITORIES}/foo/bar/properties", json.dumps({"access": access}))
     assert (answer.status_int, answer.body) == (200, b"true")
     answer = filled.get(f"{REPOSITORIES}/foo/bar/properties")
@@ -266,7 +268,7 @@ def test_REG_039_a_new_repository_is_public(filled: Client) -> None:
     ["", "{", "null", "[]", "{}", '"private"', '{"x": 1}', '{"access": null}', '{"access": "Private"}',
      '{"access": ["private"]}', '{"access": {}}', '{"access": ""}'],
 )  # fmt: skip
-def test_REG_039_section_14_bad_properties_are_400(filled: Client, body: str) -> None:
+def test_REG_039_section_14_invalid_properties_are_400(filled: Client, body: str) -> None:
     filled.put(f"{REPOSITORIES}/foo/bar/properties", '{"access": "private"}')
     assert error_of(filled.put(f"{REPOSITORIES}/foo/bar/properties", body)) == (400, "Invalid data")
     assert filled.get(f"{REPOSITORIES}/foo/bar/properties").json == {"access": "private"}
@@ -275,15 +277,17 @@ def test_REG_039_section_14_bad_properties_are_400(filled: Client, body: str) ->
 # -- names (registry.md 2.2, decisions.md 7)
 
 
-GOOD_NAMES = ["foo/bar", "a/b", "_/b", "0/0", "foo.bar-baz_x/Up.per_-", "__/_x", "n/" + "r" * 255, "n" * 255 + "/r",
+GOOD_NAMES = ["foo/bar", "a/b", "_/b", "0/0", "foo.bar-baz_x/Up.per_-", "__/_x", "n/" + "r" * 255,
+"n" * 255 + "/r",
               "a/b/c/d", "library/x", "a/b..c"]  # fmt: skip
-BAD_NAMES = ["Foo/bar", "-a/b", "a-/b", ".a/b", "é/b", "foo/é", "foo/-x", "foo/.x", "foo/..", "foo/.", "../x", "foo/a b",
+BAD_NAMES = ["Foo/bar", "-a/b", "a-/b", ".a/b", "é/b", "foo/é", "foo/-x", "foo/.x", "foo/..", "foo/.", "../x",
+"foo/a b",
              "foo/a%b", "foo/a$b", "foo/a\\b", "foo/a\0", "foo/x\n", "foo//bar", "foo/a+b", "foo/a~b",
              "n/" + "r" * 256, "n" * 257 + "/r"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GOOD_NAMES)
-def test_section_2_2_good_names_are_announced_tagged_and_found(filled: Client, name: str) -> None:
+def test_section_2_2_valid_names_are_announced_tagged_and_found(filled: Client, name: str) -> None:
     assert filled.put(f"{REPOSITORIES}/{name}/", "[]").status_int == 200
     assert filled.tag(name, "v1", FIRST).status_int == 200
     assert filled.get(f"{REPOSITORIES}/{name}/tags").json == {"v1": FIRST.image_id}
@@ -292,7 +296,7 @@ def test_section_2_2_good_names_are_announced_tagged_and_found(filled: Client, n
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_decision_7_other_names_are_400_on_writing_and_404_on_reading(filled: Client, name: str) -> None:
+def test_decision_7_other_names_are_400_or_404(filled: Client, name: str) -> None:
     path = f"{REPOSITORIES}/{quote(name, safe='/')}"
     refused = (400, "Invalid repository name")
     assert error_of(filled.put(f"{path}/", "[]")) == refused
@@ -307,7 +311,7 @@ def test_decision_7_other_names_are_400_on_writing_and_404_on_reading(filled: Cl
     assert filled.get("/v1/search").json["num_results"] == 1
 
 
-def test_a_name_too_long_for_one_part_of_a_key_is_400_on_writing_and_absent_else(filled: Client) -> None:
+def test_name_too_long_for_a_key_is_400_or_404(filled: Client) -> None:
     name = "n/" + "/".join(["r" * 50] * 5)
     assert error_of(filled.put(f"{REPOSITORIES}/{name}/", "[]")) == (400, "Invalid repository name")
     assert error_of(filled.tag(name, "v1", FIRST)) == (400, "Invalid repository name")
@@ -327,9 +331,7 @@ def test_percent_signs_are_decoded_once(filled: Client) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("_x", "x_json"), ("x_json", "_x")])
-def test_STO_008_of_two_tags_whose_files_clash_the_second_is_refused(
-    filled: Client, first: str, second: str
-) -> None:
+def test_STO_008_tag_whose_file_conflicts_is_409(filled: Client, first: str, second: str) -> None:
     assert filled.tag("foo/bar", first, FIRST).status_int == 200
     assert error_of(filled.tag("foo/bar", second, SECOND)) == (409, "Tag name conflicts")
     assert filled.get(f"{REPOSITORIES}/foo/bar/tags").json == {"v1": FIRST.image_id, first: FIRST.image_id}
@@ -338,7 +340,7 @@ def test_STO_008_of_two_tags_whose_files_clash_the_second_is_refused(
     assert filled.get(f"{REPOSITORIES}/foo/bar/tags/{second}").json == SECOND.image_id
 
 
-def test_tags_are_of_their_repository_alone(app: Registry) -> None:
+def test_tags_belong_to_one_repository(app: Registry) -> None:
     client = Client(app)
     client.push(FIRST)
     names = ["a/b", "a/b/c", "a/bb", "a", "library/a/b"]

@@ -51,7 +51,7 @@ def test_HUB_027_nothing_found_is_one_empty_page(client: Client) -> None:
     assert (found["num_results"], found["num_pages"], found["page"], found["results"]) == (0, 1, 1, [])
 
 
-def test_decision_1_without_n_and_page_all_are_given(many: Client) -> None:
+def test_decision_1_search_without_n_and_page_returns_all(many: Client) -> None:
     found = searched(many)
     assert names(found) == NUMBERED
     assert (found["num_results"], found["num_pages"], found["page"], found["page_size"]) == (
@@ -62,7 +62,7 @@ def test_decision_1_without_n_and_page_all_are_given(many: Client) -> None:
     )
 
 
-def test_decision_1_all_are_given_up_to_the_limit_with_the_true_total(storage: Storage) -> None:
+def test_decision_1_results_are_limited_and_the_total_is_not(storage: Storage) -> None:
     client = Client(Registry(storage=storage, search_limit=50))
     fill(client, *NUMBERED)
     found = searched(client)
@@ -72,12 +72,11 @@ def test_decision_1_all_are_given_up_to_the_limit_with_the_true_total(storage: S
 
 @pytest.mark.parametrize(
     ("n", "page_size"),
-    [("1", 1), ("7", 7), ("100", 100), ("101", 100), ("0", 1), ("-3", 1), ("9" * 40, 100), ("", 25), ("x", 25), ("1.5", 25),
+    [("1", 1), ("7", 7), ("100", 100), ("101", 100), ("0", 1), ("-3", 1), ("9" * 40, 100), ("", 25),
+    ("x", 25), ("1.5", 25),
      ("1e1", 25), ("\0", 25), (" 7 ", 7)],
 )  # fmt: skip
-def test_HUB_027_n_is_clamped_to_1_and_100_and_what_is_no_number_is_25(
-    many: Client, n: str, page_size: int
-) -> None:
+def test_HUB_027_n_is_clamped_to_1_and_100_and_is_25_by_default(many: Client, n: str, page_size: int) -> None:
     found = searched(many, n=n)
     assert names(found) == NUMBERED[:page_size]
     assert (found["page_size"], found["num_results"]) == (page_size, 120)
@@ -98,9 +97,7 @@ def test_HUB_027_n_is_clamped_to_1_and_100_and_what_is_no_number_is_25(
         ("9" * 18, int("9" * 18)),
     ],
 )
-def test_HUB_027_pages_count_from_1_and_one_past_the_end_is_empty(
-    many: Client, page: str, effective: int
-) -> None:
+def test_HUB_027_pages_start_at_1_and_are_empty_past_the_end(many: Client, page: str, effective: int) -> None:
     found = searched(many, page=page)
     start = (effective - 1) * 25
     assert names(found) == NUMBERED[start : start + 25]
@@ -123,14 +120,15 @@ def test_HUB_027_the_pages_together_are_all_results(many: Client) -> None:
 def test_HUB_028_a_result_has_six_keys(client: Client) -> None:
     fill(client, "foo/bar", "library/bar")
     assert searched(client, q="bar")["results"] == [
-        {"name": name, "description": "", "is_official": is_official, "is_trusted": False, "is_automated": False,
+        {"name": name, "description": "", "is_official": is_official, "is_trusted": False,
+        "is_automated": False,
          "star_count": 0}
         for name, is_official in (("bar", True), ("foo/bar", False))
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("user_agent", ["docker/0.6.4 go/go1.1.2", "docker/0.6.0", "docker/0.6.7"])
-def test_HUB_028_docker_0_6_gets_strings_alone(client: Client, user_agent: str) -> None:
+def test_HUB_028_docker_0_6_gets_only_strings(client: Client, user_agent: str) -> None:
     fill(client, "foo/bar")
     answer = client.get("/v1/search?q=bar", {"User-Agent": user_agent})
     assert answer.json["results"] == [{"name": "foo/bar", "description": ""}]
@@ -139,7 +137,7 @@ def test_HUB_028_docker_0_6_gets_strings_alone(client: Client, user_agent: str) 
 @pytest.mark.parametrize(
     "user_agent", ["docker/0.7.0", "docker/0.60.1", "docker/1.9.1", "", "x docker/0.6.4"]
 )
-def test_HUB_028_others_get_all(client: Client, user_agent: str) -> None:
+def test_HUB_028_other_clients_get_all_keys(client: Client, user_agent: str) -> None:
     fill(client, "foo/bar")
     assert len(client.get("/v1/search?q=bar", {"User-Agent": user_agent}).json["results"][0]) == 6
 
@@ -167,7 +165,7 @@ def test_section_7_every_word_is_in_the_name_in_any_case(client: Client, query: 
     assert set(names(searched(client, q=query))) == found
 
 
-def test_section_7_the_exact_name_comes_first_then_official_ones_then_names(client: Client) -> None:
+def test_section_7_exact_names_come_first_then_official_ones(client: Client) -> None:
     fill(client, "zoo/bar", "bar", "alpha/bar-x", "library/bar-z", "alpha/bar")
     assert names(searched(client, q="bar")) == ["bar", "bar-z", "alpha/bar", "alpha/bar-x", "zoo/bar"]
     assert names(searched(client, q="zoo/bar")) == ["zoo/bar"]
@@ -180,7 +178,7 @@ def test_section_7_an_empty_query_lists_everything(client: Client, query: str) -
     assert (answer.status_int, answer.json["num_results"]) == (200, 2)
 
 
-def test_section_9_a_repository_is_found_from_its_first_sign_until_it_is_deleted(client: Client) -> None:
+def test_section_9_repository_is_found_until_it_is_deleted(client: Client) -> None:
     image = make_image(b"layer")
     client.push(image)
     assert names(searched(client)) == []
@@ -209,7 +207,7 @@ def test_section_9_a_repository_is_found_from_its_first_sign_until_it_is_deleted
         ("long", "q=ubuntu&n=5", "library/ubuntu"),
     ],
 )
-def test_decision_16_an_official_name_is_long_where_everything_is_asked_for(
+def test_decision_16_official_names_are_long_in_full_results(
     storage: Storage, setting: str, query: str, name: str
 ) -> None:
     client = Client(Registry(storage=storage, search_names=setting))

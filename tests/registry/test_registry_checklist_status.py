@@ -1,4 +1,4 @@
-"""registry.md 1, 3, 11 and 14: status endpoints, headers and errors that all answers share (REG-001 to 006, 044, 045)."""
+"""registry.md 1, 3, 11, 14: status, and the headers and errors of all answers (REG-001 to 006, 044, 045)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def assert_not_cached(answer: TestResponse) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/_ping", "/_ping", "/v1/_ping/", "/_ping/"])
-def test_REG_001_ping_answers_an_empty_object_with_its_version_and_kind(client: Client, path: str) -> None:
+def test_REG_001_ping_is_an_empty_object_with_version_and_kind(client: Client, path: str) -> None:
     answer = client.get(path)
     assert (answer.status_int, answer.body) == (200, b"{}")
     assert answer.headers["Content-Type"] == "application/json"
@@ -73,11 +73,11 @@ def test_REG_001_ping_answers_an_empty_object_with_its_version_and_kind(client: 
 @pytest.mark.parametrize(
     "credentials", ["Basic Zm9vOmJhcg==", "Basic", "Basic !!!", "Token", "Bearer x", "\xe9", ""]
 )
-def test_REG_001_ping_looks_at_no_credentials(client: Client, credentials: str) -> None:
+def test_REG_001_ping_ignores_credentials(client: Client, credentials: str) -> None:
     assert client.get("/v1/_ping", {"Authorization": credentials}).status_int == 200
 
 
-def test_REG_002_a_server_that_does_its_own_authentication_is_standalone(client: Client) -> None:
+def test_REG_002_server_with_its_own_accounts_is_standalone(client: Client) -> None:
     assert client.get("/v1/_ping").headers.getall("X-Docker-Registry-Standalone") == ["True"]
 
 
@@ -131,7 +131,7 @@ def test_REG_003_an_unknown_path_is_a_json_error(client: Client, path: str) -> N
         ("OPTIONS", "/v1/repositories/foo/bar/properties", "GET, HEAD, PUT"),
     ],
 )
-def test_REG_003_another_method_is_a_json_error_that_tells_those_allowed(
+def test_REG_003_other_method_is_a_json_error_with_allowed_ones(
     client: Client, method: str, path: str, allowed: str
 ) -> None:
     answer = client.request(method, path)
@@ -153,7 +153,7 @@ def test_REG_003_another_method_is_a_json_error_that_tells_those_allowed(
         ("GET", "/v1/repositories/foo/none/images", b"", 404),
     ],
 )
-def test_REG_003_errors_of_handlers_have_the_one_form(
+def test_REG_003_errors_of_handlers_have_the_same_form(
     client: Client, method: str, path: str, body: bytes, status: int
 ) -> None:
     answer = client.request(method, path, body)
@@ -182,7 +182,7 @@ def test_errors_are_ascii_with_sorted_keys_and_no_newline(client: Client) -> Non
 
 
 @pytest.mark.parametrize("path", [path for path in RESOURCES if "/images/" not in path])
-def test_REG_004_answers_that_are_no_images_are_not_cached(filled: Client, path: str) -> None:
+def test_REG_004_answers_without_images_are_not_cached(filled: Client, path: str) -> None:
     answer = filled.get(path)
     assert answer.status_int == 200
     assert_not_cached(answer)
@@ -216,7 +216,7 @@ def test_REG_005_head_is_get_without_its_body(filled: Client, path: str) -> None
         (f"/v1/images/{ID}/checksum", 405),
     ],
 )
-def test_REG_005_head_of_what_fails_has_the_status_of_get(client: Client, path: str, status: int) -> None:
+def test_REG_005_head_of_an_error_has_the_status_of_get(client: Client, path: str, status: int) -> None:
     answer = client.head(path)
     assert (answer.status_int, answer.body) == (status, b"")
 
@@ -233,14 +233,14 @@ def test_REG_005_head_with_a_read_token_is_answered(filled: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["foo/bar", "bar", "foo/bar/deeper"])
-def test_REG_006_a_repository_is_announced_with_and_without_a_slash(client: Client, name: str) -> None:
+def test_REG_006_announcement_works_with_and_without_slash(client: Client, name: str) -> None:
     answers = [client.put(f"/v1/repositories/{name}{slash}", b"[]") for slash in ("/", "")]
     assert [(answer.status_int, answer.body) for answer in answers] == [(200, b'""')] * 2
     assert all("Location" not in answer.headers for answer in answers)
 
 
 @pytest.mark.parametrize("slash", ["/", ""])
-def test_REG_006_a_repository_is_deleted_with_and_without_a_slash(client: Client, slash: str) -> None:
+def test_REG_006_deletion_works_with_and_without_slash(client: Client, slash: str) -> None:
     client.put("/v1/repositories/foo/bar/", b"[]")
     answer = client.delete(f"/v1/repositories/foo/bar{slash}")
     assert (answer.status_int, answer.body) == (200, b"true")
@@ -271,7 +271,7 @@ def test_REG_044_a_push_and_a_pull_need_no_cookie_and_set_none(client: Client) -
     assert all("Set-Cookie" not in answer.headers for answer in answers)
 
 
-def test_REG_044_cookies_that_come_are_ignored(client: Client) -> None:
+def test_REG_044_received_cookies_are_ignored(client: Client) -> None:
     for cookie in ("session=eyJjaGVja3N1bSI6IltdIn0=", "\xff\x00;=;", "a" * 5000):
         assert client.put("/v1/repositories/foo/bar/", b"[]", {"Cookie": cookie}).status_int == 200
 
@@ -280,9 +280,7 @@ def test_REG_044_cookies_that_come_are_ignored(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/_status", "/v1/_status"])
-def test_REG_045_status_is_200_when_the_storage_works_and_leaves_nothing_behind(
-    client: Client, app: Registry, path: str
-) -> None:
+def test_REG_045_status_of_a_working_storage_is_200(client: Client, app: Registry, path: str) -> None:
     answer = client.get(path)
     assert answer.status_int == 200
     assert answer.body == b'{"failures": {}, "services": ["storage"]}'
@@ -322,19 +320,17 @@ def test_decision_13_the_text_of_the_root_can_be_set() -> None:
 @pytest.mark.parametrize(
     "path", ["/elsewhere", "/api/v1.2/nothing", "/favicon.ico", "//v1/_ping", "/V1/_ping"]
 )
-def test_decision_8_other_paths_are_404_where_no_application_stands_behind(client: Client, path: str) -> None:
+def test_decision_8_other_paths_without_application_are_404(client: Client, path: str) -> None:
     assert error_of(client.get(path)) == (404, "Not found")
 
 
-def test_decision_8_an_unknown_path_of_the_accounts_api_is_404_in_its_own_form(client: Client) -> None:
+def test_decision_8_unknown_path_of_the_accounts_api_is_404(client: Client) -> None:
     answer = client.get("/api/v1.1/nothing")
     assert (answer.status_int, answer.json) == (404, {"detail": "Not found"})
 
 
 @pytest.mark.parametrize("path", ["/v2/", "/v2"])
-def test_decision_8a_v2_is_answered_so_that_podman_searches_and_engines_fall_back(
-    client: Client, path: str
-) -> None:
+def test_decision_8a_v2_lets_podman_search_and_engines_fall_back(client: Client, path: str) -> None:
     answer = client.get(path)
     assert (answer.status_int, answer.body) == (200, b"{}")
     assert "Docker-Distribution-API-Version" not in answer.headers
