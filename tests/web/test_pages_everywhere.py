@@ -24,6 +24,7 @@ from support.page_person import (
 from webtest import TestResponse
 
 from v1registry import FileStorage, MemoryStorage, Registry
+from v1registry.accounts import Callback, Environ
 
 BACK = "https://ci.example.org/back"
 
@@ -168,6 +169,13 @@ def test_without_pages_consent_has_the_path_of_oauth(settings: dict[str, str]) -
     for target in ("/account", "/", "/api/v1.1/o/", "/api/v1.1/o/login"):
         again = person.browser.get("/api/v1.1/o/login", {"next": target})
         assert again.status_int == 200
+
+
+def test_without_pages_and_oauth_there_is_no_login_page() -> None:
+    registry = Registry(storage=MemoryStorage(), auth=Callback(lambda username, password: True))
+    for app in (registry.in_front_of(behind), Registry(storage=MemoryStorage(), auth=Environ(), pages="off")):
+        assert Person(app).get("/api/v1.1/o/login").status_int == 404
+    assert Person(registry).get("/login").status_int == 200
 
 
 @pytest.mark.parametrize("pages", ["on", "off", "/registry"])

@@ -45,7 +45,7 @@ def pages_api(pages: Pages, *, has_images: bool, has_oauth: bool) -> Api:
         rows += _image_rows(base) if has_images else []
     if pages.can_browse or pages.has_accounts:
         rows += _file_rows(base)
-    if pages.has_accounts:
+    if pages.has_accounts and (pages.can_browse or has_oauth):
         rows += _login_rows(base)
         rows += _account_rows(base) if pages.can_browse else []
     if has_oauth:
