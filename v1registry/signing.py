@@ -92,7 +92,7 @@ def _checked_secret(value: bytes) -> str:
     if not value.isascii() or len(value) < _SHORTEST_SECRET:
         raise StorageUnavailable(
             SECRET_KEY,
-            f"the signing key must have at least {_SHORTEST_SECRET} ASCII characters, not {len(value)} bytes; "
-            "restore it, or delete it to end all sessions and tokens",
+            f"the signing key must have at least {_SHORTEST_SECRET} ASCII characters, not {len(value)} "
+            "bytes; restore it, or delete it to end all sessions and tokens",
         )
     return value.decode("ascii")

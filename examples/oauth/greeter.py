@@ -1,6 +1,6 @@
 """An application in which people log in by the registry's OAuth 2, and are greeted by their full names.
 
-It is what a site of yours may be, in as few lines as possible; ``test_greeter.py`` beside it shows how to test one without a browser.
+It is a whole site in as few lines as possible. ``test_greeter.py`` tests it without a browser.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""How to test a program in which people log in by OAuth. The fixtures come with ``pip install 'v1registry[fakes]'``.
+"""Test a program in which people log in by OAuth.
+
+The fixtures come with ``pip install 'v1registry[fakes]'``.
 
 pytest examples/oauth
 """

@@ -42,7 +42,7 @@ def old_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(old_registry: Path, tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Start docker-registry over a folder, ``start(storage)``, or behind an index, ``start(storage, url)``."""
+    """Start docker-registry with ``start(storage)``, or behind an index with ``start(storage, url)``."""
     started: list[Program] = []
 
     def start(storage: Path, index_url: str | None = None) -> Program:

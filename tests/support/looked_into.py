@@ -1,4 +1,4 @@
-"""A storage that tells how often somebody looks into a layer, and can make that take as long as a test wants."""
+"""A storage that counts how often layers are read, and can stop a reader until a test lets it go on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from v1registry.storage.base import Blob
 
 
 class WatchedStorage(MemoryStorage):
-    """A storage in memory. ``opened`` counts what was read of a key, ``gate`` is passed before a layer is read."""
+    """A storage in memory. ``opened`` counts the reads of each key. A layer is read when ``gate`` is set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.opened: Counter[str] = Counter()
-        self.reached = Event()  #: set when somebody is at the gate
+        self.reached = Event()  #: set when a reader waits at the gate
         self.gate = Event()
         self.gate.set()
 

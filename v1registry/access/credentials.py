@@ -1,4 +1,4 @@
-"""What stands in an ``Authorization`` header. Parsing only: nothing here is believed."""
+"""Parse ``Authorization`` headers. Nothing is verified here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import binascii
 import re
 from dataclasses import dataclass, field
 
-#: docker-registry 0.9.1, toolkit.py: quotes, order and a doubled word do not matter. Python 2 knew ASCII only. A match begins
-#: where a word does: else a long word would be tried from each of its characters, for minutes.
+#: As docker-registry 0.9.1, toolkit.py: quotes, order and a repeated scheme do not matter, and words are
+#: ASCII. A match begins at the start of a word. Otherwise a long word would take minutes, because each of its
+#: characters would be tried.
 _TOKEN_FIELD = re.compile(r"(?<!\w)(\w+)[:=][\s\"]?([^\",]+)\"?", re.ASCII)
 
 _PLAIN_VALUE = r"[!#-+\--~]+"
@@ -18,7 +19,7 @@ _PLAIN_TOKENS = re.compile(rf"(?i:token +)+{_PLAIN_FIELD}(?:, *{_PLAIN_FIELD})*"
 
 #: RFC 6750, 2.1.
 _ACCESS_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-#: In characters; more are nobody's.
+#: In characters. Longer texts are not access tokens.
 _LONGEST_ACCESS_TOKEN = 512
 
 
@@ -41,24 +42,24 @@ class TokenFields:
 class BearerToken:
     """An access token of OAuth."""
 
-    token: str = field(repr=False)  #: empty where what came is none
+    token: str = field(repr=False)  #: empty if the header has no valid one
 
 
 @dataclass(frozen=True)
 class Malformed:
-    """Credentials that are none: an unknown scheme, bytes that cannot be decoded, a token without fields."""
+    """Invalid credentials: an unknown scheme, bytes that cannot be decoded, a token without fields."""
 
 
-#: ``None`` means that nobody in particular is asking.
+#: None for an anonymous caller.
 Credentials = Basic | BearerToken | list[TokenFields] | Malformed | None
 
 
 def parse_authorization(header: str | None) -> Credentials:
-    """Return what an ``Authorization`` header holds.
+    """Return the credentials of an ``Authorization`` header.
 
-    Engines up to 1.6 send ``Basic Og==``, an empty name and password, where nobody is logged in, and ``Token`` with
-    nothing behind it where no token came: both are nobody (clients.md 2.5). Several tokens may be joined by commas. ``Bearer`` is
-    RFC 6750, 2.1, and with nothing behind it no token.
+    Engines up to 1.6 send ``Basic Og==``, an empty name and password, if no user is logged in, and ``Token``
+    alone if they got no token: both are anonymous (clients.md 2.5). Several tokens may be joined by commas.
+    ``Bearer`` is that of RFC 6750, 2.1; without a valid token its token is empty.
 
     >>> parse_authorization("Basic Og==") is None
     True
@@ -80,10 +81,11 @@ def parse_authorization(header: str | None) -> Credentials:
 
 
 def is_plain_token(header: str | None) -> bool:
-    """Tell whether the header holds tokens and nothing that two parsers might read differently.
+    """Return whether the header has tokens and nothing that two parsers may read in different ways.
 
-    Where one server asks another whether a token is good, both read the header: an access word that only one of them sees
-    would let the bearer do more than the token is for. All that indexes hand out and engines join is plain.
+    If a server asks another one whether a token is valid, both parse the header. A field ``access`` that only
+    one of them finds would give the caller more rights than the token has. All tokens that indexes return and
+    engines join are plain.
 
     >>> is_plain_token('Token Token signature=A,repository="b/c",access=read')
     True
@@ -108,7 +110,7 @@ def _parse_basic(encoded: str) -> Credentials:
 
 
 def _parse_tokens(text: str) -> list[TokenFields]:
-    """Return the tokens of a header, in order: a field that comes again begins the next one."""
+    """Return the tokens of a header, in order. A field that is repeated begins the next token."""
     tokens: list[TokenFields] = []
     values: dict[str, str] = {}
     for name, value in _TOKEN_FIELD.findall(text):

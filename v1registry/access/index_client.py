@@ -1,4 +1,4 @@
-"""What a registry asks the index that it trusts: whether a token is good, and which images its bearer may use (hub.md 6)."""
+"""Ask the index that a registry trusts whether a token is valid, and for which images (hub.md 6)."""
 
 from __future__ import annotations
 
@@ -23,41 +23,44 @@ from ..version import __version__
 
 log = get_logger(__name__)
 
-#: How large an answer may be: an image list of some hundred thousand images.
+#: The maximum of an answer: an image list of some hundred thousand images.
 ANSWER_LIMIT_BYTES = 16 << 20
 
-#: Connections that are kept open for the next question.
+#: How many connections are kept open for later questions.
 _KEPT_CONNECTIONS = 32
 
 _CHUNK_BYTES = 64 * 1024
 
-#: Answers that say nothing of the token: the index, or a proxy in front of it, is in trouble.
+#: Answers that say nothing about the token: the index, or a proxy in front of it, has a problem.
 _TROUBLE = frozenset({429, 500, 502, 503, 504})
 
 
 class IndexClient:
-    """An index at a URL. Safe for threads; nothing is opened before the first question.
+    """An index at a URL. Safe for threads. Nothing is opened before the first question.
 
-    The header goes there byte for byte, and nowhere else: redirects are not followed, cookies not kept, no netrc is read. Proxies
-    and certificates are those of the environment (``HTTPS_PROXY``, ``REQUESTS_CA_BUNDLE``); certificates are always verified.
+    The ``Authorization`` header is passed on byte for byte, to the index alone. Redirects are not followed,
+    cookies are not kept, and no netrc file is read. Proxies and certificates are those of the environment
+    (``HTTPS_PROXY``, ``REQUESTS_CA_BUNDLE``). Certificates are always verified.
 
-    :param url: such as ``https://index.example.com``; the paths of the API begin below it.
-    :param timeout_s: how long the index may be silent, and how long an answer may take as a whole.
-    :param answer_limit_bytes: a longer answer is none.
+    :param url: such as ``https://index.example.com``; the paths of the API are below it.
+    :param timeout_s: how long the index may be silent, and how long an answer may take in all, in seconds.
+    :param answer_limit_bytes: a longer answer is ignored.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, answer_limit_bytes: int = ANSWER_LIMIT_BYTES):
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
         self._answer_limit_bytes = answer_limit_bytes
-        # one session a question at a time: a session is no more than that
+        # a session answers one question at a time
         self._idle: deque[requests.Session] = deque(maxlen=_KEPT_CONNECTIONS)
 
     def image_ids(self, repository: RepositoryName, authorization: str) -> frozenset[str] | None:
-        """Return the ids in the repository's image list if the header is good for it, None if not. IndexUnavailable.
+        """Return the ids in the repository's image list; None if the header is invalid for the repository.
 
-        Source: docker-registry 0.9.1, toolkit.py, validate_token. A body that is no list of objects with ids makes the
-        token bad, whatever the status.
+        Source: docker-registry 0.9.1, toolkit.py, validate_token. The header also counts as invalid if the
+        body is not a list of objects with ids.
+
+        :raises IndexUnavailable: the index does not answer now.
         """
         found = self._ask(f"repositories/{_path(repository)}/images", authorization)
         if not isinstance(found, list):
@@ -67,9 +70,11 @@ class IndexClient:
         return frozenset(listed) if len(listed) == len(image_ids) else None
 
     def may_use(self, repository: RepositoryName, image_id: str, authorization: str) -> bool:
-        """Tell whether the bearer may use an image in the repository; all but a clear yes is no. IndexUnavailable.
+        """Return whether the index says that the caller may use an image in the repository.
 
         Source: docker-registry 0.9.1, toolkit.py, validate_parent_access.
+
+        :raises IndexUnavailable: the index does not answer now.
         """
         found = self._ask(f"repositories/{_path(repository)}/layer/{quote(image_id)}/access", authorization)
         return isinstance(found, dict) and found.get("access") is True
@@ -77,7 +82,10 @@ class IndexClient:
     # -- inside
 
     def _ask(self, path: str, authorization: str) -> object:
-        """Return what the JSON of a 200 says, None for every other answer. IndexUnavailable."""
+        """Return the JSON of an answer with status 200, None for every other answer.
+
+        :raises IndexUnavailable: the index does not answer now.
+        """
         url = f"{self._url}/v1/{path}"
         try:
             try:
@@ -85,7 +93,7 @@ class IndexClient:
             except requests.Timeout:
                 raise
             except requests.ConnectionError:
-                # what was kept open may have been closed at the other end
+                # the index may have closed the connection that was kept open
                 return self._ask_once(url, authorization, _new_session())
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise IndexUnavailable(url=url) from error
@@ -107,7 +115,7 @@ class IndexClient:
                     "%s redirects to %r, which is not followed", url, response.headers.get("Location")
                 )
             parsed = _parse(self._read(response)) if status == 200 else None
-        # one in which something was raised does not come here
+        # a session in which an exception was raised is not kept
         self._idle.append(session)
         return parsed
 
@@ -118,10 +126,13 @@ class IndexClient:
             return None
 
     def _read(self, response: requests.Response) -> bytes:
-        """Return the body, nothing where it is too long. IndexUnavailable where it takes too long."""
+        """Return the body, empty if it is too long.
+
+        :raises IndexUnavailable: it takes too long.
+        """
         until = time.monotonic() + self._timeout_s
         parts, size_bytes = [], 0
-        # undecoded: nothing compressed was asked for, and nothing shall expand here
+        # not decoded: no compression was requested, and a small answer must not become a large one
         for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
             size_bytes += len(chunk)
             if size_bytes > self._answer_limit_bytes:
@@ -142,13 +153,13 @@ def _new_session() -> requests.Session:
             "Accept-Encoding": "identity",
         }
     )
-    # a cookie that the index set for one caller would speak for the next one
+    # a cookie that the index sets for one caller would be sent for the next one
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     return session
 
 
 def _leave_headers_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Stand where requests would else put the user's netrc in place of the header."""
+    """Change nothing. Without this function, requests would replace the header by that of a netrc file."""
     return request
 
 
