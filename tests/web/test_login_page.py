@@ -337,3 +337,10 @@ def test_passwords_of_a_callback_work() -> None:
     assert person.log_in("mira", "wrong").status_int == 401
     assert person.log_in("mira", "pw").status_int == 303
     assert "mira" in said(person.get("/account"))
+
+
+@pytest.mark.parametrize("answer", [True, {"id": "7"}, {"id": "7", "groups": ["team"]}])
+def test_a_log_in_lasts_if_the_callback_cannot_find_users(answer: Any) -> None:
+    person = Person(Registry(storage=MemoryStorage(), auth=Callback(lambda username, password: answer)))
+    assert person.log_in("mira", "any").status_int == 303
+    assert person.get("/account").status_int == 200

@@ -161,7 +161,7 @@ class Sessions:
         except BadData:
             return None
         id_, who, mark, ends_at_s, seen_at_s = values
-        user = User(who[0], frozenset(who[1]), is_administrator=who[2]) if who else None
+        user = _user_of(*who) if who else None
         return Session(id_, user, mark, ends_at_s, seen_at_s)
 
     def _is_running(self, session: Session) -> bool:
@@ -192,9 +192,13 @@ class Sessions:
         return self._signers.of(f"v1registry pages {purpose}")
 
 
+def _user_of(name: str, groups: list[str], is_administrator: bool, id_: str = "") -> User:
+    return User(name, frozenset(groups), is_administrator=is_administrator, id=id_)
+
+
 def _json_of(session: Session, groups: list[str]) -> str:
     user = session.user
-    who = [] if user is None else [user.name, groups, user.is_administrator]
+    who = [] if user is None else [user.name, groups, user.is_administrator, *filter(None, [user.id])]
     return json.dumps([session.id, who, session.mark, session.ends_at_s, session.seen_at_s])
 
 
