@@ -15,14 +15,23 @@ TARGET = Path(__file__).with_name("settings.md")
 #: Title of a part -> its settings.
 PARTS = {
     "Storage": ["storage"],
-    "Users and rights": ["auth", "policy", "registration", "reserved_names", "secret", "token_lifetime_s"],
+    "Users and rights": [
+        "auth",
+        "policy",
+        "registration",
+        "reserved_names",
+        "secret",
+        "token_lifetime_s",
+        "write_token_lifetime_s",
+        "standalone",
+    ],
     "Mail": ["mail", "mail_from", "link_lifetime_s", "link_path"],
     "OAuth": ["oauth_http"],
     "Where clients reach the registry": ["public_url", "endpoints", "trusted_proxies", "message", "v2"],
     "Registry and index on different hosts": ["images", "index", "index_cache_s"],
     "Search": ["search_limit", "search_names"],
     "Pages": ["pages", "templates", "session_lifetime_s", "max_shown_bytes"],
-    "Limits": ["max_document_bytes", "max_refused_bytes", "max_expanded_bytes"],
+    "Limits": ["max_document_bytes", "max_refused_bytes", "max_unfinished_bytes", "max_expanded_bytes"],
     "Layers served by another server": ["layer_redirect", "x_accel_redirect"],
 }
 

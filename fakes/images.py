@@ -9,7 +9,9 @@ from typing import Any
 from v1registry.layers.checksums import parse_checksums
 from v1registry.names import is_image_id
 from v1registry.registry import layout
-from v1registry.registry.images import Images
+from v1registry.registry.contents import Contents
+from v1registry.registry.staging import Staging, Unfinished
+from v1registry.rights import Content
 from v1registry.storage.base import KeyNotFound, Storage
 
 from .layers import files_in
@@ -70,26 +72,37 @@ class FakeImage:
     @property
     def ancestry(self) -> list[str]:
         """The ids from the image itself to its root."""
-        return Images(self._storage).reachable(self.id)
+        content, unfinished = self._content, self._unfinished
+        if content is not None:
+            return Contents(self._storage).known_ancestry(content)
+        return [self.id] if unfinished is None else list(unfinished.ancestry)
 
     @property
     def is_complete(self) -> bool:
         """Whether the push has ended with the right checksum. Clients see complete images only."""
-        return self._has(layout.JSON) and not self._has(layout.IN_PROGRESS)
+        return self._content is not None
 
-    def _has(self, name: str) -> bool:
-        try:
-            self._storage.stat(layout.image_key(self.id, name))
-        except KeyNotFound:
-            return False
-        return True
+    @property
+    def _content(self) -> Content | None:
+        return Contents(self._storage).open_content(self.id)
+
+    @property
+    def _unfinished(self) -> Unfinished | None:
+        return Staging(self._storage).unfinished(self.id)
 
     def _read(self, name: str, what: str) -> bytes:
+        content, unfinished = self._content, self._unfinished
         try:
-            return self._storage.read(layout.image_key(self.id, name))[0]
+            if content is not None:
+                return self._storage.read(layout.content_key(content, name))[0]
+            if unfinished is not None and name == layout.JSON:
+                return unfinished.document
+            if unfinished is not None and unfinished.layer_folder is not None:
+                return self._storage.read(f"{unfinished.layer_folder}/{name}")[0]
         except KeyNotFound:
-            state = "its push has not ended" if self._has(layout.JSON) else "there is no such image"
-            raise NotThere(f"image {self.id} has no {what}: {state}") from None
+            pass
+        state = "there is no such image" if unfinished is None else "its push has not ended"
+        raise NotThere(f"image {self.id} has no {what}: {state}")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FakeImage):
@@ -100,7 +113,8 @@ class FakeImage:
         return hash(self.id)
 
     def __repr__(self) -> str:
-        state = "complete" if self.is_complete else "in progress" if self._has(layout.JSON) else "absent"
+        unfinished = "absent" if self._unfinished is None else "in progress"
+        state = "complete" if self.is_complete else unfinished
         return f"<FakeImage {self.id} {state}>"
 
 
@@ -114,15 +128,20 @@ class FakeImages(Mapping[str, FakeImage]):
         self._storage = storage
 
     def __getitem__(self, image_id: str) -> FakeImage:
-        if not (is_image_id(image_id) and Images(self._storage).is_announced(image_id)):
+        if not (is_image_id(image_id) and self._is_known(image_id)):
             raise not_there(f"no image {image_id!r}", self)
         return FakeImage(self._storage, image_id)
 
     def __iter__(self) -> Iterator[str]:
-        images = Images(self._storage)
-        for name in self._storage.list_folders(layout.IMAGES):
-            if is_image_id(name) and images.is_announced(name):
+        folders = (layout.IMAGES, layout.UPLOADS)
+        names = {name for folder in folders for name in self._storage.list_folders(folder)}
+        for name in sorted(names):
+            if is_image_id(name) and self._is_known(name):
                 yield name
+
+    def _is_known(self, image_id: str) -> bool:
+        image = FakeImage(self._storage, image_id)
+        return image.is_complete or Staging(self._storage).unfinished(image_id) is not None
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -239,7 +239,7 @@ class FakeRegistry:
         :param parent: the parent of the lowest of them, or its id.
         :param json: more keys for the image's JSON, such as ``{"config": {"Cmd": ["sh"]}}``.
         :param id: 64 or 16 hex digits. If None, an id is made up, the same in every run.
-        :param is_complete: False leaves out the checksum, so the push does not end.
+        :param is_complete: False leaves out the checksum and the tag, so the push does not end.
         :raises TypeError: both ``files`` and ``layer`` are given.
         :raises NotThere: the parent does not exist.
         :raises ValueError: there is no name on a registry with accounts, or ``layers`` is below 1.
@@ -256,8 +256,10 @@ class FakeRegistry:
         image = self._pusher.push_chain(
             files, layer, layers, parent_id, json or {}, id, is_complete, repository
         )
-        if name is not None:
+        if name is not None and is_complete:
             self.tag(image, name)
+        elif repository is not None:
+            self._pusher.announce(repository, [image.id])
         return image
 
     def tag(self, image: FakeImage | str, name: str) -> None:

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "openers", "wsgi", "registry", "access", "accounts", "search", "distribution", "hub", "oauth", "web",
     },
     "app": {"assembly", "wsgi", "accounts", "oauth", "web"},
-    "cli": {"app", "assembly", "openers", "client", "accounts", "oauth", "registry"},
+    "cli": {"app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry"},
     "fakes": {"app", "wsgi", "layers", "registry", "accounts", "oauth"},
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from . import settings as settings_
 from .access.accounts import AccountsAccess
+from .access.announcements import Announcements
 from .access.attempts import LoginLimiter
 from .access.holders import Holders
 from .access.open import OpenAccess
@@ -27,8 +28,12 @@ from .oauth.services import OAuth
 from .openers import open_accounts, open_mailer, open_storage
 from .paths import OAUTH
 from .registry import api as registry_api
+from .registry.contents import Contents
+from .registry.holding import OpenHolding
 from .registry.images import Images
+from .registry.pushes import Pushes
 from .registry.repositories import Repositories
+from .registry.staging import Staging
 from .rights import Access
 from .search.scan import ScanSearch
 from .settings import Settings, SettingsError
@@ -90,28 +95,35 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
     origin = Origin(settings.public_url, Proxies(settings.trusted_proxies))
     repositories = Repositories(storage)
     images = Images(storage, expanded_limit_bytes=settings.max_expanded_bytes)
-    holders = Holders(storage, images, repositories)
+    contents, staging = images.contents, Staging(storage, most_bytes=settings.max_unfinished_bytes)
+    is_elsewhere = settings.images == "elsewhere"
+    is_open = not settings.index and settings.auth in ("open:", "open")
+    holders = Holders(storage, contents, repositories, registry_is_elsewhere=is_elsewhere)
+    holding = OpenHolding(contents, repositories) if is_open else holders
     access: Access
-    accounts, oauth, sessions = None, None, None
+    accounts, oauth, sessions, announcements = None, None, None, None
     if settings.index:
-        access = _index_access(settings, images, repositories, holders)
-    elif settings.auth in ("open:", "open"):
-        tokens = Tokens(settings.secret, lifetime_s=settings.token_lifetime_s)
-        access = OpenAccess(tokens, registry_is_elsewhere=settings.images == "elsewhere")
+        access = _index_access(settings, contents, repositories, holders, staging)
+    elif is_open:
+        access = OpenAccess(
+            _tokens(settings, settings.secret), contents, staging, standalone=_standalone(settings, None)
+        )
     else:
         backend, policy = open_accounts(settings, storage, repositories)
         accounts = _accounts(settings, backend, repositories, keys)
         oauth = _oauth(storage, accounts) if backend.has_ids else None
+        announcements = Announcements(storage, repositories)
         sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s)
         access = AccountsAccess(
             backend,
             policy,
-            Tokens(keys, lifetime_s=settings.token_lifetime_s),
-            images,
-            repositories,
+            _tokens(settings, keys),
             holders,
+            staging,
+            announcements,
             LoginLimiter(),
-            registry_is_elsewhere=settings.images == "elsewhere",
+            standalone=_standalone(settings, backend),
+            registry_is_elsewhere=is_elsewhere,
             proxies=origin.proxies,
             is_secure=_secure_for_oauth(settings, origin),
             bearers=None if oauth is None else oauth.grants,
@@ -125,6 +137,9 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         storage=storage,
         images=images,
         repositories=repositories,
+        pushes=Pushes(storage, contents, holding, staging, expanded_limit_bytes=settings.max_expanded_bytes),
+        holding=holding,
+        announcements=announcements,
         search=ScanSearch(repositories),
         accounts=accounts,
         oauth=oauth,
@@ -154,12 +169,35 @@ def _signing_keys(storage: Storage, settings: Settings) -> Callable[[], Sequence
     return lambda: settings.secret or [shared_secret(storage)]
 
 
-def _index_access(settings: Settings, images: Images, repositories: Repositories, holders: Holders) -> Access:
+def _tokens(settings: Settings, keys: Callable[[], Sequence[str]] | Sequence[str]) -> Tokens:
+    return Tokens(
+        keys,
+        lifetime_s=settings.token_lifetime_s,
+        write_lifetime_s=settings.write_token_lifetime_s,
+    )
+
+
+def _standalone(settings: Settings, backend: Backend | None) -> str:
+    """Return the value of ``X-Docker-Registry-Standalone`` (decisions.md 17).
+
+    Engines send Basic to a standalone registry over https. With accounts that are checked here they should use tokens,
+    because image paths name no repository. A front that logs users in needs Basic on every call.
+    """
+    if settings.standalone != "auto":
+        return settings.standalone.capitalize()
+    if settings.images == "elsewhere":
+        return "False"
+    return "False" if backend is not None and backend.takes_passwords else "True"
+
+
+def _index_access(
+    settings: Settings, contents: Contents, repositories: Repositories, holders: Holders, staging: Staging
+) -> Access:
     from .access.index import ForeignIndexAccess
     from .access.index_client import IndexClient
 
     return ForeignIndexAccess(
-        IndexClient(settings.index), images, repositories, holders, keep_s=settings.index_cache_s
+        IndexClient(settings.index), contents, repositories, holders, staging, keep_s=settings.index_cache_s
     )
 
 

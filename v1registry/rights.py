@@ -7,8 +7,8 @@ nothing of passwords, tokens or accounts.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,12 +50,60 @@ class Bearer:
     expires_at_s: float | None = field(default=None, compare=False)  #: since the epoch; None if unknown
 
 
-class ImageState(enum.Enum):
-    """What an image id is to the caller of one request. An image that the caller may not read is ABSENT."""
+@dataclass(frozen=True)
+class Content:
+    """One of the contents that an image id may have: JSON, layer and ancestry (decisions.md 17)."""
 
-    READABLE = "readable"  #: it is complete, and the caller may read it
-    PUSHING = "pushing"  #: its push has not ended, and the caller may know of it
-    ABSENT = "absent"
+    image_id: str
+    variant: str = ""  #: the name of its folder; empty for the keys that docker-registry has
+
+
+@dataclass(frozen=True)
+class ImageState:
+    """What an image id is to the caller of one request: readable, being pushed, or absent."""
+
+    content: Content | None = None  #: what the caller may read; None if nothing
+    repository: RepositoryName | None = None  #: which holds the content; None on an open server
+    is_lent: bool = (
+        False  #: the token's repository does not hold it yet, but a push may name it (decisions.md 18)
+    )
+    is_pushing: bool = False  #: nothing is readable, but the caller may know of an unfinished push
+
+
+ABSENT = ImageState()
+PUSHING = ImageState(is_pushing=True)
+
+
+@dataclass(frozen=True)
+class PushKey:
+    """What tells pushes of one image id apart (decisions.md 5)."""
+
+    name: str  #: 32 hex digits, the name of its folder
+    owner: str  #: 32 hex digits: the user, or the key itself, whose unfinished bytes are counted together
+    is_shared: bool = False  #: several clients may have it, so several JSONs and layers are kept
+    is_token: bool = False  #: a token, which one client alone has
+
+    @classmethod
+    def of(
+        cls, text: str, *, owner: str | None = None, is_shared: bool = False, is_token: bool = False
+    ) -> PushKey:
+        """Return the key for a text that is a secret, or that only the pusher has.
+
+        :param owner: names the user; None if the key stands for itself.
+        """
+        name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        if owner is None:
+            return cls(name, name, is_shared, is_token)
+        counted = hashlib.sha256(f"user {owner}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return cls(name, counted, is_shared, is_token)
+
+
+@dataclass(frozen=True)
+class PushGrant:
+    """What a caller may push: with which key, and for which repositories the image will be completed."""
+
+    key: PushKey
+    repositories: tuple[RepositoryName, ...] = ()  #: none on an open server, where contents belong to nobody
 
 
 class Rights(Protocol):
@@ -95,12 +143,6 @@ class Rights(Protocol):
         :param tokens_for: what a token has to be good for, one of these; reading or writing when left out.
         """
 
-    def changing(self, repository: RepositoryName) -> AbstractContextManager[None]:
-        """Keep out all others who change what the repository holds, or whether it exists.
-
-        What a deletion in two steps left of it is cleared away before (decisions.md 14).
-        """
-
     def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
         """Return if the caller may do ``action`` to the repository. Unauthorized, Forbidden.
 
@@ -111,66 +153,92 @@ class Rights(Protocol):
         """Tell whether the repository may still be shown while it is only marked as deleted."""
 
     def image_state(self, image_id: str) -> ImageState:
-        """Return what the image is to the caller.
+        """Return what the image is to the caller. It is looked up once in a request.
 
         :raises Unauthorized: the caller's token does not allow to look at images.
         """
 
-    def can_read_complete_image(self, image_id: str) -> bool:
-        """Tell whether the caller may read an image that is known to be complete."""
+    def content_in(self, repository: RepositoryName | None, image_id: str) -> Content | None:
+        """Return the content of an image that a repository holds, None if it holds none.
 
-    def require_parent(self, image_id: str) -> None:
-        """Return if an image that the caller pushes may build on this one. ParentNotFound, ParentNotAuthorized."""
+        :param repository: one that the caller may read; None on an open server.
+        """
+
+    def content_for(
+        self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
+    ) -> Content | None:
+        """Return the content that a repository holds, or that a push of the caller may take over for it (decisions.md 18).
+
+        :param repository: one that the caller may write; None on an open server.
+        :param is_named: the caller names the image by a tag, or as the parent of an image. Announcements and looks may
+            take over less, because engines announce the ids of all their images, and skip what looks present.
+        """
+
+    def parent_error(self, image_id: str) -> errors.BadRequest:
+        """Return the error for a parent that does not count: ParentNotFound, or ParentNotAuthorized."""
 
     def may_list(self, repository: RepositoryName) -> bool:
         """Tell whether search may show the repository to the caller."""
 
-    def is_public_image(self, image_id: str) -> bool:
-        """Tell whether everybody may read the image, so that shared caches may keep it."""
+    @property
+    def is_open(self) -> bool:
+        """Whether all callers see the same contents, so that shared caches may keep them (decisions.md 12)."""
 
-    def require_image_write(self, image_id: str) -> None:
-        """Return if the caller may push the image. Unauthorized, Forbidden, ImageNotListed."""
+    def is_public_image(self, state: ImageState) -> bool:
+        """Tell whether everybody may read an image that the caller may read."""
 
-    def note_json(self, image_id: str, document: bytes) -> None:
-        """Note that the caller sent this JSON, and that it is what is stored."""
+    # -- pushes
 
-    def has_sent_json(self, image_id: str, document: bytes) -> bool:
-        """Tell whether the caller sent this JSON."""
+    def push_grant(self, image_id: str) -> PushGrant:
+        """Return the grant for a push of the image that begins.
 
-    def note_layer(self, image_id: str, document: bytes, payload_checksum: str) -> None:
-        """Note that the caller, who sent this JSON, sent the layer of this sum, and that it is what is stored."""
-
-    def prepare_completion(
-        self, image_id: str, document: bytes, payload_checksums: Collection[str], parent: str | None
-    ) -> None:
-        """Return if the caller may complete the image: sent the layer of one of these sums, and may read the parent.
-
-        LayerMissing, ChecksumMismatch, ParentNotFound.
+        :raises Unauthorized: the credentials do not allow to write.
+        :raises Forbidden: the user may not write the token's repository.
+        :raises ImageNotListed: no repository that the caller may write lists or holds the image.
         """
 
-    def hold(self, image_id: str, document: bytes, payload_checksums: Collection[str]) -> None:
-        """Note that the image is complete: repositories to which the caller sent JSON and layer hold it from now on."""
+    def push_key(self) -> PushKey:
+        """Return the push key of the caller, who may write.
 
-    def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
-        """Note that a push of these images to the repository begins. The repository may be written."""
+        :raises Unauthorized: the credentials do not allow to write.
+        :raises Forbidden: the user may not write the token's repository.
+        """
 
-    def release(self, repository: RepositoryName) -> None:
-        """Note that the repository is about to be deleted: it holds nothing any more. Its lock is held."""
+    def allows(self, action: Action, repository: RepositoryName) -> bool:
+        """Tell whether the user may do ``action`` to the repository. For which one a token is does not count."""
 
 
-def require_readable_image(rights: Rights, image_id: str) -> str:
-    """Return the id of an image that the caller may read.
+def require_readable_image(rights: Rights, image_id: str) -> ImageState:
+    """Return the state of an image that the caller may read; its content is not None.
 
     :raises InvalidImageId: the id does not follow the grammar.
     :raises ImageInProgress: the push of the image has not ended.
     :raises ImageNotFound: there is no such image, or the caller may not know of it.
     """
     state = rights.image_state(check_image_id(image_id))
-    if state is ImageState.PUSHING:
-        raise errors.ImageInProgress(image_id=image_id)
-    if state is ImageState.ABSENT:
-        raise errors.ImageNotFound(image_id=image_id)
-    return image_id
+    if state.content is None:
+        raise (errors.ImageInProgress if state.is_pushing else errors.ImageNotFound)(image_id=image_id)
+    return state
+
+
+def require_readable_content(rights: Rights, image_id: str) -> Content:
+    """Return the content of an image that the caller may read. See :func:`require_readable_image`."""
+    content = require_readable_image(rights, image_id).content
+    assert content is not None
+    return content
+
+
+def contents_of_chain(rights: Rights, state: ImageState, ancestry: Iterable[str]) -> Iterator[Content]:
+    """Yield the contents of a readable image and its ancestors, all as the same repository holds them.
+
+    :param ancestry: the ids, the image itself first.
+    :raises ImageNotFound: an ancestor is not held.
+    """
+    for image_id in ancestry:
+        content = rights.content_in(state.repository, image_id)
+        if content is None:
+            raise errors.ImageNotFound(image_id=image_id)
+        yield content
 
 
 def require_readable_repository(
@@ -208,3 +276,6 @@ class Access(Protocol):
 
     def rights_of(self, user: User) -> Rights:
         """Return the rights of an active user whose login was checked elsewhere, for example by a session."""
+
+    def forget(self) -> None:
+        """Forget what others said about repositories, because one was deleted."""

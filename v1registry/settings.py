@@ -161,7 +161,25 @@ class Settings:
         converters.one_of("refuse", "allow"),
         "OAuth over plain http: refuse; allow, for tests only",
     )
-    token_lifetime_s: int = _setting(3600, converters.positive_number, "the lifetime of a token, in seconds")
+    token_lifetime_s: int = _setting(
+        3600, converters.positive_number, "the lifetime of a token to read, in seconds"
+    )
+    write_token_lifetime_s: int = _setting(
+        12 * 3600,
+        converters.positive_number,
+        "the lifetime of a token to write, in seconds; a push of large layers has to end within it",
+    )
+    standalone: str = _setting(
+        "auto",
+        converters.one_of("auto", "true", "false"),
+        "X-Docker-Registry-Standalone: false, so that engines use tokens over https; true, so that they send "
+        "passwords; auto is false if passwords are checked here",
+    )
+    max_unfinished_bytes: int = _setting(
+        1 << 40,
+        converters.size,
+        "how many bytes of unfinished pushes are kept for one user; on an open server, for one client",
+    )
     message: str = _setting(
         "docker-registry server", converters.text, "the answer to GET /, as a JSON string"
     )
@@ -260,6 +278,9 @@ class Options(TypedDict, total=False):
     session_lifetime_s: int | str
     oauth_http: str
     token_lifetime_s: int | str
+    write_token_lifetime_s: int | str
+    standalone: str
+    max_unfinished_bytes: int | str
     message: str
     v2: str
     search_limit: int | str

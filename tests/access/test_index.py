@@ -24,8 +24,9 @@ from v1registry.access.holders import Holders
 from v1registry.access.index import Claim, ForeignIndexAccess
 from v1registry.access.index_client import IndexClient
 from v1registry.names import RepositoryName
-from v1registry.registry.images import Images
+from v1registry.registry.contents import Contents
 from v1registry.registry.repositories import Repositories
+from v1registry.registry.staging import Staging
 from v1registry.rights import Action
 
 NAME = RepositoryName("foo", "bar")
@@ -69,9 +70,10 @@ def access(index: Index, clock: Clock) -> ForeignIndexAccess:
 
 def make_access(index: Index, clock: Callable[[], float], keep_s: float = 60) -> ForeignIndexAccess:
     storage = MemoryStorage()
-    images, repositories = Images(storage), Repositories(storage)
+    contents, repositories = Contents(storage), Repositories(storage)
+    holders = Holders(storage, contents, repositories)
     return ForeignIndexAccess(
-        index, images, repositories, Holders(storage, images, repositories), keep_s=keep_s, clock=clock
+        index, contents, repositories, holders, Staging(storage), keep_s=keep_s, clock=clock
     )
 
 
@@ -322,7 +324,6 @@ def test_rights_are_those_of_the_token(access: ForeignIndexAccess, index: Index)
     assert not access.is_good_token(READ, RepositoryName("foo", "other"))
     with pytest.raises(errors.Forbidden):
         rights.issue_token(Action.READ, NAME)
-    rights.announce(NAME, ["2" * 64])
     assert len(index.asked) == 1
 
 

@@ -293,11 +293,13 @@ class Watched:
         return self._application(environ, start_response)
 
 
-def test_over_tls_basic_goes_with_every_call_and_costs_one_hash(archive: Path, tmp_path: Path) -> None:
+def test_basic_goes_with_every_call_to_a_standalone_server_over_tls_and_costs_one_hash(
+    archive: Path, tmp_path: Path
+) -> None:
     storage, passwords = MemoryStorage(), CheapPasswords()
     store = UserStore(storage, passwords=passwords)
     store.create("mira", PASSWORDS["mira"])
-    watched = Watched(Registry(storage=storage, auth=store))
+    watched = Watched(Registry(storage=storage, auth=store, standalone="true"))
     passwords.count = 0
     with LiveServer(watched, tls=True) as server:
         options: dict[str, Any] = {"verify": server.ca_file, "timeout_s": 20, "sleep": lambda pause_s: None}

@@ -32,7 +32,7 @@ from v1registry.accounts.base import Backend
 from v1registry.names import RepositoryName
 from v1registry.registry import layout
 from v1registry.registry.images import Images
-from v1registry.rights import User
+from v1registry.rights import Content, User
 
 TARGET_MS = 200.0
 LAYERS = 20
@@ -136,8 +136,8 @@ def fill(storage: Storage, options: argparse.Namespace) -> dict[str, str]:
     files = filler.image("files", [below], contents, large)
     filler.repository(large, {"long": long[0], "files": files})
     images = Images(storage)
-    images.files(files)
-    images.diff(files)
+    images.files(Content(files))
+    images.diff([Content(files), Content(below)])
     return {
         "list, first page": "/",
         "list, page 100": "/?page=100",

@@ -9,7 +9,8 @@ import pytest
 from v1registry import FileStorage
 from v1registry.cli.main import main
 from v1registry.names import RepositoryName
-from v1registry.registry.repositories import Repositories, TagRule
+from v1registry.registry.repositories import Repositories
+from v1registry.registry.tags import TagRule
 
 ID = "0123456789abcdef" * 4
 NAME = RepositoryName("alice", "app")

@@ -22,6 +22,7 @@ from support.accounts_world import (
     World,
     image_of,
     list_of,
+    mark_of,
 )
 from support.backends import People
 from support.credentials import basic, token_header
@@ -122,8 +123,8 @@ def headers_of(row: Row) -> dict[str, str]:
     if row.credentials == "forged":
         tokens = Tokens(["another key"])
     elif row.credentials == "expired":
-        tokens = Tokens([SECRET], clock=lambda: time.time() - 3601)
-    return token_header(tokens.issue(name, access, user))
+        tokens = Tokens([SECRET], clock=lambda: time.time() - 12 * 3600 - 1)
+    return token_header(tokens.issue(name, access, user, mark=mark_of(tokens, user)))
 
 
 def request_of(row: Row) -> tuple[str, str, bytes, dict[str, str]]:

@@ -18,7 +18,7 @@ from v1registry.access.tokens import Tokens
 from v1registry.accounts.users import UserStore
 from v1registry.names import RepositoryName
 from v1registry.oauth.scopes import ACCOUNT_SCOPES, SCOPES
-from v1registry.rights import Action, User
+from v1registry.rights import Action
 
 SECRET = "the-key-of-the-server-of-these-pages"
 IMAGE = make_image(tar_layer({"./etc/private-file.conf": b"private"}), None)
@@ -74,7 +74,9 @@ def headers(request: pytest.FixtureRequest, site: Site) -> dict[str, str]:
         access = site.granter.grants.verify(site.granter.token("mira"))
         assert access is not None
         by = {"access_id": access.access_id}
-    token = Tokens([SECRET]).issue(RepositoryName("mira", "app"), Action.WRITE, User("mira"), **by)
+    tokens, account = Tokens([SECRET]), site.store.account("mira")
+    mark = tokens.mark_of(account.user.id, account.password_mark)
+    token = tokens.issue(RepositoryName("mira", "app"), Action.WRITE, account.user, mark=mark, **by)
     return {"Authorization": f"Token {token}"}
 
 

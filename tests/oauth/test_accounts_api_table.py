@@ -117,7 +117,9 @@ class TableWorld(World):
         before = Granter(self.storage, store, clock=lambda: time.time() - ACCESS_LIFETIME_S - 1)
         headers = {caller: basic(name) for caller, name in NAMES.items()}
         headers |= {"any": {}, "bad": basic("mira", "wrong")}
-        token = Tokens([SECRET]).issue(RepositoryName("mira", "app"), Action.WRITE, store.find("mira"))
+        tokens, account = Tokens([SECRET]), store.account("mira")
+        mark = tokens.mark_of(account.user.id, account.password_mark)
+        token = tokens.issue(RepositoryName("mira", "app"), Action.WRITE, account.user, mark=mark)
         headers["tok"] = {"Authorization": f"Token {token}"}
         headers |= {caller: bearer(granter.token("mira", [scope])) for caller, scope in ONE_SCOPE.items()}
         headers |= {

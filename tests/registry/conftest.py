@@ -22,6 +22,10 @@ def app(storage: Storage) -> Registry:
     return Registry(storage=storage)
 
 
+#: A token is one client's own, so what the client sends is one push. Without it all clients share a push.
+OWN_KEY = 'Token signature=one,repository="foo/bar",access=write'
+
+
 @pytest.fixture
 def client(app: Registry) -> Client:
-    return Client(app)
+    return Client(app, HTTP_AUTHORIZATION=OWN_KEY)

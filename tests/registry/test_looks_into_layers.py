@@ -20,6 +20,7 @@ from v1registry.layers.remembered import Remembered
 from v1registry.layers.turns import Busy, Turns
 from v1registry.registry.images import Images
 from v1registry.registry.listings import Limits, Listings
+from v1registry.rights import Content
 
 TOO_LARGE = (400, "The layer expands to more bytes than this server looks into")
 NOT_SUPPORTED = (400, "Layer format not supported")
@@ -94,9 +95,9 @@ def test_what_is_refused_at_one_limit_may_be_listed_at_another() -> None:
     storage, _ = pushed(image)
     images = Images(storage, expanded_limit_bytes=1 << 20)
     with pytest.raises(errors.LayerTooLarge):
-        images.files(image.image_id, Limits(4000))
-    assert len(images.rows(image.image_id)) == 1
-    assert len(images.rows(image.image_id, Limits(4000))) == 1, "what is listed is listed for all"
+        images.files(Content(image.image_id), Limits(4000))
+    assert len(images.rows(Content(image.image_id))) == 1
+    assert len(images.rows(Content(image.image_id), Limits(4000))) == 1, "what is listed is listed for all"
 
 
 def test_another_layer_under_the_same_id_is_looked_into() -> None:
@@ -122,11 +123,12 @@ def test_several_who_ask_at_once_share_one_look(layer: bytes, what: str) -> None
     image = make_image(layer)
     storage, _ = pushed(image)
     turns = CountedTurns(most_waiting=2)
-    listings = Listings(storage, Images(storage), Limits(1 << 20), turns=turns)
+    listings = Listings(storage, Limits(1 << 20), turns=turns)
 
     def look(number: int) -> object:
         try:
-            return getattr(listings, what)(image.image_id)
+            content = Content(image.image_id)
+            return listings.files(content) if what == "files" else listings.diff([content])
         except errors.LayerNotSupported as error:
             return error.public
 
@@ -143,14 +145,14 @@ def test_only_some_wait_and_only_for_a_while() -> None:
     image, other = make_image(tar_layer({"a": b""})), make_image(tar_layer({"b": b""}))
     storage, _ = pushed(image, other)
     turns = Turns(most_waiting=1, wait_s=0)
-    listings = Listings(storage, Images(storage), Limits(1 << 20), turns=turns)
+    listings = Listings(storage, Limits(1 << 20), turns=turns)
     storage.gate.clear()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(listings.files, image.image_id)
+        first = pool.submit(listings.files, Content(image.image_id))
         assert storage.reached.wait(30)
         with pytest.raises(errors.LayerBusy) as caught:
-            listings.files(image.image_id)
-        second = pool.submit(listings.files, other.image_id)
+            listings.files(Content(image.image_id))
+        second = pool.submit(listings.files, Content(other.image_id))
         storage.gate.set()
         assert json.loads(first.result())[0][0] == "a"
         assert json.loads(second.result())[0][0] == "b"
@@ -177,11 +179,12 @@ def test_a_diff_compares_no_more_lists_than_its_limit_and_remembers_that_it_did_
     chain = make_chain([tar_layer({f"f{number}": b""}) for number in range(4)])
     storage, _ = pushed(*chain)
     images, limits = Images(storage), Limits(1 << 20, compared_bytes=3 * 64 * 1024)
-    assert images.diff(chain[2].image_id, limits)
+    contents = [Content(image.image_id) for image in reversed(chain)]
+    assert images.diff(contents[1:], limits)
     for _ in range(2):
         storage.opened.clear()
         with pytest.raises(errors.LayerTooLarge):
-            images.diff(chain[3].image_id, limits)
+            images.diff(contents, limits)
     assert not any(key.endswith("/_files") for key in storage.opened)
 
 
@@ -194,9 +197,9 @@ def test_lists_beyond_a_limit_are_refused_whether_kept_or_not(limits: Limits) ->
     images = Images(storage)
     for _ in range(2):
         with pytest.raises(errors.LayerTooLarge, match="more files than are listed"):
-            images.files(image.image_id, limits)
+            images.files(Content(image.image_id), limits)
     assert storage.looks(image.image_id) == 1
-    assert len(images.rows(image.image_id)) == 10
+    assert len(images.rows(Content(image.image_id))) == 10
 
 
 # -- the memory and the turns

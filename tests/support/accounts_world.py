@@ -24,6 +24,11 @@ SECRET = "the-key-of-the-servers-in-these-tests"
 REPOSITORIES = "/v1/repositories"
 
 
+def mark_of(tokens: Tokens, user: User | None) -> str:
+    """Return what a token says about the account of one of the people."""
+    return "" if user is None else tokens.mark_of(f"id-{user.name}", "")
+
+
 def image_of(name: str, parent: Image | None = None) -> Image:
     """Return an image whose JSON, layer and file names contain its name."""
     layer = tar_layer({f"./etc/{name}.conf": f"content of {name}".encode()})
@@ -156,7 +161,8 @@ class World:
         :param clock: the time at which it is signed.
         """
         tokens = Tokens([key]) if clock is None else Tokens([key], clock=clock)
-        return Person(self.app, token_header(tokens.issue(RepositoryName.parse(repository), access, user)))
+        name = RepositoryName.parse(repository)
+        return Person(self.app, token_header(tokens.issue(name, access, user, mark=mark_of(tokens, user))))
 
     def grant(self, repository: str, username: str, action: Action | None) -> None:
         self.repositories.set_collaborator(RepositoryName.parse(repository), username, action)

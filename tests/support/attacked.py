@@ -93,10 +93,16 @@ def told(answer: Answer | TestResponse) -> tuple[int, list[tuple[str, str]], byt
     return status, other, answer.body
 
 
-def assert_hidden(world: World, conditions: Iterable[Mapping[str, str]] = CONDITIONS[:1]) -> None:
-    """Assert that nobody but those who may sees the secret: it is answered as what is absent, to the last byte.
+def assert_hidden(
+    world: World,
+    conditions: Iterable[Mapping[str, str]] = CONDITIONS[:1],
+    control: World | None = None,
+) -> None:
+    """Assert that only those who may see the secret: all others get the answers of a world without it, to the last byte.
 
     :param conditions: headers with each of which everything is asked.
+    :param control: a world in which the secret never was, and the attacker did the same; if it is left out, the
+        attacker has sent nothing, and the secret is answered as an absent image.
     """
     for spy in spies(world):
         for what in ("json", "layer", "ancestry", "files", "diff"):
@@ -104,8 +110,13 @@ def assert_hidden(world: World, conditions: Iterable[Mapping[str, str]] = CONDIT
                 for method in ("GET", "HEAD") if not headers else ("GET",):
                     absent = look(spy, method, f"/v1/images/{ABSENT.image_id}/{what}", headers)
                     for image in (SECRET, BASE):
-                        answer = look(spy, method, f"/v1/images/{image.image_id}/{what}", headers)
-                        assert answer.status == 404, (spy.headers, method, what, headers, answer)
+                        path = f"/v1/images/{image.image_id}/{what}"
+                        answer = look(spy, method, path, headers)
+                        if control is not None:
+                            spy_there = Person(control.app, spy.headers)
+                            absent = look(spy_there, method, path, headers)
+                        else:
+                            assert answer.status == 404, (spy.headers, method, what, headers, answer)
                         assert told(answer) == told(absent), (spy.headers, method, what, headers)
         for repository in ("alice/app", "mallory/x"):
             is_token = spy.headers.get("Authorization", "").startswith("Token ")
@@ -162,7 +173,7 @@ def announces_and_builds_on_it(mallory: Person) -> list[int]:
 
 
 def sends_its_json(mallory: Person) -> list[int]:
-    """Whoever knows the JSON learns that it is the one that is stored, and nothing more (decisions.md 17)."""
+    """Send a JSON that the attacker guessed; the answers say nothing about the stored one (decisions.md 17)."""
     return [
         *announces(mallory),
         mallory.put_json(BASE),

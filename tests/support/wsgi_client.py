@@ -49,6 +49,7 @@ class Client:
 
     def __init__(self, app: Any, **environ: str):
         self.app = app
+        self._environ = environ
         self._test_app = TestApp(app, extra_environ=environ, lint=True)
 
     def request(
@@ -93,6 +94,7 @@ class Client:
         """PUT a body in pieces: with a length if ``size_bytes`` is given, or else chunked."""
         request = TestRequest.blank(path, method="PUT", headers=dict(headers or {}))
         environ = request.environ
+        environ.update(self._environ)
         environ["wsgi.input"] = Body(pieces)
         environ.pop("CONTENT_LENGTH", None)
         if size_bytes is not None:

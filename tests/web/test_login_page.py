@@ -21,7 +21,7 @@ from v1registry.accounts.backends.chain import BackendChain
 from v1registry.accounts.backends.environ import Environ
 from v1registry.accounts.backends.htpasswd import Htpasswd
 from v1registry.names import RepositoryName
-from v1registry.rights import Action, User
+from v1registry.rights import Action
 
 #: Hashes of "correct horse" and "0", made by Apache's htpasswd 2.4 (-m) and by openssl passwd (-apr1).
 HORSE = "$apr1$RsaosasZ$z8WUXvwD1NOdSfwC7xgBE0"
@@ -283,7 +283,9 @@ def test_a_token_gives_no_session(world: PagesWorld) -> None:
     """Neither a repository token nor an access token, whatever its scopes."""
     world.settings["secret"] = ["the-key"]
     app = world.another_app()
-    token = Tokens(["the-key"]).issue(RepositoryName.parse("mira_k/app"), Action.WRITE, User("mira_k"))
+    tokens, account = Tokens(["the-key"]), world.users.account("mira_k")
+    mark = tokens.mark_of(account.user.id, account.password_mark)
+    token = tokens.issue(RepositoryName.parse("mira_k/app"), Action.WRITE, account.user, mark=mark)
     granted = Granter(world.storage, world.users).token("mira_k")
     for authorization in (f"Token {token}", f"Bearer {granted}"):
         person = Person(app)

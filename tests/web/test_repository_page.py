@@ -15,7 +15,9 @@ from v1registry import MemoryStorage, Registry
 from v1registry.names import RepositoryName
 from v1registry.registry import layout
 from v1registry.registry.images import Images
-from v1registry.registry.repositories import Repositories, TagRule
+from v1registry.registry.repositories import Repositories
+from v1registry.registry.tags import TagRule
+from v1registry.rights import Content
 from v1registry.storage.base import StorageUnavailable
 from v1registry.web.views import tag_lists
 from v1registry.web.views.tag_lists import Tag, TagList
@@ -223,7 +225,8 @@ def test_latest_comes_first_then_the_newest(registry: FakeRegistry) -> None:
 
 
 def test_a_tag_whose_push_has_not_ended_has_no_link(registry: FakeRegistry) -> None:
-    registry.add_image("team/app:1", is_complete=False)
+    image = registry.add_image("team/app:1", is_complete=False)
+    registry.storage.write("repositories/team/app/tag_1", image.id.encode())  # as an old server does
     page = Reader(registry.app).page("/repositories/team/app")
     assert "missing, or you may not see it" in words(page.select_one("tbody"))
     assert page.select("tbody a") == []
@@ -328,7 +331,11 @@ def test_pages_of_users_are_not_cached() -> None:
 
 def list_of(registry: FakeRegistry, can_read: object = None) -> TagList:
     allows = can_read if callable(can_read) else lambda image_id: True
-    return TagList(Repositories(registry.storage), Images(registry.storage), NAME, allows)
+
+    def content_of(image_id: str) -> Content | None:
+        return Content(image_id) if allows(image_id) else None
+
+    return TagList(Repositories(registry.storage), Images(registry.storage), NAME, content_of)
 
 
 def test_hidden_layers_are_not_measured(registry: FakeRegistry) -> None:

@@ -1,314 +1,396 @@
-"""Which repositories hold an image: knowing an id is not access.
+"""Which repositories hold which contents of images, on a server with accounts (decisions.md 17 and 18).
 
-With accounts an image is readable through a repository that holds it. A repository holds an image when it was uploaded
-there, or announced there by somebody who could already read it. The mark is a key of its own per holder, so holders never
-contend. What was announced without that has a mark of another kind, which keeps what its push has brought so far: only who sent
-the JSON *and* the layer has uploaded the image. Either of them alone can be guessed.
+A repository holds a content by a mark in the image's folder, ``_held_by/<namespace>/<repository>``. The mark names the
+content and the *incarnation* of the repository: a random value in a key of the repository's folder, made when the
+repository is created. Deleting a repository deletes that key, and from then on all its marks count for nothing. So a
+repository that is created again never inherits.
 
-Data that was written without accounts has no marks. There a repository holds what its tags reach, as far as that is complete and
-it did not merely announce it; what is found so is marked, so that it is looked for once.
-
-Marks are made and taken away under the lock of their repository, in which it is looked whether it is still there: a mark
-that outlived its repository would open an image to whoever begins another one of that name.
+Marks without a value are those of earlier versions of this server. They mean the first content, and count for
+repositories that were adopted from old data, not for repositories that this version created.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from threading import Lock
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 from .. import errors
 from ..log import get_logger
-from ..names import RepositoryName, is_image_id
+from ..names import RepositoryName
 from ..registry import layout
-from ..registry.images import Images
+from ..registry.contents import Contents, Staged
+from ..registry.image_lists import listed_ids
 from ..registry.repositories import Repositories
-from ..storage.base import InvalidKey, KeyNotFound, Storage, StorageUnavailable, update
+from ..rights import Action, Content, Rights
+from ..storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from .adoption import Adoption
 
 log = get_logger(__name__)
 
-HELD = "_held_by"
-ANNOUNCED = "_announced_by"
+#: How many holders of an image are asked for a caller without a token.
+MOST_ASKED: Final = 50
+
+#: How many holders of an image are listed at all.
+_MOST_LISTED: Final = 10_000
+
+#: How often a mark is written again because other requests changed it.
+_ATTEMPTS: Final = 100
+
+#: How the value of an incarnation ends if the repository was found in old data.
+_ADOPTED: Final = " adopted"
 
 
 @dataclass(frozen=True)
-class Push:
-    """What the push of an image to one repository has brought so far."""
+class Mark:
+    """The value of a mark."""
 
-    users: tuple[str, ...] = ()  #: who announced it
-    document: str = ""  #: the sum of the JSON that was sent
-    layer: str = ""  #: the payload sum of the layer that was sent
+    variant: str = ""  #: the name of the content; empty for the first one
+    incarnation: str = ""  #: of the repository; empty in the marks of earlier versions
+    is_published: bool = False  #: the content came to be with this mark, so tags of before do not reach it
 
     @classmethod
-    def parse(cls, stored: bytes) -> Push:
-        """Return what a mark says; what is odd in it is left out."""
+    def parse(cls, stored: bytes) -> Mark:
+        """Return what a stored value says. Anything odd counts as a mark of an earlier version."""
         parsed = layout.parse_stored(stored)
         fields = parsed if isinstance(parsed, dict) else {}
-        users = fields.get("users")
-        texts = [fields.get(name) for name in ("document", "layer")]
+        variant, incarnation = fields.get("variant"), fields.get("incarnation")
         return cls(
-            tuple(user for user in users if isinstance(user, str)) if isinstance(users, list) else (),
-            *(text if isinstance(text, str) else "" for text in texts),
+            variant if isinstance(variant, str) else "",
+            incarnation if isinstance(incarnation, str) else "",
+            fields.get("is_published") is True,
         )
 
     def dump(self) -> bytes:
-        return json.dumps(vars(self), sort_keys=True).encode("ascii")
-
-    def has_sent(self, document: bytes, layers: Collection[str] | None = None) -> bool:
-        """Tell whether this JSON was sent, and after it one of the layers with these payload sums."""
-        return self.document == sum_of(document) and (layers is None or self.layer in layers)
+        """Return the value to store."""
+        return json.dumps(asdict(self), sort_keys=True).encode("ascii")
 
 
 class Holders:
-    """The holders of the images of one storage. Safe for threads and processes."""
+    """The holders of the contents of one storage. Safe for threads and processes.
 
-    def __init__(self, storage: Storage, images: Images, repositories: Repositories):
+    :param registry_is_elsewhere: this index sees no uploads; the first to announce an id holds it (hub.md 6.3).
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        contents: Contents,
+        repositories: Repositories,
+        *,
+        registry_is_elsewhere: bool = False,
+        clock: Callable[[], float] = time.time,
+    ):
         self._storage = storage
-        self._images = images
+        self._contents = contents
         self._repositories = repositories
-        self._unmarked: dict[str, set[RepositoryName]] | None = None
-        self._unmarked_lock = Lock()
+        self._is_elsewhere = registry_is_elsewhere
+        self._clock = clock
+        self.adoption = Adoption(storage, contents, repositories, self._adopt_image, self._is_marked)
 
-    def changing(self, repository: RepositoryName) -> AbstractContextManager[None]:
-        """Keep out all who change what the repository holds, or whether it exists."""
-        return self._storage.lock(layout.repository_folders(repository)[-1])
+    # -- incarnations
+
+    def incarnation(self, repository: RepositoryName) -> str:
+        """Return the incarnation of a repository, empty if it does not exist. Old data is adopted now."""
+        found = self._incarnation(repository)
+        if found or not self._repositories.exists(repository) or self._is_recently_deleted(repository):
+            return found
+        return self._adopt(repository)
+
+    def begin(self, repository: RepositoryName) -> str:
+        if self._repositories.is_marked_deleted(repository):
+            # what is written now begins an empty repository (decisions.md 14)
+            self.delete(repository)
+        found = self._incarnation(repository)
+        if found:
+            return found
+        if self._repositories.exists(repository) and not self._is_recently_deleted(repository):
+            return self._adopt(repository)
+        return self._make_incarnation(repository.checked(), secrets.token_hex(8))
+
+    def check(self, repository: RepositoryName, incarnation: str) -> bool:
+        is_hidden = self._repositories.is_marked_deleted(repository)
+        return not is_hidden and self._incarnation(repository) == incarnation
+
+    def _incarnation(self, repository: RepositoryName) -> str:
+        for folder in layout.repository_folders(repository):
+            with suppress(KeyNotFound, InvalidKey):
+                return self._storage.read(f"{folder}/{layout.INCARNATION}")[0].decode("latin-1")
+        return ""
+
+    def _make_incarnation(self, repository: RepositoryName, value: str) -> str:
+        folder = self._repositories.folder_to_write(repository)
+        try:
+            self._storage.write(f"{folder}/{layout.INCARNATION}", value.encode("ascii"), expect=ABSENT)
+        except KeyConflict:
+            return self._incarnation(repository) or value
+        return value
+
+    def _adopt(self, repository: RepositoryName) -> str:
+        try:
+            incarnation = self._make_incarnation(repository, secrets.token_hex(8) + _ADOPTED)
+            self.adoption.walk(repository, incarnation)
+        except (StorageUnavailable, errors.InvalidRepositoryName) as error:
+            # a storage that cannot be written: the tags are walked for each request
+            log.warning("%s is not adopted: %s", repository, error)
+            return ""
+        return incarnation
 
     # -- asking
 
-    def holds(self, repository: RepositoryName, image_id: str) -> bool:
-        """Tell whether the repository holds the image."""
-        if self.is_marked(repository, image_id):
-            return self._repositories.exists(repository)
-        return repository in self._find_unmarked(image_id) and self._adopt(repository, image_id)
+    def content(self, repository: RepositoryName, image_id: str) -> Content | None:
+        """Return the content that a repository holds, None if it holds none.
 
-    def is_marked(self, repository: RepositoryName, image_id: str) -> bool:
-        """Tell whether the image was uploaded through the repository, though nothing else may be stored of that yet."""
-        return self._has(image_id, HELD, repository)
-
-    def of(
-        self, image_id: str, is_wanted: Callable[[RepositoryName], bool] = lambda repository: True
-    ) -> Iterator[RepositoryName]:
-        """Yield the repositories that hold the image; each exists.
-
-        :param is_wanted: is asked first about each of them.
+        Tags that an old server set meanwhile are adopted.
         """
-        marked = set()
-        for repository in self._marked(image_id, HELD):
-            marked.add(repository)
-            if is_wanted(repository) and self._repositories.exists(repository):
-                yield repository
-        for repository in sorted(self._find_unmarked(image_id) - marked, key=str):
-            if is_wanted(repository) and self._adopt(repository, image_id):
-                yield repository
-
-    def ever(self, image_id: str) -> Iterator[RepositoryName]:
-        """Yield the repositories that are marked as holding the image, also those that do not exist any more."""
-        return self._marked(image_id, HELD)
-
-    # -- pushes
-
-    def push(self, repository: RepositoryName, image_id: str) -> Push | None:
-        """Return the push of the image that was announced to the repository and has not ended."""
-        try:
-            return Push.parse(self._storage.read(_key(image_id, ANNOUNCED, repository))[0])
-        except (KeyNotFound, InvalidKey):
+        found = self._mark(repository, image_id)
+        if self._is_elsewhere:
+            return Content(image_id) if found is not None and self._repositories.exists(repository) else None
+        incarnation = self._incarnation(repository)
+        if found is not None and _counts(found[0], incarnation):
+            return Content(image_id, found[0].variant)
+        if not self._repositories.exists(repository) or self._is_recently_deleted(repository):
             return None
+        if not incarnation:
+            incarnation = self._adopt(repository)
+            if not incarnation:
+                return self.adoption.reached(repository, image_id)
+        elif not self.adoption.walk(repository, incarnation):
+            return None
+        found = self._mark(repository, image_id)
+        return (
+            Content(image_id, found[0].variant)
+            if found is not None and _counts(found[0], incarnation)
+            else None
+        )
 
-    def pushes(self, image_id: str) -> Iterator[tuple[RepositoryName, Push]]:
-        """Yield the pushes of the image that have not ended, with their repositories."""
-        for repository in self._marked(image_id, ANNOUNCED):
-            push = self.push(repository, image_id)
-            if push is not None:
-                yield repository, push
+    def holds(self, repository: RepositoryName, image_id: str) -> bool:
+        return self.content(repository, image_id) is not None
 
-    def announce(
-        self,
-        repository: RepositoryName,
-        image_ids: Iterable[str],
-        username: str,
-        can_read: Callable[[str], bool],
-    ) -> None:
-        """Mark images of a push that begins: held where they are complete and the caller can read them, else announced."""
-        for image_id in dict.fromkeys(image_ids):
-            if not self._images.is_complete(image_id):
-                self._announce(repository, image_id, username)
-            elif not self.is_marked(repository, image_id):
-                if self.holds(repository, image_id) or can_read(image_id):
-                    self.hold(repository, image_id, can_read)
-                else:
-                    self._announce(repository, image_id, username)
-
-    def note_json(
-        self, repository: RepositoryName, image_id: str, document: bytes, *, is_announced: bool = True
-    ) -> None:
-        """Note that a push brought the JSON.
-
-        :param is_announced: False where an index elsewhere has the lists, so that the mark is made now.
-        """
-
-        def change(old: bytes | None) -> bytes | None:
-            if old is None and is_announced:
-                return None
-            push, sent = Push.parse(old or b""), sum_of(document)
-            return None if push.document == sent else replace(push, document=sent, layer="").dump()
-
-        update(self._storage, _key(image_id, ANNOUNCED, repository), change)
-
-    def note_layer(
-        self, repository: RepositoryName, image_id: str, document: bytes, payload_checksum: str
-    ) -> None:
-        """Note that a push which brought this JSON brought the layer too."""
-
-        def change(old: bytes | None) -> bytes | None:
-            push = Push.parse(old or b"")
-            return replace(push, layer=payload_checksum).dump() if push.has_sent(document) else None
-
-        update(self._storage, _key(image_id, ANNOUNCED, repository), change)
-
-    # -- marking
-
-    def hold(self, repository: RepositoryName, image_id: str, can_read: Callable[[str], bool]) -> None:
-        """Mark a complete image as held, and what it builds on as far as the caller can read that.
-
-        Somebody may have announced a child while the parent's push by somebody else had not ended.
-        """
-        for ancestor in self._images.reachable(image_id):
-            if self.is_marked(repository, ancestor):
-                return
-            if ancestor == image_id or (self._images.is_complete(ancestor) and can_read(ancestor)):
-                self._mark_held(repository, ancestor)
-            elif not self._has(ancestor, ANNOUNCED, repository):
-                # or its tags would reach it some day
-                self._storage.write(_key(ancestor, ANNOUNCED, repository), Push().dump())
-
-    def end_push(self, repository: RepositoryName, image_id: str, can_read: Callable[[str], bool]) -> None:
-        """Mark an image that was uploaded as held, if the repository was not deleted since that was announced."""
-        with self.changing(repository):
-            if self._has(image_id, ANNOUNCED, repository):
-                self.hold(repository, image_id, can_read)
-
-    def disown_tags(self, image_id: str) -> None:
-        """Mark the image, which is about to be completed, as merely announced where old tags reached it before."""
-        for repository in self._find_unmarked(image_id):
-            with self.changing(repository):
-                if self._repositories.exists(repository) and not self.is_marked(repository, image_id):
-                    self._announce(repository, image_id)
-
-    def release(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
-        """Take the marks of a repository away, because it is deleted."""
-        reached: set[str] = set()
-        for image_id in dict.fromkeys(image_ids):
-            reached.update(self._images.reachable(image_id))
-        for image_id in sorted(reached):
-            for kind in (HELD, ANNOUNCED):
-                self._delete(_key(image_id, kind, repository))
-
-    # -- inside
-
-    def _announce(self, repository: RepositoryName, image_id: str, *usernames: str) -> None:
-        def change(old: bytes | None) -> bytes | None:
-            push = Push.parse(old or b"")
-            users = tuple(dict.fromkeys([*push.users, *usernames]))
-            return replace(push, users=users).dump()
-
-        update(self._storage, _key(image_id, ANNOUNCED, repository), change)
-
-    def _mark_held(self, repository: RepositoryName, image_id: str) -> None:
-        self._storage.write(_key(image_id, HELD, repository), b"")
-        self._delete(_key(image_id, ANNOUNCED, repository))
-
-    def _adopt(self, repository: RepositoryName, image_id: str) -> bool:
-        """Tell whether the tags of the repository reach the image in old data, and mark that.
-
-        The lock of another repository may be held, so instead of locking this one, it is looked twice.
-        """
-        if not self._images.is_complete(image_id) or image_id not in self._reached_by_tags(repository):
-            return False
-        try:
-            self._mark_held(repository, image_id)
-        except StorageUnavailable as error:
-            # the answer is right all the same; a storage that cannot be written finds it again each time
-            log.warning("%s is not marked as held by %s: %s", image_id, repository, error.reason)
-            return True
-        if image_id in self._reached_by_tags(repository):
-            return True
-        self._delete(_key(image_id, HELD, repository))
-        return False
-
-    def _reached_by_tags(self, repository: RepositoryName) -> set[str]:
-        """Return what the tags reach without passing an image that the repository only announced."""
-        reached: set[str] = set()
-        for image_id in set(self._repositories.tags_or_none(repository).values()):
-            for ancestor in self._images.reachable(image_id):
-                if ancestor in reached or self._has(ancestor, ANNOUNCED, repository):
-                    break
-                reached.add(ancestor)
-        return reached
-
-    def _find_unmarked(self, image_id: str) -> set[RepositoryName]:
-        """Return the repositories whose tags reach the image, but which have no mark of it.
-
-        Found by one look at all repositories in the life of this process: with accounts nothing is added without a mark.
-        """
-        with self._unmarked_lock:
-            if self._unmarked is None:
-                self._unmarked = {}
-                for repository in self._repositories.all():
-                    for reached in self._reached_by_tags(repository):
-                        if not self.is_marked(repository, reached):
-                            self._unmarked.setdefault(reached, set()).add(repository)
-            return self._unmarked.get(image_id, set())
-
-    def _marked(self, image_id: str, kind: str) -> Iterator[RepositoryName]:
-        prefix = f"{layout.image_key(image_id, kind)}/"
-        for stat in self._storage.list(prefix):
+    def marked(self, image_id: str) -> list[RepositoryName]:
+        """Return the repositories that have a mark of the image, dead ones too, sorted by their stored names."""
+        prefix = f"{layout.image_key(image_id, layout.HELD)}/"
+        found = []
+        for number, stat in enumerate(self._storage.list(prefix)):
+            if number >= _MOST_LISTED:
+                break
             namespace, slash, folder = stat.key[len(prefix) :].partition("/")
             if slash and "/" not in folder:
-                yield layout.repository_from_folders(namespace, folder)
+                found.append(layout.repository_from_folders(namespace, folder))
+        return found
 
-    def _has(self, image_id: str, kind: str, repository: RepositoryName) -> bool:
+    def of(
+        self, image_id: str, first: Callable[[RepositoryName], int] = lambda repository: 0
+    ) -> Iterator[tuple[RepositoryName, Content]]:
+        """Yield the repositories that hold the image, and what they hold; so many of them are asked at most.
+
+        :param first: those with lower numbers are asked first.
+        """
+        for repository in sorted(self.marked(image_id), key=first)[:MOST_ASKED]:
+            found = self._mark(repository, image_id)
+            if found is not None and _counts(found[0], self._incarnation(repository)):
+                yield repository, Content(image_id, found[0].variant)
+
+    # -- holding
+
+    def announce(self, rights: Rights, repository: RepositoryName, image_ids: Iterable[str]) -> None:
+        if self._is_elsewhere:
+            self._announce_elsewhere(rights, repository, image_ids)
+            return
+        for image_id in dict.fromkeys(image_ids):
+            self.take_over(rights, repository, image_id)
+
+    def take_over(
+        self, rights: Rights, repository: RepositoryName, image_id: str, *, is_named: bool = False
+    ) -> str | None:
+        found, incarnation = self._mark(repository, image_id), self._incarnation(repository)
+        if found is not None and _counts(found[0], incarnation):
+            return incarnation
+        content = rights.content_for(repository, image_id, is_named=is_named)
+        if content is None:
+            return None
+        incarnation = self.begin(repository)
+        # the ancestors first, so that what is held has its ancestors whenever this is interrupted
+        for ancestor in reversed(self._contents.known_ancestry(content)[1:]):
+            if self._live_mark(repository, ancestor, incarnation) is None:
+                lent = rights.content_for(repository, ancestor, is_named=is_named)
+                if lent is not None:
+                    self._write_mark(repository, lent, incarnation)
+        self._write_mark(repository, content, incarnation)
+        return incarnation
+
+    def _announce_elsewhere(
+        self, rights: Rights, repository: RepositoryName, image_ids: Iterable[str]
+    ) -> None:
+        incarnation = self._incarnation(repository)
+        for image_id in dict.fromkeys(image_ids):
+            marked = self.marked(image_id)
+            if not marked or any(self._may_take_from(rights, holder) for holder in marked):
+                self._write_mark(repository, Content(image_id), incarnation)
+
+    def _may_take_from(self, rights: Rights, holder: RepositoryName) -> bool:
+        """Tell whether the caller may announce an image of ``holder`` to a different repository.
+
+        A repository that is deleted here still exists in the registry. Its images are not for those who know the ids.
+        """
+        exists = self._repositories.exists(holder)
+        return rights.allows(Action.READ if exists else Action.WRITE, holder)
+
+    # -- completing a push
+
+    def complete(
+        self, rights: Rights, repositories: Iterable[RepositoryName], image_id: str, staged: Staged
+    ) -> bool:
+        alive = {}
+        for repository in repositories:
+            incarnation = self._incarnation(repository)
+            if incarnation:
+                alive[repository] = incarnation
+        if not alive:
+            raise errors.RepositoryNotFound(image_id=image_id)
+        marks = {
+            _mark_path(repository): Mark("", incarnation, is_published=True).dump()
+            for repository, incarnation in alive.items()
+        }
+        if self._contents.publish(image_id, staged, marks) is not None:
+            return True
+        counts, content = False, self._contents.find_equal(image_id, staged)
+        for repository, incarnation in alive.items():
+            found = self._live_mark(repository, image_id, incarnation)
+            if found is None:
+                if content is None:
+                    content = self._contents.publish_variant(image_id, staged)
+                found = self._write_mark(repository, content, incarnation)
+            counts = counts or (content is not None and found.variant == content.variant)
+        return counts
+
+    # -- deleting
+
+    def mark_deleted(self, repository: RepositoryName) -> None:
+        """Take all from the repository that it holds, and hide it.
+
+        The deletion of its incarnation decides. What comes before is invisible or hides the repository; what comes
+        after removes marks that count for nothing.
+
+        :raises RepositoryNotFound: it does not exist.
+        """
+        incarnation, image_ids = self.incarnation(repository), self._listed(repository)
+        self._note_deletion(repository)
+        self._repositories.mark_deleted(repository)
+        self._end(repository, incarnation, image_ids)
+
+    def delete(self, repository: RepositoryName) -> None:
+        is_marked = self._repositories.is_marked_deleted(repository)
+        if not (is_marked or self._repositories.exists(repository)):
+            raise errors.RepositoryNotFound(repository=str(repository))
+        if not is_marked:
+            self.mark_deleted(repository)
+        elif self._incarnation(repository):
+            # the request that marked it was interrupted
+            self._note_deletion(repository)
+            self._end(repository, self._incarnation(repository), self._listed(repository))
+        self._repositories.remove(repository)
+
+    def _end(self, repository: RepositoryName, incarnation: str, image_ids: Iterable[str]) -> None:
+        for folder in layout.repository_folders(repository):
+            with suppress(KeyNotFound, InvalidKey):
+                self._storage.delete(f"{folder}/{layout.INCARNATION}")
+        if self._is_elsewhere:
+            return  # the registry elsewhere keeps the images, and so they stay whose they were
+        reached: set[str] = set()
+        for image_id in image_ids:
+            found = self._mark(repository, image_id)
+            if found is not None:
+                reached.update(self._contents.known_ancestry(Content(image_id, found[0].variant)))
+        for image_id in sorted(reached):
+            found = self._mark(repository, image_id)
+            # the mark with which a content came to be stays: it keeps tags of before away from the content
+            if found is not None and _counts(found[0], incarnation) and not found[0].is_published:
+                with suppress(KeyNotFound, KeyConflict):
+                    self._storage.delete(found[1].key, expect=found[1].etag)
+
+    def _listed(self, repository: RepositoryName) -> list[str]:
+        image_ids = list(self._repositories.tags_or_none(repository, even_deleted=True).values())
+        with suppress(errors.ImageListNotFound):
+            image_ids += listed_ids(self._repositories.image_list(repository, even_deleted=True))
+        return list(dict.fromkeys(image_ids))
+
+    def _note_deletion(self, repository: RepositoryName) -> None:
+        """Note that what appears in the folder for some time is not old data, but late writes of the one deleted."""
+        self._storage.write(_deletion_key(repository), str(int(self._clock())).encode("ascii"))
+
+    def _is_recently_deleted(self, repository: RepositoryName) -> bool:
         try:
-            self._storage.stat(_key(image_id, kind, repository))
+            self._storage.stat(_deletion_key(repository))
         except (KeyNotFound, InvalidKey):
             return False
         return True
 
-    def _delete(self, key: str) -> None:
+    # -- marks
+
+    def _mark(self, repository: RepositoryName, image_id: str) -> tuple[Mark, Stat] | None:
         try:
-            self._storage.delete(key)
+            data, stat = self._storage.read(mark_key(repository, image_id))
         except (KeyNotFound, InvalidKey):
-            return
+            return None
+        return Mark.parse(data), stat
+
+    def _live_mark(self, repository: RepositoryName, image_id: str, incarnation: str) -> Mark | None:
+        found = self._mark(repository, image_id)
+        return found[0] if found is not None and _counts(found[0], incarnation) else None
+
+    def _write_mark(
+        self, repository: RepositoryName, content: Content, incarnation: str, *, is_published: bool = False
+    ) -> Mark:
+        """Let the repository hold a content, unless it holds one of the id already; return the mark that counts."""
+        mark = Mark(content.variant, incarnation, is_published)
+        for _ in range(_ATTEMPTS):
+            found = self._mark(repository, content.image_id)
+            if found is not None and _counts(found[0], incarnation):
+                return found[0]
+            if found is not None and found[0].is_published and not content.variant:
+                mark = replace(mark, is_published=True)
+            try:
+                self._storage.write(
+                    mark_key(repository, content.image_id),
+                    mark.dump(),
+                    expect=ABSENT if found is None else found[1].etag,
+                )
+            except KeyConflict:
+                continue
+            return mark
+        raise StorageUnavailable(mark_key(repository, content.image_id), "it is changed again and again")
+
+    def _is_marked(self, repository: RepositoryName, image_id: str, incarnation: str) -> bool:
+        return self._live_mark(repository, image_id, incarnation) is not None
+
+    def _adopt_image(self, repository: RepositoryName, image_id: str, incarnation: str) -> None:
+        self._write_mark(repository, Content(image_id), incarnation)
 
 
-def require_layer(pushes: Iterable[Push], document: bytes, payload_checksums: Collection[str]) -> None:
-    """Return if one of the pushes brought the JSON and the layer that are stored. LayerMissing, ChecksumMismatch.
-
-    What others sent does not count: who knows the sum of a layer does not have the layer.
-    """
-    begun = [push for push in pushes if push.has_sent(document) and push.layer]
-    if not begun:
-        raise errors.LayerMissing
-    if not any(push.has_sent(document, payload_checksums) for push in begun):
-        raise errors.ChecksumMismatch
+def _counts(mark: Mark, incarnation: str) -> bool:
+    """Tell whether a mark counts for the repository with an incarnation; an empty one does not exist."""
+    if not mark.incarnation:
+        return incarnation.endswith(_ADOPTED)
+    return mark.incarnation == incarnation
 
 
-def sum_of(document: bytes) -> str:
-    """Return what stands for an image's JSON in the mark of a push."""
-    return hashlib.sha256(document).hexdigest()
+def mark_key(repository: RepositoryName, image_id: str) -> str:
+    """Return the key of the mark of a repository at an image."""
+    return f"{layout.image_folder(image_id)}/{_mark_path(repository)}"
 
 
-def listed_ids(image_list: bytes) -> list[str]:
-    """Return the ids in a stored image list; what is odd in old data is left out."""
-    parsed = layout.parse_stored(image_list)
-    elements = parsed if isinstance(parsed, list) else []
-    ids = [element.get("id") for element in elements if isinstance(element, dict)]
-    return [image_id for image_id in ids if isinstance(image_id, str) and is_image_id(image_id)]
+def _mark_path(repository: RepositoryName) -> str:
+    return f"{layout.HELD}/{_stored_name(repository)}"
 
 
-def _key(image_id: str, kind: str, repository: RepositoryName) -> str:
-    folder = layout.repository_folders(repository)[-1]
-    return f"{layout.image_key(image_id, kind)}/{folder.removeprefix(layout.REPOSITORIES + '/')}"
+def _deletion_key(repository: RepositoryName) -> str:
+    return f"{layout.UPLOADS}/_deleted/{_stored_name(repository)}"
+
+
+def _stored_name(repository: RepositoryName) -> str:
+    return layout.repository_folders(repository)[-1].removeprefix(f"{layout.REPOSITORIES}/")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from threading import Lock
@@ -21,11 +21,12 @@ from cachetools import TLRUCache
 
 from .. import errors
 from ..names import RepositoryName
-from ..registry.images import Images
+from ..registry.contents import Contents
 from ..registry.repositories import Repositories
-from ..rights import Action, ImageState, Rights, User
+from ..registry.staging import Staging
+from ..rights import ABSENT, PUSHING, Action, Content, ImageState, PushGrant, PushKey, Rights, User
 from .credentials import is_plain_token, parse_authorization
-from .holders import Holders, require_layer
+from .holders import Holders
 
 CHALLENGE = "Token"
 
@@ -111,16 +112,18 @@ class ForeignIndexAccess:
     def __init__(
         self,
         index: Index,
-        images: Images,
+        contents: Contents,
         repositories: Repositories,
         holders: Holders,
+        staging: Staging,
         *,
         keep_s: float = 60,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.images = images
+        self.contents = contents
         self.repositories = repositories
         self.holders = holders
+        self.staging = staging
         self._index = index
         self._hash_key = secrets.token_bytes(32)
         self._lists: _Kept[frozenset[str]] = _Kept(_KEPT_IDS, keep_s, clock)
@@ -176,7 +179,7 @@ class ForeignIndexAccess:
         return may_use
 
     def forget(self) -> None:
-        """Ask the index about everything anew: a repository was deleted."""
+        """Ask the index about everything again, because a repository was deleted."""
         self._lists.clear()
         self._usable.clear()
 
@@ -187,8 +190,9 @@ class ForeignIndexAccess:
 
 
 class ForeignRights:
-    """What the bearer of a token may do that the index took."""
+    """The rights of the bearer of a token that the index accepted."""
 
+    is_open = False
     has_token = True
     user = None
     bearer = None
@@ -198,11 +202,14 @@ class ForeignRights:
         self._access = access
         self._claim = claim
         self._confirmed = confirmed
-        self._may_use: dict[str, bool] = {}
-        self._is_public: dict[str, bool] = {}
+        self._states: dict[str, ImageState] = {}
+        self._held: dict[str, Content] = {}
 
     def issue_token(self, action: Action, repository: RepositoryName) -> str:
-        """Refuse: tokens come from the index. Forbidden."""
+        """Refuse: tokens come from the index.
+
+        :raises Forbidden: always.
+        """
         raise errors.Forbidden("Tokens are issued by the index of this registry")
 
     def require_scope(self, action: Action) -> None:
@@ -211,17 +218,12 @@ class ForeignRights:
     # -- repositories
 
     def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
-        """Return True for the token's own repository. Unauthorized for the others, and for the token of a deletion."""
         self._require_any(Action.READ)
         if repository != self._claim.repository:
             raise errors.Unauthorized(CHALLENGE)
         return True
 
-    def changing(self, repository: RepositoryName) -> AbstractContextManager[None]:
-        return self._access.holders.changing(repository)
-
     def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
-        """Return if the token is the repository's and good for this. Unauthorized."""
         self._require_any(*(tokens_for or (action,)))
         if repository != self._claim.repository:
             raise errors.Unauthorized(CHALLENGE)
@@ -229,8 +231,11 @@ class ForeignRights:
     def sees_deleted(self, repository: RepositoryName) -> bool:
         return False
 
+    def allows(self, action: Action, repository: RepositoryName) -> bool:
+        return repository == self._claim.repository and action in self._claim.actions
+
     def may_list(self, repository: RepositoryName) -> bool:
-        return repository == self._claim.repository and Action.READ in self._claim.actions
+        return self.allows(Action.READ, repository)
 
     def _require_any(self, *actions: Action) -> None:
         if not self._claim.actions.intersection(actions):
@@ -239,105 +244,78 @@ class ForeignRights:
     # -- images
 
     def image_state(self, image_id: str) -> ImageState:
-        self._require_any(Action.READ)
-        # the push is looked at first: it may end in between, and then the image can be read
-        is_pushing = self._can_see_push(image_id)
-        if self.can_read_complete_image(image_id):
-            return ImageState.READABLE
-        return ImageState.PUSHING if is_pushing else ImageState.ABSENT
+        """Return what the image is to the bearer.
 
-    def can_read_complete_image(self, image_id: str) -> bool:
-        """Tell whether the image may be shown to the bearer. Unauthorized, IndexUnavailable.
+        The index is asked about an image that the token's repository does not hold here: it may have come through
+        other repositories, or from old data.
 
-        What a public repository holds here its readers may read. About everything else the index is asked: about private
-        repositories, as docker-registry 0.9.1 does it (images.py), and about images that came here through other repositories,
-        which it shows to whoever knows their ids.
+        :raises IndexUnavailable: the index cannot answer now.
         """
         self._require_any(Action.READ)
-        images = self._access.images
-        if not images.is_announced(image_id):
-            return True  # there is nothing to hide
-        if not images.is_complete(image_id):
-            return False
-        return self.is_public_image(image_id) or self._asks_index(image_id)
+        if image_id not in self._states:
+            self._states[image_id] = self._find_state(image_id)
+        return self._states[image_id]
 
-    def _can_see_push(self, image_id: str) -> bool:
-        """Tell whether an unfinished image is in the list that the index gave. Unauthorized, IndexUnavailable."""
-        self._require_any(Action.READ)
-        images = self._access.images
-        is_pushed = images.is_announced(image_id) and not images.is_complete(image_id)
-        return is_pushed and self._is_listed(image_id)
+    def _find_state(self, image_id: str) -> ImageState:
+        repository = self._claim.repository
+        content = self.content_in(repository, image_id)
+        if content is not None:
+            return ImageState(content, repository)
+        lent = self._lent(image_id)
+        if lent is not None:
+            return ImageState(lent)
+        is_pushing = any(
+            repository in facts.repositories for facts in self._access.staging.any_facts(image_id)
+        )
+        return PUSHING if is_pushing else ABSENT
 
-    def require_parent(self, image_id: str) -> None:
-        """Return if the index lets an image of the repository build on this one. ParentNotAuthorized, IndexUnavailable."""
-        if not self._access.images.is_announced(image_id):
-            raise errors.ParentNotFound(parent=image_id)
-        if not self._asks_index(image_id):
-            raise errors.ParentNotAuthorized(parent=image_id)
+    def content_in(self, repository: RepositoryName | None, image_id: str) -> Content | None:
+        if repository is None:
+            return self._lent(image_id)
+        found = self._held.get(image_id) or self._access.holders.content(repository, image_id)
+        if found is not None:
+            self._held[image_id] = found
+        return found
 
-    def is_public_image(self, image_id: str) -> bool:
+    def content_for(
+        self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
+    ) -> Content | None:
+        return self.content_in(repository, image_id) or self._lent(image_id)
+
+    def _lent(self, image_id: str) -> Content | None:
+        """Return a content that others brought, if the index lets the bearer use the image."""
+        content = self._access.contents.open_content(image_id)
+        if content is None or not self._access.may_use(self._claim, image_id):
+            return None
+        return content
+
+    def parent_error(self, image_id: str) -> errors.BadRequest:
+        """Return why an image may not be a parent: it is missing, or the index does not allow it."""
+        if self._access.contents.open_content(image_id) is None:
+            return errors.ParentNotFound(parent=image_id)
+        return errors.ParentNotAuthorized(parent=image_id)
+
+    def is_public_image(self, state: ImageState) -> bool:
         """Tell whether the token's repository is public here, and holds the image."""
-        if image_id not in self._is_public:
-            repository, holders = self._claim.repository, self._access.holders
-            self._is_public[image_id] = not self._access.repositories.is_private(repository) and (
-                holders.is_marked(repository, image_id) or holders.holds(repository, image_id)
-            )
-        return self._is_public[image_id]
+        return state.repository is not None and not self._access.repositories.is_private(state.repository)
 
-    def require_image_write(self, image_id: str) -> None:
-        """Return if the image is in the list that the index gave. Unauthorized, ImageNotListed, IndexUnavailable."""
+    # -- pushes
+
+    def push_key(self) -> PushKey:
         self._require_any(Action.WRITE)
+        return PushKey.of(f"header {self._claim.authorization}", is_token=True)
+
+    def push_grant(self, image_id: str) -> PushGrant:
+        key = self.push_key()
         if not self._is_listed(image_id):
             raise errors.ImageNotListed(image_id=image_id)
-        if self._access.images.is_complete(image_id):
-            # asked about now, because the model wants to know it while it holds the image's lock
-            self.can_read_complete_image(image_id)
-
-    def note_json(self, image_id: str, document: bytes) -> None:
-        self._access.holders.note_json(self._claim.repository, image_id, document, is_announced=False)
-
-    def has_sent_json(self, image_id: str, document: bytes) -> bool:
-        push = self._access.holders.push(self._claim.repository, image_id)
-        return push is not None and push.has_sent(document)
-
-    def note_layer(self, image_id: str, document: bytes, payload_checksum: str) -> None:
-        self._access.holders.note_layer(self._claim.repository, image_id, document, payload_checksum)
-
-    def prepare_completion(
-        self, image_id: str, document: bytes, payload_checksums: Collection[str], parent: str | None
-    ) -> None:
-        """Return if the layer came through the token's repository. LayerMissing, ChecksumMismatch.
-
-        The index allowed the parent before.
-        """
-        push = self._access.holders.push(self._claim.repository, image_id)
-        require_layer([] if push is None else [push], document, payload_checksums)
-
-    def hold(self, image_id: str, document: bytes, payload_checksums: Collection[str]) -> None:
-        repository, holders = self._claim.repository, self._access.holders
-        push = holders.push(repository, image_id)
-        if push is not None and push.has_sent(document, payload_checksums):
-            # to build on an ancestor the index allowed
-            holders.end_push(repository, image_id, lambda ancestor: True)
-
-    def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
-        return  # the index has the lists
-
-    def release(self, repository: RepositoryName) -> None:
-        tagged = self._access.repositories.tags_or_none(repository).values()
-        self._access.holders.release(repository, [*tagged, *self._confirmed.image_ids])
-        self._access.forget()
+        return PushGrant(key, (self._claim.repository,))
 
     def _is_listed(self, image_id: str) -> bool:
         if image_id not in self._confirmed.image_ids and self._confirmed.is_kept:
             # it may have been announced since
             self._confirmed = self._access.ask_again(self._claim)
         return image_id in self._confirmed.image_ids
-
-    def _asks_index(self, image_id: str) -> bool:
-        if image_id not in self._may_use:
-            self._may_use[image_id] = self._access.may_use(self._claim, image_id)
-        return self._may_use[image_id]
 
 
 class _Kept(Generic[T]):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+from .. import errors
 from ..names import RepositoryName
-from ..rights import Action, ImageState, Rights, User
+from ..registry.contents import Contents
+from ..registry.staging import Staging
+from ..rights import ABSENT, PUSHING, Action, Content, ImageState, PushGrant, PushKey, Rights, User
+from .credentials import parse_authorization
 
 
 class Issuer(Protocol):
@@ -17,30 +20,52 @@ class Issuer(Protocol):
 
 
 class OpenAccess:
-    """Asks nobody: credentials that come are ignored, malformed ones too (decisions.md 15). It is also its own rights."""
+    """Accepts everybody: credentials are ignored, malformed ones too (decisions.md 15)."""
 
     has_accounts = False
-    has_token = False
-    user = None
-    bearer = None
-    is_login = False
 
-    def __init__(self, tokens: Issuer, *, registry_is_elsewhere: bool = False):
-        self._tokens = tokens
-        self.standalone = "False" if registry_is_elsewhere else "True"
-
-    def issue_token(self, action: Action, repository: RepositoryName) -> str:
-        # engines insist on one, nobody looks at it
-        return self._tokens.issue(repository, action, None)
+    def __init__(
+        self,
+        tokens: Issuer,
+        contents: Contents,
+        staging: Staging,
+        *,
+        standalone: str = "True",
+    ):
+        self.tokens = tokens
+        self.contents = contents
+        self.staging = staging
+        self.standalone = standalone
 
     def is_good_token(self, authorization: str | None, repository: RepositoryName) -> bool:
         return True
 
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
-        return self
+        return OpenRights(self, authorization or "")
 
     def rights_of(self, user: User) -> Rights:
-        return self
+        return OpenRights(self, "")
+
+    def forget(self) -> None:
+        return
+
+
+class OpenRights:
+    """The rights of a caller: everything. The header tells pushes apart, and gives no rights."""
+
+    is_open = True
+    has_token = False
+    user = None
+    bearer = None
+    is_login = False
+
+    def __init__(self, access: OpenAccess, authorization: str):
+        self._access = access
+        self._authorization = authorization
+
+    def issue_token(self, action: Action, repository: RepositoryName) -> str:
+        # engines insist on one, although it is not checked
+        return self._access.tokens.issue(repository, action, None)
 
     def require_scope(self, action: Action) -> None:
         return
@@ -48,52 +73,46 @@ class OpenAccess:
     def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
         return True
 
-    def changing(self, repository: RepositoryName) -> AbstractContextManager[None]:
-        return nullcontext()
-
     def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
         return
 
     def sees_deleted(self, repository: RepositoryName) -> bool:
         return False
 
-    def can_read_complete_image(self, image_id: str) -> bool:
+    def allows(self, action: Action, repository: RepositoryName) -> bool:
         return True
-
-    def image_state(self, image_id: str) -> ImageState:
-        return ImageState.READABLE  # whether it is there and complete, the images tell
-
-    def require_parent(self, image_id: str) -> None:
-        return
 
     def may_list(self, repository: RepositoryName) -> bool:
         return True
 
-    def is_public_image(self, image_id: str) -> bool:
+    def image_state(self, image_id: str) -> ImageState:
+        contents = self._access.contents
+        content = contents.open_content(image_id)
+        if content is not None:
+            return ImageState(content)
+        is_pushing = self._access.staging.has_any(image_id) or contents.has_mark(image_id)
+        return PUSHING if is_pushing else ABSENT
+
+    def content_in(self, repository: RepositoryName | None, image_id: str) -> Content | None:
+        return self._access.contents.open_content(image_id)
+
+    def content_for(
+        self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
+    ) -> Content | None:
+        return self._access.contents.open_content(image_id)
+
+    def parent_error(self, image_id: str) -> errors.BadRequest:
+        return errors.ParentNotFound(parent=image_id)
+
+    def is_public_image(self, state: ImageState) -> bool:
         return True
 
-    def require_image_write(self, image_id: str) -> None:
-        return
+    def push_key(self) -> PushKey:
+        # an empty password and an empty token are those of nobody (clients.md 2.5)
+        header = "" if parse_authorization(self._authorization) is None else self._authorization.strip()
+        # clients may have no header, or the same login; a token of the index is the client's own
+        is_token = header.lower().startswith("token ")
+        return PushKey.of(f"header {header}", is_shared=not is_token, is_token=is_token)
 
-    def note_json(self, image_id: str, document: bytes) -> None:
-        return
-
-    def has_sent_json(self, image_id: str, document: bytes) -> bool:
-        return True
-
-    def note_layer(self, image_id: str, document: bytes, payload_checksum: str) -> None:
-        return
-
-    def prepare_completion(
-        self, image_id: str, document: bytes, payload_checksums: Collection[str], parent: str | None
-    ) -> None:
-        return
-
-    def hold(self, image_id: str, document: bytes, payload_checksums: Collection[str]) -> None:
-        return
-
-    def announce(self, repository: RepositoryName, image_ids: Iterable[str]) -> None:
-        return
-
-    def release(self, repository: RepositoryName) -> None:
-        return
+    def push_grant(self, image_id: str) -> PushGrant:
+        return PushGrant(self.push_key())

@@ -6,6 +6,7 @@ this and the time of expiry, so any process with the same key can verify it, and
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from ..signing import Keys, Signers
 from .credentials import TokenFields
 
 #: See :meth:`~v1registry.signing.Signers.of`.
-_PURPOSE: Final = "v1registry repository token"
+_PURPOSE: Final = "v1registry repository token 2"
+_MARK_PURPOSE: Final = "v1registry account of a repository token"
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,16 @@ class Token:
     expires_at_s: int  #: since the epoch
     #: of the OAuth access token with which an application asked for it (see Bearer); None if the user asked
     access_id: str | None = None
+    nonce: str = ""  #: different in each token: it tells pushes apart (decisions.md 5)
+    mark: str = ""  #: of the account and its password, see :meth:`Tokens.mark_of`
 
 
 class Tokens:
     """Issues and verifies repository tokens. Safe for threads.
 
     :param keys: sign and verify the tokens.
-    :param lifetime_s: how long a token is valid, in seconds; a push of large layers must fit.
+    :param lifetime_s: how long a token to read or delete is valid, in seconds.
+    :param write_lifetime_s: how long a token to write is valid, in seconds; a push of large layers must fit.
     :param clock: returns seconds since the epoch.
     """
 
@@ -47,10 +52,12 @@ class Tokens:
         keys: Keys = (),
         *,
         lifetime_s: int = 3600,
+        write_lifetime_s: int = 12 * 3600,
         clock: Callable[[], float] = time.time,
     ):
         self._signers = Signers(keys)
         self._lifetime_s = lifetime_s
+        self._write_lifetime_s = write_lifetime_s
         self._clock = clock
 
     def issue(
@@ -59,6 +66,7 @@ class Tokens:
         access: Action,
         user: User | None,
         *,
+        mark: str = "",
         ends_by_s: float | None = None,
         access_id: str | None = None,
     ) -> str:
@@ -67,16 +75,17 @@ class Tokens:
         The signature stays within ``[A-Za-z0-9._-]``: old parsers stop at commas, quotes, blanks and equal
         signs.
 
+        :param mark: of the user's account; see :meth:`mark_of`.
         :param ends_by_s: the latest time of expiry, in seconds since the epoch.
         :param access_id: names the OAuth access token with which an application asks for the user.
         """
-        expires_at_s = int(self._clock()) + self._lifetime_s
+        lifetime_s = self._write_lifetime_s if access is Action.WRITE else self._lifetime_s
+        expires_at_s = int(self._clock()) + lifetime_s
         if ends_by_s is not None:
             expires_at_s = min(expires_at_s, int(ends_by_s))
-        given_to = [user.name, sorted(user.groups), user.is_administrator] if user is not None else []
-        if access_id is not None:
-            given_to.append(access_id)
-        signed = [str(repository), access.value, expires_at_s, given_to]
+        issued_to = [user.name, sorted(user.groups), user.is_administrator] if user is not None else None
+        nonce = secrets.token_urlsafe(9)
+        signed = [str(repository), access.value, expires_at_s, nonce, issued_to, mark, access_id]
         signature = self._signers.serializer(_PURPOSE).dumps(signed)
         if isinstance(signature, bytes):
             signature = signature.decode("ascii")
@@ -90,11 +99,26 @@ class Tokens:
         except (BadData, UnicodeError):
             return None
         # The signature is valid, so the value has the format that issue() wrote.
-        repository, access, expires_at_s, given_to = signed
+        repository, access, expires_at_s, nonce, issued_to, mark, access_id = signed
         if values.get("repository") != repository or values.get("access") != access:
             return None
         if expires_at_s <= self._clock():
             return None
-        user = User(given_to[0], frozenset(given_to[1]), is_administrator=given_to[2]) if given_to else None
-        access_id = given_to[3] if len(given_to) > 3 else None
-        return Token(RepositoryName.parse(repository), Action(access), user, expires_at_s, access_id)
+        user = None
+        if issued_to is not None:
+            name, groups, is_administrator = issued_to
+            user = User(name, frozenset(groups), is_administrator=is_administrator)
+        return Token(
+            RepositoryName.parse(repository), Action(access), user, expires_at_s, access_id, nonce, mark
+        )
+
+    def mark_of(self, account_id: str, password_mark: str) -> str:
+        """Return what a token says about an account: a keyed hash, which differs once the password is changed.
+
+        :param account_id: empty if the backend has no ids.
+        :param password_mark: see :meth:`v1registry.accounts.base.Backend.password_mark`; empty if there is none.
+        """
+        if not (account_id or password_mark):
+            return ""
+        signed = self._signers.of(_MARK_PURPOSE).get_signature(f"{account_id} {password_mark}".encode())
+        return signed.decode("ascii")

@@ -10,12 +10,12 @@ from ..accounts.base import BackendUnavailable
 from ..settings import SettingsError
 from ..storage.base import StorageUnavailable
 from ..version import __version__
-from . import applications, check_config, repositories, routes, serve, transfer, users
+from . import adopt, applications, check_config, repositories, routes, serve, transfer, users
 from .exits import EXIT_CODES_HELP, INTERRUPTED, UNREACHABLE, USAGE, CommandFailed, complain
 from .options import Commands
 
 #: Each adds its commands with ``add_commands(commands)``, in the order of ``--help``.
-_MODULES = (serve, transfer, users, repositories, applications, check_config, routes)
+_MODULES = (serve, transfer, users, repositories, adopt, applications, check_config, routes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

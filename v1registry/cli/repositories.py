@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from .. import errors
 from ..names import RepositoryName
-from ..registry.repositories import Repositories, TagRule
+from ..registry.repositories import Repositories
+from ..registry.tags import TagRule
 from ..rights import Action
 from .exits import DONE, NOT_FOUND, USAGE, CommandFailed
 from .options import Commands, Run, add_json_option, add_storage_options, open_shared_storage

@@ -27,7 +27,6 @@ from .images import (
     ChecksumMissing,
     ChecksumRefused,
     ImageExists,
-    ImageHasOtherContents,
     ImageInProgress,
     ImageListNotFound,
     ImageNotFound,
@@ -45,6 +44,7 @@ from .images import (
     TagImmutable,
     TagNameConflict,
     TagNotFound,
+    TooManyUnfinishedBytes,
 )
 from .oauth import GrantNotFound, InsufficientScope, InvalidBearer, OAuthError, TooManyClientAttempts
 from .requests import (
@@ -76,7 +76,6 @@ __all__ = [
     "Forbidden",
     "GrantNotFound",
     "ImageExists",
-    "ImageHasOtherContents",
     "ImageInProgress",
     "ImageListNotFound",
     "ImageNotFound",
@@ -112,6 +111,7 @@ __all__ = [
     "TagNotFound",
     "TooManyAttempts",
     "TooManyClientAttempts",
+    "TooManyUnfinishedBytes",
     "Unauthorized",
     "Unavailable",
     "UndecodableJson",

@@ -41,13 +41,15 @@ class ImageExists(Conflict):
     text = "Image already exists"
 
 
-class ImageHasOtherContents(Conflict):
-    """The image is complete with different JSON, and the caller may not see it (decisions.md 17).
+class TooManyUnfinishedBytes(RegistryError):
+    """The unfinished pushes of the user have too many bytes; the layer was not stored."""
 
-    The text is not that of :class:`ImageExists`: an engine would then skip the image, and fail at the tag.
-    """
+    status = 413
 
-    text = "Image exists with other contents"
+    def __init__(self, limit_bytes: int):
+        super().__init__(
+            f"Your unfinished pushes have more than {limit_bytes} bytes: finish them, or try again tomorrow"
+        )
 
 
 class ImageNotListed(BadRequest):

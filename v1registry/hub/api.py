@@ -10,8 +10,8 @@ from ..names import RepositoryName, check_image_id
 from ..paths import V1
 from ..registry.api import delete_repository as delete_now
 from ..registry.api import get_tag, named_repository, put_tag, writable_repository
-from ..registry.repositories import checked_entries
-from ..rights import Action, ImageState
+from ..registry.image_lists import checked_entries
+from ..rights import Action, Content, Rights
 from ..search.base import Hit, Page, search
 from ..wsgi.documents import parse_json
 from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, no_content, raw_json_response
@@ -30,9 +30,13 @@ def put_repository(request: Request) -> Response:
     body = request.read_body(request.services.settings.max_document_bytes)
     entries = checked_entries(_parsed(body))
     headers = _index_headers(request, repository, Action.WRITE)
-    with request.rights.changing(repository):
-        request.services.repositories.announce(repository, body, entries)
-        request.rights.announce(repository, [entry["id"] for entry in entries])
+    holding, announcements = request.services.holding, request.services.announcements
+    holding.begin(repository)
+    request.services.repositories.announce(repository, body, entries)
+    image_ids = [entry["id"] for entry in entries]
+    if request.rights.user is not None and announcements is not None:
+        announcements.add(request.rights.user, repository, image_ids)
+    holding.announce(request.rights, repository, image_ids)
     return json_response("", headers=headers)
 
 
@@ -55,9 +59,10 @@ def put_images(request: Request) -> Response:
     repository = writable_repository(request)
     entries = checked_entries(_json_body(request))
     headers = _index_headers(request, repository, Action.WRITE)
-    with request.rights.changing(repository):
-        request.services.repositories.add_images(repository, entries)
-        request.rights.announce(repository, [entry["id"] for entry in entries])
+    holding = request.services.holding
+    holding.begin(repository)
+    request.services.repositories.add_images(repository, entries)
+    holding.announce(request.rights, repository, [entry["id"] for entry in entries])
     return no_content(headers)
 
 
@@ -98,8 +103,8 @@ def put_images_or_tag(request: Request) -> Response:
 def delete_repository(request: Request) -> Response:
     """Delete in the two steps of an index and a registry, or at once (hub.md 3.2, 6.4; decisions.md 14).
 
-    Who logs in with a password and asks for a token is an index's client: the repository vanishes, and the token lets the
-    registry remove it. Everybody else has it removed now, and so has whoever asks again.
+    A caller who logs in with a password and asks for a token is a client of an index: the repository vanishes, and the
+    token lets the registry remove it. For all other callers, and at the second request, it is removed now.
     """
     repositories = request.services.repositories
     asks_index = (
@@ -108,12 +113,10 @@ def delete_repository(request: Request) -> Response:
     if not asks_index:
         return delete_now(request)
     name = writable_repository(request, Action.DELETE)
-    with request.rights.changing(name):
-        if repositories.exists(name):
-            headers = _index_headers(request, name, Action.DELETE)
-            repositories.mark_deleted(name)
-            request.rights.release(name)
-            return json_response("", 202, headers)
+    if repositories.exists(name):
+        headers = _index_headers(request, name, Action.DELETE)
+        request.services.holding.mark_deleted(name)
+        return json_response("", 202, headers)
     delete_now(request)
     return json_response("")
 
@@ -135,10 +138,15 @@ def get_layer_access(request: Request) -> Response:
     repository = RepositoryName.parse(request.fields["repository"])
     is_readable = rights.can_read(repository, READ, WRITE, DELETE)
     # the token of a deletion is good, but not for images
-    is_usable = not rights.sees_deleted(repository) and (
-        rights.image_state(image_id) is not ImageState.ABSENT
-    )
+    is_usable = not rights.sees_deleted(repository) and _is_usable(rights, repository, image_id)
     return json_response({"access": is_readable and is_usable})
+
+
+def _is_usable(rights: Rights, repository: RepositoryName, image_id: str) -> bool:
+    state = rights.image_state(image_id)
+    if rights.is_open or state.is_pushing or state.content is not None:
+        return True
+    return rights.content_for(repository, image_id) is not None
 
 
 def get_search(request: Request) -> Response:
@@ -210,8 +218,11 @@ def _index_headers(request: Request, repository: RepositoryName, access: Action)
 
 
 def _images_of_tags(request: Request, repository: RepositoryName, even_deleted: bool) -> bytes:
-    """Return the list of a repository that was never announced: the images that its tags reach. ImageListNotFound."""
-    images = request.services.images
+    """Return the list of a repository that was never announced: the images that its tags reach.
+
+    :raises ImageListNotFound: the repository does not exist.
+    """
+    contents, rights = request.services.images.contents, request.rights
     try:
         tags = request.services.repositories.tags(repository, even_deleted=even_deleted)
     except errors.RepositoryNotFound:
@@ -219,7 +230,8 @@ def _images_of_tags(request: Request, repository: RepositoryName, even_deleted: 
     reached: dict[str, None] = {}
     for image_id in sorted(set(tags.values())):
         if image_id not in reached:
-            reached.update(dict.fromkeys(images.reachable(image_id)))
+            content = rights.content_in(repository, image_id) or Content(image_id)
+            reached.update(dict.fromkeys(contents.known_ancestry(content)))
     return json.dumps([{"id": image_id} for image_id in reached]).encode("ascii")
 
 

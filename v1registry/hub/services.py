@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..access.announcements import Announcements
 from ..accounts.service import Accounts
 from ..registry.services import RegistryServices
 from ..search.base import SearchIndex
@@ -16,6 +17,7 @@ class HubServices(RegistryServices):
     """The services of the Hub API."""
 
     search: SearchIndex
+    announcements: Announcements | None  #: None on a server without accounts
     accounts: Accounts | None  #: None on a server without accounts
 
 

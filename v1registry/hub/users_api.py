@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import errors
-from ..access.accounts import CHALLENGE
+from ..access.account_rights import CHALLENGE
 from ..access.credentials import Basic, parse_authorization
 from ..paths import V1
 from ..rights import User

@@ -8,16 +8,24 @@ import secrets
 from .. import errors
 from ..names import RepositoryName, check_image_id, check_tag, check_target_id
 from ..paths import PING, STATUS, V1
-from ..rights import Action, ImageState, require_readable_image, require_readable_repository
+from ..rights import (
+    Action,
+    ImageState,
+    contents_of_chain,
+    require_readable_content,
+    require_readable_image,
+    require_readable_repository,
+)
 from ..storage.base import StorageError
 from ..wsgi.documents import dump_json, parse_json
 from ..wsgi.immutable import etag_of, immutable_headers, immutable_response, stream_response
 from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, respond
 from ..wsgi.routing import Api, Route, Table
 from . import layout
-from .images import AnnouncedSums, checked_parent, layer_etag
-from .repositories import UNKNOWN_INFO
+from .images import layer_etag
+from .pushes import AnnouncedSums
 from .services import Request
+from .tags import UNKNOWN_INFO
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 
@@ -54,8 +62,8 @@ def root(request: Request) -> Response:
 
 
 def get_json(request: Request) -> Response:
-    image_id = _readable_image(request)
-    facts = request.services.images.facts(image_id)
+    content = require_readable_content(request.rights, request.fields["image_id"])
+    facts = request.services.images.facts(content)
     headers = []
     if facts.layer_size is not None:
         headers.append(("X-Docker-Size", str(facts.layer_size)))
@@ -65,25 +73,22 @@ def get_json(request: Request) -> Response:
         headers.append(("X-Docker-Payload-Checksum", facts.payload_checksum))
     if facts.tarsum is not None:
         headers.append(("X-Docker-Checksum", facts.tarsum))
-    is_public = request.rights.is_public_image(image_id)
-    return immutable_response(request, facts.json, etag_of(facts.json), is_public, headers)
+    return immutable_response(request, facts.json, etag_of(facts.json), request.rights.is_open, headers)
 
 
 def put_json(request: Request) -> Response:
     image_id = check_image_id(request.fields["image_id"])
-    try:
-        request.rights.require_image_write(image_id)
-    except errors.ImageNotListed:
-        # what is wrong with the document itself is told first (registry.md 4.5)
-        checked_parent(image_id, _read_document(request)[1])
-        raise
+    request.rights.push_key()
     document, parsed = _read_document(request)
-    request.services.images.put_json(image_id, document, parsed, request.rights)
+    request.services.pushes.put_json(image_id, document, parsed, request.rights)
     return json_response(True)
 
 
 def _read_document(request: Request) -> tuple[bytes, object]:
-    """Return an image's JSON as sent, and what it says. InvalidJson where it says nothing."""
+    """Return an image's JSON as sent, and what it says.
+
+    :raises InvalidJson: it is not JSON.
+    """
     document = request.read_body(request.services.settings.max_document_bytes)
     try:
         return document, parse_json(document)
@@ -92,26 +97,31 @@ def _read_document(request: Request) -> tuple[bytes, object]:
 
 
 def get_layer(request: Request) -> Response:
-    images, image_id = request.services.images, _readable_image(request)
-    is_public = request.rights.is_public_image(image_id)
-    stat, checksums = images.layer(image_id)
-    settings, etag = request.services.settings, layer_etag(image_id, stat, checksums)
-    path = layout.image_key(image_id, layout.LAYER)
-    if settings.layer_redirect and is_public:
-        # whoever knows an address there needs no rights
+    images, state = (
+        request.services.images,
+        require_readable_image(request.rights, request.fields["image_id"]),
+    )
+    content, is_open = state.content, request.rights.is_open
+    assert content is not None
+    stat, checksums = images.layer(content)
+    settings, etag = request.services.settings, layer_etag(content.image_id, stat, checksums)
+    path = layout.content_key(content, layout.LAYER)
+    if settings.layer_redirect and request.rights.is_public_image(state):
+        # the address there is all that a reader needs: no rights are checked
         location = ("Location", f"{settings.layer_redirect.rstrip('/')}/{path}")
-        # the layer never changes, but where it is served may
+        # the layer never changes, but the address may
         return respond(302, b"", "application/octet-stream", (*NOT_CACHED, location))
     if settings.x_accel_redirect:
         offload = ("X-Accel-Redirect", f"{settings.x_accel_redirect.rstrip('/')}/{path}")
-        return respond(200, b"", "application/octet-stream", (*immutable_headers(etag, is_public), offload))
+        return respond(200, b"", "application/octet-stream", (*immutable_headers(etag, is_open), offload))
     return stream_response(
-        request, lambda start, stop: images.open_layer(image_id, start, stop), stat.size, etag, is_public
+        request, lambda start, stop: images.open_layer(content, start, stop), stat.size, etag, is_open
     )
 
 
 def put_layer(request: Request) -> Response:
-    request.services.images.put_layer(_writable_image(request), request.upload, request.rights)
+    image_id = check_image_id(request.fields["image_id"])
+    request.services.pushes.put_layer(image_id, request.upload, request.rights)
     return json_response(True)
 
 
@@ -121,40 +131,44 @@ def put_checksum(request: Request) -> Response:
         tarsum=_stripped(request.headers.get("X-Docker-Checksum")),
         is_old_engine=is_docker_before_0_10(request.headers.get("User-Agent") or ""),
     )
-    request.services.images.put_checksum(_writable_image(request), announced, request.rights)
+    image_id = check_image_id(request.fields["image_id"])
+    request.services.pushes.put_checksum(image_id, announced, request.rights)
     return json_response(True)
 
 
 def get_ancestry(request: Request) -> Response:
-    image_id = _readable_image(request)
-    data = dump_json(request.services.images.ancestry(image_id))
-    return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
+    content = require_readable_content(request.rights, request.fields["image_id"])
+    data = dump_json(request.services.images.ancestry(content))
+    return immutable_response(request, data, etag_of(data), request.rights.is_open)
 
 
 def get_files(request: Request) -> Response:
-    image_id = _readable_image(request)
-    data = request.services.images.files(image_id)
-    return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
+    content = _held_image(request).content
+    assert content is not None
+    data = request.services.images.files(content)
+    return immutable_response(request, data, etag_of(data), request.rights.is_open)
 
 
 def get_diff(request: Request) -> Response:
-    images, image_id = request.services.images, _readable_image(request)
-    for ancestor in images.ancestry(image_id)[1:]:
-        # the diff tells which of the image's files are theirs too
-        if request.rights.image_state(ancestor) is not ImageState.READABLE:
-            raise errors.ImageNotFound(image_id=ancestor)
-    data = images.diff(image_id)
-    return immutable_response(request, data, etag_of(data), request.rights.is_public_image(image_id))
+    images, state = request.services.images, _held_image(request)
+    assert state.content is not None
+    # the diff shows which of the image's files the ancestors have too
+    chain = list(contents_of_chain(request.rights, state, images.ancestry(state.content)))
+    data = images.diff(chain)
+    return immutable_response(request, data, etag_of(data), request.rights.is_open)
 
 
-def _readable_image(request: Request) -> str:
-    return require_readable_image(request.rights, request.fields["image_id"])
+def _held_image(request: Request) -> ImageState:
+    """Return the state of a readable image. An image that a push may take over is not readable here (decisions.md 17).
 
-
-def _writable_image(request: Request) -> str:
-    image_id = check_image_id(request.fields["image_id"])
-    request.rights.require_image_write(image_id)
-    return image_id
+    :raises ImageNotFound: the caller may not read it.
+    :raises ImageInProgress: its push has not ended.
+    """
+    image_id = request.fields["image_id"]
+    state = require_readable_image(request.rights, image_id)
+    if state.is_lent:
+        raise errors.ImageNotFound(image_id=image_id)
+    return state
 
 
 def is_docker_before_0_10(user_agent: str) -> bool:
@@ -195,15 +209,16 @@ def put_tag(request: Request) -> Response:
     if not isinstance(image_id, str) or not image_id:
         raise errors.InvalidData
     check_target_id(image_id)
-    if rights.image_state(image_id) is ImageState.ABSENT or not request.services.images.is_announced(
-        image_id
-    ):
+    holding = request.services.holding
+    incarnation = holding.take_over(rights, repository, image_id, is_named=True)
+    if incarnation is None:
         raise errors.ImageNotFound(image_id=image_id)
-    user_agent = request.headers.get("User-Agent") or ""
-    with rights.changing(repository):
-        # so that the repository has a mark of whatever its tags reach
-        rights.announce(repository, [image_id])
-        request.services.repositories.set_tag(repository, tag, image_id, user_agent)
+    user_agent, repositories = request.headers.get("User-Agent") or "", request.services.repositories
+    stat = repositories.set_tag(repository, tag, image_id, user_agent, is_created=bool(incarnation))
+    if not holding.check(repository, incarnation):
+        # it was deleted meanwhile, with all that it held
+        repositories.undo_tag(stat)
+        raise errors.RepositoryNotFound(repository=str(repository))
     return json_response(True)
 
 
@@ -249,8 +264,8 @@ def put_properties(request: Request) -> Response:
         raise errors.InvalidData from None
     if not isinstance(properties, dict) or properties.get("access") not in ("private", "public"):
         raise errors.InvalidData
-    with request.rights.changing(repository):
-        request.services.repositories.set_private(repository, properties["access"] == "private")
+    request.services.holding.begin(repository)
+    request.services.repositories.set_private(repository, properties["access"] == "private")
     return json_response(True)
 
 
@@ -273,13 +288,10 @@ def writable_repository(request: Request, action: Action = WRITE, *tokens_for: A
 
 
 def delete_repository(request: Request) -> Response:
-    """Remove the repository now, also one that was only marked as deleted. Images stay."""
-    name, repositories = writable_repository(request, DELETE), request.services.repositories
-    with request.rights.changing(name):
-        if not (repositories.exists(name) or repositories.is_marked_deleted(name)):
-            raise errors.RepositoryNotFound(repository=str(name))
-        request.rights.release(name)
-        repositories.remove(name)
+    """Remove the repository now, also one that was only marked as deleted. Images that others hold stay."""
+    name = writable_repository(request, DELETE)
+    request.services.holding.delete(name)
+    request.services.access.forget()
     return json_response(True)
 
 

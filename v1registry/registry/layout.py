@@ -10,13 +10,15 @@ import re
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
-from ..names import RepositoryName
+from ..names import RepositoryName, is_image_id
+from ..rights import Content
 
 #: Parts of names that are stored as they are, as nearly all are. Two dots alone are not.
 _PLAIN_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 IMAGES = "images"
 REPOSITORIES = "repositories"
+UPLOADS = "uploads"
 
 #: Names of the keys in an image's folder.
 JSON = "json"
@@ -26,6 +28,9 @@ CHECKSUM = "_checksum"
 IN_PROGRESS = "_inprogress"
 FILES = "_files"
 DIFF = "_diff"
+#: Ours, in an image's folder: which repositories hold which content, and the contents beside the first.
+HELD = "_held_by"
+CONTENTS = "_contents"
 
 #: Names of the keys in a repository's folder.
 IMAGE_LIST = "_index_images"
@@ -37,6 +42,8 @@ COLLABORATORS = "_collaborators"
 DESCRIPTION = "_description"
 TAG_RULE = "_tag_rule"
 DELETED = "_deleted"
+INCARNATION = "_incarnation"
+ADOPTED = "_adopted"
 
 
 def image_folder(image_id: str) -> str:
@@ -45,6 +52,28 @@ def image_folder(image_id: str) -> str:
 
 def image_key(image_id: str, name: str) -> str:
     return f"{IMAGES}/{image_id}/{name}"
+
+
+def content_folder(content: Content) -> str:
+    """Return the folder of a content.
+
+    >>> content_folder(Content("0" * 16)), content_folder(Content("0" * 16, "ab"))
+    ('images/0000000000000000', 'images/0000000000000000/_contents/ab')
+    """
+    folder = image_folder(content.image_id)
+    return f"{folder}/{CONTENTS}/{content.variant}" if content.variant else folder
+
+
+def content_key(content: Content, name: str) -> str:
+    """Return the key of one part of a content, such as ``json``."""
+    return f"{content_folder(content)}/{name}"
+
+
+def parent_in(document: bytes) -> str | None:
+    """Return the parent that stored JSON names. Anything odd in old data counts as a root."""
+    parsed = parse_stored(document)
+    parent = parsed.get("parent") if isinstance(parsed, dict) else None
+    return parent if is_image_id(parent) and isinstance(parent, str) else None
 
 
 def parse_stored(data: bytes) -> Any:

@@ -8,7 +8,9 @@ from typing import TypeAlias
 from ..storage.base import Storage
 from ..wsgi.request import Request as AnyRequest
 from ..wsgi.request import Services
+from .holding import Holding
 from .images import Images
+from .pushes import Pushes
 from .repositories import Repositories
 
 
@@ -19,6 +21,8 @@ class RegistryServices(Services):
     storage: Storage
     images: Images
     repositories: Repositories
+    pushes: Pushes
+    holding: Holding
 
 
 Request: TypeAlias = AnyRequest[RegistryServices]

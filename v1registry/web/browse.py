@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from .. import errors
 from ..names import RepositoryName, check_tag
-from ..registry.repositories import TagRule
-from ..rights import ImageState, Rights
+from ..registry.tags import TagRule
+from ..rights import Rights
 from ..wsgi.responses import Response, json_response
 from .pages import accepts_html
 from .services import Request
@@ -93,7 +93,7 @@ def get_repository(request: Request) -> Response:
         repositories,
         request.services.images,
         name,
-        cache(lambda image_id: rights.image_state(image_id) is ImageState.READABLE),
+        cache(lambda image_id: rights.content_in(name, image_id)),
     )
     is_by_name = request.query("sort") == "name"
     tags = listed.sorted(by_name=is_by_name)

@@ -9,9 +9,8 @@ from typing import Final, TypeVar
 from .. import errors
 from ..names import RepositoryName
 from ..registry import layout
-from ..registry.images import Images
 from ..registry.repositories import Repositories
-from ..rights import ImageState, require_readable_image
+from ..rights import Content, ImageState, contents_of_chain, require_readable_image
 from ..wsgi.responses import Response
 from .browse import rights_of
 from .services import Request
@@ -38,8 +37,13 @@ def get_image(request: Request) -> Response:
     :raises ImageInProgress: the push of the image has not ended.
     """
     pages, visitor, image_id = request.services.pages, visitor_of(request), request.fields["image_id"]
-    images = _images_for(request, visitor, image_id)
-    history = history_of(images, image_id, rights_of(visitor).image_state)
+    state, rights = _readable(request, visitor, image_id), rights_of(visitor)
+
+    def state_of(ancestor: str) -> ImageState:
+        content = rights.content_in(state.repository, ancestor)
+        return rights.image_state(ancestor) if content is None else ImageState(content, state.repository)
+
+    history = history_of(request.services.images, _content(state), state_of, is_open=rights.is_open)
     values = {
         **_breadcrumbs(request, visitor, image_id),
         "history": history,
@@ -58,8 +62,8 @@ def get_files(request: Request) -> Response:
     :raises LayerBusy: too many layers are being read.
     """
     pages, visitor, image_id = request.services.pages, visitor_of(request), request.fields["image_id"]
-    _images_for(request, visitor, image_id)
-    tree = _unless_refused(lambda: request.services.shown_layers.tree(image_id))
+    content = _content(_readable(request, visitor, image_id))
+    tree = _unless_refused(lambda: request.services.shown_layers.tree(content))
     if isinstance(tree, errors.RegistryError):
         return _unreadable(request, visitor, image_id, tree, "Files in the layer")
     folder = tree.folder(path_of((request.query("path") or "")[:LONGEST_PATH]))
@@ -82,12 +86,11 @@ def get_changes(request: Request) -> Response:
     :raises LayerBusy: too many layers are being read.
     """
     pages, visitor, image_id = request.services.pages, visitor_of(request), request.fields["image_id"]
-    images = _images_for(request, visitor, image_id)
-    for ancestor in images.ancestry(image_id)[1:]:
-        # the changes reveal files of the ancestors
-        if rights_of(visitor).image_state(ancestor) is not ImageState.READABLE:
-            raise errors.ImageNotFound(image_id=ancestor)
-    changes = _unless_refused(lambda: request.services.shown_layers.changes(image_id))
+    state = _readable(request, visitor, image_id)
+    ancestry = request.services.images.ancestry(_content(state))
+    # the changes reveal files of the ancestors
+    chain = list(contents_of_chain(rights_of(visitor), state, ancestry))
+    changes = _unless_refused(lambda: request.services.shown_layers.changes(chain))
     if isinstance(changes, errors.RegistryError):
         return _unreadable(request, visitor, image_id, changes, "Changes of the layer")
     counts = changes.counts
@@ -103,15 +106,25 @@ def get_changes(request: Request) -> Response:
     return pages.render(request, "changes.html", values, visitor=visitor, headers=NOT_FOR_ROBOTS)
 
 
-def _images_for(request: Request, visitor: Visitor, image_id: str) -> Images:
-    """Return the images, if the visitor may read this one.
+def _readable(request: Request, visitor: Visitor, image_id: str) -> ImageState:
+    """Return the state of an image that the visitor may read, in the repository from which the visitor came.
 
-    :raises InvalidImageId: the id is invalid.
-    :raises ImageNotFound: the image does not exist, or the visitor may not see it.
-    :raises ImageInProgress: the push of the image has not ended.
+    :raises InvalidImageId: the id does not follow the grammar.
+    :raises ImageNotFound: there is no such image, or the visitor may not read it.
+    :raises ImageInProgress: its push has not ended.
     """
-    require_readable_image(rights_of(visitor), image_id)
-    return request.services.images
+    rights, name = rights_of(visitor), _breadcrumbs(request, visitor, image_id)["repository"]
+    if name:
+        repository = RepositoryName.parse(name)
+        content = rights.content_in(repository, image_id)
+        if content is not None:
+            return ImageState(content, repository)
+    return require_readable_image(rights, image_id)
+
+
+def _content(state: ImageState) -> Content:
+    assert state.content is not None, "only readable images come here"
+    return state.content
 
 
 def _breadcrumbs(request: Request, visitor: Visitor, image_id: str) -> dict[str, str]:

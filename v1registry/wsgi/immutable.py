@@ -44,12 +44,15 @@ def immutable_headers(etag: str, is_public: bool) -> list[tuple[str, str]]:
     ]
 
 
-def is_not_modified(request: Request[Any], etag: str) -> bool:
-    """Tell whether the client has the version of ``etag`` (RFC 9110, 13.1.2, 13.1.3, 13.2.2)."""
+def is_not_modified(request: Request[Any], etag: str, is_public: bool) -> bool:
+    """Tell whether the client has the version of ``etag`` (RFC 9110, 13.1.2, 13.1.3, 13.2.2).
+
+    A date counts for public answers only: one path may have different contents for different callers (decisions.md 12).
+    """
     wanted = request.headers.get("If-None-Match")
     if wanted is not None:
         return wanted.strip() == "*" or etag in re.findall(r'(?:W/)?("[^"]*")', wanted)
-    return _is_http_date(request.headers.get("If-Modified-Since"))
+    return is_public and _is_http_date(request.headers.get("If-Modified-Since"))
 
 
 def _is_http_date(text: str | None) -> bool:
@@ -70,7 +73,7 @@ def immutable_response(
 ) -> Response:
     """Return stored JSON that never changes, or 304 if the client has it."""
     caching = immutable_headers(etag, is_public)
-    if is_not_modified(request, etag):
+    if is_not_modified(request, etag, is_public):
         return respond(304, b"", None, caching)
     return raw_json_response(data, headers=[*caching, *headers])
 
@@ -114,7 +117,7 @@ def stream_response(
     :param size: number of bytes of the whole.
     """
     caching = [*immutable_headers(etag, is_public), ("Accept-Ranges", "bytes")]
-    if is_not_modified(request, etag):
+    if is_not_modified(request, etag, is_public):
         return respond(304, b"", None, caching)
     asked = requested_range(request, size, etag)
     if asked is not None and asked[0] == asked[1]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from ... import errors
 from ...registry.images import Images
-from ...rights import ImageState
+from ...rights import Content, ImageState
 from .image_json import ImageFacts
 
 #: How many layers are shown: those nearest to the image.
@@ -71,23 +71,25 @@ class History:
         )
 
 
-def history_of(images: Images, image_id: str, state_of: Callable[[str], ImageState]) -> History:
+def history_of(
+    images: Images, content: Content, state_of: Callable[[str], ImageState], *, is_open: bool
+) -> History:
     """Return the history of an image that the visitor may read.
 
-    :param state_of: returns what an image is to the visitor.
+    :param state_of: returns what an ancestor is to the visitor.
+    :param is_open: nothing is hidden, so an absent ancestor is missing.
     :raises ImageNotFound: the image does not exist.
-    :raises ImageInProgress: the push of the image has not ended.
     """
     reader = _Reader(images)
     # the errors of the image itself are raised here
-    facts, size_bytes = reader.read(image_id)
+    facts, size_bytes = reader.read(content)
     try:
-        ancestry, is_broken = images.ancestry(image_id), False
+        ancestry, is_broken = images.ancestry(content), False
     except errors.ImageNotFound:
-        ancestry, is_broken = [image_id], True
-    layers = [_described(image_id, len(ancestry), facts, size_bytes)]
+        ancestry, is_broken = [content.image_id], True
+    layers = [_described(content.image_id, len(ancestry), facts, size_bytes)]
     for distance, ancestor in enumerate(ancestry[1:MOST_SHOWN], 1):
-        layers.append(_layer(reader, ancestor, len(ancestry) - distance, state_of))
+        layers.append(_layer(reader, ancestor, len(ancestry) - distance, state_of(ancestor), is_open))
     return History(layers, len(ancestry), is_broken)
 
 
@@ -98,29 +100,25 @@ class _Reader:
         self._images = images
         self._left_bytes = MOST_JSON_BYTES
 
-    def read(self, image_id: str) -> tuple[ImageFacts | None, int | None]:
+    def read(self, content: Content) -> tuple[ImageFacts | None, int | None]:
         """Return the facts of an image, None if its JSON is too long, and the size of its layer.
 
         :raises ImageNotFound: the image does not exist.
-        :raises ImageInProgress: the push of the image has not ended.
         """
         limit_bytes = min(LARGEST_JSON_BYTES, self._left_bytes)
-        document, size_bytes = self._images.json_and_size(image_id, limit_bytes)
+        document, size_bytes = self._images.json_and_size(content, limit_bytes)
         if document is None:
             return None, size_bytes
         self._left_bytes -= len(document)
         return ImageFacts.of(document), size_bytes
 
 
-def _layer(reader: _Reader, image_id: str, number: int, state_of: Callable[[str], ImageState]) -> Layer:
-    state = state_of(image_id)
-    if state is not ImageState.READABLE:
-        is_pushing = state is ImageState.PUSHING
-        return Layer(image_id, number, State.UNFINISHED if is_pushing else State.HIDDEN)
+def _layer(reader: _Reader, image_id: str, number: int, state: ImageState, is_open: bool) -> Layer:
+    if state.content is None:
+        unseen = State.MISSING if is_open else State.HIDDEN
+        return Layer(image_id, number, State.UNFINISHED if state.is_pushing else unseen)
     try:
-        facts, size_bytes = reader.read(image_id)
-    except errors.ImageInProgress:
-        return Layer(image_id, number, State.UNFINISHED)
+        facts, size_bytes = reader.read(state.content)
     except errors.ImageNotFound:
         return Layer(image_id, number, State.MISSING)
     return _described(image_id, number, facts, size_bytes)

@@ -6,7 +6,7 @@ the results are cached in the process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from ... import errors
@@ -16,6 +16,7 @@ from ...layers.turns import Busy, Turns
 from ...registry import layout
 from ...registry.images import Images
 from ...registry.listings import Limits
+from ...rights import Content
 from .contents import MOST_MEMBERS, Changes, LayerTree, TooManyMembers
 
 Shown = TypeVar("Shown", LayerTree, Changes)
@@ -56,7 +57,7 @@ class ShownLayers:
         self._changes = Remembered[Changes | str](MEMORY_BYTES, _size_of)
         self._turns = Turns(most_waiting=_MOST_WAITING, wait_s=_WAIT_S)
 
-    def tree(self, image_id: str) -> LayerTree:
+    def tree(self, content: Content) -> LayerTree:
         """Return the files of a complete image's layer.
 
         :raises ImageNotFound: the image does not exist.
@@ -68,29 +69,40 @@ class ShownLayers:
 
         def make(data: bytes) -> LayerTree:
             rows = layout.parse_stored(data)
-            return LayerTree(rows if is_row_list(rows) else self._images.rows(image_id, self._limits))
+            return LayerTree(rows if is_row_list(rows) else self._images.rows(content, self._limits))
 
-        return self._shown(image_id, layout.FILES, self._images.files, make, self._trees)
+        def look() -> bytes:
+            return self._images.files(content, self._limits)
 
-    def changes(self, image_id: str) -> Changes:
-        """Return the changes of a complete image's layer. Raises the same errors as :meth:`tree`."""
-        return self._shown(image_id, layout.DIFF, self._images.diff, Changes, self._changes)
+        return self._shown((content,), layout.FILES, look, make, self._trees)
+
+    def changes(self, chain: Sequence[Content]) -> Changes:
+        """Return the changes of a complete image's layer. Raises the same errors as :meth:`tree`.
+
+        :param chain: the contents of the image and of its ancestors, the image first.
+        """
+
+        def look() -> bytes:
+            return self._images.diff(chain, self._limits)
+
+        return self._shown(tuple(chain), layout.DIFF, look, Changes, self._changes)
 
     def _shown(
         self,
-        image_id: str,
+        chain: tuple[Content, ...],
         name: str,
-        look: Callable[[str, Limits], bytes],
+        look: Callable[[], bytes],
         make: Callable[[bytes], Shown],
         memory: Remembered[Shown | str],
     ) -> Shown:
-        shown = memory.find((image_id, self._images.listing_version(image_id, name)))
+        image_id = chain[0].image_id
+        shown = memory.find((chain, self._images.listing_version(chain[0], name)))
         if shown is None:
             # reading a layer has its own queue, so that it does not block visitors of other layers
-            data = look(image_id, self._limits)
+            data = look()
             try:
                 with self._turns.turn(name):
-                    shown = self._made(image_id, name, data, make, memory)
+                    shown = self._made(chain, name, data, make, memory)
             except Busy:
                 raise errors.LayerBusy(image_id=image_id) from None
         if isinstance(shown, str):
@@ -99,14 +111,14 @@ class ShownLayers:
 
     def _made(
         self,
-        image_id: str,
+        chain: tuple[Content, ...],
         name: str,
         data: bytes,
         make: Callable[[bytes], Shown],
         memory: Remembered[Shown | str],
     ) -> Shown | str:
         # reading has stored the list, which changed its version; another thread may have cached it before
-        place = image_id, self._images.listing_version(image_id, name)
+        place = chain, self._images.listing_version(chain[0], name)
         shown = memory.find(place)
         if shown is None:
             try:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ... import errors
 from ...names import RepositoryName
 from ...registry.images import Images
 from ...registry.repositories import Repositories
+from ...rights import Content
 
 #: How many layers of all tags together are compared. An image counts as 20 layers at least.
 #: If a repository has more, the page does not show what tags share.
@@ -52,7 +52,7 @@ class TagFacts:
 class TagList:
     """The tags of one repository.
 
-    :param can_read: says whether the visitor may see an image. It is called once for each image.
+    :param content_of: returns what the repository holds of an image; None if it holds nothing.
     :raises RepositoryNotFound: the repository does not exist.
     """
 
@@ -61,10 +61,10 @@ class TagList:
         repositories: Repositories,
         images: Images,
         name: RepositoryName,
-        can_read: Callable[[str], bool],
+        content_of: Callable[[str], Content | None],
     ):
         self._images = images
-        self._can_read = can_read
+        self._content_of = content_of
         found = repositories.tags_with_times(name)
         self.tags = [Tag(tag, image_id, set_at) for tag, (image_id, set_at) in found.items()]
         self._sizes: dict[str, int | None] = {}
@@ -119,21 +119,17 @@ class TagList:
 
     def _ancestry(self, image_id: str) -> list[str]:
         if image_id not in self._ancestries:
-            try:
-                self._ancestries[image_id] = self._images.ancestry(image_id)
-            except (errors.ImageNotFound, errors.ImageInProgress):
-                self._ancestries[image_id] = [image_id]
+            content = self._content_of(image_id)
+            known = [image_id] if content is None else self._images.contents.known_ancestry(content)
+            self._ancestries[image_id] = known
         return self._ancestries[image_id]
 
     def _is_shown(self, image_id: str) -> bool:
-        return self._can_read(image_id) and self._images.is_complete(image_id)
+        return self._content_of(image_id) is not None
 
     def _size(self, image_id: str) -> int | None:
         """Return the bytes of a layer; None if they are unknown, or if the visitor may not see the layer."""
         if image_id not in self._sizes:
-            try:
-                readable = self._can_read(image_id)
-                self._sizes[image_id] = self._images.layer_size(image_id) if readable else None
-            except (errors.ImageNotFound, errors.ImageInProgress):
-                self._sizes[image_id] = None
+            content = self._content_of(image_id)
+            self._sizes[image_id] = None if content is None else self._images.layer_size(content)
         return self._sizes[image_id]

@@ -1,0 +1,113 @@
+"""How many storage calls a request costs, with accounts and a token: what is looked up twice is paid for on every pull."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from support.accounts_world import REPOSITORIES, Person, list_of
+from support.cheap_passwords import CheapPasswords
+from support.credentials import basic, token_header
+from support.engine_client import make_chain, tar_layer
+
+from v1registry import MemoryStorage, Registry
+from v1registry.accounts.users import UserStore
+
+NAME = "alice/app"
+CHAIN = make_chain([tar_layer({f"etc/{number}": b"layer"}) for number in range(5)])
+TOP = CHAIN[-1]
+CALLS = {"stat", "read", "open", "write", "list", "list_folders", "delete", "delete_tree", "publish"}
+
+
+class CountingStorage(MemoryStorage):
+    """Counts the calls of its methods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in CALLS:
+            self.calls[name] += 1
+        return super().__getattribute__(name)
+
+    def count(self, action: Any, *arguments: Any) -> int:
+        """Return how many calls an action makes."""
+        self.calls.clear()
+        answer = action(*arguments)
+        status = answer if isinstance(answer, int) else answer.status_int
+        assert status == 200
+        return sum(self.calls.values())
+
+
+@pytest.fixture
+def storage() -> CountingStorage:
+    return CountingStorage()
+
+
+@pytest.fixture
+def app(storage: CountingStorage) -> Registry:
+    users = UserStore(storage, passwords=CheapPasswords())
+    users.create("alice", "pw-alice", "alice@example.org")
+    return Registry(storage=storage, auth=users)
+
+
+@pytest.fixture
+def pusher(app: Registry) -> Person:
+    """Somebody with a write token of the repository, in which all but the last image are complete."""
+    alice = Person(app, basic("alice"))
+    token = alice.wanted_token("PUT", f"{REPOSITORIES}/{NAME}/", list_of(*CHAIN))
+    pusher = Person(app, token_header(token))
+    for image in CHAIN[:-1]:
+        assert [pusher.put_json(image), pusher.put_layer(image), pusher.put_checksum(image)] == [200] * 3
+    for number in range(10):
+        assert pusher.tag(NAME, CHAIN[number % 4], f"v{number}") == 200
+    return pusher
+
+
+def complete(pusher: Person) -> None:
+    assert [pusher.put_json(TOP), pusher.put_layer(TOP), pusher.put_checksum(TOP)] == [200] * 3
+
+
+@pytest.mark.parametrize(("what", "most"), [("json", 7), ("layer", 8), ("ancestry", 6)])
+def test_reading_an_image_with_a_token_costs_few_storage_calls(
+    storage: CountingStorage, app: Registry, pusher: Person, what: str, most: int
+) -> None:
+    complete(pusher)
+    alice = Person(app, basic("alice"))
+    reader = Person(app, token_header(alice.wanted_token("GET", f"{REPOSITORIES}/{NAME}/images")))
+    for person in (pusher, reader):
+        assert storage.count(person.image, TOP, what) <= most, storage.calls
+
+
+def test_completing_an_image_with_a_token_costs_few_storage_calls(
+    storage: CountingStorage, pusher: Person
+) -> None:
+    assert [pusher.put_json(TOP), pusher.put_layer(TOP)] == [200, 200]
+    assert storage.count(pusher.put_checksum, TOP) <= 12, storage.calls
+
+
+def test_setting_a_tag_with_a_token_costs_few_storage_calls(storage: CountingStorage, pusher: Person) -> None:
+    complete(pusher)
+    assert storage.count(pusher.tag, NAME, TOP) <= 9, storage.calls
+
+
+def test_a_missing_image_does_not_cost_a_look_at_every_repository(
+    storage: CountingStorage, app: Registry, pusher: Person
+) -> None:
+    complete(pusher)
+    missing = make_chain([tar_layer({"etc/missing": b""})])[0]
+    alice = Person(app, basic("alice"))
+
+    def look() -> int:
+        storage.calls.clear()
+        assert pusher.image(missing) == 404
+        return sum(storage.calls.values())
+
+    pusher.image(missing)
+    before = look()
+    for number in range(20):
+        assert alice.put(f"{REPOSITORIES}/alice/other{number}/", json.dumps([])).status_int == 200
+    assert look() == before

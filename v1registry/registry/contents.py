@@ -1,0 +1,247 @@
+"""The contents of image ids: which are stored, which of them are equal, and how a new one is published.
+
+An id may have several contents (decisions.md 17). The first lies under the keys that docker-registry has; the others
+lie beside it, each in a folder of its own. A complete content never changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .. import errors
+from ..layers.checksums import PayloadChecksum, parse_checksums
+from ..log import get_logger
+from ..names import is_image_id
+from ..rights import Content
+from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
+from . import layout
+
+log = get_logger(__name__)
+
+#: How often the folder of an image is looked at again because other pushes changed it.
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A folder below ``uploads/`` that holds a whole image, which nobody changes any more."""
+
+    folder: str
+    payload: str  #: the hex digits of the payload sum
+    ancestry: tuple[str, ...]
+
+
+class Contents:
+    """The contents of the images of one storage. Safe for threads and processes."""
+
+    def __init__(self, storage: Storage):
+        self._storage = storage
+
+    # -- reading
+
+    def has_first(self, image_id: str) -> bool:
+        """Tell whether the first content is complete: there is JSON, and no mark of an unfinished push."""
+        # JSON is looked at first: an old server writes the mark before any JSON, so JSON without a mark is complete
+        return self._has(layout.image_key(image_id, layout.JSON)) and not self.has_mark(image_id)
+
+    def has_mark(self, image_id: str) -> bool:
+        """Tell whether an old server marked the image as being pushed."""
+        return self._has(layout.image_key(image_id, layout.IN_PROGRESS))
+
+    def variants(self, image_id: str) -> list[str]:
+        """Return the names of the contents beside the first, sorted."""
+        return list(self._storage.list_folders(f"{layout.image_folder(image_id)}/{layout.CONTENTS}"))
+
+    def open_content(self, image_id: str) -> Content | None:
+        """Return what an id means on an open server: its first content, else the one whose name sorts first."""
+        if self.has_first(image_id):
+            return Content(image_id)
+        return next((Content(image_id, name) for name in self.variants(image_id)), None)
+
+    def document(self, content: Content) -> bytes:
+        """Return the JSON of a content.
+
+        :raises ImageNotFound: it is not stored.
+        """
+        try:
+            return self._storage.read(layout.content_key(content, layout.JSON))[0]
+        except KeyNotFound:
+            raise errors.ImageNotFound(image_id=content.image_id) from None
+
+    def checksums(self, content: Content) -> tuple[str, ...]:
+        """Return the stored sums; none for an image of a mirror."""
+        try:
+            data, _ = self._storage.read(layout.content_key(content, layout.CHECKSUM))
+        except KeyNotFound:
+            return ()
+        return tuple(parse_checksums(data))
+
+    def payload_sums(self, content: Content) -> tuple[str, ...]:
+        """Return the payload sums of a content. They are computed if none is stored.
+
+        :raises ImageNotFound: a mirror has not fetched the layer.
+        """
+        stored = tuple(sum_ for sum_ in self.checksums(content) if sum_.startswith("sha256:"))
+        return stored or (self._compute_payload_sum(content),)
+
+    def ancestry(self, content: Content) -> list[str]:
+        """Return the stored ancestry. If old data has none, follow the parents, and keep the result.
+
+        :raises ImageNotFound: a parent is missing, or the parents form a circle.
+        """
+        key = layout.content_key(content, layout.ANCESTRY)
+        with suppress(KeyNotFound):
+            stored = layout.parse_stored(self._storage.read(key)[0])
+            if (
+                isinstance(stored, list)
+                and stored[:1] == [content.image_id]
+                and all(map(is_image_id, stored))
+            ):
+                return stored
+        ancestry: list[str] = []
+        current: Content | None = content
+        while current is not None:
+            try:
+                document = self.document(current)
+            except errors.ImageNotFound:
+                document = None
+            if document is None or current.image_id in ancestry:
+                raise errors.ImageNotFound(
+                    f"{errors.ImageNotFound.text}: the ancestry of {content.image_id} is broken"
+                    f" at {current.image_id}"
+                )
+            ancestry.append(current.image_id)
+            parent = layout.parent_in(document)
+            current = None if parent is None else Content(parent)
+        try:
+            self._storage.write(key, json.dumps(ancestry).encode("ascii"))
+        except StorageUnavailable as error:
+            log.warning("%s is not kept: %s", key, error.reason)
+        return ancestry
+
+    def known_ancestry(self, content: Content) -> list[str]:
+        """Return the ancestry, or the image alone if more is not known."""
+        try:
+            return self.ancestry(content)
+        except errors.ImageNotFound:
+            return [content.image_id]
+
+    # -- publishing
+
+    def publish(self, image_id: str, staged: Staged, marks: Mapping[str, bytes]) -> Content | None:
+        """Make a staged image the first content of its id, together with its marks, in one step.
+
+        :param marks: path below the image's folder -> value.
+        :return: None if the folder of the image holds anything else; then nothing changed there.
+        """
+        for path, value in marks.items():
+            self._storage.write(f"{staged.folder}/{path}", value)
+        for _ in range(_ATTEMPTS):
+            try:
+                self._storage.publish(staged.folder, layout.image_folder(image_id))
+            except KeyConflict:
+                if self._clear_unfinished(image_id):
+                    continue
+                break
+            except KeyNotFound:
+                # a second request for the same sum was faster
+                return None
+            return Content(image_id)
+        for path in marks:
+            with suppress(KeyNotFound):
+                self._storage.delete(f"{staged.folder}/{path}")
+        return None
+
+    def publish_variant(self, image_id: str, staged: Staged) -> Content:
+        """Store a staged image beside the other contents of its id, unless an equal content is there.
+
+        :raises StorageUnavailable: the staged folder vanished.
+        """
+        for name in self._variant_names(staged):
+            content = Content(image_id, name)
+            for _ in range(2):
+                if self._has(layout.content_key(content, layout.JSON)):
+                    break
+                try:
+                    self._storage.publish(staged.folder, layout.content_folder(content))
+                except KeyConflict:
+                    continue
+                except KeyNotFound:
+                    raise StorageUnavailable(staged.folder, "the staged image was removed") from None
+                return content
+            if self._is_equal(content, staged):
+                return content
+        raise StorageUnavailable(layout.image_folder(image_id), "the names of its contents are taken")
+
+    def find_equal(self, image_id: str, staged: Staged) -> Content | None:
+        """Return the stored content with the JSON, layer and ancestry of a staged one; None if there is none."""
+        first = Content(image_id)
+        if self.has_first(image_id) and self._is_equal(first, staged):
+            return first
+        for name in self._variant_names(staged):
+            content = Content(image_id, name)
+            if self._has(layout.content_key(content, layout.JSON)) and self._is_equal(content, staged):
+                return content
+        return None
+
+    # -- inside
+
+    def _is_equal(self, content: Content, staged: Staged) -> bool:
+        try:
+            sums = self.payload_sums(content)
+        except errors.ImageNotFound:
+            return False
+        return f"sha256:{staged.payload}" in sums and tuple(self.known_ancestry(content)) == staged.ancestry
+
+    @staticmethod
+    def _variant_names(staged: Staged) -> Iterable[str]:
+        """Return the names that a variant may have: its payload sum, which another ancestry may have taken."""
+        chain = hashlib.sha256(" ".join(staged.ancestry).encode("ascii")).hexdigest()[:16]
+        return (staged.payload, f"{staged.payload}-{chain}")
+
+    def _clear_unfinished(self, image_id: str) -> bool:
+        """Remove what an old server left of an unfinished push, key by key; tell whether nothing is left.
+
+        Each key is removed as it was listed, so that nothing is lost which another process published meanwhile.
+        """
+        folder = layout.image_folder(image_id)
+        found = list(self._storage.list(f"{folder}/"))
+        if any(
+            stat.key.startswith((f"{folder}/{layout.HELD}/", f"{folder}/{layout.CONTENTS}/"))
+            for stat in found
+        ):
+            return False
+        if not found:
+            return True
+        if self.has_first(image_id):
+            return False
+        # the JSON first: without it nobody takes the rest for an image
+        for stat in sorted(found, key=lambda stat: (stat.key != f"{folder}/{layout.JSON}", stat.key)):
+            try:
+                self._storage.delete(stat.key, expect=stat.etag)
+            except KeyNotFound:
+                continue
+            except KeyConflict:
+                return True  # it changed: look again
+        return True
+
+    def _compute_payload_sum(self, content: Content) -> str:
+        payload = PayloadChecksum(self.document(content))
+        try:
+            with self._storage.open(layout.content_key(content, layout.LAYER)) as blob:
+                for chunk in blob:
+                    payload.update(chunk)
+        except KeyNotFound:
+            raise errors.ImageNotFound(image_id=content.image_id) from None
+        return payload.text()
+
+    def _has(self, key: str) -> bool:
+        try:
+            self._storage.stat(key)
+        except KeyNotFound:
+            return False
+        return True

@@ -1,0 +1,158 @@
+"""The folders of repositories: where a repository is stored, and whether it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .. import errors
+from ..names import RepositoryName, is_image_id
+from ..storage.base import InvalidKey, KeyNotFound, Stat, Storage
+from . import layout
+from .recent_values import RecentValues
+
+
+class RepositoryFolders:
+    """Where the repositories of one storage are."""
+
+    def __init__(self, storage: Storage):
+        self._storage = storage
+        self._tag_cache = RecentValues(50_000)
+
+    def exists(self, name: RepositoryName) -> bool:
+        """Tell whether the repository was announced, has a tag, or is marked private (storage-layout.md 3.5)."""
+        return self._existing_folder(name) is not None
+
+    def are_in(self, namespace: str) -> bool:
+        """Tell whether anything is stored below a namespace."""
+        folder = f"{layout.REPOSITORIES}/{layout.store_part(namespace)}"
+        return next(iter(self._storage.list_folders(folder)), None) is not None
+
+    def all(self) -> Iterator[RepositoryName]:
+        """Yield every repository that exists, by namespace and stored name."""
+        for candidate in self.candidates():
+            if self.exists(candidate):
+                yield candidate
+
+    def candidates(self) -> Iterator[RepositoryName]:
+        """Yield the name of every repository's folder. Some may turn out not to exist. Much cheaper than :meth:`all`."""
+        for namespace in self._storage.list_folders(layout.REPOSITORIES):
+            for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
+                yield layout.repository_from_folders(namespace, folder)
+
+    def in_namespace(self, namespace: str) -> Iterator[RepositoryName]:
+        """Yield the name of every repository's folder in a namespace. Some may turn out not to exist."""
+        stored = layout.store_part(namespace)
+        for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{stored}"):
+            yield layout.repository_from_folders(stored, folder)
+
+    def mark_deleted(self, name: RepositoryName) -> None:
+        """Make a repository vanish that a registry still has to remove: the first of two steps (hub.md 3.2).
+
+        :raises RepositoryNotFound: it does not exist.
+        """
+        self._storage.write(f"{self._require_folder(name)}/{layout.DELETED}", b"")
+
+    def is_marked_deleted(self, name: RepositoryName) -> bool:
+        """Tell whether the first step of a deletion was done."""
+        return any(self._has(f"{folder}/{layout.DELETED}") for folder in layout.repository_folders(name))
+
+    def remove(self, name: RepositoryName) -> None:
+        """Remove all that is stored of a repository, whether it exists, is marked as deleted, or is missing."""
+        for folder in layout.repository_folders(name):
+            self._storage.delete_tree(folder)
+
+    def folder_to_write(self, name: RepositoryName) -> str:
+        """Return the folder in which the repository is, or will be.
+
+        :raises InvalidRepositoryName: the name may not be written.
+        """
+        name.checked()
+        existing = self._existing_folder(name)
+        if existing is not None:
+            return existing
+        if self.is_marked_deleted(name):
+            # what is written now begins an empty repository (decisions.md 14)
+            self.remove(name)
+        folder = layout.repository_folders(name)[-1]
+        if max(map(len, folder.split("/"))) > 255:
+            raise errors.InvalidRepositoryName(repository=str(name)[:300])
+        return folder
+
+    # -- inside
+
+    def _folders(self, name: RepositoryName, *, even_deleted: bool = False) -> Iterator[str]:
+        """Yield the folders that the repository may have, except those that are marked as deleted."""
+        for folder in layout.repository_folders(name):
+            if even_deleted or not self._has(f"{folder}/{layout.DELETED}"):
+                yield folder
+
+    def _existing_folder(self, name: RepositoryName, *, even_deleted: bool = False) -> str | None:
+        for folder in self._folders(name, even_deleted=even_deleted):
+            if (
+                self._has(f"{folder}/{layout.IMAGE_LIST}")
+                or any(self._read_tag(stat) for stat in self._list(f"{folder}/{layout.TAG_PREFIX}"))
+                or self._has(f"{folder}/{layout.PRIVATE}")
+            ):
+                return folder
+        return None
+
+    def _require_folder(self, name: RepositoryName) -> str:
+        folder = self._existing_folder(name)
+        if folder is None:
+            raise errors.RepositoryNotFound(repository=str(name))
+        return folder
+
+    def _read_tag(self, stat: Stat) -> str | None:
+        """Return the id in a tag's key, None if it is the info of another tag (storage-layout.md 3.3)."""
+        if stat.size > 100:
+            return None
+        cached = self._tag_cache.get(stat)
+        if cached is None:
+            try:
+                data, stat = self._storage.read(stat.key)
+            except KeyNotFound:
+                return None
+            cached = data.strip().decode("latin-1")
+            self._tag_cache.put(stat, cached)
+        return cached if is_image_id(cached) else None
+
+    def _read_json(self, name: RepositoryName, key: str) -> dict[str, object]:
+        """Return the first object under a key of the repository's folders, else an empty one."""
+        for folder in layout.repository_folders(name):
+            data = self._read_optional(f"{folder}/{key}")
+            if data is not None:
+                parsed = layout.parse_stored(data)
+                return parsed if isinstance(parsed, dict) else {}
+        return {}
+
+    def _read_optional(self, key: str) -> bytes | None:
+        """Return what is stored, None if nothing is or can be: names from requests may make impossible keys."""
+        found = self._read_with_stat(key)
+        return None if found is None else found[0]
+
+    def _read_with_stat(self, key: str) -> tuple[bytes, Stat] | None:
+        try:
+            return self._storage.read(key)
+        except (KeyNotFound, InvalidKey):
+            return None
+
+    def _has(self, key: str) -> bool:
+        try:
+            self._storage.stat(key)
+        except (KeyNotFound, InvalidKey):
+            return False
+        return True
+
+    def _list(self, prefix: str) -> Iterator[Stat]:
+        try:
+            yield from self._storage.list(prefix)
+        except InvalidKey:
+            return
+
+    def _delete(self, key: str) -> bool:
+        """Remove a key; tell whether it was stored."""
+        try:
+            self._storage.delete(key)
+        except KeyNotFound:
+            return False
+        return True

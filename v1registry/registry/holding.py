@@ -1,0 +1,101 @@
+"""Which repository holds which content: what the registry asks of it, and the form it has on an open server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from .. import errors
+from ..names import RepositoryName
+from ..rights import Rights
+from .contents import Contents, Staged
+from .repositories import Repositories
+
+
+class Holding(Protocol):
+    """Records which repositories hold which contents. Safe for threads and processes."""
+
+    def begin(self, repository: RepositoryName) -> str:
+        """Create the repository if it does not exist, and adopt it if old data has it. Return its incarnation."""
+
+    def check(self, repository: RepositoryName, incarnation: str) -> bool:
+        """Tell whether the repository was not deleted since it had this incarnation."""
+
+    def holds(self, repository: RepositoryName, image_id: str) -> bool:
+        """Tell whether the repository holds the image."""
+
+    def announce(self, rights: Rights, repository: RepositoryName, image_ids: Iterable[str]) -> None:
+        """Let the repository hold the images that a push may take over without upload (decisions.md 18).
+
+        :param rights: of a caller who may write the repository.
+        """
+
+    def take_over(
+        self, rights: Rights, repository: RepositoryName, image_id: str, *, is_named: bool = False
+    ) -> str | None:
+        """Let the repository hold one image, with its ancestors, and create the repository if necessary.
+
+        :param is_named: see :meth:`v1registry.rights.Rights.content_for`.
+        :return: the incarnation of the repository; None if it may not hold the image.
+        """
+
+    def complete(
+        self, rights: Rights, repositories: Iterable[RepositoryName], image_id: str, staged: Staged
+    ) -> bool:
+        """Store a staged image for each of the repositories that does not hold the id yet.
+
+        The first push to complete decides what an id holds in a repository (decisions.md 5).
+
+        :return: whether the bytes count; False if each repository holds other bytes already.
+        :raises RepositoryNotFound: all of the repositories were deleted.
+        """
+
+    def mark_deleted(self, repository: RepositoryName) -> None:
+        """Take all from the repository that it holds, and hide it (hub.md 3.2)."""
+
+    def delete(self, repository: RepositoryName) -> None:
+        """Remove the repository and all that it holds. Images that others hold stay."""
+
+
+class OpenHolding:
+    """On an open server each id has one content, which belongs to nobody: the first complete push (decisions.md 5)."""
+
+    def __init__(self, contents: Contents, repositories: Repositories):
+        self._contents = contents
+        self._repositories = repositories
+
+    def begin(self, repository: RepositoryName) -> str:
+        return ""
+
+    def check(self, repository: RepositoryName, incarnation: str) -> bool:
+        return True
+
+    def holds(self, repository: RepositoryName, image_id: str) -> bool:
+        return self._contents.open_content(image_id) is not None
+
+    def announce(self, rights: Rights, repository: RepositoryName, image_ids: Iterable[str]) -> None:
+        return
+
+    def take_over(
+        self, rights: Rights, repository: RepositoryName, image_id: str, *, is_named: bool = False
+    ) -> str | None:
+        return None if self._contents.open_content(image_id) is None else ""
+
+    def complete(
+        self, rights: Rights, repositories: Iterable[RepositoryName], image_id: str, staged: Staged
+    ) -> bool:
+        if self._contents.open_content(image_id) is None:
+            if self._contents.publish(image_id, staged, {}) is not None:
+                return True
+            if self._contents.open_content(image_id) is None:
+                # marks of a time with accounts are there, but no complete content
+                self._contents.publish_variant(image_id, staged)
+        return self._contents.find_equal(image_id, staged) is not None
+
+    def mark_deleted(self, repository: RepositoryName) -> None:
+        self._repositories.mark_deleted(repository)
+
+    def delete(self, repository: RepositoryName) -> None:
+        if not (self._repositories.exists(repository) or self._repositories.is_marked_deleted(repository)):
+            raise errors.RepositoryNotFound(repository=str(repository))
+        self._repositories.remove(repository)

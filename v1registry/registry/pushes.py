@@ -1,0 +1,328 @@
+"""Pushes: JSON, layer, checksum, until an image is complete (registry.md 4.3 to 4.5, 5; decisions.md 5, 17).
+
+What a push sends is kept apart from other pushes of the same id, below ``uploads/``. When its checksum fits, the image
+is completed in one step. Nothing below ``images/`` changes before, and no step waits for another request.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .. import errors
+from ..layers.checksums import PayloadChecksum, equal_sums
+from ..layers.compression import ExpansionLimitExceeded, UnreadableLayer
+from ..layers.tarsum import verify_tarsum
+from ..log import get_logger
+from ..names import RepositoryName, check_image_id
+from ..rights import Action, Content, PushGrant, Rights
+from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Storage
+from . import layout
+from .contents import Contents
+from .holding import Holding
+from .images import checked_parent
+from .staging import Facts, SentJson, SentLayer, StagedPush, Staging, facts_for
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class AnnouncedSums:
+    """The sums that a client announces with ``PUT checksum``; None for a header that was not sent."""
+
+    payload: str | None  #: ``X-Docker-Checksum-Payload``
+    tarsum: str | None  #: ``X-Docker-Checksum``
+    is_old_engine: bool = False  #: docker before 0.10, whose payload sum covers other bytes
+
+    def check(self) -> None:
+        """Check that there is something to compare.
+
+        :raises ChecksumHeaderMissing: neither header was sent.
+        :raises ChecksumMissing: the headers are empty.
+        """
+        if self.payload is None and self.tarsum is None:
+            raise errors.ChecksumHeaderMissing
+        if not (self.payload or self.tarsum):
+            raise errors.ChecksumMissing
+
+    def fits(self, *sums: str) -> bool:
+        """Tell whether one of the announced sums is one of these."""
+        candidates = [sum_ for sum_ in (self.payload, self.tarsum) if sum_]
+        return any(equal_sums(candidate, sum_) for candidate in candidates for sum_ in sums)
+
+    @property
+    def deciding_tarsum(self) -> str | None:
+        """The TarSum that has to be computed; None if the payload sum decides.
+
+        It decides if no payload sum came, or one of docker before 0.10, whose payload sum covers the tar before it
+        was rewritten and compressed (registry.md 6.2).
+        """
+        tarsum = self.tarsum
+        if not tarsum or not tarsum.startswith("tarsum") or (self.payload and not self.is_old_engine):
+            return None
+        return tarsum
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A JSON and a layer of one push that an announced sum fits."""
+
+    sent: SentJson
+    layer: SentLayer
+    sums: tuple[str, ...]  #: to be stored: the payload sum, and the TarSum if that was compared
+
+
+class Pushes:
+    """The pushes to one storage. Safe for threads and processes.
+
+    :param expanded_limit_bytes: how many bytes a layer may expand to when its TarSum is computed.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        contents: Contents,
+        holding: Holding,
+        staging: Staging,
+        *,
+        expanded_limit_bytes: int = 64 << 30,
+    ):
+        self._storage = storage
+        self._contents = contents
+        self._holding = holding
+        self._staging = staging
+        self._expanded_limit_bytes = expanded_limit_bytes
+
+    # -- JSON
+
+    def put_json(self, image_id: str, document: bytes, parsed: object, rights: Rights) -> None:
+        """Begin a push with the JSON as sent (registry.md 4.5).
+
+        :param parsed: what ``document`` says; None if it is not JSON.
+        :raises InvalidJson: it is not the JSON of an image.
+        :raises BadRequest: its id is missing or different, or the image would be its own ancestor.
+        :raises ImageNotListed: no repository of the push lists the image.
+        :raises ParentNotFound: the parent does not count (decisions.md 17).
+        :raises ParentNotAuthorized: the index that the registry trusts does not allow the parent.
+        :raises ImageExists: the caller may read the complete image, and this push has not sent a JSON before.
+        """
+        check_image_id(image_id)
+        parent = checked_parent(image_id, parsed)
+        self._staging.tidy()
+        self._staging.expire(image_id)
+        grant = rights.push_grant(image_id)
+        for repository in grant.repositories:
+            self._holding.begin(repository)
+        ancestry = self._ancestry(image_id, parent, grant, rights)
+        push = self._staging.find(image_id, grant.key)
+        if not push.jsons and rights.image_state(image_id).content is not None:
+            raise errors.ImageExists(image_id=image_id)
+        self._staging.add_json(push, document, facts_for(grant, ancestry))
+
+    def _ancestry(self, image_id: str, parent: str | None, grant: PushGrant, rights: Rights) -> list[str]:
+        """Return the ancestry that an image has on a parent, as far as the parent counts for the push.
+
+        :raises ParentNotFound: the parent does not count.
+        :raises ParentNotAuthorized: the index does not allow it.
+        :raises BadRequest: the image would be its own ancestor.
+        """
+        if parent is None:
+            return [image_id]
+        above = self._ancestry_of_parent(parent, grant, rights)
+        if above is None:
+            raise rights.parent_error(parent)
+        if image_id in above:
+            raise errors.BadRequest("Image depends on itself through its parent", image_id=image_id)
+        return [image_id, *above]
+
+    def _ancestry_of_parent(self, parent: str, grant: PushGrant, rights: Rights) -> list[str] | None:
+        for repository in grant.repositories or (None,):
+            content = rights.content_in(repository, parent)
+            if content is not None:
+                return self._contents.ancestry(content)
+        sent = self._staging.find(parent, grant.key).jsons
+        facts = self._staging.facts(sent[-1]) if sent else None
+        if facts is not None:
+            return list(facts.ancestry)
+        for repository in grant.repositories:
+            content = rights.content_for(repository, parent, is_named=True)
+            if content is not None:
+                return self._contents.ancestry(content)
+        if grant.repositories:
+            return None
+        # on an open server any unfinished push counts, that of an old server too
+        facts = next(self._staging.any_facts(parent), None)
+        if facts is not None:
+            return list(facts.ancestry)
+        return self._contents.known_ancestry(Content(parent)) if self._contents.has_mark(parent) else None
+
+    # -- layer
+
+    def put_layer(self, image_id: str, chunks: Iterable[bytes], rights: Rights) -> None:
+        """Keep a layer as it is sent. Nothing is kept if ``chunks`` raises.
+
+        :raises ImageNotFound: the push has sent no JSON, and the caller may not read the image.
+        :raises ImageExists: the image is complete with a different layer, and the push did not begin before.
+        :raises ImageReplaced: the push has sent a different JSON meanwhile.
+        :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
+        """
+        push = self._staging.find(check_image_id(image_id), rights.push_key())
+        documents, facts = self._documents(push)
+        if not documents:
+            rights.push_grant(image_id)
+            self._put_layer_again(image_id, chunks, rights)
+            return
+        sums = self._staging.add_layer(push, documents, facts, chunks)
+        if push.key.is_shared:
+            return
+        after = self._staging.find(image_id, push.key)
+        if after.digests == list(documents):
+            return
+        # another request of the push was faster
+        self._staging.drop(after, after.layers)
+        if after.digests:
+            raise errors.ImageReplaced(image_id=image_id)
+        content = rights.image_state(image_id).content
+        stored = self._contents.payload_sums(content) if content is not None else ()
+        if not any(f"sha256:{sum_}" in stored for sum_ in sums.values()):
+            raise errors.ImageExists(image_id=image_id)
+
+    def _documents(self, push: StagedPush) -> tuple[Mapping[str, bytes], Facts]:
+        """Return digest -> JSON of a push, and the facts of the newest one."""
+        documents: dict[str, bytes] = {}
+        facts = Facts((), ())
+        for sent in push.jsons:
+            found = self._staging.read(sent)
+            if found is not None:
+                facts, documents[sent.digest] = found
+        return documents, facts
+
+    def _put_layer_again(self, image_id: str, chunks: Iterable[bytes], rights: Rights) -> None:
+        """Compare a layer with the stored one of a complete image; keep it if a mirror has not fetched it."""
+        content = rights.image_state(image_id).content
+        if content is None:
+            raise errors.ImageNotFound(image_id=image_id)
+        payload = PayloadChecksum(self._contents.document(content))
+
+        def summed() -> Iterable[bytes]:
+            for chunk in chunks:
+                payload.update(chunk)
+                yield chunk
+
+        key = layout.content_key(content, layout.LAYER)
+        try:
+            self._storage.stat(key)
+        except KeyNotFound:
+            try:
+                self._storage.write(key, summed(), expect=ABSENT)
+                sums = json.dumps([payload.text()]).encode("ascii")
+                self._storage.write(layout.content_key(content, layout.CHECKSUM), sums)
+                return
+            except KeyConflict:
+                pass  # another client was faster; all was read
+        for _ in summed():
+            pass
+        if payload.text() not in self._contents.payload_sums(content):
+            raise errors.ImageExists(image_id=image_id)
+
+    # -- checksum
+
+    def put_checksum(self, image_id: str, announced: AnnouncedSums, rights: Rights) -> None:
+        """Complete the image if one of the announced sums fits what the push has sent (registry.md 4.4, 6.3).
+
+        :raises ChecksumHeaderMissing: neither header was sent.
+        :raises ChecksumMissing: the headers are empty.
+        :raises ImageNotFound: the push has sent no JSON, and the caller may not read the image.
+        :raises ChecksumRefused: the image is complete with a different sum, and the push did not begin before.
+        :raises LayerMissing: no layer came after the JSON.
+        :raises ChecksumMismatch: the sum fits nothing that the push has sent.
+        :raises ParentNotFound: the parent does not count any more.
+        """
+        push = self._staging.find(check_image_id(image_id), rights.push_key())
+        if not push.jsons:
+            rights.push_grant(image_id)
+        announced.check()
+        if not push.jsons:
+            content = rights.image_state(image_id).content
+            if content is None:
+                raise errors.ImageNotFound(image_id=image_id)
+            if not announced.fits(*self._contents.checksums(content)):
+                raise errors.ChecksumRefused(image_id=image_id)
+            return
+        pair = self._pair(push, announced)
+        if self._complete(push, pair, rights):
+            return
+        # a request for the same sum was faster, or was interrupted
+        self._staging.drop(push, [pair.layer])
+        content = rights.image_state(image_id).content
+        if content is None or not announced.fits(*self._contents.checksums(content)):
+            self.put_checksum(image_id, announced, rights)
+
+    def _pair(self, push: StagedPush, announced: AnnouncedSums) -> _Pair:
+        """Return the JSON and the layer that an announced sum fits.
+
+        The oldest layer goes first: an older one fits fewer JSONs, so that others are left for other clients.
+
+        :raises LayerMissing: no layer came after the JSON.
+        :raises ChecksumMismatch: the sum fits none.
+        """
+        layers = [self._staging.with_sums(layer) for layer in push.layers]
+        jsons = list({sent.digest: sent for sent in reversed(push.jsons)}.values())
+        pairs = [(sent, layer) for layer in layers for sent in jsons if sent.digest in layer.sums]
+        if not pairs:
+            raise errors.LayerMissing(image_id=push.image_id)
+        for sent, layer in pairs:
+            payload = f"sha256:{layer.sums[sent.digest]}"
+            if announced.fits(payload):
+                return _Pair(sent, layer, (payload,))
+        tarsum = announced.deciding_tarsum
+        for sent, layer in pairs:
+            if tarsum is not None and self._tarsum_fits(push, sent, layer, tarsum):
+                return _Pair(sent, layer, (f"sha256:{layer.sums[sent.digest]}", tarsum))
+        raise errors.ChecksumMismatch(image_id=push.image_id, announced=(announced.payload, announced.tarsum))
+
+    def _complete(self, push: StagedPush, pair: _Pair, rights: Rights) -> bool:
+        """Complete the image with a pair; False if it was removed meanwhile."""
+        found = self._staging.read(pair.sent)
+        if found is None:
+            return False
+        facts, document = found
+        repositories = tuple(name for name in facts.repositories if rights.allows(Action.WRITE, name))
+        if facts.repositories and not repositories:
+            raise errors.ImageNotListed(image_id=push.image_id)
+        # the parent may have got a different ancestry since the JSON was sent
+        grant = PushGrant(push.key, repositories)
+        ancestry = self._ancestry(push.image_id, layout.parent_in(document), grant, rights)
+        staged = self._staging.prepare(
+            push, pair.layer, pair.sent.digest, document, ancestry, list(pair.sums)
+        )
+        if staged is None:
+            return False
+        self._hold_parents(rights, repositories, ancestry)
+        if not self._holding.complete(rights, repositories, push.image_id, staged):
+            log.info("%s was completed by another push; %s is dropped", push.image_id, pair.sums[0])
+        self._staging.end(push, pair.sent, pair.layer, staged)
+        return True
+
+    def _hold_parents(
+        self, rights: Rights, repositories: Iterable[RepositoryName], ancestry: list[str]
+    ) -> None:
+        """Let the repositories hold the parent, unless it is unfinished."""
+        for repository in repositories:
+            if len(ancestry) > 1 and rights.content_in(repository, ancestry[1]) is None:
+                self._holding.take_over(rights, repository, ancestry[1], is_named=True)
+
+    def _tarsum_fits(self, push: StagedPush, sent: SentJson, layer: SentLayer, tarsum: str) -> bool:
+        document = self._staging.document(sent)
+        key = f"{push.folder}/layers/{layer.name}/{layout.LAYER}"
+        if document is None:
+            return False
+        try:
+            return verify_tarsum(
+                tarsum, lambda: self._storage.open(key), document, limit_bytes=self._expanded_limit_bytes
+            )
+        except ExpansionLimitExceeded as error:
+            raise errors.LayerTooLarge(image_id=push.image_id) from error
+        except (UnreadableLayer, KeyNotFound):
+            return False

@@ -1,0 +1,284 @@
+"""Tags: which image each points to, and what is known of its last push."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+from .. import errors
+from ..names import RepositoryName, check_tag, is_image_id
+from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage
+from . import layout
+from .folders import RepositoryFolders
+
+#: What is told of a tag or repository of which nothing is known (docker-registry 0.9.1, tags.py).
+UNKNOWN_INFO: dict[str, object] = {
+    "arch": "amd64",
+    "docker_go_version": None,
+    "docker_version": None,
+    "kernel": None,
+    "last_update": None,
+    "os": "linux",
+}
+
+#: A match begins where a word does: else a long word would be tried from each of its characters.
+_USER_AGENT_PAIR = re.compile(r"(?<![^\s/])([^\s/]+)/([^\s/]+)")
+_INFO_OF_PRODUCT = {
+    "docker": "docker_version",
+    "go": "docker_go_version",
+    "arch": "arch",
+    "kernel": "kernel",
+    "os": "os",
+}
+
+
+def info_of_user_agent(user_agent: str, now_s: float) -> dict[str, object]:
+    """Return what a pusher's ``User-Agent`` tells, and the time in whole seconds since the epoch.
+
+    Of a product that is named twice the first counts: ``UpstreamClient(Docker-Client/1.12.6 …)`` comes last.
+
+    >>> info_of_user_agent("docker/1.9.1 go/go1.4.3 os/Linux", 1430000000.5)
+    {'docker_version': '1.9.1', 'docker_go_version': 'go1.4.3', 'os': 'linux', 'last_update': 1430000000}
+    """
+    info: dict[str, object] = {}
+    for product, version in _USER_AGENT_PAIR.findall(user_agent):
+        name = _INFO_OF_PRODUCT.get(product.lower())
+        if name is not None and name not in info:
+            info[name] = version.lower() if name in ("arch", "kernel", "os") else version
+    info["last_update"] = int(now_s)
+    return info
+
+
+class TagRule(enum.Enum):
+    """Whether the tags of a repository may be moved once they are set. All may be deleted by those who may delete."""
+
+    FREE = "free"
+    IMMUTABLE = "immutable"
+    IMMUTABLE_BUT_LATEST = "immutable-but-latest"
+
+
+class Tags(RepositoryFolders):
+    """The tags of the repositories of one storage.
+
+    :param clock: seconds since the epoch, for ``last_update``.
+    """
+
+    def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.time):
+        super().__init__(storage)
+        self._clock = clock
+
+    def tags_or_none(self, name: RepositoryName, *, even_deleted: bool = False) -> dict[str, str]:
+        """Return tag -> image id; empty if the repository does not exist."""
+        try:
+            return self.tags(name, even_deleted=even_deleted)
+        except errors.RepositoryNotFound:
+            return {}
+
+    def tags(self, name: RepositoryName, *, even_deleted: bool = False) -> dict[str, str]:
+        """Return tag -> image id.
+
+        :param even_deleted: also of a repository that is marked as deleted.
+        :raises RepositoryNotFound: it does not exist.
+        """
+        return {tag: image_id for tag, (image_id, _) in self.tags_with_times(name, even_deleted).items()}
+
+    def tags_with_times(
+        self, name: RepositoryName, even_deleted: bool = False
+    ) -> dict[str, tuple[str, datetime]]:
+        """Return tag -> image id, and when the tag was set.
+
+        :raises RepositoryNotFound: it does not exist.
+        """
+        folder = self._existing_folder(name, even_deleted=even_deleted)
+        if folder is None:
+            raise errors.RepositoryNotFound(repository=str(name))
+        found = {}
+        for stat in self._storage.list(f"{folder}/{layout.TAG_PREFIX}"):
+            image_id = self._read_tag(stat)
+            if image_id is not None:
+                tag = layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])
+                found[tag] = image_id, stat.modified
+        return found
+
+    def tag(self, name: RepositoryName, tag: str) -> str:
+        """Return the image id of a tag.
+
+        :raises TagNotFound: the tag is not set.
+        """
+        for key, _ in self._tag_places(name, tag):
+            image_id = self._read_optional(key)
+            if image_id is not None and is_image_id(image_id.strip().decode("latin-1")):
+                return image_id.strip().decode("latin-1")
+        raise errors.TagNotFound(repository=str(name), tag=tag[:200])
+
+    def tags_with_times_or_none(self, name: RepositoryName) -> dict[str, tuple[str, datetime]]:
+        """Return tag -> image id, and when the tag was set; empty if the repository does not exist."""
+        try:
+            return self.tags_with_times(name)
+        except errors.RepositoryNotFound:
+            return {}
+
+    def set_tag(
+        self, name: RepositoryName, tag: str, image_id: str, user_agent: str, *, is_created: bool = False
+    ) -> Stat:
+        """Point a tag to an image, and keep what the ``User-Agent`` of the push tells. Return the Stat of the tag.
+
+        The caller has made sure that the image exists.
+
+        :param is_created: the repository is known to exist.
+        :raises InvalidRepositoryName: the name may not be written.
+        :raises InvalidTagName: the tag does not follow the grammar.
+        :raises TagNameConflict: the key of the tag or of its information is taken by another tag.
+        :raises TagImmutable: the tag is set, and may not be moved.
+        """
+        folders = layout.repository_folders(name)
+        folder = folders[0] if is_created and len(folders) == 1 else self.folder_to_write(name)
+        check_tag(tag)
+        key, info_key = layout.tag_key(folder, tag), layout.tag_info_key(folder, tag)
+        info = json.dumps(info_of_user_agent(user_agent, self._clock())).encode("ascii")
+        if tag.startswith("_"):
+            # its information lies where a tag may be: first, so that no tag is set if that is taken
+            self._write_unless(info_key, info, _is_tag, name, tag)
+        if tag.endswith("_json"):
+            self._require_no_info(key, name, tag)
+        if self.may_move_tag(name, tag):
+            stat = self._set(key, image_id, name, tag)
+        else:
+            stat = self._set_once(key, image_id)
+        if not tag.startswith("_"):
+            self._storage.write(info_key, info)
+        if tag == "latest":
+            self._storage.write(f"{folder}/{layout.INFO}", info)
+        return stat
+
+    def undo_tag(self, stat: Stat) -> None:
+        """Take a tag back that was just set, unless it was set again meanwhile."""
+        try:
+            self._storage.delete(stat.key, expect=stat.etag)
+        except (KeyNotFound, KeyConflict):
+            return
+
+    def delete_tag(self, name: RepositoryName, tag: str) -> None:
+        """Remove a tag and its information; with ``latest`` that of the repository too.
+
+        :raises TagNotFound: the tag is not set.
+        """
+        is_found = False
+        for folder in self._folders(name):
+            for key, info_key in layout.tag_places(folder, tag):
+                if not self._delete_if(key, _is_tag):
+                    continue
+                is_found = True
+                self._delete_if(info_key, lambda value: not _is_tag(value))
+                if tag == "latest":
+                    self._delete(f"{folder}/{layout.INFO}")
+        if not is_found:
+            raise errors.TagNotFound(f"Tag not found: {tag[:200]}", repository=str(name))
+
+    # -- what is known of the last push
+
+    def info(self, name: RepositoryName) -> dict[str, object]:
+        """Return what is known of the last push of ``latest``; of an unknown repository nulls."""
+        return self._read_info(f"{folder}/{layout.INFO}" for folder in self._folders(name))
+
+    def tag_info(self, name: RepositoryName, tag: str) -> dict[str, object]:
+        """Return what is known of the last push of a tag; of an unknown one nulls."""
+        return self._read_info(info_key for _, info_key in self._tag_places(name, tag))
+
+    # -- the rule of the tags
+
+    def tag_rule(self, name: RepositoryName) -> TagRule:
+        """Return whether the repository's tags may be moved."""
+        for folder in layout.repository_folders(name):
+            data = self._read_optional(f"{folder}/{layout.TAG_RULE}")
+            if data is not None and data.decode("latin-1") in {rule.value for rule in TagRule}:
+                return TagRule(data.decode("latin-1"))
+        return TagRule.FREE
+
+    def may_move_tag(self, name: RepositoryName, tag: str) -> bool:
+        """Tell whether the tag may be set to another image once it is there."""
+        rule = self.tag_rule(name)
+        return rule is TagRule.FREE or (rule is TagRule.IMMUTABLE_BUT_LATEST and tag == "latest")
+
+    def set_tag_rule(self, name: RepositoryName, rule: TagRule) -> None:
+        """Set whether the repository's tags may be moved.
+
+        :raises RepositoryNotFound: it does not exist.
+        """
+        self._storage.write(f"{self._require_folder(name)}/{layout.TAG_RULE}", rule.value.encode("ascii"))
+
+    # -- inside of tags
+
+    def _tag_places(self, name: RepositoryName, tag: str) -> Iterator[tuple[str, str]]:
+        for folder in self._folders(name):
+            yield from layout.tag_places(folder, tag)
+
+    def _set_once(self, key: str, image_id: str) -> Stat:
+        """Write a tag that may not be moved; the same image again is accepted.
+
+        :raises TagImmutable: the tag points to a different image.
+        """
+        try:
+            return self._storage.write(key, image_id.encode("ascii"), expect=ABSENT)
+        except KeyConflict:
+            found = self._read_with_stat(key)
+            if found is None or found[0].strip() != image_id.encode("ascii"):
+                raise errors.TagImmutable(key=key) from None
+            return found[1]
+
+    def _read_info(self, keys: Iterable[str]) -> dict[str, object]:
+        for key in keys:
+            info = layout.parse_stored(self._read_optional(key) or b"")
+            if isinstance(info, dict):
+                return info
+        return dict(UNKNOWN_INFO)
+
+    def _set(self, key: str, image_id: str, name: RepositoryName, tag: str) -> Stat:
+        value = image_id.encode("ascii")
+        if tag.endswith("_json"):
+            return self._write_unless(key, value, lambda stored: not _is_tag(stored), name, tag)
+        return self._storage.write(key, value)
+
+    def _require_no_info(self, key: str, name: RepositoryName, tag: str) -> None:
+        stored = self._read_optional(key)
+        if stored is not None and not _is_tag(stored):
+            raise errors.TagNameConflict(repository=str(name), tag=tag)
+
+    def _write_unless(
+        self, key: str, value: bytes, is_taken: Callable[[bytes], bool], name: RepositoryName, tag: str
+    ) -> Stat:
+        """Write a key that two tags may want, unless the stored value belongs to the other one.
+
+        :raises TagNameConflict: it does.
+        """
+        while True:
+            found = self._read_with_stat(key)
+            if found is not None and is_taken(found[0]):
+                raise errors.TagNameConflict(repository=str(name), tag=tag)
+            try:
+                return self._storage.write(key, value, expect=ABSENT if found is None else found[1].etag)
+            except KeyConflict:
+                continue
+
+    def _delete_if(self, key: str, is_wanted: Callable[[bytes], bool]) -> bool:
+        """Remove a key if its value is one of a kind; tell whether it was."""
+        while True:
+            found = self._read_with_stat(key)
+            if found is None or not is_wanted(found[0]):
+                return False
+            try:
+                self._storage.delete(key, expect=found[1].etag)
+            except KeyNotFound:
+                return False
+            except KeyConflict:
+                continue
+            return True
+
+
+def _is_tag(value: bytes) -> bool:
+    """Tell whether a stored value is that of a tag (storage-layout.md 3.3)."""
+    return is_image_id(value.strip().decode("latin-1"))
