@@ -282,7 +282,7 @@ class Server:
         self.accounts = Accounts(store, confirmations=self.confirmations)
 
 
-def test_login_to_an_inactive_account_mails_a_link_but_not_too_soon(store: UserStore, mail: KeptMail) -> None:
+def test_login_to_an_inactive_account_mails_a_link_in_time(store: UserStore, mail: KeptMail) -> None:
     server = Server(store, mail)
     server.accounts.register(MIRA)
 

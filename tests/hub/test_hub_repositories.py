@@ -57,7 +57,7 @@ def token_of(answer: TestResponse) -> dict[str, str]:
     return {"Authorization": f"Token {answer.headers['X-Docker-Token']}"}
 
 
-def test_HUB_012_a_library_push_carries_the_namespace_and_needs_an_administrator(client: TestApp) -> None:
+def test_HUB_012_library_push_needs_an_administrator(client: TestApp) -> None:
     answer = announce(client, "busybox", "admin")
 
     assert answer.status_int == 200
@@ -66,7 +66,7 @@ def test_HUB_012_a_library_push_carries_the_namespace_and_needs_an_administrator
     assert announce(client, "library/other", "alice").status_int == 403
 
 
-def test_HUB_013_strangers_and_inactive_accounts_get_403_and_nobody_401(client: TestApp) -> None:
+def test_HUB_013_strangers_and_inactive_users_are_403_others_401(client: TestApp) -> None:
     assert announce(client, "alice/app", "robert").status_int == 403
     assert announce(client, "alice/app", "idle").status_int == 403
     for headers in ({}, basic("alice", "wrong"), {"Authorization": "Basic Og=="}):
@@ -76,7 +76,7 @@ def test_HUB_013_strangers_and_inactive_accounts_get_403_and_nobody_401(client: 
         assert "X-Docker-Token" not in answer.headers
 
 
-def test_HUB_019_the_list_of_a_hidden_repository_is_that_of_an_unknown_one(client: TestApp) -> None:
+def test_HUB_019_hidden_repository_has_the_answer_of_an_unknown(client: TestApp) -> None:
     announce(client, "alice/app", "alice")
     announce(client, "alice/open", "alice")
     ask(client, "PUT", "alice/app/properties", basic("alice"), b'{"access": "private"}')
@@ -108,7 +108,7 @@ def test_HUB_022_a_repository_is_deleted_in_two_steps(client: TestApp) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_HUB_022_a_new_push_starts_an_empty_repository_at_any_point(client: TestApp, steps: int) -> None:
+def test_HUB_022_new_push_starts_an_empty_repository(client: TestApp, steps: int) -> None:
     announce(client, "alice/app", "alice")
     ask(client, "PUT", "alice/app/properties", basic("alice"), b'{"access": "private"}')
     for _ in range(steps):
@@ -120,7 +120,7 @@ def test_HUB_022_a_new_push_starts_an_empty_repository_at_any_point(client: Test
     assert ask(client, "GET", "alice/app/tags", {}).json == {}
 
 
-def test_HUB_022_the_token_of_the_first_step_removes_everything_at_once(client: TestApp) -> None:
+def test_HUB_022_token_of_the_first_step_removes_everything(client: TestApp) -> None:
     announce(client, "alice/app", "alice")
     first = ask(client, "DELETE", "alice/app/", basic("alice"), token=True)
 

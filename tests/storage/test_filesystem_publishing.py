@@ -102,7 +102,7 @@ def test_writer_in_the_place_finishes_after_publication(storage, impatient, root
     assert files_below(root) == set(keys_of(storage))
 
 
-def test_writer_that_expects_absence_does_not_replace_a_published_value(storage, impatient):
+def test_write_that_expects_absence_keeps_a_published_value(storage, impatient):
     def overtaken() -> Iterator[bytes]:
         yield b"slow"
         impatient.publish("uploads/x/1", "images/x")
