@@ -19,7 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, TESTS)
 from pushes.test_pushes_in_processes import chain_of
-from support.strict_engine import FailedPush, StrictEngine
+from support.engine_client import UnexpectedAnswer
+from support.strict_engine import StrictEngine
 from v1registry import FileStorage, Registry
 
 app = Registry(storage=FileStorage(sys.argv[1]))
@@ -29,7 +30,7 @@ for line in sys.stdin:
     try:
         StrictEngine(app, repository, chain_of(int(number))).push()
         print("done", flush=True)
-    except FailedPush as error:
+    except UnexpectedAnswer as error:
         print(str(error), flush=True)
 """.replace("TESTS", repr(str(Path(__file__).parents[1])))
 
