@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.accounts_world import READ, WRITE, World, image_of
+from support.accounts_world import READ, WRITE, AccountsWorld, image_of
 from support.backends import People
 from support.engine_client import Image
 
@@ -35,13 +35,13 @@ def write_tag(storage: Storage, repository: str, image: Image, tag: str = "lates
     storage.write(f"repositories/{repository}/tag_{tag}", image.image_id.encode())
 
 
-def old_world(storage: Storage | None = None) -> World:
+def old_world(storage: Storage | None = None) -> AccountsWorld:
     """Return a server with accounts over a folder in which alice/app has two images."""
     storage = MemoryStorage() if storage is None else storage
     write_image(storage, BASE)
     write_image(storage, TOP, BASE)
     write_tag(storage, "alice/app", TOP)
-    return World(People.of(ALICE, BOB), storage)
+    return AccountsWorld(People.of(ALICE, BOB), storage)
 
 
 def test_a_token_shows_the_images_that_the_tags_reach() -> None:

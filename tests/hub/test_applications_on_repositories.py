@@ -12,8 +12,8 @@ from support.accounts_world import (
     READ,
     REPOSITORIES,
     SECRET,
+    AccountsWorld,
     Person,
-    World,
     image_of,
     list_of,
 )
@@ -35,20 +35,22 @@ INVALID = 'Bearer realm="api", error="invalid_token"'
 
 
 @pytest.fixture
-def world() -> World:
-    return World(People.of(MIRA, ACME, ROOT), oauth_http="allow")
+def world() -> AccountsWorld:
+    return AccountsWorld(People.of(MIRA, ACME, ROOT), oauth_http="allow")
 
 
 @pytest.fixture
-def granter(world: World) -> Granter:
+def granter(world: AccountsWorld) -> Granter:
     return Granter(world.storage, world.people)
 
 
-def application(world: World, granter: Granter, username: str, *scopes: str, **options: Any) -> Person:
+def application(
+    world: AccountsWorld, granter: Granter, username: str, *scopes: str, **options: Any
+) -> Person:
     return Person(world.app, bearer(granter.token(username, scopes, **options)))
 
 
-def private(world: World, username: str = "acme", repository: str = "acme/app") -> None:
+def private(world: AccountsWorld, username: str = "acme", repository: str = "acme/app") -> None:
     owner = world.person(username)
     owner.make_private(repository)
     owner.push(repository, APP)
@@ -57,7 +59,7 @@ def private(world: World, username: str = "acme", repository: str = "acme/app") 
 # -- what the scopes open
 
 
-def test_an_application_pushes_and_pulls_for_its_user(world: World, granter: Granter) -> None:
+def test_an_application_pushes_and_pulls_for_its_user(world: AccountsWorld, granter: Granter) -> None:
     builder = application(world, granter, "mira", "repo_write")
     builder.make_private("acme/app")
     builder.push("acme/app", BASE, image_of("child", BASE))
@@ -70,7 +72,7 @@ def test_an_application_pushes_and_pulls_for_its_user(world: World, granter: Gra
 
 
 def test_a_user_goes_on_with_what_an_application_of_theirs_began_and_the_reverse(
-    world: World, granter: Granter
+    world: AccountsWorld, granter: Granter
 ) -> None:
     builder, mira = application(world, granter, "mira", "repo_write"), world.person("mira")
     assert builder.announce("mira/app", APP) == 200
@@ -79,7 +81,7 @@ def test_a_user_goes_on_with_what_an_application_of_theirs_began_and_the_reverse
 
 @pytest.mark.parametrize("username", ["mira", "root"])
 def test_scopes_of_accounts_open_nothing_here_not_even_what_everybody_may_read(
-    world: World, granter: Granter, username: str
+    world: AccountsWorld, granter: Granter, username: str
 ) -> None:
     world.person("acme").push("acme/open", APP)
     reader = application(world, granter, username, *ACCOUNT_SCOPES)
@@ -94,7 +96,7 @@ def test_scopes_of_accounts_open_nothing_here_not_even_what_everybody_may_read(
     assert world.nobody().get(f"{REPOSITORIES}/acme/open/tags").status_int == 200
 
 
-def test_reading_is_not_writing(world: World, granter: Granter) -> None:
+def test_reading_is_not_writing(world: AccountsWorld, granter: Granter) -> None:
     private(world)
     reader = application(world, granter, "acme", "repo_read")
     answer = reader.put(f"{REPOSITORIES}/acme/app/", list_of(APP))
@@ -110,7 +112,7 @@ def test_reading_is_not_writing(world: World, granter: Granter) -> None:
 # -- an administrator's power
 
 
-def test_an_administrator_does_not_pass_on_his_power(world: World, granter: Granter) -> None:
+def test_an_administrator_does_not_pass_on_his_power(world: AccountsWorld, granter: Granter) -> None:
     private(world)
     everything = application(world, granter, "root", "repo_read", "repo_write", *ACCOUNT_SCOPES)
     assert world.person("root").get(f"{REPOSITORIES}/acme/app/tags").status_int == 200
@@ -122,7 +124,7 @@ def test_an_administrator_does_not_pass_on_his_power(world: World, granter: Gran
 
 
 def test_an_administrator_does_not_pass_it_on_by_a_repository_token_either(
-    world: World, granter: Granter
+    world: AccountsWorld, granter: Granter
 ) -> None:
     private(world)
     everything = application(world, granter, "root", "repo_write")
@@ -145,7 +147,7 @@ def test_a_policy_of_ones_own_is_asked_about_a_user_without_that_power() -> None
         asked.append(user)
         return True
 
-    world = World(People.of(ROOT), oauth_http="allow", policy=policy)
+    world = AccountsWorld(People.of(ROOT), oauth_http="allow", policy=policy)
     everything = application(world, Granter(world.storage, world.people), "root", "repo_write")
     assert everything.announce("root/own", BASE) == 200
     assert set(asked) == {User("root")}
@@ -154,7 +156,7 @@ def test_a_policy_of_ones_own_is_asked_about_a_user_without_that_power() -> None
 # -- repository tokens
 
 
-def test_repository_tokens_are_for_what_the_scopes_allow(world: World, granter: Granter) -> None:
+def test_repository_tokens_are_for_what_the_scopes_allow(world: AccountsWorld, granter: Granter) -> None:
     private(world)
     reader = application(world, granter, "acme", "repo_read")
     token = reader.wanted_token("GET", f"{REPOSITORIES}/acme/app/images")
@@ -167,7 +169,7 @@ def test_repository_tokens_are_for_what_the_scopes_allow(world: World, granter: 
     assert "X-Docker-Token" not in refused.headers
 
 
-def test_a_repository_token_ends_with_what_was_granted(world: World, granter: Granter) -> None:
+def test_a_repository_token_ends_with_what_was_granted(world: AccountsWorld, granter: Granter) -> None:
     private(world)
     reader = application(world, granter, "acme", "repo_read")
     token = reader.wanted_token("GET", f"{REPOSITORIES}/acme/app/images")
@@ -182,7 +184,7 @@ def test_a_repository_token_ends_with_what_was_granted(world: World, granter: Gr
 
 
 def test_a_repository_token_ends_with_the_access_token_for_which_it_was_given(
-    world: World, granter: Granter
+    world: AccountsWorld, granter: Granter
 ) -> None:
     """One access token of a grant can be revoked alone (RFC 7009); what it was exchanged for goes with it, and nothing else does."""
     private(world)
@@ -200,7 +202,7 @@ def test_a_repository_token_ends_with_the_access_token_for_which_it_was_given(
     assert Person(world.app, bearer(second)).image(APP) == 200
 
 
-def test_a_repository_token_is_good_no_longer_than_the_access_token(world: World) -> None:
+def test_a_repository_token_is_good_no_longer_than_the_access_token(world: AccountsWorld) -> None:
     """The clock of the grants is behind, so an access token is about to expire; repository tokens are good for an hour."""
     now_s = time.time()
     private(world)
@@ -216,7 +218,9 @@ def test_a_repository_token_is_good_no_longer_than_the_access_token(world: World
         assert now_s + lifetime_s - 1 <= token.expires_at_s <= now_s + (60 if lifetime_s == 60 else 3660)
 
 
-def test_a_repository_token_ends_with_the_application_that_got_it(world: World, granter: Granter) -> None:
+def test_a_repository_token_ends_with_the_application_that_got_it(
+    world: AccountsWorld, granter: Granter
+) -> None:
     private(world)
     reader = application(world, granter, "acme", "repo_read")
     token = reader.wanted_token("GET", f"{REPOSITORIES}/acme/app/images")
@@ -225,7 +229,9 @@ def test_a_repository_token_ends_with_the_application_that_got_it(world: World, 
     assert Person(world.app, token_header(token)).image(APP) == 401
 
 
-def test_a_repository_is_deleted_in_two_steps_for_an_application_too(world: World, granter: Granter) -> None:
+def test_a_repository_is_deleted_in_two_steps_for_an_application_too(
+    world: AccountsWorld, granter: Granter
+) -> None:
     private(world)
     builder = application(world, granter, "acme", "repo_write")
     answer = builder.delete("acme/app", wants_token=True)
@@ -238,7 +244,9 @@ def test_a_repository_is_deleted_in_two_steps_for_an_application_too(world: Worl
 # -- no log-in
 
 
-def test_an_application_neither_logs_in_nor_changes_a_password(world: World, granter: Granter) -> None:
+def test_an_application_neither_logs_in_nor_changes_a_password(
+    world: AccountsWorld, granter: Granter
+) -> None:
     everything = application(world, granter, "mira", "repo_read", "repo_write", *ACCOUNT_SCOPES)
     assert everything.get("/v1/users/").status_int == 401
     change = json.dumps({"password": "another one", "email": "mallory@example.org"})
@@ -265,13 +273,13 @@ def test_an_application_neither_logs_in_nor_changes_a_password(world: World, gra
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/search", f"{REPOSITORIES}/acme/open/tags", "/api/v1.1/users/mira/"])
-def test_OAU_017_what_is_no_token_is_401_and_says_so(world: World, header: str, path: str) -> None:
+def test_OAU_017_what_is_no_token_is_401_and_says_so(world: AccountsWorld, header: str, path: str) -> None:
     answer = call(world.app, "GET", path, HTTP_AUTHORIZATION=header)
     assert answer.status == 401
     assert answer.header("WWW-Authenticate") == INVALID
 
 
-def test_OAU_017_an_expired_token_is_401_and_one_of_the_last_second_is_good(world: World) -> None:
+def test_OAU_017_an_expired_token_is_401_and_one_of_the_last_second_is_good(world: AccountsWorld) -> None:
     now = time.time()
     tokens = []
     for age_s in (ACCESS_LIFETIME_S - 60, ACCESS_LIFETIME_S):
@@ -283,13 +291,13 @@ def test_OAU_017_an_expired_token_is_401_and_one_of_the_last_second_is_good(worl
     assert (answer.status_int, answer.headers["WWW-Authenticate"]) == (401, INVALID)
 
 
-def test_a_word_for_the_scheme_is_taken_in_any_case(world: World, granter: Granter) -> None:
+def test_a_word_for_the_scheme_is_taken_in_any_case(world: AccountsWorld, granter: Granter) -> None:
     token = granter.token("mira", ["repo_read"])
     for scheme in ("Bearer", "bearer", "BEARER", "bEaReR"):
         assert call(world.app, "GET", "/v1/search", HTTP_AUTHORIZATION=f"{scheme} {token}").status == 200
 
 
-def test_a_token_in_the_query_or_the_body_is_not_looked_at(world: World, granter: Granter) -> None:
+def test_a_token_in_the_query_or_the_body_is_not_looked_at(world: AccountsWorld, granter: Granter) -> None:
     private(world)
     token = granter.token("acme", ["repo_read"])
     answer = call(world.app, "GET", f"{REPOSITORIES}/acme/app/tags", QUERY_STRING=f"access_token={token}")
@@ -338,7 +346,7 @@ def test_OAU_026_access_tokens_are_taken_over_https_alone(
         assert call(app, "GET", path, HTTP_AUTHORIZATION=f"Bearer {UNKNOWN}", **environ).body == answer.body
 
 
-def test_a_server_without_accounts_asks_nobody(world: World) -> None:
+def test_a_server_without_accounts_asks_nobody(world: AccountsWorld) -> None:
     app = Registry(storage=MemoryStorage())
     for header in ("Bearer", f"Bearer {UNKNOWN}"):
         assert call(app, "GET", "/v1/search", HTTP_AUTHORIZATION=header).status == 200
@@ -346,7 +354,7 @@ def test_a_server_without_accounts_asks_nobody(world: World) -> None:
 
 
 def test_access_tokens_are_not_logged(
-    world: World, granter: Granter, caplog: pytest.LogCaptureFixture
+    world: AccountsWorld, granter: Granter, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     tokens = [granter.token("mira", ["repo_read"]), UNKNOWN]
@@ -360,7 +368,7 @@ def test_access_tokens_are_not_logged(
 
 
 def test_the_token_of_an_application_reads_no_more_than_its_user_does_now(
-    world: World, granter: Granter
+    world: AccountsWorld, granter: Granter
 ) -> None:
     private(world)
     reader = application(world, granter, "mira", "repo_read")

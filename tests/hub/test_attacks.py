@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 import pytest
-from support.accounts_world import DELETE, READ, REPOSITORIES, WRITE, Person, World, list_of
+from support.accounts_world import DELETE, READ, REPOSITORIES, WRITE, AccountsWorld, Person, list_of
 from support.attacked import (
     ABSENT,
     ALICE,
@@ -76,7 +76,7 @@ def test_an_attack_on_a_private_image_gets_nothing(
     assert_hidden(world, control=control)
     assert_unharmed(world)
     # and so after a restart, and after the attack was repeated on what it left
-    again = World(world.people, world.storage)
+    again = AccountsWorld(world.people, world.storage)
     for each in (again, control):
         attack(each.person("mallory"))
     assert_hidden(again, control=control)
@@ -152,7 +152,7 @@ def test_a_repository_that_is_begun_anew_holds_nothing_of_the_old_one(wants_toke
     person = world.person(who)
     assert person.announce("alice/app", OWN) == 200
     assert_hidden(world)
-    assert World(world.people, world.storage).person("alice").image(SECRET) == 404
+    assert AccountsWorld(world.people, world.storage).person("alice").image(SECRET) == 404
     assert person.tag("alice/app", SECRET) == 404
     person.push("alice/app", OWN)
     assert world.nobody().image(OWN) == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.accounts_world import READ, REPOSITORIES, WRITE, Person, World, image_of, list_of
+from support.accounts_world import READ, REPOSITORIES, WRITE, AccountsWorld, Person, image_of, list_of
 from support.attacked import (
     ABSENT,
     BASE,
@@ -37,7 +37,7 @@ from v1registry.rights import Action
 STEPS = ["announced", "json", "layer", "complete"]
 
 
-def alices_push(world: World) -> Iterator[str]:
+def alices_push(world: AccountsWorld) -> Iterator[str]:
     """Push the secret step by step, telling each that is done."""
     alice = world.person("alice")
     alice.make_private("alice/app")
@@ -104,7 +104,7 @@ def test_child_of_a_guessed_unfinished_parent_does_not_reach_the_owners_parent()
     assert [alice.put_layer(BASE), alice.put_checksum(BASE)] == [200, 200]
     assert mallory.put_checksum(child) == 200
     assert mallory.tag("mallory/x", child) == 200
-    for person in (mallory, World(world.people, world.storage).person("mallory")):
+    for person in (mallory, AccountsWorld(world.people, world.storage).person("mallory")):
         # in progress: the push that mallory began
         assert [person.image(BASE, what) for what in ("json", "layer", "files")] == [400, 400, 400]
         assert [person.image(child), person.image(child, "diff")] == [200, 404]
@@ -124,7 +124,7 @@ def test_a_child_that_was_completed_before_its_parent_was_tells_nothing_of_it() 
         assert step == 200
     assert mallory.tag("mallory/x", child) == 200
     assert [alice.put_layer(BASE), alice.put_checksum(BASE)] == [200, 200]
-    for person in (mallory, World(world.people, world.storage).person("mallory")):
+    for person in (mallory, AccountsWorld(world.people, world.storage).person("mallory")):
         assert person.image(child, "diff") == 404
         # in progress: the push that mallory began
         assert [person.image(BASE, what) for what in ("json", "layer", "files", "diff")] == [400] * 4

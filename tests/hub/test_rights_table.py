@@ -19,7 +19,7 @@ from support.accounts_world import (
     READ,
     SECRET,
     WRITE,
-    World,
+    AccountsWorld,
     image_of,
     list_of,
     mark_of,
@@ -79,9 +79,9 @@ def is_blind(row: Row) -> bool:
 
 
 @cache
-def world() -> World:
+def world() -> AccountsWorld:
     """What everybody comes to. Only copies of it are written to."""
-    made = World(People.of(*PEOPLE.values()), oauth_http="allow")
+    made = AccountsWorld(People.of(*PEOPLE.values()), oauth_http="allow")
     acme, root = made.person("acme"), made.person("root")
     acme.push("acme/other", image_of("other"))
     for kind in ("public", "private", "deleted"):
@@ -162,7 +162,9 @@ def answer_to(row: Row, method: str | None = None) -> Answer:
     there = world()
     _ = headers_of(row)  # what is granted has to be there before the world is copied
     if row.credentials == "gone":
-        there = World(People(), there.storage, **there.settings) if row.method == "GET" else there.copy()
+        there = (
+            AccountsWorld(People(), there.storage, **there.settings) if row.method == "GET" else there.copy()
+        )
         there.people.users.clear()
     elif row.method != "GET" or row.credentials == "basic":
         # a wrong password changes what comes after it too

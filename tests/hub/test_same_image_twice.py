@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.accounts_world import REPOSITORIES, WRITE, Person, World, image_of, list_of
+from support.accounts_world import REPOSITORIES, WRITE, AccountsWorld, Person, image_of, list_of
 from support.attacked import BASE, OWN, SECRET, assert_unharmed, fresh_world, with_other_json, with_secret
 from support.engine_client import Image, tar_layer
 from support.wsgi_client import during, error_of
@@ -58,7 +58,7 @@ def test_another_users_push_of_the_id_keeps_its_own_bytes(other: Image) -> None:
     # and for good: whatever becomes of the repository from which it was hidden
     assert_unharmed(world)
     assert world.person("alice").delete("alice/app").status_int == 200
-    bob = World(world.people, world.storage).person("bob")
+    bob = AccountsWorld(world.people, world.storage).person("bob")
     path = f"/v1/images/{BASE.image_id}"
     assert (bob.get(f"{path}/json").body, bob.get(f"{path}/layer").body) == (other.json, other.layer)
     contents = list(world.storage.list_folders(f"{path.removeprefix('/v1/')}/_contents"))
@@ -235,7 +235,7 @@ def test_layers_and_sums_of_one_push_come_in_any_order(order: tuple[str, ...]) -
         assert alice.put_checksum(image) in (200, 409)
         assert alice.image(image, "layer") == 200
     assert alice.tag("alice/app", SECRET) == 200
-    assert World(world.people, world.storage).person("alice").image(SECRET, "diff") == 200
+    assert AccountsWorld(world.people, world.storage).person("alice").image(SECRET, "diff") == 200
     assert world.nobody().image(BASE) == 404
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
-from support.accounts_world import World
+from support.accounts_world import AccountsWorld
 from support.backends import People
 from support.engine_client import Image, make_chain, tar_layer
 from support.strict_engine import StrictEngine, pull
@@ -54,7 +54,7 @@ class Setting:
     def app(self) -> Registry:
         if not self.has_accounts:
             return Registry(storage=MemoryStorage())
-        world = World(People.of(User("alice"), User("bob")))
+        world = AccountsWorld(People.of(User("alice"), User("bob")))
         for repository, user in zip(self.repositories, self.users, strict=True):
             namespace = repository.partition("/")[0]
             if user != namespace:
@@ -166,7 +166,7 @@ def test_completed_push_leaves_nothing_below_uploads() -> None:
 
 
 def test_image_of_a_private_repository_blocks_nobody() -> None:
-    world = World(People.of(User("alice"), User("bob")))
+    world = AccountsWorld(People.of(User("alice"), User("bob")))
     chain = make_chain([tar_layer({f"etc/{number}": b"base"}) for number in range(3)])
     others = [other_layer(other_json(image)) for image in chain]
     StrictEngine(world.app, "alice/app", chain, login="alice:pw-alice").push()
@@ -181,7 +181,7 @@ def test_image_of_a_private_repository_blocks_nobody() -> None:
 
 def test_public_image_of_another_user_is_uploaded_again() -> None:
     """A guessed id in a stranger's public repository vouches for nothing (decisions.md 18)."""
-    world = World(People.of(User("mallory"), User("bob")))
+    world = AccountsWorld(People.of(User("mallory"), User("bob")))
     (image,) = make_chain([tar_layer({"bin/sh": b"genuine"})], name="base")
     StrictEngine(world.app, "mallory/base", [other_layer(image)], login="mallory:pw-mallory").push()
 
@@ -192,7 +192,7 @@ def test_public_image_of_another_user_is_uploaded_again() -> None:
 
 
 def test_image_of_a_public_library_repository_is_not_uploaded_again() -> None:
-    world = World(People.of(User("root", is_administrator=True), User("bob")))
+    world = AccountsWorld(People.of(User("root", is_administrator=True), User("bob")))
     chain = make_chain([tar_layer({"bin/sh": b"genuine"}), tar_layer({"etc/app": b""})], name="base")
     StrictEngine(world.app, "library/base", chain[:1], login="root:pw-root").push()
 
@@ -205,7 +205,7 @@ def test_image_of_a_public_library_repository_is_not_uploaded_again() -> None:
 
 
 def test_image_of_a_private_library_repository_is_uploaded_again() -> None:
-    world = World(People.of(User("root", is_administrator=True), User("bob")))
+    world = AccountsWorld(People.of(User("root", is_administrator=True), User("bob")))
     (image,) = make_chain([tar_layer({"bin/sh": b"genuine"})], name="base")
     StrictEngine(world.app, "library/base", [image], login="root:pw-root").push()
     world.person("root").make_private("library/base")
@@ -217,7 +217,7 @@ def test_image_of_a_private_library_repository_is_uploaded_again() -> None:
 
 
 def test_image_of_an_own_repository_is_not_uploaded_again() -> None:
-    world = World(People.of(User("alice")))
+    world = AccountsWorld(People.of(User("alice")))
     chain = make_chain([tar_layer({f"etc/{number}": b"base"}) for number in range(2)])
     StrictEngine(world.app, "alice/one", chain, login="alice:pw-alice").push()
     world.person("alice").make_private("alice/one")
@@ -229,7 +229,7 @@ def test_image_of_an_own_repository_is_not_uploaded_again() -> None:
 
 
 def test_repository_made_again_after_deletion_inherits_nothing() -> None:
-    world = World(People.of(User("alice"), User("bob")))
+    world = AccountsWorld(People.of(User("alice"), User("bob")))
     (image,) = make_chain([tar_layer({"etc/secret": b"secret"})])
     StrictEngine(world.app, "alice/app", [image], login="alice:pw-alice").push()
     assert world.person("alice").delete("alice/app").status_int in (200, 202)
@@ -240,7 +240,7 @@ def test_repository_made_again_after_deletion_inherits_nothing() -> None:
 
 def test_deleted_image_can_be_pushed_with_other_bytes() -> None:
     """What no repository holds is in no push's way (decisions.md 18)."""
-    world = World(People.of(User("mallory"), User("bob")))
+    world = AccountsWorld(People.of(User("mallory"), User("bob")))
     (image,) = make_chain([tar_layer({"bin/sh": b"genuine"})], name="base")
     StrictEngine(world.app, "mallory/base", [other_layer(image)], login="mallory:pw-mallory").push()
     assert world.person("mallory").delete("mallory/base").status_int in (200, 202)

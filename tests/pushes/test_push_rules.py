@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from support.accounts_world import REPOSITORIES, World, list_of
+from support.accounts_world import REPOSITORIES, AccountsWorld, list_of
 from support.backends import People
 from support.engine_client import Image, make_image, tar_layer
 from support.wsgi_client import Answer, call
@@ -66,7 +66,7 @@ def open_pushers() -> Callable[[], Pusher]:
 
 def account_pushers() -> Callable[[], Pusher]:
     """Return a function that starts pushes of one user to one repository, each with a token of its own."""
-    world = World(People.of(User("alice")))
+    world = AccountsWorld(People.of(User("alice")))
 
     def start() -> Pusher:
         token = world.person("alice").wanted_token("PUT", f"{REPOSITORIES}/alice/app/", list_of(IMAGE))
@@ -209,7 +209,7 @@ def test_shared_key_keeps_four_jsons_and_layers() -> None:
 
 def test_basic_completes_for_every_announced_repository() -> None:
     """A push with Basic counts for each repository whose list has the id (decisions.md 2, 5)."""
-    world = World(People.of(User("alice")))
+    world = AccountsWorld(People.of(User("alice")))
     alice = world.person("alice")
     for name in ("alice/one", "alice/two"):
         assert alice.announce(name, IMAGE) == 200

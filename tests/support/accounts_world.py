@@ -12,8 +12,9 @@ from support.backends import People
 from support.credentials import basic, token_header
 from support.engine_client import Image, make_image, tar_layer
 from support.push_requests import PushRequest, announcement, checksum_of, end_of, json_of, layer_of, tag_of
+from support.world import World
 from support.wsgi_client import Client
-from v1registry import MemoryStorage, Registry, Storage
+from v1registry import Storage
 from v1registry.access.tokens import Tokens
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
@@ -119,26 +120,17 @@ class Person:
         return token
 
 
-class World:
-    """A server over a storage, with its users."""
+class AccountsWorld(World):
+    """A world with people, for tests of rights."""
 
-    def __init__(self, people: People, storage: Storage | None = None, **settings: Any):
+    def __init__(self, people: People, storage: Storage | None = None, **settings: Any) -> None:
+        super().__init__(storage, people, **{"secret": [SECRET], **settings})
         self.people = people
-        self.storage: Storage = MemoryStorage() if storage is None else storage
-        self.settings = {"secret": [SECRET], **settings}
-        self.app = self.another_app()
         self.repositories = Repositories(self.storage)
 
-    def another_app(self) -> Registry:
-        """Return another server of the same: what another process is."""
-        return Registry(storage=self.storage, auth=self.people, **self.settings)
-
-    def copy(self) -> World:
+    def copy(self) -> AccountsWorld:
         """Return a world in which everything may be changed."""
-        storage = MemoryStorage()
-        for stat in self.storage.list(""):
-            storage.write(stat.key, self.storage.read(stat.key)[0])
-        return World(People(dict(self.people.users)), storage, **self.settings)
+        return AccountsWorld(People(dict(self.people.users)), self.copied_storage(), **self.settings)
 
     def person(self, username: str) -> Person:
         return Person(self.app, basic(username))

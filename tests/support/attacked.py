@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from webtest import TestResponse
 
-from support.accounts_world import READ, REPOSITORIES, WRITE, Person, World, image_of, list_of
+from support.accounts_world import READ, REPOSITORIES, WRITE, AccountsWorld, Person, image_of, list_of
 from support.backends import People
 from support.engine_client import Image, tar_layer
 from support.wsgi_client import Answer, call
@@ -39,12 +39,12 @@ DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
 ETAGS = [f'"{image.payload_checksum.removeprefix("sha256:")}"' for image in (SECRET, BASE)]
 
 
-def fresh_world(**settings: object) -> World:
+def fresh_world(**settings: object) -> AccountsWorld:
     """Return a server with people and nothing else."""
-    return World(People.of(ALICE, MALLORY, BOB, ROOT, GROUPED), **settings)
+    return AccountsWorld(People.of(ALICE, MALLORY, BOB, ROOT, GROUPED), **settings)
 
 
-def with_secret(**settings: object) -> World:
+def with_secret(**settings: object) -> AccountsWorld:
     """Return a server on which alice has pushed the private image."""
     world = fresh_world(**settings)
     alice = world.person("alice")
@@ -53,7 +53,7 @@ def with_secret(**settings: object) -> World:
     return world
 
 
-def spies(world: World) -> Iterator[Person]:
+def spies(world: AccountsWorld) -> Iterator[Person]:
     """Yield the attacker with each kind of credentials, and nobody."""
     yield world.person("mallory")
     yield world.nobody()
@@ -94,9 +94,9 @@ def told(answer: Answer | TestResponse) -> tuple[int, list[tuple[str, str]], byt
 
 
 def assert_hidden(
-    world: World,
+    world: AccountsWorld,
     conditions: Iterable[Mapping[str, str]] = CONDITIONS[:1],
-    control: World | None = None,
+    control: AccountsWorld | None = None,
 ) -> None:
     """Assert that only those who may see the secret: all others get the answers of a world without it, to the last byte.
 
@@ -125,7 +125,7 @@ def assert_hidden(
                 assert look(spy, "GET", path, {}).body == b'{"access": false}', spy.headers
 
 
-def assert_unharmed(world: World) -> None:
+def assert_unharmed(world: AccountsWorld) -> None:
     """Assert that the owner still has the secret, byte for byte."""
     alice = world.person("alice")
     for image in (BASE, SECRET):
