@@ -80,7 +80,7 @@ def make_access(index: Index, clock: Callable[[], float], keep_s: float = 60) ->
 # -- how long
 
 
-def test_what_was_allowed_is_kept_to_the_last_moment_and_not_longer(
+def test_allowed_answer_is_kept_until_it_expires(
     access: ForeignIndexAccess, index: Index, clock: Clock
 ) -> None:
     access.rights(READ, {})
@@ -391,7 +391,7 @@ def test_a_redirect_is_not_followed(serve: Serve) -> None:
     assert reached == []
 
 
-def test_nothing_of_the_machine_or_of_another_caller_goes_to_the_index(
+def test_index_gets_no_data_of_machine_or_other_callers(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, Any]] = []
@@ -502,7 +502,7 @@ def test_an_index_that_breaks_off_is_unavailable(spoken: bytes) -> None:
             speaking.join(60)
 
 
-def test_an_index_that_closed_its_connections_is_asked_again_at_once(serve: Serve) -> None:
+def test_index_that_closed_its_connections_is_asked_again(serve: Serve) -> None:
     server = serve(lambda environ: ("200 OK", [("Content-Length", "2")], [b"[]"]))
     client = IndexClient(server.url)
     for _ in range(3):

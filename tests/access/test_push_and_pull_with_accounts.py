@@ -133,7 +133,7 @@ def is_absent(site: Site, repository: RepositoryName) -> bool:
 # -- the client
 
 
-def test_the_client_pushes_to_the_own_namespace_and_everybody_pulls(
+def test_client_pushes_to_its_namespace_and_all_pull(
     site: Site, archive: Path, chain: list[Image], tmp_path: Path
 ) -> None:
     reference = f"{site.server.host}/mira/app"
@@ -172,7 +172,7 @@ def test_an_administrator_pushes_to_library(site: Site, archive: Path, chain: li
     assert site.engine().pull("library/app")[-1].image_id == chain[-1].image_id
 
 
-def test_a_private_repository_is_pulled_by_owner_collaborator_and_administrator_alone(
+def test_private_repository_is_pulled_only_by_those_with_rights(
     site: Site, archive: Path, tmp_path: Path
 ) -> None:
     reference = f"{site.server.host}/mira/app"
@@ -198,7 +198,7 @@ def test_a_collaborator_who_may_read_may_not_push(site: Site, archive: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["mira", "nobody"])
-def test_a_wrong_password_is_not_authorized_and_says_nothing_of_the_name(
+def test_wrong_password_is_401_and_does_not_reveal_the_name(
     site: Site, archive: Path, tmp_path: Path, name: str
 ) -> None:
     reference = f"{site.server.host}/mira/app"
@@ -242,7 +242,7 @@ def test_an_engine_is_refused_elsewhere(site: Site, chain: list[Image], uses_tok
 
 
 @pytest.mark.parametrize("uses_token", [True, False], ids=["tokens", "basic"])
-def test_an_engine_pulls_what_is_private_for_owner_and_collaborator_alone(
+def test_engine_pulls_private_images_only_with_rights(
     site: Site, chain: list[Image], uses_token: bool
 ) -> None:
     site.engine("mira", uses_token=uses_token).push("mira/app", chain)
@@ -260,7 +260,7 @@ def test_an_engine_pulls_what_is_private_for_owner_and_collaborator_alone(
 
 
 @pytest.mark.parametrize("uses_token", [True, False], ids=["tokens", "basic"])
-def test_a_layer_is_out_of_reach_after_its_only_repository_was_deleted_and_can_be_pushed_again(
+def test_layer_of_a_deleted_repository_can_be_pushed_again(
     site: Site, chain: list[Image], uses_token: bool
 ) -> None:
     owner = site.engine("mira", uses_token=uses_token)
@@ -293,9 +293,7 @@ class Watched:
         return self._application(environ, start_response)
 
 
-def test_basic_goes_with_every_call_to_a_standalone_server_over_tls_and_costs_one_hash(
-    archive: Path, tmp_path: Path
-) -> None:
+def test_basic_is_sent_with_each_call_over_tls_and_hashed_once(archive: Path, tmp_path: Path) -> None:
     storage, passwords = MemoryStorage(), CheapPasswords()
     store = UserStore(storage, passwords=passwords)
     store.create("mira", PASSWORDS["mira"])

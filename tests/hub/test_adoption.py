@@ -51,7 +51,7 @@ def test_a_token_shows_the_images_that_the_tags_reach() -> None:
     assert reader.image(TOP, "diff") == 200
 
 
-def test_without_a_token_images_are_seen_once_their_repository_was_named() -> None:
+def test_images_without_token_are_seen_after_their_repository() -> None:
     world = old_world()
     assert world.nobody().image(TOP) == 404
     assert world.bearer("alice/app", READ, None).image(TOP) == 200
@@ -69,7 +69,7 @@ def test_tags_that_an_old_server_sets_later_count_too() -> None:
     assert reader.image(late) == 200
 
 
-def test_an_old_tag_does_not_reach_what_another_user_pushes_under_its_unfinished_id() -> None:
+def test_old_tag_does_not_reach_a_later_push_of_another_user() -> None:
     world = old_world()
     unfinished = image_of("unfinished")
     write_image(world.storage, unfinished, is_finished=False)

@@ -71,16 +71,14 @@ def test_an_application_pushes_and_pulls_for_its_user(world: AccountsWorld, gran
     assert world.person("mira").get(f"{REPOSITORIES}/acme/app/images").status_int == 200
 
 
-def test_a_user_goes_on_with_what_an_application_of_theirs_began_and_the_reverse(
-    world: AccountsWorld, granter: Granter
-) -> None:
+def test_user_and_application_can_continue_each_others_push(world: AccountsWorld, granter: Granter) -> None:
     builder, mira = application(world, granter, "mira", "repo_write"), world.person("mira")
     assert builder.announce("mira/app", APP) == 200
     assert [mira.put_json(APP), builder.put_layer(APP), mira.put_checksum(APP)] == [200, 200, 200]
 
 
 @pytest.mark.parametrize("username", ["mira", "root"])
-def test_scopes_of_accounts_open_nothing_here_not_even_what_everybody_may_read(
+def test_scopes_of_accounts_do_not_allow_public_reads(
     world: AccountsWorld, granter: Granter, username: str
 ) -> None:
     world.person("acme").push("acme/open", APP)
@@ -123,9 +121,7 @@ def test_an_administrator_does_not_pass_on_his_power(world: AccountsWorld, grant
     everything.push("root/own", BASE)
 
 
-def test_an_administrator_does_not_pass_it_on_by_a_repository_token_either(
-    world: AccountsWorld, granter: Granter
-) -> None:
+def test_repository_token_has_no_power_of_the_administrator(world: AccountsWorld, granter: Granter) -> None:
     private(world)
     everything = application(world, granter, "root", "repo_write")
     token = everything.wanted_token("PUT", f"{REPOSITORIES}/root/own/", list_of(BASE))
@@ -140,7 +136,7 @@ def test_an_administrator_does_not_pass_it_on_by_a_repository_token_either(
     assert Person(world.app, token_header(again)).image(APP) == 404
 
 
-def test_a_policy_of_ones_own_is_asked_about_a_user_without_that_power() -> None:
+def test_policy_is_asked_about_a_user_without_that_power() -> None:
     asked = []
 
     def policy(user: User | None, *what: object) -> bool:
@@ -183,9 +179,7 @@ def test_a_repository_token_ends_with_what_was_granted(world: AccountsWorld, gra
     assert world.person("acme").image(APP) == 200
 
 
-def test_a_repository_token_ends_with_the_access_token_for_which_it_was_given(
-    world: AccountsWorld, granter: Granter
-) -> None:
+def test_repository_token_ends_with_its_access_token(world: AccountsWorld, granter: Granter) -> None:
     """One access token of a grant can be revoked alone (RFC 7009); what it was exchanged for goes with it, and nothing else does."""
     private(world)
     first, second, issued = granter.refreshed("acme", ["repo_write"])
@@ -202,7 +196,7 @@ def test_a_repository_token_ends_with_the_access_token_for_which_it_was_given(
     assert Person(world.app, bearer(second)).image(APP) == 200
 
 
-def test_a_repository_token_is_good_no_longer_than_the_access_token(world: AccountsWorld) -> None:
+def test_repository_token_expires_with_its_access_token(world: AccountsWorld) -> None:
     """The clock of the grants is behind, so an access token is about to expire; repository tokens are good for an hour."""
     now_s = time.time()
     private(world)
@@ -229,9 +223,7 @@ def test_a_repository_token_ends_with_the_application_that_got_it(
     assert Person(world.app, token_header(token)).image(APP) == 401
 
 
-def test_a_repository_is_deleted_in_two_steps_for_an_application_too(
-    world: AccountsWorld, granter: Granter
-) -> None:
+def test_application_deletes_a_repository_in_two_steps(world: AccountsWorld, granter: Granter) -> None:
     private(world)
     builder = application(world, granter, "acme", "repo_write")
     answer = builder.delete("acme/app", wants_token=True)
@@ -279,7 +271,7 @@ def test_OAU_017_what_is_no_token_is_401_and_says_so(world: AccountsWorld, heade
     assert answer.header("WWW-Authenticate") == INVALID
 
 
-def test_OAU_017_an_expired_token_is_401_and_one_of_the_last_second_is_good(world: AccountsWorld) -> None:
+def test_OAU_017_token_is_valid_to_its_last_second_then_401(world: AccountsWorld) -> None:
     now = time.time()
     tokens = []
     for age_s in (ACCESS_LIFETIME_S - 60, ACCESS_LIFETIME_S):
@@ -367,9 +359,7 @@ def test_access_tokens_are_not_logged(
     assert [token for token in tokens if token in shown] == []
 
 
-def test_the_token_of_an_application_reads_no_more_than_its_user_does_now(
-    world: AccountsWorld, granter: Granter
-) -> None:
+def test_token_of_an_application_reads_only_what_its_user_may(world: AccountsWorld, granter: Granter) -> None:
     private(world)
     reader = application(world, granter, "mira", "repo_read")
     assert reader.image(APP) == 200

@@ -92,7 +92,7 @@ def test_no_range_and_no_condition_gets_anything(attack: Callable[[Person], list
 
 
 @pytest.mark.parametrize(("attack", "statuses"), BY_NAME)
-def test_what_a_refused_attack_says_is_what_it_says_about_an_absent_image(
+def test_rejected_attack_gets_the_answer_of_an_absent_image(
     attack: Callable[[Person], list[int]], statuses: list[int]
 ) -> None:
     there, elsewhere = with_secret(), fresh_world()
@@ -109,7 +109,7 @@ def test_what_a_refused_attack_says_is_what_it_says_about_an_absent_image(
 # -- what was open once
 
 
-def test_a_repository_that_becomes_private_is_shown_to_nobody_who_has_its_validators() -> None:
+def test_validators_do_not_show_a_repository_that_became_private() -> None:
     world = with_secret()
     alice = world.person("alice")
     alice.make_private("alice/app", "public")
@@ -144,7 +144,7 @@ def test_no_shared_cache_keeps_images_of_a_server_with_accounts() -> None:
 
 @pytest.mark.parametrize("wants_token", [True, False])
 @pytest.mark.parametrize("who", ["alice", "root"])
-def test_a_repository_that_is_begun_anew_holds_nothing_of_the_old_one(wants_token: bool, who: str) -> None:
+def test_repository_created_again_holds_no_old_images(wants_token: bool, who: str) -> None:
     """The new one is public, and whoever begins it may be somebody else."""
     world = with_secret()
     assert world.person("alice").delete("alice/app", wants_token=wants_token).status_int == (202 if wants_token else 200)  # fmt: skip
@@ -176,7 +176,7 @@ def test_each_way_to_begin_anew_begins_with_nothing(begin: str) -> None:
     assert alice.image(SECRET) == 404
 
 
-def test_a_deletion_that_was_interrupted_leaves_nothing_to_who_begins_anew() -> None:
+def test_interrupted_deletion_leaves_nothing_to_a_new_repository() -> None:
     """The process died right after the repository vanished, before its marks did."""
     world = with_secret()
     world.storage.write("repositories/alice/app/_deleted", b"")
@@ -262,7 +262,7 @@ def test_HUB_029_search_finds_and_counts_what_the_caller_may_see(query: str) -> 
 # -- tokens
 
 
-def test_a_token_of_another_repository_reads_what_that_holds_and_writers_see_more() -> None:
+def test_token_of_another_repository_reads_what_that_holds() -> None:
     world = with_secret()
     world.person("mallory").push("mallory/x", OWN)
     alice = world.person("alice")

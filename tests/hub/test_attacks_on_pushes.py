@@ -76,7 +76,7 @@ def test_an_attack_while_the_push_is_running_gets_nothing(
 
 
 @pytest.mark.parametrize("first", ["json", "layer"])
-def test_a_child_announced_while_the_parent_was_unfinished_is_not_completed(first: str) -> None:
+def test_child_announced_before_its_parent_is_not_completed(first: str) -> None:
     """It would tell by its diff which files the parent has, and by its ancestry what that builds on."""
     world = fresh_world()
     mallory = world.person("mallory")
@@ -90,7 +90,7 @@ def test_a_child_announced_while_the_parent_was_unfinished_is_not_completed(firs
     assert_hidden(world)
 
 
-def test_child_of_a_guessed_unfinished_parent_does_not_reach_the_owners_parent() -> None:
+def test_child_of_a_guessed_parent_does_not_reach_the_parent() -> None:
     """To send the same JSON begins a push of one's own; its layer is missing, whatever the owner completes."""
     world = fresh_world()
     alice, mallory = world.person("alice"), world.person("mallory")
@@ -112,7 +112,7 @@ def test_child_of_a_guessed_unfinished_parent_does_not_reach_the_owners_parent()
     assert [token.image(BASE, what) for what in ("json", "layer", "files")] == [400, 400, 400]
 
 
-def test_a_child_that_was_completed_before_its_parent_was_tells_nothing_of_it() -> None:
+def test_child_completed_before_its_parent_shows_nothing_of_it() -> None:
     world = fresh_world()
     alice, mallory = world.person("alice"), world.person("mallory")
     alice.make_private("alice/app")
@@ -131,9 +131,7 @@ def test_a_child_that_was_completed_before_its_parent_was_tells_nothing_of_it() 
         assert person.image(child, "layer") == 200
 
 
-def test_the_unfinished_image_of_somebody_else_looks_absent_and_its_layer_is_not_completed_by_its_sum() -> (
-    None
-):
+def test_unfinished_image_of_another_user_looks_absent() -> None:
     world = fresh_world()
     alice, mallory = world.person("alice"), world.person("mallory")
     alice.make_private("alice/app")
@@ -156,7 +154,7 @@ def test_the_unfinished_image_of_somebody_else_looks_absent_and_its_layer_is_not
     assert alice.image(BASE, "layer") == 200
 
 
-def test_other_json_for_an_unfinished_image_gets_nothing_of_what_was_sent_before() -> None:
+def test_other_json_of_an_unfinished_image_gets_no_layer() -> None:
     world = fresh_world()
     alice, mallory = world.person("alice"), world.person("mallory")
     alice.make_private("alice/app")
@@ -178,7 +176,7 @@ def test_other_json_for_an_unfinished_image_gets_nothing_of_what_was_sent_before
 # -- whose rights somebody else has
 
 
-def test_an_administrators_push_is_for_the_repository_that_the_administrator_announced_it_to() -> None:
+def test_push_of_an_administrator_is_for_the_announced_repository() -> None:
     """With Basic the paths of images name no repository, and an administrator may write every one of them."""
     world = fresh_world()
     root, mallory = world.person("root"), world.person("mallory")
@@ -194,7 +192,7 @@ def test_an_administrators_push_is_for_the_repository_that_the_administrator_ann
     assert root.image(SECRET) == 200
 
 
-def test_a_push_to_one_group_is_not_for_the_other_group_that_listed_the_id() -> None:
+def test_push_to_one_group_is_not_for_another_that_listed_it() -> None:
     world = fresh_world()
     gina, mallory = world.person("gina"), world.person("mallory")
     for repository in ("team/app", "others/app"):
@@ -207,7 +205,7 @@ def test_a_push_to_one_group_is_not_for_the_other_group_that_listed_the_id() -> 
     assert gina.image(BASE) == 200
 
 
-def test_a_push_with_a_token_is_for_the_repository_of_the_token_alone() -> None:
+def test_push_with_a_token_is_for_the_repository_of_the_token() -> None:
     world = fresh_world()
     root, mallory = world.person("root"), world.person("mallory")
     announces(mallory)
@@ -220,7 +218,7 @@ def test_a_push_with_a_token_is_for_the_repository_of_the_token_alone() -> None:
 
 
 @pytest.mark.parametrize("right", [READ, WRITE])
-def test_a_collaborator_whose_grant_is_taken_back_reads_nothing_more(right: Action) -> None:
+def test_removed_collaborator_reads_nothing(right: Action) -> None:
     world = with_secret()
     world.grant("alice/app", "mallory", right)
     mallory = world.person("mallory")
@@ -236,7 +234,7 @@ def test_a_collaborator_whose_grant_is_taken_back_reads_nothing_more(right: Acti
         assert person.get(f"{REPOSITORIES}/alice/app/images").status_int == 404
 
 
-def test_a_token_that_was_given_for_writing_writes_nothing_once_the_grant_is_taken_back() -> None:
+def test_write_token_of_a_removed_collaborator_is_rejected() -> None:
     world = with_secret()
     world.grant("alice/app", "mallory", WRITE)
     mallory = world.person("mallory")

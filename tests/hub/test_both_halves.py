@@ -86,7 +86,7 @@ def push(registry: Client, index: SmallIndex, *images: Image, repository: str = 
     return writing
 
 
-def test_HUB_026_push_pull_and_delete_with_an_index_that_follows_the_protocol(
+def test_HUB_026_push_pull_and_delete_work_with_another_index(
     index: SmallIndex, engine: EngineClient
 ) -> None:
     engine.push(NAME, CHAIN)
@@ -100,7 +100,7 @@ def test_HUB_026_push_pull_and_delete_with_an_index_that_follows_the_protocol(
     assert engine.pull(NAME) == CHAIN[:1]
 
 
-def test_HUB_026_a_push_asks_once_about_its_token_and_not_about_its_own_images(
+def test_HUB_026_push_asks_once_about_its_token_not_its_images(
     index: SmallIndex, engine: EngineClient
 ) -> None:
     engine.push(NAME, CHAIN)
@@ -247,7 +247,7 @@ def test_REG_040_without_a_good_token_nothing_is_answered(
 
 
 @pytest.mark.parametrize(("method", "path"), [*READS, *WRITES, *DELETES, TAG_DELETE])
-def test_REG_040_a_token_of_another_repository_is_none_for_this_one(
+def test_REG_040_token_of_another_repository_is_rejected(
     registry: Client, index: SmallIndex, method: str, path: str
 ) -> None:
     push(registry, index, CHAIN[0])
@@ -371,9 +371,7 @@ def test_a_parent_that_the_index_does_not_allow_is_refused(registry: Client, ind
     assert registry.put(f"/v1/images/{child.image_id}/json", child.json, writing).status_int == 200
 
 
-def test_a_parent_that_is_not_there_is_told_before_the_index_is_asked(
-    registry: Client, index: SmallIndex
-) -> None:
+def test_missing_parent_is_reported_without_a_call_of_the_index(registry: Client, index: SmallIndex) -> None:
     index.lists[NAME] = [{"id": image_id} for image_id in IDS]
     writing = token(index.token(NAME, "write"))
     answer = registry.put(f"/v1/images/{IDS[1]}/json", CHAIN[1].json, writing)
@@ -425,9 +423,7 @@ def test_all_but_a_clear_yes_is_no(
     assert error_of(registry.get(f"/v1/images/{IDS[0]}/json", reading)) == (404, "Image not found")
 
 
-def test_whoever_knows_an_id_does_not_get_the_image_through_another_repository(
-    registry: Client, index: SmallIndex
-) -> None:
+def test_known_id_gives_no_image_through_another_repository(registry: Client, index: SmallIndex) -> None:
     writing = push(registry, index, CHAIN[0])
     registry.put(f"/v1/repositories/{NAME}/properties", '{"access": "private"}', writing)
     index.lists["eve/own"] = [{"id": IDS[0]}, {"id": OTHER.image_id}]
@@ -447,7 +443,7 @@ def test_whoever_knows_an_id_does_not_get_the_image_through_another_repository(
     assert registry.get(f"/v1/images/{IDS[0]}/json", writing).body == CHAIN[0].json
 
 
-def test_an_image_that_is_there_already_is_skipped_and_read_through_both(
+def test_existing_image_is_skipped_and_read_through_both(
     index: SmallIndex, engine: EngineClient, registry: Client
 ) -> None:
     engine.push(NAME, CHAIN)
@@ -502,9 +498,7 @@ def test_with_no_time_to_keep_it_every_request_asks(index: SmallIndex, index_ser
     assert len(index.asked) == 3
 
 
-def test_an_id_that_was_announced_after_the_token_was_taken_is_pushed(
-    registry: Client, index: SmallIndex
-) -> None:
+def test_id_that_is_announced_after_the_token_is_pushed(registry: Client, index: SmallIndex) -> None:
     writing = push(registry, index, CHAIN[0])
     index.lists[NAME].append({"id": OTHER.image_id})
     assert registry.put(f"/v1/images/{OTHER.image_id}/json", OTHER.json, writing).status_int == 200
@@ -521,7 +515,7 @@ def test_a_token_to_delete_is_good_once(registry: Client, index: SmallIndex) -> 
     assert registry.delete(path, deleting).status_int == 401
 
 
-def test_nothing_of_a_token_is_stored_and_no_file_of_an_old_server_written(
+def test_tokens_and_files_of_old_servers_are_not_stored(
     registry: Client, index: SmallIndex, registry_storage: MemoryStorage
 ) -> None:
     writing = push(registry, index, *CHAIN)
@@ -551,7 +545,7 @@ def test_an_index_that_stops_is_503_and_is_found_again(
     assert registry.get(path, reading).status_int == 200
 
 
-def test_an_index_that_stops_in_the_middle_of_a_push_lets_it_be_resumed(
+def test_push_resumes_after_an_outage_of_the_index(
     index: SmallIndex, index_server: StoppableServer, engine: EngineClient
 ) -> None:
     engine.push(NAME, CHAIN[:1])
@@ -760,9 +754,7 @@ def test_nor_after_its_repository_was_deleted(halves: Halves) -> None:
         "\x85",
     ],
 )
-def test_a_header_that_says_more_than_its_token_is_refused_by_the_index(
-    halves: Halves, appended: str
-) -> None:
+def test_header_beyond_its_token_is_rejected_by_the_index(halves: Halves, appended: str) -> None:
     halves.engine("alice").push("alice/app", CHAIN[:1])
     value = halves.token("robert", "alice/app") + appended
     path = "/v1/repositories/alice/app"
@@ -774,7 +766,7 @@ def test_a_header_that_says_more_than_its_token_is_refused_by_the_index(
     assert written.status == 401
 
 
-def test_HUB_020_a_token_whose_user_is_gone_is_refused_by_both_halves(halves: Halves) -> None:
+def test_HUB_020_token_of_a_deleted_user_is_rejected_by_both(halves: Halves) -> None:
     halves.engine("alice").push("alice/app", CHAIN[:1])
     value = halves.token("robert", "alice/app")
     halves.users.set_active("robert", False)

@@ -206,7 +206,7 @@ def lines(rows: Iterable[Row]) -> list[Any]:
 
 
 @pytest.mark.parametrize("rows", lines(ROWS))
-def test_everybody_gets_the_status_of_the_table_and_the_blind_no_private_byte(rows: list[Row]) -> None:
+def test_each_caller_gets_its_status_and_no_private_byte(rows: list[Row]) -> None:
     wrong = []
     for row in rows:
         answer = answer_to(row)
@@ -276,7 +276,7 @@ SEEN = tuple(row for row in ROWS if row.kind == "private" and is_blind(row) and 
 
 
 @pytest.mark.parametrize("rows", lines(SEEN))
-def test_what_is_hidden_and_what_is_absent_are_answered_alike_to_the_last_byte(rows: list[Row]) -> None:
+def test_hidden_and_absent_images_get_the_same_answer(rows: list[Row]) -> None:
     for row in rows:
         absent = Row(row.line, row.method, row.path, "absent", row.credentials, row.caller, row.expected)
         for method in ("GET", "HEAD"):
@@ -289,7 +289,7 @@ def told(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
     return answer.status, headers, answer.body
 
 
-def test_the_private_bytes_are_looked_for_in_a_form_in_which_they_are_found() -> None:
+def test_private_bytes_are_found_in_answers_to_the_owner() -> None:
     """Whoever may read the repository gets all of them: else the search above would prove nothing."""
     there, shown = world(), b""
     owner = there.person("acme")

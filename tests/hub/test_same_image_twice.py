@@ -66,7 +66,7 @@ def test_another_users_push_of_the_id_keeps_its_own_bytes(other: Image) -> None:
 
 
 @pytest.mark.parametrize("with_token", [True, False])
-def test_a_whole_push_of_what_another_user_has_in_private_ends_well(with_token: bool) -> None:
+def test_push_of_a_private_image_of_another_user_succeeds(with_token: bool) -> None:
     world = with_secret()
     bob = world.person("bob")
     top = image_of("top of bob's", SECRET)
@@ -87,7 +87,7 @@ def test_a_whole_push_of_what_another_user_has_in_private_ends_well(with_token: 
     assert_unharmed(world)
 
 
-def test_a_writer_of_the_repository_skips_it_and_a_tag_takes_it_over() -> None:
+def test_writer_skips_the_image_and_a_tag_adopts_it() -> None:
     world = with_secret()
     world.grant("alice/app", "bob", WRITE)
     bob = world.person("bob")
@@ -156,7 +156,7 @@ def orders(length: int) -> list[tuple[bool, ...]]:
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_two_strangers_who_push_the_same_private_image_both_end_well_in_every_order(part: int) -> None:
+def test_two_pushes_of_one_private_image_succeed_in_each_order(part: int) -> None:
     """All 462 orders of the six steps of each, in four parts."""
     template = fresh_world()
     for name in ("alice", "bob"):
@@ -182,7 +182,7 @@ def test_two_strangers_who_push_the_same_private_image_both_end_well_in_every_or
 
 
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
-def test_a_layer_that_comes_in_while_somebody_else_completes_the_image_counts(moment: str) -> None:
+def test_layer_that_arrives_during_a_completion_counts(moment: str) -> None:
     world = fresh_world()
     alice, bob = world.person("alice"), world.person("bob")
     for person, name in ((alice, "alice/app"), (bob, "bob/app")):

@@ -119,9 +119,7 @@ def test_the_json_and_the_layer_together_make_a_holder(owner: Engine, stranger: 
     assert stranger.tag("stranger/app", image) == 200
 
 
-def test_a_child_of_a_parent_that_is_still_being_pushed_does_not_open_the_parent(
-    owner: Engine, stranger: Engine
-) -> None:
+def test_child_of_an_unfinished_parent_does_not_open_the_parent(owner: Engine, stranger: Engine) -> None:
     parent = Image(1)
     child = Image(2, parent)
     owner.announce("owner/app", parent)
@@ -139,7 +137,7 @@ def test_a_child_of_a_parent_that_is_still_being_pushed_does_not_open_the_parent
     assert owner.reads(parent)
 
 
-def test_a_tag_that_was_set_during_somebody_elses_push_opens_nothing(owner: Engine, stranger: Engine) -> None:
+def test_tag_set_during_the_push_of_another_user_opens_nothing(owner: Engine, stranger: Engine) -> None:
     image = Image(1)
     owner.announce("owner/app", image)
     owner.hide("owner/app")

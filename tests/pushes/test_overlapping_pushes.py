@@ -191,7 +191,7 @@ def test_public_image_of_another_user_is_uploaded_again() -> None:
     assert engine.pull() == [image]
 
 
-def test_image_of_a_public_library_repository_is_not_uploaded_again() -> None:
+def test_image_of_a_library_repository_is_not_uploaded_again() -> None:
     world = AccountsWorld(People.of(User("root", is_administrator=True), User("bob")))
     chain = make_chain([tar_layer({"bin/sh": b"genuine"}), tar_layer({"etc/app": b""})], name="base")
     StrictEngine(world.app, "library/base", chain[:1], login="root:pw-root").push()

@@ -160,7 +160,7 @@ def test_only_some_wait_and_only_for_a_while() -> None:
     assert caught.value.headers["Retry-After"] == "10"
 
 
-def test_all_layers_of_a_diff_expand_to_no_more_than_one_may_and_the_next_goes_on() -> None:
+def test_layers_of_a_diff_share_the_limit_of_one() -> None:
     chain = make_chain([zeros(30_000, f"zeros-{number}") for number in range(6)])
     storage, client = pushed(*chain, max_expanded_bytes=90_000)
     path = f"/v1/images/{chain[-1].image_id}/diff"
@@ -175,7 +175,7 @@ def test_all_layers_of_a_diff_expand_to_no_more_than_one_may_and_the_next_goes_o
     assert len(client.get(path).json["created"]) == 1
 
 
-def test_a_diff_compares_no_more_lists_than_its_limit_and_remembers_that_it_did_not() -> None:
+def test_diff_beyond_its_limit_is_rejected_and_stored_so() -> None:
     chain = make_chain([tar_layer({f"f{number}": b""}) for number in range(4)])
     storage, _ = pushed(*chain)
     images, limits = Images(storage), Limits(1 << 20, compared_bytes=3 * 64 * 1024)

@@ -91,7 +91,7 @@ def state_of(client: Client) -> str:
         (mirrored, EXISTS, "J"),
     ],
 )
-def test_REG_010_REG_011_put_json_with_the_same_bytes_in_every_state(
+def test_REG_010_REG_011_repeated_json_in_each_state(
     client: Client, state: Callable[[Client], None], answer: object, facts: str
 ) -> None:
     state(client)
@@ -196,9 +196,7 @@ def test_REG_009_reading_in_every_state(client: Client, state: Callable[[Client]
 
 
 @pytest.mark.parametrize("what", READINGS)
-def test_REG_009_a_conditional_request_shows_nothing_of_an_unfinished_image(
-    client: Client, what: str
-) -> None:
+def test_REG_009_conditional_request_hides_an_unfinished_image(client: Client, what: str) -> None:
     uploaded(client)
     for headers in ({"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, {"If-None-Match": "*"}):
         assert error_of(client.get(f"/v1/images/{ID}/{what}", headers)) == IN_PROGRESS
@@ -332,7 +330,7 @@ def test_a_circle_of_parents_is_refused(client: Client) -> None:
     assert error_of(answer) == (400, "Image depends on itself through its parent")
 
 
-def test_a_circle_that_arises_behind_the_back_of_a_child_is_never_complete(client: Client) -> None:
+def test_circle_of_parents_is_never_complete(client: Client) -> None:
     """X names Y as its parent; then Y names Z, and Z names X, whose known ancestry is still X, Y."""
     ids = {name: make_image(LAYER, name=name).image_id for name in "XYZ"}
 
@@ -383,7 +381,7 @@ def test_REG_013_a_layer_is_stored_byte_for_byte(client: Client, size: int, is_c
     assert client.get(f"/v1/images/{ID}/layer").body == image.layer
 
 
-def test_REG_013_chunks_that_the_server_does_not_decode_are_411_and_not_read(client: Client) -> None:
+def test_REG_013_undecoded_chunks_are_411_and_not_read(client: Client) -> None:
     announced(client)
 
     def unreadable() -> Iterator[bytes]:
@@ -423,7 +421,7 @@ def test_REG_014_a_layer_shorter_than_its_length_is_refused(client: Client) -> N
     assert state_of(client) == "JM"
 
 
-def test_REG_014_a_cut_repetition_leaves_a_complete_image_as_it_was(client: Client) -> None:
+def test_REG_014_cut_repetition_keeps_a_complete_image(client: Client) -> None:
     complete(client)
     assert error_of(client.put_pieces(f"/v1/images/{ID}/layer", broken(LAYER)))[0] == 400
     assert client.get(f"/v1/images/{ID}/layer").body == LAYER
@@ -467,7 +465,7 @@ def test_section_5_the_layer_of_replaced_json_does_not_count(client: Client) -> 
 # -- decisions.md 5: two who push one image
 
 
-def test_decision_5_both_of_two_pushes_that_overlap_succeed_as_an_engine_judges(client: Client) -> None:
+def test_decision_5_both_overlapping_pushes_succeed(client: Client) -> None:
     first, second = client, Client(client.app)
     for step in ("put_json", "put_layer"):
         for one in (first, second):
@@ -476,7 +474,7 @@ def test_decision_5_both_of_two_pushes_that_overlap_succeed_as_an_engine_judges(
     assert told(second.put_checksum(IMAGE)) == DONE
 
 
-def test_decision_5_a_layer_that_comes_late_is_fine_when_it_is_the_stored_one(client: Client) -> None:
+def test_decision_5_late_layer_that_is_the_stored_one_is_200(client: Client) -> None:
     complete(client)
     assert told(client.put_layer(IMAGE)) == DONE
     assert error_of(client.put_layer(OTHER_LAYER)) == EXISTS

@@ -83,7 +83,7 @@ def test_REG_015_the_right_sum_is_200_true_and_ends_the_push(client: Client) -> 
     assert client.get(f"/v1/images/{ID}/json").status_int == 200
 
 
-def test_REG_015_the_stored_sum_of_a_complete_image_is_200_and_others_are_409(client: Client) -> None:
+def test_REG_015_stored_checksum_is_200_and_others_are_409(client: Client) -> None:
     uploaded(client).put_checksum(IMAGE)
     assert client.put_checksum(IMAGE).json is True
     refused = error_of(client.put_checksum(IMAGE, {PAYLOAD_HEADER: WRONG}))
@@ -116,7 +116,7 @@ def test_REG_015_blanks_around_a_sum_do_not_count(client: Client) -> None:
     assert answer.status_int == 200
 
 
-def test_REG_015_no_body_is_needed_and_one_that_comes_does_not_matter(client: Client) -> None:
+def test_REG_015_body_is_not_needed_and_ignored(client: Client) -> None:
     path = f"/v1/images/{ID}/checksum"
     assert uploaded(client).put(path, b"anything", {PAYLOAD_HEADER: PAYLOAD}).status_int == 200
 
@@ -124,7 +124,7 @@ def test_REG_015_no_body_is_needed_and_one_that_comes_does_not_matter(client: Cl
 # -- REG-016 to 019
 
 
-def test_REG_016_after_a_wrong_sum_the_right_one_completes_the_image(client: Client) -> None:
+def test_REG_016_right_checksum_completes_after_a_wrong_one(client: Client) -> None:
     uploaded(client)
     for _ in range(3):
         assert error_of(client.put_checksum(IMAGE, {PAYLOAD_HEADER: WRONG})) == MISMATCH
@@ -139,7 +139,7 @@ def test_REG_017_a_sum_before_the_layer_is_400(client: Client, header: str) -> N
     assert error_of(client.put_checksum(IMAGE, {header: TARSUM})) == (400, "Image's layer is missing")
 
 
-def test_REG_018_the_payload_sum_covers_json_newline_and_layer_as_sent(client: Client) -> None:
+def test_REG_018_payload_checksum_covers_json_newline_and_layer(client: Client) -> None:
     document = b' { "id" : "%s" ,\n"b":1, "a":2 } ' % ID.encode()
     image = Image(ID, document, b"no archive at all")
     expected = "sha256:" + hashlib.sha256(document + b"\n" + b"no archive at all").hexdigest()
@@ -147,9 +147,7 @@ def test_REG_018_the_payload_sum_covers_json_newline_and_layer_as_sent(client: C
 
 
 @pytest.mark.parametrize("wrong", [WRONG, TARSUM[:-1] + "0", TARSUM_WITHOUT_JSON, "x", ""])
-def test_REG_019_a_wrong_sum_beside_the_right_payload_sum_is_accepted_and_not_kept(
-    client: Client, wrong: str
-) -> None:
+def test_REG_019_wrong_tarsum_with_right_payload_is_not_stored(client: Client, wrong: str) -> None:
     headers = {PAYLOAD_HEADER: PAYLOAD, TARSUM_HEADER: wrong}
     assert uploaded(client).put_checksum(IMAGE, headers).status_int == 200
     assert "X-Docker-Checksum" not in client.get(f"/v1/images/{ID}/json").headers
@@ -164,7 +162,7 @@ def test_the_payload_sum_in_the_old_header_is_accepted(client: Client) -> None:
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress])
 @pytest.mark.parametrize("user_agent", OLD_ENGINES)
-def test_REG_020_a_tarsum_alone_completes_layers_of_every_compression(
+def test_REG_020_tarsum_completes_layers_of_each_compression(
     client: Client, user_agent: str, compress: Callable[[bytes], bytes]
 ) -> None:
     image = Image(ID, JSON, compress(hello_tar()))
@@ -174,26 +172,20 @@ def test_REG_020_a_tarsum_alone_completes_layers_of_every_compression(
 
 
 @pytest.mark.parametrize("user_agent", NEW_ENGINES)
-def test_REG_020_a_tarsum_without_a_payload_sum_counts_whoever_sends_it(
-    client: Client, user_agent: str
-) -> None:
+def test_REG_020_tarsum_without_payload_checksum_is_accepted(client: Client, user_agent: str) -> None:
     headers = {TARSUM_HEADER: TARSUM, "User-Agent": user_agent}
     assert uploaded(client).put_checksum(IMAGE, headers).status_int == 200
 
 
 @pytest.mark.parametrize("user_agent", OLD_ENGINES)
-def test_REG_020_the_payload_sum_of_docker_0_9_covers_other_bytes_so_its_tarsum_decides(
-    client: Client, user_agent: str
-) -> None:
+def test_REG_020_tarsum_of_docker_0_9_decides(client: Client, user_agent: str) -> None:
     payload = "sha256:" + hashlib.sha256(hello_tar()).hexdigest()
     headers = {PAYLOAD_HEADER: payload, TARSUM_HEADER: TARSUM, "User-Agent": user_agent}
     assert uploaded(client).put_checksum(IMAGE, headers).status_int == 200
 
 
 @pytest.mark.parametrize("user_agent", NEW_ENGINES)
-def test_a_wrong_payload_sum_of_a_newer_engine_is_wrong_whatever_the_tarsum(
-    client: Client, user_agent: str
-) -> None:
+def test_wrong_payload_checksum_is_400_with_any_tarsum(client: Client, user_agent: str) -> None:
     headers = {PAYLOAD_HEADER: WRONG, TARSUM_HEADER: TARSUM, "User-Agent": user_agent}
     assert error_of(uploaded(client).put_checksum(IMAGE, headers)) == MISMATCH
 
@@ -224,7 +216,7 @@ def test_a_tarsum_of_what_is_no_archive_is_a_mismatch(client: Client, layer: byt
     assert error_of(uploaded(client, image).put_checksum(image, headers)) == MISMATCH
 
 
-def test_a_layer_that_expands_beyond_the_limit_is_400_and_stays_in_progress(app: Registry) -> None:
+def test_layer_beyond_the_limit_is_400_and_stays_in_progress(app: Registry) -> None:
     client = Client(Registry(storage=app.storage, max_expanded_bytes=len(hello_tar()) - 1))
     status, text = error_of(uploaded(client).put_checksum(IMAGE, {TARSUM_HEADER: TARSUM}))
     assert (status, text) == (400, "The layer expands to more bytes than this server looks into")

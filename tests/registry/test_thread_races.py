@@ -70,7 +70,7 @@ def assert_complete_and_sound(app: Registry, *candidates: Image) -> Image:
 # -- threads
 
 
-def test_REG_046_011_eight_who_push_the_same_image_at_once_all_succeed_as_an_engine_judges(
+def test_REG_046_011_eight_equal_pushes_at_once_all_succeed(
     app: Registry,
 ) -> None:
     def push_as_engine(number: int) -> bool:
@@ -91,14 +91,14 @@ def all_done(steps: list[Answer]) -> bool:
     return statuses == [200, 200, 200] or (statuses[0] == 409 and b"Image already exists" in steps[0].body)
 
 
-def test_REG_046_eight_pushes_of_different_layers_at_once_all_succeed_and_one_is_kept(app: Registry) -> None:
+def test_REG_046_eight_pushes_of_different_layers_all_succeed(app: Registry) -> None:
     images = [Image(ID, IMAGE.json, random_layer(300_000, number)) for number in range(8)]
     answers = at_once(8, lambda number: push(app, images[number], number))
     assert [all_done(steps) for steps in answers] == [True] * 8
     assert_complete_and_sound(app, *images)
 
 
-def test_REG_046_eight_pushes_of_different_json_at_once_all_succeed_and_one_is_kept(app: Registry) -> None:
+def test_REG_046_eight_pushes_of_different_json_all_succeed(app: Registry) -> None:
     images = [
         Image(ID, json.dumps({"id": ID, "number": number}).encode(), random_layer(1000, number))
         for number in range(8)
@@ -152,7 +152,7 @@ def test_sixteen_who_set_tags_at_once_lose_nothing(app: Registry) -> None:
     assert json.loads(call(app, "GET", path).body) == {f"v{number}": ID for number in range(16)}
 
 
-def test_setting_and_deleting_the_same_tag_and_repository_at_once_never_fails(app: Registry) -> None:
+def test_simultaneous_changes_of_tag_and_repository_never_fail(app: Registry) -> None:
     push(app, IMAGE)
     body = json.dumps(ID).encode()
 
@@ -173,7 +173,7 @@ def test_setting_and_deleting_the_same_tag_and_repository_at_once_never_fails(ap
     assert json.loads(call(app, "GET", "/v1/repositories/foo/bar/tags").body) == {"latest": ID}
 
 
-def test_STO_008_of_two_tags_at_once_whose_files_clash_one_is_refused(app: Registry) -> None:
+def test_STO_008_one_of_two_conflicting_tags_at_once_is_409(app: Registry) -> None:
     push(app, IMAGE)
     body = json.dumps(ID).encode()
     for number in range(10):
@@ -187,9 +187,7 @@ def test_STO_008_of_two_tags_at_once_whose_files_clash_one_is_refused(app: Regis
 
 
 @pytest.mark.parametrize("late", [IMAGE, OTHER_LAYER])
-def test_decision_5_a_push_that_began_before_the_image_was_complete_ends_with_200(
-    client: Client, late: Image
-) -> None:
+def test_decision_5_push_begun_before_completion_ends_with_200(client: Client, late: Image) -> None:
     client.put_json(IMAGE)
     other = Client(client.app)
     pieces = during(lambda: other.push(IMAGE), late.layer[:20], late.layer[20:])
@@ -218,7 +216,7 @@ def test_decision_5_the_same_json_during_an_upload_changes_nothing(client: Clien
     assert client.put_checksum(IMAGE).status_int == 200
 
 
-def test_decision_5_a_push_with_other_json_may_become_complete_during_an_upload(client: Client) -> None:
+def test_decision_5_other_push_may_complete_during_an_upload(client: Client) -> None:
     client.put_json(IMAGE)
     other = Client(client.app)
     pieces = during(lambda: other.push(OTHER_JSON), LAYER[:20], LAYER[20:])
@@ -227,7 +225,7 @@ def test_decision_5_a_push_with_other_json_may_become_complete_during_an_upload(
     assert_complete_and_sound(client.app, OTHER_JSON)
 
 
-def test_REG_014_a_cut_layer_does_not_touch_what_another_client_completed_meanwhile(client: Client) -> None:
+def test_REG_014_cut_layer_keeps_the_image_of_another_client(client: Client) -> None:
     client.put_json(IMAGE)
     other = Client(client.app)
 
@@ -308,7 +306,7 @@ REQUESTS: dict[str, Callable[[Registry], Answer]] = {
 )
 @pytest.mark.parametrize("request_name", REQUESTS)
 @pytest.mark.parametrize("state", BEFORE)
-def test_REG_046_a_push_between_any_two_steps_of_a_request_spoils_nothing(
+def test_REG_046_push_between_two_steps_of_a_request_is_safe(
     state: str, request_name: str, intruder: Image
 ) -> None:
     at, was_interrupted = 0, True

@@ -125,9 +125,7 @@ def test_STO_001_the_repositories_of_the_sample_are_served(sample: Client) -> No
     assert names(sample) == ["library/busybox", "foo/bar"]
 
 
-def test_STO_001_serving_the_sample_changes_nothing_but_what_is_kept_of_layers(
-    sample: Client, folder: Path
-) -> None:
+def test_STO_001_serving_the_sample_adds_only_caches_of_layers(sample: Client, folder: Path) -> None:
     before = tree(folder)
     test_STO_001_the_repositories_of_the_sample_are_served(sample)
     for image_id in (ROOT, CHILD, PLAIN, UNFINISHED):
@@ -151,7 +149,7 @@ class ReadOnly(FileStorage):
         yield
 
 
-def test_STO_001_the_sample_is_served_from_a_disk_that_takes_no_writes() -> None:
+def test_STO_001_sample_is_served_from_a_read_only_disk() -> None:
     client = Client(Registry(storage=ReadOnly(SAMPLE)))
     assert [row[0] for row in client.get(f"/v1/images/{PLAIN}/files").json]
     assert client.get(f"/v1/images/{PLAIN}/diff").status_int == 200
@@ -162,7 +160,7 @@ def test_STO_001_the_sample_is_served_from_a_disk_that_takes_no_writes() -> None
 # -- STO-002, 003
 
 
-def test_STO_002_an_unfinished_push_is_in_progress_and_can_be_finished(sample: Client, folder: Path) -> None:
+def test_STO_002_unfinished_push_can_be_finished(sample: Client, folder: Path) -> None:
     for what in ("json", "layer", "ancestry", "files", "diff"):
         answer = sample.get(f"/v1/images/{UNFINISHED}/{what}")
         assert error_of(answer) == (400, "Image is being uploaded, retry later")
@@ -208,15 +206,13 @@ def test_STO_003_a_bare_payload_checksum_is_one_too(client: Client, folder: Path
     assert client.get(f"/v1/images/{ID}/json").headers["X-Docker-Checksum-Payload"] == IMAGE.payload_checksum
 
 
-def test_STO_003_the_stored_layer_again_is_fine_where_only_a_tarsum_is_stored(
-    client: Client, folder: Path
-) -> None:
+def test_STO_003_repeated_layer_is_200_if_only_a_tarsum_is_stored(client: Client, folder: Path) -> None:
     write(folder, image_files(IMAGE, "tarsum+sha256:" + "3" * 64, [ID]))
     assert client.put_layer(IMAGE).status_int == 200
     assert error_of(client.put_layer(Image(ID, IMAGE.json, b"other"))) == (409, "Image already exists")
 
 
-def test_STO_003_a_sum_that_0_6_kept_from_the_json_completes_nothing(client: Client, folder: Path) -> None:
+def test_STO_003_checksum_from_the_json_of_0_6_completes_nothing(client: Client, folder: Path) -> None:
     announced = "tarsum+sha256:" + "3" * 64
     write(folder, image_files(IMAGE, announced, [ID]) | {f"images/{ID}/_inprogress": "true"})
     assert error_of(client.put_checksum(IMAGE, {TARSUM_HEADER: announced})) == (404, "Image not found")
@@ -254,9 +250,7 @@ def pushed_by_engine(client: Client) -> tuple[Image, Image]:
     return root, child
 
 
-def test_STO_004_a_push_leaves_the_files_of_docker_registry_and_nothing_else(
-    client: Client, folder: Path
-) -> None:
+def test_STO_004_push_leaves_exactly_the_files_of_docker_registry(client: Client, folder: Path) -> None:
     root, child = pushed_by_engine(client)
     files = tree(folder)
     assert set(files) == {
@@ -311,9 +305,7 @@ def test_STO_005_nothing_is_below_images_before_the_right_checksum(client: Clien
     assert not (folder / "uploads").exists()
 
 
-def test_STO_006_docker_registry_finds_what_it_needs_under_the_names_that_it_looks_for(
-    client: Client, folder: Path
-) -> None:
+def test_STO_006_files_have_the_names_that_docker_registry_opens(client: Client, folder: Path) -> None:
     """docker-registry 0.9.1 itself was run on a folder like this one by hand; here are the files that it opened."""
     root, child = pushed_by_engine(client)
     client.tag("ns/a/b", "v_1.0-x", root, {"User-Agent": USER_AGENT})
@@ -358,9 +350,7 @@ def test_STO_007_what_is_no_id_is_no_tag(client: Client, folder: Path, content: 
     assert error_of(client.get("/v1/repositories/foo/bar/tags/v1")) == (404, "Tag not found")
 
 
-def test_STO_008_the_info_of_a_tag_that_begins_with_an_underscore_is_no_tag(
-    client: Client, folder: Path
-) -> None:
+def test_STO_008_info_of_a_tag_with_an_underscore_is_no_tag(client: Client, folder: Path) -> None:
     info = '{"last_update": 1430000000}'
     write(folder, image_files(IMAGE, IMAGE.payload_checksum, [ID]))
     write(folder, {"repositories/foo/bar/tag__x": ID, "repositories/foo/bar/tag_x_json": info})
@@ -375,7 +365,7 @@ def test_STO_008_the_info_of_a_tag_that_begins_with_an_underscore_is_no_tag(
 
 
 @pytest.mark.parametrize("file", ["_images_list", "json", "tagv1_json", "_anything"])
-def test_STO_009_a_folder_without_list_tags_and_flag_is_no_repository(
+def test_STO_009_folder_without_list_tags_and_flag_is_ignored(
     client: Client, folder: Path, file: str
 ) -> None:
     write(folder, {f"repositories/foo/bar/{file}": f'["{ID}"]'})
@@ -394,7 +384,7 @@ def test_STO_009_any_of_list_tag_and_flag_makes_a_repository(client: Client, fol
 
 
 @pytest.mark.parametrize("stored", ["a%2Fb", "a%252Fb"])
-def test_STO_010_a_name_with_a_slash_is_found_as_any_version_stored_it(
+def test_STO_010_name_with_a_slash_is_found_in_each_stored_form(
     client: Client, folder: Path, stored: str
 ) -> None:
     place = f"repositories/ns/{stored}"
@@ -423,7 +413,7 @@ def test_STO_010_a_new_name_with_a_slash_is_stored_as_0_9_1_does(client: Client,
         ("ns/%2540", "ns/@"),
     ],
 )
-def test_STO_010_decision_7_names_that_may_not_be_written_stay_readable(
+def test_STO_010_decision_7_unwritable_names_stay_readable(
     client: Client, folder: Path, stored: str, name: str
 ) -> None:
     write(folder, image_files(IMAGE, ancestry=[ID]) | {f"repositories/{stored}/tag_v1": ID})
@@ -446,7 +436,7 @@ def test_STO_010_decision_7_names_that_may_not_be_written_stay_readable(
         ("a%3Ab", "a:b", "a:b"),
     ],
 )
-def test_section_4_odd_tags_are_listed_read_and_deleted_as_any_version_stored_them(
+def test_section_4_odd_tags_are_handled_in_each_stored_form(
     client: Client, folder: Path, stored: str, tag: str, quoted: str
 ) -> None:
     info = {"last_update": 1430000000}
@@ -460,9 +450,7 @@ def test_section_4_odd_tags_are_listed_read_and_deleted_as_any_version_stored_th
     assert not (folder / "repositories").exists()
 
 
-def test_section_4_deleting_a_tag_never_deletes_one_that_is_listed_under_another_name(
-    client: Client, folder: Path
-) -> None:
+def test_section_4_deletion_of_a_tag_keeps_tags_of_other_names(client: Client, folder: Path) -> None:
     write(folder, {"repositories/foo/bar/tag_a+b": ID})
     assert error_of(client.delete("/v1/repositories/foo/bar/tags/a+b"))[0] == 404
     assert client.get("/v1/repositories/foo/bar/tags").json == {"a b": ID}
@@ -567,7 +555,7 @@ def test_STO_014_a_mirrored_image_has_no_sum_and_is_complete(client: Client, fol
     assert error_of(client.put_layer(Image(ID, IMAGE.json, b"other"))) == (409, "Image already exists")
 
 
-def test_STO_014_the_json_of_a_mirrored_image_without_layer_has_no_size(client: Client, folder: Path) -> None:
+def test_STO_014_mirrored_image_without_layer_has_no_size(client: Client, folder: Path) -> None:
     write(folder, {f"images/{ID}/json": IMAGE.json, f"images/{ID}/ancestry": json.dumps([ID])})
     assert "X-Docker-Size" not in client.get(f"/v1/images/{ID}/json").headers
     assert error_of(client.get(f"/v1/images/{ID}/layer")) == (404, "Image not found")
@@ -600,7 +588,7 @@ def test_STO_015_the_flag_is_a_file(client: Client, folder: Path) -> None:
     assert (folder / "repositories/foo/bar/_private").read_bytes() == b""
 
 
-def test_STO_016_deleting_a_repository_removes_its_folder_and_no_image(sample: Client, folder: Path) -> None:
+def test_STO_016_deletion_removes_the_folder_and_no_image(sample: Client, folder: Path) -> None:
     before = tree(folder / "images")
     assert sample.delete("/v1/repositories/library/busybox/").status_int == 200
     assert not (folder / "repositories" / "library").exists()
@@ -608,9 +596,7 @@ def test_STO_016_deleting_a_repository_removes_its_folder_and_no_image(sample: C
     assert tree(folder / "images") == before
 
 
-def test_STO_017_the_stored_list_keeps_its_ids_and_takes_new_ones_and_sums(
-    client: Client, folder: Path
-) -> None:
+def test_STO_017_stored_list_keeps_ids_and_gets_new_ones(client: Client, folder: Path) -> None:
     one, two, three = "1" * 64, "2" * 64, "3" * 64
     stored = [{"checksum": "x", "id": two}, {"id": one, "Tag": "latest", "y": 1}, {"id": one, "Tag": "1.0"}]
     write(folder, {"repositories/foo/bar/_index_images": json.dumps(stored)})
@@ -643,7 +629,7 @@ def test_infos_that_are_none_are_unknown(client: Client, folder: Path, content: 
         assert client.get(f"/v1/repositories/foo/bar/{path}").json["last_update"] is None
 
 
-def test_STO_018_two_servers_over_one_folder_push_one_image_at_once(folder: Path) -> None:
+def test_STO_018_simultaneous_pushes_by_two_servers_do_not_mix(folder: Path) -> None:
     images = [Image(ID, IMAGE.json, bytes([number]) * 50_000) for number in range(4)]
 
     def push(image: Image) -> int:
