@@ -1,4 +1,4 @@
-"""What is remembered of an index's answers, and for how long; what counts as a token; how the index is asked."""
+"""The cache of answers of an index, the tokens that are accepted, and the requests to the index."""
 
 from __future__ import annotations
 

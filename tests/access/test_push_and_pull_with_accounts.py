@@ -1,4 +1,4 @@
-"""Push and pull by people with accounts, wherever these are kept: by the client, and as engines do it, with tokens and with Basic."""
+"""Push and pull by users of each backend: with the client, and as engines do, with tokens and with Basic."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_old_tag_does_not_reach_a_later_push_of_another_user() -> None:
 
 
 def test_a_tag_that_is_pushed_reaches_no_further_than_its_push() -> None:
-    """The parent is old and private; who guesses its JSON gets a child, and not the parent by the child's tag."""
+    """The parent is old and private. Who guesses its JSON can tag a child, and does not get the parent."""
     world = old_world()
     world.person("alice").make_private("alice/app")
     bob, child = world.person("bob"), image_of("child", BASE)

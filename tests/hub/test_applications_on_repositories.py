@@ -180,7 +180,7 @@ def test_a_repository_token_ends_with_what_was_granted(world: AccountsWorld, gra
 
 
 def test_repository_token_ends_with_its_access_token(world: AccountsWorld, granter: Granter) -> None:
-    """One access token of a grant can be revoked alone (RFC 7009); what it was exchanged for goes with it, and nothing else does."""
+    """One access token of a grant can be revoked alone (RFC 7009). Only its repository tokens end with it."""
     private(world)
     first, second, issued = granter.refreshed("acme", ["repo_write"])
     holders = []
@@ -197,7 +197,7 @@ def test_repository_token_ends_with_its_access_token(world: AccountsWorld, grant
 
 
 def test_repository_token_expires_with_its_access_token(world: AccountsWorld) -> None:
-    """The clock of the grants is behind, so an access token is about to expire; repository tokens are good for an hour."""
+    """The clock of the grants is behind, so the access token expires soon. Repository tokens last an hour."""
     now_s = time.time()
     private(world)
     late = Granter(world.storage, world.people, clock=lambda: now_s - ACCESS_LIFETIME_S + 60)

@@ -147,7 +147,8 @@ def test_no_shared_cache_keeps_images_of_a_server_with_accounts() -> None:
 def test_repository_created_again_holds_no_old_images(wants_token: bool, who: str) -> None:
     """The new one is public, and whoever begins it may be somebody else."""
     world = with_secret()
-    assert world.person("alice").delete("alice/app", wants_token=wants_token).status_int == (202 if wants_token else 200)  # fmt: skip
+    assert world.person("alice").delete("alice/app",
+    wants_token=wants_token).status_int == (202 if wants_token else 200)  # fmt: skip
     assert_hidden(world)
     person = world.person(who)
     assert person.announce("alice/app", OWN) == 200
@@ -246,7 +247,8 @@ def test_other_methods_show_nothing(method: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["q=app", "q=alice", "q=", "", "q=secret", f"q={SECRET.image_id}", "q=alice/app", "n=100", "page=1&n=1", "q=latest"],
+    ["q=app", "q=alice", "q=", "", "q=secret", f"q={SECRET.image_id}", "q=alice/app", "n=100", "page=1&n=1",
+    "q=latest"],
 )  # fmt: skip
 def test_HUB_029_search_finds_and_counts_what_the_caller_may_see(query: str) -> None:
     there, elsewhere = with_secret(), fresh_world()

@@ -1,4 +1,4 @@
-"""Somebody who is at it while the owner pushes, or whose repository others may write, does not get a private image."""
+"""Attacks during the push of the owner, or by writers of a repository, do not show a private image."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from support.attacked import (
     with_other_json,
     with_secret,
 )
+from support.credentials import token_header
 from support.engine_client import make_image, tar_layer
 
 from v1registry.rights import Action
@@ -56,7 +57,8 @@ def alices_push(world: AccountsWorld) -> Iterator[str]:
 @pytest.mark.parametrize("moment", range(7))
 @pytest.mark.parametrize(
     "attack",
-    [announces, announces_and_tags, announces_and_builds_on_it, sends_its_layer, sends_its_sum, deletes_and_begins_anew],
+    [announces, announces_and_tags, announces_and_builds_on_it, sends_its_layer, sends_its_sum,
+    deletes_and_begins_anew],
 )  # fmt: skip
 def test_an_attack_while_the_push_is_running_gets_nothing(
     attack: Callable[[Person], list[int]], moment: int
@@ -91,7 +93,7 @@ def test_child_announced_before_its_parent_is_not_completed(first: str) -> None:
 
 
 def test_child_of_a_guessed_parent_does_not_reach_the_parent() -> None:
-    """To send the same JSON begins a push of one's own; its layer is missing, whatever the owner completes."""
+    """The same JSON begins another push. Its layer is missing, even if the owner completes the first."""
     world = fresh_world()
     alice, mallory = world.person("alice"), world.person("mallory")
     alice.make_private("alice/app")
@@ -120,7 +122,8 @@ def test_child_completed_before_its_parent_shows_nothing_of_it() -> None:
     alice.announce("alice/app", BASE)
     alice.put_json(BASE)
     mallory.announce("mallory/x", BASE, child)
-    for step in (mallory.put_json(BASE), mallory.put_json(child), mallory.put_layer(child), mallory.put_checksum(child)):  # fmt: skip
+    for step in (mallory.put_json(BASE), mallory.put_json(child), mallory.put_layer(child),
+    mallory.put_checksum(child)):  # fmt: skip
         assert step == 200
     assert mallory.tag("mallory/x", child) == 200
     assert [alice.put_layer(BASE), alice.put_checksum(BASE)] == [200, 200]
@@ -211,7 +214,8 @@ def test_push_with_a_token_is_for_the_repository_of_the_token() -> None:
     announces(mallory)
     root.make_private("library/app")
     assert root.announce("library/app", BASE) == 200
-    bearer = Person(world.app, {"Authorization": f"Token {root.wanted_token('PUT', f'{REPOSITORIES}/library/app/', list_of(BASE))}"})  # fmt: skip
+    token = root.wanted_token("PUT", f"{REPOSITORIES}/library/app/", list_of(BASE))
+    bearer = Person(world.app, token_header(token))
     assert [bearer.put_json(BASE), bearer.put_layer(BASE), bearer.put_checksum(BASE)] == [200, 200, 200]
     assert mallory.image(BASE) == 404
     assert root.image(BASE) == 200

@@ -1,4 +1,4 @@
-"""Registry and index in two servers: ours with ours, and our registry with a minimal index written from the protocol."""
+"""Registry and index in two servers: ours with ours, and our registry with a minimal index."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def world() -> AccountsWorld:
 
 @cache
 def access_token(username: str, credentials: str) -> str:
-    """Return what an application was given by a user. Accounts that are not active grant nothing: they were, then."""
+    """Return the token of an application for a user. Accounts that are inactive now were active then."""
     if credentials == "unissued":
         return UNKNOWN
     people = People.of(*(User(user.name) for user in PEOPLE.values()))
@@ -236,7 +236,8 @@ def test_the_table_has_each_case_once_and_all_of_them() -> None:
         kinds = KINDS if path not in ("users/", "_ping", "_status") else ("public",)
         for kind in kinds:
             for credentials in CREDENTIALS:
-                callers = {row.caller for row in ROWS if (row.method, row.path, row.kind, row.credentials) == (method, path, kind, credentials)}  # fmt: skip
+                callers = {row.caller for row in ROWS if (row.method, row.path, row.kind,
+                row.credentials) == (method, path, kind, credentials)}  # fmt: skip
                 bad = {"any", "bad"} if credentials in ("gone", *BEARERS) else {"bad"}
                 impossible = set() if credentials == "basic" else bad
                 assert callers == set(CALLERS) - impossible, (method, path, kind, credentials)

@@ -1,4 +1,4 @@
-"""The same private image pushed by two who do not know of each other, and by whoever only knows a part of it (decisions.md 17)."""
+"""One private image pushed by two users, and by users who know only a part of it (decisions.md 17)."""
 
 from __future__ import annotations
 

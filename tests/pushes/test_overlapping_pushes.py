@@ -1,7 +1,7 @@
 """Two pushes of one image id, interleaved at every step (decisions.md 5, 17, 18).
 
 Genuine engines send different bytes for one id, even from two machines with one version. Every push has to
-succeed, and what can be pulled afterwards is what one push sent: never the JSON of one and the layer of the other.
+succeed. A later pull gets the bytes of one push, never the JSON of one and the layer of the other.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def interleavings(first: int, second: int) -> Iterator[tuple[int, ...]]:
 
 
 def run(engines: Sequence[StrictEngine], order: Sequence[int]) -> None:
-    """Run the pushes in an order of steps; the first two steps of each come first, what is left comes last."""
+    """Run the pushes in an order of steps. The first step of each comes first, the rest comes last."""
     pushes = [engine.steps() for engine in engines]
     for push in pushes:
         next(push)

@@ -38,7 +38,7 @@ workers = partial(started_workers, WORKER)
 
 
 def chain_of(number: int) -> list[Image]:
-    """Return a chain of three images: the ids are always the same, the JSON and layers are those of a machine."""
+    """Return a chain of three images. The ids are always the same, JSON and layers depend on ``number``."""
     images = make_chain([tar_layer({f"etc/{level}": b"base"}) for level in range(3)], name="chain")
     return [
         Image(

@@ -1,4 +1,4 @@
-"""Looking into layers is bounded: what cannot be looked into is not tried twice, and nobody looks twice at a time."""
+"""Reading of layers is bounded: a failed layer is not read again, and one layer is read once at a time."""
 
 from __future__ import annotations
 

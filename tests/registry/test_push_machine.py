@@ -1,8 +1,8 @@
 """The requests of one push in any order, against the table of registry.md 5 as a model.
 
-Uploads are begun by one step and ended or cut off by a later one, so whatever comes in between happens in the middle of a body.
-After every step all images are read: one that is complete has the bytes with which it became complete, for ever, and
-they fit its sum; nothing of an unfinished one is seen.
+Uploads are begun by one step and ended or cut off by a later one, so other steps happen during a body.
+After each step all images are read. A complete one keeps the bytes with which it became complete, and they
+match its checksum. Nothing of an unfinished one is shown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""registry.md 4.3 to 4.5 and 5: what a push may do in which state, row by row (REG-007 to 017, decisions 5)."""
+"""registry.md 4.3 to 4.5 and 5: the requests of a push in each state (REG-007 to 017, decisions.md 5)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from v1registry import Registry
 ID = "a" * 64
 JSON = b'{"id":"%s"}' % ID.encode()
 
-#: The TarSum of an archive with the one file of :func:`hello_tar` below JSON, as docker computes it (registry.md 7.1).
+#: The TarSum of an archive with the file of :func:`hello_tar` below JSON, as of docker (registry.md 7.1).
 TARSUM = "tarsum+sha256:5348b019147e28c8612109e4d862fbefef29b9882c21c7ae558872369e45a905"
 TARSUM_WITHOUT_JSON = "tarsum+sha256:92311c3c021ed7ea392537deb7b650a2695962487ae1000a53e183a2fa6128e0"
 

@@ -1,4 +1,4 @@
-"""Clients at the same time: threads, layers that are on their way while others push, and every point between two steps.
+"""Simultaneous clients: threads, uploads during other pushes, and each point between two steps.
 
 REG-046, REG-011, REG-014 and decisions.md 5. Processes and servers have their own tests.
 """
@@ -178,7 +178,8 @@ def test_STO_008_one_of_two_conflicting_tags_at_once_is_409(app: Registry) -> No
     body = json.dumps(ID).encode()
     for number in range(10):
         path, tags = f"/v1/repositories/foo/r{number}/tags", ("_x", "x_json")
-        statuses = at_once(2, lambda one, path=path, tags=tags: call(app, "PUT", f"{path}/{tags[one]}", body).status)  # fmt: skip
+        statuses = at_once(2, lambda one, path=path,
+        tags=tags: call(app, "PUT", f"{path}/{tags[one]}", body).status)  # fmt: skip
         assert sorted(statuses) == [200, 409]
         assert json.loads(call(app, "GET", path).body) == {tags[statuses.index(200)]: ID}
 

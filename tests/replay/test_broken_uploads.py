@@ -64,7 +64,7 @@ def test_a_cut_layer_leaves_the_image_in_progress(
 
 @pytest.mark.parametrize("client", ENGINES)
 def test_a_cut_body_seen_as_whole_completes_no_image(storage: Storage, client: str) -> None:
-    """granian ends a cut body like a whole one. The layer stays the interrupted push's; the next has its own token."""
+    """granian ends a cut body like a whole one. The layer is of the first push; the next has a token."""
     replayer, image_id, answer = interrupt(storage, client, chunked=True, break_off="end")
 
     assert answer.status == 200

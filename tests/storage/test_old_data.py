@@ -1,6 +1,6 @@
-"""Data of docker-registry 0.6 to 0.9.1 is served as it is, and what we write is what that server reads (STO-001 to 018).
+"""Data of docker-registry 0.6 to 0.9.1 is served unchanged, and our data is readable for it (STO-001 to 018).
 
-The sample was written by docker-registry 0.9.1 itself; the other folders are made here as storage-layout.md tells.
+The sample was written by docker-registry 0.9.1. The other folders are made as storage-layout.md says.
 """
 
 from __future__ import annotations
@@ -306,7 +306,7 @@ def test_STO_005_nothing_is_below_images_before_the_right_checksum(client: Clien
 
 
 def test_STO_006_files_have_the_names_that_docker_registry_opens(client: Client, folder: Path) -> None:
-    """docker-registry 0.9.1 itself was run on a folder like this one by hand; here are the files that it opened."""
+    """docker-registry 0.9.1 was run on a folder like this one by hand. These are the files that it opened."""
     root, child = pushed_by_engine(client)
     client.tag("ns/a/b", "v_1.0-x", root, {"User-Agent": USER_AGENT})
     client.put("/v1/repositories/ns/a/b/", json.dumps([{"id": root.image_id}]))

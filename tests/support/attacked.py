@@ -1,4 +1,4 @@
-"""A private image, those who are after it, and the ways in which they look whether they have it."""
+"""A private image, its attackers, and the checks whether they see it."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ def assert_hidden(
     conditions: Iterable[Mapping[str, str]] = CONDITIONS[:1],
     control: AccountsWorld | None = None,
 ) -> None:
-    """Assert that only those who may see the secret: all others get the answers of a world without it, to the last byte.
+    """Assert that others get the answers of a world without the secret, to the last byte.
 
     :param conditions: headers with each of which everything is asked.
-    :param control: a world in which the secret never was, and the attacker did the same; if it is left out, the
-        attacker has sent nothing, and the secret is answered as an absent image.
+    :param control: a world without the secret, in which the attacker did the same. If it is left out, the
+        attacker has sent nothing, and the answers are those of an absent image.
     """
     for spy in spies(world):
         for what in ("json", "layer", "ancestry", "files", "diff"):
@@ -173,7 +173,7 @@ def announces_and_builds_on_it(mallory: Person) -> list[int]:
 
 
 def sends_its_json(mallory: Person) -> list[int]:
-    """Send a JSON that the attacker guessed; the answers say nothing about the stored one (decisions.md 17)."""
+    """Send a guessed JSON. The answers say nothing about the stored one (decisions.md 17)."""
     return [
         *announces(mallory),
         mallory.put_json(BASE),
