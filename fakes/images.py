@@ -10,7 +10,8 @@ from v1registry.layers.checksums import parse_checksums
 from v1registry.names import is_image_id
 from v1registry.registry import layout
 from v1registry.registry.contents import Contents
-from v1registry.registry.staging import Staging, Unfinished
+from v1registry.registry.sent import Unfinished
+from v1registry.registry.staging import Staging
 from v1registry.rights import Content
 from v1registry.storage.base import KeyNotFound, Storage
 

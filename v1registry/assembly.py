@@ -180,8 +180,8 @@ def _tokens(settings: Settings, keys: Callable[[], Sequence[str]] | Sequence[str
 def _standalone(settings: Settings, backend: Backend | None) -> str:
     """Return the value of ``X-Docker-Registry-Standalone`` (decisions.md 17).
 
-    Engines send Basic to a standalone registry over https. With accounts that are checked here they should use tokens,
-    because image paths name no repository. A front that logs users in needs Basic on every call.
+    Engines send Basic to a standalone registry over https. With accounts that are checked here they should
+    use tokens, because image paths name no repository. A front that logs users in needs Basic on every call.
     """
     if settings.standalone != "auto":
         return settings.standalone.capitalize()

@@ -1,7 +1,7 @@
 """Who may do what: the vocabulary of users, actions and rights.
 
-An :class:`Access` is made once for an application, a :class:`Rights` by it for each request. The APIs ask the rights and know
-nothing of passwords, tokens or accounts.
+An :class:`Access` is made once for an application, a :class:`Rights` by it for each request. The APIs ask the
+rights and know nothing of passwords, tokens or accounts.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class User:
     groups: frozenset[str] = frozenset()  #: each is a namespace that its members may write
     is_active: bool = True  #: an account that is not yet activated, or disabled, gets 403 everywhere
     is_administrator: bool = False
-    #: the account, for ever: a later account of the same name has a different id. Empty if the backend has no ids.
-    #: Two values of one user are equal whether or not both have it
+    #: the account, for ever: a later account of the same name has a different id. Empty if the backend has no
+    #: ids. Two values of one user are equal whether or not both have it
     id: str = field(default="", compare=False, repr=False)
 
 
@@ -45,7 +45,8 @@ class Bearer:
     scopes: frozenset[str]
     client_id: str
     is_trusted: bool = False  #: the application may vouch for addresses (oauth.md 4.5)
-    #: what BearerVerifier.is_granted is asked about; it is no secret. Two tokens that allow the same are equal
+    #: what BearerVerifier.is_granted is asked about; it is no secret. Two tokens that allow the same are
+    #: equal
     access_id: str = field(default="", compare=False)
     expires_at_s: float | None = field(default=None, compare=False)  #: since the epoch; None if unknown
 
@@ -167,11 +168,13 @@ class Rights(Protocol):
     def content_for(
         self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
     ) -> Content | None:
-        """Return the content that a repository holds, or that a push of the caller may take over for it (decisions.md 18).
+        """Return the content that a repository holds, or that a push of the caller may take over for it
+        (decisions.md 18).
 
         :param repository: one that the caller may write; None on an open server.
-        :param is_named: the caller names the image by a tag, or as the parent of an image. Announcements and looks may
-            take over less, because engines announce the ids of all their images, and skip what looks present.
+        :param is_named: the caller names the image by a tag, or as the parent of an image. Announcements and
+            looks may take over less, because engines announce the ids of all their images, and skip what
+            looks present.
         """
 
     def parent_error(self, image_id: str) -> errors.BadRequest:
@@ -182,7 +185,9 @@ class Rights(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether all callers see the same contents, so that shared caches may keep them (decisions.md 12)."""
+        """Whether all callers see the same contents, so that shared caches may keep them (decisions.md
+        12).
+        """
 
     def is_public_image(self, state: ImageState) -> bool:
         """Tell whether everybody may read an image that the caller may read."""
@@ -205,7 +210,10 @@ class Rights(Protocol):
         """
 
     def allows(self, action: Action, repository: RepositoryName) -> bool:
-        """Tell whether the user may do ``action`` to the repository. For which one a token is does not count."""
+        """Tell whether the user may do ``action`` to the repository.
+
+        For which one a token is does not count.
+        """
 
 
 def require_readable_image(rights: Rights, image_id: str) -> ImageState:

@@ -26,7 +26,9 @@ REPOSITORY_SCOPES: Final[Mapping[Action, tuple[str, ...]]] = {
 
 
 class AccountServices(Protocol):
-    """What the rights of one request are made of; :class:`v1registry.access.accounts.AccountsAccess` has it."""
+    """What the rights of one request are made of; :class:`v1registry.access.accounts.AccountsAccess` has
+    it.
+    """
 
     tokens: Tokens
     holders: Holders
@@ -42,9 +44,11 @@ class AccountServices(Protocol):
 
 
 class AccountRights:
-    """The rights of a user, of an application that acts for one, of the bearer of a token, or of an anonymous caller.
+    """The rights of a user, of an application that acts for one, of the bearer of a token, or of an anonymous
+    caller.
 
-    Made once for a request. What it looked up is remembered, because a request asks for the same image several times.
+    Made once for a request. What it looked up is remembered, because a request asks for the same image
+    several times.
     """
 
     is_open = False
@@ -128,7 +132,10 @@ class AccountRights:
         return token is not None and token.repository == repository and token.access is Action.DELETE
 
     def may_list(self, repository: RepositoryName) -> bool:
-        """Tell whether search may show the repository. A token shows nothing private but its own repository."""
+        """Tell whether search may show the repository.
+
+        A token shows nothing private but its own repository.
+        """
         token = self.token
         if token is not None and (token.repository != repository or token.access is Action.DELETE):
             return self._access.allows(None, Action.READ, repository)
@@ -153,7 +160,8 @@ class AccountRights:
         return self._states[image_id]
 
     def _find_state(self, image_id: str) -> ImageState:
-        # the pushes are looked at last: one that ends in between is readable then, or looks absent for a moment
+        # the pushes are looked at last: one that ends in between is readable then, or looks absent for a
+        # moment
         return self._readable(image_id) or (PUSHING if self._sees_push(image_id) else ABSENT)
 
     def _readable(self, image_id: str) -> ImageState | None:
@@ -197,22 +205,28 @@ class AccountRights:
         )
 
     def _nearness(self, repository: RepositoryName) -> int:
-        """Return how early a holder is asked: those of the user's namespaces first, then the official ones."""
+        """Return how early a holder is asked: those of the user's namespaces first, then the official
+        ones.
+        """
         user = self.user
         if user is not None and repository.namespace in (user.name, *user.groups):
             return 0
         return 1 if repository.namespace == DEFAULT_NAMESPACE else 2
 
     def _lenders(self, image_id: str) -> Iterator[tuple[RepositoryName, Content]]:
-        """Yield holders from which a push of the user may take an image over without upload (decisions.md 18)."""
+        """Yield holders from which a push of the user may take an image over without upload (decisions.md
+        18).
+        """
         for repository, content in self._access.holders.of(image_id, self._nearness):
             if self._lends(repository):
                 yield repository, content
 
     def _lends(self, repository: RepositoryName) -> bool:
-        """Tell whether the user trusts the writers of a repository: they are the same, or those of ``library``.
+        """Tell whether the user trusts the writers of a repository: they are the same, or those of
+        ``library``.
 
-        An administrator may write everywhere, and so does not count as one here: everybody's repositories would lend.
+        An administrator may write everywhere, and so does not count as one here: everybody's repositories
+        would lend.
         """
         if repository.namespace == DEFAULT_NAMESPACE:
             return self.allows(Action.READ, repository)

@@ -1,4 +1,6 @@
-"""Who is asking, on a server with accounts of its own: logins, tokens, and what is known of their users (hub.md 5)."""
+"""Who is asking, on a server with accounts of its own: logins, tokens, and what is known of their users
+(hub.md 5).
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,18 @@ def _is_https(environ: Mapping[str, Any]) -> bool:
 
 
 class AccountsAccess:
-    """Finds out who is asking: by Basic, by a token, or by what the surrounding application put into the environment.
+    """Finds out who is asking: by Basic, by a token, or by what the surrounding application put into the
+    environment.
 
-    An access token of OAuth lets an application do what its scopes and its user's rights both allow. The rights of an
-    administrator are not passed on: to an application the user is like any other.
+    An access token of OAuth lets an application do what its scopes and its user's rights both allow. The
+    rights of an administrator are not passed on: to an application the user is like any other.
 
     :param standalone: the value of ``X-Docker-Registry-Standalone`` (decisions.md 17).
     :param registry_is_elsewhere: the images are on other servers, which ask this one about tokens (hub.md 6).
     :param proxies: trusted proxies; their headers name the address of a login.
     :param bearers: knows the access tokens; without it none is accepted.
-    :param is_secure: tells of a WSGI environment whether an access token may be sent that way (RFC 6750, 5.3).
+    :param is_secure: tells of a WSGI environment whether an access token may be sent that way (RFC 6750,
+        5.3).
     """
 
     has_accounts = True
@@ -67,7 +71,8 @@ class AccountsAccess:
         self.proxies = proxies or Proxies()
         self._bearers = bearers
         self._is_secure = is_secure
-        # engines send their password along with every call to a standalone server over https, to its endpoints too
+        # engines send their password along with every call to a standalone server over https, to its
+        # endpoints too
         self.standalone = standalone
 
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
@@ -130,8 +135,8 @@ class AccountsAccess:
     def _candidates(self, authorization: str | None, tokens: list[TokenFields]) -> list[TokenFields]:
         """Return the tokens of a header that may count.
 
-        A registry elsewhere reads the header itself, and takes the last value of each field (docker-registry 0.9.1,
-        toolkit.py). So only the last token counts then, and only if no parser can see a different one.
+        A registry elsewhere reads the header itself, and takes the last value of each field (docker-registry
+        0.9.1, toolkit.py). So only the last token counts then, and only if no parser can see a different one.
         """
         if not self.registry_is_elsewhere:
             return tokens
@@ -172,7 +177,8 @@ class AccountsAccess:
         raise errors.Unauthorized(CHALLENGE)
 
     def _find_again(self, token: Token) -> User | None:
-        """Return the user of a token as they are now; None if the account or the access token ended, or if it is anonymous.
+        """Return the user of a token as they are now; None if the account or the access token ended, or if it
+        is anonymous.
 
         A backend that only checks passwords cannot tell. Then the token's own words count until it expires.
         """

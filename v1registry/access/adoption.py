@@ -1,8 +1,9 @@
-"""Old data: repositories without incarnation, and tags that an old server sets beside this one (storage-layout.md 1).
+"""Old data: repositories without incarnation, and tags that an old server sets beside this one
+(storage-layout.md 1).
 
-Data that was written without accounts has no marks. There a repository holds what its tags reach. A repository is
-adopted when a request or a token names it: its tags are walked, marks are written, and the tags seen are recorded. If
-an image has no mark for a repository, tags that are not in its record are walked again.
+Data that was written without accounts has no marks. There a repository holds what its tags reach. A
+repository is adopted when a request or a token names it: its tags are walked, marks are written, and the tags
+seen are recorded. If an image has no mark for a repository, tags that are not in its record are walked again.
 """
 
 from __future__ import annotations
@@ -100,8 +101,8 @@ class Adoption:
     def _means_first(self, image_id: str, set_at: datetime) -> bool:
         """Tell whether a tag can mean the first content of an image, which has to be complete.
 
-        A tag that was set before this server published the content means something else: an image that was never
-        completed, or was removed.
+        A tag that was set before this server published the content means something else: an image that was
+        never completed, or was removed.
         """
         if not self._contents.has_first(image_id):
             return False

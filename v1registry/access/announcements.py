@@ -1,7 +1,8 @@
 """For which repositories a push with Basic counts: image paths name none (decisions.md 2).
 
-A user who announces a push is recorded, with the repository and the ids. A push of the user counts for the recorded
-repositories. If there are none, it counts for those in the user's own namespaces whose image list has the id.
+A user who announces a push is recorded, with the repository and the ids. A push of the user counts for the
+recorded repositories. If there are none, it counts for those in the user's own namespaces whose image list
+has the id.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class Announcements:
         update(self._storage, f"{_folder(user)}/{folder}", change)
 
     def of(self, user: User, image_id: str) -> list[RepositoryName]:
-        """Return the repositories for which a push of the user counts. Whether the user may write them is not checked."""
+        """Return the repositories for which a push of the user counts.
+
+        Whether the user may write them is not checked.
+        """
         return self.recorded(user, image_id) or [
             name for name in self._own(user) if self.lists(name, image_id)
         ]

@@ -1,9 +1,9 @@
 """Which repositories hold which contents of images, on a server with accounts (decisions.md 17 and 18).
 
-A repository holds a content by a mark in the image's folder, ``_held_by/<namespace>/<repository>``. The mark names the
-content and the *incarnation* of the repository: a random value in a key of the repository's folder, made when the
-repository is created. Deleting a repository deletes that key, and from then on all its marks count for nothing. So a
-repository that is created again never inherits.
+A repository holds a content by a mark in the image's folder, ``_held_by/<namespace>/<repository>``. The mark
+names the content and the *incarnation* of the repository: a random value in a key of the repository's folder,
+made when the repository is created. Deleting a repository deletes that key, and from then on all its marks
+count for nothing. So a repository that is created again never inherits.
 
 Marks without a value are those of earlier versions of this server. They mean the first content, and count for
 repositories that were adopted from old data, not for repositories that this version created.
@@ -11,12 +11,11 @@ repositories that were adopted from old data, not for repositories that this ver
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from .. import errors
@@ -29,6 +28,7 @@ from ..registry.repositories import Repositories
 from ..rights import Action, Content, Rights
 from ..storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from .adoption import Adoption
+from .marks import ADOPTED, Mark
 
 log = get_logger(__name__)
 
@@ -41,39 +41,12 @@ _MOST_LISTED: Final = 10_000
 #: How often a mark is written again because other requests changed it.
 _ATTEMPTS: Final = 100
 
-#: How the value of an incarnation ends if the repository was found in old data.
-_ADOPTED: Final = " adopted"
-
-
-@dataclass(frozen=True)
-class Mark:
-    """The value of a mark."""
-
-    variant: str = ""  #: the name of the content; empty for the first one
-    incarnation: str = ""  #: of the repository; empty in the marks of earlier versions
-    is_published: bool = False  #: the content came to be with this mark, so tags of before do not reach it
-
-    @classmethod
-    def parse(cls, stored: bytes) -> Mark:
-        """Return what a stored value says. Anything odd counts as a mark of an earlier version."""
-        parsed = layout.parse_stored(stored)
-        fields = parsed if isinstance(parsed, dict) else {}
-        variant, incarnation = fields.get("variant"), fields.get("incarnation")
-        return cls(
-            variant if isinstance(variant, str) else "",
-            incarnation if isinstance(incarnation, str) else "",
-            fields.get("is_published") is True,
-        )
-
-    def dump(self) -> bytes:
-        """Return the value to store."""
-        return json.dumps(asdict(self), sort_keys=True).encode("ascii")
-
 
 class Holders:
     """The holders of the contents of one storage. Safe for threads and processes.
 
-    :param registry_is_elsewhere: this index sees no uploads; the first to announce an id holds it (hub.md 6.3).
+    :param registry_is_elsewhere: this index sees no uploads; the first to announce an id holds it (hub.md
+        6.3).
     """
 
     def __init__(
@@ -132,7 +105,7 @@ class Holders:
 
     def _adopt(self, repository: RepositoryName) -> str:
         try:
-            incarnation = self._make_incarnation(repository, secrets.token_hex(8) + _ADOPTED)
+            incarnation = self._make_incarnation(repository, secrets.token_hex(8) + ADOPTED)
             self.adoption.walk(repository, incarnation)
         except (StorageUnavailable, errors.InvalidRepositoryName) as error:
             # a storage that cannot be written: the tags are walked for each request
@@ -151,7 +124,7 @@ class Holders:
         if self._is_elsewhere:
             return Content(image_id) if found is not None and self._repositories.exists(repository) else None
         incarnation = self._incarnation(repository)
-        if found is not None and _counts(found[0], incarnation):
+        if found is not None and found[0].counts(incarnation):
             return Content(image_id, found[0].variant)
         if not self._repositories.exists(repository) or self._is_recently_deleted(repository):
             return None
@@ -164,7 +137,7 @@ class Holders:
         found = self._mark(repository, image_id)
         return (
             Content(image_id, found[0].variant)
-            if found is not None and _counts(found[0], incarnation)
+            if found is not None and found[0].counts(incarnation)
             else None
         )
 
@@ -172,7 +145,9 @@ class Holders:
         return self.content(repository, image_id) is not None
 
     def marked(self, image_id: str) -> list[RepositoryName]:
-        """Return the repositories that have a mark of the image, dead ones too, sorted by their stored names."""
+        """Return the repositories that have a mark of the image, dead ones too, sorted by their stored
+        names.
+        """
         prefix = f"{layout.image_key(image_id, layout.HELD)}/"
         found = []
         for number, stat in enumerate(self._storage.list(prefix)):
@@ -192,7 +167,7 @@ class Holders:
         """
         for repository in sorted(self.marked(image_id), key=first)[:MOST_ASKED]:
             found = self._mark(repository, image_id)
-            if found is not None and _counts(found[0], self._incarnation(repository)):
+            if found is not None and found[0].counts(self._incarnation(repository)):
                 yield repository, Content(image_id, found[0].variant)
 
     # -- holding
@@ -208,7 +183,7 @@ class Holders:
         self, rights: Rights, repository: RepositoryName, image_id: str, *, is_named: bool = False
     ) -> str | None:
         found, incarnation = self._mark(repository, image_id), self._incarnation(repository)
-        if found is not None and _counts(found[0], incarnation):
+        if found is not None and found[0].counts(incarnation):
             return incarnation
         content = rights.content_for(repository, image_id, is_named=is_named)
         if content is None:
@@ -235,7 +210,8 @@ class Holders:
     def _may_take_from(self, rights: Rights, holder: RepositoryName) -> bool:
         """Tell whether the caller may announce an image of ``holder`` to a different repository.
 
-        A repository that is deleted here still exists in the registry. Its images are not for those who know the ids.
+        A repository that is deleted here still exists in the registry. Its images are not for those who know
+        the ids.
         """
         exists = self._repositories.exists(holder)
         return rights.allows(Action.READ if exists else Action.WRITE, holder)
@@ -273,8 +249,8 @@ class Holders:
     def mark_deleted(self, repository: RepositoryName) -> None:
         """Take all from the repository that it holds, and hide it.
 
-        The deletion of its incarnation decides. What comes before is invisible or hides the repository; what comes
-        after removes marks that count for nothing.
+        The deletion of its incarnation decides. What comes before is invisible or hides the repository; what
+        comes after removes marks that count for nothing.
 
         :raises RepositoryNotFound: it does not exist.
         """
@@ -309,7 +285,7 @@ class Holders:
         for image_id in sorted(reached):
             found = self._mark(repository, image_id)
             # the mark with which a content came to be stays: it keeps tags of before away from the content
-            if found is not None and _counts(found[0], incarnation) and not found[0].is_published:
+            if found is not None and found[0].counts(incarnation) and not found[0].is_published:
                 with suppress(KeyNotFound, KeyConflict):
                     self._storage.delete(found[1].key, expect=found[1].etag)
 
@@ -320,7 +296,9 @@ class Holders:
         return list(dict.fromkeys(image_ids))
 
     def _note_deletion(self, repository: RepositoryName) -> None:
-        """Note that what appears in the folder for some time is not old data, but late writes of the one deleted."""
+        """Note that what appears in the folder for some time is not old data, but late writes of the one
+        deleted.
+        """
         self._storage.write(_deletion_key(repository), str(int(self._clock())).encode("ascii"))
 
     def _is_recently_deleted(self, repository: RepositoryName) -> bool:
@@ -341,16 +319,18 @@ class Holders:
 
     def _live_mark(self, repository: RepositoryName, image_id: str, incarnation: str) -> Mark | None:
         found = self._mark(repository, image_id)
-        return found[0] if found is not None and _counts(found[0], incarnation) else None
+        return found[0] if found is not None and found[0].counts(incarnation) else None
 
     def _write_mark(
         self, repository: RepositoryName, content: Content, incarnation: str, *, is_published: bool = False
     ) -> Mark:
-        """Let the repository hold a content, unless it holds one of the id already; return the mark that counts."""
+        """Let the repository hold a content, unless it holds one of the id already; return the mark that
+        counts.
+        """
         mark = Mark(content.variant, incarnation, is_published)
         for _ in range(_ATTEMPTS):
             found = self._mark(repository, content.image_id)
-            if found is not None and _counts(found[0], incarnation):
+            if found is not None and found[0].counts(incarnation):
                 return found[0]
             if found is not None and found[0].is_published and not content.variant:
                 mark = replace(mark, is_published=True)
@@ -370,13 +350,6 @@ class Holders:
 
     def _adopt_image(self, repository: RepositoryName, image_id: str, incarnation: str) -> None:
         self._write_mark(repository, Content(image_id), incarnation)
-
-
-def _counts(mark: Mark, incarnation: str) -> bool:
-    """Tell whether a mark counts for the repository with an incarnation; an empty one does not exist."""
-    if not mark.incarnation:
-        return incarnation.endswith(_ADOPTED)
-    return mark.incarnation == incarnation
 
 
 def mark_key(repository: RepositoryName, image_id: str) -> str:

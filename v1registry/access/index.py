@@ -1,8 +1,9 @@
-"""A registry that trusts an index elsewhere (hub.md 6): it knows no users, and has the index check each token.
+"""A registry that trusts an index elsewhere (hub.md 6): it knows no users, and has the index check each
+token.
 
-What the index said yes to is kept for a short time, under a keyed hash of the header; what it said no to is asked again.
-docker-registry also stores each image list (``_images_list``), on every request; here it stays in memory, and an old server over
-the same folder asks for its own.
+What the index said yes to is kept for a short time, under a keyed hash of the header; what it said no to is
+asked again. docker-registry also stores each image list (``_images_list``), on every request; here it stays
+in memory, and an old server over the same folder asks for its own.
 """
 
 from __future__ import annotations
@@ -45,10 +46,16 @@ T = TypeVar("T")
 
 
 class Index(Protocol):
-    """An index as a registry sees it; :class:`v1registry.access.index_client.IndexClient` is one. Safe for threads."""
+    """An index as a registry sees it; :class:`v1registry.access.index_client.IndexClient` is one.
+
+    Safe for threads.
+    """
 
     def image_ids(self, repository: RepositoryName, authorization: str) -> frozenset[str] | None:
-        """Return the ids in the repository's image list if the header is good for it, None if not. IndexUnavailable."""
+        """Return the ids in the repository's image list if the header is good for it, None if not.
+
+        :raises IndexUnavailable: the index cannot be asked.
+        """
 
     def may_use(self, repository: RepositoryName, image_id: str, authorization: str) -> bool:
         """Tell whether the bearer may use an image in the repository. IndexUnavailable."""
@@ -66,10 +73,10 @@ class Claim:
     def of(cls, authorization: str | None) -> Claim:
         """Return what the header claims. Unauthorized where it holds no token, or none of ``NS/REPO``.
 
-        Several tokens may be joined. Which of them an index looks at is its own affair, so they have to name one repository,
-        and allow together what each of them allows. An access that is none of read, write and delete allows nothing;
-        docker-registry 0.9.1 does not restrict it (toolkit.py, check_token), which lets a token do more than it was made for
-        as soon as the two servers read a header differently.
+        Several tokens may be joined. Which of them an index looks at is its own affair, so they have to name
+        one repository, and allow together what each of them allows. An access that is none of read, write and
+        delete allows nothing; docker-registry 0.9.1 does not restrict it (toolkit.py, check_token), which
+        lets a token do more than it was made for as soon as the two servers read a header differently.
         """
         tokens = parse_authorization(authorization) if is_plain_token(authorization) else None
         if authorization is None or not isinstance(tokens, list):
@@ -246,8 +253,8 @@ class ForeignRights:
     def image_state(self, image_id: str) -> ImageState:
         """Return what the image is to the bearer.
 
-        The index is asked about an image that the token's repository does not hold here: it may have come through
-        other repositories, or from old data.
+        The index is asked about an image that the token's repository does not hold here: it may have come
+        through other repositories, or from old data.
 
         :raises IndexUnavailable: the index cannot answer now.
         """
@@ -319,7 +326,8 @@ class ForeignRights:
 
 
 class _Kept(Generic[T]):
-    """Values that are valid for some time; the least recently used are dropped if they are too many. Safe for threads.
+    """Values that are valid for some time; the least recently used are dropped if they are too many. Safe for
+    threads.
 
     :param capacity: the weight of all values together.
     :param keep_s: how long a value is valid, in seconds.

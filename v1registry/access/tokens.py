@@ -113,10 +113,12 @@ class Tokens:
         )
 
     def mark_of(self, account_id: str, password_mark: str) -> str:
-        """Return what a token says about an account: a keyed hash, which differs once the password is changed.
+        """Return what a token says about an account: a keyed hash, which differs once the password is
+        changed.
 
         :param account_id: empty if the backend has no ids.
-        :param password_mark: see :meth:`v1registry.accounts.base.Backend.password_mark`; empty if there is none.
+        :param password_mark: see :meth:`v1registry.accounts.base.Backend.password_mark`; empty if there is
+            none.
         """
         if not (account_id or password_mark):
             return ""

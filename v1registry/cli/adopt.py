@@ -21,8 +21,8 @@ def add_commands(commands: Commands) -> None:
         "adopt",
         adopt,
         "record what the repositories of an old folder hold, for a server with accounts",
-        epilog="A server adopts each repository at the first request that names it. Until then, requests without a "
-        "token\ndo not find its images. This command may run beside servers, and may be repeated.",
+        epilog="A server adopts each repository at the first request that names it. Until then, requests "
+        "without a token\ndo not find its images. This command may run beside servers, and may be repeated.",
     )
     add_storage_options(command)
 

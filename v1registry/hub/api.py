@@ -75,7 +75,8 @@ def delete_images(request: Request) -> Response:
 def get_images_or_tag(request: Request) -> Response:
     """``NAME/tags/images``: the image list of ``NAME/tags``, or the tag ``images`` of ``NAME``.
 
-    Both are looked for, first the one whose repository has two parts: engines always send a namespace for tags.
+    Both are looked for, first the one whose repository has two parts: engines always send a namespace for
+    tags.
     """
     listed = dict(request.fields)
     tagged = {"repository": listed["repository"].removesuffix("/tags"), "tag": "images"}
@@ -93,7 +94,9 @@ def get_images_or_tag(request: Request) -> Response:
 
 
 def put_images_or_tag(request: Request) -> Response:
-    """``NAME/tags/images``: a list is the image list of ``NAME/tags``, a string the id for the tag ``images`` of ``NAME``."""
+    """``NAME/tags/images``: a list is the image list of ``NAME/tags``, a string the id for the tag ``images``
+    of ``NAME``.
+    """
     if isinstance(_json_body(request), str):
         request.fields.update(repository=request.fields["repository"].removesuffix("/tags"), tag="images")
         return put_tag(request)
@@ -103,8 +106,9 @@ def put_images_or_tag(request: Request) -> Response:
 def delete_repository(request: Request) -> Response:
     """Delete in the two steps of an index and a registry, or at once (hub.md 3.2, 6.4; decisions.md 14).
 
-    A caller who logs in with a password and asks for a token is a client of an index: the repository vanishes, and the
-    token lets the registry remove it. For all other callers, and at the second request, it is removed now.
+    A caller who logs in with a password and asks for a token is a client of an index: the repository
+    vanishes, and the token lets the registry remove it. For all other callers, and at the second request, it
+    is removed now.
     """
     repositories = request.services.repositories
     asks_index = (

@@ -159,7 +159,8 @@ def get_diff(request: Request) -> Response:
 
 
 def _held_image(request: Request) -> ImageState:
-    """Return the state of a readable image. An image that a push may take over is not readable here (decisions.md 17).
+    """Return the state of a readable image. An image that a push may take over is not readable here
+    (decisions.md 17).
 
     :raises ImageNotFound: the caller may not read it.
     :raises ImageInProgress: its push has not ended.
@@ -174,8 +175,8 @@ def _held_image(request: Request) -> ImageState:
 def is_docker_before_0_10(user_agent: str) -> bool:
     """Tell whether the request comes from docker 0.6 to 0.9 (docker-registry 0.9.0, images.py).
 
-    >>> is_docker_before_0_10("docker/0.9.1 go/go1.2.1"), is_docker_before_0_10("docker/17.05.0-ce go/go1.7.5")
-    (True, False)
+    >>> [is_docker_before_0_10(f"docker/{version} go/go1.2.1") for version in ("0.9.1", "17.05.0-ce")]
+    [True, False]
     """
     found = re.search(r"(?:^|\s)docker/(\d{1,4})\.(\d{1,4})", user_agent)
     return found is not None and (int(found[1]), int(found[2])) < (0, 10)

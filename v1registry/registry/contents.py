@@ -1,7 +1,7 @@
 """The contents of image ids: which are stored, which of them are equal, and how a new one is published.
 
-An id may have several contents (decisions.md 17). The first lies under the keys that docker-registry has; the others
-lie beside it, each in a folder of its own. A complete content never changes.
+An id may have several contents (decisions.md 17). The first lies under the keys that docker-registry has; the
+others lie beside it, each in a folder of its own. A complete content never changes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Contents:
 
     def has_first(self, image_id: str) -> bool:
         """Tell whether the first content is complete: there is JSON, and no mark of an unfinished push."""
-        # JSON is looked at first: an old server writes the mark before any JSON, so JSON without a mark is complete
+        # JSON is looked at first: an old server writes the mark before any JSON, so JSON without a mark is
+        # complete
         return self._has(layout.image_key(image_id, layout.JSON)) and not self.has_mark(image_id)
 
     def has_mark(self, image_id: str) -> bool:
@@ -57,7 +58,9 @@ class Contents:
         return list(self._storage.list_folders(f"{layout.image_folder(image_id)}/{layout.CONTENTS}"))
 
     def open_content(self, image_id: str) -> Content | None:
-        """Return what an id means on an open server: its first content, else the one whose name sorts first."""
+        """Return what an id means on an open server: its first content, else the one whose name sorts
+        first.
+        """
         if self.has_first(image_id):
             return Content(image_id)
         return next((Content(image_id, name) for name in self.variants(image_id)), None)
@@ -178,7 +181,9 @@ class Contents:
         raise StorageUnavailable(layout.image_folder(image_id), "the names of its contents are taken")
 
     def find_equal(self, image_id: str, staged: Staged) -> Content | None:
-        """Return the stored content with the JSON, layer and ancestry of a staged one; None if there is none."""
+        """Return the stored content with the JSON, layer and ancestry of a staged one; None if there is
+        none.
+        """
         first = Content(image_id)
         if self.has_first(image_id) and self._is_equal(first, staged):
             return first
@@ -199,14 +204,17 @@ class Contents:
 
     @staticmethod
     def _variant_names(staged: Staged) -> Iterable[str]:
-        """Return the names that a variant may have: its payload sum, which another ancestry may have taken."""
+        """Return the names that a variant may have: its payload sum, which another ancestry may have
+        taken.
+        """
         chain = hashlib.sha256(" ".join(staged.ancestry).encode("ascii")).hexdigest()[:16]
         return (staged.payload, f"{staged.payload}-{chain}")
 
     def _clear_unfinished(self, image_id: str) -> bool:
         """Remove what an old server left of an unfinished push, key by key; tell whether nothing is left.
 
-        Each key is removed as it was listed, so that nothing is lost which another process published meanwhile.
+        Each key is removed as it was listed, so that nothing is lost which another process published
+        meanwhile.
         """
         folder = layout.image_folder(image_id)
         found = list(self._storage.list(f"{folder}/"))

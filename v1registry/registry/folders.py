@@ -19,7 +19,9 @@ class RepositoryFolders:
         self._tag_cache = RecentValues(50_000)
 
     def exists(self, name: RepositoryName) -> bool:
-        """Tell whether the repository was announced, has a tag, or is marked private (storage-layout.md 3.5)."""
+        """Tell whether the repository was announced, has a tag, or is marked private (storage-layout.md
+        3.5).
+        """
         return self._existing_folder(name) is not None
 
     def are_in(self, namespace: str) -> bool:
@@ -34,7 +36,10 @@ class RepositoryFolders:
                 yield candidate
 
     def candidates(self) -> Iterator[RepositoryName]:
-        """Yield the name of every repository's folder. Some may turn out not to exist. Much cheaper than :meth:`all`."""
+        """Yield the name of every repository's folder.
+
+        Some may turn out not to exist. Much cheaper than :meth:`all`.
+        """
         for namespace in self._storage.list_folders(layout.REPOSITORIES):
             for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
                 yield layout.repository_from_folders(namespace, folder)
@@ -57,7 +62,9 @@ class RepositoryFolders:
         return any(self._has(f"{folder}/{layout.DELETED}") for folder in layout.repository_folders(name))
 
     def remove(self, name: RepositoryName) -> None:
-        """Remove all that is stored of a repository, whether it exists, is marked as deleted, or is missing."""
+        """Remove all that is stored of a repository, whether it exists, is marked as deleted, or is
+        missing.
+        """
         for folder in layout.repository_folders(name):
             self._storage.delete_tree(folder)
 
@@ -126,7 +133,9 @@ class RepositoryFolders:
         return {}
 
     def _read_optional(self, key: str) -> bytes | None:
-        """Return what is stored, None if nothing is or can be: names from requests may make impossible keys."""
+        """Return what is stored, None if nothing is or can be: names from requests may make impossible
+        keys.
+        """
         found = self._read_with_stat(key)
         return None if found is None else found[0]
 

@@ -1,4 +1,6 @@
-"""Which repository holds which content: what the registry asks of it, and the form it has on an open server."""
+"""Which repository holds which content: what the registry asks of it, and the form it has on an open
+server.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ class Holding(Protocol):
     """Records which repositories hold which contents. Safe for threads and processes."""
 
     def begin(self, repository: RepositoryName) -> str:
-        """Create the repository if it does not exist, and adopt it if old data has it. Return its incarnation."""
+        """Create the repository if it does not exist, and adopt it if old data has it.
+
+        Return its incarnation.
+        """
 
     def check(self, repository: RepositoryName, incarnation: str) -> bool:
         """Tell whether the repository was not deleted since it had this incarnation."""
@@ -58,7 +63,9 @@ class Holding(Protocol):
 
 
 class OpenHolding:
-    """On an open server each id has one content, which belongs to nobody: the first complete push (decisions.md 5)."""
+    """On an open server each id has one content, which belongs to nobody: the first complete push
+    (decisions.md 5).
+    """
 
     def __init__(self, contents: Contents, repositories: Repositories):
         self._contents = contents

@@ -12,7 +12,8 @@ from . import layout
 def checked_entries(parsed: object) -> list[dict[str, str]]:
     """Return the image list of a request, reduced to ``id`` and ``checksum``. InvalidData.
 
-    Engines send an element per image and tag, so ids repeat; other keys, ``Tag`` among them, are ignored (hub.md 3.1).
+    Engines send an element per image and tag, so ids repeat; other keys, ``Tag`` among them, are ignored
+    (hub.md 3.1).
     """
     if not isinstance(parsed, list):
         raise errors.InvalidData
@@ -30,7 +31,9 @@ def checked_entries(parsed: object) -> list[dict[str, str]]:
 
 
 def merged(stored: bytes, entries: list[dict[str, str]]) -> bytes:
-    """Return the stored list with ``entries`` merged in: its order kept, new ids after it, sums adopted (hub.md 4.3)."""
+    """Return the stored list with ``entries`` merged in: its order kept, new ids after it, sums adopted
+    (hub.md 4.3).
+    """
     merged: dict[str, dict[str, str]] = {}
     for entry in [*stored_entries(stored), *entries]:
         known = merged.setdefault(entry["id"], {"id": entry["id"]})

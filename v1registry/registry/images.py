@@ -1,6 +1,7 @@
 """Complete images as they are read: JSON, layer, ancestry, sums, and what is in the layer.
 
-What an id names is decided before, by the rights of the caller: everything here works on one content of an id.
+What an id names is decided before, by the rights of the caller: everything here works on one content of an
+id.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class ImageFacts:
 class Images:
     """The complete images of one storage. Safe for threads.
 
-    :param expanded_limit_bytes: how many bytes a layer may expand to when it is looked into (files, diff, TarSum).
+    :param expanded_limit_bytes: how many bytes a layer may expand to when it is looked into (files, diff,
+        TarSum).
     """
 
     def __init__(self, storage: Storage, *, expanded_limit_bytes: int = 64 << 30):
@@ -162,7 +164,9 @@ def checked_parent(image_id: str, parsed: object) -> str | None:
 
 
 def layer_etag(image_id: str, stat: Stat, checksums: Iterable[str]) -> str:
-    """Return the entity tag of a layer: the hex digits of its payload sum; if there is none, made of the storage's tag."""
+    """Return the entity tag of a layer: the hex digits of its payload sum; if there is none, made of the
+    storage's tag.
+    """
     for sum_ in checksums:
         if sum_.startswith("sha256:"):
             return f'"{sum_.removeprefix("sha256:")}"'

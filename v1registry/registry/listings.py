@@ -1,8 +1,8 @@
 """What is in the layers of complete images, and what they changed: computed once, and kept beside the image.
 
-A layer of a kilobyte may expand to gigabytes, and every reader of an image may ask for what is in it. So one thread of
-a process at a time looks into a layer, and each look has limits. A layer beyond them is remembered too, in the process
-alone: the limits are settings, and what can be read depends on what is installed.
+A layer of a kilobyte may expand to gigabytes, and every reader of an image may ask for what is in it. So one
+thread of a process at a time looks into a layer, and each look has limits. A layer beyond them is remembered
+too, in the process alone: the limits are settings, and what can be read depends on what is installed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ log = get_logger(__name__)
 #: The first and the last byte of a whole value; a crash of an old server leaves a part of one.
 _BRACKETS: Final[Mapping[str, bytes]] = {layout.FILES: b"[]", layout.DIFF: b"{}"}
 
-#: What a list counts at least when layers are compared, in bytes: looking for it takes a while however short it is.
+#: What a list counts at least when layers are compared, in bytes: looking for it takes a while however short
+#: it is.
 _LEAST_LIST_BYTES: Final = 64 * 1024
 
 #: What the remembered refusals may take, in bytes, and one of them, about.
@@ -65,8 +66,9 @@ class _Budget:
 class Listings:
     """What is in the layers of one storage. Safe for threads.
 
-    If no limits are given, those of this object count. Every method raises LayerNotSupported, LayerTooLarge, and
-    LayerBusy if other requests look into the same layer, or if one request would have to look into too much.
+    If no limits are given, those of this object count. Every method raises LayerNotSupported, LayerTooLarge,
+    and LayerBusy if other requests look into the same layer, or if one request would have to look into too
+    much.
     """
 
     def __init__(self, storage: Storage, limits: Limits, *, turns: Turns | None = None):
@@ -86,8 +88,8 @@ class Listings:
     def diff(self, chain: Sequence[Content], limits: Limits | None = None) -> bytes:
         """Return what the layer changes against the ancestors as JSON (registry.md 4.9).
 
-        The layers that have to be listed for it may together expand to as much as one of them. Their lists are kept,
-        so that the next request can continue.
+        The layers that have to be listed for it may together expand to as much as one of them. Their lists
+        are kept, so that the next request can continue.
 
         :param chain: the contents of the image and of its ancestors, the image first.
         """
@@ -115,7 +117,9 @@ class Listings:
         return self._kept(content, layout.DIFF, limits, compute)
 
     def version(self, content: Content, name: str) -> str:
-        """Return a text that changes with what is kept under ``name``, or with the layer if nothing is kept."""
+        """Return a text that changes with what is kept under ``name``, or with the layer if nothing is
+        kept.
+        """
         return self._etag(content, name) or self._etag(content, layout.LAYER)
 
     # -- inside

@@ -1,7 +1,8 @@
 """Pushes: JSON, layer, checksum, until an image is complete (registry.md 4.3 to 4.5, 5; decisions.md 5, 17).
 
-What a push sends is kept apart from other pushes of the same id, below ``uploads/``. When its checksum fits, the image
-is completed in one step. Nothing below ``images/`` changes before, and no step waits for another request.
+What a push sends is kept apart from other pushes of the same id, below ``uploads/``. When its checksum fits,
+the image is completed in one step. Nothing below ``images/`` changes before, and no step waits for another
+request.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from . import layout
 from .contents import Contents
 from .holding import Holding
 from .images import checked_parent
-from .staging import Facts, SentJson, SentLayer, StagedPush, Staging, facts_for
+from .sent import Facts, SentJson, SentLayer, StagedPush, facts_for
+from .staging import Staging
 
 log = get_logger(__name__)
 
@@ -55,8 +57,8 @@ class AnnouncedSums:
     def deciding_tarsum(self) -> str | None:
         """The TarSum that has to be computed; None if the payload sum decides.
 
-        It decides if no payload sum came, or one of docker before 0.10, whose payload sum covers the tar before it
-        was rewritten and compressed (registry.md 6.2).
+        It decides if no payload sum came, or one of docker before 0.10, whose payload sum covers the tar
+        before it was rewritten and compressed (registry.md 6.2).
         """
         tarsum = self.tarsum
         if not tarsum or not tarsum.startswith("tarsum") or (self.payload and not self.is_old_engine):
@@ -234,7 +236,8 @@ class Pushes:
         :raises ChecksumHeaderMissing: neither header was sent.
         :raises ChecksumMissing: the headers are empty.
         :raises ImageNotFound: the push has sent no JSON, and the caller may not read the image.
-        :raises ChecksumRefused: the image is complete with a different sum, and the push did not begin before.
+        :raises ChecksumRefused: the image is complete with a different sum, and the push did not begin
+            before.
         :raises LayerMissing: no layer came after the JSON.
         :raises ChecksumMismatch: the sum fits nothing that the push has sent.
         :raises ParentNotFound: the parent does not count any more.

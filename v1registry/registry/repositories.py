@@ -89,8 +89,8 @@ class Repositories(Tags):
     def add_images(self, name: RepositoryName, entries: list[dict[str, str]]) -> None:
         """End a push: images are added and sums adopted, never removed; without entries no list is begun.
 
-        From now on the list has no tags, as docker-registry 0.9.1 keeps it: engines also fetch what a ``Tag`` in the
-        list names, wherever the tags are by now (moby 0.9.0 to 17.05, pullRepository).
+        From now on the list has no tags, as docker-registry 0.9.1 keeps it: engines also fetch what a ``Tag``
+        in the list names, wherever the tags are by now (moby 0.9.0 to 17.05, pullRepository).
 
         :raises InvalidRepositoryName: the name may not be written.
         """

@@ -1,11 +1,13 @@
-"""What unfinished pushes have sent so far, below ``uploads/``. Old servers do not look there, and readers see nothing of it.
+"""What unfinished pushes have sent so far, below ``uploads/``. Old servers do not look there, and readers see
+nothing of it.
 
-    uploads/<image id>/<push>/sent/<time>-<sum of the JSON>     a JSON that was sent, after a line of facts
-    uploads/<image id>/<push>/sums/<time>-<layer>               a layer that arrived whole: its sum with each JSON
-    uploads/<image id>/<push>/layers/<layer>/                   that layer; with the only JSON it is a whole image
-    uploads/_bytes/<owner>/<size>.<image id>.<push>.<layer>     counts the bytes of a user
+    uploads/<image id>/<push>/sent/<time>-<sum of the JSON>  a JSON that was sent, after a line of facts
+    uploads/<image id>/<push>/sums/<time>-<layer>            a layer that arrived whole: its sum with each JSON
+    uploads/<image id>/<push>/layers/<layer>/                that layer; a whole image if there is one JSON
+    uploads/_bytes/<owner>/<size>.<image id>.<push>.<layer>  counts the bytes of a user
 
-``<push>`` is the name of a push key (decisions.md 5). ``<time>`` is in nanoseconds, so that names sort by age.
+``<push>`` is the name of a push key (decisions.md 5). ``<time>`` is in nanoseconds, so that names sort by
+age.
 """
 
 from __future__ import annotations
@@ -16,16 +18,15 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .. import errors
 from ..log import get_logger
-from ..names import RepositoryName
-from ..rights import PushGrant, PushKey
+from ..rights import PushKey
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
 from . import layout
 from .contents import Staged
+from .sent import Facts, SentJson, SentLayer, StagedPush, Unfinished, digest_of, dump, folder_of, parse
 
 log = get_logger(__name__)
 
@@ -40,65 +41,6 @@ _EXPIRED_AT_START: Final = 1000
 
 _SENT, _SUMS, _LAYERS = "sent", "sums", "layers"
 _BYTES: Final = f"{layout.UPLOADS}/_bytes"
-
-
-@dataclass(frozen=True)
-class SentJson:
-    """A JSON that a push has sent."""
-
-    key: str
-    digest: str  #: the SHA-256 of the document, in hex digits
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What was found out about a JSON when it was sent."""
-
-    ancestry: tuple[str, ...]  #: at that time
-    repositories: tuple[RepositoryName, ...]  #: for which the image will be completed
-
-
-@dataclass(frozen=True)
-class SentLayer:
-    """A layer that arrived whole."""
-
-    key: str  #: of its sums
-    name: str
-    sums: Mapping[str, str] = field(
-        default_factory=dict
-    )  #: digest of a JSON -> hex digits of the payload sum
-    prepared: str = ""  #: the digest of the JSON that lies beside the layer already; empty if none
-    ancestry: tuple[str, ...] = ()  #: that lies beside it
-    bytes_key: str = ""  #: which counts its bytes
-
-
-@dataclass(frozen=True)
-class Unfinished:
-    """What the newest unfinished push of an image has sent, for those who look into a storage."""
-
-    document: bytes
-    ancestry: tuple[str, ...]
-    layer_folder: str | None  #: None if no layer has arrived
-
-
-@dataclass(frozen=True)
-class StagedPush:
-    """What one push of an image has sent, oldest first."""
-
-    image_id: str
-    key: PushKey
-    jsons: tuple[SentJson, ...] = ()
-    layers: tuple[SentLayer, ...] = ()
-
-    @property
-    def folder(self) -> str:
-        """The folder of the push."""
-        return _folder(self.image_id, self.key)
-
-    @property
-    def digests(self) -> list[str]:
-        """The digests of the JSONs, oldest first, each once."""
-        return list(dict.fromkeys(sent.digest for sent in self.jsons))
 
 
 class Staging:
@@ -120,7 +62,7 @@ class Staging:
 
     def find(self, image_id: str, key: PushKey) -> StagedPush:
         """Return what a push has sent; empty if nothing."""
-        folder, jsons, layers = _folder(image_id, key), [], []
+        folder, jsons, layers = folder_of(image_id, key), [], []
         for stat in self._storage.list(f"{folder}/"):
             kind, _, name = stat.key.removeprefix(f"{folder}/").partition("/")
             if kind == _SENT:
@@ -140,7 +82,7 @@ class Staging:
         """Yield the facts of all JSONs that unfinished pushes of the image have sent."""
         for key in self._sent_keys(image_id):
             with suppress(KeyNotFound):
-                yield _parse(self._storage.read(key)[0])[0]
+                yield parse(self._storage.read(key)[0])[0]
 
     def unfinished(self, image_id: str) -> Unfinished | None:
         """Return what the newest unfinished push of an image has sent; None if there is none."""
@@ -156,7 +98,7 @@ class Staging:
         sent, sums = newest[_SENT], newest[_SUMS]
         if sent is None:
             return None
-        facts, document = _parse(self._storage.read(sent)[0])
+        facts, document = parse(self._storage.read(sent)[0])
         folder = (
             None if sums is None else f"{sums.partition(f'/{_SUMS}/')[0]}/{_LAYERS}/{sums.rpartition('-')[2]}"
         )
@@ -170,7 +112,7 @@ class Staging:
     def read(self, sent: SentJson) -> tuple[Facts, bytes] | None:
         """Return the facts of a JSON and the JSON as it was sent; None if it was removed meanwhile."""
         try:
-            return _parse(self._storage.read(sent.key)[0])
+            return parse(self._storage.read(sent.key)[0])
         except KeyNotFound:
             return None
 
@@ -204,10 +146,10 @@ class Staging:
             (sent,) = push.jsons
             if self.facts(sent) == facts:
                 return  # repeated: what was sent after it stays
-            self._storage.write(sent.key, _dump(facts, document))
+            self._storage.write(sent.key, dump(facts, document))
             return
         key = f"{push.folder}/{_SENT}/{self._now()}-{digest}"
-        self._storage.write(key, _dump(facts, document))
+        self._storage.write(key, dump(facts, document))
         kept = SHARED_LIMIT - 1 if push.key.is_shared else 0
         for sent in push.jsons[: max(0, len(push.jsons) - kept)]:
             self._delete(sent.key)
@@ -268,7 +210,8 @@ class Staging:
         ancestry: list[str],
         sums: list[str],
     ) -> Staged | None:
-        """Return the folder of a whole image that no other request changes; None if the layer was removed meanwhile.
+        """Return the folder of a whole image that no other request changes; None if the layer was removed
+        meanwhile.
 
         :param sums: what is to be stored as its sums, the payload sum first.
         """
@@ -378,29 +321,3 @@ class Staging:
     def _delete(self, key: str) -> None:
         with suppress(KeyNotFound):
             self._storage.delete(key)
-
-
-def digest_of(document: bytes) -> str:
-    """Return what stands for a JSON in names."""
-    return hashlib.sha256(document).hexdigest()
-
-
-def facts_for(grant: PushGrant, ancestry: Iterable[str]) -> Facts:
-    """Return the facts of a JSON that is sent with a grant."""
-    return Facts(tuple(ancestry), grant.repositories)
-
-
-def _folder(image_id: str, key: PushKey) -> str:
-    return f"{layout.UPLOADS}/{image_id}/{key.name}"
-
-
-def _dump(facts: Facts, document: bytes) -> bytes:
-    head = {"ancestry": list(facts.ancestry), "repositories": [str(name) for name in facts.repositories]}
-    return json.dumps(head).encode("ascii") + b"\n" + document
-
-
-def _parse(value: bytes) -> tuple[Facts, bytes]:
-    head, _, document = value.partition(b"\n")
-    parsed = json.loads(head)
-    names = tuple(RepositoryName.parse(name) for name in parsed["repositories"])
-    return Facts(tuple(parsed["ancestry"]), names), document

@@ -54,7 +54,10 @@ def info_of_user_agent(user_agent: str, now_s: float) -> dict[str, object]:
 
 
 class TagRule(enum.Enum):
-    """Whether the tags of a repository may be moved once they are set. All may be deleted by those who may delete."""
+    """Whether the tags of a repository may be moved once they are set.
+
+    All may be deleted by those who may delete.
+    """
 
     FREE = "free"
     IMMUTABLE = "immutable"
@@ -125,7 +128,8 @@ class Tags(RepositoryFolders):
     def set_tag(
         self, name: RepositoryName, tag: str, image_id: str, user_agent: str, *, is_created: bool = False
     ) -> Stat:
-        """Point a tag to an image, and keep what the ``User-Agent`` of the push tells. Return the Stat of the tag.
+        """Point a tag to an image, and keep what the ``User-Agent`` of the push tells. Return the Stat of the
+        tag.
 
         The caller has made sure that the image exists.
 

@@ -47,7 +47,8 @@ def immutable_headers(etag: str, is_public: bool) -> list[tuple[str, str]]:
 def is_not_modified(request: Request[Any], etag: str, is_public: bool) -> bool:
     """Tell whether the client has the version of ``etag`` (RFC 9110, 13.1.2, 13.1.3, 13.2.2).
 
-    A date counts for public answers only: one path may have different contents for different callers (decisions.md 12).
+    A date counts for public answers only: one path may have different contents for different callers
+    (decisions.md 12).
     """
     wanted = request.headers.get("If-None-Match")
     if wanted is not None:

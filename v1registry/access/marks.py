@@ -1,0 +1,43 @@
+"""The mark of a repository at an image: the value of a key below ``_held_by/`` (storage-layout.md 1)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from ..registry import layout
+
+#: How the value of an incarnation ends if the repository was found in old data.
+ADOPTED: Final = " adopted"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The value of a mark."""
+
+    variant: str = ""  #: the name of the content; empty for the first one
+    incarnation: str = ""  #: of the repository; empty in the marks of earlier versions
+    is_published: bool = False  #: the content came to be with this mark, so tags of before do not reach it
+
+    @classmethod
+    def parse(cls, stored: bytes) -> Mark:
+        """Return what a stored value says. Anything odd counts as a mark of an earlier version."""
+        parsed = layout.parse_stored(stored)
+        fields = parsed if isinstance(parsed, dict) else {}
+        variant, incarnation = fields.get("variant"), fields.get("incarnation")
+        return cls(
+            variant if isinstance(variant, str) else "",
+            incarnation if isinstance(incarnation, str) else "",
+            fields.get("is_published") is True,
+        )
+
+    def dump(self) -> bytes:
+        """Return the value to store."""
+        return json.dumps(asdict(self), sort_keys=True).encode("ascii")
+
+    def counts(self, incarnation: str) -> bool:
+        """Tell whether the mark counts for the repository with an incarnation; empty if it does not exist."""
+        if not self.incarnation:
+            return incarnation.endswith(ADOPTED)
+        return self.incarnation == incarnation

@@ -1,0 +1,97 @@
+"""What one push has sent, as values, and the form in which a JSON is kept with its facts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ..names import RepositoryName
+from ..rights import PushGrant, PushKey
+from . import layout
+
+
+@dataclass(frozen=True)
+class SentJson:
+    """A JSON that a push has sent."""
+
+    key: str
+    digest: str  #: the SHA-256 of the document, in hex digits
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found out about a JSON when it was sent."""
+
+    ancestry: tuple[str, ...]  #: at that time
+    repositories: tuple[RepositoryName, ...]  #: for which the image will be completed
+
+
+@dataclass(frozen=True)
+class SentLayer:
+    """A layer that arrived whole."""
+
+    key: str  #: of its sums
+    name: str
+    sums: Mapping[str, str] = field(
+        default_factory=dict
+    )  #: digest of a JSON -> hex digits of the payload sum
+    prepared: str = ""  #: the digest of the JSON that lies beside the layer already; empty if none
+    ancestry: tuple[str, ...] = ()  #: that lies beside it
+    bytes_key: str = ""  #: which counts its bytes
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What the newest unfinished push of an image has sent, for those who look into a storage."""
+
+    document: bytes
+    ancestry: tuple[str, ...]
+    layer_folder: str | None  #: None if no layer has arrived
+
+
+@dataclass(frozen=True)
+class StagedPush:
+    """What one push of an image has sent, oldest first."""
+
+    image_id: str
+    key: PushKey
+    jsons: tuple[SentJson, ...] = ()
+    layers: tuple[SentLayer, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """The folder of the push."""
+        return folder_of(self.image_id, self.key)
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of the JSONs, oldest first, each once."""
+        return list(dict.fromkeys(sent.digest for sent in self.jsons))
+
+
+def digest_of(document: bytes) -> str:
+    """Return what stands for a JSON in names."""
+    return hashlib.sha256(document).hexdigest()
+
+
+def facts_for(grant: PushGrant, ancestry: Iterable[str]) -> Facts:
+    """Return the facts of a JSON that is sent with a grant."""
+    return Facts(tuple(ancestry), grant.repositories)
+
+
+def folder_of(image_id: str, key: PushKey) -> str:
+    return f"{layout.UPLOADS}/{image_id}/{key.name}"
+
+
+def dump(facts: Facts, document: bytes) -> bytes:
+    head = {"ancestry": list(facts.ancestry), "repositories": [str(name) for name in facts.repositories]}
+    return json.dumps(head).encode("ascii") + b"\n" + document
+
+
+def parse(value: bytes) -> tuple[Facts, bytes]:
+    head, _, document = value.partition(b"\n")
+    parsed = json.loads(head)
+    names = tuple(RepositoryName.parse(name) for name in parsed["repositories"])
+    return Facts(tuple(parsed["ancestry"]), names), document
