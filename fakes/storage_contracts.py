@@ -18,7 +18,7 @@ For readable failures, let pytest rewrite the assertions in ``conftest.py``, bef
 
     pytest.register_assert_rewrite(
         *(f"v1registry_fakes.storage_{name}"
-          for name in ("contracts", "listing", "locks", "sharing", "steps"))
+          for name in ("contracts", "listing", "sharing", "steps"))
     )
 """
 
@@ -32,7 +32,6 @@ import pytest
 from v1registry.storage.base import CHUNK_BYTES, InvalidKey, KeyNotFound, Storage
 
 from .storage_listing import ListingRules
-from .storage_locks import LockRules
 from .storage_sharing import SharingRules, assert_not_found, listed
 from .storage_steps import ConditionalDeletionRules, PublicationRules
 
@@ -68,7 +67,7 @@ _BAD_KEYS = {
 }
 
 
-class StorageContract(ListingRules, ConditionalDeletionRules, PublicationRules, SharingRules, LockRules):
+class StorageContract(ListingRules, ConditionalDeletionRules, PublicationRules, SharingRules):
     """All contract tests of a storage. Derive from it and override the fixture ``storage``."""
 
     @pytest.fixture
@@ -148,13 +147,11 @@ class StorageContract(ListingRules, ConditionalDeletionRules, PublicationRules, 
             getattr(storage, operation)(key)
 
     @pytest.mark.parametrize("key", _BAD_KEYS.values(), ids=_BAD_KEYS)
-    def test_STO_011_invalid_key_is_not_written_or_locked(  # noqa: N802
+    def test_STO_011_invalid_key_is_not_written(  # noqa: N802
         self, storage: Storage, key: str
     ) -> None:
         with pytest.raises(InvalidKey):
             storage.write(key, b"value")
-        with pytest.raises(InvalidKey), storage.lock(key):
-            pytest.fail("an invalid key was locked")
         assert list(storage.list("")) == []
 
     @pytest.mark.parametrize("key", _BAD_KEYS.values(), ids=_BAD_KEYS)

@@ -19,7 +19,6 @@ pytest.register_assert_rewrite(
     "v1registry_fakes.profile_contracts",
     "v1registry_fakes.storage_contracts",
     "v1registry_fakes.storage_listing",
-    "v1registry_fakes.storage_locks",
     "v1registry_fakes.storage_sharing",
     "v1registry_fakes.storage_steps",
 )

@@ -9,7 +9,7 @@ import pytest
 from v1registry.storage import FileStorage
 
 pytest.register_assert_rewrite(
-    *(f"v1registry_fakes.storage_{name}" for name in ("contracts", "listing", "locks", "sharing", "steps"))
+    *(f"v1registry_fakes.storage_{name}" for name in ("contracts", "listing", "sharing", "steps"))
 )
 
 

@@ -146,12 +146,6 @@ def test_failed_write_leaves_no_folders(storage, root):
     assert os.listdir(root) == ["a"]
 
 
-def test_lock_leaves_no_folders(storage, root):
-    with storage.lock("a/b/c"):
-        assert (root / "a/b/c").is_dir()
-    assert os.listdir(root) == []
-
-
 @pytest.mark.parametrize("name", ["layer", "n" * 200, "n" * 255])
 def test_unfinished_value_is_beside_its_place_and_hidden(storage, root, name):
     def watching() -> Iterator[bytes]:
@@ -271,8 +265,6 @@ def test_nothing_stays_open(storage):
         for reader in (storage.read, storage.open):
             with pytest.raises(KeyNotFound):
                 reader("a")
-        with storage.lock("a"), storage.lock("a"):
-            pass
         next(storage.list(""))
         next(storage.list_folders(""))
         storage.delete("a/b")

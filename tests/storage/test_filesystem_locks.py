@@ -1,4 +1,4 @@
-"""FileStorage: locks of folders, beside other processes and replaced folders."""
+"""FileStorage: its locks of folders, beside other processes and replaced folders."""
 
 from __future__ import annotations
 
@@ -6,95 +6,93 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from support.folder import keys_of
 
-from v1registry.storage import (
-    ABSENT,
-    FileStorage,
-    InvalidKey,
-    StorageUnavailable,
-    folders,
-)
+from v1registry.storage import FileStorage, InvalidKey, StorageUnavailable, folders
 
 
-def test_lock_keeps_out_another_process(storage, impatient):
-    storage.write("a/b", b"value")
-    with storage.lock("a"):
-        with pytest.raises(StorageUnavailable, match="not free within 0 s"), impatient.lock("a"):
-            pytest.fail("a lock was given twice")
-        with impatient.lock("b"), impatient.lock("a/b-c"):
+@contextlib.contextmanager
+def lock_of(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder as another process does during a write."""
+    others = folders.Folders(str(folder.parent), durable=False, lock_timeout_s=0)
+    try:
+        with others.locked(folder.name, str(folder)):
+            yield
+    finally:
+        others.prune(str(folder))
+
+
+def assert_locked(folder: Path) -> None:
+    with pytest.raises(StorageUnavailable, match="not free within 0 s"), lock_of(folder):
+        pytest.fail("a lock was given twice")
+
+
+def test_lock_keeps_out_others(root):
+    root.mkdir()
+    with lock_of(root / "a"):
+        assert_locked(root / "a")
+        with lock_of(root / "b"):
             pass
-        assert impatient.read("a/b")[0] == b"value"
-    with impatient.lock("a"):
+    with lock_of(root / "a"):
         pass
+    assert os.listdir(root) == []
 
 
-def test_lock_keeps_out_writers_and_deleters_of_its_folder(storage, impatient):
+def test_lock_keeps_out_writers_and_deleters_of_its_folder(storage, impatient, root):
     storage.write("a/b", b"value")
-    with storage.lock("a"):
+    storage.write("c/d", b"value")
+    with lock_of(root / "a"):
         for operation in (
             lambda: impatient.write("a/c", b"value"),
             lambda: impatient.write("a/b", b"other", expect=storage.stat("a/b").etag),
             lambda: impatient.delete("a/b"),
             lambda: impatient.delete_tree("a"),
+            lambda: impatient.publish("a", "e"),
         ):
             with pytest.raises(StorageUnavailable):
                 operation()
-        assert keys_of(storage) == ["a/b"]
+        assert keys_of(storage) == ["a/b", "c/d"]
+        assert storage.read("a/b")[0] == b"value"
+        impatient.write("a/e/f", b"value")
     impatient.write("a/c", b"value")
 
 
-def test_lock_is_awaited_until_the_timeout(storage, root):
+def test_lock_is_awaited_until_the_timeout(root):
     patient = FileStorage(root, durable=False, lock_timeout_s=0.05)
-    with storage.lock("a"), pytest.raises(StorageUnavailable, match=r"within 0\.05 s"), patient.lock("a"):
-        pytest.fail("a lock was given twice")
+    root.mkdir()
+    with lock_of(root / "a"), pytest.raises(StorageUnavailable, match=r"within 0\.05 s"):
+        patient.write("a/b", b"value")
 
 
-def test_waiting_thread_gets_the_lock(storage):
-    got: list[str] = []
-
-    def wait() -> None:
-        with storage.lock("a"):
-            got.append("lock")
-
-    waiting = threading.Thread(target=wait)
-    with storage.lock("a"):
-        waiting.start()
-        assert got == []
-    waiting.join()
-    assert got == ["lock"]
-
-
-@pytest.mark.parametrize("operation", ["delete", "delete_tree"])
-def test_lock_outlives_the_keys_of_its_folder(storage, impatient, root, operation):
+def test_waiting_writer_gets_the_lock(storage, root):
     storage.write("a/b", b"value")
-    with storage.lock("a"):
-        getattr(storage, operation)("a/b" if operation == "delete" else "a")
-        assert keys_of(storage) == []
-        with pytest.raises(StorageUnavailable), impatient.lock("a"):
-            pytest.fail("a lock was given twice")
-    assert os.listdir(root) == []
+    waiting = threading.Thread(target=storage.write, args=("a/b", b"other"))
+    with lock_of(root / "a"):
+        waiting.start()
+        assert storage.read("a/b")[0] == b"value"
+    waiting.join()
+    assert storage.read("a/b")[0] == b"other"
 
 
-def test_lock_of_a_deleted_folder_does_not_lock_the_new_one(storage, impatient):
-    with storage.lock("a/b"):
-        impatient.delete_tree("a")  # a deletion above the lock ends it
-        etag = storage.write("a/b/c", b"value", expect=ABSENT).etag
-        with impatient.lock("a/b"), pytest.raises(StorageUnavailable):
-            FileStorage(storage.path, lock_timeout_s=0).write("a/b/c", b"other", expect=etag)
-        storage.write("a/b/c", b"other", expect=etag)
+def test_lock_of_a_deleted_folder_does_not_lock_the_new_one(storage, root):
+    storage.write("a/b/c", b"value")
+    with lock_of(root / "a/b"):
+        storage.delete_tree("a")  # a deletion above the lock ends it
+        storage.write("a/b/c", b"other")
+        with lock_of(root / "a/b"):
+            pass
     assert storage.read("a/b/c")[0] == b"other"
 
 
-def test_empty_folder_stays_while_its_lock_is_held(storage, impatient, root):
+def test_empty_folder_stays_while_its_lock_is_held(storage, root):
     storage.write("a/b/c", b"value")
-    with impatient.lock("a"):
+    with lock_of(root / "a"):
         storage.delete("a/b/c")
         assert os.listdir(root / "a") == []
-        with pytest.raises(StorageUnavailable), FileStorage(root, lock_timeout_s=0).lock("a"):
-            pytest.fail("a lock was given twice")
+        assert_locked(root / "a")
     assert os.listdir(root) == []
 
 
@@ -110,7 +108,7 @@ def before_the_next_lock(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], 
     monkeypatch.setattr(folders, "try_lock", late_try_lock)
 
 
-def test_folder_replaced_before_it_is_locked_is_opened_again(storage, impatient, root, monkeypatch):
+def test_folder_replaced_before_it_is_locked_is_opened_again(storage, root, monkeypatch):
     storage.write("a/b", b"value")
 
     def replace() -> None:
@@ -118,22 +116,22 @@ def test_folder_replaced_before_it_is_locked_is_opened_again(storage, impatient,
         (root / "a").mkdir()
 
     before_the_next_lock(monkeypatch, replace)
-    with storage.lock("a"), pytest.raises(StorageUnavailable), impatient.lock("a"):
-        pytest.fail("a lock was given twice")
+    storage.write("a/c", b"value")
+    assert keys_of(storage) == ["a/c", "elsewhere/b"]
 
 
-def test_folder_replaced_before_it_is_removed_stays(storage, impatient, root, monkeypatch):
+def test_folder_replaced_before_it_is_removed_stays(storage, root, monkeypatch):
     with contextlib.ExitStack() as locks:
 
         def replace() -> None:
             (root / "a").rename(root / "elsewhere")
-            locks.enter_context(impatient.lock("a"))
+            locks.enter_context(lock_of(root / "a"))
 
-        with storage.lock("a"):
+        root.mkdir()
+        with lock_of(root / "a"):
             before_the_next_lock(monkeypatch, replace)
         assert (root / "a").is_dir()
-        with pytest.raises(StorageUnavailable), FileStorage(root, lock_timeout_s=0).lock("a"):
-            pytest.fail("a lock was given twice")
+        assert_locked(root / "a")
 
 
 def test_folder_with_a_short_lived_file_is_removed(storage, root, monkeypatch):
@@ -153,8 +151,9 @@ def test_folder_with_a_short_lived_file_is_removed(storage, root, monkeypatch):
     assert os.listdir(root) == []
 
 
-def test_lock_is_free_although_a_forked_child_has_its_descriptor(storage, impatient, root):
-    with storage.lock("a"):
+def test_lock_is_free_although_a_forked_child_has_its_descriptor(root):
+    root.mkdir()
+    with lock_of(root / "a"):
         (descriptor,) = [
             int(name)
             for name in os.listdir("/proc/self/fd")
@@ -162,25 +161,13 @@ def test_lock_is_free_although_a_forked_child_has_its_descriptor(storage, impati
         ]
         descriptor_of_the_child = os.dup(descriptor)
     try:
-        with impatient.lock("a"):
+        with lock_of(root / "a"):
             pass
     finally:
         os.close(descriptor_of_the_child)
 
 
-def test_key_cannot_be_locked(storage):
+def test_key_cannot_be_locked(storage, root):
     storage.write("a", b"value")
-    with pytest.raises(InvalidKey), storage.lock("a"):
+    with pytest.raises(InvalidKey), lock_of(root / "a"):
         pytest.fail("a lock was given")
-
-
-def test_tree_deleted_by_its_lock_holder_keeps_unfinished_values(storage, impatient, root):
-    def watching() -> Iterator[bytes]:
-        yield b"x"
-        before = os.listdir(root / "a")
-        with impatient.lock("a"):
-            impatient.delete_tree("a")
-        assert os.listdir(root / "a") == before
-
-    storage.write("a/b", watching())
-    assert storage.read("a/b")[0] == b"x"

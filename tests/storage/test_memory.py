@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from v1registry_fakes.contracts import StorageContract
 
-from v1registry.storage import KeyConflict, KeyNotFound, MemoryStorage, StorageUnavailable
+from v1registry.storage import KeyConflict, KeyNotFound, MemoryStorage
 
 
 class TestContract(StorageContract):
@@ -74,25 +72,6 @@ def test_clear_removes_all_values(storage):
         storage.write("a/b", b"value", expect=etag)
     storage.write("a", b"value")
     assert [stat.key for stat in storage.list("")] == ["a"]
-
-
-def test_clear_leaves_locks_to_their_holders():
-    storage = MemoryStorage(lock_timeout_s=0)
-    refused: list[str] = []
-
-    def ask() -> None:
-        try:
-            with storage.lock("a"):
-                refused.append("given")
-        except StorageUnavailable as error:
-            refused.append(error.reason)
-
-    with storage.lock("a"):
-        storage.clear()
-        thread = threading.Thread(target=ask)
-        thread.start()
-        thread.join()
-    assert refused == ["its lock was not free within 0 s"]
 
 
 def test_listing_keeps_its_order_while_keys_change(storage):

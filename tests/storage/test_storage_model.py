@@ -157,16 +157,6 @@ class Machine(RuleBasedStateMachine):
         for storage in self.storages:
             storage.delete_tree(folder)
 
-    @rule(folder=KEYS)
-    def lock(self, folder: str) -> None:
-        if folder not in self.model.values:
-            for storage in self.storages:
-                try:
-                    with storage.lock(folder):
-                        pass
-                except InvalidKey:
-                    assert any(folder.startswith(key + "/") for key in self.model.values)
-
     @rule(prefix=PREFIXES, after=PREFIXES)
     def list_from_the_middle(self, prefix: str, after: str) -> None:
         self.same(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Final, Protocol
@@ -215,16 +214,6 @@ class Storage(Protocol):
 
         All keys vanish at once if the storage can do that. Otherwise a failure may leave some of them, and a
         repetition removes the rest.
-        """
-
-    def lock(self, folder: str) -> AbstractContextManager[None]:
-        """Keep out every other thread and process that asks for the lock of ``folder``, for a short section.
-
-        Others may read. A storage may let writes of keys directly in ``folder``, and its deletion, wait or
-        pass. The thread that holds the lock may take it again and may delete the folder. The system frees the
-        lock when the process dies. Do not hold it while waiting for a client.
-
-        :raises StorageUnavailable: the lock was not free in time.
         """
 
 

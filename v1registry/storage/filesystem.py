@@ -28,7 +28,7 @@ from __future__ import annotations
 import os
 import stat as modes
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -207,19 +207,15 @@ class FileStorage:
     def delete_tree(self, folder: str) -> None:
         """Remove every key below ``folder + "/"`` at once, durably. A folder without keys is no error.
 
-        If the calling thread holds the lock of ``folder``, or ``folder`` is a symbolic link, the entries
-        vanish one by one instead. Locks of folders below end.
+        If ``folder`` is a symbolic link, the entries vanish one by one instead.
         """
         path = self._path(folder)
         parent = os.path.dirname(path)
         for place in {self._root, parent}:
             sweep(place)
         try:
-            with (
-                self._folders.locked(folder, path, create=False) as held,
-                self._folders.writing(folder),
-            ):
-                if held.is_held_before or os.path.islink(path):
+            with self._folders.locked(folder, path, create=False), self._folders.writing(folder):
+                if os.path.islink(path):
                     self._folders.empty(folder, path)
                 else:
                     self._folders.discard(folder, path)
@@ -240,7 +236,7 @@ class FileStorage:
         :raises StorageFull: no room is left on the disk.
         """
         check_folders(staged, folder)
-        self._require_keys(staged)
+        self._check_keys(staged, folder)
         source, target = self._path(staged), self._path(folder)
         if os.path.isfile(target):
             raise InvalidKey(folder, "it is a key, not a folder")
@@ -258,23 +254,6 @@ class FileStorage:
         for parent in {os.path.dirname(source), os.path.dirname(target)}:
             self._folders.sync(folder, parent)
         self._folders.prune(os.path.dirname(source))
-
-    @contextmanager
-    def lock(self, folder: str) -> Iterator[None]:
-        """Keep out others that ask for the lock of ``folder``, write or delete keys directly in it, or delete
-        it.
-
-        The folder is made, and removed again if it stays empty. A thread may take the lock again, from the
-        same FileStorage.
-
-        :raises StorageUnavailable: the lock was not free in time.
-        """
-        path = self._path(folder)
-        try:
-            with self._folders.locked(folder, path):
-                yield
-        finally:
-            self._folders.prune(path)
 
     # -- listing
 
@@ -318,9 +297,11 @@ class FileStorage:
             raise
         return descriptor, stat_of(key, status)
 
-    def _require_keys(self, folder: str) -> None:
-        if not self._listing.has_keys(f"{folder}/"):
-            raise KeyNotFound(folder, "no key is below this folder")
+    def _check_keys(self, staged: str, folder: str) -> None:
+        if not self._listing.has_keys(f"{staged}/"):
+            raise KeyNotFound(staged, "no key is below this folder")
+        if self._listing.has_keys(f"{folder}/"):
+            raise KeyConflict(folder, "a key is below this folder already")
 
     def _move(self, staged: str, folder: str) -> bool:
         """Rename a folder of keys to one without keys; False if others wrote there meanwhile."""
@@ -330,9 +311,7 @@ class FileStorage:
             # other.
             for path, key in sorted([(source, staged), (target, folder)]):
                 locks.enter_context(self._folders.locked(key, path, create=path == target))
-            self._require_keys(staged)
-            if self._listing.has_keys(f"{folder}/"):
-                raise KeyConflict(folder, "a key is below this folder already")
+            self._check_keys(staged, folder)
             with self._folders.writing(folder):
                 return self._folders.move(folder, source, target)
 

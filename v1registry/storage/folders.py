@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,22 +35,11 @@ NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, err
 #: How many folders are remembered as swept; each takes some hundred bytes.
 _MOST_SWEPT: Final = 10_000
 
-#: Device and inode of a folder.
-_Identity = tuple[int, int]
-
-
-class _OwnLocks(threading.local):
-    """The folders whose locks the current thread holds."""
-
-    def __init__(self) -> None:
-        self.identities: set[_Identity] = set()
-
 
 @dataclass
 class Held:
     """The lock of a folder while it is held."""
 
-    is_held_before: bool  #: whether this thread held the lock already
     is_changed: bool = False  #: set by the holder: the names in the folder shall be on the disk afterwards
 
 
@@ -71,7 +59,6 @@ class Folders:
         self._private = tuple(private)
         self.durable = durable
         self._lock_timeout_s = lock_timeout_s
-        self._own_locks = _OwnLocks()
         self._swept: set[str] = set()
 
     @contextmanager
@@ -169,10 +156,8 @@ class Folders:
         :raises KeyNotFound: the folder is missing, without ``create``.
         :raises StorageUnavailable: the lock was not free in time, or the system failed.
         """
-        own = self._own_locks.identities
-        descriptor, identity = self._acquire(key, folder, create)
-        held = Held(is_held_before=identity in own)
-        own.add(identity)
+        descriptor = self._acquire(key, folder, create)
+        held = Held()
         to_sync = None
         try:
             yield held
@@ -180,11 +165,7 @@ class Folders:
                 with self.writing(key):
                     to_sync = os.dup(descriptor)
         finally:
-            if held.is_held_before:
-                os.close(descriptor)
-            else:
-                own.remove(identity)
-                unlock(descriptor)
+            unlock(descriptor)
         if to_sync is not None:
             try:
                 with self.writing(key):
@@ -192,7 +173,7 @@ class Folders:
             finally:
                 os.close(to_sync)
 
-    def _acquire(self, key: str, folder: str, create: bool) -> tuple[int, _Identity]:
+    def _acquire(self, key: str, folder: str, create: bool) -> int:
         deadline = time.monotonic() + self._lock_timeout_s
         pause_s = _FIRST_PAUSE_S
         while True:
@@ -207,7 +188,7 @@ class Folders:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _try_acquire(self, key: str, folder: str, create: bool) -> tuple[int, _Identity] | None:
+    def _try_acquire(self, key: str, folder: str, create: bool) -> int | None:
         try:
             descriptor = self._open_or_make(key, folder) if create else open_folder(folder)
         except FileNotFoundError:
@@ -220,11 +201,9 @@ class Folders:
             raise KeyNotFound(key) from None
         try:
             status = os.fstat(descriptor)
-            identity = status.st_dev, status.st_ino
-            is_ours = identity in self._own_locks.identities or try_lock(descriptor)
             # Before the lock was ours, another process may have replaced the folder.
-            if is_ours and _is_at(folder, status):
-                return descriptor, identity
+            if try_lock(descriptor) and _is_at(folder, status):
+                return descriptor
         except BaseException:
             os.close(descriptor)
             raise
@@ -312,7 +291,7 @@ class Folders:
             while is_empty(folder):
                 descriptor = open_folder(folder)
                 try:
-                    if not try_lock(descriptor):  # perhaps this very thread has it
+                    if not try_lock(descriptor):
                         return False
                     if _is_at(folder, os.fstat(descriptor)):
                         os.rmdir(folder)

@@ -8,7 +8,6 @@ import os
 import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import BinaryIO
@@ -22,7 +21,6 @@ from .base import (
     KeyConflict,
     KeyNotFound,
     Stat,
-    StorageUnavailable,
     check_folders,
     check_key,
     clip_range,
@@ -37,8 +35,6 @@ class MemoryStorage:
 
     A new one costs some microseconds, so each test can have its own.
 
-    :param lock_timeout_s: how long ``lock`` waits before it raises StorageUnavailable.
-
     >>> storage = MemoryStorage()
     >>> storage.write("greeting", b"hello").size
     5
@@ -48,8 +44,7 @@ class MemoryStorage:
 
     shared_by_processes = False
 
-    def __init__(self, *, lock_timeout_s: float = 60.0) -> None:
-        self._lock_timeout_s = lock_timeout_s
+    def __init__(self) -> None:
         # Etags go into HTTP answers, so the next process must not use the same ones for other values.
         self._etag_prefix = os.urandom(5).hex()
         self._writes = itertools.count(1)
@@ -57,7 +52,6 @@ class MemoryStorage:
         self._values: dict[str, tuple[bytes, Stat]] = {}
         self._entries: dict[str, set[str]] = {}  # folder -> names directly in it; the root is ""
         self._sorted_keys: list[str] | None = None  # None before the first listing
-        self._locks: dict[str, _SharedLock] = {}
 
     @classmethod
     def from_url(cls, url: str) -> MemoryStorage:
@@ -76,7 +70,7 @@ class MemoryStorage:
         return f"<{type(self).__name__} of {len(self._values)} keys>"
 
     def clear(self) -> None:
-        """Remove every value. Open streams stay readable, and held locks stay held."""
+        """Remove every value. Open streams stay readable."""
         with self._mutex:
             self._values.clear()
             self._entries.clear()
@@ -196,29 +190,6 @@ class MemoryStorage:
                 self._values[moved] = value, replace(stat, key=moved)
                 self._add_name(moved)
 
-    @contextmanager
-    def lock(self, folder: str) -> Iterator[None]:
-        """Keep out every other thread that asks for the lock of ``folder``.
-
-        :raises StorageUnavailable: the lock was not free in time.
-        """
-        check_key(folder)
-        with self._mutex:
-            shared = self._locks.setdefault(folder, _SharedLock())
-            shared.users += 1
-        try:
-            if not shared.lock.acquire(timeout=self._lock_timeout_s):
-                raise StorageUnavailable(folder, f"its lock was not free within {self._lock_timeout_s:g} s")
-            try:
-                yield
-            finally:
-                shared.lock.release()
-        finally:
-            with self._mutex:
-                shared.users -= 1
-                if not shared.users:
-                    del self._locks[folder]
-
     def _find(self, key: str) -> tuple[bytes, Stat]:
         found = self._values.get(check_key(key))
         if found is None:
@@ -272,14 +243,6 @@ class MemoryStorage:
                 else:
                     keys.append(entry)
         return keys
-
-
-class _SharedLock:
-    """The lock of one folder. It exists while a thread holds it or waits for it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.users = 0
 
 
 class _MemoryBlob:
