@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from threading import Lock
@@ -137,9 +136,6 @@ class FaultyStorage:
 
     def delete_tree(self, folder: str) -> None:
         self._call("delete_tree", folder, lambda: self.storage.delete_tree(folder))
-
-    def lock(self, folder: str) -> AbstractContextManager[None]:
-        return self._call("lock", folder, lambda: self.storage.lock(folder))
 
     def _call(self, method: str, key: str, call: Callable[[], T]) -> T:
         with self._mutex:
