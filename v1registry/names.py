@@ -20,6 +20,7 @@ DEFAULT_NAMESPACE = "library"
 _IMAGE_ID = re.compile(r"[a-f0-9]{64}|[a-f0-9]{16}")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?|[a-z0-9_]{1,255}")
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
+#: New tags (registry.md 2.4); tags of old data may be anything.
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 #: From Docker's documentation 1.5.0 of ``POST /v1/users`` (hub.md 2.1).
 _USERNAME = re.compile(r"[a-z0-9_]{4,30}")

@@ -125,7 +125,7 @@ class Rights(Protocol):
     def issue_token(self, action: Action, repository: RepositoryName) -> str | None:
         """Return a token for the caller, without the word ``Token``. The caller may do ``action``.
 
-        None where the caller's own token is good for less.
+        None if the caller's own token allows less.
         """
 
     @property
@@ -133,21 +133,25 @@ class Rights(Protocol):
         """Whether the caller came with a token of a repository."""
 
     def require_scope(self, action: Action) -> None:
-        """Return if the credentials are good for such an action at all, on whatever. InsufficientScope.
+        """Check that the credentials allow the action for at least some repositories.
 
         It is asked before every handler of a row that needs ``action``.
+
+        :raises InsufficientScope: they do not.
         """
 
     def can_read(self, repository: RepositoryName, *tokens_for: Action) -> bool:
         """Tell whether the repository may be shown. A hidden one is answered like a missing one.
 
-        :param tokens_for: what a token has to be good for, one of these; reading or writing when left out.
+        :param tokens_for: a token must allow at least one of these actions. Default: READ or WRITE.
         """
 
     def require(self, action: Action, repository: RepositoryName, *tokens_for: Action) -> None:
-        """Return if the caller may do ``action`` to the repository. Unauthorized, Forbidden.
+        """Check that the caller may do ``action`` to the repository.
 
-        :param tokens_for: what a token has to be good for, one of these; ``action`` itself when left out.
+        :param tokens_for: a token must allow at least one of these actions. Default: ``action``.
+        :raises Unauthorized: the caller is anonymous, or the token does not allow it.
+        :raises Forbidden: the user may not do it.
         """
 
     def sees_deleted(self, repository: RepositoryName) -> bool:
@@ -212,7 +216,7 @@ class Rights(Protocol):
     def allows(self, action: Action, repository: RepositoryName) -> bool:
         """Tell whether the user may do ``action`` to the repository.
 
-        For which one a token is does not count.
+        The repository of the caller's token is ignored.
         """
 
 
@@ -276,10 +280,14 @@ class Access(Protocol):
         """Tell whether the header holds a token of the repository that has not expired (hub.md 4.5)."""
 
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
-        """Return the rights of a caller. Unauthorized, AccountInactive, TooManyAttempts, Unavailable.
+        """Return the rights of a caller.
 
         :param authorization: the header of that name; None if it was not sent.
         :param environ: the WSGI environment, for backends that look there.
+        :raises Unauthorized: the credentials are wrong or malformed.
+        :raises AccountInactive: the account is not activated, or disabled.
+        :raises TooManyAttempts: too many log-ins failed.
+        :raises Unavailable: the backend cannot check credentials now.
         """
 
     def rights_of(self, user: User) -> Rights:

@@ -4,8 +4,7 @@ Every key is one field of :class:`Settings`, with default, converter and descrip
 ``from_settings``, ``V1REGISTRY_…`` variables, ini files, PasteDeploy and ``v1registry check-config`` all read
 that table. Nothing is opened here: :mod:`v1registry.assembly` does that.
 
-To add a setting, add a field to :class:`Settings` and a key to :class:`Options`, and run ``python
-docs/make_settings.py``.
+How to add a setting: see docs/internals.md.
 """
 
 from __future__ import annotations

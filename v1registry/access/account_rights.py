@@ -160,8 +160,7 @@ class AccountRights:
         return self._states[image_id]
 
     def _find_state(self, image_id: str) -> ImageState:
-        # the pushes are looked at last: one that ends in between is readable then, or looks absent for a
-        # moment
+        # A push that ends between the two looks makes the image look absent for this request.
         return self._readable(image_id) or (PUSHING if self._sees_push(image_id) else ABSENT)
 
     def _readable(self, image_id: str) -> ImageState | None:
@@ -225,8 +224,7 @@ class AccountRights:
         """Tell whether the user trusts the writers of a repository: they are the same, or those of
         ``library``.
 
-        An administrator may write everywhere, and so does not count as one here: everybody's repositories
-        would lend.
+        The administrator flag is ignored here. Otherwise every repository would lend to an administrator.
         """
         if repository.namespace == DEFAULT_NAMESPACE:
             return self.allows(Action.READ, repository)

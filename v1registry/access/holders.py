@@ -161,7 +161,7 @@ class Holders:
     def of(
         self, image_id: str, first: Callable[[RepositoryName], int] = lambda repository: 0
     ) -> Iterator[tuple[RepositoryName, Content]]:
-        """Yield the repositories that hold the image, and what they hold; so many of them are asked at most.
+        """Yield each repository that holds the image, with the content. At most MOST_ASKED are checked.
 
         :param first: those with lower numbers are asked first.
         """
@@ -284,7 +284,7 @@ class Holders:
                 reached.update(self._contents.known_ancestry(Content(image_id, found[0].variant)))
         for image_id in sorted(reached):
             found = self._mark(repository, image_id)
-            # the mark with which a content came to be stays: it keeps tags of before away from the content
+            # the mark that was published with a content stays: it stops older tags from reaching it
             if found is not None and found[0].counts(incarnation) and not found[0].is_published:
                 with suppress(KeyNotFound, KeyConflict):
                     self._storage.delete(found[1].key, expect=found[1].etag)

@@ -279,9 +279,12 @@ def named_repository(request: Request) -> RepositoryName:
 
 
 def writable_repository(request: Request, action: Action = WRITE, *tokens_for: Action) -> RepositoryName:
-    """Return the repository of the path. InvalidRepositoryName, Unauthorized, Forbidden.
+    """Return the repository of the path.
 
-    :param tokens_for: what a token may be good for; ``action`` when left out.
+    :param tokens_for: a token must allow at least one of these actions. Default: ``action``.
+    :raises InvalidRepositoryName: a new repository may not have this name.
+    :raises Unauthorized: the caller is anonymous, or the token does not allow it.
+    :raises Forbidden: the user may not do it.
     """
     name = RepositoryName.parse(request.fields["repository"]).checked()
     request.rights.require(action, name, *tokens_for)

@@ -1,5 +1,6 @@
-"""Which repository holds which content: what the registry asks of it, and the form it has on an open
-server.
+"""The protocol ``Holding`` records which repositories hold a content; ``OpenHolding`` is for open servers.
+
+With accounts: :class:`v1registry.access.holders.Holders`.
 """
 
 from __future__ import annotations

@@ -128,9 +128,9 @@ def repository_folders(name: RepositoryName) -> tuple[str, ...]:
     """Return the folders that may hold the repository, in the order in which to look.
 
     Versions up to 0.8.0 quote the repository once, 0.8.1 to 0.9.1 twice; the last one given is where a new
-    repository goes. For names of letters, digits and ``_.-`` all are the same. What is quoted once is not
-    looked at where it is another name quoted twice: ``a%2Fb`` would find what ``a/b`` has, and whoever
-    decides by names would be deceived.
+    repository goes. For names of letters, digits and ``_.-`` all are the same. The once-quoted
+    folder is skipped if it is the folder of a different repository. Otherwise ``a%2Fb`` would open the data
+    of ``a/b``, and a check of the name would be bypassed.
 
     >>> repository_folders(RepositoryName("ns", "a/b"))
     ('repositories/ns/a%2Fb', 'repositories/ns/a%252Fb')
@@ -170,8 +170,8 @@ def tag_info_key(folder: str, tag: str) -> str:
 def tag_places(folder: str, tag: str) -> tuple[tuple[str, str], ...]:
     """Return the keys under which a tag and its information may be, in the order in which to look.
 
-    First as docker-registry 0.8.1 to 0.9.1 and we store them, then unquoted, as earlier versions do; but not
-    where that is another tag's quoted form, as which it is listed.
+    The quoted key is tried first, then the unquoted key of versions before 0.8.1. The unquoted key is skipped
+    if it is the quoted key of a different tag.
 
     >>> tag_places("f", "a b")
     (('f/tag_a+b', 'f/taga+b_json'), ('f/tag_a b', 'f/taga b_json'))

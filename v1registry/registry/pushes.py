@@ -57,8 +57,8 @@ class AnnouncedSums:
     def deciding_tarsum(self) -> str | None:
         """The TarSum that has to be computed; None if the payload sum decides.
 
-        It decides if no payload sum came, or one of docker before 0.10, whose payload sum covers the tar
-        before it was rewritten and compressed (registry.md 6.2).
+        The TarSum decides in two cases: the client sent no payload sum, or it is docker before 0.10. The
+        payload sum of such a client covers the tar before it was rewritten and compressed (registry.md 6.2).
         """
         tarsum = self.tarsum
         if not tarsum or not tarsum.startswith("tarsum") or (self.payload and not self.is_old_engine):

@@ -4,6 +4,7 @@ nothing of it.
     uploads/<image id>/<push>/sent/<time>-<sum of the JSON>  a JSON that was sent, after a line of facts
     uploads/<image id>/<push>/sums/<time>-<layer>            a whole layer: its sum with each JSON
     uploads/<image id>/<push>/layers/<layer>/                that layer; a whole image if there is one JSON
+    uploads/<image id>/<push>/claimed/<layer>-<sum>/         that layer, taken for one of several JSONs
     uploads/_bytes/<owner>/<size>.<image id>.<push>.<layer>  counts the bytes of a user
 
 ``<push>`` is the name of a push key (decisions.md 5). ``<time>`` is in nanoseconds, so that names sort by

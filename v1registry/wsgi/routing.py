@@ -42,7 +42,7 @@ HOLES: Final = {
     "slashed_tag": ("tag", rf"{_NOT_RESERVED}[^/]+/.*[^/]"),
 }
 
-#: The longest path that can match, in characters: a namespace, a repository and a tag have at most 255 each.
+#: The longest path that can match, in characters: stored names have at most 255 characters a part.
 #: The time of matching can grow with the square of the length.
 LONGEST_PATH: Final = 4096
 
