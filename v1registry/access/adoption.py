@@ -78,7 +78,7 @@ class Adoption:
                 return Content(image_id)
         return None
 
-    def left(self, most: int) -> int:
+    def count_left(self, most: int) -> int:
         """Return how many repositories are not adopted yet, of the first ``most``."""
         count = 0
         for number, repository in enumerate(self._repositories.candidates()):

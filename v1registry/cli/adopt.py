@@ -8,11 +8,15 @@ import sys
 from ..access.holders import Holders
 from ..registry.contents import Contents
 from ..registry.repositories import Repositories
+from ..storage.base import Storage
 from .exits import DONE
 from .options import Commands, add_storage_options, open_shared_storage
 
 #: How many repositories are adopted between two lines of progress.
 _STEP = 100
+
+#: How many repositories are looked at when a server starts: a look at 100,000 would take seconds.
+_LOOKED_AT = 1000
 
 
 def add_commands(commands: Commands) -> None:
@@ -31,7 +35,7 @@ def adopt(options: argparse.Namespace) -> int:
     """Adopt all repositories that have tags and were not adopted yet."""
     storage = open_shared_storage(options)
     repositories = Repositories(storage)
-    holders = Holders(storage, Contents(storage), repositories)
+    holders = _holders(storage, repositories)
     adopted = 0
     for name in repositories.all():
         if holders.adoption.is_adopted(name):
@@ -42,3 +46,15 @@ def adopt(options: argparse.Namespace) -> int:
             print(f"{adopted} repositories adopted, the last one {name}", file=sys.stderr)
     print(f"{adopted} repositories adopted")
     return DONE
+
+
+def notice_of_old_data(storage: Storage) -> str:
+    """Return what an administrator should know of repositories that are not adopted; empty if all are."""
+    left = _holders(storage, Repositories(storage)).adoption.count_left(_LOOKED_AT)
+    if not left:
+        return ""
+    return f"{left} of the first {_LOOKED_AT} repositories are not adopted yet; run: v1registry adopt"
+
+
+def _holders(storage: Storage, repositories: Repositories) -> Holders:
+    return Holders(storage, Contents(storage), repositories)

@@ -19,6 +19,7 @@ from .. import settings as settings_
 from ..app import Registry
 from ..storage import FileStorage
 from ..version import __version__
+from .adopt import notice_of_old_data
 from .exits import DONE, USAGE, CommandFailed, complain
 from .options import Commands, add_config_option, count, port, settings_of
 
@@ -94,11 +95,16 @@ def serve(options: argparse.Namespace) -> int:
     for name in ("storage", "auth"):
         if getattr(options, name) is not None:
             mapping[name] = getattr(options, name)
-    _check(options, Registry.from_settings(mapping))
+    registry = Registry.from_settings(mapping)
+    _check(options, registry)
     granian = _import_granian()
     chosen_port = options.port or _free_port(options.host)
     scheme = "https" if options.tls_cert else "http"
     _print_what_is_served(options, mapping, scheme, chosen_port)
+    if registry.has_accounts and registry.storage.shared_by_processes:
+        notice = notice_of_old_data(registry.storage)
+        if notice:
+            print(f"old data: {notice}", flush=True)
     server = granian.Granian(
         "v1registry",
         address=options.host,
