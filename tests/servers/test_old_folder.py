@@ -1,14 +1,21 @@
-"""``v1registry serve`` over a folder of docker-registry 0.9.1."""
+"""What ``v1registry serve`` does with what it finds in its folder when it starts."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
+from support.engine_client import make_image, tar_layer
 from support.programs import PROJECT, Program
+from support.wsgi_client import Client
 
+from v1registry import FileStorage, Registry
 from v1registry.cli.main import main
+
+UNFINISHED = make_image(tar_layer({"etc/unfinished": b"unfinished"}))
 
 SAMPLE = PROJECT / "tests" / "data" / "docker-registry-0.9.1-data"
 
@@ -38,3 +45,17 @@ def test_start_is_silent_about_adopted_and_open_folders(folder: Path) -> None:
     assert "old data" not in log_of_start(folder)
     assert main(["adopt", "--storage", folder.as_uri()]) == 0
     assert "old data" not in log_of_start(folder, "--auth", "users:")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("age_s", "is_kept"), [(25 * 3600, False), (3600, True)], ids=["old", "young"])
+def test_start_removes_uploads_that_are_older_than_a_day(tmp_path: Path, age_s: float, is_kept: bool) -> None:
+    client = Client(Registry(storage=FileStorage(tmp_path / "data", durable=False)))
+    client.put_json(UNFINISHED)
+    client.put_layer(UNFINISHED)
+    uploads = tmp_path / "data" / "uploads" / UNFINISHED.image_id
+    changed_at = time.time() - age_s
+    for path in uploads.rglob("*"):
+        os.utime(path, (changed_at, changed_at))
+    log_of_start(tmp_path / "data")
+    assert [path.name for path in uploads.rglob("layer")] == ["layer"] * is_kept

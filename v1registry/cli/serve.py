@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from .. import settings as settings_
 from ..app import Registry
+from ..registry.staging import Staging
 from ..storage import FileStorage
 from ..version import __version__
 from .adopt import notice_of_old_data
@@ -101,6 +102,8 @@ def serve(options: argparse.Namespace) -> int:
     chosen_port = options.port or _free_port(options.host)
     scheme = "https" if options.tls_cert else "http"
     _print_what_is_served(options, mapping, scheme, chosen_port)
+    # what a killed server left goes now, and not only with the next push
+    Staging(registry.storage).tidy()
     if registry.has_accounts and registry.storage.shared_by_processes:
         notice = notice_of_old_data(registry.storage)
         if notice:
