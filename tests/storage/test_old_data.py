@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -631,10 +632,13 @@ def test_infos_that_are_none_are_unknown(client: Client, folder: Path, content: 
 
 def test_STO_018_simultaneous_pushes_by_two_servers_do_not_mix(folder: Path) -> None:
     images = [Image(ID, IMAGE.json, bytes([number]) * 50_000) for number in range(4)]
+    # a push that begins when the image is complete is rejected, so all have to begin before
+    begun = Barrier(4)
 
     def push(image: Image) -> int:
         client = Client(Registry(storage=FileStorage(folder, durable=False)))
         client.put_json(image)
+        begun.wait(60)
         client.put_layer(image)
         status: int = client.put_checksum(image).status_int
         return status

@@ -62,6 +62,7 @@ class AccountRights:
         self.bearer = bearer
         self._states: dict[str, ImageState] = {}
         self._held: dict[tuple[RepositoryName, str], Content] = {}
+        self._walked: set[RepositoryName] = set()
         self._allowed: dict[tuple[Action, RepositoryName], bool] = {}
 
     @property
@@ -252,7 +253,9 @@ class AccountRights:
         found = self._held.get(key)
         if found is None:
             # what is held never changes, but it may come to be held in this very request
-            found = self._access.holders.content(repository, image_id)
+            is_walked = repository in self._walked
+            self._walked.add(repository)
+            found = self._access.holders.content(repository, image_id, is_walked=is_walked)
             if found is not None:
                 self._held[key] = found
         return found

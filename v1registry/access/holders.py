@@ -77,7 +77,8 @@ class Holders:
     def begin(self, repository: RepositoryName) -> str:
         if self._repositories.is_marked_deleted(repository):
             # what is written now begins an empty repository (decisions.md 14)
-            self.delete(repository)
+            self._note_deletion(repository)
+            self._repositories.remove_marked_deleted(repository)
         found = self._incarnation(repository)
         if found:
             return found
@@ -115,10 +116,14 @@ class Holders:
 
     # -- asking
 
-    def content(self, repository: RepositoryName, image_id: str) -> Content | None:
+    def content(
+        self, repository: RepositoryName, image_id: str, *, is_walked: bool = False
+    ) -> Content | None:
         """Return the content that a repository holds, None if it holds none.
 
         Tags that an old server set meanwhile are adopted.
+
+        :param is_walked: the request asked about the repository before, so its tags were walked.
         """
         found = self._mark(repository, image_id)
         if self._is_elsewhere:
@@ -126,6 +131,8 @@ class Holders:
         incarnation = self._incarnation(repository)
         if found is not None and found[0].counts(incarnation):
             return Content(image_id, found[0].variant)
+        if is_walked and incarnation:
+            return None
         if not self._repositories.exists(repository) or self._is_recently_deleted(repository):
             return None
         if not incarnation:

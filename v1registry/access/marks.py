@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -10,6 +11,13 @@ from ..registry import layout
 
 #: How the value of an incarnation ends if the repository was found in old data.
 ADOPTED: Final = " adopted"
+
+
+#: The names of contents beside the first (see Contents.publish_variant).
+_VARIANT: Final = re.compile(r"(?:[0-9a-f]{64}(?:-[0-9a-f]{16})?)?")
+
+#: What no repository has as its incarnation: the mark counts for nothing, and may be replaced.
+_NEVER: Final = "-"
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class Mark:
         parsed = layout.parse_stored(stored)
         fields = parsed if isinstance(parsed, dict) else {}
         variant, incarnation = fields.get("variant"), fields.get("incarnation")
+        if isinstance(variant, str) and _VARIANT.fullmatch(variant) is None:
+            return cls("", _NEVER)
         return cls(
             variant if isinstance(variant, str) else "",
             incarnation if isinstance(incarnation, str) else "",

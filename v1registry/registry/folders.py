@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from .. import errors
 from ..names import RepositoryName, is_image_id
-from ..storage.base import InvalidKey, KeyNotFound, Stat, Storage
+from ..storage.base import InvalidKey, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
 from .recent_values import RecentValues
 
@@ -68,6 +69,21 @@ class RepositoryFolders:
         for folder in layout.repository_folders(name):
             self._storage.delete_tree(folder)
 
+    def remove_marked_deleted(self, name: RepositoryName) -> None:
+        """Remove what is stored of a repository that is marked as deleted; nothing if the mark is gone.
+
+        Each key is removed as it was listed, and the mark last. A repository that another request creates
+        meanwhile stays.
+        """
+        for folder in layout.repository_folders(name):
+            mark = f"{folder}/{layout.DELETED}"
+            stats = list(self._list(f"{folder}/"))
+            if not self._has(mark):
+                continue
+            for stat in sorted(stats, key=lambda stat: stat.key == mark):
+                with suppress(KeyNotFound, KeyConflict):
+                    self._storage.delete(stat.key, expect=stat.etag)
+
     def folder_to_write(self, name: RepositoryName) -> str:
         """Return the folder in which the repository is, or will be.
 
@@ -79,7 +95,7 @@ class RepositoryFolders:
             return existing
         if self.is_marked_deleted(name):
             # what is written now begins an empty repository (decisions.md 14)
-            self.remove(name)
+            self.remove_marked_deleted(name)
         folder = layout.repository_folders(name)[-1]
         if max(map(len, folder.split("/"))) > 255:
             raise errors.InvalidRepositoryName(repository=str(name)[:300])
