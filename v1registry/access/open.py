@@ -108,7 +108,7 @@ class OpenRights:
         return True
 
     def push_key(self) -> PushKey:
-        # an empty password and an empty token are those of nobody (clients.md 2.5)
+        # an empty password and an empty token count as no credentials (clients.md 2.5)
         header = "" if parse_authorization(self._authorization) is None else self._authorization.strip()
         # clients may have no header, or the same login; a token of the index is the client's own
         is_token = header.lower().startswith("token ")

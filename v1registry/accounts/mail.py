@@ -41,7 +41,7 @@ class Mailer(Protocol):
     """Brings a link to a user. Safe for threads.
 
     It is called while the client waits for its answer, so it must give up within seconds, or queue the mail.
-    Whoever has the link can confirm the address, so it must not be logged. MailError is logged with its text,
+    The link is enough to confirm the address, so it must not be logged. MailError is logged with its text,
     any other exception by its class. The account stays as it is, and its user can ask for another link.
     """
 

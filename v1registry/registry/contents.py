@@ -28,7 +28,7 @@ _ATTEMPTS = 100
 
 @dataclass(frozen=True)
 class Staged:
-    """A folder below ``uploads/`` that holds a whole image, which nobody changes any more."""
+    """A folder below ``uploads/`` that holds a whole image; only marks are still added to it."""
 
     folder: str
     payload: str  #: the hex digits of the payload sum
@@ -227,7 +227,7 @@ class Contents:
             return True
         if self.has_first(image_id):
             return False
-        # the JSON first: without it nobody takes the rest for an image
+        # the JSON first: without it the rest does not count as an image
         for stat in sorted(found, key=lambda stat: (stat.key != f"{folder}/{layout.JSON}", stat.key)):
             try:
                 self._storage.delete(stat.key, expect=stat.etag)

@@ -222,7 +222,7 @@ class Staging:
             if len(sums) > 1 or layer.ancestry != tuple(ancestry):
                 self._write_image(folder, document, tuple(ancestry), sums)
             return Staged(folder, payload, tuple(ancestry))
-        # another request may want the same layer with another JSON: whoever renames the folder has it
+        # another request may want the same layer with another JSON: the first rename of the folder decides
         claimed = f"{push.folder}/claimed/{layer.name}-{digest}"
         try:
             self._storage.publish(folder, claimed)
