@@ -18,7 +18,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 class Environ(Backend):
     """Takes the user from a key of the WSGI environ. It has no state, so it is safe for threads.
 
-    **Who can set the key can be any user.** ``REMOTE_USER`` is set by a server that has logged the user
+    **Setting the key makes a client any user.** ``REMOTE_USER`` is set by a server that has logged the user
     in, and clients cannot set it. Keys that begin with ``HTTP_`` are headers of the request, which clients
     can send. They are refused, unless ``allow_headers`` says that a proxy sets them *and removes those of
     clients*, and that the registry can be reached only through the proxy. An application in front of the
