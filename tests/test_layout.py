@@ -47,7 +47,8 @@ GROUND_MAY_IMPORT: dict[str, set[str]] = {
     "names": {"errors"},
     "rights": {"names", "errors"},
     "converters": {"names", "paths"},
-    "settings": {"converters"},
+    "setting_rows": {"converters"},
+    "settings": {"setting_rows"},
     "storage": {"log"},
     "signing": {"storage"},
 }

@@ -1,8 +1,9 @@
 """The settings: one table of keys, read from keywords, a mapping, the environment or an ini file.
 
-Every key is one field of :class:`Settings`, with default, converter and description. Keyword arguments,
-``from_settings``, ``V1REGISTRY_…`` variables, ini files, PasteDeploy and ``v1registry check-config`` all read
-that table. Nothing is opened here: :mod:`v1registry.assembly` does that.
+Every key is one field of :class:`Settings`, with default, converter and description. Each part of the
+application declares its rows in :mod:`v1registry.setting_rows`; they are joined and checked here. Keyword
+arguments, ``from_settings``, ``V1REGISTRY_…`` variables, ini files, PasteDeploy and ``v1registry
+check-config`` all read that table. Nothing is opened here: :mod:`v1registry.assembly` does that.
 
 How to add a setting: see docs/internals.md.
 """
@@ -14,12 +15,20 @@ import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
-from . import converters
+from .setting_rows.addresses import AddressOptions, AddressSettings
+from .setting_rows.index import IndexOptions, IndexSettings
+from .setting_rows.layers import LayerOptions, LayerSettings
+from .setting_rows.limits import LimitOptions, LimitSettings
+from .setting_rows.mail import MailOptions, MailSettings
+from .setting_rows.oauth import OAuthOptions, OAuthSettings
+from .setting_rows.pages import PageOptions, PageSettings
+from .setting_rows.search import SearchOptions, SearchSettings
+from .setting_rows.users import UserOptions, UserSettings
 
 ENVIRONMENT_PREFIX: Final = "V1REGISTRY_"
 INI_SECTION: Final = "v1registry"
@@ -33,192 +42,33 @@ class SettingsError(ValueError):
         super().__init__("\n".join(problems))
 
 
-def _setting(
-    default: Any,
-    convert: Callable[[str], Any],
-    description: str,
-    *,
-    is_object: bool = False,
-    holds_password: bool = False,
-) -> Any:
-    """Return a field of the table.
-
-    :param is_object: the value may be an object, which is not converted.
-    :param holds_password: the value does not appear in the representation of the settings.
-    """
-    return field(
-        default=default,
-        metadata={"convert": convert, "description": description, "is_object": is_object},
-        repr=not holds_password,
-    )
+#: Title of a part of the documentation -> its rows, in the order of the table.
+PARTS: Final[Mapping[str, type]] = {
+    "Users and rights": UserSettings,
+    "Mail": MailSettings,
+    "OAuth": OAuthSettings,
+    "Where clients reach the registry": AddressSettings,
+    "Registry and index on different hosts": IndexSettings,
+    "Search": SearchSettings,
+    "Pages": PageSettings,
+    "Limits": LimitSettings,
+    "Layers served by another server": LayerSettings,
+}
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(  # the fields of the last base come first
+    LayerSettings,
+    LimitSettings,
+    PageSettings,
+    SearchSettings,
+    IndexSettings,
+    AddressSettings,
+    OAuthSettings,
+    MailSettings,
+    UserSettings,
+):
     """All settings but ``storage``, with their defaults. Sizes are in bytes, times in seconds."""
-
-    auth: object = _setting(
-        "open:",
-        converters.text,
-        "who may do what: open: (no accounts, everyone may read, write and delete), users: (accounts kept "
-        "in the storage), htpasswd:///PATH, ldap://HOST/BASE, environ:KEY, MODULE:ATTRIBUTE, or several of "
-        "them with commas",
-        is_object=True,
-        holds_password=True,
-    )
-    policy: object = _setting(
-        "",
-        converters.text,
-        "MODULE:ATTRIBUTE of a function (user, action, namespace, repository) -> bool that replaces the "
-        "Hub's rules",
-        is_object=True,
-    )
-    registration: str = _setting(
-        "open",
-        converters.one_of("open", "closed"),
-        "open: users register with docker login or on the pages (auth users:); closed: only administrators "
-        "add users",
-    )
-    reserved_names: tuple[str, ...] = _setting(
-        (),
-        converters.words,
-        "names that cannot be registered, such as those of groups; library and namespaces of repositories "
-        "never can",
-    )
-    mail: object = _setting(
-        "",
-        converters.text,
-        "the sender of links that activate accounts: smtp://USER:PASSWORD@HOST:PORT, smtps://..., or "
-        "MODULE:ATTRIBUTE of a Mailer; needs public_url; if empty, accounts are active at once",
-        is_object=True,
-        holds_password=True,
-    )
-    mail_from: str = _setting("", converters.email, "the sender's address of such mails")
-    link_lifetime_s: int = _setting(
-        259_200, converters.positive_number, "the lifetime of links in mails, in seconds"
-    )
-    link_path: str = _setting(
-        "/accounts/activate",
-        converters.link_path,
-        "the path below which links in mails are, also in front of another application",
-    )
-    images: str = _setting(
-        "here",
-        converters.one_of("here", "elsewhere"),
-        "here: this server stores images; elsewhere: it is the index of the registries that endpoints names",
-    )
-    index: str = _setting(
-        "",
-        converters.url,
-        "the external index that checks tokens, such as https://index.example.com; if empty, this server is "
-        "the index",
-    )
-    index_cache_s: int = _setting(
-        60,
-        converters.number,
-        "how long an answer of the external index is kept, in seconds; 0: the index is asked each time",
-    )
-    public_url: str = _setting(
-        "",
-        converters.url,
-        "the URL that clients use, if it differs from that of the request (behind a proxy)",
-    )
-    endpoints: str = _setting(
-        "",
-        converters.hosts,
-        "host[:port] of the registry to which the index sends clients; if empty, the host of the request",
-    )
-    trusted_proxies: tuple[str, ...] = _setting(
-        (),
-        converters.networks,
-        "addresses of proxies whose X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-For are trusted",
-    )
-    secret: tuple[str, ...] = _setting(
-        (),
-        converters.words,
-        "the keys that sign tokens and links, the newest last; if empty, a key is made once and kept in the "
-        "storage (auth open: each process makes its own)",
-        holds_password=True,
-    )
-    pages: str = _setting(
-        "on",
-        converters.pages,
-        "the web pages: on (at /, unless the registry is in front of another application), off, or a path "
-        "such as /registry below which they are, also in front of another application",
-    )
-    templates: str = _setting(
-        "", converters.folder, "a folder whose templates replace those of the pages of the same name"
-    )
-    session_lifetime_s: int = _setting(
-        3600,
-        converters.positive_number,
-        "how long a log-in on the pages lasts without a request, in seconds; it ends after twelve times "
-        "that in any case",
-    )
-    oauth_http: str = _setting(
-        "refuse",
-        converters.one_of("refuse", "allow"),
-        "OAuth over plain http: refuse; allow, for tests only",
-    )
-    token_lifetime_s: int = _setting(
-        3600, converters.positive_number, "the lifetime of a token to read, in seconds"
-    )
-    write_token_lifetime_s: int = _setting(
-        12 * 3600,
-        converters.positive_number,
-        "the lifetime of a token to write, in seconds; a push of large layers has to end within it",
-    )
-    standalone: str = _setting(
-        "auto",
-        converters.one_of("auto", "true", "false"),
-        "X-Docker-Registry-Standalone: false, so that engines use tokens over https; true, so that they send "
-        "passwords; auto is false if passwords are checked here",
-    )
-    max_unfinished_bytes: int = _setting(
-        1 << 40,
-        converters.size,
-        "how many bytes of unfinished pushes are kept for one user; on an open server, for one client",
-    )
-    message: str = _setting(
-        "docker-registry server", converters.text, "the answer to GET /, as a JSON string"
-    )
-    v2: str = _setting(
-        "ping",
-        converters.one_of("ping", "absent", "pass"),
-        "GET /v2/: ping answers 200, which podman's search needs; absent answers 404; "
-        "pass leaves /v2/ to the application behind the registry",
-    )
-    search_limit: int = _setting(
-        10_000, converters.positive_number, "the maximum of results of a search without n and page"
-    )
-    search_names: str = _setting(
-        "auto",
-        converters.one_of("auto", "short", "long"),
-        "how search names library/x: short is x, long is library/x, auto is long only if all repositories "
-        "are listed",
-    )
-    max_document_bytes: int = _setting(16 << 20, converters.size, "the largest JSON body that is accepted")
-    max_refused_bytes: int = _setting(
-        64 << 20, converters.size, "how much of a rejected upload is read after the answer is known"
-    )
-    max_expanded_bytes: int = _setting(
-        64 << 30, converters.size, "how many bytes of a layer are decompressed for files, diff and TarSum"
-    )
-    max_shown_bytes: int = _setting(
-        1 << 30,
-        converters.size,
-        "how many bytes of a layer are decompressed for the pages, at most max_expanded_bytes",
-    )
-    layer_redirect: str = _setting(
-        "",
-        converters.url,
-        "a URL below which another server has the layers; GET of a public layer redirects there",
-    )
-    x_accel_redirect: str = _setting(
-        "",
-        converters.location,
-        "an internal location of nginx for the folder of the storage; nginx then sends the layers",
-    )
 
     @property
     def problems(self) -> list[str]:
@@ -251,45 +101,22 @@ class Settings:
 _ROWS: Final = {row.name: row for row in dataclasses.fields(Settings)}
 
 
-class Options(TypedDict, total=False):
+class Options(
+    UserOptions,
+    MailOptions,
+    OAuthOptions,
+    AddressOptions,
+    IndexOptions,
+    SearchOptions,
+    PageOptions,
+    LimitOptions,
+    LayerOptions,
+    total=False,
+):
     """The types of all settings as keyword arguments.
 
     Numbers and lists may be given as text, as in a file.
     """
-
-    auth: object
-    policy: object
-    registration: str
-    reserved_names: Sequence[str] | str
-    mail: object
-    mail_from: str
-    link_lifetime_s: int | str
-    link_path: str
-    images: str
-    index: str
-    index_cache_s: int | str
-    public_url: str
-    endpoints: str
-    trusted_proxies: Sequence[str] | str
-    secret: Sequence[str] | str
-    pages: str
-    templates: str
-    session_lifetime_s: int | str
-    oauth_http: str
-    token_lifetime_s: int | str
-    write_token_lifetime_s: int | str
-    standalone: str
-    max_unfinished_bytes: int | str
-    message: str
-    v2: str
-    search_limit: int | str
-    search_names: str
-    max_document_bytes: int | str
-    max_refused_bytes: int | str
-    max_expanded_bytes: int | str
-    max_shown_bytes: int | str
-    layer_redirect: str
-    x_accel_redirect: str
 
 
 def descriptions() -> dict[str, tuple[object, str]]:

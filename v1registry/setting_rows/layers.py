@@ -1,0 +1,32 @@
+"""Settings of layers that another server sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from .. import converters
+from .rows import setting
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """Layers that another server sends."""
+
+    layer_redirect: str = setting(
+        "",
+        converters.url,
+        "a URL below which another server has the layers; GET of a public layer redirects there",
+    )
+    x_accel_redirect: str = setting(
+        "",
+        converters.location,
+        "an internal location of nginx for the folder of the storage; nginx then sends the layers",
+    )
+
+
+class LayerOptions(TypedDict, total=False):
+    """The same settings as keyword arguments."""
+
+    layer_redirect: str
+    x_accel_redirect: str

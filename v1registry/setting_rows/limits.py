@@ -1,0 +1,36 @@
+"""Settings of limits of what a request may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from .. import converters
+from .rows import setting
+
+
+@dataclass(frozen=True)
+class LimitSettings:
+    """Limits of what a request may cost."""
+
+    max_document_bytes: int = setting(16 << 20, converters.size, "the largest JSON body that is accepted")
+    max_refused_bytes: int = setting(
+        64 << 20, converters.size, "how much of a rejected upload is read after the answer is known"
+    )
+    max_unfinished_bytes: int = setting(
+        1 << 40,
+        converters.size,
+        "how many bytes of unfinished pushes are kept for one user; on an open server, for one client",
+    )
+    max_expanded_bytes: int = setting(
+        64 << 30, converters.size, "how many bytes of a layer are decompressed for files, diff and TarSum"
+    )
+
+
+class LimitOptions(TypedDict, total=False):
+    """The same settings as keyword arguments."""
+
+    max_document_bytes: int | str
+    max_refused_bytes: int | str
+    max_unfinished_bytes: int | str
+    max_expanded_bytes: int | str
