@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.cheap_passwords import CheapPasswords
 from support.slapd import Slapd
+
+from v1registry.accounts.users import UserStore
+from v1registry.storage.memory import MemoryStorage
 
 pytest.register_assert_rewrite("v1registry_fakes.auth_contracts")
 
@@ -18,3 +22,18 @@ def server(tmp_path: Path) -> Iterator[Slapd]:
         started.fill()
         started.add_person("mira", "correct horse")
         yield started
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+@pytest.fixture
+def passwords() -> CheapPasswords:
+    return CheapPasswords()
+
+
+@pytest.fixture
+def store(storage: MemoryStorage, passwords: CheapPasswords) -> UserStore:
+    return UserStore(storage, passwords=passwords)
