@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.archives import make_archive
 from support.scripted import Script
+from support.tagged import Tagged
 from v1registry_fakes.server import LiveServer
 
 from v1registry.client import Client
@@ -67,3 +68,13 @@ def archive(tmp_path: Path) -> Path:
     """A save archive with three images."""
     make_archive(tmp_path / "image.tar")
     return tmp_path / "image.tar"
+
+
+@pytest.fixture
+def tagged(client: Client, server: LiveServer, script: Script, tmp_path: Path) -> Tagged:
+    """The pushed tag; the script has not seen the push."""
+    pushed, reference = tmp_path / "image.tar", f"{server.host}/foo/bar:v1"
+    ids = make_archive(pushed, size_bytes=300_000)
+    client.push(pushed, reference)
+    script.seen.clear()
+    return Tagged(script, ids, reference, pushed, tmp_path / "pulled.tar")
