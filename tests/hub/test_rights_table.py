@@ -247,7 +247,7 @@ def test_the_table_has_each_case_once_and_all_of_them() -> None:
 ELSEWHERE = {
     ("GET", "/"): "the same for everybody, tests/registry/test_registry_checklist_status.py",
     ("POST", "/v1/users[/]"): "credentials are not looked at, tests/hub/test_hub_users.py",
-    ("PUT", "/v1/users/{username}[/]"): "not about repositories, tests/hub/test_hub_users.py",
+    ("PUT", "/v1/users/{username}[/]"): "not about repositories, tests/hub/test_hub_user_changes.py",
 }
 
 

@@ -46,3 +46,24 @@ def seen(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
     """Return all of an answer that a client can tell from another one: not the number of the request."""
     headers = sorted((name, value) for name, value in answer.headers.items() if name != "X-Request-Id")
     return answer.status_int, answer.body, headers
+
+
+CREDENTIALS = basic("mira_k", "s3cret-one")
+
+
+def is_page(answer: TestResponse) -> bool:
+    return answer.headers["Content-Type"] == "text/html; charset=utf-8" and answer.body.startswith(
+        b"<!DOCTYPE"
+    )
+
+
+def is_active(client: Client) -> bool:
+    answer = log_in(client, "mira_k", "s3cret-one")
+    assert answer.status_int in (200, 403)
+    return answer.status_int == 200
+
+
+PATHS = ["/v1/users", "/v1/users/"]
+
+#: ``printf moe:s3cret-two | htpasswd -s``
+HTPASSWD = "moe:{SHA}Y6IxceCVdTLzbylR+VCs50eK49Q=\n"
