@@ -26,3 +26,10 @@ def only(data: bytes, **options: Any) -> tuple[Member, bytes]:
     """Return the only member of an archive with its content."""
     ((member, content),) = read(data, **options)
     return member, content
+
+
+FIELDS = ("name", "mode", "uid", "gid", "size", "mtime", "typeflag", "linkname", "uname", "gname")
+
+
+def names(data: bytes) -> list[bytes]:
+    return [entry.name for entry, _ in read(data)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+import pytest
 from webtest import TestResponse
 
 from support.clock import Clock
@@ -18,6 +19,7 @@ from v1registry import Registry, Storage
 from v1registry.accounts.base import Account
 from v1registry.accounts.service import Accounts
 from v1registry.accounts.users import UserStore
+from v1registry.errors import OAuthError
 from v1registry.oauth.applications import Application, Applications
 from v1registry.oauth.grants import Grants, Issued
 from v1registry.oauth.provider import Provider
@@ -155,3 +157,11 @@ def code_in(location: str) -> str:
 
 def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def refused(action: Callable[[], object]) -> str:
+    """Return the error code of an action that must fail."""
+    with pytest.raises(OAuthError) as error:
+        action()
+    assert error.value.status == 400
+    return error.value.code
