@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -139,3 +140,23 @@ def test_webob_is_imported_by_one_module() -> None:
         or (isinstance(node, ast.Import) and any(alias.name.startswith("webob") for alias in node.names))
     }
     assert found == {"v1registry.wsgi.framework"}
+
+
+def test_modules_have_at_most_400_lines_and_contract_suites_500() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    sizes_lines = {
+        path: len((ROOT / path).read_bytes().splitlines()) for path in listed if (ROOT / path).is_file()
+    }
+    long = [
+        f"{path}: {lines}"
+        for path, lines in sizes_lines.items()
+        if lines > (500 if path.endswith("_contracts.py") else 400)
+    ]
+    assert sizes_lines
+    assert not long, "split by subject: " + ", ".join(long)
