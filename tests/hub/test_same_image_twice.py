@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.accounts_world import REPOSITORIES, WRITE, AccountsWorld, Person, image_of, list_of
+from support.accounts_world import REPOSITORIES, AccountsWorld, Person, image_of, list_of
 from support.attacked import BASE, OWN, SECRET, assert_unharmed, fresh_world, with_other_json, with_secret
 from support.engine_client import Image, tar_layer
 from support.wsgi_client import during, error_of
@@ -89,12 +89,12 @@ def test_push_of_a_private_image_of_another_user_succeeds(with_token: bool) -> N
 
 def test_writer_skips_the_image_and_a_tag_adopts_it() -> None:
     world = with_secret()
-    world.grant("alice/app", "bob", WRITE)
+    world.people.users["bob"] = User("bob", frozenset({"alice"}))
     bob = world.person("bob")
     bob.announce("bob/app", BASE)
     assert json_answer(bob, BASE) == json_answer(bob, with_other_json(BASE)) == (409, {"error": EXISTS})
     assert bob.tag("bob/app", BASE) == 200
-    world.grant("alice/app", "bob", None)
+    world.people.users["bob"] = User("bob")
     assert bob.image(BASE) == 200  # announced by a user who could write it (decisions.md 18)
     assert bob.image(SECRET) == 404
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Final, Protocol
 
 from .. import errors
@@ -12,6 +11,7 @@ from ..registry.staging import Staging
 from ..rights import ABSENT, PUSHING, Action, Bearer, Content, ImageState, PushGrant, PushKey, User
 from .announcements import Announcements
 from .holders import Holders
+from .policy import own_namespaces
 from .tokens import Token, Tokens
 
 #: What a server with accounts takes: a password, or a token of its index.
@@ -35,6 +35,13 @@ class AccountServices(Protocol):
     staging: Staging
     announcements: Announcements
     registry_is_elsewhere: bool
+
+    @property
+    def trusts_namespaces_only(self) -> bool:
+        """Whether ``trusts`` is true only for the user's own namespaces."""
+
+    def trusts(self, user: User, repository: RepositoryName) -> bool:
+        """Tell whether pushes of a user may take over images of a repository (decisions.md 18)."""
 
     def allows(self, user: User | None, action: Action, repository: RepositoryName) -> bool:
         """Tell whether the policy lets a user (None: anybody) do something to a repository."""
@@ -182,17 +189,24 @@ class AccountRights:
     def _readable_anywhere(self, image_id: str) -> ImageState | None:
         """Return what an id means if no token names a repository (decisions.md 17)."""
         readable = []
-        for repository, content in self._access.holders.of(image_id, self._nearness):
-            if not self.allows(Action.READ, repository):
-                continue
+        for repository, content in self._holders(image_id, Action.READ):
             state = ImageState(content, repository)
-            if self._nearness(repository) < 2 and self._lends(repository):
+            is_near = repository.namespace in self._near
+            if is_near and self._lends(repository):
                 return state
             readable.append(state)
+            if not is_near and not content.variant:
+                break  # no other content sorts before the first one
         if readable and self._has_open_push(image_id):
             return None  # or an engine would skip the upload, and the tag would be refused
         # the first content sorts before all others
         return min(readable, key=_variant_of, default=None)
+
+    def _holders(self, image_id: str, action: Action) -> Iterator[tuple[RepositoryName, Content]]:
+        """Yield the holders of an image to which the caller may do ``action``, those that are near first."""
+        return self._access.holders.of(
+            image_id, lambda name: self.allows(action, name), near=self._near, seeker=self._seeker
+        )
 
     def _has_open_push(self, image_id: str) -> bool:
         """Tell whether the user announced the image to a repository that does not hold it yet."""
@@ -204,38 +218,32 @@ class AccountRights:
             self.allows(Action.WRITE, name) and self.content_in(name, image_id) is None for name in announced
         )
 
-    def _nearness(self, repository: RepositoryName) -> int:
-        """Return how early a holder is asked: those of the user's namespaces first, then the official
-        ones.
-        """
-        user = self.user
-        if user is not None and repository.namespace in (user.name, *user.groups):
-            return 0
-        return 1 if repository.namespace == DEFAULT_NAMESPACE else 2
+    @property
+    def _near(self) -> tuple[str, ...]:
+        """The namespaces whose repositories are asked first: those of the user, then the official one."""
+        return (*(() if self.user is None else own_namespaces(self.user)), DEFAULT_NAMESPACE)
+
+    @property
+    def _seeker(self) -> str:
+        return "" if self.user is None else self.user.name
 
     def _lenders(self, image_id: str) -> Iterator[tuple[RepositoryName, Content]]:
         """Yield holders from which a push of the user may take an image over without upload (decisions.md
         18).
         """
-        for repository, content in self._access.holders.of(image_id, self._nearness):
-            if self._lends(repository):
-                yield repository, content
+        is_near_only = self._access.trusts_namespaces_only
+        return self._access.holders.of(
+            image_id, self._lends, near=self._near, seeker=self._seeker, is_near_only=is_near_only
+        )
 
     def _lends(self, repository: RepositoryName) -> bool:
         """Tell whether the user trusts the writers of a repository: they are the same, or those of
         ``library``.
-
-        The administrator flag is ignored here. Otherwise every repository would lend to an administrator.
         """
         if repository.namespace == DEFAULT_NAMESPACE:
             return self.allows(Action.READ, repository)
         user = self.user
-        if user is None or not self.allows(Action.WRITE, repository):
-            return False
-        if not user.is_administrator:
-            return True
-        plain = replace(user, is_administrator=False)
-        return self._access.allows(plain, Action.WRITE, repository)
+        return user is not None and self._has_scope(Action.WRITE) and self._access.trusts(user, repository)
 
     def _sees_push(self, image_id: str) -> bool:
         if self._access.registry_is_elsewhere:
@@ -269,8 +277,7 @@ class AccountRights:
         for _, content in self._lenders(image_id):
             return content
         if is_named and self.user is not None and self.user.is_administrator:
-            holders = self._access.holders.of(image_id, self._nearness)
-            return next((content for name, content in holders if self.allows(Action.WRITE, name)), None)
+            return next((content for _, content in self._holders(image_id, Action.WRITE)), None)
         return None
 
     def parent_error(self, image_id: str) -> errors.BadRequest:
@@ -281,10 +288,14 @@ class AccountRights:
         access = self._access
         if state.repository is not None and access.allows(None, Action.READ, state.repository):
             return True
-        return any(
-            content == state.content and access.allows(None, Action.READ, repository)
-            for repository, content in access.holders.of(state.content.image_id if state.content else "")
+        if state.content is None:
+            return False
+        public = access.holders.of(
+            state.content.image_id,
+            lambda name: access.allows(None, Action.READ, name),
+            near=(DEFAULT_NAMESPACE,),
         )
+        return any(content == state.content for _, content in public)
 
     # -- pushes
 
@@ -308,9 +319,7 @@ class AccountRights:
                 return PushGrant(key, (repository,))
             raise errors.ImageNotListed(image_id=image_id)
         found = [name for name in access.announcements.of(user, image_id) if self.allows(Action.WRITE, name)]
-        found = found or [
-            name for name, _ in access.holders.of(image_id, self._nearness) if self.allows(Action.WRITE, name)
-        ]
+        found = found or [name for name, _ in self._holders(image_id, Action.WRITE)]
         if not found:
             raise errors.ImageNotListed(image_id=image_id)
         return PushGrant(key, tuple(found))

@@ -132,6 +132,15 @@ class AccountsAccess:
         """Tell whether the policy lets a user (None: anybody) do something to a repository."""
         return self.policy.allows(user, action, repository.namespace, repository.repository)
 
+    def trusts(self, user: User, repository: RepositoryName) -> bool:
+        """Tell whether pushes of a user may take over images of a repository (decisions.md 18)."""
+        return self.policy.trusts(user, repository.namespace, repository.repository)
+
+    @property
+    def trusts_namespaces_only(self) -> bool:
+        """Whether ``trusts`` is true only for the user's own namespaces."""
+        return self.policy.trusts_namespaces_only
+
     def _candidates(self, authorization: str | None, tokens: list[TokenFields]) -> list[TokenFields]:
         """Return the tokens of a header that may count.
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from .. import errors
@@ -28,15 +29,11 @@ from ..registry.repositories import Repositories
 from ..rights import Action, Content, Rights
 from ..storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from .adoption import Adoption
+from .holder_search import MOST_ASKED, MOST_HIDDEN, HolderSearch
 from .marks import ADOPTED, Mark
+from .policy import own_namespaces
 
 log = get_logger(__name__)
-
-#: How many holders of an image are asked for a caller without a token.
-MOST_ASKED: Final = 50
-
-#: How many holders of an image are listed at all.
-_MOST_LISTED: Final = 10_000
 
 #: How often a mark is written again because other requests changed it.
 _ATTEMPTS: Final = 100
@@ -63,6 +60,7 @@ class Holders:
         self._repositories = repositories
         self._is_elsewhere = registry_is_elsewhere
         self._clock = clock
+        self._search = HolderSearch(storage)
         self.adoption = Adoption(storage, contents, repositories, self._adopt_image, self._is_marked)
 
     # -- incarnations
@@ -151,31 +149,43 @@ class Holders:
     def holds(self, repository: RepositoryName, image_id: str) -> bool:
         return self.content(repository, image_id) is not None
 
-    def marked(self, image_id: str) -> list[RepositoryName]:
-        """Return the repositories that have a mark of the image, dead ones too, sorted by their stored
-        names.
-        """
-        prefix = f"{layout.image_key(image_id, layout.HELD)}/"
-        found = []
-        for number, stat in enumerate(self._storage.list(prefix)):
-            if number >= _MOST_LISTED:
-                break
-            namespace, slash, folder = stat.key[len(prefix) :].partition("/")
-            if slash and "/" not in folder:
-                found.append(layout.repository_from_folders(namespace, folder))
-        return found
-
     def of(
-        self, image_id: str, first: Callable[[RepositoryName], int] = lambda repository: 0
+        self,
+        image_id: str,
+        wanted: Callable[[RepositoryName], bool],
+        *,
+        near: Iterable[str] = (),
+        seeker: str = "",
+        is_near_only: bool = False,
     ) -> Iterator[tuple[RepositoryName, Content]]:
-        """Yield each repository that holds the image, with the content. At most MOST_ASKED are checked.
+        """Yield the repositories that hold an image and are wanted, each with its content.
 
-        :param first: those with lower numbers are asked first.
+        At most MOST_ASKED are yielded. The search ends after MOST_HIDDEN others in vain.
+
+        :param wanted: tells whether the caller may know of a repository. It is asked first.
+        :param near: the namespaces to look at first.
+        :param seeker: see :meth:`HolderSearch.candidates`.
+        :param is_near_only: the namespaces of ``near`` are enough.
         """
-        for repository in sorted(self.marked(image_id), key=first)[:MOST_ASKED]:
-            found = self._mark(repository, image_id)
+        near, in_vain, asked = tuple(near), 0, 0
+        candidates = (
+            self._search.near(image_id, near)
+            if is_near_only
+            else self._search.candidates(image_id, near, seeker)
+        )
+        for repository in candidates:
+            found = self._mark(repository, image_id) if wanted(repository) else None
             if found is not None and found[0].counts(self._incarnation(repository)):
+                self._search.remember(image_id, seeker, repository)
                 yield repository, Content(image_id, found[0].variant)
+                asked += 1
+            elif repository.namespace not in near:
+                in_vain += 1
+            if in_vain >= MOST_HIDDEN:
+                self._search.go_on_later(image_id, seeker, in_vain)
+                return
+            if asked >= MOST_ASKED:
+                return
 
     # -- holding
 
@@ -210,9 +220,23 @@ class Holders:
     ) -> None:
         incarnation = self._incarnation(repository)
         for image_id in dict.fromkeys(image_ids):
-            marked = self.marked(image_id)
-            if not marked or any(self._may_take_from(rights, holder) for holder in marked):
+            if self._may_announce(rights, image_id):
                 self._write_mark(repository, Content(image_id), incarnation)
+
+    def _may_announce(self, rights: Rights, image_id: str) -> bool:
+        """Tell whether the caller may take an image from a repository that has it.
+
+        An image that no repository has may be taken too.
+        """
+        near, seeker = ((), "") if rights.user is None else (own_namespaces(rights.user), rights.user.name)
+        candidates = self._search.candidates(image_id, near, seeker)
+        is_held = False
+        for holder in islice(candidates, MOST_HIDDEN):
+            if self._may_take_from(rights, holder):
+                self._search.remember(image_id, seeker, holder)
+                return True
+            is_held = True
+        return not is_held
 
     def _may_take_from(self, rights: Rights, holder: RepositoryName) -> bool:
         """Tell whether the caller may announce an image of ``holder`` to a different repository.

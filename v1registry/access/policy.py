@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from ..names import DEFAULT_NAMESPACE, RepositoryName
@@ -24,7 +25,10 @@ PolicyFunction = Callable[[User | None, Action, str, str], bool]
 
 
 class Policy(Protocol):
-    """Decides what a user may do. It has one method, so that a function can replace it."""
+    """Decides what a user may do."""
+
+    #: whether ``trusts`` is true only for the user's own namespaces and ``library``
+    trusts_namespaces_only: bool
 
     def allows(self, user: User | None, action: Action, namespace: str, repository: str) -> bool:
         """Return whether the user may do this.
@@ -32,6 +36,18 @@ class Policy(Protocol):
         :param user: an active user; None for a caller without credentials.
         :param repository: the repository may be missing.
         """
+
+    def trusts(self, user: User, namespace: str, repository: str) -> bool:
+        """Return whether pushes of the user may take over images of the repository without an upload.
+
+        The user trusts those who write there (decisions.md 18). Two things do not count: the right of an
+        administrator, and the grant of a collaborator, because a stranger may have given it.
+        """
+
+
+def own_namespaces(user: User) -> tuple[str, ...]:
+    """Return the namespaces that a user writes by the rules of the Hub. ``library`` is never one of them."""
+    return tuple(name for name in (user.name, *sorted(user.groups)) if name != DEFAULT_NAMESPACE)
 
 
 class NamespacePolicy:
@@ -44,6 +60,8 @@ class NamespacePolicy:
     :param facts: the repositories.
     """
 
+    trusts_namespaces_only = True
+
     def __init__(self, facts: RepositoryFacts):
         self._facts = facts
 
@@ -52,8 +70,7 @@ class NamespacePolicy:
         if user is not None:
             if user.is_administrator:
                 return True
-            is_own = namespace == user.name or namespace in user.groups
-            if is_own and namespace != DEFAULT_NAMESPACE:
+            if namespace in own_namespaces(user):
                 return True
             granted = self._facts.collaborators(name).get(user.name)
             if granted is Action.WRITE and action is not Action.DELETE:
@@ -62,6 +79,9 @@ class NamespacePolicy:
                 return True
         return action is Action.READ and not self._facts.is_private(name)
 
+    def trusts(self, user: User, namespace: str, repository: str) -> bool:
+        return namespace in own_namespaces(user)
+
 
 class CallablePolicy:
     """A policy that asks a function.
@@ -69,8 +89,14 @@ class CallablePolicy:
     :param function: gets what :meth:`Policy.allows` gets.
     """
 
+    trusts_namespaces_only = False
+
     def __init__(self, function: PolicyFunction):
         self._function = function
 
     def allows(self, user: User | None, action: Action, namespace: str, repository: str) -> bool:
         return self._function(user, action, namespace, repository)
+
+    def trusts(self, user: User, namespace: str, repository: str) -> bool:
+        plain = replace(user, is_administrator=False)
+        return self._function(plain, Action.WRITE, namespace, repository)
