@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from time import time
 from typing import Any
 
@@ -38,10 +39,21 @@ def immutable_headers(etag: str, is_public: bool) -> list[tuple[str, str]]:
         return [("Cache-Control", "private, no-cache"), ("ETag", etag)]
     return [
         ("Cache-Control", f"public, max-age={YEAR_S}"),
-        ("Expires", formatdate(time() + YEAR_S, usegmt=True)),
-        ("Last-Modified", formatdate(0, usegmt=True)),
+        ("Expires", _http_date(int(time()) + YEAR_S)),
+        ("Last-Modified", _http_date(0)),
         ("ETag", etag),
     ]
+
+
+@lru_cache(maxsize=8)
+def _http_date(seconds: int) -> str:
+    """Return the HTTP date of a time.
+
+    The requests of one second have the same dates, and formatting two takes a tenth of an answer's time.
+
+    :param seconds: seconds since 1970.
+    """
+    return formatdate(seconds, usegmt=True)
 
 
 def is_not_modified(request: Request[Any], etag: str, is_public: bool) -> bool:
