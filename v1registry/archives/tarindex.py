@@ -57,6 +57,8 @@ class TarIndex:
             self._scan(file, size_bytes)
         except (tarfile.TarError, ValueError, OverflowError) as exc:
             raise UnreadableArchive(f"it is not a complete tar archive: {exc}") from exc
+        except RecursionError as exc:  # tarfile calls itself for each extension of a header
+            raise UnreadableArchive("it has too many header extensions in a row") from exc
 
     def _scan(self, file: IO[bytes], size_bytes: int) -> None:
         file.seek(0)

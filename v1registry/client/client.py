@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..archives.load import ArchiveLimits, UnreadableArchive, open_save_archive
@@ -32,7 +32,9 @@ class Client:
         credentials.
     :param password: the password of the user.
     :param verify: the path of a file with certificates to trust in place of the system's.
-    :param client_certificate: the path of a certificate with its key, or a pair of paths.
+    :param authorities: paths of PEM files to trust besides, for ``host`` only.
+    :param client_certificate: the path of a certificate with its key, or a pair of paths; shown to ``host``
+        only.
     :param timeout_s: the longest silence of the registry, in seconds.
     :param parallel: the number of layers that are transferred at once.
     :param attempts: how often a layer is tried without progress, and any other call without an answer.
@@ -43,6 +45,7 @@ class Client:
         answers 500.
     :param sleep: waits between attempts; called with seconds.
     :raises BadReference: the host or the scheme is invalid.
+    :raises ClientError: a certificate is unreadable.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Client:
         username: str | None = None,
         password: str | None = None,
         verify: str | os.PathLike[str] | None = None,
+        authorities: Sequence[str | os.PathLike[str]] = (),
         client_certificate: str | tuple[str, str] | None = None,
         timeout_s: float = 60.0,
         parallel: int = 3,
@@ -68,6 +72,7 @@ class Client:
             scheme=scheme,
             is_insecure=insecure,
             verify=None if verify is None else os.fspath(verify),
+            authorities=tuple(os.fspath(path) for path in authorities),
             client_certificate=client_certificate,
             timeout_s=timeout_s,
             parallel=parallel,

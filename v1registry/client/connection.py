@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import platform
-import re
 import socket
 import ssl
 import threading
@@ -12,18 +12,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 try:
     import requests
     import urllib3
-    from requests.adapters import HTTPAdapter
 except ImportError as exc:
     raise ImportError("the client needs requests: pip install 'v1registry[server]'") from exc
 
 from ..names import is_loopback
 from ..version import __version__
 from .answers import TRANSIENT_STATUSES, Answer, PingResult, read_ping
+from .causes import find_cause, reason_of
 from .errors import BadReference, ClientError, ProtocolError, RegistryUnreachable
+from .http_session import AuthorizationHeader, HttpSession, check_redirect
 from .reference import check_host, split_scheme
 
 #: The largest answer except layers, in bytes: the largest image JSON that our server accepts.
@@ -53,6 +55,7 @@ class ConnectionOptions:
     scheme: str | None
     is_insecure: bool
     verify: str | None
+    authorities: tuple[str, ...]
     client_certificate: str | tuple[str, str] | None
     timeout_s: float
     parallel: int
@@ -66,6 +69,7 @@ class Connection:
 
     :param host: ``name[:port]``, optionally with ``http://`` or ``https://`` in front.
     :raises BadReference: the host or the scheme is invalid.
+    :raises ClientError: a certificate is unreadable.
     """
 
     def __init__(self, host: str, options: ConnectionOptions):
@@ -80,14 +84,16 @@ class Connection:
         self._options: dict[str, Any] = {
             "timeout": (min(options.timeout_s, 10.0), options.timeout_s),
             "verify": False if options.is_insecure else verify,
-            "cert": options.client_certificate,
         }
         self._sleep = options.sleep
-        self._requests = _RequestsSession()
-        # Checksums and lengths are those of the bytes without content encoding.
-        self._requests.headers.update({"User-Agent": options.user_agent, "Accept-Encoding": "identity"})
-        for prefix in ("http://", "https://"):
-            self._requests.mount(prefix, HTTPAdapter(pool_maxsize=options.parallel + 1))
+        self._requests = HttpSession(options.user_agent, options.parallel + 1)
+        if options.authorities or options.client_certificate:
+            self._requests.use_certificates(
+                self.host,
+                authorities=options.authorities,
+                certificate=options.client_certificate,
+                is_verified=not options.is_insecure,
+            )
         self._ping: PingResult | None = None
         self._ping_lock = threading.Lock()
 
@@ -119,12 +125,35 @@ class Connection:
         for scheme in schemes:
             url = f"{scheme}://{self.host}/v1/"
             try:
-                return read_ping(url, self.call("GET", url + "_ping", attempts=1))
+                answer = self.call("GET", url + "_ping", attempts=1)
             except RegistryUnreachable as exc:
                 failures[scheme] = exc
-                if _find_cause(exc, ssl.SSLCertVerificationError):
-                    break  # it uses TLS, so plain http would fail too
+                if _spoke_tls(exc):
+                    break  # plain http would fail too, or tell others what https hides
+            else:
+                if not (scheme == "http" and answer.status == 400 and self._offers_tls()):
+                    return read_ping(url, answer)
+                failures[scheme] = RegistryUnreachable("it answered 400 Bad Request")
+        if list(failures) == ["http"] and self._offers_tls():
+            raise RegistryUnreachable(
+                f"{self.host} does not speak plain http, but TLS: write https://{self.host}/…"
+            ) from failures["http"]
         raise _unreachable(self.host, failures)
+
+    def _offers_tls(self) -> bool:
+        """Tell whether a TLS handshake succeeds. Nothing is sent in it."""
+        parts = urlsplit(f"https://{self.host}")
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        try:
+            with (
+                socket.create_connection((parts.hostname or "", parts.port or 80), timeout=5) as plain,
+                context.wrap_socket(plain, server_hostname=parts.hostname),
+            ):
+                return True
+        except (OSError, ValueError):
+            return False
 
     def _may_be_plain(self, host: str) -> bool:
         return self._is_insecure or is_loopback(host)
@@ -147,7 +176,7 @@ class Connection:
         if scheme == "http" and self._scheme != "http" and not self._may_be_plain(host):
             raise ProtocolError(
                 f"{self.host} names the endpoint {host}, which needs plain http: "
-                f"use http://{host}/… directly, or allow insecure registries"
+                f"use http://{host}/… directly, or allow insecure registries (--insecure)"
             )
         return f"{scheme}://{host}/v1/"
 
@@ -174,7 +203,7 @@ class Connection:
         :param attempts: how often the request is sent at most; None for the number of the connection.
         :param follow_put: follow redirects of other methods too.
         :raises RegistryUnreachable: no answer came.
-        :raises ProtocolError: the answer is too large, or redirects in a circle.
+        :raises ProtocolError: the answer is too large, or redirects in a circle or from https to http.
         """
         once = attempts == 1 or not (body is None or isinstance(body, bytes))
         left = 1 if once else attempts or self.attempts
@@ -185,7 +214,7 @@ class Connection:
                 if failures + 1 >= left or answer.status not in TRANSIENT_STATUSES:
                     return answer
             except RegistryUnreachable as exc:
-                if failures + 1 >= left or _find_cause(exc, ssl.SSLCertVerificationError):
+                if failures + 1 >= left or find_cause(exc, ssl.SSLCertVerificationError):
                     raise
             failures += 1
             self.pause(failures)
@@ -199,7 +228,7 @@ class Connection:
         body: bytes | Iterable[bytes] | None,
         follow_put: bool,
     ) -> Answer:
-        host = url.split("/")[2]
+        host = urlsplit(url).netloc
         for _ in range(_REDIRECTS):
             with self.stream(method, url, authorization, headers, body) as response:
                 data = b"".join(_bounded(response))
@@ -207,8 +236,8 @@ class Connection:
                 location = response.headers.get("Location")
             if not (follow_put and location and 300 <= answer.status < 400):
                 return answer
-            url = requests.compat.urljoin(url, location)
-            if url.split("/")[:1] not in (["http:"], ["https:"]) or url.split("/")[2] != host:
+            url = check_redirect(url, location)
+            if urlsplit(url).netloc != host:
                 authorization = None
         raise ProtocolError(f"{url} redirects in a circle")
 
@@ -224,16 +253,16 @@ class Connection:
         """Send a request and yield its answer with the body unread.
 
         :raises RegistryUnreachable: no answer came, or the connection broke while the body was read.
-        :raises ProtocolError: the URL is invalid, or redirects in a circle.
+        :raises ProtocolError: the URL is invalid, or redirects in a circle or from https to http.
         """
-        host = url.split("/")[2]
+        host = urlsplit(url).netloc
         try:
             with self._requests.request(
                 method,
                 url,
                 headers=dict(headers),
                 data=body,
-                auth=_AuthorizationHeader(authorization),
+                auth=AuthorizationHeader(authorization),
                 stream=True,
                 allow_redirects=method == "GET",
                 **self._options,
@@ -244,7 +273,7 @@ class Connection:
         except requests.exceptions.TooManyRedirects as exc:
             raise ProtocolError(f"{url} redirects in a circle") from exc
         except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
-            raise RegistryUnreachable(f"cannot reach {host}: {_reason(exc)}") from exc
+            raise RegistryUnreachable(f"cannot reach {host}: {reason_of(exc)}") from exc
 
 
 def _bounded(response: requests.Response) -> Iterator[bytes]:
@@ -260,75 +289,21 @@ def _bounded(response: requests.Response) -> Iterator[bytes]:
 
 def _unreachable(host: str, failures: Mapping[str, RegistryUnreachable]) -> RegistryUnreachable:
     """Return one exception for the failures of all schemes that were tried."""
-    reasons = ", ".join(f"{_reason(exc.__cause__ or exc)} ({scheme})" for scheme, exc in failures.items())
+    reasons = ", ".join(f"{reason_of(exc.__cause__ or exc)} ({scheme})" for scheme, exc in failures.items())
     text = f"cannot reach {host}: {reasons}"
     exc = failures.get("https")
-    helps = not (_find_cause(exc, ssl.SSLCertVerificationError) or _find_cause(exc, socket.gaierror))
+    helps = not (find_cause(exc, ssl.SSLCertVerificationError) or find_cause(exc, socket.gaierror))
     if helps and "http" not in failures:
-        text += f"; if it uses plain http, write http://{host}/…, or allow insecure registries"
+        text += f"; if it uses plain http, write http://{host}/…, or allow insecure registries (--insecure)"
     summary = RegistryUnreachable(text)
     summary.__cause__ = exc or failures["http"]
     return summary
 
 
-class _RequestsSession(requests.Session):
-    """A session that uses proxies and certificates of the environment, but no netrc."""
-
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Keep ``Authorization`` on redirects to the same host only, and never read a netrc."""
-        old, new = response.request.url or "", prepared_request.url or ""
-        if "Authorization" in prepared_request.headers and self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
-            del prepared_request.headers["Authorization"]
-
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Use no proxy for this machine, as engines do."""
-        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        if is_loopback(str(url).split("/")[2]):
-            settings["proxies"] = {}
-        return settings
-
-
-class _AuthorizationHeader(requests.auth.AuthBase):
-    """Sets the header, or none. Without it requests would read the user's netrc."""
-
-    def __init__(self, value: str | None):
-        self._value = value
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._value is not None:
-            request.headers["Authorization"] = self._value
-        return request
-
-
-def _reason(exc: BaseException) -> str:
-    """Return the reason of a failure in a few words, from the exceptions of three libraries."""
-    untrusted = _find_cause(exc, ssl.SSLCertVerificationError)
-    if isinstance(untrusted, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate is not trusted ({untrusted.verify_message}); "
-            "give the certificate of its authority, or allow insecure registries"
-        )
-    if isinstance(exc, (requests.Timeout, urllib3.exceptions.TimeoutError)):
-        return "it does not answer in time"
-    cause = _find_cause(exc, OSError)
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return re.sub(r"<[^>]*>:? ?", "", str(exc))[:300]
-
-
-def _find_cause(exc: BaseException | None, kind: type[BaseException]) -> BaseException | None:
-    """Return the first exception of ``kind`` in the causes of ``exc``, except those of requests."""
-    waiting: list[object] = [exc]
-    seen: set[int] = set()
-    while waiting:
-        current = waiting.pop(0)
-        if not isinstance(current, BaseException) or id(current) in seen:
-            continue
-        seen.add(id(current))
-        if isinstance(current, kind) and not isinstance(current, requests.RequestException):
-            return current
-        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
-    return None
+def _spoke_tls(exc: BaseException) -> bool:
+    """Tell whether the connection failed after the TLS handshake, or because of the certificate."""
+    # http.client raises its own exceptions only while it reads an answer.
+    return any(find_cause(exc, kind) for kind in (ssl.SSLCertVerificationError, http.client.HTTPException))
 
 
 def default_user_agent() -> str:

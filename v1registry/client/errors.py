@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    r"""Return ``text`` with unprintable characters escaped as in Python source.
+
+    >>> printable("tag \x1b[2J")
+    'tag \\x1b[2J'
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
 class ClientError(Exception):
-    """Base of all exceptions that the client raises on purpose."""
+    """Base of all exceptions that the client raises on purpose.
+
+    Registries and archives contribute to the text. Unprintable characters in it are escaped, because a
+    terminal would execute them.
+    """
+
+    def __init__(self, text: str):
+        super().__init__(printable(text))
 
 
 class BadReference(ClientError):
@@ -36,4 +55,4 @@ class TransferFailed(ClientError):
 
 
 class DifferentContent(ClientError):
-    """The registry has other content under the id of an image than the archive; the tag was not set."""
+    """The registry has other content under the id of an image than the archive, or than the id says."""

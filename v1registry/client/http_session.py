@@ -1,0 +1,141 @@
+"""The session of requests that the client uses: redirects, proxies, credentials and certificates."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+try:
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util.ssl_ import create_urllib3_context
+except ImportError as exc:
+    raise ImportError("the client needs requests: pip install 'v1registry[server]'") from exc
+
+from ..names import is_loopback
+from .errors import ClientError, ProtocolError
+
+
+def check_redirect(url: str, target: str) -> str:
+    """Return the absolute URL to which ``url`` redirects.
+
+    :param target: the value of ``Location``.
+    :raises ProtocolError: the target is not http or https, or leaves https. Whoever reads the network would
+        see what https hides.
+    """
+    try:
+        absolute = urljoin(url, target)
+        before, after = urlsplit(url).scheme, urlsplit(absolute).scheme
+    except ValueError as exc:
+        raise ProtocolError(f"{url} redirects to {target}, which is not a URL") from exc
+    if after not in ("http", "https"):
+        raise ProtocolError(f"{url} redirects to {absolute}, which is not a URL of http or https")
+    if before == "https" and after == "http":
+        raise ProtocolError(
+            f"{url} redirects to {absolute}: refused, because plain http is never used after https"
+        )
+    return absolute
+
+
+class HttpSession(requests.Session):
+    """A session that uses proxies and certificates of the environment, but no netrc.
+
+    :param user_agent: the header ``User-Agent``.
+    :param pool_size: the most connections to a host that are kept open.
+    """
+
+    def __init__(self, user_agent: str, pool_size: int):
+        super().__init__()
+        # Checksums and lengths are those of the bytes without content encoding.
+        self.headers.update({"User-Agent": user_agent, "Accept-Encoding": "identity"})
+        self._pool_size = pool_size
+        for prefix in ("http://", "https://"):
+            self.mount(prefix, HTTPAdapter(pool_maxsize=pool_size))
+
+    def use_certificates(
+        self,
+        host: str,
+        *,
+        authorities: Sequence[str],
+        certificate: str | tuple[str, str] | None,
+        is_verified: bool,
+    ) -> None:
+        """Use certificates for one host only.
+
+        :param authorities: paths of PEM files to trust besides the others.
+        :param certificate: the path of a client certificate with its key, or a pair of paths.
+        :param is_verified: the certificate of the host is verified.
+        :raises ClientError: a file is unreadable, or not a certificate, or the key is another one's.
+        """
+        context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if is_verified else ssl.CERT_NONE)
+        path = ""
+        try:
+            for path in authorities:
+                context.load_verify_locations(path)
+            if certificate is not None:
+                pair = (certificate,) if isinstance(certificate, str) else certificate
+                path = " with ".join(pair)
+                context.load_cert_chain(*pair)
+        except OSError as exc:  # an SSLError is one too
+            raise ClientError(
+                f"{path} must be readable PEM, with the key of the certificate: {exc.strerror or exc}"
+            ) from exc
+        self.mount(f"https://{host}/", _HostAdapter(context, pool_maxsize=self._pool_size))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return the value of ``Location`` of a redirect, None for other answers.
+
+        :raises ProtocolError: see :func:`check_redirect`.
+        """
+        target: str | None = super().get_redirect_target(resp)
+        if target is not None:
+            try:
+                check_redirect(resp.url, target)
+            except ProtocolError:
+                resp.close()
+                raise
+        return target
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Keep ``Authorization`` on redirects to the same host only, and never read a netrc."""
+        old, new = response.request.url or "", prepared_request.url or ""
+        if "Authorization" in prepared_request.headers and self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
+            del prepared_request.headers["Authorization"]
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Use no proxy for this machine, as engines do."""
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        if is_loopback(str(url).split("/")[2]):
+            settings["proxies"] = {}
+        return settings
+
+
+class _HostAdapter(HTTPAdapter):
+    """Connections that use the certificates of a context."""
+
+    def __init__(self, context: ssl.SSLContext, *, pool_maxsize: int):
+        self._context = context
+        super().__init__(pool_maxsize=pool_maxsize)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Create the pool of connections."""
+        super().init_poolmanager(*args, ssl_context=self._context, **options)
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """Return the pool of connections through a proxy."""
+        return super().proxy_manager_for(*args, ssl_context=self._context, **options)
+
+
+class AuthorizationHeader(requests.auth.AuthBase):
+    """Sets the header, or none. Without it requests would read the user's netrc."""
+
+    def __init__(self, value: str | None):
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header of a request."""
+        if self._value is not None:
+            request.headers["Authorization"] = self._value
+        return request
