@@ -248,6 +248,7 @@ def _pages(settings: Settings, accounts: Accounts | None, *, is_in_front: bool) 
     base = OAUTH if not can_browse else "" if settings.pages == "on" else settings.pages
     return Pages(
         base,
+        title=settings.title,
         templates=settings.templates,
         can_browse=can_browse,
         has_accounts=accounts is not None,

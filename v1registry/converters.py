@@ -64,6 +64,32 @@ def url(value: str) -> str:
     return parts.scheme + value[len(parts.scheme) :]
 
 
+def title(value: str) -> str:
+    """Return a line of text of at most 60 characters.
+
+    >>> title(" Acme images ")
+    'Acme images'
+    """
+    line = value.strip()
+    if not line or len(line) > 60 or not line.isprintable():
+        raise ValueError("must be a line of 1 to 60 characters, such as Acme images")
+    return line
+
+
+def page_url(value: str) -> str:
+    """Return the address of a page: a path, or an http or https URL, with query; or empty text.
+
+    >>> page_url("/accounts/login?next={next}"), page_url("https://sso.example.com/")
+    ('/accounts/login?next={next}', 'https://sso.example.com/')
+    """
+    parts = split_url(value)
+    is_path = re.fullmatch(r"/(?![/\\\\])[!-\[\]-~]*", value) is not None
+    is_url = parts is not None and parts.scheme in ("http", "https") and is_host(parts.netloc)
+    if value and not (is_path or (is_url and re.fullmatch(r"[!-\[\]-~]*", value))):
+        raise ValueError("must be a path or a URL such as https://example.com/login?next={next}")
+    return value
+
+
 def hosts(value: str) -> str:
     """Return one or more ``host[:port]`` with commas between them, or empty text."""
     if value and not all(is_host(host.strip()) for host in value.split(",")):

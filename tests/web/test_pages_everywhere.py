@@ -25,6 +25,7 @@ from webtest import TestResponse
 
 from v1registry import FileStorage, MemoryStorage, Registry
 from v1registry.accounts import Callback, Environ
+from v1registry.web.pages import Pages
 
 BACK = "https://ci.example.org/back"
 
@@ -306,12 +307,25 @@ def test_templates_can_be_replaced(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("name", ["error.html", "base.html"])
 @pytest.mark.parametrize("fault", ["{{ nothing.of.the.kind }}", "{% if %}"])
-def test_a_failing_error_page_gives_the_api_error(
+def test_a_broken_template_is_logged_and_ours_is_used(
     tmp_path: Any, name: str, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / name).write_text(f"{{% block content %}}{{% endblock %}}{fault}")
     answer = PagesWorld(templates=str(tmp_path)).person().get("/repositories/absent", {"Accept": "text/html"})
-    assert answer.status_int in (404, 500)
+    assert answer.status_int == 404
+    assert said(answer).startswith("Repository not found")
+    assert f"error.html cannot be rendered with the templates in {tmp_path}" in caplog.text
+
+
+def test_a_failing_error_page_gives_the_api_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("the templates are on a disk that is gone")
+
+    monkeypatch.setattr(Pages, "_text", fail)
+    answer = PagesWorld().person().get("/repositories/absent", {"Accept": "text/html"})
+    assert answer.status_int == 404
     assert set(answer.json) == {"error"}
     assert "cannot make the page of a failure" in caplog.text
 

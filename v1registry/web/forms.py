@@ -55,6 +55,20 @@ def local_target(request: Request, pages: Pages, text: str | None) -> str | None
     return text if is_start or _is_page(request.services.table, path) else None
 
 
+def target_of_referer(request: Request, pages: Pages) -> str | None:
+    """Return the page of this application from which a link led here, by the header ``Referer``; else None.
+
+    The page of an error can so link to the log-in without saying which address was requested.
+    """
+    sent, site = request.headers.get("Referer") or "", site_of(request)
+    return local_target(request, pages, sent[len(site) :]) if sent.startswith(f"{site}/") else None
+
+
+def site_of(request: Request) -> str:
+    """Return scheme and host of this application, such as ``https://registry.example.com``."""
+    return request.origin.url.removesuffix(request.origin.mount_path)
+
+
 def _decoded_path(target: str, mount_path: str) -> str | None:
     """Return the decoded path below the mount point; None if browsers could resolve the target elsewhere."""
     if not target.startswith(f"{mount_path}/"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Final
+from urllib.parse import quote
 
 from .. import errors
 from ..access.accounts import AccountsAccess
@@ -11,7 +12,7 @@ from ..access.credentials import Basic
 from ..rights import User
 from ..wsgi.request import configured
 from ..wsgi.responses import Response
-from .forms import local_target, read_form
+from .forms import local_target, read_form, site_of, target_of_referer
 from .pages import OPENED_BY_OTHERS
 from .services import Request
 from .visitors import Visitor, visitor_of
@@ -32,7 +33,7 @@ DIFFERENT_PASSWORDS: Final = "The two passwords are different"
 def get_login(request: Request) -> Response:
     """Show the form. Redirect a logged-in user to the page ``next``."""
     pages, visitor = request.services.pages, visitor_of(request)
-    target = local_target(request, pages, request.query("next"))
+    target = local_target(request, pages, request.query("next")) or target_of_referer(request, pages)
     if visitor.user is not None:
         return _welcome(request, visitor, target)
     is_after_log_out = request.query("done") == "logout"
@@ -170,6 +171,7 @@ def _login_page(
         "is_after_log_out": is_after_log_out,
         # False if only the surrounding application logs users in
         "takes_passwords": backend.takes_passwords,
+        "login_url": _login_url(request, str(values.get("next", ""))),
     }
     return request.services.pages.render(
         request,
@@ -179,6 +181,16 @@ def _login_page(
         visitor=visitor,
         headers=[*OPENED_BY_OTHERS, *headers],
     )
+
+
+def _login_url(request: Request, target: str) -> str:
+    """Return the address of the log-in of the surrounding application; empty if none is configured.
+
+    :param target: the path to return to, or empty text.
+    """
+    services = request.services
+    back = f"{site_of(request)}{target or services.pages.url(request, '/')}"
+    return services.settings.login_url.replace("{next}", quote(back, safe=""))
 
 
 def _register_page(

@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from .. import errors
+from ..accounts.base import BackendUnavailable
+from ..log import get_logger
+from ..storage.base import StorageUnavailable
 from ..wsgi.responses import YEAR_S, Response, respond
 from .visitors import Request, Visitor, visitor_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+log = get_logger(__name__)
 
 _HERE: Final = Path(__file__).parent
 
@@ -38,6 +43,7 @@ class Pages:
     """Renders the pages of one application. Safe for threads. Templates are read at their first use.
 
     :param base: the path below which the pages are, without a final slash.
+    :param title: the name of the registry.
     :param templates: a folder whose templates replace those of the same name; its folder ``static`` replaces
         static files. Empty for none.
     :param can_browse: whether there are pages of repositories and images, and not only those of OAuth.
@@ -46,9 +52,17 @@ class Pages:
     """
 
     def __init__(
-        self, base: str, *, templates: str = "", can_browse: bool, has_accounts: bool, can_register: bool
+        self,
+        base: str,
+        *,
+        title: str = "Registry",
+        templates: str = "",
+        can_browse: bool,
+        has_accounts: bool,
+        can_register: bool,
     ):
         self.base = base
+        self.title = title
         self.can_browse = can_browse
         self.has_accounts = has_accounts
         self.can_register = can_register
@@ -94,14 +108,15 @@ class Pages:
         :param headers: more headers; they replace headers of the same name.
         """
         visitor = visitor_of(request) if visitor is None else visitor
-        text = self._environment.get_template(template).render(
+        text = self._text(
+            template,
             {
                 **(values or {}),
                 "pages": self,
                 "visitor": visitor,
                 "url": lambda *parts, **query: self.url(request, *parts, **query),
                 "static": lambda name: self.url(request, "/static/", name, v=self._version(name)),
-            }
+            },
         )
         # a token shows private content, although its owner is not logged in on the page
         is_personal = (
@@ -138,14 +153,20 @@ class Pages:
         return respond(status, b"", None, headers)
 
     def failure(self, request: Request, error: errors.RegistryError) -> Response:
-        """Return the page of an error. It uses neither storage nor accounts: these may have failed."""
-        values = {"status": error.status, "text": error.public}
+        """Return the page of an error. After a failure of the server it uses neither storage nor accounts."""
+        visitor = _visitor_of_failure(request, error)
+        can_log_in = self.has_accounts and self.can_browse and visitor.user is None
+        values = {
+            "status": error.status,
+            "text": error.public,
+            "may_need_login": can_log_in and error.status in (401, 403, 404),
+        }
         return self.render(
             request,
             "error.html",
             values,
             status=error.status,
-            visitor=Visitor(None, None, None),
+            visitor=visitor,
             headers=[header for header in error.headers.items() if header[0] != "WWW-Authenticate"],
         )
 
@@ -170,22 +191,29 @@ class Pages:
 
     # -- inside
 
+    def _text(self, template: str, values: Mapping[str, Any]) -> str:
+        """Return the HTML of a page. A broken template of the administrator is logged, and ours is used."""
+        if len(self._folders) > 1:
+            try:
+                return self._environment.get_template(template).render(values)
+            except errors.RegistryError:
+                raise
+            except Exception as error:
+                log.error(
+                    "%s cannot be rendered with the templates in %s, so the built-in templates are used",
+                    template,
+                    self._folders[0],
+                    exc_info=error,
+                )
+        return self._own_environment.get_template(template).render(values)
+
     @cached_property
     def _environment(self) -> Environment:
-        from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+        return _environment_of(self._folders[:-1])
 
-        own = FileSystemLoader(_HERE / "templates")
-        replaced = [FileSystemLoader(folder) for folder in self._folders[:-1]]
-        environment = Environment(
-            loader=ChoiceLoader([*replaced, own]),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        environment.filters.update(_filters())
-        return environment
+    @cached_property
+    def _own_environment(self) -> Environment:
+        return _environment_of([])
 
     @cached_property
     def _files(self) -> dict[str, tuple[bytes, str]]:
@@ -201,6 +229,34 @@ class Pages:
 
     def _version(self, name: str) -> str:
         return self._files[name][1]
+
+
+def _visitor_of_failure(request: Request, error: errors.RegistryError) -> Visitor:
+    """Return the visitor of an error page. Credentials in a header are not checked a second time."""
+    if error.status < 500 and request.headers.get("Authorization") is None:
+        try:
+            return visitor_of(request)
+        except (errors.RegistryError, StorageUnavailable, BackendUnavailable):
+            pass
+    return Visitor(None, None, None)
+
+
+def _environment_of(folders: Iterable[Path]) -> Environment:
+    """Return the templates of folders, the first one first, and ours. Ours are below ``v1registry/`` too."""
+    from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+
+    own = FileSystemLoader(_HERE / "templates")
+    replaced = [FileSystemLoader(folder) for folder in folders]
+    environment = Environment(
+        loader=ChoiceLoader([*replaced, own, PrefixLoader({"v1registry": own})]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(_filters())
+    return environment
 
 
 def _filters() -> dict[str, Any]:
