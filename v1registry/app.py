@@ -11,7 +11,7 @@ from . import errors
 from . import settings as settings_
 from .accounts.base import BackendUnavailable
 from .assembly import WITHOUT_OAUTH, Services, assemble, in_front
-from .log import REQUEST_ID_HEADER, get_logger, in_request, request_id_of
+from .log import REQUEST_ID_HEADER, RequestContext, get_logger, in_request, request_id_of
 from .oauth.applications import Applications
 from .oauth.grants import Grants
 from .oauth.provider import Provider
@@ -19,6 +19,7 @@ from .oauth.services import OAuth
 from .settings import Settings
 from .storage.base import NO_SPACE, Storage, StorageFull, StorageUnavailable
 from .web.pages import accepts_html
+from .wsgi.access_log import AccessLog
 from .wsgi.request import Request
 from .wsgi.responses import VERSION_HEADER, Response, error_object
 from .wsgi.routing import Api, Table, api_of
@@ -50,6 +51,7 @@ class Registry:
     def __init__(self, storage: Storage | str, **options: Unpack[Options]):
         self._services: Services = assemble({"storage": storage, **options})
         self._behind: WSGIApplication | None = None
+        self._access_log = AccessLog(self.settings.access_log, secret_prefix=f"{self.settings.link_path}/")
 
     @property
     def storage(self) -> Storage:
@@ -161,13 +163,37 @@ class Registry:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if self._behind is not None and not self._is_own(environ.get("PATH_INFO", "")):
             return self._behind(environ, start_response)
-        # WebOb accepts only a dict; some servers and test clients pass subclasses
-        request = Request(environ if type(environ) is dict else dict(environ), self._services)
-        request_id = request_id_of(environ)
-        with in_request(request_id):
-            response = self._answer(request)
-            response.headerlist += [VERSION_HEADER, (REQUEST_ID_HEADER, request_id)]
-            return response(environ, start_response)
+        context = RequestContext(
+            request_id_of(environ), self._services.origin.proxies.client_address(environ)
+        )
+        with in_request(context):
+            if self._access_log.is_on:
+                return self._logged_answer(environ, context, start_response)
+            # WebOb accepts only a dict; some servers and test clients pass subclasses
+            request = Request(environ if type(environ) is dict else dict(environ), self._services)
+            return self._finished(request, context)(environ, start_response)
+
+    def _logged_answer(
+        self, environ: Mapping[str, Any], context: RequestContext, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer a request, and write its line in the access log when the answer is sent."""
+        entry = self._access_log.entry(environ, context)
+        request = Request(entry.watched_environ(environ), self._services)
+        try:
+            response = self._finished(request, context)
+            entry.received_bytes = request.received_bytes
+            body = response(request.environ, entry.watched_start(start_response))
+        except BaseException:
+            entry.status, entry.is_complete = 500, False
+            entry.end()
+            raise
+        return entry.watched(body, environ, response.content_length)
+
+    def _finished(self, request: Request[Services], context: RequestContext) -> Response:
+        """Return the answer with the headers that all answers have."""
+        response = self._answer(request)
+        response.headerlist += [VERSION_HEADER, (REQUEST_ID_HEADER, context.request_id)]
+        return response
 
     def on_error(self, environ: dict[str, Any], error: Exception) -> None:
         """Do nothing. A subclass may override this to report unexpected errors.
@@ -191,7 +217,7 @@ class Registry:
             if not isinstance(error, errors.RegistryError):
                 self._report(request, error)
             failure = _as_registry_error(error)
-            path = self._loggable(request.environ.get("PATH_INFO", ""))
+            path = self._access_log.loggable(request.environ.get("PATH_INFO", ""))
             if failure.status == 500:
                 log.error("%s %r failed", request.method, path, exc_info=error)
             elif failure.status > 500:
@@ -227,11 +253,6 @@ class Registry:
         except Exception as error:
             log.error("cannot make the page of a failure", exc_info=error)
             return None
-
-    def _loggable(self, path: str) -> str:
-        """Return the path without the token of a link, which is valid until it is used."""
-        is_link = self._services.link_prefix is not None and path.startswith(self._services.link_prefix)
-        return f"{self._services.link_prefix}..." if is_link else path
 
     def _dispatch(self, request: Request[Services]) -> Response:
         method, path = request.method, request.decoded_path

@@ -62,12 +62,6 @@ class Services(WebServices):
 
     apis: tuple[Api, ...]  #: the rows of all of them are in ``table``
 
-    @property
-    def link_prefix(self) -> str | None:
-        """The path below which mailed links are, with a final slash; None if no links are mailed."""
-        has_links = self.accounts is not None and self.accounts.confirmations is not None
-        return f"{self.settings.link_path}/" if has_links else None
-
 
 def assemble(mapping: Mapping[str, Any]) -> Services:
     """Return the services of an application that stands alone. Nothing is read or connected yet.

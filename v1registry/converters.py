@@ -131,6 +131,13 @@ def folder(value: str) -> str:
     return value
 
 
+def file_to_write(value: str) -> str:
+    """Return the path of a file in an existing directory, or empty text."""
+    if value and (not Path(value).parent.is_dir() or Path(value).is_dir()):
+        raise ValueError("must be a file in an existing directory, such as /var/log/v1registry/access.log")
+    return value
+
+
 def email(value: str) -> str:
     """Return an e-mail address, or empty text."""
     if value and not is_email(value):

@@ -1,4 +1,4 @@
-"""Log lines with the id of the request to which they belong.
+"""Log lines with the id of the request to which they belong, and lines that say who did what.
 
 Levels, handlers and formats are configured by the application. Each record gets the attribute
 ``request_id``, and its message begins with it, so that the plainest format shows it too.
@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -25,10 +26,29 @@ REQUEST_ID_HEADER: Final = "X-Request-Id"
 #: The value of ``record.request_id`` outside of requests.
 NO_REQUEST: Final = "-"
 
+#: The logger of the access log. Its messages have level INFO and no prefix.
+ACCESS_LOGGER: Final = "v1registry.requests"
+
 _KEY: Final = "HTTP_" + REQUEST_ID_HEADER.upper().replace("-", "_")
 _VALID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-_current: ContextVar[str | None] = ContextVar("v1registry_request_id", default=None)
+#: What needs no quotes in a line.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._:@+-]{1,255}")
+
+#: The longest name of a user in a line, in characters.
+_LONGEST_NAME: Final = 255
+
+
+@dataclass
+class RequestContext:
+    """What log lines say about the request to which they belong."""
+
+    request_id: str
+    address: str = ""  #: of the client; empty if it is unknown
+    user: str | None = None  #: the name; None for an anonymous caller, and before the caller is known
+
+
+_current: ContextVar[RequestContext | None] = ContextVar("v1registry_request", default=None)
 
 
 class RequestLogger(_Adapter):
@@ -36,10 +56,11 @@ class RequestLogger(_Adapter):
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Return message and keywords with the id of the request."""
-        request_id = _current.get()
-        extra = {**(kwargs.get("extra") or {}), "request_id": request_id or NO_REQUEST}
+        context = _current.get()
+        request_id = NO_REQUEST if context is None else context.request_id
+        extra = {**(kwargs.get("extra") or {}), "request_id": request_id}
         # an id has no percent sign, so the message stays a format
-        return (f"[{request_id}] {msg}" if request_id else msg), {**kwargs, "extra": extra}
+        return (msg if context is None else f"[{request_id}] {msg}"), {**kwargs, "extra": extra}
 
 
 def get_logger(name: str) -> RequestLogger:
@@ -56,13 +77,50 @@ def request_id_of(environ: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def in_request(request_id: str | None) -> Iterator[None]:
+def in_request(context: RequestContext | None) -> Iterator[None]:
     """Give the id to the lines that this thread or task logs within the block."""
-    token = _current.set(request_id)
+    token = _current.set(context)
     try:
         yield
     finally:
         _current.reset(token)
+
+
+def note_user(name: str | None) -> None:
+    """Tell the log lines of the current request the user. Without a request, do nothing."""
+    context = _current.get()
+    if context is not None:
+        context.user = name
+
+
+#: Who did what: failed log-ins, deletions, changed rights.
+audit_log: Final = get_logger("v1registry.audit")
+
+
+def audit(event: str, *arguments: object, level: int = logging.INFO) -> None:
+    """Log an event with the user and the address of the current request.
+
+    The record has the attributes ``user`` and ``address``. Outside of requests, for example in a command,
+    both are ``-``.
+
+    :param event: what was done, such as ``deleted repository %s``. It contains no password and no token.
+    :param arguments: values of the format. Texts that clients send should be formatted by ``%r``.
+    """
+    context = _current.get() or RequestContext(NO_REQUEST)
+    user, address = context.user or NO_REQUEST, context.address or NO_REQUEST
+    audit_log.log(
+        level,
+        f"user=%s address=%s {event}",
+        _word(user),
+        _word(address),
+        *arguments,
+        extra={"user": user, "address": address},
+    )
+
+
+def _word(text: str) -> str:
+    """Return a text that clients choose as one word: quoted and escaped if it is not plain."""
+    return text if _PLAIN.fullmatch(text) else ascii(text[:_LONGEST_NAME])
 
 
 class RequestBody:
@@ -76,13 +134,13 @@ class RequestBody:
 
     def __init__(self, chunks: Iterable[bytes]):
         self._chunks = chunks
-        self._request_id = _current.get()
+        self._context = _current.get()
 
     def __iter__(self) -> Iterator[bytes]:
-        with in_request(self._request_id):
+        with in_request(self._context):
             chunks = iter(self._chunks)
         while True:
-            with in_request(self._request_id):
+            with in_request(self._context):
                 chunk = next(chunks, None)
             if chunk is None:
                 return
@@ -92,5 +150,5 @@ class RequestBody:
         """Close the body."""
         close: Callable[[], object] | None = getattr(self._chunks, "close", None)
         if close is not None:
-            with in_request(self._request_id):
+            with in_request(self._context):
                 close()

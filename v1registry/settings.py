@@ -24,6 +24,7 @@ from .setting_rows.addresses import AddressOptions, AddressSettings
 from .setting_rows.index import IndexOptions, IndexSettings
 from .setting_rows.layers import LayerOptions, LayerSettings
 from .setting_rows.limits import LimitOptions, LimitSettings
+from .setting_rows.logs import LogOptions, LogSettings
 from .setting_rows.mail import MailOptions, MailSettings
 from .setting_rows.oauth import OAuthOptions, OAuthSettings
 from .setting_rows.pages import PageOptions, PageSettings
@@ -53,11 +54,13 @@ PARTS: Final[Mapping[str, type]] = {
     "Pages": PageSettings,
     "Limits": LimitSettings,
     "Layers served by another server": LayerSettings,
+    "Logs": LogSettings,
 }
 
 
 @dataclass(frozen=True)
 class Settings(  # the fields of the last base come first
+    LogSettings,
     LayerSettings,
     LimitSettings,
     PageSettings,
@@ -111,6 +114,7 @@ class Options(
     PageOptions,
     LimitOptions,
     LayerOptions,
+    LogOptions,
     total=False,
 ):
     """The types of all settings as keyword arguments.

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from logging import WARNING
+from typing import Any, Final
 
 from .. import errors
 from ..accounts.base import Backend, BackendUnavailable, BearerVerifier, NotSupported, UnknownUser
+from ..log import audit
 from ..names import RepositoryName
 from ..registry.staging import Staging
 from ..rights import Action, Bearer, Rights, User
@@ -21,6 +23,9 @@ from .credentials import Basic, BearerToken, TokenFields, is_plain_token, parse_
 from .holders import Holders
 from .policy import Policy
 from .tokens import Token, Tokens
+
+#: The longest name of a failed log-in in a log line, in characters.
+_LONGEST_LOGGED: Final = 255
 
 
 def _is_https(environ: Mapping[str, Any]) -> bool:
@@ -159,14 +164,19 @@ class AccountsAccess:
         :raises TooManyAttempts: too many logins failed.
         """
         address = self.proxies.client_address(environ)
+        username = credentials.username[:_LONGEST_LOGGED]
         wait_s = self.limiter.wait_s(credentials.username, address)
         if wait_s > 0:
+            audit("blocked log-in of %r: too many failures", username, level=WARNING)
             raise errors.TooManyAttempts(wait_s)
         user = self.backend.authenticate(credentials.username, credentials.password)
         if user is None:
             self.limiter.failed(credentials.username, address)
+            audit("failed log-in of %r: wrong password or unknown user", username, level=WARNING)
             raise errors.Unauthorized(CHALLENGE)
         self.limiter.succeeded(credentials.username, address)
+        if not user.is_active:
+            audit("failed log-in of %r: the account is not active", username, level=WARNING)
         checked = self._checked(user)
         assert checked is not None
         return checked

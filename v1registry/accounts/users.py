@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from ..log import get_logger
+from ..log import audit, get_logger
 from ..rights import User
 from ..storage import records
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
@@ -141,16 +141,19 @@ class UserStore(Backend):
             if email and not self._reservations.settle(username, email):
                 self._delete(username, lambda found: found.id == record.id)
                 raise _taken()
+        audit("created account %r%s", username, " of an administrator" if is_administrator else "")
         return record.user
 
     def set_password(self, username: str, password: str) -> None:
         """Replace the password; see the base class."""
         self._require(username)
         self._change(username, password=self._passwords.hash(password))
+        audit("changed the password of account %r", username)
 
     def set_active(self, username: str, is_active: bool) -> None:
         """Activate or disable an account; see the base class."""
         self._change(username, is_active=is_active, awaits_activation=False)
+        audit("%s account %r", "activated" if is_active else "disabled", username)
 
     def set_administrator(self, username: str, is_administrator: bool) -> None:
         """Grant or revoke the rights of an administrator.
@@ -158,13 +161,16 @@ class UserStore(Backend):
         :raises UnknownUser: there is no such user.
         """
         self._change(username, is_administrator=is_administrator)
+        audit("made account %r %s", username, "an administrator" if is_administrator else "no administrator")
 
     def set_groups(self, username: str, groups: Iterable[str]) -> None:
         """Replace the user's groups. Each is a namespace that its members may write.
 
         :raises UnknownUser: there is no such user.
         """
-        self._change(username, groups=tuple(sorted(set(groups))))
+        kept = tuple(sorted(set(groups)))
+        self._change(username, groups=kept)
+        audit("set the groups of account %r to %r", username, kept)
 
     def delete(self, username: str) -> None:
         """Delete a user. The name and the addresses are free afterwards.
@@ -177,6 +183,7 @@ class UserStore(Backend):
                 raise _unknown()
             for email in deleted.emails:
                 self._reservations.release(username, email.email)
+        audit("deleted account %r", username)
 
     # -- addresses and profiles
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -22,6 +21,7 @@ from ..storage import FileStorage
 from ..version import __version__
 from .adopt import notice_of_old_data
 from .exits import DONE, USAGE, CommandFailed, complain
+from .logs import configure_logs
 from .options import Commands, add_config_option, count, port, settings_of
 
 #: How long ``serve`` lets running requests finish after SIGTERM or SIGINT, in seconds.
@@ -132,11 +132,9 @@ def _load(mapping: Mapping[str, Any], verbose: bool) -> Registry:
     """Make the application inside a worker process."""
     # Ctrl-C reaches the workers directly and through the main process. granian's workers hang after both.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
-    )
-    return Registry.from_settings(mapping)
+    registry = Registry.from_settings(mapping)
+    configure_logs(registry.settings, verbose=verbose)
+    return registry
 
 
 def _import_granian() -> Any:

@@ -13,13 +13,11 @@ from datetime import datetime, timezone
 from hmac import compare_digest
 from typing import Final
 
-from ..log import get_logger
+from ..log import audit
 from ..names import is_loopback, split_url
 from ..storage import records
 from ..storage.base import KeyConflict, KeyNotFound, Storage
 from .scopes import ACCOUNT_SCOPES, SCOPES
-
-log = get_logger(__name__)
 
 APPLICATIONS_FOLDER: Final = "accounts/oauth/applications"
 
@@ -154,7 +152,7 @@ class Applications:
             records.create(self._storage, _key(application.client_id), registered)
         except KeyConflict:
             raise ApplicationExists(f"The application {application.client_id!r} exists already") from None
-        log.info("the application %r was added", application.client_id)
+        audit("added the application %r", application.client_id)
         return application, secret
 
     def get(self, client_id: str) -> Application | None:
@@ -186,7 +184,7 @@ class Applications:
 
         self._check_id(client_id)
         records.update(self._storage, _key(client_id), _Registered, rotate)
-        log.info("the secret of the application %r was replaced", client_id)
+        audit("replaced the secret of the application %r", client_id)
         return secret
 
     def remove(self, client_id: str) -> None:
@@ -199,7 +197,7 @@ class Applications:
             self._storage.delete(_key(client_id))
         except KeyNotFound:
             raise _unknown(client_id) from None
-        log.info("the application %r was removed", client_id)
+        audit("removed the application %r", client_id)
 
     def authenticated(self, client_id: str, secret: str | None) -> Application | None:
         """Return the application if the secret is right, compared in constant time; else None.

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final
 
 from ..accounts.base import BackendUnavailable
-from ..log import get_logger
+from ..log import audit, get_logger
 from ..storage import records
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
 from ..storage.records import Stored
@@ -74,6 +74,8 @@ class GrantStore:
         """Remove a grant with all its codes and tokens. Return False if it was removed already."""
         is_ended = self._delete(_key(grant))
         self.forget(grant.digests)
+        if is_ended:
+            audit("ended a grant of account %r", grant.username)
         return is_ended
 
     def end_unchanged(self, stored: Stored[Grant]) -> None:

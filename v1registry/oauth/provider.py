@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from logging import WARNING
 from typing import Any, Final, NoReturn
 from urllib.parse import parse_qsl, quote, urlencode
 
 from ..access.attempts import LoginLimiter
 from ..accounts.base import BackendUnavailable
 from ..errors import BadRequest, OAuthError, TooManyClientAttempts
-from ..log import get_logger
+from ..log import audit, get_logger
 from ..rights import User
 from ..storage.base import StorageUnavailable
 from .applications import Application, Applications
@@ -164,7 +165,12 @@ class Provider:
         except (StorageUnavailable, BackendUnavailable) as error:
             log.error("no code could be issued: %s", error)
             _refuse(request.redirect_uri, "temporarily_unavailable", "Try again later", request.state)
-        log.info("%r granted %s to %r", user.name, " ".join(request.scopes), request.application.client_id)
+        audit(
+            "%r granted %s to the application %r",
+            user.name,
+            " ".join(request.scopes),
+            request.application.client_id,
+        )
         return _location(request.redirect_uri, {"code": code}, request.state)
 
     def deny(self, request: AuthorizationRequest) -> str:
@@ -194,6 +200,8 @@ class Provider:
             if wait_s > 0:
                 raise TooManyClientAttempts(wait_s)
             application = self._applications.authenticated(client_id, secret)
+            if application is None:
+                audit("failed authentication of the application %r", client_id[:255], level=WARNING)
             note = self._limiter.failed if application is None else self._limiter.succeeded
             note(client_id, address)
         if application is None:

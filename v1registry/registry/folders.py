@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from .. import errors
+from ..log import audit
 from ..names import RepositoryName, is_image_id
 from ..storage.base import InvalidKey, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
@@ -57,6 +58,7 @@ class RepositoryFolders:
         :raises RepositoryNotFound: it does not exist.
         """
         self._storage.write(f"{self._require_folder(name)}/{layout.DELETED}", b"")
+        audit("marked repository %r as deleted", str(name))
 
     def is_marked_deleted(self, name: RepositoryName) -> bool:
         """Tell whether the first step of a deletion was done."""
@@ -68,6 +70,7 @@ class RepositoryFolders:
         """
         for folder in layout.repository_folders(name):
             self._storage.delete_tree(folder)
+        audit("deleted repository %r", str(name))
 
     def remove_marked_deleted(self, name: RepositoryName) -> None:
         """Remove what is stored of a repository that is marked as deleted; nothing if the mark is gone.

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 
 from .. import errors
+from ..log import audit
 from ..names import RepositoryName
 from ..rights import Action
 from ..storage.base import update
@@ -38,6 +39,7 @@ class Repositories(Tags):
             self._storage.write(key, b"")
         else:
             self._delete(key)
+        audit("made repository %r %s", str(name), "private" if is_private else "public")
 
     def collaborators(self, name: RepositoryName) -> dict[str, Action]:
         """Return user name -> READ or WRITE: the users besides the owners of the namespace."""
@@ -59,6 +61,8 @@ class Repositories(Tags):
             return json.dumps(granted, sort_keys=True).encode("ascii")
 
         update(self._storage, f"{self._require_folder(name)}/{layout.COLLABORATORS}", change)
+        right = "no right" if action is None else f"the right to {action.value}"
+        audit("gave user %r %s as a collaborator of repository %r", username, right, str(name))
 
     def description(self, name: RepositoryName) -> str:
         """Return the description, empty if there is none."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from .. import errors
+from ..log import audit
 from ..names import RepositoryName, check_tag, is_image_id
 from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
@@ -182,6 +183,7 @@ class Tags(RepositoryFolders):
                     self._delete(f"{folder}/{layout.INFO}")
         if not is_found:
             raise errors.TagNotFound(f"Tag not found: {tag[:200]}", repository=str(name))
+        audit("deleted tag %r of repository %r", tag, str(name))
 
     # -- what is known of the last push
 
@@ -214,6 +216,7 @@ class Tags(RepositoryFolders):
         :raises RepositoryNotFound: it does not exist.
         """
         self._storage.write(f"{self._require_folder(name)}/{layout.TAG_RULE}", rule.value.encode("ascii"))
+        audit("set the tag rule of repository %r to %s", str(name), rule.value)
 
     # -- inside of tags
 

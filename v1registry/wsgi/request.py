@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qs
 
 from ..errors import BadRequest, BodyTooLarge
+from ..log import note_user
 from ..rights import Access, Rights
 from ..settings import Settings
 from .bodies import Upload
@@ -72,12 +73,12 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         :raises TooManyAttempts: too many logins failed before this one.
         :raises Unavailable: the users cannot be looked up now.
         """
-        if self.__dict__["_rights"] is None:
-            self.__dict__["_rights"] = self.services.access.rights(
-                self.headers.get("Authorization"), self.environ
-            )
-        rights: Rights = self.__dict__["_rights"]
-        return rights
+        found: Rights | None = self.__dict__["_rights"]
+        if found is None:
+            found = self.services.access.rights(self.headers.get("Authorization"), self.environ)
+            self.__dict__["_rights"] = found
+            note_user(None if found.user is None else found.user.name)
+        return found
 
     @property
     def decoded_path(self) -> str:
@@ -120,6 +121,12 @@ class Request(BaseRequest, Generic[ServicesT_co]):
             self.__dict__["_upload"] = Upload.of(self.environ)
         upload: Upload = self.__dict__["_upload"]
         return upload
+
+    @property
+    def received_bytes(self) -> int:
+        """How many bytes of the body were read."""
+        upload: Upload | None = self.__dict__["_upload"]
+        return 0 if upload is None else upload.received
 
     def read_body(self, limit_bytes: int) -> bytes:
         """Return a whole, small body. It is read once and kept.
