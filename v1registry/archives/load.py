@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -252,46 +253,71 @@ def _strings(value: object, key: str) -> list[str]:
 
 
 def open_save_archive(
-    path: str | os.PathLike[str],
+    source: str | os.PathLike[str] | IO[bytes],
     *,
     limits: ArchiveLimits | None = None,
     temporary_folder: str | os.PathLike[str] | None = None,
 ) -> SaveArchive:
-    """Return the save archive at ``path``; the caller closes it.
+    """Return a save archive; the caller closes it.
 
     A layer is compared with its diff id, if the archive names one, when it is first opened.
 
+    :param source: the path of the archive, or a binary stream, which is read from its current position and
+        not closed.
     :param limits: the defaults of ArchiveLimits if None.
-    :param temporary_folder: an archive that is compressed as a whole is unpacked into an unnamed file here;
-        the system's own folder if None. Nothing else is unpacked.
-    :raises UnreadableArchive: the file is not a save archive, damaged, hostile, or beyond ``limits``.
-    :raises OSError: the file cannot be read.
+    :param temporary_folder: an archive that is compressed as a whole, or not in a regular file, is copied
+        into an unnamed file here; the system's own folder if None.
+    :raises UnreadableArchive: the archive is not a save archive, damaged, hostile, or beyond ``limits``.
+    :raises OSError: the archive cannot be read or copied.
     """
     limits = limits or ArchiveLimits()
     with ExitStack() as on_error:
-        file: IO[bytes] = open(path, "rb")  # noqa: SIM115  the archive closes it
+        if isinstance(source, (str, os.PathLike)):
+            with open(source, "rb") as opened:
+                file = _as_tar_file(opened, limits, temporary_folder)
+        else:
+            file = _as_tar_file(source, limits, temporary_folder)
         on_error.callback(file.close)
-        compression = compression_of(file.read(16))
-        file.seek(0)
-        if compression != "plain":
-            unpacked = tempfile.TemporaryFile(dir=temporary_folder)  # noqa: SIM115  the archive closes it
-            on_error.callback(unpacked.close)
-            _unpack(file, unpacked, limits.archive_bytes)
-            file.close()
-            file = unpacked
         archive = SaveArchive(file, limits)
         on_error.pop_all()
     return archive
 
 
-def _unpack(packed: IO[bytes], target: IO[bytes], limit_bytes: int) -> None:
-    plain = open_decompressed(packed, limit_bytes=limit_bytes)
+def _as_tar_file(
+    source: IO[bytes], limits: ArchiveLimits, temporary_folder: str | os.PathLike[str] | None
+) -> IO[bytes]:
+    """Return a real file with the uncompressed archive: that of the source, or a copy."""
+    if _is_whole_file(source):
+        compression = compression_of(source.read(16))
+        source.seek(0)
+        if compression == "plain":
+            return os.fdopen(os.dup(source.fileno()), "rb")
+    copy: IO[bytes] = tempfile.TemporaryFile(dir=temporary_folder)  # noqa: SIM115  the archive closes it
+    with ExitStack() as on_error:
+        on_error.callback(copy.close)
+        _unpack(source, copy, limits.archive_bytes)
+        on_error.pop_all()
+    return copy
+
+
+def _is_whole_file(source: IO[bytes]) -> bool:
+    """Tell whether the source is a regular file at its start."""
     try:
+        return stat.S_ISREG(os.fstat(source.fileno()).st_mode) and source.tell() == 0
+    except OSError:  # io.UnsupportedOperation, which is one, for streams in memory
+        return False
+
+
+def _unpack(source: IO[bytes], target: IO[bytes], limit_bytes: int) -> None:
+    compression = "plain"
+    try:
+        plain = open_decompressed(source, limit_bytes=limit_bytes)
+        compression = plain.compression
         while chunk := plain.read(CHUNK_BYTES):
             target.write(chunk)
     except UnreadableLayer as exc:
         reason = str(exc).replace("the layer", "it", 1)
-        raise UnreadableArchive(
-            f"{reason} (the whole archive is compressed with {plain.compression})"
-        ) from exc
+        if compression != "plain":
+            reason += f" (the whole archive is compressed with {compression})"
+        raise UnreadableArchive(reason) from exc
     target.flush()

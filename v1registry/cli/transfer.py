@@ -7,8 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from .exits import DONE, FAILED, NOT_FOUND, REFUSED, UNREACHABLE, USAGE, CommandFailed
 from .options import Commands, add_password_option, count, read_password
@@ -23,14 +22,16 @@ examples:
   docker save busybox:latest -o busybox.tar
   v1registry push busybox.tar localhost:5000/library/busybox:latest
   v1registry push busybox.tar https://registry.example.com/me/busybox:1.0 --username me
+  docker save busybox:latest | v1registry push - localhost:5000/library/busybox:latest
 """
 
 _PULL_EXAMPLES = """\
 examples:
   v1registry pull localhost:5000/library/busybox:latest -o busybox.tar
   docker load -i busybox.tar
+  v1registry pull localhost:5000/library/busybox:latest -o - | docker load
 
-An interrupted pull continues when it is run again with the same output.
+An interrupted pull to a file continues when it is run again with the same output.
 """
 
 
@@ -40,7 +41,9 @@ def add_commands(commands: Commands) -> None:
         "push", push, "push an image from an archive of docker save", epilog=_PUSH_EXAMPLES
     )
     command.add_argument(
-        "archive", metavar="IMAGE.tar", type=Path, help="the archive, made by docker save of any version"
+        "archive",
+        metavar="IMAGE.tar",
+        help="the archive, made by docker save of any version; - for standard input",
     )
     command.add_argument(
         "reference", metavar="HOST/NAMESPACE/NAME:TAG", help=f"where to push to; {_REFERENCE_HELP}"
@@ -59,7 +62,11 @@ def add_commands(commands: Commands) -> None:
         "reference", metavar="HOST/NAMESPACE/NAME:TAG", help=f"what to pull; {_REFERENCE_HELP}"
     )
     command.add_argument(
-        "-o", "--output", metavar="IMAGE.tar", type=Path, required=True, help="the archive to write"
+        "-o",
+        "--output",
+        metavar="IMAGE.tar",
+        required=True,
+        help="the archive to write; - for standard output. FIFOs and devices are written, not replaced",
     )
     _add_client_options(command)
 
@@ -87,33 +94,65 @@ def _add_client_options(command: argparse.ArgumentParser) -> None:
 
 def push(options: argparse.Namespace) -> int:
     """Push an image of an archive. Images that the registry has are not sent."""
+    archive = "/dev/stdin" if options.archive == "-" else options.archive
 
     def run(client: Client, reference: Reference) -> str:
-        result = client.push(options.archive, reference, image=options.image)
+        result = client.push(archive, reference, image=options.image)
         return (
             f"{reference}: {len(result.pushed)} image(s) pushed, {len(result.skipped)} already present, "
             f"{result.sent_bytes:,} bytes sent"
         )
 
-    return _with_client(options, run)
+    _check_standard_input(options)
+    return _with_client(options, run, summary_file=sys.stdout)
 
 
 def pull(options: argparse.Namespace) -> int:
     """Pull a tag into an archive."""
+    output = "/dev/stdout" if options.output == "-" else options.output
 
     def run(client: Client, reference: Reference) -> str:
-        result = client.pull(reference, options.output)
+        result = client.pull(reference, output)
         return (
-            f"{reference}: {len(result.image_ids)} image(s) in {options.output}, "
+            f"{reference}: {len(result.image_ids)} image(s) in {output}, "
             f"{result.fetched_bytes:,} bytes fetched"
         )
 
-    return _with_client(options, run)
+    # standard output must hold nothing but the archive
+    return _with_client(options, run, summary_file=sys.stderr if _is_stdout(output) else sys.stdout)
 
 
-def _with_client(options: argparse.Namespace, run: Callable[[Client, Reference], str]) -> int:
+def _is_stdout(path: str) -> bool:
+    """Tell whether the path is another name of standard output, such as ``/dev/stdout``."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(1))
+    except OSError:
+        return False
+
+
+def _check_standard_input(options: argparse.Namespace) -> None:
+    """Check that standard input can be the archive.
+
+    :raises CommandFailed: it is a terminal, or has the password.
+    """
+    if options.archive not in ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"):
+        return
+    if options.password_stdin:
+        raise CommandFailed(
+            "--password-stdin: standard input has the archive; give the archive as a file, or log in with "
+            "docker login, which is used without --username",
+            USAGE,
+        )
+    if os.isatty(0):
+        raise CommandFailed("standard input is a terminal: pipe an archive into it, or name a file", USAGE)
+
+
+def _with_client(
+    options: argparse.Namespace, run: Callable[[Client, Reference], str], *, summary_file: TextIO
+) -> int:
     """Run a transfer and print what it returns.
 
+    :param summary_file: where to print.
     :raises CommandFailed: the options are invalid, or the transfer failed.
     """
     from ..client import ClientError, Reference
@@ -122,9 +161,11 @@ def _with_client(options: argparse.Namespace, run: Callable[[Client, Reference],
     try:
         reference = Reference.parse(options.reference)
         with _make_client(options, reference) as client:
-            print(run(client, reference))
+            print(run(client, reference), file=summary_file)
     except ClientError as error:
         raise CommandFailed(str(error), _exit_code_of(error)) from error
+    except BrokenPipeError as error:
+        raise CommandFailed("the output was closed before the archive was written", FAILED) from error
     except OSError as error:
         text = f"{error.filename or options.reference}: {error.strerror or error}"
         raise CommandFailed(text, FAILED) from error
@@ -162,6 +203,7 @@ def _exit_code_of(error: ClientError) -> int:
     codes: tuple[tuple[type[ClientError], int], ...] = (
         (client.BadReference, USAGE),
         (client.BadArchive, USAGE),
+        (client.BadOutput, USAGE),
         (client.RegistryUnreachable, UNREACHABLE),
         (client.NotAuthorized, REFUSED),
         (client.NotFoundInRegistry, NOT_FOUND),

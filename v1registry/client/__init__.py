@@ -15,6 +15,7 @@ from .answers import PingResult
 from .client import Client
 from .errors import (
     BadArchive,
+    BadOutput,
     BadReference,
     ClientError,
     DifferentContent,
@@ -31,6 +32,7 @@ from .reference import Reference
 
 __all__ = [
     "BadArchive",
+    "BadOutput",
     "BadReference",
     "Client",
     "ClientError",

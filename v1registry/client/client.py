@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import IO
 
-from ..archives.load import ArchiveLimits, UnreadableArchive, open_save_archive
+from ..archives.load import ArchiveLimits, SaveArchive, UnreadableArchive, open_save_archive
 from .answers import PingResult
 from .choice import choose_chain
 from .connection import Connection, ConnectionOptions, Credentials, default_user_agent
+from .descriptors import descriptor_of
 from .errors import BadArchive, BadReference
+from .output import open_output
 from .progress import Progress, Silence
 from .pull import ImagePull, PullResult
 from .push import ImagePush, PushResult
@@ -101,7 +103,7 @@ class Client:
 
     def push(
         self,
-        archive_path: str | os.PathLike[str],
+        archive: str | os.PathLike[str] | IO[bytes],
         reference: str | Reference,
         *,
         image: str | None = None,
@@ -112,7 +114,9 @@ class Client:
         of some too, which can need a download: see :class:`v1registry.client.comparison.Comparison`. The tag
         is set last. If the push fails, complete images stay, and the next push continues from there.
 
-        :param archive_path: an archive of any engine's ``docker save``, of skopeo or of this client.
+        :param archive: the path of an archive of any engine's ``docker save``, of skopeo or of this client,
+            or a binary stream with one, which is not closed. What is not a regular file, such as a pipe, is
+            copied to a temporary file first.
         :param reference: the tag to set, in this client's registry.
         :param image: the image of an archive with several: its name there, or the start of its v1 id.
         :raises BadReference: the reference is invalid, or of another registry.
@@ -124,35 +128,49 @@ class Client:
         :raises ProtocolError: the registry's answer is invalid.
         """
         checked = self._check(reference)
-        limits = ArchiveLimits(layer_bytes=self._layer_limit_bytes)
-        try:
-            archive = open_save_archive(archive_path, limits=limits)
-        except UnreadableArchive as exc:
-            raise BadArchive(f"{os.fspath(archive_path)} cannot be pushed: {exc}") from exc
-        except OSError as exc:
-            raise BadArchive(f"{os.fspath(archive_path)} cannot be read: {exc.strerror or exc}") from exc
-        with archive:
-            chain = choose_chain(archive, checked, image)
+        with self._open(archive) as opened:
+            chain = choose_chain(opened, checked, image)
             return ImagePush(self._transfer(checked), gzip_level=self._gzip_level).run(chain)
 
-    def pull(self, reference: str | Reference, output_path: str | os.PathLike[str]) -> PullResult:
+    def _open(self, archive: str | os.PathLike[str] | IO[bytes]) -> SaveArchive:
+        name = os.fspath(archive) if isinstance(archive, (str, os.PathLike)) else "the archive"
+        limits = ArchiveLimits(layer_bytes=self._layer_limit_bytes)
+        try:
+            number = None if not isinstance(archive, (str, os.PathLike)) else descriptor_of(archive)
+            if number is None:
+                return open_save_archive(archive, limits=limits)
+            with os.fdopen(os.dup(number), "rb") as stream:
+                return open_save_archive(stream, limits=limits)
+        except UnreadableArchive as exc:
+            raise BadArchive(f"{name} cannot be pushed: {exc}") from exc
+        except OSError as exc:
+            raise BadArchive(f"{name} cannot be read: {exc.strerror or exc}") from exc
+
+    def pull(self, reference: str | Reference, output: str | os.PathLike[str] | IO[bytes]) -> PullResult:
         """Pull a tag into a save archive, which every engine loads, and :meth:`push` pushes unchanged.
 
-        The complete archive replaces a file of the same name. Until then, layers are in the folder
+        The complete archive replaces a regular file of the same name. Until then, layers are in the folder
         ``OUTPUT.v1registry-parts`` beside it. An interrupted pull leaves the folder, and the next pull to the
-        same output continues from there.
+        same output continues from there. FIFOs, devices and streams are written when the archive is complete,
+        and never replaced; layers and archive are in a temporary folder until then.
 
         :param reference: the tag to pull, in this client's registry.
-        :param output_path: the archive to write.
+        :param output: the path of the archive, or a binary stream, which is not closed.
         :raises BadReference: the reference is invalid, or of another registry.
         :raises NotFoundInRegistry: the registry does not have the repository, the tag or an image.
         :raises RegistryUnreachable: the registry does not answer.
         :raises NotAuthorized: the credentials are missing, invalid, or do not allow it.
         :raises TransferFailed: a layer could not be fetched.
         :raises ProtocolError: the registry's answer is invalid.
+        :raises BadOutput: the output is a terminal.
         :raises OSError: the output or the folder cannot be written.
         """
-        return ImagePull(self._transfer(self._check(reference))).run(Path(output_path))
+        checked = self._check(reference)
+        opened = open_output(output)
+        try:
+            return ImagePull(self._transfer(checked)).run(opened)
+        finally:
+            opened.close()
 
     def _check(self, reference: str | Reference) -> Reference:
         checked = Reference.parse(reference) if isinstance(reference, str) else reference

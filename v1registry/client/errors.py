@@ -34,6 +34,10 @@ class BadArchive(ClientError):
     """The save archive is unreadable, hostile, or does not have the image; nothing more was sent."""
 
 
+class BadOutput(ClientError):
+    """The output of a pull cannot hold an archive; nothing was sent."""
+
+
 class RegistryUnreachable(ClientError):
     """The registry does not answer, or its certificate is not trusted."""
 

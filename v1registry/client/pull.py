@@ -17,6 +17,7 @@ from ..names import is_image_id
 from .answers import Answer, checksums_in
 from .download import LayerDownload, RemoteImage
 from .errors import NotFoundInRegistry, ProtocolError, RegistryUnreachable
+from .output import Output
 from .parallel import Workers
 from .progress import Meter
 from .reference import Reference
@@ -35,7 +36,7 @@ class PullResult:
     image_id: str  #: the v1 id of the tag
     image_ids: tuple[str, ...]  #: all images in the archive, root first
     engine_image_id: str  #: the image's id in today's engines, ``sha256:…``
-    output_path: Path
+    output_path: Path | None  #: None if the output is a stream
     archive_size_bytes: int
     fetched_bytes: int  #: of layers, as transferred
     kept_bytes: int  #: of layers, kept from an earlier pull
@@ -53,16 +54,16 @@ class ImagePull:
         self._fetched_bytes = 0
         self._kept_bytes = 0
 
-    def run(self, output: Path) -> PullResult:
+    def run(self, output: Output) -> PullResult:
         """Pull to ``output``.
 
-        :raises ClientError: the pull failed; fetched layers stay in the spool.
+        :raises ClientError: the pull failed; fetched layers stay in the spool of a file.
         :raises OSError: the output cannot be written.
         """
         self._repository.open()
         image_id = self._find_tag()
         ids = self._ancestry(image_id)
-        with Spool(output) as spool:
+        with output.spool() as spool:
             with Workers(self._transfer.parallel) as workers:
                 images: dict[str, RemoteImage] = {}
 
@@ -71,14 +72,14 @@ class ImagePull:
 
                 workers.map(describe, list(zip(ids, [None, *ids], strict=False)))
                 workers.map(lambda image_id: self._fetch(images[image_id], spool, workers), ids)
-            written = self._write(spool, [images[image_id] for image_id in ids])
-            spool.deliver()
+            written = self._write(spool, output.name, [images[image_id] for image_id in ids])
+            output.deliver(spool)
         return PullResult(
             self._reference,
             image_id,
             tuple(ids),
             written.config_digests[image_id],
-            output,
+            output.path,
             written.size_bytes,
             self._fetched_bytes,
             self._kept_bytes,
@@ -189,7 +190,7 @@ class ImagePull:
             self._fetched_bytes += download.fetched_bytes
             self._kept_bytes += download.kept_bytes
 
-    def _write(self, spool: Spool, images: list[RemoteImage]) -> WrittenArchive:
+    def _write(self, spool: Spool, output_name: str, images: list[RemoteImage]) -> WrittenArchive:
         sizes = {image.image_id: spool.layer(image.image_id).stat().st_size for image in images}
         current = ""
 
@@ -201,7 +202,7 @@ class ImagePull:
                 yield ChainImage(current, image.json, lambda layer=layer: _Metered(layer, meter))  # type: ignore[misc]
 
         names = {self._reference.archive_name: images[-1].image_id}
-        label = f"write {spool.output.name}"
+        label = f"write {output_name}"
         total_bytes = sum(sizes.values())
         with open(spool.archive, "wb") as file, Meter(self._transfer.progress, label, total_bytes) as meter:
             try:

@@ -1,49 +1,52 @@
 """The folder for fetched layers, until a pull has written the archive.
 
-It is ``IMAGE.tar.v1registry-parts`` beside ``IMAGE.tar``::
+It is ``IMAGE.tar.v1registry-parts`` beside ``IMAGE.tar``, or a temporary folder if the output is a stream::
 
     ID.part     an incomplete layer                     ID.etag    its ETag in the registry
     ID.layer    a complete layer
     archive     the save archive while it is written
     lock        locked while a pull runs
 
-An interrupted pull leaves the folder, and the next pull to the same output continues with it. A successful
-pull removes it. The user may delete it.
+An interrupted pull to a file leaves the folder, and the next pull to the same file continues with it. A
+successful pull removes it. The user may delete it.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
+import stat
 from pathlib import Path
 from typing import IO
 
 from .errors import ClientError
 
-_SUFFIX = ".v1registry-parts"
-
 
 class Spool:
-    """The folder of one pull, and a context manager that locks it.
+    """The folder of one pull, and a context manager that makes and locks it.
 
-    Entering raises ClientError if another pull has the lock.
+    Entering raises ClientError if another pull has the lock, or the folder belongs to another user.
     """
 
-    def __init__(self, output: Path):
-        self.output = output
-        self.folder = output.with_name(output.name + _SUFFIX)
+    def __init__(self, folder: Path):
+        self.folder = folder
         self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> Spool:
         self.folder.mkdir(mode=0o700, exist_ok=True)
+        found = os.lstat(self.folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise ClientError(
+                f"{self.folder} must be a folder of this user, because other users could replace layers in "
+                "it: remove it, or choose another output"
+            )
         lock = open(self.folder / "lock", "ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             lock.close()
             raise ClientError(
-                f"another pull to {self.output} is running: wait for it, or choose another output"
+                f"another pull uses {self.folder}: wait for it, or choose another output"
             ) from exc
         self._lock = lock
         return self
@@ -75,8 +78,3 @@ class Spool:
     def archive(self) -> Path:
         """The path of the archive while it is written."""
         return self.folder / "archive"
-
-    def deliver(self) -> None:
-        """Move the archive to the output, and remove the folder."""
-        os.replace(self.archive, self.output)
-        shutil.rmtree(self.folder, ignore_errors=True)
