@@ -89,7 +89,12 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
     origin = Origin(settings.public_url, Proxies(settings.trusted_proxies))
     repositories = Repositories(storage)
     images = Images(storage, expanded_limit_bytes=settings.max_expanded_bytes)
-    contents, staging = images.contents, Staging(storage, most_bytes=settings.max_unfinished_bytes)
+    contents = images.contents
+    staging = Staging(
+        storage,
+        most_bytes=settings.max_unfinished_bytes,
+        most_pushes=settings.max_unfinished_pushes,
+    )
     is_elsewhere = settings.images == "elsewhere"
     is_open = not settings.index and settings.auth in ("open:", "open")
     holders = Holders(storage, contents, repositories, registry_is_elsewhere=is_elsewhere)

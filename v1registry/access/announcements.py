@@ -18,9 +18,9 @@ from typing import Final
 from .. import errors
 from ..names import RepositoryName
 from ..registry import layout
+from ..registry.expiry import EXPIRY_S
 from ..registry.image_lists import listed_ids
 from ..registry.repositories import Repositories
-from ..registry.staging import EXPIRY_S
 from ..rights import User
 from ..storage.base import InvalidKey, KeyNotFound, Storage, update
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from .. import settings as settings_
 from ..app import Registry
-from ..registry.staging import Staging
+from ..registry.expiry import Expiry
 from ..storage import FileStorage
 from ..version import __version__
 from .adopt import notice_of_old_data
@@ -103,7 +103,7 @@ def serve(options: argparse.Namespace) -> int:
     scheme = "https" if options.tls_cert else "http"
     _print_what_is_served(options, mapping, scheme, chosen_port)
     # what a killed server left goes now, and not only with the next push
-    Staging(registry.storage).tidy()
+    Expiry(registry.storage).tidy()
     if registry.has_accounts and registry.storage.shared_by_processes:
         notice = notice_of_old_data(registry.storage)
         if notice:

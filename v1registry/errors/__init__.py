@@ -45,6 +45,7 @@ from .images import (
     TagNameConflict,
     TagNotFound,
     TooManyUnfinishedBytes,
+    TooManyUnfinishedPushes,
 )
 from .oauth import GrantNotFound, InsufficientScope, InvalidBearer, OAuthError, TooManyClientAttempts
 from .requests import (
@@ -112,6 +113,7 @@ __all__ = [
     "TooManyAttempts",
     "TooManyClientAttempts",
     "TooManyUnfinishedBytes",
+    "TooManyUnfinishedPushes",
     "Unauthorized",
     "Unavailable",
     "UndecodableJson",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .base import BadRequest, Conflict, NotFound, RegistryError
 
 
@@ -42,14 +44,28 @@ class ImageExists(Conflict):
 
 
 class TooManyUnfinishedBytes(RegistryError):
-    """The unfinished pushes of the user have too many bytes; the layer was not stored."""
+    """The unfinished pushes of the user have too many bytes. The JSON or the layer was not stored."""
 
     status = 413
 
     def __init__(self, limit_bytes: int):
         super().__init__(
-            f"Your unfinished pushes have more than {limit_bytes} bytes: finish them, or try again tomorrow"
+            f"Your unfinished pushes would have more than {limit_bytes} bytes: "
+            "finish them, or try again tomorrow"
         )
+
+
+class TooManyUnfinishedPushes(RegistryError):
+    """The user has begun too many pushes of images and not finished them. The JSON was not stored."""
+
+    status = 429
+
+    def __init__(self, limit: int):
+        super().__init__(f"You have {limit} unfinished pushes of images: finish them, or try again tomorrow")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "3600"}
 
 
 class ImageNotListed(BadRequest):

@@ -121,7 +121,8 @@ def get_layer(request: Request) -> Response:
 
 def put_layer(request: Request) -> Response:
     image_id = check_image_id(request.fields["image_id"])
-    request.services.pushes.put_layer(image_id, request.upload, request.rights)
+    upload = request.upload
+    request.services.pushes.put_layer(image_id, upload, request.rights, announced_bytes=upload.size)
     return json_response(True)
 
 

@@ -8,7 +8,7 @@ request.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .. import errors
@@ -23,7 +23,7 @@ from . import layout
 from .contents import Contents
 from .holding import Holding
 from .images import checked_parent
-from .sent import Facts, SentJson, SentLayer, StagedPush, facts_for
+from .sent import SentJson, SentLayer, StagedPush, facts_for
 from .staging import Staging
 
 log = get_logger(__name__)
@@ -108,11 +108,13 @@ class Pushes:
         :raises ParentNotFound: the parent does not count (decisions.md 17).
         :raises ParentNotAuthorized: the index that the registry trusts does not allow the parent.
         :raises ImageExists: the caller may read the complete image, and this push has not sent a JSON before.
+        :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
+        :raises TooManyUnfinishedPushes: the push is new, and the user has too many unfinished pushes.
         """
         check_image_id(image_id)
         parent = checked_parent(image_id, parsed)
-        self._staging.tidy()
-        self._staging.expire(image_id)
+        self._staging.expiry.tidy()
+        self._staging.expiry.expire(image_id)
         grant = rights.push_grant(image_id)
         for repository in grant.repositories:
             self._holding.begin(repository)
@@ -161,25 +163,28 @@ class Pushes:
 
     # -- layer
 
-    def put_layer(self, image_id: str, chunks: Iterable[bytes], rights: Rights) -> None:
+    def put_layer(
+        self, image_id: str, chunks: Iterable[bytes], rights: Rights, *, announced_bytes: int | None = None
+    ) -> None:
         """Keep a layer as it is sent. Nothing is kept if ``chunks`` raises.
 
+        :param announced_bytes: the size of the layer; None if it is unknown.
         :raises ImageNotFound: the push has sent no JSON, and the caller may not read the image.
         :raises ImageExists: the image is complete with a different layer, and the push did not begin before.
         :raises ImageReplaced: the push has sent a different JSON meanwhile.
         :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
         """
         push = self._staging.find(check_image_id(image_id), rights.push_key())
-        documents, facts = self._documents(push)
-        if not documents:
+        payloads = self._staging.payloads(push)
+        if not payloads:
             rights.push_grant(image_id)
             self._put_layer_again(image_id, chunks, rights)
             return
-        sums = self._staging.add_layer(push, documents, facts, chunks)
+        sums = self._staging.add_layer(push, payloads, chunks, announced_bytes)
         if push.key.is_shared:
             return
         after = self._staging.find(image_id, push.key)
-        if after.digests == list(documents):
+        if after.digests == list(payloads):
             return
         # another request of the push was faster
         self._staging.drop(after, after.layers)
@@ -189,16 +194,6 @@ class Pushes:
         stored = self._contents.payload_sums(content) if content is not None else ()
         if not any(f"sha256:{sum_}" in stored for sum_ in sums.values()):
             raise errors.ImageExists(image_id=image_id)
-
-    def _documents(self, push: StagedPush) -> tuple[Mapping[str, bytes], Facts]:
-        """Return digest -> JSON of a push, and the facts of the newest one."""
-        documents: dict[str, bytes] = {}
-        facts = Facts((), ())
-        for sent in push.jsons:
-            found = self._staging.read(sent)
-            if found is not None:
-                facts, documents[sent.digest] = found
-        return documents, facts
 
     def _put_layer_again(self, image_id: str, chunks: Iterable[bytes], rights: Rights) -> None:
         """Compare a layer with the stored one of a complete image; keep it if a mirror has not fetched it."""

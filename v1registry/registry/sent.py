@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..names import RepositoryName
 from ..rights import PushGrant, PushKey
-from . import layout
+from .expiry import push_folder
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,12 @@ class SentJson:
 
     key: str
     digest: str  #: the SHA-256 of the document, in hex digits
+    size: int  #: of the stored value, in bytes
+
+    @property
+    def name(self) -> str:
+        """The name of the JSON in its push."""
+        return self.key.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,11 @@ class SentLayer:
 
     key: str  #: of its sums
     name: str
-    sums: Mapping[str, str] = field(
-        default_factory=dict
-    )  #: digest of a JSON -> hex digits of the payload sum
+    #: digest of a JSON -> hex digits of the payload sum
+    sums: Mapping[str, str] = field(default_factory=dict)
     prepared: str = ""  #: the digest of the JSON that lies beside the layer already; empty if none
     ancestry: tuple[str, ...] = ()  #: that lies beside it
-    bytes_key: str = ""  #: which counts its bytes
+    size: int | None = None  #: of all that was stored with it, in bytes; None if its sums were not read
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class StagedPush:
     @property
     def folder(self) -> str:
         """The folder of the push."""
-        return folder_of(self.image_id, self.key)
+        return push_folder(self.image_id, self.key.owner, self.key.name)
 
     @property
     def digests(self) -> list[str]:
@@ -81,16 +86,14 @@ def facts_for(grant: PushGrant, ancestry: Iterable[str]) -> Facts:
     return Facts(tuple(ancestry), grant.repositories)
 
 
-def folder_of(image_id: str, key: PushKey) -> str:
-    return f"{layout.UPLOADS}/{image_id}/{key.name}"
-
-
 def dump(facts: Facts, document: bytes) -> bytes:
+    """Return the value to store for a JSON: a line of facts, then the JSON as it was sent."""
     head = {"ancestry": list(facts.ancestry), "repositories": [str(name) for name in facts.repositories]}
     return json.dumps(head).encode("ascii") + b"\n" + document
 
 
 def parse(value: bytes) -> tuple[Facts, bytes]:
+    """Return the facts and the JSON of a stored value."""
     head, _, document = value.partition(b"\n")
     parsed = json.loads(head)
     names = tuple(RepositoryName.parse(name) for name in parsed["repositories"])

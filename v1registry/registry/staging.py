@@ -5,69 +5,73 @@ nothing of it.
     uploads/<image id>/<push>/sums/<time>-<layer>            a whole layer: its sum with each JSON
     uploads/<image id>/<push>/layers/<layer>/                that layer; a whole image if there is one JSON
     uploads/<image id>/<push>/claimed/<layer>-<sum>/         that layer, taken for one of several JSONs
-    uploads/_bytes/<owner>/<size>.<image id>.<push>.<layer>  counts the bytes of a user
+    uploads/_bytes/<owner>/...                               counts the bytes of a user (quotas.py)
 
-``<push>`` is the name of a push key (decisions.md 5). ``<time>`` is in nanoseconds, so that names sort by
-age.
+``<push>`` is the owner and the name of a push key (decisions.md 5). ``<time>`` is in nanoseconds, so that
+names sort by age.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 from .. import errors
-from ..log import get_logger
+from ..layers.checksums import PayloadChecksum
 from ..rights import PushKey
-from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
+from ..storage.base import KeyConflict, KeyNotFound, Storage
 from . import layout
 from .contents import Staged
-from .sent import Facts, SentJson, SentLayer, StagedPush, Unfinished, digest_of, dump, folder_of, parse
-
-log = get_logger(__name__)
-
-#: How long an unfinished push is kept after its last request, in seconds.
-EXPIRY_S: Final = 24 * 3600
+from .expiry import Expiry
+from .quotas import Quotas
+from .sent import Facts, SentJson, SentLayer, StagedPush, Unfinished, digest_of, dump, parse
 
 #: How many JSONs and layers of one image are kept for a push key that clients share.
 SHARED_LIMIT: Final = 4
 
-#: How many folders of unfinished pushes are looked at when a process starts.
-_EXPIRED_AT_START: Final = 1000
+#: How many keys of the unfinished pushes of one image are looked at to answer other callers.
+_MOST_LOOKED_AT: Final = 1000
+
+#: How much of a stored JSON is read at once to find its line of facts, in bytes.
+_HEAD_BYTES: Final = 32 << 10
 
 _SENT, _SUMS, _LAYERS = "sent", "sums", "layers"
-_BYTES: Final = f"{layout.UPLOADS}/_bytes"
 
 
 class Staging:
     """The unfinished pushes of one storage. Safe for threads and processes.
 
-    :param most_bytes: how many bytes of unfinished layers one user may have; on an open server, one push key.
+    :param most_bytes: how many bytes of unfinished pushes one user may have; on an open server, one push key.
+    :param most_pushes: how many unfinished pushes one user may have; one push is of one image.
     :param clock: seconds since the epoch.
     """
 
     def __init__(
-        self, storage: Storage, *, most_bytes: int = 1 << 40, clock: Callable[[], float] = time.time
+        self,
+        storage: Storage,
+        *,
+        most_bytes: int = 64 << 30,
+        most_pushes: int = 1000,
+        clock: Callable[[], float] = time.time,
     ):
         self._storage = storage
-        self._most_bytes = most_bytes
-        self._clock = clock
-        self._is_tidied = False
+        self.expiry = Expiry(storage, clock=clock)
+        self._quotas = Quotas(storage, self.expiry, most_bytes=most_bytes, most_pushes=most_pushes)
 
     # -- looking
 
     def find(self, image_id: str, key: PushKey) -> StagedPush:
         """Return what a push has sent; empty if nothing."""
-        folder, jsons, layers = folder_of(image_id, key), [], []
+        folder, jsons, layers = StagedPush(image_id, key).folder, [], []
         for stat in self._storage.list(f"{folder}/"):
             kind, _, name = stat.key.removeprefix(f"{folder}/").partition("/")
             if kind == _SENT:
-                jsons.append(SentJson(stat.key, name.rpartition("-")[2]))
+                jsons.append(SentJson(stat.key, name.rpartition("-")[2], stat.size))
             elif kind == _SUMS:
                 layers.append(SentLayer(stat.key, name.rpartition("-")[2]))
         if not key.is_shared:
@@ -80,10 +84,10 @@ class Staging:
         return any(True for _ in self._sent_keys(image_id))
 
     def any_facts(self, image_id: str) -> Iterator[Facts]:
-        """Yield the facts of all JSONs that unfinished pushes of the image have sent."""
+        """Yield the facts of the JSONs that unfinished pushes of the image have sent, of many pushes some."""
         for key in self._sent_keys(image_id):
             with suppress(KeyNotFound):
-                yield parse(self._storage.read(key)[0])[0]
+                yield self._read_facts(key)
 
     def unfinished(self, image_id: str) -> Unfinished | None:
         """Return what the newest unfinished push of an image has sent; None if there is none."""
@@ -107,8 +111,10 @@ class Staging:
 
     def facts(self, sent: SentJson) -> Facts | None:
         """Return what was found out about a JSON; None if it was removed meanwhile."""
-        found = self.read(sent)
-        return None if found is None else found[0]
+        try:
+            return self._read_facts(sent.key)
+        except KeyNotFound:
+            return None
 
     def read(self, sent: SentJson) -> tuple[Facts, bytes] | None:
         """Return the facts of a JSON and the JSON as it was sent; None if it was removed meanwhile."""
@@ -135,70 +141,106 @@ class Staging:
             values.get("sums", {}),
             values.get("prepared", ""),
             tuple(values.get("ancestry", ())),
-            values.get("bytes_key", ""),
+            values.get("size"),
         )
 
     # -- sending
 
     def add_json(self, push: StagedPush, document: bytes, facts: Facts) -> None:
-        """Keep a JSON. An older one of the push gives way, unless clients share the key."""
-        digest = digest_of(document)
+        """Keep a JSON. An older one of the push gives way, unless clients share the key.
+
+        :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
+        :raises TooManyUnfinishedPushes: the push is new, and the user has too many unfinished pushes.
+        """
+        digest, value = digest_of(document), dump(facts, document)
         if not push.key.is_shared and push.digests == [digest]:
             (sent,) = push.jsons
             if self.facts(sent) == facts:
                 return  # repeated: what was sent after it stays
-            self._storage.write(sent.key, dump(facts, document))
+            if sent.size != len(value):
+                self._quotas.begin(push.image_id, push.key, sent.name, len(value), is_first=False)
+            self._storage.write(sent.key, value)
+            if sent.size != len(value):
+                self._quotas.release(push.image_id, push.key, sent.name, sent.size)
             return
-        key = f"{push.folder}/{_SENT}/{self._now()}-{digest}"
-        self._storage.write(key, dump(facts, document))
+        name = f"{self._now()}-{digest}"
+        self._quotas.begin(push.image_id, push.key, name, len(value), is_first=not push.jsons)
+        self._storage.write(f"{push.folder}/{_SENT}/{name}", value)
         kept = SHARED_LIMIT - 1 if push.key.is_shared else 0
         for sent in push.jsons[: max(0, len(push.jsons) - kept)]:
-            self._delete(sent.key)
+            self._drop_json(push, sent)
         if not push.key.is_shared:
             self.drop(push, push.layers)
 
+    def payloads(self, push: StagedPush) -> dict[str, PayloadChecksum]:
+        """Return digest -> the payload sum that a layer continues, for each JSON of the push."""
+        payloads = {}
+        for sent in push.jsons:
+            document = self.document(sent)
+            if document is not None:
+                payloads[sent.digest] = PayloadChecksum(document)
+        return payloads
+
     def add_layer(
-        self, push: StagedPush, documents: Mapping[str, bytes], facts: Facts, chunks: Iterable[bytes]
-    ) -> Mapping[str, str]:
+        self,
+        push: StagedPush,
+        payloads: dict[str, PayloadChecksum],
+        chunks: Iterable[bytes],
+        announced_bytes: int | None = None,
+    ) -> dict[str, str]:
         """Keep a layer as it is sent; return the hex digits of its payload sum with each JSON.
 
-        Nothing is kept if ``chunks`` raises.
+        Nothing is kept if ``chunks`` raises. The bytes are counted before they are read.
 
-        :param documents: digest -> JSON, all that the push has sent.
-        :param facts: of the JSON, if there is one only.
+        :param payloads: see :meth:`payloads`; at least one.
+        :param announced_bytes: the size of the layer; None if it is unknown.
         :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
         """
         name = secrets.token_hex(8)
         folder = f"{push.folder}/{_LAYERS}/{name}"
-        hashes = {digest: hashlib.sha256(document + b"\n") for digest, document in documents.items()}
-        left_bytes = self._most_bytes - self._unfinished_bytes(push.key)
-        received = 0
+        extra_bytes = push.jsons[-1].size if len(payloads) == 1 else 0
+        reservation = self._quotas.reserve(push.image_id, push.key, name)
 
         def hashed() -> Iterator[bytes]:
-            nonlocal received
-            for chunk in chunks:
-                received += len(chunk)
-                if received > left_bytes:
-                    raise errors.TooManyUnfinishedBytes(self._most_bytes)
-                for running in hashes.values():
-                    running.update(chunk)
+            for chunk in reservation.counted(chunks, extra_bytes, announced_bytes):
+                for payload in payloads.values():
+                    payload.update(chunk)
                 yield chunk
 
-        self._storage.write(f"{folder}/{layout.LAYER}", hashed())
-        sums = {digest: running.hexdigest() for digest, running in hashes.items()}
-        prepared = ""
-        if len(documents) == 1:
-            ((prepared, document),) = documents.items()
-            self._write_image(folder, document, facts.ancestry, [f"sha256:{sums[prepared]}"])
-        bytes_key = f"{_BYTES}/{push.key.owner}/{received}.{push.image_id}.{push.key.name}.{name}"
-        self._storage.write(bytes_key, b"")
-        record = {"sums": sums, "prepared": prepared, "ancestry": facts.ancestry, "bytes_key": bytes_key}
+        try:
+            self._storage.write(f"{folder}/{layout.LAYER}", hashed())
+        except errors.RegistryError:
+            reservation.release()
+            raise
+        sums = {digest: payload.text().removeprefix("sha256:") for digest, payload in payloads.items()}
+        size = reservation.received + extra_bytes
+        reservation.settle(size)
+        prepared, ancestry = self._prepare_alone(push, folder, sums)
+        record = {"sums": sums, "prepared": prepared, "ancestry": ancestry, "size": size}
         # from here on the layer counts
         self._storage.write(f"{push.folder}/{_SUMS}/{self._now()}-{name}", json.dumps(record).encode("ascii"))
         layers = self.find(push.image_id, push.key).layers
         kept = SHARED_LIMIT if push.key.is_shared else 1
         self.drop(push, layers[: max(0, len(layers) - kept)])
         return sums
+
+    def _prepare_alone(
+        self, push: StagedPush, folder: str, sums: dict[str, str]
+    ) -> tuple[str, tuple[str, ...]]:
+        """Write a whole image beside a layer if the push has one JSON. Return its digest and the ancestry.
+
+        If not, the digest is empty.
+        """
+        if len(sums) != 1:
+            return "", ()
+        ((digest, sum_),) = sums.items()
+        # the JSON is read again, because it should not be in memory while the layer arrives
+        found = next((self.read(sent) for sent in push.jsons if sent.digest == digest), None)
+        if found is None:
+            return "", ()
+        facts, document = found
+        self._write_image(folder, document, facts.ancestry, [f"sha256:{sum_}"])
+        return digest, facts.ancestry
 
     # -- completing
 
@@ -240,81 +282,51 @@ class Staging:
         """Remove what a push has sent, because it completed the image or its bytes are not needed."""
         if push.key.is_token:
             self._storage.delete_tree(push.folder)
-            if layer.bytes_key:
-                self._delete(layer.bytes_key)
+            self._quotas.end(push.image_id, push.key)
             return
         # other clients may have sent a JSON or a layer meanwhile
         self._storage.delete_tree(staged.folder)
-        self._drop_sums(layer)
-        self._delete(sent.key)
+        self._drop_sums(push, layer)
+        self._drop_json(push, sent)
 
-    # -- expiry
-
-    def tidy(self) -> None:
-        """Remove expired pushes, once in the life of a process and a bounded number of them."""
-        if self._is_tidied:
-            return
-        self._is_tidied = True
-        try:
-            for number, image_id in enumerate(self._storage.list_folders(layout.UPLOADS)):
-                if number >= _EXPIRED_AT_START:
-                    break
-                self.expire(image_id)
-        except StorageUnavailable as error:
-            log.warning("expired uploads are not removed: %s", error.reason)
-
-    def expire(self, image_id: str) -> None:
-        """Remove the pushes of an image whose last request was too long ago."""
-        oldest = self._clock() - EXPIRY_S
-        folder = f"{layout.UPLOADS}/{image_id}"
-        newest: dict[str, float] = {}
-        for stat in self._storage.list(f"{folder}/"):
-            push = stat.key.removeprefix(f"{folder}/").partition("/")[0]
-            modified = stat.modified.timestamp()
-            if image_id.startswith("_"):
-                # a key of its own each, not a push
-                if modified < oldest:
-                    self._delete(stat.key)
-                continue
-            newest[push] = max(newest.get(push, 0.0), modified)
-        for push, modified in newest.items():
-            if modified < oldest:
-                self._storage.delete_tree(f"{folder}/{push}")
+    def drop(self, push: StagedPush, layers: Iterable[SentLayer]) -> None:
+        """Remove layers of a push."""
+        for layer in layers:
+            self._storage.delete_tree(f"{push.folder}/{_LAYERS}/{layer.name}")
+            self._drop_sums(push, layer)
 
     # -- inside
 
     def _sent_keys(self, image_id: str) -> Iterator[str]:
-        for stat in self._storage.list(f"{layout.UPLOADS}/{image_id}/"):
+        for stat in islice(self._storage.list(f"{layout.UPLOADS}/{image_id}/"), _MOST_LOOKED_AT):
             if f"/{_SENT}/" in stat.key:
                 yield stat.key
 
-    def _unfinished_bytes(self, key: PushKey) -> int:
-        total, oldest = 0, self._clock() - EXPIRY_S
-        prefix = f"{_BYTES}/{key.owner}/"
-        for stat in self._storage.list(prefix):
-            if stat.modified.timestamp() < oldest:
-                self._delete(stat.key)
-                continue
-            size = stat.key.removeprefix(prefix).partition(".")[0]
-            total += int(size) if size.isdigit() else 0
-        return total
+    def _read_facts(self, key: str) -> Facts:
+        """Return the facts of a stored JSON without the JSON, which may be large.
+
+        :raises KeyNotFound: it was removed meanwhile.
+        """
+        head = b""
+        with self._storage.open(key) as blob:
+            while b"\n" not in head and (part := blob.read(_HEAD_BYTES)):
+                head += part
+        return parse(head)[0]
 
     def _write_image(self, folder: str, document: bytes, ancestry: tuple[str, ...], sums: list[str]) -> None:
         self._storage.write(f"{folder}/{layout.JSON}", document)
         self._storage.write(f"{folder}/{layout.ANCESTRY}", json.dumps(list(ancestry)).encode("ascii"))
         self._storage.write(f"{folder}/{layout.CHECKSUM}", json.dumps(sums).encode("ascii"))
 
-    def drop(self, push: StagedPush, layers: Iterable[SentLayer]) -> None:
-        """Remove layers of a push."""
-        for layer in layers:
-            self._storage.delete_tree(f"{push.folder}/{_LAYERS}/{layer.name}")
-            self._drop_sums(layer)
+    def _drop_json(self, push: StagedPush, sent: SentJson) -> None:
+        self._delete(sent.key)
+        self._quotas.release(push.image_id, push.key, sent.name, sent.size)
 
-    def _drop_sums(self, layer: SentLayer) -> None:
-        known = layer if layer.bytes_key else self.with_sums(layer)
-        if known.bytes_key:
-            self._delete(known.bytes_key)
+    def _drop_sums(self, push: StagedPush, layer: SentLayer) -> None:
+        known = layer if layer.size is not None else self.with_sums(layer)
         self._delete(layer.key)
+        if known.size is not None:
+            self._quotas.release(push.image_id, push.key, layer.name, known.size)
 
     def _now(self) -> str:
         return f"{time.time_ns():020d}"

@@ -18,9 +18,14 @@ class LimitSettings:
         64 << 20, converters.size, "how much of a rejected upload is read after the answer is known"
     )
     max_unfinished_bytes: int = setting(
-        1 << 40,
+        64 << 30,
         converters.size,
         "how many bytes of unfinished pushes are kept for one user; on an open server, for one client",
+    )
+    max_unfinished_pushes: int = setting(
+        1000,
+        converters.positive_number,
+        "how many images one user may have begun to push and not finished; on an open server, one client",
     )
     max_expanded_bytes: int = setting(
         64 << 30, converters.size, "how many bytes of a layer are decompressed for files, diff and TarSum"
@@ -33,4 +38,5 @@ class LimitOptions(TypedDict, total=False):
     max_document_bytes: int | str
     max_refused_bytes: int | str
     max_unfinished_bytes: int | str
+    max_unfinished_pushes: int | str
     max_expanded_bytes: int | str

@@ -1,0 +1,145 @@
+"""Removal of what unfinished pushes left behind (registry.md 5).
+
+A push expires 24 hours after its last request. It is removed together with the keys that count its bytes, so
+what is counted exists, and what exists is counted.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import chain, islice, takewhile
+from typing import Final
+
+from ..log import get_logger
+from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
+from . import layout
+
+log = get_logger(__name__)
+
+#: How long an unfinished push is kept after its last request, in seconds.
+EXPIRY_S: Final = 24 * 3600
+
+#: How often a process looks for expired pushes of all images, in seconds.
+_TIDY_EACH_S: Final = 3600
+
+#: How many folders of unfinished pushes, and how many records of each kind, are looked at each time.
+_MOST_TIDIED: Final = 1000
+
+#: The folder of the keys that count bytes, one folder for each user in it.
+BYTES: Final = f"{layout.UPLOADS}/_bytes"
+
+#: Folders of records that expire one by one.
+_RECORDS: Final = (f"{layout.UPLOADS}/_announced", f"{layout.UPLOADS}/_deleted")
+
+
+class Expiry:
+    """Removes expired pushes. Safe for threads and processes.
+
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.time):
+        self._storage = storage
+        self._clock = clock
+        self._tidied_at = float("-inf")
+
+    @property
+    def oldest(self) -> float:
+        """The time before which a key is expired, in seconds since the epoch."""
+        return self._clock() - EXPIRY_S
+
+    def tidy(self) -> None:
+        """Remove expired pushes of all images: at most once an hour, and a bounded number of them.
+
+        The walk begins at a random place, so that no folder is missed for ever.
+        """
+        now = self._clock()
+        if now - self._tidied_at < _TIDY_EACH_S:
+            return
+        self._tidied_at = now
+        try:
+            for folder in _RECORDS:
+                self._expire_records(folder)
+            for image_id in islice(self._from_anywhere(layout.UPLOADS), _MOST_TIDIED):
+                if not image_id.startswith("_"):
+                    self.expire(image_id)
+            for owner in islice(self._from_anywhere(BYTES), _MOST_TIDIED):
+                self._expire_counters(f"{BYTES}/{owner}")
+        except StorageUnavailable as error:
+            log.warning("expired uploads are not removed: %s", error.reason)
+
+    def expire(self, image_id: str) -> None:
+        """Remove the pushes of an image whose last request was too long ago."""
+        folder, oldest = f"{layout.UPLOADS}/{image_id}", self.oldest
+        newest: dict[str, float] = {}
+        for stat in self._storage.list(f"{folder}/"):
+            push = stat.key.removeprefix(f"{folder}/").partition("/")[0]
+            newest[push] = max(newest.get(push, 0.0), stat.modified.timestamp())
+        for push, modified in newest.items():
+            if modified < oldest:
+                self._storage.delete_tree(f"{folder}/{push}")
+                self._storage.delete_tree(counters_of(image_id, push))
+
+    def expire_counter(self, folder: str) -> bool:
+        """Remove an expired folder of counters if its push is gone, or expired too. Tell whether it is gone.
+
+        :param folder: the counters of one push, see :func:`counters_of`.
+        """
+        owner, _, counted = folder.removeprefix(f"{BYTES}/").partition("/")
+        image_id, _, name = counted.partition(".")
+        if image_id:
+            self.expire(image_id)
+            if any(self._storage.list(f"{layout.UPLOADS}/{image_id}/{owner}-{name}/")):
+                return False
+        self._storage.delete_tree(folder)
+        return True
+
+    def _expire_counters(self, folder: str) -> None:
+        oldest, stale = self.oldest, dict[str, bool]()
+        for stat in islice(self._storage.list(f"{folder}/"), _MOST_TIDIED):
+            counters = stat.key.rpartition("/")[0]
+            stale[counters] = stale.get(counters, True) and stat.modified.timestamp() < oldest
+        for counters, is_stale in stale.items():
+            if is_stale:
+                self.expire_counter(counters)
+
+    def _expire_records(self, folder: str) -> None:
+        oldest, prefix, start = self.oldest, f"{folder}/", f"{folder}/{_anywhere()}"
+        before = takewhile(lambda stat: stat.key <= start, self._storage.list(prefix))
+        for stat in islice(chain(self._storage.list(prefix, after=start), before), _MOST_TIDIED):
+            if stat.modified.timestamp() < oldest:
+                # it may have been written again meanwhile
+                with suppress(KeyNotFound, KeyConflict):
+                    self._storage.delete(stat.key, expect=stat.etag)
+
+    def _from_anywhere(self, folder: str) -> Iterator[str]:
+        """Yield all folders in a folder, from a random one on."""
+        start = _anywhere()
+        before = takewhile(lambda name: name <= start, self._storage.list_folders(folder))
+        return chain(self._storage.list_folders(folder, after=start), before)
+
+
+def push_folder(image_id: str, owner: str, name: str) -> str:
+    """Return the folder of what a push has sent.
+
+    :param owner: see :attr:`v1registry.rights.PushKey.owner`.
+    :param name: see :attr:`v1registry.rights.PushKey.name`.
+    """
+    return f"{layout.UPLOADS}/{image_id}/{owner}-{name}"
+
+
+def counters_of(image_id: str, push: str) -> str:
+    """Return the folder of the keys that count the bytes of a push.
+
+    :param push: the last segment of its folder.
+    """
+    owner, _, name = push.partition("-")
+    return f"{BYTES}/{owner}/{image_id}.{name}"
+
+
+def _anywhere() -> str:
+    """Return a random text that sorts among hex digits."""
+    return secrets.token_hex(2)

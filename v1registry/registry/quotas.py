@@ -1,0 +1,227 @@
+"""Bounds of what one user may have in unfinished pushes: how many pushes, and how many bytes.
+
+    uploads/_bytes/<owner>/<image id>.<push>/<entry>.<size>
+
+An empty key counts the bytes of one JSON or one layer. It is written **before** the bytes are stored, and
+then all keys of the owner are added up. So of two parallel requests at least one sees the other one, and
+together they cannot exceed the bound. If an entry has several keys, the largest counts.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final
+
+from .. import errors
+from ..rights import PushKey
+from ..storage.base import CHUNK_BYTES, KeyNotFound, Storage
+from .expiry import BYTES, Expiry, counters_of
+
+#: How many bytes a body of unknown length reserves at once. The smaller steps are for the rest of the bound.
+_STEPS: Final = (256 << 20, 16 << 20, 1 << 20, 0)
+
+#: How often a reservation is tried again, because parallel ones may have withdrawn for the same reason; and
+#: the longest pause before, in seconds.
+_ATTEMPTS: Final = 5
+_PAUSE_S: Final = 0.05
+
+
+@dataclass
+class _Usage:
+    """What the keys of one owner count."""
+
+    sizes: dict[tuple[str, str], int] = field(default_factory=dict)  #: folder and entry -> bytes
+
+    def add(self, folder: str, entry: str, size: int) -> None:
+        self.sizes[folder, entry] = max(size, self.sizes.get((folder, entry), 0))
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.sizes.values())
+
+    @property
+    def pushes(self) -> int:
+        return len({folder for folder, _ in self.sizes})
+
+
+class Quotas:
+    """Counts the unfinished pushes of users. Safe for threads and processes.
+
+    :param most_bytes: of the unfinished pushes of one owner.
+    :param most_pushes: how many unfinished pushes one owner may have.
+    :param pause: sleeps for a number of seconds.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        expiry: Expiry,
+        *,
+        most_bytes: int,
+        most_pushes: int,
+        pause: Callable[[float], None] = time.sleep,
+    ):
+        self._storage = storage
+        self._expiry = expiry
+        self._most_bytes = most_bytes
+        self._most_pushes = most_pushes
+        self._pause = pause
+
+    def begin(self, image_id: str, key: PushKey, entry: str, size: int, *, is_first: bool) -> None:
+        """Count a JSON that is going to be stored.
+
+        :param entry: the name of the JSON in its push.
+        :param is_first: the push begins with it.
+        :raises TooManyUnfinishedBytes: the owner would have too many bytes.
+        :raises TooManyUnfinishedPushes: the owner has too many pushes already.
+        """
+        most_pushes = self._most_pushes if is_first else None
+        self._reserve(counters_of(image_id, f"{key.owner}-{key.name}"), entry, size, most_pushes)
+
+    def reserve(self, image_id: str, key: PushKey, entry: str) -> Reservation:
+        """Return a reservation of a layer, with no bytes yet.
+
+        :param entry: the name of the layer in its push.
+        """
+        folder = counters_of(image_id, f"{key.owner}-{key.name}")
+        return Reservation(self._storage, folder, entry, self._reserve, self._most_bytes)
+
+    def release(self, image_id: str, key: PushKey, entry: str, size: int) -> None:
+        """Count bytes no more, because they were removed."""
+        with suppress(KeyNotFound):
+            self._storage.delete(f"{counters_of(image_id, f'{key.owner}-{key.name}')}/{entry}.{size}")
+
+    def end(self, image_id: str, key: PushKey) -> None:
+        """Count nothing of a push any more, because it was removed."""
+        self._storage.delete_tree(counters_of(image_id, f"{key.owner}-{key.name}"))
+
+    # -- inside
+
+    def _reserve(self, folder: str, entry: str, size: int, most_pushes: int | None = None) -> None:
+        """Write the key of an entry if the owner then is within the bounds.
+
+        :raises TooManyUnfinishedBytes: see :meth:`begin`.
+        :raises TooManyUnfinishedPushes: see :meth:`begin`.
+        """
+        counter = f"{folder}/{entry}.{size}"
+        for attempt in range(1, _ATTEMPTS + 1):
+            self._storage.write(counter, b"")
+            usage = self._usage(folder)
+            usage.add(folder, entry, size)
+            error = self._excess(usage, most_pushes)
+            if error is None:
+                return
+            with suppress(KeyNotFound):
+                self._storage.delete(counter)
+            self._pause(random.uniform(0, _PAUSE_S))  # noqa: S311 (not for secrets)
+            usage = self._usage(folder)
+            usage.add(folder, entry, size)
+            if attempt == _ATTEMPTS or self._excess(usage, most_pushes) is not None:
+                raise error
+
+    def _excess(self, usage: _Usage, most_pushes: int | None) -> errors.RegistryError | None:
+        if usage.total_bytes > self._most_bytes:
+            return errors.TooManyUnfinishedBytes(self._most_bytes)
+        if most_pushes is not None and usage.pushes > most_pushes:
+            return errors.TooManyUnfinishedPushes(most_pushes)
+        return None
+
+    def _usage(self, folder: str) -> _Usage:
+        """Return what the owner of a folder of counters has. Counters of expired pushes are removed."""
+        prefix, oldest = f"{BYTES}/{folder.removeprefix(f'{BYTES}/').partition('/')[0]}/", self._expiry.oldest
+        usage, newest = _Usage(), dict[str, float]()
+        for stat in self._storage.list(prefix):
+            counters, _, name = stat.key.rpartition("/")
+            entry, _, size = name.rpartition(".")
+            if size.isdigit():
+                usage.add(counters, entry, int(size))
+            newest[counters] = max(newest.get(counters, 0.0), stat.modified.timestamp())
+        for counters, modified in newest.items():
+            if modified < oldest and self._expiry.expire_counter(counters):
+                usage.sizes = {key: size for key, size in usage.sizes.items() if key[0] != counters}
+        return usage
+
+
+class Reservation:
+    """The bytes of one layer that are counted while it arrives. For one thread.
+
+    Use :meth:`counted` around the chunks, and then :meth:`settle` or :meth:`release`.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        folder: str,
+        entry: str,
+        reserve: Callable[[str, str, int], None],
+        most_bytes: int,
+    ):
+        self._storage = storage
+        self._folder = folder
+        self._entry = entry
+        self._reserve = reserve
+        self._most_bytes = most_bytes
+        self._reserved: int | None = None
+        self.received = 0  #: bytes of chunks so far
+
+    def counted(self, chunks: Iterable[bytes], extra: int, announced: int | None) -> Iterator[bytes]:
+        """Yield the chunks. Bytes are reserved before they are yielded.
+
+        :param extra: how many bytes will be stored beside the layer.
+        :param announced: the size of the layer, None if it is unknown.
+        :raises TooManyUnfinishedBytes: the owner would have too many bytes.
+        """
+        iterator, first = iter(chunks), list[bytes]()
+        if announced is not None:
+            self._cover(extra + announced, (0,))
+        else:
+            # a short body is reserved once, with its exact size
+            held = 0
+            for chunk in iterator:
+                first.append(chunk)
+                held += len(chunk)
+                if held > CHUNK_BYTES:
+                    self._cover(extra + held, _STEPS)
+                    break
+            else:
+                self._cover(extra + held, (0,))
+        for chunk in chain(first, iterator):
+            self.received += len(chunk)
+            self._cover(extra + self.received, _STEPS)
+            yield chunk
+
+    def settle(self, size: int) -> None:
+        """Count exactly so many bytes: those that were stored."""
+        if self._reserved == size:
+            return
+        self._storage.write(f"{self._folder}/{self._entry}.{size}", b"")
+        self._replace(size)
+
+    def release(self) -> None:
+        """Count nothing, because nothing was stored."""
+        self._replace(None)
+
+    def _cover(self, size: int, steps: tuple[int, ...]) -> None:
+        if self._reserved is not None and size <= self._reserved:
+            return
+        for step in steps if size < self._most_bytes else (0,):
+            wanted = min(size + step, max(size, self._most_bytes))
+            try:
+                self._reserve(self._folder, self._entry, wanted)
+            except errors.TooManyUnfinishedBytes:
+                if step == 0:
+                    raise
+                continue
+            self._replace(wanted)
+            return
+
+    def _replace(self, size: int | None) -> None:
+        old, self._reserved = self._reserved, size
+        if old is not None and old != size:
+            with suppress(KeyNotFound):
+                self._storage.delete(f"{self._folder}/{self._entry}.{old}")
