@@ -89,10 +89,15 @@ class Holders:
         return not is_hidden and self._incarnation(repository) == incarnation
 
     def _incarnation(self, repository: RepositoryName) -> str:
+        found = self._stored_incarnation(repository)
+        return "" if found is None else found[0]
+
+    def _stored_incarnation(self, repository: RepositoryName) -> tuple[str, Stat] | None:
         for folder in layout.repository_folders(repository):
             with suppress(KeyNotFound, InvalidKey):
-                return self._storage.read(f"{folder}/{layout.INCARNATION}")[0].decode("latin-1")
-        return ""
+                value, stat = self._storage.read(f"{folder}/{layout.INCARNATION}")
+                return value.decode("latin-1"), stat
+        return None
 
     def _make_incarnation(self, repository: RepositoryName, value: str) -> str:
         folder = self._repositories.folder_to_write(repository)
@@ -285,27 +290,35 @@ class Holders:
 
         :raises RepositoryNotFound: it does not exist.
         """
-        incarnation, image_ids = self.incarnation(repository), self._listed(repository)
+        self.incarnation(repository)  # old data is adopted, so that its marks are found
+        known, image_ids = self._stored_incarnation(repository), self._listed(repository)
         self._note_deletion(repository)
         self._repositories.mark_deleted(repository)
-        self._end(repository, incarnation, image_ids)
+        self._end(repository, known, image_ids)
 
     def delete(self, repository: RepositoryName) -> None:
-        is_marked = self._repositories.is_marked_deleted(repository)
-        if not (is_marked or self._repositories.exists(repository)):
-            raise errors.RepositoryNotFound(repository=str(repository))
-        if not is_marked:
+        # read before the look at the mark: a repository that is created after that look has a different one
+        known = self._stored_incarnation(repository)
+        if self._repositories.is_marked_deleted(repository):
+            if known is not None:
+                # the request that marked it was interrupted
+                self._note_deletion(repository)
+                self._end(repository, known, self._listed(repository))
+        elif self._repositories.exists(repository):
             self.mark_deleted(repository)
-        elif self._incarnation(repository):
-            # the request that marked it was interrupted
-            self._note_deletion(repository)
-            self._end(repository, self._incarnation(repository), self._listed(repository))
-        self._repositories.remove(repository)
+        else:
+            raise errors.RepositoryNotFound(repository=str(repository))
+        self._repositories.remove_marked_deleted(repository)
 
-    def _end(self, repository: RepositoryName, incarnation: str, image_ids: Iterable[str]) -> None:
-        for folder in layout.repository_folders(repository):
-            with suppress(KeyNotFound, InvalidKey):
-                self._storage.delete(f"{folder}/{layout.INCARNATION}")
+    def _end(
+        self, repository: RepositoryName, known: tuple[str, Stat] | None, image_ids: Iterable[str]
+    ) -> None:
+        """Remove an incarnation and its marks. A different incarnation, of a later repository, stays."""
+        if known is None:
+            return
+        incarnation, stat = known
+        with suppress(KeyNotFound, KeyConflict):
+            self._storage.delete(stat.key, expect=stat.etag)
         if self._is_elsewhere:
             return  # the registry elsewhere keeps the images, and so they stay whose they were
         reached: set[str] = set()

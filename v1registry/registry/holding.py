@@ -104,6 +104,9 @@ class OpenHolding:
         self._repositories.mark_deleted(repository)
 
     def delete(self, repository: RepositoryName) -> None:
-        if not (self._repositories.exists(repository) or self._repositories.is_marked_deleted(repository)):
+        if self._repositories.is_marked_deleted(repository):
+            self._repositories.remove_marked_deleted(repository)
+        elif self._repositories.exists(repository):
+            self._repositories.remove(repository)
+        else:
             raise errors.RepositoryNotFound(repository=str(repository))
-        self._repositories.remove(repository)
