@@ -109,7 +109,10 @@ def test_all_addresses_have_the_mount_point(registry: FakeRegistry) -> None:
 
 def test_official_repositories_come_first() -> None:
     registry = town()
-    items = [words(item) for item in Reader(registry.app, "mira_k").page("/").select(".listing li")]
+    page = Reader(registry.app, "mira_k").page("/")
+    for details in page.select(".listing .short"):
+        details.extract()
+    items = [words(item) for item in page.select(".listing li")]
     assert items == ["debian Official", "mira_k/ledger Private The secret books", "mira_k/shop"]
 
 

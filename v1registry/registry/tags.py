@@ -91,17 +91,20 @@ class Tags(RepositoryFolders):
         return {tag: image_id for tag, (image_id, _) in self.tags_with_times(name, even_deleted).items()}
 
     def tags_with_times(
-        self, name: RepositoryName, even_deleted: bool = False
+        self, name: RepositoryName, even_deleted: bool = False, *, most: int | None = None
     ) -> dict[str, tuple[str, datetime]]:
         """Return tag -> image id, and when the tag was set.
 
+        :param most: how many tags are read; None for all.
         :raises RepositoryNotFound: it does not exist.
         """
         folder = self._existing_folder(name, even_deleted=even_deleted)
         if folder is None:
             raise errors.RepositoryNotFound(repository=str(name))
-        found = {}
+        found: dict[str, tuple[str, datetime]] = {}
         for stat in self._storage.list(f"{folder}/{layout.TAG_PREFIX}"):
+            if most is not None and len(found) >= most:
+                break
             image_id = self._read_tag(stat)
             if image_id is not None:
                 tag = layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])

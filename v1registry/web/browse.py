@@ -8,21 +8,25 @@ from functools import cache
 from typing import Any, Final
 
 from .. import errors
-from ..names import RepositoryName, check_tag
+from ..names import RepositoryName
 from ..registry.tags import TagRule
 from ..rights import Rights
 from ..wsgi.responses import Response, json_response
 from .pages import accepts_html
 from .services import Request
 from .views.markdown import summary_of
-from .views.paging import part_of, part_of_stream
-from .views.tag_lists import TagList
+from .views.paging import Part, part_of, part_of_stream
+from .views.pull_commands import PullCommands, pull_commands
+from .views.tag_lists import Tag, TagList
 from .views.texts import shown
 from .visitors import Visitor, visitor_of
 
 #: How many repositories, and how many tags, are on one page.
 REPOSITORIES_SHOWN: Final = 25
 TAGS_SHOWN: Final = 100
+
+#: How many tags of a repository are read for the list of repositories.
+TAGS_COUNTED: Final = 1000
 
 #: How much of a search is used, in characters.
 _LONGEST_QUERY: Final = 200
@@ -57,15 +61,15 @@ def get_repositories(request: Request) -> Response:
         {
             "name": name,
             "label": shown(name.short, 300),
-            "summary": summary_of(repositories.description(name)),
+            "summary": summary_of(repositories.description(name), name=name.repository),
             "is_private": repositories.is_private(name),
+            "tags": _tags_in_short(request, rights, name),
         }
         for name in part.items
     ]
+    values = {"query": query, "part": part, "repositories": found, "now": datetime.now(timezone.utc)}
     template = "results.html" if request.query("part") == "results" else "repositories.html"
-    return pages.render(
-        request, template, {"query": query, "part": part, "repositories": found}, visitor=visitor
-    )
+    return pages.render(request, template, values, visitor=visitor)
 
 
 def get_repository(request: Request) -> Response:
@@ -75,44 +79,53 @@ def get_repository(request: Request) -> Response:
     """
     pages, visitor = request.services.pages, visitor_of(request)
     repositories, rights = request.services.repositories, rights_of(visitor)
-    name = RepositoryName.parse(request.fields["repository"])
-    if not rights.can_read(name) or not repositories.exists(name):
-        raise errors.RepositoryNotFound(repository=str(name)[:300])
+    name = readable_repository(request, visitor)
+    is_private = repositories.is_private(name)
+    is_here = request.services.settings.images == "here"
+    listed = _tag_list(request, rights, name) if is_here else None
+    is_by_name, query = request.query("sort") == "name", shown(request.query("q") or "", _LONGEST_QUERY)
+    tags = [] if listed is None else listed.sorted(by_name=is_by_name)
+    matching = [tag for tag in tags if query.casefold() in tag.name.casefold()]
+    part: Part[Tag] = part_of(matching, request.query("page"), TAGS_SHOWN)
+
+    def commands(tag: str | None) -> PullCommands | None:
+        return _pull_commands(request, visitor, name, tag, is_private=is_private)
+
     values: dict[str, Any] = {
         "name": name,
         "label": shown(name.short, 300),
         "description": request.services.descriptions.html(repositories.description(name)),
-        "is_private": repositories.is_private(name),
+        "is_private": is_private,
         "rule": _RULES[repositories.tag_rule(name)],
         "now": datetime.now(timezone.utc),
-    }
-    if request.services.settings.images == "elsewhere":
-        values |= {"part": None, "command": _pull_command(request, name, None)}
-        return pages.render(request, "repository.html", values, visitor=visitor)
-    listed = TagList(
-        repositories,
-        request.services.images,
-        name,
-        cache(lambda image_id: rights.content_in(name, image_id)),
-    )
-    is_by_name = request.query("sort") == "name"
-    tags = listed.sorted(by_name=is_by_name)
-    part = part_of(tags, request.query("page"), TAGS_SHOWN)
-    values |= {
-        "part": part,
+        "is_here": is_here,
+        "commands": commands(tags[0].name if tags else None) if tags or not is_here else None,
+        "tag_count": len(tags),
+        "query": query,
         "is_by_name": is_by_name,
-        "command": _pull_command(request, name, tags[0].name) if tags else None,
+        "part": part,
         "tags": [
             {
                 "label": shown(facts.tag.name, 300),
                 "facts": facts,
                 "same_as": [shown(tag, 300) for tag in facts.same_as],
-                "command": _pull_command(request, name, facts.tag.name),
+                "commands": commands(facts.tag.name),
             }
-            for facts in listed.facts(part.items)
+            for facts in ([] if listed is None else listed.facts(part.items))
         ],
     }
     return pages.render(request, "repository.html", values, visitor=visitor)
+
+
+def readable_repository(request: Request, visitor: Visitor) -> RepositoryName:
+    """Return the repository of the path.
+
+    :raises RepositoryNotFound: the repository does not exist, or the visitor may not read it.
+    """
+    name = RepositoryName.parse(request.fields["repository"])
+    if not rights_of(visitor).can_read(name) or not request.services.repositories.exists(name):
+        raise errors.RepositoryNotFound(repository=str(name)[:300])
+    return name
 
 
 def rights_of(visitor: Visitor) -> Rights:
@@ -121,16 +134,52 @@ def rights_of(visitor: Visitor) -> Rights:
     return visitor.rights
 
 
-def _pull_command(request: Request, name: RepositoryName, tag: str | None) -> str | None:
-    """Return the command that pulls a tag; None if engines reject the name, which old data may have.
+def _tag_list(
+    request: Request, rights: Rights, name: RepositoryName, most_tags: int | None = None
+) -> TagList:
+    services = request.services
+    return TagList(
+        services.repositories,
+        services.images,
+        name,
+        cache(lambda image_id: rights.content_in(name, image_id)),
+        most_tags=most_tags,
+    )
 
-    Users paste the command into a shell, so it may contain only names of the grammar.
+
+def _tags_in_short(request: Request, rights: Rights, name: RepositoryName) -> dict[str, Any] | None:
+    """Return what the list of repositories shows of the tags; None if there are none here.
+
+    At most TAGS_COUNTED tags are read, and the layers of one of them are measured.
+    """
+    if request.services.settings.images != "here":
+        return None
+    try:
+        listed = _tag_list(request, rights, name, TAGS_COUNTED + 1)
+    except errors.RepositoryNotFound:
+        return None
+    if not listed.tags:
+        return None
+    main = listed.sorted(by_name=False)[0]
+    size = listed.size(main)
+    is_counted = len(listed.tags) <= TAGS_COUNTED
+    return {
+        "count": min(len(listed.tags), TAGS_COUNTED),
+        "is_counted": is_counted,
+        "main": shown(main.name, 100),
+        "size_bytes": None if size is None else size[0],
+        "is_whole": size is not None and size[1],
+        "pushed_at": max(tag.set_at for tag in listed.tags) if is_counted else None,
+    }
+
+
+def _pull_commands(
+    request: Request, visitor: Visitor, name: RepositoryName, tag: str | None, *, is_private: bool
+) -> PullCommands | None:
+    """Return the commands that pull a tag; None if engines reject the name.
 
     :raises BadRequest: the host of the request is invalid.
     """
-    host = request.origin.host
-    try:
-        name.checked()
-        return f"docker pull {host}/{name}" if tag is None else f"docker pull {host}/{name}:{check_tag(tag)}"
-    except (errors.InvalidRepositoryName, errors.InvalidTagName):
-        return None
+    origin = request.origin
+    username = None if visitor.user is None or not is_private else visitor.user.name
+    return pull_commands(origin.host, name, tag, is_secure=origin.is_secure, username=username)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,17 +68,32 @@ def html_of(text: str) -> str:
     )
 
 
-def summary_of(text: str, longest: int = 200) -> str:
+def summary_of(text: str, longest: int = 200, *, name: str = "") -> str:
     """Return the first line of a description that has text, without most Markdown syntax.
+
+    :param name: the name of the repository. A first line that says only that is left out if there is more.
 
     >>> summary_of("\\n# A *registry* of [images](https://example.org), `v1`\\n\\nand more")
     'A registry of images, v1'
+    >>> summary_of("# Billing API\\n\\nAll that is paid", name="billing-api"), summary_of("# App", name="app")
+    ('All that is paid', 'App')
     """
+    lines = _lines_of_text(text, longest)
+    first = next(lines, "")
+    says_the_name = name != "" and _letters(first) == _letters(name)
+    return next(lines, first) if says_the_name else first
+
+
+def _lines_of_text(text: str, longest: int) -> Iterator[str]:
     for line in text[:LONGEST].splitlines():
         stripped = line[:_LONGEST_LINE].strip().lstrip("#>").strip()
         if stripped.strip("=-*_`~"):
-            return shown(_SIGNS.sub("", _LINK.sub(r"\1", stripped)), longest)
-    return ""
+            yield shown(_SIGNS.sub("", _LINK.sub(r"\1", stripped)), longest)
+
+
+def _letters(text: str) -> str:
+    """Return the letters and digits of a text in lower case."""
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 class Descriptions:

@@ -12,13 +12,14 @@ from ...names import RepositoryName
 from ...registry.images import Images
 from ...registry.repositories import Repositories
 from ...rights import Content
+from .texts import natural_key
 
 #: How many layers of all tags together are compared. An image counts as 20 layers at least.
 #: If a repository has more, the page does not show what tags share.
 MOST_COMPARED: Final = 100_000
 _LEAST_PER_IMAGE: Final = 20
 
-#: How many other tags of the same image are named.
+#: How many other tags of the same image are named. More are only counted.
 _NAMED: Final = 3
 
 #: How many layers of one tag are measured.
@@ -45,7 +46,8 @@ class TagFacts:
     is_whole: bool = False  #: whether all sizes are known
     shared_count: int | None = 0  #: how many layers other tags have too; None if that was not computed
     shared_bytes: int = 0
-    same_as: Sequence[str] = ()  #: the first other tags of the same image
+    own_bytes: int | None = None  #: of the layers that no other tag has; None if that was not computed
+    same_as: Sequence[str] = ()  #: the other tags of the same image; empty if there are many
     same_count: int = 0  #: how many other tags have the same image
 
 
@@ -53,6 +55,7 @@ class TagList:
     """The tags of one repository.
 
     :param content_of: returns what the repository holds of an image; None if it holds nothing.
+    :param most_tags: how many tags are read; None for all.
     :raises RepositoryNotFound: the repository does not exist.
     """
 
@@ -62,17 +65,22 @@ class TagList:
         images: Images,
         name: RepositoryName,
         content_of: Callable[[str], Content | None],
+        *,
+        most_tags: int | None = None,
     ):
         self._images = images
         self._content_of = content_of
-        found = repositories.tags_with_times(name)
+        found = repositories.tags_with_times(name, most=most_tags)
         self.tags = [Tag(tag, image_id, set_at) for tag, (image_id, set_at) in found.items()]
         self._sizes: dict[str, int | None] = {}
         self._ancestries: dict[str, list[str]] = {}
 
     def sorted(self, *, by_name: bool) -> list[Tag]:
-        """Return all tags: ``latest`` first, then the newest first, or sorted by name."""
-        named = sorted(self.tags, key=lambda tag: tag.name)
+        """Return all tags: ``latest`` first, then the newest first, or sorted by name.
+
+        Numbers in names are sorted as numbers.
+        """
+        named = sorted(self.tags, key=lambda tag: (natural_key(tag.name), tag.name))
         if by_name:
             return sorted(named, key=lambda tag: tag.name != "latest")
         return sorted(named, key=lambda tag: (tag.name != "latest", -tag.set_at.timestamp()))
@@ -85,21 +93,38 @@ class TagList:
             names.setdefault(tag.image_id, []).append(tag.name)
         return [self._facts_of(tag, users, names[tag.image_id]) for tag in tags]
 
+    def size(self, tag: Tag) -> tuple[int, bool] | None:
+        """Return the sum of the known sizes of the layers of a tag in bytes, and whether all are known.
+
+        None if the image does not exist, or if the visitor may not see it.
+        """
+        if not self._is_shown(tag.image_id):
+            return None
+        ancestry = self._ancestry(tag.image_id)
+        sizes = [self._size(layer) for layer in ancestry[:MOST_MEASURED]]
+        is_whole = len(sizes) == len(ancestry) and None not in sizes
+        return sum(size or 0 for size in sizes), is_whole
+
     def _facts_of(self, tag: Tag, users: Counter[str] | None, same: Sequence[str]) -> TagFacts:
-        if self._size(tag.image_id) is None and not self._is_shown(tag.image_id):
+        measured = self.size(tag)
+        if measured is None:
             return TagFacts(tag, is_readable=False)
+        size_bytes, is_whole = measured
         ancestry = self._ancestry(tag.image_id)
         sizes = {layer: self._size(layer) for layer in ancestry[:MOST_MEASURED]}
         shared = [] if users is None else [layer for layer in sizes if users[layer] > 1]
+        shared_bytes = sum(sizes[layer] or 0 for layer in shared)
+        others = [name for name in same if name != tag.name] if len(same) <= _NAMED + 1 else []
         return TagFacts(
             tag,
             is_readable=True,
             layer_count=len(ancestry),
-            size_bytes=sum(size or 0 for size in sizes.values()),
-            is_whole=len(sizes) == len(ancestry) and None not in sizes.values(),
+            size_bytes=size_bytes,
+            is_whole=is_whole,
             shared_count=None if users is None else len(shared),
-            shared_bytes=sum(sizes[layer] or 0 for layer in shared),
-            same_as=[name for name in same[: _NAMED + 1] if name != tag.name][:_NAMED],
+            shared_bytes=shared_bytes,
+            own_bytes=None if users is None else size_bytes - shared_bytes,
+            same_as=others,
             same_count=len(same) - 1,
         )
 

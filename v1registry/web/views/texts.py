@@ -70,6 +70,21 @@ def age(moment: datetime, now: datetime) -> str:
     return "just now"
 
 
+def natural_key(text: str) -> list[tuple[int, int, str]]:
+    """Return a sort key that compares runs of digits as numbers.
+
+    >>> sorted(["1.10", "1.9", "1.2-rc10", "1.2-rc9", "beta"], key=natural_key)
+    ['1.2-rc9', '1.2-rc10', '1.9', '1.10', 'beta']
+    """
+    # digits sort by their number of digits, because int() refuses thousands of them
+    parts = re.split("([0-9]+)", text)
+    return [
+        (0, len(part.lstrip("0")), part.lstrip("0")) if number % 2 else (1, 0, part)
+        for number, part in enumerate(parts)
+        if part
+    ]
+
+
 def short_id(image_id: str) -> str:
     """Return the first 12 digits, as engines display image ids."""
     return image_id[:12]
