@@ -1,7 +1,8 @@
 """Read the save archives of every engine, and of skopeo, as chains of v1 images.
 
     made by                   how the images are found                                     ids
-    docker 0.7 to 1.9         ``ID/json``, ``ID/layer.tar``, ``repositories``              of the folders
+    docker 0.7 to 1.9         ``ID/json``, ``ID/layer.tar``, ``repositories``; the folder  of the JSON
+                              of the top image may have a name, such as busybox:latest
     docker 1.10 to 24         ``manifest.json``, a config and layers; the folders in it    made from the
     docker 25 and later       have invented ids                                            config
     skopeo, podman
@@ -70,10 +71,15 @@ class SaveArchive:
         self._limits = limits
         self._verified: set[str] = set()
         self._lock = threading.Lock()
+        chains: dict[str, ArchivedChain] = {}
+        for chain in self._read():
+            known = chains.get(chain.top.image_id)
+            names = (*known.names, *chain.names) if known else chain.names
+            chains[chain.top.image_id] = ArchivedChain(chain.images, tuple(dict.fromkeys(names)))
         #: Every tagged image once, in the archive's order.
-        self.chains: tuple[ArchivedChain, ...] = tuple(self._read())
+        self.chains: tuple[ArchivedChain, ...] = tuple(chains.values())
         if not self.chains:
-            raise UnreadableArchive("it has no image")
+            raise UnreadableArchive(f"it has no image{self._index.hint}")
 
     def __enter__(self) -> SaveArchive:
         return self
@@ -105,11 +111,32 @@ class SaveArchive:
     # -- folders with genuine ids
 
     def _read_folders(self) -> Iterator[ArchivedChain]:
-        ids = [name for name in self._index.folders_with("json") if is_image_id(name)]
         names: dict[str, list[str]] = {}
         if "repositories" in self._index:
             names = _names_by_id(self._read_json("repositories"))
-        yield from self._chains_of_folders(dict.fromkeys(ids), names)
+        images = {
+            folder: self._folder_image(folder, folder, None)
+            for folder in self._index.folders_with("json")
+            if is_image_id(folder)
+        }
+        for folder in self._named_folders():
+            document = self._index.read_document(f"{folder}/json")
+            image_id = rawjson.value_of(rawjson.split_object(document).get("id"))
+            if isinstance(image_id, str) and is_image_id(image_id):
+                images.setdefault(image_id, self._folder_image(image_id, folder, None))
+                if not image_id.startswith(folder):
+                    name = folder if ":" in folder else f"{folder}:latest"
+                    names.setdefault(image_id, []).append(name)
+        yield from self._chains_of_folders(images, names)
+
+    def _named_folders(self) -> list[str]:
+        """Return the folders of images that are named by the argument of ``docker save``.
+
+        Engines up to 1.9 do so with the top image: with a short id, early versions with a name too. Source:
+        moby v0.9.1 server/server.go ``exportImage``.
+        """
+        folders = set(self._index.folders_with("json")) & set(self._index.folders_with("layer.tar"))
+        return sorted(folder for folder in folders if not is_image_id(folder))
 
     def _read_marked(self) -> Iterator[ArchivedChain]:
         document = self._read_json(MARKER)
@@ -118,13 +145,15 @@ class SaveArchive:
         entries = document.get("images")
         if not isinstance(entries, dict) or not all(is_image_id(image_id) for image_id in entries):
             raise UnreadableArchive(f"images in its {MARKER} must be an object of image ids")
-        diff_ids = {key: value if isinstance(value, str) else None for key, value in entries.items()}
-        yield from self._chains_of_folders(diff_ids, _names_by_id(document.get("names")))
+        images = {
+            image_id: self._folder_image(image_id, image_id, value if isinstance(value, str) else None)
+            for image_id, value in entries.items()
+        }
+        yield from self._chains_of_folders(images, _names_by_id(document.get("names")))
 
     def _chains_of_folders(
-        self, diff_ids: Mapping[str, str | None], names: Mapping[str, list[str]]
+        self, images: Mapping[str, ChainImage], names: Mapping[str, list[str]]
     ) -> Iterator[ArchivedChain]:
-        images = {image_id: self._folder_image(image_id, diff_id) for image_id, diff_id in diff_ids.items()}
         parents = {image_id: image.parent_id for image_id, image in images.items()}
         untagged = [image_id for image_id in tops_of(parents) if image_id not in names]
         for top_id in [*names, *untagged]:
@@ -133,13 +162,13 @@ class SaveArchive:
         if parents and not names and not untagged:
             raise UnreadableArchive("its images form a circle of parents")
 
-    def _folder_image(self, image_id: str, diff_id: str | None) -> ChainImage:
-        version = f"{image_id}/VERSION"
+    def _folder_image(self, image_id: str, folder: str, diff_id: str | None) -> ChainImage:
+        version = f"{folder}/VERSION"
         if version in self._index and self._index.read_document(version).strip() != b"1.0":
             raise UnreadableArchive(f"its {version} must be 1.0")
-        document = self._index.read_document(f"{image_id}/json")
+        document = self._index.read_document(f"{folder}/json")
         read_image_json(document, image_id)
-        layer = f"{image_id}/layer.tar"
+        layer = f"{folder}/layer.tar"
         return ChainImage(
             image_id, document, self._layer_opener(layer, diff_id), self._index.size(layer), diff_id
         )

@@ -1,7 +1,8 @@
 """Random access to the members of an untrusted tar file, by name and without unpacking it.
 
 Hostile archives are refused before the first member is read: names and links that lead out of the archive,
-repeated names, circular links, devices, and headers that claim more bytes than the file has.
+circular links, devices, and headers that claim more bytes than the file has. If several members have one
+name, the last one counts, as for tar and for engines.
 """
 
 from __future__ import annotations
@@ -16,6 +17,19 @@ from typing import IO, Final
 _HEADER_LIMIT_BYTES: Final = 1 << 20
 
 _LINKS_FOLLOWED: Final = 16
+
+#: Names at the top of a root file system.
+_SYSTEM_FOLDERS: Final = frozenset(
+    ".dockerenv bin boot dev etc home lib lib64 media mnt opt proc root run sbin srv sys tmp usr var".split()
+)
+#: Names in save archives: at the top, and in the folders of images.
+_SAVED_FILES: Final = frozenset(("manifest.json", "repositories", "index.json", "oci-layout"))
+_SAVED_IN_FOLDERS: Final = frozenset(("json", "layer.tar", "VERSION"))
+
+_FILE_SYSTEM_HINT: Final = (
+    "; it looks like a file system of docker export, or like a layer: use an archive of docker save, "
+    "and docker import to make an image of a file system"
+)
 
 
 class UnreadableArchive(Exception):
@@ -36,7 +50,7 @@ class ArchiveLimits:
 class _Member:
     offset: int
     size: int
-    link: str | None = None  #: the name of its target in the archive; None for a file
+    links: tuple[str, ...] = ()  #: the names that its target may have in the archive; empty for a file
 
 
 class TarIndex:
@@ -50,6 +64,9 @@ class TarIndex:
         self._descriptor = file.fileno()
         self._limits = limits
         self._members: dict[str, _Member] = {}
+        self._folders: set[str] = set()
+        self._has_system_folders = False
+        self._has_saved_files = False
         size_bytes = os.fstat(self._descriptor).st_size
         if size_bytes > limits.archive_bytes:
             raise UnreadableArchive(f"it has more than the limit of {limits.archive_bytes} bytes")
@@ -59,40 +76,54 @@ class TarIndex:
             raise UnreadableArchive(f"it is not a complete tar archive: {exc}") from exc
         except RecursionError as exc:  # tarfile calls itself for each extension of a header
             raise UnreadableArchive("it has too many header extensions in a row") from exc
+        except UnreadableArchive as exc:
+            raise UnreadableArchive(f"{exc}{self.hint}") from exc
+
+    @property
+    def hint(self) -> str:
+        """What to add to an error message if this is not a save archive; may be empty."""
+        return _FILE_SYSTEM_HINT if self._has_system_folders and not self._has_saved_files else ""
 
     def _scan(self, file: IO[bytes], size_bytes: int) -> None:
         file.seek(0)
         guarded: IO[bytes] = _HeaderReader(file)  # type: ignore[assignment]  # tarfile uses no other methods
-        folders: set[str] = set()
         with tarfile.TarFile(fileobj=guarded, mode="r", errorlevel=2) as archive:
             if archive.firstmember is None:  # type: ignore[attr-defined]  # tarfile of 3.10 fails on empty archives
                 return
             for count, info in enumerate(iter(archive.next, None), start=1):
                 archive.members = []  # type: ignore[attr-defined]  # otherwise it keeps every header
+                self._note_kind(info.name)
                 if count > self._limits.members:
                     raise UnreadableArchive(f"it has more than {self._limits.members} members")
                 name = clean_name(info.name)
                 if info.isdir():
-                    folders.add(name)
+                    self._folders.add(name)
                 elif not name:
                     raise UnreadableArchive("it has a file without a name")
-                elif name in self._members:
-                    raise UnreadableArchive(f"it has more than one member {name!r}")
                 else:
                     self._members[name] = self._member(info, name, size_bytes)
-        for name in folders & self._members.keys():
+        for name in self._folders & self._members.keys():
             raise UnreadableArchive(f"its member {name!r} is a file and a folder")
         for name in self._members:
             self._follow(name)
+
+    def _note_kind(self, name: str) -> None:
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        self._has_system_folders |= parts[:1] != [] and parts[0] in _SYSTEM_FOLDERS
+        self._has_saved_files |= len(parts) == 1 and parts[0] in _SAVED_FILES
+        self._has_saved_files |= len(parts) == 2 and parts[1] in _SAVED_IN_FOLDERS
 
     def _member(self, info: tarfile.TarInfo, name: str, size_bytes: int) -> _Member:
         if info.issym():
             if info.linkname.startswith("/"):
                 raise UnreadableArchive(f"its link {name!r} leads out of the archive")
             folder = name.rpartition("/")[0]
-            return _Member(0, 0, link=_resolve(f"{folder}/{info.linkname}", name))
+            target = _resolve(f"{folder}/{info.linkname}", name)
+            # Some tools write links that are relative to the root of the archive.
+            parts = info.linkname.split("/")
+            return _Member(0, 0, links=(target,) if ".." in parts else (target, clean_name(info.linkname)))
         if info.islnk():
-            return _Member(0, 0, link=clean_name(info.linkname))
+            return _Member(0, 0, links=(clean_name(info.linkname),))
         if not info.isreg() or info.issparse():
             raise UnreadableArchive(f"its member {name!r} is neither a file nor a folder nor a link")
         if info.size > self._limits.layer_bytes:
@@ -105,9 +136,9 @@ class TarIndex:
         """Return the file that ``name`` is or links to, None if it does not exist."""
         member = self._members.get(name)
         for _ in range(_LINKS_FOLLOWED):
-            if member is None or member.link is None:
+            if member is None or not member.links:
                 return member
-            member = self._members.get(member.link)
+            member = next((self._members[link] for link in member.links if link in self._members), None)
         raise UnreadableArchive(
             f"its link {name!r} is circular, or leads over more than {_LINKS_FOLLOWED} links"
         )
@@ -147,7 +178,11 @@ class TarIndex:
         return io.BufferedReader(_MemberStream(self._descriptor, member), buffer_size=128 * 1024)
 
     def _file(self, name: str) -> _Member:
-        member = self._follow(clean_name(name))
+        name = clean_name(name)
+        member = self._follow(name)
+        if member is None and name in self._members:
+            links = " or ".join(map(repr, self._members[name].links))
+            raise UnreadableArchive(f"its {name} is a link to {links}, which it does not have")
         if member is None:
             raise UnreadableArchive(f"it has no {name}")
         return member

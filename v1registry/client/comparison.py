@@ -67,7 +67,14 @@ class Comparison:
             raise self._different(image, "the JSON is different")
         if not _has_predictable_id(image):
             return
-        body = LayerBody(image, self._gzip_level, Meter(Silence(), "", None), self._workers)
+        body = LayerBody(
+            image,
+            document=answer.body,
+            gzip_level=self._gzip_level,
+            limit_bytes=self._transfer.layer_limit_bytes,
+            meter=Meter(Silence(), "", None),
+            workers=self._workers,
+        )
         for _ in body.chunks():
             pass
         if body.checksum in checksums_in(answer.headers):

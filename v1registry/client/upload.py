@@ -89,7 +89,14 @@ class ImageUpload:
         """
         label = f"push {image.image_id[:12]}"
         with Meter(self._transfer.progress, label, image.layer_size_bytes) as meter:
-            body = LayerBody(image, self._gzip_level, meter, self._workers)
+            body = LayerBody(
+                image,
+                document=image.json,
+                gzip_level=self._gzip_level,
+                limit_bytes=self._transfer.layer_limit_bytes,
+                meter=meter,
+                workers=self._workers,
+            )
             try:
                 self._send_body(image, body)
             finally:
