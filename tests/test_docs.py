@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import test_layout
-from support.documents import block, blocks, section
-from support.programs import EXAMPLES, PROJECT, Program, environment_of
+from support.documents import block, blocks, ini_file, section
+from support.programs import PROJECT, Program, environment_of
 from v1registry_fakes import FakeRegistry, contracts
 from webtest import TestApp
 
 from v1registry import FileStorage, MemoryStorage, Registry
-from v1registry.accounts.users import UserStore
 
 pytest_plugins = ["pytester"]
 
@@ -86,85 +83,6 @@ def test_the_curl_transcript_is_what_the_registry_answers() -> None:
             url.removeprefix("localhost:5000"), method=method, body=body, environ=environ, expect_errors=True
         )
         assert answer.text == expected, command
-
-
-# -- docs/operating.md
-
-
-@pytest.fixture
-def sh(tmp_path: Path) -> Callable[[str], str]:
-    """Run a script in a folder of the test, which takes the places of /srv, /etc and /backup."""
-
-    def run(script: str) -> str:
-        for place in ("/srv", "/etc", "/backup"):
-            (tmp_path / place[1:]).mkdir(exist_ok=True)
-            script = re.sub(rf"(?<![\w.]){place}/", f"{tmp_path}{place}/", script)
-        done = subprocess.run(
-            ["sh", "-ec", script],
-            cwd=tmp_path,
-            env=environment_of(tmp_path),
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout
-
-    return run
-
-
-def ini_file(name: str, folder: Path) -> Path:
-    path = folder / f"{name}.ini"
-    path.write_text(block(name).replace("file:///srv", f"file://{folder}/srv"), "utf-8")
-    return path
-
-
-def test_the_ini_file_of_a_server_is_served(tmp_path: Path) -> None:
-    path = ini_file("serve-ini", tmp_path)
-    check, serve = (
-        line.replace("/etc/v1registry.ini", str(path)).replace("--port 5000", "--port 0")
-        for line in block("serve-with-ini").splitlines()
-    )
-
-    subprocess.run(shlex.split(check), env=environment_of(tmp_path), check=True)
-    with Program(shlex.split(serve), folder=tmp_path) as serving:
-        assert serving.port
-
-
-@pytest.mark.parametrize("name", ["ldap-url", "mail"])
-def test_an_ini_file_is_accepted(name: str, tmp_path: Path) -> None:
-    registry = Registry.from_ini(ini_file(name, tmp_path))
-
-    assert registry.has_accounts
-
-
-def test_the_file_for_other_servers_is_the_one_of_the_examples() -> None:
-    assert (EXAMPLES / "wsgi.py").read_text("utf-8").endswith(block("wsgi-file"))
-
-
-def test_the_commands_of_users_and_repositories_work(sh: Callable[[str], str], tmp_path: Path) -> None:
-    sh(block("users"))
-    storage = FileStorage(tmp_path / "srv" / "registry")
-    client = TestApp(Registry(storage=storage, auth="users:"))
-    client.authorization = ("Basic", ("alice", "s3cret-new"))
-    client.put("/v1/repositories/alice/app/", b"[]")
-
-    listed = sh(block("repositories"))
-
-    assert "alice/app" in listed
-    assert UserStore(storage).authenticate("root1", "s3cret-two")
-    assert client.get("/v1/search?q=app").json["results"][0]["description"] == "The *app* of alice"
-    client.authorization = None
-    assert client.get("/v1/search?q=app").json["results"] == []
-
-
-def test_a_backup_has_all_that_is_in_the_folder(sh: Callable[[str], str], tmp_path: Path) -> None:
-    sh(block("users"))
-
-    sh(block("backup"))
-
-    backup = FileStorage(tmp_path / "backup")
-    assert UserStore(backup).authenticate("alice", "s3cret-new")
-    assert sorted(os.listdir(tmp_path / "backup")) == sorted(os.listdir(tmp_path / "srv" / "registry"))
 
 
 # -- docs/embedding.md

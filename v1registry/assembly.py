@@ -25,7 +25,7 @@ from .oauth.applications import Applications
 from .oauth.grants import Grants
 from .oauth.provider import Provider
 from .oauth.services import OAuth
-from .openers import open_accounts, open_mailer, open_storage
+from .openers import UserParts, open_storage, open_user_parts
 from .paths import OAUTH
 from .registry import api as registry_api
 from .registry.contents import Contents
@@ -39,6 +39,7 @@ from .search.scan import ScanSearch
 from .settings import Settings, SettingsError
 from .signing import shared_secret
 from .storage.base import Storage
+from .storage.memory import MemoryStorage
 from .web import api as web_api
 from .web.pages import Pages
 from .web.services import WebServices
@@ -69,19 +70,31 @@ def assemble(mapping: Mapping[str, Any]) -> Services:
     :param mapping: the setting ``storage`` and the keys of :class:`v1registry.settings.Settings`.
     :raises SettingsError: settings are invalid, name something that does not exist, or contradict each other.
     """
-    problems: list[str] = []
-    settings, storage = Settings(), None
-    try:
-        settings = settings_.from_mapping(mapping)
-    except SettingsError as error:
-        problems += error.problems
+    settings, problems = settings_.judge(mapping)
+    storage = None
     try:
         storage = open_storage(mapping.get("storage", ""))
     except ValueError as error:
         problems.append(f"storage: {error}")
     if problems or storage is None:
-        raise SettingsError(problems)
+        # what the other settings name is judged too, so that all problems are reported at once
+        raise SettingsError([*problems, *_problems_of_users(settings, storage or MemoryStorage(), problems)])
     return _assemble(storage, settings)
+
+
+def _problems_of_users(settings: Settings, storage: Storage, found: list[str]) -> list[str]:
+    """Return what is wrong with the settings about users that name something.
+
+    :param found: problems that were found already.
+    """
+    if settings.index or settings.is_open:
+        return []
+    try:
+        open_user_parts(settings, storage, Repositories(storage))
+    except SettingsError as error:
+        is_sender_invalid = any(problem.startswith("mail_from: ") for problem in found)
+        return [text for text in error.problems if not (is_sender_invalid and text.startswith("mail: "))]
+    return []
 
 
 def _assemble(storage: Storage, settings: Settings) -> Services:
@@ -96,26 +109,26 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         most_pushes=settings.max_unfinished_pushes,
     )
     is_elsewhere = settings.images == "elsewhere"
-    is_open = not settings.index and settings.auth in ("open:", "open")
     holders = Holders(storage, contents, repositories, registry_is_elsewhere=is_elsewhere)
-    holding = OpenHolding(contents, repositories) if is_open else holders
+    holding = OpenHolding(contents, repositories) if settings.is_open else holders
     access: Access
     accounts, oauth, sessions, announcements = None, None, None, None
     if settings.index:
         access = _index_access(settings, contents, repositories, holders, staging)
-    elif is_open:
+    elif settings.is_open:
         access = OpenAccess(
             _tokens(settings, settings.secret), contents, staging, standalone=_standalone(settings, None)
         )
     else:
-        backend, policy = open_accounts(settings, storage, repositories)
-        accounts = _accounts(settings, backend, repositories, keys)
+        parts = open_user_parts(settings, storage, repositories)
+        backend = parts.backend
+        accounts = _accounts(settings, parts, repositories, keys)
         oauth = _oauth(storage, accounts) if backend.has_ids else None
         announcements = Announcements(storage, repositories)
         sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s)
         access = AccountsAccess(
             backend,
-            policy,
+            parts.policy,
             _tokens(settings, keys),
             holders,
             staging,
@@ -202,24 +215,18 @@ def _index_access(
 
 def _accounts(
     settings: Settings,
-    backend: Backend,
+    parts: UserParts,
     repositories: Repositories,
     keys: Callable[[], Sequence[str]],
 ) -> Accounts:
-    """Return registration, profiles and mailed links.
-
-    :raises SettingsError: the mailer cannot be made, or the backend does not activate accounts by links.
-    """
-    mailer = open_mailer(settings)
+    """Return registration, profiles and mailed links."""
     confirmations = None
-    if mailer is not None:
-        if not backend.can_confirm:
-            raise SettingsError(["mail: the users of this server (auth) are not activated by links"])
+    if parts.mailer is not None:
         links = Links(keys, lifetime_s=settings.link_lifetime_s)
         address = f"{settings.public_url.rstrip('/')}{settings.link_path}"
-        confirmations = Confirmations(backend, mailer, links, address)
+        confirmations = Confirmations(parts.backend, parts.mailer, links, address)
     return Accounts(
-        backend,
+        parts.backend,
         is_open=settings.registration == "open",
         is_reserved=lambda name: name in settings.reserved_names or repositories.are_in(name),
         confirmations=confirmations,

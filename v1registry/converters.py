@@ -48,6 +48,35 @@ def number(value: str) -> int:
     return int(value)
 
 
+def port(value: str) -> int:
+    """Return a port; 0 stands for any free one."""
+    if not re.fullmatch(r"[0-9]{1,5}", value.strip()) or int(value) > 65535:
+        raise ValueError("must be a port from 0 to 65535")
+    return int(value)
+
+
+def count(value: str) -> int:
+    """Return a number from 1 to 999."""
+    if not re.fullmatch(r"[0-9]{1,3}", value.strip()) or int(value) == 0:
+        raise ValueError("must be a whole number from 1 to 999")
+    return int(value)
+
+
+def host_to_bind(value: str) -> str:
+    """Return the address or name of this machine, without port and brackets."""
+    if not re.fullmatch(r"[!-~]+", value) or re.search(r"[/@\[\]]", value):
+        raise ValueError("must be an address of this machine, such as 127.0.0.1, ::1 or 0.0.0.0")
+    return value
+
+
+def public_url(value: str) -> str:
+    """Return a URL that clients get to see, or empty text."""
+    parts = split_url(url(value))
+    if parts is not None and "@" in parts.netloc:
+        raise ValueError("must be a URL without user name and password, because every client sees it")
+    return url(value)
+
+
 def url(value: str) -> str:
     """Return an http or https URL without query and fragment, its scheme in lower case; or empty text.
 

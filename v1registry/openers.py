@@ -7,15 +7,19 @@ yet.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .access.policy import CallablePolicy, NamespacePolicy, Policy, RepositoryFacts
-from .settings import Settings, SettingsError
+from .access.policy import CallablePolicy, MembersPolicy, NamespacePolicy, Policy, RepositoryFacts
+from .settings import Settings, SettingsError, without_userinfo
 from .storage.base import Storage
 
 if TYPE_CHECKING:
     from .accounts.base import Backend
     from .accounts.mail import Mailer
+
+T = TypeVar("T")
 
 #: Where other packages add storages: a callable that gets the URL, under the name of the scheme.
 STORAGE_ENTRY_POINTS: Final = "v1registry.storage"
@@ -35,7 +39,9 @@ def open_storage(place: object) -> Storage:
         raise ValueError("must name a place for the data, such as file:///srv/registry or memory:")
     scheme, colon, rest = place.partition(":")
     if not colon:
-        raise ValueError(f"must be a URL such as file:///srv/registry or memory:, not {place!r}")
+        raise ValueError(
+            f"must be a URL such as file:///srv/registry or memory:, not {without_userinfo(place)!r}"
+        )
     # own schemes come first: reading the installed distributions is slow
     if scheme == "file":
         from .storage.filesystem import FileStorage
@@ -73,39 +79,40 @@ def _storage(found: object) -> Storage:
     return found  # type: ignore[return-value]  # the contract suite is the place to prove the rest
 
 
-def open_accounts(settings: Settings, storage: Storage, facts: RepositoryFacts) -> tuple[Backend, Policy]:
-    """Return the backend and the policy of the settings ``auth`` and ``policy``.
+@dataclass(frozen=True)
+class UserParts:
+    """What the settings about users name."""
+
+    backend: Backend
+    policy: Policy
+    mailer: Mailer | None  #: None if no links are mailed
+
+
+def open_user_parts(settings: Settings, storage: Storage, facts: RepositoryFacts) -> UserParts:
+    """Return what the settings ``auth``, ``policy`` and ``mail`` name.
 
     :param facts: answers the policy's questions about repositories.
-    :raises SettingsError: one of them is invalid, or both.
+    :raises SettingsError: some of them are invalid; all problems are listed. The text shows no password.
     """
     from .accounts.backends.from_text import open_auth
 
     problems: list[str] = []
-    backend: Backend | None = None
-    policy: Policy | None = None
-    try:
-        backend = open_auth(settings.auth, storage)
-    except ValueError as error:
-        problems.append(f"auth: {error}")
-    try:
-        policy = _open_policy(settings.policy, facts)
-    except ValueError as error:
-        problems.append(f"policy: {error}")
-    if backend is None or policy is None:
+    backend = _opened("auth", lambda: open_auth(settings.auth, storage), problems)
+    policy = _opened("policy", lambda: _open_policy(settings.policy, facts), problems)
+    mailer = _opened("mail", lambda: _open_mailer(settings.mail, settings.mail_from), problems)
+    if mailer is not None and backend is not None and not backend.can_confirm:
+        problems.append("mail: the users of this server (auth) are not activated by links")
+    if problems or backend is None or policy is None:
         raise SettingsError(problems)
-    return backend, policy
+    return UserParts(backend, policy, mailer)
 
 
-def open_mailer(settings: Settings) -> Mailer | None:
-    """Return the mailer of the setting ``mail``, None if it is empty.
-
-    :raises SettingsError: the setting is invalid. The text shows no password.
-    """
+def _opened(key: str, open_it: Callable[[], T], problems: list[str]) -> T | None:
     try:
-        return _open_mailer(settings.mail, settings.mail_from)
+        return open_it()
     except ValueError as error:
-        raise SettingsError([f"mail: {error}"]) from error
+        problems.append(f"{key}: {error}")
+        return None
 
 
 def _open_mailer(mail: object, sender: str) -> Mailer | None:
@@ -131,6 +138,8 @@ def _open_mailer(mail: object, sender: str) -> Mailer | None:
 def _open_policy(policy: object, facts: RepositoryFacts) -> Policy:
     if policy is None or policy == "":
         return NamespacePolicy(facts)
+    if policy == "members":
+        return MembersPolicy()
     if isinstance(policy, str):
         policy = _attribute(policy)
     if not callable(policy):
@@ -149,4 +158,7 @@ def _attribute(text: str) -> Any:
             raise AttributeError("must be MODULE:ATTRIBUTE")
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{text!r} names nothing: {error}") from error
+        hint = ""
+        if isinstance(error, ModuleNotFoundError):
+            hint = "; the module must be beside the ini file, in a folder of PYTHONPATH, or installed"
+        raise ValueError(f"{without_userinfo(text)!r} names nothing: {error}{hint}") from error

@@ -15,6 +15,7 @@ import dataclasses
 import difflib
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,14 @@ from .setting_rows.mail import MailOptions, MailSettings
 from .setting_rows.oauth import OAuthOptions, OAuthSettings
 from .setting_rows.pages import PageOptions, PageSettings
 from .setting_rows.search import SearchOptions, SearchSettings
+from .setting_rows.serving import ServeOptions, ServeSettings
 from .setting_rows.users import UserOptions, UserSettings
 
 ENVIRONMENT_PREFIX: Final = "V1REGISTRY_"
 INI_SECTION: Final = "v1registry"
+
+#: The values of ``auth`` for a server without accounts.
+_OPEN: Final = ("open:", "open")
 
 
 class SettingsError(ValueError):
@@ -55,11 +60,13 @@ PARTS: Final[Mapping[str, type]] = {
     "Limits": LimitSettings,
     "Layers served by another server": LayerSettings,
     "Logs": LogSettings,
+    "Where v1registry serve listens": ServeSettings,
 }
 
 
 @dataclass(frozen=True)
 class Settings(  # the fields of the last base come first
+    ServeSettings,
     LogSettings,
     LayerSettings,
     LimitSettings,
@@ -74,12 +81,23 @@ class Settings(  # the fields of the last base come first
     """All settings but ``storage``, with their defaults. Sizes are in bytes, times in seconds."""
 
     @property
+    def is_open(self) -> bool:
+        """Whether there are no accounts, neither here nor at an external index."""
+        return not self.index and self.auth in _OPEN
+
+    @property
     def problems(self) -> list[str]:
-        """Contradictions between settings, one text for each."""
+        """Contradictions between settings, one text for each.
+
+        Invalid values count as they were given, so that all problems are reported at once.
+        """
         problems = []
+        if bool(self.tls_cert) != bool(self.tls_key):
+            missing = "tls_key" if self.tls_cert else "tls_cert"
+            problems.append(f"{missing} is missing: https needs both tls_cert and tls_key")
         if self.layer_redirect and self.x_accel_redirect:
             problems.append("layer_redirect and x_accel_redirect exclude each other")
-        if self.index and self.auth not in ("open:", "open"):
+        if self.index and self.auth not in _OPEN:
             problems.append("index and auth exclude each other: the users are those of the index")
         if self.index and self.images == "elsewhere":
             problems.append(
@@ -95,7 +113,7 @@ class Settings(  # the fields of the last base come first
                     "mail: public_url is needed too, because links in mails must not use the host of a "
                     "request"
                 )
-            if self.auth in ("open:", "open"):
+            if self.auth in _OPEN:
                 problems.append("mail: a server without accounts (auth open:) sends no mails")
         return problems
 
@@ -115,6 +133,7 @@ class Options(
     LimitOptions,
     LayerOptions,
     LogOptions,
+    ServeOptions,
     total=False,
 ):
     """The types of all settings as keyword arguments.
@@ -134,6 +153,17 @@ def from_mapping(mapping: Mapping[str, Any]) -> Settings:
     :param mapping: key -> text as in a file, or a value of the field's type.
     :raises SettingsError: lists everything that is wrong. An unknown key names the nearest known one.
     """
+    settings, problems = judge(mapping)
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def judge(mapping: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    """Return the settings of a mapping, and everything that is wrong with them.
+
+    :param mapping: see :func:`from_mapping`. An invalid value is in the settings as it was given.
+    """
     problems: list[str] = []
     values: dict[str, Any] = {}
     for key, value in mapping.items():
@@ -147,13 +177,11 @@ def from_mapping(mapping: Mapping[str, Any]) -> Settings:
         try:
             values[key] = _converted(_ROWS[key], value)
         except ValueError as error:
-            # a secret is not shown, even if it is invalid
-            problems.append(f"{key}: {error}" if key == "secret" else f"{key}: {error}, not {value!r}")
+            values[key] = value
+            shown = "" if _ROWS[key].metadata["holds_password"] else f", not {without_userinfo(repr(value))}"
+            problems.append(f"{key}: {error}{shown}")
     settings = Settings(**values)
-    problems += settings.problems
-    if problems:
-        raise SettingsError(problems)
-    return settings
+    return settings, problems + settings.problems
 
 
 def _converted(row: dataclasses.Field[Any], value: object) -> object:
@@ -199,6 +227,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, 
 def from_ini(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the settings in the section ``[v1registry]`` of an ini file: key -> text.
 
+    Modules beside the file can be imported from now on, so that settings may name them as MODULE:ATTRIBUTE.
+
     :raises SettingsError: the file cannot be read, or has no such section.
     """
     parser = configparser.ConfigParser(interpolation=None)
@@ -208,6 +238,9 @@ def from_ini(path: str | os.PathLike[str]) -> dict[str, str]:
         raise SettingsError([f"{path}: {error}"]) from error
     if not parser.has_section(INI_SECTION):
         raise SettingsError([f"{path}: there is no section [{INI_SECTION}]"])
+    folder = str(Path(path).resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # the last one, so that no file there hides an installed module
     return dict(parser.items(INI_SECTION))
 
 
@@ -221,3 +254,18 @@ def without_passwords(text: str) -> str:
     """
     text = re.sub(r"(//[^/?#:@\s]*):[^/?#\s]*@", r"\1:...@", text)
     return re.sub(r"(password=)[^,&#\s]*", r"\1...", text, flags=re.IGNORECASE)
+
+
+def without_userinfo(text: str) -> str:
+    """Return a text that may be an invalid URL with ``...`` in place of user, password and values of a query.
+
+    What is not a valid URL may have its password anywhere before the last ``@``.
+
+    >>> without_userinfo("htps:/mira:s3/cret@index.example.org?token=abc")
+    'htps:/...@index.example.org?token=...'
+    """
+    before, at, after = text.rpartition("@")
+    if at:
+        begin = re.match(r"b?['\"]?(?:\w+:/+)?", before)
+        text = f"{begin[0] if begin else ''}...@{after}"
+    return re.sub(r"([?&#][^=?&#]*=)[^&#'\"]*", r"\1...", text)

@@ -31,12 +31,12 @@ def test_missing_storage_is_reported(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err.startswith("v1registry: storage: ")
 
 
-@pytest.mark.parametrize(("given", "missing"), [("--tls-cert", "--tls-key"), ("--tls-key", "--tls-cert")])
+@pytest.mark.parametrize(("given", "missing"), [("--tls-cert", "tls_key"), ("--tls-key", "tls_cert")])
 def test_certificate_without_key_or_key_alone_is_refused(
     given: str, missing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["serve", "--storage", "memory:", given, "file.pem"]) == 2
-    assert f"{missing} is missing" in capsys.readouterr().err
+    assert f"{missing} is missing: https needs both tls_cert and tls_key" in capsys.readouterr().err
 
 
 def test_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,8 +51,8 @@ def test_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("port", ["0", "5000"])
 def test_host_of_another_machine_is_reported(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--storage", "memory:", "--host", "no such host", "--port", port]) == 2
-    assert f"cannot listen on no such host:{port}: " in capsys.readouterr().err
+    assert main(["serve", "--storage", "memory:", "--host", "no-such-host.invalid", "--port", port]) == 2
+    assert f"cannot listen on no-such-host.invalid:{port}: " in capsys.readouterr().err
 
 
 def test_unusable_certificate_files_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,3 +58,10 @@ def section(path: str, heading: str) -> str:
     """Return the text below a heading of the second level, up to the next one."""
     text = (PROJECT / path).read_text("utf-8")
     return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def ini_file(name: str, folder: Path) -> Path:
+    """Write the ini file of a block into a folder, which also takes the place of ``/srv``."""
+    path = folder / f"{name}.ini"
+    path.write_text(block(name).replace("file:///srv", f"file://{folder}/srv"), "utf-8")
+    return path

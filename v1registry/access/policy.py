@@ -83,6 +83,20 @@ class NamespacePolicy:
         return namespace in own_namespaces(user)
 
 
+class MembersPolicy:
+    """The setting ``policy = members``: users who are logged in may do everything, all other callers
+    nothing.
+    """
+
+    trusts_namespaces_only = False
+
+    def allows(self, user: User | None, action: Action, namespace: str, repository: str) -> bool:
+        return user is not None
+
+    def trusts(self, user: User, namespace: str, repository: str) -> bool:
+        return True
+
+
 class CallablePolicy:
     """A policy that asks a function.
 

@@ -30,6 +30,10 @@ _LAST_REQUESTS_S = 10
 #: Each upload occupies a thread, so slow uploads must not exhaust them.
 _THREADS = 256
 
+#: Options that are settings too.
+_LISTENING = ("host", "port", "workers", "tls_cert", "tls_key")
+_FILES = ("tls_cert", "tls_key")
+
 _EXAMPLES = """\
 examples:
   v1registry serve --storage file:///srv/registry
@@ -54,21 +58,17 @@ def add_commands(commands: Commands) -> None:
         metavar="URL",
         help="who may do what, such as users: or htpasswd:///FILE (default: open:, no accounts)",
     )
-    command.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
-    )
+    command.add_argument("--host", metavar="ADDRESS", help="the address to listen on (default: 127.0.0.1)")
     command.add_argument(
         "--port",
         type=port,
-        default=5000,
-        help="the port to listen on, 0 for any free one (default: %(default)s)",
+        help="the port to listen on, 0 for any free one (default: 5000)",
     )
     command.add_argument(
         "--workers",
         type=count,
-        default=1,
         metavar="N",
-        help="the number of processes that answer requests (default: %(default)s)",
+        help="the number of processes that answer requests (default: 1)",
     )
     command.add_argument(
         "--tls-cert",
@@ -93,10 +93,14 @@ def serve(options: argparse.Namespace) -> int:
     :raises ImportError: granian is missing.
     """
     mapping = settings_of(options)
-    for name in ("storage", "auth"):
-        if getattr(options, name) is not None:
-            mapping[name] = getattr(options, name)
+    for name in ("storage", "auth", *_LISTENING):
+        value = getattr(options, name)
+        if value is not None:
+            mapping[name] = str(value) if isinstance(value, Path) else value
     registry = Registry.from_settings(mapping)
+    for name in _LISTENING:
+        value = getattr(registry.settings, name)
+        setattr(options, name, (Path(value) if value else None) if name in _FILES else value)
     _check(options, registry)
     granian = _import_granian()
     chosen_port = options.port or _free_port(options.host)
@@ -153,15 +157,12 @@ def _import_granian() -> Any:
 def _check(options: argparse.Namespace, registry: Registry) -> None:
     if options.workers > 1 and not registry.storage.shared_by_processes:
         raise CommandFailed(
-            f"--workers {options.workers}: each process would have its own storage in memory; "
-            "use --workers 1 or --storage file:///DIR",
+            f"workers = {options.workers}: each process would have its own storage in memory; "
+            "use one worker, or a storage such as file:///DIR",
             USAGE,
         )
     if isinstance(registry.storage, FileStorage):
         _check_folder(Path(registry.storage.path))
-    if (options.tls_cert is None) != (options.tls_key is None):
-        missing = "--tls-key" if options.tls_key is None else "--tls-cert"
-        raise CommandFailed(f"{missing} is missing: https needs both --tls-cert and --tls-key", USAGE)
     if options.tls_cert:
         _check_certificate(options.tls_cert, options.tls_key)
     _check_address(options.host, options.port)

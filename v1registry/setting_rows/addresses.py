@@ -16,7 +16,7 @@ class AddressSettings:
 
     public_url: str = setting(
         "",
-        converters.url,
+        converters.public_url,
         "the URL that clients use, if it differs from that of the request (behind a proxy)",
     )
     endpoints: str = setting(

@@ -15,7 +15,7 @@ class LayerSettings:
 
     layer_redirect: str = setting(
         "",
-        converters.url,
+        converters.public_url,
         "a URL below which another server has the layers; GET of a public layer redirects there",
     )
     x_accel_redirect: str = setting(

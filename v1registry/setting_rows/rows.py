@@ -18,10 +18,15 @@ def setting(
     """Return the row of a setting, a field of a dataclass.
 
     :param is_object: the value may be an object, which is not converted.
-    :param holds_password: the value does not appear in the representation of the settings.
+    :param holds_password: the value appears neither in the representation of the settings nor in errors.
     """
     return field(
         default=default,
-        metadata={"convert": convert, "description": description, "is_object": is_object},
+        metadata={
+            "convert": convert,
+            "description": description,
+            "is_object": is_object,
+            "holds_password": holds_password,
+        },
         repr=not holds_password,
     )

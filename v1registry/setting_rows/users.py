@@ -26,8 +26,9 @@ class UserSettings:
     policy: object = setting(
         "",
         converters.text,
-        "MODULE:ATTRIBUTE of a function (user, action, namespace, repository) -> bool that replaces the "
-        "Hub's rules",
+        "the rules; if empty, those of the Hub; members: users who are logged in may push, pull and delete "
+        "everything, all other callers nothing; MODULE:ATTRIBUTE: a function (user, action, namespace, "
+        "repository) -> bool",
         is_object=True,
     )
     registration: str = setting(

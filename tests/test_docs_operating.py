@@ -1,0 +1,111 @@
+"""The code in docs/operating.md does what the text says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.documents import block, ini_file
+from support.programs import EXAMPLES, Program, environment_of
+from webtest import TestApp
+
+from v1registry import FileStorage, Registry
+from v1registry.accounts.users import UserStore
+from v1registry.rights import Action, User
+
+
+@pytest.fixture
+def sh(tmp_path: Path) -> Callable[[str], str]:
+    """Run a script in a folder of the test, which takes the places of /srv, /etc and /backup."""
+
+    def run(script: str) -> str:
+        for place in ("/srv", "/etc", "/backup"):
+            (tmp_path / place[1:]).mkdir(exist_ok=True)
+            script = re.sub(rf"(?<![\w.]){place}/", f"{tmp_path}{place}/", script)
+        done = subprocess.run(
+            ["sh", "-ec", script],
+            cwd=tmp_path,
+            env=environment_of(tmp_path),
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    return run
+
+
+def test_the_ini_file_of_a_server_is_served(tmp_path: Path) -> None:
+    path = ini_file("serve-ini", tmp_path)
+    path.write_text(path.read_text("utf-8").replace("port = 5000", "port = 0"), "utf-8")
+    commands = block("serve-with-ini").replace("/etc/v1registry.ini", str(path))
+    check, serve = commands.splitlines()
+
+    subprocess.run(shlex.split(check), env=environment_of(tmp_path), check=True)
+    with Program(shlex.split(serve), folder=tmp_path) as serving:
+        assert serving.port
+
+
+@pytest.mark.parametrize("name", ["ldap-url", "mail"])
+def test_an_ini_file_is_accepted(name: str, tmp_path: Path) -> None:
+    registry = Registry.from_ini(ini_file(name, tmp_path))
+
+    assert registry.has_accounts
+
+
+def test_the_file_for_other_servers_is_the_one_of_the_examples() -> None:
+    assert (EXAMPLES / "wsgi.py").read_text("utf-8").endswith(block("wsgi-file"))
+
+
+def test_the_commands_of_users_and_repositories_work(sh: Callable[[str], str], tmp_path: Path) -> None:
+    sh(block("users"))
+    storage = FileStorage(tmp_path / "srv" / "registry")
+    client = TestApp(Registry(storage=storage, auth="users:"))
+    client.authorization = ("Basic", ("alice", "s3cret-new"))
+    client.put("/v1/repositories/alice/app/", b"[]")
+
+    listed = sh(block("repositories"))
+
+    assert "alice/app" in listed
+    assert UserStore(storage).authenticate("root1", "s3cret-two")
+    assert client.get("/v1/search?q=app").json["results"][0]["description"] == "The *app* of alice"
+    client.authorization = None
+    assert client.get("/v1/search?q=app").json["results"] == []
+
+
+def test_a_backup_has_all_that_is_in_the_folder(sh: Callable[[str], str], tmp_path: Path) -> None:
+    sh(block("users"))
+
+    sh(block("backup"))
+
+    backup = FileStorage(tmp_path / "backup")
+    assert UserStore(backup).authenticate("alice", "s3cret-new")
+    assert sorted(os.listdir(tmp_path / "backup")) == sorted(os.listdir(tmp_path / "srv" / "registry"))
+
+
+def test_the_policy_beside_the_ini_file_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "rules.py").write_text(block("policy"), "utf-8")
+    (tmp_path / "registry.ini").write_text(
+        "[v1registry]\nstorage = memory:\nauth = environ:REMOTE_USER\npolicy = rules:may\n"
+    )
+    code = "from v1registry import Registry; import sys; print(Registry.from_ini(sys.argv[1]).has_accounts)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "registry.ini")],
+        env=environment_of(tmp_path), check=True, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.stdout == "True\n"
+    rules: dict[str, Any] = {}
+    exec(block("policy"), rules)
+    mira = User("mira", frozenset({"tools"}))
+    asked = [(None, "read", "a"), (mira, "read", "a"), (mira, "write", "a"), (mira, "write", "tools")]
+    answers = [rules["may"](user, Action(action), name, "app") for user, action, name in asked]
+    assert answers == [False, True, False, True]
