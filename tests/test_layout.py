@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "openers", "wsgi", "registry", "access", "accounts", "search", "distribution", "hub", "oauth", "web",
     },
     "app": {"assembly", "wsgi", "accounts", "oauth", "web"},
-    "cli": {"app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry"},
+    "cli": {"wsgi", "app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry"},
     "fakes": {"app", "wsgi", "layers", "registry", "accounts", "oauth"},
 }  # fmt: skip
 

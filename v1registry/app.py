@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -191,7 +192,10 @@ class Registry:
 
     def _finished(self, request: Request[Services], context: RequestContext) -> Response:
         """Return the answer with the headers that all answers have."""
-        response = self._answer(request)
+        try:
+            response = self._answer(request)
+        finally:
+            request.end_body()
         response.headerlist += [VERSION_HEADER, (REQUEST_ID_HEADER, context.request_id)]
         return response
 
@@ -227,7 +231,9 @@ class Registry:
                 log.info(
                     "%s %r: %d %s %r", request.method, path, failure.status, failure.public, failure.context
                 )
-            self._read_refused_body(request)
+            # if there is no body, or it cannot be read, nothing is to be done
+            with contextlib.suppress(errors.RegistryError):
+                request.drain()
             return self._answer_to_failure(request, failure)
 
     def _report(self, request: Request[Services], error: Exception) -> None:
@@ -266,17 +272,6 @@ class Registry:
             # invalid credentials are rejected even if the row needs none
             request.rights.require_scope(route.needs)
         return route.handler(request)
-
-    def _read_refused_body(self, request: Request[Services]) -> None:
-        """Read the rest of a rejected body.
-
-        Engines report an early answer as a failed write (clients.md 3.3).
-        """
-        try:
-            request.upload.drain(self.settings.max_refused_bytes)
-        except errors.RegistryError:
-            # there is no body, or it cannot be read
-            return
 
 
 def _as_registry_error(error: Exception) -> errors.RegistryError:

@@ -49,6 +49,7 @@ from .web.views.shown_layers import ShownLayers
 from .wsgi.framework import BaseRequest
 from .wsgi.origin import Origin, Proxies
 from .wsgi.routing import Api, combine
+from .wsgi.waiting import BodySlots
 
 #: Why OAuth is off.
 WITHOUT_OAUTH: Final = (
@@ -146,6 +147,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         settings=settings,
         access=access,
         origin=origin,
+        body_slots=BodySlots(settings.max_bodies, settings.max_anonymous_bodies),
         storage=storage,
         images=images,
         repositories=repositories,

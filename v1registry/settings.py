@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .setting_rows.addresses import AddressOptions, AddressSettings
+from .setting_rows.bodies import BodyOptions, BodySettings
 from .setting_rows.index import IndexOptions, IndexSettings
 from .setting_rows.layers import LayerOptions, LayerSettings
 from .setting_rows.limits import LimitOptions, LimitSettings
@@ -58,6 +59,7 @@ PARTS: Final[Mapping[str, type]] = {
     "Search": SearchSettings,
     "Pages": PageSettings,
     "Limits": LimitSettings,
+    "Bodies of requests": BodySettings,
     "Layers served by another server": LayerSettings,
     "Logs": LogSettings,
     "Where v1registry serve listens": ServeSettings,
@@ -69,6 +71,7 @@ class Settings(  # the fields of the last base come first
     ServeSettings,
     LogSettings,
     LayerSettings,
+    BodySettings,
     LimitSettings,
     PageSettings,
     SearchSettings,
@@ -131,6 +134,7 @@ class Options(
     SearchOptions,
     PageOptions,
     LimitOptions,
+    BodyOptions,
     LayerOptions,
     LogOptions,
     ServeOptions,

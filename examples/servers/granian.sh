@@ -1,5 +1,6 @@
 #!/bin/sh
-# granian with the registry of examples/wsgi.py. "v1registry serve" uses granian with the same options.
+# granian with the registry of examples/wsgi.py. It sends header names in lower case, and lets headers such as X_Name replace
+# X-Name: put it behind a proxy that drops headers with underscores, such as nginx.
 #
 # From the project's folder:
 #

@@ -81,7 +81,7 @@ def need(kind: ServerKind) -> None:
                 "needs uWSGI, which is compiled when it is installed: pip install 'v1registry[uwsgi]'"
             )
     elif kind is not WSGIREF:
-        package = "granian" if kind is SERVE else kind.name
+        package = "gunicorn" if kind is SERVE else kind.name
         assert importlib.util.find_spec(package), f"{package} belongs to the extra test"
 
 

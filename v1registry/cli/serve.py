@@ -1,16 +1,15 @@
-"""``v1registry serve``: the registry under granian."""
+"""``v1registry serve``: the registry under gunicorn, with a worker of its own."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import signal
 import socket
 import ssl
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,11 +23,8 @@ from .exits import DONE, USAGE, CommandFailed, complain
 from .logs import configure_logs
 from .options import Commands, add_config_option, count, port, settings_of
 
-#: How long ``serve`` lets running requests finish after SIGTERM or SIGINT, in seconds.
-_LAST_REQUESTS_S = 10
-
-#: Each upload occupies a thread, so slow uploads must not exhaust them.
-_THREADS = 256
+#: How many connections the system accepts before a worker does.
+_BACKLOG = 2048
 
 #: Options that are settings too.
 _LISTENING = ("host", "port", "workers", "tls_cert", "tls_key")
@@ -90,7 +86,7 @@ def serve(options: argparse.Namespace) -> int:
 
     :raises CommandFailed: the options do not fit together, or the address cannot be used.
     :raises SettingsError: a setting is invalid.
-    :raises ImportError: granian is missing.
+    :raises ImportError: gunicorn is missing.
     """
     mapping = settings_of(options)
     for name in ("storage", "auth", *_LISTENING):
@@ -102,53 +98,41 @@ def serve(options: argparse.Namespace) -> int:
         value = getattr(registry.settings, name)
         setattr(options, name, (Path(value) if value else None) if name in _FILES else value)
     _check(options, registry)
-    granian = _import_granian()
-    chosen_port = options.port or _free_port(options.host)
+    gunicorn = _import_gunicorn()
+    listener = _listen(options.host, options.port)
     scheme = "https" if options.tls_cert else "http"
-    _print_what_is_served(options, mapping, scheme, chosen_port)
+    _print_what_is_served(options, mapping, scheme, listener.getsockname()[1])
     # what a killed server left goes now, and not only with the next push
     Expiry(registry.storage).tidy()
     if registry.has_accounts and registry.storage.shared_by_processes:
         notice = notice_of_old_data(registry.storage)
         if notice:
             print(f"old data: {notice}", flush=True)
-    server = granian.Granian(
-        "v1registry",
-        address=options.host,
-        port=chosen_port,
-        interface=granian.constants.Interfaces.WSGI,
-        http=granian.constants.HTTPModes.http1,
+    gunicorn.run(
+        partial(_load, dict(mapping), options.verbose),
+        listener=listener.detach(),
         workers=options.workers,
-        blocking_threads=_THREADS,
-        # granian's only warning is about the number of threads
-        log_level=granian.log.LogLevels.info if options.verbose else granian.log.LogLevels.error,
-        respawn_failed_workers=True,
-        workers_kill_timeout=_LAST_REQUESTS_S,
-        ssl_cert=options.tls_cert,
-        ssl_key=options.tls_key,
-        ssl_protocol_min=granian.constants.SSLProtocols.tls12,
+        most_bodies=registry.settings.max_bodies,
+        certificate=options.tls_cert,
+        key=options.tls_key,
+        is_verbose=options.verbose,
     )
-    server.serve(target_loader=partial(_load, dict(mapping), options.verbose), wrap_loader=False)
     return DONE
 
 
 def _load(mapping: Mapping[str, Any], verbose: bool) -> Registry:
     """Make the application inside a worker process."""
-    # Ctrl-C reaches the workers directly and through the main process. granian's workers hang after both.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     registry = Registry.from_settings(mapping)
     configure_logs(registry.settings, verbose=verbose)
     return registry
 
 
-def _import_granian() -> Any:
+def _import_gunicorn() -> ModuleType:
     try:
-        import granian
-        import granian.constants
-        import granian.log
+        from . import serve_gunicorn
     except ImportError as error:
-        raise ImportError("serve needs granian: pip install 'v1registry[server]'") from error
-    return granian
+        raise ImportError("serve needs gunicorn: pip install 'v1registry[server]'") from error
+    return serve_gunicorn
 
 
 # -- checks before the start
@@ -165,7 +149,6 @@ def _check(options: argparse.Namespace, registry: Registry) -> None:
         _check_folder(Path(registry.storage.path))
     if options.tls_cert:
         _check_certificate(options.tls_cert, options.tls_key)
-    _check_address(options.host, options.port)
 
 
 def _check_folder(folder: Path) -> None:
@@ -204,22 +187,22 @@ def _check_certificate(certificate: Path, key: Path) -> None:
         raise CommandFailed(str(error), USAGE) from error
 
 
-def _check_address(host: str, port_: int) -> None:
-    with contextlib.closing(socket.socket(_family(host))) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port_))
-        except OSError as error:
-            raise CommandFailed(
-                f"cannot listen on {host}:{port_}: {error.strerror}; choose another --host or --port", USAGE
-            ) from error
+def _listen(host: str, port_: int) -> socket.socket:
+    """Return a socket that listens.
 
-
-def _free_port(host: str) -> int:
-    with contextlib.closing(socket.socket(_family(host))) as probe:
-        probe.bind((host, 0))
-        chosen: int = probe.getsockname()[1]
-        return chosen
+    :raises CommandFailed: the address cannot be used.
+    """
+    listener = socket.socket(_family(host))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port_))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CommandFailed(
+            f"cannot listen on {host}:{port_}: {error.strerror}; choose another --host or --port", USAGE
+        ) from error
+    return listener
 
 
 def _family(host: str) -> socket.AddressFamily:

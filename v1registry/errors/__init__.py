@@ -58,7 +58,7 @@ from .requests import (
     PathNotFound,
     UndecodableJson,
 )
-from .server import IndexUnavailable, LayerBusy, OutOfSpace, Unavailable
+from .server import IndexUnavailable, LayerBusy, OutOfSpace, TooManyBodies, Unavailable
 
 __all__ = [
     "AccountInactive",
@@ -111,6 +111,7 @@ __all__ = [
     "TagNameConflict",
     "TagNotFound",
     "TooManyAttempts",
+    "TooManyBodies",
     "TooManyClientAttempts",
     "TooManyUnfinishedBytes",
     "TooManyUnfinishedPushes",

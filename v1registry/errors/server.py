@@ -33,6 +33,16 @@ class LayerBusy(Unavailable):
         return {"Retry-After": "10"}
 
 
+class TooManyBodies(Unavailable):
+    """The process receives as many bodies as it may. The body was not read."""
+
+    text = "Too many requests are being received, retry later"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "10"}
+
+
 class OutOfSpace(RegistryError):
     """The storage is full. Nothing was stored."""
 

@@ -14,9 +14,6 @@ class LimitSettings:
     """Limits of what a request may cost."""
 
     max_document_bytes: int = setting(16 << 20, converters.size, "the largest JSON body that is accepted")
-    max_refused_bytes: int = setting(
-        64 << 20, converters.size, "how much of a rejected upload is read after the answer is known"
-    )
     max_unfinished_bytes: int = setting(
         64 << 30,
         converters.size,
@@ -36,7 +33,6 @@ class LimitOptions(TypedDict, total=False):
     """The same settings as keyword arguments."""
 
     max_document_bytes: int | str
-    max_refused_bytes: int | str
     max_unfinished_bytes: int | str
     max_unfinished_pushes: int | str
     max_expanded_bytes: int | str

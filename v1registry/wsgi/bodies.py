@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from ..errors import BadRequest, BrokenUpload, LengthRequired
+from ..errors import BadRequest, BrokenUpload, LengthRequired, TooManyBodies
 from ..storage.base import CHUNK_BYTES
 from .documents import parse_json
 
@@ -30,18 +30,23 @@ class Upload:
 
     :param read: returns at most as many bytes as asked for, ``b""`` at the end.
     :param size: the announced length in bytes; None if the body is chunked.
+    :param begin: called before the first read, unless the body is empty. It may raise.
     """
 
-    def __init__(self, read: Callable[[int], bytes], size: int | None):
+    def __init__(
+        self, read: Callable[[int], bytes], size: int | None, begin: Callable[[], None] | None = None
+    ):
         self._read = read
+        self._begin = begin
         self.size = size  #: announced length in bytes, None if the body is chunked
         self.received = 0  #: number of bytes so far
         self.finished = size == 0
 
     @classmethod
-    def of(cls, environ: Mapping[str, Any]) -> Upload:
+    def of(cls, environ: Mapping[str, Any], begin: Callable[[], None] | None = None) -> Upload:
         """Return the body of the request of ``environ``.
 
+        :param begin: called before the first read, unless the body is empty. It may raise.
         :raises LengthRequired: the body is chunked, and the server does not decode that.
         :raises BadRequest: ``Content-Length`` is not a number.
         """
@@ -55,18 +60,27 @@ class Upload:
         elif not terminated:
             if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
                 if "uwsgi.version" in environ:
-                    return cls(_UwsgiChunks().read, None)
+                    return cls(_UwsgiChunks().read, None, begin)
                 raise LengthRequired
             size = 0
-        return cls(environ["wsgi.input"].read, size)
+        return cls(environ["wsgi.input"].read, size, begin)
 
     def read(self) -> bytes:
         """Return the next bytes, ``b""`` at the end.
 
-        :raises BrokenUpload: the body is shorter than announced, or its transfer failed.
+        :raises BrokenUpload: the body is shorter than announced, its transfer failed, or the client is too
+            slow.
+        :raises TooManyBodies: the process receives as many bodies as it may.
         """
         if self.finished:
             return b""
+        if self._begin is not None:
+            begin, self._begin = self._begin, None
+            try:
+                begin()
+            except TooManyBodies:
+                self.finished = True
+                raise
         wanted = CHUNK_BYTES if self.size is None else min(CHUNK_BYTES, self.size - self.received)
         try:
             chunk = self._read(wanted)
@@ -96,7 +110,7 @@ class Upload:
         try:
             while not self.finished and self.received < limit_bytes:
                 self.read()
-        except BrokenUpload:
+        except (BrokenUpload, TooManyBodies):
             return
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qs
 
-from ..errors import BadRequest, BodyTooLarge
+from ..errors import BadRequest, BodyTooLarge, TooManyBodies
 from ..log import note_user
 from ..rights import Access, Rights
 from ..settings import Settings
-from .bodies import Upload
+from .bodies import SMALL_BODY_BYTES, Upload
 from .framework import BaseRequest
 from .origin import Origin, RequestOrigin
+from .waiting import BodySlots, limit_waiting
 
 T = TypeVar("T")
+
+#: A rejected body of which nothing comes for so long is not waited for any longer, in seconds.
+_REFUSED_SILENCE_S: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,7 @@ class Services:
     settings: Settings
     access: Access
     origin: Origin
+    body_slots: BodySlots
 
 
 ServicesT_co = TypeVar("ServicesT_co", bound=Services, covariant=True)
@@ -55,6 +60,9 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         self.__dict__["_services"] = services
         self.__dict__["_upload"] = None
         self.__dict__["_body"] = None
+        self.__dict__["_slot"] = None  # whether it is one for anonymous callers
+        self.__dict__["_silence_s"] = services.settings.upload_silence_s
+        self.__dict__["_total_s"] = None
         self.__dict__["_rights"] = None
         self.__dict__["is_page"] = False
 
@@ -118,7 +126,7 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         :raises BadRequest: ``Content-Length`` is not a number.
         """
         if self.__dict__["_upload"] is None:
-            self.__dict__["_upload"] = Upload.of(self.environ)
+            self.__dict__["_upload"] = Upload.of(self.environ, self._begin_body)
         upload: Upload = self.__dict__["_upload"]
         return upload
 
@@ -127,6 +135,54 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         """How many bytes of the body were read."""
         upload: Upload | None = self.__dict__["_upload"]
         return 0 if upload is None else upload.received
+
+    def _begin_body(self) -> None:
+        """Take a slot for the body, and say how long it is waited for.
+
+        :raises TooManyBodies: there is no slot.
+        """
+        services = self.services
+        is_anonymous = services.access.has_accounts and self._is_anonymous()
+        if not services.body_slots.take(is_anonymous=is_anonymous):
+            raise TooManyBodies
+        self.__dict__["_slot"] = is_anonymous
+        settings = services.settings
+        limit_waiting(
+            self.environ,
+            silence_s=self.__dict__["_silence_s"],
+            least_rate=settings.upload_least_rate,
+            total_s=self.__dict__["_total_s"],
+        )
+
+    def _is_anonymous(self) -> bool:
+        """Tell whether no valid credentials have been seen. They are not looked up for this."""
+        rights: Rights | None = self.__dict__["_rights"]
+        return rights is None or (rights.user is None and rights.bearer is None and not rights.has_token)
+
+    def drain(self) -> None:
+        """Read the rest of a rejected body, for a limited time.
+
+        Engines report an early answer as a failed write (clients.md 3.3). A client that waits for
+        ``100 Continue`` sends nothing.
+
+        :raises LengthRequired: as :attr:`upload`.
+        :raises BadRequest: as :attr:`upload`.
+        """
+        upload = self.upload
+        if upload.finished or (not upload.received and "HTTP_EXPECT" in self.environ):
+            return
+        settings = self.services.settings
+        self.__dict__["_silence_s"] = _REFUSED_SILENCE_S
+        self.__dict__["_total_s"] = settings.refused_timeout_s
+        if self.__dict__["_slot"] is not None:
+            limit_waiting(self.environ, silence_s=_REFUSED_SILENCE_S, total_s=settings.refused_timeout_s)
+        upload.drain(settings.max_refused_bytes)
+
+    def end_body(self) -> None:
+        """Give back the slot of the body: nothing more is read of it."""
+        if self.__dict__["_slot"] is not None:
+            self.services.body_slots.give_back(is_anonymous=self.__dict__["_slot"])
+            self.__dict__["_slot"] = None
 
     def read_body(self, limit_bytes: int) -> bytes:
         """Return a whole, small body. It is read once and kept.
@@ -141,6 +197,8 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         return body
 
     def _read_body(self, limit_bytes: int) -> bytes:
+        if limit_bytes <= SMALL_BODY_BYTES:
+            self.__dict__["_total_s"] = self.services.settings.body_timeout_s
         if self.upload.size is not None and self.upload.size > limit_bytes:
             raise BodyTooLarge(limit_bytes)
         parts, total = [], 0

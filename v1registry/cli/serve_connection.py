@@ -1,0 +1,287 @@
+"""One connection of ``serve``: bytes that came, bytes that have to go, and for how long to wait for either.
+
+No call waits for the client longer than it is told. The socket never blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import re
+import select
+import socket
+import ssl
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+from ..wsgi.waiting import BodyWait
+
+#: A body up to this length is complete before a thread sees the request.
+SMALL_BODY_BYTES: Final = 64 << 10
+
+#: Request line and headers together. gunicorn's own limits for one line and for their number come first.
+HEAD_BYTES: Final = 64 << 10
+
+#: The loop never needs more than this before a thread takes over.
+_COLLECTED_BYTES: Final = HEAD_BYTES + SMALL_BODY_BYTES
+
+#: How much is read from the socket at once while the loop collects a request.
+_PIECE_BYTES: Final = 64 << 10
+
+#: How much of a file is given to the system at once.
+_FILE_PIECE_BYTES: Final = 8 << 20
+
+#: Pieces are joined up to this length, so that headers and a small body are one packet.
+_JOINED_BYTES: Final = 64 << 10
+
+#: How much may wait to be sent before ``sendall`` itself sends.
+_WAITING_BYTES: Final = 1 << 20
+
+#: How long ``sendall`` waits for a client that takes nothing, in seconds.
+_STALL_S: Final = 60.0
+
+_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
+_LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r?\n", re.IGNORECASE)
+_STREAMED: Final = re.compile(rb"\n(?:transfer-encoding|expect):", re.IGNORECASE)
+
+_WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Phase(enum.Enum):
+    """What a connection waits for."""
+
+    HANDSHAKE = "the end of the TLS handshake"
+    IDLE = "the first byte of a request"
+    HEAD = "the rest of the headers"
+    BODY = "the rest of a small body"
+    THREAD = "a thread, or the end of its work"
+    SENDING = "the client, which takes no more of the answer"
+    CLOSING = "the client's end of the connection, after the last answer"
+    OVER = "nothing: it is closed"
+
+
+@dataclass
+class _FilePart:
+    """A part of a file that has to be sent."""
+
+    file: BinaryIO
+    offset: int
+    left: int
+
+
+class Connection:
+    """A client's connection. gunicorn's parser and response use it in place of the socket.
+
+    :param sock: it is made non-blocking.
+    :param client: the address of the client, as the socket tells it.
+    :param server: the address that the client reached.
+    """
+
+    def __init__(self, sock: socket.socket, client: Any, server: Any):
+        sock.setblocking(False)
+        self.socket = sock
+        self.client = client
+        self.server = server
+        self.phase = Phase.HANDSHAKE if isinstance(sock, ssl.SSLSocket) else Phase.IDLE
+        self.deadline_s = 0.0  #: on the clock of time.monotonic: when the loop gives the client up
+        self.body_wait = BodyWait()
+        self.received = bytearray()  #: what came and was not yet parsed
+        self.sent_bytes = 0
+        self._outgoing: deque[bytes | memoryview | _FilePart] = deque()
+        self._continue = b""
+        self._poll: select.poll | None = None
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket, for selectors."""
+        return self.socket.fileno()
+
+    # -- what the loop does
+
+    def collect(self) -> bool:
+        """Read what has come, and tell whether the client still has its side open.
+
+        :raises OSError: the connection is broken.
+        """
+        while True:
+            try:
+                data = self.socket.recv(_PIECE_BYTES)
+            except _WOULD_BLOCK:
+                return True
+            if not data:
+                return False
+            self.received += data
+            # bytes that TLS has decoded already do not make the socket readable
+            if not isinstance(self.socket, ssl.SSLSocket) or len(self.received) > _COLLECTED_BYTES:
+                return True
+
+    def missing(self) -> Phase:
+        """Return what the request still needs before a thread can work on it."""
+        if not self.received:
+            return Phase.IDLE
+        end = _HEAD_END.search(self.received)
+        if end is None:
+            return Phase.HEAD
+        head = self.received[: end.end()]
+        length = _LENGTH.search(head)
+        if length is None or _STREAMED.search(head) or int(length[1]) > SMALL_BODY_BYTES:
+            return Phase.THREAD
+        return Phase.THREAD if len(self.received) >= end.end() + int(length[1]) else Phase.BODY
+
+    def say_goodbye(self, status: str) -> None:
+        """Send an answer without body, as far as the client takes it at once."""
+        answer = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        try:
+            self.socket.send(answer.encode())
+        except OSError:
+            return
+
+    def end_answers(self) -> None:
+        """Tell the client that no more comes.
+
+        :raises OSError: the connection is broken.
+        """
+        if isinstance(self.socket, ssl.SSLSocket):
+            # the client's own end of TLS is not waited for
+            with contextlib.suppress(OSError):
+                self.socket.unwrap()
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def discard(self) -> int:
+        """Read what came after the last answer, and return its size; 0 at the end of the connection.
+
+        :raises OSError: the connection is broken, or nothing has come.
+        """
+        return len(self.socket.recv(_PIECE_BYTES))
+
+    def interrupt(self) -> None:
+        """Make every thread that waits for the client fail at once."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
+
+    # -- what gunicorn's parser and response do, in a thread
+
+    def recv(self, size: int) -> bytes:
+        """Return the next bytes, ``b""`` at the end; those that the loop has read all at once.
+
+        :raises TimeoutError: the client is slower than ``body_wait`` allows.
+        :raises OSError: the connection is broken.
+        """
+        if self.received:
+            data = bytes(self.received)
+            self.received.clear()
+            self.body_wait.received(len(data))
+            return data
+        if self._continue:
+            self._outgoing.append(self._continue)
+            self._continue = b""
+            self.flush(self.body_wait.next_s())
+        while True:
+            try:
+                data = self.socket.recv(size)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait_for_body(select.POLLIN)
+            except ssl.SSLWantWriteError:
+                self._wait_for_body(select.POLLOUT)
+            else:
+                self.body_wait.received(len(data))
+                return data
+
+    def send(self, data: bytes) -> int:
+        """Keep ``100 Continue`` until the application reads the body. gunicorn sends nothing else so."""
+        self._continue = data
+        return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        """Queue bytes of the answer.
+
+        :raises TimeoutError: much is queued, and the client does not take it.
+        """
+        if data:
+            self._outgoing.append(data)
+        queued = sum(len(piece) for piece in self._outgoing if not isinstance(piece, _FilePart))
+        if queued > _WAITING_BYTES and not self.flush(_STALL_S):
+            raise TimeoutError("the client does not read the answer")
+
+    def sendfile(self, file: BinaryIO, offset: int = 0, count: int = 0) -> None:
+        """Queue a part of a file."""
+        self._outgoing.append(_FilePart(file, offset, count))
+
+    def gettimeout(self) -> float:
+        """Return 0: calls of the socket do not wait."""
+        return 0.0
+
+    def flush(self, patience_s: float) -> bool:
+        """Send what is queued, and tell whether all of it is sent.
+
+        :param patience_s: how long to wait for a client that takes nothing.
+        :raises OSError: the connection is broken, or a file is shorter than promised.
+        """
+        while self._outgoing:
+            try:
+                self._send_first()
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                if not self._wait(select.POLLOUT, patience_s):
+                    return False
+            except ssl.SSLWantReadError:
+                if not self._wait(select.POLLIN, patience_s):
+                    return False
+        return True
+
+    def _send_first(self) -> None:
+        first = self._outgoing[0]
+        if isinstance(first, _FilePart):
+            sent = os.sendfile(
+                self.fileno(), first.file.fileno(), first.offset, min(first.left, _FILE_PIECE_BYTES)
+            )
+            if not sent:
+                raise OSError("the file ended before its length")
+            first.offset += sent
+            first.left -= sent
+            is_done = not first.left
+        else:
+            first = self._joined()
+            sent = self.socket.send(first)
+            is_done = sent == len(first)
+            if not is_done:
+                self._outgoing[0] = memoryview(first)[sent:]
+        self.sent_bytes += sent
+        if is_done:
+            self._outgoing.popleft()
+
+    def _joined(self) -> bytes | memoryview:
+        """Return the first piece, joined with those after it if they are small."""
+        first = self._outgoing[0]
+        assert not isinstance(first, _FilePart)
+        if len(self._outgoing) == 1 or len(first) > _JOINED_BYTES:
+            return first
+        pieces = [self._outgoing.popleft()]
+        size = len(first)
+        while self._outgoing and not isinstance(self._outgoing[0], _FilePart):
+            size += len(self._outgoing[0])
+            if size > 2 * _JOINED_BYTES:
+                break
+            pieces.append(self._outgoing.popleft())
+        joined = b"".join(pieces)  # type: ignore[arg-type]  # file parts are left out
+        self._outgoing.appendleft(joined)
+        return joined
+
+    def _wait_for_body(self, event: int) -> None:
+        patience_s = self.body_wait.next_s()
+        began_s = time.monotonic()
+        self._wait(event, patience_s)
+        self.body_wait.waited(time.monotonic() - began_s)
+
+    def _wait(self, event: int, patience_s: float) -> bool:
+        if self._poll is None:
+            self._poll = select.poll()
+        self._poll.register(self.socket, event)
+        return bool(self._poll.poll(patience_s * 1000))

@@ -1,0 +1,363 @@
+"""The worker of ``serve``: a loop that waits for clients, and threads that work.
+
+A thread is occupied only by the application and by bodies that it reads, whose number the application
+bounds (``max_bodies``). Idle connections, unfinished handshakes, headers and small bodies, and clients that
+do not read their answer are waited for by the loop, which never blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import queue
+import selectors
+import signal
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from typing import Any, Final
+
+from gunicorn import sock as gunicorn_sock
+from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.workers.base import Worker
+
+from .serve_connection import HEAD_BYTES, Connection, Phase
+from .serve_exchange import Exchange
+
+#: How long each phase may last, in seconds. A client that sends or reads ends a phase.
+_LIMITS_S: Final = {
+    Phase.HANDSHAKE: 10.0,
+    Phase.IDLE: 65.0,
+    Phase.HEAD: 10.0,
+    Phase.BODY: 10.0,
+    Phase.SENDING: 60.0,
+    Phase.CLOSING: 2.0,
+}
+
+#: The answer to a client that did not finish in time.
+_TIMEOUT_STATUS: Final = "408 Request Timeout"
+
+#: How much a client may send after the last answer.
+_DISCARDED_BYTES: Final = 1 << 20
+
+#: How many bytes of unfinished requests are kept in all.
+_COLLECTED_BYTES: Final = 64 << 20
+
+#: How many descriptors the application may need besides one for each connection.
+OTHER_FILES: Final = 128
+
+#: How often the loop looks for clients that are late, in seconds.
+_SWEEP_S: Final = 1.0
+
+#: How many connections are accepted before others get their turn.
+_ACCEPTED_AT_ONCE: Final = 64
+
+#: How much of gunicorn's ``graceful_timeout`` is left to threads that clean up after their connection was
+#: cut, in seconds.
+LAST_WORK_S: Final = 3.0
+
+
+class ThreadPool:
+    """Threads that are started when they are needed, up to a bound. They end with the process."""
+
+    def __init__(self, most: int, work: Any):
+        self._most = most
+        self._work = work
+        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._idle: deque[None] = deque()  # one item for each thread that waits
+        self._number = 0
+
+    def put(self, job: Any) -> None:
+        """Give a job to a thread. Only one thread may call it."""
+        self._jobs.put(job)
+        try:
+            self._idle.pop()
+        except IndexError:
+            if self._number < self._most:
+                self._number += 1
+                threading.Thread(target=self._run, daemon=True, name=f"serve-{self._number}").start()
+
+    def _run(self) -> None:
+        while True:
+            self._work(self._jobs.get())
+            self._idle.append(None)
+
+
+class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
+    """A process that answers requests."""
+
+    def init_process(self) -> None:
+        """Make what belongs to the process, then serve until the end."""
+        self._selector = selectors.DefaultSelector()
+        self._threads = ThreadPool(self.cfg.threads, self._work)
+        self._done: deque[Connection] = deque()
+        self._is_asleep = False
+        #: connections that no thread has, in the order in which they began to wait
+        self._waiting: dict[Connection, None] = {}
+        self._working: set[Connection] = set()
+        #: requests whose answer is not yet sent
+        self._exchanges: dict[Connection, Exchange] = {}
+        self._collected_bytes = 0
+        self._next_sweep_s = 0.0
+        self._most = self.cfg.worker_connections
+        self._tls = gunicorn_sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
+        super().init_process()
+
+    def init_signals(self) -> None:
+        """End in the same way after SIGTERM and after Ctrl-C, which reaches the workers directly."""
+        super().init_signals()
+        signal.signal(signal.SIGINT, self.handle_exit)
+        signal.siginterrupt(signal.SIGINT, False)
+
+    def run(self) -> None:
+        """Serve until a signal, or until the main process is gone."""
+        self._selector.register(self.PIPE[0], selectors.EVENT_READ)
+        for listener in self.sockets:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ)
+        while self.alive and self.ppid == os.getppid():
+            self._turn(_SWEEP_S)
+        self._end()
+
+    # -- the loop
+
+    def _turn(self, timeout_s: float) -> None:
+        self._is_asleep = True
+        events = self._selector.select(0 if self._done else timeout_s)
+        self._is_asleep = False
+        for key, _ in events:
+            if isinstance(key.fileobj, Connection):
+                self._continue(key.fileobj)
+            elif key.fileobj == self.PIPE[0]:
+                os.read(self.PIPE[0], 4096)
+            else:
+                self._accept(key.fileobj)
+        while self._done:
+            self._after_work(self._done.popleft())
+        now_s = time.monotonic()
+        if now_s >= self._next_sweep_s:
+            self._next_sweep_s = now_s + _SWEEP_S
+            self.notify()
+            self._sweep(now_s)
+
+    def _accept(self, listener: Any) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            if len(self._waiting) + len(self._working) >= self._most:
+                self._make_room()
+            try:
+                client, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._make_room()
+                return
+            if len(self._waiting) + len(self._working) >= self._most:
+                client.close()
+                continue
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                try:
+                    client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+                except OSError:
+                    client.close()
+                    continue
+            connection = Connection(client, address, listener.getsockname())
+            self._wait_for(connection, connection.phase)
+
+    def _make_room(self) -> None:
+        """Close the connection that has waited longest, preferably one that is owed no answer."""
+        first = next((one for one in self._waiting if one.phase is not Phase.SENDING), None)
+        oldest = first or next(iter(self._waiting), None)
+        if oldest is not None:
+            self._drop(oldest)
+
+    def _wait_for(self, connection: Connection, phase: Phase, event: int = selectors.EVENT_READ) -> None:
+        connection.phase = phase
+        connection.deadline_s = time.monotonic() + _LIMITS_S[phase]
+        try:
+            self._selector.register(connection, event)
+        except (OSError, ValueError):
+            self._close(connection)
+            return
+        self._waiting[connection] = None
+        self._collected_bytes += len(connection.received)
+
+    def _stop_waiting(self, connection: Connection) -> None:
+        self._selector.unregister(connection)
+        del self._waiting[connection]
+        self._collected_bytes -= len(connection.received)
+
+    def _drop(self, connection: Connection) -> None:
+        """Close a connection that the loop waits for."""
+        self._stop_waiting(connection)
+        self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
+        exchange = self._exchanges.pop(connection, None)
+        if exchange is not None:
+            with contextlib.suppress(Exception):  # a storage may fail
+                exchange.close()
+        connection.close()
+
+    def _continue(self, connection: Connection) -> None:
+        """Go on with a connection whose client did something."""
+        if connection not in self._waiting:
+            return
+        try:
+            if connection.phase is Phase.SENDING:
+                self._stop_waiting(connection)
+                self._start_work(connection)
+            elif connection.phase is Phase.CLOSING:
+                self._discard(connection)
+            elif connection.phase is not Phase.HANDSHAKE or self._shake_hands(connection):
+                self._collect(connection)
+        except OSError:
+            if connection in self._waiting:
+                self._drop(connection)
+
+    def _shake_hands(self, connection: Connection) -> bool:
+        """Tell whether the handshake is done."""
+        assert isinstance(connection.socket, ssl.SSLSocket)
+        try:
+            connection.socket.do_handshake()
+        except ssl.SSLWantReadError:
+            self._selector.modify(connection, selectors.EVENT_READ)
+            return False
+        except ssl.SSLWantWriteError:
+            self._selector.modify(connection, selectors.EVENT_WRITE)
+            return False
+        self._selector.modify(connection, selectors.EVENT_READ)
+        self._change_phase(connection, Phase.IDLE)
+        return True
+
+    def _change_phase(self, connection: Connection, phase: Phase) -> None:
+        if phase is not connection.phase:
+            connection.phase = phase
+            connection.deadline_s = time.monotonic() + _LIMITS_S[phase]
+
+    def _collect(self, connection: Connection) -> None:
+        before = len(connection.received)
+        is_open = connection.collect()
+        self._collected_bytes += len(connection.received) - before
+        missing = connection.missing()
+        if missing is Phase.THREAD:
+            self._stop_waiting(connection)
+            self._start_work(connection)
+        elif not is_open:
+            self._drop(connection)
+        elif missing is Phase.HEAD and len(connection.received) > HEAD_BYTES:
+            connection.say_goodbye("431 Request Header Fields Too Large")
+            self._drop(connection)
+        else:
+            self._change_phase(connection, missing)
+            if self._collected_bytes > _COLLECTED_BYTES:
+                self._make_room()
+
+    def _discard(self, connection: Connection) -> None:
+        try:
+            size = connection.discard()
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        connection.sent_bytes -= size
+        if not size or connection.sent_bytes < -_DISCARDED_BYTES:
+            self._drop(connection)
+
+    def _sweep(self, now_s: float) -> None:
+        for connection in [one for one in self._waiting if one.deadline_s < now_s]:
+            if connection.phase in (Phase.HEAD, Phase.BODY):
+                connection.say_goodbye(_TIMEOUT_STATUS)
+            self._drop(connection)
+
+    def _start_work(self, connection: Connection) -> None:
+        connection.phase = Phase.THREAD
+        self._working.add(connection)
+        self._threads.put(connection)
+
+    def _after_work(self, connection: Connection) -> None:
+        """Take a connection back from a thread, which has set its phase."""
+        self._working.discard(connection)
+        if connection.phase is Phase.SENDING:
+            self._wait_for(connection, Phase.SENDING, selectors.EVENT_WRITE)
+        elif connection.phase is Phase.CLOSING:
+            try:
+                connection.end_answers()
+            except OSError:
+                self._close(connection)
+                return
+            connection.sent_bytes = 0
+            self._wait_for(connection, Phase.CLOSING)
+        elif connection.phase is Phase.IDLE and self.alive:
+            missing = connection.missing()
+            if missing is Phase.THREAD:
+                self._start_work(connection)
+            else:
+                self._wait_for(connection, missing)
+                if missing is Phase.IDLE:
+                    return
+                # TLS may have decoded more already
+                self._continue(connection)
+        else:
+            self._close(connection)
+
+    def _end(self) -> None:
+        """Let running requests finish, for a limited time."""
+        for listener in self.sockets:
+            self._selector.unregister(listener)
+            listener.close()
+        for connection in list(self._waiting):
+            if connection.phase in (Phase.HANDSHAKE, Phase.IDLE):
+                self._drop(connection)
+        end_s = time.monotonic() + self.cfg.graceful_timeout - LAST_WORK_S
+        while (self._working or self._waiting) and time.monotonic() < end_s:
+            self._turn(0.1)
+        for connection in self._working:
+            connection.interrupt()
+        end_s = time.monotonic() + LAST_WORK_S / 2
+        while self._working and time.monotonic() < end_s:
+            self._turn(0.1)
+
+    # -- the threads
+
+    def _work(self, connection: Connection) -> None:
+        try:
+            connection.phase = self._serve(connection)
+        except OSError:
+            # the client is gone
+            connection.phase = Phase.OVER
+        except Exception:
+            self.log.exception("the answer cannot be sent")
+            connection.phase = Phase.OVER
+        self._done.append(connection)
+        if self._is_asleep:
+            self._is_asleep = False
+            os.write(self.PIPE[1], b".")
+
+    def _serve(self, connection: Connection) -> Phase:
+        """Work on a request until its answer is sent or the client takes no more; return the next phase.
+
+        :raises OSError: the connection is broken.
+        """
+        exchange = self._exchanges.get(connection)
+        if exchange is None:
+            try:
+                exchange = Exchange(self.cfg, connection)
+            except (NoMoreData, StopIteration):
+                return Phase.OVER
+            except ParseException as error:
+                self.handle_error(None, connection, connection.client, error)
+                connection.flush(0.0)
+                return Phase.CLOSING
+            self._exchanges[connection] = exchange
+            exchange.run(self.wsgi, is_last=not self.alive)
+        if not exchange.advance():
+            return Phase.SENDING
+        del self._exchanges[connection]
+        exchange.close()
+        if not exchange.is_connection_usable():
+            return Phase.CLOSING
+        connection.received[:0] = exchange.rest()
+        return Phase.IDLE
