@@ -6,7 +6,7 @@ that strip the prefix can use the same registry below any path, here /registry.
 From the project's folder:
 
     V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples \
-        granian --interface wsgi --port 5000 --blocking-threads 64 plain_wsgi:application
+        gunicorn --threads 64 --bind 127.0.0.1:5000 plain_wsgi
 """
 
 from v1registry import Registry

@@ -4,7 +4,7 @@
 first one, an administrator. From the project's folder:
 
     ROOT_PASSWORD="correct horse" V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
-        granian --interface wsgi --port 5000 --blocking-threads 64 accounts:application
+        gunicorn --threads 64 --bind 127.0.0.1:5000 accounts
 """
 
 import os

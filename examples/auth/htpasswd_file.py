@@ -5,7 +5,7 @@ From the project's folder:
     htpasswd -B -c /etc/registry/users mira
 
     HTPASSWD=/etc/registry/users V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
-        granian --interface wsgi --port 5000 --blocking-threads 64 htpasswd_file:application
+        gunicorn --threads 64 --bind 127.0.0.1:5000 htpasswd_file
 
 The text of a setting for the same, without groups: htpasswd:///etc/registry/users?administrators=mira
 """

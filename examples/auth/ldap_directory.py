@@ -4,7 +4,7 @@ From the project's folder:
 
     LDAP_URL=ldap://127.0.0.1 LDAP_BASE=ou=people,dc=example,dc=test \
         V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
-        granian --interface wsgi --port 5000 --blocking-threads 64 ldap_directory:application
+        gunicorn --threads 64 --bind 127.0.0.1:5000 ldap_directory
 
 The text of a setting for the same, with TLS and an entry that searches:
 

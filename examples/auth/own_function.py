@@ -3,7 +3,7 @@
 From the project's folder:
 
     V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
-        granian --interface wsgi --port 5000 --blocking-threads 64 own_function:application
+        gunicorn --threads 64 --bind 127.0.0.1:5000 own_function
 """
 
 import os

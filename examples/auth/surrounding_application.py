@@ -4,7 +4,7 @@ The application puts the user into the WSGI environ, preferably under its own ke
 From the project's folder:
 
     V1REGISTRY_STORAGE=file:///srv/registry PYTHONPATH=examples/auth \
-        granian --interface wsgi --port 5000 --blocking-threads 64 surrounding_application:application
+        gunicorn --threads 64 --bind 127.0.0.1:5000 surrounding_application
 
 and then, as a script with a session:
 

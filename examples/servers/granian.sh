@@ -1,6 +1,8 @@
 #!/bin/sh
-# granian with the registry of examples/wsgi.py. It sends header names in lower case, and lets headers such as X_Name replace
-# X-Name: put it behind a proxy that drops headers with underscores, such as nginx.
+# granian with the registry of examples/wsgi.py.
+#
+# granian writes header names in lower case, and X_Name replaces X-Name. Use it behind a proxy that drops headers with
+# underscores, as nginx does.
 #
 # From the project's folder:
 #

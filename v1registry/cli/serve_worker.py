@@ -107,10 +107,9 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         super().init_process()
 
     def init_signals(self) -> None:
-        """End in the same way after SIGTERM and after Ctrl-C, which reaches the workers directly."""
+        """Leave Ctrl-C to the main process, which sends SIGTERM. It reaches the workers directly too."""
         super().init_signals()
-        signal.signal(signal.SIGINT, self.handle_exit)
-        signal.siginterrupt(signal.SIGINT, False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def run(self) -> None:
         """Serve until a signal, or until the main process is gone."""

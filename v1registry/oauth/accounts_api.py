@@ -245,7 +245,7 @@ def _fields(request: Request) -> Mapping[str, Any]:
 def _gone() -> Response:
     """Return the answer to a deletion, with the length 0 that the document shows (oauth.md 4.6).
 
-    HTTP does not require a length of a 204 (RFC 9110, 8.6): granian, gunicorn and waitress remove it, cheroot
+    HTTP does not require a length of a 204 (RFC 9110, 8.6): gunicorn, granian and waitress remove it, cheroot
     and uWSGI keep it.
     """
     return Response(status=204, headerlist=[*NOT_CACHED, ("Content-Length", "0")])
