@@ -75,20 +75,29 @@ class Tags(RepositoryFolders):
         super().__init__(storage)
         self._clock = clock
 
-    def tags_or_none(self, name: RepositoryName, *, even_deleted: bool = False) -> dict[str, str]:
-        """Return tag -> image id; empty if the repository does not exist."""
+    def tags_or_none(
+        self, name: RepositoryName, *, even_deleted: bool = False, most: int | None = None
+    ) -> dict[str, str]:
+        """Return tag -> image id; empty if the repository does not exist.
+
+        :param most: how many tags are read; None for all.
+        """
         try:
-            return self.tags(name, even_deleted=even_deleted)
+            return self.tags(name, even_deleted=even_deleted, most=most)
         except errors.RepositoryNotFound:
             return {}
 
-    def tags(self, name: RepositoryName, *, even_deleted: bool = False) -> dict[str, str]:
+    def tags(
+        self, name: RepositoryName, *, even_deleted: bool = False, most: int | None = None
+    ) -> dict[str, str]:
         """Return tag -> image id.
 
         :param even_deleted: also of a repository that is marked as deleted.
+        :param most: how many tags are read; None for all.
         :raises RepositoryNotFound: it does not exist.
         """
-        return {tag: image_id for tag, (image_id, _) in self.tags_with_times(name, even_deleted).items()}
+        found = self.tags_with_times(name, even_deleted, most=most)
+        return {tag: image_id for tag, (image_id, _) in found.items()}
 
     def tags_with_times(
         self, name: RepositoryName, even_deleted: bool = False, *, most: int | None = None

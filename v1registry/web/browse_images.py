@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from .. import errors
-from ..names import RepositoryName
+from ..access.policy import own_namespaces
+from ..names import DEFAULT_NAMESPACE, RepositoryName
 from ..registry import layout
 from ..registry.repositories import Repositories
 from ..rights import Content, ImageState, contents_of_chain, require_readable_image
@@ -17,6 +18,7 @@ from .services import Request
 from .views.contents import KINDS, LONGEST_PATH, path_of
 from .views.history import history_of
 from .views.paging import part_of
+from .views.places import Finder
 from .views.texts import shown
 from .visitors import Visitor, visitor_of
 
@@ -44,8 +46,10 @@ def get_image(request: Request) -> Response:
         return rights.image_state(ancestor) if content is None else ImageState(content, state.repository)
 
     history = history_of(request.services.images, _content(state), state_of, is_open=rights.is_open)
+    breadcrumbs = _breadcrumbs(request, visitor, image_id)
     values = {
-        **_breadcrumbs(request, visitor, image_id),
+        **breadcrumbs,
+        "places": _places(request, visitor, _content(state), breadcrumbs["repository"]),
         "history": history,
         "image": history.layers[0],
         "now": datetime.now(timezone.utc),
@@ -120,6 +124,28 @@ def _readable(request: Request, visitor: Visitor, image_id: str) -> ImageState:
         if content is not None:
             return ImageState(content, repository)
     return require_readable_image(rights, image_id)
+
+
+def _places(request: Request, visitor: Visitor, content: Content, came_from: str) -> dict[str, Any]:
+    """Return the repositories and tags that hold an image, as the page shows them."""
+    services, user, rights = request.services, visitor.user, rights_of(visitor)
+    namespaces = () if user is None else tuple(own_namespaces(user))
+    found = Finder(services.holding, services.repositories, rights.may_list).places(
+        content,
+        first=RepositoryName.parse(came_from) if came_from else None,
+        near=(*namespaces, DEFAULT_NAMESPACE),
+        seeker="" if user is None else user.name,
+    )
+    rows = [
+        {
+            "name": place.name,
+            "label": shown(place.name.short, 300),
+            "tags": [shown(tag, 300) for tag in place.tags],
+            "more_count": place.more_count,
+        }
+        for place in found.items
+    ]
+    return {"rows": rows, "is_complete": found.is_complete}
 
 
 def _content(state: ImageState) -> Content:

@@ -12,7 +12,7 @@
     setTimeout(() => { announcement.textContent = text; }, 50);
   }
 
-  // -- buttons that copy commands
+  // -- buttons that copy commands and ids
 
   async function copy(button) {
     const text = button.dataset.copy;
@@ -20,19 +20,19 @@
       await navigator.clipboard.writeText(text);
     } catch {
       // there is no clipboard over plain http: select the text, so that the user can copy it
-      const code = button.parentElement.querySelector("code");
+      const code = button.closest(".command, .facts > div").querySelector("code");
       getSelection().selectAllChildren(code);
       if (!document.execCommand("copy")) {
         // the selection is visible, and read aloud, at the focus; the Tab key does not stop there
         code.tabIndex = -1;
         code.focus();
         getSelection().selectAllChildren(code);
-        announce("The command is selected. Copy it with the keyboard");
+        announce("The text is selected. Copy it with the keyboard");
         return;
       }
     }
     button.textContent = "Copied";
-    announce("The command has been copied");
+    announce("The text has been copied");
     setTimeout(() => { button.textContent = "Copy"; }, SHOWN_MS);
   }
 
