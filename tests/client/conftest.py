@@ -78,3 +78,9 @@ def tagged(client: Client, server: LiveServer, script: Script, tmp_path: Path) -
     client.push(pushed, reference)
     script.seen.clear()
     return Tagged(script, ids, reference, pushed, tmp_path / "pulled.tar")
+
+
+@pytest.fixture(autouse=True)
+def _no_docker_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no command use the credentials and certificates of the person who runs the tests."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker"))

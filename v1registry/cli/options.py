@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
-from getpass import getpass
+from getpass import GetPassWarning, getpass
 from typing import Any, TypeAlias
 
 from .. import settings as settings_
 from ..openers import open_storage
 from ..settings import SettingsError
 from ..storage import Storage
+from .exits import USAGE, CommandFailed
 
 #: Runs one command with its parsed options and returns the exit code.
 Run: TypeAlias = Callable[[argparse.Namespace], int]
@@ -118,12 +120,21 @@ def add_password_option(command: argparse.ArgumentParser) -> None:
 def read_password(options: argparse.Namespace, prompt: str) -> str:
     """Return the password from standard input or from a prompt.
 
+    :raises CommandFailed: there is no terminal for the prompt.
     :raises KeyboardInterrupt: the input of the prompt ended.
     """
     if options.password_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     try:
-        return getpass(prompt)
+        with warnings.catch_warnings():
+            # it would read standard input, and show what is typed
+            warnings.simplefilter("error", GetPassWarning)
+            return getpass(prompt)
+    except GetPassWarning as error:
+        text = (
+            "there is no terminal to ask for the password: write it to standard input with --password-stdin"
+        )
+        raise CommandFailed(text, USAGE) from error
     except EOFError:
         raise KeyboardInterrupt from None
 

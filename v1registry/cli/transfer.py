@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
-from .exits import DONE, FAILED, NOT_FOUND, REFUSED, UNREACHABLE, USAGE, CommandFailed
+from .exits import DONE, FAILED, NOT_FOUND, REFUSED, UNREACHABLE, USAGE, CommandFailed, complain
 from .options import Commands, add_password_option, count, read_password
 
 if TYPE_CHECKING:
-    from ..client import Client, ClientError, Reference
+    from ..client import Client, ClientError, Credentials, Reference
 
 _REFERENCE_HELP = "the tag is latest if it is left out, the namespace library"
 
@@ -72,7 +72,11 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_client_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--username", metavar="NAME", help="log in as this user (default: no credentials)")
+    command.add_argument(
+        "--username",
+        metavar="NAME",
+        help="log in as this user (default: what docker login has stored for the registry, if anything)",
+    )
     add_password_option(command)
     command.add_argument(
         "--insecure", action="store_true", help="allow plain http and unverified certificates for any host"
@@ -82,6 +86,13 @@ def _add_client_options(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="trust the certificate authorities in this PEM file (default: those of the system)",
     )
+    command.add_argument(
+        "--cert",
+        metavar="FILE",
+        help="a client certificate in PEM, for the registry only (default: in ~/.docker/certs.d/HOST/ or "
+        "/etc/docker/certs.d/HOST/)",
+    )
+    command.add_argument("--key", metavar="FILE", help="the key of --cert (default: in the same file)")
     command.add_argument(
         "--parallel",
         type=count,
@@ -155,13 +166,18 @@ def _with_client(
     :param summary_file: where to print.
     :raises CommandFailed: the options are invalid, or the transfer failed.
     """
-    from ..client import ClientError, Reference
+    from ..client import ClientError, NotAuthorized, Reference
 
     _check(options)
     try:
         reference = Reference.parse(options.reference)
-        with _make_client(options, reference) as client:
+        credentials = _credentials(options, reference.host)
+        with _make_client(options, reference, credentials) as client:
             print(run(client, reference), file=summary_file)
+    except NotAuthorized as error:
+        is_stored = options.username is None and credentials is not None
+        hint = " (with the credentials of docker login; --username gives others)" if is_stored else ""
+        raise CommandFailed(f"{error}{hint}", REFUSED) from error
     except ClientError as error:
         raise CommandFailed(str(error), _exit_code_of(error)) from error
     except BrokenPipeError as error:
@@ -175,23 +191,44 @@ def _with_client(
 def _check(options: argparse.Namespace) -> None:
     if options.password_stdin and options.username is None:
         raise CommandFailed("--password-stdin needs --username", USAGE)
-    if options.ca_cert is not None and not os.access(options.ca_cert, os.R_OK):
-        raise CommandFailed(f"--ca-cert: must be a readable file, not {options.ca_cert!r}", USAGE)
+    if options.key is not None and options.cert is None:
+        raise CommandFailed("--key needs --cert", USAGE)
+    for name in ("ca_cert", "cert", "key"):
+        path = getattr(options, name)
+        if path is not None and not os.access(path, os.R_OK):
+            option = "--" + name.replace("_", "-")
+            raise CommandFailed(f"{option}: must be a readable file, not {path!r}", USAGE)
 
 
-def _make_client(options: argparse.Namespace, reference: Reference) -> Client:
-    from ..client import Client, Silence, TqdmProgress
+def _credentials(options: argparse.Namespace, host: str) -> Credentials | None:
+    """Return the credentials of the options, else those of ``docker login``."""
+    from ..client import Credentials, docker_credentials
+
+    if options.username is None:
+        return docker_credentials(host, complain)
+    return Credentials(options.username, read_password(options, f"Password of {options.username}: "))
+
+
+def _make_client(
+    options: argparse.Namespace, reference: Reference, credentials: Credentials | None
+) -> Client:
+    from ..client import Client, Silence, TqdmProgress, host_certificates
 
     if options.insecure:
         # the user asked for unverified certificates
         warnings.filterwarnings("ignore", message="Unverified HTTPS request")
-    password = read_password(options, f"Password of {options.username}: ") if options.username else None
+    stored = host_certificates(reference.host)
+    certificate: str | tuple[str, str] | None = stored.client_certificate
+    if options.cert is not None:
+        certificate = (options.cert, options.key) if options.key else options.cert
     return Client(
         reference.origin,
         insecure=options.insecure,
-        username=options.username,
-        password=password,
+        username=credentials.username if credentials else None,
+        password=credentials.password if credentials else None,
         verify=options.ca_cert,
+        authorities=() if options.ca_cert else stored.authorities,
+        client_certificate=certificate,
         parallel=options.parallel,
         progress=Silence() if options.quiet or not sys.stderr.isatty() else TqdmProgress(),
     )
@@ -203,9 +240,9 @@ def _exit_code_of(error: ClientError) -> int:
     codes: tuple[tuple[type[ClientError], int], ...] = (
         (client.BadReference, USAGE),
         (client.BadArchive, USAGE),
+        (client.BadCertificate, USAGE),
         (client.BadOutput, USAGE),
         (client.RegistryUnreachable, UNREACHABLE),
-        (client.NotAuthorized, REFUSED),
         (client.NotFoundInRegistry, NOT_FOUND),
     )
     return next((code for kind, code in codes if isinstance(error, kind)), FAILED)

@@ -13,8 +13,11 @@ It needs requests, and tqdm for progress bars: ``pip install 'v1registry[server]
 
 from .answers import PingResult
 from .client import Client
+from .connection import Credentials
+from .docker_login import docker_credentials
 from .errors import (
     BadArchive,
+    BadCertificate,
     BadOutput,
     BadReference,
     ClientError,
@@ -25,6 +28,7 @@ from .errors import (
     RegistryUnreachable,
     TransferFailed,
 )
+from .host_certificates import HostCertificates, host_certificates
 from .progress import Progress, Silence, Task, TqdmProgress
 from .pull import PullResult
 from .push import PushResult
@@ -32,11 +36,14 @@ from .reference import Reference
 
 __all__ = [
     "BadArchive",
+    "BadCertificate",
     "BadOutput",
     "BadReference",
     "Client",
     "ClientError",
+    "Credentials",
     "DifferentContent",
+    "HostCertificates",
     "NotAuthorized",
     "NotFoundInRegistry",
     "PingResult",
@@ -50,4 +57,6 @@ __all__ = [
     "Task",
     "TqdmProgress",
     "TransferFailed",
+    "docker_credentials",
+    "host_certificates",
 ]

@@ -47,7 +47,7 @@ class Client:
         answers 500.
     :param sleep: waits between attempts; called with seconds.
     :raises BadReference: the host or the scheme is invalid.
-    :raises ClientError: a certificate is unreadable.
+    :raises BadCertificate: a certificate is unreadable.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ class Connection:
 
     :param host: ``name[:port]``, optionally with ``http://`` or ``https://`` in front.
     :raises BadReference: the host or the scheme is invalid.
-    :raises ClientError: a certificate is unreadable.
+    :raises BadCertificate: a certificate is unreadable.
     """
 
     def __init__(self, host: str, options: ConnectionOptions):

@@ -34,6 +34,10 @@ class BadArchive(ClientError):
     """The save archive is unreadable, hostile, or does not have the image; nothing more was sent."""
 
 
+class BadCertificate(ClientError):
+    """A file with a certificate or a key is unreadable; nothing was sent."""
+
+
 class BadOutput(ClientError):
     """The output of a pull cannot hold an archive; nothing was sent."""
 

@@ -15,7 +15,7 @@ except ImportError as exc:
     raise ImportError("the client needs requests: pip install 'v1registry[server]'") from exc
 
 from ..names import is_loopback
-from .errors import ClientError, ProtocolError
+from .errors import BadCertificate, ProtocolError
 
 
 def check_redirect(url: str, target: str) -> str:
@@ -67,7 +67,7 @@ class HttpSession(requests.Session):
         :param authorities: paths of PEM files to trust besides the others.
         :param certificate: the path of a client certificate with its key, or a pair of paths.
         :param is_verified: the certificate of the host is verified.
-        :raises ClientError: a file is unreadable, or not a certificate, or the key is another one's.
+        :raises BadCertificate: a file is unreadable, or not a certificate, or the key is another one's.
         """
         context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if is_verified else ssl.CERT_NONE)
         path = ""
@@ -79,7 +79,7 @@ class HttpSession(requests.Session):
                 path = " with ".join(pair)
                 context.load_cert_chain(*pair)
         except OSError as exc:  # an SSLError is one too
-            raise ClientError(
+            raise BadCertificate(
                 f"{path} must be readable PEM, with the key of the certificate: {exc.strerror or exc}"
             ) from exc
         self.mount(f"https://{host}/", _HostAdapter(context, pool_maxsize=self._pool_size))
