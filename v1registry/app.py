@@ -250,7 +250,11 @@ class Registry:
             page = self._page_of_failure(request, failure)
             if page is not None:
                 return page
-        return error_object(failure) if api is None else api.error_response(failure)
+        if api is None:
+            return error_object(failure)
+        if api.error_response_to is not None:
+            return api.error_response_to(request, failure)
+        return api.error_response(failure)
 
     def _page_of_failure(self, request: Request[Services], failure: errors.RegistryError) -> Response | None:
         """Return the page of a failure, None if it cannot be made: templates may be the operator's own."""
@@ -271,7 +275,12 @@ class Registry:
         if route.needs is not None:
             # invalid credentials are rejected even if the row needs none
             request.rights.require_scope(route.needs)
-        return route.handler(request)
+        try:
+            return route.handler(request)
+        except errors.MissingOrHidden:
+            if route.needs is not None:
+                request.rights.require_login()
+            raise
 
 
 def _as_registry_error(error: Exception) -> errors.RegistryError:

@@ -36,6 +36,11 @@ class User:
     #: ids. Two values of one user are equal whether or not both have it
     id: str = field(default="", compare=False, repr=False)
 
+    @property
+    def namespace(self) -> str:
+        """The namespace that belongs to the user: the name in lower case (decisions.md 21)."""
+        return self.name.lower()
+
 
 @dataclass(frozen=True)
 class Bearer:
@@ -121,6 +126,15 @@ class Rights(Protocol):
     @property
     def is_login(self) -> bool:
         """Whether the user is there in person: with a password or a session, not with a token of any kind."""
+
+    def require_login(self) -> None:
+        """Check that the caller has credentials, or that there are no accounts.
+
+        It is asked before an answer that says that something is missing. So an anonymous caller gets the same
+        answer for what is missing and what is hidden (decisions.md 11).
+
+        :raises Unauthorized: the caller is anonymous, and could log in.
+        """
 
     def issue_token(self, action: Action, repository: RepositoryName) -> str | None:
         """Return a token for the caller, without the word ``Token``. The caller may do ``action``.

@@ -139,5 +139,5 @@ def test_function_gets_each_name_in_one_form_only() -> None:
         "top/secret/",
     ):
         answer = client.get(f"/v1/repositories/team/{written}/images")
-        assert (answer.status_int, b"aaaa" in answer.body) == (404, False), written
+        assert (answer.status_int, b"aaaa" in answer.body) == (401, False), written
     assert ("team", "top/secret") in asked

@@ -182,8 +182,9 @@ def test_private_repository_is_pulled_only_by_those_with_rights(
     for name in ("mira", "zoe", "root"):
         with site.client(name) as client:
             client.pull(reference, tmp_path / f"{name}.tar")
-    for name in ("eve", ""):
-        with site.client(name) as client, pytest.raises(NotFoundInRegistry):
+    refusals: list[tuple[str, type[Exception]]] = [("eve", NotFoundInRegistry), ("", NotAuthorized)]
+    for name, refusal in refusals:
+        with site.client(name) as client, pytest.raises(refusal):
             client.pull(reference, tmp_path / "stolen.tar")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mira.tar", "root.tar", "zoe.tar"]
 
@@ -233,7 +234,7 @@ def test_an_engine_is_refused_elsewhere(site: Site, chain: list[Image], uses_tok
             site.engine("eve", uses_token=uses_token).push(repository, chain)
         assert (caught.value.status, caught.value.error) == (
             status,
-            "Access denied: this account has no right to do that",
+            "Access denied: this account has no right to do that; it may push to repositories below eve/",
         )
     with pytest.raises(UnexpectedAnswer) as caught:
         site.engine("mira", "not it", uses_token=uses_token).push("mira/app", chain)
@@ -249,14 +250,16 @@ def test_engine_pulls_private_images_only_with_rights(
     site.make_private("zoe")
     for name in ("mira", "zoe", "root"):
         assert site.engine(name, uses_token=uses_token).pull("mira/app") == chain
-    for name in ("eve", ""):
+    anonymous = (401, "Requires authorization")
+    for name, no_list in (("eve", (404, "images not found")), ("", anonymous)):
         with pytest.raises(UnexpectedAnswer) as caught:
             site.engine(name, uses_token=uses_token).pull("mira/app")
-        assert (caught.value.status, caught.value.error) == (404, "images not found")
+        assert (caught.value.status, caught.value.error) == no_list
         for image in chain:
             for part in ("json", "layer", "ancestry"):
-                answer = site.engine(name, uses_token=False).get(f"/v1/images/{image.image_id}/{part}")
-                assert (answer.status, answer.error) == (404, "Image not found")
+                asking = site.engine(name, uses_token=False)
+                answer = asking.get(f"/v1/images/{image.image_id}/{part}", headers=asking.basic)
+                assert (answer.status, answer.error) == ((404, "Image not found") if name else anonymous)
 
 
 @pytest.mark.parametrize("uses_token", [True, False], ids=["tokens", "basic"])
@@ -267,11 +270,13 @@ def test_layer_of_a_deleted_repository_can_be_pushed_again(
     owner.push("mira/app", chain)
     owner.push("mira/other", chain[:1])
     owner.expect({200}, "DELETE", "/v1/repositories/mira/app/", headers=owner.basic)
-    for name in ("mira", "eve", ""):
+    for name, absent in (("mira", 404), ("eve", 404), ("", 401)):
         asking = site.engine(name, uses_token=False)
-        assert asking.get("/v1/repositories/mira/app/tags").status == 404
-        found = [asking.get(f"/v1/images/{image.image_id}/layer").status for image in chain]
-        assert found == [200, 404, 404], "the first one is in another repository too"
+        assert asking.get("/v1/repositories/mira/app/tags", headers=asking.basic).status == absent
+        found = [
+            asking.get(f"/v1/images/{image.image_id}/layer", headers=asking.basic).status for image in chain
+        ]
+        assert found == [200, absent, absent], "the first one is in another repository too"
     owner.push("mira/app", chain)
     assert site.engine("eve", uses_token=uses_token).pull("mira/app") == chain
 

@@ -53,7 +53,7 @@ def test_a_token_shows_the_images_that_the_tags_reach() -> None:
 
 def test_images_without_token_are_seen_after_their_repository() -> None:
     world = old_world()
-    assert world.nobody().image(TOP) == 404
+    assert world.nobody().image(TOP) == 401
     assert world.bearer("alice/app", READ, None).image(TOP) == 200
     assert [world.nobody().image(image) for image in (TOP, BASE)] == [200, 200]
 

@@ -66,7 +66,7 @@ def test_an_application_pushes_and_pulls_for_its_user(world: AccountsWorld, gran
     puller = application(world, granter, "mira", "repo_read")
     assert puller.get(f"{REPOSITORIES}/acme/app/tags").status_int == 200
     assert puller.image(BASE, "layer") == 200
-    assert world.nobody().image(BASE, "layer") == 404
+    assert world.nobody().image(BASE, "layer") == 401
     # what an application pushed is what its user pushed
     assert world.person("mira").get(f"{REPOSITORIES}/acme/app/images").status_int == 200
 
@@ -293,7 +293,7 @@ def test_a_token_in_the_query_or_the_body_is_not_looked_at(world: AccountsWorld,
     private(world)
     token = granter.token("acme", ["repo_read"])
     answer = call(world.app, "GET", f"{REPOSITORIES}/acme/app/tags", QUERY_STRING=f"access_token={token}")
-    assert answer.status == 404
+    assert answer.status == 401
     for path in ("/api/v1.1/users/acme/", "/api/v1.1/users/acme/emails/"):
         assert call(world.app, "GET", path, QUERY_STRING=f"access_token={token}").status == 401
     form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}

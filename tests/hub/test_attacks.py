@@ -123,7 +123,7 @@ def test_validators_do_not_show_a_repository_that_became_private() -> None:
         {"If-None-Match": answer.headers["ETag"]},
         {"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"},
     ):
-        assert world.nobody().get(path, headers).status_int == 404
+        assert world.nobody().get(path, headers).status_int == 401
     assert alice.get(path, {"If-None-Match": answer.headers["ETag"]}).status_int == 304
     assert alice.get(path).headers["Cache-Control"] == "private, no-cache"
 

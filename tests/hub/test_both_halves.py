@@ -19,7 +19,7 @@ from v1registry.accounts.users import UserStore
 from v1registry.archives.images import ChainImage
 from v1registry.archives.save import write_save_archive
 from v1registry.client import Client as PushPullClient
-from v1registry.client import NotFoundInRegistry
+from v1registry.client import NotAuthorized
 
 # -- our registry and our index
 
@@ -98,7 +98,7 @@ def test_a_client_pushes_and_pulls_through_both_halves(halves: Halves, tmp_path:
         assert client.push(archive, reference).skipped == tuple(IDS)
     with PushPullClient(halves.index.url, attempts=1) as client:
         assert client.pull(reference, tmp_path / "pulled.tar").image_ids == tuple(IDS)
-        with pytest.raises(NotFoundInRegistry):
+        with pytest.raises(NotAuthorized):
             client.pull(f"{halves.index.host}/alice/other:1", tmp_path / "other.tar")
 
 

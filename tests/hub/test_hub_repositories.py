@@ -81,11 +81,16 @@ def test_HUB_019_hidden_repository_has_the_answer_of_an_unknown(client: TestApp)
     announce(client, "alice/open", "alice")
     ask(client, "PUT", "alice/app/properties", basic("alice"), b'{"access": "private"}')
 
-    for headers in ({}, basic("robert")):
+    for headers, status, text in (
+        ({}, 401, "Requires authorization"),
+        (basic("robert"), 404, "images not found"),
+    ):
         unknown = ask(client, "GET", "alice/none/images", headers, token=True)
         hidden = ask(client, "GET", "alice/app/images", headers, token=True)
-        assert unknown.status_int == hidden.status_int == 404
-        assert hidden.json == unknown.json == {"error": "images not found"}
+        assert unknown.status_int == hidden.status_int == status
+        assert hidden.json == unknown.json == {"error": text}
+        challenge = hidden.headers.get("WWW-Authenticate")
+        assert challenge == (None if headers else 'Basic realm="auth required",Token')
         assert "X-Docker-Token" not in hidden.headers
         assert ask(client, "GET", "alice/open/images", headers).status_int == 200
     assert ask(client, "GET", "alice/app/images", basic("alice")).json == [{"id": ID}]

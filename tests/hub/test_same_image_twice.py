@@ -83,7 +83,7 @@ def test_push_of_a_private_image_of_another_user_succeeds(with_token: bool) -> N
     for image in (BASE, SECRET, top):
         assert bob.image(image) == 200
     assert world.person("alice").image(top) == 404
-    assert world.nobody().image(BASE) == 404
+    assert world.nobody().image(BASE) == 401
     assert_unharmed(world)
 
 
@@ -115,7 +115,7 @@ def test_what_is_merely_readable_elsewhere_is_uploaded_again() -> None:
 def test_a_tag_takes_over_what_the_user_has_in_another_repository() -> None:
     world = with_secret()
     other = world.another_app()
-    assert Person(other, {}).image(BASE) == 404
+    assert Person(other, {}).image(BASE) == 401
     alice = world.person("alice")
     assert alice.tag("alice/open", SECRET) == 200
     for app in (world.app, other):
@@ -178,7 +178,7 @@ def test_two_pushes_of_one_private_image_succeed_in_each_order(part: int) -> Non
                 BASE.json,
                 BASE.layer,
             )
-        assert Person(world.app, {}).image(BASE) == 404
+        assert Person(world.app, {}).image(BASE) == 401
 
 
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
@@ -236,7 +236,7 @@ def test_layers_and_sums_of_one_push_come_in_any_order(order: tuple[str, ...]) -
         assert alice.image(image, "layer") == 200
     assert alice.tag("alice/app", SECRET) == 200
     assert AccountsWorld(world.people, world.storage).person("alice").image(SECRET, "diff") == 200
-    assert world.nobody().image(BASE) == 404
+    assert world.nobody().image(BASE) == 401
 
 
 def test_a_push_with_passwords_is_its_users_own() -> None:

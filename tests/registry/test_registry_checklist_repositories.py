@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from support.engine_client import USER_AGENT, Image, make_image
-from support.wsgi_client import Client, error_of
+from support.wsgi_client import Client, error_of, refusal_of
 
 from v1registry import Registry
 
@@ -106,7 +106,7 @@ def test_REG_034_an_unknown_tag_is_404(filled: Client, path: str) -> None:
     "body", ["", "{", "null", "1", "[]", "{}", '""', "true", FIRST.image_id, '"' + FIRST.image_id, b'"\xff"']
 )  # fmt: skip
 def test_REG_035_tag_other_than_a_json_string_is_invalid_data(filled: Client, body: str | bytes) -> None:
-    assert error_of(filled.put(f"{REPOSITORIES}/foo/bar/tags/v2", body)) == (400, "Invalid data")
+    assert refusal_of(filled.put(f"{REPOSITORIES}/foo/bar/tags/v2", body)) == (400, "Invalid data")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_section_2_4_valid_tags_are_accepted_and_listed(filled: Client, tag: str
 )  # fmt: skip
 def test_section_14_other_tags_are_400(filled: Client, tag: str) -> None:
     answer = filled.put(f"{REPOSITORIES}/foo/bar/tags/{quote(tag, safe='')}", f'"{FIRST.image_id}"')
-    assert error_of(answer) == (400, "Invalid tag name")
+    assert refusal_of(answer) == (400, "Invalid tag name")
     assert filled.get(f"{REPOSITORIES}/foo/bar/tags").json == {"v1": FIRST.image_id}
 
 
@@ -299,12 +299,12 @@ def test_section_2_2_valid_names_are_announced_tagged_and_found(filled: Client, 
 def test_decision_7_other_names_are_400_or_404(filled: Client, name: str) -> None:
     path = f"{REPOSITORIES}/{quote(name, safe='/')}"
     refused = (400, "Invalid repository name")
-    assert error_of(filled.put(f"{path}/", "[]")) == refused
-    assert error_of(filled.tag(quote(name, safe="/"), "v1", FIRST)) == refused
-    assert error_of(filled.put(f"{path}/images", "[]")) == refused
-    assert error_of(filled.put(f"{path}/properties", '{"access": "private"}')) == refused
-    assert error_of(filled.delete(f"{path}/")) == refused
-    assert error_of(filled.delete(f"{path}/tags/v1")) == refused
+    assert refusal_of(filled.put(f"{path}/", "[]")) == refused
+    assert refusal_of(filled.tag(quote(name, safe="/"), "v1", FIRST)) == refused
+    assert refusal_of(filled.put(f"{path}/images", "[]")) == refused
+    assert refusal_of(filled.put(f"{path}/properties", '{"access": "private"}')) == refused
+    assert refusal_of(filled.delete(f"{path}/")) == refused
+    assert refusal_of(filled.delete(f"{path}/tags/v1")) == refused
     assert error_of(filled.get(f"{path}/tags")) == (404, "Repository not found")
     assert error_of(filled.get(f"{path}/images")) == (404, "images not found")
     assert filled.get(f"{path}/properties").json == {"access": "public"}
@@ -313,8 +313,8 @@ def test_decision_7_other_names_are_400_or_404(filled: Client, name: str) -> Non
 
 def test_name_too_long_for_a_key_is_400_or_404(filled: Client) -> None:
     name = "n/" + "/".join(["r" * 50] * 5)
-    assert error_of(filled.put(f"{REPOSITORIES}/{name}/", "[]")) == (400, "Invalid repository name")
-    assert error_of(filled.tag(name, "v1", FIRST)) == (400, "Invalid repository name")
+    assert refusal_of(filled.put(f"{REPOSITORIES}/{name}/", "[]")) == (400, "Invalid repository name")
+    assert refusal_of(filled.tag(name, "v1", FIRST)) == (400, "Invalid repository name")
     assert error_of(filled.get(f"{REPOSITORIES}/{name}/tags")) == (404, "Repository not found")
     assert error_of(filled.delete(f"{REPOSITORIES}/{name}/")) == (404, "Repository not found")
 

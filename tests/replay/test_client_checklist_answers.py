@@ -119,7 +119,7 @@ def test_CLI_017_v2_and_paths_below_it(v2: str) -> None:
     assert (ping.status, ping.body) == ((200, b"{}") if v2 == "ping" else (404, ping.body))
     assert get(transport, "/v2/", method="HEAD").status == ping.status
     for method, path in BELOW_V2:
-        answer = get(transport, path, method=method)
+        answer = get(transport, path, ("User-Agent", USER_AGENTS["1.12"]), method=method)
         assert (answer.status, method) == (404, method)
         assert (answer.header("Content-Type") or "").partition(";")[0] == "text/plain"
         with pytest.raises(ValueError):
@@ -140,7 +140,8 @@ def test_CLI_018_no_answer_claims_the_distribution_api(v2: str) -> None:
     transport = WsgiTransport(Registry(storage=MemoryStorage(), v2=v2))
     SmallEngine(transport, "1.12").push("alice/app", IMAGES)
 
-    upload = get(transport, "/v2/alice/app/blobs/uploads/", method="POST")
+    engine = ("User-Agent", USER_AGENTS["1.12"])
+    upload = get(transport, "/v2/alice/app/blobs/uploads/", engine, method="POST")
     assert (upload.status, upload.header("Content-Type")) == (404, "text/plain; charset=utf-8")
     for method, path in [("GET", "/v2/"), ("GET", "/v1/_ping"), ("GET", f"{TOP.path}/json"), *BELOW_V2]:
         answer = get(transport, path, method=method)

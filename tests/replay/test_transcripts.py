@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,9 @@ from support.wire import Answer
 TARGETS = ("memory", "files", "socket")
 
 CLIENTS = (*ENGINES, *SEARCHERS)
+
+#: Engines that may fall back to v1.
+_WITH_V1 = ("docker-0.", "docker-1.")
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -32,18 +36,21 @@ def test_requests_are_answered_as_recorded(
 def test_a_client_that_tries_v2_falls_back(
     recordings: Callable[[str, str], Recording], target: str, client: str, scenario: str
 ) -> None:
-    _check_fallback(recordings(target, client), scenario)
+    _check_fallback(recordings(target, client), scenario, (200, b"{}"))
 
 
 @pytest.mark.parametrize(("client", "scenario"), [pair for pair in all_index_scenarios() if of_v2(*pair)])
 def test_a_client_that_tries_v2_falls_back_with_accounts(
     index_recordings: Callable[[str, str], Recording], client: str, scenario: str
 ) -> None:
-    _check_fallback(index_recordings("memory", client), scenario)
+    _check_fallback(index_recordings("memory", client), scenario, (401, b"Requires authorization\n"))
 
 
-def _check_fallback(recording: Recording, scenario: str) -> None:
-    """Check the answers to requests under ``/v2/`` (decisions.md 8a, clients.md 8)."""
+def _check_fallback(recording: Recording, scenario: str, ping: tuple[int, bytes]) -> None:
+    """Check the answers to requests under ``/v2/`` (decisions.md 8a, clients.md 8).
+
+    :param ping: the answer to ``/v2/`` without credentials.
+    """
     outcomes = recording.fallback(scenario)
 
     assert [outcome.exchange for outcome in outcomes] == of_v2(recording.client, scenario)
@@ -54,10 +61,14 @@ def _check_fallback(recording: Recording, scenario: str) -> None:
         assert isinstance(answer, Answer)
         assert answer.header("Docker-Distribution-Api-Version") is None
         if outcome.exchange.path == "/v2/":
-            assert (answer.status, answer.body) == (200, b"{}")
-        else:
+            assert (answer.status, answer.body) == ping
+        elif recording.client.startswith(_WITH_V1):
             assert (answer.status, answer.header("Content-Type")) == (404, "text/plain; charset=utf-8")
             assert not answer.body.startswith((b"{", b"["))
+        else:
+            assert (answer.status, answer.header("Content-Type")) == (404, "application/json")
+            is_head = outcome.exchange.method == "HEAD"
+            assert is_head or json.loads(answer.body)["errors"][0]["code"] == "UNSUPPORTED"
 
 
 @pytest.mark.parametrize("target", TARGETS)

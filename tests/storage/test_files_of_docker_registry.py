@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.engine_client import USER_AGENT, Image, make_image, tar_layer
 from support.old_data import ID, IMAGE, image_files, names, tree, write
-from support.wsgi_client import PAYLOAD_HEADER, Client, error_of
+from support.wsgi_client import PAYLOAD_HEADER, Client, error_of, refusal_of
 
 # -- STO-004 to 006
 
@@ -203,7 +203,7 @@ def test_STO_010_decision_7_unwritable_names_stay_readable(
     assert names(client) == [name]
     quoted = name.replace("+", "%2B").replace("$", "%24").replace("é", "%C3%A9").replace("@", "%40")
     assert client.get(f"/v1/repositories/{quoted}/tags").json == {"v1": ID}
-    assert error_of(client.tag(quoted, "v2", IMAGE)) == (400, "Invalid repository name")
+    assert refusal_of(client.tag(quoted, "v2", IMAGE)) == (400, "Invalid repository name")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,9 @@ class Deviation:
 
 
 _ANY = ".*"
+#: Engines that may fall back to v1, and clients that know only v2.
+_WITH_V1 = r"docker-[01]\..*"
+_WITHOUT_V1 = r"(?!docker-[01]\.).*"
 _ABSENT = re.escape(ABSENT)
 _SUM = "sha256:[0-9a-f]{64}"
 _LAYER = "GET /v1/images/[0-9a-f]{64}/layer"
@@ -139,9 +142,20 @@ DEVIATIONS = (
               "decisions.md 8a: podman searches only if /v2/ answers 200 or 401; all engines fall back"),
     Deviation("content-type", _ANY, "GET /v2/", "text/html => application/json", "decisions.md 8a: as above"),
     Deviation("body", _ANY, "GET /v2/", _HTML + r" => \{\}", "decisions.md 8a: as above"),
-    Deviation("content-type", _ANY, "[A-Z]+ /v2/.+", "text/html => text/plain; charset=utf-8",
+    Deviation("status", _ANY, "GET /v2/", "404 => 401",
+              "decisions.md 8a: with accounts today's clients check their password there"),
+    Deviation("www-authenticate", _ANY, "GET /v2/", f"{_ABSENT} => Basic",
+              "decisions.md 8a: as above"),
+    Deviation("content-type", _ANY, "GET /v2/", "text/html => text/plain; charset=utf-8",
+              "decisions.md 8a: as above"),
+    Deviation("body", _ANY, "GET /v2/", _HTML + " => Requires authorization\n", "decisions.md 8a: as above"),
+    Deviation("content-type", _WITH_V1, "[A-Z]+ /v2/.+", "text/html => text/plain; charset=utf-8",
               "clients.md 8: plain text, because docker 1.10 panics at a JSON object there"),
-    Deviation("body", _ANY, "[A-Z]+ /v2/.+", _HTML + r" => [^{\[]*", "clients.md 8: as above"),
+    Deviation("body", _WITH_V1, "[A-Z]+ /v2/.+", _HTML + r" => [^{\[]*", "clients.md 8: as above"),
+    Deviation("content-type", _WITHOUT_V1, "[A-Z]+ /v2/.+", "text/html => application/json",
+              "decisions.md 8a: clients without v1 show the message of a v2 error"),
+    Deviation("body", _WITHOUT_V1, "[A-Z]+ /v2/.+", _HTML + r' => \{"errors": .*UNSUPPORTED.*',
+              "decisions.md 8a: as above"),
 )
 # fmt: on
 

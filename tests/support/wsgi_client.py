@@ -197,6 +197,15 @@ def error_of(answer: TestResponse) -> tuple[int, str]:
     return answer.status_int, answer.json["error"]
 
 
+def refusal_of(answer: TestResponse) -> tuple[int, str]:
+    """Return status and text of an error up to the colon, after which the text says what is allowed."""
+    status, text = error_of(answer)
+    name, colon, allowed = text.partition(": ")
+    assert colon
+    assert allowed
+    return status, name
+
+
 def during(action: Callable[[], object], *pieces: bytes) -> Iterator[bytes]:
     """Yield ``pieces``, and call ``action`` once the first one has been read."""
     for number, piece in enumerate(pieces):

@@ -25,6 +25,10 @@ REPOSITORY_SCOPES: Final[Mapping[Action, tuple[str, ...]]] = {
 }
 
 
+#: How many namespaces a refusal names.
+_MOST_NAMED: Final = 10
+
+
 class AccountServices(Protocol):
     """What the rights of one request are made of; :class:`v1registry.access.accounts.AccountsAccess` has
     it.
@@ -48,6 +52,9 @@ class AccountServices(Protocol):
 
     def mark_of(self, user: User) -> str:
         """Return what a token says about the account of its user."""
+
+    def namespaces_of(self, user: User) -> tuple[str, ...]:
+        """Return the namespaces that the user may write, empty if the policy is not by namespaces."""
 
 
 class AccountRights:
@@ -79,6 +86,10 @@ class AccountRights:
     @property
     def is_login(self) -> bool:
         return self.user is not None and self.token is None and self.bearer is None
+
+    def require_login(self) -> None:
+        if self.user is None and self.token is None:
+            raise errors.Unauthorized(CHALLENGE)
 
     def require_scope(self, action: Action) -> None:
         if not self._has_scope(action):
@@ -132,7 +143,20 @@ class AccountRights:
         if self.user is None:
             raise errors.Unauthorized(CHALLENGE)
         if not self.allows(action, repository):
-            raise errors.Forbidden(repository=str(repository), username=self.user.name)
+            raise errors.Forbidden(
+                self._denial(self.user), repository=str(repository), username=self.user.name
+            )
+
+    def _denial(self, user: User) -> str | None:
+        """Return the text of a refusal: engines show it, so it says where the user may push.
+
+        None if the policy is not by namespaces.
+        """
+        namespaces = self._access.namespaces_of(user)[:_MOST_NAMED]
+        if not namespaces:
+            return None
+        below = ", ".join(f"{namespace}/" for namespace in namespaces)
+        return f"{errors.Forbidden.text}; it may push to repositories below {below}"
 
     def sees_deleted(self, repository: RepositoryName) -> bool:
         """Tell whether the caller is the registry that has to do its part of a deletion (hub.md 6.4)."""

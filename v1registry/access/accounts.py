@@ -21,7 +21,7 @@ from .announcements import Announcements
 from .attempts import LoginLimiter
 from .credentials import Basic, BearerToken, TokenFields, is_plain_token, parse_authorization
 from .holders import Holders
-from .policy import Policy
+from .policy import NamespacePolicy, Policy, own_namespaces
 from .tokens import Token, Tokens
 
 #: The longest name of a failed log-in in a log line, in characters.
@@ -145,6 +145,10 @@ class AccountsAccess:
     def trusts_namespaces_only(self) -> bool:
         """Whether ``trusts`` is true only for the user's own namespaces."""
         return self.policy.trusts_namespaces_only
+
+    def namespaces_of(self, user: User) -> tuple[str, ...]:
+        """Return the namespaces that the user may write, empty if the policy is not by namespaces."""
+        return own_namespaces(user) if isinstance(self.policy, NamespacePolicy) else ()
 
     def _candidates(self, authorization: str | None, tokens: list[TokenFields]) -> list[TokenFields]:
         """Return the tokens of a header that may count.

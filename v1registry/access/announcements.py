@@ -84,7 +84,7 @@ class Announcements:
                 yield layout.repository_from_folders(namespace, folder), ids
 
     def _own(self, user: User) -> Iterator[RepositoryName]:
-        for namespace in (user.name, *sorted(user.groups)):
+        for namespace in (user.namespace, *sorted(user.groups)):
             with suppress(InvalidKey):
                 yield from islice(self._repositories.in_namespace(namespace), _MOST_SCANNED)
 

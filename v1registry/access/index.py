@@ -219,6 +219,9 @@ class ForeignRights:
         """
         raise errors.Forbidden("Tokens are issued by the index of this registry")
 
+    def require_login(self) -> None:
+        return
+
     def require_scope(self, action: Action) -> None:
         return
 

@@ -47,7 +47,8 @@ class Policy(Protocol):
 
 def own_namespaces(user: User) -> tuple[str, ...]:
     """Return the namespaces that a user writes by the rules of the Hub. ``library`` is never one of them."""
-    return tuple(name for name in (user.name, *sorted(user.groups)) if name != DEFAULT_NAMESPACE)
+    names = dict.fromkeys((user.namespace, *sorted(user.groups)))
+    return tuple(name for name in names if name != DEFAULT_NAMESPACE)
 
 
 class NamespacePolicy:

@@ -20,12 +20,13 @@ from .accounts import (
     TooManyAttempts,
     Unauthorized,
 )
-from .base import BadRequest, Conflict, NotFound, RegistryError
+from .base import BadRequest, Conflict, MissingOrHidden, NotFound, RegistryError
 from .images import (
     ChecksumHeaderMissing,
     ChecksumMismatch,
     ChecksumMissing,
     ChecksumRefused,
+    HiddenTagNotFound,
     ImageExists,
     ImageInProgress,
     ImageListNotFound,
@@ -76,6 +77,7 @@ __all__ = [
     "EmailNotFound",
     "Forbidden",
     "GrantNotFound",
+    "HiddenTagNotFound",
     "ImageExists",
     "ImageInProgress",
     "ImageListNotFound",
@@ -98,6 +100,7 @@ __all__ = [
     "LayerTooLarge",
     "LengthRequired",
     "MethodNotAllowed",
+    "MissingOrHidden",
     "NotFound",
     "OAuthError",
     "OutOfSpace",

@@ -46,6 +46,14 @@ class NotFound(RegistryError):
     text = "Not found"
 
 
+class MissingOrHidden(NotFound):
+    """The thing does not exist, or the caller may not read it.
+
+    On a server with accounts an anonymous caller gets 401 instead, whichever of the two it is (decisions.md
+    11).
+    """
+
+
 class Conflict(RegistryError):
     """The existing thing must not be changed like this. Nothing changed."""
 

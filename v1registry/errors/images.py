@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .base import BadRequest, Conflict, NotFound, RegistryError
+from .base import BadRequest, Conflict, MissingOrHidden, NotFound, RegistryError
 
 
-class InvalidImageId(NotFound):
+class InvalidImageId(MissingOrHidden):
     """An image id has 16 or 64 lower-case hex digits. The status is that of docker-registry 0.9.1."""
 
     text = "Invalid image ID"
@@ -16,16 +16,19 @@ class InvalidImageId(NotFound):
 class InvalidRepositoryName(BadRequest):
     """The name of a repository does not follow the grammar."""
 
-    text = "Invalid repository name"
+    text = (
+        "Invalid repository name: the namespace must be lower-case letters, digits and . _ -, "
+        "the name letters, digits and . _ - in parts of at most 255 characters"
+    )
 
 
 class InvalidTagName(BadRequest):
     """The name of a tag does not follow the grammar."""
 
-    text = "Invalid tag name"
+    text = "Invalid tag name: a tag must be 1 to 128 letters, digits and . _ -, and not begin with . or -"
 
 
-class ImageNotFound(NotFound):
+class ImageNotFound(MissingOrHidden):
     """The image does not exist, or the caller may not read it."""
 
     text = "Image not found"
@@ -138,13 +141,13 @@ class LayerTooLarge(BadRequest):
     text = "The layer expands to more bytes than this server looks into"
 
 
-class RepositoryNotFound(NotFound):
+class RepositoryNotFound(MissingOrHidden):
     """The repository does not exist, or the caller may not read it."""
 
     text = "Repository not found"
 
 
-class ImageListNotFound(NotFound):
+class ImageListNotFound(MissingOrHidden):
     """The index does not know the repository (docker-registry 0.9.1, index.py)."""
 
     text = "images not found"
@@ -154,6 +157,10 @@ class TagNotFound(NotFound):
     """The repository does not have this tag."""
 
     text = "Tag not found"
+
+
+class HiddenTagNotFound(TagNotFound, MissingOrHidden):
+    """The repository of the tag does not exist, or the caller may not read it."""
 
 
 class TagImmutable(Conflict):

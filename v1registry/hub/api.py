@@ -83,14 +83,15 @@ def get_images_or_tag(request: Request) -> Response:
     readings = [(get_images, listed), (get_tag, tagged)]
     if "/" in tagged["repository"]:
         readings.reverse()
-    failures = []
+    failures: list[errors.NotFound] = []
     for handler, fields in readings:
         request.fields.update(fields)
         try:
             return handler(request)
         except errors.NotFound as error:
             failures.append(error)
-    raise failures[0]
+    # a missing tag of a public repository is 404 for anonymous callers too (decisions.md 11)
+    raise next((error for error in failures if not isinstance(error, errors.MissingOrHidden)), failures[0])
 
 
 def put_images_or_tag(request: Request) -> Response:
@@ -143,6 +144,8 @@ def get_layer_access(request: Request) -> Response:
     is_readable = rights.can_read(repository, READ, WRITE, DELETE)
     # the token of a deletion is good, but not for images
     is_usable = not rights.sees_deleted(repository) and _is_usable(rights, repository, image_id)
+    if not (is_readable and is_usable):
+        rights.require_login()
     return json_response({"access": is_readable and is_usable})
 
 

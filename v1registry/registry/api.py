@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 
 from .. import errors
@@ -21,6 +20,7 @@ from ..wsgi.documents import dump_json, parse_json
 from ..wsgi.immutable import etag_of, immutable_headers, immutable_response, stream_response
 from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, respond
 from ..wsgi.routing import Api, Route, Table
+from ..wsgi.user_agents import docker_version
 from . import layout
 from .images import layer_etag
 from .pushes import AnnouncedSums
@@ -179,8 +179,8 @@ def is_docker_before_0_10(user_agent: str) -> bool:
     >>> [is_docker_before_0_10(f"docker/{version} go/go1.2.1") for version in ("0.9.1", "17.05.0-ce")]
     [True, False]
     """
-    found = re.search(r"(?:^|\s)docker/(\d{1,4})\.(\d{1,4})", user_agent)
-    return found is not None and (int(found[1]), int(found[2])) < (0, 10)
+    version = docker_version(user_agent)
+    return version is not None and version < (0, 10)
 
 
 def _stripped(header: str | None) -> str | None:
@@ -197,9 +197,15 @@ def get_tags(request: Request) -> Response:
 
 def get_tag(request: Request) -> Response:
     name, tag = named_repository(request), request.fields["tag"]
+    repositories = request.services.repositories
     if not request.rights.can_read(name):
-        raise errors.TagNotFound(repository=str(name), tag=tag[:200])
-    return json_response(request.services.repositories.tag(name, tag))
+        raise errors.HiddenTagNotFound(repository=str(name), tag=tag[:200])
+    try:
+        return json_response(repositories.tag(name, tag))
+    except errors.TagNotFound:
+        if repositories.exists(name):
+            raise
+        raise errors.HiddenTagNotFound(repository=str(name), tag=tag[:200]) from None
 
 
 def put_tag(request: Request) -> Response:
@@ -207,9 +213,9 @@ def put_tag(request: Request) -> Response:
     try:
         image_id = parse_json(request.read_body(request.services.settings.max_document_bytes))
     except ValueError:
-        raise errors.InvalidData from None
+        image_id = None
     if not isinstance(image_id, str) or not image_id:
-        raise errors.InvalidData
+        raise errors.InvalidData("Invalid data: the body must be a JSON string, the image id in quotes")
     check_target_id(image_id)
     holding = request.services.holding
     incarnation = holding.take_over(rights, repository, image_id, is_named=True)
@@ -236,7 +242,7 @@ def delete_tag(request: Request) -> Response:
 
 def get_tag_info(request: Request) -> Response:
     name = named_repository(request)
-    if not request.rights.can_read(name):
+    if not _is_shown(request, name):
         return json_response(UNKNOWN_INFO)
     return json_response(request.services.repositories.tag_info(name, request.fields["tag"]))
 
@@ -246,16 +252,27 @@ def get_tag_info(request: Request) -> Response:
 
 def get_info(request: Request) -> Response:
     name = named_repository(request)
-    if not request.rights.can_read(name):
+    if not _is_shown(request, name):
         return json_response(UNKNOWN_INFO)
     return json_response(request.services.repositories.info(name))
 
 
 def get_properties(request: Request) -> Response:
     name = named_repository(request)
-    # a hidden repository looks like a missing one, which is public
-    is_private = request.rights.can_read(name) and request.services.repositories.is_private(name)
+    # to a user a hidden repository looks like a missing one, which is public
+    is_private = _is_shown(request, name) and request.services.repositories.is_private(name)
     return json_response({"access": "private" if is_private else "public"})
+
+
+def _is_shown(request: Request, name: RepositoryName) -> bool:
+    """Tell whether the caller may read a repository.
+
+    :raises Unauthorized: it is hidden or missing, and the caller is anonymous (decisions.md 11).
+    """
+    can_read = request.rights.can_read(name)
+    if not can_read or not request.services.repositories.exists(name):
+        request.rights.require_login()
+    return can_read
 
 
 def put_properties(request: Request) -> Response:

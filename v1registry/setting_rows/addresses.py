@@ -33,7 +33,7 @@ class AddressSettings:
     v2: str = setting(
         "ping",
         converters.one_of("ping", "absent", "pass"),
-        "GET /v2/: ping answers 200, which podman's search needs; absent answers 404; "
+        "GET /v2/: ping answers 200, with accounts only to users who log in; absent answers 404; "
         "pass leaves /v2/ to the application behind the registry",
     )
 

@@ -148,6 +148,7 @@ class Api:
     :param paths: the paths that belong to the API, whether a row matches or not. ``/v1/*`` is everything
         below ``/v1/``; ``[/]`` at the end is an optional slash.
     :param error_response: makes the answer to a failure in the form that the API's clients read.
+    :param error_response_to: the same for a request, if the form depends on the client. None if it does not.
     :param is_for_people: whether browsers get failures as pages.
     :param is_passed_on: whether requests go to the application behind the registry, if there is one.
     """
@@ -156,6 +157,7 @@ class Api:
     paths: tuple[str, ...]
     routes: Table
     error_response: Callable[[RegistryError], Response]
+    error_response_to: Callable[[Request[Any], RegistryError], Response] | None = None
     is_for_people: bool = False
     is_passed_on: bool = False
 
