@@ -101,7 +101,7 @@ def _problems_of_users(settings: Settings, storage: Storage, found: list[str]) -
 def _assemble(storage: Storage, settings: Settings) -> Services:
     keys = _signing_keys(storage, settings)
     origin = Origin(settings.public_url, Proxies(settings.trusted_proxies))
-    repositories = Repositories(storage)
+    repositories = Repositories(storage, most_list_bytes=settings.max_document_bytes)
     images = Images(storage, expanded_limit_bytes=settings.max_expanded_bytes)
     contents = images.contents
     staging = Staging(
@@ -151,7 +151,14 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         storage=storage,
         images=images,
         repositories=repositories,
-        pushes=Pushes(storage, contents, holding, staging, expanded_limit_bytes=settings.max_expanded_bytes),
+        pushes=Pushes(
+            storage,
+            contents,
+            holding,
+            staging,
+            expanded_limit_bytes=settings.max_expanded_bytes,
+            most_in_chain=settings.max_chain_images,
+        ),
         holding=holding,
         announcements=announcements,
         search=ScanSearch(repositories),

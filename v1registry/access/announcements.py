@@ -19,7 +19,7 @@ from .. import errors
 from ..names import RepositoryName
 from ..registry import layout
 from ..registry.expiry import EXPIRY_S
-from ..registry.image_lists import listed_ids
+from ..registry.image_lists import has_id
 from ..registry.repositories import Repositories
 from ..rights import User
 from ..storage.base import InvalidKey, KeyNotFound, Storage, update
@@ -70,7 +70,7 @@ class Announcements:
     def lists(self, repository: RepositoryName, image_id: str) -> bool:
         """Tell whether the image list of a repository has an id."""
         try:
-            return image_id in listed_ids(self._repositories.image_list(repository))
+            return has_id(self._repositories.image_list(repository), image_id)
         except errors.ImageListNotFound:
             return False
 

@@ -22,6 +22,7 @@ from .accounts import (
 )
 from .base import BadRequest, Conflict, MissingOrHidden, NotFound, RegistryError
 from .images import (
+    ChainTooLong,
     ChecksumHeaderMissing,
     ChecksumMismatch,
     ChecksumMissing,
@@ -30,6 +31,7 @@ from .images import (
     ImageExists,
     ImageInProgress,
     ImageListNotFound,
+    ImageListTooLarge,
     ImageNotFound,
     ImageNotListed,
     ImageReplaced,
@@ -45,6 +47,7 @@ from .images import (
     TagImmutable,
     TagNameConflict,
     TagNotFound,
+    TooManyImages,
     TooManyUnfinishedBytes,
     TooManyUnfinishedPushes,
 )
@@ -57,9 +60,10 @@ from .requests import (
     LengthRequired,
     MethodNotAllowed,
     PathNotFound,
+    TooManyValues,
     UndecodableJson,
 )
-from .server import IndexUnavailable, LayerBusy, OutOfSpace, TooManyBodies, Unavailable
+from .server import DocumentBusy, IndexUnavailable, LayerBusy, OutOfSpace, TooManyBodies, Unavailable
 
 __all__ = [
     "AccountInactive",
@@ -69,11 +73,13 @@ __all__ = [
     "BadRequest",
     "BodyTooLarge",
     "BrokenUpload",
+    "ChainTooLong",
     "ChecksumHeaderMissing",
     "ChecksumMismatch",
     "ChecksumMissing",
     "ChecksumRefused",
     "Conflict",
+    "DocumentBusy",
     "EmailNotFound",
     "Forbidden",
     "GrantNotFound",
@@ -81,6 +87,7 @@ __all__ = [
     "ImageExists",
     "ImageInProgress",
     "ImageListNotFound",
+    "ImageListTooLarge",
     "ImageNotFound",
     "ImageNotListed",
     "ImageReplaced",
@@ -116,8 +123,10 @@ __all__ = [
     "TooManyAttempts",
     "TooManyBodies",
     "TooManyClientAttempts",
+    "TooManyImages",
     "TooManyUnfinishedBytes",
     "TooManyUnfinishedPushes",
+    "TooManyValues",
     "Unauthorized",
     "Unavailable",
     "UndecodableJson",

@@ -71,6 +71,27 @@ class TooManyUnfinishedPushes(RegistryError):
         return {"Retry-After": "3600"}
 
 
+class TooManyImages(RegistryError):
+    """An image list has too many ids. Nothing changed."""
+
+    status = 413
+
+    def __init__(self, limit: int):
+        super().__init__(f"An image list may have at most {limit} different ids")
+
+
+class ImageListTooLarge(RegistryError):
+    """The image list of the repository would become too large. Nothing changed."""
+
+    status = 413
+
+    def __init__(self, limit_bytes: int):
+        super().__init__(
+            f"The image list of the repository would have more than {limit_bytes} bytes: "
+            "push to a different repository, or delete this one first"
+        )
+
+
 class ImageNotListed(BadRequest):
     """The image is in no image list of a repository that the caller pushes to."""
 
@@ -81,6 +102,13 @@ class ParentNotFound(BadRequest):
     """The JSON names a parent that does not exist, or that the caller may not read."""
 
     text = "Image depends on a non existing parent"
+
+
+class ChainTooLong(BadRequest):
+    """The image would have too many ancestors. Engines up to 17.05 make at most 127 layers."""
+
+    def __init__(self, limit: int):
+        super().__init__(f"An image and its ancestors may be at most {limit} images")
 
 
 class ParentNotAuthorized(BadRequest):

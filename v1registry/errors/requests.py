@@ -47,6 +47,15 @@ class BodyTooLarge(RegistryError):
         super().__init__(f"The body is larger than the {limit_bytes} bytes that are accepted here")
 
 
+class TooManyValues(RegistryError):
+    """A JSON document has too many values, so it was not parsed. Nothing changed."""
+
+    status = 413
+
+    def __init__(self, limit: int):
+        super().__init__(f"The JSON has more than the {limit} values that are accepted here")
+
+
 class BrokenUpload(BadRequest):
     """The body ended before it was complete. Nothing was stored."""
 

@@ -43,6 +43,16 @@ class TooManyBodies(Unavailable):
         return {"Retry-After": "10"}
 
 
+class DocumentBusy(Unavailable):
+    """Other large JSON documents are being parsed. Nothing changed."""
+
+    text = "Other large documents are being read, retry later"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}
+
+
 class OutOfSpace(RegistryError):
     """The storage is full. Nothing was stored."""
 

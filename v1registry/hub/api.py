@@ -10,7 +10,7 @@ from ..names import RepositoryName, check_image_id
 from ..paths import V1
 from ..registry.api import delete_repository as delete_now
 from ..registry.api import get_tag, named_repository, put_tag, writable_repository
-from ..registry.image_lists import checked_entries
+from ..registry.image_lists import checked_entries, values_of
 from ..rights import Action, Content, Rights
 from ..search.base import Hit, Page, search
 from ..wsgi.documents import parse_json
@@ -27,8 +27,7 @@ READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 def put_repository(request: Request) -> Response:
     """Start a push: the images that will come are announced."""
     repository = writable_repository(request)
-    body = request.read_body(request.services.settings.max_document_bytes)
-    entries = checked_entries(_parsed(body))
+    body, entries = _image_list(request)
     headers = _index_headers(request, repository, Action.WRITE)
     holding, announcements = request.services.holding, request.services.announcements
     holding.begin(repository)
@@ -57,7 +56,7 @@ def get_images(request: Request) -> Response:
 def put_images(request: Request) -> Response:
     """End a push. Engines take 204 and nothing else."""
     repository = writable_repository(request)
-    entries = checked_entries(_json_body(request))
+    _, entries = _image_list(request)
     headers = _index_headers(request, repository, Action.WRITE)
     holding = request.services.holding
     holding.begin(repository)
@@ -98,7 +97,7 @@ def put_images_or_tag(request: Request) -> Response:
     """``NAME/tags/images``: a list is the image list of ``NAME/tags``, a string the id for the tag ``images``
     of ``NAME``.
     """
-    if isinstance(_json_body(request), str):
+    if isinstance(_json_body(request)[1], str):
         request.fields.update(repository=request.fields["repository"].removesuffix("/tags"), tag="images")
         return put_tag(request)
     return put_images(request)
@@ -198,15 +197,28 @@ def _wants_token(request: Request) -> bool:
     return (request.headers.get("X-Docker-Token") or "").strip().lower() == "true"
 
 
-def _parsed(body: bytes) -> Any:
+def _image_list(request: Request) -> tuple[bytes, list[dict[str, str]]]:
+    """Return the image list of a request: as it was sent, and its entries.
+
+    :raises UndecodableJson: it is not JSON.
+    :raises InvalidData: it is not a list of images.
+    :raises TooManyImages: it has too many ids.
+    """
+    body, parsed = _json_body(request)
+    return body, checked_entries(parsed, request.services.settings.max_list_ids)
+
+
+def _json_body(request: Request) -> tuple[bytes, Any]:
+    """Return the body, and what it says.
+
+    :raises UndecodableJson: it is not JSON.
+    """
+    settings = request.services.settings
+    body = request.read_body(settings.max_document_bytes)
     try:
-        return parse_json(body)
+        return body, parse_json(body, most_values=values_of(settings.max_list_ids))
     except ValueError:
         raise errors.UndecodableJson from None
-
-
-def _json_body(request: Request) -> Any:
-    return _parsed(request.read_body(request.services.settings.max_document_bytes))
 
 
 def _index_headers(request: Request, repository: RepositoryName, access: Action) -> list[tuple[str, str]]:

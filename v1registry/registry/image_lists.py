@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from .. import errors
 from ..names import is_image_id
+from ..wsgi.documents import JSON_VALUES, turn_for
 from . import layout
 
+#: How many characters the checksum of an image may have in a list that is sent.
+_CHECKSUM_LENGTH: Final = 200
 
-def checked_entries(parsed: object) -> list[dict[str, str]]:
-    """Return the image list of a request, reduced to ``id`` and ``checksum``. InvalidData.
+
+def values_of(most_ids: int) -> int:
+    """Return how many JSON values a list of so many ids may have: engines send three for each id and tag."""
+    return max(JSON_VALUES, 10 * most_ids)
+
+
+def checked_entries(parsed: object, most_ids: int) -> list[dict[str, str]]:
+    """Return the image list of a request, reduced to ``id`` and ``checksum``.
 
     Engines send an element per image and tag, so ids repeat; other keys, ``Tag`` among them, are ignored
     (hub.md 3.1).
+
+    :param most_ids: how many different ids the list may have.
+    :raises InvalidData: it is not a list of images.
+    :raises TooManyImages: it has too many different ids.
     """
     if not isinstance(parsed, list):
         raise errors.InvalidData
@@ -23,23 +37,34 @@ def checked_entries(parsed: object) -> list[dict[str, str]]:
             raise errors.InvalidData
         entry = {"id": element["id"]}
         if "checksum" in element:
-            if not isinstance(element["checksum"], str):
+            checksum = element["checksum"]
+            if not isinstance(checksum, str) or len(checksum) > _CHECKSUM_LENGTH:
                 raise errors.InvalidData
-            entry["checksum"] = element["checksum"]
+            entry["checksum"] = checksum
         entries.append(entry)
+    if len({entry["id"] for entry in entries}) > most_ids:
+        raise errors.TooManyImages(most_ids)
     return entries
 
 
-def merged(stored: bytes, entries: list[dict[str, str]]) -> bytes:
+def merged(stored: bytes, entries: list[dict[str, str]], most_bytes: int) -> bytes:
     """Return the stored list with ``entries`` merged in: its order kept, new ids after it, sums adopted
     (hub.md 4.3).
+
+    :param most_bytes: how large the list may become. A list that is larger already may stay as it is.
+    :raises ImageListTooLarge: it would become larger.
+    :raises DocumentBusy: it is large, and other large documents are being parsed.
     """
     merged: dict[str, dict[str, str]] = {}
-    for entry in [*stored_entries(stored), *entries]:
-        known = merged.setdefault(entry["id"], {"id": entry["id"]})
-        if entry.get("checksum"):
-            known["checksum"] = entry["checksum"]
-    return json.dumps([dict(sorted(entry.items())) for entry in merged.values()]).encode("ascii")
+    with turn_for(len(stored)):
+        for entry in [*stored_entries(stored), *entries]:
+            known = merged.setdefault(entry["id"], {"id": entry["id"]})
+            if entry.get("checksum"):
+                known["checksum"] = entry["checksum"]
+        result = json.dumps([dict(sorted(entry.items())) for entry in merged.values()]).encode("ascii")
+    if entries and len(result) > max(most_bytes, len(stored)):
+        raise errors.ImageListTooLarge(most_bytes)
+    return result
 
 
 def stored_entries(stored: bytes) -> list[dict[str, str]]:
@@ -53,9 +78,25 @@ def stored_entries(stored: bytes) -> list[dict[str, str]]:
     return entries
 
 
+def has_id(image_list: bytes, image_id: str) -> bool:
+    """Tell whether a stored image list has an id.
+
+    :raises DocumentBusy: it is large, and other large documents are being parsed.
+    """
+    # nearly all questions are answered without parsing the list; only a first list may have escapes
+    if b"\\" not in image_list and f'"{image_id}"'.encode() not in image_list:
+        return False
+    return image_id in listed_ids(image_list)
+
+
 def listed_ids(image_list: bytes) -> list[str]:
-    """Return the ids in a stored image list. Anything odd in old data is left out."""
-    parsed = layout.parse_stored(image_list)
-    elements = parsed if isinstance(parsed, list) else []
-    ids = [element.get("id") for element in elements if isinstance(element, dict)]
+    """Return the ids in a stored image list. Anything odd in old data is left out.
+
+    :raises DocumentBusy: it is large, and other large documents are being parsed.
+    """
+    with turn_for(len(image_list)):
+        parsed = layout.parse_stored(image_list)
+        elements = parsed if isinstance(parsed, list) else []
+        ids = [element.get("id") for element in elements if isinstance(element, dict)]
+        del parsed, elements
     return [image_id for image_id in ids if isinstance(image_id, str) and is_image_id(image_id)]

@@ -79,6 +79,7 @@ class Pushes:
     """The pushes to one storage. Safe for threads and processes.
 
     :param expanded_limit_bytes: how many bytes a layer may expand to when its TarSum is computed.
+    :param most_in_chain: how many images an image and its ancestors may be.
     """
 
     def __init__(
@@ -89,12 +90,14 @@ class Pushes:
         staging: Staging,
         *,
         expanded_limit_bytes: int = 64 << 30,
+        most_in_chain: int = 400,
     ):
         self._storage = storage
         self._contents = contents
         self._holding = holding
         self._staging = staging
         self._expanded_limit_bytes = expanded_limit_bytes
+        self._most_in_chain = most_in_chain
 
     # -- JSON
 
@@ -106,6 +109,7 @@ class Pushes:
         :raises BadRequest: its id is missing or different, or the image would be its own ancestor.
         :raises ImageNotListed: no repository of the push lists the image.
         :raises ParentNotFound: the parent does not count (decisions.md 17).
+        :raises ChainTooLong: the image would have too many ancestors.
         :raises ParentNotAuthorized: the index that the registry trusts does not allow the parent.
         :raises ImageExists: the caller may read the complete image, and this push has not sent a JSON before.
         :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
@@ -130,6 +134,7 @@ class Pushes:
         :raises ParentNotFound: the parent does not count.
         :raises ParentNotAuthorized: the index does not allow it.
         :raises BadRequest: the image would be its own ancestor.
+        :raises ChainTooLong: it would have too many ancestors.
         """
         if parent is None:
             return [image_id]
@@ -138,6 +143,8 @@ class Pushes:
             raise rights.parent_error(parent)
         if image_id in above:
             raise errors.BadRequest("Image depends on itself through its parent", image_id=image_id)
+        if len(above) >= self._most_in_chain:
+            raise errors.ChainTooLong(self._most_in_chain)
         return [image_id, *above]
 
     def _ancestry_of_parent(self, parent: str, grant: PushGrant, rights: Rights) -> list[str] | None:

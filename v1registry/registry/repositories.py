@@ -6,13 +6,14 @@ The image list of a repository is what docker-registry 0.9 has as the stand-in f
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 from .. import errors
 from ..log import audit
 from ..names import RepositoryName
 from ..rights import Action
-from ..storage.base import update
+from ..storage.base import Storage, update
 from . import layout
 from .image_lists import merged
 from .tags import Tags
@@ -22,7 +23,18 @@ class Repositories(Tags):
     """The repositories of one storage.
 
     :param clock: seconds since the epoch, for ``last_update``.
+    :param most_list_bytes: how large the image list of a repository may become.
     """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        clock: Callable[[], float] = time.time,
+        most_list_bytes: int = 8 << 20,
+    ):
+        super().__init__(storage, clock=clock)
+        self._most_list_bytes = most_list_bytes
 
     # -- properties
 
@@ -87,8 +99,11 @@ class Repositories(Tags):
         Docker-registry keeps the first body byte for byte, and so do we.
 
         :raises InvalidRepositoryName: the name may not be written.
+        :raises ImageListTooLarge: the list would become too large.
         """
-        self._change_list(name, lambda old: body if old is None else merged(old, entries))
+        self._change_list(
+            name, lambda old: body if old is None else merged(old, entries, self._most_list_bytes)
+        )
 
     def add_images(self, name: RepositoryName, entries: list[dict[str, str]]) -> None:
         """End a push: images are added and sums adopted, never removed; without entries no list is begun.
@@ -97,10 +112,15 @@ class Repositories(Tags):
         in the list names, wherever the tags are by now (moby 0.9.0 to 17.05, pullRepository).
 
         :raises InvalidRepositoryName: the name may not be written.
+        :raises ImageListTooLarge: the list would become too large.
         """
-        self._change_list(
-            name, lambda old: merged(old or b"[]", entries) if old is not None or entries else None
-        )
+
+        def change(old: bytes | None) -> bytes | None:
+            if old is None and not entries:
+                return None
+            return merged(old or b"[]", entries, self._most_list_bytes)
+
+        self._change_list(name, change)
 
     def image_list(self, name: RepositoryName, *, even_deleted: bool = False) -> bytes:
         """Return the image list as JSON, as stored.

@@ -13,7 +13,19 @@ from .rows import setting
 class LimitSettings:
     """Limits of what a request may cost."""
 
-    max_document_bytes: int = setting(16 << 20, converters.size, "the largest JSON body that is accepted")
+    max_document_bytes: int = setting(
+        8 << 20,
+        converters.size,
+        "the largest JSON body that is accepted, and the largest image list that a repository may get",
+    )
+    max_list_ids: int = setting(
+        10_000, converters.positive_number, "how many images a push may announce in one list"
+    )
+    max_chain_images: int = setting(
+        400,
+        converters.positive_number,
+        "how many images an image and its ancestors may be; longer chains that exist stay readable",
+    )
     max_unfinished_bytes: int = setting(
         64 << 30,
         converters.size,
@@ -33,6 +45,8 @@ class LimitOptions(TypedDict, total=False):
     """The same settings as keyword arguments."""
 
     max_document_bytes: int | str
+    max_list_ids: int | str
+    max_chain_images: int | str
     max_unfinished_bytes: int | str
     max_unfinished_pushes: int | str
     max_expanded_bytes: int | str
