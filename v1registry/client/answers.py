@@ -74,6 +74,24 @@ def checksums_in(headers: Mapping[str, str]) -> frozenset[str]:
     return frozenset(text.strip() for text in texts if _PAYLOAD_CHECKSUM.fullmatch(text.strip()))
 
 
+def read_tags(answer: Answer) -> dict[str, str]:
+    """Return the tags of a list with the image ids, or with the starts of ids.
+
+    Registries answer an object, the real Hub a list of ``{"layer": "<8 digits>", "name": "<tag>"}``
+    (registry.md 8.1).
+
+    :raises ProtocolError: the answer has neither form.
+    """
+    document = answer.json()
+    if isinstance(document, list) and all(isinstance(entry, dict) for entry in document):
+        document = {entry.get("name"): entry.get("layer") for entry in document}
+    if not isinstance(document, dict) or not all(
+        isinstance(name, str) and isinstance(image_id, str) for name, image_id in document.items()
+    ):
+        raise ProtocolError(f"{answer.url} must answer tags as an object, or as a list of layers and names")
+    return document
+
+
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase

@@ -14,7 +14,7 @@ from ..archives.images import ChainImage, UnreadableImage, read_image_json
 from ..archives.save import WrittenArchive, write_save_archive
 from ..layers.compression import UnreadableLayer
 from ..names import is_image_id
-from .answers import Answer, checksums_in
+from .answers import Answer, checksums_in, read_tags
 from .download import LayerDownload, RemoteImage
 from .errors import NotFoundInRegistry, ProtocolError, RegistryUnreachable
 from .output import Output
@@ -49,6 +49,7 @@ class ImagePull:
         self._transfer = transfer
         self._reference = transfer.reference
         self._repository = transfer.repository(self._ask_index)
+        self._tags_path = f"{self._repository.path}/tags"
         self._endpoint = ""
         self._lock = threading.Lock()
         self._fetched_bytes = 0
@@ -102,24 +103,29 @@ class ImagePull:
             )
         if answer.status != 200:
             raise answer.failure(f"pull {self._reference}")
+        self._image_list = answer
         return answer
 
     def _find_tag(self) -> str:
-        """Choose the first endpoint that answers, and return the tag's image id there."""
-        path = f"{self._repository.path}/tags"
-        for last, endpoint in enumerate(
-            self._repository.endpoints, start=1 - len(self._repository.endpoints)
-        ):
+        """Choose the first endpoint that answers, and return the tag's image id there.
+
+        :raises ClientError: no endpoint answers, or the one that does has no such tag.
+        """
+        unreachable: RegistryUnreachable | None = None
+        for endpoint in self._repository.endpoints():
             try:
-                answer = self._repository.call("GET", f"{endpoint}{path}/{self._reference.tag}")
-            except RegistryUnreachable:
-                if last == 0:
-                    raise
+                answer = self._repository.call("GET", f"{endpoint}{self._tags_path}/{self._reference.tag}")
+            except RegistryUnreachable as exc:
+                unreachable = unreachable or exc
                 continue
-            break
-        self._endpoint = endpoint
+            self._endpoint = endpoint
+            return self._read_tag(answer)
+        assert unreachable is not None  # there is at least one endpoint
+        raise unreachable
+
+    def _read_tag(self, answer: Answer) -> str:
         if answer.status == 404:
-            raise self._tag_missing(endpoint + path)
+            return self._find_in_list()
         if answer.status != 200:
             raise answer.failure(f"read the tag {self._reference}")
         image_id = answer.json()
@@ -127,14 +133,37 @@ class ImagePull:
             raise ProtocolError(f"{answer.url} must answer an image id")
         return str(image_id)
 
-    def _tag_missing(self, tags_url: str) -> NotFoundInRegistry:
+    def _find_in_list(self) -> str:
+        """Return the tag's image id from the list of all tags, which registries without single tags have.
+
+        :raises NotFoundInRegistry: the list does not have the tag.
+        """
         problem = f"{self._reference.host}/{self._reference.path} has no tag {self._reference.tag}"
-        answer = self._repository.call("GET", tags_url)
-        if answer.status == 200:
-            tags = answer.json()
-            names = sorted(tags) if isinstance(tags, dict) else []
-            problem += f"; it has {', '.join(names[:20]) or 'no tags'}{' …' if len(names) > 20 else ''}"
-        return NotFoundInRegistry(problem)
+        answer = self._repository.call("GET", f"{self._endpoint}{self._tags_path}")
+        if answer.status != 200:
+            raise NotFoundInRegistry(problem)
+        tags = read_tags(answer)
+        if self._reference.tag in tags:
+            return self._whole_id(tags[self._reference.tag], answer.url)
+        names = sorted(tags)
+        shown = ", ".join(names[:20]) or "no tags"
+        raise NotFoundInRegistry(f"{problem}; it has {shown}{' …' if len(names) > 20 else ''}")
+
+    def _whole_id(self, start: str, url: str) -> str:
+        """Return the image id that begins with ``start``, from the index's image list."""
+        if is_image_id(start):
+            return start
+        entries = self._image_list.json()
+        ids = {
+            entry["id"]
+            for entry in (entries if isinstance(entries, list) else [])
+            if isinstance(entry, dict) and is_image_id(entry.get("id")) and entry["id"].startswith(start)
+        }
+        if len(ids) != 1 or not start:
+            raise ProtocolError(
+                f"{url} names the image {start!r}, with which {len(ids)} ids in the image list begin, not one"
+            )
+        return str(ids.pop())
 
     def _ancestry(self, image_id: str) -> list[str]:
         """Return the ids of the chain, root first."""

@@ -50,9 +50,10 @@ class ImagePush:
         """
         self._chain = chain.images
         self._repository.open()
-        for endpoint in self._repository.endpoints:
+        endpoints = list(self._repository.endpoints())
+        for endpoint in endpoints:
             self._push_to(endpoint)
-        self._finish()
+        self._finish(endpoints)
         ids = [image.image_id for image in self._chain]
         return PushResult(
             self._reference,
@@ -83,7 +84,7 @@ class ImagePush:
             raise answer.failure(f"push {self._reference}")
         return answer
 
-    def _finish(self) -> None:
+    def _finish(self, endpoints: list[str]) -> None:
         # The list is empty, because engines since 0.8 send no checksums in it (hub.md 4.3).
         answer = self._transfer.connection.call(
             "PUT",
@@ -92,7 +93,7 @@ class ImagePush:
             headers={
                 **JSON_HEADERS,
                 "X-Docker-Token": "true",
-                "X-Docker-Endpoints": ",".join(self._repository.endpoints),
+                "X-Docker-Endpoints": ",".join(endpoints),
             },
             body=b"[]",
         )

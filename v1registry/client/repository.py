@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from ..names import RepositoryName
@@ -41,21 +41,30 @@ class RepositoryClient:
         self.index_url = connection.ping().url
         #: Below ``/v1/``.
         self.path = f"repositories/{name}"
-        #: The URLs of the hosts with the images, such as ``https://host/v1/``; at least one.
-        self.endpoints: tuple[str, ...] = (self.index_url,)
+        self._endpoint_hosts: tuple[str, ...] = ()
 
     def open(self) -> None:
         """Ask the index for a token and for the endpoints.
 
         :raises ClientError: whatever ``ask_index`` raises.
-        :raises ProtocolError: an endpoint is invalid.
         """
         answer = self._ask_index(self.index_authorization, {"X-Docker-Token": "true"})
         self._token = answer.headers.get("X-Docker-Token", "").strip()
-        hosts = [host.strip() for host in answer.headers.get("X-Docker-Endpoints", "").split(",")]
-        urls = [self._connection.endpoint_url(host) for host in hosts if host]
-        # Engines since 0.11 use the index itself if it names no endpoint (hub.md 4.1).
-        self.endpoints = tuple(dict.fromkeys(urls)) or (self.index_url,)
+        hosts = (host.strip() for host in answer.headers.get("X-Docker-Endpoints", "").split(","))
+        self._endpoint_hosts = tuple(dict.fromkeys(host for host in hosts if host))
+
+    def endpoints(self) -> Iterator[str]:
+        """Yield the URLs of the hosts with the images, such as ``https://host/v1/``; at least one.
+
+        Each host is checked when it is reached, because engines pull from the first and ask no other.
+
+        :raises ProtocolError: a host is invalid, or needs a permission of the user.
+        """
+        for host in self._endpoint_hosts:
+            yield self._connection.endpoint_url(host)
+        if not self._endpoint_hosts:
+            # Engines since 0.11 use the index itself if it names no endpoint (hub.md 4.1).
+            yield self.index_url
 
     @property
     def index_authorization(self) -> str | None:
