@@ -31,9 +31,11 @@ from .registry import api as registry_api
 from .registry.contents import Contents
 from .registry.holding import OpenHolding
 from .registry.images import Images
+from .registry.looks import Bounds, Looks
 from .registry.pushes import Pushes
 from .registry.repositories import Repositories
 from .registry.staging import Staging
+from .registry.tarsums import TarSums
 from .rights import Access
 from .search.scan import ScanSearch
 from .settings import Settings, SettingsError
@@ -102,7 +104,15 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
     keys = _signing_keys(storage, settings)
     origin = Origin(settings.public_url, Proxies(settings.trusted_proxies))
     repositories = Repositories(storage, most_list_bytes=settings.max_document_bytes)
-    images = Images(storage, expanded_limit_bytes=settings.max_expanded_bytes)
+    looks = Looks(
+        Bounds(
+            settings.max_expanded_bytes,
+            settings.max_expansion_ratio,
+            settings.max_layer_records,
+            settings.max_look_s,
+        )
+    )
+    images = Images(storage, looks)
     contents = images.contents
     staging = Staging(
         storage,
@@ -156,7 +166,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
             contents,
             holding,
             staging,
-            expanded_limit_bytes=settings.max_expanded_bytes,
+            TarSums(storage, looks),
             most_in_chain=settings.max_chain_images,
         ),
         holding=holding,
@@ -165,9 +175,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         accounts=accounts,
         oauth=oauth,
         sessions=sessions,
-        shown_layers=ShownLayers(
-            images, expanded_limit_bytes=min(settings.max_shown_bytes, settings.max_expanded_bytes)
-        ),
+        shown_layers=ShownLayers(images, looks, expanded_limit_bytes=settings.max_shown_bytes),
         descriptions=Descriptions(),
         pages=pages,
         apis=apis,

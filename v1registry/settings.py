@@ -27,6 +27,7 @@ from .setting_rows.index import IndexOptions, IndexSettings
 from .setting_rows.layers import LayerOptions, LayerSettings
 from .setting_rows.limits import LimitOptions, LimitSettings
 from .setting_rows.logs import LogOptions, LogSettings
+from .setting_rows.looks import LookOptions, LookSettings
 from .setting_rows.mail import MailOptions, MailSettings
 from .setting_rows.oauth import OAuthOptions, OAuthSettings
 from .setting_rows.pages import PageOptions, PageSettings
@@ -60,6 +61,7 @@ PARTS: Final[Mapping[str, type]] = {
     "Pages": PageSettings,
     "Limits": LimitSettings,
     "Bodies of requests": BodySettings,
+    "Looks into layers": LookSettings,
     "Layers served by another server": LayerSettings,
     "Logs": LogSettings,
     "Where v1registry serve listens": ServeSettings,
@@ -72,6 +74,7 @@ class Settings(  # the fields of the last base come first
     LogSettings,
     LayerSettings,
     BodySettings,
+    LookSettings,
     LimitSettings,
     PageSettings,
     SearchSettings,
@@ -135,6 +138,7 @@ class Options(
     PageOptions,
     LimitOptions,
     BodyOptions,
+    LookOptions,
     LayerOptions,
     LogOptions,
     ServeOptions,

@@ -6,7 +6,6 @@ import pytest
 from support.archive_members import names, only, read
 from support.tar_blocks import END, GNU, header, member, padded, pax, record
 
-from v1registry.layers import archive
 from v1registry.layers.archive import EXTENSION_LIMIT_BYTES
 from v1registry.layers.compression import ExpansionLimitExceeded, UnreadableLayer
 
@@ -157,9 +156,7 @@ def test_extension_of_a_huge_claimed_size_is_refused_at_once() -> None:
         read(header(typeflag=b"x", size=1 << 32) + bytes(512))
 
 
-def test_number_of_headers_and_records_is_limited(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_number_of_headers_and_records_is_limited() -> None:
     gnu_sparse = (
         header(typeflag=b"S", magic=GNU, rest=bytes(41 + 96) + b"\x01")
         + bytes(504)
@@ -174,8 +171,6 @@ def test_number_of_headers_and_records_is_limited(
         (pax(*pieces) + member() + END, 7),
         (gnu_sparse + END, 3),
     ):
-        monkeypatch.setattr(archive, "RECORDS_LIMIT", count)
-        assert read(data)
-        monkeypatch.setattr(archive, "RECORDS_LIMIT", count - 1)
+        assert read(data, limit_records=count)
         with pytest.raises(ExpansionLimitExceeded, match=f"more than {count - 1} tar headers"):
-            read(data)
+            read(data, limit_records=count - 1)

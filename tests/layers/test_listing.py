@@ -1,4 +1,4 @@
-"""The rows of ``…/files`` and the result of ``…/diff``."""
+"""The rows of ``…/files``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gzip
 import io
 import json
 import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from support.tar_blocks import END, Dribble, header, member, pax, record
 
 from v1registry.layers.compression import ExpansionLimitExceeded, UnreadableLayer
-from v1registry.layers.listing import NAMES_LIMIT_BYTES, ROWS_LIMIT, diff, files
+from v1registry.layers.listing import NAMES_LIMIT_BYTES, ROWS_LIMIT, files
 
 DATA = Path(__file__).parents[1] / "data"
 SAMPLE = DATA / "docker-registry-0.9.1-data" / "images"
@@ -218,72 +218,3 @@ def test_rows_of_the_tarsum_vectors_have_their_names() -> None:
             assert [str(row[0]).lstrip("/") for row in files(layer)] == paths
             compared += 1
     assert compared > 60
-
-
-# -- diff
-
-
-def row(name: str, *, deleted: bool = False, size: int = 0) -> list[Any]:
-    return [name, "f", deleted, size, 1430000000, 420, 0, 0]
-
-
-def test_REG_031_diff_equals_that_of_docker_registry() -> None:
-    expected = json.loads((SAMPLE / CHILD / "_diff").read_bytes())
-    assert diff(sample_files(CHILD), [sample_files(ROOT)]) == expected
-
-
-def test_REG_031_stored_rows_of_docker_registry_are_compared() -> None:
-    child, root = (json.loads((SAMPLE / image_id / "_files").read_bytes()) for image_id in (CHILD, ROOT))
-    assert diff(child, [root]) == json.loads((SAMPLE / CHILD / "_diff").read_bytes())
-
-
-def test_REG_031_files_are_deleted_changed_or_created() -> None:
-    image = [row("/gone", deleted=True), row("/edited", size=2), row("/back"), row("/new")]
-    parent = [row("/gone"), row("/back", deleted=True)]
-    root = [row("/gone"), row("/edited", size=1), row("/back"), row("/other")]
-    assert diff(image, [parent, root]) == {
-        "deleted": {"/gone": row("/gone", deleted=True)[1:]},
-        "changed": {"/edited": row("/edited", size=2)[1:]},
-        "created": {"/back": row("/back")[1:], "/new": row("/new")[1:]},
-    }
-
-
-def test_REG_031_nearest_ancestor_decides() -> None:
-    image, has, deletes = [row("/f")], [row("/f")], [row("/f", deleted=True)]
-    assert list(diff(image, [has, deletes])["changed"]) == ["/f"]
-    assert list(diff(image, [deletes, has])["created"]) == ["/f"]
-
-
-def test_REG_031_root_image_creates_or_deletes_all_its_files() -> None:
-    assert diff([row("/a"), row("/b", deleted=True)], []) == {
-        "deleted": {"/b": row("/b", deleted=True)[1:]},
-        "changed": {},
-        "created": {"/a": row("/a")[1:]},
-    }
-    assert diff([], []) == {"deleted": {}, "changed": {}, "created": {}}
-
-
-def test_REG_031_last_row_with_a_name_counts() -> None:
-    image = [row("/f", deleted=True), row("/f", size=3)]
-    parent = [row("/f"), row("/f", deleted=True)]
-    assert diff(image, [parent]) == {"deleted": {}, "changed": {}, "created": {"/f": row("/f", size=3)[1:]}}
-
-
-def test_ancestors_are_read_only_until_all_is_decided() -> None:
-    asked = []
-
-    def ancestors() -> Iterator[list[Any]]:
-        for at in range(5):
-            asked.append(at)
-            yield [row(f"/{at}")]
-
-    diff([row("/0"), row("/2"), row("/gone", deleted=True)], ancestors())
-    assert asked == [0, 1, 2]
-    diff([row("/gone", deleted=True)], ancestors())
-    assert asked == [0, 1, 2]
-
-
-def test_diff_leaves_its_arguments_unchanged() -> None:
-    image = [row("/f")]
-    diff(image, [[row("/f")]])
-    assert image == [row("/f")]

@@ -19,10 +19,10 @@ import pytest
 from support.recorded_pushes import Push, recorded_pushes
 from support.tar_blocks import END, Dribble, header, member, padded, pax
 
+from v1registry.layers.archive import RECORDS_LIMIT
 from v1registry.layers.compression import ExpansionLimitExceeded, UnreadableLayer
 from v1registry.layers.tarsum import (
     INSERTION_SORT_LIMIT,
-    MEMBERS_LIMIT,
     LegacyTarSum,
     Version,
     legacy_tarsum,
@@ -305,13 +305,13 @@ def test_holes_count_towards_the_limit() -> None:
 
 def test_number_of_members_is_limited() -> None:
     layer = b"".join(member(b"%d" % at) for at in range(10)) + END
-    assert tarsum(io.BytesIO(layer), limit_members=10) == tarsum(io.BytesIO(layer))
+    assert tarsum(io.BytesIO(layer), limit_records=10) == tarsum(io.BytesIO(layer))
     for compute in (tarsum, legacy_tarsum):
-        with pytest.raises(ExpansionLimitExceeded, match="9 members"):
-            compute(io.BytesIO(layer), limit_members=9)
-    with pytest.raises(ExpansionLimitExceeded, match="9 members"):
-        verify_tarsum(f"tarsum+sha256:{NOTHING}", lambda: io.BytesIO(layer), b"", limit_members=9)
-    assert MEMBERS_LIMIT == 1_000_000
+        with pytest.raises(ExpansionLimitExceeded, match="9 tar headers"):
+            compute(io.BytesIO(layer), limit_records=9)
+    with pytest.raises(ExpansionLimitExceeded, match="9 tar headers"):
+        verify_tarsum(f"tarsum+sha256:{NOTHING}", lambda: io.BytesIO(layer), b"", limit_records=9)
+    assert RECORDS_LIMIT == 1_000_000
 
 
 def test_incomplete_compression_behind_the_archive_has_no_sum() -> None:

@@ -1,4 +1,4 @@
-"""Reading of layers is bounded: a failed layer is not read again, and one layer is read once at a time."""
+"""Looks into layers: a failed one is not repeated, and one at a time runs in a process."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import gzip
 import io
 import json
 import tarfile
-from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Semaphore
+from typing import Any
 
 import pytest
 from support.engine_client import Image, make_chain, make_image, tar_layer
 from support.looked_into import WatchedStorage
+from support.push_requests import TARSUM_HEADER, json_of, layer_of
 from support.wsgi_client import Client, error_of
 
 from v1registry import Registry, errors
 from v1registry.layers.remembered import Remembered
-from v1registry.layers.turns import Busy, Turns
+from v1registry.layers.turns import Busy, Patience, Turns
 from v1registry.registry.images import Images
+from v1registry.registry.kept_lists import Document
 from v1registry.registry.listings import Limits, Listings
+from v1registry.registry.looks import Looks
 from v1registry.rights import Content
 
 TOO_LARGE = (400, "The layer expands to more bytes than this server looks into")
@@ -49,19 +52,27 @@ def pushed(*images: Image, **settings: object) -> tuple[WatchedStorage, Client]:
 
 
 class CountedTurns(Turns):
-    """Turns that tell when somebody begins to wait."""
+    """Turns that tell when a thread begins to wait, and let it wait for long."""
 
-    def __init__(self, most_waiting: int):
-        super().__init__(most_waiting=most_waiting, wait_s=30)
+    def __init__(self) -> None:
+        super().__init__()
         self._came = Semaphore(0)
 
-    def _wait(self, thing: Hashable) -> None:
+    def _wait(self, patience: Patience) -> None:
         self._came.release()
-        super()._wait(thing)
+        super()._wait(Patience(patience.most_waiting, 60))
 
     def await_waiting(self, count: int) -> None:
         for _ in range(count):
             assert self._came.acquire(timeout=30)
+
+
+def number_of_files(images: Images, image: Image, limits: Limits | None = None) -> int:
+    return images.inspect(Content(image.image_id), lambda rows: sum(1 for _ in rows), limits or Limits())
+
+
+def loaded(document: Document) -> Any:
+    return json.load(document.open())
 
 
 @pytest.mark.parametrize("what", ["files", "diff"])
@@ -93,11 +104,11 @@ def test_a_diff_does_not_compare_up_to_the_same_refusal_again() -> None:
 def test_what_is_refused_at_one_limit_may_be_listed_at_another() -> None:
     image = make_image(zeros(5000))
     storage, _ = pushed(image)
-    images = Images(storage, expanded_limit_bytes=1 << 20)
+    images = Images(storage)
     with pytest.raises(errors.LayerTooLarge):
         images.files(Content(image.image_id), Limits(4000))
-    assert len(images.rows(Content(image.image_id))) == 1
-    assert len(images.rows(Content(image.image_id), Limits(4000))) == 1, "what is listed is listed for all"
+    assert number_of_files(images, image) == 1
+    assert number_of_files(images, image, Limits(4000)) == 1, "what is listed is listed for all"
 
 
 def test_another_layer_under_the_same_id_is_looked_into() -> None:
@@ -122,13 +133,13 @@ def test_a_refusal_leaves_nothing_in_the_storage() -> None:
 def test_several_who_ask_at_once_share_one_look(layer: bytes, what: str) -> None:
     image = make_image(layer)
     storage, _ = pushed(image)
-    turns = CountedTurns(most_waiting=2)
-    listings = Listings(storage, Limits(1 << 20), turns=turns)
+    turns = CountedTurns()
+    listings = Listings(storage, Looks(turns=turns))
 
     def look(number: int) -> object:
         try:
             content = Content(image.image_id)
-            return listings.files(content) if what == "files" else listings.diff([content])
+            return loaded(listings.files(content) if what == "files" else listings.diff([content]))
         except errors.LayerNotSupported as error:
             return error.public
 
@@ -137,27 +148,59 @@ def test_several_who_ask_at_once_share_one_look(layer: bytes, what: str) -> None
         answers = [pool.submit(look, number) for number in range(3)]
         turns.await_waiting(2)
         storage.gate.set()
-        assert len({answer.result() for answer in answers}) == 1
+        assert len({str(answer.result()) for answer in answers}) == 1
     assert storage.looks(image.image_id) == 1
 
 
-def test_only_some_wait_and_only_for_a_while() -> None:
+@pytest.mark.parametrize("what", ["files", "diff", "page of files", "page of changes", "checksum"])
+def test_one_look_at_a_time_whatever_it_is_for(what: str) -> None:
     image, other = make_image(tar_layer({"a": b""})), make_image(tar_layer({"b": b""}))
-    storage, _ = pushed(image, other)
-    turns = Turns(most_waiting=1, wait_s=0)
-    listings = Listings(storage, Limits(1 << 20), turns=turns)
+    storage, client = pushed(image, other)
+    third = make_image(tar_layer({"c": b""}))
+    for request in (json_of(third), layer_of(third)):
+        assert client.put(request.path, request.body, request.headers).status_int == 200
+    paths = {"page of files": "/images/{}/files", "page of changes": "/images/{}/changes"}
+    path = paths.get(what, f"/v1/images/{{}}/{what}").format(other.image_id)
+
+    def second() -> Any:
+        if what == "checksum":
+            wrong = {TARSUM_HEADER: f"tarsum+sha256:{'0' * 64}"}
+            return client.put(f"/v1/images/{third.image_id}/checksum", headers=wrong)
+        return Client(client.app).get(path)
+
+    turns = client.app._services.shown_layers._looks._turns
     storage.gate.clear()
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(listings.files, Content(image.image_id))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(Client(client.app).get, f"/v1/images/{image.image_id}/files")
         assert storage.reached.wait(30)
-        with pytest.raises(errors.LayerBusy) as caught:
-            listings.files(Content(image.image_id))
-        second = pool.submit(listings.files, Content(other.image_id))
+        turns._wait = _refuse
+        storage.opened.clear()
+        answer = second()
+        del turns._wait
         storage.gate.set()
-        assert json.loads(first.result())[0][0] == "a"
-        assert json.loads(second.result())[0][0] == "b"
-    assert caught.value.status == 503
-    assert caught.value.headers["Retry-After"] == "10"
+        assert first.result().json[0][0] == "a"
+    assert answer.status_int == 503
+    assert answer.headers["Retry-After"] == "10"
+    assert not any(key.endswith("/layer") for key in storage.opened)
+    assert second().status_int == (400 if what == "checksum" else 200)
+
+
+def _refuse(patience: Patience) -> None:
+    raise Busy
+
+
+def test_what_is_kept_is_answered_while_another_look_runs() -> None:
+    image, other = make_image(tar_layer({"a": b""})), make_image(tar_layer({"b": b""}))
+    storage, client = pushed(image, other)
+    paths = [f"/v1/images/{image.image_id}/{what}" for what in ("files", "diff")]
+    answers = [client.get(path).body for path in paths]
+    storage.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(Client(client.app).get, f"/v1/images/{other.image_id}/files")
+        assert storage.reached.wait(30)
+        assert [client.get(path).body for path in paths] == answers
+        storage.gate.set()
+        assert first.result().status_int == 200
 
 
 def test_layers_of_a_diff_share_the_limit_of_one() -> None:
@@ -178,7 +221,7 @@ def test_layers_of_a_diff_share_the_limit_of_one() -> None:
 def test_diff_beyond_its_limit_is_rejected_and_stored_so() -> None:
     chain = make_chain([tar_layer({f"f{number}": b""}) for number in range(4)])
     storage, _ = pushed(*chain)
-    images, limits = Images(storage), Limits(1 << 20, compared_bytes=3 * 64 * 1024)
+    images, limits = Images(storage), Limits(compared_bytes=3 * 64 * 1024)
     contents = [Content(image.image_id) for image in reversed(chain)]
     assert images.diff(contents[1:], limits)
     for _ in range(2):
@@ -188,9 +231,7 @@ def test_diff_beyond_its_limit_is_rejected_and_stored_so() -> None:
     assert not any(key.endswith("/_files") for key in storage.opened)
 
 
-@pytest.mark.parametrize(
-    "limits", [Limits(1 << 20, rows=9), Limits(1 << 20, names_bytes=19), Limits(1 << 20, list_bytes=300)]
-)
+@pytest.mark.parametrize("limits", [Limits(rows=9), Limits(names_bytes=19), Limits(list_bytes=300)])
 def test_lists_beyond_a_limit_are_refused_whether_kept_or_not(limits: Limits) -> None:
     image = make_image(many(10))
     storage, _ = pushed(image)
@@ -199,7 +240,7 @@ def test_lists_beyond_a_limit_are_refused_whether_kept_or_not(limits: Limits) ->
         with pytest.raises(errors.LayerTooLarge, match="more files than are listed"):
             images.files(Content(image.image_id), limits)
     assert storage.looks(image.image_id) == 1
-    assert len(images.rows(Content(image.image_id))) == 10
+    assert number_of_files(images, image) == 10
 
 
 # -- the memory and the turns
@@ -234,26 +275,26 @@ def test_a_value_in_the_place_of_another_counts_alone() -> None:
 
 
 def test_a_turn_ends_with_a_failure_too() -> None:
-    turns = Turns(most_waiting=0, wait_s=0)
-    with pytest.raises(ZeroDivisionError), turns.turn("x"):
+    turns, patience = Turns(), Patience(most_waiting=0, wait_s=0)
+    with pytest.raises(ZeroDivisionError), turns.turn(patience):
         raise ZeroDivisionError
-    with turns.turn("x"), turns.turn("y"), pytest.raises(Busy), turns.turn("x"):
+    with turns.turn(patience), pytest.raises(Busy), turns.turn(patience):
         raise AssertionError("the turn is taken")
 
 
 def test_no_more_wait_than_may() -> None:
-    turns = CountedTurns(most_waiting=2)
+    turns, patience = CountedTurns(), Patience(most_waiting=2, wait_s=60)
     done = []
 
     def work(number: int) -> None:
-        with turns.turn("x"):
+        with turns.turn(patience):
             done.append(number)
 
     with ThreadPoolExecutor(2) as pool:
-        with turns.turn("x"):
+        with turns.turn(patience):
             waiting = [pool.submit(work, number) for number in range(2)]
             turns.await_waiting(2)
-            with pytest.raises(Busy), turns.turn("x"):
+            with pytest.raises(Busy), turns.turn(patience):
                 raise AssertionError("the turn is taken")
             assert done == []
         for each in waiting:

@@ -12,11 +12,18 @@ every later reader. An empty PAX sparse map makes a file of zeros.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from . import sparse
-from .compression import CHUNK_BYTES, ExpansionLimitExceeded, Readable, UnreadableLayer, open_decompressed
+from .compression import (
+    CHUNK_BYTES,
+    ExpansionLimitExceeded,
+    Readable,
+    UnreadableLayer,
+    go_on,
+    open_decompressed,
+)
 from .tar_headers import BLOCK_BYTES, Header, number_of, parse_pax
 
 #: The largest long name, long link or PAX header, in bytes.
@@ -24,7 +31,7 @@ EXTENSION_LIMIT_BYTES: Final = 1024 * 1024
 
 #: The most headers, PAX records and pieces of sparse members in one archive. Each takes some microseconds, so
 #: a small layer that expands to nothing else could occupy the process for hours.
-RECORDS_LIMIT: Final = 10_000_000
+RECORDS_LIMIT: Final = 1_000_000
 
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 
@@ -65,16 +72,28 @@ class ArchiveReader:
 
     :param stream: the archive without compression; read in pieces, not closed.
     :param limit_bytes: the most bytes that are read from the stream and made of holes, together.
+    :param limit_records: the most headers, PAX records and pieces of sparse members.
+    :param check: called for each piece that is read or made of a hole. What it raises ends the iteration.
     :param expand_pax_sparse: False treats sparse members of PAX archives as plain members with their stored
         content, as readers without PAX sparse support did.
     """
 
-    def __init__(self, stream: Readable, *, limit_bytes: int | None = None, expand_pax_sparse: bool = True):
+    def __init__(
+        self,
+        stream: Readable,
+        *,
+        limit_bytes: int | None = None,
+        limit_records: int = RECORDS_LIMIT,
+        check: Callable[[], None] = go_on,
+        expand_pax_sparse: bool = True,
+    ):
         self._stream = stream
         self._limit_bytes = limit_bytes
+        self._limit_records = limit_records
+        self._check = check
         self._expand_pax_sparse = expand_pax_sparse
         self._expanded_bytes = 0  # read and made so far
-        self._records = 0  # see RECORDS_LIMIT
+        self._records = 0
         self._buffer = b""
         self._at = 0  # the position of the next byte in the buffer
         self._left = 0  # stored bytes of the current member that were not read yet
@@ -143,6 +162,7 @@ class ArchiveReader:
 
         :raises ExpansionLimitExceeded: there are more than ``limit_bytes``.
         """
+        self._check()
         self._expanded_bytes += size_bytes
         if self._limit_bytes is not None and self._expanded_bytes > self._limit_bytes:
             raise ExpansionLimitExceeded(
@@ -151,8 +171,10 @@ class ArchiveReader:
 
     def _count_records(self, count: int) -> None:
         self._records += count
-        if self._records > RECORDS_LIMIT:
-            raise ExpansionLimitExceeded(f"the layer has more than {RECORDS_LIMIT} tar headers and records")
+        if self._records > self._limit_records:
+            raise ExpansionLimitExceeded(
+                f"the layer has more than {self._limit_records} tar headers and records"
+            )
 
     # -- blocks
 
@@ -267,13 +289,22 @@ class ArchiveReader:
         member._sparse = sparse.SparseContent(self, pieces, member.size)
 
 
-def open_archive(layer: Readable, *, limit_bytes: int | None = None) -> ArchiveReader:
+def open_archive(
+    layer: Readable,
+    *,
+    limit_bytes: int | None = None,
+    limit_records: int = RECORDS_LIMIT,
+    check: Callable[[], None] = go_on,
+) -> ArchiveReader:
     """Return the members of a layer, compressed or not.
 
     :param layer: read in pieces from its current position, ahead of the members; not closed.
     :param limit_bytes: the most bytes that the layer may expand to, the holes of sparse files included;
         beyond, the iteration raises ExpansionLimitExceeded.
+    :param limit_records: see :class:`ArchiveReader`.
+    :param check: called for each piece of data. What it raises ends the iteration.
     :raises UnsupportedCompression: the module for the compression is missing.
     :raises OSError: whatever ``layer.read`` raises.
     """
-    return ArchiveReader(open_decompressed(layer, limit_bytes=limit_bytes), limit_bytes=limit_bytes)
+    expanded = open_decompressed(layer, limit_bytes=limit_bytes, check=check)
+    return ArchiveReader(expanded, limit_bytes=limit_bytes, limit_records=limit_records, check=check)

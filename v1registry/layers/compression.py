@@ -43,6 +43,10 @@ class ExpansionLimitExceeded(UnreadableLayer):
     """The layer expands to more bytes, members or records than a limit allows; reading stopped there."""
 
 
+class LookTooLong(ExpansionLimitExceeded):
+    """Reading the layer took longer than a limit allows; it stopped there."""
+
+
 class UnsupportedCompression(UnreadableLayer):
     """The module that reads the layer's compression is missing. The text says what to install."""
 
@@ -81,6 +85,7 @@ class ExpandedLayer:
     """
 
     def __init__(self, source: Readable, compression: Compression, limit_bytes: int | None):
+        """:param limit_bytes: see :func:`open_decompressed`."""
         self.compression: Final = compression
         self._source = source
         self._limit_bytes = limit_bytes
@@ -127,7 +132,13 @@ def compression_of(head: bytes) -> Compression:
     return "plain"
 
 
-def open_decompressed(stream: Readable, *, limit_bytes: int | None = None) -> ExpandedLayer:
+def go_on() -> None:
+    """Let a look into a layer continue: the check of a look that may take any time."""
+
+
+def open_decompressed(
+    stream: Readable, *, limit_bytes: int | None = None, check: Callable[[], None] = go_on
+) -> ExpandedLayer:
     """Return the expanded bytes of a layer as a stream; ``.compression`` names the compression.
 
     Several compressed streams in a row count as one. Zero bytes between and behind them are skipped, as gzip,
@@ -136,6 +147,8 @@ def open_decompressed(stream: Readable, *, limit_bytes: int | None = None) -> Ex
     :param stream: read in pieces from its current position; not closed.
     :param limit_bytes: the most expanded bytes, beyond which ``read`` raises ExpansionLimitExceeded; None for
         no limit.
+    :param check: called for each piece of compressed data. What it raises ends the read, because data can
+        be long and expand to nothing.
     :raises UnsupportedCompression: the module for the compression is missing.
     :raises OSError: whatever ``stream.read`` raises, here and later.
     """
@@ -145,7 +158,7 @@ def open_decompressed(stream: Readable, *, limit_bytes: int | None = None) -> Ex
     compression = compression_of(head)
     source: Readable = _Pushed(head, stream)
     if compression != "plain":
-        source = _Streams(source, compression, _FORMATS[compression]())
+        source = _Streams(source, compression, _FORMATS[compression](), check)
     return ExpandedLayer(source, compression, limit_bytes)
 
 
@@ -166,7 +179,10 @@ class _Pushed:
 class _Streams:
     """The expanded bytes of several compressed streams in a row, as one stream."""
 
-    def __init__(self, source: Readable, compression: Compression, format_: _Format):
+    def __init__(
+        self, source: Readable, compression: Compression, format_: _Format, check: Callable[[], None]
+    ):
+        self._check = check
         self._source = source
         self._compression = compression
         self._new_decoder, self._errors = format_
@@ -176,6 +192,7 @@ class _Streams:
 
     def read(self, size: int, /) -> bytes:
         while decoder := self._decoder or self._next_decoder():
+            self._check()
             data, may_be_the_end = b"", decoder.needs_input
             if may_be_the_end:
                 data, self._pending = self._pending or self._source.read(CHUNK_BYTES), b""

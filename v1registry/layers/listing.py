@@ -1,14 +1,13 @@
-"""The files in a layer: the rows of ``…/files``, and the changes of a layer for ``…/diff``.
+"""The files in a layer: the rows of ``…/files``.
 
-Source of the form: docker-registry 0.9.1 ``docker_registry/lib/layers.py``; registry.md 4.8 and 4.9, which
-list the differences: whiteouts count in every directory, times are whole seconds, and deletions count in a
-root image too. PAX global headers make no rows.
+Source of the form: docker-registry 0.9.1 ``docker_registry/lib/layers.py``; registry.md 4.8, which lists the
+differences: whiteouts count in every directory, and times are whole seconds. PAX global headers make no rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias, TypeGuard
+from collections.abc import Iterator
+from typing import Final, TypeAlias
 
 from .archive import ArchiveReader, Member, open_archive
 from .compression import ExpansionLimitExceeded, Readable
@@ -37,6 +36,7 @@ _TYPES: Final[dict[bytes, str]] = {
 _OTHER_TYPE = "u"
 _WHITEOUT = b".wh."
 _AUFS_METADATA = b".wh..wh."
+_OPAQUE = b".wh..wh..opq"
 
 
 class TooManyFiles(ExpansionLimitExceeded):
@@ -66,7 +66,7 @@ def files(
     :raises OSError: whatever ``layer.read`` raises.
     """
     archive = open_archive(layer, limit_bytes=limit_bytes)
-    return rows_of(archive, limit_rows=limit_rows, limit_names_bytes=limit_names_bytes)
+    return list(rows_of(archive, limit_rows=limit_rows, limit_names_bytes=limit_names_bytes))
 
 
 def rows_of(
@@ -74,21 +74,23 @@ def rows_of(
     *,
     limit_rows: int = ROWS_LIMIT,
     limit_names_bytes: int = NAMES_LIMIT_BYTES,
-) -> list[Row]:
-    """Return the rows of :func:`files` for an open archive, whose ``expanded_bytes`` can be read afterwards.
+    opaque: set[str] | None = None,
+) -> Iterator[Row]:
+    """Yield the rows of :func:`files` for an open archive.
 
     :param limit_rows: the most rows.
     :param limit_names_bytes: the most bytes of all names.
+    :param opaque: gets the names of the folders that the layer marks as opaque: what ancestors have below
+        them is deleted. Rows do not show that.
     :raises UnreadableLayer: the archive is damaged or incomplete.
     :raises ExpansionLimitExceeded: the limit of the archive is reached.
     :raises TooManyFiles: one of the limits here is reached.
     """
-    rows: list[Row] = []
-    names_bytes = 0
+    rows = names_bytes = 0
     for member in archive:
         if member.typeflag == b"g":
             continue
-        if len(rows) >= limit_rows:
+        if rows >= limit_rows:
             raise TooManyFiles(f"the layer has more than the limit of {limit_rows} files")
         names_bytes += len(member.name)
         if names_bytes > limit_names_bytes:
@@ -97,8 +99,10 @@ def rows_of(
             )
         row = _row_of(member)
         if row is not None:
-            rows.append(row)
-    return rows
+            rows += 1
+            yield row
+        elif opaque is not None and member.name.endswith(_OPAQUE):
+            opaque.add(_decoded(member.name.removesuffix(_OPAQUE)))
 
 
 def _row_of(member: Member) -> Row | None:
@@ -119,42 +123,20 @@ def _row_of(member: Member) -> Row | None:
             return None
         if base.startswith(_WHITEOUT) and base != _WHITEOUT:
             name, is_deleted = folder + slash + base.removeprefix(_WHITEOUT), True
+    return [
+        _decoded(name),
+        type_,
+        is_deleted,
+        member.size,
+        member.mtime,
+        member.mode,
+        member.uid,
+        member.gid,
+    ]
+
+
+def _decoded(name: bytes) -> str:
     try:
-        text = name.decode("utf-8")
+        return name.decode("utf-8")
     except UnicodeDecodeError:
-        text = name.decode("latin-1")
-    return [text, type_, is_deleted, member.size, member.mtime, member.mode, member.uid, member.gid]
-
-
-def is_row_list(value: object) -> TypeGuard[list[Row]]:
-    """Tell whether a value from stored JSON is a list of rows, as far as :func:`diff` needs it."""
-    return isinstance(value, list) and all(
-        isinstance(row, list) and len(row) == 8 and isinstance(row[0], str) for row in value
-    )
-
-
-def diff(
-    rows: Iterable[Sequence[Any]], ancestors: Iterable[Iterable[Sequence[Any]]]
-) -> dict[str, dict[str, list[Any]]]:
-    """Return the files that an image deleted, changed and created, under these three keys, by name.
-
-    The values are the rows without the name.
-
-    Of rows with the same name the last counts. The nearest ancestor with a row for a file decides: the file
-    is created if that row is a deletion, else changed. Without such an ancestor it is created.
-
-    :param rows: the rows of the image.
-    :param ancestors: the rows of each ancestor, the nearest first; iterated only until all files are decided.
-    """
-    undecided = {row[0]: list(row[1:]) for row in rows}
-    deleted = {name: rest for name, rest in undecided.items() if rest[1]}
-    changed: dict[str, list[Any]] = {}
-    created: dict[str, list[Any]] = {}
-    for name in deleted:
-        del undecided[name]
-    remaining = iter(ancestors)
-    while undecided and (ancestor := next(remaining, None)) is not None:
-        for name, is_deleted in {row[0]: row[2] for row in ancestor if row[0] in undecided}.items():
-            (created if is_deleted else changed)[name] = undecided.pop(name)
-    created.update(undecided)
-    return {"deleted": deleted, "changed": changed, "created": created}
+        return name.decode("latin-1")

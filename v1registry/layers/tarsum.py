@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
-from .archive import ArchiveReader, Member, open_archive
+from .archive import RECORDS_LIMIT, ArchiveReader, Member, open_archive
 from .checksums import equal_sums
-from .compression import CHUNK_BYTES, ExpansionLimitExceeded, Readable, UnreadableLayer, open_decompressed
+from .compression import (
+    CHUNK_BYTES,
+    ExpansionLimitExceeded,
+    Readable,
+    UnreadableLayer,
+    go_on,
+    open_decompressed,
+)
 
 Version: TypeAlias = Literal["tarsum", "tarsum.v1", "tarsum.dev"]
 Algorithm: TypeAlias = Literal["sha256", "sha512"]
@@ -24,8 +31,8 @@ Algorithm: TypeAlias = Literal["sha256", "sha512"]
 #: sorted like all others (docker up to 0.7.2). ``last``: only the last one counts (0.7.3 to 1.2).
 DuplicateRule: TypeAlias = Literal["position", "all", "last"]
 
-#: The most members of an archive; each takes some 150 bytes of memory.
-MEMBERS_LIMIT: Final = 1_000_000
+#: Gives the TarSums of a layer with an image's JSON, byte for byte.
+RightSums: TypeAlias = Callable[[bytes], tuple[str, ...]]
 
 #: Longer archives with duplicate paths are sorted as if they had none. Beyond 12 members the result of an
 #: engine depends on its Go version (registry.md 7.3), and the insertion sort of a long list would occupy the
@@ -45,7 +52,7 @@ def tarsum(
     algorithm: Algorithm = "sha256",
     duplicates: DuplicateRule = "position",
     limit_bytes: int | None = None,
-    limit_members: int = MEMBERS_LIMIT,
+    limit_records: int = RECORDS_LIMIT,
 ) -> str:
     """Return the TarSum of a layer, ``VERSION+ALGORITHM:`` and hex digits.
 
@@ -53,13 +60,32 @@ def tarsum(
         archive, so that an incomplete compression is noticed; not closed.
     :param prefix: the bytes that are summed first: the JSON of an image.
     :param limit_bytes: the most bytes that the layer may expand to, the holes of sparse files included.
-    :param limit_members: the most members of the archive.
+    :param limit_records: see :class:`~v1registry.layers.archive.ArchiveReader`. Each member takes some 150
+        bytes of memory.
     :raises UnreadableLayer: the layer is not an archive, damaged or incomplete.
     :raises UnsupportedCompression: the module for the compression is missing.
     :raises ExpansionLimitExceeded: a limit is reached.
     :raises OSError: whatever ``layer.read`` raises.
     """
-    return _read_sums(layer, version, algorithm, limit_bytes, limit_members).text(prefix, duplicates)
+    archive = open_archive(layer, limit_bytes=limit_bytes, limit_records=limit_records)
+    return _read_sums(archive, Label(version, algorithm)).text(prefix, duplicates)
+
+
+class Label(NamedTuple):
+    """What stands before the digits of a TarSum."""
+
+    version: Version
+    algorithm: Algorithm
+
+    @classmethod
+    def of(cls, announced: str) -> Label | None:
+        """Return the label of a text that a client sent; None if it is no TarSum of a known kind.
+
+        >>> Label.of("tarsum.v1+sha256:00")
+        Label(version='tarsum.v1', algorithm='sha256')
+        """
+        match = _ANNOUNCED.fullmatch(announced)
+        return None if match is None else cls(cast(Version, match[1]), cast(Algorithm, match[2]))
 
 
 def verify_tarsum(
@@ -68,54 +94,79 @@ def verify_tarsum(
     prefix: bytes,
     *,
     limit_bytes: int | None = None,
-    limit_members: int = MEMBERS_LIMIT,
+    limit_records: int = RECORDS_LIMIT,
 ) -> bool:
-    """Tell whether ``announced`` is a TarSum of the layer, by the rules of any engine or of docker-registry.
+    """Tell whether ``announced`` is one of the :func:`right_tarsums` of the layer.
 
-    The rules of docker 1.3, 0.6 and 0.7.3 are tried in this order, then those of docker-registry up to 0.9.0
-    if they cover the whole layer (registry.md 6.3 and 7.6). Unknown versions and algorithms never match.
-
-    :param announced: any text that a client sent.
-    :param open_layer: opens the layer at its start; called once or twice, and its result is closed.
+    :param announced: any text that a client sent. Unknown versions and algorithms never match.
+    :param open_layer: see :func:`right_tarsums`.
     :param prefix: the image's JSON, byte for byte.
     :param limit_bytes: see :func:`tarsum`.
-    :param limit_members: see :func:`tarsum`.
+    :param limit_records: see :func:`tarsum`.
     :raises UnreadableLayer: the layer is not an archive, damaged, incomplete or beyond a limit.
     :raises OSError: reading the layer failed.
     """
-    match = _ANNOUNCED.fullmatch(announced)
-    if match is None:
+    label = Label.of(announced)
+    if label is None:
         return False
-    version, algorithm = cast(Version, match[1]), cast(Algorithm, match[2])
+    found = right_tarsums(label, open_layer, limit_bytes=limit_bytes, limit_records=limit_records)
+    return any(equal_sums(announced, text) for right_sums in found for text in right_sums(prefix))
+
+
+def right_tarsums(
+    label: Label,
+    open_layer: Callable[[], AbstractContextManager[Readable]],
+    *,
+    limit_bytes: int | None = None,
+    limit_records: int = RECORDS_LIMIT,
+    check: Callable[[], None] = go_on,
+) -> Iterator[RightSums]:
+    """Yield the TarSums of a layer by the rules of all engines, then those of docker-registry.
+
+    The rules of docker 1.3, 0.6 and 0.7.3 come first, then those of docker-registry up to 0.9.0 if they cover
+    the whole layer (registry.md 6.3 and 7.6). Each yield costs one pass over the layer.
+
+    :param open_layer: opens the layer at its start; its result is closed.
+    :param limit_bytes: see :func:`tarsum`.
+    :param limit_records: see :func:`tarsum`.
+    :param check: called for each piece of data. What it raises ends the pass.
+    :raises UnreadableLayer: the layer is not an archive, damaged, incomplete or beyond a limit.
+    :raises OSError: reading the layer failed.
+    """
     with open_layer() as layer:
-        sums = _read_sums(layer, version, algorithm, limit_bytes, limit_members)
-    rules: tuple[DuplicateRule, ...] = ("position", "all", "last") if sums.has_duplicates() else ("position",)
-    if any(equal_sums(announced, sums.text(prefix, rule)) for rule in rules):
-        return True
-    if (version, algorithm) != ("tarsum", "sha256"):
-        return False
-    with open_layer() as layer:
-        legacy = legacy_tarsum(layer, prefix=prefix, limit_bytes=limit_bytes, limit_members=limit_members)
-    return legacy.text is not None and legacy.is_complete and equal_sums(announced, legacy.text)
+        archive = open_archive(layer, limit_bytes=limit_bytes, limit_records=limit_records, check=check)
+        yield _read_sums(archive, label).texts
+    if label == ("tarsum", "sha256"):
+        with open_layer() as layer:
+            sums, is_complete = _read_legacy_sums(
+                layer, limit_bytes=limit_bytes, limit_records=limit_records, check=check
+            )
+        if sums is not None and is_complete:
+            yield lambda prefix: (sums.text(prefix, "all"),)
+
+
+def engine_tarsums(archive: ArchiveReader) -> RightSums:
+    """Return the TarSums of version 0 by the rules of all engines.
+
+    :param archive: it is read to its end, and so is the stream behind it.
+    :raises UnreadableLayer: the layer is not an archive, damaged, incomplete or beyond a limit.
+    """
+    return _read_sums(archive, Label("tarsum", "sha256")).texts
 
 
 class _Sums:
     """The digests of an archive's members, from which its TarSums are made."""
 
-    def __init__(self, version: Version, algorithm: Algorithm, limit_members: int):
+    def __init__(self, label: Label):
+        version, algorithm = label
         if version not in ("tarsum", "tarsum.v1", "tarsum.dev") or algorithm not in _ALGORITHMS:
             raise ValueError(f"unknown TarSum {version}+{algorithm}")
         self._label = f"{version}+{algorithm}:"
         self._new_digest = _ALGORITHMS[algorithm]
-        self._limit_members = limit_members
         self._digests: list[bytes] = []
         self._paths: list[int] = []  # hashes, because names can be long and are only compared
 
     def add(self, member: Member, header: bytes, *, has_content: bool) -> None:
-        if len(self._digests) >= self._limit_members:
-            raise ExpansionLimitExceeded(
-                f"the layer has more than the limit of {self._limit_members} members"
-            )
         digest = self._new_digest(header)
         if has_content:
             while chunk := member.read(CHUNK_BYTES):
@@ -138,6 +189,13 @@ class _Sums:
             digest.update(member_digest.hex().encode("ascii"))
         return self._label + digest.hexdigest()
 
+    def texts(self, prefix: bytes) -> tuple[str, ...]:
+        """Return the sums by the rules of all engines."""
+        rules: tuple[DuplicateRule, ...] = (
+            ("position", "all", "last") if self.has_duplicates() else ("position",)
+        )
+        return tuple(self.text(prefix, rule) for rule in rules)
+
     def has_duplicates(self) -> bool:
         return len(set(self._paths)) < len(self._paths)
 
@@ -156,12 +214,9 @@ class _Sums:
         return [digest for _, digest in ordered]
 
 
-def _read_sums(
-    layer: Readable, version: Version, algorithm: Algorithm, limit_bytes: int | None, limit_members: int
-) -> _Sums:
-    sums = _Sums(version, algorithm, limit_members)
-    has_mtime = version == "tarsum"
-    archive = open_archive(layer, limit_bytes=limit_bytes)
+def _read_sums(archive: ArchiveReader, label: Label) -> _Sums:
+    sums = _Sums(label)
+    has_mtime = label.version == "tarsum"
     for member in archive:
         header = _HEADER % (
             member.name,
@@ -196,7 +251,7 @@ def legacy_tarsum(
     *,
     prefix: bytes = b"",
     limit_bytes: int | None = None,
-    limit_members: int = MEMBERS_LIMIT,
+    limit_records: int = RECORDS_LIMIT,
 ) -> LegacyTarSum:
     """Return version 0 as docker-registry up to 0.9.0 computed it with Python 2's tarfile.
 
@@ -207,18 +262,36 @@ def legacy_tarsum(
     :param layer: see :func:`tarsum`.
     :param prefix: see :func:`tarsum`.
     :param limit_bytes: see :func:`tarsum`.
-    :param limit_members: see :func:`tarsum`.
+    :param limit_records: see :func:`tarsum`.
     :raises ExpansionLimitExceeded: a limit is reached.
     :raises UnsupportedCompression: the module for the compression is missing.
     :raises OSError: whatever ``layer.read`` raises.
     """
-    sums = _Sums("tarsum", "sha256", limit_members)
-    is_complete = True
-    expanded = open_decompressed(layer, limit_bytes=limit_bytes)
+    sums, is_complete = _read_legacy_sums(layer, limit_bytes=limit_bytes, limit_records=limit_records)
+    return LegacyTarSum(None if sums is None else sums.text(prefix, "all"), is_complete)
+
+
+def _read_legacy_sums(
+    layer: Readable,
+    *,
+    limit_bytes: int | None,
+    limit_records: int,
+    check: Callable[[], None] = go_on,
+) -> tuple[_Sums | None, bool]:
+    """Return the digests that docker-registry summed, and whether they cover the whole layer."""
+    sums = _Sums(Label("tarsum", "sha256"))
+    expanded = open_decompressed(layer, limit_bytes=limit_bytes, check=check)
     try:
         if expanded.compression in ("xz", "zstd"):
             raise UnreadableLayer("Python 2 cannot read this compression")
-        for member in ArchiveReader(expanded, limit_bytes=limit_bytes, expand_pax_sparse=False):
+        archive = ArchiveReader(
+            expanded,
+            limit_bytes=limit_bytes,
+            limit_records=limit_records,
+            check=check,
+            expand_pax_sparse=False,
+        )
+        for member in archive:
             if member.typeflag == b"g":
                 continue
             if member.size and member.typeflag in (b"1", b"2"):
@@ -228,10 +301,10 @@ def legacy_tarsum(
     except ExpansionLimitExceeded:
         raise
     except UnicodeDecodeError:
-        return LegacyTarSum(None, is_complete=False)
+        return None, False
     except UnreadableLayer:
-        is_complete = False
-    return LegacyTarSum(sums.text(prefix, "all"), is_complete)
+        return sums, False
+    return sums, True
 
 
 def _legacy_header(member: Member) -> bytes:

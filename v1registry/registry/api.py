@@ -17,12 +17,19 @@ from ..rights import (
 )
 from ..storage.base import StorageError
 from ..wsgi.documents import dump_json, parse_json
-from ..wsgi.immutable import etag_of, immutable_headers, immutable_response, stream_response
+from ..wsgi.immutable import (
+    etag_of,
+    immutable_headers,
+    immutable_json_stream,
+    immutable_response,
+    stream_response,
+)
 from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, respond
 from ..wsgi.routing import Api, Route, Table
 from ..wsgi.user_agents import docker_version
 from . import layout
 from .images import layer_etag
+from .kept_lists import Document
 from .pushes import AnnouncedSums
 from .services import Request
 from .tags import UNKNOWN_INFO
@@ -122,7 +129,11 @@ def get_layer(request: Request) -> Response:
 def put_layer(request: Request) -> Response:
     image_id = check_image_id(request.fields["image_id"])
     upload = request.upload
-    request.services.pushes.put_layer(image_id, upload, request.rights, announced_bytes=upload.size)
+    # docker up to 0.8 has no other sum; the payload sum of 0.9 covers other bytes (registry.md 6.2)
+    is_old_engine = is_docker_before_0_10(request.headers.get("User-Agent") or "")
+    request.services.pushes.put_layer(
+        image_id, upload, request.rights, announced_bytes=upload.size, has_tarsum_alone=is_old_engine
+    )
     return json_response(True)
 
 
@@ -146,8 +157,7 @@ def get_ancestry(request: Request) -> Response:
 def get_files(request: Request) -> Response:
     content = _held_image(request).content
     assert content is not None
-    data = request.services.images.files(content)
-    return immutable_response(request, data, etag_of(data), request.rights.is_open)
+    return _document_response(request, request.services.images.files(content))
 
 
 def get_diff(request: Request) -> Response:
@@ -155,8 +165,11 @@ def get_diff(request: Request) -> Response:
     assert state.content is not None
     # the diff shows which of the image's files the ancestors have too
     chain = list(contents_of_chain(request.rights, state, images.ancestry(state.content)))
-    data = images.diff(chain)
-    return immutable_response(request, data, etag_of(data), request.rights.is_open)
+    return _document_response(request, images.diff(chain))
+
+
+def _document_response(request: Request, document: Document) -> Response:
+    return immutable_json_stream(request, document.open, document.size, document.etag, request.rights.is_open)
 
 
 def _held_image(request: Request) -> ImageState:

@@ -7,17 +7,21 @@ id.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .. import errors
-from ..layers.listing import Row
 from ..names import is_image_id
 from ..rights import Content
 from ..storage.base import Blob, KeyNotFound, Stat, Storage
 from . import layout
 from .contents import Contents
-from .listings import Limits, Listings
+from .kept_lists import Document
+from .listings import BOUNDS_ALONE, Limits, Listings, Row
+from .looks import Looks
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,13 @@ class ImageFacts:
 class Images:
     """The complete images of one storage. Safe for threads.
 
-    :param expanded_limit_bytes: how many bytes a layer may expand to when it is looked into (files, diff,
-        TarSum).
+    :param looks: the turn for looks into layers, with their bounds. The default is one of its own.
     """
 
-    def __init__(self, storage: Storage, *, expanded_limit_bytes: int = 64 << 30):
+    def __init__(self, storage: Storage, looks: Looks | None = None):
         self._storage = storage
         self.contents = Contents(storage)
-        self._listings = Listings(storage, Limits(expanded_limit_bytes))
+        self._listings = Listings(storage, looks or Looks())
 
     def facts(self, content: Content) -> ImageFacts:
         """Return JSON, size and sums of an image.
@@ -109,26 +112,35 @@ class Images:
             raise errors.ImageNotFound(image_id=content.image_id) from None
         return document, self.layer_size(content)
 
-    def files(self, content: Content, limits: Limits | None = None) -> bytes:
+    def files(self, content: Content, limits: Limits = BOUNDS_ALONE) -> Document:
         """Return the list of the layer's members as JSON, computed once and kept (registry.md 4.8).
 
-        :param limits: how far to look, if less far than ``expanded_limit_bytes`` allows.
+        :param limits: how far to look, if less far than the bounds of all looks.
         :raises ImageNotFound: a mirror has not fetched the layer.
         :raises LayerNotSupported: the layer is not an archive.
         :raises LayerTooLarge: the list is beyond the limits.
-        :raises LayerBusy: other requests look into the same layer.
+        :raises LayerBusy: other requests look into layers.
         """
         return self._listings.files(content, limits)
 
-    def rows(self, content: Content, limits: Limits | None = None) -> list[Row]:
-        """Return the members of the layer. Takes and raises what :meth:`files` does."""
-        return self._listings.rows(content, limits)
+    def inspect(
+        self, content: Content, use: Callable[[Iterator[Row]], T], limits: Limits = BOUNDS_ALONE
+    ) -> T:
+        """Return what ``use`` makes of the rows of the layer's members. No other look runs meanwhile.
 
-    def diff(self, chain: Sequence[Content], limits: Limits | None = None) -> bytes:
+        Raises what :meth:`files` does besides.
+
+        :param use: called again with other rows if the kept ones are malformed.
+        :param limits: as for :meth:`files`.
+        """
+        return self._listings.inspect(content, use, limits)
+
+    def diff(self, chain: Sequence[Content], limits: Limits = BOUNDS_ALONE) -> Document:
         """Return what the layer changes against the ancestors as JSON (registry.md 4.9).
 
-        Takes and raises what :meth:`files` does besides.
+        Raises what :meth:`files` does besides.
 
+        :param limits: as for :meth:`files`.
         :param chain: the contents of the image and of its ancestors, the image first.
         """
         return self._listings.diff(chain, limits)

@@ -5,8 +5,10 @@ Source: docker-registry-core, core/driver.py, and the folders that 0.6.0 to 0.9.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
@@ -28,9 +30,11 @@ CHECKSUM = "_checksum"
 IN_PROGRESS = "_inprogress"
 FILES = "_files"
 DIFF = "_diff"
-#: Ours, in an image's folder: which repositories hold which content, and the contents beside the first.
+#: Ours, in an image's folder: which repositories hold which content, the contents beside the first, and the
+#: names of the folders that the layer marks as opaque.
 HELD = "_held_by"
 CONTENTS = "_contents"
+OPAQUE = "_opaque"
 
 #: Names of the keys in a repository's folder.
 IMAGE_LIST = "_index_images"
@@ -67,6 +71,24 @@ def content_folder(content: Content) -> str:
 def content_key(content: Content, name: str) -> str:
     """Return the key of one part of a content, such as ``json``."""
     return f"{content_folder(content)}/{name}"
+
+
+def diff_name(chain: Sequence[Content]) -> str:
+    """Return the name of the key for the diff of an image.
+
+    The key of docker-registry is for first contents alone (storage-layout.md 1).
+
+    :param chain: the contents of the image and of its ancestors, the image first.
+
+    >>> diff_name([Content("0" * 16), Content("1" * 16)])
+    '_diff'
+    >>> diff_name([Content("0" * 16), Content("1" * 16, "ab")])
+    '_diff-85b4ca4a97d5aa7a'
+    """
+    if not any(content.variant for content in chain):
+        return DIFF
+    names = " ".join(f"{content.image_id}/{content.variant}" for content in chain)
+    return f"{DIFF}-{hashlib.sha256(names.encode('ascii')).hexdigest()[:16]}"
 
 
 def parent_in(document: bytes) -> str | None:

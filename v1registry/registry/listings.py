@@ -1,91 +1,103 @@
-"""What is in the layers of complete images, and what they changed: computed once, and kept beside the image.
-
-A layer of a kilobyte may expand to gigabytes, and every reader of an image may ask for what is in it. So one
-thread of a process at a time looks into a layer, and each look has limits. A layer beyond them is remembered
-too, in the process alone: the limits are settings, and what can be read depends on what is installed.
-"""
+"""What is in the layers of complete images, and what they changed: computed once, and kept."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias, TypeVar
 
 from .. import errors
-from ..layers.archive import open_archive
-from ..layers.compression import ExpansionLimitExceeded, UnreadableLayer
-from ..layers.listing import NAMES_LIMIT_BYTES, ROWS_LIMIT, Row, TooManyFiles, diff, is_row_list, rows_of
-from ..layers.remembered import Remembered
-from ..layers.turns import Busy, Turns
-from ..log import get_logger
+from ..layers.archive import ArchiveReader, open_archive
+from ..layers.changes import Comparison
+from ..layers.compression import ExpansionLimitExceeded, LookTooLong, UnreadableLayer
+from ..layers.listing import NAMES_LIMIT_BYTES, ROWS_LIMIT, TooManyFiles, rows_of
+from ..layers.row_lists import MalformedRows, dump_rows, read_rows
 from ..rights import Content
-from ..storage.base import KeyNotFound, Storage, StorageUnavailable
+from ..storage.base import KeyNotFound, Storage
 from . import layout
+from .kept_lists import Document, KeptLists, Spool, check_size, new_spool
+from .looks import Looks
 
-log = get_logger(__name__)
+T = TypeVar("T")
 
-#: The first and the last byte of a whole value; a crash of an old server leaves a part of one.
-_BRACKETS: Final[Mapping[str, bytes]] = {layout.FILES: b"[]", layout.DIFF: b"{}"}
+#: A row of a list that is kept (registry.md 4.8).
+Row: TypeAlias = list[Any]
+
+#: Gives the rows of a list from the first on.
+Rows: TypeAlias = Callable[[], Iterator[Row]]
 
 #: What a list counts at least when layers are compared, in bytes: looking for it takes a while however short
 #: it is.
 _LEAST_LIST_BYTES: Final = 64 * 1024
 
-#: What the remembered refusals may take, in bytes, and one of them, about.
-_REFUSALS_BYTES: Final = 8 << 20
-_REFUSAL_BYTES: Final = 1024
-
-#: How many threads wait for others who look into the same layers, and how long.
-_MOST_WAITING: Final = 4
-_WAIT_S: Final = 10.0
-
 _TOO_MANY: Final = "The layer has more files than are listed here"
 _TOO_DEEP: Final = "The layers below have more files than are compared here"
+_TOO_LONG: Final = "Looking into the layer takes longer than this server allows"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a layer is looked into. Beyond these limits LayerTooLarge is raised."""
+    """How far a layer is looked into for one purpose, besides the bounds of all looks.
 
-    expanded_bytes: int  #: of one layer
+    Beyond these limits LayerTooLarge is raised.
+    """
+
+    expanded_bytes: int | None = None  #: of one layer; None if the bounds alone count
     rows: int = ROWS_LIMIT
     names_bytes: int = NAMES_LIMIT_BYTES
     list_bytes: int | None = None  #: of a list as JSON; a longer one that is kept is not read
     compared_bytes: int = 512 << 20  #: of the lists of all layers that are compared for one diff
 
 
-@dataclass
-class _Budget:
-    """How many bytes layers may still expand to in one request."""
+#: What counts if the caller gives no limits.
+BOUNDS_ALONE: Final = Limits()
 
-    left_bytes: int
+
+@dataclass
+class _Look:
+    """The look for one request, which has the turn."""
+
+    limits: Limits
+    check: Callable[[], None]  #: ends the look if its time is over
+    left_bytes: int | None = None  #: to how many bytes several layers may still expand; None for one layer
+    has_listed: bool = False  #: whether something was kept, so that the next request can continue
 
 
 class Listings:
     """What is in the layers of one storage. Safe for threads.
 
-    If no limits are given, those of this object count. Every method raises LayerNotSupported, LayerTooLarge,
-    and LayerBusy if other requests look into the same layer, or if one request would have to look into too
-    much.
+    Every method raises LayerNotSupported, LayerTooLarge, and LayerBusy if other requests look into layers, or
+    if one request would have to look into too much.
     """
 
-    def __init__(self, storage: Storage, limits: Limits, *, turns: Turns | None = None):
+    def __init__(self, storage: Storage, looks: Looks):
         self._storage = storage
-        self._limits = limits
-        self._turns = turns or Turns(most_waiting=_MOST_WAITING, wait_s=_WAIT_S)
-        self._refusals = Remembered[errors.RegistryError](_REFUSALS_BYTES, lambda error: _REFUSAL_BYTES)
+        self._looks = looks
+        self._kept = KeptLists(storage)
 
-    def files(self, content: Content, limits: Limits | None = None) -> bytes:
+    def files(self, content: Content, limits: Limits = BOUNDS_ALONE) -> Document:
         """Return the list of a layer's members as JSON (registry.md 4.8)."""
-        return self._files(content, limits or self._limits, None)
+        found = self._find(content, layout.FILES, limits)
+        if found is None:
+            with self._look(content, limits) as look:
+                found = self._files(content, look)
+        return found
 
-    def rows(self, content: Content, limits: Limits | None = None) -> list[Row]:
-        """Return what :meth:`files` lists, also if what is kept is not such a list."""
-        return self._rows(content, limits or self._limits, None)[0]
+    def inspect(
+        self, content: Content, use: Callable[[Iterator[Row]], T], limits: Limits = BOUNDS_ALONE
+    ) -> T:
+        """Return what ``use`` makes of the rows of :meth:`files`. No other look runs meanwhile.
 
-    def diff(self, chain: Sequence[Content], limits: Limits | None = None) -> bytes:
+        :param use: called again with other rows if what is kept turns out not to be a list of rows.
+        """
+        with self._look(content, limits) as look:
+            document = self._files(content, look)
+            with self._remembering(content, layout.FILES, look):
+                return self._with_rows(content, document, look, lambda rows: use(rows()))
+
+    def diff(self, chain: Sequence[Content], limits: Limits = BOUNDS_ALONE) -> Document:
         """Return what the layer changes against the ancestors as JSON (registry.md 4.9).
 
         The layers that have to be listed for it may together expand to as much as one of them. Their lists
@@ -93,137 +105,208 @@ class Listings:
 
         :param chain: the contents of the image and of its ancestors, the image first.
         """
-        limits = limits or self._limits
-        content = chain[0]
-
-        def compute() -> object:
-            budget, compared_bytes = _Budget(limits.expanded_bytes), 0
-
-            def lists() -> Iterator[list[Row]]:
-                nonlocal compared_bytes
-                for member in chain:
-                    rows, size_bytes = self._rows(member, limits, budget)
-                    compared_bytes += max(size_bytes, _LEAST_LIST_BYTES)
-                    if compared_bytes > limits.compared_bytes:
-                        raise errors.LayerTooLarge(_TOO_DEEP, image_id=content.image_id)
-                    yield rows
-
-            found = lists()
-            return diff(next(found), found)
-
-        if any(member.variant for member in chain):
-            # the key of docker-registry is for the first contents alone (storage-layout.md 1)
-            return self._computed(content, limits, compute)
-        return self._kept(content, layout.DIFF, limits, compute)
-
-    def version(self, content: Content, name: str) -> str:
-        """Return a text that changes with what is kept under ``name``, or with the layer if nothing is
-        kept.
-        """
-        return self._etag(content, name) or self._etag(content, layout.LAYER)
-
-    # -- inside
-
-    def _files(self, content: Content, limits: Limits, budget: _Budget | None) -> bytes:
-        return self._kept(content, layout.FILES, limits, lambda: self._list(content, limits, budget))
-
-    def _rows(self, content: Content, limits: Limits, budget: _Budget | None) -> tuple[list[Row], int]:
-        """Return rows, and how many bytes of JSON they are."""
-        data = self._files(content, limits, budget)
-        kept = layout.parse_stored(data)
-        return kept if is_row_list(kept) else self._list(content, limits, budget), len(data)
-
-    def _kept(self, content: Content, name: str, limits: Limits, compute: Callable[[], object]) -> bytes:
-        """Return what is kept, if it is whole; else compute it and keep it."""
+        content, name = chain[0], layout.diff_name(chain)
         found = self._find(content, name, limits)
         if found is not None:
             return found
-        try:
-            with self._turns.turn((content, name)):
-                # another thread may have had the turn before
-                found = self._find(content, name, limits)
-                if found is None:
-                    found = self._compute(content, name, limits, compute)
-        except Busy:
-            raise errors.LayerBusy(image_id=content.image_id) from None
+        with self._look(content, limits) as look:
+            # another thread may have had the turn before
+            found = self._find(content, name, limits)
+            if found is None:
+                shared = replace(look, left_bytes=self._most_bytes(limits))
+                with self._remembering(content, name, shared), new_spool() as spool:
+                    self._compare(chain, shared, spool)
+                    found = self._kept.keep(content, name, spool)
+                check_size(found.size, limits.list_bytes, content)
         return found
 
-    def _computed(self, content: Content, limits: Limits, compute: Callable[[], object]) -> bytes:
-        """Compute what is not kept."""
-        try:
-            with self._turns.turn((content, layout.DIFF)):
-                data = json.dumps(compute()).encode("ascii")
-        except Busy:
-            raise errors.LayerBusy(image_id=content.image_id) from None
-        _check_size(len(data), limits, content)
-        return data
+    def version(self, content: Content, name: str) -> str:
+        """Return a text that changes with what is kept under ``name``; with the layer if nothing is kept."""
+        return self._kept.etag(content, name) or self._kept.etag(content, layout.LAYER)
 
-    def _compute(self, content: Content, name: str, limits: Limits, compute: Callable[[], object]) -> bytes:
-        place = content, name, limits, self._etag(content, layout.LAYER)
-        try:
-            data = json.dumps(compute()).encode("ascii")
-        except (errors.LayerNotSupported, errors.LayerTooLarge) as error:
-            self._refusals.keep(place, type(error)(error.public, **error.context))
-            raise
-        keep(self._storage, layout.content_key(content, name), data)
-        _check_size(len(data), limits, content)
-        return data
+    # -- lists
 
-    def _find(self, content: Content, name: str, limits: Limits) -> bytes | None:
+    def _find(self, content: Content, name: str, limits: Limits) -> Document | None:
         """Return what is kept, None if it has to be computed.
 
         :raises LayerNotSupported: a look before found that.
-        :raises LayerTooLarge: a look before found that.
+        :raises LayerTooLarge: a look before found that, or the document is too long.
         """
-        with suppress(KeyNotFound), self._storage.open(layout.content_key(content, name)) as blob:
-            _check_size(blob.stat.size, limits, content)
-            kept = blob.read()
-            if kept[:1] + kept[-1:] == _BRACKETS[name]:
-                return kept
-        refusal = self._refusals.find((content, name, limits, self._etag(content, layout.LAYER)))
-        if refusal is not None:
-            # a new object each time, because an exception that is raised keeps its traceback
-            raise type(refusal)(refusal.public, **refusal.context)
-        return None
+        found = self._kept.find(content, name, limits.list_bytes)
+        if found is None:
+            self._looks.failures.check(self._place(content, name, limits))
+        return found
 
-    def _list(self, content: Content, limits: Limits, budget: _Budget | None) -> list[Row]:
-        limit_bytes, image_id = limits.expanded_bytes, content.image_id
-        if budget is not None:
-            limit_bytes = min(limit_bytes, max(0, budget.left_bytes))
+    def _files(self, content: Content, look: _Look) -> Document:
+        """Return the list of a layer's members. The caller has the turn."""
+        found = self._find(content, layout.FILES, look.limits)
+        if found is None:
+            with (
+                self._remembering(content, layout.FILES, look),
+                self._listed(content, look) as (spool, opaque),
+            ):
+                self._keep_opaque(content, opaque)
+                found = self._kept.keep(content, layout.FILES, spool)
+            look.has_listed = True
+            check_size(found.size, look.limits.list_bytes, content)
+        return found
+
+    @contextmanager
+    def _listed(self, content: Content, look: _Look) -> Iterator[tuple[Spool, set[str]]]:
+        """List the members of a layer; give the list as JSON, and the names of opaque folders."""
+        opaque: set[str] = set()
+        limits = look.limits
+        with new_spool() as spool:
+            with self._archive(content, look) as archive:
+                rows = rows_of(
+                    archive, limit_rows=limits.rows, limit_names_bytes=limits.names_bytes, opaque=opaque
+                )
+                for piece in dump_rows(rows):
+                    spool.write(piece)
+            yield spool, opaque
+
+    def _with_rows(self, content: Content, document: Document, look: _Look, use: Callable[[Rows], T]) -> T:
+        """Return what ``use`` makes of the rows of a list.
+
+        :param document: the list as it is kept. If it is malformed, the layer is listed again for ``use``.
+        """
+        with ExitStack() as streams:
+
+            def kept() -> Iterator[Row]:
+                return read_rows(streams.enter_context(closing(document.open())))
+
+            with suppress(MalformedRows):
+                return use(kept)
+        with self._listed(content, look) as (spool, _):
+
+            def listed() -> Iterator[Row]:
+                spool.seek(0)
+                return read_rows(spool)
+
+            return use(listed)
+
+    def _opaque(self, content: Content, look: _Look) -> list[str]:
+        """Return the names of the opaque folders of a layer, whose list of members is kept already."""
+        found = self._kept.find(content, layout.OPAQUE)
+        if found is None:
+            # an old server made the list
+            opaque: set[str] = set()
+            with self._remembering(content, layout.OPAQUE, look):
+                with self._archive(content, look) as archive:
+                    for _ in rows_of(archive, opaque=opaque):
+                        pass
+                found = self._keep_opaque(content, opaque)
+            look.has_listed = True
+        with closing(found.open()) as stream:
+            names = layout.parse_stored(stream.read(found.size))
+        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+    def _keep_opaque(self, content: Content, opaque: set[str]) -> Document:
+        with new_spool() as spool:
+            spool.write(json.dumps(sorted(opaque)).encode("ascii"))
+            return self._kept.keep(content, layout.OPAQUE, spool)
+
+    # -- comparing
+
+    def _compare(self, chain: Sequence[Content], look: _Look, target: Spool) -> None:
+        """Write the diff of a chain."""
+        content = chain[0]
+        own, opaque = self._files(content, look), self._opaque(content, look)
+        comparison = self._with_rows(content, own, look, lambda rows: Comparison(rows(), opaque, look.check))
+        compared_bytes = max(own.size, _LEAST_LIST_BYTES)
+        for ancestor in chain[1:]:
+            if comparison.is_decided:
+                break
+            document = self._files(ancestor, look)
+            compared_bytes += max(document.size, _LEAST_LIST_BYTES)
+            if compared_bytes > look.limits.compared_bytes:
+                raise errors.LayerTooLarge(_TOO_DEEP, image_id=content.image_id)
+            self._compare_one(comparison, ancestor, document, look)
+
+        def dump(rows: Rows) -> None:
+            target.seek(0)
+            target.truncate()
+            for piece in comparison.dump(rows):
+                target.write(piece)
+
+        self._with_rows(content, own, look, dump)
+
+    def _compare_one(
+        self, comparison: Comparison, ancestor: Content, document: Document, look: _Look
+    ) -> None:
+        opaque = self._opaque(ancestor, look)
+        try:
+            self._with_rows(ancestor, document, look, lambda rows: comparison.compare(rows(), opaque))
+        except LookTooLong:
+            raise
+        except ExpansionLimitExceeded as error:
+            raise errors.LayerTooLarge(_TOO_DEEP, image_id=ancestor.image_id) from error
+
+    # -- looking
+
+    @contextmanager
+    def _look(self, content: Content, limits: Limits) -> Iterator[_Look]:
+        with self._looks.look(content.image_id) as check:
+            yield _Look(limits, check)
+
+    @contextmanager
+    def _archive(self, content: Content, look: _Look) -> Iterator[ArchiveReader]:
+        """Open the layer of a content.
+
+        :raises ImageNotFound: a mirror has not fetched the layer.
+        :raises LayerTooLarge: the layer is beyond a limit.
+        :raises LayerBusy: the layers of one request are together beyond a limit.
+        :raises LayerNotSupported: the layer is not an archive.
+        """
+        image_id, bounds, left_bytes = content.image_id, self._looks.bounds, look.left_bytes
+        most_bytes = limit_bytes = 0
         try:
             with self._storage.open(layout.content_key(content, layout.LAYER)) as blob:
-                archive = open_archive(blob, limit_bytes=limit_bytes)
+                most_bytes = min(bounds.expansion(blob.stat.size), self._most_bytes(look.limits))
+                limit_bytes = most_bytes if left_bytes is None else min(most_bytes, max(0, left_bytes))
+                archive = open_archive(
+                    blob, limit_bytes=limit_bytes, limit_records=bounds.records, check=look.check
+                )
                 try:
-                    return rows_of(archive, limit_rows=limits.rows, limit_names_bytes=limits.names_bytes)
+                    yield archive
                 finally:
-                    if budget is not None:
-                        budget.left_bytes -= archive.expanded_bytes
+                    if left_bytes is not None:
+                        look.left_bytes = left_bytes - archive.expanded_bytes
         except KeyNotFound:
             raise errors.ImageNotFound(image_id=image_id) from None
         except TooManyFiles as error:
             raise errors.LayerTooLarge(_TOO_MANY, image_id=image_id) from error
+        except LookTooLong:
+            raise
         except ExpansionLimitExceeded as error:
-            if limit_bytes < limits.expanded_bytes:
+            if limit_bytes < most_bytes:
                 raise errors.LayerBusy(image_id=image_id) from error
             raise errors.LayerTooLarge(image_id=image_id) from error
         except UnreadableLayer as error:
             raise errors.LayerNotSupported(image_id=image_id) from error
 
-    def _etag(self, content: Content, name: str) -> str:
+    def _most_bytes(self, limits: Limits) -> int:
+        most_bytes = self._looks.bounds.expanded_bytes
+        return most_bytes if limits.expanded_bytes is None else min(most_bytes, limits.expanded_bytes)
+
+    @contextmanager
+    def _remembering(self, content: Content, name: str, look: _Look) -> Iterator[None]:
+        """Remember that what is done here fails.
+
+        :raises LayerTooLarge: it failed, or its time is over.
+        :raises LayerBusy: its time is over, and the next request can continue.
+        """
+        place = self._place(content, name, look.limits)
         try:
-            return self._storage.stat(layout.content_key(content, name)).etag
-        except KeyNotFound:
-            return ""
+            try:
+                yield
+            except LookTooLong as error:
+                if look.has_listed:
+                    raise errors.LayerBusy(image_id=content.image_id) from error
+                raise errors.LayerTooLarge(_TOO_LONG, image_id=content.image_id) from error
+        except (errors.LayerNotSupported, errors.LayerTooLarge) as error:
+            self._looks.failures.keep(place, error)
+            raise
 
-
-def keep(storage: Storage, key: str, data: bytes) -> None:
-    """Store what can be computed again. If the storage is full or read-only, only a warning is logged."""
-    try:
-        storage.write(key, data)
-    except StorageUnavailable as error:
-        log.warning("%s is not kept: %s", key, error.reason)
-
-
-def _check_size(size_bytes: int, limits: Limits, content: Content) -> None:
-    if limits.list_bytes is not None and size_bytes > limits.list_bytes:
-        raise errors.LayerTooLarge(_TOO_MANY, image_id=content.image_id)
+    def _place(self, content: Content, name: str, limits: Limits) -> tuple[object, ...]:
+        return content, name, limits, self._kept.etag(content, layout.LAYER)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from .. import errors
 from ..layers.checksums import PayloadChecksum, equal_sums
-from ..layers.compression import ExpansionLimitExceeded, UnreadableLayer
-from ..layers.tarsum import verify_tarsum
+from ..layers.streamed_tarsum import TarSumStreams
 from ..log import get_logger
 from ..names import RepositoryName, check_image_id
 from ..rights import Action, Content, PushGrant, Rights
@@ -25,6 +25,7 @@ from .holding import Holding
 from .images import checked_parent
 from .sent import SentJson, SentLayer, StagedPush, facts_for
 from .staging import Staging
+from .tarsums import TarSums
 
 log = get_logger(__name__)
 
@@ -78,7 +79,6 @@ class _Pair:
 class Pushes:
     """The pushes to one storage. Safe for threads and processes.
 
-    :param expanded_limit_bytes: how many bytes a layer may expand to when its TarSum is computed.
     :param most_in_chain: how many images an image and its ancestors may be.
     """
 
@@ -88,15 +88,16 @@ class Pushes:
         contents: Contents,
         holding: Holding,
         staging: Staging,
+        tarsums: TarSums,
         *,
-        expanded_limit_bytes: int = 64 << 30,
         most_in_chain: int = 400,
     ):
         self._storage = storage
         self._contents = contents
         self._holding = holding
         self._staging = staging
-        self._expanded_limit_bytes = expanded_limit_bytes
+        self._tarsums = tarsums
+        self._streams = TarSumStreams()
         self._most_in_chain = most_in_chain
 
     # -- JSON
@@ -171,11 +172,19 @@ class Pushes:
     # -- layer
 
     def put_layer(
-        self, image_id: str, chunks: Iterable[bytes], rights: Rights, *, announced_bytes: int | None = None
+        self,
+        image_id: str,
+        chunks: Iterable[bytes],
+        rights: Rights,
+        *,
+        announced_bytes: int | None = None,
+        has_tarsum_alone: bool = False,
     ) -> None:
         """Keep a layer as it is sent. Nothing is kept if ``chunks`` raises.
 
         :param announced_bytes: the size of the layer; None if it is unknown.
+        :param has_tarsum_alone: the client is an engine that will announce no sum but a TarSum. It is
+            computed while the layer arrives.
         :raises ImageNotFound: the push has sent no JSON, and the caller may not read the image.
         :raises ImageExists: the image is complete with a different layer, and the push did not begin before.
         :raises ImageReplaced: the push has sent a different JSON meanwhile.
@@ -187,7 +196,8 @@ class Pushes:
             rights.push_grant(image_id)
             self._put_layer_again(image_id, chunks, rights)
             return
-        sums = self._staging.add_layer(push, payloads, chunks, announced_bytes)
+        with self._streams.open() if has_tarsum_alone else nullcontext() as stream:
+            sums = self._staging.add_layer(push, payloads, chunks, announced_bytes, stream)
         if push.key.is_shared:
             return
         after = self._staging.find(image_id, push.key)
@@ -291,9 +301,11 @@ class Pushes:
             if announced.fits(payload):
                 return _Pair(sent, layer, (payload,))
         tarsum = announced.deciding_tarsum
-        for sent, layer in pairs:
-            if tarsum is not None and self._tarsum_fits(push, sent, layer, tarsum):
-                return _Pair(sent, layer, (f"sha256:{layer.sums[sent.digest]}", tarsum))
+        for layer in layers:
+            digest = None if tarsum is None else self._digest_for(push, jsons, layer, tarsum)
+            if tarsum is not None and digest is not None:
+                sent = next(sent for sent in jsons if sent.digest == digest)
+                return _Pair(sent, layer, (f"sha256:{layer.sums[digest]}", tarsum))
         raise errors.ChecksumMismatch(image_id=push.image_id, announced=(announced.payload, announced.tarsum))
 
     def _complete(self, push: StagedPush, pair: _Pair, rights: Rights) -> bool:
@@ -327,16 +339,18 @@ class Pushes:
             if len(ancestry) > 1 and rights.content_in(repository, ancestry[1]) is None:
                 self._holding.take_over(rights, repository, ancestry[1], is_named=True)
 
-    def _tarsum_fits(self, push: StagedPush, sent: SentJson, layer: SentLayer, tarsum: str) -> bool:
-        document = self._staging.document(sent)
+    def _digest_for(
+        self, push: StagedPush, jsons: Iterable[SentJson], layer: SentLayer, tarsum: str
+    ) -> str | None:
+        """Return the digest of the JSON with which a TarSum fits a layer; None if there is none.
+
+        :raises LayerTooLarge: the layer is beyond the bounds of a look.
+        :raises LayerBusy: other looks take too long.
+        """
+        sent_jsons = {sent.digest: sent for sent in jsons if sent.digest in layer.sums}
+
+        def read(digest: str) -> bytes | None:
+            return self._staging.document(sent_jsons[digest])
+
         key = f"{push.folder}/layers/{layer.name}/{layout.LAYER}"
-        if document is None:
-            return False
-        try:
-            return verify_tarsum(
-                tarsum, lambda: self._storage.open(key), document, limit_bytes=self._expanded_limit_bytes
-            )
-        except ExpansionLimitExceeded as error:
-            raise errors.LayerTooLarge(image_id=push.image_id) from error
-        except (UnreadableLayer, KeyNotFound):
-            return False
+        return self._tarsums.digest_for(tarsum, push.image_id, key, list(sent_jsons), read, layer.tarsums)

@@ -45,6 +45,8 @@ class SentLayer:
     prepared: str = ""  #: the digest of the JSON that lies beside the layer already; empty if none
     ancestry: tuple[str, ...] = ()  #: that lies beside it
     size: int | None = None  #: of all that was stored with it, in bytes; None if its sums were not read
+    #: digest of a JSON -> the TarSums that were computed while the layer arrived
+    tarsums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from .. import errors
 from ..layers.checksums import PayloadChecksum
+from ..layers.streamed_tarsum import TarSumStream
 from ..rights import PushKey
 from ..storage.base import KeyConflict, KeyNotFound, Storage
 from . import layout
@@ -142,6 +143,7 @@ class Staging:
             values.get("prepared", ""),
             tuple(values.get("ancestry", ())),
             values.get("size"),
+            {digest: tuple(texts) for digest, texts in values.get("tarsums", {}).items()},
         )
 
     # -- sending
@@ -187,6 +189,7 @@ class Staging:
         payloads: dict[str, PayloadChecksum],
         chunks: Iterable[bytes],
         announced_bytes: int | None = None,
+        tarsums: TarSumStream | None = None,
     ) -> dict[str, str]:
         """Keep a layer as it is sent; return the hex digits of its payload sum with each JSON.
 
@@ -194,6 +197,7 @@ class Staging:
 
         :param payloads: see :meth:`payloads`; at least one.
         :param announced_bytes: the size of the layer; None if it is unknown.
+        :param tarsums: computes the TarSums meanwhile; None if they are not needed.
         :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
         """
         name = secrets.token_hex(8)
@@ -208,7 +212,8 @@ class Staging:
                 yield chunk
 
         try:
-            self._storage.write(f"{folder}/{layout.LAYER}", hashed())
+            received = hashed() if tarsums is None else tarsums.through(hashed())
+            self._storage.write(f"{folder}/{layout.LAYER}", received)
         except errors.RegistryError:
             reservation.release()
             raise
@@ -216,7 +221,13 @@ class Staging:
         size = reservation.received + extra_bytes
         reservation.settle(size)
         prepared, ancestry = self._prepare_alone(push, folder, sums)
-        record = {"sums": sums, "prepared": prepared, "ancestry": ancestry, "size": size}
+        record = {
+            "sums": sums,
+            "prepared": prepared,
+            "ancestry": ancestry,
+            "size": size,
+            "tarsums": {} if tarsums is None else self._tarsums(push, sums, tarsums),
+        }
         # from here on the layer counts
         self._storage.write(f"{push.folder}/{_SUMS}/{self._now()}-{name}", json.dumps(record).encode("ascii"))
         layers = self.find(push.image_id, push.key).layers
@@ -241,6 +252,18 @@ class Staging:
         facts, document = found
         self._write_image(folder, document, facts.ancestry, [f"sha256:{sum_}"])
         return digest, facts.ancestry
+
+    def _tarsums(
+        self, push: StagedPush, digests: Iterable[str], stream: TarSumStream
+    ) -> dict[str, tuple[str, ...]]:
+        """Return digest -> the TarSums of a layer that has arrived; empty if they need another look."""
+        right_sums = stream.right_sums()
+        found = {}
+        for sent in push.jsons if right_sums is not None else ():
+            document = self.document(sent) if sent.digest in digests else None
+            if right_sums is not None and document is not None:
+                found[sent.digest] = right_sums(document)
+        return found
 
     # -- completing
 

@@ -36,9 +36,6 @@ class LimitSettings:
         converters.positive_number,
         "how many images one user may have begun to push and not finished; on an open server, one client",
     )
-    max_expanded_bytes: int = setting(
-        64 << 30, converters.size, "how many bytes of a layer are decompressed for files, diff and TarSum"
-    )
 
 
 class LimitOptions(TypedDict, total=False):
@@ -49,4 +46,3 @@ class LimitOptions(TypedDict, total=False):
     max_chain_images: int | str
     max_unfinished_bytes: int | str
     max_unfinished_pushes: int | str
-    max_expanded_bytes: int | str

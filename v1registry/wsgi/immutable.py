@@ -13,12 +13,22 @@ from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from time import time
-from typing import Any
+from typing import Any, Protocol
 
 from ..log import RequestBody
 from ..storage.base import CHUNK_BYTES, Blob
 from .request import Request
 from .responses import NOT_CACHED, YEAR_S, Response, raw_json_response, respond
+
+
+class Stream(Protocol):
+    """An open source of bytes: a blob, or a buffer in memory."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes, at least one before the end, ``b""`` at the end."""
+
+    def close(self) -> None:
+        """Free what it needs."""
 
 
 def etag_of(data: bytes) -> str:
@@ -91,6 +101,24 @@ def immutable_response(
     return raw_json_response(data, headers=[*caching, *headers])
 
 
+def immutable_json_stream(
+    request: Request[Any], open_json: Callable[[], Stream], size: int, etag: str, is_public: bool
+) -> Response:
+    """Stream stored JSON that never changes, or return 304 if the client has it.
+
+    :param open_json: opens the JSON; called at most once, and its result is closed.
+    :param size: number of bytes of the JSON.
+    """
+    caching = immutable_headers(etag, is_public)
+    if is_not_modified(request, etag, is_public):
+        return respond(304, b"", None, caching)
+    headers = [*caching, ("Content-Type", "application/json"), ("Content-Length", str(size))]
+    body: Iterable[bytes] = ()
+    if request.method != "HEAD":
+        body = RequestBody(_Chunks(open_json()))
+    return Response(app_iter=body, status=200, headerlist=headers)
+
+
 def requested_range(request: Request[Any], size: int, etag: str) -> tuple[int, int] | None:
     """Return the range ``[start, stop)`` of ``size`` bytes that the request asks for; None for the whole.
 
@@ -155,13 +183,14 @@ def stream_response(
 
 
 class _Chunks:
-    """Iterates over a blob, and closes it when the server is done or gives up."""
+    """Iterates over a stream, and closes it when the server is done or gives up."""
 
-    def __init__(self, blob: Blob):
-        self._blob = blob
+    def __init__(self, stream: Stream):
+        self._stream = stream
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._blob)
+        while chunk := self._stream.read(CHUNK_BYTES):
+            yield chunk
 
     def close(self) -> None:
-        self._blob.close()
+        self._stream.close()

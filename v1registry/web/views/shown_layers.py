@@ -1,22 +1,23 @@
 """Cached file trees and changes of layers. The pages show less than the API returns.
 
-Sorting 200,000 files into folders takes a second and a hundred megabytes. Complete images never change, so
-the results are cached in the process.
+Sorting 200,000 files into folders takes a second and a hundred megabytes, so it takes the turn of a look.
+Complete images never change, so the results are cached in the process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import closing
 from typing import Final, TypeVar
 
 from ... import errors
-from ...layers.listing import is_row_list
 from ...layers.remembered import Remembered
-from ...layers.turns import Busy, Turns
 from ...registry import layout
 from ...registry.images import Images
-from ...registry.listings import Limits
+from ...registry.listings import Limits, Row
+from ...registry.looks import Looks
 from ...rights import Content
+from ...storage.base import CHUNK_BYTES
 from .contents import MOST_MEMBERS, Changes, LayerTree, TooManyMembers
 
 Shown = TypeVar("Shown", LayerTree, Changes)
@@ -29,8 +30,6 @@ _COMPARED_BYTES: Final = 64 << 20
 #: The size of each cache, in bytes. A layer that needs more than half of it is not shown.
 MEMORY_BYTES: Final = 64 << 20
 
-_MOST_WAITING: Final = 16
-_WAIT_S: Final = 10.0
 _REFUSAL_BYTES: Final = 300
 
 _TOO_MANY: Final = "The layer has too many files and folders to display"
@@ -39,12 +38,14 @@ _TOO_MANY: Final = "The layer has too many files and folders to display"
 class ShownLayers:
     """The file trees and the changes of layers, for pages. Safe for threads.
 
+    :param looks: the turn for looks into layers.
     :param expanded_limit_bytes: maximum size of an expanded layer that is read for a page. A list of files
         that the API has stored is shown whatever the size of the layer.
     """
 
-    def __init__(self, images: Images, *, expanded_limit_bytes: int):
+    def __init__(self, images: Images, looks: Looks, *, expanded_limit_bytes: int):
         self._images = images
+        self._looks = looks
         self._limits = Limits(
             expanded_limit_bytes,
             MOST_MEMBERS,
@@ -55,7 +56,6 @@ class ShownLayers:
         # a str in place of a value says why the layer is not shown
         self._trees = Remembered[LayerTree | str](MEMORY_BYTES, _size_of)
         self._changes = Remembered[Changes | str](MEMORY_BYTES, _size_of)
-        self._turns = Turns(most_waiting=_MOST_WAITING, wait_s=_WAIT_S)
 
     def tree(self, content: Content) -> LayerTree:
         """Return the files of a complete image's layer.
@@ -67,68 +67,64 @@ class ShownLayers:
         :raises LayerBusy: too many layers are being read.
         """
 
-        def make(data: bytes) -> LayerTree:
-            rows = layout.parse_stored(data)
-            return LayerTree(rows if is_row_list(rows) else self._images.rows(content, self._limits))
+        def place() -> Hashable:
+            return content, self._images.listing_version(content, layout.FILES)
 
-        def look() -> bytes:
-            return self._images.files(content, self._limits)
+        def make(rows: Iterator[Row]) -> LayerTree | str:
+            return self._made(place(), self._trees, lambda: LayerTree(rows))
 
-        return self._shown((content,), layout.FILES, look, make, self._trees)
+        shown = self._trees.find(place())
+        if shown is None:
+            shown = self._images.inspect(content, make, self._limits)
+        return _unless_refused(shown, content)
 
     def changes(self, chain: Sequence[Content]) -> Changes:
         """Return the changes of a complete image's layer. Raises the same errors as :meth:`tree`.
 
         :param chain: the contents of the image and of its ancestors, the image first.
         """
+        content, name = chain[0], layout.diff_name(chain)
 
-        def look() -> bytes:
-            return self._images.diff(chain, self._limits)
+        def place() -> Hashable:
+            return content, name, self._images.listing_version(content, name)
 
-        return self._shown(tuple(chain), layout.DIFF, look, Changes, self._changes)
-
-    def _shown(
-        self,
-        chain: tuple[Content, ...],
-        name: str,
-        look: Callable[[], bytes],
-        make: Callable[[bytes], Shown],
-        memory: Remembered[Shown | str],
-    ) -> Shown:
-        image_id = chain[0].image_id
-        shown = memory.find((chain, self._images.listing_version(chain[0], name)))
+        shown = self._changes.find(place())
         if shown is None:
-            # reading a layer has its own queue, so that it does not block visitors of other layers
-            data = look()
-            try:
-                with self._turns.turn(name):
-                    shown = self._made(chain, name, data, make, memory)
-            except Busy:
-                raise errors.LayerBusy(image_id=image_id) from None
-        if isinstance(shown, str):
-            raise errors.LayerTooLarge(shown, image_id=image_id)
-        return shown
+            document = self._images.diff(chain, self._limits)
+
+            def make() -> Changes:
+                with closing(document.open()) as stream:
+                    return Changes(b"".join(iter(lambda: stream.read(CHUNK_BYTES), b"")))
+
+            with self._looks.look(content.image_id):
+                shown = self._made(place(), self._changes, make)
+        return _unless_refused(shown, content)
 
     def _made(
-        self,
-        chain: tuple[Content, ...],
-        name: str,
-        data: bytes,
-        make: Callable[[bytes], Shown],
-        memory: Remembered[Shown | str],
+        self, place: Hashable, memory: Remembered[Shown | str], make: Callable[[], Shown]
     ) -> Shown | str:
-        # reading has stored the list, which changed its version; another thread may have cached it before
-        place = chain, self._images.listing_version(chain[0], name)
+        """Return what is cached, or make and cache it. The caller has the turn."""
+        # another thread may have cached it before
         shown = memory.find(place)
         if shown is None:
             try:
-                shown = make(data)
+                shown = make()
             except (TooManyMembers, RecursionError):  # lists of old servers may be nested deeply
                 shown = _TOO_MANY
             if not isinstance(shown, str) and shown.size_bytes > MEMORY_BYTES // 2:
                 shown = _TOO_MANY
             memory.keep(place, shown)
         return shown
+
+
+def _unless_refused(shown: Shown | str, content: Content) -> Shown:
+    """Return what is shown.
+
+    :raises LayerTooLarge: it is the reason why nothing is shown.
+    """
+    if isinstance(shown, str):
+        raise errors.LayerTooLarge(shown, image_id=content.image_id)
+    return shown
 
 
 def _size_of(shown: LayerTree | Changes | str) -> int:
