@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from v1registry.settings import ENVIRONMENT_PREFIX, PARTS, Settings, descriptions
+from v1registry.settings import ENVIRONMENT_PREFIX, PARTS, Settings, descriptions, shown
 
 TARGET = Path(__file__).with_name("settings.md")
 
@@ -35,6 +35,8 @@ def kind_of(name: str, default: object) -> str:
     kinds = {field.name: field.type for field in dataclasses.fields(Settings)}
     if kinds.get(name) == "object":
         return "text, or an object from Python"
+    if isinstance(default, bool):
+        return "yes or no"
     if isinstance(default, tuple):
         return "words, with blanks or commas between"
     if isinstance(default, int):
@@ -44,11 +46,11 @@ def kind_of(name: str, default: object) -> str:
 
 def row(name: str, default: object, description: str) -> str:
     """Return the line of a setting in a table."""
-    shown = " ".join(default) if isinstance(default, tuple) else str(default)
+    text = shown(default)
     cells = [
         f"`{name}`",
         kind_of(name, default),
-        f"`{shown}`" if shown else "",
+        f"`{text}`" if text else "",
         description.replace("|", "\\|"),
         f"`{ENVIRONMENT_PREFIX}{name.upper()}`",
     ]

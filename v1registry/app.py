@@ -23,7 +23,7 @@ from .web.pages import accepts_html
 from .wsgi.access_log import AccessLog
 from .wsgi.request import Request
 from .wsgi.responses import VERSION_HEADER, Response, error_object
-from .wsgi.routing import Api, Table, api_of
+from .wsgi.routing import Api, Table, api_of, stripped_prefix_hint
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -196,6 +196,8 @@ class Registry:
             response = self._answer(request)
         finally:
             request.end_body()
+        if self._is_for_scripts(request):
+            self._services.cors.add_headers(request, response)
         response.headerlist += [VERSION_HEADER, (REQUEST_ID_HEADER, context.request_id)]
         return response
 
@@ -264,14 +266,31 @@ class Registry:
             log.error("cannot make the page of a failure", exc_info=error)
             return None
 
+    def _is_for_scripts(self, request: Request[Services]) -> bool:
+        """Tell whether the path belongs to an API, and not to a page."""
+        api = api_of(self._services.apis, request.environ.get("PATH_INFO", ""))
+        return api is not None and not api.is_for_people and not request.is_page
+
     def _dispatch(self, request: Request[Services]) -> Response:
-        method, path = request.method, request.decoded_path
-        found = self.table.match(method, path)
+        try:
+            found = self.table.match(request.method, request.decoded_path)
+        except errors.MethodNotAllowed as error:
+            if self._services.cors.is_preflight(request) and self._is_for_scripts(request):
+                return self._services.cors.preflight(request, error.allowed)
+            hint = stripped_prefix_hint(self.table, request.method, request.decoded_path)
+            raise errors.MethodNotAllowed(request.method, error.allowed, hint) from None
         if found is None:
-            raise errors.PathNotFound
+            hint = (
+                ""
+                if request.method in ("GET", "HEAD")
+                else (stripped_prefix_hint(self.table, request.method, request.decoded_path))
+            )
+            raise errors.PathNotFound(hint or None)
         route, fields = found
         request.fields.update(fields)
         request.is_page = route.is_page
+        if route.is_change and self.settings.read_only:
+            raise errors.ReadOnly
         if route.needs is not None:
             # invalid credentials are rejected even if the row needs none
             request.rights.require_scope(route.needs)

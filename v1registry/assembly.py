@@ -48,6 +48,7 @@ from .web.services import WebServices
 from .web.sessions import Sessions
 from .web.views.markdown import Descriptions
 from .web.views.shown_layers import ShownLayers
+from .wsgi.cors import Cors
 from .wsgi.framework import BaseRequest
 from .wsgi.origin import Origin, Proxies
 from .wsgi.routing import Api, combine
@@ -65,6 +66,7 @@ class Services(WebServices):
     """Everything that an application works on. Handlers see the part that their API declares."""
 
     apis: tuple[Api, ...]  #: the rows of all of them are in ``table``
+    cors: Cors
 
 
 def assemble(mapping: Mapping[str, Any]) -> Services:
@@ -180,6 +182,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         pages=pages,
         apis=apis,
         table=combine(apis),
+        cors=Cors(settings.cors_origins),
     )
 
 
@@ -245,6 +248,7 @@ def _accounts(
     return Accounts(
         parts.backend,
         is_open=settings.registration == "open",
+        is_read_only=settings.read_only,
         is_reserved=lambda name: name in settings.reserved_names or repositories.are_in(name),
         confirmations=confirmations,
     )

@@ -16,6 +16,8 @@ from .paths import is_reserved
 
 _SIZE_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
+_ORIGIN: Final = re.compile(r"\*|https?://[a-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+
 
 def text(value: str) -> str:
     """Return any text as it is."""
@@ -188,6 +190,32 @@ def one_of(*choices: str) -> Callable[[str], str]:
 def words(value: str) -> tuple[str, ...]:
     """Return the words of a text, separated by blanks or commas."""
     return tuple(value.replace(",", " ").split())
+
+
+def flag(value: str) -> bool:
+    """Return whether the text is ``yes``.
+
+    >>> flag("yes"), flag("off"), flag("True")
+    (True, False, True)
+    """
+    known = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+    if value.strip().lower() not in known:
+        raise ValueError("must be yes or no")
+    return known[value.strip().lower()]
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Return origins of web sites as browsers send them, or ``*``."""
+    found = []
+    for word in words(value):
+        if not _ORIGIN.fullmatch(word.lower()):
+            raise ValueError(
+                f"must be origins such as https://ui.example.com, without a path or final slash, or *; "
+                f"{word!r} is none"
+            )
+        scheme, colon, rest = word.lower().partition(":")
+        found.append(f"{scheme}{colon}{rest.removesuffix({'https': ':443', 'http': ':80'}.get(scheme, ' '))}")
+    return tuple(found)
 
 
 def networks(value: str) -> tuple[str, ...]:

@@ -216,7 +216,20 @@ def _as_text(value: object, default: object) -> str:
         return " ".join(words)
     if type(value) is type(default):
         return str(value)
+    if isinstance(default, bool):
+        raise ValueError("must be yes or no, as text or bool")
     raise ValueError(f"must be text or {type(default).__name__}")
+
+
+def shown(value: object) -> str:
+    """Return a value as it is written in a file, without the passwords in URLs.
+
+    >>> shown(("10.0.0.0/8", "::1")), shown(True), shown("smtp://mira:s3cret@mail.example.org")
+    ('10.0.0.0/8 ::1', 'yes', 'smtp://mira:...@mail.example.org')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return without_passwords(" ".join(value) if isinstance(value, tuple) else str(value))
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -40,6 +40,7 @@ class Accounts:
 
     :param backend: the users. Without ``can_create`` nothing can be registered or changed.
     :param is_open: whether registration is open.
+    :param is_read_only: whether no account may be created, whatever ``is_open`` says.
     :param is_reserved: returns whether a name cannot be registered, besides RESERVED_NAMES.
     :param confirmations: mails the links that confirm accounts and addresses. If None, accounts are active at
         once, and added addresses stay unconfirmed.
@@ -50,12 +51,14 @@ class Accounts:
         backend: Backend,
         *,
         is_open: bool = True,
+        is_read_only: bool = False,
         is_reserved: Callable[[str], bool] = lambda username: False,
         confirmations: Confirmations | None = None,
     ):
         self.backend = backend
         self.confirmations = confirmations
         self._is_open = is_open
+        self._is_read_only = is_read_only
         self._is_reserved = is_reserved
 
     # -- registration
@@ -80,6 +83,7 @@ class Accounts:
         :raises AccountTaken: the name is taken. This is checked before the other fields (decisions.md 10),
             because the login of an existing user begins with this call, perhaps without an address. Or the
             address is taken.
+        :raises ReadOnly: nothing may be changed.
         :raises RegistrationClosed: registration is closed, or the backend creates no accounts.
         :raises InvalidData: the body is no JSON object.
         :raises InvalidAccountField: a field is invalid.
@@ -88,6 +92,8 @@ class Accounts:
         username = values.get("username")
         if isinstance(username, str) and self._is_taken(username):
             raise errors.AccountTaken(username=username)
+        if self._is_read_only:
+            raise errors.ReadOnly
         if not self.can_register:
             raise errors.RegistrationClosed
         username = checked_username(username, self._is_reserved)

@@ -103,7 +103,8 @@ def serve(options: argparse.Namespace) -> int:
     scheme = "https" if options.tls_cert else "http"
     _print_what_is_served(options, mapping, scheme, listener.getsockname()[1])
     # what a killed server left goes now, and not only with the next push
-    Expiry(registry.storage).tidy()
+    if not registry.settings.read_only:
+        Expiry(registry.storage).tidy()
     if registry.has_accounts and registry.storage.shared_by_processes:
         notice = notice_of_old_data(registry.storage)
         if notice:
@@ -146,12 +147,12 @@ def _check(options: argparse.Namespace, registry: Registry) -> None:
             USAGE,
         )
     if isinstance(registry.storage, FileStorage):
-        _check_folder(Path(registry.storage.path))
+        _check_folder(Path(registry.storage.path), read_only=registry.settings.read_only)
     if options.tls_cert:
         _check_certificate(options.tls_cert, options.tls_key)
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, *, read_only: bool) -> None:
     """Refuse a path that cannot become a folder; warn if the folder is read-only."""
     existing = folder
     while not existing.exists() and existing != existing.parent:
@@ -161,7 +162,7 @@ def _check_folder(folder: Path) -> None:
             f"--storage: {folder} cannot be used, because {existing} is not a folder; name another folder",
             USAGE,
         )
-    if not os.access(existing, os.W_OK):
+    if not read_only and not os.access(existing, os.W_OK):
         complain(f"{existing} is read-only: pulls work, pushes will fail")
 
 

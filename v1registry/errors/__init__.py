@@ -60,6 +60,7 @@ from .requests import (
     LengthRequired,
     MethodNotAllowed,
     PathNotFound,
+    ReadOnly,
     TooManyValues,
     UndecodableJson,
 )
@@ -114,6 +115,7 @@ __all__ = [
     "ParentNotAuthorized",
     "ParentNotFound",
     "PathNotFound",
+    "ReadOnly",
     "RegistrationClosed",
     "RegistryError",
     "RepositoryNotFound",

@@ -15,17 +15,26 @@ class MethodNotAllowed(RegistryError):
     """The path exists, but not with this method.
 
     :param allowed: the methods that it has.
+    :param hint: a sentence on the likely cause; empty if there is none.
     """
 
     status = 405
 
-    def __init__(self, method: str, allowed: tuple[str, ...]):
-        super().__init__(f"Method {method[:20]} is not allowed here; allowed: {', '.join(allowed)}")
+    def __init__(self, method: str, allowed: tuple[str, ...], hint: str = ""):
+        text = f"Method {method[:20]} is not allowed here; allowed: {', '.join(allowed)}"
+        super().__init__(f"{text}. {hint}" if hint else text)
         self.allowed = allowed  #: the methods that the path has
 
     @property
     def headers(self) -> Mapping[str, str]:
         return {"Allow": ", ".join(self.allowed)}
+
+
+class ReadOnly(RegistryError):
+    """The setting ``read_only`` is on. Nothing changed."""
+
+    status = 403
+    text = "This registry is read-only: nothing can be pushed, changed or deleted here"
 
 
 class LengthRequired(RegistryError):

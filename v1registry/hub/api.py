@@ -267,7 +267,8 @@ ROUTES = Table(
     Route("GET",    "/v1/repositories/{repository}/images[/]",             get_images,        READ,   rank=1),
     Route("PUT",    "/v1/repositories/{repository}/images",                put_images,        WRITE,  rank=1),
     Route("DELETE", "/v1/repositories/{repository}/images",                delete_images,     WRITE,  rank=1),
-    Route("PUT",    "/v1/repositories/{repository}/auth",                  put_auth,          None,   rank=1),
+    Route("PUT",    "/v1/repositories/{repository}/auth",                  put_auth,          None,   rank=1,
+          changes=False),
     Route("GET", "/v1/repositories/{repository}/layer/{image_id}/access[/]", get_layer_access, READ, rank=1),
 
     # the repository itself: tried last, because its path may end in anything

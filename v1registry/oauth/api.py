@@ -169,7 +169,8 @@ ROUTES = Table(
     #     method  path                                                  handler                         needs
     Route("POST", f"{OAUTH}/token[/]",                                  _over_https(post_token),        None),
     Route("POST", f"{OAUTH}/revoke_token[/]",                           _over_https(post_revoke_token), None),
-    Route("POST", f"{OAUTH}/introspect[/]",                             _over_https(post_introspect),   None),
+    Route("POST", f"{OAUTH}/introspect[/]",                             _over_https(post_introspect),   None,
+          changes=False),
     Route("GET",  f"{OAUTH}/.well-known/oauth-authorization-server[/]", _over_https(get_metadata),      None),
     Route("GET",  f"{OAUTH_METADATA}[/]",                               _over_https(get_metadata),      None),
 )

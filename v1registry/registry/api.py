@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 
 from .. import errors
 from ..names import RepositoryName, check_image_id, check_tag, check_target_id
@@ -15,7 +16,7 @@ from ..rights import (
     require_readable_image,
     require_readable_repository,
 )
-from ..storage.base import StorageError
+from ..storage.base import KeyNotFound, StorageError
 from ..wsgi.documents import dump_json, parse_json
 from ..wsgi.immutable import (
     etag_of,
@@ -45,11 +46,18 @@ def ping(request: Request) -> Response:
 
 
 def status(request: Request) -> Response:
-    """Write, read back and remove a key; 503 where that fails (docker-registry 0.8.1, status.py)."""
+    """Write, read back and remove a key; 503 if that fails (docker-registry 0.8.1, status.py).
+
+    If the registry is read-only, a key is only looked for.
+    """
     storage = request.services.storage
     key = f"_status/{secrets.token_hex(8)}"
     failures = {}
     try:
+        if request.services.settings.read_only:
+            with suppress(KeyNotFound):
+                storage.stat(key)
+            return _status_answer({})
         storage.write(key, key.encode("ascii"))
         try:
             if storage.read(key)[0] != key.encode("ascii"):
@@ -58,6 +66,10 @@ def status(request: Request) -> Response:
             storage.delete(key)
     except StorageError as error:
         failures["storage"] = error.reason
+    return _status_answer(failures)
+
+
+def _status_answer(failures: dict[str, str]) -> Response:
     return json_response({"failures": failures, "services": ["storage"]}, 503 if failures else 200)
 
 

@@ -36,6 +36,11 @@ class AddressSettings:
         "GET /v2/: ping answers 200, with accounts only to users who log in; absent answers 404; "
         "pass leaves /v2/ to the application behind the registry",
     )
+    cors_origins: tuple[str, ...] = setting(
+        (),
+        converters.origins,
+        "origins of web sites whose scripts may use the APIs, such as https://ui.example.com; * for all",
+    )
 
 
 class AddressOptions(TypedDict, total=False):
@@ -46,3 +51,4 @@ class AddressOptions(TypedDict, total=False):
     trusted_proxies: Sequence[str] | str
     message: str
     v2: str
+    cors_origins: Sequence[str] | str

@@ -64,6 +64,11 @@ class UserSettings:
         "X-Docker-Registry-Standalone: false, so that engines use tokens over https; true, so that they send "
         "passwords; auto is false if passwords are checked here",
     )
+    read_only: bool = setting(
+        False,
+        converters.flag,
+        "yes: nothing can be pushed, changed or deleted by requests, which get 403",
+    )
 
 
 class UserOptions(TypedDict, total=False):
@@ -77,3 +82,4 @@ class UserOptions(TypedDict, total=False):
     token_lifetime_s: int | str
     write_token_lifetime_s: int | str
     standalone: str
+    read_only: bool | str

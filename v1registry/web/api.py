@@ -89,8 +89,10 @@ def _file_rows(base: str) -> list[Route]:
 def _login_rows(base: str) -> list[Route]:
     return [
         Route("GET",    f"{base}/login[/]",                      get_login,           None,  True),
-        Route("POST",   f"{base}/login[/]",                      post_login,          None,  True),
-        Route("POST",   f"{base}/logout[/]",                     post_logout,         None,  True),
+        Route("POST",   f"{base}/login[/]",                      post_login,          None,  True,
+          changes=False),
+        Route("POST",   f"{base}/logout[/]",                     post_logout,         None,  True,
+          changes=False),
     ]
 
 
@@ -103,7 +105,8 @@ def _consent_rows() -> list[Route]:
 
 def _register_rows(base: str) -> list[Route]:
     return [
-        Route("GET",    f"{base}/register[/]",                   get_register,        None,  True),
+        Route("GET",    f"{base}/register[/]",                   get_register,        None,  True,
+          changes=True),
         Route("POST",   f"{base}/register[/]",                   post_register,       None,  True),
     ]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import MethodNotAllowed, RegistryError
 from ..names import RESERVED_RESOURCES
+from ..paths import V1
 from ..rights import Action
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Route:
     :param needs: the right that a caller must have; None if the handler checks that itself, or anyone may
         ask.
     :param is_page: whether the answer is a page, for errors too.
+    :param changes: whether the row changes something, which ``read_only`` forbids. None: if its method is
+        not GET.
     :param rank: rows of a lower rank are tried first. Within a table, rows of one rank are tried in order.
         Two APIs never have rows of one rank that match the same method and path; a test checks that.
 
@@ -67,6 +70,12 @@ class Route:
     needs: Action | None
     is_page: bool = False
     rank: int = 0
+    changes: bool | None = None
+
+    @property
+    def is_change(self) -> bool:
+        """Whether the row changes something that ``read_only`` protects."""
+        return self.method != "GET" if self.changes is None else self.changes
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -129,6 +138,20 @@ class Table:
         if allowed:
             raise MethodNotAllowed(method, tuple(sorted(allowed)))
         return None
+
+
+def stripped_prefix_hint(table: Table, method: str, path: str) -> str:
+    """Return a sentence if ``/v1`` was probably stripped from a path that no row serves; else empty text."""
+    try:
+        is_known = table.match(method, f"{V1}{path}") is not None
+    except MethodNotAllowed:
+        is_known = False
+    if not is_known:
+        return ""
+    return (
+        f"There is a path {V1}{path[:80]}, so {V1} seems to be stripped from the path on its way: "
+        f"mount the registry at the root, and let proxies pass {V1} on"
+    )
 
 
 def _prefix(path: str, segments: int = 2) -> str:
