@@ -37,6 +37,11 @@ class User:
     id: str = field(default="", compare=False, repr=False)
 
     @property
+    def account(self) -> str:
+        """A text that no other account has, a later one of the same name included if the backend has ids."""
+        return repr((self.id, self.name))
+
+    @property
     def namespace(self) -> str:
         """The namespace that belongs to the user: the name in lower case (decisions.md 21)."""
         return self.name.lower()
@@ -95,7 +100,7 @@ class PushKey:
     ) -> PushKey:
         """Return the key for a text that is a secret, or that only the pusher has.
 
-        :param owner: names the user; None if the key stands for itself.
+        :param owner: stands for the account of the user; None if the key stands for itself.
         """
         name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         if owner is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,21 @@ def test_a_deleted_repository_is_not_adopted_again() -> None:
     assert world.bearer("alice/app", READ, ALICE).image(TOP) == 404
     alice.announce("alice/app", BASE)
     assert world.bearer("alice/app", WRITE, ALICE).image(TOP) == 404
+
+
+def test_old_data_of_a_name_that_was_deleted_days_ago_is_adopted(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path, durable=False)
+    world = old_world(storage)
+    alice = world.person("alice")
+    assert alice.delete("alice/app").status_int == 200
+    write_tag(storage, "alice/app", TOP)
+    reader = world.bearer("alice/app", READ, ALICE)
+    assert reader.image(TOP) == 404
+
+    days_ago = time.time() - 2 * 24 * 3600
+    os.utime(tmp_path / "uploads/_deleted/alice/app", (days_ago, days_ago))
+
+    assert reader.image(TOP) == 200
 
 
 @pytest.mark.parametrize("is_named_before", [True, False])

@@ -12,7 +12,9 @@ from support.engine_client import Image, make_chain, tar_layer
 from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
-from v1registry.registry.image_lists import has_id
+from v1registry.names import RepositoryName
+from v1registry.registry.image_lists import find_id
+from v1registry.registry.repositories import Repositories
 from v1registry.rights import User
 from v1registry.wsgi import documents
 
@@ -126,19 +128,28 @@ def test_merging_into_a_large_list_takes_a_turn(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [
-        ([{"id": id_of(1)}], True),
-        ([{"id": id_of(2)}], False),
-        ([{"id": id_of(2), "checksum": id_of(1)}], False),
-        ([id_of(1)], False),
+        (f'[{{"id": "{id_of(1)}"}}]', True),
+        (f'[{{"id":"{id_of(1)}","Tag":"latest"}}]', True),
+        (f'[{{"id"\n:\t"{id_of(1)}"}}]', True),
+        (f'[{{"\\u0069d": "\\u0036{id_of(1)[1:]}"}}]', True),
+        (f'[{{"id": "{id_of(2)}"}}]', False),
+        (f'[{{"id": "{id_of(2)}", "checksum": "{id_of(1)}"}}]', False),
+        (f'[{{"id": "{id_of(2)}", "Tag": "\\"id\\":\\"{id_of(1)}\\""}}]', False),
     ],
 )
-def test_id_is_found_where_the_list_names_an_image(stored: object, expected: bool) -> None:
-    assert has_id(json.dumps(stored).encode(), id_of(1)) is expected
+def test_id_is_found_if_the_list_names_an_image(stored: str, expected: bool) -> None:
+    assert id_of(1)[0] == "6"
+    storage = MemoryStorage()
+    storage.write("repositories/alice/app/_index_images", stored.encode())
+    found = Repositories(storage).find_in_list(RepositoryName.parse("alice/app"), id_of(1))
+    assert found == (expected, len(stored))
 
 
-def test_id_that_was_sent_with_escapes_is_found() -> None:
-    escaped = "".join(f"\\u00{ord(character):02x}" for character in id_of(1))
-    assert has_id(f'[{{"id": "{escaped}"}}]'.encode(), id_of(1))
+@pytest.mark.parametrize("cut", range(1, 100, 7))
+def test_id_is_found_wherever_the_list_is_cut(cut: int) -> None:
+    stored = f'[{{"id": "{id_of(2)}"}}, {{"id": "{id_of(1)}"}}]'.encode()
+    assert find_id([stored[:cut], stored[cut : cut + 30], stored[cut + 30 :]], id_of(1)) is True
+    assert find_id([stored[:cut], stored[cut : cut + 30], stored[cut + 30 :]], id_of(3)) is False
 
 
 # -- chains

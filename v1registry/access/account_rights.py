@@ -330,8 +330,8 @@ class AccountRights:
         if user is None:
             raise errors.Unauthorized(CHALLENGE)
         if token is not None:
-            return PushKey.of(f"token {token.nonce}", owner=user.name, is_token=True)
-        return PushKey.of(f"user {user.name}", owner=user.name)
+            return PushKey.of(f"token {token.nonce}", owner=user.account, is_token=True)
+        return PushKey.of(f"user {user.account}", owner=user.account)
 
     def push_grant(self, image_id: str) -> PushGrant:
         key, token, user = self.push_key(), self.token, self.user

@@ -24,6 +24,7 @@ from ..log import get_logger
 from ..names import RepositoryName
 from ..registry import layout
 from ..registry.contents import Contents, Staged
+from ..registry.expiry import EXPIRY_S
 from ..registry.image_lists import listed_ids
 from ..registry.repositories import Repositories
 from ..rights import Action, Content, Rights
@@ -347,10 +348,10 @@ class Holders:
 
     def _is_recently_deleted(self, repository: RepositoryName) -> bool:
         try:
-            self._storage.stat(_deletion_key(repository))
+            stat = self._storage.stat(_deletion_key(repository))
         except (KeyNotFound, InvalidKey):
             return False
-        return True
+        return stat.modified.timestamp() >= self._clock() - EXPIRY_S
 
     # -- marks
 

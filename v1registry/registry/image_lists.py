@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Final
 
 from .. import errors
@@ -78,15 +79,27 @@ def stored_entries(stored: bytes) -> list[dict[str, str]]:
     return entries
 
 
-def has_id(image_list: bytes, image_id: str) -> bool:
-    """Tell whether a stored image list has an id.
+def find_id(chunks: Iterable[bytes], image_id: str) -> bool | None:
+    """Tell whether a stored image list has an id, None if only a parser can tell.
 
-    :raises DocumentBusy: it is large, and other large documents are being parsed.
+    Nearly all lists are answered without a parser, in constant memory. An id in a part of an element that is
+    ignored counts too.
+
+    :param chunks: the list, in pieces.
     """
-    # nearly all questions are answered without parsing the list; only a first list may have escapes
-    if b"\\" not in image_list and f'"{image_id}"'.encode() not in image_list:
-        return False
-    return image_id in listed_ids(image_list)
+    text = json.dumps(image_id)
+    forms = [f'"id": {text}'.encode(), f'"id":{text}'.encode()]
+    tail, has_escape, has_text, is_listed = b"", False, False, False
+    for chunk in chunks:
+        window = tail + chunk
+        has_escape = has_escape or b"\\" in chunk
+        has_text = has_text or text.encode() in window
+        is_listed = is_listed or any(form in window for form in forms)
+        tail = window[-len(forms[0]) :]
+    if has_escape or is_listed != has_text:
+        # escapes may write the id differently, or write text that looks like an element
+        return None
+    return is_listed
 
 
 def listed_ids(image_list: bytes) -> list[str]:

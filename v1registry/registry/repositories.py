@@ -13,9 +13,9 @@ from .. import errors
 from ..log import audit
 from ..names import RepositoryName
 from ..rights import Action
-from ..storage.base import Storage, update
+from ..storage.base import InvalidKey, KeyNotFound, Storage, update
 from . import layout
-from .image_lists import merged
+from .image_lists import find_id, listed_ids, merged
 from .tags import Tags
 
 
@@ -132,6 +132,24 @@ class Repositories(Tags):
             stored = self._read_optional(f"{folder}/{layout.IMAGE_LIST}")
             if stored is not None:
                 return stored
+        raise errors.ImageListNotFound(repository=str(name))
+
+    def find_in_list(self, name: RepositoryName, image_id: str) -> tuple[bool, int]:
+        """Tell whether the image list has an id, and how many bytes the list has.
+
+        :raises ImageListNotFound: there is none.
+        :raises DocumentBusy: the list has to be parsed, and other large documents are being parsed.
+        """
+        for folder in self._folders(name):
+            try:
+                blob = self._storage.open(f"{folder}/{layout.IMAGE_LIST}")
+            except (KeyNotFound, InvalidKey):
+                continue
+            with blob:
+                found, size = find_id(blob, image_id), blob.stat.size
+            if found is None:
+                found = image_id in listed_ids(self.image_list(name))
+            return found, size
         raise errors.ImageListNotFound(repository=str(name))
 
     def _change_list(self, name: RepositoryName, change: Callable[[bytes | None], bytes | None]) -> None:

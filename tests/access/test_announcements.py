@@ -1,0 +1,153 @@
+"""Announced pushes with passwords: few records, few lists, and nothing for a later account of the name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from support.accounts_world import REPOSITORIES, AccountsWorld, People, Person, image_of
+from support.engine_client import Image
+from support.faulty_storage import FaultyStorage
+
+from v1registry import MemoryStorage
+from v1registry.access.announcements import MOST_REPOSITORIES, Announcements
+from v1registry.names import RepositoryName
+from v1registry.registry.repositories import Repositories
+from v1registry.rights import User
+
+IMAGE = image_of("announced")
+ALICE = User("alice", id="1")
+LOOKS = ("stat", "read", "open", "list", "list_folders")
+
+
+def name_of(number: int) -> RepositoryName:
+    return RepositoryName.parse(f"alice/app{number}")
+
+
+def announce(storage: MemoryStorage | FaultyStorage, numbers: range, ids: list[str]) -> Announcements:
+    """Return the announcements of a storage in which alice announced the ids to many repositories."""
+    repositories = Repositories(storage)
+    announcements = Announcements(storage, repositories)
+    body = json.dumps([{"id": image_id} for image_id in ids]).encode()
+    for number in numbers:
+        repositories.announce(name_of(number), body, [])
+        announcements.add(ALICE, name_of(number), ids)
+    return announcements
+
+
+def test_oldest_records_of_a_user_are_removed() -> None:
+    storage = MemoryStorage()
+    announcements = announce(storage, range(MOST_REPOSITORIES + 20), [IMAGE.image_id])
+    assert len([*storage.list("uploads/_announced/")]) == MOST_REPOSITORIES
+    assert announcements.recorded(ALICE, IMAGE.image_id)[0] == name_of(MOST_REPOSITORIES + 19)
+
+
+def test_push_counts_for_the_newest_sixteen_repositories() -> None:
+    announcements = announce(MemoryStorage(), range(30), [IMAGE.image_id])
+    assert announcements.recorded(ALICE, IMAGE.image_id) == [name_of(number) for number in range(29, 13, -1)]
+
+
+@pytest.mark.parametrize("ask", [Announcements.recorded, Announcements.of])
+def test_question_about_an_image_costs_the_same_for_any_number_of_announcements(
+    ask: Callable[[Announcements, User, str], list[RepositoryName]],
+) -> None:
+    costs = []
+    for number in (300, 600):
+        storage = FaultyStorage()
+        announcements = announce(storage, range(number), [image_of("other").image_id])
+        before = storage.count(*LOOKS)
+        assert ask(announcements, ALICE, IMAGE.image_id) == []
+        costs.append(storage.count(*LOOKS) - before)
+    assert costs[0] == costs[1]
+
+
+def test_few_bytes_of_long_records_are_read() -> None:
+    storage = FaultyStorage()
+    ids = [f"{number:064x}" for number in range(10_000)]
+    announcements = announce(storage, range(20), ids)
+    before = storage.count("read", key="uploads/_announced/*")
+    assert announcements.recorded(ALICE, IMAGE.image_id) == []
+    assert storage.count("read", key="uploads/_announced/*") - before <= 4
+
+
+def test_few_bytes_of_long_lists_are_read() -> None:
+    storage = FaultyStorage()
+    repositories = Repositories(storage)
+    announcements = Announcements(storage, repositories)
+    body = json.dumps([{"id": f"{number:064x}", "Tag": "x" * 900} for number in range(4_000)]).encode()
+    for number in range(20):
+        repositories.announce(name_of(number), body, [])
+        announcements.add(ALICE, name_of(number), [IMAGE.image_id])
+    before = storage.count("open", "read", key="repositories/*/_index_images")
+    assert announcements.recorded(ALICE, IMAGE.image_id) == []
+    assert storage.count("open", "read", key="repositories/*/_index_images") - before <= 5
+
+
+def test_record_that_was_written_again_is_the_newest() -> None:
+    storage = MemoryStorage()
+    announcements = announce(storage, range(3), [IMAGE.image_id])
+    announcements.add(ALICE, name_of(0), [image_of("later").image_id])
+    assert announcements.recorded(ALICE, IMAGE.image_id) == [name_of(0), name_of(2), name_of(1)]
+
+
+# -- accounts
+
+
+@dataclass
+class Renewed(People):
+    """People whose accounts can be replaced by later ones of the same names."""
+
+    generation: int = 1
+
+    def find(self, username: str) -> User | None:
+        user = super().find(username)
+        return None if user is None else replace(user, id=f"{username} {self.generation}")
+
+
+def begun(world: AccountsWorld, image: Image) -> Person:
+    """Return alice, who has sent a JSON and a layer."""
+    alice = world.person("alice")
+    assert [alice.announce("alice/app", image), alice.put_json(image), alice.put_layer(image)] == [200] * 3
+    return alice
+
+
+def test_later_account_of_the_name_inherits_no_unfinished_push() -> None:
+    people = Renewed({"alice": User("alice")})
+    world = AccountsWorld(people)
+    begun(world, IMAGE)
+    people.generation = 2
+    later = world.person("alice")
+    assert later.put_layer(IMAGE) == 404
+    assert later.put_checksum(IMAGE) == 404
+
+
+def test_same_account_completes_its_push_in_a_new_process() -> None:
+    people = Renewed({"alice": User("alice")})
+    world = AccountsWorld(people)
+    begun(world, IMAGE)
+    again = AccountsWorld(people, world.storage).person("alice")
+    assert again.put_checksum(IMAGE) == 200
+
+
+def test_later_account_of_the_name_inherits_no_announcement() -> None:
+    announcements = announce(MemoryStorage(), range(1), [IMAGE.image_id])
+    assert announcements.recorded(User("alice", id="1"), IMAGE.image_id) == [name_of(0)]
+    assert announcements.recorded(User("alice", id="2"), IMAGE.image_id) == []
+
+
+def test_later_account_of_the_name_does_not_count_the_bytes_of_the_earlier_one() -> None:
+    people = Renewed({"alice": User("alice")})
+    world = AccountsWorld(people, max_unfinished_pushes=1)
+    begun(world, IMAGE)
+    people.generation = 2
+    begun(world, image_of("other"))
+
+
+def test_token_and_password_of_a_user_count_together() -> None:
+    world = AccountsWorld(People.of(User("alice")), max_unfinished_pushes=1)
+    alice = begun(world, IMAGE)
+    body = json.dumps([{"id": IMAGE.image_id}])
+    token = alice.wanted_token("PUT", f"{REPOSITORIES}/alice/app/", body)
+    assert Person(world.app, {"Authorization": f"Token {token}"}).put_json(IMAGE) == 429
