@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from .. import settings as settings_
 from ..app import Registry
 from ..registry.expiry import Expiry
+from ..registry.layout import UPLOADS
 from ..storage import FileStorage
 from ..version import __version__
 from .adopt import notice_of_old_data
@@ -105,6 +106,8 @@ def serve(options: argparse.Namespace) -> int:
     # what a killed server left goes now, and not only with the next push
     if not registry.settings.read_only:
         Expiry(registry.storage).tidy()
+        if isinstance(registry.storage, FileStorage):
+            registry.storage.remove_leftovers(UPLOADS)
     if registry.has_accounts and registry.storage.shared_by_processes:
         notice = notice_of_old_data(registry.storage)
         if notice:
@@ -114,6 +117,7 @@ def serve(options: argparse.Namespace) -> int:
         listener=listener.detach(),
         workers=options.workers,
         most_bodies=registry.settings.max_bodies,
+        body_timeout_s=registry.settings.body_timeout_s,
         certificate=options.tls_cert,
         key=options.tls_key,
         is_verbose=options.verbose,

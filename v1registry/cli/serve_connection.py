@@ -169,6 +169,11 @@ class Connection:
 
     # -- what gunicorn's parser and response do, in a thread
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the client waits for ``100 Continue`` before it sends the body."""
+        return bool(self._continue)
+
     def recv(self, size: int) -> bytes:
         """Return the next bytes, ``b""`` at the end; those that the loop has read all at once.
 
@@ -181,9 +186,10 @@ class Connection:
             self.body_wait.received(len(data))
             return data
         if self._continue:
+            patience_s = self.body_wait.next_s()
             self._outgoing.append(self._continue)
             self._continue = b""
-            self.flush(self.body_wait.next_s())
+            self.flush(patience_s)
         while True:
             try:
                 data = self.socket.recv(size)

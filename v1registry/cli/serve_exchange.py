@@ -47,14 +47,17 @@ class Exchange:
         self._iterator: Iterator[bytes] = iter(())
         self._is_written = False
 
-    def run(self, application: WSGIApplication, *, is_last: bool) -> None:
-        """Call the application. Its answer is sent by :meth:`advance`.
+    def run(self, application: WSGIApplication) -> None:
+        """Call the application. Its answer is sent by :meth:`advance`."""
+        self._chunks = application(self._environ, self._response.start_response)
+
+    def begin_answer(self, *, is_last: bool) -> None:
+        """Prepare what the application returned for sending.
 
         :param is_last: whether the connection is closed after it.
         """
-        if is_last:
+        if is_last or (not self._response.should_close() and not self._skip_body()):
             self._response.force_close()
-        self._chunks = application(self._environ, self._response.start_response)
         if isinstance(self._chunks, FileWrapper) and not self._cfg.is_ssl:
             self._response.write_file(self._chunks)
         else:
@@ -84,8 +87,12 @@ class Exchange:
             close()
 
     def is_connection_usable(self) -> bool:
-        """Tell whether another request may follow. What has come of this one's body is skipped."""
-        if self._response.should_close() or self.request.body.failed:
+        """Tell whether another request may follow, as the answer said."""
+        return not self._response.should_close()
+
+    def _skip_body(self) -> bool:
+        """Skip what has come of the body; tell whether that was all."""
+        if self.request.body.failed or self._connection.is_awaited:
             return False
         self._connection.body_wait.allow(silence_s=0.0)
         skipped = 0

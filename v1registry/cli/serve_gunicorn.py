@@ -34,6 +34,7 @@ def run(
     listener: int,
     workers: int,
     most_bodies: int,
+    body_timeout_s: int,
     certificate: Path | None,
     key: Path | None,
     is_verbose: bool,
@@ -43,6 +44,7 @@ def run(
     :param load: makes the application in each worker.
     :param listener: the descriptor of a socket that listens.
     :param most_bodies: how many bodies may occupy threads in one worker.
+    :param body_timeout_s: how long a small body may take to arrive.
     :param certificate: the certificate chain in PEM, for https; None for plain http.
     :param key: the key of the certificate, in PEM.
     """
@@ -67,7 +69,7 @@ def run(
         "loglevel": "info" if is_verbose else "error",
         "control_socket_disable": True,
     }
-    application = _Application(settings, load)
+    application = _Application(settings, load, body_timeout_s)
     _Arbiter(application).run()
 
 
@@ -85,11 +87,16 @@ def _most_connections() -> int:
 
 
 class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's view of the registry."""
+    """gunicorn's view of the registry.
 
-    def __init__(self, settings: dict[str, Any], load: Callable[[], WSGIApplication]):
+    :param settings: of gunicorn.
+    :param load: makes the application.
+    """
+
+    def __init__(self, settings: dict[str, Any], load: Callable[[], WSGIApplication], body_timeout_s: int):
         self._settings = settings
         self._load = load
+        self.body_timeout_s = body_timeout_s  #: for the worker
         super().__init__(prog="v1registry serve")
 
     def load_config(self) -> None:

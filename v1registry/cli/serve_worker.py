@@ -27,12 +27,11 @@ from gunicorn.workers.base import Worker
 from .serve_connection import HEAD_BYTES, Connection, Phase
 from .serve_exchange import Exchange
 
-#: How long each phase may last, in seconds. A client that sends or reads ends a phase.
+#: How long each phase may last, in seconds, besides ``BODY``. A client that sends or reads ends a phase.
 _LIMITS_S: Final = {
     Phase.HANDSHAKE: 10.0,
     Phase.IDLE: 65.0,
     Phase.HEAD: 10.0,
-    Phase.BODY: 10.0,
     Phase.SENDING: 60.0,
     Phase.CLOSING: 2.0,
 }
@@ -103,6 +102,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._collected_bytes = 0
         self._next_sweep_s = 0.0
         self._most = self.cfg.worker_connections
+        self._limits_s = {**_LIMITS_S, Phase.BODY: self.app.body_timeout_s}
         self._tls = gunicorn_sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
         super().init_process()
 
@@ -176,7 +176,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _wait_for(self, connection: Connection, phase: Phase, event: int = selectors.EVENT_READ) -> None:
         connection.phase = phase
-        connection.deadline_s = time.monotonic() + _LIMITS_S[phase]
+        connection.deadline_s = time.monotonic() + self._limits_s[phase]
         try:
             self._selector.register(connection, event)
         except (OSError, ValueError):
@@ -236,7 +236,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def _change_phase(self, connection: Connection, phase: Phase) -> None:
         if phase is not connection.phase:
             connection.phase = phase
-            connection.deadline_s = time.monotonic() + _LIMITS_S[phase]
+            connection.deadline_s = time.monotonic() + self._limits_s[phase]
 
     def _collect(self, connection: Connection) -> None:
         before = len(connection.received)
@@ -351,7 +351,8 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 connection.flush(0.0)
                 return Phase.CLOSING
             self._exchanges[connection] = exchange
-            exchange.run(self.wsgi, is_last=not self.alive)
+            exchange.run(self.wsgi)
+            exchange.begin_answer(is_last=not self.alive)
         if not exchange.advance():
             return Phase.SENDING
         del self._exchanges[connection]

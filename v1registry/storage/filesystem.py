@@ -277,6 +277,14 @@ class FileStorage:
 
     # -- steps of reading and writing
 
+    def remove_leftovers(self, folder: str) -> None:
+        """Remove the temporary files below a folder that processes left when they were killed.
+
+        Files that are being written stay.
+        """
+        for path, _, _ in os.walk(self._path(folder)):
+            sweep(path)
+
     def _path(self, key: str) -> str:
         return self._inside + check_key(key)
 
