@@ -54,6 +54,7 @@ def test_sigterm_ends_a_silent_upload_and_leaves_no_file(tmp_path: Path) -> None
 def test_sighup_starts_new_workers(tmp_path: Path) -> None:
     server = SERVE.start(tmp_path / "server", tmp_path / "registry")
     with server.program:
+        assert ping(server.program) == 200
         before = set(server.program.processes())
         main = min(before)
         os.kill(main, signal.SIGHUP)
