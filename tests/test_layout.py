@@ -46,7 +46,7 @@ GROUND_MAY_IMPORT: dict[str, set[str]] = {
     "paths": set(),
     "errors": set(),
     "names": {"errors"},
-    "rights": {"names", "errors"},
+    "rights": {"names", "errors", "storage"},
     "converters": {"names", "paths"},
     "setting_rows": {"converters"},
     "settings": {"setting_rows"},

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from . import errors
 from .names import RepositoryName, check_image_id
+from .storage.base import Stat
 
 
 class Action(enum.Enum):
@@ -62,11 +63,21 @@ class Bearer:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What was read of a content when it was looked at in a request."""
+
+    document: bytes  #: the JSON
+    layer: Stat | None  #: None if a mirror has not fetched the layer
+
+
+@dataclass(frozen=True)
 class Content:
     """One of the contents that an image id may have: JSON, layer and ancestry (decisions.md 17)."""
 
     image_id: str
     variant: str = ""  #: the name of its folder; empty for the keys that docker-registry has
+    #: None if it was not looked at yet. Valid for the request that looked, which need not read it twice
+    parts: Parts | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

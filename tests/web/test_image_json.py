@@ -73,11 +73,15 @@ def test_values_of_wrong_types_are_ignored(registry: FakeRegistry, key: str) -> 
         b"1" * 5000,
     ],
 )
-def test_an_invalid_document_gives_no_facts(registry: FakeRegistry, document: bytes) -> None:
-    image = registry.add_image()
-    registry.storage.write(f"images/{image.id}/json", document)
-    page = Reader(registry.app).page(f"/images/{image.id}")
-    assert set(facts_in(page)) == {"Id", "Size"}
+def test_an_image_with_an_invalid_document_is_not_found(registry: FakeRegistry, document: bytes) -> None:
+    """It counts as incomplete (decisions.md 22). A page of an image above it still lists it."""
+    base = registry.add_image()
+    top = registry.add_image(parent=base.id)
+    registry.storage.write(f"images/{base.id}/json", document)
+    Reader(registry.app).page(f"/images/{base.id}", 404)
+    page = Reader(registry.app).page(f"/images/{top.id}")
+    assert facts_in(page)["Id"] == top.id
+    assert len(steps_in(page)) == 2
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

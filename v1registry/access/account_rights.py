@@ -202,9 +202,11 @@ class AccountRights:
         repository = token.repository
         if not self.allows(Action.READ, repository):
             return None
-        content = self.content_in(repository, image_id)
-        if content is not None:
-            return ImageState(content, repository)
+        held = self.content_in(repository, image_id)
+        if held is not None:
+            # if it is damaged, a push repairs it: it must not look present because others have it
+            content = self._access.holders.whole(held)
+            return None if content is None else ImageState(content, repository)
         if token.access is Action.WRITE and self.allows(Action.WRITE, repository):
             for holder, lent in self._lenders(image_id):
                 return ImageState(lent, holder, is_lent=True)
@@ -213,7 +215,7 @@ class AccountRights:
     def _readable_anywhere(self, image_id: str) -> ImageState | None:
         """Return what an id means if no token names a repository (decisions.md 17)."""
         readable = []
-        for repository, content in self._holders(image_id, Action.READ):
+        for repository, content in self._whole(self._holders(image_id, Action.READ)):
             state = ImageState(content, repository)
             is_near = repository.namespace in self._near
             if is_near and self._lends(repository):
@@ -233,13 +235,15 @@ class AccountRights:
         )
 
     def _has_open_push(self, image_id: str) -> bool:
-        """Tell whether the user announced the image to a repository that does not hold it yet."""
+        """Tell whether the user announced the image to a repository that does not hold it whole yet."""
         user = self.user
         if user is None or self.bearer is not None:
             return False
         announced = self._access.announcements.recorded(user, image_id)
         return any(
-            self.allows(Action.WRITE, name) and self.content_in(name, image_id) is None for name in announced
+            self.allows(Action.WRITE, name)
+            and self._access.holders.whole(self.content_in(name, image_id)) is None
+            for name in announced
         )
 
     @property
@@ -255,10 +259,23 @@ class AccountRights:
         """Yield holders from which a push of the user may take an image over without upload (decisions.md
         18).
         """
-        is_near_only = self._access.trusts_namespaces_only
-        return self._access.holders.of(
-            image_id, self._lends, near=self._near, seeker=self._seeker, is_near_only=is_near_only
+        lenders = self._access.holders.of(
+            image_id,
+            self._lends,
+            near=self._near,
+            seeker=self._seeker,
+            is_near_only=self._access.trusts_namespaces_only,
         )
+        return self._whole(lenders)
+
+    def _whole(
+        self, holders: Iterator[tuple[RepositoryName, Content]]
+    ) -> Iterator[tuple[RepositoryName, Content]]:
+        """Yield those holders whose content is not damaged."""
+        for repository, held in holders:
+            content = self._access.holders.whole(held)
+            if content is not None:
+                yield repository, content
 
     def _lends(self, repository: RepositoryName) -> bool:
         """Tell whether the user trusts the writers of a repository: they are the same, or those of
@@ -301,7 +318,8 @@ class AccountRights:
         for _, content in self._lenders(image_id):
             return content
         if is_named and self.user is not None and self.user.is_administrator:
-            return next((content for _, content in self._holders(image_id, Action.WRITE)), None)
+            holders = self._whole(self._holders(image_id, Action.WRITE))
+            return next((content for _, content in holders), None)
         return None
 
     def parent_error(self, image_id: str) -> errors.BadRequest:

@@ -25,7 +25,8 @@ class Adoption:
     """Walks the tags of repositories. Safe for threads and processes.
 
     :param adopt: marks the first content of an image as held by a repository with an incarnation.
-    :param is_held: tells whether a repository with an incarnation holds an image by a mark.
+    :param is_decided: tells whether a mark says what a repository with an incarnation holds of an image, or
+        what it held before it was deleted or damaged.
     """
 
     def __init__(
@@ -34,13 +35,13 @@ class Adoption:
         contents: Contents,
         repositories: Repositories,
         adopt: Callable[[RepositoryName, str, str], None],
-        is_held: Callable[[RepositoryName, str, str], bool],
+        is_decided: Callable[[RepositoryName, str, str], bool],
     ):
         self._storage = storage
         self._contents = contents
         self._repositories = repositories
         self._adopt = adopt
-        self._is_held = is_held
+        self._is_decided = is_decided
 
     def walk(self, repository: RepositoryName, incarnation: str) -> bool:
         """Mark what the tags reach that are not in the record, then record them; tell whether there were any.
@@ -57,7 +58,7 @@ class Adoption:
         for image_id, set_at in new.values():
             unmarked = []
             for reached in self._contents.known_ancestry(Content(image_id)):
-                if self._is_held(repository, reached, incarnation):
+                if self._is_decided(repository, reached, incarnation):
                     # what it builds on was decided when it got its mark: no push reaches further by a tag
                     break
                 unmarked.append(reached)
@@ -104,7 +105,7 @@ class Adoption:
         A tag that was set before this server published the content means something else: an image that was
         never completed, or was removed.
         """
-        if not self._contents.has_first(image_id):
+        if self._contents.first(image_id) is None:
             return False
         for stat in self._storage.list(f"{layout.image_key(image_id, layout.HELD)}/"):
             with suppress(KeyNotFound):

@@ -22,16 +22,15 @@ from typing import Final
 from .. import errors
 from ..log import get_logger
 from ..names import RepositoryName
-from ..registry import layout
 from ..registry.contents import Contents, Staged
-from ..registry.expiry import EXPIRY_S
 from ..registry.image_lists import listed_ids
 from ..registry.repositories import Repositories
 from ..rights import Action, Content, Rights
 from ..storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from .adoption import Adoption
 from .holder_search import MOST_ASKED, MOST_HIDDEN, HolderSearch
-from .marks import ADOPTED, Mark
+from .incarnations import Incarnations
+from .marks import ADOPTED, Mark, mark_key, mark_path
 from .policy import own_namespaces
 
 log = get_logger(__name__)
@@ -60,57 +59,36 @@ class Holders:
         self._contents = contents
         self._repositories = repositories
         self._is_elsewhere = registry_is_elsewhere
-        self._clock = clock
+        self._incarnations = Incarnations(storage, repositories, clock=clock)
         self._search = HolderSearch(storage)
-        self.adoption = Adoption(storage, contents, repositories, self._adopt_image, self._is_marked)
+        self.adoption = Adoption(storage, contents, repositories, self._adopt_image, self._is_decided)
 
     # -- incarnations
 
     def incarnation(self, repository: RepositoryName) -> str:
         """Return the incarnation of a repository, empty if it does not exist. Old data is adopted now."""
-        found = self._incarnation(repository)
-        if found or not self._repositories.exists(repository) or self._is_recently_deleted(repository):
-            return found
-        return self._adopt(repository)
+        found = self._incarnations.of(repository)
+        return self._adopt(repository) if not found and self._incarnations.may_be_old(repository) else found
 
     def begin(self, repository: RepositoryName) -> str:
         if self._repositories.is_marked_deleted(repository):
             # what is written now begins an empty repository (decisions.md 14)
-            self._note_deletion(repository)
+            self._incarnations.note_deletion(repository)
             self._repositories.remove_marked_deleted(repository)
-        found = self._incarnation(repository)
+        found = self._incarnations.of(repository)
         if found:
             return found
-        if self._repositories.exists(repository) and not self._is_recently_deleted(repository):
+        if self._incarnations.may_be_old(repository):
             return self._adopt(repository)
-        return self._make_incarnation(repository.checked(), secrets.token_hex(8))
+        return self._incarnations.make(repository.checked(), secrets.token_hex(8))
 
     def check(self, repository: RepositoryName, incarnation: str) -> bool:
         is_hidden = self._repositories.is_marked_deleted(repository)
-        return not is_hidden and self._incarnation(repository) == incarnation
-
-    def _incarnation(self, repository: RepositoryName) -> str:
-        found = self._stored_incarnation(repository)
-        return "" if found is None else found[0]
-
-    def _stored_incarnation(self, repository: RepositoryName) -> tuple[str, Stat] | None:
-        for folder in layout.repository_folders(repository):
-            with suppress(KeyNotFound, InvalidKey):
-                value, stat = self._storage.read(f"{folder}/{layout.INCARNATION}")
-                return value.decode("latin-1"), stat
-        return None
-
-    def _make_incarnation(self, repository: RepositoryName, value: str) -> str:
-        folder = self._repositories.folder_to_write(repository)
-        try:
-            self._storage.write(f"{folder}/{layout.INCARNATION}", value.encode("ascii"), expect=ABSENT)
-        except KeyConflict:
-            return self._incarnation(repository) or value
-        return value
+        return not is_hidden and self._incarnations.of(repository) == incarnation
 
     def _adopt(self, repository: RepositoryName) -> str:
         try:
-            incarnation = self._make_incarnation(repository, secrets.token_hex(8) + ADOPTED)
+            incarnation = self._incarnations.make(repository, secrets.token_hex(8) + ADOPTED)
             self.adoption.walk(repository, incarnation)
         except (StorageUnavailable, errors.InvalidRepositoryName) as error:
             # a storage that cannot be written: the tags are walked for each request
@@ -132,17 +110,18 @@ class Holders:
         found = self._mark(repository, image_id)
         if self._is_elsewhere:
             return Content(image_id) if found is not None and self._repositories.exists(repository) else None
-        incarnation = self._incarnation(repository)
+        incarnation = self._incarnations.of(repository)
         if found is not None and found[0].counts(incarnation):
             return Content(image_id, found[0].variant)
         if is_walked and incarnation:
             return None
-        if not self._repositories.exists(repository) or self._is_recently_deleted(repository):
+        if not self._incarnations.may_be_old(repository):
             return None
         if not incarnation:
             incarnation = self._adopt(repository)
             if not incarnation:
-                return self.adoption.reached(repository, image_id)
+                is_old = not self.adoption.is_adopted(repository)
+                return self.adoption.reached(repository, image_id) if is_old else None
         elif not self.adoption.walk(repository, incarnation):
             return None
         found = self._mark(repository, image_id)
@@ -151,6 +130,12 @@ class Holders:
             if found is not None and found[0].counts(incarnation)
             else None
         )
+
+    def whole(self, content: Content | None) -> Content | None:
+        """Return a content with its parts; None if it is missing or damaged (decisions.md 22)."""
+        if content is None or self._is_elsewhere:
+            return content
+        return self._contents.whole(content)
 
     def holds(self, repository: RepositoryName, image_id: str) -> bool:
         return self.content(repository, image_id) is not None
@@ -181,7 +166,7 @@ class Holders:
         )
         for repository in candidates:
             found = self._mark(repository, image_id) if wanted(repository) else None
-            if found is not None and found[0].counts(self._incarnation(repository)):
+            if found is not None and found[0].counts(self._incarnations.of(repository)):
                 self._search.remember(image_id, seeker, repository)
                 yield repository, Content(image_id, found[0].variant)
                 asked += 1
@@ -205,7 +190,7 @@ class Holders:
     def take_over(
         self, rights: Rights, repository: RepositoryName, image_id: str, *, is_named: bool = False
     ) -> str | None:
-        found, incarnation = self._mark(repository, image_id), self._incarnation(repository)
+        found, incarnation = self._mark(repository, image_id), self._incarnations.of(repository)
         if found is not None and found[0].counts(incarnation):
             return incarnation
         content = rights.content_for(repository, image_id, is_named=is_named)
@@ -224,7 +209,7 @@ class Holders:
     def _announce_elsewhere(
         self, rights: Rights, repository: RepositoryName, image_ids: Iterable[str]
     ) -> None:
-        incarnation = self._incarnation(repository)
+        incarnation = self._incarnations.of(repository)
         for image_id in dict.fromkeys(image_ids):
             if self._may_announce(rights, image_id):
                 self._write_mark(repository, Content(image_id), incarnation)
@@ -260,13 +245,13 @@ class Holders:
     ) -> bool:
         alive = {}
         for repository in repositories:
-            incarnation = self._incarnation(repository)
+            incarnation = self._incarnations.of(repository)
             if incarnation:
                 alive[repository] = incarnation
         if not alive:
             raise errors.RepositoryNotFound(image_id=image_id)
         marks = {
-            _mark_path(repository): Mark("", incarnation, is_published=True).dump()
+            mark_path(repository): Mark("", incarnation, is_published=True).dump()
             for repository, incarnation in alive.items()
         }
         if self._contents.publish(image_id, staged, marks) is not None:
@@ -274,10 +259,10 @@ class Holders:
         counts, content = False, self._contents.find_equal(image_id, staged)
         for repository, incarnation in alive.items():
             found = self._live_mark(repository, image_id, incarnation)
-            if found is None:
+            if found is None or self._contents.whole(Content(image_id, found.variant)) is None:
                 if content is None:
                     content = self._contents.publish_variant(image_id, staged)
-                found = self._write_mark(repository, content, incarnation)
+                found = self._write_mark(repository, content, incarnation, damaged=found)
             counts = counts or (content is not None and found.variant == content.variant)
         return counts
 
@@ -292,18 +277,18 @@ class Holders:
         :raises RepositoryNotFound: it does not exist.
         """
         self.incarnation(repository)  # old data is adopted, so that its marks are found
-        known, image_ids = self._stored_incarnation(repository), self._listed(repository)
-        self._note_deletion(repository)
+        known, image_ids = self._incarnations.stored(repository), self._listed(repository)
+        self._incarnations.note_deletion(repository)
         self._repositories.mark_deleted(repository)
         self._end(repository, known, image_ids)
 
     def delete(self, repository: RepositoryName) -> None:
         # read before the look at the mark: a repository that is created after that look has a different one
-        known = self._stored_incarnation(repository)
+        known = self._incarnations.stored(repository)
         if self._repositories.is_marked_deleted(repository):
             if known is not None:
                 # the request that marked it was interrupted
-                self._note_deletion(repository)
+                self._incarnations.note_deletion(repository)
                 self._end(repository, known, self._listed(repository))
         elif self._repositories.exists(repository):
             self.mark_deleted(repository)
@@ -317,9 +302,8 @@ class Holders:
         """Remove an incarnation and its marks. A different incarnation, of a later repository, stays."""
         if known is None:
             return
-        incarnation, stat = known
-        with suppress(KeyNotFound, KeyConflict):
-            self._storage.delete(stat.key, expect=stat.etag)
+        incarnation = known[0]
+        self._incarnations.end(known)
         if self._is_elsewhere:
             return  # the registry elsewhere keeps the images, and so they stay whose they were
         reached: set[str] = set()
@@ -340,19 +324,6 @@ class Holders:
             image_ids += listed_ids(self._repositories.image_list(repository, even_deleted=True))
         return list(dict.fromkeys(image_ids))
 
-    def _note_deletion(self, repository: RepositoryName) -> None:
-        """Note that what appears in the folder for some time is not old data, but late writes of the one
-        deleted.
-        """
-        self._storage.write(_deletion_key(repository), str(int(self._clock())).encode("ascii"))
-
-    def _is_recently_deleted(self, repository: RepositoryName) -> bool:
-        try:
-            stat = self._storage.stat(_deletion_key(repository))
-        except (KeyNotFound, InvalidKey):
-            return False
-        return stat.modified.timestamp() >= self._clock() - EXPIRY_S
-
     # -- marks
 
     def _mark(self, repository: RepositoryName, image_id: str) -> tuple[Mark, Stat] | None:
@@ -367,18 +338,28 @@ class Holders:
         return found[0] if found is not None and found[0].counts(incarnation) else None
 
     def _write_mark(
-        self, repository: RepositoryName, content: Content, incarnation: str, *, is_published: bool = False
+        self,
+        repository: RepositoryName,
+        content: Content,
+        incarnation: str,
+        *,
+        damaged: Mark | None = None,
     ) -> Mark:
         """Let the repository hold a content, unless it holds one of the id already; return the mark that
         counts.
+
+        :param damaged: a mark whose content is damaged, so that it is replaced.
         """
-        mark = Mark(content.variant, incarnation, is_published)
+        mark = Mark(content.variant, incarnation)
         for _ in range(_ATTEMPTS):
             found = self._mark(repository, content.image_id)
-            if found is not None and found[0].counts(incarnation):
+            if found is not None and found[0].counts(incarnation) and found[0] != damaged:
                 return found[0]
-            if found is not None and found[0].is_published and not content.variant:
+            if found is not None and found[0].is_published:
+                # it stops older tags from reaching the first content
                 mark = replace(mark, is_published=True)
+            if found is not None and found[0] == mark:
+                return mark
             try:
                 self._storage.write(
                     mark_key(repository, content.image_id),
@@ -390,25 +371,13 @@ class Holders:
             return mark
         raise StorageUnavailable(mark_key(repository, content.image_id), "it is changed again and again")
 
-    def _is_marked(self, repository: RepositoryName, image_id: str, incarnation: str) -> bool:
-        return self._live_mark(repository, image_id, incarnation) is not None
+    def _is_decided(self, repository: RepositoryName, image_id: str, incarnation: str) -> bool:
+        """Tell whether a mark says what the repository holds of an image, or held before it was deleted.
+
+        Marks of earlier versions say nothing to a repository that was not adopted.
+        """
+        found = self._mark(repository, image_id)
+        return found is not None and (bool(found[0].incarnation) or found[0].counts(incarnation))
 
     def _adopt_image(self, repository: RepositoryName, image_id: str, incarnation: str) -> None:
         self._write_mark(repository, Content(image_id), incarnation)
-
-
-def mark_key(repository: RepositoryName, image_id: str) -> str:
-    """Return the key of the mark of a repository at an image."""
-    return f"{layout.image_folder(image_id)}/{_mark_path(repository)}"
-
-
-def _mark_path(repository: RepositoryName) -> str:
-    return f"{layout.HELD}/{_stored_name(repository)}"
-
-
-def _deletion_key(repository: RepositoryName) -> str:
-    return f"{layout.UPLOADS}/_deleted/{_stored_name(repository)}"
-
-
-def _stored_name(repository: RepositoryName) -> str:
-    return layout.repository_folders(repository)[-1].removeprefix(f"{layout.REPOSITORIES}/")

@@ -268,10 +268,11 @@ class ForeignRights:
 
     def _find_state(self, image_id: str) -> ImageState:
         repository = self._claim.repository
-        content = self.content_in(repository, image_id)
+        held = self.content_in(repository, image_id)
+        content = self._access.holders.whole(held)
         if content is not None:
             return ImageState(content, repository)
-        lent = self._lent(image_id)
+        lent = None if held is not None else self._lent(image_id)
         if lent is not None:
             return ImageState(lent)
         is_pushing = any(

@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from ..names import RepositoryName
 from ..registry import layout
 
 #: How the value of an incarnation ends if the repository was found in old data.
@@ -30,17 +31,21 @@ class Mark:
 
     @classmethod
     def parse(cls, stored: bytes) -> Mark:
-        """Return what a stored value says. Anything odd counts as a mark of an earlier version."""
+        """Return what a stored value says.
+
+        An empty value is a mark of an earlier version. A cut one, or one of an unknown form, counts for no
+        repository, and may be replaced.
+        """
+        if not stored.strip():
+            return cls()
         parsed = layout.parse_stored(stored)
         fields = parsed if isinstance(parsed, dict) else {}
-        variant, incarnation = fields.get("variant"), fields.get("incarnation")
-        if isinstance(variant, str) and _VARIANT.fullmatch(variant) is None:
+        variant, incarnation = fields.get("variant", ""), fields.get("incarnation")
+        if not isinstance(variant, str) or _VARIANT.fullmatch(variant) is None:
             return cls("", _NEVER)
-        return cls(
-            variant if isinstance(variant, str) else "",
-            incarnation if isinstance(incarnation, str) else "",
-            fields.get("is_published") is True,
-        )
+        if not isinstance(incarnation, str) or not incarnation:
+            return cls("", _NEVER)
+        return cls(variant, incarnation, fields.get("is_published") is True)
 
     def dump(self) -> bytes:
         """Return the value to store."""
@@ -51,3 +56,13 @@ class Mark:
         if not self.incarnation:
             return incarnation.endswith(ADOPTED)
         return self.incarnation == incarnation
+
+
+def mark_path(repository: RepositoryName) -> str:
+    """Return the path of a repository's mark below the folder of an image."""
+    return f"{layout.HELD}/{layout.stored_name(repository)}"
+
+
+def mark_key(repository: RepositoryName, image_id: str) -> str:
+    """Return the key of the mark of a repository at an image."""
+    return f"{layout.image_folder(image_id)}/{mark_path(repository)}"

@@ -34,6 +34,17 @@ class ImageNotFound(MissingOrHidden):
     text = "Image not found"
 
 
+class ImageDamaged(ImageNotFound):
+    """A part of the image is missing or cut, so it counts as incomplete. A new push repairs it.
+
+    :param damage: what is damaged, for logs and reports. Callers get the text of a missing image.
+    """
+
+    def __init__(self, image_id: str, damage: str):
+        super().__init__(image_id=image_id, damage=damage)
+        self.damage = damage
+
+
 class ImageInProgress(BadRequest):
     """The push of the image has not ended, so it is not shown."""
 

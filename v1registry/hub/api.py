@@ -31,6 +31,7 @@ def put_repository(request: Request) -> Response:
     headers = _index_headers(request, repository, Action.WRITE)
     holding, announcements = request.services.holding, request.services.announcements
     holding.begin(repository)
+    _mend_list(request, repository)
     request.services.repositories.announce(repository, body, entries)
     image_ids = [entry["id"] for entry in entries]
     if request.rights.user is not None and announcements is not None:
@@ -60,6 +61,7 @@ def put_images(request: Request) -> Response:
     headers = _index_headers(request, repository, Action.WRITE)
     holding = request.services.holding
     holding.begin(repository)
+    _mend_list(request, repository)
     request.services.repositories.add_images(repository, entries)
     holding.announce(request.rights, repository, [entry["id"] for entry in entries])
     return no_content(headers)
@@ -237,21 +239,35 @@ def _index_headers(request: Request, repository: RepositoryName, access: Action)
 
 
 def _images_of_tags(request: Request, repository: RepositoryName, even_deleted: bool) -> bytes:
-    """Return the list of a repository that was never announced: the images that its tags reach.
+    """Return the list of a repository that was never announced, or whose list is damaged.
 
     :raises ImageListNotFound: the repository does not exist.
     """
-    contents, rights = request.services.images.contents, request.rights
     try:
-        tags = request.services.repositories.tags(repository, even_deleted=even_deleted)
+        reached = _reached_by_tags(request, repository, even_deleted)
     except errors.RepositoryNotFound:
         raise errors.ImageListNotFound(repository=str(repository)) from None
+    return json.dumps([{"id": image_id} for image_id in reached]).encode("ascii")
+
+
+def _reached_by_tags(request: Request, repository: RepositoryName, even_deleted: bool = False) -> list[str]:
+    """Return the ids of the images that the tags of a repository reach.
+
+    :raises RepositoryNotFound: the repository does not exist.
+    """
+    contents, rights = request.services.images.contents, request.rights
+    tags = request.services.repositories.tags(repository, even_deleted=even_deleted)
     reached: dict[str, None] = {}
     for image_id in sorted(set(tags.values())):
         if image_id not in reached:
             content = rights.content_in(repository, image_id) or Content(image_id)
             reached.update(dict.fromkeys(contents.known_ancestry(content)))
-    return json.dumps([{"id": image_id} for image_id in reached]).encode("ascii")
+    return list(reached)
+
+
+def _mend_list(request: Request, repository: RepositoryName) -> None:
+    """Replace a damaged image list before ids are added to it (decisions.md 22)."""
+    request.services.repositories.mend_list(repository, lambda: _reached_by_tags(request, repository))
 
 
 # fmt: off

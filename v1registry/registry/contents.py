@@ -10,15 +10,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import errors
 from ..layers.checksums import PayloadChecksum, parse_checksums
 from ..log import get_logger
-from ..names import is_image_id
 from ..rights import Content
-from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
+from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from . import layout
+from .wholeness import parts_of, restore, stored_ancestry
 
 log = get_logger(__name__)
 
@@ -43,11 +43,23 @@ class Contents:
 
     # -- reading
 
-    def has_first(self, image_id: str) -> bool:
-        """Tell whether the first content is complete: there is JSON, and no mark of an unfinished push."""
-        # JSON is looked at first: an old server writes the mark before any JSON, so JSON without a mark is
-        # complete
-        return self._has(layout.image_key(image_id, layout.JSON)) and not self.has_mark(image_id)
+    def whole(self, content: Content) -> Content | None:
+        """Return the content with its parts; None if it is missing or damaged (decisions.md 22)."""
+        try:
+            parts = content.parts or parts_of(self._storage, content)
+        except errors.ImageDamaged as error:
+            log.warning("%s counts as incomplete: %s", layout.content_folder(content), error.damage)
+            return None
+        except errors.ImageNotFound:
+            return None
+        return replace(content, parts=parts)
+
+    def first(self, image_id: str) -> Content | None:
+        """Return the first content if it is complete: it is whole, and has no mark of an unfinished push."""
+        # the JSON is looked at first: an old server writes the mark before any JSON, so JSON without a mark
+        # is complete
+        content = self.whole(Content(image_id))
+        return None if content is None or self.has_mark(image_id) else content
 
     def has_mark(self, image_id: str) -> bool:
         """Tell whether an old server marked the image as being pushed."""
@@ -61,19 +73,32 @@ class Contents:
         """Return what an id means on an open server: its first content, else the one whose name sorts
         first.
         """
-        if self.has_first(image_id):
-            return Content(image_id)
-        return next((Content(image_id, name) for name in self.variants(image_id)), None)
+        first = self.first(image_id)
+        if first is not None:
+            return first
+        others = (self.whole(Content(image_id, name)) for name in self.variants(image_id))
+        return next((content for content in others if content is not None), None)
 
     def document(self, content: Content) -> bytes:
         """Return the JSON of a content.
 
         :raises ImageNotFound: it is not stored.
         """
+        if content.parts is not None:
+            return content.parts.document
         try:
             return self._storage.read(layout.content_key(content, layout.JSON))[0]
         except KeyNotFound:
             raise errors.ImageNotFound(image_id=content.image_id) from None
+
+    def layer(self, content: Content) -> Stat | None:
+        """Return the Stat of the layer; None if it is not stored."""
+        if content.parts is not None:
+            return content.parts.layer
+        try:
+            return self._storage.stat(layout.content_key(content, layout.LAYER))
+        except KeyNotFound:
+            return None
 
     def checksums(self, content: Content) -> tuple[str, ...]:
         """Return the stored sums; none for an image of a mirror."""
@@ -96,15 +121,9 @@ class Contents:
 
         :raises ImageNotFound: a parent is missing, or the parents form a circle.
         """
-        key = layout.content_key(content, layout.ANCESTRY)
-        with suppress(KeyNotFound):
-            stored = layout.parse_stored(self._storage.read(key)[0])
-            if (
-                isinstance(stored, list)
-                and stored[:1] == [content.image_id]
-                and all(map(is_image_id, stored))
-            ):
-                return stored
+        stored = stored_ancestry(self._storage, content)
+        if stored is not None:
+            return stored
         ancestry: list[str] = []
         current: Content | None = content
         while current is not None:
@@ -120,6 +139,7 @@ class Contents:
             ancestry.append(current.image_id)
             parent = layout.parent_in(document)
             current = None if parent is None else Content(parent)
+        key = layout.content_key(content, layout.ANCESTRY)
         try:
             self._storage.write(key, json.dumps(ancestry).encode("ascii"))
         except StorageUnavailable as error:
@@ -147,9 +167,9 @@ class Contents:
             try:
                 self._storage.publish(staged.folder, layout.image_folder(image_id))
             except KeyConflict:
-                if self._clear_unfinished(image_id):
-                    continue
-                break
+                if self._restore(Content(image_id), staged) or not self._clear_unfinished(image_id):
+                    break
+                continue
             except KeyNotFound:
                 # a second request for the same sum was faster
                 return None
@@ -166,41 +186,45 @@ class Contents:
         """
         for name in self._variant_names(staged):
             content = Content(image_id, name)
-            for _ in range(2):
-                if self._has(layout.content_key(content, layout.JSON)):
-                    break
-                try:
-                    self._storage.publish(staged.folder, layout.content_folder(content))
-                except KeyConflict:
-                    continue
-                except KeyNotFound:
-                    raise StorageUnavailable(staged.folder, "the staged image was removed") from None
-                return content
-            if self._is_equal(content, staged):
-                return content
+            try:
+                self._storage.publish(staged.folder, layout.content_folder(content))
+            except KeyConflict:
+                if self._is_equal(content, staged) or self._restore(content, staged):
+                    return content
+                continue
+            except KeyNotFound:
+                raise StorageUnavailable(staged.folder, "the staged image was removed") from None
+            return content
         raise StorageUnavailable(layout.image_folder(image_id), "the names of its contents are taken")
 
     def find_equal(self, image_id: str, staged: Staged) -> Content | None:
         """Return the stored content with the JSON, layer and ancestry of a staged one; None if there is
         none.
         """
-        first = Content(image_id)
-        if self.has_first(image_id) and self._is_equal(first, staged):
+        first = self.first(image_id)
+        if first is not None and self._is_equal(first, staged):
             return first
-        for name in self._variant_names(staged):
-            content = Content(image_id, name)
-            if self._has(layout.content_key(content, layout.JSON)) and self._is_equal(content, staged):
-                return content
-        return None
+        others = (Content(image_id, name) for name in self._variant_names(staged))
+        return next((content for content in others if self._is_equal(content, staged)), None)
 
     # -- inside
 
     def _is_equal(self, content: Content, staged: Staged) -> bool:
+        whole = self.whole(content)
         try:
-            sums = self.payload_sums(content)
+            sums = () if whole is None else self.payload_sums(whole)
         except errors.ImageNotFound:
             return False
         return f"sha256:{staged.payload}" in sums and tuple(self.known_ancestry(content)) == staged.ancestry
+
+    def _restore(self, content: Content, staged: Staged) -> bool:
+        """Restore a damaged content from a staged image with the same bytes; tell whether it was done."""
+        if self.whole(content) is not None:
+            return False
+        is_restored = restore(self._storage, content, staged.folder, staged.payload, list(staged.ancestry))
+        if is_restored:
+            log.warning("%s was damaged; a push restored it", layout.content_folder(content))
+        return is_restored
 
     @staticmethod
     def _variant_names(staged: Staged) -> Iterable[str]:
@@ -225,7 +249,7 @@ class Contents:
             return False
         if not found:
             return True
-        if self.has_first(image_id):
+        if self.first(image_id) is not None:
             return False
         # the JSON first: without it the rest does not count as an image
         for stat in sorted(found, key=lambda stat: (stat.key != f"{folder}/{layout.JSON}", stat.key)):

@@ -14,6 +14,9 @@ from . import layout
 #: How many characters the checksum of an image may have in a list that is sent.
 _CHECKSUM_LENGTH: Final = 200
 
+#: In bytes. Larger lists are not parsed just to tell whether they are lists.
+_PARSED_BYTES: Final = 64 << 10
+
 
 def values_of(most_ids: int) -> int:
     """Return how many JSON values a list of so many ids may have: engines send three for each id and tag."""
@@ -66,6 +69,16 @@ def merged(stored: bytes, entries: list[dict[str, str]], most_bytes: int) -> byt
     if entries and len(result) > max(most_bytes, len(stored)):
         raise errors.ImageListTooLarge(most_bytes)
     return result
+
+
+def is_list(stored: bytes) -> bool:
+    """Tell whether a stored list is one. A crash under an old server may have left it empty or cut.
+
+    A large one is not parsed: its first and its last character tell.
+    """
+    if len(stored) > _PARSED_BYTES:
+        return stored.lstrip().startswith(b"[") and stored.rstrip().endswith(b"]")
+    return isinstance(layout.parse_stored(stored), list)
 
 
 def stored_entries(stored: bytes) -> list[dict[str, str]]:

@@ -66,20 +66,17 @@ class Images:
 
     def layer_size(self, content: Content) -> int | None:
         """Return the bytes of the layer; None if a mirror has not fetched it."""
-        try:
-            return self._storage.stat(layout.content_key(content, layout.LAYER)).size
-        except KeyNotFound:
-            return None
+        stat = self.contents.layer(content)
+        return None if stat is None else stat.size
 
     def layer(self, content: Content) -> tuple[Stat, tuple[str, ...]]:
         """Return the Stat of the layer and the image's sums.
 
         :raises ImageNotFound: a mirror has not fetched the layer.
         """
-        try:
-            stat = self._storage.stat(layout.content_key(content, layout.LAYER))
-        except KeyNotFound:
-            raise errors.ImageNotFound(image_id=content.image_id) from None
+        stat = self.contents.layer(content)
+        if stat is None:
+            raise errors.ImageNotFound(image_id=content.image_id)
         return stat, self.contents.checksums(content)
 
     def open_layer(self, content: Content, start: int = 0, stop: int | None = None) -> Blob:

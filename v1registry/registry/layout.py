@@ -169,6 +169,15 @@ def repository_folders(name: RepositoryName) -> tuple[str, ...]:
     return tuple(f"{REPOSITORIES}/{namespace}/{form}" for form in forms)
 
 
+def stored_name(name: RepositoryName) -> str:
+    """Return the name under which marks and records keep the repository: ``<namespace>/<folder>``.
+
+    >>> stored_name(RepositoryName("ns", "a/b"))
+    'ns/a%252Fb'
+    """
+    return repository_folders(name)[-1].removeprefix(f"{REPOSITORIES}/")
+
+
 def repository_from_folders(namespace: str, folder: str) -> RepositoryName:
     """Return the name of the repository that is stored in ``repositories/<namespace>/<folder>``.
 

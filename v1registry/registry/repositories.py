@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .. import errors
 from ..log import audit
@@ -15,7 +15,7 @@ from ..names import RepositoryName
 from ..rights import Action
 from ..storage.base import InvalidKey, KeyNotFound, Storage, update
 from . import layout
-from .image_lists import find_id, listed_ids, merged
+from .image_lists import find_id, is_list, listed_ids, merged
 from .tags import Tags
 
 
@@ -126,11 +126,11 @@ class Repositories(Tags):
         """Return the image list as JSON, as stored.
 
         :param even_deleted: also of a repository that is marked as deleted.
-        :raises ImageListNotFound: there is none, though tags may be set.
+        :raises ImageListNotFound: there is none, or it is damaged, though tags may be set.
         """
         for folder in self._folders(name, even_deleted=even_deleted):
             stored = self._read_optional(f"{folder}/{layout.IMAGE_LIST}")
-            if stored is not None:
+            if stored is not None and is_list(stored):
                 return stored
         raise errors.ImageListNotFound(repository=str(name))
 
@@ -151,6 +151,24 @@ class Repositories(Tags):
                 found = image_id in listed_ids(self.image_list(name))
             return found, size
         raise errors.ImageListNotFound(repository=str(name))
+
+    def mend_list(self, name: RepositoryName, known_ids: Callable[[], Iterable[str]]) -> None:
+        """Replace the image list if it is damaged (decisions.md 22).
+
+        :param known_ids: returns the ids of the new list.
+        :raises ImageListTooLarge: the list would become too large.
+        """
+
+        def mended(old: bytes | None) -> bytes | None:
+            if old is None or is_list(old):
+                return None
+            return merged(b"[]", [{"id": image_id} for image_id in known_ids()], self._most_list_bytes)
+
+        for folder in self._folders(name):
+            key = f"{folder}/{layout.IMAGE_LIST}"
+            stored = self._read_optional(key)
+            if stored is not None and not is_list(stored):
+                update(self._storage, key, mended)
 
     def _change_list(self, name: RepositoryName, change: Callable[[bytes | None], bytes | None]) -> None:
         update(self._storage, f"{self.folder_to_write(name)}/{layout.IMAGE_LIST}", change)

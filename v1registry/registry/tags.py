@@ -241,13 +241,18 @@ class Tags(RepositoryFolders):
 
         :raises TagImmutable: the tag points to a different image.
         """
-        try:
-            return self._storage.write(key, image_id.encode("ascii"), expect=ABSENT)
-        except KeyConflict:
+        value = image_id.encode("ascii")
+        while True:
             found = self._read_with_stat(key)
-            if found is None or found[0].strip() != image_id.encode("ascii"):
-                raise errors.TagImmutable(key=key) from None
-            return found[1]
+            if found is not None and found[0].strip() == value:
+                return found[1]
+            if found is not None and _is_tag(found[0]):
+                raise errors.TagImmutable(key=key)
+            try:
+                # a damaged value is no tag (decisions.md 22)
+                return self._storage.write(key, value, expect=ABSENT if found is None else found[1].etag)
+            except KeyConflict:
+                continue
 
     def _read_info(self, keys: Iterable[str]) -> dict[str, object]:
         for key in keys:
@@ -259,12 +264,12 @@ class Tags(RepositoryFolders):
     def _set(self, key: str, image_id: str, name: RepositoryName, tag: str) -> Stat:
         value = image_id.encode("ascii")
         if tag.endswith("_json"):
-            return self._write_unless(key, value, lambda stored: not _is_tag(stored), name, tag)
+            return self._write_unless(key, value, _is_info, name, tag)
         return self._storage.write(key, value)
 
     def _require_no_info(self, key: str, name: RepositoryName, tag: str) -> None:
         stored = self._read_optional(key)
-        if stored is not None and not _is_tag(stored):
+        if stored is not None and _is_info(stored):
             raise errors.TagNameConflict(repository=str(name), tag=tag)
 
     def _write_unless(
@@ -301,3 +306,8 @@ class Tags(RepositoryFolders):
 def _is_tag(value: bytes) -> bool:
     """Tell whether a stored value is that of a tag (storage-layout.md 3.3)."""
     return is_image_id(value.strip().decode("latin-1"))
+
+
+def _is_info(value: bytes) -> bool:
+    """Tell whether a stored value is the information of a tag. A damaged one is not."""
+    return isinstance(layout.parse_stored(value), dict)
