@@ -175,6 +175,10 @@ class Backend:
     def _overrides(self, method: str) -> bool:
         return getattr(type(self), method) is not getattr(Backend, method)
 
+    def problems(self, *, asks_servers: bool = True) -> list[str]:
+        """Return what keeps users from logging in now. Without ``asks_servers`` it reads files only."""
+        return []
+
     # -- who is asking
 
     def authenticate(self, username: str, password: str) -> User | None:

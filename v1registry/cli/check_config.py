@@ -1,4 +1,4 @@
-"""``v1registry check-config``: what the settings are, where they come from, and what they switch off."""
+"""``v1registry check-config``: the settings, where they come from, and whether what they name works."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import textwrap
 from collections.abc import Iterator
 
 from .. import settings as settings_
+from ..access.accounts import AccountsAccess
 from ..assembly import WITHOUT_OAUTH, Services, assemble
-from .exits import DONE
+from . import trials
+from .exits import DONE, UNREACHABLE
 from .options import Commands, add_config_option, settings_of
+from .serving_files import problems_of_certificate
 
 
 def add_commands(commands: Commands) -> None:
@@ -17,7 +20,7 @@ def add_commands(commands: Commands) -> None:
     command = commands.add(
         "check-config",
         check_config,
-        "print all settings, or what is wrong with them",
+        "print all settings, and try what they name",
         epilog=_settings_help(),
     )
     add_config_option(command)
@@ -26,19 +29,23 @@ def add_commands(commands: Commands) -> None:
 def _settings_help() -> str:
     """Return every setting with its default and its description."""
     lines = [
+        "It tries the storage, users, templates and certificate, and ends with a verdict.",
+        "Exit code: 0 if all works, 2 if settings are invalid, 3 if something that they name fails.\n",
         "settings:",
         "  storage",
         "      where the data is: file:///DIR, memory:, or MODULE:ATTRIBUTE",
     ]
     for key, (default, description) in settings_.descriptions().items():
-        shown = " ".join(default) if isinstance(default, tuple) else str(default)
+        shown = settings_.shown(default)
         lines.append(f"  {key} (default: {shown})" if shown else f"  {key}")
         lines += textwrap.wrap(description, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
 
 def check_config(options: argparse.Namespace) -> int:
-    """Print every setting with its value, source and description. Passwords and keys are not printed.
+    """Print the settings, those that differ from their defaults first, then what was tried, and a verdict.
+
+    Passwords and keys are not printed.
 
     :raises SettingsError: a setting is invalid. Nothing was opened.
     """
@@ -46,23 +53,55 @@ def check_config(options: argparse.Namespace) -> int:
     mapping = settings_of(options)
     # makes all parts, because some mistakes show only there; opens nothing
     services = assemble(mapping)
+    storage = (settings_.without_passwords(mapping["storage"]), type(services.storage).__name__)
+    given = [key for key in settings_.descriptions() if key in mapping]
 
-    def source(key: str) -> str:
-        if key in from_environment:
-            return f"{settings_.ENVIRONMENT_PREFIX}{key.upper()}"
-        return str(options.config) if key in mapping else "default"
-
-    print(f"storage = {settings_.without_passwords(mapping['storage'])}  ({source('storage')})")
-    print(f"    where the data is; opened as {type(services.storage).__name__}")
-    for key, (_, description) in settings_.descriptions().items():
+    def print_setting(key: str) -> None:
         value = getattr(services.settings, key)
-        shown = settings_.without_passwords(" ".join(value) if isinstance(value, tuple) else str(value))
+        shown = settings_.shown(value)
         if key == "secret" and value:
             shown = f"{len(value)} key(s), not shown"
-        print(f"{key} = {shown}  ({source(key)})")
-        print(f"    {description}")
+        source = "default"
+        if key in mapping:
+            is_variable = key in from_environment
+            variable = f"{settings_.ENVIRONMENT_PREFIX}{key.upper()}"
+            source = variable if is_variable else str(options.config)
+        print(f"{key} = {shown}  ({source})")
+        print(f"    {settings_.descriptions()[key][1]}")
+
+    where = "V1REGISTRY_STORAGE" if "storage" in from_environment else str(options.config)
+    print("settings that are given:")
+    print(f"storage = {storage[0]}  ({where})")
+    print(f"    where the data is; opened as {storage[1]}")
+    for key in given:
+        print_setting(key)
+    print("\ndefaults of the others:")
+    for key in settings_.descriptions():
+        if key not in mapping:
+            print_setting(key)
+    print("\nwhat they mean:")
     for what, reason in _switched_off(services):
         print(f"off: {what}, because {reason}")
+    return _try_out(services)
+
+
+def _try_out(services: Services) -> int:
+    """Try what the settings name, print what was found and the verdict, and return the exit code."""
+    count = trials.count_repositories(services)
+    if count is not None:
+        print(f"storage: {count}")
+    for warning in (*trials.weak_settings(services), *trials.exposed_repositories(services, count)):
+        print(f"warning: {warning}")
+    problems = [*trials.storage_problems(services), *services.pages.problems()]
+    if isinstance(services.access, AccountsAccess):
+        problems += services.access.backend.problems()
+    problems += problems_of_certificate(services.settings)
+    for problem in problems:
+        print(f"problem: {problem}")
+    if problems:
+        print(f"verdict: {len(problems)} problem(s); a server would start, but not everything would work")
+        return UNREACHABLE
+    print("verdict: the settings are valid, and all that they name works")
     return DONE
 
 
@@ -82,6 +121,8 @@ def _switched_off(services: Services) -> Iterator[tuple[str, str]]:
             yield "the pages for browsing", "the setting pages is off"
         if settings.policy and accounts is None:
             yield "the policy", "the setting auth is open:"
+    if settings.read_only:
+        yield "pushes, changes and deletions", "the setting read_only is yes"
     if settings.v2 != "ping":
         yield "GET /v2/", f"the setting v2 is {settings.v2}"
     if accounts is None:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import os
 import socket
-import ssl
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
-from .. import settings as settings_
 from ..app import Registry
+from ..assembly import assemble
 from ..registry.expiry import Expiry
 from ..registry.layout import UPLOADS
-from ..storage import FileStorage
-from ..version import __version__
+from ..storage import FileStorage, Storage
 from .adopt import notice_of_old_data
-from .exits import DONE, USAGE, CommandFailed, complain
+from .exits import DONE, USAGE, CommandFailed
 from .logs import configure_logs
 from .options import Commands, add_config_option, count, port, settings_of
+from .serving_files import problems_of_certificate
+from .startup import print_start
 
 #: How many connections the system accepts before a worker does.
 _BACKLOG = 2048
@@ -94,30 +92,33 @@ def serve(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None:
             mapping[name] = str(value) if isinstance(value, Path) else value
-    registry = Registry.from_settings(mapping)
+    services = assemble(mapping)
+    settings, storage = services.settings, services.storage
     for name in _LISTENING:
-        value = getattr(registry.settings, name)
+        value = getattr(settings, name)
         setattr(options, name, (Path(value) if value else None) if name in _FILES else value)
-    _check(options, registry)
+    _check(options, storage)
+    for problem in problems_of_certificate(settings):
+        raise CommandFailed(problem, USAGE)
     gunicorn = _import_gunicorn()
     listener = _listen(options.host, options.port)
     scheme = "https" if options.tls_cert else "http"
-    _print_what_is_served(options, mapping, scheme, listener.getsockname()[1])
+    print_start(services, mapping["storage"], scheme, listener.getsockname()[1])
     # what a killed server left goes now, and not only with the next push
-    if not registry.settings.read_only:
-        Expiry(registry.storage).tidy()
-        if isinstance(registry.storage, FileStorage):
-            registry.storage.remove_leftovers(UPLOADS)
-    if registry.has_accounts and registry.storage.shared_by_processes:
-        notice = notice_of_old_data(registry.storage)
+    if not settings.read_only:
+        Expiry(storage).tidy()
+        if isinstance(storage, FileStorage):
+            storage.remove_leftovers(UPLOADS)
+    if services.accounts is not None and storage.shared_by_processes:
+        notice = notice_of_old_data(storage)
         if notice:
             print(f"old data: {notice}", flush=True)
     gunicorn.run(
         partial(_load, dict(mapping), options.verbose),
         listener=listener.detach(),
         workers=options.workers,
-        most_bodies=registry.settings.max_bodies,
-        body_timeout_s=registry.settings.body_timeout_s,
+        most_bodies=settings.max_bodies,
+        body_timeout_s=settings.body_timeout_s,
         certificate=options.tls_cert,
         key=options.tls_key,
         is_verbose=options.verbose,
@@ -143,21 +144,19 @@ def _import_gunicorn() -> ModuleType:
 # -- checks before the start
 
 
-def _check(options: argparse.Namespace, registry: Registry) -> None:
-    if options.workers > 1 and not registry.storage.shared_by_processes:
+def _check(options: argparse.Namespace, storage: Storage) -> None:
+    if options.workers > 1 and not storage.shared_by_processes:
         raise CommandFailed(
             f"workers = {options.workers}: each process would have its own storage in memory; "
             "use one worker, or a storage such as file:///DIR",
             USAGE,
         )
-    if isinstance(registry.storage, FileStorage):
-        _check_folder(Path(registry.storage.path), read_only=registry.settings.read_only)
-    if options.tls_cert:
-        _check_certificate(options.tls_cert, options.tls_key)
+    if isinstance(storage, FileStorage):
+        _check_folder(Path(storage.path))
 
 
-def _check_folder(folder: Path, *, read_only: bool) -> None:
-    """Refuse a path that cannot become a folder; warn if the folder is read-only."""
+def _check_folder(folder: Path) -> None:
+    """Refuse a path that cannot become a folder."""
     existing = folder
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -166,30 +165,6 @@ def _check_folder(folder: Path, *, read_only: bool) -> None:
             f"--storage: {folder} cannot be used, because {existing} is not a folder; name another folder",
             USAGE,
         )
-    if not read_only and not os.access(existing, os.W_OK):
-        complain(f"{existing} is read-only: pulls work, pushes will fail")
-
-
-def _check_certificate(certificate: Path, key: Path) -> None:
-    def no_passphrase() -> str:
-        raise ValueError(
-            f"{key} has a passphrase, but workers start unattended; give a key without a passphrase"
-        )
-
-    for path in (certificate, key):
-        try:
-            path.read_bytes()
-        except OSError as error:
-            raise CommandFailed(f"{path} cannot be read: {error.strerror}", USAGE) from error
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, no_passphrase)
-    except ssl.SSLError as error:
-        raise CommandFailed(
-            f"{certificate} and {key} must be a certificate and its key in PEM: {error.reason or error}",
-            USAGE,
-        ) from error
-    except ValueError as error:
-        raise CommandFailed(str(error), USAGE) from error
 
 
 def _listen(host: str, port_: int) -> socket.socket:
@@ -212,38 +187,3 @@ def _listen(host: str, port_: int) -> socket.socket:
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-# -- what the start prints
-
-
-def _print_what_is_served(
-    options: argparse.Namespace, mapping: Mapping[str, Any], scheme: str, chosen_port: int
-) -> None:
-    shown = f"[{options.host}]" if ":" in options.host else options.host
-    reachable = "localhost" if shown in ("0.0.0.0", "127.0.0.1", "[::]") else shown  # noqa: S104
-    print(
-        f"v1registry {__version__} listens on {scheme}://{shown}:{chosen_port}/ "
-        f"with {options.workers} worker(s)"
-    )
-    print(f"storage: {settings_.without_passwords(mapping['storage'])}")
-    if mapping["storage"].startswith("memory"):
-        print("         all data is lost when this process ends")
-    index = str(mapping.get("index", ""))
-    print(f"access:  {_access_in_words(str(mapping.get('auth', 'open:')), index)}")
-    # a push begins at the index, which names this registry
-    begin = urlsplit(index).netloc.rpartition("@")[2] if index else f"{reachable}:{chosen_port}"
-    print(f"push:    v1registry push IMAGE.tar {begin}/NAMESPACE/NAME:TAG", flush=True)
-
-
-def _access_in_words(auth: str, index: str) -> str:
-    if index:
-        return f"with tokens that the index {settings_.without_passwords(index)} checks"
-    if auth in ("open", "open:"):
-        return "open: every client that reaches this address may read, write and delete"
-    if auth == "users:":
-        return (
-            "users: accounts in the storage write in their own namespaces, everyone reads public repositories"
-        )
-    kind = auth.partition(":")[0]
-    return f"{kind}: users write in their own namespaces, everyone reads public repositories"

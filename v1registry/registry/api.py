@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from contextlib import suppress
-
 from .. import errors
 from ..names import RepositoryName, check_image_id, check_tag, check_target_id
 from ..paths import PING, STATUS, V1
@@ -16,7 +13,6 @@ from ..rights import (
     require_readable_image,
     require_readable_repository,
 )
-from ..storage.base import KeyNotFound, StorageError
 from ..wsgi.documents import dump_json, parse_json
 from ..wsgi.immutable import (
     etag_of,
@@ -31,51 +27,12 @@ from ..wsgi.user_agents import docker_version
 from . import layout
 from .images import layer_etag
 from .kept_lists import Document
+from .monitoring import ping, root, status
 from .pushes import AnnouncedSums
 from .services import Request
 from .tags import UNKNOWN_INFO
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
-
-# -- for people and monitors: no credentials, ever
-
-
-def ping(request: Request) -> Response:
-    standalone = request.services.access.standalone
-    return json_response({}, headers=[("X-Docker-Registry-Standalone", standalone)])
-
-
-def status(request: Request) -> Response:
-    """Write, read back and remove a key; 503 if that fails (docker-registry 0.8.1, status.py).
-
-    If the registry is read-only, a key is only looked for.
-    """
-    storage = request.services.storage
-    key = f"_status/{secrets.token_hex(8)}"
-    failures = {}
-    try:
-        if request.services.settings.read_only:
-            with suppress(KeyNotFound):
-                storage.stat(key)
-            return _status_answer({})
-        storage.write(key, key.encode("ascii"))
-        try:
-            if storage.read(key)[0] != key.encode("ascii"):
-                failures["storage"] = "what was written is not what is read"
-        finally:
-            storage.delete(key)
-    except StorageError as error:
-        failures["storage"] = error.reason
-    return _status_answer(failures)
-
-
-def _status_answer(failures: dict[str, str]) -> Response:
-    return json_response({"failures": failures, "services": ["storage"]}, 503 if failures else 200)
-
-
-def root(request: Request) -> Response:
-    return json_response(request.services.settings.message)
-
 
 # -- images
 

@@ -189,6 +189,26 @@ class Pages:
             200, data, content_type, [("Cache-Control", caching), ("X-Content-Type-Options", "nosniff")]
         )
 
+    def problems(self) -> list[str]:
+        """Return which templates of the administrator cannot be used, and why."""
+        from jinja2 import TemplateError, meta
+
+        found = []
+        for folder in self._folders[:-1]:
+            for path in sorted(folder.rglob("*.html")):
+                name = path.relative_to(folder).as_posix()
+                try:
+                    source = path.read_text("utf-8")
+                    self._environment.get_template(name)
+                    for parent in meta.find_referenced_templates(self._environment.parse(source)):
+                        if parent is not None:
+                            self._environment.get_template(parent)
+                except (TemplateError, UnicodeDecodeError, OSError) as error:
+                    line = getattr(error, "lineno", None)
+                    place = f"{path}, line {line}" if line else str(path)
+                    found.append(f"{place}: {error or type(error).__name__}; the built-in template is used")
+        return found
+
     # -- inside
 
     def _text(self, template: str, values: Mapping[str, Any]) -> str:

@@ -73,6 +73,10 @@ class BackendChain(Backend):
         """Whether the backend can in which accounts are created."""
         return self.creating is not None and self.creating.can_confirm
 
+    def problems(self, *, asks_servers: bool = True) -> list[str]:
+        """Return those of all backends; see the base class."""
+        return [text for backend in self.backends for text in backend.problems(asks_servers=asks_servers)]
+
     @property
     def has_profiles(self) -> bool:
         """Whether the backend has in which accounts are created."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -131,6 +132,17 @@ class Htpasswd(Backend):
         """
         return self._current().hashes.get(username, "")
 
+    def problems(self, *, asks_servers: bool = True) -> list[str]:
+        """Return why the file cannot be read, or which of its lines let nobody log in."""
+        try:
+            text = Path(self._path).read_bytes()
+        except OSError as error:
+            return [f"the htpasswd file {self._path} cannot be read: {error.strerror or error}"]
+        hashes, problems = _parsed(self._path, text)
+        if not any(hashes.values()):
+            problems.append(f"{self._path} has no user who can log in; add one with htpasswd -B")
+        return problems
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._path!r})"
 
@@ -174,7 +186,9 @@ class Htpasswd(Backend):
         if before is not None and before.text == text:
             hashes = before.hashes
         else:
-            hashes = _parsed(self._path, text)
+            hashes, problems = _parsed(self._path, text)
+            for problem in problems:
+                log.warning("%s", problem)
         return _Table(_state_of(status), is_settled, text, hashes, tuple(filter(None, hashes.values())))
 
 
@@ -225,33 +239,32 @@ def _state_of(status: os.stat_result) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
 
 
-def _parsed(path: str, text: bytes) -> dict[str, str]:
-    """Return name -> hash. Invalid lines are logged by their number."""
+def _parsed(path: str, text: bytes) -> tuple[dict[str, str], list[str]]:
+    """Return name -> hash, and what is wrong with lines. The texts contain no hash."""
     hashes: dict[str, str] = {}
+    problems: list[str] = []
     for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         stripped = line.strip()
         if not stripped or stripped.startswith(b"#"):
             continue
+        place = f"{path}, line {number}"
         name, colon, rest = stripped.partition(b":")
         try:
             username = name.decode("utf-8")
         except UnicodeDecodeError:
-            log.warning("%s, line %d: the name is not UTF-8", path, number)
+            problems.append(f"{place}: the name is not UTF-8")
             continue
         if not colon:
-            log.warning("%s, line %d: must be name:hash", path, number)
+            problems.append(f"{place}: must be name:hash")
         elif username in hashes:
-            log.warning("%s, line %d: ignored, because an earlier line has the same name", path, number)
+            problems.append(f"{place}: ignored, because an earlier line has the same name")
         else:
             stored = rest.partition(b":")[0].decode("ascii", "replace")
             hashes[username] = stored if _HASH.fullmatch(stored) else ""
             if not hashes[username]:
                 kind = next((kind for kind in _OTHER_KINDS if stored.startswith(kind)), "crypt or plain text")
-                log.warning(
-                    "%s, line %d: hashes of this kind (%s) are not supported, so the user cannot log in; "
-                    "set the password again with htpasswd -B",
-                    path,
-                    number,
-                    kind,
+                problems.append(
+                    f"{place}: hashes of this kind ({kind}) are not supported, so the user cannot log in; "
+                    "set the password again with htpasswd -B"
                 )
-    return hashes
+    return hashes, problems

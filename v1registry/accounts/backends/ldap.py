@@ -98,6 +98,21 @@ class Ldap(Backend):
             entry = self._entry(username, deadline)
             return None if entry is None else self._user(entry, username, deadline)
 
+    def problems(self, *, asks_servers: bool = True) -> list[str]:
+        """Return why the directory cannot be searched now, and whether passwords are sent without TLS."""
+        options = self._options
+        place = f"{options.scheme}://{options.host}:{options.port}"
+        problems = []
+        if options.sends_passwords_in_the_clear:
+            problems.append(f"{place}: passwords are sent unprotected; use ldaps:// or start_tls=yes")
+        if asks_servers:
+            try:
+                # no user has this name: the search alone matters
+                self._entry(secrets.token_hex(8), Deadline(options.timeout_s))
+            except LdapFailure as error:
+                problems.append(f"{place}: {error.public}: {error.reason}")
+        return problems
+
     def close(self) -> None:
         """Close the connections that are kept. The next question opens new ones."""
         self._server.close()
