@@ -92,6 +92,14 @@ def _wrong_registration(tour: Tour) -> None:
     send_registration(tour.browser, "x", "abc", again="abd")
 
 
+def _wrong_collaborator(tour: Tour) -> None:
+    log_in(tour.browser, tour.demo.registry)
+    tour.browser.open(f"{tour.demo.registry.url}/manage/{SHOP}")
+    tour.browser.fill("User name", "absent")
+    tour.browser.click("button", "Set the collaborator")
+    tour.browser.wait_for_text("There is no user of this name")
+
+
 def _account(tour: Tour) -> None:
     log_in(tour.browser, tour.demo.registry)
     grant_access(tour.browser, tour.demo, tour.harbour)
@@ -173,6 +181,10 @@ PAGES: Final[dict[str, Visit]] = {
     "files": _at("/images/{copied}/files"),
     "files-in-a-folder": _at(f"/images/{{copied}}/files?path=srv/shop&repository={SHOP}"),
     "changes": _at("/images/{installed}/changes"),
+    "manage": _logged_in(f"/manage/{SHOP}"),
+    "manage-refused": _wrong_collaborator,
+    "delete-tag": _logged_in(f"/manage/{SHOP}?tag=1.0"),
+    "repository-of-an-owner": _logged_in(f"/repositories/{SHOP}"),
     "not-found": _at("/repositories/mira_k/nothing"),
     "log-in": _at("/login"),
     "log-in-refused": _wrong_log_in,

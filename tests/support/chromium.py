@@ -75,6 +75,7 @@ _ELEMENTS: Final = {
     "button": "button, summary, input[type=submit], [role=button]",
     "heading": "h1, h2, h3, h4",
     "link": "a[href]",
+    "radio": "input[type=radio]",
     "searchbox": "input[type=search]",
     "textbox": "input:not([type=hidden]):not([type=submit]), textarea",
 }

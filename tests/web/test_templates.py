@@ -149,6 +149,11 @@ def be_a_person() -> None:
     person = world.mira()
     for path, status in (("/account", 200), (question, 200), (f"{question}x", 400)):
         assert person.get(path).status_int == status, path
+    registry = FakeRegistry(auth="users:")
+    registry.add_user("mira_k")
+    registry.add_image("mira_k/app:1")
+    for path in ("/manage/mira_k/app", "/manage/mira_k/app?tag=1"):
+        Reader(registry.app, "mira_k").page(path)
     for path in ("/login", "/register"):
         assert world.person().get(path).status_int == 200
     person = Person(world.another_app(pages="off"))

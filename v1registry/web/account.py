@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
+from itertools import islice
 from typing import Any, Final
 
 from .. import errors
@@ -17,13 +18,19 @@ from ..accounts.fields import checked_password
 from ..accounts.profiles import emails_of
 from ..oauth.scopes import in_words
 from ..rights import User
+from ..storage.base import InvalidKey
 from ..wsgi.request import configured
 from ..wsgi.responses import Response
+from .browse import rights_of
 from .consent import place_of
-from .forms import read_form
+from .forms import InvalidForm, read_form
 from .login import DIFFERENT_PASSWORDS, accounts_access, log_in_first
 from .services import Request
+from .views.texts import shown
 from .visitors import Visitor, visitor_of
+
+#: How many repositories of the user are named.
+REPOSITORIES_NAMED: Final = 20
 
 #: Value of ``done`` in the address after a form -> notice on the page.
 _NOTICES: Final = {
@@ -44,18 +51,6 @@ _NOTICES: Final = {
     ),
     "revoked": "The access of the application has been revoked.",
 }
-
-
-class _InvalidForm(Exception):
-    """The form is invalid; nothing changed.
-
-    :param problems: field -> error message; under the empty name a message that belongs to no field.
-    """
-
-    def __init__(self, problems: Mapping[str, str], status: int = 400):
-        super().__init__()
-        self.problems = problems
-        self.status = status
 
 
 def get_account(request: Request) -> Response:
@@ -80,7 +75,7 @@ def _form(change: _Change) -> Callable[[Request], Response]:
         visitor.check_form(request, form)
         try:
             done = change(request, visitor, visitor.user, form)
-        except _InvalidForm as invalid:
+        except InvalidForm as invalid:
             return _page(request, visitor, form=form, problems=invalid.problems, status=invalid.status)
         except errors.InvalidFields as error:
             problems = {name: " ".join(texts) for name, texts in error.problems.items()}
@@ -109,7 +104,7 @@ def post_email(request: Request, visitor: Visitor, user: User, form: Mapping[str
     try:
         accounts.change(user.name, {"email": email})
     except (errors.InvalidAccountField, errors.AccountTaken) as error:
-        raise _InvalidForm({"email": error.public}) from None
+        raise InvalidForm({"email": error.public}) from None
     return "mailed" if accounts.mails_links else "email"
 
 
@@ -120,7 +115,7 @@ def post_primary_email(request: Request, visitor: Visitor, user: User, form: Map
     try:
         configured(request.services.accounts).change_email(user.name, fields, may_verify=False)
     except errors.InvalidFields as error:
-        raise _InvalidForm({"": error.public}) from None
+        raise InvalidForm({"": error.public}) from None
     return "primary"
 
 
@@ -137,7 +132,7 @@ def post_email_removal(request: Request, visitor: Visitor, user: User, form: Map
     try:
         configured(request.services.accounts).remove_email(user.name, form.get("address", ""))
     except errors.InvalidFields as error:
-        raise _InvalidForm({"": error.public}) from None
+        raise InvalidForm({"": error.public}) from None
     return "removed"
 
 
@@ -152,15 +147,15 @@ def post_password(request: Request, visitor: Visitor, user: User, form: Mapping[
     try:
         checked_password(password)
     except errors.InvalidAccountField as error:
-        raise _InvalidForm({"new_password": error.public}) from None
+        raise InvalidForm({"new_password": error.public}) from None
     if form.get("new_password_again", "") != password:
-        raise _InvalidForm({"new_password_again": DIFFERENT_PASSWORDS})
+        raise InvalidForm({"new_password_again": DIFFERENT_PASSWORDS})
     try:
         accounts_access(request).log_in(Basic(user.name, form.get("old_password", "")), request.environ)
     except errors.Unauthorized:
-        raise _InvalidForm({"old_password": "The password is wrong"}) from None
+        raise InvalidForm({"old_password": "The password is wrong"}) from None
     except errors.TooManyAttempts as error:
-        raise _InvalidForm({"old_password": error.public}, error.status) from None
+        raise InvalidForm({"old_password": error.public}, error.status) from None
     configured(request.services.accounts).change(user.name, {"password": password})
     if visitor.has_session:
         visitor.log_in(user)
@@ -210,10 +205,27 @@ def _page(
         "new_email": form.get("email", ""),
         "is_revoking_all": bool(form.get("revoke_all")),
         "grants": _shown_grants(request, name),
+        "repositories": _own_repositories(request, visitor, name),
         "problems": problems or {},
         "notice_text": notice,
     }
     return pages.render(request, "account.html", values, status=status, visitor=visitor)
+
+
+def _own_repositories(request: Request, visitor: Visitor, username: str) -> dict[str, Any]:
+    """Return the first repositories of the namespace of a user, and whether there are more."""
+    repositories, rights = request.services.repositories, rights_of(visitor)
+    try:
+        candidates = sorted(repositories.in_namespace(username), key=str)
+    except InvalidKey:  # the name of a user need not be one of a namespace
+        candidates = []
+    found = (name for name in candidates if rights.may_list(name) and repositories.exists(name))
+    names = list(islice(found, REPOSITORIES_NAMED + 1))
+    rows = [
+        {"name": name, "label": shown(name.short, 300), "is_private": repositories.is_private(name)}
+        for name in names[:REPOSITORIES_NAMED]
+    ]
+    return {"rows": rows, "has_more": len(names) > REPOSITORIES_NAMED}
 
 
 def _shown_grants(request: Request, username: str) -> list[dict[str, Any]] | None:

@@ -20,6 +20,15 @@ from .browse_images import get_changes, get_files, get_image
 from .consent import get_authorize, post_authorize
 from .links import get_link, post_link
 from .login import get_login, get_register, post_login, post_logout, post_register
+from .manage import (
+    get_manage,
+    post_collaborator,
+    post_deletion,
+    post_description,
+    post_privacy,
+    post_rule,
+    post_tag_deletion,
+)
 from .pages import Pages
 from .services import Request
 
@@ -48,6 +57,8 @@ def pages_api(pages: Pages, *, has_images: bool, has_oauth: bool) -> Api:
     if pages.has_accounts and (pages.can_browse or has_oauth):
         rows += _login_rows(base)
         rows += _account_rows(base) if pages.can_browse else []
+        rows += _manage_rows(base) if pages.can_browse else []
+        rows += _manage_image_rows(base) if pages.can_browse and has_images else []
     if has_oauth:
         rows += _consent_rows()
         rows += _revocation_rows(base) if pages.can_browse else []
@@ -120,6 +131,23 @@ def _account_rows(base: str) -> list[Route]:
         Route("POST",   f"{base}/account/emails/link[/]",        post_email_link,     None,  True),
         Route("POST",   f"{base}/account/emails/primary[/]",     post_primary_email,  None,  True),
         Route("POST",   f"{base}/account/emails/removal[/]",     post_email_removal,  None,  True),
+    ]
+
+
+def _manage_rows(base: str) -> list[Route]:
+    return [
+        Route("GET",    f"{base}/manage/{{repository}}",                get_manage,        None,  True),
+        Route("POST",   f"{base}/manage/description/{{repository}}",    post_description,  None,  True),
+        Route("POST",   f"{base}/manage/privacy/{{repository}}",        post_privacy,      None,  True),
+        Route("POST",   f"{base}/manage/collaborators/{{repository}}",  post_collaborator, None,  True),
+    ]
+
+
+def _manage_image_rows(base: str) -> list[Route]:
+    return [
+        Route("POST",   f"{base}/manage/rule/{{repository}}",           post_rule,         None,  True),
+        Route("POST",   f"{base}/manage/tags/{{repository}}",           post_tag_deletion, None,  True),
+        Route("POST",   f"{base}/manage/deletion/{{repository}}",       post_deletion,     None,  True),
     ]
 
 

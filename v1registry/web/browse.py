@@ -10,7 +10,7 @@ from typing import Any, Final
 from .. import errors
 from ..names import RepositoryName
 from ..registry.tags import TagRule
-from ..rights import Rights
+from ..rights import Action, Rights
 from ..wsgi.responses import Response, json_response
 from .pages import accepts_html
 from .services import Request
@@ -30,6 +30,9 @@ TAGS_COUNTED: Final = 1000
 
 #: How much of a search is used, in characters.
 _LONGEST_QUERY: Final = 200
+
+#: Value of ``done`` in the address after a form -> notice on the page.
+_NOTICES: Final = {"repository": "The repository has been deleted."}
 
 _RULES: Final[Mapping[TagRule, str]] = {
     TagRule.FREE: "",
@@ -67,8 +70,16 @@ def get_repositories(request: Request) -> Response:
         }
         for name in part.items
     ]
-    values = {"query": query, "part": part, "repositories": found, "now": datetime.now(timezone.utc)}
-    template = "results.html" if request.query("part") == "results" else "repositories.html"
+    values: dict[str, Any] = {
+        "query": query,
+        "part": part,
+        "repositories": found,
+        "now": datetime.now(timezone.utc),
+    }
+    template = "results.html"
+    if request.query("part") != "results":
+        template = "repositories.html"
+        values["notice_text"] = _NOTICES.get(request.query("done") or "")
     return pages.render(request, template, values, visitor=visitor)
 
 
@@ -96,6 +107,7 @@ def get_repository(request: Request) -> Response:
         "label": shown(name.short, 300),
         "description": request.services.descriptions.html(repositories.description(name)),
         "is_private": is_private,
+        "may_manage": visitor.user is not None and rights.allows(Action.DELETE, name),
         "rule": _RULES[repositories.tag_rule(name)],
         "now": datetime.now(timezone.utc),
         "is_here": is_here,

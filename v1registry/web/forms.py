@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +22,18 @@ _LONGEST_TARGET: Final = 8192
 
 #: Paths, below the path of the pages, that a log-in does not redirect to.
 _LOG_IN_PATHS: Final = ("/login", "/logout", "/register")
+
+
+class InvalidForm(Exception):
+    """The form is invalid; nothing changed.
+
+    :param problems: field -> error message; under the empty name a message that belongs to no field.
+    """
+
+    def __init__(self, problems: Mapping[str, str], status: int = 400):
+        super().__init__()
+        self.problems = problems
+        self.status = status
 
 
 def read_form(request: Request) -> dict[str, str]:

@@ -1,0 +1,222 @@
+"""The pages by which owners change and delete a repository and its tags.
+
+An owner is a user who may delete the repository. Each form has its own handler, which changes one thing and
+redirects with a short notice. Deletions are confirmed: a tag on a page of its own, a repository by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Final
+
+from ..accounts.base import NotSupported
+from ..names import RepositoryName
+from ..registry.tags import TagRule
+from ..rights import Action
+from ..wsgi.request import configured
+from ..wsgi.responses import Response
+from .browse import readable_repository, rights_of
+from .forms import InvalidForm, read_form
+from .login import log_in_first
+from .services import Request
+from .views.texts import shown
+from .visitors import Visitor, visitor_of
+
+#: Value of ``done`` in the address after a form -> notice on the page.
+_NOTICES: Final = {
+    "description": "The description has been saved.",
+    "private": "The repository is private. Only you, its collaborators and administrators see it.",
+    "public": "The repository is public. All visitors see it.",
+    "collaborator": "The collaborators have been changed.",
+    "rule": "The rule of the tags has been changed.",
+    "tag": "The tag has been deleted.",
+}
+
+#: Longest description, in characters: more is not shown.
+LONGEST_DESCRIPTION: Final = 25_000
+
+#: Word in a form -> the right of a collaborator.
+_RIGHTS: Final[Mapping[str, Action | None]] = {"read": Action.READ, "write": Action.WRITE, "none": None}
+
+_LONGEST_NAME: Final = 255
+
+#: Makes the change of a form: takes the request, the repository and the fields; returns a key of _NOTICES.
+_Change = Callable[[Request, RepositoryName, Mapping[str, str]], str]
+
+
+def get_manage(request: Request) -> Response:
+    """Show the forms of a repository to its owners. With ``tag`` show the confirmation of its deletion.
+
+    :raises RepositoryNotFound: the repository does not exist, or the visitor may not read it.
+    :raises Forbidden: the visitor is not an owner.
+    :raises TagNotFound: the tag is not set.
+    """
+    visitor = visitor_of(request)
+    if visitor.user is None:
+        return _log_in_first(request, visitor)
+    name, tag = _owned(request, visitor), request.query("tag")
+    if tag is None:
+        return _page(request, visitor, name, notice=_NOTICES.get(request.query("done") or ""))
+    image_id = request.services.repositories.tag(name, tag)
+    values = {**_name(name), "tag": tag, "tag_label": shown(tag, 300), "image_id": image_id}
+    return request.services.pages.render(request, "delete_tag.html", values, visitor=visitor)
+
+
+def _form(change: _Change) -> Callable[[Request], Response]:
+    """Return the handler of a form: it checks visitor, form and right, makes the change, and redirects."""
+
+    @wraps(change)
+    def handler(request: Request) -> Response:
+        form, visitor = read_form(request), visitor_of(request)
+        if visitor.user is None:
+            return _log_in_first(request, visitor)
+        visitor.check_form(request, form)
+        name = _owned(request, visitor)
+        try:
+            done = change(request, name, form)
+        except InvalidForm as invalid:
+            return _page(request, visitor, name, form=form, problems=invalid.problems, status=invalid.status)
+        services = request.services
+        # a repository of which nothing is left does not exist any more
+        place = ("/manage/", str(name)) if services.repositories.exists(name) else ("/",)
+        return services.pages.redirect(
+            request, services.pages.url(request, *place, done=done), visitor=visitor
+        )
+
+    return handler
+
+
+@_form
+def post_description(request: Request, name: RepositoryName, form: Mapping[str, str]) -> str:
+    """Set the description; an empty one removes it."""
+    text = form.get("description", "").replace("\r\n", "\n")
+    if len(text) > LONGEST_DESCRIPTION:
+        problem = f"The description must have at most {LONGEST_DESCRIPTION:,} characters, not {len(text):,}"
+        raise InvalidForm({"description": problem})
+    request.services.repositories.describe(name, text)
+    return "description"
+
+
+@_form
+def post_privacy(request: Request, name: RepositoryName, form: Mapping[str, str]) -> str:
+    """Make the repository private or public."""
+    access = form.get("access", "")
+    if access not in ("private", "public"):
+        raise InvalidForm({"": "Choose whether the repository is private or public"})
+    request.services.holding.begin(name)
+    request.services.repositories.set_private(name, access == "private")
+    return access
+
+
+@_form
+def post_collaborator(request: Request, name: RepositoryName, form: Mapping[str, str]) -> str:
+    """Add, change or remove a collaborator. Names of users who do not exist can only be removed."""
+    username, right = form.get("user", "").strip(), form.get("right", "")
+    repositories = request.services.repositories
+    if right not in _RIGHTS:
+        raise InvalidForm({"": "Choose what the collaborator may do"})
+    is_known = username in repositories.collaborators(name)
+    if not is_known and (right == "none" or not _is_user(request, username)):
+        raise InvalidForm({"user": "There is no user of this name"})
+    repositories.set_collaborator(name, username, _RIGHTS[right])
+    return "collaborator"
+
+
+@_form
+def post_rule(request: Request, name: RepositoryName, form: Mapping[str, str]) -> str:
+    """Set whether tags may be moved."""
+    if form.get("rule") not in {rule.value for rule in TagRule}:
+        raise InvalidForm({"": "Choose whether tags may be moved"})
+    request.services.repositories.set_tag_rule(name, TagRule(form["rule"]))
+    return "rule"
+
+
+@_form
+def post_tag_deletion(request: Request, name: RepositoryName, form: Mapping[str, str]) -> str:
+    """Delete a tag.
+
+    :raises TagNotFound: the tag is not set.
+    """
+    request.services.repositories.delete_tag(name, form.get("tag", ""))
+    return "tag"
+
+
+@_form
+def post_deletion(request: Request, name: RepositoryName, form: Mapping[str, str]) -> str:
+    """Delete the repository. The form repeats its name."""
+    if form.get("name", "").strip() not in (str(name), name.short):
+        raise InvalidForm({"name": f"Type the name of the repository, {shown(name.short, 300)}"})
+    request.services.holding.delete(name)
+    request.services.access.forget()
+    return "repository"
+
+
+# -- inside
+
+
+def _log_in_first(request: Request, visitor: Visitor) -> Response:
+    """Redirect to the log-in. A hidden repository is answered like a missing one.
+
+    :raises RepositoryNotFound: the repository does not exist, or anonymous visitors may not read it.
+    """
+    name = readable_repository(request, visitor)
+    return log_in_first(request, visitor, request.services.pages.url(request, "/manage/", str(name)))
+
+
+def _owned(request: Request, visitor: Visitor) -> RepositoryName:
+    """Return the repository of the path.
+
+    :raises RepositoryNotFound: the repository does not exist, or the visitor may not read it.
+    :raises Forbidden: the visitor may not delete it.
+    """
+    name = readable_repository(request, visitor)
+    rights_of(visitor).require(Action.DELETE, name)
+    return name
+
+
+def _is_user(request: Request, username: str) -> bool:
+    """Say whether a user exists. Backends that cannot look up users are believed."""
+    if not username or len(username) > _LONGEST_NAME or not username.isprintable():
+        return False
+    try:
+        return configured(request.services.accounts).account(username) is not None
+    except NotSupported:
+        return True
+
+
+def _name(name: RepositoryName) -> dict[str, Any]:
+    return {"name": name, "label": shown(name.short, 300)}
+
+
+def _page(
+    request: Request,
+    visitor: Visitor,
+    name: RepositoryName,
+    *,
+    form: Mapping[str, str] | None = None,
+    problems: Mapping[str, str] | None = None,
+    notice: str | None = None,
+    status: int = 200,
+) -> Response:
+    """Return the page with the forms of a repository.
+
+    :param form: an invalid form, to be shown again.
+    """
+    repositories, form = request.services.repositories, form or {}
+    values: dict[str, Any] = {
+        **_name(name),
+        "description": form.get("description", repositories.description(name)),
+        "longest_description": LONGEST_DESCRIPTION,
+        "is_private": repositories.is_private(name),
+        "collaborators": [
+            {"user": user, "label": shown(user, _LONGEST_NAME), "may_write": action is Action.WRITE}
+            for user, action in sorted(repositories.collaborators(name).items())
+        ],
+        "user": form.get("user", ""),
+        "rule": repositories.tag_rule(name).value,
+        "is_here": request.services.settings.images == "here",
+        "problems": problems or {},
+        "notice_text": notice,
+    }
+    return request.services.pages.render(request, "manage.html", values, status=status, visitor=visitor)
