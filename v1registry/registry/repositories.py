@@ -31,7 +31,7 @@ class Repositories(Tags):
         storage: Storage,
         *,
         clock: Callable[[], float] = time.time,
-        most_list_bytes: int = 8 << 20,
+        most_list_bytes: int = 16 << 20,
     ):
         super().__init__(storage, clock=clock)
         self._most_list_bytes = most_list_bytes

@@ -14,7 +14,7 @@ class LimitSettings:
     """Limits of what a request may cost."""
 
     max_document_bytes: int = setting(
-        8 << 20,
+        16 << 20,
         converters.size,
         "the largest JSON body that is accepted, and the largest image list that a repository may get",
     )
