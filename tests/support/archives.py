@@ -93,15 +93,22 @@ class WatchedTask:
 
 
 def make_manifest_archive(
-    path: Path, layers: list[bytes], *, name: str = "x:1", stored: list[bytes] | None = None
+    path: Path,
+    layers: list[bytes],
+    *,
+    name: str = "x:1",
+    stored: list[bytes] | None = None,
+    history: object = None,
 ) -> list[V1Document]:
     """Write an archive of today's engines. Return the images that an old engine would push, root first.
 
     :param stored: the layers as they are in the archive; ``layers`` if None.
+    :param history: of the config; none if None.
     """
     plain = [gzip.decompress(layer) if layer[:2] == b"\x1f\x8b" else layer for layer in layers]
     diff_ids = [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in plain]
-    config = json.dumps({"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
+    document = {"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    config = json.dumps(document if history is None else document | {"history": history}).encode()
     files = {f"blobs/{number}": layer for number, layer in enumerate(stored or layers)}
     manifest = [{"Config": "blobs/config", "RepoTags": [name], "Layers": list(files)}]
     files |= {"blobs/config": config, "manifest.json": json.dumps(manifest).encode()}

@@ -28,6 +28,7 @@ from typing import IO, BinaryIO
 from ..layers.compression import CHUNK_BYTES, UnreadableLayer, compression_of, open_decompressed
 from ..names import is_image_id
 from . import convert, rawjson
+from .history import with_history
 from .images import ChainImage, LayerOpener, UnreadableImage, ids_from_root, read_image_json, tops_of
 from .tarindex import ArchiveLimits, TarIndex, UnreadableArchive
 
@@ -190,7 +191,7 @@ class SaveArchive:
             raise UnreadableArchive(
                 f"its {config_name} lists {count} layers, its manifest.json {len(layers)}"
             )
-        documents = convert.chain_from_config(config)
+        documents = with_history(convert.chain_from_config(config), config)
         if not layers:
             yield ChainImage(
                 documents[0].image_id,

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..archives import rawjson
-from ..archives.convert import hash_layer
+from ..archives.history import is_bare, is_same_image
 from ..archives.images import ChainImage
-from ..layers.compression import Readable, UnreadableLayer, open_decompressed
+from ..layers.compression import Readable, UnreadableLayer
 from .answers import Answer, checksums_in
 from .errors import BadArchive, DifferentContent, RegistryUnreachable
 from .layer_body import LayerBody
+from .layer_facts import LayerFacts, facts_of
 from .parallel import Workers
 from .progress import Meter, Silence
 from .repository import RepositoryClient
@@ -35,15 +36,18 @@ _REMEDY = (
 class Comparison:
     """Compares images of the registry with those of an archive. Safe for threads.
 
-    The JSON is always compared, at no cost. The layer is compared only if the id was made from the content,
-    because every client with the content knows such an id in advance. These are the images of a
-    ``manifest.json``, and images whose JSON has only ``id`` and ``parent``. Comparing a layer has a cost:
+    The JSON is always compared, at no cost, except for descriptions that engines leave out (see
+    :func:`v1registry.archives.history.is_same_image`). The layer is compared only if the id was made from the
+    content, because every client with the content knows such an id in advance. These are the images of a
+    ``manifest.json``, and images whose JSON has only ``id``, ``parent`` and descriptions. Comparing a layer
+    has a cost:
 
     * First the archive's layer is compressed as for an upload, which takes processor time, but no network. If
       the registry announces the same payload checksum, the layers are equal. This is so for images that this
       client pushed.
-    * Otherwise the registry's layer is downloaded and expanded, and the diff ids are compared. Images that
-      engines pushed need this, because engines compress differently.
+    * Otherwise the registry's layer is downloaded and expanded. The layers are equal if they have the same
+      diff id, or the same members. Images that engines pushed need this, because engines compress
+      differently, and those from 1.10 on rewrite archives.
 
     :param gzip_level: see :class:`LayerBody`.
     :param workers: the threads of the push.
@@ -63,7 +67,11 @@ class Comparison:
         :raises BadArchive: the archive's layer cannot be read.
         :raises ClientError: the registry's layer cannot be downloaded.
         """
-        if answer.body != image.json:
+        try:
+            is_same = is_same_image(answer.body, image.json)
+        except rawjson.InvalidDocument as exc:
+            raise self._different(image, f"the JSON is invalid: {exc}") from exc
+        if not is_same:
             raise self._different(image, "the JSON is different")
         if not _has_predictable_id(image):
             return
@@ -79,10 +87,14 @@ class Comparison:
             pass
         if body.checksum in checksums_in(answer.headers):
             return
-        expected = image.diff_id or self._archived_diff_id(image)
-        found = self._stored_diff_id(endpoint, image)
-        if found != expected:
-            raise self._different(image, f"the layer has the diff id {found}, not {expected}")
+        stored = self._stored_facts(endpoint, image)
+        if stored.diff_id == image.diff_id:
+            return
+        archived = self._archived_facts(image)
+        has_same_members = stored.members is not None and stored.members == archived.members
+        if stored.diff_id != archived.diff_id and not has_same_members:
+            problem = f"the layer has the diff id {stored.diff_id}, not {archived.diff_id}, and other members"
+            raise self._different(image, problem)
 
     def _different(self, image: ChainImage, problem: str) -> DifferentContent:
         return DifferentContent(
@@ -90,18 +102,18 @@ class Comparison:
             f"the archive: {problem}. {_REMEDY}"
         )
 
-    def _archived_diff_id(self, image: ChainImage) -> str:
+    def _archived_facts(self, image: ChainImage) -> LayerFacts:
         try:
             with image.open_layer() as stream:
-                return self._hash(stream)
+                return self._facts(stream)
         except (UnreadableLayer, OSError) as exc:
             raise BadArchive(f"the layer of image {image.image_id} cannot be read: {exc}") from exc
 
-    def _hash(self, stream: Readable) -> str:
-        return hash_layer(open_decompressed(stream, limit_bytes=self._transfer.layer_limit_bytes)).diff_id
+    def _facts(self, stream: Readable) -> LayerFacts:
+        return facts_of(stream, limit_bytes=self._transfer.layer_limit_bytes)
 
-    def _stored_diff_id(self, endpoint: str, image: ChainImage) -> str:
-        """Download the layer and return its diff id. Failed downloads are repeated from the start."""
+    def _stored_facts(self, endpoint: str, image: ChainImage) -> LayerFacts:
+        """Download the layer and return its facts. Failed downloads are repeated from the start."""
         failures = 0
         while True:
             try:
@@ -109,7 +121,7 @@ class Comparison:
                     Meter(self._transfer.progress, f"compare {image.image_id[:12]}", None) as meter,
                     self._open_stored(endpoint, image, meter) as stream,
                 ):
-                    return self._hash(stream)
+                    return self._facts(stream)
             except UnreadableLayer as exc:
                 raise self._different(image, f"the layer cannot be read: {exc}") from exc
             except RegistryUnreachable:
@@ -157,4 +169,4 @@ class _Download:
 
 def _has_predictable_id(image: ChainImage) -> bool:
     """Tell whether the id was made from the content of the image."""
-    return image.has_content_id or rawjson.split_object(image.json).keys() <= {"id", "parent"}
+    return image.has_content_id or is_bare(image.json)

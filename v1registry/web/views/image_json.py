@@ -99,6 +99,8 @@ def command_of(value: object) -> Command | None:
     Command(kind='instruction', text='CMD [sh]')
     >>> command_of(["/bin/sh", "-c", "apt-get update"]), command_of(["/bin/tar", "x", "a b"])
     (Command(kind='shell', text='apt-get update'), Command(kind='program', text="/bin/tar x 'a b'"))
+    >>> command_of(["COPY app /srv # buildkit"])
+    Command(kind='instruction', text='COPY app /srv # buildkit')
     """
     if isinstance(value, str):
         text = _text(value)
@@ -106,6 +108,8 @@ def command_of(value: object) -> Command | None:
     words = _texts(value, _LONGEST_TEXT)
     if not words:
         return None
+    if len(words) == 1 and " " in words[0]:  # the instruction of a newer builder, which has no words
+        return Command("instruction", words[0])
     if len(words) == 3 and tuple(words[:2]) == _SHELL:
         if words[2].startswith(_NO_OPERATION):
             return Command("instruction", words[2].removeprefix(_NO_OPERATION).strip())
