@@ -15,6 +15,7 @@ PAGES = {
     "flask_app.py": "Hello from Flask",
     "django_app.py": "Hello from Django",
     "pyramid_app.py": "Hello from Pyramid",
+    "asgi_app.py": "Hello from Starlette",
     "plain_wsgi.py": "Hello from WSGI",
     "paste.ini": "Hello from PasteDeploy",
     "servers/cheroot_server.py": '"docker-registry server"',
