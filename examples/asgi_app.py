@@ -2,7 +2,7 @@
 
 From the project's folder:
 
-    V1REGISTRY_STORAGE=file:///srv/registry uvicorn --app-dir examples asgi_app:app --port 5000
+    V1REGISTRY_STORAGE=file:///srv/registry python -m uvicorn --app-dir examples asgi_app:app --port 5000
 
 Then run ``docker push localhost:5000/me/image`` and open http://localhost:5000/. The registry must be mounted
 at the root: below ``/v1`` it would not see the whole path.
