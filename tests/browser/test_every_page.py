@@ -208,7 +208,7 @@ PAGES: Final[dict[str, Visit]] = {
 PUSHED_BEFORE: Final = {"latest": 3, "production": 2, "2.0": 75, "1.1": 41 * 24, "1.0": 100 * 24}
 
 #: Pages in docs/pages.md -> the height of their pictures, in pixels.
-SHOWN: Final = {"repository": 1030, "image": 965, "consent": 500}
+SHOWN: Final = {"repository": 1240, "image": 1070, "consent": 500}
 
 WAYS: Final[list[tuple[Theme, bool]]] = [("light", False), ("dark", False), ("light", True), ("dark", True)]
 

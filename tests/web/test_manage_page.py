@@ -13,6 +13,7 @@ from v1registry.accounts import Callback
 from v1registry.registry import layout
 from v1registry.registry.tags import TagRule
 from v1registry.rights import Action, User
+from v1registry.web import manage
 
 
 @pytest.fixture
@@ -137,6 +138,31 @@ def test_an_unknown_user_cannot_collaborate(world: ManagedWorld, name: str) -> N
     assert answer.status_int == 400
     assert described(answer, "user") == "There is no user of this name"
     assert world.repositories.collaborators(NAME) == {}
+
+
+def test_the_number_of_collaborators_is_bounded(world: ManagedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manage, "MOST_COLLABORATORS", 1)
+    world.users.create("other", "s3cret-one", "other@example.org")
+    world.repositories.set_collaborator(NAME, "other", Action.READ)
+    person, path = world.mira(), "/manage/collaborators/mira_k/app"
+    token = form_of(person.get(PAGE), "/manage/privacy/mira_k/app")["form_token"].value
+    sent = {"form_token": str(token), "right": "write"}
+    answer = person.post(path, {**sent, "user": "zoe_x"})
+    assert described(answer, "user") == "A repository has at most 1 collaborators"
+    assert person.post(path, {**sent, "user": "other"}).status_int == 303
+    assert world.repositories.collaborators(NAME) == {"other": Action.WRITE}
+
+
+def test_a_registry_to_read_from_offers_no_changes(world: ManagedWorld) -> None:
+    person = Person(world.another_app(read_only=True))
+    person.log_in("mira_k")
+    assert person.get("/repositories/mira_k/app").html.select('a[href^="/manage/"]') == []
+    assert person.get("/account").html.select('a[href^="/manage/"]') == []
+    before = world.state()
+    for path, fields in FORMS.items():
+        assert person.post(path, fields).status_int >= 400
+    assert person.get(PAGE).status_int >= 400
+    assert world.state() == before
 
 
 def test_a_collaborator_whose_account_is_gone_can_be_removed(world: ManagedWorld) -> None:

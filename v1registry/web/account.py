@@ -21,7 +21,7 @@ from ..rights import User
 from ..storage.base import InvalidKey
 from ..wsgi.request import configured
 from ..wsgi.responses import Response
-from .browse import rights_of
+from .browse import may_manage, rights_of
 from .consent import place_of
 from .forms import InvalidForm, read_form
 from .login import DIFFERENT_PASSWORDS, accounts_access, log_in_first
@@ -222,7 +222,12 @@ def _own_repositories(request: Request, visitor: Visitor, username: str) -> dict
     found = (name for name in candidates if rights.may_list(name) and repositories.exists(name))
     names = list(islice(found, REPOSITORIES_NAMED + 1))
     rows = [
-        {"name": name, "label": shown(name.short, 300), "is_private": repositories.is_private(name)}
+        {
+            "name": name,
+            "label": shown(name.short, 300),
+            "is_private": repositories.is_private(name),
+            "may_manage": may_manage(request, visitor, name),
+        }
         for name in names[:REPOSITORIES_NAMED]
     ]
     return {"rows": rows, "has_more": len(names) > REPOSITORIES_NAMED}

@@ -136,7 +136,8 @@ def _account_rows(base: str) -> list[Route]:
 
 def _manage_rows(base: str) -> list[Route]:
     return [
-        Route("GET",    f"{base}/manage/{{repository}}",                get_manage,        None,  True),
+        Route("GET",    f"{base}/manage/{{repository}}",                get_manage,        None,  True,
+          changes=True),
         Route("POST",   f"{base}/manage/description/{{repository}}",    post_description,  None,  True),
         Route("POST",   f"{base}/manage/privacy/{{repository}}",        post_privacy,      None,  True),
         Route("POST",   f"{base}/manage/collaborators/{{repository}}",  post_collaborator, None,  True),

@@ -107,7 +107,7 @@ def get_repository(request: Request) -> Response:
         "label": shown(name.short, 300),
         "description": request.services.descriptions.html(repositories.description(name)),
         "is_private": is_private,
-        "may_manage": visitor.user is not None and rights.allows(Action.DELETE, name),
+        "may_manage": may_manage(request, visitor, name),
         "rule": _RULES[repositories.tag_rule(name)],
         "now": datetime.now(timezone.utc),
         "is_here": is_here,
@@ -144,6 +144,12 @@ def rights_of(visitor: Visitor) -> Rights:
     """Return the rights of a visitor. Only the visitor of an error page has none."""
     assert visitor.rights is not None
     return visitor.rights
+
+
+def may_manage(request: Request, visitor: Visitor, name: RepositoryName) -> bool:
+    """Say whether the visitor is an owner of a repository, who may change and delete it on the pages."""
+    is_possible = visitor.user is not None and not request.services.settings.read_only
+    return is_possible and rights_of(visitor).allows(Action.DELETE, name)
 
 
 def _tag_list(

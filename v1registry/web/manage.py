@@ -36,6 +36,9 @@ _NOTICES: Final = {
 #: Longest description, in characters: more is not shown.
 LONGEST_DESCRIPTION: Final = 25_000
 
+#: How many collaborators a repository may get on the pages.
+MOST_COLLABORATORS: Final = 500
+
 #: Word in a form -> the right of a collaborator.
 _RIGHTS: Final[Mapping[str, Action | None]] = {"read": Action.READ, "write": Action.WRITE, "none": None}
 
@@ -116,9 +119,12 @@ def post_collaborator(request: Request, name: RepositoryName, form: Mapping[str,
     repositories = request.services.repositories
     if right not in _RIGHTS:
         raise InvalidForm({"": "Choose what the collaborator may do"})
-    is_known = username in repositories.collaborators(name)
+    collaborators = repositories.collaborators(name)
+    is_known = username in collaborators
     if not is_known and (right == "none" or not _is_user(request, username)):
         raise InvalidForm({"user": "There is no user of this name"})
+    if not is_known and len(collaborators) >= MOST_COLLABORATORS:
+        raise InvalidForm({"user": f"A repository has at most {MOST_COLLABORATORS} collaborators"})
     repositories.set_collaborator(name, username, _RIGHTS[right])
     return "collaborator"
 
