@@ -72,7 +72,8 @@ class Incarnations:
         """Note that what appears in the folder for some time is not old data, but late writes of the deleted
         repository.
         """
-        self._storage.write(_deletion_key(repository), str(int(self._clock())).encode("ascii"))
+        with suppress(InvalidKey):  # no new repository can have this name either
+            self._storage.write(_deletion_key(repository), str(int(self._clock())).encode("ascii"))
 
     def may_be_old(self, repository: RepositoryName) -> bool:
         """Tell whether a repository without an incarnation exists, and was not deleted lately."""

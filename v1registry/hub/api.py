@@ -9,8 +9,9 @@ from .. import errors
 from ..names import RepositoryName, check_image_id
 from ..paths import V1
 from ..registry.api import delete_repository as delete_now
-from ..registry.api import get_tag, named_repository, put_tag, writable_repository
+from ..registry.api import get_tag, put_tag
 from ..registry.image_lists import checked_entries, values_of
+from ..registry.named import existing_repository, named_repository, writable_repository
 from ..rights import Action, Content, Rights
 from ..search.base import Hit, Page, search
 from ..wsgi.documents import parse_json
@@ -118,7 +119,7 @@ def delete_repository(request: Request) -> Response:
     )
     if not asks_index:
         return delete_now(request)
-    name = writable_repository(request, Action.DELETE)
+    name = existing_repository(request, Action.DELETE)
     if repositories.exists(name):
         headers = _index_headers(request, name, Action.DELETE)
         request.services.holding.mark_deleted(name)

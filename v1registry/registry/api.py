@@ -28,6 +28,7 @@ from . import layout
 from .images import layer_etag
 from .kept_lists import Document
 from .monitoring import ping, root, status
+from .named import existing_repository, named_repository, writable_repository
 from .pushes import AnnouncedSums
 from .services import Request
 from .tags import UNKNOWN_INFO
@@ -214,7 +215,7 @@ def put_tag(request: Request) -> Response:
 
 def delete_tag(request: Request) -> Response:
     """Remove a tag. Who may write may do that, except where it would undo that tags are not to be moved."""
-    repository, tag = writable_repository(request, WRITE, WRITE, DELETE), request.fields["tag"]
+    repository, tag = existing_repository(request, WRITE, WRITE, DELETE), request.fields["tag"]
     repositories = request.services.repositories
     if not repositories.may_move_tag(repository, tag):
         request.rights.require(DELETE, repository, WRITE, DELETE)
@@ -270,30 +271,9 @@ def put_properties(request: Request) -> Response:
     return json_response(True)
 
 
-def named_repository(request: Request) -> RepositoryName:
-    """Return the repository of the path. Whether the caller may read it was not checked.
-
-    :raises InvalidRepositoryName: the name is too odd to be looked for.
-    """
-    return RepositoryName.parse(request.fields["repository"])
-
-
-def writable_repository(request: Request, action: Action = WRITE, *tokens_for: Action) -> RepositoryName:
-    """Return the repository of the path.
-
-    :param tokens_for: a token must allow at least one of these actions. Default: ``action``.
-    :raises InvalidRepositoryName: a new repository may not have this name.
-    :raises Unauthorized: the caller is anonymous, or the token does not allow it.
-    :raises Forbidden: the user may not do it.
-    """
-    name = RepositoryName.parse(request.fields["repository"]).checked()
-    request.rights.require(action, name, *tokens_for)
-    return name
-
-
 def delete_repository(request: Request) -> Response:
     """Remove the repository now, also one that was only marked as deleted. Images that others hold stay."""
-    name = writable_repository(request, DELETE)
+    name = existing_repository(request, DELETE)
     request.services.holding.delete(name)
     request.services.access.forget()
     return json_response(True)

@@ -69,7 +69,8 @@ class RepositoryFolders:
         missing.
         """
         for folder in layout.repository_folders(name):
-            self._storage.delete_tree(folder)
+            with suppress(InvalidKey):  # the quoted form of an old name may be too long for a key
+                self._storage.delete_tree(folder)
         audit("deleted repository %r", str(name))
 
     def remove_marked_deleted(self, name: RepositoryName) -> None:
