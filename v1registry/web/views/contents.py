@@ -126,10 +126,13 @@ class LayerTree:
 
     def __init__(self, rows: Iterable[Sequence[Any]], *, most_members: int = MOST_MEMBERS):
         tree = _Tree(most_members)
-        last = {path_of(row[0]): row for row in rows}
-        last.pop("", None)
-        if len(last) > most_members:
-            raise TooManyMembers
+        last: dict[str, Sequence[Any]] = {}
+        for row in rows:
+            path = path_of(row[0])
+            if path:
+                last[path] = row
+            if len(last) > most_members:
+                raise TooManyMembers
         for path, row in last.items():
             tree.enter(path, row)
         self._children = tree.children
