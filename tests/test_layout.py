@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"v1registry": ROOT / "v1registry", "v1registry_fakes": ROOT / "fakes"}
 
 #: What every folder may import.
-GROUND = {"storage", "rights", "names", "errors", "log", "settings", "paths", "signing", "version"}
+GROUND = {
+    "storage", "rights", "names", "reserved_names", "errors", "log", "settings", "paths", "signing",
+    "version",
+}  # fmt: skip
 
 #: Folder or module at the top -> the others that it may import, besides GROUND.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -52,6 +55,7 @@ GROUND_MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"setting_rows"},
     "storage": {"log"},
     "signing": {"storage"},
+    "reserved_names": {"storage"},
 }
 
 

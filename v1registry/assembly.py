@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,14 +12,17 @@ from .access.accounts import AccountsAccess
 from .access.announcements import Announcements
 from .access.attempts import LoginLimiter
 from .access.holders import Holders
+from .access.namespaces import Namespaces
 from .access.open import OpenAccess
 from .access.tokens import Tokens
-from .accounts.base import Backend
+from .accounts.backends.chain import BackendChain
+from .accounts.base import Backend, NotSupported
 from .accounts.confirmations import Confirmations, Links
 from .accounts.service import Accounts
 from .distribution import api as distribution_api
 from .hub import api as hub_api
 from .hub import users_api
+from .log import get_logger
 from .oauth import accounts_api
 from .oauth import api as oauth_api
 from .oauth.applications import Applications
@@ -36,6 +40,7 @@ from .registry.pushes import Pushes
 from .registry.repositories import Repositories
 from .registry.staging import Staging
 from .registry.tarsums import TarSums
+from .reserved_names import ReservedNames
 from .rights import Access
 from .search.scan import ScanSearch
 from .settings import Settings, SettingsError
@@ -53,6 +58,8 @@ from .wsgi.framework import BaseRequest
 from .wsgi.origin import Origin, Proxies
 from .wsgi.routing import Api, combine
 from .wsgi.waiting import BodySlots
+
+log = get_logger(__name__)
 
 #: Why OAuth is off.
 WITHOUT_OAUTH: Final = (
@@ -135,7 +142,8 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
     else:
         parts = open_user_parts(settings, storage, repositories)
         backend = parts.backend
-        accounts = _accounts(settings, parts, repositories, keys)
+        namespaces = None if backend.gives_names else Namespaces(storage, is_read_only=settings.read_only)
+        accounts = _accounts(settings, parts, storage, repositories, namespaces, keys)
         oauth = _oauth(storage, accounts) if backend.has_ids else None
         announcements = Announcements(storage, repositories)
         sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s)
@@ -147,6 +155,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
             staging,
             announcements,
             LoginLimiter(),
+            namespaces=namespaces,
             standalone=_standalone(settings, backend),
             registry_is_elsewhere=is_elsewhere,
             proxies=origin.proxies,
@@ -236,10 +245,16 @@ def _index_access(
 def _accounts(
     settings: Settings,
     parts: UserParts,
+    storage: Storage,
     repositories: Repositories,
+    namespaces: Namespaces | None,
     keys: Callable[[], Sequence[str]],
 ) -> Accounts:
-    """Return registration, profiles and mailed links."""
+    """Return registration, profiles and mailed links.
+
+    :param namespaces: None if all users are registered here.
+    """
+    reserved = ReservedNames(storage, lambda: _older_names(parts.backend, repositories))
     confirmations = None
     if parts.mailer is not None:
         links = Links(keys, lifetime_s=settings.link_lifetime_s)
@@ -247,11 +262,47 @@ def _accounts(
         confirmations = Confirmations(parts.backend, parts.mailer, links, address)
     return Accounts(
         parts.backend,
-        is_open=settings.registration == "open",
+        is_open=_is_registration_open(settings, parts.backend),
         is_read_only=settings.read_only,
-        is_reserved=lambda name: name in settings.reserved_names or repositories.are_in(name),
+        is_reserved=lambda name: (
+            name in settings.reserved_names
+            or repositories.are_in(name)
+            or reserved.includes(name)
+            or (namespaces is not None and namespaces.is_owned(name))
+        ),
         confirmations=confirmations,
     )
+
+
+def _is_registration_open(settings: Settings, backend: Backend) -> bool:
+    """Tell whether users may register.
+
+    In a chain with a backend that cannot look up names, a client could register the name of one of its users
+    (decisions.md 20). So registration is closed there, unless the setting opens it.
+    """
+    is_blind = isinstance(backend, BackendChain) and backend.can_create and not backend.can_find
+    if is_blind and settings.registration == "open":
+        log.warning(
+            "registration is open although a backend of the chain %r cannot look up names: "
+            "a client can register the name of one of its users, and becomes that user",
+            backend,
+        )
+    if is_blind and settings.registration == "auto":
+        log.warning(
+            "registration is closed, because a backend of the chain %r cannot look up names; "
+            "set registration = closed to confirm this",
+            backend,
+        )
+    return settings.registration == "open" or (settings.registration == "auto" and not is_blind)
+
+
+def _older_names(backend: Backend, repositories: Repositories) -> Iterator[str]:
+    """Yield the names of groups and collaborators that got rights before such names were reserved."""
+    for name in repositories.all():
+        yield from repositories.collaborators(name)
+    with suppress(NotSupported):
+        for user in backend.users():
+            yield from user.groups
 
 
 def _oauth(storage: Storage, accounts: Accounts) -> OAuth:

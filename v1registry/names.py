@@ -88,6 +88,16 @@ def is_username(text: object) -> bool:
     return isinstance(text, str) and _USERNAME.fullmatch(text) is not None
 
 
+def is_namespace(text: object) -> bool:
+    """Tell whether an administrator may give an account this name: 2 to 255 characters of a namespace
+    (decisions.md 21).
+
+    >>> is_namespace("mira.kovac"), is_namespace("moe-2"), is_namespace("Mira"), is_namespace("x")
+    (True, True, False, False)
+    """
+    return isinstance(text, str) and len(text) >= 2 and _NAMESPACE.fullmatch(text) is not None
+
+
 def is_email(text: object) -> bool:
     """Tell whether ``text`` is an e-mail address. It is ASCII; other domains have their ``xn--`` form.
 

@@ -25,8 +25,8 @@ class Facts:
     def is_private(self, name: RepositoryName) -> bool:
         return "private" in name.repository
 
-    def collaborators(self, name: RepositoryName) -> dict[str, Action]:
-        return {"reader": READ, "writer": WRITE} if "shared" in name.repository else {}
+    def granted(self, name: RepositoryName, user: User) -> Action | None:
+        return {"reader": READ, "writer": WRITE}.get(user.name) if "shared" in name.repository else None
 
 
 USERS = {

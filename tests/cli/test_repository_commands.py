@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.cheap_passwords import CheapPasswords
 
 from v1registry import FileStorage
+from v1registry.accounts.users import UserStore
 from v1registry.cli.main import main
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
@@ -18,7 +20,10 @@ NAME = RepositoryName("alice", "app")
 
 @pytest.fixture
 def repositories(url: str) -> Repositories:
-    """A storage with the repository alice/app."""
+    """A storage with the repository alice/app, and the accounts robert and carol."""
+    users = UserStore(FileStorage.from_url(url), passwords=CheapPasswords())
+    for name in ("robert", "carol"):
+        users.create(name, "s3cret-one")
     made = Repositories(FileStorage.from_url(url))
     made.set_tag(NAME, "latest", ID, "docker/1.9.1")
     return made
@@ -27,22 +32,22 @@ def repositories(url: str) -> Repositories:
 def test_repository_is_described_hidden_shared_and_listed(
     url: str, repositories: Repositories, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for arguments in (
-        ["describe", "alice/app", "Größe 42"],
-        ["private", "alice/app"],
-        ["grant", "alice/app", "robert"],
-        ["grant", "alice/app", "carol", "write"],
-        ["tags", "alice/app", "immutable-but-latest"],
+    for arguments, told in (
+        (["describe", "alice/app", "Größe 42"], "description set, 8 characters"),
+        (["private", "alice/app"], "now private"),
+        (["grant", "alice/app", "robert"], "robert may read"),
+        (["grant", "alice/app", "carol", "write"], "carol may read and push"),
+        (["tags", "alice/app", "immutable-but-latest"], "tags are immutable-but-latest"),
     ):
         assert main(["repository", *arguments, "--storage", url]) == 0
-        assert capsys.readouterr().out == "repository alice/app changed\n"
+        assert capsys.readouterr().out == f"repository alice/app: {told}\n"
 
     assert main(["repository", "list", "--storage", url, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
         {
             "name": "alice/app",
             "access": "private",
-            "tags": 1,
+            "tags": ["latest"],
             "tag_rule": "immutable-but-latest",
             "collaborators": {"carol": "write", "robert": "read"},
             "description": "Größe 42",

@@ -36,7 +36,7 @@ def test_account_is_created_listed_disabled_and_enabled(
     typed("s3cret-one\n")
     new = ["user", "add", "alice", "--storage", url, "--email", "alice@example.org", "--group", "team"]
     assert main([*new, "--administrator", "--password-stdin"]) == 0
-    assert capsys.readouterr().out == "account alice created\n"
+    assert capsys.readouterr().out == "account alice created: an administrator and a member of team\n"
     user = users.authenticate("alice", "s3cret-one")
     assert user is not None
     assert user.is_administrator
@@ -104,7 +104,7 @@ def test_name_in_use_and_short_password_change_nothing(
     assert users.authenticate("alice", "s3cret-one") is not None
 
 
-@pytest.mark.parametrize("arguments", [["Al"], ["bob"], ["alice/x"], ["alice", "--email", "nowhere"]])
+@pytest.mark.parametrize("arguments", [["Al"], ["b"], ["bob-"], ["alice/x"], ["alice", "--email", "nowhere"]])
 def test_invalid_name_or_address_is_refused(
     arguments: list[str],
     url: str,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.managed import FORMS, IMAGE, NAME, PAGE, ManagedWorld, noticed
 from support.page_person import Person, described, form_of, location_of, said
@@ -138,6 +140,14 @@ def test_an_unknown_user_cannot_collaborate(world: ManagedWorld, name: str) -> N
     assert answer.status_int == 400
     assert described(answer, "user") == "There is no user of this name"
     assert world.repositories.collaborators(NAME) == {}
+
+
+def test_collaborator_is_recorded_with_the_account(world: ManagedWorld) -> None:
+    person = world.mira()
+    person.send(person.get(PAGE), "/manage/collaborators/mira_k/app", user="zoe_x", right="read")
+    zoe = world.users.find("zoe_x")
+    assert world.repositories.granted(NAME, zoe) is Action.READ
+    assert world.repositories.granted(NAME, replace(zoe, id="another")) is None
 
 
 def test_the_number_of_collaborators_is_bounded(world: ManagedWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from .announcements import Announcements
 from .attempts import LoginLimiter
 from .credentials import Basic, BearerToken, TokenFields, is_plain_token, parse_authorization
 from .holders import Holders
+from .namespaces import Namespaces
 from .policy import NamespacePolicy, Policy, own_namespaces
 from .tokens import Token, Tokens
 
@@ -41,6 +42,8 @@ class AccountsAccess:
 
     :param standalone: the value of ``X-Docker-Registry-Standalone`` (decisions.md 17).
     :param registry_is_elsewhere: the images are on other servers, which ask this one about tokens (hub.md 6).
+    :param namespaces: gives namespaces to users from outside. If None, all names of users differ without
+        case too.
     :param proxies: trusted proxies; their headers name the address of a login.
     :param bearers: knows the access tokens; without it none is accepted.
     :param is_secure: tells of a WSGI environment whether an access token may be sent that way (RFC 6750,
@@ -59,6 +62,7 @@ class AccountsAccess:
         announcements: Announcements,
         limiter: LoginLimiter,
         *,
+        namespaces: Namespaces | None = None,
         standalone: str = "False",
         registry_is_elsewhere: bool = False,
         proxies: Proxies | None = None,
@@ -72,6 +76,7 @@ class AccountsAccess:
         self.staging = staging
         self.announcements = announcements
         self.limiter = limiter
+        self._namespaces = namespaces
         self.registry_is_elsewhere = registry_is_elsewhere
         self.proxies = proxies or Proxies()
         self._bearers = bearers
@@ -92,7 +97,7 @@ class AccountsAccess:
         try:
             credentials = parse_authorization(authorization)
             if credentials is None:
-                user = self.backend.user_of_request(environ)
+                user = self._admitted(self.backend.user_of_request(environ))
                 return AccountRights(self, self._checked(user), None)
             if isinstance(credentials, Basic):
                 return AccountRights(self, self.log_in(credentials, environ), None)
@@ -169,21 +174,33 @@ class AccountsAccess:
         """
         address = self.proxies.client_address(environ)
         username = credentials.username[:_LONGEST_LOGGED]
-        wait_s = self.limiter.wait_s(credentials.username, address)
-        if wait_s > 0:
+        try:
+            with self.limiter.attempt(credentials.username, address) as attempt:
+                user = self.backend.authenticate(credentials.username, credentials.password)
+                if user is None:
+                    attempt.failed()
+                else:
+                    attempt.succeeded()
+        except errors.TooManyAttempts:
             audit("blocked log-in of %r: too many failures", username, level=WARNING)
-            raise errors.TooManyAttempts(wait_s)
-        user = self.backend.authenticate(credentials.username, credentials.password)
+            raise
         if user is None:
-            self.limiter.failed(credentials.username, address)
             audit("failed log-in of %r: wrong password or unknown user", username, level=WARNING)
             raise errors.Unauthorized(CHALLENGE)
-        self.limiter.succeeded(credentials.username, address)
         if not user.is_active:
             audit("failed log-in of %r: the account is not active", username, level=WARNING)
-        checked = self._checked(user)
+        checked = self._checked(self._admitted(user))
         assert checked is not None
         return checked
+
+    def _admitted(self, user: User | None) -> User | None:
+        """Return the user of the request if the namespace of the name is theirs.
+
+        :raises Unauthorized: it belongs to a user whose name differs in case only (decisions.md 21).
+        """
+        if user is not None and self._namespaces is not None and not self._namespaces.admits(user):
+            raise errors.Unauthorized(CHALLENGE)
+        return user
 
     def _rights_of_token(self, candidates: list[TokenFields]) -> Rights:
         """Return the rights of the last valid token: engines join several into one header.

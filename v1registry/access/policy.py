@@ -16,8 +16,8 @@ class RepositoryFacts(Protocol):
     def is_private(self, name: RepositoryName) -> bool:
         """Return whether the repository is private; a missing one is not."""
 
-    def collaborators(self, name: RepositoryName) -> dict[str, Action]:
-        """Return user name -> READ, or WRITE, which includes reading."""
+    def granted(self, name: RepositoryName, user: User) -> Action | None:
+        """Return READ, or WRITE, which includes reading, if the user is a collaborator; None if not."""
 
 
 #: A function that replaces the policy: ``(user or None, action, namespace, repository) -> bool``.
@@ -73,7 +73,7 @@ class NamespacePolicy:
                 return True
             if namespace in own_namespaces(user):
                 return True
-            granted = self._facts.collaborators(name).get(user.name)
+            granted = self._facts.granted(name, user)
             if granted is Action.WRITE and action is not Action.DELETE:
                 return True
             if granted is not None and action is Action.READ:

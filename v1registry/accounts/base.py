@@ -156,6 +156,14 @@ class Backend:
         return False
 
     @property
+    def gives_names(self) -> bool:
+        """Whether all users get their names here, so that no two names differ in case only.
+
+        The namespaces of all other users go to the first one who logs in (decisions.md 21).
+        """
+        return False
+
+    @property
     def can_create(self) -> bool:
         """Whether accounts can be created and changed: :meth:`create` and the methods below it."""
         return self._overrides("create")

@@ -197,6 +197,11 @@ class Accounts:
         except NotSupported:
             return bare_account(user)
 
+    def id_of(self, username: str) -> str:
+        """Return the id of an account, by which rights are recorded; empty if it is unknown."""
+        user = self._find(username)
+        return "" if user is None else user.id
+
     # -- what the accounts API and the pages change
 
     def require_changeable(self, username: str) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from ..log import audit, get_logger
+from ..reserved_names import reserve
 from ..rights import User
 from ..storage import records
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
@@ -59,6 +60,11 @@ class UserStore(Backend):
     @property
     def has_ids(self) -> bool:
         """True: each account has an id."""
+        return True
+
+    @property
+    def gives_names(self) -> bool:
+        """True: names of accounts are in lower case."""
         return True
 
     # -- who is asking, and what is known
@@ -164,11 +170,15 @@ class UserStore(Backend):
         audit("made account %r %s", username, "an administrator" if is_administrator else "no administrator")
 
     def set_groups(self, username: str, groups: Iterable[str]) -> None:
-        """Replace the user's groups. Each is a namespace that its members may write.
+        """Replace the user's groups. Each is a namespace that its members may write, and that cannot be
+        registered.
 
         :raises UnknownUser: there is no such user.
         """
         kept = tuple(sorted(set(groups)))
+        with _available():
+            for group in kept:
+                reserve(self._storage, group)
         self._change(username, groups=kept)
         audit("set the groups of account %r to %r", username, kept)
 

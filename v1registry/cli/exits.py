@@ -12,6 +12,7 @@ UNREACHABLE: Final = 3
 REFUSED: Final = 4
 NOT_FOUND: Final = 5
 INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
 
 #: The end of ``v1registry --help``.
 EXIT_CODES_HELP: Final = """\
@@ -23,6 +24,7 @@ exit codes:
   4    the registry requires other credentials, or the user lacks the right
   5    the registry or the storage does not have what the command names
   130  interrupted by Ctrl-C
+  141  the reader of the output ended before it was complete
 """
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import sys
 from collections.abc import Sequence
 
 from ..accounts.base import BackendUnavailable
@@ -11,7 +13,7 @@ from ..settings import SettingsError
 from ..storage.base import StorageUnavailable
 from ..version import __version__
 from . import adopt, applications, check_config, repositories, routes, serve, transfer, users
-from .exits import EXIT_CODES_HELP, INTERRUPTED, UNREACHABLE, USAGE, CommandFailed, complain
+from .exits import BROKEN_PIPE, EXIT_CODES_HELP, INTERRUPTED, UNREACHABLE, USAGE, CommandFailed, complain
 from .options import Commands
 
 #: Each adds its commands with ``add_commands(commands)``, in the order of ``--help``.
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except CommandFailed as error:
         complain(str(error))
         return error.code
@@ -47,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of a pipe has seen enough; the interpreter would complain when it flushes the output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     return code
 
 

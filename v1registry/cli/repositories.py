@@ -6,15 +6,27 @@ The commands work on the storage. Every process over it sees the changes at its 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from .. import errors
+from ..accounts.backends.from_text import open_auth
+from ..accounts.base import Backend, NotSupported
+from ..accounts.users import UserStore
 from ..names import RepositoryName
 from ..registry.repositories import Repositories
 from ..registry.tags import TagRule
-from ..rights import Action
+from ..rights import Action, User
 from .exits import DONE, NOT_FOUND, USAGE, CommandFailed
-from .options import Commands, Run, add_json_option, add_storage_options, open_shared_storage
+from .options import (
+    Commands,
+    Run,
+    add_json_option,
+    add_storage_options,
+    open_shared_storage,
+    settings_of,
+)
 from .output import print_rows
 
 
@@ -33,7 +45,11 @@ def add_commands(commands: Commands) -> None:
         return command
 
     command = add("describe", describe, "set the description that search and pages show")
-    command.add_argument("description", help='the new text; "" removes it')
+    text = command.add_mutually_exclusive_group(required=True)
+    text.add_argument(
+        "description", nargs="?", help='the new text, Markdown; "" removes it; - reads standard input'
+    )
+    text.add_argument("--file", metavar="PATH", help="a file with the new text, UTF-8")
 
     command = add("private", set_private, "hide a repository from all but its writers and collaborators")
     command.add_argument(
@@ -54,6 +70,12 @@ def add_commands(commands: Commands) -> None:
         help="none: remove the collaborator (default: %(default)s)",
     )
 
+    command.add_argument(
+        "--force",
+        action="store_true",
+        help="record the right even if the users cannot be looked up by name",
+    )
+
     command = add("tags", set_tag_rule, "set whether tags of a repository may be moved")
     command.add_argument("rule", choices=[rule.value for rule in TagRule])
 
@@ -65,7 +87,7 @@ def list_repositories(options: argparse.Namespace) -> int:
         {
             "name": str(name),
             "access": "private" if repositories.is_private(name) else "public",
-            "tags": len(repositories.tags_or_none(name)),
+            "tags": sorted(repositories.tags_or_none(name)),
             "tag_rule": repositories.tag_rule(name).value,
             "collaborators": {
                 user: action.value for user, action in sorted(repositories.collaborators(name).items())
@@ -74,33 +96,127 @@ def list_repositories(options: argparse.Namespace) -> int:
         }
         for name in repositories.all()
     ]
+    if not options.json:
+        rows = [{**row, "tags": len(tags) if isinstance(tags := row["tags"], list) else 0} for row in rows]
     print_rows(rows, options.json)
     return DONE
 
 
 def describe(options: argparse.Namespace) -> int:
-    """Set the description of a repository."""
-    return _change(options, lambda all_, name: all_.describe(name, options.description))
+    """Set the description of a repository.
+
+    :raises CommandFailed: the file cannot be read, or is not UTF-8.
+    """
+    text = _description(options)
+    what = f"set, {len(text)} characters" if text else "removed"
+    return _change(options, lambda all_, name: all_.describe(name, text), f"description {what}")
+
+
+def _description(options: argparse.Namespace) -> str:
+    if options.file is None and options.description != "-":
+        return str(options.description)
+    try:
+        data = sys.stdin.buffer.read() if options.file is None else Path(options.file).read_bytes()
+        return data.decode("utf-8").strip()
+    except OSError as error:
+        raise CommandFailed(f"--file: {options.file!r} cannot be read: {error.strerror}", USAGE) from error
+    except UnicodeDecodeError as error:
+        raise CommandFailed("the description must be UTF-8; nothing was changed", USAGE) from error
 
 
 def set_private(options: argparse.Namespace) -> int:
     """Make a repository private or public."""
-    return _change(options, lambda all_, name: all_.set_private(name, options.state == "on"))
+    is_private = options.state == "on"
+    note = "; auth = open: has no users, so everyone may still read it"
+    is_open = str(settings_of(options).get("auth", "")) in ("open:", "open")
+    what = f"now private{note if is_open else ''}" if is_private else "now public"
+    return _change(options, lambda all_, name: all_.set_private(name, is_private), what)
 
 
 def grant(options: argparse.Namespace) -> int:
-    """Add, change or remove a collaborator."""
+    """Add, change or remove a collaborator.
+
+    :raises CommandFailed: the backend does not know the user, or cannot look up names.
+    """
     action = None if options.right == "none" else Action(options.right)
-    return _change(options, lambda all_, name: all_.set_collaborator(name, options.user, action))
+    if action is None:
+        # rights of users who are gone can be taken back too
+        return _change(
+            options,
+            lambda all_, name: all_.set_collaborator(name, options.user, None),
+            f"{options.user} is no collaborator",
+        )
+    backend = _backend(options)
+    user = _grantee(backend, options)
+    word = "read" if action is Action.READ else "read and push"
+    return _change(
+        options,
+        lambda all_, name: all_.set_collaborator(
+            name, user.name, action, id_of=lambda username: _id_of(backend, username)
+        ),
+        f"{user.name} may {word}",
+    )
+
+
+def _backend(options: argparse.Namespace) -> Backend:
+    """Return the users that the settings name; without the setting auth the accounts in the storage.
+
+    :raises CommandFailed: the setting is invalid, or there are no users.
+    """
+    storage, auth = open_shared_storage(options), settings_of(options).get("auth")
+    if auth is None:
+        return UserStore(storage)
+    if auth in ("open:", "open"):
+        raise CommandFailed("auth = open: has no users, so rights have no effect; nothing was changed", USAGE)
+    try:
+        return open_auth(auth, storage)
+    except ValueError as error:
+        raise CommandFailed(f"auth: {error}", USAGE) from error
+
+
+def _grantee(backend: Backend, options: argparse.Namespace) -> User:
+    """Return the user who gets a right.
+
+    :raises CommandFailed: the backend does not know the user, or cannot look up names.
+    """
+    is_known_backend = "auth" in settings_of(options)
+    try:
+        found = backend.find(options.user)
+    except NotSupported:
+        found, is_known_backend = None, False
+    if found is not None:
+        return found
+    if options.force and not is_known_backend:
+        return User(options.user)
+    hint = "" if is_known_backend else "; --config names these users, --force records the right for the name"
+    raise CommandFailed(
+        f"unknown user {options.user!r}: must be the name of a user of the setting auth{hint}; "
+        "nothing was changed",
+        NOT_FOUND,
+    )
+
+
+def _id_of(backend: Backend, username: str) -> str:
+    """Return the id of the account of a name, empty if there is none."""
+    try:
+        found = backend.find(username)
+    except NotSupported:
+        return ""
+    return "" if found is None else found.id
 
 
 def set_tag_rule(options: argparse.Namespace) -> int:
     """Set whether tags may be moved."""
-    return _change(options, lambda all_, name: all_.set_tag_rule(name, TagRule(options.rule)))
+    rule = TagRule(options.rule)
+    return _change(options, lambda all_, name: all_.set_tag_rule(name, rule), f"tags are {rule.value}")
 
 
-def _change(options: argparse.Namespace, change: Callable[[Repositories, RepositoryName], None]) -> int:
+def _change(
+    options: argparse.Namespace, change: Callable[[Repositories, RepositoryName], None], what: str
+) -> int:
     """Change the repository that the options name.
+
+    :param what: says what was changed.
 
     :raises CommandFailed: the repository is unknown, or a value is invalid.
     """
@@ -113,7 +229,7 @@ def _change(options: argparse.Namespace, change: Callable[[Repositories, Reposit
         change(repositories, name)
     except errors.RegistryError as error:
         raise CommandFailed(f"{name}: {error.public}", USAGE) from error
-    print(f"repository {name} changed")
+    print(f"repository {name}: {what}")
     return DONE
 
 

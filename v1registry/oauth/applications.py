@@ -161,11 +161,9 @@ class Applications:
         return None if registered is None else registered.application
 
     def list(self) -> Iterator[Application]:
-        """Yield every application, by client_id."""
-        for stat in self._storage.list(f"{APPLICATIONS_FOLDER}/"):
-            registered = records.find(self._storage, stat.key, _Registered)
-            if registered is not None:  # it may be removed since the listing
-                yield registered.application
+        """Yield every application, by client_id. A broken record is logged and left out."""
+        for stored in records.find_all(self._storage, f"{APPLICATIONS_FOLDER}/", _Registered):
+            yield stored.record.application
 
     def rotate_secret(self, client_id: str) -> str:
         """Replace the secret of an application and return the new one. Its tokens stay valid.

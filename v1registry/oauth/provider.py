@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from ..access.attempts import LoginLimiter
 from ..accounts.base import BackendUnavailable
-from ..errors import BadRequest, OAuthError, TooManyClientAttempts
+from ..errors import BadRequest, OAuthError, TooManyAttempts, TooManyClientAttempts
 from ..log import audit, get_logger
 from ..rights import User
 from ..storage.base import StorageUnavailable
@@ -196,18 +196,29 @@ class Provider:
             # no secret is guessed here, so attackers must not be able to delay this
             application = self._applications.authenticated(client_id, None)
         else:
-            wait_s = self._limiter.wait_s(client_id, address)
-            if wait_s > 0:
-                raise TooManyClientAttempts(wait_s)
-            application = self._applications.authenticated(client_id, secret)
-            if application is None:
-                audit("failed authentication of the application %r", client_id[:255], level=WARNING)
-            note = self._limiter.failed if application is None else self._limiter.succeeded
-            note(client_id, address)
+            application = self._authenticated(client_id, secret, address)
         if application is None:
             raise OAuthError(
                 "invalid_client", "The application is unknown, or its secret is wrong", 401, CHALLENGE
             )
+        return application
+
+    def _authenticated(self, client_id: str, secret: str, address: str) -> Application | None:
+        """Return the application of an id and a secret; None if they are wrong.
+
+        :raises TooManyClientAttempts: after many wrong secrets.
+        """
+        try:
+            with self._limiter.attempt(client_id, address) as attempt:
+                application = self._applications.authenticated(client_id, secret)
+                if application is None:
+                    attempt.failed()
+                else:
+                    attempt.succeeded()
+        except TooManyAttempts as error:
+            raise TooManyClientAttempts(error.wait_s) from None
+        if application is None:
+            audit("failed authentication of the application %r", client_id[:255], level=WARNING)
         return application
 
     def issue_tokens(self, application: Application, parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from .. import errors
 from ..log import audit
 from ..names import RepositoryName
-from ..rights import Action
+from ..reserved_names import reserve
+from ..rights import Action, User
 from ..storage.base import InvalidKey, KeyNotFound, Storage, update
 from . import layout
 from .image_lists import find_id, is_list, listed_ids, merged
@@ -56,11 +57,34 @@ class Repositories(Tags):
     def collaborators(self, name: RepositoryName) -> dict[str, Action]:
         """Return user name -> READ or WRITE: the users besides the owners of the namespace."""
         stored = self._read_json(name, layout.COLLABORATORS)
-        return {user: Action(word) for user, word in stored.items() if word in ("read", "write")}
+        found = {username: _granted(value) for username, value in stored.items()}
+        return {username: granted[0] for username, granted in found.items() if granted is not None}
 
-    def set_collaborator(self, name: RepositoryName, username: str, action: Action | None) -> None:
+    def granted(self, name: RepositoryName, user: User) -> Action | None:
+        """Return READ or WRITE if the user is a collaborator of the repository, None if not.
+
+        A right that was recorded with the id of an account is not that of a later account of the same name.
+        """
+        found = _granted(self._read_json(name, layout.COLLABORATORS).get(user.name))
+        if found is None:
+            return None
+        action, account_id = found
+        return action if account_id in ("", user.id) else None
+
+    def set_collaborator(
+        self,
+        name: RepositoryName,
+        username: str,
+        action: Action | None,
+        *,
+        id_of: Callable[[str], str] = lambda username: "",
+    ) -> None:
         """Let a user read, or write and read, the repository; None takes that back.
 
+        The name cannot be registered from then on.
+
+        :param id_of: returns the id of the account of a name, empty if it is unknown. Rights are recorded
+            with it, also those that were recorded by name alone (decisions.md 20).
         :raises RepositoryNotFound: it does not exist.
         """
 
@@ -70,7 +94,10 @@ class Repositories(Tags):
             granted.pop(username, None)
             if action is not None:
                 granted[username] = action.value
-            return json.dumps(granted, sort_keys=True).encode("ascii")
+            return json.dumps(_with_ids(granted, id_of), sort_keys=True).encode("ascii")
+
+        if action is not None:
+            reserve(self._storage, username)
 
         update(self._storage, f"{self._require_folder(name)}/{layout.COLLABORATORS}", change)
         right = "no right" if action is None else f"the right to {action.value}"
@@ -172,3 +199,24 @@ class Repositories(Tags):
 
     def _change_list(self, name: RepositoryName, change: Callable[[bytes | None], bytes | None]) -> None:
         update(self._storage, f"{self.folder_to_write(name)}/{layout.IMAGE_LIST}", change)
+
+
+def _granted(value: object) -> tuple[Action, str] | None:
+    """Return a stored right with the id of its account, which is empty if it was recorded by name alone."""
+    word: object = value
+    account_id: object = ""
+    if isinstance(value, dict):
+        word, account_id = value.get("right"), value.get("account")
+    if word not in ("read", "write") or not isinstance(account_id, str):
+        return None
+    return Action(word), account_id
+
+
+def _with_ids(granted: dict[str, object], id_of: Callable[[str], str]) -> dict[str, object]:
+    """Return stored rights, with the ids of the accounts as far as they are known."""
+    found = dict(granted)
+    for username, value in granted.items():
+        account_id = id_of(username) if isinstance(value, str) else ""
+        if account_id:
+            found[username] = {"account": account_id, "right": value}
+    return found

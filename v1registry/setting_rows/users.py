@@ -32,16 +32,16 @@ class UserSettings:
         is_object=True,
     )
     registration: str = setting(
-        "open",
-        converters.one_of("open", "closed"),
+        "auto",
+        converters.one_of("auto", "open", "closed"),
         "open: users register with docker login or on the pages (auth users:); closed: only administrators "
-        "add users",
+        "add users; auto: open, but closed in a chain with a backend that cannot look up names",
     )
     reserved_names: tuple[str, ...] = setting(
         (),
         converters.words,
-        "names that cannot be registered, such as those of groups; library and namespaces of repositories "
-        "never can",
+        "further names that cannot be registered; library, namespaces of repositories, and names of groups "
+        "and collaborators never can",
     )
     secret: tuple[str, ...] = setting(
         (),

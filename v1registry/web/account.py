@@ -205,18 +205,18 @@ def _page(
         "new_email": form.get("email", ""),
         "is_revoking_all": bool(form.get("revoke_all")),
         "grants": _shown_grants(request, name),
-        "repositories": _own_repositories(request, visitor, name),
+        "repositories": _own_repositories(request, visitor, account.user.namespace),
         "problems": problems or {},
         "notice_text": notice,
     }
     return pages.render(request, "account.html", values, status=status, visitor=visitor)
 
 
-def _own_repositories(request: Request, visitor: Visitor, username: str) -> dict[str, Any]:
-    """Return the first repositories of the namespace of a user, and whether there are more."""
+def _own_repositories(request: Request, visitor: Visitor, namespace: str) -> dict[str, Any]:
+    """Return the first repositories of a namespace, and whether there are more."""
     repositories, rights = request.services.repositories, rights_of(visitor)
     try:
-        candidates = sorted(repositories.in_namespace(username), key=str)
+        candidates = sorted(repositories.in_namespace(namespace), key=str)
     except InvalidKey:  # the name of a user need not be one of a namespace
         candidates = []
     found = (name for name in candidates if rights.may_list(name) and repositories.exists(name))

@@ -125,7 +125,8 @@ def post_collaborator(request: Request, name: RepositoryName, form: Mapping[str,
         raise InvalidForm({"user": "There is no user of this name"})
     if not is_known and len(collaborators) >= MOST_COLLABORATORS:
         raise InvalidForm({"user": f"A repository has at most {MOST_COLLABORATORS} collaborators"})
-    repositories.set_collaborator(name, username, _RIGHTS[right])
+    id_of = configured(request.services.accounts).id_of
+    repositories.set_collaborator(name, username, _RIGHTS[right], id_of=id_of)
     return "collaborator"
 
 

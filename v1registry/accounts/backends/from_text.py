@@ -54,6 +54,15 @@ def open_auth(auth: object, storage: Storage) -> Backend:
     return backends[0] if len(backends) == 1 else BackendChain(backends)
 
 
+def has_accounts_in_storage(auth: str) -> bool:
+    """Return whether the text of the setting ``auth`` names accounts in the storage, alone or in a chain.
+
+    >>> has_accounts_in_storage("ldap://host/dc=a,dc=b, users:"), has_accounts_in_storage("open:")
+    (True, False)
+    """
+    return "users:" in _SEPARATOR.split(auth.strip())
+
+
 def _open(text: str, storage: Storage) -> Backend:
     scheme, colon, rest = text.partition(":")
     if not colon:

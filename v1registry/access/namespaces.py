@@ -1,0 +1,97 @@
+"""Which user a namespace belongs to, if users come from outside (decisions.md 21).
+
+The namespace of a user is the name in lower case. Directories, password files and single sign-on may know
+two users whose names differ in case only. The first one who logs in gets the namespace:
+``accounts/namespaces/<name in lower case>`` is a record with the name as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+from cachetools import LRUCache
+
+from ..log import get_logger
+from ..reserved_names import reserve
+from ..rights import User
+from ..storage import records
+from ..storage.base import KeyConflict, Storage
+
+log = get_logger(__name__)
+
+#: How many users are remembered by a process.
+_REMEMBERED: Final = 10_000
+
+
+@dataclass(frozen=True)
+class NamespaceRecord:
+    """The owner of a namespace."""
+
+    username: str
+
+
+def namespace_key(username: str) -> str:
+    """Return the key of the record of a user's namespace."""
+    return f"accounts/namespaces/{records.quoted(username.lower())}"
+
+
+class Namespaces:
+    """Gives each namespace to one user. Safe for threads and, if the storage is, for processes.
+
+    :param storage: contains the records.
+    :param is_read_only: whether nothing may be written; namespaces without an owner then have none.
+    """
+
+    def __init__(self, storage: Storage, *, is_read_only: bool = False) -> None:
+        self._storage = storage
+        self._is_read_only = is_read_only
+        self._seen: LRUCache[User, bool] = LRUCache(_REMEMBERED)
+        self._lock = Lock()
+
+    def admits(self, user: User) -> bool:
+        """Tell whether the user owns the namespace of the name. The first user of the name gets it.
+
+        The names of the user's groups are reserved, so they cannot be registered. A refusal is logged.
+
+        :raises StorageUnavailable: the storage failed.
+        """
+        with self._lock:
+            if self._seen.get(user):
+                return True
+        owner = self._claimed(user.name)
+        if owner != user.name:
+            log.warning(
+                "refused user %r: the namespace %r belongs to user %r, whose name differs in case only; "
+                "to give it away, remove %s from the storage",
+                user.name, user.namespace, owner, namespace_key(user.name),
+            )  # fmt: skip
+            return False
+        for group in () if self._is_read_only else sorted(user.groups):
+            reserve(self._storage, group)
+        with self._lock:
+            self._seen[user] = True
+        return True
+
+    def is_owned(self, username: str) -> bool:
+        """Tell whether a user has logged in to whom the namespace of the name belongs.
+
+        :raises StorageUnavailable: the storage failed.
+        """
+        return self._owner(username) is not None
+
+    def _owner(self, username: str) -> str | None:
+        record = records.find(self._storage, namespace_key(username), NamespaceRecord)
+        return None if record is None else record.username
+
+    def _claimed(self, username: str) -> str | None:
+        """Return the owner of a namespace, which is the user if it had none."""
+        owner = self._owner(username)
+        if owner is not None or self._is_read_only:
+            return owner or username
+        try:
+            records.create(self._storage, namespace_key(username), NamespaceRecord(username))
+        except KeyConflict:
+            return self._owner(username)
+        return username
