@@ -53,6 +53,7 @@ from .web.services import WebServices
 from .web.sessions import Sessions
 from .web.views.markdown import Descriptions
 from .web.views.shown_layers import ShownLayers
+from .web.views.tag_lists import KnownSizes
 from .wsgi.cors import Cors
 from .wsgi.framework import BaseRequest
 from .wsgi.origin import Origin, Proxies
@@ -188,6 +189,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         sessions=sessions,
         shown_layers=ShownLayers(images, looks, expanded_limit_bytes=settings.max_shown_bytes),
         descriptions=Descriptions(),
+        known_sizes=KnownSizes(),
         pages=pages,
         apis=apis,
         table=combine(apis),

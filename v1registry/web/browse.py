@@ -168,7 +168,7 @@ def _tag_list(
 def _tags_in_short(request: Request, rights: Rights, name: RepositoryName) -> dict[str, Any] | None:
     """Return what the list of repositories shows of the tags; None if there are none here.
 
-    At most TAGS_COUNTED tags are read, and the layers of one of them are measured.
+    At most TAGS_COUNTED tags are read. The layers of one of them are measured, once.
     """
     if request.services.settings.images != "here":
         return None
@@ -179,7 +179,7 @@ def _tags_in_short(request: Request, rights: Rights, name: RepositoryName) -> di
     if not listed.tags:
         return None
     main = listed.sorted(by_name=False)[0]
-    size = listed.size(main)
+    size = request.services.known_sizes.of(listed, main)
     is_counted = len(listed.tags) <= TAGS_COUNTED
     return {
         "count": min(len(listed.tags), TAGS_COUNTED),

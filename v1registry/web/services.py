@@ -12,6 +12,7 @@ from ..wsgi.routing import Table
 from .pages import Pages
 from .views.markdown import Descriptions
 from .views.shown_layers import ShownLayers
+from .views.tag_lists import KnownSizes
 from .visitors import VisitorServices
 
 
@@ -22,6 +23,7 @@ class WebServices(HubServices, OAuthServices, VisitorServices):
     pages: Pages
     shown_layers: ShownLayers
     descriptions: Descriptions
+    known_sizes: KnownSizes
     table: Table  #: every row that the application serves
 
 

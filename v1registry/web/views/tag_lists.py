@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from ...layers.remembered import Remembered
 from ...names import RepositoryName
 from ...registry.images import Images
 from ...registry.repositories import Repositories
@@ -21,6 +22,9 @@ _LEAST_PER_IMAGE: Final = 20
 
 #: How many other tags of the same image are named. More are only counted.
 _NAMED: Final = 3
+
+#: How many sizes of images are remembered.
+_KNOWN_SIZES: Final = 20_000
 
 #: How many layers of one tag are measured.
 MOST_MEASURED: Final = 500
@@ -51,6 +55,27 @@ class TagFacts:
     same_count: int = 0  #: how many other tags have the same image
 
 
+class KnownSizes:
+    """The sizes of tagged images, which are remembered because images never change. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._memory = Remembered[int](_KNOWN_SIZES, lambda size_bytes: 1)
+
+    def of(self, listed: TagList, tag: Tag) -> tuple[int, bool] | None:
+        """Return what :meth:`TagList.size` returns. The rights of the visitor are checked each time."""
+        content = listed.content(tag)
+        if content is None:
+            return None
+        key = listed.name, tag, content
+        known = self._memory.find(key)
+        if known is not None:
+            return known, True
+        size = listed.size(tag)
+        if size is not None and size[1]:
+            self._memory.keep(key, size[0])
+        return size
+
+
 class TagList:
     """The tags of one repository.
 
@@ -68,6 +93,7 @@ class TagList:
         *,
         most_tags: int | None = None,
     ):
+        self.name = name
         self._images = images
         self._content_of = content_of
         found = repositories.tags_with_times(name, most=most_tags)
@@ -93,12 +119,16 @@ class TagList:
             names.setdefault(tag.image_id, []).append(tag.name)
         return [self._facts_of(tag, users, names[tag.image_id]) for tag in tags]
 
+    def content(self, tag: Tag) -> Content | None:
+        """Return what the repository holds of the image of a tag; None if the visitor may not see it."""
+        return self._content_of(tag.image_id)
+
     def size(self, tag: Tag) -> tuple[int, bool] | None:
         """Return the sum of the known sizes of the layers of a tag in bytes, and whether all are known.
 
         None if the image does not exist, or if the visitor may not see it.
         """
-        if not self._is_shown(tag.image_id):
+        if self.content(tag) is None:
             return None
         ancestry = self._ancestry(tag.image_id)
         sizes = [self._size(layer) for layer in ancestry[:MOST_MEASURED]]
@@ -148,9 +178,6 @@ class TagList:
             known = [image_id] if content is None else self._images.contents.known_ancestry(content)
             self._ancestries[image_id] = known
         return self._ancestries[image_id]
-
-    def _is_shown(self, image_id: str) -> bool:
-        return self._content_of(image_id) is not None
 
     def _size(self, image_id: str) -> int | None:
         """Return the bytes of a layer; None if they are unknown, or if the visitor may not see the layer."""
