@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -199,6 +199,9 @@ class Rights(Protocol):
         :param repository: one that the caller may read; None on an open server.
         """
 
+    def incarnation_of(self, repository: RepositoryName | None) -> str:
+        """Return a text that changes if the repository is deleted and made again; empty on an open server."""
+
     def content_for(
         self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
     ) -> Content | None:
@@ -268,19 +271,6 @@ def require_readable_content(rights: Rights, image_id: str) -> Content:
     content = require_readable_image(rights, image_id).content
     assert content is not None
     return content
-
-
-def contents_of_chain(rights: Rights, state: ImageState, ancestry: Iterable[str]) -> Iterator[Content]:
-    """Yield the contents of a readable image and its ancestors, all as the same repository holds them.
-
-    :param ancestry: the ids, the image itself first.
-    :raises ImageNotFound: an ancestor is not held.
-    """
-    for image_id in ancestry:
-        content = rights.content_in(state.repository, image_id)
-        if content is None:
-            raise errors.ImageNotFound(image_id=image_id)
-        yield content
 
 
 def require_readable_repository(

@@ -309,6 +309,9 @@ class AccountRights:
                 self._held[key] = found
         return found
 
+    def incarnation_of(self, repository: RepositoryName | None) -> str:
+        return "" if repository is None else self._access.holders.incarnation(repository)
+
     def content_for(
         self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
     ) -> Content | None:

@@ -99,6 +99,9 @@ class OpenRights:
     def content_in(self, repository: RepositoryName | None, image_id: str) -> Content | None:
         return self._access.contents.open_content(image_id)
 
+    def incarnation_of(self, repository: RepositoryName | None) -> str:
+        return ""
+
     def content_for(
         self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
     ) -> Content | None:

@@ -8,7 +8,6 @@ from ..paths import PING, STATUS, V1
 from ..rights import (
     Action,
     ImageState,
-    contents_of_chain,
     require_readable_content,
     require_readable_image,
     require_readable_repository,
@@ -134,7 +133,7 @@ def get_diff(request: Request) -> Response:
     images, state = request.services.images, _held_image(request)
     assert state.content is not None
     # the diff shows which of the image's files the ancestors have too
-    chain = list(contents_of_chain(request.rights, state, images.ancestry(state.content)))
+    chain = images.chains.contents(request.rights, state)
     return _document_response(request, images.diff(chain))
 
 

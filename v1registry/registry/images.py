@@ -16,6 +16,7 @@ from ..names import is_image_id
 from ..rights import Content
 from ..storage.base import Blob, KeyNotFound, Stat, Storage
 from . import layout
+from .chains import Chains
 from .contents import Contents
 from .kept_lists import Document
 from .listings import BOUNDS_ALONE, Limits, Listings, Row
@@ -53,6 +54,7 @@ class Images:
     def __init__(self, storage: Storage, looks: Looks | None = None):
         self._storage = storage
         self.contents = Contents(storage)
+        self.chains = Chains(self.contents)
         self._listings = Listings(storage, looks or Looks())
 
     def facts(self, content: Content) -> ImageFacts:

@@ -11,7 +11,7 @@ from ..access.policy import own_namespaces
 from ..names import DEFAULT_NAMESPACE, RepositoryName
 from ..registry import layout
 from ..registry.repositories import Repositories
-from ..rights import Content, ImageState, contents_of_chain, require_readable_image
+from ..rights import Content, ImageState, require_readable_image
 from ..wsgi.responses import Response
 from .browse import rights_of
 from .services import Request
@@ -91,9 +91,8 @@ def get_changes(request: Request) -> Response:
     """
     pages, visitor, image_id = request.services.pages, visitor_of(request), request.fields["image_id"]
     state = _readable(request, visitor, image_id)
-    ancestry = request.services.images.ancestry(_content(state))
     # the changes reveal files of the ancestors
-    chain = list(contents_of_chain(rights_of(visitor), state, ancestry))
+    chain = request.services.images.chains.contents(rights_of(visitor), state)
     changes = _unless_refused(lambda: request.services.shown_layers.changes(chain))
     if isinstance(changes, errors.RegistryError):
         return _unreadable(request, visitor, image_id, changes, "Changes of the layer")
