@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 
 import trustme
+from support.engine_client import EngineClient, make_image
 from support.programs import Program, eventually
 
 
@@ -65,6 +66,27 @@ def test_the_access_log_goes_to_standard_output(tmp_path: Path) -> None:
         connection.getresponse().read()
         connection.close()
         eventually(lambda: '"GET /v1/_ping HTTP/1.1" 200 2 ' in serving.log, "the line is written")
+
+
+def test_a_download_that_is_broken_off_is_logged(tmp_path: Path) -> None:
+    config = ini_of(tmp_path, "port = 0", "access_log = json")
+    image = make_image(b"x" * 30_000_000)
+
+    with Program(["v1registry", "serve", "--config", config], folder=tmp_path) as serving:
+        EngineClient(serving.host).push("me/app", [image])
+        with serving.connect() as connection:
+            connection.sendall(f"GET /v1/images/{image.image_id}/layer HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.recv(1000)
+        eventually(
+            lambda: '"GET", "path": "/v1/images/' in serving.log.split("/v1/repositories")[-1], "written"
+        )
+        lines = [json.loads(line) for line in serving.log.splitlines() if line.startswith("{")]
+
+    (line,) = [
+        line for line in lines if (line["method"], line["status"]) == ("GET", 200) and "layer" in line["path"]
+    ]
+    assert 0 < line["bytes"] < 30_000_000
+    assert line["is_complete"] is False
 
 
 def test_deletions_are_logged_without_an_option(tmp_path: Path) -> None:

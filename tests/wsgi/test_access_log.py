@@ -21,6 +21,7 @@ from webtest import TestApp
 from v1registry import MemoryStorage, Registry
 from v1registry.accounts.users import UserStore
 from v1registry.log import ACCESS_LOGGER
+from v1registry.wsgi.access_log import UNSENT_KEY
 
 COMBINED = re.compile(
     r"(?P<address>\S+) - (?P<user>\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "
@@ -271,6 +272,19 @@ def test_an_answer_that_the_client_broke_off_is_logged(lines: Callable[[], list[
 
     fields = json.loads(lines()[-1])
     assert (fields["status"], fields["bytes"], fields["is_complete"]) == (200, len(first), False)
+
+
+def test_what_the_server_has_not_sent_does_not_count(lines: Callable[[], list[str]]) -> None:
+    storage = MemoryStorage()
+    image_id = pushed(storage, 3_000_000)
+    environ = environ_of(f"/v1/images/{image_id}/layer", **{UNSENT_KEY: lambda: 1_000_000})
+    body: Any = Registry(storage, access_log="json")(environ, start)
+    assert sum(map(len, body)) == 3_000_000
+
+    body.close()
+
+    fields = json.loads(lines()[-1])
+    assert (fields["bytes"], fields["is_complete"]) == (2_000_000, False)
 
 
 def test_an_upload_that_the_client_broke_off_is_logged(lines: Callable[[], list[str]]) -> None:

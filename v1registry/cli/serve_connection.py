@@ -217,6 +217,10 @@ class Connection:
         if queued > _WAITING_BYTES and not self.flush(_STALL_S):
             raise TimeoutError("the client does not read the answer")
 
+    def unsent_bytes(self) -> int:
+        """Return how much of the answer is queued and not sent."""
+        return sum(piece.left if isinstance(piece, _FilePart) else len(piece) for piece in self._outgoing)
+
     def sendfile(self, file: BinaryIO, offset: int = 0, count: int = 0) -> None:
         """Queue a part of a file."""
         self._outgoing.append(_FilePart(file, offset, count))

@@ -9,6 +9,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import FileWrapper, create
 
+from ..wsgi.access_log import UNSENT_KEY
 from ..wsgi.waiting import BODY_WAIT_KEY
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Exchange:
         )
         self._environ["wsgi.multithread"] = True
         self._environ[BODY_WAIT_KEY] = connection.body_wait
+        self._environ[UNSENT_KEY] = connection.unsent_bytes
         self._chunks: Iterable[bytes] = ()
         self._iterator: Iterator[bytes] = iter(())
         self._is_written = False

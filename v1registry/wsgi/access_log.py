@@ -21,6 +21,9 @@ from ..paths import V1, V2
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
+#: Where a server may put a function that returns how many bytes of the answer it has not sent.
+UNSENT_KEY: Final = "v1registry.unsent_bytes"
+
 #: The longest path, user name or header in a line, in characters.
 _LONGEST: Final = 1000
 
@@ -87,6 +90,7 @@ class Entry:
         self.is_complete = True  #: whether the server took the whole answer
         self.duration_s = 0.0
         self._is_written = False
+        self._unsent_bytes: Callable[[], int] = environ.get(UNSENT_KEY, lambda: 0)
 
     def watched_environ(self, environ: Mapping[str, Any]) -> dict[str, Any]:
         """Return an environ with the server's ``wsgi.file_wrapper`` replaced by one that notes the end."""
@@ -133,6 +137,9 @@ class Entry:
         """Write the line, unless it is written."""
         if not self._is_written:
             self._is_written = True
+            unsent = min(self._unsent_bytes(), self.sent_bytes)
+            self.sent_bytes -= unsent
+            self.is_complete = self.is_complete and not unsent
             self.duration_s = time.monotonic() - self._began_s
             self._access_log.write(self)
 
