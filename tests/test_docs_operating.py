@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,14 +81,23 @@ def test_the_commands_of_users_and_repositories_work(sh: Callable[[str], str], t
     assert client.get("/v1/search?q=app").json["results"] == []
 
 
-def test_a_backup_has_all_that_is_in_the_folder(sh: Callable[[str], str], tmp_path: Path) -> None:
+def test_a_backup_can_be_restored(sh: Callable[[str], str], tmp_path: Path) -> None:
     sh(block("users"))
+    client = TestApp(Registry(f"file://{tmp_path}/srv/registry", auth="users:"))
+    client.authorization = ("Basic", ("alice", "s3cret-new"))
+    client.put("/v1/repositories/alice/app/", b"[]")
+    kept = sorted(name for name in os.listdir(tmp_path / "srv" / "registry") if name != "uploads")
+    (tmp_path / "etc").mkdir(exist_ok=True)
+    ini = f"[v1registry]\nstorage = file://{tmp_path}/srv/registry\nauth = users:\n"
+    (tmp_path / "etc" / "v1registry.ini").write_text(ini)
 
     sh(block("backup"))
+    assert sorted(os.listdir(tmp_path / "backup")) == kept
+    shutil.rmtree(tmp_path / "srv" / "registry")
+    listed = sh(block("restore"))
 
-    backup = FileStorage(tmp_path / "backup")
-    assert UserStore(backup).authenticate("alice", "s3cret-new")
-    assert sorted(os.listdir(tmp_path / "backup")) == sorted(os.listdir(tmp_path / "srv" / "registry"))
+    assert "alice/app" in listed
+    assert UserStore(FileStorage(tmp_path / "srv" / "registry")).authenticate("alice", "s3cret-new")
 
 
 def test_the_policy_beside_the_ini_file_is_asked(tmp_path: Path) -> None:

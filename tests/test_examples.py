@@ -27,11 +27,16 @@ PAGES = {
 
 
 def documented() -> set[str]:
-    """Return the examples that document a command. Those with users are tested in ``tests/accounts``."""
+    """Return the examples that document a command.
+
+    Those with users are tested in ``tests/accounts``, the sample settings in ``test_example_operation``.
+    """
     files = [
         path
         for path in EXAMPLES.rglob("*")
-        if path.suffix in (".py", ".ini", ".sh") and path.parent.name != "auth"
+        if path.suffix in (".py", ".ini", ".sh")
+        and path.parent.name != "auth"
+        and path.name != "v1registry.ini"
     ]
     return {
         str(path.relative_to(EXAMPLES)) for path in files if "file:///srv/registry" in path.read_text("utf-8")
