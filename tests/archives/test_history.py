@@ -70,13 +70,26 @@ def test_document_has_sorted_keys_and_no_blanks_between_them() -> None:
 
 
 def test_members_of_the_config_stay() -> None:
-    own = {
-        "created": "2021-01-01T00:00:00Z",
-        "author": "A",
-        "container_config": {"Cmd": ["own"], "Env": None},
-    }
+    own = {"created": "2021-01-01T00:00:00Z", "author": "A", "comment": "C"}
     top = described(config_with(HISTORY, **own))[-1]
     assert {key: top[key] for key in own} == own
+
+
+def test_command_of_the_layer_replaces_that_of_the_config() -> None:
+    settings = {"Hostname": "h", "Cmd": ["/bin/sh", "-c", '#(nop) CMD ["sh"]'], "Env": None}
+    top = described(config_with(HISTORY, container_config=settings))[-1]
+    assert top["container_config"] == {"Hostname": "h", "Cmd": ["COPY app /srv # buildkit"], "Env": None}
+
+
+@pytest.mark.parametrize("settings", [None, "x", []])
+def test_container_config_of_another_type_is_replaced(settings: object) -> None:
+    top = described(config_with(HISTORY, container_config=settings))[-1]
+    assert top["container_config"] == {"Cmd": ["COPY app /srv # buildkit"]}
+
+
+def test_container_config_stays_without_a_command_in_the_history() -> None:
+    top = described(config_with([{}, {}, {"comment": "imported"}], container_config={"Cmd": ["own"]}))[-1]
+    assert top["container_config"] == {"Cmd": ["own"]}
 
 
 def test_history_survives_the_way_back() -> None:
@@ -135,6 +148,7 @@ class TestComparison:
             ),
             (BARE | {"created": "x"}, BARE | {"created": "y", "author": "z"}),
             (TOP, TOP | {"container_config": {"Cmd": ["a"]}, "author": "z"}),
+            (TOP | {"container_config": {}}, TOP | {"container_config": {"Cmd": ["a"]}}),
         ],
     )
     def test_lost_descriptions_make_no_difference(self, left: object, right: object) -> None:
@@ -152,7 +166,6 @@ class TestComparison:
             (TOP, TOP | {"os": "plan9"}),
             (TOP, TOP | {"created": "y"}),
             (TOP, TOP | {"config": {"Cmd": ["evil"]}}),
-            (TOP | {"container_config": {}}, TOP | {"container_config": {"Cmd": ["a"]}}),
         ],
     )
     def test_everything_else_is_a_difference(self, left: object, right: object) -> None:

@@ -24,8 +24,10 @@ _SHELL = "/bin/sh -c "
 def with_history(documents: Sequence[V1Document], config: bytes) -> tuple[V1Document, ...]:
     """Return the images of a config with the descriptions of its history.
 
-    Members that an image has already stay. Entries without a layer (``ENV``, ``CMD`` …) have no image, and
-    are left out. If the entries with a layer are not as many as the images, nothing is added.
+    Members that an image has already stay. Only the command in ``container_config`` is replaced, because the
+    config has the command of its last entry there, which often has no layer. Such entries (``ENV``, ``CMD``
+    …) have no image, and are left out. If the entries with a layer are not as many as the images, nothing is
+    added.
 
     :param documents: as :func:`v1registry.archives.convert.chain_from_config` returns them, root first.
     """
@@ -41,26 +43,33 @@ def with_history(documents: Sequence[V1Document], config: bytes) -> tuple[V1Docu
 
 
 def _described(document: bytes, entry: dict[str, object]) -> bytes:
-    members = _description(entry)
-    members.update(rawjson.split_object(document))
+    members = _description(entry) | rawjson.split_object(document)
+    words = _words_of(entry.get("created_by"))
+    if words:
+        settings = members.get("container_config", "")
+        others = rawjson.split_object(settings) if settings.startswith("{") else {}
+        command = rawjson.join_array(map(rawjson.string, words))
+        members["container_config"] = rawjson.join_object((others | {"Cmd": command}).items())
     return rawjson.join_sorted(members)
 
 
 def _description(entry: dict[str, object]) -> dict[str, str]:
     members: dict[str, str] = {}
-    created, command = entry.get("created"), entry.get("created_by")
+    created = entry.get("created")
     if isinstance(created, str) and parse_time(created) is not None:
         members["created"] = rawjson.string(created)
     for key in ("author", "comment"):
         text = entry.get(key)
         if isinstance(text, str) and text:
             members[key] = rawjson.string(text)
-    if isinstance(command, str) and command:
-        # Engines join the words with blanks, so these make the same text again.
-        words = ["/bin/sh", "-c", command[len(_SHELL) :]] if command.startswith(_SHELL) else [command]
-        settings = [("Cmd", rawjson.join_array(map(rawjson.string, words)))]
-        members["container_config"] = rawjson.join_object(settings)
     return members
+
+
+def _words_of(command: object) -> list[str]:
+    """Return the words of a command; engines join them with blanks, which makes the same text again."""
+    if not isinstance(command, str) or not command:
+        return []
+    return ["/bin/sh", "-c", command[len(_SHELL) :]] if command.startswith(_SHELL) else [command]
 
 
 def is_bare(document: bytes) -> bool:
@@ -71,8 +80,8 @@ def is_bare(document: bytes) -> bool:
 def is_same_image(document: bytes, other: bytes) -> bool:
     """Tell whether two JSONs are those of one image, whose history may have been lost on one side.
 
-    A description may be missing in one of them. Descriptions of bare images may differ, because two builds
-    can make equal layers.
+    A description may be missing in one of them, and the build container may differ. All descriptions of bare
+    images may differ, because two builds can make equal layers.
 
     :raises rawjson.InvalidDocument: one is not a JSON object.
     """
@@ -82,7 +91,7 @@ def is_same_image(document: bytes, other: bytes) -> bool:
     different = {key for key in left.keys() | right.keys() if left.get(key) != right.get(key)}
     if is_bare(document) and is_bare(other):
         return different <= DESCRIPTION_KEYS
-    return different <= DESCRIPTION_KEYS - (left.keys() & right.keys())
+    return different <= (DESCRIPTION_KEYS - (left.keys() & right.keys())) | {"container_config"}
 
 
 def _compact(document: bytes) -> dict[str, str]:
