@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: How long a thread waits for a client that takes nothing before the loop takes over, in seconds.
 _PATIENCE_S: Final = 0.05
 
+#: How long a client may be silent in its body, unless the application says it, in seconds.
+_SILENCE_S: Final = 30.0
+
 #: How much of an unread body is skipped so that the connection can be used again.
 _SKIPPED_BYTES: Final = 64 << 10
 
@@ -35,13 +38,14 @@ class Exchange:
     def __init__(self, cfg: Any, connection: Connection):
         self._cfg = cfg
         self._connection = connection
-        # the head is there; the application says how long the body is waited for
+        # the head is there
         connection.body_wait.allow(silence_s=0.0)
         self._parser = RequestParser(cfg, connection, connection.client)
         self.request = next(self._parser)
         self._response, self._environ = create(
             self.request, connection, connection.client, connection.server, cfg
         )
+        connection.body_wait.allow(silence_s=_SILENCE_S)
         self._environ["wsgi.multithread"] = True
         self._environ[BODY_WAIT_KEY] = connection.body_wait
         self._environ[UNSENT_KEY] = connection.unsent_bytes

@@ -1,0 +1,174 @@
+"""``serve`` behind a real nginx with the configuration of examples/servers/nginx.conf."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+import trustme
+from support.crowds import PING_S, many_files
+from support.engine_client import Image, in_pieces, make_image, random_layer
+from support.programs import EXAMPLES, Program
+from support.raw_connection import RawConnection, request_bytes
+from support.wsgi_servers import SERVE
+
+pytestmark = pytest.mark.real
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+
+LAYER = random_layer(3_000_000, "nginx")
+
+_MAIN = """
+daemon off;
+master_process off;
+pid {folder}/pid;
+error_log {folder}/error.log;
+events {{ worker_connections 2048; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/bodies;
+    proxy_temp_path {folder}/answers;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/v1registry.conf;
+}}
+"""
+
+
+@dataclass
+class Front:
+    """nginx with a registry behind."""
+
+    nginx: Program
+    registry: Program
+    session: requests.Session
+    storage: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.nginx.port}"
+
+    def push(self, name: str) -> Image:
+        """Push an image through nginx, the layer chunked."""
+        image = make_image(LAYER, name=name)
+        base = f"{self.url}/v1/images/{image.image_id}"
+        sums = {"X-Docker-Checksum-Payload": image.payload_checksum}
+        for answer in (
+            self.session.put(f"{self.url}/v1/repositories/nginx/{name}/", json=[{"id": image.image_id}]),
+            self.session.put(f"{base}/json", data=image.json),
+            self.session.put(f"{base}/layer", data=in_pieces(image.layer)),
+            self.session.put(f"{base}/checksum", headers=sums),
+            self.session.put(f"{self.url}/v1/repositories/nginx/{name}/tags/latest", json=image.image_id),
+        ):
+            assert answer.status_code == 200, answer.text
+        return image
+
+    def ping_from(self, address: str) -> int:
+        """Return the status of a ping through nginx that comes from another address of this machine."""
+        with secure(self, address) as connection:
+            connection.send("GET", "/v1/_ping", {"Connection": "close"})
+            return connection.read_answer("GET").status
+
+
+@pytest.fixture(params=["", "/layers"], ids=["by the registry", "by nginx"])
+def front(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Front]:
+    """nginx and serve; layers are sent by one or the other."""
+    assert NGINX is not None, "needs nginx: apt-get install nginx-light"
+    storage, folder = tmp_path / "registry", tmp_path / "nginx"
+    folder.mkdir()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = authority.issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    settings = {"V1REGISTRY_TRUSTED_PROXIES": "127.0.0.1", "V1REGISTRY_X_ACCEL_REDIRECT": request.param}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(many_files())
+        registry = stack.enter_context(SERVE.start(tmp_path / "server", storage, settings=settings).program)
+        text = (EXAMPLES / "servers" / "nginx.conf").read_text()
+        for before, after in (
+            ("listen 443 ssl;", f"listen 127.0.0.1:{free_port()} ssl;"),
+            ("127.0.0.1:5000;", f"127.0.0.1:{registry.port};"),
+            ("/etc/ssl/registry.pem", str(folder / "cert.pem")),
+            ("/etc/ssl/registry.key", str(folder / "key.pem")),
+            ("client_body_timeout 30s;", "client_body_timeout 2s;"),
+            ("alias /srv/registry/;", f"alias {storage}/;"),
+        ):
+            assert before in text
+            text = text.replace(before, after)
+        (folder / "v1registry.conf").write_text(text)
+        (folder / "nginx.conf").write_text(_MAIN.format(folder=folder))
+        command = [
+            NGINX,
+            "-p",
+            str(folder),
+            "-c",
+            str(folder / "nginx.conf"),
+            "-e",
+            str(folder / "error.log"),
+        ]
+        nginx = stack.enter_context(Program(command, folder=folder))
+        session = stack.enter_context(requests.Session())
+        session.trust_env = False
+        session.verify = str(tmp_path / "ca.pem")
+        yield Front(nginx, registry, session, storage)
+
+
+def free_port() -> int:
+    """Return a port that is free now: nginx cannot choose one."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_images_are_pushed_and_pulled_through_nginx(front: Front) -> None:
+    image = front.push("whole")
+    layer = f"{front.url}/v1/images/{image.image_id}/layer"
+
+    assert front.session.get(layer).content == LAYER
+    resumed = front.session.get(layer, headers={"Range": "bytes=1000-"})
+    assert (resumed.status_code, resumed.content) == (206, LAYER[1000:])
+    listed = front.session.get(
+        f"{front.url}/v1/repositories/nginx/whole/images", headers={"X-Docker-Token": "true"}
+    )
+    assert listed.headers["X-Docker-Endpoints"] == f"localhost:{front.nginx.port}"
+    assert "X-Docker-Token" in list(listed.headers)
+
+
+def test_documents_beyond_the_limit_are_413(front: Front) -> None:
+    answer = front.session.put(f"{front.url}/v1/repositories/nginx/large/", data=b" " * (17 << 20))
+    assert answer.status_code == 413
+
+
+def test_bodies_of_one_address_are_bounded_and_timed(front: Front) -> None:
+    form = request_bytes("PUT", "/v1/repositories/a/b/", {"Content-Length": "60000"}, b"[")
+    statuses = []
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(secure(front)) for _ in range(40)]
+        for client in clients:
+            client.socket.sendall(form)
+        assert front.ping_from("127.0.0.2") == 200
+        for client in clients:
+            with contextlib.suppress(EOFError, ConnectionError):
+                statuses.append(client.read_answer("PUT").status)
+    assert statuses.count(503) == 24, "16 bodies of one address are received at once"
+    assert set(statuses) <= {503, 408}, "the others are given up, and the registry sees none"
+
+
+@contextlib.contextmanager
+def secure(front: Front, address: str = "127.0.0.1") -> Iterator[RawConnection]:
+    """Open a TLS connection to nginx from an address of this machine."""
+    context = ssl.create_default_context(cafile=str(front.session.verify))
+    with (
+        socket.create_connection(("127.0.0.1", front.nginx.port), PING_S, (address, 0)) as plain,
+        RawConnection(context.wrap_socket(plain, server_hostname="localhost")) as connection,
+    ):
+        yield connection
