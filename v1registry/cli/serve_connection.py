@@ -117,6 +117,11 @@ class Connection:
             if not isinstance(self.socket, ssl.SSLSocket) or len(self.received) > _COLLECTED_BYTES:
                 return True
 
+    @property
+    def has_decoded(self) -> bool:
+        """Whether TLS has decoded bytes that were not read. They do not make the socket readable."""
+        return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
+
     def missing(self) -> Phase:
         """Return what the request still needs before a thread can work on it."""
         if not self.received:
@@ -133,10 +138,18 @@ class Connection:
     def say_goodbye(self, status: str) -> None:
         """Send an answer without body, as far as the client takes it at once."""
         answer = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        try:
+        with contextlib.suppress(OSError):
             self.socket.send(answer.encode())
-        except OSError:
-            return
+
+    def refuse_plain_http(self) -> None:
+        """Answer a request that came without TLS, and tell the client that no more comes.
+
+        :raises OSError: the connection is broken.
+        """
+        text = "This port speaks https\n"
+        head = f"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: {len(text)}\r\n"
+        os.write(self.fileno(), f"{head}Content-Type: text/plain\r\n\r\n{text}".encode())
+        self.socket.shutdown(socket.SHUT_WR)
 
     def end_answers(self) -> None:
         """Tell the client that no more comes.
@@ -158,10 +171,8 @@ class Connection:
 
     def interrupt(self) -> None:
         """Make every thread that waits for the client fail at once."""
-        try:
+        with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
 
     def close(self) -> None:
         """Close the socket."""

@@ -74,17 +74,16 @@ class Exchange:
 
         :raises OSError: the connection is broken.
         """
-        while True:
+        while self._connection.flush(_PATIENCE_S):
             if self._is_written:
-                return self._connection.flush(_PATIENCE_S)
+                return True
             chunk = next(self._iterator, None)
             if chunk is None:
                 self._response.close()
                 self._is_written = True
-                continue
-            self._response.write(chunk)
-            if len(chunk) > 0 and not self._connection.flush(_PATIENCE_S):
-                return False
+            else:
+                self._response.write(chunk)
+        return False
 
     def close(self) -> None:
         """Release what the application opened for the answer."""

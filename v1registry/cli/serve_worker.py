@@ -51,6 +51,9 @@ OTHER_FILES: Final = 128
 #: How often the loop looks for clients that are late, in seconds.
 _SWEEP_S: Final = 1.0
 
+#: How long the loop rests if the system has no more open files, in seconds.
+_PAUSE_S: Final = 0.01
+
 #: How many connections are accepted before others get their turn.
 _ACCEPTED_AT_ONCE: Final = 64
 
@@ -153,6 +156,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     self._make_room()
+                    time.sleep(_PAUSE_S)  # otherwise the loop would spin if there is no room
                 return
             if len(self._waiting) + len(self._working) >= self._most:
                 client.close()
@@ -219,7 +223,10 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 self._drop(connection)
 
     def _shake_hands(self, connection: Connection) -> bool:
-        """Tell whether the handshake is done."""
+        """Tell whether the handshake is done.
+
+        :raises OSError: it failed.
+        """
         assert isinstance(connection.socket, ssl.SSLSocket)
         try:
             connection.socket.do_handshake()
@@ -228,6 +235,13 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             return False
         except ssl.SSLWantWriteError:
             self._selector.modify(connection, selectors.EVENT_WRITE)
+            return False
+        except ssl.SSLError as error:
+            if error.reason != "HTTP_REQUEST":
+                raise
+            connection.refuse_plain_http()
+            connection.sent_bytes = 0
+            self._change_phase(connection, Phase.CLOSING)
             return False
         self._selector.modify(connection, selectors.EVENT_READ)
         self._change_phase(connection, Phase.IDLE)
@@ -295,10 +309,8 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 self._start_work(connection)
             else:
                 self._wait_for(connection, missing)
-                if missing is Phase.IDLE:
-                    return
-                # TLS may have decoded more already
-                self._continue(connection)
+                if connection.has_decoded:
+                    self._continue(connection)
         else:
             self._close(connection)
 
