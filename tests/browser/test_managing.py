@@ -7,7 +7,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from support.chromium import Browser
 from support.demo_world import SHOP, Demo
-from support.people import log_in
+from support.harbour import Lure, form_that_sends_itself
+from support.people import log_in, send_log_in
 
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
@@ -48,6 +49,27 @@ def test_an_owner_deletes_a_tag_and_the_repository_without_scripts(scriptless: B
     scriptless.click("button", "Delete the repository")
     scriptless.wait_for_text("The repository has been deleted")
     assert not Repositories(demo.registry.storage).exists(NAME)
+
+
+def test_another_site_deletes_no_repository(browser: Browser, demo: Demo) -> None:
+    log_in(browser, demo.registry)
+    address = f"{demo.registry.url}/manage/deletion/{SHOP}"
+    with Lure(form_that_sends_itself(address, {"name": SHOP, "form_token": "guessed"})) as lure:
+        browser.open(lure.address)
+        browser.wait_for_address(demo.registry.url)
+
+    assert Repositories(demo.registry.storage).exists(NAME)
+
+
+@pytest.mark.parametrize("what", ["repositories", "manage"])
+def test_a_login_leads_back_to_the_page_that_was_not_found(
+    scriptless: Browser, demo: Demo, what: str
+) -> None:
+    scriptless.open(f"{demo.registry.url}/{what}/mira_k/ledger")
+    scriptless.click("link", "Log in")
+    send_log_in(scriptless)
+    scriptless.find("heading", "mira_k/ledger")
+    assert scriptless.address.endswith(f"/{what}/mira_k/ledger")
 
 
 def test_an_owner_edits_with_the_keyboard(browser: Browser, demo: Demo) -> None:

@@ -48,6 +48,17 @@ def test_a_broken_macro_file_falls_back_to_ours(tmp_path: Path, caplog: pytest.L
     assert "the built-in templates are used" in caplog.text
 
 
+def test_a_broken_template_has_one_traceback_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "repositories.html").write_text("{{ nothing.of.the.kind }}")
+    browser = reader(templates=str(tmp_path))
+    for _ in range(3):
+        assert words(browser.page("/").h1) == "Repositories"
+    lines = [record for record in caplog.records if "cannot be rendered" in record.message]
+    assert [record.exc_info is not None for record in lines] == [True, False, False]
+
+
 def test_an_unknown_static_file_in_a_template_falls_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

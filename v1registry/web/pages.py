@@ -68,6 +68,7 @@ class Pages:
         self.can_register = can_register
         self._folders = [Path(templates)] if templates else []
         self._folders.append(_HERE)
+        self._failed: set[str] = set()  # templates whose failure was logged
 
     # -- addresses
 
@@ -223,8 +224,10 @@ class Pages:
                     "%s cannot be rendered with the templates in %s, so the built-in templates are used",
                     template,
                     self._folders[0],
-                    exc_info=error,
+                    # the first failure of each template has a traceback, because visitors can repeat it
+                    exc_info=None if template in self._failed else error,
                 )
+                self._failed.add(template)
         return self._own_environment.get_template(template).render(values)
 
     @cached_property
