@@ -18,6 +18,8 @@ from .access.tokens import Tokens
 from .accounts.backends.chain import BackendChain
 from .accounts.base import Backend, NotSupported
 from .accounts.confirmations import Confirmations, Links
+from .accounts.lapsing import LapsingStore
+from .accounts.newcomers import LapsingAccounts, Newcomers
 from .accounts.service import Accounts
 from .distribution import api as distribution_api
 from .hub import api as hub_api
@@ -261,7 +263,14 @@ def _accounts(
     if parts.mailer is not None:
         links = Links(keys, lifetime_s=settings.link_lifetime_s)
         address = f"{settings.public_url.rstrip('/')}{settings.link_path}"
-        confirmations = Confirmations(parts.backend, parts.mailer, links, address)
+        confirmations = Confirmations(
+            parts.backend,
+            parts.mailer,
+            links,
+            address,
+            per_mailbox=settings.mails_per_mailbox,
+            per_hour=settings.mails_per_hour,
+        )
     return Accounts(
         parts.backend,
         is_open=_is_registration_open(settings, parts.backend),
@@ -273,7 +282,20 @@ def _accounts(
             or (namespaces is not None and namespaces.is_owned(name))
         ),
         confirmations=confirmations,
+        newcomers=Newcomers(
+            per_address=settings.registrations_per_address,
+            per_hour=settings.registrations_per_hour,
+            mails_per_address=0 if confirmations is None else settings.mails_per_address,
+            accounts=_lapsing(parts.backend),
+            lapse_s=settings.link_lifetime_s,
+        ),
     )
+
+
+def _lapsing(backend: Backend) -> LapsingAccounts | None:
+    """Return the accounts of which those give way that were not activated in time; None if there are none."""
+    creating = backend.creating if isinstance(backend, BackendChain) else backend
+    return creating if isinstance(creating, LapsingStore) else None
 
 
 def _is_registration_open(settings: Settings, backend: Backend) -> bool:

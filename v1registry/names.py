@@ -139,6 +139,21 @@ def is_loopback(host: str) -> bool:
         return match is not None and (name == "localhost" or name.endswith(".localhost"))
 
 
+def client_network(address: str) -> str:
+    """Return what one subscriber has: an IPv4 address, or the /64 network of an IPv6 address (RFC 6177).
+
+    >>> client_network("::ffff:192.0.2.1"), client_network("2001:db8::1:2"), client_network("unix:")
+    ('192.0.2.1', '2001:db8::/64', 'unix:')
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, ipaddress.IPv6Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((int(parsed), 64), strict=False))
+
+
 def split_url(text: str) -> SplitResult | None:
     """Return the parts of a URL, None if its host or port is invalid.
 

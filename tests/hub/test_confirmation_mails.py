@@ -23,7 +23,9 @@ class Server:
     def __init__(self, store: UserStore, mail: KeptMail):
         self.now_s = 0.0
         links = Links(["key"], lifetime_s=60, clock=lambda: self.now_s)
-        self.confirmations = Confirmations(store, mail, links, PUBLIC_URL, clock=lambda: self.now_s)
+        self.confirmations = Confirmations(
+            store, mail, links, PUBLIC_URL, clock=lambda: self.now_s, per_hour=100_000
+        )
         self.accounts = Accounts(store, confirmations=self.confirmations)
 
 

@@ -120,7 +120,8 @@ def test_links_are_not_logged_and_survive_an_outage(
 
 def test_accounts_of_a_chain_are_activated(storage: MemoryStorage, store: UserStore, mail: KeptMail) -> None:
     chain = BackendChain([Callback(lambda username, password: False), store])
-    client = Client(Registry(storage=storage, auth=chain, mail=mail, public_url=PUBLIC_URL))
+    app = Registry(storage=storage, auth=chain, mail=mail, public_url=PUBLIC_URL, registration="open")
+    client = Client(app)
     register(client, **MIRA)
     assert not is_active(client)
     assert client.post(mail.path).status_int == 200

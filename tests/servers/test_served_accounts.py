@@ -206,7 +206,7 @@ def test_a_repository_becomes_private_and_public_at_once(served: Served, name: s
     paths = [f"/v1/repositories/{name}/app/tags", f"/v1/images/{chain[-1].image_id}/layer"]
     assert [served.statuses("GET", path) for path in paths] == [[200, 200], [200, 200]]
     served.administer("repository", "private", f"{name}/app")
-    assert [served.statuses("GET", path) for path in paths] == [[404, 404], [404, 404]]
+    assert [served.statuses("GET", path) for path in paths] == [[401, 401], [401, 401]]
     login = f"{name}:{PASSWORD}"
     assert [served.statuses("GET", path, login=login) for path in paths] == [[200, 200], [200, 200]]
     served.administer("repository", "private", f"{name}/app", "off")

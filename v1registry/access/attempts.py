@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Condition
 
 from cachetools import LRUCache
 
 from ..accounts.passwords import encoded
 from ..errors import TooManyAttempts
+from ..names import client_network
 
 #: How many times as many free failures an address has as a user name, because many users may share it.
 _USERS_PER_ADDRESS = 10
@@ -194,19 +194,8 @@ class LoginLimiter:
 def _keys(username: str, address: str) -> tuple[bytes, bytes, bytes]:
     """Return the keys of the name at the address, of the name, and of the address, as digests."""
     # directories compare names without case, so one name must not be tried under many spellings
-    name, place = username.strip().casefold(), _network(address)
+    name, place = username.strip().casefold(), client_network(address)
     return _key("pair", name, place), _key("name", name), _key("address", place)
-
-
-def _network(address: str) -> str:
-    """Return what one subscriber has: an IPv4 address, or the /64 network of an IPv6 address (RFC 6177)."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    return str(parsed.ipv4_mapped or ip_network((int(parsed), 64), strict=False))
 
 
 def _key(*texts: str) -> bytes:

@@ -25,7 +25,9 @@ from ..log import get_logger
 from ..signing import Keys, Signers
 from .base import Backend
 from .mail import Mailer, MailError, Recipient
+from .newcomers import HOUR_S, mailbox_of
 from .passwords import encoded
+from .rates import Rate
 from .records import folded
 
 log = get_logger(__name__)
@@ -110,6 +112,8 @@ class Confirmations:
         of a request: otherwise a caller who registers with the address of another person could redirect that
         person's click.
     :param clock: monotonic seconds.
+    :param per_mailbox: how many mails all addresses of one mailbox get in an hour, and
+    :param per_hour: how many are sent in all.
     """
 
     def __init__(
@@ -120,7 +124,11 @@ class Confirmations:
         address: str,
         *,
         clock: Callable[[], float] = time.monotonic,
+        per_mailbox: int = 5,
+        per_hour: int = 500,
     ):
+        self._by_mailbox = Rate(per_mailbox, HOUR_S, clock=clock)
+        self._all = Rate(per_hour, HOUR_S, clock=clock)
         self._backend = backend
         self._mailer = mailer
         self._links = links
@@ -136,8 +144,9 @@ class Confirmations:
         """Mail a link to each address of the user that awaits confirmation, or to this one alone.
 
         No mail is sent to an address that got one within REPEAT_S, nor for a user who caused MOST_MAILS
-        within DAY_S. Both are counted in this process. A mail that cannot be sent is logged, and sent again
-        when the user asks again.
+        within DAY_S, nor to a mailbox that got too many in the last hour. All are
+        counted in this process. A mail that cannot be sent is logged, and sent again when the user asks
+        again.
 
         :raises BackendUnavailable: the backend cannot answer now.
         """
@@ -149,6 +158,10 @@ class Confirmations:
             is_meant = email is None or address.casefold() == email.casefold()
             if is_meant and self._is_due(username, address):
                 self._mail(Recipient(username, address), state, is_new_account=not user.is_active)
+
+    def wait_s(self, email: str) -> float:
+        """Return the seconds until another mail may be sent to the mailbox of an address; 0 for no wait."""
+        return max(self._by_mailbox.wait_s(mailbox_of(email)), self._all.wait_s(""))
 
     def is_good(self, token: str) -> bool:
         """Return whether the link would work now.
@@ -198,6 +211,8 @@ class Confirmations:
             self._mailed.pop((user.name, folded(user.email)), None)
             if self._mails.get(user.name):
                 self._mails[user.name].pop()
+        self._by_mailbox.give_back(mailbox_of(user.email))
+        self._all.give_back("")
 
     def _is_due(self, username: str, email: str) -> bool:
         """Return whether the address may get a mail, and record that it gets one now."""
@@ -205,10 +220,22 @@ class Confirmations:
         with self._lock:
             # the cache keeps a list for DAY_S after the last mail, and the list has older ones
             lately = [mail_at for mail_at in self._mails.get(username, ()) if now < mail_at + DAY_S]
-            if address in self._mailed or len(lately) >= MOST_MAILS:
+            if address in self._mailed or len(lately) >= MOST_MAILS or not self._takes_mail(email):
                 return False
             self._mailed[address] = True
             self._mails[username] = [*lately, now]
+        return True
+
+    def _takes_mail(self, email: str) -> bool:
+        """Count a mail to the mailbox of an address, and return whether it may be sent."""
+        mailbox = mailbox_of(email)
+        if self._by_mailbox.take(mailbox) > 0:
+            log.warning("no mail was sent: its mailbox got too many in the last hour")
+            return False
+        if self._all.take("") > 0:
+            self._by_mailbox.give_back(mailbox)
+            log.warning("no mail was sent: too many were sent in the last hour")
+            return False
         return True
 
 

@@ -30,6 +30,7 @@ from .fields import (
     invalid_email,
     unknown_email,
 )
+from .newcomers import Newcomers
 from .records import folded
 
 
@@ -44,6 +45,7 @@ class Accounts:
     :param is_reserved: returns whether a name cannot be registered, besides RESERVED_NAMES.
     :param confirmations: mails the links that confirm accounts and addresses. If None, accounts are active at
         once, and added addresses stay unconfirmed.
+    :param newcomers: bounds registrations; the default bounds if None.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Accounts:
         is_read_only: bool = False,
         is_reserved: Callable[[str], bool] = lambda username: False,
         confirmations: Confirmations | None = None,
+        newcomers: Newcomers | None = None,
     ):
         self.backend = backend
         self.confirmations = confirmations
         self._is_open = is_open
         self._is_read_only = is_read_only
         self._is_reserved = is_reserved
+        self._newcomers = newcomers or Newcomers()
 
     # -- registration
 
@@ -73,13 +77,14 @@ class Accounts:
         """Whether accounts and addresses are confirmed by mailed links."""
         return self.confirmations is not None
 
-    def register(self, fields: object) -> None:
+    def register(self, fields: object, address: str = "") -> None:
         """Create the account of a parsed body (hub.md 2.1). Keys besides ``username``, ``password``,
         ``email`` are ignored.
 
         With confirmations the account is inactive until its link is followed. A link that could not be mailed
         is mailed at the next login.
 
+        :param address: of the client; empty if it is unknown.
         :raises AccountTaken: the name is taken. This is checked before the other fields (decisions.md 10),
             because the login of an existing user begins with this call, perhaps without an address. Or the
             address is taken.
@@ -87,10 +92,11 @@ class Accounts:
         :raises RegistrationClosed: registration is closed, or the backend creates no accounts.
         :raises InvalidData: the body is no JSON object.
         :raises InvalidAccountField: a field is invalid.
+        :raises TooManyRegistrations: too many accounts were registered in the last hour.
         """
         values = _object(fields)
         username = values.get("username")
-        if isinstance(username, str) and self._is_taken(username):
+        if isinstance(username, str) and self._is_taken(username) and not self._newcomers.lapses(username):
             raise errors.AccountTaken(username=username)
         if self._is_read_only:
             raise errors.ReadOnly
@@ -98,8 +104,13 @@ class Accounts:
             raise errors.RegistrationClosed
         username = checked_username(username, self._is_reserved)
         password, email = checked_password(values.get("password")), checked_email(values.get("email"))
+        wait_s = 0.0 if self.confirmations is None else self.confirmations.wait_s(email)
+        if wait_s > 0:
+            raise errors.TooManyRegistrations(wait_s)
         try:
-            self.backend.create(username, password, email, is_active=self.confirmations is None)
+            with self._newcomers.admitted(address):
+                self._newcomers.make_way(username, email)
+                self.backend.create(username, password, email, is_active=self.confirmations is None)
         except AccountExists:
             raise errors.AccountTaken(username=username) from None
         self._ask(username, email)

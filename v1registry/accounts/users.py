@@ -18,7 +18,8 @@ from ..reserved_names import reserve
 from ..rights import User
 from ..storage import records
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
-from .base import Account, AccountExists, Backend, BackendUnavailable, Email, EmailRefused, UnknownUser
+from .base import Account, AccountExists, BackendUnavailable, Email, EmailRefused, UnknownUser
+from .lapsing import LapsingStore
 from .passwords import PasswordMemory, Passwords
 from .records import USERS_FOLDER, UserRecord, user_key
 from .reservations import Reservations
@@ -28,7 +29,7 @@ log = get_logger(__name__)
 _UNAVAILABLE: Final = "The accounts cannot be read or changed now, try again later"
 
 
-class UserStore(Backend):
+class UserStore(LapsingStore):
     """Accounts in any storage, with profiles, ids and confirmation by links.
 
     Safe for threads and, if the storage is, for processes. Each call reads the record of the user, so changes
@@ -187,13 +188,8 @@ class UserStore(Backend):
 
         :raises UnknownUser: there is no such user.
         """
-        with _available():
-            deleted = self._delete(username, lambda found: True)
-            if deleted is None:
-                raise _unknown()
-            for email in deleted.emails:
-                self._reservations.release(username, email.email)
-        audit("deleted account %r", username)
+        if not self._remove(username, lambda found: True):
+            raise _unknown()
 
     # -- addresses and profiles
 
@@ -331,6 +327,16 @@ class UserStore(Backend):
         if old is None:
             raise _unknown()
         return old
+
+    def _remove(self, username: str, is_meant: Callable[[UserRecord], bool]) -> bool:
+        """Delete an account and release its addresses; return whether there was one that is meant."""
+        with _available():
+            deleted = self._delete(username, is_meant)
+            for email in () if deleted is None else deleted.emails:
+                self._reservations.release(username, email.email)
+        if deleted is not None:
+            audit("deleted account %r", username)
+        return deleted is not None
 
     def _delete(self, username: str, is_meant: Callable[[UserRecord], bool]) -> UserRecord | None:
         """Delete a record without losing a change of it. Return it as it was, None if there was none that is

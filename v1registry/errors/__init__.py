@@ -18,6 +18,7 @@ from .accounts import (
     InvalidFields,
     RegistrationClosed,
     TooManyAttempts,
+    TooManyRegistrations,
     Unauthorized,
 )
 from .base import BadRequest, Conflict, MissingOrHidden, NotFound, RegistryError
@@ -128,6 +129,7 @@ __all__ = [
     "TooManyBodies",
     "TooManyClientAttempts",
     "TooManyImages",
+    "TooManyRegistrations",
     "TooManyUnfinishedBytes",
     "TooManyUnfinishedPushes",
     "TooManyValues",

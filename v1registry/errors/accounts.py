@@ -61,6 +61,25 @@ class RegistrationClosed(Unauthorized):
         super().__init__('Basic realm="auth required",Token', public, **context)
 
 
+class TooManyRegistrations(RegistryError):
+    """Too many accounts were registered, or too many mails sent. Nothing changed.
+
+    :param wait_s: time until the next registration, in seconds.
+    """
+
+    status = 429
+
+    def __init__(self, wait_s: float):
+        self.wait_s = max(1, round(wait_s))  #: in seconds, at least 1
+        super().__init__(
+            f"Too many accounts were registered or mails sent; try again in {self.wait_s} seconds"
+        )
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.wait_s)}
+
+
 class AccountNotFound(NotFound):
     """The account does not exist. Below ``/v1/`` only administrators get this answer."""
 

@@ -39,7 +39,7 @@ def post_users(request: Request) -> Response:
     """Register. Credentials of the request are ignored."""
     fields = _json_body(request)
     if request.services.access.has_accounts:
-        configured(request.services.accounts).register(fields)
+        configured(request.services.accounts).register(fields, request.origin.client_address)
     return json_response("User Created", 201)
 
 

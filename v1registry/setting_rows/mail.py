@@ -23,7 +23,23 @@ class MailSettings:
     )
     mail_from: str = setting("", converters.email, "the sender's address of such mails")
     link_lifetime_s: int = setting(
-        259_200, converters.positive_number, "the lifetime of links in mails, in seconds"
+        259_200,
+        converters.positive_number,
+        "the lifetime of links in mails, in seconds; an account that is not activated within it gives way to "
+        "a new one of its name or address",
+    )
+    mails_per_address: int = setting(
+        20,
+        converters.positive_number,
+        "how many accounts one client address may register in an hour if each is mailed a link",
+    )
+    mails_per_mailbox: int = setting(
+        5,
+        converters.positive_number,
+        "how many mails one mailbox gets in an hour; mira+ci@example.org is the mailbox mira@example.org",
+    )
+    mails_per_hour: int = setting(
+        500, converters.positive_number, "how many mails are sent in an hour, in one process"
     )
     link_path: str = setting(
         "/accounts/activate",
@@ -38,4 +54,7 @@ class MailOptions(TypedDict, total=False):
     mail: object
     mail_from: str
     link_lifetime_s: int | str
+    mails_per_address: int | str
+    mails_per_mailbox: int | str
+    mails_per_hour: int | str
     link_path: str

@@ -37,6 +37,14 @@ class UserSettings:
         "open: users register with docker login or on the pages (auth users:); closed: only administrators "
         "add users; auto: open, but closed in a chain with a backend that cannot look up names",
     )
+    registrations_per_address: int = setting(
+        100,
+        converters.positive_number,
+        "how many accounts one client address may register in an hour, in one process",
+    )
+    registrations_per_hour: int = setting(
+        1000, converters.positive_number, "how many accounts may be registered in an hour, in one process"
+    )
     reserved_names: tuple[str, ...] = setting(
         (),
         converters.words,
@@ -77,6 +85,8 @@ class UserOptions(TypedDict, total=False):
     auth: object
     policy: object
     registration: str
+    registrations_per_address: int | str
+    registrations_per_hour: int | str
     reserved_names: Sequence[str] | str
     secret: Sequence[str] | str
     token_lifetime_s: int | str

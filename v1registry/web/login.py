@@ -115,9 +115,18 @@ def post_register(request: Request) -> Response:
         problems["password_again"] = DIFFERENT_PASSWORDS
     if not problems:
         try:
-            accounts.register(account)
+            accounts.register(account, request.origin.client_address)
         except errors.AccountTaken as error:
             problems[""] = error.public
+        except errors.TooManyRegistrations as error:
+            return _register_page(
+                request,
+                visitor,
+                values,
+                {"": error.public},
+                status=error.status,
+                headers=error.headers.items(),
+            )
     if problems:
         return _register_page(request, visitor, values, problems, status=400)
     if accounts.mails_links:
@@ -200,8 +209,14 @@ def _register_page(
     problems: dict[str, str] | None = None,
     *,
     status: int = 200,
+    headers: Iterable[tuple[str, str]] = (),
 ) -> Response:
     shown = {"username": "", "email": "", **values, "problems": problems or {}}
     return request.services.pages.render(
-        request, "register.html", shown, status=status, visitor=visitor, headers=OPENED_BY_OTHERS
+        request,
+        "register.html",
+        shown,
+        status=status,
+        visitor=visitor,
+        headers=[*OPENED_BY_OTHERS, *headers],
     )
