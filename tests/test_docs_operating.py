@@ -9,15 +9,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.documents import block, ini_file
+from support.documents import block, ini_file, section
 from support.programs import EXAMPLES, Program, environment_of
 from webtest import TestApp
 
 from v1registry import FileStorage, Registry
+from v1registry.accounts.backends.ldap_options import LdapOptions
 from v1registry.accounts.users import UserStore
 from v1registry.rights import Action, User
 
@@ -79,6 +81,8 @@ def test_the_commands_of_users_and_repositories_work(sh: Callable[[str], str], t
     assert client.get("/v1/search?q=app").json["results"][0]["description"] == "The *app* of alice"
     client.authorization = None
     assert client.get("/v1/search?q=app").json["results"] == []
+    sh(block("user-changes"))
+    assert [user.name for user in UserStore(storage).users()] == ["root1"]
 
 
 def test_a_backup_can_be_restored(sh: Callable[[str], str], tmp_path: Path) -> None:
@@ -119,3 +123,12 @@ def test_the_policy_beside_the_ini_file_is_asked(tmp_path: Path) -> None:
     asked = [(None, "read", "a"), (mira, "read", "a"), (mira, "write", "a"), (mira, "write", "tools")]
     answers = [rules["may"](user, Action(action), name, "app") for user, action, name in asked]
     assert answers == [False, True, False, True]
+
+
+def test_all_options_of_ldap_are_described() -> None:
+    text = section("docs/operating.md", "Users")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", text.partition("| option |")[2], re.MULTILINE)
+    described = [name.strip("`") for row in rows for name in row.split(", ")]
+
+    in_the_url = {"url", "base_dn", "user_attribute", "scope", "user_filter"}
+    assert sorted(described) == sorted({option.name for option in fields(LdapOptions)} - in_the_url)

@@ -53,9 +53,11 @@ def test_an_ini_file_has_a_section(tmp_path: Path) -> None:
     [
         (b"[other]\n", "there is no section [v1registry]"),
         (b"", "there is no section [v1registry]"),
-        (b"storage = memory:\n", "no section headers"),
-        (b"[v1registry]\nstorage = a\nstorage = b\n", "already exists"),
-        (b"[v1registry]\nmessage = \xff\n", "can't decode"),
+        (b"storage = memory:\n", ", line 1: settings must be below a line [v1registry]"),
+        (b"[v1registry]\nstorage = a\nstorage = b\n", ", line 3: storage must be given once"),
+        (b"[v1registry]\n[v1registry]\n", ", line 2: the section [v1registry] must be given once"),
+        (b"[v1registry]\nstorage: memory:\nauth\nsecret hunter2\n", ", line 3, 4: must be KEY = VALUE"),
+        (b"[v1registry]\nmessage = \xff\n", ": must be UTF-8: invalid start byte at byte 23"),
     ],
 )
 def test_an_invalid_ini_file_is_reported_with_its_path(tmp_path: Path, content: bytes, text: str) -> None:
@@ -65,6 +67,7 @@ def test_an_invalid_ini_file_is_reported_with_its_path(tmp_path: Path, content: 
         from_ini(path)
     assert str(path) in str(raised.value)
     assert text in str(raised.value)
+    assert "hunter2" not in str(raised.value)
 
 
 def test_a_missing_ini_file_is_reported_with_its_path(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Converters of settings: from text to values.
 
-Each raises ValueError with a phrase that begins with "must be".
+Each raises ValueError with a phrase that begins with "must be". If it has ", not WORD", no caller adds the
+whole value.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def link_path(value: str) -> str:
     is_path = re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._~-]*){2,}", value)
     if is_path is None or is_reserved(value):
         raise ValueError(
-            "must be a path of two segments or more, such as /accounts/activate, and not of an API"
+            "must be a path of two segments or more, such as /accounts/activate, that belongs to no API"
         )
     return value
 
@@ -151,7 +152,7 @@ def pages(value: str) -> str:
         return value
     is_path = re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._~-]*)+", value)
     if is_path is None or is_reserved(value):
-        raise ValueError("must be on, off, or a path such as /registry, and not of an API")
+        raise ValueError("must be on, off, or a path such as /registry that belongs to no API")
     return value
 
 
@@ -210,8 +211,8 @@ def origins(value: str) -> tuple[str, ...]:
     for word in words(value):
         if not _ORIGIN.fullmatch(word.lower()):
             raise ValueError(
-                f"must be origins such as https://ui.example.com, without a path or final slash, or *; "
-                f"{word!r} is none"
+                "must be *, or origins such as https://ui.example.com without a path or final slash, "
+                f"not {word!r}"
             )
         scheme, colon, rest = word.lower().partition(":")
         found.append(f"{scheme}{colon}{rest.removesuffix({'https': ':443', 'http': ':80'}.get(scheme, ' '))}")
@@ -224,7 +225,7 @@ def networks(value: str) -> tuple[str, ...]:
         try:
             network = ipaddress.ip_network(word, strict=False)
         except ValueError:
-            raise ValueError(f"must be IP addresses or networks; {word!r} is neither") from None
+            raise ValueError(f"must be IP addresses or networks, not {word!r}") from None
         if "/" in word and network.network_address != ipaddress.ip_interface(word).ip:
-            raise ValueError(f"must be IP addresses or networks; write {network} for {word!r}")
+            raise ValueError(f"must be IP addresses or networks such as {network}, not {word!r}")
     return words(value)

@@ -186,8 +186,10 @@ def judge(mapping: Mapping[str, Any]) -> tuple[Settings, list[str]]:
             values[key] = _converted(_ROWS[key], value)
         except ValueError as error:
             values[key] = value
-            shown = "" if _ROWS[key].metadata["holds_password"] else f", not {without_userinfo(repr(value))}"
-            problems.append(f"{key}: {error}{shown}")
+            text = str(error)
+            if not (_ROWS[key].metadata["holds_password"] or ", not " in text):
+                text = f"{text}, not {without_userinfo(repr(value))}"
+            problems.append(f"{key}: {text}")
     settings = Settings(**values)
     return settings, problems + settings.problems
 
@@ -255,14 +257,32 @@ def from_ini(path: str | os.PathLike[str]) -> dict[str, str]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(Path(path).read_text(encoding="utf-8"), source=str(path))
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        raise SettingsError([f"{path}: {error}"]) from error
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read: {error.strerror or error}"]) from error
+    except (UnicodeDecodeError, configparser.Error) as error:
+        raise SettingsError([f"{path}{_reason_of_invalid_ini(error)}"]) from error
     if not parser.has_section(INI_SECTION):
         raise SettingsError([f"{path}: there is no section [{INI_SECTION}]"])
     folder = str(Path(path).resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)  # the last one, so that no file there hides an installed module
     return dict(parser.items(INI_SECTION))
+
+
+def _reason_of_invalid_ini(error: UnicodeDecodeError | configparser.Error) -> str:
+    """Return in which line of a file the error is, and what is expected there."""
+    if isinstance(error, UnicodeDecodeError):
+        return f": must be UTF-8: {error.reason} at byte {error.start}"
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        return f", line {error.lineno}: settings must be below a line [{INI_SECTION}]"
+    if isinstance(error, configparser.DuplicateOptionError):
+        return f", line {error.lineno}: {error.option} must be given once"
+    if isinstance(error, configparser.DuplicateSectionError):
+        return f", line {error.lineno}: the section [{error.section}] must be given once"
+    if isinstance(error, configparser.ParsingError):
+        lines = ", ".join(str(number) for number, _ in error.errors)
+        return f", line {lines}: must be KEY = VALUE"
+    return f": {error}"
 
 
 def without_passwords(text: str) -> str:

@@ -30,7 +30,8 @@ def print_start(services: Services, place: str, scheme: str, port: int) -> None:
     print(f"storage: {settings_.without_passwords(place)}, {_storage_in_words(services, count)}")
     print(f"access:  {_access_in_words(services)}")
     # a push begins at the index, which names this registry
-    begin = urlsplit(settings.index).netloc.rpartition("@")[2] if settings.index else f"{reachable}:{port}"
+    url = settings.index or settings.public_url
+    begin = urlsplit(url).netloc.rpartition("@")[2] if url else f"{reachable}:{port}"
     if not settings.read_only:
         print(f"push:    v1registry push IMAGE.tar {begin}/NAMESPACE/NAME:TAG")
     print(end="", flush=True)
