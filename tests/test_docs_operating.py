@@ -78,7 +78,7 @@ def test_the_commands_of_users_and_repositories_work(sh: Callable[[str], str], t
 
     assert "alice/app" in listed
     assert UserStore(storage).authenticate("root1", "s3cret-two")
-    assert client.get("/v1/search?q=app").json["results"][0]["description"] == "The *app* of alice"
+    assert client.get("/v1/search?q=app").json["results"][0]["description"] == "# The app of alice"
     client.authorization = None
     assert client.get("/v1/search?q=app").json["results"] == []
     sh(block("user-changes"))
