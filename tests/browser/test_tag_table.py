@@ -1,0 +1,33 @@
+"""The table of the tags in a browser: its columns stay as they are, and ids do not break."""
+
+from __future__ import annotations
+
+import pytest
+from support.chromium import Browser
+from support.demo_world import SHOP, Demo
+
+pytestmark = pytest.mark.real
+
+_WIDTHS = "return [...document.querySelectorAll('table.tags thead th')].map(cell => cell.offsetWidth)"
+_LINES = """
+return [...document.querySelectorAll('table.cards td code')].map(code => code.getClientRects().length)
+"""
+
+
+@pytest.mark.parametrize("width", [700, 1280])
+def test_an_opened_tag_leaves_the_columns_as_they_are(browser: Browser, demo: Demo, width: int) -> None:
+    browser.driver.set_window_size(width, 900)
+    browser.open(f"{demo.registry.url}/repositories/{SHOP}")
+    before = browser.driver.execute_script(_WIDTHS)
+    assert len(before) == 5
+    browser.driver.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+
+    assert browser.driver.execute_script(_WIDTHS) == before
+    assert set(browser.driver.execute_script(_LINES)) == {1}
+
+
+def test_modes_and_owners_of_changes_do_not_break(browser: Browser, demo: Demo) -> None:
+    browser.driver.set_window_size(1280, 900)
+    browser.open(f"{demo.registry.url}/images/{demo.installed.id}/changes")
+
+    assert set(browser.driver.execute_script(_LINES)) == {1}
