@@ -14,9 +14,17 @@ return [...document.querySelectorAll('table.cards td code')].map(code => code.ge
 """
 
 
+def set_width(browser: Browser, width: int) -> None:
+    """Set the width of the viewport in pixels, until the browser is reset."""
+    browser.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+    )
+
+
 @pytest.mark.parametrize("width", [700, 1280])
 def test_an_opened_tag_leaves_the_columns_as_they_are(browser: Browser, demo: Demo, width: int) -> None:
-    browser.driver.set_window_size(width, 900)
+    set_width(browser, width)
     browser.open(f"{demo.registry.url}/repositories/{SHOP}")
     before = browser.driver.execute_script(_WIDTHS)
     assert len(before) == 5
@@ -27,7 +35,7 @@ def test_an_opened_tag_leaves_the_columns_as_they_are(browser: Browser, demo: De
 
 
 def test_modes_and_owners_of_changes_do_not_break(browser: Browser, demo: Demo) -> None:
-    browser.driver.set_window_size(1280, 900)
+    set_width(browser, 1280)
     browser.open(f"{demo.registry.url}/images/{demo.installed.id}/changes")
 
     assert set(browser.driver.execute_script(_LINES)) == {1}
