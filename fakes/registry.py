@@ -193,11 +193,13 @@ class FakeRegistry:
         :param url: the URL to which the application under test sends its users:
             ``…/api/v1.1/o/authorize/?client_id=…``. The returned URL reports errors, as that of the page
             does.
-        :raises ValueError: OAuth is off, because users have no ids; or the page would send the browser
-            nowhere.
+        :raises ValueError: there is no such user; or OAuth is off, because users have no ids; or the page
+            would send the browser nowhere.
         """
-        provider = self._application().provider
-        user = User(username)
+        application, user = self._application(), User(username)
+        if application.grants.account(username) is None:
+            raise ValueError(f"there is no user {username!r}: create it with add_user()")
+        provider = application.provider
         try:
             asked = provider.check_authorization(urlsplit(url).query)
             return provider.allow(asked, user) if is_allowed else provider.deny(asked)

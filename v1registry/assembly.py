@@ -286,7 +286,7 @@ def _accounts(
             per_address=settings.registrations_per_address,
             per_hour=settings.registrations_per_hour,
             mails_per_address=0 if confirmations is None else settings.mails_per_address,
-            accounts=_lapsing(parts.backend),
+            accounts=None if confirmations is None else _lapsing(parts.backend),
             lapse_s=settings.link_lifetime_s,
         ),
     )

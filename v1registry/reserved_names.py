@@ -1,4 +1,4 @@
-"""Names that nobody may register, because rights were given to them (decisions.md 20).
+"""Names that cannot be registered, because rights were given to them (decisions.md 20).
 
 ``accounts/reserved/<name in lower case>`` is an empty value for each of them.
 """

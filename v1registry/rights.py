@@ -125,7 +125,7 @@ class PushGrant:
     """What a caller may push: with which key, and for which repositories the image will be completed."""
 
     key: PushKey
-    repositories: tuple[RepositoryName, ...] = ()  #: none on an open server, where contents belong to nobody
+    repositories: tuple[RepositoryName, ...] = ()  #: none on an open server
 
 
 class Rights(Protocol):
@@ -227,7 +227,7 @@ class Rights(Protocol):
         """
 
     def is_public_image(self, state: ImageState) -> bool:
-        """Tell whether everybody may read an image that the caller may read."""
+        """Tell whether anonymous callers may read an image that the caller may read."""
 
     # -- pushes
 

@@ -1,4 +1,4 @@
-"""Bounds on registration: accounts and mails in an hour, and accounts that nobody activates."""
+"""Bounds on registration: accounts and mails in an hour, and accounts that are never activated."""
 
 from __future__ import annotations
 
@@ -210,3 +210,25 @@ def test_link_that_is_followed_meanwhile_keeps_the_account() -> None:
     users.set_active("mira_k", True)
     newcomers.make_way("mira_k", "mira@example.org")
     assert users.find("mira_k") is not None
+
+
+@pytest.mark.parametrize(("age", "is_free"), [(DAY, True), (-DAY, False)])
+def test_address_that_an_account_added_and_did_not_confirm_gives_way(age: timedelta, is_free: bool) -> None:
+    users = UserStore(MemoryStorage(), passwords=CheapPasswords())
+    users.create("mallory", "s3cret-one", "mallory@example.org")
+    users.add_email("mallory", "mira@example.org")
+    newcomers = Newcomers(accounts=users, lapse_s=60, now=lambda: datetime.now(timezone.utc) + age)
+    newcomers.make_way("mira_k", "mira@example.org")
+    assert users.is_taken("mira_k", "mira@example.org") is not is_free
+    assert users.is_taken("mallory", "mallory@example.org")
+
+
+def test_confirmed_address_never_gives_way() -> None:
+    users = UserStore(MemoryStorage(), passwords=CheapPasswords())
+    users.create("mallory", "s3cret-one", "mallory@example.org")
+    users.add_email("mallory", "two@example.org")
+    users.confirm_email("mallory", "two@example.org")
+    newcomers = Newcomers(accounts=users, lapse_s=60, now=lambda: datetime.now(timezone.utc) + DAY)
+    for email in ("two@example.org", "mallory@example.org"):
+        newcomers.make_way("mira_k", email)
+        assert users.is_taken("mira_k", email)

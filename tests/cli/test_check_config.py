@@ -59,6 +59,14 @@ def test_values_sources_and_descriptions_are_printed(
             ],
         ),
         (
+            "auth = environ:REMOTE_USER, users:\n",
+            [
+                "confirmation of addresses by mail, because the setting mail is empty",
+                "registration by users, because a backend of the setting auth cannot look up names; "
+                "registration = open opens it",
+            ],
+        ),
+        (
             "index = https://index.example.com\n",
             [
                 "the index, search, users, OAuth and pages, "

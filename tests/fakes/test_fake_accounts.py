@@ -125,7 +125,8 @@ def test_a_denied_consent_is_reported_to_the_application(v1registry: FakeRegistr
     url = f"/api/v1.1/o/authorize/?client_id={application.client_id}&response_type=code"
     assert "error=access_denied" in v1registry.consent(url, "alice", is_allowed=False)
     assert "error=invalid_scope" in v1registry.consent(f"{url}&scope=everything", "alice")
-    assert "error=access_denied" in v1registry.consent(url, "nobody")
+    with pytest.raises(ValueError, match=r"there is no user 'alcie': create it with add_user\(\)"):
+        v1registry.consent(url, "alcie")
     with pytest.raises(ValueError, match="nowhere"):
         v1registry.consent("/api/v1.1/o/authorize/?client_id=unknown&response_type=code", "alice")
 

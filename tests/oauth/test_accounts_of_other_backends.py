@@ -30,6 +30,13 @@ def password_file(folder: Path) -> Htpasswd:
     return Htpasswd(path)
 
 
+def test_challenge_offers_no_access_tokens_without_oauth(tmp_path: Path) -> None:
+    app = Registry(storage=MemoryStorage(), auth=password_file(tmp_path), public_url=HUB)
+    for credentials in ({}, basic("moe", "wrong"), {"Authorization": "Bearer x"}):
+        answer = Asker(app, credentials)("GET", "/api/v1.1/users/moe/")
+        assert (answer.status_int, answer.headers["WWW-Authenticate"]) == (401, 'Basic realm="api"')
+
+
 def test_account_of_a_password_file_is_shown_and_cannot_change(
     tmp_path: Path,
 ) -> None:

@@ -48,7 +48,7 @@ class AccountServices(Protocol):
         """Tell whether pushes of a user may take over images of a repository (decisions.md 18)."""
 
     def allows(self, user: User | None, action: Action, repository: RepositoryName) -> bool:
-        """Tell whether the policy lets a user (None: anybody) do something to a repository."""
+        """Tell whether the policy lets a user, or None, an anonymous caller, do something to a repository."""
 
     def mark_of(self, user: User) -> str:
         """Return what a token says about the account of its user."""

@@ -139,7 +139,7 @@ class AccountsAccess:
         return self.allows(user, token.access, token.repository)
 
     def allows(self, user: User | None, action: Action, repository: RepositoryName) -> bool:
-        """Tell whether the policy lets a user (None: anybody) do something to a repository."""
+        """Tell whether the policy lets a user, or None, an anonymous caller, do something to a repository."""
         return self.policy.allows(user, action, repository.namespace, repository.repository)
 
     def trusts(self, user: User, repository: RepositoryName) -> bool:

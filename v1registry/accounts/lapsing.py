@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
-from .base import Backend
+from .base import Backend, EmailRefused, UnknownUser
 from .records import UserRecord
+from .reservations import Reservations
 
 
 class LapsingStore(Backend):
@@ -14,6 +16,8 @@ class LapsingStore(Backend):
 
     It is a :class:`~v1registry.accounts.newcomers.LapsingAccounts`.
     """
+
+    _reservations: Reservations
 
     def lapses(self, username: str, joined_before: datetime) -> bool:
         """Return whether the account of a name awaits activation since before a time."""
@@ -23,10 +27,18 @@ class LapsingStore(Backend):
     def give_way(self, username: str, email: str, joined_before: datetime) -> None:
         """Delete the accounts with the name or the address that await activation since before a time.
 
-        An account that is activated meanwhile stays.
+        An account that is activated meanwhile stays. If an active account added the address before that time
+        and did not confirm it, the account loses the address.
         """
-        for name in {username, self._owner(email) or username}:
+        owner = self._owner(email)
+        for name in {username, owner or username}:
             self._remove(name, lambda record: _lapses(record, joined_before))
+        record = None if owner is None else self._record(owner)
+        if owner is not None and record is not None and email in record.unconfirmed:
+            reserved_at = self._reservations.reserved_at(email)
+            if reserved_at is not None and reserved_at < joined_before:
+                with suppress(EmailRefused, UnknownUser):
+                    self.remove_email(owner, email)
 
     def _record(self, username: str) -> UserRecord | None:
         raise NotImplementedError

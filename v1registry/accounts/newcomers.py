@@ -1,4 +1,4 @@
-"""Bounds on registration: how many accounts and mails in an hour, and accounts that nobody activates."""
+"""Bounds on registration: how many accounts and mails in an hour, and accounts that are never activated."""
 
 from __future__ import annotations
 

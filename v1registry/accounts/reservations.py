@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 
 from ..storage import records
 from ..storage.base import KeyConflict, KeyNotFound, Storage
@@ -33,6 +34,13 @@ class Reservations:
         found = records.find(self._storage, address_key(email), Reservation)
         owner = None if found is None else found.username
         return owner if owner is not None and self._lists(owner, email) else None
+
+    def reserved_at(self, email: str) -> datetime | None:
+        """Return when an address was reserved, None if it is not."""
+        try:
+            return self._storage.stat(address_key(email)).modified
+        except KeyNotFound:
+            return None
 
     def reserve(self, username: str, email: str) -> None:
         """Reserve a free address, before the record lists it.

@@ -132,4 +132,7 @@ def _switched_off(services: Services) -> Iterator[tuple[str, str]]:
     if settings.registration == "closed":
         yield "registration by users", "the setting registration is closed"
     elif not accounts.can_register:
-        yield "registration by users", "the users of the setting auth are created elsewhere"
+        reason = "the users of the setting auth are created elsewhere"
+        if accounts.backend.can_create:
+            reason = "a backend of the setting auth cannot look up names; registration = open opens it"
+        yield "registration by users", reason

@@ -36,8 +36,9 @@ from ..wsgi.routing import Api, Route, Table
 from .grants import GrantSummary
 from .services import Request
 
-#: These endpoints accept a password or an access token, but no repository token.
+#: These endpoints accept a password, or an access token if there is OAuth, but no repository token.
 CHALLENGE: Final = 'Basic realm="api", Bearer realm="api"'
+_CHALLENGE_WITHOUT_OAUTH: Final = 'Basic realm="api"'
 
 #: In characters. Longer names are unknown.
 _LONGEST_NAME: Final = 255
@@ -166,14 +167,15 @@ def _caller(request: Request, scope: str | None) -> _Caller:
     :raises InsufficientScope: the access token does not have the scope.
     :raises Forbidden: only users themselves are allowed.
     """
+    challenge = _CHALLENGE_WITHOUT_OAUTH if request.services.oauth is None else CHALLENGE
     try:
         rights = request.rights
     except errors.InvalidBearer:
         raise
     except errors.Unauthorized:
-        raise errors.Unauthorized(CHALLENGE) from None
+        raise errors.Unauthorized(challenge) from None
     if rights.user is None or rights.has_token:
-        raise errors.Unauthorized(CHALLENGE)
+        raise errors.Unauthorized(challenge)
     bearer = rights.bearer
     if bearer is not None and scope is None:
         raise errors.Forbidden("Only users themselves can do that, no application for them")

@@ -133,7 +133,7 @@ class Htpasswd(Backend):
         return self._current().hashes.get(username, "")
 
     def problems(self, *, asks_servers: bool = True) -> list[str]:
-        """Return why the file cannot be read, or which of its lines let nobody log in."""
+        """Return why the file cannot be read, or which of its lines are skipped."""
         try:
             text = Path(self._path).read_bytes()
         except OSError as error:
