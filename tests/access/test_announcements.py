@@ -92,6 +92,13 @@ def test_record_that_was_written_again_is_the_newest() -> None:
     assert announcements.recorded(ALICE, IMAGE.image_id) == [name_of(0), name_of(2), name_of(1)]
 
 
+def test_push_counts_for_the_namespace_of_a_name_with_capitals() -> None:
+    storage = MemoryStorage()
+    announce(storage, range(1), [IMAGE.image_id])
+    announcements = Announcements(storage, Repositories(storage))
+    assert announcements.of(User("Alice", id="2"), IMAGE.image_id) == [name_of(0)]
+
+
 # -- accounts
 
 

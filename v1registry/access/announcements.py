@@ -22,6 +22,7 @@ from ..registry.expiry import EXPIRY_S
 from ..registry.repositories import Repositories
 from ..rights import User
 from ..storage.base import InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, update
+from .policy import own_namespaces
 
 #: How many announced repositories of a user count, the newest; and how many ids of each, the last ones.
 MOST_REPOSITORIES: Final = 64
@@ -127,7 +128,7 @@ class Announcements:
         return islice(self._in_namespaces(user), _MOST_OWN)
 
     def _in_namespaces(self, user: User) -> Iterator[RepositoryName]:
-        for namespace in (user.name, *sorted(user.groups)):
+        for namespace in own_namespaces(user):
             with suppress(InvalidKey):
                 yield from islice(self._repositories.in_namespace(namespace), _MOST_IN_NAMESPACE)
 

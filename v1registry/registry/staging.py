@@ -57,7 +57,7 @@ class Staging:
         storage: Storage,
         *,
         most_bytes: int = 64 << 30,
-        most_pushes: int = 1000,
+        most_pushes: int = 500,
         clock: Callable[[], float] = time.time,
     ):
         self._storage = storage

@@ -32,7 +32,7 @@ class LimitSettings:
         "how many bytes of unfinished pushes are kept for one user; on an open server, for one client",
     )
     max_unfinished_pushes: int = setting(
-        1000,
+        500,
         converters.positive_number,
         "how many images one user may have begun to push and not finished; on an open server, one client",
     )
