@@ -21,8 +21,10 @@ from support.clock import Clock
 from support.credentials import token_header
 from support.engine_client import Image, make_image, tar_layer
 from support.faulty_storage import FaultyStorage
+from support.wsgi_client import Client
 
 from v1registry import FileStorage, MemoryStorage, errors
+from v1registry.registry import expiry as expiry_module
 from v1registry.registry.expiry import EXPIRY_S, Expiry
 from v1registry.registry.quotas import Quotas
 from v1registry.registry.sent import Facts, StagedPush
@@ -252,6 +254,31 @@ def test_parallel_uploads_of_one_user_never_exceed_the_bound() -> None:
     assert max(most) <= 1_000_000
 
 
+@pytest.mark.parametrize("size_bytes", [None, 3 * MIB], ids=["chunked", "with a length"])
+def test_layer_that_arrives_is_counted_although_its_push_ends(size_bytes: int | None) -> None:
+    storage = MemoryStorage()
+    world = AccountsWorld(People.of(User("alice")), storage)
+    image = image_of("one")
+    token = world.person("alice").wanted_token("PUT", f"{REPOSITORIES}/alice/app/", list_of(image))
+    pusher = Person(world.app, token_header(token))
+    assert pusher.put_json(image) == 200
+    counted = []
+
+    def pieces() -> Iterator[bytes]:
+        yield b"x" * MIB
+        assert [pusher.put_layer(image), pusher.put_checksum(image)] == [200, 200]
+        yield b"x" * MIB
+        counted.append(counted_bytes(storage))
+        yield b"x" * MIB
+
+    path = f"/v1/images/{image.image_id}/layer"
+    answer = Client(world.app).put_pieces(path, pieces(), token_header(token), size_bytes=size_bytes)
+    assert answer.status_int == 409
+    assert counted[0] >= MIB
+    assert list(storage.list("uploads/_bytes/")) == []
+    assert list(storage.list(f"uploads/{image.image_id}/")) == []
+
+
 # -- the number of pushes
 
 
@@ -340,6 +367,16 @@ def test_count_without_a_push_is_removed_after_a_day(folder: Path) -> None:
     assert list(storage.list("uploads/")) == []
 
 
+def test_push_of_which_not_all_keys_were_seen_does_not_expire(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FileStorage(folder, durable=False)
+    make_older(folder, "uploads/*/*/layers/**/*")
+    monkeypatch.setattr(expiry_module, "_MOST_TIDIED", 2)
+    Expiry(storage).expire(IDS[0])
+    assert len(Staging(storage).find(IDS[0], ALICE).layers) == 1
+
+
 def test_expired_pushes_are_looked_for_again_every_hour(folder: Path) -> None:
     storage, clock = FileStorage(folder, durable=False), Clock(time.time())
     expiry = Expiry(storage, clock=clock)
@@ -362,6 +399,16 @@ def test_look_at_an_unfinished_push_does_not_read_its_json() -> None:
     before = storage.count("read", key="uploads/*/sent/*")
     assert alice.image(image) == 400
     assert storage.count("read", key="uploads/*/sent/*") == before
+
+
+def test_look_at_an_image_that_many_strangers_push_reads_few_facts() -> None:
+    storage = FaultyStorage()
+    staging = Staging(storage)
+    for number in range(200):
+        begun(staging, IDS[0], PushKey.of(f"token {number}", owner=f"stranger {number}", is_token=True))
+    before = storage.count("open", "read")
+    assert len([*staging.any_facts(IDS[0])]) == 50
+    assert storage.count("open", "read") - before == 50
 
 
 def test_json_is_not_in_memory_while_the_layer_arrives() -> None:

@@ -75,8 +75,12 @@ class Expiry:
         """Remove the pushes of an image whose last request was too long ago."""
         folder, oldest = f"{layout.UPLOADS}/{image_id}", self.oldest
         newest: dict[str, float] = {}
-        for stat in self._storage.list(f"{folder}/"):
+        for number, stat in enumerate(self._storage.list(f"{folder}/")):
             push = stat.key.removeprefix(f"{folder}/").partition("/")[0]
+            if number >= _MOST_TIDIED:
+                # strangers may have begun many pushes; of this one not all keys were seen
+                newest.pop(push, None)
+                break
             newest[push] = max(newest.get(push, 0.0), stat.modified.timestamp())
         for push, modified in newest.items():
             if modified < oldest:
@@ -86,12 +90,13 @@ class Expiry:
     def expire_counter(self, folder: str) -> bool:
         """Remove an expired folder of counters if its push is gone, or expired too. Tell whether it is gone.
 
-        :param folder: the counters of one push, see :func:`counters_of`.
+        :param folder: the counters of one push, see :func:`counters_of`, or of a layer that arrived for it.
         """
         owner, _, counted = folder.removeprefix(f"{BYTES}/").partition("/")
-        image_id, _, name = counted.partition(".")
+        image_id, _, push = counted.partition(".")
         if image_id:
             self.expire(image_id)
+            name = push.partition(".")[0]
             if any(self._storage.list(f"{layout.UPLOADS}/{image_id}/{owner}-{name}/")):
                 return False
         self._storage.delete_tree(folder)

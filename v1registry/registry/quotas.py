@@ -1,10 +1,13 @@
 """Bounds of what one user may have in unfinished pushes: how many pushes, and how many bytes.
 
-    uploads/_bytes/<owner>/<image id>.<push>/<entry>.<size>
+    uploads/_bytes/<owner>/<image id>.<push>/<entry>.<size>          stored
+    uploads/_bytes/<owner>/<image id>.<push>.<entry>/<entry>.<size>  a layer that arrives
 
 An empty key counts the bytes of one JSON or one layer. It is written **before** the bytes are stored, and
 then all keys of the owner are added up. So of two parallel requests at least one sees the other one, and
 together they cannot exceed the bound. If an entry has several keys, the largest counts.
+
+A layer that arrives has a folder of its own, so that it is still counted if the push ends meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Final
 
 from .. import errors
 from ..rights import PushKey
-from ..storage.base import CHUNK_BYTES, KeyNotFound, Storage
+from ..storage.base import CHUNK_BYTES, KeyNotFound, Stat, Storage
 from .expiry import BYTES, Expiry, counters_of
 
 #: How many bytes a body of unknown length reserves at once. The smaller steps are for the rest of the bound.
@@ -35,10 +38,11 @@ _PAUSE_S: Final = 0.05
 class _Usage:
     """What the keys of one owner count."""
 
-    sizes: dict[tuple[str, str], int] = field(default_factory=dict)  #: folder and entry -> bytes
+    sizes: dict[tuple[str, str], int] = field(default_factory=dict)  #: folder of the push, entry -> bytes
 
     def add(self, folder: str, entry: str, size: int) -> None:
-        self.sizes[folder, entry] = max(size, self.sizes.get((folder, entry), 0))
+        push = folder.removesuffix(f".{entry}")
+        self.sizes[push, entry] = max(size, self.sizes.get((push, entry), 0))
 
     @property
     def total_bytes(self) -> int:
@@ -46,7 +50,7 @@ class _Usage:
 
     @property
     def pushes(self) -> int:
-        return len({folder for folder, _ in self.sizes})
+        return len({push for push, _ in self.sizes})
 
 
 class Quotas:
@@ -97,7 +101,7 @@ class Quotas:
             self._storage.delete(f"{counters_of(image_id, f'{key.owner}-{key.name}')}/{entry}.{size}")
 
     def end(self, image_id: str, key: PushKey) -> None:
-        """Count nothing of a push any more, because it was removed."""
+        """Count nothing of a push any more, because it was removed. Layers that arrive are still counted."""
         self._storage.delete_tree(counters_of(image_id, f"{key.owner}-{key.name}"))
 
     # -- inside
@@ -134,16 +138,18 @@ class Quotas:
     def _usage(self, folder: str) -> _Usage:
         """Return what the owner of a folder of counters has. Counters of expired pushes are removed."""
         prefix, oldest = f"{BYTES}/{folder.removeprefix(f'{BYTES}/').partition('/')[0]}/", self._expiry.oldest
-        usage, newest = _Usage(), dict[str, float]()
+        stats: dict[str, list[Stat]] = {}
         for stat in self._storage.list(prefix):
-            counters, _, name = stat.key.rpartition("/")
-            entry, _, size = name.rpartition(".")
-            if size.isdigit():
-                usage.add(counters, entry, int(size))
-            newest[counters] = max(newest.get(counters, 0.0), stat.modified.timestamp())
-        for counters, modified in newest.items():
-            if modified < oldest and self._expiry.expire_counter(counters):
-                usage.sizes = {key: size for key, size in usage.sizes.items() if key[0] != counters}
+            stats.setdefault(stat.key.rpartition("/")[0], []).append(stat)
+        usage = _Usage()
+        for counters, found in stats.items():
+            is_stale = max(stat.modified for stat in found).timestamp() < oldest
+            if is_stale and self._expiry.expire_counter(counters):
+                continue
+            for stat in found:
+                entry, _, size = stat.key.rpartition("/")[2].rpartition(".")
+                if size.isdigit():
+                    usage.add(counters, entry, int(size))
         return usage
 
 
@@ -151,6 +157,8 @@ class Reservation:
     """The bytes of one layer that are counted while it arrives. For one thread.
 
     Use :meth:`counted` around the chunks, and then :meth:`settle` or :meth:`release`.
+
+    :param folder: the counters of the push.
     """
 
     def __init__(
@@ -166,7 +174,8 @@ class Reservation:
         self._entry = entry
         self._reserve = reserve
         self._most_bytes = most_bytes
-        self._reserved: int | None = None
+        self._reserved = -1  #: bytes; negative if nothing is reserved yet
+        self._counter: str | None = None  #: the key that counts them
         self.received = 0  #: bytes of chunks so far
 
     def counted(self, chunks: Iterable[bytes], extra: int, announced: int | None) -> Iterator[bytes]:
@@ -176,52 +185,53 @@ class Reservation:
         :param announced: the size of the layer, None if it is unknown.
         :raises TooManyUnfinishedBytes: the owner would have too many bytes.
         """
-        iterator, first = iter(chunks), list[bytes]()
-        if announced is not None:
+        if announced is not None and announced > CHUNK_BYTES:
             self._cover(extra + announced, (0,))
+        iterator, first, held = iter(chunks), list[bytes](), 0
+        for chunk in iterator:
+            first.append(chunk)
+            held += len(chunk)
+            if held > CHUNK_BYTES:
+                break
         else:
-            # a short body is reserved once, with its exact size
-            held = 0
-            for chunk in iterator:
-                first.append(chunk)
-                held += len(chunk)
-                if held > CHUNK_BYTES:
-                    self._cover(extra + held, _STEPS)
-                    break
-            else:
-                self._cover(extra + held, (0,))
+            # a short body is in memory now, so it is counted as if it were stored
+            self._reserve_in(self._folder, extra + held)
         for chunk in chain(first, iterator):
             self.received += len(chunk)
             self._cover(extra + self.received, _STEPS)
             yield chunk
 
     def settle(self, size: int) -> None:
-        """Count exactly so many bytes: those that were stored."""
-        if self._reserved == size:
-            return
-        self._storage.write(f"{self._folder}/{self._entry}.{size}", b"")
-        self._replace(size)
+        """Count exactly so many bytes, which were stored, as those of the push."""
+        counter = f"{self._folder}/{self._entry}.{size}"
+        if self._counter != counter:
+            self._storage.write(counter, b"")
+            self._replace(counter, size)
 
     def release(self) -> None:
         """Count nothing, because nothing was stored."""
-        self._replace(None)
+        self._replace(None, -1)
 
     def _cover(self, size: int, steps: tuple[int, ...]) -> None:
-        if self._reserved is not None and size <= self._reserved:
+        if size <= self._reserved:
             return
         for step in steps if size < self._most_bytes else (0,):
-            wanted = min(size + step, max(size, self._most_bytes))
             try:
-                self._reserve(self._folder, self._entry, wanted)
+                self._reserve_in(
+                    f"{self._folder}.{self._entry}", min(size + step, max(size, self._most_bytes))
+                )
             except errors.TooManyUnfinishedBytes:
                 if step == 0:
                     raise
                 continue
-            self._replace(wanted)
             return
 
-    def _replace(self, size: int | None) -> None:
-        old, self._reserved = self._reserved, size
-        if old is not None and old != size:
+    def _reserve_in(self, folder: str, size: int) -> None:
+        self._reserve(folder, self._entry, size)
+        self._replace(f"{folder}/{self._entry}.{size}", size)
+
+    def _replace(self, counter: str | None, size: int) -> None:
+        old, self._counter, self._reserved = self._counter, counter, size
+        if old is not None and old != counter:
             with suppress(KeyNotFound):
-                self._storage.delete(f"{self._folder}/{self._entry}.{old}")
+                self._storage.delete(old)

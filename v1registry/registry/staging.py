@@ -35,8 +35,10 @@ from .sent import Facts, SentJson, SentLayer, StagedPush, Unfinished, digest_of,
 #: How many JSONs and layers of one image are kept for a push key that clients share.
 SHARED_LIMIT: Final = 4
 
-#: How many keys of the unfinished pushes of one image are looked at to answer other callers.
+#: How many keys of the unfinished pushes of one image are looked at to answer other callers, and how many
+#: facts are read, because strangers may begin many pushes.
 _MOST_LOOKED_AT: Final = 1000
+_MOST_FACTS: Final = 50
 
 #: How much of a stored JSON is read at once to find its line of facts, in bytes.
 _HEAD_BYTES: Final = 32 << 10
@@ -86,7 +88,7 @@ class Staging:
 
     def any_facts(self, image_id: str) -> Iterator[Facts]:
         """Yield the facts of the JSONs that unfinished pushes of the image have sent, of many pushes some."""
-        for key in self._sent_keys(image_id):
+        for key in islice(self._sent_keys(image_id), _MOST_FACTS):
             with suppress(KeyNotFound):
                 yield self._read_facts(key)
 
