@@ -1,9 +1,8 @@
-"""A registry that trusts an index elsewhere (hub.md 6): it knows no users, and has the index check each
-token.
+"""A registry that trusts an external index (hub.md 6). It has no users; the index checks each token.
 
-What the index said yes to is kept for a short time, under a keyed hash of the header; what it said no to is
-asked again. docker-registry also stores each image list (``_images_list``), on every request; here it stays
-in memory, and an old server over the same folder asks for its own.
+What the index allowed is kept for a short time, under a keyed hash of the header. What it refused is asked
+again. docker-registry also stores each image list (``_images_list``) on every request. Here the list stays in
+memory, and an old server over the same folder asks for its own.
 """
 
 from __future__ import annotations
@@ -58,12 +57,15 @@ class Index(Protocol):
         """
 
     def may_use(self, repository: RepositoryName, image_id: str, authorization: str) -> bool:
-        """Tell whether the bearer may use an image in the repository. IndexUnavailable."""
+        """Tell whether the bearer may use an image in the repository.
+
+        :raises IndexUnavailable: the index cannot be asked.
+        """
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a header says of itself; nothing of it is true before the index says so."""
+    """What the tokens of a header claim. Nothing of it counts before the index confirms it."""
 
     authorization: str = field(repr=False)
     repository: RepositoryName
@@ -71,12 +73,14 @@ class Claim:
 
     @classmethod
     def of(cls, authorization: str | None) -> Claim:
-        """Return what the header claims. Unauthorized where it holds no token, or none of ``NS/REPO``.
+        """Return what the header claims.
 
-        Several tokens may be joined. Which of them an index looks at is its own affair, so they have to name
-        one repository, and allow together what each of them allows. An access that is none of read, write and
-        delete allows nothing; docker-registry 0.9.1 does not restrict it (toolkit.py, check_token), which
-        lets a token do more than it was made for as soon as the two servers read a header differently.
+        Several tokens may be joined, and an index may check only one of them. So they must name one
+        repository, and they allow only what each of them allows. An access other than read, write and delete
+        allows nothing. docker-registry 0.9.1 does not restrict it (toolkit.py, check_token). Then a token
+        allows more than it was made for, if the two servers parse the header differently.
+
+        :raises Unauthorized: the header has no token of a repository ``NS/REPO``, or tokens of several.
         """
         tokens = parse_authorization(authorization) if is_plain_token(authorization) else None
         if authorization is None or not isinstance(tokens, list):
@@ -100,17 +104,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What the index said to a good token."""
+    """The answer of the index to a valid token."""
 
     image_ids: frozenset[str]
-    is_kept: bool = False  #: said some time ago
+    is_kept: bool = False  #: the answer is from an earlier request
 
 
 class ForeignIndexAccess:
-    """Has the tokens of callers checked by an index.
+    """Has the index check the tokens of callers.
 
-    :param keep_s: how long what the index allowed is not asked again; 0: it is asked each time.
-    :param clock: seconds since whenever.
+    :param keep_s: how long an answer is kept, in seconds; 0: the index is asked each time.
+    :param clock: monotonic seconds.
     """
 
     standalone = "False"
@@ -137,19 +141,26 @@ class ForeignIndexAccess:
         self._usable: _Kept[bool] = _Kept(_KEPT_ANSWERS, keep_s, clock)
 
     def rights(self, authorization: str | None, environ: Mapping[str, Any]) -> Rights:
-        """Return the rights of a token's bearer. Unauthorized, IndexUnavailable."""
+        """Return the rights of a token's bearer.
+
+        :raises Unauthorized: the header has no token, or the index does not accept it.
+        :raises IndexUnavailable: the index cannot be asked.
+        """
         claim = Claim.of(authorization)
         return ForeignRights(self, claim, self.confirm(claim))
 
     def rights_of(self, user: User) -> Rights:
-        """Refuse: this registry knows no users.
+        """Refuse: this registry has no users.
 
         :raises Unauthorized: always.
         """
         raise errors.Unauthorized(CHALLENGE)
 
     def is_good_token(self, authorization: str | None, repository: RepositoryName) -> bool:
-        """Tell whether the header holds a token of the repository that the index takes. IndexUnavailable."""
+        """Tell whether the header has a token of the repository that the index accepts.
+
+        :raises IndexUnavailable: the index cannot be asked.
+        """
         try:
             claim = Claim.of(authorization)
             self.confirm(claim)
@@ -158,24 +169,35 @@ class ForeignIndexAccess:
         return claim.repository == repository
 
     def confirm(self, claim: Claim) -> Confirmed:
-        """Have the index check a claim, if it did not do so lately. Unauthorized, IndexUnavailable."""
+        """Have the index check a claim, unless its answer is kept.
+
+        :raises Unauthorized: the index does not accept it.
+        :raises IndexUnavailable: the index cannot be asked.
+        """
         kept = self._lists.get(self._hash(claim))
         return self.ask_again(claim) if kept is None else Confirmed(kept, is_kept=True)
 
     def ask_again(self, claim: Claim) -> Confirmed:
-        """Have the index check a claim now. Unauthorized, IndexUnavailable."""
+        """Have the index check a claim now.
+
+        :raises Unauthorized: the index does not accept it.
+        :raises IndexUnavailable: the index cannot be asked.
+        """
         key, asked_at = self._hash(claim), self._lists.now()
         self._lists.drop(key)
         image_ids = self._index.image_ids(claim.repository, claim.authorization)
         if image_ids is None:
             raise errors.Unauthorized(CHALLENGE)
         if Action.DELETE not in claim.actions:
-            # a deletion is asked about each time: afterwards the name may be another repository's
+            # the index is asked about each deletion, because a new repository may have the name afterwards
             self._lists.put(key, image_ids, asked_at, 1 + len(image_ids))
         return Confirmed(image_ids)
 
     def may_use(self, claim: Claim, image_id: str) -> bool:
-        """Tell whether the index lets the bearer use an image in the token's repository. IndexUnavailable."""
+        """Tell whether the index lets the bearer use an image in the token's repository.
+
+        :raises IndexUnavailable: the index cannot be asked.
+        """
         key = (self._hash(claim), image_id)
         if self._usable.get(key) is not None:
             return True
