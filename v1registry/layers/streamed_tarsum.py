@@ -24,7 +24,7 @@ MOST_STREAMS: Final = 16
 _FREE_BYTES: Final = 1 << 20
 _RATIO: Final = 50
 
-_RECORDS_LIMIT: Final = 200_000
+_RECORDS_LIMIT: Final = 100_000
 
 #: How many pieces wait for the reader, and how long the upload waits for it, in seconds.
 _MOST_PIECES: Final = 4

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
@@ -60,7 +61,7 @@ def tarsum(
         archive, so that an incomplete compression is noticed; not closed.
     :param prefix: the bytes that are summed first: the JSON of an image.
     :param limit_bytes: the most bytes that the layer may expand to, the holes of sparse files included.
-    :param limit_records: see :class:`~v1registry.layers.archive.ArchiveReader`. Each member takes some 150
+    :param limit_records: see :class:`~v1registry.layers.archive.ArchiveReader`. Each member takes some 40
         bytes of memory.
     :raises UnreadableLayer: the layer is not an archive, damaged or incomplete.
     :raises UnsupportedCompression: the module for the compression is missing.
@@ -163,27 +164,29 @@ class _Sums:
             raise ValueError(f"unknown TarSum {version}+{algorithm}")
         self._label = f"{version}+{algorithm}:"
         self._new_digest = _ALGORITHMS[algorithm]
-        self._digests: list[bytes] = []
-        self._paths: list[int] = []  # hashes, because names can be long and are only compared
+        self._size = self._new_digest().digest_size
+        # packed, because an archive may have a million members
+        self._packed = bytearray()  # their digests, one after the other
+        self._paths = array("q")  # hashes, because names can be long and are only compared
 
     def add(self, member: Member, header: bytes, *, has_content: bool) -> None:
         digest = self._new_digest(header)
         if has_content:
             while chunk := member.read(CHUNK_BYTES):
                 digest.update(chunk)
-        self._digests.append(digest.digest())
+        self._packed += digest.digest()
         self._paths.append(hash(member.name.removeprefix(b"./").removesuffix(b"/")))
 
     def text(self, prefix: bytes, duplicates: DuplicateRule) -> str:
+        packed = bytes(self._packed)
+        digests = [packed[at : at + self._size] for at in range(0, len(packed), self._size)]
         # Raw digests have the order of their hex forms.
         if duplicates == "last":
-            ordered = sorted(dict(zip(self._paths, self._digests, strict=True)).values())
-        elif (
-            duplicates == "position" and self.has_duplicates() and len(self._digests) <= INSERTION_SORT_LIMIT
-        ):
-            ordered = self._insertion_sorted()
+            ordered = sorted(dict(zip(self._paths, digests, strict=True)).values())
+        elif duplicates == "position" and self.has_duplicates() and len(digests) <= INSERTION_SORT_LIMIT:
+            ordered = self._insertion_sorted(digests)
         else:
-            ordered = sorted(self._digests)
+            ordered = sorted(digests)
         digest = self._new_digest(prefix)
         for member_digest in ordered:
             digest.update(member_digest.hex().encode("ascii"))
@@ -199,14 +202,14 @@ class _Sums:
     def has_duplicates(self) -> bool:
         return len(set(self._paths)) < len(self._paths)
 
-    def _insertion_sorted(self) -> list[bytes]:
+    def _insertion_sorted(self, digests: list[bytes]) -> list[bytes]:
         """Sort by digest, but leave members of one path in their order.
 
         This is not a total order, so the result depends on the algorithm. From the left, each member is moved
         to the left while it is less than its neighbour (Go's sort for short lists; registry.md 7.3).
         """
         ordered: list[tuple[int, bytes]] = []
-        for path, digest in zip(self._paths, self._digests, strict=True):
+        for path, digest in zip(self._paths, digests, strict=True):
             at = len(ordered)
             while at and ordered[at - 1][0] != path and digest < ordered[at - 1][1]:
                 at -= 1
