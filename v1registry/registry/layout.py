@@ -83,7 +83,7 @@ def diff_name(chain: Sequence[Content]) -> str:
     >>> diff_name([Content("0" * 16), Content("1" * 16)])
     '_diff'
     >>> diff_name([Content("0" * 16), Content("1" * 16, "ab")])
-    '_diff-85b4ca4a97d5aa7a'
+    '_diff-1bbd33c927568862'
     """
     if not any(content.variant for content in chain):
         return DIFF
