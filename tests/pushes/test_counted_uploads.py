@@ -1,0 +1,107 @@
+"""What is counted of unfinished pushes exists, and what exists is counted (decisions.md 19)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+from support.clock import Clock
+
+from v1registry import FileStorage, errors
+from v1registry.registry import expiry as expiry_module
+from v1registry.registry.expiry import EXPIRY_S, Expiry
+from v1registry.registry.sent import Facts, StagedPush
+from v1registry.registry.staging import Staging
+from v1registry.rights import PushKey
+from v1registry.storage.base import Storage
+
+IDS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
+ALICE = PushKey.of("token of alice", owner="alice", is_token=True)
+
+
+def begun(staging: Staging, image_id: str) -> StagedPush:
+    """Return a push that has sent a JSON."""
+    staging.add_json(staging.find(image_id, ALICE), b"{}", Facts((image_id,), ()))
+    return staging.find(image_id, ALICE)
+
+
+def send_layer(staging: Staging, push: StagedPush, layer: bytes) -> None:
+    staging.add_layer(push, staging.payloads(push), [layer])
+
+
+def counted_bytes(storage: Storage) -> int:
+    """Return how many bytes are counted, for all users together."""
+    return sum(int(stat.key.rpartition(".")[2]) for stat in storage.list("uploads/_bytes/"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of a storage in which alice has sent a JSON and a layer, and no sum."""
+    staging = Staging(FileStorage(tmp_path / "registry", durable=False))
+    send_layer(staging, begun(staging, IDS[0]), b"x" * 1000)
+    return tmp_path / "registry"
+
+
+def make_older(folder: Path, pattern: str) -> None:
+    """Let the matching files be older than a day."""
+    changed_at = time.time() - EXPIRY_S - 60
+    for path in folder.glob(pattern):
+        os.utime(path, (changed_at, changed_at))
+
+
+def test_old_layer_of_a_push_that_goes_on_is_still_counted(folder: Path) -> None:
+    storage = FileStorage(folder, durable=False)
+    make_older(folder, "uploads/_bytes/**/*")
+    make_older(folder, "uploads/*/*/layers/**/*")
+    before = counted_bytes(storage)
+    begun(Staging(storage), IDS[1])
+    assert counted_bytes(storage) > before
+    with pytest.raises(errors.TooManyUnfinishedBytes):
+        begun(Staging(storage, most_bytes=1000), IDS[2])
+
+
+def test_next_request_of_the_user_removes_an_expired_push_with_its_count(folder: Path) -> None:
+    storage = FileStorage(folder, durable=False)
+    make_older(folder, "uploads/**/*")
+    begun(Staging(storage), IDS[1])
+    assert list(storage.list(f"uploads/{IDS[0]}/")) == []
+    (sent,) = Staging(storage).find(IDS[1], ALICE).jsons
+    assert counted_bytes(storage) == sent.size
+
+
+def test_expired_push_is_removed_with_its_count(folder: Path) -> None:
+    storage = FileStorage(folder, durable=False)
+    make_older(folder, "uploads/**/*")
+    Expiry(storage).expire(IDS[0])
+    assert list(storage.list("uploads/")) == []
+
+
+def test_count_without_a_push_is_removed_after_a_day(folder: Path) -> None:
+    storage = FileStorage(folder, durable=False)
+    storage.delete_tree(f"uploads/{IDS[0]}")
+    make_older(folder, "uploads/**/*")
+    Expiry(storage).tidy()
+    assert list(storage.list("uploads/")) == []
+
+
+def test_push_of_which_not_all_keys_were_seen_does_not_expire(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FileStorage(folder, durable=False)
+    make_older(folder, "uploads/*/*/layers/**/*")
+    monkeypatch.setattr(expiry_module, "_MOST_TIDIED", 2)
+    Expiry(storage).expire(IDS[0])
+    assert len(Staging(storage).find(IDS[0], ALICE).layers) == 1
+
+
+def test_expired_pushes_are_looked_for_again_every_hour(folder: Path) -> None:
+    storage, clock = FileStorage(folder, durable=False), Clock(time.time())
+    expiry = Expiry(storage, clock=clock)
+    expiry.tidy()
+    assert list(storage.list(f"uploads/{IDS[0]}/")) != []
+    clock.now_s += EXPIRY_S + 60
+    expiry.tidy()
+    assert list(storage.list("uploads/")) == []
