@@ -85,6 +85,19 @@ def test_the_commands_of_users_and_repositories_work(sh: Callable[[str], str], t
     assert [user.name for user in UserStore(storage).users()] == ["root1"]
 
 
+def test_the_commands_of_deletion_and_damaged_data_work(sh: Callable[[str], str], tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path / "srv" / "registry")
+    image_id = "0123456789abcdef" * 4
+    storage.write(f"images/{image_id}/json", f'{{"id": "{image_id}"}}'.encode())
+    for tag in ("1.0", "2.0"):
+        storage.write(f"repositories/alice/app/tag_{tag}", image_id.encode())
+
+    said = sh(block("images"))
+
+    assert f"tags: alice/app:2.0\nrepository alice/app deleted, with 1 tag(s): 2.0\nimage {image_id}" in said
+    assert said.endswith("0 images, 0 repositories, 0 damaged values\n")
+
+
 def test_a_backup_can_be_restored(sh: Callable[[str], str], tmp_path: Path) -> None:
     sh(block("users"))
     client = TestApp(Registry(f"file://{tmp_path}/srv/registry", auth="users:"))

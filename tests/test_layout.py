@@ -38,7 +38,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "openers", "wsgi", "registry", "access", "accounts", "search", "distribution", "hub", "oauth", "web",
     },
     "app": {"assembly", "wsgi", "accounts", "oauth", "web"},
-    "cli": {"wsgi", "app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry"},
+    "housekeeping": {"layers", "registry", "access"},
+    "cli": {
+        "wsgi", "app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry",
+        "housekeeping",
+    },
     "fakes": {"app", "wsgi", "layers", "registry", "accounts", "oauth"},
 }  # fmt: skip
 

@@ -178,6 +178,13 @@ class Holders:
             if asked >= MOST_ASKED:
                 return
 
+    def every(self, image_id: str) -> Iterator[tuple[RepositoryName, Content]]:
+        """Yield each repository that holds an image, with the content. All marks are looked at."""
+        for repository in self._search.all(image_id):
+            found = self._mark(repository, image_id)
+            if found is not None and found[0].counts(self._incarnations.of(repository)):
+                yield repository, Content(image_id, found[0].variant)
+
     # -- holding
 
     def announce(self, rights: Rights, repository: RepositoryName, image_ids: Iterable[str]) -> None:

@@ -47,6 +47,11 @@ class Mark:
             return cls("", _NEVER)
         return cls(variant, incarnation, fields.get("is_published") is True)
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the stored value did not parse, so that the mark counts for no repository."""
+        return self.incarnation == _NEVER
+
     def dump(self) -> bytes:
         """Return the value to store."""
         return json.dumps(asdict(self), sort_keys=True).encode("ascii")

@@ -12,12 +12,36 @@ from ..accounts.base import BackendUnavailable
 from ..settings import SettingsError
 from ..storage.base import StorageUnavailable
 from ..version import __version__
-from . import adopt, applications, check_config, repositories, routes, serve, transfer, users
+from . import (
+    adopt,
+    applications,
+    check_config,
+    deletions,
+    images,
+    repositories,
+    routes,
+    serve,
+    transfer,
+    users,
+    verify,
+)
 from .exits import BROKEN_PIPE, EXIT_CODES_HELP, INTERRUPTED, UNREACHABLE, USAGE, CommandFailed, complain
 from .options import Commands
 
 #: Each adds its commands with ``add_commands(commands)``, in the order of ``--help``.
-_MODULES = (serve, transfer, users, repositories, adopt, applications, check_config, routes)
+_MODULES = (
+    serve,
+    transfer,
+    users,
+    repositories,
+    deletions,
+    images,
+    verify,
+    adopt,
+    applications,
+    check_config,
+    routes,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from ..names import RepositoryName
 from ..registry.repositories import Repositories
 from ..registry.tags import TagRule
 from ..rights import Action, User
+from . import deletions
 from .exits import DONE, NOT_FOUND, USAGE, CommandFailed
 from .options import (
     Commands,
@@ -31,7 +32,7 @@ from .output import print_rows
 
 
 def add_commands(commands: Commands) -> None:
-    """Add ``repository list``, ``describe``, ``private``, ``grant`` and ``tags``."""
+    """Add ``repository list``, ``describe``, ``private``, ``grant``, ``tags`` and ``delete``."""
     group = commands.group("repository", "manage repositories in the storage")
 
     command = group.add("list", list_repositories, "list the repositories")
@@ -78,6 +79,7 @@ def add_commands(commands: Commands) -> None:
 
     command = add("tags", set_tag_rule, "set whether tags of a repository may be moved")
     command.add_argument("rule", choices=[rule.value for rule in TagRule])
+    deletions.add_to_repository_group(group)
 
 
 def list_repositories(options: argparse.Namespace) -> int:

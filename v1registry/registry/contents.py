@@ -48,7 +48,7 @@ class Contents:
         try:
             parts = content.parts or parts_of(self._storage, content)
         except errors.ImageDamaged as error:
-            log.warning("%s counts as incomplete: %s", layout.content_folder(content), error.damage)
+            log.info("%s counts as incomplete: %s", layout.content_folder(content), error.damage)
             return None
         except errors.ImageNotFound:
             return None

@@ -159,7 +159,7 @@ class Tags(RepositoryFolders):
         info = json.dumps(info_of_user_agent(user_agent, self._clock())).encode("ascii")
         if tag.startswith("_"):
             # its information lies where a tag may be: first, so that no tag is set if that is taken
-            self._write_unless(info_key, info, _is_tag, name, tag)
+            self._write_unless(info_key, info, is_tag_value, name, tag)
         if tag.endswith("_json"):
             self._require_no_info(key, name, tag)
         if self.may_move_tag(name, tag):
@@ -187,10 +187,10 @@ class Tags(RepositoryFolders):
         is_found = False
         for folder in self._folders(name):
             for key, info_key in layout.tag_places(folder, tag):
-                if not self._delete_if(key, _is_tag):
+                if not self._delete_if(key, is_tag_value):
                     continue
                 is_found = True
-                self._delete_if(info_key, lambda value: not _is_tag(value))
+                self._delete_if(info_key, lambda value: not is_tag_value(value))
                 if tag == "latest":
                     self._delete(f"{folder}/{layout.INFO}")
         if not is_found:
@@ -246,7 +246,7 @@ class Tags(RepositoryFolders):
             found = self._read_with_stat(key)
             if found is not None and found[0].strip() == value:
                 return found[1]
-            if found is not None and _is_tag(found[0]):
+            if found is not None and is_tag_value(found[0]):
                 raise errors.TagImmutable(key=key)
             try:
                 # a damaged value is no tag (decisions.md 22)
@@ -264,12 +264,12 @@ class Tags(RepositoryFolders):
     def _set(self, key: str, image_id: str, name: RepositoryName, tag: str) -> Stat:
         value = image_id.encode("ascii")
         if tag.endswith("_json"):
-            return self._write_unless(key, value, _is_info, name, tag)
+            return self._write_unless(key, value, is_info_value, name, tag)
         return self._storage.write(key, value)
 
     def _require_no_info(self, key: str, name: RepositoryName, tag: str) -> None:
         stored = self._read_optional(key)
-        if stored is not None and _is_info(stored):
+        if stored is not None and is_info_value(stored):
             raise errors.TagNameConflict(repository=str(name), tag=tag)
 
     def _write_unless(
@@ -303,11 +303,11 @@ class Tags(RepositoryFolders):
             return True
 
 
-def _is_tag(value: bytes) -> bool:
+def is_tag_value(value: bytes) -> bool:
     """Tell whether a stored value is that of a tag (storage-layout.md 3.3)."""
     return is_image_id(value.strip().decode("latin-1"))
 
 
-def _is_info(value: bytes) -> bool:
+def is_info_value(value: bytes) -> bool:
     """Tell whether a stored value is the information of a tag. A damaged one is not."""
     return isinstance(layout.parse_stored(value), dict)

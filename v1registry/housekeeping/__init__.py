@@ -1,0 +1,1 @@
+"""Maintenance of a storage: looks at images, removal, and a search for damaged data."""
