@@ -240,6 +240,16 @@ def test_a_tag_is_deleted_after_a_confirmation(world: ManagedWorld) -> None:
     assert person.send(page, "/manage/tags/mira_k/app").status_int == 404
 
 
+def test_a_tag_that_was_moved_meanwhile_is_not_deleted(world: ManagedWorld) -> None:
+    person = world.mira()
+    page = person.get(f"{PAGE}?tag=1")
+    world.repositories.set_tag(NAME, "1", "f" * 64, "")
+    answer = person.send(page, "/manage/tags/mira_k/app")
+    assert answer.status_int == 409
+    assert "The tag 1 names a different image now" in said(answer)
+    assert world.repositories.tags(NAME)["1"] == "f" * 64
+
+
 @pytest.mark.parametrize("tag", ["a b", "<script>", "a/b", "é", "_x_json", "\u202ex"])
 def test_a_tag_of_any_old_name_can_be_deleted(world: ManagedWorld, tag: str) -> None:
     world.storage.write(layout.tag_key("repositories/mira_k/app", tag), IMAGE.image_id.encode())

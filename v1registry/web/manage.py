@@ -141,11 +141,16 @@ def post_rule(request: Request, name: RepositoryName, form: Mapping[str, str]) -
 
 @_form
 def post_tag_deletion(request: Request, name: RepositoryName, form: Mapping[str, str]) -> str:
-    """Delete a tag.
+    """Delete a tag, unless a push moved it after the confirmation was shown.
 
     :raises TagNotFound: the tag is not set.
     """
-    request.services.repositories.delete_tag(name, form.get("tag", ""))
+    repositories, tag = request.services.repositories, form.get("tag", "")
+    image_id = repositories.tag(name, tag)
+    if form.get("image", image_id) != image_id:
+        problem = f"The tag {shown(tag, 100)} names a different image now. Nothing was deleted"
+        raise InvalidForm({"": problem}, status=409)
+    repositories.delete_tag(name, tag)
     return "tag"
 
 
