@@ -45,6 +45,9 @@ _DISCARDED_BYTES: Final = 1 << 20
 #: How many bytes of unfinished requests are kept in all.
 _COLLECTED_BYTES: Final = 64 << 20
 
+#: How much of an answer the system keeps for a client that does not read; without this limit it is megabytes.
+_UNSENT_BYTES: Final = 256 << 10
+
 #: How many descriptors the application may need besides one for each connection.
 OTHER_FILES: Final = 128
 
@@ -162,6 +165,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 client.close()
                 continue
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             if self._tls is not None:
                 try:
                     client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
@@ -261,6 +265,8 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self._stop_waiting(connection)
             self._start_work(connection)
         elif not is_open:
+            if connection.received:
+                connection.say_goodbye("400 Bad Request")
             self._drop(connection)
         elif missing is Phase.HEAD and len(connection.received) > HEAD_BYTES:
             connection.say_goodbye("431 Request Header Fields Too Large")
