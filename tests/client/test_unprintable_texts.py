@@ -112,3 +112,35 @@ def test_chain_of_header_extensions_is_no_traceback(
 
     with pytest.raises(BadArchive, match="cannot be pushed: it"):
         client.push(path, reference)
+
+
+def test_long_name_in_an_archive_is_cut(client: Client, reference: str, tmp_path: Path) -> None:
+    path = tmp_path / "long.tar"
+    path.write_bytes(old_archive().member("x" * 100_000, tarfile.CHRTYPE).bytes())
+
+    with pytest.raises(BadArchive) as caught:
+        client.push(path, reference)
+
+    assert len(str(caught.value)) < 2100
+    assert str(caught.value).endswith(" …")
+
+
+@pytest.mark.parametrize(
+    ("depth", "is_read"),
+    [(10, {True}), *((depth, {True, False}) for depth in range(800, 1300, 100)), (10**5, {False})],
+)
+def test_deeply_nested_config_is_no_traceback(
+    depth: int, is_read: set[bool], client: Client, reference: str, tmp_path: Path
+) -> None:
+    """The limit depends on the version of Python."""
+    path = tmp_path / "nested.tar"
+    config = b'{"rootfs":{"diff_ids":[]},"history":%s}' % (b"[" * depth + b"]" * depth)
+    archive = Archive().file("c.json", config).file("manifest.json", [{"Config": "c.json"}])
+    path.write_bytes(archive.bytes())
+
+    try:
+        outcome = bool(client.push(path, reference).image_id)
+    except BadArchive as error:
+        outcome = "nested too deeply" not in str(error)
+
+    assert outcome in is_read

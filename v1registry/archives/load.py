@@ -108,6 +108,8 @@ class SaveArchive:
                 )
         except (UnreadableImage, convert.Unconvertible, rawjson.InvalidDocument) as exc:
             raise UnreadableArchive(str(exc)) from exc
+        except RecursionError as exc:
+            raise UnreadableArchive("one of its JSON documents is nested too deeply") from exc
 
     # -- folders with genuine ids
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+_LONGEST_TEXT: Final = 2000
+
 
 def printable(text: str) -> str:
     r"""Return ``text`` with unprintable characters escaped as in Python source.
@@ -18,12 +22,13 @@ def printable(text: str) -> str:
 class ClientError(Exception):
     """Base of all exceptions that the client raises on purpose.
 
-    Registries and archives contribute to the text. Unprintable characters in it are escaped, because a
-    terminal would execute them.
+    Registries and archives contribute to the text. So unprintable characters in it are escaped, because a
+    terminal would execute them, and a long text is cut.
     """
 
     def __init__(self, text: str):
-        super().__init__(printable(text))
+        shown = printable(text)
+        super().__init__(shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]} …")
 
 
 class BadReference(ClientError):
