@@ -17,7 +17,7 @@ from v1registry.oauth.provider import AuthorizationRefused, UnsafeAuthorization
 from v1registry.oauth.scopes import SCOPES
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import User
-from v1registry.settings import Options
+from v1registry.settings import SERVE_SETTINGS, Options, SettingsError
 
 from .applications import FakeApplication
 from .images import FakeImage, FakeImages
@@ -56,6 +56,10 @@ class FakeRegistry:
     """
 
     def __init__(self, *, tls: bool = False, server: LiveServer | None = None, **options: Unpack[Options]):
+        problems = [f"{name}: is for v1registry serve; a fake chooses its live port itself"
+                    for name in SERVE_SETTINGS if name in options]  # fmt: skip
+        if problems:
+            raise SettingsError(problems)
         self._options = options
         self._recorder = Recorder(self._make_application())
         self._server = server or LiveServer(tls=tls)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from v1registry_fakes import FakeRegistry
 
 from v1registry import MemoryStorage, Registry, SettingsError
 from v1registry.settings import from_mapping, without_userinfo
@@ -162,6 +163,15 @@ def test_address_port_workers_and_tls_are_settings() -> None:
 )
 def test_an_invalid_address_port_or_number_of_workers_is_an_error(key: str, value: str) -> None:
     assert keys_of(**{key: value}) == [key]
+
+
+def test_a_fake_refuses_settings_of_serve() -> None:
+    with pytest.raises(SettingsError) as raised:
+        FakeRegistry(port=5000, host="0.0.0.0")
+
+    assert raised.value.problems == [
+        f"{name}: is for v1registry serve; a fake chooses its live port itself" for name in ("host", "port")
+    ]
 
 
 @pytest.mark.parametrize(("given", "missing"), [("tls_cert", "tls_key"), ("tls_key", "tls_cert")])

@@ -124,6 +124,9 @@ class Settings(  # the fields of the last base come first
         return problems
 
 
+#: Settings that ``v1registry serve`` alone reads.
+SERVE_SETTINGS: Final = tuple(row.name for row in dataclasses.fields(ServeSettings))
+
 #: Name -> row of the table.
 _ROWS: Final = {row.name: row for row in dataclasses.fields(Settings)}
 

@@ -96,7 +96,9 @@ def test_all_problems_are_reported_at_once(
 
     assert main(["check-config"]) == 2
 
-    complaints = capsys.readouterr().err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == "verdict: invalid, 3 problem(s); a server would not start\n"
+    complaints = printed.err.splitlines()
     for key in ("search_limt", "v2", "storage"):
         assert [line for line in complaints if line.startswith(f"v1registry: {key}: ")]
     assert "did you mean search_limit?" in complaints[0]

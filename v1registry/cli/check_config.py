@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from .. import settings as settings_
 from ..access.accounts import AccountsAccess
 from ..assembly import WITHOUT_OAUTH, Services, assemble
+from ..settings import SettingsError
 from . import trials
-from .exits import DONE, UNREACHABLE
+from .exits import DONE, UNREACHABLE, USAGE, complain
 from .options import Commands, add_config_option, settings_of
 from .serving_files import problems_of_certificate
 
@@ -43,9 +44,21 @@ def _settings_help() -> str:
 
 
 def check_config(options: argparse.Namespace) -> int:
-    """Print the settings, those that differ from their defaults first, then what was tried, and a verdict.
+    """Print the settings, those that are given first, then what was tried, and a verdict.
 
-    Passwords and keys are not printed.
+    Passwords and keys are not printed. Nothing is opened if a setting is invalid.
+    """
+    try:
+        return _check(options)
+    except SettingsError as error:
+        for problem in error.problems:
+            complain(problem)
+        print(f"verdict: invalid, {len(error.problems)} problem(s); a server would not start")
+        return USAGE
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Print and try the settings.
 
     :raises SettingsError: a setting is invalid. Nothing was opened.
     """

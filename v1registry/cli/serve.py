@@ -14,6 +14,7 @@ from ..app import Registry
 from ..assembly import assemble
 from ..registry.expiry import Expiry
 from ..registry.layout import UPLOADS
+from ..settings import SERVE_SETTINGS
 from ..storage import FileStorage, Storage
 from .adopt import notice_of_old_data
 from .exits import DONE, USAGE, CommandFailed
@@ -25,8 +26,7 @@ from .startup import print_start
 #: How many connections the system accepts before a worker does.
 _BACKLOG = 2048
 
-#: Options that are settings too.
-_LISTENING = ("host", "port", "workers", "tls_cert", "tls_key")
+#: Of the options that are settings too, those that are paths.
 _FILES = ("tls_cert", "tls_key")
 
 _EXAMPLES = """\
@@ -88,13 +88,13 @@ def serve(options: argparse.Namespace) -> int:
     :raises ImportError: gunicorn is missing.
     """
     mapping = settings_of(options)
-    for name in ("storage", "auth", *_LISTENING):
+    for name in ("storage", "auth", *SERVE_SETTINGS):
         value = getattr(options, name)
         if value is not None:
             mapping[name] = str(value) if isinstance(value, Path) else value
     services = assemble(mapping)
     settings, storage = services.settings, services.storage
-    for name in _LISTENING:
+    for name in SERVE_SETTINGS:
         value = getattr(settings, name)
         setattr(options, name, (Path(value) if value else None) if name in _FILES else value)
     _check(options, storage)
