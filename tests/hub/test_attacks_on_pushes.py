@@ -35,9 +35,6 @@ from v1registry.rights import Action
 # -- while the owner's push is running
 
 
-STEPS = ["announced", "json", "layer", "complete"]
-
-
 def alices_push(world: AccountsWorld) -> Iterator[str]:
     """Push the secret step by step, telling each that is done."""
     alice = world.person("alice")

@@ -191,6 +191,28 @@ def test_value_is_synced_before_its_rename_and_folders_after(root, monkeypatch):
     assert set(steps[1:]) == {"sync root", "sync root/a"}
 
 
+@pytest.mark.parametrize("made", ["a", "a/b", "a/b/c"])
+def test_folders_that_another_process_just_made_are_synced(root, monkeypatch, made):
+    storage = FileStorage(root)
+    storage.write("x", b"")
+    mkdir, fsync, synced = os.mkdir, os.fsync, []
+
+    def is_made_by_another(path: str, mode: int) -> None:
+        if path == str(root / made):
+            monkeypatch.setattr(os, "mkdir", mkdir)
+            os.makedirs(path)
+        mkdir(path, mode)
+
+    def note_fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "mkdir", is_made_by_another)
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    storage.write("a/b/c/d", b"value")
+    assert {str(root), str(root / "a"), str(root / "a/b"), str(root / "a/b/c")} <= set(synced)
+
+
 def test_nothing_is_synced_without_durability(storage, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("fsync was called"))
     storage.write("a/b", [b"value"])

@@ -91,12 +91,14 @@ class Folders:
 
     # -- making and syncing
 
-    def make(self, folder: str) -> set[str]:
+    def make(self, folder: str, *, was_missing: bool = False) -> set[str]:
         """Make ``folder`` and the missing ones above it; return the folders that have a new name, to be
         synced.
 
         It may be gone again at once, because others remove empty folders.
 
+        :param was_missing: the folder was missing a moment ago. If it exists now, the process that made it
+            may not have synced anything yet, so all folders above are returned.
         :raises OSError: the system cannot do it.
         """
         parent = os.path.dirname(folder)
@@ -106,9 +108,9 @@ class Folders:
         except FileExistsError:
             if not os.path.isdir(folder) and os.path.lexists(folder):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
-            return made_in
+            return set(self._above(folder)) if was_missing else made_in
         except FileNotFoundError:
-            made_in = self.make(parent)
+            made_in = self.make(parent, was_missing=True)
             with suppress(FileExistsError, FileNotFoundError):
                 os.mkdir(folder, self.folder_mode(folder))
         return made_in | {parent}
@@ -118,8 +120,13 @@ class Folders:
 
         :raises OSError: the system cannot do it.
         """
-        for made_in in self.make(folder):
+        for made_in in self.make(folder, was_missing=True):
             self.sync(key, made_in)
+
+    def _above(self, folder: str) -> Iterator[str]:
+        """Yield the folders above one, up to the root."""
+        while folder != self.root and folder != (folder := os.path.dirname(folder)):
+            yield folder
 
     def sync(self, key: str, folder: str) -> None:
         """Bring the names in ``folder`` to the disk. A missing folder needs no sync.
