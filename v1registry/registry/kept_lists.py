@@ -29,7 +29,8 @@ _SMALL_BYTES: Final = CHUNK_BYTES
 #: How many bytes of documents that the storage did not take are kept in memory.
 _UNSTORED_BYTES: Final = 16 << 20
 
-_TOO_MANY: Final = "The layer has more files than are listed here"
+#: The text for clients if a list is too long.
+TOO_MANY: Final = "The layer has more files than are listed here"
 
 #: A document while it is made.
 Spool: TypeAlias = "SpooledTemporaryFile[bytes]"
@@ -127,7 +128,7 @@ def check_size(size_bytes: int, limit_bytes: int | None, content: Content) -> No
     :raises LayerTooLarge: it is larger than ``limit_bytes``.
     """
     if limit_bytes is not None and size_bytes > limit_bytes:
-        raise errors.LayerTooLarge(_TOO_MANY, image_id=content.image_id)
+        raise errors.LayerTooLarge(TOO_MANY, image_id=content.image_id)
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from ..layers.row_lists import MalformedRows, dump_rows, read_rows
 from ..rights import Content
 from ..storage.base import KeyNotFound, Storage
 from . import layout
-from .kept_lists import Document, KeptLists, Spool, check_size, new_spool
-from .looks import Looks
+from .kept_lists import TOO_MANY, Document, KeptLists, Spool, check_size, new_spool
+from .looks import TOO_LONG, Looks
 
 T = TypeVar("T")
 
@@ -32,9 +32,7 @@ Rows: TypeAlias = Callable[[], Iterator[Row]]
 #: it is.
 _LEAST_LIST_BYTES: Final = 64 * 1024
 
-_TOO_MANY: Final = "The layer has more files than are listed here"
 _TOO_DEEP: Final = "The layers below have more files than are compared here"
-_TOO_LONG: Final = "Looking into the layer takes longer than this server allows"
 
 
 @dataclass(frozen=True)
@@ -275,7 +273,7 @@ class Listings:
         except KeyNotFound:
             raise errors.ImageNotFound(image_id=image_id) from None
         except TooManyFiles as error:
-            raise errors.LayerTooLarge(_TOO_MANY, image_id=image_id) from error
+            raise errors.LayerTooLarge(TOO_MANY, image_id=image_id) from error
         except LookTooLong:
             raise
         except ExpansionLimitExceeded as error:
@@ -303,7 +301,7 @@ class Listings:
             except LookTooLong as error:
                 if look.has_listed:
                     raise errors.LayerBusy(image_id=content.image_id) from error
-                raise errors.LayerTooLarge(_TOO_LONG, image_id=content.image_id) from error
+                raise errors.LayerTooLarge(TOO_LONG, image_id=content.image_id) from error
         except (errors.LayerNotSupported, errors.LayerTooLarge) as error:
             self._looks.failures.keep(place, error)
             raise

@@ -28,6 +28,9 @@ READER: Final = Patience(most_waiting=8, wait_s=3.0)
 #: How ``PUT checksum`` waits: engines take every answer but 200 for a failed push.
 PUSHER: Final = Patience(most_waiting=8, wait_s=30.0)
 
+#: The text for clients if a look took too long.
+TOO_LONG: Final = "Looking into the layer takes longer than this server allows"
+
 #: How long a look is not repeated that took too long, in seconds. The load of the machine may be the cause.
 _SLOW_LIFETIME_S: Final = 600.0
 

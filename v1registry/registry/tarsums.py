@@ -16,13 +16,11 @@ from ..layers.compression import ExpansionLimitExceeded, LookTooLong, Unreadable
 from ..layers.remembered import Remembered
 from ..layers.tarsum import Label, right_tarsums
 from ..storage.base import KeyNotFound, Storage
-from .looks import PUSHER, Looks
+from .looks import PUSHER, TOO_LONG, Looks
 
 #: How many bytes the remembered sums may take, and one sum, about.
 _KNOWN_BYTES: Final = 8 << 20
 _SUM_BYTES: Final = 200
-
-_TOO_LONG: Final = "Looking into the layer takes longer than this server allows"
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class TarSums:
             else:
                 known = _Known(known.texts, is_whole=True)
         except ExpansionLimitExceeded as error:
-            text = _TOO_LONG if isinstance(error, LookTooLong) else None
+            text = TOO_LONG if isinstance(error, LookTooLong) else None
             failure = errors.LayerTooLarge(text, image_id=image_id)
             failure.__cause__ = error
             self._looks.failures.keep(place, failure)
