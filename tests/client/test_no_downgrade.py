@@ -13,6 +13,7 @@ import pytest
 import trustme
 from support.archives import make_archive
 from support.scripted import Script, reply
+from support.tls_server import TlsServer
 from v1registry_fakes.server import LiveServer
 
 from v1registry.client import Client, ClientError, ProtocolError, RegistryUnreachable
@@ -192,3 +193,32 @@ def test_remedies_name_the_options(secure: LiveServer, tmp_path: Path) -> None:
     make_archive(tmp_path / "image.tar")
     with Client(secure.host) as client, pytest.raises(ClientError, match=r"--ca-cert.*--insecure"):
         client.push(tmp_path / "image.tar", f"{secure.host}/foo/bar:v1")
+
+
+def test_http_address_that_leads_to_https_is_used_over_https_from_then_on(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with (
+        TlsServer(authority) as server,
+        Client(
+            f"http://{server.host}", verify=tmp_path / "ca.pem", username="mira", password="secret"
+        ) as client,
+    ):
+        assert client.ping().url == f"https://{server.host}/v1/"
+        with pytest.raises(ProtocolError):
+            client.pull(f"{server.host}/foo/bar", tmp_path / "pulled.tar")
+
+    assert server.plain == ["GET /v1/_ping"]
+
+
+def test_http_address_that_leads_to_https_elsewhere_is_not_used(secure: LiveServer, tmp_path: Path) -> None:
+    script = Script()
+    script.when("GET", "/v1/_ping", reply(302, Location=f"{secure.url}/v1/_ping"))
+    with (
+        LiveServer(script) as plain,
+        Client(f"http://{plain.host}", verify=secure.ca_file, username="mira", password="secret") as client,
+        pytest.raises(RegistryUnreachable, match=f"write https://{secure.host}/"),
+    ):
+        client.pull(f"{plain.host}/foo/bar", tmp_path / "pulled.tar")
+
+    assert [str(seen) for seen in script.seen] == ["GET /v1/_ping"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,12 +14,15 @@ import trustme
 class TlsServer:
     """Answers every GET with 200 ``{}`` or a redirect, and records who asked. A context manager.
 
+    A request in plain http is redirected to https at the same port.
+
     :param authority: makes the certificate of the server.
     :param clients: the authority of client certificates, which are required then.
     """
 
     def __init__(self, authority: trustme.CA, *, clients: trustme.CA | None = None):
         self.seen: list[str | None] = []  #: for each request the common name of the client certificate
+        self.plain: list[str] = []  #: the first lines of requests in plain http
         self.redirect = ""  #: where to redirect all requests to
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("localhost").configure_cert(context)
@@ -48,6 +52,14 @@ class _Server(ThreadingHTTPServer):
         self.context = context
 
     def finish_request(self, request: Any, client_address: Any) -> None:
+        if request.recv(1, socket.MSG_PEEK) != b"\x16":  # the first byte of a TLS handshake
+            method, path, _ = request.recv(4096).decode("latin-1").split(" ", 2)
+            self.owner.plain.append(f"{method} {path}")
+            request.sendall(
+                f"HTTP/1.1 301 Moved\r\nLocation: https://{self.owner.host}{path}\r\n"
+                "Content-Length: 0\r\nConnection: close\r\n\r\n".encode("latin-1")
+            )
+            return
         # in the thread of the connection, so that a client without a certificate delays no other
         with self.context.wrap_socket(request, server_side=True) as stream:
             super().finish_request(stream, client_address)

@@ -22,7 +22,7 @@ TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
 class Answer:
     """A small answer, read whole."""
 
-    url: str
+    url: str  #: after redirects
     status: int
     headers: Mapping[str, str]
     body: bytes

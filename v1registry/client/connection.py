@@ -128,17 +128,31 @@ class Connection:
                 answer = self.call("GET", url + "_ping", attempts=1)
             except RegistryUnreachable as exc:
                 failures[scheme] = exc
-                if _spoke_tls(exc):
+                if _spoke_tls(exc) or self._requests.has_answer_of_https:
                     break  # plain http would fail too, or tell others what https hides
             else:
                 if not (scheme == "http" and answer.status == 400 and self._offers_tls()):
-                    return read_ping(url, answer)
+                    return read_ping(self._without_downgrade(url, answer.url), answer)
                 failures[scheme] = RegistryUnreachable("it answered 400 Bad Request")
         if list(failures) == ["http"] and self._offers_tls():
             raise RegistryUnreachable(
                 f"{self.host} does not speak plain http, but TLS: write https://{self.host}/…"
             ) from failures["http"]
         raise _unreachable(self.host, failures)
+
+    def _without_downgrade(self, url: str, answered_url: str) -> str:
+        """Return the address to use from now on: over https if a ping over http was redirected there.
+
+        :raises RegistryUnreachable: the ping was redirected to https at another host.
+        """
+        before, after = urlsplit(url), urlsplit(answered_url)
+        if (before.scheme, after.scheme) != ("http", "https"):
+            return url
+        if after.netloc != before.netloc:
+            raise RegistryUnreachable(
+                f"{self.host} redirects to https://{after.netloc}/: write https://{after.netloc}/…"
+            )
+        return f"https://{self.host}/v1/"
 
     def _offers_tls(self) -> bool:
         """Tell whether a TLS handshake succeeds. Nothing is sent in it."""
@@ -232,7 +246,7 @@ class Connection:
         for _ in range(_REDIRECTS):
             with self.stream(method, url, authorization, headers, body) as response:
                 data = b"".join(_bounded(response))
-                answer = Answer(url, response.status_code, response.headers, data)
+                answer = Answer(response.url or url, response.status_code, response.headers, data)
                 location = response.headers.get("Location")
             if not (follow_put and location and 300 <= answer.status < 400):
                 return answer

@@ -48,6 +48,7 @@ class HttpSession(requests.Session):
 
     def __init__(self, user_agent: str, pool_size: int):
         super().__init__()
+        self.has_answer_of_https = False  #: an answer came over https, perhaps a redirect
         # Checksums and lengths are those of the bytes without content encoding.
         self.headers.update({"User-Agent": user_agent, "Accept-Encoding": "identity"})
         self._pool_size = pool_size
@@ -89,6 +90,8 @@ class HttpSession(requests.Session):
 
         :raises ProtocolError: see :func:`check_redirect`.
         """
+        # requests calls this for each answer
+        self.has_answer_of_https |= resp.url.startswith("https:")
         target: str | None = super().get_redirect_target(resp)
         if target is not None:
             try:
