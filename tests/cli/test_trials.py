@@ -309,7 +309,27 @@ def test_the_start_asks_no_ldap_server(
     monkeypatch.setattr("v1registry.accounts.backends.ldap_server.LdapServer.search", fail)
     _, err = started(capsys, storage=f"file://{folder}", auth="ldap://ldap.example/dc=example,dc=org")
 
-    assert "ldap://ldap.example:389: passwords are sent unprotected" in err
+    assert err == ""
+
+
+def test_serve_warns_of_ldap_without_tls_once(tmp_path: Path) -> None:
+    arguments = [
+        "v1registry",
+        "serve",
+        "--storage",
+        f"file://{tmp_path}/new",
+        "--port",
+        "0",
+        "--workers",
+        "2",
+    ]
+    auth = "ldap://192.0.2.1/dc=example,dc=org"
+    with Program([*arguments, "--auth", auth], folder=tmp_path) as serving:
+        for _ in range(2):
+            with serving.connect() as connection:
+                connection.sendall(b"GET /v1/_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert b"200 OK" in connection.recv(4096)
+        assert serving.log.count("passwords are sent to the LDAP server 192.0.2.1 unprotected") == 1
 
 
 def test_counting_ends_in_time(folder: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging.handlers import WatchedFileHandler
 
 from ..log import ACCESS_LOGGER, audit_log
@@ -34,3 +36,13 @@ def configure_logs(settings: Settings, *, verbose: bool) -> None:
     requests.addHandler(handler)
     requests.setLevel(logging.INFO)
     requests.propagate = False
+
+
+@contextmanager
+def without_repeated_warnings() -> Iterator[None]:
+    """Log no warnings within the block, in a worker: the main process has logged those about settings."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

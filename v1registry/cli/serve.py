@@ -18,7 +18,7 @@ from ..settings import SERVE_SETTINGS
 from ..storage import FileStorage, Storage
 from .adopt import notice_of_old_data
 from .exits import DONE, USAGE, CommandFailed
-from .logs import configure_logs
+from .logs import configure_logs, without_repeated_warnings
 from .options import Commands, add_config_option, count, port, settings_of
 from .serving_files import problems_of_certificate
 from .startup import print_start
@@ -128,7 +128,8 @@ def serve(options: argparse.Namespace) -> int:
 
 def _load(mapping: Mapping[str, Any], verbose: bool) -> Registry:
     """Make the application inside a worker process."""
-    registry = Registry.from_settings(mapping)
+    with without_repeated_warnings():
+        registry = Registry.from_settings(mapping)
     configure_logs(registry.settings, verbose=verbose)
     return registry
 

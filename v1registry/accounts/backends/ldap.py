@@ -99,18 +99,22 @@ class Ldap(Backend):
             return None if entry is None else self._user(entry, username, deadline)
 
     def problems(self, *, asks_servers: bool = True) -> list[str]:
-        """Return why the directory cannot be searched now, and whether passwords are sent without TLS."""
+        """Return why the directory cannot be searched now, and whether passwords are sent without TLS.
+
+        Only ``asks_servers`` gives any: a log line has warned of unprotected passwords when this was made.
+        """
+        if not asks_servers:
+            return []
         options = self._options
         place = f"{options.scheme}://{options.host}:{options.port}"
         problems = []
         if options.sends_passwords_in_the_clear:
             problems.append(f"{place}: passwords are sent unprotected; use ldaps:// or start_tls=yes")
-        if asks_servers:
-            try:
-                # no user has this name: the search alone matters
-                self._entry(secrets.token_hex(8), Deadline(options.timeout_s))
-            except LdapFailure as error:
-                problems.append(f"{place}: {error.public}: {error.reason}")
+        try:
+            # no user has this name: the search alone matters
+            self._entry(secrets.token_hex(8), Deadline(options.timeout_s))
+        except LdapFailure as error:
+            problems.append(f"{place}: {error.public}: {error.reason}")
         return problems
 
     def close(self) -> None:
