@@ -86,7 +86,7 @@ def test_STO_001_serving_the_sample_adds_only_caches_of_layers(sample: Client, f
             sample.head(f"/v1/images/{image_id}/{what}")
     assert tree(folder) == before
     assert sample.get(f"/v1/images/{PLAIN}/files").status_int == 200
-    assert set(tree(folder)) - set(before) == {f"images/{PLAIN}/_files"}
+    assert set(tree(folder)) - set(before) == {f"images/{PLAIN}/{name}" for name in ("_files", "_opaque")}
 
 
 class ReadOnly(FileStorage):
