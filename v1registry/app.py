@@ -219,24 +219,30 @@ class Registry:
     def _answer(self, request: Request[Services]) -> Response:
         try:
             return self._dispatch(request)
-        except Exception as error:
-            if not isinstance(error, errors.RegistryError):
-                self._report(request, error)
-            failure = _as_registry_error(error)
-            path = self._access_log.loggable(request.environ.get("PATH_INFO", ""))
-            if failure.status == 500:
-                log.error("%s %r failed", request.method, path, exc_info=error)
-            elif failure.status > 500 and not isinstance(failure, errors.TooManyBodies):
-                # the cause is outside of this program: the reason is enough, without a traceback
-                log.error("%s %r failed: %s", request.method, path, error)
-            else:
-                log.info(
-                    "%s %r: %d %s %r", request.method, path, failure.status, failure.public, failure.context
-                )
-            # if there is no body, or it cannot be read, nothing is to be done
-            with contextlib.suppress(errors.RegistryError):
-                request.drain()
-            return self._answer_to_failure(request, failure)
+        except Exception as error:  # noqa: BLE001 (it is logged)
+            return self._handled(request, error)
+
+    def _handled(self, request: Request[Services], error: Exception) -> Response:
+        """Return the answer to a failed request, and log the failure.
+
+        The caller must not keep the failure in a variable: its traceback refers to the frame of the caller.
+        So what the handler had parsed would stay in memory until the garbage collector runs.
+        """
+        if not isinstance(error, errors.RegistryError):
+            self._report(request, error)
+        failure = _as_registry_error(error)
+        path = self._access_log.loggable(request.environ.get("PATH_INFO", ""))
+        if failure.status == 500:
+            log.error("%s %r failed", request.method, path, exc_info=error)
+        elif failure.status > 500 and not isinstance(failure, errors.TooManyBodies):
+            # the cause is outside of this program: the reason is enough, without a traceback
+            log.error("%s %r failed: %s", request.method, path, error)
+        else:
+            log.info("%s %r: %d %s %r", request.method, path, failure.status, failure.public, failure.context)
+        # if there is no body, or it cannot be read, nothing is to be done
+        with contextlib.suppress(errors.RegistryError):
+            request.drain()
+        return self._answer_to_failure(request, failure)
 
     def _report(self, request: Request[Services], error: Exception) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import tracemalloc
@@ -9,10 +10,13 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.wsgi_client import call
 
-from v1registry import errors
+from v1registry import MemoryStorage, Registry, errors
 from v1registry.wsgi import documents
 from v1registry.wsgi.documents import LARGE_BYTES, parse_json
+
+MIB = 1 << 20
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='a"\\[]{},:é'),
@@ -63,6 +67,23 @@ def test_documents_of_many_values_cost_little_memory(body: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 5 * len(body)
+
+
+@pytest.mark.parametrize("path", ["/v1/repositories/foo/bar/", f"/v1/images/{'0' * 64}/json"])
+def test_rejected_document_is_freed_without_the_garbage_collector(path: str) -> None:
+    app = Registry(storage=MemoryStorage())
+    body = json.dumps({"id": "1" * 64, "comment": "é" * MIB}, ensure_ascii=False).encode()
+    assert call(app, "PUT", path, body).status == 400
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        assert call(app, "PUT", path, body).status == 400
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert left < MIB
 
 
 def test_marks_in_texts_are_no_values() -> None:
