@@ -115,6 +115,35 @@ def test_damaged_key_is_repaired_by_a_push(is_open: bool, key: str, kind: str) -
         site.assert_whole()
 
 
+# -- unfinished pushes
+
+
+def upload_keys(storage: MemoryStorage) -> list[str]:
+    return [stat.key for stat in storage.list("uploads/")]
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("is_open", [True, False])
+def test_damaged_upload_is_repaired_by_a_push(is_open: bool, number: int, kind: str) -> None:
+    site = Site(is_open)
+    late = image_of("late", TOP)
+    assert site.owner.announce(NAME, late) == 200
+    assert [site.owner.put_json(late), site.owner.put_layer(late)] == [200, 200]
+    keys = upload_keys(site.storage)
+    key = keys[number % len(keys)]
+    damage(site.storage, key, DAMAGES[kind])
+    site.begin_again()
+    assert max(site.statuses()) < 500
+    assert site.owner.image(late) in (400, 404)
+    assert site.owner.put_checksum(late) < 500
+    site.owner.push(NAME, late)
+    assert max(site.statuses()) < 500
+    if not key.endswith("/layer"):
+        assert site.reader.get(f"/v1/images/{late.image_id}/layer").body == late.layer
+    assert site.reader.get(f"/v1/images/{late.image_id}/json").body == late.json
+
+
 # -- images
 
 

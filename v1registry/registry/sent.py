@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from ..names import RepositoryName
 from ..rights import PushGrant, PushKey
+from ..storage.base import KeyNotFound
+from . import layout
 from .expiry import push_folder
 
 
@@ -94,9 +96,26 @@ def dump(facts: Facts, document: bytes) -> bytes:
     return json.dumps(head).encode("ascii") + b"\n" + document
 
 
-def parse(value: bytes) -> tuple[Facts, bytes]:
-    """Return the facts and the JSON of a stored value."""
-    head, _, document = value.partition(b"\n")
-    parsed = json.loads(head)
-    names = tuple(RepositoryName.parse(name) for name in parsed["repositories"])
-    return Facts(tuple(parsed["ancestry"]), names), document
+def parse(key: str, value: bytes) -> tuple[Facts, bytes]:
+    """Return the facts and the JSON of a stored value.
+
+    :param key: of the value; its name ends with the digest of the JSON.
+    :raises KeyNotFound: the value is damaged, so it counts as removed (decisions.md 22).
+    """
+    facts, document = parse_facts(key, value), value.partition(b"\n")[2]
+    if digest_of(document) != key.rpartition("-")[2]:
+        raise KeyNotFound(key, "the stored JSON is damaged")
+    return facts, document
+
+
+def parse_facts(key: str, head: bytes) -> Facts:
+    """Return the facts that the first line of a stored value holds.
+
+    :raises KeyNotFound: the line is damaged, so the value counts as removed (decisions.md 22).
+    """
+    parsed = layout.parse_stored(head.partition(b"\n")[0])
+    fields = parsed if isinstance(parsed, dict) else {}
+    ancestry, names = fields.get("ancestry"), fields.get("repositories")
+    if not (isinstance(ancestry, list) and isinstance(names, list)):
+        raise KeyNotFound(key, "the stored facts are damaged")
+    return Facts(tuple(ancestry), tuple(RepositoryName.parse(name) for name in names))

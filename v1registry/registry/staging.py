@@ -30,7 +30,7 @@ from . import layout
 from .contents import Staged
 from .expiry import Expiry
 from .quotas import Quotas
-from .sent import Facts, SentJson, SentLayer, StagedPush, Unfinished, digest_of, dump, parse
+from .sent import Facts, SentJson, SentLayer, StagedPush, Unfinished, digest_of, dump, parse, parse_facts
 
 #: How many JSONs and layers of one image are kept for a push key that clients share.
 SHARED_LIMIT: Final = 4
@@ -106,7 +106,7 @@ class Staging:
         sent, sums = newest[_SENT], newest[_SUMS]
         if sent is None:
             return None
-        facts, document = parse(self._storage.read(sent)[0])
+        facts, document = parse(sent, self._storage.read(sent)[0])
         folder = (
             None if sums is None else f"{sums.partition(f'/{_SUMS}/')[0]}/{_LAYERS}/{sums.rpartition('-')[2]}"
         )
@@ -122,7 +122,7 @@ class Staging:
     def read(self, sent: SentJson) -> tuple[Facts, bytes] | None:
         """Return the facts of a JSON and the JSON as it was sent; None if it was removed meanwhile."""
         try:
-            return parse(self._storage.read(sent.key)[0])
+            return parse(sent.key, self._storage.read(sent.key)[0])
         except KeyNotFound:
             return None
 
@@ -159,7 +159,7 @@ class Staging:
         digest, value = digest_of(document), dump(facts, document)
         if not push.key.is_shared and push.digests == [digest]:
             (sent,) = push.jsons
-            if self.facts(sent) == facts:
+            if self.facts(sent) == facts and sent.size == len(value):
                 return  # repeated: what was sent after it stays
             if sent.size != len(value):
                 self._quotas.begin(push.image_id, push.key, sent.name, len(value), is_first=False)
@@ -171,8 +171,11 @@ class Staging:
         self._quotas.begin(push.image_id, push.key, name, len(value), is_first=not push.jsons)
         self._storage.write(f"{push.folder}/{_SENT}/{name}", value)
         kept = SHARED_LIMIT - 1 if push.key.is_shared else 0
-        for sent in push.jsons[: max(0, len(push.jsons) - kept)]:
-            self._drop_json(push, sent)
+        for number, sent in enumerate(push.jsons, start=1):
+            # a damaged one would be taken for the one that was sent now
+            is_damaged = sent.digest == digest and self.read(sent) is None
+            if is_damaged or number <= len(push.jsons) - kept:
+                self._drop_json(push, sent)
         if not push.key.is_shared:
             self.drop(push, push.layers)
 
@@ -336,7 +339,7 @@ class Staging:
         with self._storage.open(key) as blob:
             while b"\n" not in head and (part := blob.read(_HEAD_BYTES)):
                 head += part
-        return parse(head)[0]
+        return parse_facts(key, head)
 
     def _write_image(self, folder: str, document: bytes, ancestry: tuple[str, ...], sums: list[str]) -> None:
         self._storage.write(f"{folder}/{layout.JSON}", document)
