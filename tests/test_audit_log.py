@@ -169,3 +169,13 @@ def test_a_name_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
 
     (record,) = caplog.records
     assert record.getMessage() == ("[id] user='mira address=5.6.7.8' address='1.2.3.4\\n' deleted 'x\\ny'")
+
+
+def test_a_deletion_on_an_open_server_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="v1registry.audit")
+    client = TestApp(Registry(MemoryStorage()), extra_environ=PLACE)
+    client.put("/v1/repositories/mira/app/", b"[]")
+    client.delete("/v1/repositories/mira/app/")
+
+    lines = [record.getMessage().partition("] ")[2] for record in caplog.records]
+    assert lines == ["user=- address=192.0.2.7 deleted repository 'mira/app'"]

@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Final
 
 from .. import errors
-from ..log import get_logger
+from ..log import audit, get_logger
 from ..names import RepositoryName
 from ..registry.contents import Contents, Staged
 from ..registry.image_lists import listed_ids
@@ -302,6 +302,7 @@ class Holders:
         else:
             raise errors.RepositoryNotFound(repository=str(repository))
         self._repositories.remove_marked_deleted(repository)
+        audit("deleted repository %r", str(repository))
 
     def _end(
         self, repository: RepositoryName, known: tuple[str, Stat] | None, image_ids: Iterable[str]

@@ -71,7 +71,6 @@ class RepositoryFolders:
         for folder in layout.repository_folders(name):
             with suppress(InvalidKey):  # the quoted form of an old name may be too long for a key
                 self._storage.delete_tree(folder)
-        audit("deleted repository %r", str(name))
 
     def remove_marked_deleted(self, name: RepositoryName) -> None:
         """Remove what is stored of a repository that is marked as deleted; nothing if the mark is gone.

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from .. import errors
+from ..log import audit
 from ..names import RepositoryName
 from ..rights import Rights
 from .contents import Contents, Staged
@@ -110,3 +111,4 @@ class OpenHolding:
             self._repositories.remove(repository)
         else:
             raise errors.RepositoryNotFound(repository=str(repository))
+        audit("deleted repository %r", str(repository))
