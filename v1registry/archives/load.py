@@ -80,7 +80,8 @@ class SaveArchive:
         #: Every tagged image once, in the archive's order.
         self.chains: tuple[ArchivedChain, ...] = tuple(chains.values())
         if not self.chains:
-            raise UnreadableArchive(f"it has no image{self._index.hint}")
+            hint = self._index.hint or "; it must be an archive of docker save"
+            raise UnreadableArchive(f"it has no image{hint}")
 
     def __enter__(self) -> SaveArchive:
         return self

@@ -81,7 +81,7 @@ class TarIndex:
 
     @property
     def hint(self) -> str:
-        """What to add to an error message if this is not a save archive; may be empty."""
+        """What to add to an error message if this looks like a file system; ``""`` otherwise."""
         return _FILE_SYSTEM_HINT if self._has_system_folders and not self._has_saved_files else ""
 
     def _scan(self, file: IO[bytes], size_bytes: int) -> None:
