@@ -169,9 +169,7 @@ class TestFileSystems:
         "archive", [Archive(), Archive().file("readme", b""), Archive().file("opus", b"")]
     )
     def test_other_archives_are_not_called_file_systems(self, archive: Archive, load: Load) -> None:
-        with pytest.raises(
-            UnreadableArchive, match="it has no image; it must be an archive"
-        ):
+        with pytest.raises(UnreadableArchive, match="it has no image; it must be an archive"):
             load(archive)
 
     def test_save_archive_with_a_hostile_member_gets_no_hint(self, load: Load) -> None:
