@@ -60,7 +60,9 @@ class Temporary:
                     continue
                 if _claim(descriptor, path):
                     return descriptor, path
-        raise StorageUnavailable(self._key, "other processes deleted its folder again and again")
+        raise StorageUnavailable(
+            self._key, "its folder cannot be made, or other processes delete it again and again"
+        )
 
     def write(self, data: bytes | Iterable[bytes]) -> None:
         """Append ``data``. An exception of an iterable passes through.
