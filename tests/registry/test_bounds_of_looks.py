@@ -292,3 +292,30 @@ def test_list_without_opaque_folders_beside_it_is_read_once_more() -> None:
         assert client.get(f"/v1/images/{image_id}/diff").status_int == 200
     assert layer_reads(storage) == 1
     assert json.loads(storage.read(f"images/{image_id}/_opaque")[0]) == ["d/"]
+
+
+# -- payload sums
+
+
+def test_layer_without_a_stored_sum_is_read_once() -> None:
+    storage, client, image_id = pushed(tar_layer({"a": b""}))
+    storage.delete(f"images/{image_id}/_checksum")
+    storage.opened.clear()
+    for layer in (tar_layer({"a": b""}), tar_layer({"b": b""}), tar_layer({"b": b""})):
+        answer = client.request("PUT", f"/v1/images/{image_id}/layer", layer)
+        assert answer.status_int == (200 if layer == tar_layer({"a": b""}) else 409)
+    assert layer_reads(storage) == 1
+
+
+def test_remembered_failure_keeps_no_json() -> None:
+    storage, image = WatchedStorage(), make_image(b"no archive")
+    Client(Registry(storage=storage)).push(image)
+    looks = Looks()
+    images = Images(storage, looks)
+    content = images.contents.first(image.image_id)
+    assert content is not None
+    assert content.parts is not None
+    with pytest.raises(errors.LayerNotSupported):
+        images.files(content)
+    ((place, _),) = looks.failures._kept._values.items()
+    assert not any(isinstance(part, Content) for part in place)

@@ -11,19 +11,27 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
 
 from .. import errors
 from ..layers.checksums import PayloadChecksum, parse_checksums
+from ..layers.remembered import Remembered
+from ..layers.turns import Busy, Turns
 from ..log import get_logger
 from ..rights import Content
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from . import layout
+from .looks import PUSHER
 from .wholeness import parts_of, restore, stored_ancestry
 
 log = get_logger(__name__)
 
 #: How often the folder of an image is looked at again because other pushes changed it.
 _ATTEMPTS = 100
+
+#: What the sums of layers that have no stored sum may take, in bytes, and one of them, about.
+_COMPUTED_SUMS_BYTES: Final = 1 << 20
+_COMPUTED_SUM_BYTES: Final = 512
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class Contents:
 
     def __init__(self, storage: Storage):
         self._storage = storage
+        self._turns = Turns()
+        self._computed_sums = Remembered[str](_COMPUTED_SUMS_BYTES, lambda _: _COMPUTED_SUM_BYTES)
 
     # -- reading
 
@@ -262,14 +272,31 @@ class Contents:
         return True
 
     def _compute_payload_sum(self, content: Content) -> str:
-        payload = PayloadChecksum(self.document(content))
+        """Read the layer for its payload sum, once and one layer at a time (decisions.md 19).
+
+        :raises ImageNotFound: a mirror has not fetched the layer.
+        :raises LayerBusy: other layers are read for too long.
+        """
+        document, key = self.document(content), layout.content_key(content, layout.LAYER)
         try:
-            with self._storage.open(layout.content_key(content, layout.LAYER)) as blob:
-                for chunk in blob:
-                    payload.update(chunk)
+            place = key, self._storage.stat(key).etag, hashlib.sha256(document).digest()
+            found = self._computed_sums.find(place)
+            if found is not None:
+                return found
+            with self._turns.turn(PUSHER):
+                found = self._computed_sums.find(place)
+                if found is None:
+                    with self._storage.open(key) as blob:
+                        payload = PayloadChecksum(document)
+                        for chunk in blob:
+                            payload.update(chunk)
+                    found = payload.text()
+                    self._computed_sums.keep(place, found)
+            return found
         except KeyNotFound:
             raise errors.ImageNotFound(image_id=content.image_id) from None
-        return payload.text()
+        except Busy:
+            raise errors.LayerBusy(image_id=content.image_id) from None
 
     def _has(self, key: str) -> bool:
         try:

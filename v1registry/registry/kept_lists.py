@@ -82,7 +82,7 @@ class KeptLists:
                 check_size(stat.size, limit_bytes, content)
                 head = blob.read(_SMALL_BYTES)
         except KeyNotFound:
-            data = self._unstored.find((content, name, self.etag(content, layout.LAYER)))
+            data = self._unstored.find(self._place(content, name))
             return None if data is None else Document.of_bytes(data)
         is_small = len(head) == stat.size
         brackets = head[:1] + (head[-1:] if is_small else self._last_byte(key, stat))
@@ -102,7 +102,7 @@ class KeptLists:
             log.warning("%s is not kept: %s", key, error.reason)
             spool.seek(0)
             data = spool.read()
-            self._unstored.keep((content, name, self.etag(content, layout.LAYER)), data)
+            self._unstored.keep(self._place(content, name), data)
             return Document.of_bytes(data)
         if stat.size > _SMALL_BYTES:
             return Document(stat.size, _etag_of(stat), lambda: self._storage.open(key))
@@ -115,6 +115,9 @@ class KeptLists:
             return self._storage.stat(layout.content_key(content, name)).etag
         except KeyNotFound:
             return ""
+
+    def _place(self, content: Content, name: str) -> tuple[str, str]:
+        return layout.content_key(content, name), self.etag(content, layout.LAYER)
 
     def _last_byte(self, key: str, stat: Stat) -> bytes:
         with suppress(KeyNotFound), self._storage.open(key, stat.size - 1) as blob:

@@ -307,4 +307,5 @@ class Listings:
             raise
 
     def _place(self, content: Content, name: str, limits: Limits) -> tuple[object, ...]:
-        return content, name, limits, self._kept.etag(content, layout.LAYER)
+        # not the content itself, which may have a JSON with it
+        return layout.content_folder(content), name, limits, self._kept.etag(content, layout.LAYER)

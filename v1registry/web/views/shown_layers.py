@@ -68,7 +68,8 @@ class ShownLayers:
         """
 
         def place() -> Hashable:
-            return content, self._images.listing_version(content, layout.FILES)
+            name = layout.FILES
+            return layout.content_key(content, name), self._images.listing_version(content, name)
 
         def make(rows: Iterator[Row]) -> LayerTree | str:
             return self._made(place(), self._trees, lambda: LayerTree(rows))
@@ -86,7 +87,7 @@ class ShownLayers:
         content, name = chain[0], layout.diff_name(chain)
 
         def place() -> Hashable:
-            return content, name, self._images.listing_version(content, name)
+            return layout.content_key(content, name), self._images.listing_version(content, name)
 
         shown = self._changes.find(place())
         if shown is None:
