@@ -319,3 +319,14 @@ def test_remembered_failure_keeps_no_json() -> None:
         images.files(content)
     ((place, _),) = looks.failures._kept._values.items()
     assert not any(isinstance(part, Content) for part in place)
+
+
+def test_remembered_chain_keeps_no_json() -> None:
+    storage, image = WatchedStorage(), make_image(tar_layer({"a": b""}))
+    app = Registry(storage=storage)
+    Client(app).push(image)
+    assert Client(app).get(f"/v1/images/{image.image_id}/diff").status_int == 200
+    ((key, chain),) = app._services.images.chains._known.items()
+    contents = [part for part in (*key, *chain) if isinstance(part, Content)]
+    assert len(contents) == 2
+    assert all(content.parts is None for content in contents)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from threading import Lock
 from typing import Final
 
@@ -47,7 +48,7 @@ class Chains:
         if not (incarnation or rights.is_open):
             return self._look_up(rights, repository, ancestry)
         ids = hashlib.sha256("".join(ancestry).encode("ascii")).digest()
-        key = (repository, incarnation, content, ids)
+        key = (repository, incarnation, replace(content, parts=None), ids)
         with self._lock:
             known = self._known.get(key)
         if known is not None:
@@ -67,5 +68,6 @@ class Chains:
             found = rights.content_in(repository, image_id)
             if found is None:
                 raise errors.ImageNotFound(image_id=image_id)
-            chain.append(found)
+            # without its JSON: a chain of large documents would fill the memory
+            chain.append(replace(found, parts=None))
         return tuple(chain)
