@@ -36,7 +36,7 @@ THREADS = 256
 PATIENCE_S = 5.0
 
 #: A connection that takes longer was not accepted, in seconds.
-CONNECT_S = 1.0
+CONNECT_S = 5.0
 
 IDLE, BODIES, READERS = 1000, 300, 300
 
@@ -44,8 +44,9 @@ _SERVE = """
 import socket
 from floor_application import application
 from v1registry.cli import serve_gunicorn
-serve_gunicorn.run(lambda: application, listener=socket.create_server(("127.0.0.1", {port})).detach(),
-    workers={workers}, most_bodies=256, body_timeout_s=10, certificate=None, key=None, is_verbose=False)
+listener = socket.create_server(("127.0.0.1", {port}), backlog=2048)
+serve_gunicorn.run(lambda: application, listener=listener.detach(), workers={workers}, most_bodies=256,
+    body_timeout_s=10, certificate=None, key=None, is_verbose=False)
 """
 _WAITRESS = """
 from floor_application import application

@@ -124,6 +124,15 @@ def test_pings_are_answered_while_connections_idle(open_server: RunningServer, s
         assert [ping(open_server.program) for _ in range(3)] == [200] * 3
 
 
+def test_oldest_idle_connections_give_way_if_files_are_few(tmp_path: Path) -> None:
+    serve = f"v1registry serve --storage {(tmp_path / 'data').as_uri()} --port 0"
+    with Program(["sh", "-c", f"ulimit -n 300 && exec {serve}"], folder=tmp_path) as program:
+        assert ping(program) == 200
+        with crowd(program, 400, b"") as clients:
+            assert [ping(program) for _ in range(3)] == [200] * 3
+            assert clients[0].recv(1) == b"", "the oldest one was closed"
+
+
 @pytest.mark.parametrize("range_", ["", "bytes=1-"], ids=["whole", "range"])
 def test_pings_are_answered_while_readers_stall(open_server: RunningServer, range_: str) -> None:
     image = make_image(random_layer(LAYER_BYTES, "stalled"))

@@ -164,14 +164,15 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             if len(self._waiting) + len(self._working) >= self._most:
                 client.close()
                 continue
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-            if self._tls is not None:
-                try:
+            try:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+                if self._tls is not None:
                     client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
-                except OSError:
-                    client.close()
-                    continue
+            except OSError:
+                # the client is gone
+                client.close()
+                continue
             connection = Connection(client, address, listener.getsockname())
             self._wait_for(connection, connection.phase)
 
@@ -274,7 +275,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         else:
             self._change_phase(connection, missing)
             if self._collected_bytes > _COLLECTED_BYTES:
-                self._make_room()
+                self._drop(next(one for one in self._waiting if one.received))
 
     def _discard(self, connection: Connection) -> None:
         try:
