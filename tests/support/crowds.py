@@ -11,7 +11,7 @@ from support.programs import Program
 from support.raw_connection import RawConnection
 
 #: How long a ping may take while others are slow, in seconds. It takes milliseconds on an idle machine.
-PING_S = 5.0
+PING_S = 10.0
 
 
 @contextlib.contextmanager
