@@ -27,7 +27,7 @@ class Mark:
 
     variant: str = ""  #: the name of the content; empty for the first one
     incarnation: str = ""  #: of the repository; empty in the marks of earlier versions
-    is_published: bool = False  #: the content came to be with this mark, so tags of before do not reach it
+    is_published: bool = False  #: the content was published with this mark: older tags do not reach it
 
     @classmethod
     def parse(cls, stored: bytes) -> Mark:

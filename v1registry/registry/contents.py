@@ -192,7 +192,7 @@ class Contents:
     def publish_variant(self, image_id: str, staged: Staged) -> Content:
         """Store a staged image beside the other contents of its id, unless an equal content is there.
 
-        :raises StorageUnavailable: the staged folder vanished.
+        :raises StorageUnavailable: the staged folder was removed.
         """
         for name in self._variant_names(staged):
             content = Content(image_id, name)
@@ -205,7 +205,7 @@ class Contents:
             except KeyNotFound:
                 raise StorageUnavailable(staged.folder, "the staged image was removed") from None
             return content
-        raise StorageUnavailable(layout.image_folder(image_id), "the names of its contents are taken")
+        raise StorageUnavailable(layout.image_folder(image_id), "other contents have the names of this one")
 
     def find_equal(self, image_id: str, staged: Staged) -> Content | None:
         """Return the stored content with the JSON, layer and ancestry of a staged one; None if there is

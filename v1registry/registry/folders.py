@@ -53,7 +53,7 @@ class RepositoryFolders:
             yield layout.repository_from_folders(stored, folder)
 
     def mark_deleted(self, name: RepositoryName) -> None:
-        """Make a repository vanish that a registry still has to remove: the first of two steps (hub.md 3.2).
+        """Hide a repository that a registry still has to remove: the first of two steps (hub.md 3.2).
 
         :raises RepositoryNotFound: it does not exist.
         """

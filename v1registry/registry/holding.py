@@ -65,7 +65,7 @@ class Holding(Protocol):
 
 
 class OpenHolding:
-    """On an open server each id has one content, which belongs to nobody: the first complete push
+    """On an open server each id has one content for all repositories: that of the first complete push
     (decisions.md 5).
     """
 

@@ -16,7 +16,7 @@ from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
 from .folders import RepositoryFolders
 
-#: What is told of a tag or repository of which nothing is known (docker-registry 0.9.1, tags.py).
+#: The answer for a tag or repository of which nothing is known (docker-registry 0.9.1, tags.py).
 UNKNOWN_INFO: dict[str, object] = {
     "arch": "amd64",
     "docker_go_version": None,
@@ -149,7 +149,7 @@ class Tags(RepositoryFolders):
         :param is_created: the repository is known to exist.
         :raises InvalidRepositoryName: the name may not be written.
         :raises InvalidTagName: the tag does not follow the grammar.
-        :raises TagNameConflict: the key of the tag or of its information is taken by another tag.
+        :raises TagNameConflict: another tag has the key of the tag or of its information.
         :raises TagImmutable: the tag is set, and may not be moved.
         """
         folders = layout.repository_folders(name)
@@ -158,7 +158,7 @@ class Tags(RepositoryFolders):
         key, info_key = layout.tag_key(folder, tag), layout.tag_info_key(folder, tag)
         info = json.dumps(info_of_user_agent(user_agent, self._clock())).encode("ascii")
         if tag.startswith("_"):
-            # its information lies where a tag may be: first, so that no tag is set if that is taken
+            # its information lies where a tag may be: written first, so that a conflict sets no tag
             self._write_unless(info_key, info, is_tag_value, name, tag)
         if tag.endswith("_json"):
             self._require_no_info(key, name, tag)
