@@ -109,11 +109,12 @@ def test_closed_pipe_ends_the_command_quietly(url: str, words: list[str], reposi
 # -- privacy and grants
 
 
+@pytest.mark.parametrize("auth", ["auth = open:\n", ""])
 def test_private_says_that_an_open_server_shows_it(
-    url: str, repositories: Repositories, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    url: str, repositories: Repositories, tmp_path: Path, auth: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "registry.ini"
-    config.write_text(f"[v1registry]\nstorage = {url}\nauth = open:\n")
+    config.write_text(f"[v1registry]\nstorage = {url}\n{auth}")
     assert main(["repository", "private", "alice/app", "--config", str(config)]) == 0
     assert "so everyone may still read it" in capsys.readouterr().out
 

@@ -130,7 +130,8 @@ def set_private(options: argparse.Namespace) -> int:
     """Make a repository private or public."""
     is_private = options.state == "on"
     note = "; auth = open: has no users, so everyone may still read it"
-    is_open = str(settings_of(options).get("auth", "")) in ("open:", "open")
+    auth = settings_of(options).get("auth", "open:" if options.config else None)
+    is_open = auth in ("open:", "open")
     what = f"now private{note if is_open else ''}" if is_private else "now public"
     return _change(options, lambda all_, name: all_.set_private(name, is_private), what)
 

@@ -15,7 +15,7 @@ from ..accounts.backends.from_text import has_accounts_in_storage
 from ..accounts.base import AccountExists, UnknownUser
 from ..accounts.fields import checked_password
 from ..accounts.users import UserStore
-from ..names import is_email, is_namespace
+from ..names import DEFAULT_NAMESPACE, is_email, is_namespace
 from ..registry.repositories import Repositories
 from ..rights import User
 from ..storage import Storage
@@ -260,6 +260,10 @@ def _check_groups(groups: list[str]) -> None:
     :raises CommandFailed: one cannot.
     """
     for group in groups:
+        if group == DEFAULT_NAMESPACE:
+            raise CommandFailed(
+                f"group: must not be {group}, which only administrators write; see grant-admin", USAGE
+            )
         if not is_namespace(group):
             raise CommandFailed(
                 f"group: must be a namespace of 2 to 255 of a-z, 0-9 and . _ -, not {group!r}", USAGE
