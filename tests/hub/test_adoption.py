@@ -71,6 +71,18 @@ def test_tags_that_an_old_server_sets_later_count_too() -> None:
     assert reader.image(late) == 200
 
 
+def test_announced_images_of_a_tag_that_an_old_server_set_are_held() -> None:
+    world = old_world()
+    alice = world.person("alice")
+    late = image_of("late")
+    assert alice.announce("alice/app", TOP) == 200
+    write_image(world.storage, late)
+    write_tag(world.storage, "alice/app", late, "late")
+    assert alice.announce("alice/app", image_of("unknown"), BASE, late) == 200
+    world.storage.delete("repositories/alice/app/tag_late")
+    assert world.bearer("alice/app", READ, ALICE).image(late) == 200
+
+
 def test_old_tag_does_not_reach_a_later_push_of_another_user() -> None:
     world = old_world()
     unfinished = image_of("unfinished")

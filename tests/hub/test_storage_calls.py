@@ -98,3 +98,15 @@ def test_a_missing_image_does_not_cost_a_look_at_every_repository(
     for number in range(20):
         assert alice.put(f"{REPOSITORIES}/alice/other{number}/", json.dumps([])).status_int == 200
     assert look() == before
+
+
+def test_announcing_unknown_images_costs_one_storage_call_each(storage: FaultyStorage, app: Registry) -> None:
+    alice = Person(app, basic("alice"))
+    costs = []
+    for number in (100, 1100):
+        ids = [f"{number:060x}{other:04x}" for other in range(number)]
+        body = json.dumps([{"id": image_id} for image_id in ids])
+        before = storage.count(*CALLS)
+        assert alice.put(f"{REPOSITORIES}/alice/many{number}/", body).status_int == 200
+        costs.append(storage.count(*CALLS) - before)
+    assert costs[1] - costs[0] == 1000

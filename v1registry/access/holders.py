@@ -191,8 +191,11 @@ class Holders:
         if self._is_elsewhere:
             self._announce_elsewhere(rights, repository, image_ids)
             return
+        is_walked = False
         for image_id in dict.fromkeys(image_ids):
-            self.take_over(rights, repository, image_id)
+            # tags of old data are walked once; an image that has no mark then is held by nobody
+            if not is_walked or any(self._search.all(image_id)):
+                is_walked = self.take_over(rights, repository, image_id) is None or is_walked
 
     def take_over(
         self, rights: Rights, repository: RepositoryName, image_id: str, *, is_named: bool = False

@@ -17,6 +17,7 @@ class RecentValues:
         self._lock = Lock()
 
     def get(self, stat: Stat) -> str | None:
+        """Return the value of a key as it is stored now, None if it is not remembered."""
         with self._lock:
             etag, value = self._values.get(stat.key, ("", ""))
             if etag != stat.etag:
@@ -25,6 +26,7 @@ class RecentValues:
             return value
 
     def put(self, stat: Stat, value: str) -> None:
+        """Remember a value."""
         with self._lock:
             self._values[stat.key] = (stat.etag, value)
             self._values.move_to_end(stat.key)

@@ -40,6 +40,7 @@ class Repositories(Tags):
     # -- properties
 
     def is_private(self, name: RepositoryName) -> bool:
+        """Tell whether the repository has the flag."""
         return any(self._has(f"{folder}/{layout.PRIVATE}") for folder in layout.repository_folders(name))
 
     def set_private(self, name: RepositoryName, is_private: bool) -> None:
