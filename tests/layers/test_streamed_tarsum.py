@@ -101,6 +101,17 @@ def test_failed_upload_ends_the_thread() -> None:
     assert not thread.is_alive()
 
 
+def test_pieces_that_nothing_reads_are_not_kept() -> None:
+    with TarSumStreams().open() as stream:
+        assert stream is not None
+        arriving = stream.through(pieces(b"no archive" * 1000))
+        next(arriving)
+        stream._thread.join(30)
+        assert sum(map(len, arriving)) > 9000
+        assert not stream._pieces
+        assert stream.right_sums() is None
+
+
 def test_slow_reader_does_not_stop_the_upload(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streamed_tarsum, "_WAIT_S", 0)
     streams = TarSumStreams()

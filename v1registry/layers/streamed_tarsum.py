@@ -76,11 +76,11 @@ class TarSumStream:
         """Yield the pieces of the layer as they are, and add them. Wait a little if the reader is slower."""
         for chunk in chunks:
             with self._changed:
-                if self._changed.wait_for(self._has_room, _WAIT_S):
+                if not self._changed.wait_for(self._has_room, _WAIT_S):
+                    self._is_over = True
+                if not self._is_over:
                     self._pieces.append(bytes(chunk))  # it may be a buffer that the caller fills again
                     self._received_bytes += len(chunk)
-                else:
-                    self._is_over = True
                 self._changed.notify_all()
             yield chunk
 
