@@ -10,7 +10,7 @@ import pytest
 from v1registry_fakes import FakeRegistry
 
 from v1registry import MemoryStorage, Registry, SettingsError
-from v1registry.settings import from_mapping, without_userinfo
+from v1registry.settings import from_mapping, without_passwords, without_userinfo
 
 
 def problems_of(**options: Any) -> list[str]:
@@ -133,6 +133,21 @@ def test_no_problem_shows_a_password(key: str, value: Any) -> None:
 )
 def test_what_holds_no_secret_is_shown(text: str, shown: str) -> None:
     assert without_userinfo(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("smtp://mira:s3 cret@mail.example.org", "smtp://mira:...@mail.example.org"),
+        ("ldap://h/dc=x????bind_dn=cn=a,bind_password=s3 &cret#,start_tls=yes",
+         "ldap://h/dc=x????bind_dn=cn=a,bind_password=...,start_tls=yes"),
+        ("ldap://h/dc=x????bind_password_file=/etc/password", "ldap://h/dc=x????bind_password_file=/etc/password"),
+        ("bucket://h/x?secret_key=s3cret", "bucket://h/x?secret_key=..."),
+        ("a://h:1/x,b://mira:s3cret@h", "a://h:1/x,b://mira:...@h"),
+    ],
+)  # fmt: skip
+def test_a_valid_value_is_shown_without_its_passwords(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown
 
 
 # -- where serve listens

@@ -296,8 +296,9 @@ def without_passwords(text: str) -> str:
     >>> without_passwords("ldap://h/dc=x????bind_dn=cn=a,bind_password=s3cret,start_tls=yes")
     'ldap://h/dc=x????bind_dn=cn=a,bind_password=...,start_tls=yes'
     """
-    text = re.sub(r"(//[^/?#:@\s]*):[^/?#\s]*@", r"\1:...@", text)
-    return re.sub(r"(password=)[^,&#\s]*", r"\1...", text, flags=re.IGNORECASE)
+    text = re.sub(r"(//[^/?#:@\s]*):[^/?#]*@", r"\1:...@", text)
+    # passwords may contain blanks; a comma ends an option, or begins another backend
+    return re.sub(r"((?:password|secret|token|_key)=)[^,]*", r"\1...", text, flags=re.IGNORECASE)
 
 
 def without_userinfo(text: str) -> str:
