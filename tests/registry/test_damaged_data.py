@@ -374,3 +374,15 @@ def test_lost_incarnation_gives_no_content_of_others(
         assert world.bearer(NAME, access, ALICE).image(BASE, "layer") == 404
     alice.push(NAME, other)
     assert world.bearer(NAME, READ, ALICE).get(f"/v1/images/{BASE.image_id}/layer").body == other.layer
+
+
+@pytest.mark.parametrize("query", ["", f"?repository={NAME}"])
+def test_page_of_a_damaged_image_is_not_found(
+    world: AccountsWorld, storage: MemoryStorage, query: str
+) -> None:
+    world.person("alice").push(NAME, BASE)
+    page = f"/images/{BASE.image_id}{query}"
+    assert world.nobody().get(page, {"Accept": "text/html"}).status_int == 200
+    storage.write(damaged_key(BASE, "json"), b"{")
+    assert world.nobody().get(page, {"Accept": "text/html"}).status_int == 404
+    assert world.person("alice").get(page, {"Accept": "text/html"}).status_int == 404

@@ -119,8 +119,11 @@ def _readable(request: Request, visitor: Visitor, image_id: str) -> ImageState:
     rights, name = rights_of(visitor), _breadcrumbs(request, visitor, image_id)["repository"]
     if name:
         repository = RepositoryName.parse(name)
-        content = rights.content_in(repository, image_id)
-        if content is not None:
+        held = rights.content_in(repository, image_id)
+        if held is not None:
+            content = request.services.images.contents.whole(held)
+            if content is None:
+                raise errors.ImageNotFound(image_id=image_id)
             return ImageState(content, repository)
     return require_readable_image(rights, image_id)
 
