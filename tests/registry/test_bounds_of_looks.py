@@ -330,3 +330,15 @@ def test_remembered_chain_keeps_no_json() -> None:
     contents = [part for part in (*key, *chain) if isinstance(part, Content)]
     assert len(contents) == 2
     assert all(content.parts is None for content in contents)
+
+
+def test_malformed_list_of_a_layer_that_is_no_archive_costs_one_look() -> None:
+    storage, image = WatchedStorage(), make_image(b"no archive")
+    Client(Registry(storage=storage)).push(image)
+    storage.write(f"images/{image.image_id}/_files", b'[["half a row"]]')
+    images = Images(storage)
+    storage.opened.clear()
+    for _ in range(3):
+        with pytest.raises(errors.LayerNotSupported):
+            images.inspect(Content(image.image_id), list)
+    assert layer_reads(storage) == 1

@@ -32,6 +32,9 @@ Rows: TypeAlias = Callable[[], Iterator[Row]]
 #: it is.
 _LEAST_LIST_BYTES: Final = 64 * 1024
 
+#: Stands for the rows of a kept list that is malformed, so that the layer is listed again for each use.
+_ROWS: Final = "rows"
+
 _TOO_DEEP: Final = "The layers below have more files than are compared here"
 
 
@@ -92,7 +95,8 @@ class Listings:
         """
         with self._look(content, limits) as look:
             document = self._files(content, look)
-            with self._remembering(content, layout.FILES, look):
+            self._looks.failures.check(self._place(content, _ROWS, limits))
+            with self._remembering(content, _ROWS, look):
                 return self._with_rows(content, document, look, lambda rows: use(rows()))
 
     def diff(self, chain: Sequence[Content], limits: Limits = BOUNDS_ALONE) -> Document:
