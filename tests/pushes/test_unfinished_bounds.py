@@ -348,3 +348,20 @@ def test_json_is_not_in_memory_while_the_layer_arrives() -> None:
     finally:
         tracemalloc.stop()
     assert max(taken) < MIB
+
+
+def test_checksum_of_an_image_with_a_large_json_does_not_parse_it() -> None:
+    alice = alice_of()
+    image = image_of("large")
+    # a text with one such character takes four bytes for each character in memory
+    comment = "\N{GRINNING FACE}" + "x" * 8 * MIB
+    document = json.dumps(json.loads(image.json) | {"comment": comment}, ensure_ascii=False).encode()
+    image = Image(image.image_id, document, image.layer)
+    assert [alice.announce("alice/app", image), alice.put_json(image), alice.put_layer(image)] == [200] * 3
+    tracemalloc.start()
+    try:
+        assert alice.put_checksum(image) == 200
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(document)

@@ -319,7 +319,7 @@ class Pushes:
             raise errors.ImageNotListed(image_id=push.image_id)
         # the parent may have got a different ancestry since the JSON was sent
         grant = PushGrant(push.key, repositories)
-        ancestry = self._ancestry(push.image_id, layout.parent_in(document), grant, rights)
+        ancestry = self._ancestry(push.image_id, facts.parent, grant, rights)
         staged = self._staging.prepare(
             push, pair.layer, pair.sent.digest, document, ancestry, list(pair.sums)
         )

@@ -35,6 +35,11 @@ class Facts:
     ancestry: tuple[str, ...]  #: at that time
     repositories: tuple[RepositoryName, ...]  #: for which the image will be completed
 
+    @property
+    def parent(self) -> str | None:
+        """The parent that the JSON names, so that the JSON, which may be large, is not parsed again."""
+        return self.ancestry[1] if len(self.ancestry) > 1 else None
+
 
 @dataclass(frozen=True)
 class SentLayer:
