@@ -20,7 +20,7 @@ from ..layers.remembered import Remembered
 from ..layers.turns import Busy, Patience, Turns
 
 #: Every layer may expand to so many bytes, however small it is.
-FREE_EXPANSION_BYTES: Final = 64 << 20
+FREE_EXPANSION_BYTES: Final = 32 << 20
 
 #: How requests for lists and pages wait. The client can repeat them.
 READER: Final = Patience(most_waiting=8, wait_s=3.0)
@@ -54,7 +54,7 @@ class Bounds:
         :param stored_bytes: its size as it is stored.
 
         >>> Bounds(4 << 30, ratio=100).expansion(10), Bounds(4 << 30, ratio=100).expansion(1 << 30)
-        (67108864, 4294967296)
+        (33554432, 4294967296)
         """
         return min(self.expanded_bytes, max(FREE_EXPANSION_BYTES, self.ratio * stored_bytes))
 

@@ -21,7 +21,7 @@ class LookSettings:
     max_expansion_ratio: int = setting(
         100,
         converters.positive_number,
-        "how many times its own size a layer may expand to in such a look; 64 MiB are always allowed",
+        "how many times its own size a layer may expand to in such a look; 32 MiB are always allowed",
     )
     max_layer_records: int = setting(
         1_000_000,
