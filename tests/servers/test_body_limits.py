@@ -126,6 +126,26 @@ def test_anonymous_bodies_leave_room_for_those_with_credentials(started: Start) 
         assert ping(server.program) == 200
 
 
+def test_small_bodies_that_are_here_need_no_room(started: Start) -> None:
+    server = started(SERVE, auth="users:", max_bodies="2", max_anonymous_bodies="1", upload_silence_s="60")
+    account = b'{"username": "mira", "password": "correct-horse-9", "email": "mira@example.org"}'
+    headers = {"Content-Type": "application/json"}
+    chunked = request_bytes("POST", "/v1/users/", headers | {"Transfer-Encoding": "chunked"}, b"5\r\n{")
+
+    with crowd(server.program, 1, chunked) as slow, RawConnection(server.program.connect()) as connection:
+        eventually(lambda: status_of(server, "POST", chunked) == 503, "anonymous bodies are rejected")
+        connection.send("POST", "/v1/users/", headers | {"Content-Length": str(len(account))}, account)
+        assert connection.read_answer("POST").status == 201
+        assert len(slow) == 1
+
+
+def status_of(server: RunningServer, method: str, sent: bytes) -> int:
+    """Return the status of the answer to a request that is given as bytes."""
+    with RawConnection(server.program.connect()) as connection:
+        connection.socket.sendall(sent)
+        return connection.read_answer(method).status
+
+
 def test_small_body_that_does_not_come_is_408(started: Start) -> None:
     server = started(SERVE, body_timeout_s="1")
     with RawConnection(server.program.connect()) as connection:

@@ -146,6 +146,18 @@ def test_pings_are_answered_while_readers_stall(open_server: RunningServer, rang
     assert answer.body == (image.layer[1:] if range_ else image.layer), "a slow reader gets all"
 
 
+def test_pings_are_answered_while_readers_of_large_documents_stall(tmp_path: Path) -> None:
+    """Such a document is one piece in memory, and not a file of which the system sends a part."""
+    settings = {"V1REGISTRY_MAX_BODIES": "1"}  # so there are fewer threads than readers
+    image = make_image(random_layer(1000, "document"), name="x" * 1_500_000)
+    server = SERVE.start(tmp_path, tmp_path / "registry", settings=settings)
+    with server.program as program:
+        server.client().push("slow/documents", [image])
+        asked = request_bytes("GET", f"/v1/images/{image.image_id}/json")
+        with crowd(program, READERS, asked):
+            assert [ping(program) for _ in range(3)] == [200] * 3
+
+
 def test_pings_are_answered_while_idle_slow_and_stalled_clients_wait(open_server: RunningServer) -> None:
     image = make_image(random_layer(LAYER_BYTES, "all"))
     open_server.client().push("slow/all", [image])

@@ -37,12 +37,6 @@ _FILE_PIECE_BYTES: Final = 8 << 20
 #: Pieces are joined up to this length, so that headers and a small body are one packet.
 _JOINED_BYTES: Final = 64 << 10
 
-#: How much may wait to be sent before ``sendall`` itself sends.
-_WAITING_BYTES: Final = 1 << 20
-
-#: How long ``sendall`` waits for a client that takes nothing, in seconds.
-_STALL_S: Final = 60.0
-
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r?\n", re.IGNORECASE)
 _STREAMED: Final = re.compile(rb"\n(?:transfer-encoding|expect):", re.IGNORECASE)
@@ -90,7 +84,10 @@ class Connection:
         self.body_wait = BodyWait()
         self.received = bytearray()  #: what came and was not yet parsed
         self.sent_bytes = 0
+        self._searched = 0  # how much of received has no end of a head
+        self._needed: int | None = None  # how much of received makes a request, once its head is there
         self._outgoing: deque[bytes | memoryview | _FilePart] = deque()
+        self._has_body = False  # the request of _needed has a small body
         self._continue = b""
         self._poll: select.poll | None = None
 
@@ -126,14 +123,20 @@ class Connection:
         """Return what the request still needs before a thread can work on it."""
         if not self.received:
             return Phase.IDLE
-        end = _HEAD_END.search(self.received)
-        if end is None:
-            return Phase.HEAD
-        head = self.received[: end.end()]
-        length = _LENGTH.search(head)
-        if length is None or _STREAMED.search(head) or int(length[1]) > SMALL_BODY_BYTES:
-            return Phase.THREAD
-        return Phase.THREAD if len(self.received) >= end.end() + int(length[1]) else Phase.BODY
+        if self._needed is None:
+            # each byte is looked at once, in however small pieces it comes
+            end = _HEAD_END.search(self.received, max(0, self._searched - 3))
+            if end is None:
+                self._searched = len(self.received)
+                return Phase.HEAD
+            body_bytes = _awaited_bytes(bytes(self.received[: end.end()]))
+            self._needed, self._has_body = end.end() + body_bytes, body_bytes > 0
+        return Phase.THREAD if len(self.received) >= self._needed else Phase.BODY
+
+    def put_back(self, data: bytes) -> None:
+        """Keep what came behind a request: it is the begin of the next one."""
+        self.received[:0] = data
+        self._searched, self._needed = 0, None
 
     def say_goodbye(self, status: str) -> None:
         """Send an answer without body, as far as the client takes it at once."""
@@ -172,7 +175,8 @@ class Connection:
     def interrupt(self) -> None:
         """Make every thread that waits for the client fail at once."""
         with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
+            # SSLSocket.shutdown would let the thread go on without TLS: it would read encrypted bytes
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the socket."""
@@ -181,19 +185,27 @@ class Connection:
     # -- what gunicorn's parser and response do, in a thread
 
     @property
+    def has_whole_body(self) -> bool:
+        """Whether the loop has waited for the whole body of the request, whose head no one has read yet."""
+        return self._has_body and self._needed is not None and len(self.received) >= self._needed
+
+    @property
     def is_awaited(self) -> bool:
         """Whether the client waits for ``100 Continue`` before it sends the body."""
         return bool(self._continue)
 
     def recv(self, size: int) -> bytes:
-        """Return the next bytes, ``b""`` at the end; those that the loop has read all at once.
+        """Return the next bytes, ``b""`` at the end.
+
+        gunicorn copies what it got for each chunk of a body, so never more than it asks for.
 
         :raises TimeoutError: the client is slower than ``body_wait`` allows.
         :raises OSError: the connection is broken.
         """
         if self.received:
-            data = bytes(self.received)
-            self.received.clear()
+            data = bytes(self.received[:size])
+            del self.received[:size]
+            self._searched, self._needed = 0, None
             self.body_wait.received(len(data))
             return data
         if self._continue:
@@ -218,19 +230,18 @@ class Connection:
         return len(data)
 
     def sendall(self, data: bytes) -> None:
-        """Queue bytes of the answer.
-
-        :raises TimeoutError: much is queued, and the client does not take it.
-        """
+        """Queue bytes of the answer. They are sent by :meth:`flush`, so that no thread waits here."""
         if data:
             self._outgoing.append(data)
-        queued = sum(len(piece) for piece in self._outgoing if not isinstance(piece, _FilePart))
-        if queued > _WAITING_BYTES and not self.flush(_STALL_S):
-            raise TimeoutError("the client does not read the answer")
 
     def unsent_bytes(self) -> int:
         """Return how much of the answer is queued and not sent."""
         return sum(piece.left if isinstance(piece, _FilePart) else len(piece) for piece in self._outgoing)
+
+    @property
+    def unsent_memory(self) -> int:
+        """How many bytes of the answer are queued in memory."""
+        return sum(len(piece) for piece in self._outgoing if not isinstance(piece, _FilePart))
 
     def sendfile(self, file: BinaryIO, offset: int = 0, count: int = 0) -> None:
         """Queue a part of a file."""
@@ -306,3 +317,11 @@ class Connection:
             self._poll = select.poll()
         self._poll.register(self.socket, event)
         return bool(self._poll.poll(patience_s * 1000))
+
+
+def _awaited_bytes(head: bytes) -> int:
+    """Return the length of the body of a request if it is small, so that the loop waits for it; else 0."""
+    length = _LENGTH.search(head)
+    if length is None or _STREAMED.search(head) or int(length[1]) > SMALL_BODY_BYTES:
+        return 0
+    return int(length[1])

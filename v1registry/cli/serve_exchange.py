@@ -38,6 +38,7 @@ class Exchange:
     def __init__(self, cfg: Any, connection: Connection):
         self._cfg = cfg
         self._connection = connection
+        has_whole_body = connection.has_whole_body
         # the head is there
         connection.body_wait.allow(silence_s=0.0)
         self._parser = RequestParser(cfg, connection, connection.client)
@@ -45,7 +46,8 @@ class Exchange:
         self._response, self._environ = create(
             self.request, connection, connection.client, connection.server, cfg
         )
-        connection.body_wait.allow(silence_s=_SILENCE_S)
+        connection.body_wait.allow(silence_s=0.0 if has_whole_body else _SILENCE_S)
+        connection.body_wait.is_needed = not has_whole_body
         self._environ["wsgi.multithread"] = True
         self._environ[BODY_WAIT_KEY] = connection.body_wait
         self._environ[UNSENT_KEY] = connection.unsent_bytes

@@ -48,6 +48,9 @@ _COLLECTED_BYTES: Final = 64 << 20
 #: How much of an answer the system keeps for a client that does not read; without this limit it is megabytes.
 _UNSENT_BYTES: Final = 256 << 10
 
+#: How many bytes of answers are kept in memory for clients that do not read, in all.
+_UNSENT_MEMORY_BYTES: Final = 256 << 20
+
 #: How many descriptors the application may need besides one for each connection.
 OTHER_FILES: Final = 128
 
@@ -106,6 +109,8 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         #: requests whose answer is not yet sent
         self._exchanges: dict[Connection, Exchange] = {}
         self._collected_bytes = 0
+        self._unsent: dict[Connection, int] = {}  # what the answers that wait for a client take in memory
+        self._unsent_bytes = 0
         self._next_sweep_s = 0.0
         self._most = self.cfg.worker_connections
         self._limits_s = {**_LIMITS_S, Phase.BODY: self.app.body_timeout_s}
@@ -194,10 +199,21 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._waiting[connection] = None
         self._collected_bytes += len(connection.received)
 
+    def _wait_to_send(self, connection: Connection) -> None:
+        """Wait for a client that does not read. Of many large answers, the longest waiting are given up."""
+        self._wait_for(connection, Phase.SENDING, selectors.EVENT_WRITE)
+        size = connection.unsent_memory
+        if size and connection in self._waiting:
+            self._unsent[connection] = size
+            self._unsent_bytes += size
+        while self._unsent_bytes > _UNSENT_MEMORY_BYTES:
+            self._drop(next(iter(self._unsent)))
+
     def _stop_waiting(self, connection: Connection) -> None:
         self._selector.unregister(connection)
         del self._waiting[connection]
         self._collected_bytes -= len(connection.received)
+        self._unsent_bytes -= self._unsent.pop(connection, 0)
 
     def _drop(self, connection: Connection) -> None:
         """Close a connection that the loop waits for."""
@@ -301,7 +317,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         """Take a connection back from a thread, which has set its phase."""
         self._working.discard(connection)
         if connection.phase is Phase.SENDING:
-            self._wait_for(connection, Phase.SENDING, selectors.EVENT_WRITE)
+            self._wait_to_send(connection)
         elif connection.phase is Phase.CLOSING:
             try:
                 connection.end_answers()
@@ -378,5 +394,5 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         exchange.close()
         if not exchange.is_connection_usable():
             return Phase.CLOSING
-        connection.received[:0] = exchange.rest()
+        connection.put_back(exchange.rest())
         return Phase.IDLE

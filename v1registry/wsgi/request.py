@@ -13,7 +13,7 @@ from ..settings import Settings
 from .bodies import SMALL_BODY_BYTES, Upload
 from .framework import BaseRequest
 from .origin import Origin, RequestOrigin
-from .waiting import BodySlots, limit_waiting
+from .waiting import BodySlots, is_waiting_needed, limit_waiting
 
 T = TypeVar("T")
 
@@ -137,10 +137,12 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         return 0 if upload is None else upload.received
 
     def _begin_body(self) -> None:
-        """Take a slot for the body, and say how long it is waited for.
+        """Take a slot for the body, unless it is here, and say how long it is waited for.
 
         :raises TooManyBodies: there is no slot.
         """
+        if not is_waiting_needed(self.environ):
+            return
         services = self.services
         is_anonymous = services.access.has_accounts and self._is_anonymous()
         if not services.body_slots.take(is_anonymous=is_anonymous):

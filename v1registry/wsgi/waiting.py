@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 #: The key of the WSGI environ with the :class:`BodyWait` of the request, if the server has one.
@@ -17,6 +18,7 @@ class BodyWait:
     """
 
     def __init__(self) -> None:
+        self.is_needed = True  #: whether the body has not yet come whole
         self._silence_s = 0.0
         self._least_rate = 0
         self._end_s: float | None = None
@@ -96,6 +98,12 @@ class BodySlots:
             self._taken -= 1
             if is_anonymous:
                 self._taken_anonymous -= 1
+
+
+def is_waiting_needed(environ: Mapping[str, Any]) -> bool:
+    """Tell whether reading the body may wait for the client, as far as the server says it."""
+    wait = environ.get(BODY_WAIT_KEY)
+    return not isinstance(wait, BodyWait) or wait.is_needed
 
 
 def limit_waiting(
