@@ -15,7 +15,7 @@ from support.programs import eventually
 from support.raw_connection import RawConnection, request_bytes
 from support.wsgi_servers import GUNICORN, SERVE, RunningServer, ServerKind
 
-LAYER = random_layer(600_000, "limits")
+LAYER = random_layer(1_000_000, "limits")
 
 Start = Callable[..., RunningServer]
 

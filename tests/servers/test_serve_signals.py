@@ -12,7 +12,7 @@ from support.programs import eventually
 from support.raw_connection import RawConnection
 from support.wsgi_servers import SERVE, RunningServer
 
-LAYER = random_layer(400_000, "signals")
+LAYER = random_layer(1_000_000, "signals")
 
 
 def begun_upload(server: RunningServer, name: str) -> RawConnection:
@@ -23,7 +23,7 @@ def begun_upload(server: RunningServer, name: str) -> RawConnection:
     assert client.put_json(image)
     connection = RawConnection(server.program.connect())
     headers = {"Content-Length": str(len(LAYER))}
-    connection.send("PUT", f"/v1/images/{image.image_id}/layer", headers, LAYER[:200_000])
+    connection.send("PUT", f"/v1/images/{image.image_id}/layer", headers, LAYER[:500_000])
     eventually(
         lambda: any(file.stat().st_size for file in server.unfinished() if file.is_file()),
         "the layer is written",
@@ -37,7 +37,7 @@ def test_sigterm_lets_a_running_upload_end(tmp_path: Path) -> None:
         ping(server.program)
         server.program.ask_to_end()
         assert [client.recv(1) for client in idle] == [b""] * 20, "idle connections are closed"
-        connection.socket.sendall(LAYER[200_000:])
+        connection.socket.sendall(LAYER[500_000:])
         answer = connection.read_answer("PUT")
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert server.program.wait() == 0

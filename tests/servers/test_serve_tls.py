@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import pytest
 import requests
 import trustme
 from support.engine_client import Image, in_pieces, make_image, random_layer
-from support.programs import Program
+from support.programs import Program, eventually
 from support.raw_connection import RawConnection, request_bytes
 
 LAYER = random_layer(12_000_000, "tls")
@@ -24,12 +26,13 @@ class Secure:
     """A registry behind TLS."""
 
     program: Program
-    authority: Path  #: the file of the certificate authority
+    ca_file: Path  #: the certificate of the authority
+    authority: trustme.CA
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[RawConnection]:
         """Open a connection."""
-        context = ssl.create_default_context(cafile=str(self.authority))
+        context = ssl.create_default_context(cafile=str(self.ca_file))
         with (
             self.program.connect() as plain,
             RawConnection(context.wrap_socket(plain, server_hostname="localhost")) as connection,
@@ -37,19 +40,29 @@ class Secure:
             yield connection
 
 
-@pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
-    """An open registry."""
-    folder = tmp_path_factory.mktemp("tls")
+def start(folder: Path) -> Secure:
+    """Start a registry with a new certificate."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
+    renew(authority, folder)
+    files = ["--tls-cert", str(folder / "cert.pem"), "--tls-key", str(folder / "key.pem")]
+    command = ["v1registry", "serve", "--storage", (folder / "data").as_uri(), "--port", "0", *files]
+    return Secure(Program(command, folder=folder), folder / "ca.pem", authority)
+
+
+def renew(authority: trustme.CA, folder: Path) -> None:
+    """Write a new certificate and its key."""
     issued = authority.issue_cert("localhost")
     issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
     issued.private_key_pem.write_to_path(folder / "key.pem")
-    files = ["--tls-cert", str(folder / "cert.pem"), "--tls-key", str(folder / "key.pem")]
-    command = ["v1registry", "serve", "--storage", (folder / "data").as_uri(), "--port", "0", *files]
-    with Program(command, folder=folder) as program:
-        yield Secure(program, folder / "ca.pem")
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+    """An open registry."""
+    secure = start(tmp_path_factory.mktemp("tls"))
+    with secure.program:
+        yield secure
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +72,7 @@ def image(secure: Secure) -> Image:
     url = f"https://localhost:{secure.program.port}/v1"
     with requests.Session() as session:
         session.trust_env = False
-        session.verify = str(secure.authority)
+        session.verify = str(secure.ca_file)
         base = f"{url}/images/{image.image_id}"
         sums = {"X-Docker-Checksum-Payload": image.payload_checksum}
         for answer in (
@@ -122,3 +135,19 @@ def test_garbage_in_place_of_a_handshake_stops_nothing(secure: Secure) -> None:
     with secure.connect() as connection:
         connection.send("GET", "/v1/_ping")
         assert connection.read_answer("GET").status == 200
+
+
+def test_sighup_reads_the_certificate_again(tmp_path: Path) -> None:
+    def certificate(secure: Secure) -> bytes | None:
+        with secure.connect() as connection:
+            connection.send("GET", "/v1/_ping")
+            assert connection.read_answer("GET").status == 200
+            assert isinstance(connection.socket, ssl.SSLSocket)
+            return connection.socket.getpeercert(binary_form=True)
+
+    secure = start(tmp_path)
+    with secure.program:
+        before = certificate(secure)
+        renew(secure.authority, tmp_path)
+        os.kill(min(secure.program.processes()), signal.SIGHUP)
+        eventually(lambda: certificate(secure) != before, "the new certificate is served")

@@ -80,6 +80,7 @@ class Connection:
         self.client = client
         self.server = server
         self.phase = Phase.HANDSHAKE if isinstance(sock, ssl.SSLSocket) else Phase.IDLE
+        self.is_used = False  #: whether a request came on it
         self.deadline_s = 0.0  #: on the clock of time.monotonic: when the loop gives the client up
         self.body_wait = BodyWait()
         self.received = bytearray()  #: what came and was not yet parsed

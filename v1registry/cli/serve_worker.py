@@ -57,6 +57,9 @@ OTHER_FILES: Final = 128
 #: How often the loop looks for clients that are late, in seconds.
 _SWEEP_S: Final = 1.0
 
+#: How long a worker that ends waits for the first request of a connection, in seconds.
+_FIRST_REQUEST_S: Final = 1.0
+
 #: How long the loop rests if the system has no more open files, in seconds.
 _PAUSE_S: Final = 0.01
 
@@ -271,7 +274,9 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def _change_phase(self, connection: Connection, phase: Phase) -> None:
         if phase is not connection.phase:
             connection.phase = phase
-            connection.deadline_s = time.monotonic() + self._limits_s[phase]
+            is_ending = phase is Phase.IDLE and not self.alive
+            limit_s = _FIRST_REQUEST_S if is_ending else self._limits_s[phase]
+            connection.deadline_s = time.monotonic() + limit_s
 
     def _collect(self, connection: Connection) -> None:
         before = len(connection.received)
@@ -310,6 +315,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _start_work(self, connection: Connection) -> None:
         connection.phase = Phase.THREAD
+        connection.is_used = True
         self._working.add(connection)
         self._threads.put(connection)
 
@@ -343,8 +349,11 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self._selector.unregister(listener)
             listener.close()
         for connection in list(self._waiting):
-            if connection.phase in (Phase.HANDSHAKE, Phase.IDLE):
+            if connection.is_used and connection.phase is Phase.IDLE:
                 self._drop(connection)
+            elif connection.phase in (Phase.HANDSHAKE, Phase.IDLE):
+                # the client may be about to send its first request
+                connection.deadline_s = min(connection.deadline_s, time.monotonic() + _FIRST_REQUEST_S)
         end_s = time.monotonic() + self.cfg.graceful_timeout - LAST_WORK_S
         while (self._working or self._waiting) and time.monotonic() < end_s:
             self._turn(0.1)
