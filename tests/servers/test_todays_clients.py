@@ -17,6 +17,7 @@ from pathlib import Path
 import docker
 import docker.errors
 import pytest
+import requests
 from support.engine_client import Image, make_chain, make_image, random_layer
 from support.programs import PATIENCE_S, Program, environment_of, eventually
 from support.wsgi_servers import SERVE, RunningServer
@@ -123,18 +124,31 @@ def test_CLI_017_podman_does_not_search_where_v2_is_absent(
     assert "can't talk to a V1 container registry" in done.stderr
 
 
-def test_podman_pull_says_that_there_is_no_such_image(served: RunningServer, short_folder: Path) -> None:
+def test_CLI_017_podman_pull_says_how_to_pull(served: RunningServer, short_folder: Path) -> None:
     done = podman(short_folder, "pull", "--tls-verify=false", f"{served.program.host}/busy/box")
     assert done.returncode != 0
-    assert "404" in done.stderr
+    assert f"v1registry pull {served.program.host}/busy/box:latest -o image.tar" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["inspect", "list-tags"])
-def test_skopeo_fails_cleanly(served: RunningServer, tmp_path: Path, command: str) -> None:
+def test_CLI_017_podman_login_checks_the_password(tmp_path: Path, short_folder: Path) -> None:
+    running = SERVE.start(tmp_path, tmp_path / "registry", settings={"V1REGISTRY_AUTH": "users:"})
+    with running.program:
+        url = f"http://{running.program.host}"
+        account = {"username": "alice", "password": "s3cret-one", "email": "alice@example.org"}
+        assert requests.post(f"{url}/v1/users/", json=account, timeout=30).status_code == 201
+        for password, is_right in (("not it", False), ("s3cret-one", True)):
+            options = ["--tls-verify=false", "--authfile", str(tmp_path / "auth.json"), "-u", "alice"]
+            done = podman(short_folder, "login", *options, "-p", password, running.program.host)
+            assert (done.returncode == 0) is is_right, done.stderr
+            assert ("Login Succeeded" in done.stdout) is is_right
+
+
+@pytest.mark.parametrize(("command", "told"), [("inspect", "v1registry pull"), ("list-tags", "404")])
+def test_skopeo_fails_cleanly(served: RunningServer, tmp_path: Path, command: str, told: str) -> None:
     skopeo = program("skopeo", "skopeo")
     done = run([skopeo, command, "--tls-verify=false", f"docker://{served.program.host}/busy/box"], tmp_path)
     assert done.returncode == 1
-    assert "404" in done.stderr
+    assert told in done.stderr
 
 
 def test_skopeo_knows_a_v1_registry_where_v2_is_absent(
@@ -225,7 +239,7 @@ def test_the_docker_library_logs_in_to_an_open_registry(
 def test_the_docker_library_is_told_that_a_pull_fails(
     served: RunningServer, docker_library: docker.DockerClient
 ) -> None:
-    with pytest.raises(docker.errors.APIError, match="404"):
+    with pytest.raises(docker.errors.APIError, match="v1registry pull"):
         docker_library.images.pull(f"{served.program.host}/busy/box", tag="latest")
 
 
