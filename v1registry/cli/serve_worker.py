@@ -10,12 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import queue
 import selectors
 import signal
 import socket
 import ssl
-import threading
 import time
 from collections import deque
 from typing import Any, Final
@@ -26,6 +24,7 @@ from gunicorn.workers.base import Worker
 
 from .serve_connection import HEAD_BYTES, Connection, Phase
 from .serve_exchange import Exchange
+from .serve_threads import ThreadPool
 
 #: How long each phase may last, in seconds, besides ``BODY``. A client that sends or reads ends a phase.
 _LIMITS_S: Final = {
@@ -69,32 +68,6 @@ _ACCEPTED_AT_ONCE: Final = 64
 #: How much of gunicorn's ``graceful_timeout`` is left to threads that clean up after their connection was
 #: cut, in seconds.
 LAST_WORK_S: Final = 3.0
-
-
-class ThreadPool:
-    """Threads that are started when they are needed, up to a bound. They end with the process."""
-
-    def __init__(self, most: int, work: Any):
-        self._most = most
-        self._work = work
-        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._idle: deque[None] = deque()  # one item for each thread that waits
-        self._number = 0
-
-    def put(self, job: Any) -> None:
-        """Give a job to a thread. Only one thread may call it."""
-        self._jobs.put(job)
-        try:
-            self._idle.pop()
-        except IndexError:
-            if self._number < self._most:
-                self._number += 1
-                threading.Thread(target=self._run, daemon=True, name=f"serve-{self._number}").start()
-
-    def _run(self) -> None:
-        while True:
-            self._work(self._jobs.get())
-            self._idle.append(None)
 
 
 class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
