@@ -29,7 +29,7 @@ from support.archive_builder import (
     v1_json,
 )
 
-from v1registry.archives.convert import config_from_chain, digest_of
+from v1registry.archives.convert import Unconvertible, config_from_chain, digest_of
 from v1registry.archives.images import ChainImage, UnreadableImage
 from v1registry.archives.load import UnreadableArchive
 from v1registry.archives.save import WrittenArchive, write_save_archive
@@ -217,3 +217,18 @@ class TestWriting:
         with pytest.raises(ExpansionLimitExceeded):
             write(tmp_path / "image.tar", layer_limit_bytes=10_239)
         write(tmp_path / "image.tar", layer_limit_bytes=10_240)
+
+
+@pytest.mark.parametrize("key", ["created", "author", "container_config", "config"])
+@pytest.mark.parametrize("version", ["1.0.0", "1.9.1"])
+def test_json_of_any_depth_is_written_or_refused(key: str, version: str) -> None:
+    refused = 0
+    for depth in range(800, 1000):
+        nested = "[" * depth + "]" * depth
+        value = nested if key in ("created", "author") else f'{{"Cmd": {nested}}}'
+        document = f'{{"id": "{ROOT}", "docker_version": "{version}", "{key}": {value}}}'.encode()
+        try:
+            write_save_archive(io.BytesIO(), [source(ROOT, LAYERS[0], document)], {})
+        except (UnreadableImage, Unconvertible):
+            refused += 1
+    assert 0 < refused < 200

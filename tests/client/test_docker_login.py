@@ -100,6 +100,7 @@ class TestEntries:
             {"auths": {HOST: {}}},
             {"auths": {HOST: None}},
             {"auths": {HOST: {"identitytoken": "x"}}},
+            {"auths": {HOST: {"auth": base64.b64encode(b"mira:").decode(), "identitytoken": "x"}}},
             {"auths": {HOST: {"username": "<token>", "password": "x"}}},
             {"auths": {HOST: {"username": "mira"}}},
         ],

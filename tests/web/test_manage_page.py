@@ -99,6 +99,14 @@ def test_the_description_is_saved_and_shown(world: ManagedWorld) -> None:
     assert world.repositories.description(NAME) == ""
 
 
+@pytest.mark.parametrize("character", ["x", "ж", "\U0001f433"])
+def test_the_longest_description_is_saved_in_every_script(world: ManagedWorld, character: str) -> None:
+    person, text = world.mira(), character * 25_000
+    answer = person.send(person.get(PAGE), "/manage/description/mira_k/app", description=text)
+    assert noticed(person, answer) == "The description has been saved."
+    assert world.repositories.description(NAME) == text
+
+
 def test_a_description_that_is_too_long_is_shown_again(world: ManagedWorld) -> None:
     person = world.mira()
     answer = person.send(person.get(PAGE), "/manage/description/mira_k/app", description="x" * 25_001)

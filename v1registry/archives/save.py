@@ -66,7 +66,13 @@ def write_save_archive(
     :raises UnreadableLayer: a layer cannot be expanded, or is beyond the limit.
     :raises OSError: reading a layer or writing the target failed.
     """
-    return _Writer(target, layer_limit_bytes).write(images, names)
+    try:
+        return _Writer(target, layer_limit_bytes).write(images, names)
+    except rawjson.InvalidDocument as exc:
+        raise convert.Unconvertible(f"the JSON of an image: {exc}") from exc
+    except RecursionError as exc:
+        # a document that was just read may be too deep for a place with less of Python's stack
+        raise convert.Unconvertible("the JSON of an image is nested too deeply") from exc
 
 
 class _Writer:

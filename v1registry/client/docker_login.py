@@ -111,6 +111,8 @@ class _Login:
                 return None
         if not isinstance(username, str) or not isinstance(password, str) or username in ("", _TOKEN_USER):
             return None
+        if not password.strip("\0") and entry.get("identitytoken"):
+            return None  # the token takes the place of the password, and is for the API v2
         return Credentials(username, password.strip("\0"))
 
     # -- helpers

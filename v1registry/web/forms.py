@@ -36,13 +36,13 @@ class InvalidForm(Exception):
         self.status = status
 
 
-def read_form(request: Request) -> dict[str, str]:
+def read_form(request: Request, limit_bytes: int = SMALL_BODY_BYTES) -> dict[str, str]:
     """Return the fields of a form.
 
     :raises BadRequest: the body is not a form, or a field is repeated.
-    :raises BodyTooLarge: the body has more than 64 KiB.
+    :raises BodyTooLarge: the body has more than ``limit_bytes``.
     """
-    body = request.read_body(SMALL_BODY_BYTES)
+    body = request.read_body(limit_bytes)
     kind = (request.environ.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
     if body and kind != _TYPE:
         raise errors.BadRequest(f"The Content-Type of a form must be {_TYPE}")

@@ -14,6 +14,7 @@ from ..accounts.base import NotSupported
 from ..names import RepositoryName
 from ..registry.tags import TagRule
 from ..rights import Action
+from ..wsgi.bodies import SMALL_BODY_BYTES
 from ..wsgi.request import configured
 from ..wsgi.responses import Response
 from .browse import readable_repository, rights_of
@@ -35,6 +36,9 @@ _NOTICES: Final = {
 
 #: Longest description, in characters: more is not shown.
 LONGEST_DESCRIPTION: Final = 25_000
+
+#: The largest form of an owner, in bytes: browsers send 12 for some characters.
+_LONGEST_FORM: Final = 12 * LONGEST_DESCRIPTION + SMALL_BODY_BYTES
 
 #: How many collaborators a repository may get on the pages.
 MOST_COLLABORATORS: Final = 500
@@ -71,7 +75,8 @@ def _form(change: _Change) -> Callable[[Request], Response]:
 
     @wraps(change)
     def handler(request: Request) -> Response:
-        form, visitor = read_form(request), visitor_of(request)
+        visitor = visitor_of(request)
+        form = read_form(request, SMALL_BODY_BYTES if visitor.user is None else _LONGEST_FORM)
         if visitor.user is None:
             return _log_in_first(request, visitor)
         visitor.check_form(request, form)
