@@ -234,7 +234,7 @@ class Registry:
         path = self._access_log.loggable(request.environ.get("PATH_INFO", ""))
         if failure.status == 500:
             log.error("%s %r failed", request.method, path, exc_info=error)
-        elif failure.status > 500 and not isinstance(failure, errors.TooManyBodies):
+        elif failure.status > 500 and not isinstance(failure, errors.Busy):
             # the cause is outside of this program: the reason is enough, without a traceback
             log.error("%s %r failed: %s", request.method, path, error)
         else:

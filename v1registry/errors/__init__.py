@@ -66,7 +66,7 @@ from .requests import (
     TooManyValues,
     UndecodableJson,
 )
-from .server import DocumentBusy, IndexUnavailable, LayerBusy, OutOfSpace, TooManyBodies, Unavailable
+from .server import Busy, DocumentBusy, IndexUnavailable, LayerBusy, OutOfSpace, TooManyBodies, Unavailable
 
 __all__ = [
     "AccountInactive",
@@ -76,6 +76,7 @@ __all__ = [
     "BadRequest",
     "BodyTooLarge",
     "BrokenUpload",
+    "Busy",
     "ChainTooLong",
     "ChecksumHeaderMissing",
     "ChecksumMismatch",

@@ -20,7 +20,11 @@ class IndexUnavailable(Unavailable):
     text = "The index that checks tokens does not answer, retry later"
 
 
-class LayerBusy(Unavailable):
+class Busy(Unavailable):
+    """The server does as much at once as it may. Clients can cause it at will, so the log has no error."""
+
+
+class LayerBusy(Busy):
     """Another request reads the layer or one below it, or there is too much work for one request.
 
     Results are kept.
@@ -33,7 +37,7 @@ class LayerBusy(Unavailable):
         return {"Retry-After": "10"}
 
 
-class TooManyBodies(Unavailable):
+class TooManyBodies(Busy):
     """The process receives as many bodies as it may. The body was not read."""
 
     text = "Too many requests are being received, retry later"
@@ -43,7 +47,7 @@ class TooManyBodies(Unavailable):
         return {"Retry-After": "10"}
 
 
-class DocumentBusy(Unavailable):
+class DocumentBusy(Busy):
     """Other large JSON documents are being parsed. Nothing changed."""
 
     text = "Other large documents are being read, retry later"
