@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from support.accounts_world import REPOSITORIES, AccountsWorld, People, Person, image_of
+from support.attacked import with_other_json
 from support.engine_client import Image
 from support.faulty_storage import FaultyStorage
 
-from v1registry import MemoryStorage
+from v1registry import FileStorage, MemoryStorage
 from v1registry.access.announcements import MOST_REPOSITORIES, Announcements
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
@@ -90,6 +94,36 @@ def test_record_that_was_written_again_is_the_newest() -> None:
     announcements = announce(storage, range(3), [IMAGE.image_id])
     announcements.add(ALICE, name_of(0), [image_of("later").image_id])
     assert announcements.recorded(ALICE, IMAGE.image_id) == [name_of(0), name_of(2), name_of(1)]
+
+
+def test_record_of_the_same_images_that_was_written_again_is_the_newest() -> None:
+    storage = MemoryStorage()
+    announcements = announce(storage, range(3), [IMAGE.image_id])
+    announcements.add(ALICE, name_of(0), [IMAGE.image_id])
+    assert announcements.recorded(ALICE, IMAGE.image_id) == [name_of(0), name_of(2), name_of(1)]
+
+
+def test_image_that_is_announced_again_counts_however_many_others_come_with_it() -> None:
+    announcements = announce(MemoryStorage(), range(1), [IMAGE.image_id])
+    others = [f"{number:064x}" for number in range(9_999)]
+    announcements.add(ALICE, name_of(0), [image_of("between").image_id])
+    announcements.add(ALICE, name_of(0), [IMAGE.image_id, *others])
+    assert announcements.recorded(ALICE, IMAGE.image_id) == [name_of(0)]
+
+
+def test_same_push_a_day_later_takes_nothing_from_a_stranger(tmp_path: Path) -> None:
+    people = {"root": User("root", is_administrator=True), "mallory": User("mallory")}
+    world = AccountsWorld(People(people), FileStorage(tmp_path))
+    root = world.person("root")
+    assert root.announce("library/base", IMAGE) == 200
+    world.person("mallory").push("mallory/base", with_other_json(IMAGE))
+    day_ago_s = time.time() - 25 * 3600
+    for path in (tmp_path / "uploads/_announced").rglob("base"):
+        os.utime(path, (day_ago_s, day_ago_s))
+    assert root.announce("library/base", IMAGE) == 200
+    assert root.image(IMAGE) == 404
+    root.push("library/base", IMAGE)
+    assert world.nobody().get(f"/v1/images/{IMAGE.image_id}/json").body == IMAGE.json
 
 
 def test_push_counts_for_the_namespace_of_a_name_with_capitals() -> None:

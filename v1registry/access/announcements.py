@@ -21,7 +21,7 @@ from ..registry import layout
 from ..registry.expiry import EXPIRY_S
 from ..registry.repositories import Repositories
 from ..rights import User
-from ..storage.base import InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, update
+from ..storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Stat, Storage
 from .policy import own_namespaces
 
 #: How many announced repositories of a user count, the newest; and how many ids of each, the last ones.
@@ -55,14 +55,18 @@ class Announcements:
 
     def add(self, user: User, repository: RepositoryName, image_ids: Iterable[str]) -> None:
         """Record that a user announced a push of these images. The oldest of too many records are removed."""
-        announced = list(dict.fromkeys(image_ids))
-
-        def change(old: bytes | None) -> bytes:
-            ids = [*dict.fromkeys([*_parse(old or b""), *announced])]
-            return json.dumps(ids[-_MOST_IDS:]).encode("ascii")
-
+        announced = dict.fromkeys(image_ids)
         folder = layout.repository_folders(repository)[-1].removeprefix(f"{layout.REPOSITORIES}/")
-        update(self._storage, f"{_folder(user)}/{folder}", change)
+        key = f"{_folder(user)}/{folder}"
+        while True:
+            old, expect = self._stored(key)
+            ids = [*(image_id for image_id in _parse(old) if image_id not in announced), *announced]
+            try:
+                # an equal value is written too, because the time of the record counts
+                self._storage.write(key, json.dumps(ids[-_MOST_IDS:]).encode("ascii"), expect=expect)
+            except KeyConflict:
+                continue
+            break
         for stat in self._records(user)[MOST_REPOSITORIES:]:
             with suppress(KeyNotFound, KeyConflict):
                 self._storage.delete(stat.key, expect=stat.etag)
@@ -123,6 +127,14 @@ class Announcements:
         return sorted(
             self._storage.list(f"{_folder(user)}/"), key=lambda stat: (stat.modified, stat.key), reverse=True
         )
+
+    def _stored(self, key: str) -> tuple[bytes, str]:
+        """Return a record, and what a write that replaces it has to expect."""
+        try:
+            value, stat = self._storage.read(key)
+        except KeyNotFound:
+            return b"", ABSENT
+        return value, stat.etag
 
     def _own(self, user: User) -> Iterator[RepositoryName]:
         return islice(self._in_namespaces(user), _MOST_OWN)
