@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from support.clock import Clock
 
-from v1registry import FileStorage, errors
+from v1registry import FileStorage, MemoryStorage, errors
 from v1registry.registry import expiry as expiry_module
 from v1registry.registry.expiry import EXPIRY_S, Expiry
 from v1registry.registry.sent import Facts, StagedPush
 from v1registry.registry.staging import Staging
 from v1registry.rights import PushKey
-from v1registry.storage.base import Storage
+from v1registry.storage.base import ANY, Stat, Storage, StorageFull
 
 IDS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
 ALICE = PushKey.of("token of alice", owner="alice", is_token=True)
@@ -105,3 +106,38 @@ def test_expired_pushes_are_looked_for_again_every_hour(folder: Path) -> None:
     clock.now_s += EXPIRY_S + 60
     expiry.tidy()
     assert list(storage.list("uploads/")) == []
+
+
+class FullStorage(MemoryStorage):
+    """Stores no key that ends in a text: it receives the value, and then has no room for it."""
+
+    full = ""
+
+    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
+        if self.full and key.endswith(self.full):
+            for _ in () if isinstance(data, bytes) else data:
+                pass
+            raise StorageFull(key, "no room is left")
+        return super().write(key, data, expect=expect)
+
+
+def test_json_that_does_not_fit_on_the_disk_is_not_counted() -> None:
+    storage = FullStorage()
+    staging = Staging(storage, most_pushes=1)
+    for image_id in IDS:
+        storage.full = hashlib.sha256(b"{}").hexdigest()
+        with pytest.raises(StorageFull):
+            begun(staging, image_id)
+    storage.full = ""
+    assert begun(staging, IDS[0]).jsons
+
+
+def test_layer_that_does_not_fit_on_the_disk_is_not_counted() -> None:
+    storage = FullStorage()
+    staging = Staging(storage)
+    push = begun(staging, IDS[0])
+    before = counted_bytes(storage)
+    storage.full = "/layer"
+    with pytest.raises(StorageFull):
+        send_layer(staging, push, b"x" * 1000)
+    assert counted_bytes(storage) == before

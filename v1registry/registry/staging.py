@@ -25,7 +25,7 @@ from .. import errors
 from ..layers.checksums import PayloadChecksum
 from ..layers.streamed_tarsum import TarSumStream
 from ..rights import PushKey
-from ..storage.base import KeyConflict, KeyNotFound, Storage
+from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageError
 from . import layout
 from .contents import Staged
 from .expiry import Expiry
@@ -161,15 +161,14 @@ class Staging:
             (sent,) = push.jsons
             if self.facts(sent) == facts and sent.size == len(value):
                 return  # repeated: what was sent after it stays
-            if sent.size != len(value):
-                self._quotas.begin(push.image_id, push.key, sent.name, len(value), is_first=False)
-            self._storage.write(sent.key, value)
-            if sent.size != len(value):
+            if sent.size == len(value):
+                self._storage.write(sent.key, value)
+            else:
+                self._write_counted(push, sent.name, value, is_first=False)
                 self._quotas.release(push.image_id, push.key, sent.name, sent.size)
             return
         name = f"{self._now()}-{digest}"
-        self._quotas.begin(push.image_id, push.key, name, len(value), is_first=not push.jsons)
-        self._storage.write(f"{push.folder}/{_SENT}/{name}", value)
+        self._write_counted(push, name, value, is_first=not push.jsons)
         kept = SHARED_LIMIT - 1 if push.key.is_shared else 0
         for number, sent in enumerate(push.jsons, start=1):
             # a damaged one would be taken for the one that was sent now
@@ -219,8 +218,11 @@ class Staging:
         try:
             received = hashed() if tarsums is None else tarsums.through(hashed())
             self._storage.write(f"{folder}/{layout.LAYER}", received)
-        except errors.RegistryError:
-            reservation.release()
+        except (errors.RegistryError, StorageError):
+            with suppress(StorageError):
+                # if the storage failed late, the layer may be there: it is counted until it is removed
+                self._storage.delete_tree(folder)
+                reservation.release()
             raise
         sums = {digest: payload.text().removeprefix("sha256:") for digest, payload in payloads.items()}
         size = reservation.received + extra_bytes
@@ -324,6 +326,16 @@ class Staging:
             self._drop_sums(push, layer)
 
     # -- inside
+
+    def _write_counted(self, push: StagedPush, name: str, value: bytes, *, is_first: bool) -> None:
+        """Count a JSON and store it; count it no more if that fails."""
+        self._quotas.begin(push.image_id, push.key, name, len(value), is_first=is_first)
+        try:
+            self._storage.write(f"{push.folder}/{_SENT}/{name}", value)
+        except StorageError:
+            with suppress(StorageError):
+                self._quotas.release(push.image_id, push.key, name, len(value))
+            raise
 
     def _sent_keys(self, image_id: str) -> Iterator[str]:
         for stat in islice(self._storage.list(f"{layout.UPLOADS}/{image_id}/"), _MOST_LOOKED_AT):
