@@ -49,6 +49,14 @@ class TestRedirects:
         tagged.assert_is_whole()
         assert "authorization" in script.requests("GET", "/elsewhere")[0].headers
 
+    @pytest.mark.parametrize("target", ["http://127.0.0.1:99999/", "http://[::", "http://a:b/"])
+    def test_target_that_is_not_a_url_is_reported(
+        self, client: Client, tagged: Tagged, script: Script, target: str
+    ) -> None:
+        script.when("GET", ".*/ancestry", reply(302, Location=target), times=100)
+        with pytest.raises(ProtocolError, match="not a URL"):
+            client.pull(tagged.reference, tagged.output)
+
     def test_circular_redirects_are_reported(self, client: Client, tagged: Tagged, script: Script) -> None:
         script.when("GET", ".*/ancestry", reply(302, Location="ancestry"), times=100)
         with pytest.raises(ProtocolError, match="circle"):

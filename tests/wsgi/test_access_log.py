@@ -287,6 +287,19 @@ def test_what_the_server_has_not_sent_does_not_count(lines: Callable[[], list[st
     assert (fields["bytes"], fields["is_complete"]) == (2_000_000, False)
 
 
+def test_an_answer_in_one_piece_is_logged_when_it_is_sent(lines: Callable[[], list[str]]) -> None:
+    unsent = 0
+    environ = environ_of("/v1/_ping", **{UNSENT_KEY: lambda: unsent})
+    body: Any = registry_of(access_log="json")(environ, start)
+    assert lines() == []
+    unsent = sum(map(len, body)) - 1
+
+    body.close()
+
+    fields = json.loads(lines()[-1])
+    assert (fields["bytes"], fields["is_complete"]) == (1, False)
+
+
 def test_an_upload_that_the_client_broke_off_is_logged(lines: Callable[[], list[str]]) -> None:
     image = make_image(b"x" * 100)
     registry = registry_of(access_log="json")

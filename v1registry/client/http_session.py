@@ -28,6 +28,7 @@ def check_redirect(url: str, target: str) -> str:
     try:
         absolute = urljoin(url, target)
         before, after = urlsplit(url).scheme, urlsplit(absolute).scheme
+        _ = urlsplit(absolute).port  # raises if it is none
     except ValueError as exc:
         raise ProtocolError(f"{url} redirects to {target}, which is not a URL") from exc
     if after not in ("http", "https"):

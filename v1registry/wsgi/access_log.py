@@ -122,7 +122,7 @@ class Entry:
         :param environ: that of the server.
         :param length: what the answer announces.
         """
-        if isinstance(chunks, (list, tuple)):
+        if isinstance(chunks, (list, tuple)) and UNSENT_KEY not in environ:
             self.sent_bytes = sum(map(len, chunks))
             self.end()
             return chunks
