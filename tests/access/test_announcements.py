@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from support.access_tokens import Granter, bearer
 from support.accounts_world import REPOSITORIES, AccountsWorld, People, Person, image_of
 from support.attacked import with_other_json
+from support.credentials import basic
 from support.engine_client import Image
 from support.faulty_storage import FaultyStorage
+from support.world import World
 
 from v1registry import FileStorage, MemoryStorage
 from v1registry.access.announcements import MOST_REPOSITORIES, Announcements
@@ -124,6 +127,19 @@ def test_same_push_a_day_later_takes_nothing_from_a_stranger(tmp_path: Path) -> 
     assert root.image(IMAGE) == 404
     root.push("library/base", IMAGE)
     assert world.nobody().get(f"/v1/images/{IMAGE.image_id}/json").body == IMAGE.json
+
+
+def test_application_pushes_an_image_that_a_stranger_holds() -> None:
+    world = World(oauth_http="allow")
+    for name in ("alice", "mallory"):
+        world.users.create(name, f"pw-{name}", f"{name}@example.org")
+    Person(world.app, basic("mallory")).push("mallory/base", with_other_json(IMAGE))
+    token = Granter(world.storage, world.users).token("alice", ["repo_write"])
+    application = Person(world.app, bearer(token))
+    assert application.announce("alice/app", IMAGE) == 200
+    assert application.image(IMAGE) == 404
+    application.push("alice/app", IMAGE)
+    assert application.get(f"/v1/images/{IMAGE.image_id}/json").body == IMAGE.json
 
 
 def test_push_counts_for_the_namespace_of_a_name_with_capitals() -> None:

@@ -237,7 +237,7 @@ class AccountRights:
     def _has_open_push(self, image_id: str) -> bool:
         """Tell whether the user announced the image to a repository that does not hold it whole yet."""
         user = self.user
-        if user is None or self.bearer is not None:
+        if user is None:
             return False
         announced = self._access.announcements.recorded(user, image_id)
         return any(
