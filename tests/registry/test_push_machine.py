@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
@@ -347,3 +348,17 @@ TestPushesOverMemory = PushMachine.TestCase
 TestPushesOverMemory.settings = settings(max_examples=60, stateful_step_count=30, **PATIENTLY)
 TestPushesOverFiles = FilePushMachine.TestCase
 TestPushesOverFiles.settings = settings(max_examples=25, stateful_step_count=30, **PATIENTLY)
+
+
+@pytest.mark.parametrize("late", LAYERS)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_of_a_replaced_json_removes_no_other_layer(late: bytes, layer: bytes) -> None:
+    machine = PushMachine()
+    machine.put_json(image_id=ROOT, number=0)
+    upload = machine.begin(ROOT, late)
+    machine.put_json(image_id=ROOT, number=1)
+    machine.put_layer(image_id=ROOT, layer=layer)
+    machine.end(upload, is_cut=False)
+    machine.put_the_right_checksum(image_id=ROOT, is_tarsum=False)
+    machine.every_image_is_seen_as_the_table_says()
+    assert machine.images[ROOT].is_complete

@@ -197,14 +197,10 @@ class Pushes:
             self._put_layer_again(image_id, chunks, rights)
             return
         with self._streams.open() if has_tarsum_alone else nullcontext() as stream:
-            sums = self._staging.add_layer(push, payloads, chunks, announced_bytes, stream)
-        if push.key.is_shared:
-            return
-        after = self._staging.find(image_id, push.key)
-        if after.digests == list(payloads):
+            sums, after = self._staging.add_layer(push, payloads, chunks, announced_bytes, stream)
+        if push.key.is_shared or after.digests == list(payloads):
             return
         # another request of the push was faster
-        self._staging.drop(after, after.layers)
         if after.digests:
             raise errors.ImageReplaced(image_id=image_id)
         content = rights.image_state(image_id).content

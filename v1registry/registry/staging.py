@@ -194,10 +194,12 @@ class Staging:
         chunks: Iterable[bytes],
         announced_bytes: int | None = None,
         tarsums: TarSumStream | None = None,
-    ) -> dict[str, str]:
-        """Keep a layer as it is sent; return the hex digits of its payload sum with each JSON.
+    ) -> tuple[dict[str, str], StagedPush]:
+        """Keep a layer as it is sent.
 
-        Nothing is kept if ``chunks`` raises. The bytes are counted before they are read.
+        Return the hex digits of its payload sum with each JSON, and what the push has sent by then. The layer
+        is removed if its JSON was replaced meanwhile. Nothing is kept if ``chunks`` raises. The bytes are
+        counted before they are read.
 
         :param payloads: see :meth:`payloads`; at least one.
         :param announced_bytes: the size of the layer; None if it is unknown.
@@ -237,10 +239,20 @@ class Staging:
         }
         # from here on the layer counts
         self._storage.write(f"{push.folder}/{_SUMS}/{self._now()}-{name}", json.dumps(record).encode("ascii"))
-        layers = self.find(push.image_id, push.key).layers
-        kept = SHARED_LIMIT if push.key.is_shared else 1
-        self.drop(push, layers[: max(0, len(layers) - kept)])
-        return sums
+        after = self.find(push.image_id, push.key)
+        self.drop(after, self._outdated(after))
+        return sums, after
+
+    def _outdated(self, push: StagedPush) -> list[SentLayer]:
+        """Return the layers that give way: all but the newest for a JSON that still counts."""
+        if push.key.is_shared:
+            return list(push.layers[: max(0, len(push.layers) - SHARED_LIMIT)])
+        fitting = [
+            layer.key
+            for layer in push.layers
+            if not self.with_sums(layer).sums.keys().isdisjoint(push.digests)
+        ]
+        return [layer for layer in push.layers if layer.key not in fitting[-1:]]
 
     def _prepare_alone(
         self, push: StagedPush, folder: str, sums: dict[str, str]
