@@ -13,6 +13,7 @@ from v1registry_fakes import FakeRegistry
 from v1registry import MemoryStorage, Registry
 from v1registry.accounts import Callback
 from v1registry.registry import layout
+from v1registry.registry.repositories import Repositories
 from v1registry.registry.tags import TagRule
 from v1registry.rights import Action, User
 from v1registry.web import manage
@@ -199,6 +200,22 @@ def test_a_backend_without_look_up_is_believed() -> None:
     person.log_in("mira_k")
     answer = person.send(person.get(PAGE), "/manage/collaborators/mira_k/app", user="anyone", right="read")
     assert answer.status_int == 303
+
+
+def test_collaborator_is_recorded_by_the_name_of_the_directory() -> None:
+    zoe = User("Zoe.X", id="7")
+    directory = Callback(
+        lambda name, password: User(name),
+        find=lambda name: zoe if name.lower() == "zoe.x" else User(name),
+        has_ids=True,
+    )
+    app = Registry(storage=MemoryStorage(), auth=directory)
+    app.storage.write("repositories/mira_k/app/_private", b"")
+    person = Person(app)
+    person.log_in("mira_k")
+    answer = person.send(person.get(PAGE), "/manage/collaborators/mira_k/app", user="zoe.x", right="read")
+    assert answer.status_int == 303
+    assert Repositories(app.storage).granted(NAME, zoe) is Action.READ
 
 
 def test_the_rule_of_the_tags_is_set(world: ManagedWorld) -> None:

@@ -126,8 +126,11 @@ def post_collaborator(request: Request, name: RepositoryName, form: Mapping[str,
         raise InvalidForm({"": "Choose what the collaborator may do"})
     collaborators = repositories.collaborators(name)
     is_known = username in collaborators
-    if not is_known and (right == "none" or not _is_user(request, username)):
-        raise InvalidForm({"user": "There is no user of this name"})
+    if not is_known:
+        found = None if right == "none" else _name_of_user(request, username)
+        if found is None:
+            raise InvalidForm({"user": "There is no user of this name"})
+        username, is_known = found, found in collaborators
     if not is_known and len(collaborators) >= MOST_COLLABORATORS:
         raise InvalidForm({"user": f"A repository has at most {MOST_COLLABORATORS} collaborators"})
     id_of = configured(request.services.accounts).id_of
@@ -192,14 +195,18 @@ def _owned(request: Request, visitor: Visitor) -> RepositoryName:
     return name
 
 
-def _is_user(request: Request, username: str) -> bool:
-    """Say whether a user exists. Backends that cannot look up users are believed."""
+def _name_of_user(request: Request, username: str) -> str | None:
+    """Return the name that a user has when they log in; None if there is no such user.
+
+    Directories find a name in any case. Backends that cannot look up users are believed.
+    """
     if not username or len(username) > _LONGEST_NAME or not username.isprintable():
-        return False
+        return None
     try:
-        return configured(request.services.accounts).account(username) is not None
+        found = configured(request.services.accounts).account(username)
     except NotSupported:
-        return True
+        return username
+    return None if found is None else found.user.name
 
 
 def _name(name: RepositoryName) -> dict[str, Any]:
