@@ -12,6 +12,11 @@ from ..names import RepositoryName, whole_number
 DEFAULT_PAGE_SIZE: Final = 25
 LARGEST_PAGE_SIZE: Final = 100
 
+#: How many characters the descriptions of one page may have together, and how many each may have in any case.
+#: Owners write descriptions of any length, and everybody may ask for all repositories (decisions.md 19).
+_DESCRIPTIONS_LENGTH: Final = 500_000
+_LEAST_LENGTH: Final = 100
+
 
 class SearchIndex(Protocol):
     """Finds repositories. Its data is derived from the storage, so it can be rebuilt at any time."""
@@ -62,7 +67,8 @@ def search(
 ) -> Page:
     """Return the page of results that the parameters of a request ask for.
 
-    Without ``n`` and ``page`` it has all results up to ``limit`` (decisions.md 1).
+    Without ``n`` and ``page`` it has all results up to ``limit`` (decisions.md 1). If the descriptions of a
+    page could be too long together, each is cut.
 
     :param n: results per page as text, clamped to 1 to 100; 25 if it is not a number.
     :param page: number of the page as text, at least 1; 1 if it is not a number.
@@ -74,5 +80,7 @@ def search(
         page_size = min(LARGEST_PAGE_SIZE, max(1, whole_number(n, DEFAULT_PAGE_SIZE)))
         number = max(1, whole_number(page, 1))
     start = (number - 1) * page_size
-    hits = [Hit(name, index.description(name)) for name in names[start : start + page_size]]
+    shown = names[start : start + page_size]
+    most = max(_LEAST_LENGTH, _DESCRIPTIONS_LENGTH // max(1, len(shown)))
+    hits = [Hit(name, index.description(name)[:most]) for name in shown]
     return Page(hits, number, page_size, len(names))
