@@ -7,11 +7,13 @@ two users whose names differ in case only. The first one who logs in gets the na
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 
 from ..log import get_logger
 from ..reserved_names import reserve
@@ -21,8 +23,9 @@ from ..storage.base import KeyConflict, Storage
 
 log = get_logger(__name__)
 
-#: How many users are remembered by a process.
+#: How many users are remembered by a process, and how long, in seconds: a namespace may be given away.
 _REMEMBERED: Final = 10_000
+_REMEMBERED_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,19 @@ class Namespaces:
 
     :param storage: contains the records.
     :param is_read_only: whether nothing may be written; namespaces without an owner then have none.
+    :param clock: monotonic seconds.
     """
 
-    def __init__(self, storage: Storage, *, is_read_only: bool = False) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        is_read_only: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._storage = storage
         self._is_read_only = is_read_only
-        self._seen: LRUCache[User, bool] = LRUCache(_REMEMBERED)
+        self._seen: TTLCache[User, bool] = TTLCache(_REMEMBERED, _REMEMBERED_S, timer=clock)
         self._lock = Lock()
 
     def admits(self, user: User) -> bool:
