@@ -78,9 +78,16 @@ def test_STO_013_a_parent_that_is_missing_is_told(client: Client, folder: Path) 
 @pytest.mark.parametrize(
     "document", [b"", b"{", b"[]", b"null", b'{"parent": 5}', b'{"parent": "x"}', b"\xff", b"[" * 100_000]
 )
-def test_STO_013_json_that_is_none_is_served_as_it_is(client: Client, folder: Path, document: bytes) -> None:
+def test_image_with_invalid_json_is_missing_until_it_is_pushed(
+    client: Client, folder: Path, document: bytes
+) -> None:
     write(folder, image_files(Image(ID, document, b"layer")))
-    assert client.get(f"/v1/images/{ID}/json").body == document
+    for what in ("json", "layer", "ancestry"):
+        assert error_of(client.get(f"/v1/images/{ID}/{what}")) == (404, "Image not found")
+
+    client.push(IMAGE)
+    assert client.get(f"/v1/images/{ID}/json").body == IMAGE.json
+    assert client.get(f"/v1/images/{ID}/layer").body == IMAGE.layer
     assert client.get(f"/v1/images/{ID}/ancestry").json == [ID]
 
 
