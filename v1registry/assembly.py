@@ -145,7 +145,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
     else:
         parts = open_user_parts(settings, storage, repositories)
         backend = parts.backend
-        namespaces = None if backend.gives_names else Namespaces(storage, is_read_only=settings.read_only)
+        namespaces = None if backend.gives_names else _namespaces(settings, storage, backend)
         accounts = _accounts(settings, parts, storage, repositories, namespaces, keys)
         oauth = _oauth(storage, accounts) if backend.has_ids else None
         announcements = Announcements(storage, repositories)
@@ -244,6 +244,11 @@ def _index_access(
     return ForeignIndexAccess(
         IndexClient(settings.index), contents, repositories, holders, staging, keep_s=settings.index_cache_s
     )
+
+
+def _namespaces(settings: Settings, storage: Storage, backend: Backend) -> Namespaces:
+    find = backend.find if backend.can_find else None
+    return Namespaces(storage, find=find, is_read_only=settings.read_only)
 
 
 def _accounts(

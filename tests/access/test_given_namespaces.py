@@ -1,7 +1,10 @@
-"""A namespace that an administrator gives to another user (decisions.md 21)."""
+"""To whom a namespace belongs, and that it can be given to another user (decisions.md 21)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from support.clock import Clock
 
 from v1registry import MemoryStorage
@@ -18,3 +21,29 @@ def test_old_owner_of_a_namespace_that_was_given_away_is_soon_refused() -> None:
     assert namespaces.admits(new)
     clock.now_s += 61
     assert (namespaces.admits(old), namespaces.admits(new)) == (False, True)
+
+
+def finder(*names: str) -> Callable[[str], User | None]:
+    return lambda name: next((User(known) for known in names if known.lower() == name), None)
+
+
+def test_namespace_belongs_to_the_user_in_lower_case_if_there_is_one() -> None:
+    storage = MemoryStorage()
+    namespaces = Namespaces(storage, find=lambda name: User(name) if name in ("Mira", "mira") else None)
+    assert [namespaces.admits(User(name)) for name in ("Mira", "mira", "Mira")] == [False, True, False]
+
+
+def test_directory_that_ignores_case_gives_the_namespace_to_its_only_user() -> None:
+    namespaces = Namespaces(MemoryStorage(), find=finder("Mira"))
+    assert namespaces.admits(User("Mira"))
+
+
+@pytest.mark.parametrize("names", [("Mira", "MIRA"), ("MIRA", "mira")])
+def test_read_only_registry_admits_one_user_of_names_in_another_case(names: tuple[str, str]) -> None:
+    storage, clock = MemoryStorage(), Clock()
+    namespaces = Namespaces(storage, is_read_only=True, clock=clock)
+    first, second = (User(name) for name in names)
+    assert (namespaces.admits(first), namespaces.admits(second)) == (True, False)
+    clock.now_s += 61
+    assert (namespaces.admits(second), namespaces.admits(first)) == (False, True)
+    assert not list(storage.list(""))

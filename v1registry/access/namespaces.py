@@ -1,8 +1,9 @@
 """Which user a namespace belongs to, if users come from outside (decisions.md 21).
 
 The namespace of a user is the name in lower case. Directories, password files and single sign-on may know
-two users whose names differ in case only. The first one who logs in gets the namespace:
-``accounts/namespaces/<name in lower case>`` is a record with the name as it is.
+two users whose names differ in case only. A user whose name is in lower case gets the namespace if the
+backend finds one, because only that user could write it in versions without records. Otherwise the first user
+who logs in gets it. ``accounts/namespaces/<name in lower case>`` is a record with the name as it is.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
+from ..accounts.base import NotSupported
 from ..log import get_logger
 from ..reserved_names import reserve
 from ..rights import User
@@ -44,7 +46,8 @@ class Namespaces:
     """Gives each namespace to one user. Safe for threads and, if the storage is, for processes.
 
     :param storage: contains the records.
-    :param is_read_only: whether nothing may be written; namespaces without an owner then have none.
+    :param find: looks a user up by name, as a backend does; None if nothing is looked up.
+    :param is_read_only: whether nothing may be written; the process then remembers new owners.
     :param clock: monotonic seconds.
     """
 
@@ -52,11 +55,14 @@ class Namespaces:
         self,
         storage: Storage,
         *,
+        find: Callable[[str], User | None] | None = None,
         is_read_only: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
+        self._find = find
         self._is_read_only = is_read_only
+        self._unrecorded: LRUCache[str, str] = LRUCache(_REMEMBERED)
         self._seen: TTLCache[User, bool] = TTLCache(_REMEMBERED, _REMEMBERED_S, timer=clock)
         self._lock = Lock()
 
@@ -96,12 +102,34 @@ class Namespaces:
         return None if record is None else record.username
 
     def _claimed(self, username: str) -> str | None:
-        """Return the owner of a namespace, which is the user if it had none."""
+        """Return the owner of a namespace. If it had none, it gets one.
+
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
         owner = self._owner(username)
-        if owner is not None or self._is_read_only:
-            return owner or username
+        if owner is not None:
+            return owner
+        owner = self._new_owner(username)
+        if self._is_read_only:
+            with self._lock:
+                return self._unrecorded.setdefault(username.lower(), owner)
         try:
-            records.create(self._storage, namespace_key(username), NamespaceRecord(username))
+            records.create(self._storage, namespace_key(username), NamespaceRecord(owner))
         except KeyConflict:
             return self._owner(username)
-        return username
+        return owner
+
+    def _new_owner(self, username: str) -> str:
+        """Return the user of that name in lower case if the backend finds one, else the user.
+
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        namespace = username.lower()
+        if username == namespace or self._find is None:
+            return username
+        try:
+            found = self._find(namespace)
+        except NotSupported:
+            return username
+        # a directory may find the user under another spelling
+        return namespace if found is not None and found.name == namespace else username
