@@ -171,7 +171,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         settings=settings,
         access=access,
         origin=origin,
-        body_slots=BodySlots(settings.max_bodies, settings.max_anonymous_bodies),
+        body_slots=BodySlots(settings.max_bodies, settings.max_anonymous_bodies, settings.max_client_bodies),
         storage=storage,
         images=images,
         repositories=repositories,

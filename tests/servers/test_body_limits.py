@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -104,6 +105,29 @@ def test_bodies_beyond_the_bound_are_503_and_not_waited_for(started: Start) -> N
     assert answer.headers["connection"] == "close"
     eventually(lambda: server.unfinished() == [], "the first two are given up")
     server.client().push("limits/one-2", [images[2]])
+
+
+def test_one_user_leaves_room_for_others(started: Start) -> None:
+    server = started(SERVE, auth="users:", max_bodies="3", max_client_bodies="2", upload_silence_s="60")
+    basic = {}
+    for name in ("mira", "robert"):
+        account = {"username": name, "password": "correct-horse-9", "email": f"{name}@example.org"}
+        registration = {"Content-Type": "application/json"}
+        body = json.dumps(account).encode()
+        sent = request_bytes("POST", "/v1/users/", registration | {"Content-Length": str(len(body))}, body)
+        assert status_of(server, "POST", sent) == 201
+        basic[name] = f"Basic {base64.b64encode(f'{name}:correct-horse-9'.encode()).decode()}"
+
+    def announcement(name: str, rest: bytes = b"") -> bytes:
+        headers = {"Authorization": basic[name], "Transfer-Encoding": "chunked"}
+        return request_bytes("PUT", f"/v1/repositories/{name}/app/", headers, b"2\r\n[" + rest)
+
+    with crowd(server.program, 2, announcement("mira")):
+        eventually(
+            lambda: status_of(server, "PUT", announcement("mira", b"]\r\n0\r\n\r\n")) == 503,
+            "mira has no room",
+        )
+        assert status_of(server, "PUT", announcement("robert", b"]\r\n0\r\n\r\n")) == 200
 
 
 def test_anonymous_bodies_leave_room_for_those_with_credentials(started: Start) -> None:

@@ -74,13 +74,22 @@ def test_total_time_ends_the_wait() -> None:
 
 
 def test_slots_are_bounded_and_given_back() -> None:
-    slots = BodySlots(3, 2)
-    assert [slots.take(is_anonymous=True) for _ in range(3)] == [True, True, False]
-    assert [slots.take(is_anonymous=False) for _ in range(2)] == [True, False]
-    slots.give_back(is_anonymous=True)
-    assert slots.take(is_anonymous=True)
-    slots.give_back(is_anonymous=False)
-    assert slots.take(is_anonymous=False)
+    slots = BodySlots(3, 2, 3)
+    assert [slots.take("", is_anonymous=True) for _ in range(3)] == [True, True, False]
+    assert [slots.take("", is_anonymous=False) for _ in range(2)] == [True, False]
+    slots.give_back("", is_anonymous=True)
+    assert slots.take("", is_anonymous=True)
+    slots.give_back("", is_anonymous=False)
+    assert slots.take("", is_anonymous=False)
+
+
+def test_slots_of_one_client_leave_room_for_others() -> None:
+    slots = BodySlots(4, 4, 2)
+    assert [slots.take("user mira", is_anonymous=False) for _ in range(3)] == [True, True, False]
+    assert [slots.take("192.0.2.1", is_anonymous=True) for _ in range(3)] == [True, True, False]
+    slots.give_back("user mira", is_anonymous=False)
+    assert slots.take("user mira", is_anonymous=False)
+    assert not slots.take("user robert", is_anonymous=False)
 
 
 class Timed:

@@ -42,6 +42,11 @@ class BodySettings:
         converters.positive_number,
         "how many of them may come from callers without credentials; not on an open server",
     )
+    max_client_bodies: int = setting(
+        64,
+        converters.positive_number,
+        "how many of them may come from one user, or from one address if the user is unknown",
+    )
 
 
 class BodyOptions(TypedDict, total=False):
@@ -54,3 +59,4 @@ class BodyOptions(TypedDict, total=False):
     max_refused_bytes: int | str
     max_bodies: int | str
     max_anonymous_bodies: int | str
+    max_client_bodies: int | str

@@ -60,7 +60,7 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         self.__dict__["_services"] = services
         self.__dict__["_upload"] = None
         self.__dict__["_body"] = None
-        self.__dict__["_slot"] = None  # whether it is one for anonymous callers
+        self.__dict__["_slot"] = None  # whose it is, and whether that is an anonymous caller
         self.__dict__["_silence_s"] = services.settings.upload_silence_s
         self.__dict__["_total_s"] = None
         self.__dict__["_rights"] = None
@@ -145,9 +145,10 @@ class Request(BaseRequest, Generic[ServicesT_co]):
             return
         services = self.services
         is_anonymous = services.access.has_accounts and self._is_anonymous()
-        if not services.body_slots.take(is_anonymous=is_anonymous):
+        client = self._client()
+        if not services.body_slots.take(client, is_anonymous=is_anonymous):
             raise TooManyBodies
-        self.__dict__["_slot"] = is_anonymous
+        self.__dict__["_slot"] = client, is_anonymous
         settings = services.settings
         limit_waiting(
             self.environ,
@@ -155,6 +156,13 @@ class Request(BaseRequest, Generic[ServicesT_co]):
             least_rate=settings.upload_least_rate,
             total_s=self.__dict__["_total_s"],
         )
+
+    def _client(self) -> str:
+        """Return the user as far as it is known, else the address of the client, empty if that is unknown."""
+        rights: Rights | None = self.__dict__["_rights"]
+        if rights is not None and rights.user is not None:
+            return f"user {rights.user.name}"
+        return self.services.origin.proxies.client_address(self.environ)
 
     def _is_anonymous(self) -> bool:
         """Tell whether no valid credentials have been seen. They are not looked up for this."""
@@ -183,7 +191,8 @@ class Request(BaseRequest, Generic[ServicesT_co]):
     def end_body(self) -> None:
         """Give back the slot of the body: nothing more is read of it."""
         if self.__dict__["_slot"] is not None:
-            self.services.body_slots.give_back(is_anonymous=self.__dict__["_slot"])
+            client, is_anonymous = self.__dict__["_slot"]
+            self.services.body_slots.give_back(client, is_anonymous=is_anonymous)
             self.__dict__["_slot"] = None
 
     def read_body(self, limit_bytes: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -71,33 +72,43 @@ class BodySlots:
 
     :param most: the bound for all bodies.
     :param most_anonymous: the bound for those of callers without valid credentials.
+    :param most_of_client: the bound for those of one client.
     """
 
-    def __init__(self, most: int, most_anonymous: int):
+    def __init__(self, most: int, most_anonymous: int, most_of_client: int):
         self._most = most
         self._most_anonymous = min(most, most_anonymous)
+        self._most_of_client = min(most, most_of_client)
         self._lock = threading.Lock()
         self._taken = 0
         self._taken_anonymous = 0
+        self._taken_by_client: Counter[str] = Counter()
 
-    def take(self, *, is_anonymous: bool) -> bool:
-        """Take a slot; tell whether there was one."""
+    def take(self, client: str, *, is_anonymous: bool) -> bool:
+        """Take a slot; tell whether there was one.
+
+        :param client: the user or the address; empty if both are unknown, so that the client has no bound.
+        """
         with self._lock:
-            if self._taken >= self._most:
+            if (
+                self._taken >= self._most
+                or (is_anonymous and self._taken_anonymous >= self._most_anonymous)
+                or (client and self._taken_by_client[client] >= self._most_of_client)
+            ):
                 return False
-            if is_anonymous:
-                if self._taken_anonymous >= self._most_anonymous:
-                    return False
-                self._taken_anonymous += 1
             self._taken += 1
+            self._taken_anonymous += is_anonymous
+            self._taken_by_client[client] += 1
             return True
 
-    def give_back(self, *, is_anonymous: bool) -> None:
+    def give_back(self, client: str, *, is_anonymous: bool) -> None:
         """Return a slot that was taken."""
         with self._lock:
             self._taken -= 1
-            if is_anonymous:
-                self._taken_anonymous -= 1
+            self._taken_anonymous -= is_anonymous
+            self._taken_by_client[client] -= 1
+            if not self._taken_by_client[client]:
+                del self._taken_by_client[client]
 
 
 def is_waiting_needed(environ: Mapping[str, Any]) -> bool:
