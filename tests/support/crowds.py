@@ -37,6 +37,18 @@ def crowd(program: Program, number: int, sent: bytes) -> Iterator[list[socket.so
         yield clients
 
 
+@contextlib.contextmanager
+def crowd_in_bodies(program: Program, number: int, sent: bytes) -> Iterator[None]:
+    """Open connections that send a head and nothing of its body, which the application waits for.
+
+    :param sent: a head with ``Expect: 100-continue``, which is answered when the body is waited for.
+    """
+    with crowd(program, number, sent) as clients:
+        for client in clients:
+            assert client.recv(64).startswith(b"HTTP/1.1 100 ")
+        yield
+
+
 def ping(program: Program) -> int:
     """Return the status of a ping on a new connection.
 

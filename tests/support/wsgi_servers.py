@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -98,4 +99,10 @@ class RunningServer:
 
     def unfinished(self) -> list[Path]:
         """Return the temporary files of the registry: what is being written, or was left."""
-        return list(self.storage.rglob(".*.tmp"))
+        # unlike rglob, walk passes over folders that vanish meanwhile
+        return [
+            Path(folder, name)
+            for folder, _, names in os.walk(self.storage)
+            for name in names
+            if name.startswith(".") and name.endswith(".tmp")
+        ]

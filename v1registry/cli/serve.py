@@ -103,12 +103,12 @@ def serve(options: argparse.Namespace) -> int:
     gunicorn = _import_gunicorn()
     listener = _listen(options.host, options.port)
     scheme = "https" if options.tls_cert else "http"
-    print_start(services, mapping["storage"], scheme, listener.getsockname()[1])
     # what a killed server left goes now, and not only with the next push
     if not settings.read_only:
         Expiry(storage).tidy()
         if isinstance(storage, FileStorage):
             storage.remove_leftovers(UPLOADS)
+    print_start(services, mapping["storage"], scheme, listener.getsockname()[1])
     if services.accounts is not None and storage.shared_by_processes:
         notice = notice_of_old_data(storage)
         if notice:
