@@ -37,6 +37,9 @@ _FILE_PIECE_BYTES: Final = 8 << 20
 #: Pieces are joined up to this length, so that headers and a small body are one packet.
 _JOINED_BYTES: Final = 64 << 10
 
+#: A byte with which a method may begin (RFC 9110, 5.6.2).
+_FIRST_BYTE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
+
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r?\n", re.IGNORECASE)
 _STREAMED: Final = re.compile(rb"\n(?:transfer-encoding|expect):", re.IGNORECASE)
@@ -110,10 +113,16 @@ class Connection:
                 return True
             if not data:
                 return False
-            self.received += data
+            # empty lines before a request are ignored (RFC 9112, 2.2)
+            self.received += data if self.received else data.lstrip(b"\r\n")
             # bytes that TLS has decoded already do not make the socket readable
             if not isinstance(self.socket, ssl.SSLSocket) or len(self.received) > _COLLECTED_BYTES:
                 return True
+
+    @property
+    def is_malformed(self) -> bool:
+        """Whether what came cannot begin a request. Clients that try https first send a TLS handshake."""
+        return bool(self.received) and _FIRST_BYTE.match(self.received) is None
 
     @property
     def has_decoded(self) -> bool:

@@ -259,6 +259,11 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         if missing is Phase.THREAD:
             self._stop_waiting(connection)
             self._start_work(connection)
+        elif missing is Phase.HEAD and connection.is_malformed:
+            connection.say_goodbye("400 Bad Request")
+            connection.end_answers()
+            connection.sent_bytes = 0
+            self._change_phase(connection, Phase.CLOSING)
         elif not is_open:
             if connection.received:
                 connection.say_goodbye("400 Bad Request")
