@@ -223,7 +223,8 @@ class TestWriting:
 @pytest.mark.parametrize("version", ["1.0.0", "1.9.1"])
 def test_json_of_any_depth_is_written_or_refused(key: str, version: str) -> None:
     refused = 0
-    for depth in range(800, 1000):
+    # Pythons differ in the depth that they parse
+    for depth in (*range(800, 1000), 5_000, 20_000, 200_000):
         nested = "[" * depth + "]" * depth
         value = nested if key in ("created", "author") else f'{{"Cmd": {nested}}}'
         document = f'{{"id": "{ROOT}", "docker_version": "{version}", "{key}": {value}}}'.encode()
@@ -231,4 +232,4 @@ def test_json_of_any_depth_is_written_or_refused(key: str, version: str) -> None
             write_save_archive(io.BytesIO(), [source(ROOT, LAYERS[0], document)], {})
         except (UnreadableImage, Unconvertible):
             refused += 1
-    assert 0 < refused < 200
+    assert 0 < refused < 203

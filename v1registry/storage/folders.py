@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat as modes
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -106,7 +107,7 @@ class Folders:
         try:
             os.mkdir(folder, self.folder_mode(folder))
         except FileExistsError:
-            if not os.path.isdir(folder) and os.path.lexists(folder):
+            if not _may_be_folder(folder):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
             return set(self._above(folder)) if was_missing else made_in
         except FileNotFoundError:
@@ -366,3 +367,15 @@ def _is_at(path: str, status: os.stat_result) -> bool:
         return os.path.samestat(os.stat(path), status)
     except FileNotFoundError:
         return False
+
+
+def _may_be_folder(path: str) -> bool:
+    """Tell whether a path is a folder, or nothing any more.
+
+    It is looked at once: others remove an empty folder and make it again meanwhile.
+    """
+    try:
+        return modes.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        # nothing, or a link to nothing
+        return not os.path.islink(path)
