@@ -196,7 +196,7 @@ class Registry:
             response = self._answer(request)
         finally:
             request.end_body()
-        if self._is_for_scripts(request):
+        if self._services.cors.is_on and self._is_for_scripts(request):
             self._services.cors.add_headers(request, response)
         response.headerlist += [VERSION_HEADER, (REQUEST_ID_HEADER, context.request_id)]
         return response

@@ -38,6 +38,7 @@ class Cors:
 
     def __init__(self, origins: Iterable[str]):
         self._origins = frozenset(origins)
+        self.is_on = bool(self._origins)
 
     def allowed_origin(self, request: BaseRequest) -> str | None:
         """Return the value of ``Access-Control-Allow-Origin``; None if the site may not ask."""
@@ -71,7 +72,7 @@ class Cors:
 
     def add_headers(self, request: BaseRequest, response: Response) -> None:
         """Add the headers of an answer of an API."""
-        if not self._origins:
+        if not self.is_on:
             return
         origin = self.allowed_origin(request)
         if origin != ANY_ORIGIN:
