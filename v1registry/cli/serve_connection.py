@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import os
 import re
 import select
@@ -45,6 +46,17 @@ _LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r?\n", 
 _STREAMED: Final = re.compile(rb"\n(?:transfer-encoding|expect):", re.IGNORECASE)
 
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+#: Errors of the system for a client that is gone, besides those that Python has classes for.
+_GONE: Final = frozenset({errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN})
+
+
+def is_of_client(error: Exception) -> bool:
+    """Tell whether an error means that the client is gone, or too slow. All others are for the log."""
+    if isinstance(error, (ConnectionError, TimeoutError, ssl.SSLError)):
+        return True
+    return isinstance(error, OSError) and error.errno in _GONE
 
 
 class Phase(enum.Enum):

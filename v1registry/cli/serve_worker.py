@@ -7,7 +7,6 @@ do not read their answer are waited for by the loop, which never blocks.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import selectors
@@ -22,7 +21,7 @@ from gunicorn import sock as gunicorn_sock
 from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.workers.base import Worker
 
-from .serve_connection import HEAD_BYTES, Connection, Phase
+from .serve_connection import HEAD_BYTES, Connection, Phase, is_of_client
 from .serve_exchange import Exchange
 from .serve_threads import ThreadPool
 
@@ -199,8 +198,10 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def _close(self, connection: Connection) -> None:
         exchange = self._exchanges.pop(connection, None)
         if exchange is not None:
-            with contextlib.suppress(Exception):  # a storage may fail
+            try:
                 exchange.close()
+            except Exception:
+                self.log.exception("an answer cannot be closed")
         connection.close()
 
     def _continue(self, connection: Connection) -> None:
@@ -346,11 +347,9 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def _work(self, connection: Connection) -> None:
         try:
             connection.phase = self._serve(connection)
-        except OSError:
-            # the client is gone
-            connection.phase = Phase.OVER
-        except Exception:
-            self.log.exception("the answer cannot be sent")
+        except Exception as error:
+            if not is_of_client(error):
+                self.log.exception("the answer cannot be sent")
             connection.phase = Phase.OVER
         self._done.append(connection)
         if self._is_asleep:
