@@ -145,7 +145,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
     else:
         parts = open_user_parts(settings, storage, repositories)
         backend = parts.backend
-        namespaces = None if backend.gives_names else _namespaces(settings, storage, backend)
+        namespaces = None if backend.gives_names else _namespaces(settings, repositories, storage, backend)
         accounts = _accounts(settings, parts, storage, repositories, namespaces, keys)
         oauth = _oauth(storage, accounts) if backend.has_ids else None
         announcements = Announcements(storage, repositories)
@@ -246,9 +246,15 @@ def _index_access(
     )
 
 
-def _namespaces(settings: Settings, storage: Storage, backend: Backend) -> Namespaces:
-    find = backend.find if backend.can_find else None
-    return Namespaces(storage, find=find, is_read_only=settings.read_only)
+def _namespaces(
+    settings: Settings, repositories: Repositories, storage: Storage, backend: Backend
+) -> Namespaces:
+    return Namespaces(
+        storage,
+        find=backend.find if backend.can_find else None,
+        has_repositories=repositories.are_in,
+        is_read_only=settings.read_only,
+    )
 
 
 def _accounts(

@@ -1,9 +1,10 @@
 """Which user a namespace belongs to, if users come from outside (decisions.md 21).
 
 The namespace of a user is the name in lower case. Directories, password files and single sign-on may know
-two users whose names differ in case only. A user whose name is in lower case gets the namespace if the
-backend finds one, because only that user could write it in versions without records. Otherwise the first user
-who logs in gets it. ``accounts/namespaces/<name in lower case>`` is a record with the name as it is.
+two users whose names differ in case only. The first one who logs in gets the namespace:
+``accounts/namespaces/<name in lower case>`` is a record with the name as it is. If repositories are in it
+before, it belongs to the user whose name is in lower case, as far as the backend finds one: without records
+only that user could write there.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Namespaces:
 
     :param storage: contains the records.
     :param find: looks a user up by name, as a backend does; None if nothing is looked up.
+    :param has_repositories: tells whether a namespace has repositories.
     :param is_read_only: whether nothing may be written; the process then remembers new owners.
     :param clock: monotonic seconds.
     """
@@ -56,11 +58,13 @@ class Namespaces:
         storage: Storage,
         *,
         find: Callable[[str], User | None] | None = None,
+        has_repositories: Callable[[str], bool] = lambda namespace: False,
         is_read_only: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
         self._find = find
+        self._has_repositories = has_repositories
         self._is_read_only = is_read_only
         self._unrecorded: LRUCache[str, str] = LRUCache(_REMEMBERED)
         self._seen: TTLCache[User, bool] = TTLCache(_REMEMBERED, _REMEMBERED_S, timer=clock)
@@ -120,12 +124,12 @@ class Namespaces:
         return owner
 
     def _new_owner(self, username: str) -> str:
-        """Return the user of that name in lower case if the backend finds one, else the user.
+        """Return the user, or the one of that name in lower case if the repositories there are older.
 
         :raises BackendUnavailable: the backend cannot answer now.
         """
         namespace = username.lower()
-        if username == namespace or self._find is None:
+        if username == namespace or self._find is None or not self._has_repositories(namespace):
             return username
         try:
             found = self._find(namespace)
