@@ -33,7 +33,7 @@ from v1registry.storage.base import CHUNK_BYTES, InvalidKey, KeyNotFound, Storag
 
 from .storage_listing import ListingRules
 from .storage_sharing import SharingRules, assert_not_found, listed
-from .storage_steps import ConditionalDeletionRules, PublicationRules
+from .storage_steps import ConditionalDeletionRules, LinkRules, PublicationRules
 
 __all__ = ["StorageContract"]
 
@@ -67,7 +67,7 @@ _BAD_KEYS = {
 }
 
 
-class StorageContract(ListingRules, ConditionalDeletionRules, PublicationRules, SharingRules):
+class StorageContract(ListingRules, ConditionalDeletionRules, PublicationRules, LinkRules, SharingRules):
     """All contract tests of a storage. Derive from it and override the fixture ``storage``."""
 
     @pytest.fixture

@@ -239,3 +239,63 @@ class PublicationRules:
         at_once(work)
         names = {stat.key.rpartition("/")[2] for stat in storage.list("")}
         assert names == {"first", *map(str, range(1, 8))}
+
+
+class LinkRules:
+    """Tests of ``link(source, target)``."""
+
+    def test_linked_value_is_under_both_keys(self, storage: Storage) -> None:
+        storage.write("a/b", b"value")
+        stat = storage.link("a/b", "c/d/e")
+        assert (stat.key, stat.size) == ("c/d/e", 5)
+        assert storage.stat("c/d/e") == stat
+        assert [storage.read(key)[0] for key in ("a/b", "c/d/e")] == [b"value", b"value"]
+
+    @pytest.mark.parametrize(("changed", "kept"), [("a/b", "c/d"), ("c/d", "a/b")])
+    def test_change_of_one_key_leaves_the_linked_one(self, storage: Storage, changed: str, kept: str) -> None:
+        storage.write("a/b", b"value")
+        storage.link("a/b", "c/d")
+        storage.write(changed, b"other")
+        assert storage.read(kept)[0] == b"value"
+        storage.delete(changed)
+        assert storage.read(kept)[0] == b"value"
+
+    def test_link_does_not_replace_a_value(self, storage: Storage) -> None:
+        storage.write("a/b", b"value")
+        storage.write("c/d", b"other")
+        with pytest.raises(KeyConflict):
+            storage.link("a/b", "c/d")
+        assert storage.read("c/d")[0] == b"other"
+
+    def test_link_to_a_missing_value_is_not_found(self, storage: Storage) -> None:
+        with pytest.raises(KeyNotFound):
+            storage.link("a/b", "c/d")
+        assert_not_found(storage, "c/d")
+        assert list(storage.list_folders("")) == []
+
+    def test_link_to_a_folder_of_keys_is_an_invalid_key(self, storage: Storage) -> None:
+        storage.write("a/b", b"value")
+        storage.write("c/d/e", b"other")
+        for target in ("c/d", "a/b/c"):
+            with pytest.raises(InvalidKey):
+                storage.link("a/b", target)
+
+    def test_one_of_many_linkers_succeeds(self, storage: Storage) -> None:
+        for number in range(8):
+            storage.write(f"a/{number}", str(number).encode("ascii"))
+
+        def link(number: int) -> bool:
+            try:
+                storage.link(f"a/{number}", "c/d")
+            except KeyConflict:
+                return False
+            return True
+
+        assert sorted(at_once(link)) == [False] * 7 + [True]
+
+    def test_linked_folder_is_published(self, storage: Storage) -> None:
+        storage.write("blobs/a", b"value")
+        storage.link("blobs/a", "staged/layer")
+        storage.publish("staged", "images/x")
+        assert storage.read("images/x/layer")[0] == b"value"
+        assert storage.read("blobs/a")[0] == b"value"

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registry": {"wsgi", "layers"},
     "access": {"wsgi", "registry", "accounts"},
     "search": {"registry"},
-    "distribution": {"wsgi", "registry", "layers", "access"},
+    "distribution": {"wsgi", "registry", "layers", "access", "archives"},
     "hub": {"wsgi", "registry", "access", "accounts", "search"},
     "oauth": {"wsgi", "access", "accounts"},
     "web": {"wsgi", "layers", "registry", "access", "accounts", "search", "hub", "oauth"},
@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "housekeeping": {"layers", "registry", "access"},
     "cli": {
         "wsgi", "app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry",
-        "housekeeping",
+        "housekeeping", "distribution",
     },
     "fakes": {"app", "wsgi", "layers", "registry", "accounts", "oauth"},
 }  # fmt: skip

@@ -22,6 +22,8 @@ from .accounts.lapsing import LapsingStore
 from .accounts.newcomers import LapsingAccounts, Newcomers
 from .accounts.service import Accounts
 from .distribution import api as distribution_api
+from .distribution.parts import distribution_of
+from .distribution.services import DistributionServices
 from .hub import api as hub_api
 from .hub import users_api
 from .log import get_logger
@@ -72,7 +74,7 @@ WITHOUT_OAUTH: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Services(WebServices):
+class Services(WebServices, DistributionServices):
     """Everything that an application works on. Handlers see the part that their API declares."""
 
     apis: tuple[Api, ...]  #: the rows of all of them are in ``table``
@@ -192,6 +194,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         shown_layers=ShownLayers(images, looks, expanded_limit_bytes=settings.max_shown_bytes),
         descriptions=Descriptions(),
         known_sizes=KnownSizes(),
+        distribution=distribution_of(storage),
         pages=pages,
         apis=apis,
         table=combine(apis),

@@ -6,12 +6,21 @@ follow the strict grammar; old data stays readable under any name.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from .errors import ImageNotFound, InvalidImageId, InvalidRepositoryName, InvalidTagName
+from .errors import (
+    DigestInvalid,
+    ImageNotFound,
+    InvalidImageId,
+    InvalidRepositoryName,
+    InvalidTagName,
+    NameInvalid,
+    TagInvalid,
+)
 
 #: The namespace of repositories that are named without one (docker-registry 0.9.1, toolkit.py).
 DEFAULT_NAMESPACE = "library"
@@ -33,6 +42,13 @@ _LONGEST_EMAIL = 254
 _LONGEST_EMAIL_NAME = 64
 #: The resources below a repository in paths of the APIs, which a name may end in too.
 RESERVED_RESOURCES = ("tags", "json", "properties", "images", "auth")
+
+#: Names in the distribution API (OCI distribution-spec 1.1, "Pulling manifests").
+_V2_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_V2_NAME = re.compile(rf"{_V2_COMPONENT}(?:/{_V2_COMPONENT})*")
+_LONGEST_V2_NAME = 255
+
+_DIGEST = re.compile(r"(sha256):([a-f0-9]{64})|(sha512):([a-f0-9]{128})")
 
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -218,6 +234,73 @@ class RepositoryName:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.repository}"
+
+
+def is_v2_name(text: str) -> bool:
+    """Tell whether ``text`` is the name of a repository in the distribution API.
+
+    >>> is_v2_name("library/busybox"), is_v2_name("Upper/case"), is_v2_name("a//b")
+    (True, False, False)
+    """
+    return len(text) <= _LONGEST_V2_NAME and _V2_NAME.fullmatch(text) is not None
+
+
+def parse_v2_name(text: str) -> RepositoryName:
+    """Return the repository that a path of the distribution API names.
+
+    :raises NameInvalid: the name does not follow the grammar (engine-formats.md 7.1).
+
+    >>> str(parse_v2_name("busybox"))
+    'library/busybox'
+    """
+    if not is_v2_name(text):
+        raise NameInvalid(detail={"name": text[:300]})
+    name = RepositoryName.parse(text)
+    try:
+        return name.checked()
+    except InvalidRepositoryName:
+        raise NameInvalid(detail={"name": text[:300]}) from None
+
+
+def check_v2_tag(text: str) -> str:
+    """Return ``text`` if it is a tag of the distribution API; the grammar is that of new tags of v1.
+
+    :raises TagInvalid: it is not.
+    """
+    if not _TAG.fullmatch(text):
+        raise TagInvalid(detail={"tag": text[:200]})
+    return text
+
+
+@dataclass(frozen=True, order=True)
+class Digest:
+    """The digest of the bytes of a blob or a manifest."""
+
+    algorithm: str  #: ``sha256`` or ``sha512``
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Return the digest that a text says.
+
+        :raises DigestInvalid: it is malformed, or has a different algorithm.
+
+        >>> Digest.parse("sha256:" + 64 * "0").algorithm
+        'sha256'
+        """
+        found = _DIGEST.fullmatch(text)
+        if found is None:
+            raise DigestInvalid(detail={"digest": text[:200]})
+        algorithm, digits = (part for part in found.groups() if part)
+        return cls(algorithm, digits)
+
+    @classmethod
+    def of(cls, data: bytes) -> Digest:
+        """Return the SHA-256 digest of ``data``."""
+        return cls("sha256", hashlib.sha256(data).hexdigest())
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
 
 
 def whole_number(text: str | None, default: int) -> int:

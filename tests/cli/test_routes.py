@@ -47,4 +47,4 @@ def test_routes_with_an_invalid_setting_fails(capsys: pytest.CaptureFixture[str]
     ini.write_text("[v1registry]\nstorage = memory:\nv2 = maybe\n")
 
     assert main(["routes", "--config", str(ini)]) == 2
-    assert "v2: must be one of ping, absent, pass, not 'maybe'" in capsys.readouterr().err
+    assert "v2: must be one of on, pull, ping, absent, pass, not 'maybe'" in capsys.readouterr().err

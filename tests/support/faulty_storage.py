@@ -134,6 +134,9 @@ class FaultyStorage:
     def publish(self, staged: str, folder: str) -> None:
         self._call("publish", folder, lambda: self.storage.publish(staged, folder))
 
+    def link(self, source: str, target: str) -> Stat:
+        return self._call("link", target, lambda: self.storage.link(source, target))
+
     def delete_tree(self, folder: str) -> None:
         self._call("delete_tree", folder, lambda: self.storage.delete_tree(folder))
 

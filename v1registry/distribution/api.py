@@ -1,127 +1,41 @@
-"""``/v2/`` without the distribution API (clients.md 8, decisions.md 8a).
+"""The distribution API below ``/v2/`` as a configuration serves it (distribution.md).
 
-``GET /v2/`` checks logins. Everything below it is 404. ``Docker-Distribution-API-Version`` is never sent, so
-engines up to 17.05 fall back to v1.
+``Docker-Distribution-API-Version`` is never sent, so engines up to 1.9 use v1 (clients.md 8).
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from .. import errors
-from ..names import RepositoryName, check_tag
 from ..paths import V2
-from ..wsgi.documents import dump_json
 from ..wsgi.request import Request
-from ..wsgi.responses import NOT_CACHED, Response, error_text, json_response, respond
-from ..wsgi.routing import Api, Route, Table
-from ..wsgi.user_agents import docker_version
-
-#: Clients of ``/v2/`` send a password only for ``Basic``, and do not know tokens of v1.
-CHALLENGE: Final = 'Basic realm="auth required"'
-
-#: The first engine without v1. A JSON object below ``/v2/`` keeps some earlier ones from falling back.
-_FIRST_WITHOUT_V1: Final = (17, 12)
-
-_MANIFEST = re.compile(rf"{V2}/(.+)/manifests/([^/]+)")
-
-#: The codes of the v2 error form for the statuses that occur here (distribution.md 5).
-_CODES: Final = {
-    401: "UNAUTHORIZED",
-    403: "DENIED",
-    404: "UNSUPPORTED",
-    405: "UNSUPPORTED",
-    429: "TOOMANYREQUESTS",
-}
-
-
-def ping(request: Request[Any]) -> Response:
-    """Answer an empty object, on a server with accounts only to users who log in.
-
-    Today's ``docker login`` and ``podman login`` check passwords here. A failure counts like any other.
-
-    :raises Unauthorized: there are accounts, and the credentials are missing or wrong.
-    """
-    if request.services.access.has_accounts and not _is_login(request):
-        raise errors.Unauthorized(CHALLENGE)
-    return json_response({})
-
-
-def _is_login(request: Request[Any]) -> bool:
-    try:
-        return request.rights.is_login
-    except errors.Unauthorized:
-        return False
+from ..wsgi.responses import Response, error_text
+from ..wsgi.routing import Api, Table
+from . import ping_api
+from .answers import v2_error
 
 
 def _error_response(request: Request[Any], error: errors.RegistryError) -> Response:
-    """Return plain text to engines that can fall back to v1, and the v2 error form to all other clients."""
-    version = docker_version(request.headers.get("User-Agent"))
-    if version is not None and version < _FIRST_WITHOUT_V1:
-        return error_text(error)
-    message = _how_to_pull(request) if isinstance(error, errors.PathNotFound) else error.public
-    failure = {"code": _CODES.get(error.status, "UNKNOWN"), "message": message, "detail": None}
-    headers = (*NOT_CACHED, *error.headers.items())
-    return respond(error.status, dump_json({"errors": [failure]}), "application/json", headers)
-
-
-def _how_to_pull(request: Request[Any]) -> str:
-    """Return a sentence that tells users of today's engines how to get an image of this registry.
-
-    It names the image of the request if the request names one, whether or not the image exists.
-    """
-    name, mounted_at = _reference(request.decoded_path), request.origin.mount_path
-    try:
-        host = request.origin.host
-    except errors.BadRequest:
-        host, name = "HOST", _PLACEHOLDER
-    if mounted_at:
-        return (
-            f"This registry speaks the Docker Registry API v1, below {host}{mounted_at}/v1/, and not v2; "
-            "clients reach it if a host of its own leads there"
-        )
-    return (
-        "This registry speaks the Docker Registry API v1 and not v2; pull with: "
-        f"v1registry pull {host}/{name} -o image.tar && docker load -i image.tar"
-    )
-
-
-_PLACEHOLDER: Final = "NAME:TAG"
-
-
-def _reference(path: str) -> str:
-    """Return the name and tag that a path below ``/v2/`` asks for, else a placeholder.
-
-    Users paste the sentence into a shell, so it may contain only names of the grammar.
-    """
-    found = _MANIFEST.fullmatch(path)
-    if found is None:
-        return _PLACEHOLDER
-    try:
-        return f"{RepositoryName.parse(found[1]).checked().short}:{check_tag(found[2])}"
-    except (errors.InvalidRepositoryName, errors.InvalidTagName):
-        return _PLACEHOLDER
-
-
-# fmt: off
-ROUTES = Table(
-    #     method  path         handler  needs
-    Route("GET",  "/v2[/]",    ping,    None),
-)
-# fmt: on
+    return v2_error(error)
 
 
 def distribution_api(v2: str) -> Api:
     """Return the API as a configuration serves it.
 
-    :param v2: the setting of that name: ``ping``, ``absent`` or ``pass``.
+    :param v2: the setting of that name.
     """
+    if v2 in ("on", "pull"):
+        routes, error_response_to = Table(*ping_api.ROUTES), _error_response
+    elif v2 == "ping":
+        routes, error_response_to = Table(*ping_api.ROUTES), ping_api.error_response
+    else:
+        routes, error_response_to = Table(), None
     return Api(
         "distribution",
         paths=(f"{V2}[/]", f"{V2}/*"),
-        routes=ROUTES if v2 == "ping" else Table(),
+        routes=routes,
         error_response=error_text,
-        error_response_to=_error_response if v2 == "ping" else None,
+        error_response_to=error_response_to,
         is_passed_on=v2 == "pass",
     )

@@ -32,8 +32,9 @@ class AddressSettings:
     message: str = setting("docker-registry server", converters.text, "the answer to GET /, as a JSON string")
     v2: str = setting(
         "ping",
-        converters.one_of("ping", "absent", "pass"),
-        "GET /v2/: ping answers 200, with accounts only to users who log in; absent answers 404; "
+        converters.one_of("on", "pull", "ping", "absent", "pass"),
+        "the distribution API of today's engines below /v2/: on; pull is read-only; ping only answers "
+        "GET /v2/, with accounts only to users who log in; absent answers 404; "
         "pass leaves /v2/ to the application behind the registry",
     )
     cors_origins: tuple[str, ...] = setting(

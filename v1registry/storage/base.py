@@ -209,6 +209,17 @@ class Storage(Protocol):
         :raises StorageFull: no room is left for the folder.
         """
 
+    def link(self, source: str, target: str) -> Stat:
+        """Store the value of ``source`` under ``target`` too, durably; return the Stat of ``target``.
+
+        The bytes are stored once if the storage can do that, otherwise twice. Later writes and deletions of
+        one of the keys do not change the other one.
+
+        :raises KeyNotFound: nothing is stored under ``source``. Nothing changed.
+        :raises KeyConflict: a value is stored under ``target``. Nothing changed.
+        :raises StorageFull: no room is left.
+        """
+
     def delete_tree(self, folder: str) -> None:
         """Remove every key below ``folder + "/"``, durably. A folder without keys is no error.
 

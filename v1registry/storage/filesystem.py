@@ -25,6 +25,7 @@ removes the link.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as modes
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from .base import (
+    ABSENT,
     ANY,
     Blob,
     InvalidKey,
@@ -45,12 +47,15 @@ from .base import (
     clip_range,
 )
 from .files import FileBlob, Temporary, check_expected, raise_unread, read_range, reading, stat_at, stat_of
-from .folders import Folders
+from .folders import Folders, failure
 from .listing import Listing
 from .trees import sweep
 
 #: How often a step is repeated if other processes undo what it needs.
 _ATTEMPTS: Final = 1000
+
+#: Errors that mean that this file cannot have a link there: another disk, too many links, no links at all.
+_NO_LINK: Final = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class FileStorage:
@@ -254,6 +259,55 @@ class FileStorage:
         for parent in {os.path.dirname(source), os.path.dirname(target)}:
             self._folders.sync(folder, parent)
         self._folders.prune(os.path.dirname(source))
+
+    def link(self, source: str, target: str) -> Stat:
+        """Make a hard link, durably; copy the value if the system cannot make one. The etag is the same for a
+        link.
+
+        A program that writes into a file in place, as docker-registry does with unfinished images, changes
+        both keys.
+
+        :raises KeyNotFound: no file is at ``source``.
+        :raises KeyConflict: a value is stored under ``target``.
+        :raises StorageFull: no room is left on the disk.
+        """
+        path = self._path(target)
+        with closing(self.open(source)) as blob:
+            if self._folders.durable and blob.file is not None:
+                with self._folders.writing(target):
+                    os.fsync(blob.file.fileno())
+            for _ in range(_ATTEMPTS):
+                with self._folders.writing(target):
+                    self._folders.make_durably(target, os.path.dirname(path))
+                try:
+                    return self._link(source, target, path)
+                except KeyNotFound:
+                    # another process removed the empty folder, or the source
+                    self.stat(source)
+                except OSError as error:
+                    if error.errno in _NO_LINK:
+                        return self.write(target, blob, expect=ABSENT)
+                    raise failure(target, error) from error
+        raise StorageUnavailable(target, "other processes deleted its folder again and again")
+
+    def _link(self, source: str, target: str, path: str) -> Stat:
+        """Make a hard link in an existing folder.
+
+        :raises KeyNotFound: the source or the folder is missing.
+        :raises KeyConflict: a value is stored under ``target``.
+        :raises OSError: the system cannot do it.
+        """
+        with self._folders.locked(target, os.path.dirname(path), create=False) as held:
+            try:
+                check_expected(target, path, ABSENT)
+            except IsADirectoryError:
+                raise InvalidKey(target, "it is the folder of other keys") from None
+            try:
+                os.link(self._path(source), path)
+            except FileNotFoundError:
+                raise KeyNotFound(source) from None
+            held.is_changed = True
+            return stat_at(target, path)
 
     # -- listing
 

@@ -190,6 +190,14 @@ class MemoryStorage:
                 self._values[moved] = value, replace(stat, key=moved)
                 self._add_name(moved)
 
+    def link(self, source: str, target: str) -> Stat:
+        """Store the value of ``source`` under ``target`` too. Both keys have the same bytes object.
+
+        :raises KeyNotFound: nothing is stored under ``source``.
+        :raises KeyConflict: a value is stored under ``target``.
+        """
+        return self.write(target, self._find(source)[0], expect=ABSENT)
+
     def _find(self, key: str) -> tuple[bytes, Stat]:
         found = self._values.get(check_key(key))
         if found is None:

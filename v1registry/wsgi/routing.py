@@ -33,6 +33,9 @@ HOLES: Final = {
     "file": ("file", r"[^/]+"),
     "repository": ("repository", r".+"),
     "tag": ("tag", r"[^/]+"),
+    "digest": ("digest", r"[^/]+"),
+    "reference": ("reference", r"[^/]+"),
+    "upload_id": ("upload_id", r"[^/]+"),
     # exactly NAMESPACE/REPOSITORY: engines send that when they list tags
     "two_part_repository": ("repository", r"[^/]+/[^/]+"),
     # a repository whose last part is "tags"

@@ -1,0 +1,140 @@
+"""Bytes by digest, stored once for all repositories, and which repository contains them.
+
+Knowing a digest is not access: a blob is read only through a repository that contains it (distribution.md
+2.4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from typing import Any
+
+from ..names import Digest
+from ..registry.layout import parse_stored
+from ..storage.base import ABSENT, Blob, KeyConflict, KeyNotFound, Stat, Storage
+from . import layout
+from .places import Place
+
+
+class Blobs:
+    """The blobs of one storage. Safe for threads and processes."""
+
+    def __init__(self, storage: Storage):
+        self._storage = storage
+
+    # -- bytes
+
+    def sha256_of(self, digest: Digest) -> str | None:
+        """Return the hex digits of the SHA-256 of the content with a digest; None if that is unknown.
+
+        A SHA-256 digest is returned as it is, whether or not there is such content.
+        """
+        if digest.algorithm == "sha256":
+            return digest.hex
+        with suppress(KeyNotFound):
+            return self._storage.read(layout.pointer_key(digest))[0].decode("ascii", "replace")
+        return None
+
+    def stat(self, sha256: str) -> Stat | None:
+        """Return the Stat of the bytes with a digest, whichever repository contains them; None if there are
+        none.
+        """
+        with suppress(KeyNotFound):
+            return self._storage.stat(layout.blob_key(sha256))
+        return None
+
+    def open(self, sha256: str, start: int = 0, stop: int | None = None) -> Blob:
+        """Return bytes ``[start, stop)`` of a blob as a stream.
+
+        :raises KeyNotFound: there is no such blob.
+        """
+        return self._storage.open(layout.blob_key(sha256), start, stop)
+
+    def read(self, sha256: str) -> bytes:
+        """Return the bytes of a small blob, such as a manifest.
+
+        :raises KeyNotFound: there is no such blob.
+        """
+        return self._storage.read(layout.blob_key(sha256))[0]
+
+    def put(self, data: bytes) -> Digest:
+        """Store small bytes, such as a manifest or a config; return their digest."""
+        digest = Digest.of(data)
+        if self.stat(digest.hex) is None:
+            with suppress(KeyConflict):
+                self._storage.write(layout.blob_key(digest.hex), data, expect=ABSENT)
+        return digest
+
+    def publish(self, staged: str, sha256: str) -> None:
+        """Store the bytes of a staged folder, whose only key is ``data``. The folder is gone afterwards.
+
+        :param sha256: the digest of the bytes, which the caller has computed.
+        :raises KeyNotFound: nothing is staged there.
+        """
+        try:
+            self._storage.publish(staged, layout.blob_folder(sha256))
+        except KeyConflict:
+            if self.stat(sha256) is None:
+                # facts are there without the bytes
+                with suppress(KeyConflict):
+                    self._storage.link(f"{staged}/{layout.DATA}", layout.blob_key(sha256))
+            self._storage.delete_tree(staged)
+
+    def link(self, key: str, sha256: str) -> None:
+        """Store the value of a key as a blob, without a second copy if the storage can.
+
+        :param sha256: the digest of the value, which the caller has computed.
+        :raises KeyNotFound: nothing is stored under the key.
+        """
+        if self.stat(sha256) is None:
+            with suppress(KeyConflict):
+                self._storage.link(key, layout.blob_key(sha256))
+
+    def point(self, digest: Digest, sha256: str) -> None:
+        """Make content readable under a digest of a different algorithm too."""
+        if digest.algorithm != "sha256":
+            self._storage.write(layout.pointer_key(digest), sha256.encode("ascii"))
+
+    def verify(self, digest: Digest, sha256: str) -> bool:
+        """Tell whether stored bytes have a digest. They are read if its algorithm is not SHA-256."""
+        if digest.algorithm == "sha256":
+            return digest.hex == sha256
+        hasher = hashlib.new(digest.algorithm)
+        with self.open(sha256) as blob:
+            for chunk in blob:
+                hasher.update(chunk)
+        return hasher.hexdigest() == digest.hex
+
+    # -- which repository contains them
+
+    def contains(self, place: Place, digest: Digest) -> str | None:
+        """Return the SHA-256 digits of a blob if the repository contains it, None if not."""
+        sha256 = self.sha256_of(digest)
+        if sha256 is None or not self.is_marked(place, sha256):
+            return None
+        return sha256
+
+    def is_marked(self, place: Place, sha256: str) -> bool:
+        """Tell whether the repository contains a blob."""
+        try:
+            value = self._storage.read(layout.repository_key(place.repository, layout.MARKS, sha256))[0]
+        except KeyNotFound:
+            return False
+        parsed: Any = parse_stored(value)
+        return isinstance(parsed, dict) and place.counts(parsed.get("incarnation"))
+
+    def mark(self, place: Place, sha256: str) -> None:
+        """Note that the repository contains a blob."""
+        if not self.is_marked(place, sha256):
+            value = json.dumps({"incarnation": place.incarnation}).encode("ascii")
+            self._storage.write(layout.repository_key(place.repository, layout.MARKS, sha256), value)
+
+    def unmark(self, place: Place, sha256: str) -> bool:
+        """Note that the repository does not contain a blob any more; tell whether it did."""
+        if not self.is_marked(place, sha256):
+            return False
+        with suppress(KeyNotFound):
+            self._storage.delete(layout.repository_key(place.repository, layout.MARKS, sha256))
+        return True
