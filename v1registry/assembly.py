@@ -385,7 +385,7 @@ def _apis(
         users_api.API if has_hub else users_api.API.without_rows(),
         accounts_api.API if accounts is not None else accounts_api.API.without_rows(),
         web_api.pages_api(pages, has_images=has_images, has_oauth=oauth is not None),
-        distribution_api.distribution_api(settings.v2),
+        distribution_api.distribution_api(settings.v2_mode),
     ]
     if oauth is not None:
         apis += [oauth_api.API, accounts_api.GRANTS_API]

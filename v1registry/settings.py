@@ -92,6 +92,19 @@ class Settings(  # the fields of the last base come first
         return not self.index and self.auth in _OPEN
 
     @property
+    def v2_mode(self) -> str:
+        """What is served below ``/v2/``: the setting ``v2``, but ``ping`` if images or accounts are elsewhere
+        (distribution.md 4).
+        """
+        is_off = bool(self.index) or self.images == "elsewhere"
+        return "ping" if is_off and self.v2 in ("on", "pull") else self.v2
+
+    @property
+    def has_distribution(self) -> bool:
+        """Whether the distribution API is served, to push and pull or only to pull."""
+        return self.v2_mode in ("on", "pull")
+
+    @property
     def problems(self) -> list[str]:
         """Contradictions between settings, one text for each.
 
