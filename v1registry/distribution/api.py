@@ -12,7 +12,7 @@ from ..paths import V2
 from ..wsgi.request import Request
 from ..wsgi.responses import Response, error_text
 from ..wsgi.routing import Api, Table
-from . import ping_api
+from . import blobs_api, ping_api, uploads_api
 from .answers import v2_error
 
 
@@ -26,7 +26,8 @@ def distribution_api(v2: str) -> Api:
     :param v2: the setting of that name.
     """
     if v2 in ("on", "pull"):
-        routes, error_response_to = Table(*ping_api.ROUTES), _error_response
+        rows = (*ping_api.ROUTES, *uploads_api.ROUTES, *blobs_api.ROUTES)
+        routes, error_response_to = Table(*rows), _error_response
     elif v2 == "ping":
         routes, error_response_to = Table(*ping_api.ROUTES), ping_api.error_response
     else:

@@ -34,9 +34,12 @@ from .distribution import (
     ManifestUnknown,
     NameInvalid,
     NameUnknown,
+    RangeInvalid,
     SizeInvalid,
     TagInvalid,
+    TooManyPieces,
     Unsupported,
+    UploadInvalid,
     UploadUnknown,
 )
 from .images import (
@@ -147,6 +150,7 @@ __all__ = [
     "ParentNotAuthorized",
     "ParentNotFound",
     "PathNotFound",
+    "RangeInvalid",
     "ReadOnly",
     "RegistrationClosed",
     "RegistryError",
@@ -160,6 +164,7 @@ __all__ = [
     "TooManyBodies",
     "TooManyClientAttempts",
     "TooManyImages",
+    "TooManyPieces",
     "TooManyRegistrations",
     "TooManyUnfinishedBytes",
     "TooManyUnfinishedPushes",
@@ -168,5 +173,6 @@ __all__ = [
     "Unavailable",
     "UndecodableJson",
     "Unsupported",
+    "UploadInvalid",
     "UploadUnknown",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from .base import RegistryError
@@ -133,3 +134,41 @@ class Unsupported(DistributionError):
     status = 405
     code = "UNSUPPORTED"
     text = "This registry does not allow this operation"
+
+
+class UploadInvalid(DistributionError):
+    """The request does not fit an upload."""
+
+    status = 400
+    code = "BLOB_UPLOAD_INVALID"
+    text = "Invalid Content-Range: it must be START-END, the offsets of the first and the last byte"
+
+
+class RangeInvalid(DistributionError):
+    """The part does not begin where the upload goes on. Nothing of it was kept.
+
+    :param location: where the upload is.
+    :param received: the value of ``Range``: what has arrived.
+    """
+
+    status = 416
+    code = "BLOB_UPLOAD_INVALID"
+    text = "The part does not begin where the upload goes on; ask for its offset by GET"
+
+    def __init__(self, location: str, received: str):
+        super().__init__()
+        self._headers = {"Location": location, "Range": received}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._headers
+
+
+class TooManyPieces(DistributionError):
+    """An upload came in too many parts."""
+
+    status = 413
+    code = "BLOB_UPLOAD_INVALID"
+
+    def __init__(self, limit: int):
+        super().__init__(f"An upload may come in {limit} parts; send larger ones")
