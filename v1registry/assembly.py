@@ -194,7 +194,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         shown_layers=ShownLayers(images, looks, expanded_limit_bytes=settings.max_shown_bytes),
         descriptions=Descriptions(),
         known_sizes=KnownSizes(),
-        distribution=distribution_of(storage, settings, contents, holding, looks),
+        distribution=distribution_of(storage, settings, images, holding, looks),
         pages=pages,
         apis=apis,
         table=combine(apis),

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from .setting_rows.addresses import AddressOptions, AddressSettings
 from .setting_rows.bodies import BodyOptions, BodySettings
+from .setting_rows.conversions import ConversionOptions, ConversionSettings
 from .setting_rows.index import IndexOptions, IndexSettings
 from .setting_rows.layers import LayerOptions, LayerSettings
 from .setting_rows.limits import LimitOptions, LimitSettings
@@ -62,6 +63,7 @@ PARTS: Final[Mapping[str, type]] = {
     "Limits": LimitSettings,
     "Bodies of requests": BodySettings,
     "Looks into layers": LookSettings,
+    "v1 images below /v2/": ConversionSettings,
     "Layers served by another server": LayerSettings,
     "Logs": LogSettings,
     "Where v1registry serve listens": ServeSettings,
@@ -73,6 +75,7 @@ class Settings(  # the fields of the last base come first
     ServeSettings,
     LogSettings,
     LayerSettings,
+    ConversionSettings,
     LookSettings,
     BodySettings,
     LimitSettings,
@@ -155,6 +158,7 @@ class Options(
     LimitOptions,
     BodyOptions,
     LookOptions,
+    ConversionOptions,
     LayerOptions,
     LogOptions,
     ServeOptions,

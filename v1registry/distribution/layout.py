@@ -27,6 +27,8 @@ CONVERSIONS: Final = "conversions"
 V2: Final = "_v2"
 DATA: Final = "data"
 FACTS: Final = "facts"
+#: Beside a layer of v1: what a pass over it found.
+LAYER_BLOB: Final = "_v2"
 
 MARKS: Final = "blobs"
 MANIFESTS: Final = "manifests"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..registry.contents import Contents
 from ..registry.holding import Holding
-from ..registry.looks import Looks
+from ..registry.images import Images
+from ..registry.looks import Bounds, Looks
 from ..settings import Settings
 from ..storage.base import Storage
 from .blobs import Blobs
+from .from_v1 import FromV1
+from .layer_blobs import LayerBlobs
+from .layer_reading import ReadLayer
+from .shared_work import SharedWork
 from .to_v1 import ToV1
 from .uploads import Uploads
 
@@ -21,10 +25,11 @@ class Distribution:
     blobs: Blobs
     uploads: Uploads
     to_v1: ToV1
+    from_v1: FromV1
 
 
 def distribution_of(
-    storage: Storage, settings: Settings, contents: Contents, holding: Holding, looks: Looks
+    storage: Storage, settings: Settings, images: Images, holding: Holding, looks: Looks
 ) -> Distribution:
     """Return the models for a storage. Nothing is read yet."""
     blobs = Blobs(storage)
@@ -39,10 +44,30 @@ def distribution_of(
         to_v1=ToV1(
             storage,
             blobs,
-            contents,
+            images.contents,
             holding,
             looks,
             most_config_bytes=settings.max_document_bytes,
             most_in_chain=settings.max_chain_images,
         ),
+        from_v1=from_v1_of(storage, settings, images, blobs),
     )
+
+
+def from_v1_of(
+    storage: Storage, settings: Settings, images: Images, blobs: Blobs, *, jobs: int | None = None
+) -> FromV1:
+    """Return what makes manifests of v1 images.
+
+    :param jobs: how many threads work and how many callers wait, as long as it takes; None for a server,
+        whose settings bound that.
+    """
+    bounds = Bounds(
+        settings.max_expanded_bytes, settings.max_expansion_ratio, seconds=settings.v2_layer_time_s
+    )
+    layers = LayerBlobs(storage, images.contents, blobs, bounds)
+    if jobs is None:
+        work = SharedWork[ReadLayer](settings.v2_conversion_threads)
+        return FromV1(storage, images, blobs, layers, work, wait_s=settings.v2_conversion_wait_s)
+    work = SharedWork[ReadLayer](jobs, most_waiting=jobs)
+    return FromV1(storage, images, blobs, layers, work, wait_s=None)

@@ -28,6 +28,7 @@ from .distribution import (
     DigestInvalid,
     DigestMismatch,
     DistributionError,
+    ImageNotConvertible,
     ManifestBlobUnknown,
     ManifestInvalid,
     ManifestTooLarge,
@@ -86,7 +87,16 @@ from .requests import (
     TooManyValues,
     UndecodableJson,
 )
-from .server import Busy, DocumentBusy, IndexUnavailable, LayerBusy, OutOfSpace, TooManyBodies, Unavailable
+from .server import (
+    Busy,
+    DocumentBusy,
+    ImageBusy,
+    IndexUnavailable,
+    LayerBusy,
+    OutOfSpace,
+    TooManyBodies,
+    Unavailable,
+)
 
 __all__ = [
     "AccountInactive",
@@ -113,11 +123,13 @@ __all__ = [
     "Forbidden",
     "GrantNotFound",
     "HiddenTagNotFound",
+    "ImageBusy",
     "ImageDamaged",
     "ImageExists",
     "ImageInProgress",
     "ImageListNotFound",
     "ImageListTooLarge",
+    "ImageNotConvertible",
     "ImageNotFound",
     "ImageNotListed",
     "ImageReplaced",

@@ -104,6 +104,17 @@ class ManifestUnknown(DistributionError):
     text = "Unknown manifest or tag"
 
 
+class ImageNotConvertible(ManifestUnknown):
+    """The tag names an image of v1 that engines of the distribution API cannot use.
+
+    :param reason: why, for the client and the log.
+    """
+
+    def __init__(self, public: str | None = None, *, image_id: str, reason: str):
+        detail = {"image": image_id, "reason": reason}
+        super().__init__(public, detail=detail, image_id=image_id, reason=reason)
+
+
 class BlobUnknown(DistributionError):
     """The repository does not contain the blob."""
 

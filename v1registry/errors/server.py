@@ -37,6 +37,16 @@ class LayerBusy(Busy):
         return {"Retry-After": "10"}
 
 
+class ImageBusy(Busy):
+    """The image is being made ready for the distribution API, or too many others are. The work goes on."""
+
+    text = "The image is being prepared for this API, retry later"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "10"}
+
+
 class TooManyBodies(Busy):
     """The process receives as many bodies as it may. The body was not read."""
 

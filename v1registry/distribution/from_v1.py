@@ -1,0 +1,278 @@
+"""Images of v1 as manifests (distribution.md 2.3, engine-formats.md 4 and 7).
+
+The result is stored by the payload sums of the chain: equal images have equal digests, whichever repository
+holds them, and contents of one id in two repositories never mix. Nothing of v1 changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from threading import Lock
+from typing import Any, Final
+
+from cachetools import TTLCache
+
+from .. import errors
+from ..archives.convert import Unconvertible, config_from_chain
+from ..log import get_logger
+from ..names import Digest, RepositoryName
+from ..registry.images import Images
+from ..registry.layout import parse_stored
+from ..rights import Content, ImageState, Rights
+from ..storage.base import KeyNotFound, Storage
+from . import layout
+from .blobs import Blobs
+from .image_manifests import (
+    DOCKER_MANIFEST,
+    OCI_MANIFEST,
+    LayerEntry,
+    docker_manifest,
+    has_docker_form,
+    oci_manifest,
+)
+from .layer_blobs import LayerBlobs, StoredLayer
+from .layer_reading import ReadLayer
+from .places import Place
+from .shared_work import SharedWork
+
+log = get_logger(__name__)
+
+#: How many images a chain may have; manifests may have as many layers (distribution.md 5).
+_MOST_IMAGES: Final = 1000
+
+#: How large the JSON of all images of a chain may be together, in bytes. Parts of it become the config.
+_MOST_DOCUMENT_BYTES: Final = 32 << 20
+
+#: For how many images the result is remembered, and how long, in seconds, as what repositories hold is.
+_CAPACITY: Final = 10_000
+_KEPT_S: Final = 60
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a chain of v1 images became. Digests are the hex digits of SHA-256."""
+
+    config: str
+    oci: str  #: the OCI manifest
+    oci_size: int  #: bytes
+    docker: str | None  #: the manifest of Docker's schema 2; None if it has no media type for a layer
+    docker_size: int  #: bytes
+    layers: tuple[str, ...]  #: root first
+
+    @classmethod
+    def parse(cls, fields: Any) -> Conversion | None:
+        """Return what was stored; None if it is damaged."""
+        try:
+            layers = tuple(fields["layers"])
+            return cls(**{**fields, "layers": layers})
+        except (TypeError, KeyError):
+            return None
+
+    def form(self, is_oci: bool) -> tuple[str, str, int]:
+        """Return digest, media type and size of a manifest: OCI if Docker's form is missing."""
+        if is_oci or self.docker is None:
+            return self.oci, OCI_MANIFEST, self.oci_size
+        return self.docker, DOCKER_MANIFEST, self.docker_size
+
+
+class FromV1:
+    """Makes manifests of the images of one storage. Safe for threads and processes.
+
+    :param layers: the layers as blobs.
+    :param work: does what takes long.
+    :param wait_s: how long a request waits for its layers, in seconds; None for ever.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        images: Images,
+        blobs: Blobs,
+        layers: LayerBlobs,
+        work: SharedWork[ReadLayer],
+        *,
+        wait_s: float | None,
+    ):
+        self._storage = storage
+        self._contents = images.contents
+        self._chains = images.chains
+        self._blobs = blobs
+        self._layers = layers
+        self._work = work
+        self._wait_s = wait_s
+        self._known: TTLCache[Hashable, Conversion] = TTLCache(_CAPACITY, _KEPT_S)
+        self._lock = Lock()  # cachetools is not safe for threads
+
+    def manifest_of(
+        self, rights: Rights, repository: RepositoryName, image_id: str, *, is_oci: bool
+    ) -> Digest:
+        """Return the manifest of an image that the repository holds. It is made at the first time.
+
+        The repository contains it afterwards, with its config and layers.
+
+        :param rights: of a caller who may read the repository.
+        :param is_oci: in the OCI form; False for Docker's schema 2, or OCI if a layer needs it.
+        :raises ImageNotConvertible: the image is missing or incomplete, or engines of v2 cannot use it.
+        :raises ManifestUnknown: the repository was deleted meanwhile.
+        :raises ImageBusy: it takes longer than a request waits, or there is too much to do. The work goes on.
+        :raises StorageUnavailable: the storage failed, or is full.
+        """
+        place = Place.of(rights, repository)
+        content = self._whole(rights.content_in(repository, image_id), image_id)
+        assert content.parts is not None
+        document, layer = content.parts.document, content.parts.layer
+        etag = "" if layer is None else layer.etag
+        key = place, image_id, content.variant, hashlib.sha256(document).digest(), etag
+        with self._lock:
+            known = self._known.get(key)
+        if known is not None:
+            digest = known.form(is_oci)[0]
+            if self._has_record(place, digest):
+                return Digest("sha256", digest)
+        conversion = self._convert(rights, place, content)
+        self._note(place, conversion, image_id)
+        if rights.incarnation_of(repository) != place.incarnation:
+            raise errors.ManifestUnknown(image_id=image_id)
+        with self._lock:
+            self._known[key] = conversion
+        return Digest("sha256", conversion.form(is_oci)[0])
+
+    # -- the chain
+
+    def _whole(self, content: Content | None, image_id: str) -> Content:
+        """Return a content with its parts.
+
+        :raises ImageNotConvertible: it is missing, damaged, or being pushed by an old server.
+        """
+        found = None if content is None else self._contents.whole(content)
+        if found is None:
+            raise _unknown(image_id, "the image is missing or incomplete")
+        return found
+
+    def _convert(self, rights: Rights, place: Place, content: Content) -> Conversion:
+        """Return what the chain of an image became; read and convert what is not known yet."""
+        state = ImageState(content, None if place.is_open else place.repository)
+        try:
+            chain = [*reversed(self._chains.contents(rights, state))]
+        except errors.ImageNotFound as error:
+            raise _unknown(content.image_id, str(error)) from None
+        if len(chain) > _MOST_IMAGES:
+            reason = f"the chain has {len(chain)} images; at most {_MOST_IMAGES} are converted"
+            raise _unknown(content.image_id, reason)
+        stored = [self._stored_layer(found) for found in chain]
+        layers = self._read(stored)
+        sums = "\n".join(layer.payload for layer in layers)
+        key = layout.conversion_key(hashlib.sha256(sums.encode("ascii")).hexdigest())
+        known = self._stored(key)
+        if known is not None and known.layers == tuple(layer.sha256 for layer in layers):
+            return known
+        return self._make(key, chain, layers)
+
+    def _stored_layer(self, content: Content) -> StoredLayer:
+        """Return the layer of a complete image.
+
+        :raises ImageNotConvertible: the image is incomplete.
+        """
+        if not content.variant and self._contents.has_mark(content.image_id):
+            raise _unknown(content.image_id, "the push of the image has not ended")
+        parts = self._whole(content, content.image_id).parts
+        assert parts is not None
+        if parts.layer is None:
+            raise _unknown(content.image_id, "the layer of the image is not stored")
+        return StoredLayer(Content(content.image_id, content.variant), parts.layer)
+
+    def _read(self, stored: Sequence[StoredLayer]) -> list[ReadLayer]:
+        """Return what is known of layers; read those that were not read yet, in threads."""
+        found = {layer.place: self._layers.known(layer) for layer in stored}
+        work: dict[Hashable, Callable[[], ReadLayer]] = {
+            layer.place: partial(self._read_once, layer) for layer in stored if found[layer.place] is None
+        }
+        read = self._work.run(work, self._wait_s) if work else {}
+        return [found[layer.place] or read[layer.place] for layer in stored]
+
+    def _read_once(self, layer: StoredLayer) -> ReadLayer:
+        # another process, or work that ended a moment ago, may have read it
+        return self._layers.known(layer) or self._layers.read(layer)
+
+    # -- the result
+
+    def _make(self, key: str, chain: Sequence[Content], layers: Sequence[ReadLayer]) -> Conversion:
+        try:
+            config = config_from_chain(list(self._documents(chain)), [layer.diff_id for layer in layers])
+        except Unconvertible as error:
+            raise _unknown(chain[-1].image_id, str(error)) from None
+        entries = [
+            LayerEntry(Digest("sha256", layer.sha256), layer.size, layer.compression) for layer in layers
+        ]
+        oci = oci_manifest(config, entries)
+        docker = docker_manifest(config, entries) if has_docker_form(entries) else b""
+        conversion = Conversion(
+            config=self._blobs.put(config).hex,
+            oci=self._blobs.put(oci).hex,
+            oci_size=len(oci),
+            docker=self._blobs.put(docker).hex if docker else None,
+            docker_size=len(docker),
+            layers=tuple(layer.sha256 for layer in layers),
+        )
+        self._storage.write(key, json.dumps(asdict(conversion)).encode("ascii"))
+        return conversion
+
+    def _documents(self, chain: Sequence[Content]) -> Iterator[bytes]:
+        size_bytes = 0
+        for content in chain:
+            document = self._contents.document(content)
+            size_bytes += len(document)
+            if size_bytes > _MOST_DOCUMENT_BYTES:
+                raise _unknown(
+                    chain[-1].image_id,
+                    f"the JSON of the chain has more than {_MOST_DOCUMENT_BYTES} bytes",
+                )
+            yield document
+
+    def _stored(self, key: str) -> Conversion | None:
+        """Return a stored result whose config and manifests are there; None if there is none."""
+        try:
+            found = Conversion.parse(parse_stored(self._storage.read(key)[0]))
+        except KeyNotFound:
+            return None
+        if found is None:
+            return None
+        needed = [digest for digest in (found.config, found.oci, found.docker) if digest is not None]
+        return found if all(self._blobs.stat(digest) is not None for digest in needed) else None
+
+    # -- the repository
+
+    def _note(self, place: Place, conversion: Conversion, image_id: str) -> None:
+        """Note that the repository contains a result: what the manifests need before the manifests."""
+        for digest in dict.fromkeys((conversion.config, *conversion.layers)):
+            self._blobs.mark(place, digest)
+        for is_oci in (True, False):
+            digest, media_type, size = conversion.form(is_oci)
+            if not self._has_record(place, digest):
+                fields = {
+                    "incarnation": place.incarnation,
+                    "media_type": media_type,
+                    "size": size,
+                    "image_id": image_id,
+                }
+                self._storage.write(_record_key(place, digest), json.dumps(fields).encode("ascii"))
+
+    def _has_record(self, place: Place, sha256: str) -> bool:
+        with suppress(KeyNotFound):
+            fields = parse_stored(self._storage.read(_record_key(place, sha256))[0])
+            return isinstance(fields, dict) and place.counts(fields.get("incarnation"))
+        return False
+
+
+def _record_key(place: Place, sha256: str) -> str:
+    return layout.repository_key(place.repository, layout.MANIFESTS, sha256)
+
+
+def _unknown(image_id: str, reason: str) -> errors.ImageNotConvertible:
+    log.info("image %s is not shown below /v2/: %s", image_id, reason)
+    return errors.ImageNotConvertible(image_id=image_id, reason=reason)
