@@ -28,6 +28,37 @@ NO_SKIPS = os.environ.get("NO_SKIPS", "") not in ("", "0")
 
 _SHOWN_LOG_CHARACTERS = 10_000
 
+#: The test modules that start servers, commands or other Pythons, or race for seconds. Their tests get the
+#: mark ``process``, so that they run with one Python (see ``.ci/run``).
+_WITH_PROCESSES = (
+    "accounts/test_auth_examples.py",
+    "cli/test_repository_texts.py",
+    "cli/test_serve_settings.py",
+    "cli/test_transfer_streams.py",
+    "hub/test_index_elsewhere.py",
+    "hub/test_one_name_at_once.py",
+    "peers/",
+    "pushes/test_overlapping_pushes.py",
+    "pushes/test_pushes_in_processes.py",
+    "servers/",
+    "storage/test_filesystem_processes.py",
+    "storage/test_filesystem_publishing.py",
+    "test_docs.py",
+    "test_docs_",
+    "test_example_",
+    "test_examples",
+    "test_no_skips.py",
+    "test_readme.py",
+)
+_TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the modules that start processes."""
+    for item in items:
+        if item.path.is_relative_to(_TESTS) and str(item.path.relative_to(_TESTS)).startswith(_WITH_PROCESSES):
+            item.add_marker("process")
+
 
 def _refuse_skip(report: Any) -> None:
     if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):

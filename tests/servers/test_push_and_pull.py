@@ -52,6 +52,7 @@ def saved_archive(path: Path, image: Image, name: str) -> bytes:
     return layer
 
 
+@pytest.mark.smoke
 def test_push_of_the_client_is_pulled_by_engine_and_client(
     server: RunningServer, busybox: Path, tmp_path: Path
 ) -> None:
