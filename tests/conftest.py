@@ -56,7 +56,9 @@ _TESTS = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of the modules that start processes."""
     for item in items:
-        if item.path.is_relative_to(_TESTS) and str(item.path.relative_to(_TESTS)).startswith(_WITH_PROCESSES):
+        if item.path.is_relative_to(_TESTS) and str(item.path.relative_to(_TESTS)).startswith(
+            _WITH_PROCESSES
+        ):
             item.add_marker("process")
 
 

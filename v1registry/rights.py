@@ -202,11 +202,11 @@ class Rights(Protocol):
     def incarnation_of(self, repository: RepositoryName | None) -> str:
         """Return a text that changes if the repository is deleted and made again; empty on an open server."""
 
-    def content_for(
+    def state_for(
         self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
-    ) -> Content | None:
+    ) -> ImageState:
         """Return the content that a repository holds, or that a push of the caller may take over for it
-        (decisions.md 18).
+        (decisions.md 18), with the repository that holds it.
 
         :param repository: one that the caller may write; None on an open server.
         :param is_named: the caller names the image by a tag, or as the parent of an image. Announcements and

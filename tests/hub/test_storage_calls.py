@@ -81,6 +81,13 @@ def test_setting_a_tag_with_a_token_costs_few_storage_calls(storage: FaultyStora
     assert calls_of(storage, pusher.tag, NAME, TOP) <= 9
 
 
+def test_moving_a_tag_with_a_token_costs_few_storage_calls(storage: FaultyStorage, pusher: Person) -> None:
+    complete(pusher)
+    assert pusher.tag(NAME, CHAIN[0]) == 200
+    # the value that is there is seen by the first try to set the tag; then the rule of the tags is read
+    assert calls_of(storage, pusher.tag, NAME, TOP) <= 11
+
+
 def test_a_missing_image_does_not_cost_a_look_at_every_repository(
     storage: FaultyStorage, app: Registry, pusher: Person
 ) -> None:

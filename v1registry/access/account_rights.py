@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Final, Protocol
 
 from .. import errors
@@ -312,18 +313,18 @@ class AccountRights:
     def incarnation_of(self, repository: RepositoryName | None) -> str:
         return "" if repository is None else self._access.holders.incarnation(repository)
 
-    def content_for(
+    def state_for(
         self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
-    ) -> Content | None:
+    ) -> ImageState:
         held = self.content_in(repository, image_id)
         if held is not None:
-            return held
-        for _, content in self._lenders(image_id):
-            return content
+            return ImageState(held, repository)
+        lenders = self._lenders(image_id)
         if is_named and self.user is not None and self.user.is_administrator:
-            holders = self._whole(self._holders(image_id, Action.WRITE))
-            return next((content for _, content in holders), None)
-        return None
+            lenders = chain(lenders, self._whole(self._holders(image_id, Action.WRITE)))
+        for holder, content in lenders:
+            return ImageState(content, holder, is_lent=True)
+        return ABSENT
 
     def parent_error(self, image_id: str) -> errors.BadRequest:
         # what may not be read looks absent (decisions.md 17)

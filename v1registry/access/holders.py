@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from typing import Final
 
 from .. import errors
@@ -25,13 +24,13 @@ from ..names import RepositoryName
 from ..registry.contents import Contents, Staged
 from ..registry.image_lists import listed_ids
 from ..registry.repositories import Repositories
-from ..rights import Action, Content, Rights
+from ..rights import Content, Rights
 from ..storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from .adoption import Adoption
+from .elsewhere import may_announce
 from .holder_search import MOST_ASKED, MOST_HIDDEN, HolderSearch
 from .incarnations import Incarnations
 from .marks import ADOPTED, Mark, mark_key, mark_path
-from .policy import own_namespaces
 
 log = get_logger(__name__)
 
@@ -83,8 +82,8 @@ class Holders:
         return self._incarnations.make(repository.checked(), secrets.token_hex(8))
 
     def check(self, repository: RepositoryName, incarnation: str) -> bool:
-        is_hidden = self._repositories.is_marked_deleted(repository)
-        return not is_hidden and self._incarnations.of(repository) == incarnation
+        # a deletion that is still running ends the incarnation later, and removes what was set meanwhile
+        return self._incarnations.of(repository) == incarnation
 
     def _adopt(self, repository: RepositoryName) -> str:
         try:
@@ -202,51 +201,58 @@ class Holders:
     ) -> str | None:
         found, incarnation = self._mark(repository, image_id), self._incarnations.of(repository)
         if found is not None and found[0].counts(incarnation):
-            return incarnation
-        content = rights.content_for(repository, image_id, is_named=is_named)
+            held = Content(image_id, found[0].variant)
+            return incarnation if not is_named or self.whole(held) is not None else None
+        state = rights.state_for(repository, image_id, is_named=is_named)
+        content = self.whole(state.content) if is_named else state.content
         if content is None:
+            return None
+        lent = self._lent_ancestors(rights, repository, content, state.repository, is_named=is_named)
+        if lent is None:
             return None
         incarnation = self.begin(repository)
         # the ancestors first, so that what is held has its ancestors whenever this is interrupted
-        for ancestor in reversed(self._contents.known_ancestry(content)[1:]):
-            if self._live_mark(repository, ancestor, incarnation) is None:
-                lent = rights.content_for(repository, ancestor, is_named=is_named)
-                if lent is not None:
-                    self._write_mark(repository, lent, incarnation)
-        self._write_mark(repository, content, incarnation)
+        for taken in (*lent, content):
+            self._write_mark(repository, taken, incarnation)
         return incarnation
+
+    def _lent_ancestors(
+        self,
+        rights: Rights,
+        repository: RepositoryName,
+        content: Content,
+        lender: RepositoryName | None,
+        *,
+        is_named: bool,
+    ) -> list[Content] | None:
+        """Return the ancestors that a repository takes over with a content, the root first.
+
+        What the repository holds already stays.
+
+        :param lender: holds the content; None on a registry whose index said that the caller may use it.
+        :return: None if the lender does not hold each of them whole.
+        """
+        if lender == repository:
+            return []
+        lent, incarnation = [], self._incarnations.of(repository)
+        for ancestor in reversed(self._contents.known_ancestry(content)[1:]):
+            if self._live_mark(repository, ancestor, incarnation) is not None:
+                continue
+            if lender is None:
+                found = rights.state_for(repository, ancestor, is_named=is_named).content
+            elif (found := self.whole(self.content(lender, ancestor))) is None:
+                return None
+            if found is not None:
+                lent.append(found)
+        return lent
 
     def _announce_elsewhere(
         self, rights: Rights, repository: RepositoryName, image_ids: Iterable[str]
     ) -> None:
         incarnation = self._incarnations.of(repository)
         for image_id in dict.fromkeys(image_ids):
-            if self._may_announce(rights, image_id):
+            if may_announce(rights, image_id, self._search, self._repositories):
                 self._write_mark(repository, Content(image_id), incarnation)
-
-    def _may_announce(self, rights: Rights, image_id: str) -> bool:
-        """Tell whether the caller may take an image from a repository that has it.
-
-        An image that no repository has may be taken too.
-        """
-        near, seeker = ((), "") if rights.user is None else (own_namespaces(rights.user), rights.user.name)
-        candidates = self._search.candidates(image_id, near, seeker)
-        is_held = False
-        for holder in islice(candidates, MOST_HIDDEN):
-            if self._may_take_from(rights, holder):
-                self._search.remember(image_id, seeker, holder)
-                return True
-            is_held = True
-        return not is_held
-
-    def _may_take_from(self, rights: Rights, holder: RepositoryName) -> bool:
-        """Tell whether the caller may announce an image of ``holder`` to a different repository.
-
-        A repository that is deleted here still exists in the registry. Its images are not for those who know
-        the ids.
-        """
-        exists = self._repositories.exists(holder)
-        return rights.allows(Action.READ if exists else Action.WRITE, holder)
 
     # -- completing a push
 
@@ -356,8 +362,7 @@ class Holders:
         *,
         damaged: Mark | None = None,
     ) -> Mark:
-        """Let the repository hold a content, unless it holds one of the id already; return the mark that
-        counts.
+        """Let the repository hold a content, unless it holds one of the id; return the mark that counts.
 
         :param damaged: a mark whose content is damaged, so that it is replaced.
         """
@@ -383,7 +388,7 @@ class Holders:
         raise StorageUnavailable(mark_key(repository, content.image_id), "it is changed again and again")
 
     def _is_decided(self, repository: RepositoryName, image_id: str, incarnation: str) -> bool:
-        """Tell whether a mark says what the repository holds of an image, or held before it was deleted.
+        """Tell whether a mark says what the repository holds, or held before it was deleted.
 
         Marks of earlier versions say nothing to a repository that was not adopted.
         """

@@ -313,10 +313,13 @@ class ForeignRights:
     def incarnation_of(self, repository: RepositoryName | None) -> str:
         return "" if repository is None else self._access.holders.incarnation(repository)
 
-    def content_for(
+    def state_for(
         self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
-    ) -> Content | None:
-        return self.content_in(repository, image_id) or self._lent(image_id)
+    ) -> ImageState:
+        held = self.content_in(repository, image_id)
+        return (
+            ImageState(self._lent(image_id), is_lent=True) if held is None else ImageState(held, repository)
+        )
 
     def _lent(self, image_id: str) -> Content | None:
         """Return a content that others brought, if the index lets the bearer use the image."""

@@ -102,10 +102,10 @@ class OpenRights:
     def incarnation_of(self, repository: RepositoryName | None) -> str:
         return ""
 
-    def content_for(
+    def state_for(
         self, repository: RepositoryName | None, image_id: str, *, is_named: bool = False
-    ) -> Content | None:
-        return self._access.contents.open_content(image_id)
+    ) -> ImageState:
+        return ImageState(self._access.contents.open_content(image_id))
 
     def parent_error(self, image_id: str) -> errors.BadRequest:
         return errors.ParentNotFound(parent=image_id)

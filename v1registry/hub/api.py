@@ -155,7 +155,7 @@ def _is_usable(rights: Rights, repository: RepositoryName, image_id: str) -> boo
     state = rights.image_state(image_id)
     if rights.is_open or state.is_pushing or state.content is not None:
         return True
-    return rights.content_for(repository, image_id) is not None
+    return rights.state_for(repository, image_id).content is not None
 
 
 def get_search(request: Request) -> Response:

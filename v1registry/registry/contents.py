@@ -22,7 +22,7 @@ from ..rights import Content
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from . import layout
 from .looks import PUSHER
-from .wholeness import parts_of, restore, stored_ancestry
+from .wholeness import parts_of, restore, restore_sums, stored_ancestry
 
 log = get_logger(__name__)
 
@@ -32,6 +32,8 @@ _ATTEMPTS = 100
 #: What the sums of layers that have no stored sum may take, in bytes, and one of them, about.
 _COMPUTED_SUMS_BYTES: Final = 1 << 20
 _COMPUTED_SUM_BYTES: Final = 512
+
+_PAYLOAD_SUM_LENGTH: Final = len("sha256:") + 64
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,7 @@ class Contents:
 
         :raises ImageNotFound: a mirror has not fetched the layer.
         """
-        stored = tuple(sum_ for sum_ in self.checksums(content) if sum_.startswith("sha256:"))
-        return stored or (self._compute_payload_sum(content),)
+        return _payloads_in(self.checksums(content)) or (self._compute_payload_sum(content),)
 
     def ancestry(self, content: Content) -> list[str]:
         """Return the stored ancestry. If old data has none, follow the parents, and keep the result.
@@ -210,6 +211,8 @@ class Contents:
     def find_equal(self, image_id: str, staged: Staged) -> Content | None:
         """Return the stored content with the JSON, layer and ancestry of a staged one; None if there is
         none.
+
+        If its payload sum is lost, it is stored again.
         """
         first = self.first(image_id)
         if first is not None and self._is_equal(first, staged):
@@ -221,11 +224,18 @@ class Contents:
 
     def _is_equal(self, content: Content, staged: Staged) -> bool:
         whole = self.whole(content)
+        if whole is None or tuple(self.known_ancestry(content)) != staged.ancestry:
+            return False
+        payloads = _payloads_in(self.checksums(whole))
+        if payloads:
+            return f"sha256:{staged.payload}" in payloads
         try:
-            sums = () if whole is None else self.payload_sums(whole)
+            is_equal = self._compute_payload_sum(whole) == f"sha256:{staged.payload}"
         except errors.ImageNotFound:
             return False
-        return f"sha256:{staged.payload}" in sums and tuple(self.known_ancestry(content)) == staged.ancestry
+        if is_equal:
+            restore_sums(self._storage, content, staged.folder)
+        return is_equal
 
     def _restore(self, content: Content, staged: Staged) -> bool:
         """Restore a damaged content from a staged image with the same bytes; tell whether it was done."""
@@ -304,3 +314,8 @@ class Contents:
         except KeyNotFound:
             return False
         return True
+
+
+def _payloads_in(sums: Iterable[str]) -> tuple[str, ...]:
+    # a cut sum has fewer digits
+    return tuple(sum_ for sum_ in sums if sum_.startswith("sha256:") and len(sum_) == _PAYLOAD_SUM_LENGTH)

@@ -42,8 +42,11 @@ class Holding(Protocol):
     ) -> str | None:
         """Let the repository hold one image, with its ancestors, and create the repository if necessary.
 
-        :param is_named: see :meth:`v1registry.rights.Rights.content_for`.
-        :return: the incarnation of the repository; None if it may not hold the image.
+        All are of one holder (decisions.md 18). An image that the repository holds already is only looked at.
+
+        :param is_named: see :meth:`v1registry.rights.Rights.state_for`.
+        :return: the incarnation of the repository; None if it may not hold the image, or if the image is
+            named and damaged (decisions.md 22).
         """
 
     def complete(

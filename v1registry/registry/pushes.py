@@ -158,7 +158,7 @@ class Pushes:
         if facts is not None:
             return list(facts.ancestry)
         for repository in grant.repositories:
-            content = rights.content_for(repository, parent, is_named=True)
+            content = rights.state_for(repository, parent, is_named=True).content
             if content is not None:
                 return self._contents.ancestry(content)
         if grant.repositories:

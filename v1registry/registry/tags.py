@@ -162,9 +162,10 @@ class Tags(RepositoryFolders):
             self._write_unless(info_key, info, is_tag_value, name, tag)
         if tag.endswith("_json"):
             self._require_no_info(key, name, tag)
-        if self.may_move_tag(name, tag):
+        stat = self._set_new(key, image_id)
+        if stat is None and self.may_move_tag(name, tag):
             stat = self._set(key, image_id, name, tag)
-        else:
+        elif stat is None:
             stat = self._set_once(key, image_id)
         if not tag.startswith("_"):
             self._storage.write(info_key, info)
@@ -235,6 +236,13 @@ class Tags(RepositoryFolders):
     def _tag_places(self, name: RepositoryName, tag: str) -> Iterator[tuple[str, str]]:
         for folder in self._folders(name):
             yield from layout.tag_places(folder, tag)
+
+    def _set_new(self, key: str, image_id: str) -> Stat | None:
+        """Write a tag that is not set; None if there is a value. The rule of the tags need not be read."""
+        try:
+            return self._storage.write(key, image_id.encode("ascii"), expect=ABSENT)
+        except KeyConflict:
+            return None
 
     def _set_once(self, key: str, image_id: str) -> Stat:
         """Write a tag that may not be moved; the same image again is accepted.

@@ -6,6 +6,8 @@ A crash or a full disk under an old server, or a damaged disk, leaves keys that 
 from __future__ import annotations
 
 import hashlib
+import re
+from typing import Final
 
 from .. import errors
 from ..layers.checksums import parse_checksums
@@ -13,6 +15,9 @@ from ..names import is_image_id
 from ..rights import Content, Parts
 from ..storage.base import KeyNotFound, Stat, Storage
 from . import layout
+
+#: A payload sum or a TarSum (storage-layout.md 2). A cut value has fewer digits.
+_SUM: Final = re.compile(r"(sha256|tarsum[.+\w]*):[0-9a-f]{64,}")
 
 
 def parts_of(storage: Storage, content: Content) -> Parts:
@@ -62,13 +67,31 @@ def restore(
     if (stored_ancestry(storage, content) or ancestry) != ancestry:
         return False
     # the JSON last: until then the content counts as damaged
-    for name in (layout.ANCESTRY, layout.CHECKSUM, layout.LAYER, layout.JSON):
-        try:
-            with storage.open(f"{staged_folder}/{name}") as blob:
-                storage.write(layout.content_key(content, name), iter(blob))
-        except KeyNotFound:
-            return False  # another request completed the push
+    names = (layout.ANCESTRY, layout.CHECKSUM, layout.LAYER, layout.JSON)
+    return all(_copy(storage, content, staged_folder, name) for name in names)
+
+
+def restore_sums(storage: Storage, content: Content, staged_folder: str) -> None:
+    """Store the sums of a content again from a staged image with the same bytes.
+
+    Only if none is stored, or none can be parsed: docker-registry may have stored a TarSum alone.
+    """
+    stored = _read(storage, content, layout.CHECKSUM)
+    if stored is None or not any(map(_is_sum, parse_checksums(stored))):
+        _copy(storage, content, staged_folder, layout.CHECKSUM)
+
+
+def _copy(storage: Storage, content: Content, staged_folder: str, name: str) -> bool:
+    try:
+        with storage.open(f"{staged_folder}/{name}") as blob:
+            storage.write(layout.content_key(content, name), iter(blob))
+    except KeyNotFound:
+        return False  # another request completed the push
     return True
+
+
+def _is_sum(text: str) -> bool:
+    return _SUM.fullmatch(text) is not None
 
 
 def _vouches(storage: Storage, content: Content, payload: str) -> bool:
