@@ -255,6 +255,9 @@ _EXAMPLES = {
     "repository_named_tags": "a/tags",
     "unreserved_repository": "a/b",
     "slashed_tag": "a/b",
+    "digest": "sha256:" + "0" * 64,
+    "upload_id": "0123456789abcdef0123456789abcdef",
+    "reference": "latest",
 }
 
 
