@@ -11,6 +11,7 @@ from . import settings as settings_
 from .access.accounts import AccountsAccess
 from .access.announcements import Announcements
 from .access.attempts import LoginLimiter
+from .access.distribution_logins import Logins
 from .access.holders import Holders
 from .access.namespaces import Namespaces
 from .access.open import OpenAccess
@@ -137,6 +138,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
     holders = Holders(storage, contents, repositories, registry_is_elsewhere=is_elsewhere)
     holding = OpenHolding(contents, repositories) if settings.is_open else holders
     access: Access
+    with_accounts: AccountsAccess | None = None
     accounts, oauth, sessions, announcements = None, None, None, None
     if settings.index:
         access = _index_access(settings, contents, repositories, holders, staging)
@@ -152,7 +154,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         oauth = _oauth(storage, accounts) if backend.has_ids else None
         announcements = Announcements(storage, repositories)
         sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s)
-        access = AccountsAccess(
+        access = with_accounts = AccountsAccess(
             backend,
             parts.policy,
             _tokens(settings, keys),
@@ -195,6 +197,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         descriptions=Descriptions(),
         known_sizes=KnownSizes(),
         distribution=distribution_of(storage, settings, images, holding, looks),
+        logins=Logins.of(settings, keys, access, with_accounts),
         pages=pages,
         apis=apis,
         table=combine(apis),

@@ -24,6 +24,7 @@ from typing import Any, Final
 from .setting_rows.addresses import AddressOptions, AddressSettings
 from .setting_rows.bodies import BodyOptions, BodySettings
 from .setting_rows.conversions import ConversionOptions, ConversionSettings
+from .setting_rows.distribution import DistributionOptions, DistributionSettings
 from .setting_rows.index import IndexOptions, IndexSettings
 from .setting_rows.layers import LayerOptions, LayerSettings
 from .setting_rows.limits import LimitOptions, LimitSettings
@@ -57,6 +58,7 @@ PARTS: Final[Mapping[str, type]] = {
     "Mail": MailSettings,
     "OAuth": OAuthSettings,
     "Where clients reach the registry": AddressSettings,
+    "The distribution API": DistributionSettings,
     "Registry and index on different hosts": IndexSettings,
     "Search": SearchSettings,
     "Pages": PageSettings,
@@ -82,6 +84,7 @@ class Settings(  # the fields of the last base come first
     PageSettings,
     SearchSettings,
     IndexSettings,
+    DistributionSettings,
     AddressSettings,
     OAuthSettings,
     MailSettings,
@@ -152,6 +155,7 @@ class Options(
     MailOptions,
     OAuthOptions,
     AddressOptions,
+    DistributionOptions,
     IndexOptions,
     SearchOptions,
     PageOptions,

@@ -133,7 +133,7 @@ class AccountsAccess:
         )
 
     def _is_still_good(self, token: Token) -> bool:
-        user = self._find_again(token)
+        user = self._user_of(token)
         if token.user is not None and (user is None or not user.is_active):
             return False
         return self.allows(user, token.access, token.repository)
@@ -211,20 +211,25 @@ class AccountsAccess:
             token = self.tokens.verify(fields)
             if token is None:
                 continue
-            user = self._find_again(token)
+            user = self._user_of(token)
             if user is not None or token.user is None:
                 return AccountRights(self, self._checked(user), token)
         raise errors.Unauthorized(CHALLENGE)
 
-    def _find_again(self, token: Token) -> User | None:
-        """Return the user of a token as they are now; None if the account or the access token ended, or if it
-        is anonymous.
+    def _user_of(self, token: Token) -> User | None:
+        """Return the user of a token as they are now; None if the token ended, or is anonymous."""
+        return None if token.user is None else self.find_again(token.user, token.mark, token.access_id)
+
+    def find_again(self, user: User, mark: str, access_id: str | None = None) -> User | None:
+        """Return the user of a token as they are now; None if the account or the access token ended.
 
         A backend that only checks passwords cannot tell. Then the token's own words count until it expires.
+
+        :param user: as the token says.
+        :param mark: of the account and its password, as the token says.
+        :param access_id: of the OAuth access token with which an application got the token.
+        :raises BackendUnavailable: the backend cannot answer now.
         """
-        user, access_id = token.user, token.access_id
-        if user is None:
-            return None
         # an application has the token no longer than the access token for which it was given
         if access_id is not None and not (self._bearers and self._bearers.is_granted(user.name, access_id)):
             return None
@@ -234,7 +239,7 @@ class AccountsAccess:
             return None
         except NotSupported:
             return user
-        if token.mark != self.tokens.mark_of(account.user.id, account.password_mark):
+        if mark != self.tokens.mark_of(account.user.id, account.password_mark):
             return None  # the password was changed, or a later account has the name
         return account.user if access_id is None else replace(account.user, is_administrator=False)
 
@@ -248,6 +253,20 @@ class AccountsAccess:
         except (NotSupported, UnknownUser):
             return ""
         return self.tokens.mark_of(account.user.id, account.password_mark)
+
+    def bearer_of(self, credentials: Basic, environ: Mapping[str, Any]) -> Bearer | None:
+        """Return what an access token allows that came as the password of its user; None if it is none.
+
+        :raises AccountInactive: the account is not activated, or is disabled.
+        :raises OAuthError: the request came over plain http.
+        :raises BackendUnavailable: the backend cannot answer now.
+        """
+        found = self._bearers.verify(credentials.password) if self._bearers and credentials.password else None
+        if self._bearers is None or found is None or found.user.name != credentials.username:
+            return None
+        bearer = self._bearer(self._bearers, credentials.password, environ)
+        self._checked(bearer.user)
+        return bearer
 
     def _bearer(self, bearers: BearerVerifier, token: str, environ: Mapping[str, Any]) -> Bearer:
         """Return what an access token allows.

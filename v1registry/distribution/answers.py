@@ -10,9 +10,12 @@ from ..wsgi.responses import NOT_CACHED, Response, respond
 
 #: The codes for failures that other APIs have too (OCI distribution-spec 1.1, "Error Codes").
 _CODES: Final = {
+    400: "UNSUPPORTED",
     401: "UNAUTHORIZED",
     403: "DENIED",
+    404: "UNSUPPORTED",
     405: "UNSUPPORTED",
+    411: "SIZE_INVALID",
     413: "SIZE_INVALID",
     416: "BLOB_UPLOAD_INVALID",
     429: "TOOMANYREQUESTS",
@@ -31,6 +34,9 @@ def v2_error(error: errors.RegistryError, code: str | None = None, message: str 
     known, detail = _CODES.get(error.status, "UNKNOWN"), None
     if isinstance(error, errors.DistributionError):
         known, detail = error.code, error.detail
+    elif isinstance(error, (errors.MissingOrHidden, errors.InvalidRepositoryName)):
+        # of the models that both APIs use
+        known = "NAME_UNKNOWN" if error.status == 404 else "NAME_INVALID"
     text = error.public if message is None else message
     failure = {"code": code or known, "message": text, "detail": detail}
     headers = (*NOT_CACHED, *error.headers.items())

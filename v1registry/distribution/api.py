@@ -5,19 +5,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from .. import errors
 from ..paths import V2
 from ..wsgi.request import Request
 from ..wsgi.responses import Response, error_text
-from ..wsgi.routing import Api, Table
-from . import blobs_api, ping_api, uploads_api
+from ..wsgi.routing import Api, Route, Table
+from . import blobs_api, ping_api, tokens_api, uploads_api
 from .answers import v2_error
+from .challenges import guarded, refused
 
 
 def _error_response(request: Request[Any], error: errors.RegistryError) -> Response:
     return v2_error(error)
+
+
+#: The rows that work on repositories.
+_ROWS: Final = (*uploads_api.ROUTES, *blobs_api.ROUTES)
+
+
+def _rows(*, is_read_only: bool) -> tuple[Route, ...]:
+    rows = (refused(row) if is_read_only and row.is_change else guarded(row) for row in _ROWS)
+    return (guarded(tokens_api.VERSION_ROUTE), *tokens_api.ROUTES, *rows)
 
 
 def distribution_api(v2: str) -> Api:
@@ -26,8 +36,7 @@ def distribution_api(v2: str) -> Api:
     :param v2: the setting of that name.
     """
     if v2 in ("on", "pull"):
-        rows = (*ping_api.ROUTES, *uploads_api.ROUTES, *blobs_api.ROUTES)
-        routes, error_response_to = Table(*rows), _error_response
+        routes, error_response_to = Table(*_rows(is_read_only=v2 == "pull")), _error_response
     elif v2 == "ping":
         routes, error_response_to = Table(*ping_api.ROUTES), ping_api.error_response
     else:

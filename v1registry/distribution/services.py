@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..access.distribution_logins import Logins
 from ..registry.services import RegistryServices
 from ..wsgi.request import Request as AnyRequest
 from .parts import Distribution
@@ -15,6 +16,7 @@ class DistributionServices(RegistryServices):
     """The services of the distribution API."""
 
     distribution: Distribution
+    logins: Logins
 
 
 Request: TypeAlias = AnyRequest[DistributionServices]

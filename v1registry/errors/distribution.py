@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from .accounts import Unauthorized
 from .base import RegistryError
 
 
@@ -183,3 +184,12 @@ class TooManyPieces(DistributionError):
 
     def __init__(self, limit: int):
         super().__init__(f"An upload may come in {limit} parts; send larger ones")
+
+
+class TokenTooNarrow(Unauthorized):
+    """The token is valid, but its scope lacks the action. Another token may have it."""
+
+    text = "The token was not issued for this: ask for another one with the scope that is needed"
+
+    def __init__(self) -> None:
+        super().__init__("")

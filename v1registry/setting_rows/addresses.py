@@ -30,13 +30,6 @@ class AddressSettings:
         "addresses of proxies whose X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-For are trusted",
     )
     message: str = setting("docker-registry server", converters.text, "the answer to GET /, as a JSON string")
-    v2: str = setting(
-        "ping",
-        converters.one_of("on", "pull", "ping", "absent", "pass"),
-        "the distribution API of today's engines below /v2/: on; pull is read-only; ping only answers "
-        "GET /v2/, with accounts only to users who log in; absent answers 404; "
-        "pass leaves /v2/ to the application behind the registry",
-    )
     cors_origins: tuple[str, ...] = setting(
         (),
         converters.origins,
@@ -51,5 +44,4 @@ class AddressOptions(TypedDict, total=False):
     endpoints: str
     trusted_proxies: Sequence[str] | str
     message: str
-    v2: str
     cors_origins: Sequence[str] | str

@@ -84,9 +84,13 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         found: Rights | None = self.__dict__["_rights"]
         if found is None:
             found = self.services.access.rights(self.headers.get("Authorization"), self.environ)
-            self.__dict__["_rights"] = found
-            note_user(None if found.user is None else found.user.name)
+            self.use_rights(found)
         return found
+
+    def use_rights(self, rights: Rights) -> None:
+        """Set what the caller may do, for an API that finds out in its own way who is asking."""
+        self.__dict__["_rights"] = rights
+        note_user(None if rights.user is None else rights.user.name)
 
     @property
     def decoded_path(self) -> str:

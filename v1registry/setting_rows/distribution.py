@@ -1,0 +1,39 @@
+"""Settings of the distribution API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from .. import converters
+from .rows import setting
+
+
+@dataclass(frozen=True)
+class DistributionSettings:
+    """The distribution API below ``/v2/``."""
+
+    v2: str = setting(
+        "ping",
+        converters.one_of("on", "pull", "ping", "absent", "pass"),
+        "the distribution API of today's engines below /v2/: on; pull is read-only; ping only answers "
+        "GET /v2/, with accounts only to users who log in; absent answers 404; "
+        "pass leaves /v2/ to the application behind the registry",
+    )
+    v2_token_lifetime_s: int = setting(
+        300, converters.positive_number, "the lifetime of a token of /v2/, in seconds; clients get new ones"
+    )
+    v2_refresh_lifetime_s: int = setting(
+        30 * 86400,
+        converters.positive_number,
+        "the lifetime of a token with which a client of /v2/ gets new tokens without the password, in "
+        "seconds; it ends with the password too",
+    )
+
+
+class DistributionOptions(TypedDict, total=False):
+    """The same settings as keyword arguments."""
+
+    v2: str
+    v2_token_lifetime_s: int | str
+    v2_refresh_lifetime_s: int | str
