@@ -188,6 +188,13 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return convert
 
 
+def platform(value: str) -> str:
+    """Return an operating system and an architecture: ``linux/amd64``."""
+    if re.fullmatch(r"[a-z0-9]+/[a-z0-9]+", value) is None:
+        raise ValueError("must be OS/ARCHITECTURE, such as linux/amd64")
+    return value
+
+
 def words(value: str) -> tuple[str, ...]:
     """Return the words of a text, separated by blanks or commas."""
     return tuple(value.replace(",", " ").split())

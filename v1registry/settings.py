@@ -36,6 +36,7 @@ from .setting_rows.pages import PageOptions, PageSettings
 from .setting_rows.search import SearchOptions, SearchSettings
 from .setting_rows.serving import ServeOptions, ServeSettings
 from .setting_rows.users import UserOptions, UserSettings
+from .setting_rows.views import ViewOptions, ViewSettings
 
 ENVIRONMENT_PREFIX: Final = "V1REGISTRY_"
 INI_SECTION: Final = "v1registry"
@@ -66,6 +67,7 @@ PARTS: Final[Mapping[str, type]] = {
     "Bodies of requests": BodySettings,
     "Looks into layers": LookSettings,
     "v1 images below /v2/": ConversionSettings,
+    "Images of /v2/ in v1": ViewSettings,
     "Layers served by another server": LayerSettings,
     "Logs": LogSettings,
     "Where v1registry serve listens": ServeSettings,
@@ -77,6 +79,7 @@ class Settings(  # the fields of the last base come first
     ServeSettings,
     LogSettings,
     LayerSettings,
+    ViewSettings,
     ConversionSettings,
     LookSettings,
     BodySettings,
@@ -163,6 +166,7 @@ class Options(
     BodyOptions,
     LookOptions,
     ConversionOptions,
+    ViewOptions,
     LayerOptions,
     LogOptions,
     ServeOptions,

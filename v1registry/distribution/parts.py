@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from ..registry.holding import Holding
@@ -16,6 +17,8 @@ from .layer_reading import ReadLayer
 from .shared_work import SharedWork
 from .to_v1 import ToV1
 from .uploads import Uploads
+from .view_choice import ViewChoice
+from .view_facts import FactsOfLayers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +31,7 @@ class Distribution:
     from_v1: FromV1
 
 
-def distribution_of(
-    storage: Storage, settings: Settings, images: Images, holding: Holding, looks: Looks
-) -> Distribution:
+def distribution_of(storage: Storage, settings: Settings, images: Images, holding: Holding) -> Distribution:
     """Return the models for a storage. Nothing is read yet."""
     blobs = Blobs(storage)
     return Distribution(
@@ -41,16 +42,51 @@ def distribution_of(
             most_bytes=settings.max_unfinished_bytes,
             most_uploads=settings.max_unfinished_pushes,
         ),
-        to_v1=ToV1(
-            storage,
-            blobs,
-            images.contents,
-            holding,
-            looks,
-            most_config_bytes=settings.max_document_bytes,
-            most_in_chain=settings.max_chain_images,
-        ),
+        to_v1=to_v1_of(storage, settings, images, holding, blobs),
         from_v1=from_v1_of(storage, settings, images, blobs),
+    )
+
+
+def to_v1_of(
+    storage: Storage,
+    settings: Settings,
+    images: Images,
+    holding: Holding,
+    blobs: Blobs,
+    *,
+    seconds: int | None = None,
+) -> ToV1:
+    """Return what makes v1 images of manifests.
+
+    :param seconds: how long the layers of one image may be read, however large they are; None for a server,
+        whose settings bound that.
+    """
+    bounds = Bounds(
+        settings.max_expanded_bytes, settings.max_expansion_ratio, seconds=settings.v1_view_time_s
+    )
+    if seconds is not None:
+        bounds = Bounds(sys.maxsize, sys.maxsize, seconds=seconds)
+    choice = ViewChoice(
+        blobs,
+        platform=settings.v1_platform,
+        most_config_bytes=settings.max_document_bytes,
+        most_in_chain=settings.max_chain_images,
+    )
+    # a turn of its own, because pages and lists wait for a few seconds only
+    facts = FactsOfLayers(
+        storage,
+        blobs,
+        Looks(bounds),
+        most_layer_bytes=settings.max_v1_view_bytes if seconds is None else None,
+    )
+    return ToV1(
+        storage,
+        images.contents,
+        holding,
+        choice,
+        facts,
+        is_on=settings.v1_view,
+        seconds=bounds.seconds,
     )
 
 
