@@ -9,16 +9,54 @@ seen are recorded. If an image has no mark for a repository, tags that are not i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from threading import Lock
+from typing import Final
+
+from cachetools import LRUCache
 
 from ..names import RepositoryName
 from ..registry import layout
 from ..registry.contents import Contents
 from ..registry.repositories import Repositories
 from ..rights import Content
-from ..storage.base import KeyNotFound, Storage
+from ..storage.base import KeyNotFound, Storage, StorageUnavailable
+
+#: How many marks of an image are read to find out when it was published.
+_MOST_MARKS: Final = 10_000
+
+#: For how many repositories the last walk is remembered, and for how many images the publication.
+_REMEMBERED: Final = 10_000
+
+#: Later than any tag.
+_NEVER: Final = datetime.max.replace(tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The tags of a repository when they were walked the last time."""
+
+    listing: str = ""  #: see Tags.listing_digest; empty in the records of earlier versions
+    tags: Mapping[str, object] = field(default_factory=dict)  #: tag -> image id
+
+    @classmethod
+    def parse(cls, stored: bytes) -> _Record:
+        """Return what a stored value says; nothing if it is damaged.
+
+        Earlier versions stored the tags alone.
+        """
+        parsed = layout.parse_stored(stored)
+        if not isinstance(parsed, dict):
+            return cls()
+        tags, listing = parsed.get("tags"), parsed.get("listing")
+        # a tag may have these names, but its value is an image id
+        if not isinstance(tags, dict) or not isinstance(listing, str):
+            return cls(tags=parsed)
+        return cls(listing, tags)
 
 
 class Adoption:
@@ -42,19 +80,33 @@ class Adoption:
         self._repositories = repositories
         self._adopt = adopt
         self._is_decided = is_decided
+        self._lock = Lock()  # cachetools is not safe for threads
+        self._seen: LRUCache[tuple[RepositoryName, str], str] = LRUCache(_REMEMBERED)
+        self._publications: LRUCache[tuple[str, str], datetime | None] = LRUCache(_REMEMBERED)
 
     def walk(self, repository: RepositoryName, incarnation: str) -> bool:
         """Mark what the tags reach that are not in the record, then record them; tell whether there were any.
 
         The marks are conditional writes and the record comes last, so an interrupted walk is simply repeated.
         """
-        tags = self._tags(repository)
-        if not tags:
+        listing = self._repositories.listing_digest(repository)
+        with self._lock:
+            is_seen = self._seen.get((repository, incarnation)) == listing
+        if is_seen or not listing:
             return False
         record = self._record(repository)
-        new = {tag: found for tag, found in tags.items() if record.get(tag) != found[0]}
-        if not new:
-            return False
+        is_new = record.listing != listing and self._walk_new(repository, incarnation, record, listing)
+        with self._lock:
+            self._seen[repository, incarnation] = listing
+        return is_new
+
+    def _walk_new(self, repository: RepositoryName, incarnation: str, record: _Record, listing: str) -> bool:
+        """Walk the tags that are not in the record; tell whether there were any.
+
+        :param listing: tells which values the tags had before they are read.
+        """
+        tags = self._tags(repository)
+        new = {tag: found for tag, found in tags.items() if record.tags.get(tag) != found[0]}
         for image_id, set_at in new.values():
             unmarked = []
             for reached in self._contents.known_ancestry(Content(image_id)):
@@ -65,10 +117,14 @@ class Adoption:
             for reached in reversed(unmarked):
                 if self._means_first(reached, set_at):
                     self._adopt(repository, reached, incarnation)
-        seen = json.dumps({tag: image_id for tag, (image_id, _) in tags.items()}, sort_keys=True)
-        folder = self._repositories.folder_to_write(repository)
-        self._storage.write(f"{folder}/{layout.ADOPTED}", seen.encode("ascii"))
-        return True
+        seen = {"listing": listing, "tags": {tag: image_id for tag, (image_id, _) in tags.items()}}
+        key = f"{self._repositories.folder_to_write(repository)}/{layout.ADOPTED}"
+        try:
+            self._storage.write(key, json.dumps(seen, sort_keys=True).encode("ascii"))
+        except StorageUnavailable:
+            if new:
+                raise
+        return bool(new)
 
     def reached(self, repository: RepositoryName, image_id: str) -> Content | None:
         """Return the first content of an image if a tag reaches it: for storages that cannot be written."""
@@ -105,18 +161,39 @@ class Adoption:
         A tag that was set before this server published the content means something else: an image that was
         never completed, or was removed.
         """
-        if self._contents.first(image_id) is None:
+        first = self._contents.first(image_id)
+        if first is None:
             return False
-        for stat in self._storage.list(f"{layout.image_key(image_id, layout.HELD)}/"):
+        published = self._published(first)
+        return published is None or published <= set_at
+
+    def _published(self, first: Content) -> datetime | None:
+        """Return when this server published the first content of an image; None if an old server did.
+
+        The marks are read once in the life of a process, because each user can add marks.
+        """
+        assert first.parts is not None
+        place = first.image_id, "" if first.parts.layer is None else first.parts.layer.etag
+        with self._lock:
+            if place in self._publications:
+                return self._publications[place]
+        published = self._find_publication(first.image_id)
+        with self._lock:
+            self._publications[place] = published
+        return published
+
+    def _find_publication(self, image_id: str) -> datetime | None:
+        marks = self._storage.list(f"{layout.image_key(image_id, layout.HELD)}/")
+        for stat in islice(marks, _MOST_MARKS):
             with suppress(KeyNotFound):
                 parsed = layout.parse_stored(self._storage.read(stat.key)[0])
                 if isinstance(parsed, dict) and parsed.get("is_published") is True:
-                    return stat.modified <= set_at
-        return True
+                    return stat.modified
+        # an image with more marks is not adopted any more: a push gives it to a repository
+        return None if next(marks, None) is None else _NEVER
 
-    def _record(self, repository: RepositoryName) -> dict[str, object]:
+    def _record(self, repository: RepositoryName) -> _Record:
         for folder in layout.repository_folders(repository):
             with suppress(KeyNotFound):
-                parsed = layout.parse_stored(self._storage.read(f"{folder}/{layout.ADOPTED}")[0])
-                return parsed if isinstance(parsed, dict) else {}
-        return {}
+                return _Record.parse(self._storage.read(f"{folder}/{layout.ADOPTED}")[0])
+        return _Record()
