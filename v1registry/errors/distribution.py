@@ -114,6 +114,7 @@ class ImageNotConvertible(ManifestUnknown):
     def __init__(self, public: str | None = None, *, image_id: str, reason: str):
         detail = {"image": image_id, "reason": reason}
         super().__init__(public, detail=detail, image_id=image_id, reason=reason)
+        self.reason = reason
 
 
 class BlobUnknown(DistributionError):

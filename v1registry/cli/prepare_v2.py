@@ -1,0 +1,178 @@
+"""``v1registry prepare-v2``: convert the images of v1 before the first pull through ``/v2/``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+
+from .. import errors
+from ..assembly import Services, assemble
+from ..distribution.from_v1 import FromV1
+from ..distribution.parts import from_v1_of
+from ..names import RepositoryName, check_v2_tag, is_v2_name
+from ..rights import User
+from .exits import DONE, FAILED, NOT_FOUND, USAGE, CommandFailed, complain
+from .options import Commands, add_json_option, add_storage_options, count, open_shared_storage, settings_of
+from .output import print_json
+
+#: How many tags are prepared between two lines of progress.
+_STEP = 100
+
+#: How many tags wait for each thread, so that a storage of any size is walked in constant memory.
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class _Tag:
+    repository: RepositoryName
+    tag: str
+    image_id: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What became of one tag."""
+
+    tag: str  #: ``NAMESPACE/NAME:TAG``
+    image_id: str
+    digest: str | None  #: of the manifest for docker; None if there is none
+    reason: str | None  #: why there is none
+
+
+def add_commands(commands: Commands) -> None:
+    """Add ``prepare-v2``."""
+    command = commands.add(
+        "prepare-v2",
+        prepare,
+        "convert v1 images for the distribution API, before the first pull does it",
+        epilog="Every layer is read once. What is done is kept, so the command may be interrupted and "
+        "repeated.\nIt may run beside servers, and needs their settings (--config). Nothing of v1 changes.\n"
+        "The exit code is 1 if a tag has no manifest; the reason is printed.",
+    )
+    command.add_argument(
+        "--repository",
+        action="append",
+        metavar="NAMESPACE/NAME[:TAG]",
+        help="convert only this repository or tag; may be given several times",
+    )
+    command.add_argument(
+        "--jobs", type=count, default=2, metavar="N", help="layers that are read at once (default: 2)"
+    )
+    command.add_argument("--quiet", action="store_true", help="show no progress")
+    add_json_option(command, is_list=True)
+    add_storage_options(command)
+
+
+def prepare(options: argparse.Namespace) -> int:
+    """Convert the images of all tags, or of those that are named.
+
+    :raises CommandFailed: a named repository or tag is unknown, or the settings rule the API out.
+    """
+    services = _services(options)
+    tags = _named(services, options.repository) if options.repository else _all(services)
+    prepared, total, failed = [], 0, 0
+    for done in _prepare(services, tags, options):
+        total += 1
+        failed += done.digest is None
+        if options.json:
+            prepared.append(asdict(done))
+        elif done.digest is None:
+            complain(f"{done.tag}: {done.reason}")
+        if total % _STEP == 0 and not options.quiet:
+            print(f"{total} tags prepared, the last one {done.tag}", file=sys.stderr)
+    if options.json:
+        print_json(prepared)
+    else:
+        print(f"{total - failed} tags prepared, {failed} without a manifest")
+    return FAILED if failed else DONE
+
+
+def _services(options: argparse.Namespace) -> Services:
+    services = assemble({**settings_of(options), "storage": open_shared_storage(options)})
+    if services.settings.index or services.settings.images == "elsewhere":
+        raise CommandFailed(
+            "index and images = elsewhere exclude the distribution API: run the command where images and "
+            "accounts are",
+            USAGE,
+        )
+    return services
+
+
+# -- which tags
+
+
+def _all(services: Services) -> Iterator[_Tag]:
+    for repository in services.repositories.candidates():
+        yield from _of(services, repository)
+
+
+def _of(services: Services, repository: RepositoryName) -> list[_Tag]:
+    """Return the tags of a repository that the distribution API can name, sorted."""
+    if not is_v2_name(str(repository)):
+        return []
+    found = services.repositories.tags_or_none(repository)
+    return [_Tag(repository, tag, image_id) for tag, image_id in sorted(found.items()) if _is_tag(tag)]
+
+
+def _is_tag(tag: str) -> bool:
+    try:
+        check_v2_tag(tag)
+    except errors.TagInvalid:
+        return False
+    return True
+
+
+def _named(services: Services, names: list[str]) -> list[_Tag]:
+    """Return the tags that the command line names.
+
+    :raises CommandFailed: one of them is unknown.
+    """
+    tags: dict[_Tag, None] = {}
+    for name in names:
+        text, _, tag = name.partition(":")
+        found = [row for row in _of(services, RepositoryName.parse(text)) if tag in ("", row.tag)]
+        if not found:
+            raise CommandFailed(f"no tag that the distribution API can name: {name}", NOT_FOUND)
+        tags.update(dict.fromkeys(found))
+    return list(tags)
+
+
+# -- the work
+
+
+def _prepare(
+    services: Services, tags: Iterator[_Tag] | list[_Tag], options: argparse.Namespace
+) -> Iterator[_Prepared]:
+    """Convert the images of tags in threads; yield what became of each tag."""
+    jobs: int = options.jobs
+    from_v1 = from_v1_of(
+        services.storage, services.settings, services.images, services.distribution.blobs, jobs=jobs
+    )
+    running: set[Future[_Prepared]] = set()
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        for tag in tags:
+            running.add(pool.submit(_prepare_tag, services, from_v1, tag))
+            if len(running) >= _AHEAD * jobs:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in finished)
+        yield from (future.result() for future in running)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepare_tag(services: Services, from_v1: FromV1, tag: _Tag) -> _Prepared:
+    rights = services.access.rights_of(User("", is_administrator=True))
+    try:
+        digest = from_v1.manifest_of(rights, tag.repository, tag.image_id, is_oci=False)
+    except errors.ImageNotConvertible as error:
+        return _Prepared(str(tag), tag.image_id, None, error.reason)
+    except errors.ManifestUnknown:
+        return _Prepared(str(tag), tag.image_id, None, "the repository was deleted meanwhile")
+    return _Prepared(str(tag), tag.image_id, str(digest), None)
