@@ -196,7 +196,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         shown_layers=ShownLayers(images, looks, expanded_limit_bytes=settings.max_shown_bytes),
         descriptions=Descriptions(),
         known_sizes=KnownSizes(),
-        distribution=distribution_of(storage, settings, images, holding),
+        distribution=distribution_of(storage, settings, images, repositories, holding),
         logins=Logins.of(settings, keys, access, with_accounts),
         pages=pages,
         apis=apis,

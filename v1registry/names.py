@@ -262,12 +262,17 @@ def parse_v2_name(text: str) -> RepositoryName:
         raise NameInvalid(detail={"name": text[:300]}) from None
 
 
+def is_v2_tag(text: str) -> bool:
+    """Tell whether ``text`` is a tag of the distribution API; the grammar is that of new tags of v1."""
+    return _TAG.fullmatch(text) is not None
+
+
 def check_v2_tag(text: str) -> str:
-    """Return ``text`` if it is a tag of the distribution API; the grammar is that of new tags of v1.
+    """Return ``text`` if it is a tag of the distribution API.
 
     :raises TagInvalid: it is not.
     """
-    if not _TAG.fullmatch(text):
+    if not is_v2_tag(text):
         raise TagInvalid(detail={"tag": text[:200]})
     return text
 
@@ -298,6 +303,10 @@ class Digest:
     def of(cls, data: bytes) -> Digest:
         """Return the SHA-256 digest of ``data``."""
         return cls("sha256", hashlib.sha256(data).hexdigest())
+
+    def fits(self, data: bytes) -> bool:
+        """Tell whether this is the digest of ``data``."""
+        return hashlib.new(self.algorithm, data).hexdigest() == self.hex
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"

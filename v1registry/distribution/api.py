@@ -12,7 +12,7 @@ from ..paths import V2
 from ..wsgi.request import Request
 from ..wsgi.responses import Response, error_text
 from ..wsgi.routing import Api, Route, Table
-from . import blobs_api, ping_api, tokens_api, uploads_api
+from . import blobs_api, manifests_api, ping_api, tags_api, tokens_api, uploads_api
 from .answers import v2_error
 from .challenges import guarded, refused
 
@@ -22,7 +22,7 @@ def _error_response(request: Request[Any], error: errors.RegistryError) -> Respo
 
 
 #: The rows that work on repositories.
-_ROWS: Final = (*uploads_api.ROUTES, *blobs_api.ROUTES)
+_ROWS: Final = (*uploads_api.ROUTES, *blobs_api.ROUTES, *manifests_api.ROUTES, *tags_api.ROUTES)
 
 
 def _rows(*, is_read_only: bool) -> tuple[Route, ...]:

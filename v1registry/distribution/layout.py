@@ -24,7 +24,6 @@ from ..registry import layout
 
 BLOBS: Final = "blobs"
 CONVERSIONS: Final = "conversions"
-V2: Final = "_v2"
 DATA: Final = "data"
 FACTS: Final = "facts"
 #: Beside a layer of v1: what a pass over it found.
@@ -71,7 +70,7 @@ def repository_folder(repository: RepositoryName, kind: str) -> str:
     >>> repository_folder(RepositoryName("mira", "app"), TAGS)
     'repositories/mira/app/_v2/tags'
     """
-    return f"{layout.repository_folders(repository)[-1]}/{V2}/{kind}"
+    return f"{layout.repository_folders(repository)[-1]}/{layout.V2}/{kind}"
 
 
 def repository_key(repository: RepositoryName, kind: str, name: str) -> str:

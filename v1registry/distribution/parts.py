@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from ..registry.holding import Holding
 from ..registry.images import Images
 from ..registry.looks import Bounds, Looks
+from ..registry.repositories import Repositories
 from ..settings import Settings
 from ..storage.base import Storage
 from .blobs import Blobs
 from .from_v1 import FromV1
 from .layer_blobs import LayerBlobs
 from .layer_reading import ReadLayer
+from .manifest_records import ManifestRecords
+from .referrers import Referrers
 from .shared_work import SharedWork
+from .stored_manifests import Manifests
+from .tag_lists import Catalog, TagLists
+from .tags import TagPointers
 from .to_v1 import ToV1
 from .uploads import Uploads
 from .view_choice import ViewChoice
@@ -29,21 +35,42 @@ class Distribution:
     uploads: Uploads
     to_v1: ToV1
     from_v1: FromV1
+    records: ManifestRecords
+    referrers: Referrers
+    manifests: Manifests
+    tag_lists: TagLists
+    catalog: Catalog
 
 
-def distribution_of(storage: Storage, settings: Settings, images: Images, holding: Holding) -> Distribution:
+def distribution_of(
+    storage: Storage,
+    settings: Settings,
+    images: Images,
+    repositories: Repositories,
+    holding: Holding,
+) -> Distribution:
     """Return the models for a storage. Nothing is read yet."""
     blobs = Blobs(storage)
+    uploads = Uploads(
+        storage,
+        blobs,
+        most_bytes=settings.max_unfinished_bytes,
+        most_uploads=settings.max_unfinished_pushes,
+    )
+    to_v1 = to_v1_of(storage, settings, images, holding, blobs)
+    from_v1 = from_v1_of(storage, settings, images, blobs)
+    records, referrers = ManifestRecords(storage, blobs), Referrers(storage)
+    tags = TagPointers(storage, repositories, records)
     return Distribution(
         blobs=blobs,
-        uploads=Uploads(
-            storage,
-            blobs,
-            most_bytes=settings.max_unfinished_bytes,
-            most_uploads=settings.max_unfinished_pushes,
-        ),
-        to_v1=to_v1_of(storage, settings, images, holding, blobs),
-        from_v1=from_v1_of(storage, settings, images, blobs),
+        uploads=uploads,
+        to_v1=to_v1,
+        from_v1=from_v1,
+        records=records,
+        referrers=referrers,
+        manifests=Manifests(blobs, records, tags, referrers, repositories, holding, to_v1, from_v1),
+        tag_lists=TagLists(storage, repositories, tags),
+        catalog=Catalog(storage, repositories),
     )
 
 

@@ -41,6 +41,14 @@ class TagInvalid(DistributionError):
     text = "Invalid tag: it must be 1 to 128 letters, digits and . _ -, and not begin with . or -"
 
 
+class TagNotMovable(DistributionError):
+    """The tags of the repository can be set only once. The tag keeps its manifest."""
+
+    status = 409
+    code = "TAG_INVALID"
+    text = "Tag is immutable: it is set already, and the tags of this repository may not be moved"
+
+
 class DigestInvalid(DistributionError):
     """A digest is malformed, or is not that of the bytes."""
 

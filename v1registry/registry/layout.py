@@ -48,6 +48,8 @@ TAG_RULE = "_tag_rule"
 DELETED = "_deleted"
 INCARNATION = "_incarnation"
 ADOPTED = "_adopted"
+#: Below it is all that the distribution API keeps in a repository's folder.
+V2 = "_v2"
 
 
 def image_folder(image_id: str) -> str:
@@ -196,6 +198,11 @@ def tag_key(folder: str, tag: str) -> str:
 
 def tag_info_key(folder: str, tag: str) -> str:
     return f"{folder}/tag{store_part(tag)}_json"
+
+
+def v2_tag_key(name: RepositoryName, tag: str) -> str:
+    """Return the key of the side of a tag that the distribution API writes (see distribution/tags.py)."""
+    return f"{repository_folders(name)[-1]}/{V2}/tags/{tag}"
 
 
 def tag_places(folder: str, tag: str) -> tuple[tuple[str, str], ...]:

@@ -8,12 +8,14 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 from .. import errors
 from ..log import audit
 from ..names import RepositoryName, check_tag, is_image_id
-from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage
+from ..storage.base import ABSENT, ANY, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
 from .folders import RepositoryFolders
 
@@ -64,6 +66,18 @@ class TagRule(enum.Enum):
     FREE = "free"
     IMMUTABLE = "immutable"
     IMMUTABLE_BUT_LATEST = "immutable-but-latest"
+
+
+@dataclass(frozen=True)
+class StoredTag:
+    """What is stored for a tag when it was looked at."""
+
+    image_id: str | None = None  #: None if the tag is not set
+    stat: Stat | None = None  #: None if nothing is stored
+
+    def expected_at(self, key: str) -> str:
+        """Return what a conditional write of ``key`` expects."""
+        return ABSENT if self.stat is None or self.stat.key != key else self.stat.etag
 
 
 class Tags(RepositoryFolders):
@@ -135,11 +149,21 @@ class Tags(RepositoryFolders):
 
         :raises TagNotFound: the tag is not set.
         """
+        image_id = self.stored_tag(name, tag).image_id
+        if image_id is None:
+            raise errors.TagNotFound(repository=str(name), tag=tag[:200])
+        return image_id
+
+    def stored_tag(self, name: RepositoryName, tag: str) -> StoredTag:
+        """Return what is stored for a tag. A damaged value is no tag, but has a Stat."""
+        damaged = StoredTag()
         for key, _ in self._tag_places(name, tag):
-            image_id = self._read_optional(key)
-            if image_id is not None and is_image_id(image_id.strip().decode("latin-1")):
-                return image_id.strip().decode("latin-1")
-        raise errors.TagNotFound(repository=str(name), tag=tag[:200])
+            found = self._read_with_stat(key)
+            if found is not None and is_tag_value(found[0]):
+                return StoredTag(found[0].strip().decode("latin-1"), found[1])
+            if found is not None:
+                damaged = StoredTag(None, found[1])
+        return damaged
 
     def tags_with_times_or_none(self, name: RepositoryName) -> dict[str, tuple[str, datetime]]:
         """Return tag -> image id, and when the tag was set; empty if the repository does not exist."""
@@ -149,7 +173,14 @@ class Tags(RepositoryFolders):
             return {}
 
     def set_tag(
-        self, name: RepositoryName, tag: str, image_id: str, user_agent: str, *, is_created: bool = False
+        self,
+        name: RepositoryName,
+        tag: str,
+        image_id: str,
+        user_agent: str,
+        *,
+        is_created: bool = False,
+        seen: StoredTag | None = None,
     ) -> Stat:
         """Point a tag to an image, and keep what the ``User-Agent`` of the push tells. Return the Stat of the
         tag.
@@ -157,10 +188,13 @@ class Tags(RepositoryFolders):
         The caller has made sure that the image exists.
 
         :param is_created: the repository is known to exist.
+        :param seen: what the distribution API saw, which keeps a side of its own. None for the API v1: that
+            side is removed if it does not decide any more.
         :raises InvalidRepositoryName: the name may not be written.
         :raises InvalidTagName: the tag does not follow the grammar.
         :raises TagNameConflict: another tag has the key of the tag or of its information.
         :raises TagImmutable: the tag is set, and may not be moved.
+        :raises KeyConflict: the tag is not as it was seen.
         """
         folders = layout.repository_folders(name)
         folder = folders[0] if is_created and len(folders) == 1 else self.folder_to_write(name)
@@ -172,11 +206,18 @@ class Tags(RepositoryFolders):
             self._write_unless(info_key, info, is_tag_value, name, tag)
         if tag.endswith("_json"):
             self._require_no_info(key, name, tag)
-        stat = self._set_new(key, image_id)
+        # read before the tag is written: a later one is that of a later write
+        side = None if seen is not None else self._read_with_stat(layout.v2_tag_key(name, tag))
+        if side is not None and image_id_of_side(side[0]) is None:
+            self._require_movable(name, tag)
+        expect = ANY if seen is None else seen.expected_at(key)
+        stat = self._set_new(key, image_id) if expect in (ANY, ABSENT) else None
         if stat is None and self.may_move_tag(name, tag):
-            stat = self._set(key, image_id, name, tag)
+            stat = self._set(key, image_id, name, tag, expect)
         elif stat is None:
             stat = self._set_once(key, image_id)
+        if side is not None and image_id_of_side(side[0]) != image_id:
+            self._delete_as_read(side[1])
         if not tag.startswith("_"):
             self._storage.write(info_key, info)
         if tag == "latest":
@@ -185,28 +226,44 @@ class Tags(RepositoryFolders):
 
     def undo_tag(self, stat: Stat) -> None:
         """Take a tag back that was just set, unless it was set again meanwhile."""
-        try:
-            self._storage.delete(stat.key, expect=stat.etag)
-        except (KeyNotFound, KeyConflict):
-            return
+        self._delete_as_read(stat)
 
     def delete_tag(self, name: RepositoryName, tag: str) -> None:
         """Remove a tag and its information; with ``latest`` that of the repository too.
 
         :raises TagNotFound: the tag is not set.
         """
+        side = self._read_with_stat(layout.v2_tag_key(name, tag))
+        if side is not None and image_id_of_side(side[0]) is None and self.stored_tag(name, tag).image_id:
+            # it does not decide while the tag is set, and would decide afterwards
+            self._delete_as_read(side[1])
+            side = None
+        if not self._unset_tag(name, tag):
+            raise errors.TagNotFound(f"Tag not found: {tag[:200]}", repository=str(name))
+        if side is not None:
+            self._delete_as_read(side[1])
+        audit("deleted tag %r of repository %r", tag, str(name))
+
+    def _unset_tag(self, name: RepositoryName, tag: str) -> bool:
         is_found = False
         for folder in self._folders(name):
             for key, info_key in layout.tag_places(folder, tag):
                 if not self._delete_if(key, is_tag_value):
                     continue
                 is_found = True
-                self._delete_if(info_key, lambda value: not is_tag_value(value))
-                if tag == "latest":
-                    self._delete(f"{folder}/{layout.INFO}")
-        if not is_found:
-            raise errors.TagNotFound(f"Tag not found: {tag[:200]}", repository=str(name))
-        audit("deleted tag %r of repository %r", tag, str(name))
+                self._forget_info(folder, info_key, tag)
+        return is_found
+
+    def forget_info(self, name: RepositoryName, tag: str) -> None:
+        """Remove the information of a tag that was removed; with ``latest`` that of the repository too."""
+        for folder in self._folders(name):
+            for _, info_key in layout.tag_places(folder, tag):
+                self._forget_info(folder, info_key, tag)
+
+    def _forget_info(self, folder: str, info_key: str, tag: str) -> None:
+        self._delete_if(info_key, lambda value: not is_tag_value(value))
+        if tag == "latest":
+            self._delete(f"{folder}/{layout.INFO}")
 
     # -- what is known of the last push
 
@@ -247,6 +304,14 @@ class Tags(RepositoryFolders):
         for folder in self._folders(name):
             yield from layout.tag_places(folder, tag)
 
+    def _require_movable(self, name: RepositoryName, tag: str) -> None:
+        """Check that a tag that only the distribution API shows may be set here.
+
+        :raises TagImmutable: it may not be moved.
+        """
+        if self.stored_tag(name, tag).image_id is None and not self.may_move_tag(name, tag):
+            raise errors.TagImmutable(repository=str(name), tag=tag)
+
     def _set_new(self, key: str, image_id: str) -> Stat | None:
         """Write a tag that is not set; None if there is a value. The rule of the tags need not be read."""
         try:
@@ -279,11 +344,17 @@ class Tags(RepositoryFolders):
                 return info
         return dict(UNKNOWN_INFO)
 
-    def _set(self, key: str, image_id: str, name: RepositoryName, tag: str) -> Stat:
+    def _set(self, key: str, image_id: str, name: RepositoryName, tag: str, expect: str) -> Stat:
         value = image_id.encode("ascii")
         if tag.endswith("_json"):
-            return self._write_unless(key, value, is_info_value, name, tag)
-        return self._storage.write(key, value)
+            self._require_no_info(key, name, tag)
+            if expect == ANY:
+                return self._write_unless(key, value, is_info_value, name, tag)
+        return self._storage.write(key, value, expect=expect)
+
+    def _delete_as_read(self, stat: Stat) -> None:
+        with suppress(KeyNotFound, KeyConflict):
+            self._storage.delete(stat.key, expect=stat.etag)
 
     def _require_no_info(self, key: str, name: RepositoryName, tag: str) -> None:
         stored = self._read_optional(key)
@@ -329,3 +400,10 @@ def is_tag_value(value: bytes) -> bool:
 def is_info_value(value: bytes) -> bool:
     """Tell whether a stored value is the information of a tag. A damaged one is not."""
     return isinstance(layout.parse_stored(value), dict)
+
+
+def image_id_of_side(value: bytes) -> str | None:
+    """Return the image id that the side of the distribution API has; None if it has none, or is damaged."""
+    fields = layout.parse_stored(value)
+    image_id = fields.get("image_id") if isinstance(fields, dict) else None
+    return image_id if isinstance(image_id, str) else None

@@ -29,6 +29,10 @@ class DistributionSettings:
         "the lifetime of a token with which a client of /v2/ gets new tokens without the password, in "
         "seconds; it ends with the password too",
     )
+    max_manifest_bytes: int = setting(4 << 20, converters.size, "the largest manifest that is accepted")
+    v2_delete: bool = setting(
+        True, converters.flag, "whether tags, manifests and blobs can be deleted through the distribution API"
+    )
 
 
 class DistributionOptions(TypedDict, total=False):
@@ -37,3 +41,5 @@ class DistributionOptions(TypedDict, total=False):
     v2: str
     v2_token_lifetime_s: int | str
     v2_refresh_lifetime_s: int | str
+    max_manifest_bytes: int | str
+    v2_delete: bool | str

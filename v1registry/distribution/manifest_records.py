@@ -1,0 +1,119 @@
+"""Which manifests a repository contains: one record for each (distribution.md 2.4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from .. import errors
+from ..names import Digest
+from ..registry.layout import parse_stored
+from ..storage.base import KeyNotFound, Storage
+from . import layout
+from .blobs import Blobs
+from .manifests import Manifest, parse_manifest
+from .places import Place
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a manifest in a repository, besides its bytes."""
+
+    sha256: str  #: hex digits
+    media_type: str
+    size: int  #: bytes
+    image_id: str | None = None  #: the image of v1 from which the manifest was made; None if it was pushed
+
+
+class ManifestRecords:
+    """The manifests of the repositories of one storage. Safe for threads and processes."""
+
+    def __init__(self, storage: Storage, blobs: Blobs):
+        self._storage = storage
+        self._blobs = blobs
+
+    def add(self, place: Place, manifest: Manifest, *, image_id: str | None = None) -> None:
+        """Store a manifest, and note that the repository contains it.
+
+        :param image_id: the image of v1 from which the manifest was made; None if it was pushed.
+        """
+        self._blobs.put(manifest.data)
+        known = self.find(place, manifest.digest.hex)
+        if known is not None:
+            image_id = image_id or known.image_id
+            if (known.media_type, known.image_id) == (manifest.media_type, image_id):
+                return
+        value = {
+            "incarnation": place.incarnation,
+            "media_type": manifest.media_type,
+            "size": len(manifest.data),
+            "image_id": image_id,
+        }
+        self._storage.write(self._key(place, manifest.digest.hex), json.dumps(value).encode("ascii"))
+
+    def find(self, place: Place, sha256: str) -> Record | None:
+        """Return the record of a manifest, None if the repository does not contain it.
+
+        :param sha256: hex digits.
+        """
+        try:
+            value = self._storage.read(self._key(place, sha256))[0]
+        except KeyNotFound:
+            return None
+        return _parsed(place, sha256, value)
+
+    def find_digest(self, place: Place, digest: Digest) -> Record | None:
+        """Return the record of a manifest by its digest, None if the repository does not contain it."""
+        sha256 = self._blobs.sha256_of(digest)
+        return None if sha256 is None else self.find(place, sha256)
+
+    def all(self, place: Place) -> Iterator[Record]:
+        """Yield the records of the repository, sorted by digest."""
+        folder = layout.repository_folder(place.repository, layout.MANIFESTS)
+        for stat in self._storage.list(f"{folder}/"):
+            found = self.find(place, stat.key.rpartition("/")[2])
+            if found is not None:
+                yield found
+
+    def data(self, record: Record) -> bytes:
+        """Return the bytes of a manifest.
+
+        :raises ManifestUnknown: they are missing.
+        """
+        try:
+            return self._blobs.read(record.sha256)
+        except KeyNotFound:
+            raise errors.ManifestUnknown(sha256=record.sha256) from None
+
+    def manifest(self, record: Record) -> Manifest:
+        """Return a manifest with what it says.
+
+        :raises ManifestUnknown: its bytes are missing or damaged.
+        """
+        try:
+            return parse_manifest(self.data(record), record.media_type)
+        except (errors.ManifestInvalid, errors.TooManyValues):
+            raise errors.ManifestUnknown(sha256=record.sha256) from None
+
+    def remove(self, place: Place, sha256: str) -> None:
+        """Note that the repository does not contain a manifest any more."""
+        with suppress(KeyNotFound):
+            self._storage.delete(self._key(place, sha256))
+
+    @staticmethod
+    def _key(place: Place, sha256: str) -> str:
+        return layout.repository_key(place.repository, layout.MANIFESTS, sha256)
+
+
+def _parsed(place: Place, sha256: str, value: bytes) -> Record | None:
+    """Return the record that a stored value holds; None if it is damaged, or of a deleted repository."""
+    fields: Any = parse_stored(value)
+    if not isinstance(fields, dict) or not place.counts(fields.get("incarnation")):
+        return None
+    media_type, size, image_id = fields.get("media_type"), fields.get("size"), fields.get("image_id")
+    if not isinstance(media_type, str) or not isinstance(size, int):
+        return None
+    return Record(sha256, media_type, size, image_id if isinstance(image_id, str) else None)

@@ -1,0 +1,224 @@
+"""Putting, finding and deleting the manifests and tags of a repository (distribution.md 1 and 2)."""
+
+from __future__ import annotations
+
+from .. import errors
+from ..log import audit
+from ..names import Digest, is_v2_tag
+from ..registry.holding import Holding
+from ..registry.repositories import Repositories
+from ..rights import Rights
+from .blobs import Blobs
+from .from_v1 import FromV1
+from .manifest_records import ManifestRecords, Record
+from .manifests import KNOWN_TYPES, Descriptor, Manifest, parse_manifest
+from .places import Place
+from .referrers import Referrers
+from .tags import TagPointers
+from .to_v1 import ToV1
+
+
+class Manifests:
+    """The manifests of the repositories of one storage. Safe for threads and processes."""
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        records: ManifestRecords,
+        tags: TagPointers,
+        referrers: Referrers,
+        repositories: Repositories,
+        holding: Holding,
+        to_v1: ToV1,
+        from_v1: FromV1,
+    ):
+        self._blobs = blobs
+        self._records = records
+        self._tags = tags
+        self._referrers = referrers
+        self._repositories = repositories
+        self._holding = holding
+        self._to_v1 = to_v1
+        self._from_v1 = from_v1
+
+    # -- finding
+
+    def find(self, rights: Rights, place: Place, reference: str | Digest, *, is_oci: bool = False) -> Record:
+        """Return the record of a manifest.
+
+        :param reference: a tag or a digest.
+        :param is_oci: the form for a tag of an image of v1: OCI, or Docker's schema 2.
+        :raises ManifestUnknown: there is no such manifest.
+        :raises Busy: the image of v1 is still being converted.
+        """
+        if isinstance(reference, Digest):
+            found = self._records.find_digest(place, reference)
+        else:
+            found = self._of_tag(rights, place, reference, is_oci)
+        if found is None:
+            raise errors.ManifestUnknown(detail={"reference": str(reference)})
+        return found
+
+    def _of_tag(self, rights: Rights, place: Place, tag: str, is_oci: bool) -> Record | None:
+        target = self._tags.target(place, tag)
+        if target is None:
+            return None
+        if target.sha256 is not None:
+            return self._records.find(place, target.sha256)
+        if target.image_id is None:
+            return None
+        digest = self._from_v1.manifest_of(rights, place.repository, target.image_id, is_oci=is_oci)
+        return self._records.find_digest(place, digest)
+
+    # -- putting
+
+    def put(
+        self,
+        rights: Rights,
+        place: Place,
+        manifest: Manifest,
+        reference: str | Digest,
+        *,
+        user_agent: str = "",
+    ) -> None:
+        """Store a manifest, and point a tag to it if the reference is one.
+
+        :param reference: a tag, or a digest that fits.
+        :param user_agent: the header of the push, for what v1 tells of the tag.
+        :raises ManifestBlobUnknown: the repository does not contain what the manifest needs.
+        :raises NameUnknown: the repository was deleted meanwhile.
+        :raises TagInvalid: the file of a different tag has the name.
+        :raises TagNotMovable: the tag is set, and may not be moved.
+        """
+        self._check_references(place, manifest)
+        self._records.add(place, manifest)
+        if isinstance(reference, Digest):
+            self._blobs.point(reference, manifest.digest.hex)
+        self._referrers.add(place, manifest)
+        repository, view, written = place.repository, None, None
+        if isinstance(reference, str):
+            view = self._to_v1.view_of(rights, place, manifest.data, manifest.media_type)
+        # the repository exists by its list of images; converted ones are in it before a tag names them
+        listed = () if view is None else reversed(view.ancestry)
+        self._repositories.announce(repository, b"[]", [])
+        self._repositories.add_images(repository, [{"id": image_id} for image_id in listed])
+        if isinstance(reference, str):
+            image_id = None if view is None else view.image_id
+            written = self._tags.set(place, reference, manifest.digest.hex, image_id, user_agent=user_agent)
+        if not self._holding.check(repository, place.incarnation):
+            if written is not None:
+                self._tags.undo(written)
+            raise errors.NameUnknown(repository=str(repository))
+
+    def _check_references(self, place: Place, manifest: Manifest) -> None:
+        missing = [
+            descriptor
+            for descriptor in dict.fromkeys(manifest.blobs)
+            if not self._has_blob(place, descriptor)
+        ]
+        missing += [entry for entry in manifest.entries if not self._has_entry(place, entry)]
+        if missing:
+            raise errors.ManifestBlobUnknown(
+                detail=[{"digest": str(descriptor.digest), "size": descriptor.size} for descriptor in missing]
+            )
+
+    def _has_blob(self, place: Place, descriptor: Descriptor) -> bool:
+        sha256 = self._blobs.contains(place, descriptor.digest)
+        stat = None if sha256 is None else self._blobs.stat(sha256)
+        return stat is not None and stat.size == descriptor.size
+
+    def _has_entry(self, place: Place, entry: Descriptor) -> bool:
+        record = self._records.find_digest(place, entry.digest)
+        if record is not None:
+            return record.size == entry.size
+        # caches of builds are indexes whose entries are layers
+        return entry.media_type not in KNOWN_TYPES and self._has_blob(place, entry)
+
+    # -- deleting
+
+    def delete_tag(self, place: Place, tag: str) -> None:
+        """Remove a tag. The manifest stays.
+
+        :raises ManifestUnknown: the tag is not set.
+        """
+        if not self._tags.delete(place, tag):
+            raise errors.ManifestUnknown(detail={"reference": tag})
+
+    def delete(self, place: Place, digest: Digest) -> None:
+        """Remove a manifest from the repository, and all tags that point to it.
+
+        An index that lists it stays. A tag of that index loses its view in v1 if the view is this image.
+
+        :raises ManifestUnknown: the repository does not contain it.
+        """
+        record = self.record_of(place, digest)
+        manifest: Manifest | None
+        try:
+            manifest = self._records.manifest(record)
+        except errors.ManifestUnknown:
+            manifest = None
+        for tag in self._all_tags(place):
+            self._tags.delete(place, tag, only=record.sha256)
+        if manifest is not None and manifest.config is not None:
+            self._remove_views(place, record.sha256, manifest.config.digest.hex)
+        if manifest is not None:
+            self._referrers.remove(place, manifest)
+        self._records.remove(place, record.sha256)
+        audit("deleted manifest %s of repository %r", f"sha256:{record.sha256}", str(place.repository))
+
+    def record_of(self, place: Place, digest: Digest) -> Record:
+        """Return the record of a manifest by its digest.
+
+        :raises ManifestUnknown: the repository does not contain it.
+        """
+        found = self._records.find_digest(place, digest)
+        if found is None:
+            raise errors.ManifestUnknown(detail={"reference": str(digest)})
+        return found
+
+    def _all_tags(self, place: Place) -> list[str]:
+        return sorted({*self._file_tags(place), *self._tags.names(place)})
+
+    def _file_tags(self, place: Place) -> dict[str, str]:
+        """Return tag -> image id of the tags of v1 that this API can name."""
+        found = self._repositories.tags_or_none(place.repository)
+        return {tag: image_id for tag, image_id in found.items() if is_v2_tag(tag)}
+
+    def _remove_views(self, place: Place, sha256: str, image_id: str) -> None:
+        """Remove the tags of v1 that are views of an index because it lists a manifest.
+
+        :param image_id: of the image that the manifest became.
+        """
+        for tag, found in self._file_tags(place).items():
+            if found != image_id:
+                continue
+            target = self._tags.target(place, tag)
+            record = (
+                None if target is None or target.sha256 is None else self._records.find(place, target.sha256)
+            )
+            if record is None:
+                continue
+            if any(entry.digest.hex == sha256 for entry in self._records.manifest(record).entries):
+                self._tags.remove_view(place, tag, image_id, record.sha256)
+
+    def needs_blob(self, place: Place, sha256: str) -> bool:
+        """Tell whether a manifest of the repository needs a blob.
+
+        :param sha256: hex digits.
+        """
+        return any(self._names(record, sha256) for record in self._records.all(place))
+
+    def _names(self, record: Record, sha256: str) -> bool:
+        try:
+            data = self._records.data(record)
+        except errors.ManifestUnknown:
+            return False
+        # most manifests need no parsing
+        if sha256.encode("ascii") not in data and b"sha512:" not in data:
+            return False
+        try:
+            manifest = parse_manifest(data, record.media_type)
+        except (errors.ManifestInvalid, errors.TooManyValues):
+            return False
+        needed = (*manifest.blobs, *manifest.entries)
+        return any(self._blobs.sha256_of(descriptor.digest) == sha256 for descriptor in needed)

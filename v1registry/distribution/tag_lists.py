@@ -1,0 +1,106 @@
+"""Lists of tags and of repositories, part by part (distribution.md 1: end-8 and _catalog)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..names import RepositoryName, is_v2_name, is_v2_tag
+from ..registry import layout as registry_layout
+from ..registry.repositories import Repositories
+from ..rights import Rights
+from ..storage.base import KeyNotFound, Storage
+from .places import Place
+from .tags import TagPointers
+
+
+class TagLists:
+    """The tags of the repositories of one storage, for lists."""
+
+    def __init__(self, storage: Storage, repositories: Repositories, tags: TagPointers):
+        self._storage = storage
+        self._repositories = repositories
+        self._tags = tags
+
+    def page(self, rights: Rights, place: Place, last: str, most: int) -> tuple[list[str], bool]:
+        """Return tags of a repository, sorted, and whether there are more.
+
+        :param last: only tags that sort after this one.
+        :param most: how many at most.
+        """
+        found: list[str] = []
+        if most == 0:
+            return found, False
+        for tag in self._tags_after(rights, place, last):
+            if len(found) == most:
+                return found, True
+            found.append(tag)
+        return found, False
+
+    def _tags_after(self, rights: Rights, place: Place, last: str) -> Iterator[str]:
+        files = self._repositories.tags_or_none(place.repository)
+        known: dict[str, bool] = {}
+        sides = set(self._tags.names(place, after=last))
+        for tag in sorted({tag for tag in files if tag > last and is_v2_tag(tag)} | sides):
+            image_id = files.get(tag)
+            if image_id is None:
+                if self._tags.only_here(place, tag) is not None:
+                    yield tag
+                continue
+            if image_id not in known:
+                known[image_id] = self._has_json(rights, place.repository, image_id)
+            if known[image_id]:
+                yield tag
+
+    def _has_json(self, rights: Rights, repository: RepositoryName, image_id: str) -> bool:
+        """Tell whether an image has JSON; tags of other images are left out (engine-formats.md 7.3)."""
+        try:
+            self._storage.stat(registry_layout.image_key(image_id, registry_layout.JSON))
+        except KeyNotFound:
+            return rights.content_in(repository, image_id) is not None
+        return True
+
+
+class Catalog:
+    """The names of the repositories of one storage, for lists.
+
+    :param most_examined: how many repositories are looked at for one part.
+    """
+
+    def __init__(self, storage: Storage, repositories: Repositories, *, most_examined: int = 10_000):
+        self._storage = storage
+        self._repositories = repositories
+        self._most_examined = most_examined
+
+    def page(self, rights: Rights, last: str, most: int) -> tuple[list[str], str | None]:
+        """Return names of repositories that the caller may list, sorted, and where the next part begins.
+
+        :param last: only names that sort after this one.
+        :param most: how many at most.
+        """
+        found: list[str] = []
+        if most == 0:
+            return found, None
+        for examined, name in enumerate(self._names_after(last)):
+            if len(found) == most or examined == self._most_examined:
+                return found, last
+            last = str(name)
+            if rights.may_list(name) and self._repositories.exists(name):
+                found.append(last)
+        return found, None
+
+    def _names_after(self, last: str) -> Iterator[RepositoryName]:
+        """Yield the names of this API that sort after a name, also of folders without a repository.
+
+        Folders sort differently than the names that are stored in them, so those of a namespace are sorted
+        here.
+        """
+        folders = self._storage.list_folders(registry_layout.REPOSITORIES)
+        namespaces = sorted(f"{registry_layout.unstore_part(folder)}/" for folder in folders)
+        for namespace in namespaces:
+            # all names of an earlier namespace sort before its end
+            if f"{namespace}\uffff" <= last:
+                continue
+            names = {str(name): name for name in self._repositories.in_namespace(namespace[:-1])}
+            for text in sorted(names):
+                if text > last and is_v2_name(text):
+                    yield names[text]
