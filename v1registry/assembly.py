@@ -340,7 +340,7 @@ def _is_registration_open(settings: Settings, backend: Backend) -> bool:
 def _older_names(backend: Backend, repositories: Repositories) -> Iterator[str]:
     """Yield the names of groups and collaborators that got rights before such names were reserved."""
     for name in repositories.all():
-        yield from repositories.collaborators(name)
+        yield from repositories.collaborators_by_name(name)
     with suppress(NotSupported):
         for user in backend.users():
             yield from user.groups

@@ -193,13 +193,14 @@ def test_a_collaborator_whose_account_is_gone_can_be_removed(world: ManagedWorld
     assert world.repositories.collaborators(NAME) == {}
 
 
-def test_a_backend_without_look_up_is_believed() -> None:
+def test_a_backend_without_look_up_gets_no_collaborators() -> None:
     app = Registry(storage=MemoryStorage(), auth=Callback(lambda name, password: User(name)))
     app.storage.write("repositories/mira_k/app/_private", b"")
     person = Person(app)
     person.log_in("mira_k")
     answer = person.send(person.get(PAGE), "/manage/collaborators/mira_k/app", user="anyone", right="read")
-    assert answer.status_int == 303
+    assert answer.status_int == 400
+    assert described(answer, "user").startswith("This server cannot look up users by name.")
 
 
 def test_collaborator_is_recorded_by_the_name_of_the_directory() -> None:

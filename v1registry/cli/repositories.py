@@ -155,7 +155,11 @@ def grant(options: argparse.Namespace) -> int:
     return _change(
         options,
         lambda all_, name: all_.set_collaborator(
-            name, user.name, action, id_of=lambda username: _id_of(backend, username)
+            name,
+            user.name,
+            action,
+            id_of=lambda username: _id_of(backend, username),
+            is_active=user.is_active,
         ),
         f"{user.name} may {word}",
     )

@@ -61,6 +61,12 @@ class Repositories(Tags):
         found = {username: _granted(value) for username, value in stored.items()}
         return {username: granted[0] for username, granted in found.items() if granted is not None}
 
+    def collaborators_by_name(self, name: RepositoryName) -> list[str]:
+        """Return the collaborators whose rights were recorded without the id of an account."""
+        stored = self._read_json(name, layout.COLLABORATORS)
+        found = {username: _granted(value) for username, value in stored.items()}
+        return [username for username, granted in found.items() if granted is not None and not granted[1]]
+
     def granted(self, name: RepositoryName, user: User) -> Action | None:
         """Return READ or WRITE if the user is a collaborator of the repository, None if not.
 
@@ -79,13 +85,16 @@ class Repositories(Tags):
         action: Action | None,
         *,
         id_of: Callable[[str], str] = lambda username: "",
+        is_active: bool = True,
     ) -> None:
         """Let a user read, or write and read, the repository; None takes that back.
 
-        The name cannot be registered from then on.
+        The name cannot be registered from then on, if the account is active. An account that is never
+        activated lapses, and then its name is free.
 
         :param id_of: returns the id of the account of a name, empty if it is unknown. Rights are recorded
             with it, also those that were recorded by name alone (decisions.md 20).
+        :param is_active: whether the account of the name is active.
         :raises RepositoryNotFound: it does not exist.
         """
 
@@ -97,7 +106,7 @@ class Repositories(Tags):
                 granted[username] = action.value
             return json.dumps(_with_ids(granted, id_of), sort_keys=True).encode("ascii")
 
-        if action is not None:
+        if action is not None and is_active:
             reserve(self._storage, username)
 
         update(self._storage, f"{self._require_folder(name)}/{layout.COLLABORATORS}", change)

@@ -174,6 +174,10 @@ def post_deletion(request: Request, name: RepositoryName, form: Mapping[str, str
 
 # -- inside
 
+_NO_LOOKUP: Final = (
+    "This server cannot look up users by name. Ask an administrator, who can add a collaborator on the server"
+)
+
 
 def _log_in_first(request: Request, visitor: Visitor) -> Response:
     """Redirect to the log-in. A hidden repository is answered like a missing one.
@@ -196,17 +200,20 @@ def _owned(request: Request, visitor: Visitor) -> RepositoryName:
 
 
 def _name_of_user(request: Request, username: str) -> str | None:
-    """Return the name that a user has when they log in; None if there is no such user.
+    """Return the name that a user has when they log in; None if there is no such active user.
 
-    Directories find a name in any case. Backends that cannot look up users are believed.
+    Directories find a name in any case. An account that was never activated gets no rights, because they
+    reserve its name (decisions.md 20).
+
+    :raises InvalidForm: the backend cannot look up users.
     """
     if not username or len(username) > _LONGEST_NAME or not username.isprintable():
         return None
     try:
         found = configured(request.services.accounts).account(username)
     except NotSupported:
-        return username
-    return None if found is None else found.user.name
+        raise InvalidForm({"user": _NO_LOOKUP}) from None
+    return found.user.name if found is not None and found.user.is_active else None
 
 
 def _name(name: RepositoryName) -> dict[str, Any]:
