@@ -22,13 +22,17 @@ IMAGE = make_image(tar_layer({"./a": b"a"}), name="hostile")
 ID = IMAGE.image_id
 
 #: The method and the path of each route of a server without accounts.
-ROWS = [(route.method, route.path) for route in Registry(storage=MemoryStorage()).table]
+ROWS = [(route.method, route.path) for route in Registry(storage=MemoryStorage(), v2="on").table]
+
+#: Those of a storage.
+TOP_FOLDERS = ("images", "repositories", "blobs", "uploads", "conversions")
 
 #: Valid values of the fields of a path, so that the handler is reached.
 GOOD = {
     "image_id": ID, "username": "mira_k", "repository": "foo/bar", "tag": "latest", "file": "pages.css",
     "two_part_repository": "foo/bar",
     "repository_named_tags": "foo/tags", "unreserved_repository": "foo/bar", "slashed_tag": "a/b",
+    "digest": f"sha256:{ID}", "reference": "latest", "upload_id": "0" * 32,
 }  # fmt: skip
 
 #: As a server passes them: decoded once, one character for each byte.
@@ -134,7 +138,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"the secret")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    app = Registry(storage=FileStorage(tmp_path / "root" / "data", durable=False))
+    app = Registry(storage=FileStorage(tmp_path / "root" / "data", durable=False), v2="on")
     client = Client(app)
     client.push(IMAGE)
     for name in ("foo/bar", "foo/tags"):
@@ -145,7 +149,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     assert surroundings(tmp_path) == before
     for path in (tmp_path / "root" / "data").rglob("*"):
         assert re.fullmatch(r"[A-Za-z0-9_.+%-]{1,255}", path.name), path
-        assert path.relative_to(tmp_path / "root" / "data").parts[0] in ("images", "repositories")
+        assert path.relative_to(tmp_path / "root" / "data").parts[0] in TOP_FOLDERS
     answer = call(app, "GET", f"/v1/images/{ID}/layer")
     assert (answer.status, answer.body) == (200, IMAGE.layer)
 
@@ -243,7 +247,7 @@ HEADERS = [
     "HTTP_X_DOCKER_CHECKSUM", "HTTP_X_DOCKER_CHECKSUM_PAYLOAD", "HTTP_X_DOCKER_ENDPOINTS",
     "HTTP_X_FORWARDED_HOST",
     "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_FOR", "HTTP_X_REQUEST_ID", "HTTP_TRANSFER_ENCODING",
-    "HTTP_EXPECT", "HTTP_CONTENT_ENCODING", "CONTENT_TYPE", "QUERY_STRING",
+    "HTTP_EXPECT", "HTTP_CONTENT_ENCODING", "HTTP_CONTENT_RANGE", "CONTENT_TYPE", "QUERY_STRING",
     "REMOTE_ADDR", "REMOTE_USER",
 ]  # fmt: skip
 
@@ -266,6 +270,10 @@ VALUES = [
     "tarsum" * (LONG // 6),
     "sha256:\xff", "docker/" + "9" * LONG, "docker/0.9.1 " * (LONG // 13), "chunked, " * (LONG // 9),
     "q=" + "a+" * (LONG // 2),
+    "Bearer " + "a.b" * (LONG // 3), "Bearer .eJ.x.y", "Bearer \xff.", "Bearer " + "A" * 30,
+    "scope=" + "repository:a/b:pull+" * 200, "scope=" + ":" * LONG, "scope=repository::*&service=%0d%0aX:%20y",
+    "digest=" + "sha256:" * 99, "mount=%00&from=%ff", "digest=sha256%3A" + "0" * 64,
+    "0-" + "9" * 18, "-1-5", "9" * 18 + "-" + "9" * 18, "bytes 0-4/5",
     "n=" + "9" * LONG, "page=-" + "9" * LONG, "n=\0&page=\0", "q=%00%ff&q=x&n=1e5", "[" * LONG,
     "[::" + ":" * LONG, "a:" * (LONG // 2),
 ]  # fmt: skip
@@ -282,6 +290,10 @@ def test_hostile_headers_get_valid_answers_in_time(app: Registry, header: str) -
         ("PUT", "/v1/repositories/foo/bar/tags/latest", f'"{ID}"'.encode()),
         ("GET", "/v1/search", b""),
         ("GET", "/v1/users/", b""),
+        ("POST", "/v2/foo/bar/blobs/uploads/", b"layer"),
+        ("GET", f"/v2/foo/bar/blobs/sha256:{ID}", b""),
+        ("GET", "/v2/token", b""),
+        ("POST", "/v2/token", b"grant_type=password&username=a&password=b"),
     ]
     for value in VALUES:
         for method, path, body in requests:
@@ -292,11 +304,13 @@ def test_hostile_headers_get_valid_answers_in_time(app: Registry, header: str) -
 
 @pytest.mark.parametrize("value", VALUES)
 def test_hostile_credentials_are_401_or_anonymous(value: str) -> None:
-    app = Registry(storage=MemoryStorage(), auth="users:")
+    app = Registry(storage=MemoryStorage(), auth="users:", v2="on")
     for method, path in (
         ("GET", "/v1/users/"),
         ("GET", f"/v1/images/{ID}/json"),
         ("PUT", "/v1/repositories/foo/bar/"),
+        ("GET", f"/v2/foo/bar/blobs/sha256:{ID}"),
+        ("POST", "/v2/foo/bar/blobs/uploads/"),
     ):
         began = time.process_time()
         answer = safely(app, method, path, HTTP_AUTHORIZATION=value)

@@ -8,6 +8,9 @@ from .. import errors
 from ..wsgi.documents import dump_json
 from ..wsgi.responses import NOT_CACHED, Response, respond
 
+#: The type of answers without a body: validators of WSGI ask for one, and clients do not look at it.
+EMPTY_TYPE: Final = "text/plain; charset=utf-8"
+
 #: The codes for failures that other APIs have too (OCI distribution-spec 1.1, "Error Codes").
 _CODES: Final = {
     400: "UNSUPPORTED",

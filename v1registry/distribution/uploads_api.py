@@ -11,6 +11,7 @@ from ..names import Digest, RepositoryName, is_v2_name, parse_v2_name
 from ..rights import Action
 from ..wsgi.responses import NOT_CACHED, Response, respond
 from ..wsgi.routing import Route
+from .answers import EMPTY_TYPE
 from .callers import caller_of
 from .places import Place
 from .services import Request
@@ -203,14 +204,14 @@ def _headers(request: Request, upload: Upload) -> list[tuple[str, str]]:
 
 
 def _accepted(request: Request, upload: Upload) -> Response:
-    return respond(202, b"", None, _headers(request, upload))
+    return respond(202, b"", EMPTY_TYPE, _headers(request, upload))
 
 
 def _created(request: Request, digest: Digest) -> Response:
     name = request.fields["repository"]
     location = f"{request.origin.mount_path}/v2/{name}/blobs/{digest}"
     headers = (*NOT_CACHED, ("Location", location), ("Docker-Content-Digest", str(digest)))
-    return respond(201, b"", None, headers)
+    return respond(201, b"", EMPTY_TYPE, headers)
 
 
 # fmt: off
