@@ -271,7 +271,7 @@ VALUES = [
     "sha256:\xff", "docker/" + "9" * LONG, "docker/0.9.1 " * (LONG // 13), "chunked, " * (LONG // 9),
     "q=" + "a+" * (LONG // 2),
     "Bearer " + "a.b" * (LONG // 3), "Bearer .eJ.x.y", "Bearer \xff.", "Bearer " + "A" * 30,
-    "scope=" + "repository:a/b:pull+" * 200, "scope=" + ":" * LONG, "scope=repository::*&service=%0d%0aX:%20y",
+    "scope=" + "repository:a/b:pull+" * 200, "scope=" + ":" * LONG, "scope=repository::*&service=%0d%0aX:",
     "digest=" + "sha256:" * 99, "mount=%00&from=%ff", "digest=sha256%3A" + "0" * 64,
     "0-" + "9" * 18, "-1-5", "9" * 18 + "-" + "9" * 18, "bytes 0-4/5",
     "n=" + "9" * LONG, "page=-" + "9" * LONG, "n=\0&page=\0", "q=%00%ff&q=x&n=1e5", "[" * LONG,
@@ -292,6 +292,9 @@ def test_hostile_headers_get_valid_answers_in_time(app: Registry, header: str) -
         ("GET", "/v1/users/", b""),
         ("POST", "/v2/foo/bar/blobs/uploads/", b"layer"),
         ("GET", f"/v2/foo/bar/blobs/sha256:{ID}", b""),
+        ("GET", "/v2/foo/bar/manifests/latest", b""),
+        ("PUT", "/v2/foo/bar/manifests/1", b"{}"),
+        ("GET", "/v2/foo/bar/tags/list", b""),
         ("GET", "/v2/token", b""),
         ("POST", "/v2/token", b"grant_type=password&username=a&password=b"),
     ]

@@ -19,6 +19,18 @@ from v1registry.accounts.base import Backend
 
 DATA = b"the bytes of a blob"
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_PART = {"mediaType": "application/vnd.example", "digest": DIGEST, "size": len(DATA)}
+ARTIFACT = json.dumps(
+    {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": "application/vnd.example",
+        "config": _PART,
+        "layers": [_PART],
+    }
+).encode()
+
 #: What no repository has.
 ABSENT = f"sha256:{64 * '0'}"
 
@@ -56,9 +68,12 @@ class TokenWorld(World):
                 self.users.create(name, f"pw-{name}", is_administrator=name == "root")
 
     def fill(self) -> TokenWorld:
-        """Make the repositories, each with the blob."""
+        """Make the repositories, each with the blob and an artifact that has it, without a tag."""
         for name in (PUBLIC, PRIVATE):
             assert self.upload(name, basic("alice")).status == 201
+            path = f"/v2/{name}/manifests/sha256:{hashlib.sha256(ARTIFACT).hexdigest()}"
+            stored = self.ask("PUT", path, basic("alice"), ARTIFACT, CONTENT_TYPE=OCI_MANIFEST)
+            assert stored.status == 201, stored
         Person(self.app, basic("alice")).make_private(PRIVATE)
         return self
 

@@ -11,6 +11,7 @@ from ..wsgi.documents import dump_json
 from ..wsgi.immutable import is_not_modified
 from ..wsgi.responses import NOT_CACHED, Response, respond
 from ..wsgi.routing import Route
+from .answers import EMPTY_TYPE
 from .callers import Caller, caller_of
 from .manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, parse_manifest
 from .pages import next_link, wanted_page
@@ -70,7 +71,7 @@ def put_manifest(request: Request) -> Response:
     headers = [*NOT_CACHED, ("Location", location), ("Docker-Content-Digest", str(digest))]
     if manifest.subject is not None:
         headers.append(("OCI-Subject", str(manifest.subject.digest)))
-    return respond(201, b"", None, headers)
+    return respond(201, b"", EMPTY_TYPE, headers)
 
 
 def delete_manifest(request: Request) -> Response:
@@ -91,7 +92,7 @@ def delete_manifest(request: Request) -> Response:
         manifests.delete(place, reference)
     else:
         manifests.delete_tag(place, reference)
-    return respond(202, b"", None)
+    return respond(202, b"", EMPTY_TYPE)
 
 
 def get_referrers(request: Request) -> Response:
