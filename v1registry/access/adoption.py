@@ -40,7 +40,7 @@ _NEVER: Final = datetime.max.replace(tzinfo=timezone.utc)
 class _Record:
     """The tags of a repository when they were walked the last time."""
 
-    listing: str = ""  #: see Tags.listing_digest; empty in the records of earlier versions
+    listing: str = ""  #: see RepositoryFolders.listing_digest; empty in the records of earlier versions
     tags: Mapping[str, object] = field(default_factory=dict)  #: tag -> image id
 
     @classmethod

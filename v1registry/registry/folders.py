@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -63,6 +65,15 @@ class RepositoryFolders:
     def is_marked_deleted(self, name: RepositoryName) -> bool:
         """Tell whether the first step of a deletion was done."""
         return any(self._has(f"{folder}/{layout.DELETED}") for folder in layout.repository_folders(name))
+
+    def listing_digest(self, name: RepositoryName) -> str:
+        """Return a text that changes if a tag is set or deleted; empty if there are none. No tag is read."""
+        folder = self._existing_folder(name)
+        digest, is_empty = hashlib.sha256(), True
+        for stat in self._list(f"{folder}/{layout.TAG_PREFIX}") if folder is not None else ():
+            digest.update(json.dumps([stat.key, stat.etag]).encode("ascii"))
+            is_empty = False
+        return "" if is_empty else digest.hexdigest()
 
     def remove(self, name: RepositoryName) -> None:
         """Remove all that is stored of a repository, whether it exists, is marked as deleted, or is

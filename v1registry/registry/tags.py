@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 import json
 import re
 import time
@@ -134,15 +133,6 @@ class Tags(RepositoryFolders):
                 tag = layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])
                 found[tag] = image_id, stat.modified
         return found
-
-    def listing_digest(self, name: RepositoryName) -> str:
-        """Return a text that changes if a tag is set or deleted; empty if there are none. No tag is read."""
-        folder = self._existing_folder(name)
-        digest, is_empty = hashlib.sha256(), True
-        for stat in self._list(f"{folder}/{layout.TAG_PREFIX}") if folder is not None else ():
-            digest.update(json.dumps([stat.key, stat.etag]).encode("ascii"))
-            is_empty = False
-        return "" if is_empty else digest.hexdigest()
 
     def tag(self, name: RepositoryName, tag: str) -> str:
         """Return the image id of a tag.
