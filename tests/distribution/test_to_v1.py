@@ -4,82 +4,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
-import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.pushed_views import INDEX, LAYER, OCI, Pushed, sha256, tar_of
 
-from v1registry import FileStorage, MemoryStorage, Registry
+from v1registry import FileStorage, MemoryStorage
 from v1registry.archives.convert import chain_from_config, chain_ids
-from v1registry.distribution.places import Place
-from v1registry.distribution.to_v1 import View
-from v1registry.names import RepositoryName
-from v1registry.storage.base import Storage
-
-NAME = RepositoryName("team", "app")
-OCI = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
-
-
-def tar_of(name: str, content: bytes = b"content") -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-    return archive.getvalue()
-
-
-class Pushed:
-    """An application, into which images are put below the level of HTTP."""
-
-    def __init__(self, storage: Storage):
-        self.storage = storage
-        services: Any = Registry(storage=storage, v2="on")._services
-        self.distribution, self.contents = services.distribution, services.images.contents
-        self.rights = services.access.rights(None, {})
-        self.place = Place.begin(self.rights, services.holding, NAME)
-
-    def blob(self, data: bytes, media_type: str) -> dict[str, Any]:
-        digest = self.distribution.blobs.put(data)
-        self.distribution.blobs.mark(self.place, digest.hex)
-        return {"mediaType": media_type, "digest": str(digest), "size": len(data)}
-
-    def manifest(self, layers: list[bytes], diff_ids: list[str], **fields: object) -> bytes:
-        config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-        return json.dumps(
-            {
-                "schemaVersion": 2,
-                "config": self.blob(json.dumps({**config, **fields}).encode(), CONFIG),
-                "layers": [self.blob(layer, f"{LAYER}+gzip") for layer in layers],
-            }
-        ).encode()
-
-    def view(self, manifest: bytes, media_type: str = OCI) -> View | None:
-        found = self.distribution.to_v1.view_of(self.rights, self.place, manifest, media_type)
-        assert found is None or isinstance(found, View)
-        return found
-
-    def config(self, manifest: bytes) -> bytes:
-        digest = json.loads(manifest)["config"]["digest"]
-        data = self.distribution.blobs.read(digest.removeprefix("sha256:"))
-        assert isinstance(data, bytes)
-        return data
 
 
 @pytest.fixture(params=["memory", "folder"])
 def pushed(request: pytest.FixtureRequest, tmp_path: Path) -> Pushed:
     storage = MemoryStorage() if request.param == "memory" else FileStorage(str(tmp_path), durable=False)
     return Pushed(storage)
-
-
-def sha256(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def test_DST_018_ids_and_layers_are_those_of_engines(pushed: Pushed) -> None:

@@ -78,7 +78,7 @@ class ViewChoice:
         :raises NoView: v1 cannot express it, or the repository does not contain its config.
         """
         config = image.get("config")
-        if not isinstance(config, dict) or config.get("mediaType") not in _CONFIGS:
+        if not isinstance(config, dict) or str(config.get("mediaType")) not in _CONFIGS:
             raise Inexpressible("its config is not that of an image")
         sha256 = _sha256_in(config)
         if not self._blobs.is_marked(place, sha256):
@@ -125,7 +125,7 @@ class ViewChoice:
 
         :raises NoView: there is none.
         """
-        images = [entry for entry in entries if entry.get("mediaType") in IMAGES]
+        images = [entry for entry in entries if str(entry.get("mediaType")) in IMAGES]
         for wanted in (self._platform, "linux/"):
             for entry in images:
                 if f"{_platform_of(entry)}/".startswith(f"{wanted.rstrip('/')}/"):
