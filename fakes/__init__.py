@@ -1,4 +1,4 @@
-"""A v1 registry for tests: the real application over memory, with helpers to fill and inspect it.
+"""A registry for tests: the real application over memory, with helpers to fill and inspect it.
 
 With pytest, installing the package is enough: :mod:`v1registry_fakes.plugin` has the fixtures. Without
 pytest:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .applications import FakeApplication
     from .images import FakeImage
     from .lookup import NotThere
+    from .manifests import FakeManifest
     from .pusher import PushRefused
     from .recorder import RecordedRequest, RequestLog
     from .registry import FakeRegistry
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FakeApplication",
     "FakeImage",
+    "FakeManifest",
     "FakeRegistry",
     "LiveServer",
     "NotThere",
@@ -44,6 +46,7 @@ __all__ = [
 _MODULES = {
     "FakeApplication": "applications",
     "FakeImage": "images",
+    "FakeManifest": "manifests",
     "FakeRegistry": "registry",
     "LiveServer": "server",
     "NotThere": "lookup",

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 ADMINISTRATOR_KEY = "v1registry_fakes.administrator"
 
 #: The same in every run, so that tests do not depend on the date.
-_CREATED = "2014-06-09T00:00:00Z"
-_USER_AGENT = f"v1registry_fakes/{__version__}"
+CREATED = "2014-06-09T00:00:00Z"
+USER_AGENT = f"v1registry_fakes/{__version__}"
 
 
 class PushRefused(ValueError):
@@ -80,9 +80,9 @@ class Pusher:
                 "with accounts an image is pushed to a repository: give a name such as alice/app:1.0"
             )
         for number in range(1, layers):
-            parent = self._push_image(_numbered_layer(number), parent, {}, None, True, repository).id
+            parent = self._push_image(numbered_layer(number), parent, {}, None, True, repository).id
         if layer is None:
-            layer = _numbered_layer(layers) if files is None else layer_of(files)
+            layer = numbered_layer(layers) if files is None else layer_of(files)
         return self._push_image(layer, parent, fields, image_id, is_complete, repository)
 
     def _push_image(
@@ -97,7 +97,7 @@ class Pusher:
         facts = {
             "architecture": "amd64",
             "config": {},
-            "created": _CREATED,
+            "created": CREATED,
             "os": "linux",
             **({"parent": parent} if parent is not None else {}),
             **fields,
@@ -152,7 +152,7 @@ class Pusher:
 
     def _put(self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         request = Request.blank(path, method="PUT", body=body, headers=dict(headers or {}))
-        request.user_agent = _USER_AGENT
+        request.user_agent = USER_AGENT
         request.environ[ADMINISTRATOR_KEY] = "administrator"
         record = request.environ[RECORD_KEY] = recorded_request(request.environ)
         response = request.get_response(self._application)
@@ -160,7 +160,7 @@ class Pusher:
             raise PushRefused("PUT", path, response.status_code, response.json["error"]) from record.error
 
 
-def _numbered_layer(number: int) -> bytes:
+def numbered_layer(number: int) -> bytes:
     """Return a small layer that differs from the others of its chain."""
     return layer_of({f"layer-{number}": f"layer {number}\n"})
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Literal, overload
 
 from v1registry import MemoryStorage
 from v1registry.accounts.backends.environ import Environ
-from v1registry.accounts.passwords import Passwords
-from v1registry.accounts.users import UserStore
 from v1registry.errors import RepositoryNotFound
 from v1registry.names import RepositoryName
-from v1registry.oauth.provider import AuthorizationRefused, UnsafeAuthorization
-from v1registry.oauth.scopes import SCOPES
 from v1registry.registry.repositories import Repositories
-from v1registry.rights import User
 from v1registry.settings import SERVE_SETTINGS, Options, SettingsError
 
-from .applications import FakeApplication
+from .accounts import AccountHelpers
+from .distribution import DistributionHelpers
 from .images import FakeImage, FakeImages
 from .layers import Files
 from .lookup import Tags, not_there, split_name
+from .manifests import FakeManifest
+from .oci_pusher import OciPusher
 from .pusher import ADMINISTRATOR_KEY, Pusher
 from .recorder import Recorder, RequestLog, WatchedRegistry
 from .server import LiveServer
@@ -35,8 +32,8 @@ if TYPE_CHECKING:
 _DESCRIBED = 30
 
 
-class FakeRegistry:
-    """A v1 registry for one test, in memory and empty at first. Safe for threads.
+class FakeRegistry(AccountHelpers, DistributionHelpers):
+    """A registry for one test, in memory and empty at first, for v1 and ``/v2/``. Safe for threads.
 
     Clients reach it in process by :attr:`app`, or over TCP at :attr:`url`. It is a context manager: leaving
     it stops the live port, and calls :meth:`check` unless the block failed.
@@ -70,7 +67,7 @@ class FakeRegistry:
     def _make_application(self) -> WatchedRegistry:
         self.storage = MemoryStorage()
         users = self._users()
-        options: Options = {"oauth_http": "allow", **self._options}
+        options: Options = {"oauth_http": "allow", "v2": "on", **self._options}
         if users is not None and options.get("auth") == "users:":
             options["auth"] = users
         application = WatchedRegistry(self.storage, **options)
@@ -78,19 +75,12 @@ class FakeRegistry:
         if application.has_accounts:
             # the helpers push as an administrator: a second application over the same storage
             helpers = Environ(ADMINISTRATOR_KEY, administrator=lambda environ: True)
-            self._pusher = Pusher(WatchedRegistry(self.storage, auth=helpers), images, has_accounts=True)
+            filled = WatchedRegistry(self.storage, auth=helpers, v2=application.settings.v2)
         else:
-            self._pusher = Pusher(application, images)
+            filled = application
+        self._pusher = Pusher(filled, images, has_accounts=application.has_accounts)
+        self._oci_pusher = OciPusher(filled, self.storage)
         return application
-
-    def _users(self) -> UserStore | None:
-        """Return the accounts in the storage; None if there are none, or users are kept elsewhere."""
-        auth = self._options.get("auth", "open:")
-        if isinstance(auth, UserStore):
-            return auth
-        if isinstance(auth, str) and "users:" in [part.strip() for part in auth.split(",")]:
-            return UserStore(self.storage, passwords=Passwords(memory_kib=8, passes=1))
-        return None
 
     # -- access for clients
 
@@ -136,92 +126,7 @@ class FakeRegistry:
 
     # -- filling
 
-    def add_user(
-        self,
-        username: str,
-        password: str = "secret",  # noqa: S107  passwords of tests are no secrets
-        *,
-        email: str = "",
-        groups: Iterable[str] = (),
-        is_active: bool = True,
-        is_administrator: bool = False,
-    ) -> User:
-        """Add an account, as ``v1registry user add`` does.
-
-        :param groups: namespaces that the user may write, besides the one with the user's name.
-        :raises AccountExists: the name or the address belongs to an existing account.
-        :raises ValueError: the registry was not made with ``auth="users:"``.
-        """
-        users = self._users()
-        if users is None:
-            raise ValueError(
-                f"this registry keeps no accounts (auth is {self._options.get('auth', 'open:')!r}): "
-                'make it with auth="users:"'
-            )
-        user = users.create(username, password, email, is_active=is_active, is_administrator=is_administrator)
-        if not groups:
-            return user
-        users.set_groups(username, groups)
-        return users.account(username).user
-
-    def add_application(
-        self,
-        name: str = "Application of a test",
-        redirect_uris: Iterable[str] = ("https://application.example.org/back",),
-        *,
-        client_id: str | None = None,
-        description: str = "",
-        scopes: Iterable[str] = tuple(SCOPES),
-        is_public: bool = False,
-        is_trusted: bool = False,
-    ) -> FakeApplication:
-        """Add an application that may ask users for access, as ``v1registry application add`` does.
-
-        :param scopes: the scopes that it may ask for; all by default.
-        :raises ValueError: OAuth is off, because users have no ids; or a value is invalid.
-        """
-        application, secret = self._application().applications.add(
-            name,
-            redirect_uris,
-            client_id=client_id,
-            description=description,
-            scopes=scopes,
-            is_public=is_public,
-            is_trusted=is_trusted,
-        )
-        return FakeApplication(application.client_id, secret, application.redirect_uris)
-
-    def consent(self, url: str, username: str, *, is_allowed: bool = True) -> str:
-        """Answer the page of consent for a user; return the URL to which the browser would be sent.
-
-        :param url: the URL to which the application under test sends its users:
-            ``…/api/v1.1/o/authorize/?client_id=…``. The returned URL reports errors, as that of the page
-            does.
-        :raises ValueError: there is no such user; or OAuth is off, because users have no ids; or the page
-            would send the browser nowhere.
-        """
-        application, user = self._application(), User(username)
-        if application.grants.account(username) is None:
-            raise ValueError(f"there is no user {username!r}: create it with add_user()")
-        provider = application.provider
-        try:
-            asked = provider.check_authorization(urlsplit(url).query)
-            return provider.allow(asked, user) if is_allowed else provider.deny(asked)
-        except AuthorizationRefused as refused:
-            return refused.location
-        except UnsafeAuthorization as error:
-            raise ValueError(f"the page would send the browser nowhere: {error.public}") from error
-
-    def _application(self) -> WatchedRegistry:
-        application = self._recorder.application
-        assert isinstance(application, WatchedRegistry)
-        if not application.has_oauth:
-            raise ValueError(
-                f"this registry has no OAuth (auth is {self._options.get('auth', 'open:')!r}): "
-                'make it with auth="users:"'
-            )
-        return application
-
+    @overload
     def add_image(
         self,
         name: str | None = None,
@@ -233,7 +138,35 @@ class FakeRegistry:
         json: Mapping[str, object] | None = None,
         id: str | None = None,
         is_complete: bool = True,
-    ) -> FakeImage:
+        api: Literal["v1"] = "v1",
+    ) -> FakeImage: ...
+
+    @overload
+    def add_image(
+        self,
+        name: str,
+        *,
+        files: Files | None = None,
+        layer: bytes | None = None,
+        layers: int = 1,
+        parent: FakeManifest | None = None,
+        json: Mapping[str, object] | None = None,
+        api: Literal["v2"],
+    ) -> FakeManifest: ...
+
+    def add_image(
+        self,
+        name: str | None = None,
+        *,
+        files: Files | None = None,
+        layer: bytes | None = None,
+        layers: int = 1,
+        parent: FakeImage | FakeManifest | str | None = None,
+        json: Mapping[str, object] | None = None,
+        id: str | None = None,
+        is_complete: bool = True,
+        api: Literal["v1", "v2"] = "v1",
+    ) -> FakeImage | FakeManifest:
         """Push an image as an engine does, and return it.
 
         :param name: ``NAMESPACE/REPOSITORY:TAG``; ``:latest`` and ``library/`` may be left out. If None, the
@@ -243,18 +176,29 @@ class FakeRegistry:
         :param layer: the bytes of the layer in place of ``files``; it need not be an archive.
         :param layers: how many images to push, each the parent of the next. The layers below are made up.
         :param parent: the parent of the lowest of them, or its id.
-        :param json: more keys for the image's JSON, such as ``{"config": {"Cmd": ["sh"]}}``.
+        :param json: more keys for the image's JSON, such as ``{"config": {"Cmd": ["sh"]}}``; with ``v2`` for
+            its config.
         :param id: 64 or 16 hex digits. If None, an id is made up, the same in every run.
         :param is_complete: False leaves out the checksum and the tag, so the push does not end.
-        :raises TypeError: both ``files`` and ``layer`` are given.
+        :param api: ``v2`` pushes an OCI image through ``/v2/`` and returns its manifest. Clients of both APIs
+            see either kind.
+        :raises TypeError: both ``files`` and ``layer`` are given; or ``id``, ``is_complete`` or a parent that
+            is no manifest with ``v2``; or a parent that is a manifest with ``v1``.
         :raises NotThere: the parent does not exist.
-        :raises ValueError: there is no name on a registry with accounts, or ``layers`` is below 1.
+        :raises ValueError: there is no name on a registry with accounts or with ``v2``, or ``layers`` is
+            below 1.
         :raises PushRefused: the registry rejects it; the text says why. It is a ValueError.
         """
         if files is not None and layer is not None:
             raise TypeError("files and layer exclude each other: give one of them")
         if layers < 1:
             raise ValueError(f"layers must be at least 1, not {layers}")
+        if api == "v2":
+            if id is not None or not is_complete:
+                raise TypeError('id and is_complete are for api="v1": digests follow from the contents')
+            return self._add_oci_image(name, files, layer, layers, parent, json or {})
+        if isinstance(parent, FakeManifest):
+            raise TypeError("the parent of an image of v1 must be an image or its id, not a manifest")
         parent_id = parent.id if isinstance(parent, FakeImage) else parent
         if parent_id is not None and parent_id not in self.images:
             raise not_there(f"no image {parent_id!r} to be the parent", self.images)
@@ -339,7 +283,8 @@ class FakeRegistry:
         images = list(self.images.values())
         lines = [f"there: {len(self.repositories)} repositories, {len(images)} images"]
         for repository in self.repositories[:_DESCRIBED]:
-            tags = self.tags(repository)
+            tags = dict(self.tags(repository))
+            tags |= self._tags_without_image(repository, tags)
             lines += [f"  {repository}:{tag} {tags[tag]}" for tag in sorted(tags)[:_DESCRIBED]]
             if not tags:
                 lines.append(f"  {repository} without tags")

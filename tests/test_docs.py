@@ -40,6 +40,7 @@ def test_every_block_is_run_by_a_test_or_says_why_not() -> None:
 def test_the_tests_of_testing_md_pass(pytester: pytest.Pytester) -> None:
     names = [
         "testing-first",
+        "testing-oci",
         "testing-options",
         "testing-unfinished",
         "testing-faults",

@@ -20,17 +20,32 @@ def commands_in(page: object) -> list[str]:
 def expected(host: str, name: str, tag: str, *options: str) -> list[str]:
     archive = f"{name.rpartition('/')[2]}.tar"
     return [
+        f"docker pull {host}/{name}:{tag}",
         " ".join(["v1registry", "pull", f"{host}/{name}:{tag}", "-o", archive, *options]),
         f"docker load -i {archive}",
-        f"docker pull {host}/{name}:{tag}",
     ]
 
 
-def test_the_client_comes_first_and_old_engines_last(registry: FakeRegistry) -> None:
+def test_docker_pull_comes_first(registry: FakeRegistry) -> None:
     registry.add_image("team/app:1")
     page = Reader(registry.app).page("/repositories/team/app")
-    commands = expected("localhost", "team/app", "1")
-    assert commands_in(page)[:3] == commands
+    assert commands_in(page)[:3] == expected("localhost", "team/app", "1")
+    assert "Docker versions up to 17.05" not in words(page.main)
+
+
+def test_docker_pull_is_for_old_engines_without_v2() -> None:
+    registry = FakeRegistry(v2="ping")
+    registry.add_image("team/app:1")
+    page = Reader(registry.app).page("/repositories/team/app")
+    engine, archive, load = expected("localhost", "team/app", "1")
+    assert commands_in(page)[:3] == [archive, load, engine]
+    assert "Docker versions up to 17.05" in words(page.main)
+
+
+def test_docker_pull_is_for_old_engines_with_names_that_v2_lacks(registry: FakeRegistry) -> None:
+    registry.add_image("team/App:1")
+    page = Reader(registry.app).page("/repositories/team/App")
+    assert commands_in(page)[-1] == "docker pull localhost/team/App:1"
     assert "Docker versions up to 17.05" in words(page.main)
 
 
@@ -68,9 +83,10 @@ def test_the_pull_command_has_the_public_host() -> None:
 def test_the_command_of_a_private_repository_logs_in() -> None:
     registry = town()
     page = Reader(registry.app, "tomas").page("/repositories/mira_k/ledger")
-    assert commands_in(page)[0] == expected("localhost", "mira_k/ledger", "2015", "--username tomas")[0]
+    commands = expected("localhost", "mira_k/ledger", "2015", "--username tomas")
+    assert commands_in(page)[:4] == ["docker login --username tomas localhost", *commands]
     page = Reader(registry.app, "tomas").page("/repositories/mira_k/shop")
-    assert commands_in(page)[0] == expected("localhost", "mira_k/shop", "1.0")[0]
+    assert commands_in(page)[:3] == expected("localhost", "mira_k/shop", "1.0")
 
 
 @pytest.mark.parametrize("username", ["$(reboot)", "a b", "'; reboot", "-x"])

@@ -200,4 +200,11 @@ def _pull_commands(
     """
     origin = request.origin
     username = None if visitor.user is None or not is_private else visitor.user.name
-    return pull_commands(origin.host, name, tag, is_secure=origin.is_secure, username=username)
+    return pull_commands(
+        origin.host,
+        name,
+        tag,
+        is_secure=origin.is_secure,
+        username=username,
+        has_v2=request.services.settings.has_distribution,
+    )

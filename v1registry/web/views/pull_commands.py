@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from ... import errors
-from ...names import RepositoryName, check_tag, is_loopback
+from ...names import RepositoryName, check_tag, is_loopback, is_v2_name
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,19 @@ class PullCommands:
 
     archive: str  #: pulls the tag into an archive, with the client of this package
     load: str  #: loads the archive into an engine of any age
-    engine: str  #: pulls with an engine that speaks this API
+    engine: str  #: pulls with an engine that speaks an API of this registry
+    is_for_all_engines: bool = False  #: whether ``engine`` is for engines of any age, not only for old ones
+    login: str | None = None  #: logs in first; None if that is not necessary
 
 
 def pull_commands(
-    host: str, name: RepositoryName, tag: str | None, *, is_secure: bool, username: str | None = None
+    host: str,
+    name: RepositoryName,
+    tag: str | None,
+    *,
+    is_secure: bool,
+    username: str | None = None,
+    has_v2: bool = False,
 ) -> PullCommands | None:
     """Return the commands that pull a tag; None if engines reject a name, which old data may have.
 
@@ -29,6 +37,7 @@ def pull_commands(
     :param tag: None to leave it out.
     :param is_secure: whether the registry is reached over https.
     :param username: the user who logs in to pull; None to pull without credentials.
+    :param has_v2: whether the registry serves the distribution API.
 
     >>> pull_commands("hub.example", RepositoryName("team", "app"), "1.0", is_secure=True).archive
     'v1registry pull hub.example/team/app:1.0 -o app.tar'
@@ -43,6 +52,14 @@ def pull_commands(
         words += ["--username", username]
     if not is_secure and not is_loopback(host):
         words.append("--insecure")
+    is_for_all_engines = has_v2 and is_v2_name(str(name))
+    login = None
+    if is_for_all_engines and username is not None:
+        login = shlex.join(["docker", "login", "--username", username, host])
     return PullCommands(
-        shlex.join(words), f"docker load -i {archive}", shlex.join(["docker", "pull", reference])
+        shlex.join(words),
+        f"docker load -i {archive}",
+        shlex.join(["docker", "pull", reference]),
+        is_for_all_engines,
+        login,
     )
