@@ -12,7 +12,7 @@ from .. import errors
 from ..assembly import Services, assemble
 from ..distribution.from_v1 import FromV1
 from ..distribution.parts import from_v1_of
-from ..names import RepositoryName, check_v2_tag, is_v2_name
+from ..names import RepositoryName, is_v2_name, is_v2_tag
 from ..rights import User
 from .exits import DONE, FAILED, NOT_FOUND, USAGE, CommandFailed, complain
 from .options import Commands, add_json_option, add_storage_options, count, open_shared_storage, settings_of
@@ -117,15 +117,7 @@ def _of(services: Services, repository: RepositoryName) -> list[_Tag]:
     if not is_v2_name(str(repository)):
         return []
     found = services.repositories.tags_or_none(repository)
-    return [_Tag(repository, tag, image_id) for tag, image_id in sorted(found.items()) if _is_tag(tag)]
-
-
-def _is_tag(tag: str) -> bool:
-    try:
-        check_v2_tag(tag)
-    except errors.TagInvalid:
-        return False
-    return True
+    return [_Tag(repository, tag, image_id) for tag, image_id in sorted(found.items()) if is_v2_tag(tag)]
 
 
 def _named(services: Services, names: list[str]) -> list[_Tag]:
@@ -151,8 +143,14 @@ def _prepare(
 ) -> Iterator[_Prepared]:
     """Convert the images of tags in threads; yield what became of each tag."""
     jobs: int = options.jobs
+    distribution = services.distribution
     from_v1 = from_v1_of(
-        services.storage, services.settings, services.images, services.distribution.blobs, jobs=jobs
+        services.storage,
+        services.settings,
+        services.images,
+        distribution.blobs,
+        distribution.records,
+        jobs=jobs,
     )
     running: set[Future[_Prepared]] = set()
     pool = ThreadPoolExecutor(jobs)

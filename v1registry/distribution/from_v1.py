@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from threading import Lock
@@ -27,16 +26,11 @@ from ..rights import Content, ImageState, Rights
 from ..storage.base import KeyNotFound, Storage
 from . import layout
 from .blobs import Blobs
-from .image_manifests import (
-    DOCKER_MANIFEST,
-    OCI_MANIFEST,
-    LayerEntry,
-    docker_manifest,
-    has_docker_form,
-    oci_manifest,
-)
+from .image_manifests import LayerEntry, docker_manifest, has_docker_form, oci_manifest
 from .layer_blobs import LayerBlobs, StoredLayer
 from .layer_reading import ReadLayer
+from .manifest_records import ManifestRecords, Record
+from .manifests import DOCKER_MANIFEST, OCI_MANIFEST
 from .places import Place
 from .shared_work import SharedWork
 
@@ -93,6 +87,7 @@ class FromV1:
         storage: Storage,
         images: Images,
         blobs: Blobs,
+        records: ManifestRecords,
         layers: LayerBlobs,
         work: SharedWork[ReadLayer],
         *,
@@ -102,6 +97,7 @@ class FromV1:
         self._contents = images.contents
         self._chains = images.chains
         self._blobs = blobs
+        self._records = records
         self._layers = layers
         self._work = work
         self._wait_s = wait_s
@@ -132,7 +128,7 @@ class FromV1:
             known = self._known.get(key)
         if known is not None:
             digest = known.form(is_oci)[0]
-            if self._has_record(place, digest):
+            if self._records.find(place, digest) is not None:
                 return Digest("sha256", digest)
         conversion = self._convert(rights, place, content)
         self._note(place, conversion, image_id)
@@ -252,25 +248,7 @@ class FromV1:
         for digest in dict.fromkeys((conversion.config, *conversion.layers)):
             self._blobs.mark(place, digest)
         for is_oci in (True, False):
-            digest, media_type, size = conversion.form(is_oci)
-            if not self._has_record(place, digest):
-                fields = {
-                    "incarnation": place.incarnation,
-                    "media_type": media_type,
-                    "size": size,
-                    "image_id": image_id,
-                }
-                self._storage.write(_record_key(place, digest), json.dumps(fields).encode("ascii"))
-
-    def _has_record(self, place: Place, sha256: str) -> bool:
-        with suppress(KeyNotFound):
-            fields = parse_stored(self._storage.read(_record_key(place, sha256))[0])
-            return isinstance(fields, dict) and place.counts(fields.get("incarnation"))
-        return False
-
-
-def _record_key(place: Place, sha256: str) -> str:
-    return layout.repository_key(place.repository, layout.MANIFESTS, sha256)
+            self._records.note(place, Record(*conversion.form(is_oci), image_id))
 
 
 def _unknown(image_id: str, reason: str) -> errors.ImageNotConvertible:

@@ -11,9 +11,7 @@ from typing import Final
 
 from ..layers.compression import Compression
 from ..names import Digest
-
-DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
-OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+from .manifests import DOCKER_MANIFEST, OCI_MANIFEST
 
 
 @dataclass(frozen=True)

@@ -41,18 +41,24 @@ class ManifestRecords:
         :param image_id: the image of v1 from which the manifest was made; None if it was pushed.
         """
         self._blobs.put(manifest.data)
-        known = self.find(place, manifest.digest.hex)
+        size = len(manifest.data)
+        self.note(place, Record(manifest.digest.hex, manifest.media_type, size, image_id))
+
+    def note(self, place: Place, record: Record) -> None:
+        """Note that the repository contains a manifest whose bytes are stored."""
+        known = self.find(place, record.sha256)
+        image_id = record.image_id
         if known is not None:
             image_id = image_id or known.image_id
-            if (known.media_type, known.image_id) == (manifest.media_type, image_id):
+            if (known.media_type, known.image_id) == (record.media_type, image_id):
                 return
         value = {
             "incarnation": place.incarnation,
-            "media_type": manifest.media_type,
-            "size": len(manifest.data),
+            "media_type": record.media_type,
+            "size": record.size,
             "image_id": image_id,
         }
-        self._storage.write(self._key(place, manifest.digest.hex), json.dumps(value).encode("ascii"))
+        self._storage.write(self._key(place, record.sha256), json.dumps(value).encode("ascii"))
 
     def find(self, place: Place, sha256: str) -> Record | None:
         """Return the record of a manifest, None if the repository does not contain it.

@@ -58,8 +58,8 @@ def distribution_of(
         most_uploads=settings.max_unfinished_pushes,
     )
     to_v1 = to_v1_of(storage, settings, images, holding, blobs)
-    from_v1 = from_v1_of(storage, settings, images, blobs)
     records, referrers = ManifestRecords(storage, blobs), Referrers(storage)
+    from_v1 = from_v1_of(storage, settings, images, blobs, records)
     tags = TagPointers(storage, repositories, records)
     return Distribution(
         blobs=blobs,
@@ -118,7 +118,13 @@ def to_v1_of(
 
 
 def from_v1_of(
-    storage: Storage, settings: Settings, images: Images, blobs: Blobs, *, jobs: int | None = None
+    storage: Storage,
+    settings: Settings,
+    images: Images,
+    blobs: Blobs,
+    records: ManifestRecords,
+    *,
+    jobs: int | None = None,
 ) -> FromV1:
     """Return what makes manifests of v1 images.
 
@@ -131,6 +137,7 @@ def from_v1_of(
     layers = LayerBlobs(storage, images.contents, blobs, bounds)
     if jobs is None:
         work = SharedWork[ReadLayer](settings.v2_conversion_threads)
-        return FromV1(storage, images, blobs, layers, work, wait_s=settings.v2_conversion_wait_s)
+        wait_s = settings.v2_conversion_wait_s
+        return FromV1(storage, images, blobs, records, layers, work, wait_s=wait_s)
     work = SharedWork[ReadLayer](jobs, most_waiting=jobs)
-    return FromV1(storage, images, blobs, layers, work, wait_s=None)
+    return FromV1(storage, images, blobs, records, layers, work, wait_s=None)
