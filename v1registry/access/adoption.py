@@ -8,6 +8,7 @@ seen are recorded. If an image has no mark for a repository, tags that are not i
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,7 +25,7 @@ from ..registry import layout
 from ..registry.contents import Contents
 from ..registry.repositories import Repositories
 from ..rights import Content
-from ..storage.base import KeyNotFound, Storage, StorageUnavailable
+from ..storage.base import KeyNotFound, Stat, Storage, StorageUnavailable
 
 #: How many marks of an image are read to find out when it was published.
 _MOST_MARKS: Final = 10_000
@@ -36,11 +37,17 @@ _REMEMBERED: Final = 10_000
 _NEVER: Final = datetime.max.replace(tzinfo=timezone.utc)
 
 
+def _digest(stats: list[Stat]) -> str:
+    """Return a text that changes if a tag is set or deleted; empty if there are none."""
+    listed = json.dumps([[stat.key, stat.etag] for stat in stats])
+    return hashlib.sha256(listed.encode("ascii")).hexdigest() if stats else ""
+
+
 @dataclass(frozen=True)
 class _Record:
     """The tags of a repository when they were walked the last time."""
 
-    listing: str = ""  #: see RepositoryFolders.listing_digest; empty in the records of earlier versions
+    listing: str = ""  #: see _digest; empty in the records of earlier versions
     tags: Mapping[str, object] = field(default_factory=dict)  #: tag -> image id
 
     @classmethod
@@ -89,23 +96,26 @@ class Adoption:
 
         The marks are conditional writes and the record comes last, so an interrupted walk is simply repeated.
         """
-        listing = self._repositories.listing_digest(repository)
+        stats = self._repositories.tag_stats(repository)
+        listing = _digest(stats)
         with self._lock:
             is_seen = self._seen.get((repository, incarnation)) == listing
         if is_seen or not listing:
             return False
         record = self._record(repository)
-        is_new = record.listing != listing and self._walk_new(repository, incarnation, record, listing)
+        is_new = record.listing != listing and self._walk_new(repository, incarnation, record, stats)
         with self._lock:
             self._seen[repository, incarnation] = listing
         return is_new
 
-    def _walk_new(self, repository: RepositoryName, incarnation: str, record: _Record, listing: str) -> bool:
+    def _walk_new(
+        self, repository: RepositoryName, incarnation: str, record: _Record, stats: list[Stat]
+    ) -> bool:
         """Walk the tags that are not in the record; tell whether there were any.
 
-        :param listing: tells which values the tags had before they are read.
+        :param stats: of the tags, as they were listed.
         """
-        tags = self._tags(repository)
+        tags = self._repositories.read_tags(stats)
         new = {tag: found for tag, found in tags.items() if record.tags.get(tag) != found[0]}
         for image_id, set_at in new.values():
             unmarked = []
@@ -117,7 +127,7 @@ class Adoption:
             for reached in reversed(unmarked):
                 if self._means_first(reached, set_at):
                     self._adopt(repository, reached, incarnation)
-        seen = {"listing": listing, "tags": {tag: image_id for tag, (image_id, _) in tags.items()}}
+        seen = {"listing": _digest(stats), "tags": {tag: image_id for tag, (image_id, _) in tags.items()}}
         key = f"{self._repositories.folder_to_write(repository)}/{layout.ADOPTED}"
         try:
             self._storage.write(key, json.dumps(seen, sort_keys=True).encode("ascii"))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 
 from .. import errors
 from ..log import audit
@@ -66,14 +65,25 @@ class RepositoryFolders:
         """Tell whether the first step of a deletion was done."""
         return any(self._has(f"{folder}/{layout.DELETED}") for folder in layout.repository_folders(name))
 
-    def listing_digest(self, name: RepositoryName) -> str:
-        """Return a text that changes if a tag is set or deleted; empty if there are none. No tag is read."""
+    def tag_stats(self, name: RepositoryName) -> list[Stat]:
+        """Return the Stats of the tags. No tag is read, so there may be keys that are no tags."""
         folder = self._existing_folder(name)
-        digest, is_empty = hashlib.sha256(), True
-        for stat in self._list(f"{folder}/{layout.TAG_PREFIX}") if folder is not None else ():
-            digest.update(json.dumps([stat.key, stat.etag]).encode("ascii"))
-            is_empty = False
-        return "" if is_empty else digest.hexdigest()
+        return [] if folder is None else list(self._list(f"{folder}/{layout.TAG_PREFIX}"))
+
+    def read_tags(self, stats: Iterable[Stat], most: int | None = None) -> dict[str, tuple[str, datetime]]:
+        """Return tag -> image id, and when the tag was set.
+
+        :param most: how many tags are read; None for all.
+        """
+        found: dict[str, tuple[str, datetime]] = {}
+        for stat in stats:
+            if most is not None and len(found) >= most:
+                break
+            image_id = self._read_tag(stat)
+            if image_id is not None:
+                tag = layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])
+                found[tag] = image_id, stat.modified
+        return found
 
     def remove(self, name: RepositoryName) -> None:
         """Remove all that is stored of a repository, whether it exists, is marked as deleted, or is

@@ -124,15 +124,7 @@ class Tags(RepositoryFolders):
         folder = self._existing_folder(name, even_deleted=even_deleted)
         if folder is None:
             raise errors.RepositoryNotFound(repository=str(name))
-        found: dict[str, tuple[str, datetime]] = {}
-        for stat in self._storage.list(f"{folder}/{layout.TAG_PREFIX}"):
-            if most is not None and len(found) >= most:
-                break
-            image_id = self._read_tag(stat)
-            if image_id is not None:
-                tag = layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])
-                found[tag] = image_id, stat.modified
-        return found
+        return self.read_tags(self._storage.list(f"{folder}/{layout.TAG_PREFIX}"), most)
 
     def tag(self, name: RepositoryName, tag: str) -> str:
         """Return the image id of a tag.
