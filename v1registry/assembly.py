@@ -133,6 +133,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         storage,
         most_bytes=settings.max_unfinished_bytes,
         most_pushes=settings.max_unfinished_pushes,
+        most_total_bytes=settings.max_unfinished_total_bytes if settings.is_open else None,
     )
     is_elsewhere = settings.images == "elsewhere"
     holders = Holders(storage, contents, repositories, registry_is_elsewhere=is_elsewhere)

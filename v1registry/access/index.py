@@ -342,7 +342,8 @@ class ForeignRights:
 
     def push_key(self) -> PushKey:
         self._require_any(Action.WRITE)
-        return PushKey.of(f"header {self._claim.authorization}", is_token=True)
+        owner = f"namespace {self._claim.repository.namespace}"  # the users are known to the index alone
+        return PushKey.of(f"header {self._claim.authorization}", owner=owner, is_token=True)
 
     def push_grant(self, image_id: str) -> PushGrant:
         key = self.push_key()

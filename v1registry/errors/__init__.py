@@ -75,6 +75,7 @@ from .images import (
     TooManyImages,
     TooManyUnfinishedBytes,
     TooManyUnfinishedPushes,
+    UnfinishedTotalExceeded,
 )
 from .oauth import GrantNotFound, InsufficientScope, InvalidBearer, OAuthError, TooManyClientAttempts
 from .requests import (
@@ -188,6 +189,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "UndecodableJson",
+    "UnfinishedTotalExceeded",
     "Unsupported",
     "UploadInvalid",
     "UploadUnknown",

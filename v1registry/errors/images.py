@@ -69,6 +69,17 @@ class TooManyUnfinishedBytes(RegistryError):
         )
 
 
+class UnfinishedTotalExceeded(RegistryError):
+    """The unfinished pushes of all clients have too many bytes. The JSON or the layer was not stored."""
+
+    status = 507
+
+    def __init__(self, limit_bytes: int):
+        super().__init__(
+            f"The unfinished pushes of all clients would have more than {limit_bytes} bytes: try again later"
+        )
+
+
 class TooManyUnfinishedPushes(RegistryError):
     """The user has begun too many pushes of images and not finished them. The JSON was not stored."""
 

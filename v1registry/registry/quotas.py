@@ -28,6 +28,9 @@ from .expiry import BYTES, Expiry, counters_of
 #: How many bytes a body of unknown length reserves at once. The smaller steps are for the rest of the bound.
 _STEPS: Final = (256 << 20, 16 << 20, 1 << 20, 0)
 
+#: How many counters of all owners are added up. More of them count as too many bytes.
+_MOST_COUNTERS: Final = 100_000
+
 #: How often a reservation is tried again, because parallel ones may have withdrawn for the same reason; and
 #: the longest pause before, in seconds.
 _ATTEMPTS: Final = 5
@@ -58,6 +61,8 @@ class Quotas:
 
     :param most_bytes: of the unfinished pushes of one owner.
     :param most_pushes: how many unfinished pushes one owner may have.
+    :param most_total_bytes: of the unfinished pushes of all owners; None if that is not bounded. A client of
+        an open server can be any number of owners.
     :param pause: sleeps for a number of seconds.
     """
 
@@ -68,12 +73,14 @@ class Quotas:
         *,
         most_bytes: int,
         most_pushes: int,
+        most_total_bytes: int | None = None,
         pause: Callable[[float], None] = time.sleep,
     ):
         self._storage = storage
         self._expiry = expiry
         self._most_bytes = most_bytes
         self._most_pushes = most_pushes
+        self._most_total_bytes = most_total_bytes
         self._pause = pause
 
     def begin(self, image_id: str, key: PushKey, entry: str, size: int, *, is_first: bool) -> None:
@@ -83,6 +90,7 @@ class Quotas:
         :param is_first: the push begins with it.
         :raises TooManyUnfinishedBytes: the owner would have too many bytes.
         :raises TooManyUnfinishedPushes: the owner has too many pushes already.
+        :raises UnfinishedTotalExceeded: all owners together would have too many bytes.
         """
         most_pushes = self._most_pushes if is_first else None
         self._reserve(counters_of(image_id, f"{key.owner}-{key.name}"), entry, size, most_pushes)
@@ -111,6 +119,7 @@ class Quotas:
 
         :raises TooManyUnfinishedBytes: see :meth:`begin`.
         :raises TooManyUnfinishedPushes: see :meth:`begin`.
+        :raises UnfinishedTotalExceeded: see :meth:`begin`.
         """
         counter = f"{folder}/{entry}.{size}"
         for attempt in range(1, _ATTEMPTS + 1):
@@ -118,10 +127,13 @@ class Quotas:
             usage = self._usage(folder)
             usage.add(folder, entry, size)
             error = self._excess(usage, most_pushes)
-            if error is None:
+            if error is None and not self._is_total_exceeded():
                 return
             with suppress(KeyNotFound):
                 self._storage.delete(counter)
+            if error is None:
+                assert self._most_total_bytes is not None
+                raise errors.UnfinishedTotalExceeded(self._most_total_bytes)
             self._pause(random.uniform(0, _PAUSE_S))  # noqa: S311 (not for secrets)
             usage = self._usage(folder)
             usage.add(folder, entry, size)
@@ -134,6 +146,19 @@ class Quotas:
         if most_pushes is not None and usage.pushes > most_pushes:
             return errors.TooManyUnfinishedPushes(most_pushes)
         return None
+
+    def _is_total_exceeded(self) -> bool:
+        """Tell whether all owners have too many bytes, or too many counters to add them up each time."""
+        if self._most_total_bytes is None:
+            return False
+        total = 0
+        for number, stat in enumerate(self._storage.list(f"{BYTES}/"), 1):
+            size = stat.key.rpartition(".")[2]
+            if size.isdigit() and stat.modified.timestamp() >= self._expiry.oldest:
+                total += int(size)
+            if total > self._most_total_bytes or number > _MOST_COUNTERS:
+                return True
+        return False
 
     def _usage(self, folder: str) -> _Usage:
         """Return what the owner of a folder of counters has. Counters of expired pushes are removed."""

@@ -51,6 +51,7 @@ class Staging:
 
     :param most_bytes: how many bytes of unfinished pushes one user may have; on an open server, one push key.
     :param most_pushes: how many unfinished pushes one user may have; one push is of one image.
+    :param most_total_bytes: how many bytes all may have together; None if only each user is bounded.
     :param clock: seconds since the epoch.
     """
 
@@ -60,11 +61,18 @@ class Staging:
         *,
         most_bytes: int = 64 << 30,
         most_pushes: int = 500,
+        most_total_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ):
         self._storage = storage
         self.expiry = Expiry(storage, clock=clock)
-        self._quotas = Quotas(storage, self.expiry, most_bytes=most_bytes, most_pushes=most_pushes)
+        self._quotas = Quotas(
+            storage,
+            self.expiry,
+            most_bytes=most_bytes,
+            most_pushes=most_pushes,
+            most_total_bytes=most_total_bytes,
+        )
 
     # -- looking
 

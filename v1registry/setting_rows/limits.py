@@ -29,12 +29,19 @@ class LimitSettings:
     max_unfinished_bytes: int = setting(
         64 << 30,
         converters.size,
-        "how many bytes of unfinished pushes are kept for one user; on an open server, for one client",
+        "how many bytes of unfinished pushes are kept for one user; on an open server, for one client;"
+        " behind an index, for one namespace",
+    )
+    max_unfinished_total_bytes: int = setting(
+        256 << 30,
+        converters.size,
+        "how many bytes of unfinished pushes an open server keeps for all clients together",
     )
     max_unfinished_pushes: int = setting(
         500,
         converters.positive_number,
-        "how many images one user may have begun to push and not finished; on an open server, one client",
+        "how many images one user may have begun to push and not finished; on an open server, one client;"
+        " behind an index, one namespace",
     )
 
 
@@ -45,4 +52,5 @@ class LimitOptions(TypedDict, total=False):
     max_list_ids: int | str
     max_chain_images: int | str
     max_unfinished_bytes: int | str
+    max_unfinished_total_bytes: int | str
     max_unfinished_pushes: int | str
