@@ -12,8 +12,9 @@ from support.backends import People
 from support.converted import VECTORS, Converted, store_image
 from support.engine_client import Image, make_image
 from support.old_data import SAMPLE, tree
+from support.v2_client import V2Client
 
-from v1registry import FileStorage
+from v1registry import FileStorage, Registry
 from v1registry.cli.main import main
 from v1registry.rights import User
 
@@ -47,6 +48,14 @@ def test_named_repositories_and_tags_alone_are_prepared(
     assert main([*command, "--repository", "busybox:1.0", "--repository", "foo/bar"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert sorted(row["tag"] for row in rows) == ["foo/bar:v1", "library/busybox:1.0"]
+
+
+def test_tag_with_a_pushed_manifest_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    client = V2Client(Registry(storage=FileStorage(str(folder)), v2="on"))
+    client.put_manifest("foo/bar", "v1", client.image("foo/bar", "one"))
+    assert main(["prepare-v2", "--json", "--storage", f"file://{folder}"]) == 0
+    tags = {row["tag"] for row in json.loads(capsys.readouterr().out)}
+    assert tags == set(DIGESTS) - {"foo/bar:v1"}
 
 
 @pytest.mark.parametrize("name", ["busybox:missing", "foo/missing", "Foo/bar", "../x"])

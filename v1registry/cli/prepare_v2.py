@@ -12,8 +12,10 @@ from .. import errors
 from ..assembly import Services, assemble
 from ..distribution.from_v1 import FromV1
 from ..distribution.parts import from_v1_of
+from ..distribution.places import Place
+from ..distribution.tags import TagPointers, Target
 from ..names import RepositoryName, is_v2_name, is_v2_tag
-from ..rights import User
+from ..rights import Rights, User
 from .exits import DONE, FAILED, NOT_FOUND, USAGE, CommandFailed, complain
 from .options import Commands, add_json_option, add_storage_options, count, open_shared_storage, settings_of
 from .output import print_json
@@ -87,7 +89,7 @@ def prepare(options: argparse.Namespace) -> int:
         if total % _STEP == 0 and not options.quiet:
             print(f"{total} tags prepared, the last one {done.tag}", file=sys.stderr)
     if options.json:
-        print_json(prepared)
+        print_json(sorted(prepared, key=lambda row: str(row["tag"])))
     else:
         print(f"{total - failed} tags prepared, {failed} without a manifest")
     return FAILED if failed else DONE
@@ -113,11 +115,23 @@ def _all(services: Services) -> Iterator[_Tag]:
 
 
 def _of(services: Services, repository: RepositoryName) -> list[_Tag]:
-    """Return the tags of a repository that the distribution API can name, sorted."""
+    """Return the tags of a repository on images of v1 that the distribution API can name, sorted."""
     if not is_v2_name(str(repository)):
         return []
-    found = services.repositories.tags_or_none(repository)
-    return [_Tag(repository, tag, image_id) for tag, image_id in sorted(found.items()) if is_v2_tag(tag)]
+    tags = services.repositories.tags_or_none(repository)
+    found = [_Tag(repository, tag, image_id) for tag, image_id in sorted(tags.items()) if is_v2_tag(tag)]
+    place = Place.of(_rights(services), repository)
+    pointers = TagPointers(services.storage, services.repositories, services.distribution.records)
+    return [row for row in found if not _is_pushed(pointers.target(place, row.tag))]
+
+
+def _is_pushed(target: Target | None) -> bool:
+    """Tell whether a manifest was pushed for a tag, so that no image has to be converted."""
+    return target is not None and target.sha256 is not None
+
+
+def _rights(services: Services) -> Rights:
+    return services.access.rights_of(User("", is_administrator=True))
 
 
 def _named(services: Services, names: list[str]) -> list[_Tag]:
@@ -127,10 +141,12 @@ def _named(services: Services, names: list[str]) -> list[_Tag]:
     """
     tags: dict[_Tag, None] = {}
     for name in names:
-        text, _, tag = name.partition(":")
-        found = [row for row in _of(services, RepositoryName.parse(text)) if tag in ("", row.tag)]
+        repository, _, tag = name.partition(":")
+        found = [row for row in _of(services, RepositoryName.parse(repository)) if tag in ("", row.tag)]
         if not found:
-            raise CommandFailed(f"no tag that the distribution API can name: {name}", NOT_FOUND)
+            raise CommandFailed(
+                f"no tag on an image of v1 that the distribution API can name: {name}", NOT_FOUND
+            )
         tags.update(dict.fromkeys(found))
     return list(tags)
 
@@ -166,9 +182,8 @@ def _prepare(
 
 
 def _prepare_tag(services: Services, from_v1: FromV1, tag: _Tag) -> _Prepared:
-    rights = services.access.rights_of(User("", is_administrator=True))
     try:
-        digest = from_v1.manifest_of(rights, tag.repository, tag.image_id, is_oci=False)
+        digest = from_v1.manifest_of(_rights(services), tag.repository, tag.image_id, is_oci=False)
     except errors.ImageNotConvertible as error:
         return _Prepared(str(tag), tag.image_id, None, error.reason)
     except errors.ManifestUnknown:
