@@ -12,6 +12,9 @@ from ..storage.base import KeyNotFound, Storage
 from .places import Place
 from .tags import TagPointers
 
+#: How many repositories are looked at for one part of the catalog.
+MOST_EXAMINED = 10_000
+
 
 class TagLists:
     """The tags of the repositories of one storage, for lists."""
@@ -61,15 +64,11 @@ class TagLists:
 
 
 class Catalog:
-    """The names of the repositories of one storage, for lists.
+    """The names of the repositories of one storage, for lists."""
 
-    :param most_examined: how many repositories are looked at for one part.
-    """
-
-    def __init__(self, storage: Storage, repositories: Repositories, *, most_examined: int = 10_000):
+    def __init__(self, storage: Storage, repositories: Repositories):
         self._storage = storage
         self._repositories = repositories
-        self._most_examined = most_examined
 
     def page(self, rights: Rights, last: str, most: int) -> tuple[list[str], str | None]:
         """Return names of repositories that the caller may list, sorted, and where the next part begins.
@@ -81,7 +80,7 @@ class Catalog:
         if most == 0:
             return found, None
         for examined, name in enumerate(self._names_after(last)):
-            if len(found) == most or examined == self._most_examined:
+            if len(found) == most or examined == MOST_EXAMINED:
                 return found, last
             last = str(name)
             if rights.may_list(name) and self._repositories.exists(name):

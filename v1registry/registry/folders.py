@@ -99,11 +99,14 @@ class RepositoryFolders:
         Each key is removed as it was listed, and the mark last. A repository that another request creates
         meanwhile stays.
         """
-        for folder in layout.repository_folders(name):
-            mark = f"{folder}/{layout.DELETED}"
+        # the distribution API writes into the last one, also if old data is in the first one, and so the mark
+        for folder in reversed(layout.repository_folders(name)):
+            mark, inside = f"{folder}/{layout.DELETED}", f"{folder}/{layout.V2}/"
             stats = list(self._list(f"{folder}/"))
+            if not self.is_marked_deleted(name):
+                return
             if not self._has(mark):
-                continue
+                stats = [stat for stat in stats if stat.key.startswith(inside)]
             for stat in sorted(stats, key=lambda stat: stat.key == mark):
                 with suppress(KeyNotFound, KeyConflict):
                     self._storage.delete(stat.key, expect=stat.etag)
