@@ -119,3 +119,16 @@ def test_contents_of_one_id_in_two_repositories_are_not_mixed(
 
 def _data_key(digest: str) -> str:
     return f"blobs/sha256/{digest[7:9]}/{digest[7:]}/data"
+
+
+def test_progress_of_layers_is_shown_on_a_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    command = ["prepare-v2", "--storage", f"file://{folder}"]
+    assert main([*command, "--repository", "foo/bar", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(command) == 0
+    shown = capsys.readouterr().err
+    image_ids = [vector["id"] for vector in VECTORS if "foo/bar:v1" not in vector["tags"]]
+    assert all(f"read {image_id[:12]}" in shown for image_id in image_ids)

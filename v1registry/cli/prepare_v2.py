@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 
 from .. import errors
 from ..assembly import Services, assemble
 from ..distribution.from_v1 import FromV1
+from ..distribution.layer_blobs import Watcher
 from ..distribution.parts import from_v1_of
 from ..distribution.places import Place
+from ..distribution.shared_work import SharedWork
 from ..distribution.tags import TagPointers, Target
 from ..names import RepositoryName, is_v2_name, is_v2_tag
 from ..rights import Rights, User
@@ -20,11 +23,8 @@ from .exits import DONE, FAILED, NOT_FOUND, USAGE, CommandFailed, complain
 from .options import Commands, add_json_option, add_storage_options, count, open_shared_storage, settings_of
 from .output import print_json
 
-#: How many tags are prepared between two lines of progress.
+#: How many tags are prepared before the next ones, and before a line of progress.
 _STEP = 100
-
-#: How many tags wait for each thread, so that a storage of any size is walked in constant memory.
-_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def prepare(options: argparse.Namespace) -> int:
         if total % _STEP == 0 and not options.quiet:
             print(f"{total} tags prepared, the last one {done.tag}", file=sys.stderr)
     if options.json:
-        print_json(sorted(prepared, key=lambda row: str(row["tag"])))
+        print_json(prepared)
     else:
         print(f"{total - failed} tags prepared, {failed} without a manifest")
     return FAILED if failed else DONE
@@ -154,9 +154,7 @@ def _named(services: Services, names: list[str]) -> list[_Tag]:
 # -- the work
 
 
-def _prepare(
-    services: Services, tags: Iterator[_Tag] | list[_Tag], options: argparse.Namespace
-) -> Iterator[_Prepared]:
+def _prepare(services: Services, tags: Iterable[_Tag], options: argparse.Namespace) -> Iterator[_Prepared]:
     """Convert the images of tags in threads; yield what became of each tag."""
     jobs: int = options.jobs
     distribution = services.distribution
@@ -167,18 +165,22 @@ def _prepare(
         distribution.blobs,
         distribution.records,
         jobs=jobs,
+        watcher=_watcher(options),
     )
-    running: set[Future[_Prepared]] = set()
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        for tag in tags:
-            running.add(pool.submit(_prepare_tag, services, from_v1, tag))
-            if len(running) >= _AHEAD * jobs:
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in finished)
-        yield from (future.result() for future in running)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    # its threads are daemons, so Ctrl-C ends the command at once
+    work, left = SharedWork[_Prepared](jobs), iter(tags)
+    while batch := list(islice(left, _STEP)):
+        done = work.run({tag: partial(_prepare_tag, services, from_v1, tag) for tag in batch}, None)
+        yield from (done[tag] for tag in batch)
+
+
+def _watcher(options: argparse.Namespace) -> Watcher | None:
+    """Return what shows the progress of layers on a terminal; None if it is not shown."""
+    if options.quiet or not sys.stderr.isatty():
+        return None
+    from ..client import TqdmProgress
+
+    return TqdmProgress()
 
 
 def _prepare_tag(services: Services, from_v1: FromV1, tag: _Tag) -> _Prepared:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from .. import errors
 from ..archives.convert import EMPTY_TAR, EMPTY_TAR_DIFF_ID
-from ..layers.compression import ExpansionLimitExceeded, LookTooLong, UnreadableLayer
+from ..layers.compression import ExpansionLimitExceeded, LookTooLong, Readable, UnreadableLayer
 from ..log import get_logger
 from ..registry import layout as registry_layout
 from ..registry.contents import Contents
@@ -49,10 +49,45 @@ class StoredLayer:
         return self.stat.key, self.stat.etag
 
 
+class WatchedRead(Protocol):
+    """Receives the progress of one pass over a layer, in the thread that reads it."""
+
+    def advance(self, size_bytes: int, /) -> None:
+        """Add bytes that were read."""
+
+    def finish(self) -> None:
+        """End the pass. Called once, also after a failure."""
+
+
+class Watcher(Protocol):
+    """Receives the start of every pass. Several passes run at once, in several threads."""
+
+    def start(self, label: str, total_bytes: int | None, /) -> WatchedRead:
+        """Begin a pass.
+
+        :param label: such as ``read 0123456789ab``.
+        """
+
+
+class _Watched:
+    """A stream whose progress is watched."""
+
+    def __init__(self, stream: Readable, read: WatchedRead | None):
+        self._stream = stream
+        self._read = read
+
+    def read(self, size: int, /) -> bytes:
+        chunk = self._stream.read(size)
+        if self._read is not None:
+            self._read.advance(len(chunk))
+        return chunk
+
+
 class LayerBlobs:
     """The layers of one storage as blobs. Safe for threads and processes.
 
     :param bounds: how far a pass over a layer goes.
+    :param watcher: shows the progress of the passes; None if it is not shown.
     :param clock: seconds that never go back.
     """
 
@@ -63,12 +98,14 @@ class LayerBlobs:
         blobs: Blobs,
         bounds: Bounds,
         *,
+        watcher: Watcher | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._storage = storage
         self._contents = contents
         self._blobs = blobs
         self._bounds = bounds
+        self._watcher = watcher
         self._clock = clock
         self._failures = Failures(clock)
 
@@ -114,12 +151,14 @@ class LayerBlobs:
             if self._clock() > end:
                 raise LookTooLong(f"reading it takes longer than the limit of {self._bounds.seconds:g} s")
 
-        document = self._contents.document(layer.content)
-        with self._storage.open(layer.stat.key) as blob:
+        with self._storage.open(layer.stat.key) as blob, self._watch(layer) as watched:
             if blob.stat.etag != layer.stat.etag:
                 raise KeyNotFound(layer.stat.key, "it was written again")
             reading = LayerReading(
-                blob, document, limit_bytes=self._bounds.expansion(blob.stat.size), check=check
+                _Watched(blob, watched),
+                self._contents.document(layer.content),
+                limit_bytes=self._bounds.expansion(blob.stat.size),
+                check=check,
             )
             if reading.is_recoded:
                 return self._recode(layer, reading)
@@ -127,6 +166,17 @@ class LayerBlobs:
         self._check_sum(layer.content, found)
         self._store(layer, found)
         return found
+
+    @contextmanager
+    def _watch(self, layer: StoredLayer) -> Iterator[WatchedRead | None]:
+        if self._watcher is None:
+            yield None
+            return
+        watched = self._watcher.start(f"read {layer.content.image_id[:12]}", layer.stat.size)
+        try:
+            yield watched
+        finally:
+            watched.finish()
 
     def _recode(self, layer: StoredLayer, reading: LayerReading) -> ReadLayer:
         folder = push_folder(secrets.token_hex(16), _OWNER, secrets.token_hex(16))

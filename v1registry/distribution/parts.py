@@ -13,7 +13,7 @@ from ..settings import Settings
 from ..storage.base import Storage
 from .blobs import Blobs
 from .from_v1 import FromV1
-from .layer_blobs import LayerBlobs
+from .layer_blobs import LayerBlobs, Watcher
 from .layer_reading import ReadLayer
 from .manifest_records import ManifestRecords
 from .referrers import Referrers
@@ -125,16 +125,18 @@ def from_v1_of(
     records: ManifestRecords,
     *,
     jobs: int | None = None,
+    watcher: Watcher | None = None,
 ) -> FromV1:
     """Return what makes manifests of v1 images.
 
     :param jobs: how many threads work and how many callers wait, as long as it takes; None for a server,
         whose settings bound that.
+    :param watcher: shows the progress; None if it is not shown.
     """
     bounds = Bounds(
         settings.max_expanded_bytes, settings.max_expansion_ratio, seconds=settings.v2_layer_time_s
     )
-    layers = LayerBlobs(storage, images.contents, blobs, bounds)
+    layers = LayerBlobs(storage, images.contents, blobs, bounds, watcher=watcher)
     if jobs is None:
         work = SharedWork[ReadLayer](settings.v2_conversion_threads)
         wait_s = settings.v2_conversion_wait_s
