@@ -52,7 +52,7 @@ class Site:
 
     def client(self, name: str = "", password: str = "") -> Client:
         login = {"username": name, "password": password or PASSWORDS[name]} if name else {}
-        return Client(self.server.url, sleep=lambda pause_s: None, timeout_s=20, **login)  # type: ignore[arg-type]
+        return Client(self.server.url, api="v1", sleep=lambda pause_s: None, timeout_s=20, **login)  # type: ignore[arg-type]
 
     def make_private(self, *collaborators: str) -> None:
         """Show ``mira/app`` to nobody but mira and the collaborators."""
@@ -306,7 +306,7 @@ def test_basic_is_sent_with_each_call_over_tls_and_hashed_once(archive: Path, tm
     passwords.count = 0
     with LiveServer(watched, tls=True) as server:
         options: dict[str, Any] = {"verify": server.ca_file, "timeout_s": 20, "sleep": lambda pause_s: None}
-        with Client(server.url, username="mira", password=PASSWORDS["mira"], **options) as client:
+        with Client(server.url, api="v1", username="mira", password=PASSWORDS["mira"], **options) as client:
             client.push(archive, f"{server.host}/mira/app")
             Repositories(storage).set_private(OWN, True)
             client.pull(f"{server.host}/mira/app", tmp_path / "pulled.tar")
@@ -316,7 +316,7 @@ def test_basic_is_sent_with_each_call_over_tls_and_hashed_once(archive: Path, tm
         assert len(calls) > 20
         assert passwords.count == 1
         with (
-            Client(server.url, username="mira", password="not it", **options) as client,
+            Client(server.url, api="v1", username="mira", password="not it", **options) as client,
             pytest.raises(NotAuthorized),
         ):
             client.pull(f"{server.host}/mira/app", tmp_path / "stolen.tar")

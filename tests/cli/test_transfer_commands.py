@@ -11,15 +11,17 @@ from v1registry_fakes import FakeRegistry
 
 from v1registry.cli.main import main
 
+V1 = ("--api", "v1")
+
 
 def test_push_of_a_pulled_archive_sends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive = str(tmp_path / "app.tar")
     with FakeRegistry() as registry:
         registry.add_image("alice/app:1.0", files={"etc/motd": "hello"}, layers=3)
 
-        assert main(["pull", f"{registry.host}/alice/app:1.0", "-o", archive]) == 0
+        assert main(["pull", *V1, f"{registry.host}/alice/app:1.0", "-o", archive]) == 0
         assert "3 image(s)" in capsys.readouterr().out
-        assert main(["push", archive, f"{registry.host}/alice/copy:2.0"]) == 0
+        assert main(["push", *V1, archive, f"{registry.host}/alice/copy:2.0"]) == 0
         assert "0 image(s) pushed, 3 already present, 0 bytes sent" in capsys.readouterr().out
         assert registry.tags("alice/copy") == {"2.0": registry.tags("alice/app")["1.0"]}
 
@@ -31,11 +33,13 @@ def test_exit_code_names_the_kind_of_failure(tmp_path: Path, capsys: pytest.Capt
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         registry.add_image("alice/app:1.0")
 
-        assert main(["pull", f"{registry.host}/alice/app:1.0", "-o", str(tmp_path / "no" / "x.tar")]) == 1
+        assert (
+            main(["pull", *V1, f"{registry.host}/alice/app:1.0", "-o", str(tmp_path / "no" / "x.tar")]) == 1
+        )
         assert main(["pull", "no-registry/app", "-o", output]) == 2
         assert main(["push", str(tmp_path / "missing.tar"), f"{registry.host}/a/b"]) == 2
-        assert main(["pull", f"{host}/alice/app", "-o", output]) == 3
-        assert main(["pull", f"{registry.host}/alice/none", "-o", output]) == 5
+        assert main(["pull", *V1, f"{host}/alice/app", "-o", output]) == 3
+        assert main(["pull", *V1, f"{registry.host}/alice/none", "-o", output]) == 5
     complaints = capsys.readouterr().err.splitlines()
     assert len(complaints) == 5
     assert all(line.startswith("v1registry: ") for line in complaints)

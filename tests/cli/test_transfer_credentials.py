@@ -31,7 +31,7 @@ def registry() -> Iterator[FakeRegistry]:
 @pytest.fixture
 def pull(registry: FakeRegistry, tmp_path: Path) -> list[str]:
     """A pull of the private repository."""
-    return ["pull", f"{registry.host}/alice/app:1.0", "-o", str(tmp_path / "x.tar"), "--quiet"]
+    return ["pull", "--api", "v1", f"{registry.host}/alice/app:1.0", "-o", str(tmp_path / "x.tar"), "--quiet"]
 
 
 @pytest.fixture

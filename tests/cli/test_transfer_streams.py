@@ -35,7 +35,7 @@ def run(*arguments: str, data: bytes = b"", folder: Path) -> subprocess.Complete
 def test_standard_output_has_the_archive_and_nothing_else(
     output: str, registry: FakeRegistry, tmp_path: Path
 ) -> None:
-    done = run("pull", f"{registry.host}/alice/app:1.0", "-o", output, folder=tmp_path)
+    done = run("pull", "--api", "v1", f"{registry.host}/alice/app:1.0", "-o", output, folder=tmp_path)
 
     assert done.returncode == 0
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
@@ -47,7 +47,7 @@ def test_standard_output_has_the_archive_and_nothing_else(
 
 def test_standard_output_in_a_file_has_the_archive(registry: FakeRegistry, tmp_path: Path) -> None:
     with open(tmp_path / "app.tar", "wb") as file:
-        command = [*COMMAND, "pull", f"{registry.host}/alice/app:1.0", "-o", "/dev/stdout"]
+        command = [*COMMAND, "pull", "--api", "v1", f"{registry.host}/alice/app:1.0", "-o", "/dev/stdout"]
         subprocess.run(command, stdout=file, stderr=subprocess.PIPE, check=True, timeout=60)
     with tarfile.open(tmp_path / "app.tar") as archive:
         assert "manifest.json" in archive.getnames()
@@ -56,7 +56,7 @@ def test_standard_output_in_a_file_has_the_archive(registry: FakeRegistry, tmp_p
 
 def test_closed_standard_output_is_one_line(registry: FakeRegistry, tmp_path: Path) -> None:
     registry.add_image("alice/large:1.0", files={"file": os.urandom(1 << 20)})
-    command = [*COMMAND, "pull", f"{registry.host}/alice/large:1.0", "-o", "-"]
+    command = [*COMMAND, "pull", "--api", "v1", f"{registry.host}/alice/large:1.0", "-o", "-"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
     assert process.stdout is not None
     process.stdout.close()
@@ -72,6 +72,8 @@ def test_standard_input_is_pushed(source: str, registry: FakeRegistry, tmp_path:
 
     done = run(
         "push",
+        "--api",
+        "v1",
         source,
         f"{registry.host}/bob/app:2",
         data=(tmp_path / "image.tar").read_bytes(),

@@ -48,11 +48,17 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def connect(server: LiveServer, pauses: list[float]) -> Iterator[Callable[..., Client]]:
-    """A function that makes clients of the registry."""
+    """A function that makes clients of the registry, for v1 unless the test asks for another API."""
     with ExitStack() as stack:
 
         def connect(**options: Any) -> Client:
-            options = {"host": f"http://{server.host}", "sleep": pauses.append, "timeout_s": 20.0} | options
+            defaults = {
+                "host": f"http://{server.host}",
+                "api": "v1",
+                "sleep": pauses.append,
+                "timeout_s": 20.0,
+            }
+            options = defaults | options
             return stack.enter_context(Client(**options))
 
         yield connect

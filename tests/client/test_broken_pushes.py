@@ -163,7 +163,7 @@ class TestExistingImages:
         self, client: Client, reference: str, archive: Path, script: Script
     ) -> None:
         """A 409 on the layer does not mean done (clients.md 3.3), so the image is looked up again."""
-        other = Client(reference.partition("/")[0], scheme="http")
+        other = Client(reference.partition("/")[0], api="v1", scheme="http")
 
         def overtaken(script: Script, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             with other:

@@ -41,7 +41,7 @@ def secure(script: Script, serve: Serve) -> LiveServer:
 @pytest.fixture
 def client(secure: LiveServer) -> Iterator[Client]:
     with Client(
-        secure.host, verify=secure.ca_file, username="mira", password="secret", sleep=lambda _: None
+        secure.host, api="v1", verify=secure.ca_file, username="mira", password="secret", sleep=lambda _: None
     ) as client:
         yield client
 
@@ -90,7 +90,7 @@ def test_pull_does_not_follow_a_redirect_to_plain_http(
     tmp_path: Path,
 ) -> None:
     reference = f"{secure.host}/foo/bar:v1"
-    with Client(secure.host, verify=secure.ca_file) as other:
+    with Client(secure.host, api="v1", verify=secure.ca_file) as other:
         other.push(archive, reference)
     script.when("GET", f"/v1/{path}", reply(302, Location=f"{plain_url}/v1/x"), times=9)
 
@@ -107,7 +107,7 @@ def test_redirect_to_https_is_followed_without_credentials(
     target = serve(other, tls=True)
     script.when("PUT", "/v1/repositories/foo/bar/", reply(307, Location=f"{target.url}/v1/x"))
     other.when("PUT", "/v1/x", reply(200, "", X_Docker_Endpoints=secure.host))
-    client = Client(secure.host, insecure=True, username="mira", password="secret")
+    client = Client(secure.host, api="v1", insecure=True, username="mira", password="secret")
 
     with client, pytest.warns(match="Unverified HTTPS request"):
         client.push(archive, f"{secure.host}/foo/bar:v1")
@@ -165,7 +165,9 @@ def test_connection_that_breaks_after_the_handshake_is_not_repeated_in_plain_htt
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with (
         dying_server(authority) as server,
-        Client(server.host, verify=tmp_path / "ca.pem", username="mira", password="secret") as client,
+        Client(
+            server.host, api="v1", verify=tmp_path / "ca.pem", username="mira", password="secret"
+        ) as client,
         pytest.raises(RegistryUnreachable, match="cannot reach localhost"),
     ):
         client.ping()
@@ -175,7 +177,7 @@ def test_connection_that_breaks_after_the_handshake_is_not_repeated_in_plain_htt
 
 def test_plain_http_at_a_port_of_tls_is_explained(secure: LiveServer, script: Script) -> None:
     with (
-        Client(f"http://{secure.host}") as client,
+        Client(f"http://{secure.host}", api="v1") as client,
         pytest.raises(RegistryUnreachable, match=f"but TLS: write https://{secure.host}/"),
     ):
         client.ping()
@@ -185,13 +187,13 @@ def test_plain_http_at_a_port_of_tls_is_explained(secure: LiveServer, script: Sc
 
 def test_400_of_a_plain_server_is_a_ping(server: LiveServer, script: Script) -> None:
     script.when("GET", "/v1/_ping", reply(400))
-    with Client(f"http://{server.host}") as client:
+    with Client(f"http://{server.host}", api="v1") as client:
         assert client.ping().status == 400
 
 
 def test_remedies_name_the_options(secure: LiveServer, tmp_path: Path) -> None:
     make_archive(tmp_path / "image.tar")
-    with Client(secure.host) as client, pytest.raises(ClientError, match=r"--ca-cert.*--insecure"):
+    with Client(secure.host, api="v1") as client, pytest.raises(ClientError, match=r"--ca-cert.*--insecure"):
         client.push(tmp_path / "image.tar", f"{secure.host}/foo/bar:v1")
 
 
@@ -201,7 +203,7 @@ def test_http_address_that_leads_to_https_is_used_over_https_from_then_on(tmp_pa
     with (
         TlsServer(authority) as server,
         Client(
-            f"http://{server.host}", verify=tmp_path / "ca.pem", username="mira", password="secret"
+            f"http://{server.host}", api="v1", verify=tmp_path / "ca.pem", username="mira", password="secret"
         ) as client,
     ):
         assert client.ping().url == f"https://{server.host}/v1/"
@@ -216,7 +218,9 @@ def test_http_address_that_leads_to_https_elsewhere_is_not_used(secure: LiveServ
     script.when("GET", "/v1/_ping", reply(302, Location=f"{secure.url}/v1/_ping"))
     with (
         LiveServer(script) as plain,
-        Client(f"http://{plain.host}", verify=secure.ca_file, username="mira", password="secret") as client,
+        Client(
+            f"http://{plain.host}", api="v1", verify=secure.ca_file, username="mira", password="secret"
+        ) as client,
         pytest.raises(RegistryUnreachable, match=f"write https://{secure.host}/"),
     ):
         client.pull(f"{plain.host}/foo/bar", tmp_path / "pulled.tar")

@@ -36,7 +36,7 @@ def test_skopeo_reads_a_pulled_archive_with_the_reported_id(
 ) -> None:
     make_archive(tmp_path / "image.tar")
     reference = f"{v1registry.host}/foo/bar:v1"
-    with Client(v1registry.url) as client:
+    with Client(v1registry.url, api="v1") as client:
         client.push(tmp_path / "image.tar", reference)
         pulled = client.pull(reference, tmp_path / "pulled.tar")
     run(skopeo, "--insecure-policy", "copy", f"docker-archive:{tmp_path}/pulled.tar", f"dir:{tmp_path}/dir")
@@ -54,7 +54,7 @@ def test_ENG_008_archive_of_skopeo_gets_the_ids_of_an_engine(
     )
     run(skopeo, "--insecure-policy", "copy", source, target)
     reference = f"{v1registry.host}/foo/bar:v1"
-    with Client(v1registry.url) as client:
+    with Client(v1registry.url, api="v1") as client:
         pushed = client.push(tmp_path / "skopeo.tar", reference)
         client.pull(reference, tmp_path / "pulled.tar")
     with open_save_archive(tmp_path / "image.tar") as archive:

@@ -17,7 +17,7 @@ IMAGES = "/v1/repositories/foo/bar/images"
 @pytest.fixture
 def client(server: LiveServer, pauses: list[float], archive: Path) -> Iterator[Client]:
     """A client that finds the registry by itself, so that plain http to other machines is forbidden."""
-    with Client(server.host, sleep=pauses.append) as client:
+    with Client(server.host, api="v1", sleep=pauses.append) as client:
         client.push(archive, f"{server.host}/foo/bar:v1")
         yield client
 

@@ -121,7 +121,9 @@ class TestAuthorization:
     ) -> None:
         server = serve(script, tls=True)
         script.when("GET", "/v1/_ping", headers(X_Docker_Registry_Standalone=is_standalone))
-        with Client(server.host, verify=server.ca_file, username="ada", password="secret") as client:
+        with Client(
+            server.host, api="v1", verify=server.ca_file, username="ada", password="secret"
+        ) as client:
             client.push(archive, f"{server.host}/foo/bar:v1")
         layer = script.requests("PUT", ".*/layer")[0].headers["authorization"]
         assert layer.startswith("Basic" if is_standalone == "True" else "Token")
@@ -149,7 +151,9 @@ class TestAuthorization:
         # The same server under a second name, so that its requests show what was sent there.
         other = server.host.replace("127.0.0.1", "localhost")
         script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Endpoints=other))
-        with Client(server.host, verify=server.ca_file, username="ada", password="secret") as client:
+        with Client(
+            server.host, api="v1", verify=server.ca_file, username="ada", password="secret"
+        ) as client:
             client.push(archive, f"{server.host}/foo/bar:v1")
         at_other = [seen for seen in script.seen if seen.headers["host"] == other]
         assert len(at_other) > 9
@@ -185,7 +189,7 @@ class TestAuthorization:
     ) -> None:
         server = serve(script)
         script.when("PUT", "/v1/repositories/foo/bar/", headers(X_Docker_Endpoints=endpoint))
-        with Client(server.host) as client, pytest.raises(ProtocolError, match=reason):
+        with Client(server.host, api="v1") as client, pytest.raises(ProtocolError, match=reason):
             client.push(archive, f"{server.host}/foo/bar:v1")
 
     def test_expired_token_is_renewed(

@@ -106,7 +106,7 @@ def test_same_archive_makes_the_same_bytes_in_two_registries(
     for _ in range(2):
         script = Script()
         server = serve(script)
-        with Client(server.url) as client:
+        with Client(server.url, api="v1") as client:
             client.push(archive, f"{server.host}/foo/bar")
         stored.append({stat.key: script.storage.read(stat.key)[0] for stat in script.storage.list("images/")})
     assert stored[0] == stored[1]
@@ -153,7 +153,7 @@ def test_compressed_layer_is_sent_unchanged(
 
 def test_layer_of_zero_bytes_is_pulled_as_an_empty_tar(v1registry: FakeRegistry, tmp_path: Path) -> None:
     image = v1registry.add_image("foo/bar:v1", layer=gzip.compress(b""))
-    with Client(v1registry.url) as client:
+    with Client(v1registry.url, api="v1") as client:
         client.pull(f"{v1registry.host}/foo/bar:v1", tmp_path / "pulled.tar")
         assert members(tmp_path / "pulled.tar")[f"{image.id}/layer.tar"] == bytes(1024)
         assert client.push(tmp_path / "pulled.tar", f"{v1registry.host}/foo/bar:v1").pushed == ()
@@ -237,7 +237,7 @@ class TestMissingThings:
 
 class TestFindingTheRegistry:
     def test_https_is_tried_before_plain_http(self, server: LiveServer) -> None:
-        with Client(server.host) as client:
+        with Client(server.host, api="v1") as client:
             ping = client.ping()
         assert (ping.url, ping.scheme, ping.status) == (f"{server.url}/v1/", "http", 200)
         assert ping.is_standalone
@@ -245,7 +245,7 @@ class TestFindingTheRegistry:
 
     @pytest.mark.v1registry(tls=True)
     def test_push_and_pull_over_https(self, v1registry: FakeRegistry, archive: Path, tmp_path: Path) -> None:
-        with Client(v1registry.host, verify=v1registry.ca_file) as client:
+        with Client(v1registry.host, api="v1", verify=v1registry.ca_file) as client:
             assert client.ping().scheme == "https"
             client.push(archive, f"{v1registry.host}/foo/bar:v1")
             client.pull(f"{v1registry.host}/foo/bar:v1", tmp_path / "pulled.tar")
@@ -254,7 +254,7 @@ class TestFindingTheRegistry:
     @pytest.mark.v1registry(tls=True)
     def test_untrusted_certificate_ends_the_search(self, v1registry: FakeRegistry) -> None:
         with (
-            Client(v1registry.host) as client,
+            Client(v1registry.host, api="v1") as client,
             pytest.raises(RegistryUnreachable, match="not trusted") as caught,
         ):
             client.ping()
@@ -264,12 +264,15 @@ class TestFindingTheRegistry:
     @pytest.mark.v1registry(tls=True)
     @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
     def test_insecure_accepts_any_certificate(self, v1registry: FakeRegistry) -> None:
-        with Client(v1registry.host, insecure=True) as client:
+        with Client(v1registry.host, api="v1", insecure=True) as client:
             assert client.ping().scheme == "https"
 
     def test_explicit_https_does_not_fall_back(self, server: LiveServer) -> None:
         for options in ({"host": f"https://{server.host}"}, {"host": server.host, "scheme": "https"}):
-            with Client(**options) as client, pytest.raises(RegistryUnreachable, match="write http://"):  # type: ignore[arg-type]
+            with (
+                Client(api="v1", **options) as client,
+                pytest.raises(RegistryUnreachable, match="write http://"),
+            ):  # type: ignore[arg-type]
                 client.ping()
 
     def test_closed_port_is_reported_with_both_schemes(self, serve: Callable[..., LiveServer]) -> None:
@@ -277,7 +280,7 @@ class TestFindingTheRegistry:
         host = server.host
         server.stop()
         with (
-            Client(host) as client,
+            Client(host, api="v1") as client,
             pytest.raises(RegistryUnreachable, match=r"refused \(https\).*refused \(http\)"),
         ):
             client.ping()
@@ -301,7 +304,7 @@ class TestFindingTheRegistry:
             start_response("404 Not Found", [*headers.items(), ("Content-Length", str(len(body)))])
             return [body]
 
-        with Client(serve(application).url) as client:
+        with Client(serve(application).url, api="v1") as client:
             assert client.ping().is_standalone is expected
 
 

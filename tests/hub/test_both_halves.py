@@ -93,10 +93,12 @@ def test_a_client_pushes_and_pulls_through_both_halves(halves: Halves, tmp_path:
     with archive.open("w+b") as file:
         write_save_archive(file, images, {"alice/app:1": IDS[-1]})
     reference = f"{halves.index.host}/alice/app:1"
-    with PushPullClient(halves.index.url, username="alice", password="s3cret", attempts=1) as client:
+    with PushPullClient(
+        halves.index.url, api="v1", username="alice", password="s3cret", attempts=1
+    ) as client:
         assert client.push(archive, reference).pushed == tuple(IDS)
         assert client.push(archive, reference).skipped == tuple(IDS)
-    with PushPullClient(halves.index.url, attempts=1) as client:
+    with PushPullClient(halves.index.url, api="v1", attempts=1) as client:
         assert client.pull(reference, tmp_path / "pulled.tar").image_ids == tuple(IDS)
         with pytest.raises(NotAuthorized):
             client.pull(f"{halves.index.host}/alice/other:1", tmp_path / "other.tar")

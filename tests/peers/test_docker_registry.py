@@ -96,7 +96,7 @@ def test_HUB_025_our_client_works_with_docker_registry(behind: Behind, tmp_path:
     archive, reference = tmp_path / "image.tar", f"{behind.index.host}/alice/app:1"
     with archive.open("w+b") as file:
         write_save_archive(file, images, {"alice/app:1": IDS[-1]})
-    with Client(behind.index.url, username="alice", password="s3cret", attempts=1) as client:
+    with Client(behind.index.url, api="v1", username="alice", password="s3cret", attempts=1) as client:
         assert client.push(archive, reference).pushed == tuple(IDS)
         assert client.pull(reference, tmp_path / "pulled.tar").image_ids == tuple(IDS)
 

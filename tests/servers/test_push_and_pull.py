@@ -59,7 +59,7 @@ def test_push_of_the_client_is_pulled_by_engine_and_client(
     image = busybox_image(busybox)
     layer = saved_archive(tmp_path / "saved.tar", image, "client/busybox:1.0")
     reference = f"{server.program.host}/client/busybox:1.0"
-    with Client(server.program.host, scheme="http") as client:
+    with Client(server.program.host, api="v1", scheme="http") as client:
         assert client.push(tmp_path / "saved.tar", reference).image_id == image.image_id
         client.pull(reference, tmp_path / "pulled.tar")
     (pulled,) = server.client().pull("client/busybox", "1.0")

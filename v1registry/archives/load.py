@@ -20,7 +20,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from types import TracebackType
 from typing import IO, BinaryIO
@@ -38,6 +38,7 @@ __all__ = [
     "ArchivedChain",
     "SaveArchive",
     "UnreadableArchive",
+    "as_tar_file",
     "open_save_archive",
 ]
 
@@ -51,6 +52,7 @@ class ArchivedChain:
 
     images: tuple[ChainImage, ...]  #: root first, never empty
     names: tuple[str, ...]  #: such as ``busybox:latest``; empty for an image that was saved by its id
+    config: bytes | None = None  #: of today's engines; None if the archive has genuine v1 images
 
     @property
     def top(self) -> ChainImage:
@@ -63,12 +65,13 @@ class SaveArchive:
     Layers can be read until it is closed, by several threads at once.
 
     :param file: an uncompressed tar, which the archive closes.
+    :param index: its members.
     :raises UnreadableArchive: the file is not a save archive, or hostile.
     """
 
-    def __init__(self, file: IO[bytes], limits: ArchiveLimits):
+    def __init__(self, file: IO[bytes], index: TarIndex, limits: ArchiveLimits):
         self._file = file
-        self._index = TarIndex(file, limits)
+        self._index = index
         self._limits = limits
         self._verified: set[str] = set()
         self._lock = threading.Lock()
@@ -76,7 +79,7 @@ class SaveArchive:
         for chain in self._read():
             known = chains.get(chain.top.image_id)
             names = (*known.names, *chain.names) if known else chain.names
-            chains[chain.top.image_id] = ArchivedChain(chain.images, tuple(dict.fromkeys(names)))
+            chains[chain.top.image_id] = replace(chain, names=tuple(dict.fromkeys(names)))
         #: Every tagged image once, in the archive's order.
         self.chains: tuple[ArchivedChain, ...] = tuple(chains.values())
         if not self.chains:
@@ -104,8 +107,8 @@ class SaveArchive:
                 yield from self._read_folders()
             elif "index.json" in self._index:
                 raise UnreadableArchive(
-                    "it is an OCI layout without manifest.json; make an archive with `docker save`, "
-                    "or with `skopeo copy … docker-archive:FILE:NAME`"
+                    "it has an index.json, but neither manifest.json nor oci-layout; make an archive with "
+                    "`docker save`, or an OCI layout with `skopeo copy … oci-archive:FILE`"
                 )
         except (UnreadableImage, convert.Unconvertible, rawjson.InvalidDocument) as exc:
             raise UnreadableArchive(str(exc)) from exc
@@ -184,11 +187,11 @@ class SaveArchive:
         if not isinstance(entries, list):
             raise UnreadableArchive("its manifest.json must be a list")
         for entry in entries:
-            config, layers, names = _manifest_entry(entry)
-            yield ArchivedChain(tuple(self._manifest_images(config, layers)), names)
+            config_name, layers, names = _manifest_entry(entry)
+            config = self._index.read_document(config_name)
+            yield ArchivedChain(tuple(self._manifest_images(config_name, config, layers)), names, config)
 
-    def _manifest_images(self, config_name: str, layers: list[str]) -> Iterator[ChainImage]:
-        config = self._index.read_document(config_name)
+    def _manifest_images(self, config_name: str, config: bytes, layers: list[str]) -> Iterator[ChainImage]:
         count = len(convert.read_diff_ids(config))
         if count != len(layers):
             raise UnreadableArchive(
@@ -307,19 +310,26 @@ def open_save_archive(
     with ExitStack() as on_error:
         if isinstance(source, (str, os.PathLike)):
             with open(source, "rb") as opened:
-                file = _as_tar_file(opened, limits, temporary_folder)
+                file = as_tar_file(opened, limits, temporary_folder)
         else:
-            file = _as_tar_file(source, limits, temporary_folder)
+            file = as_tar_file(source, limits, temporary_folder)
         on_error.callback(file.close)
-        archive = SaveArchive(file, limits)
+        archive = SaveArchive(file, TarIndex(file, limits), limits)
         on_error.pop_all()
     return archive
 
 
-def _as_tar_file(
-    source: IO[bytes], limits: ArchiveLimits, temporary_folder: str | os.PathLike[str] | None
+def as_tar_file(
+    source: IO[bytes],
+    limits: ArchiveLimits,
+    temporary_folder: str | os.PathLike[str] | None = None,
 ) -> IO[bytes]:
-    """Return a real file with the uncompressed archive: that of the source, or a copy."""
+    """Return a real file with the uncompressed archive: that of the source, or an unnamed copy.
+
+    :param temporary_folder: see :func:`open_save_archive`.
+    :raises UnreadableArchive: it cannot be expanded, or is beyond ``limits``.
+    :raises OSError: the source cannot be read or copied.
+    """
     if _is_whole_file(source):
         compression = compression_of(source.read(16))
         source.seek(0)

@@ -2,9 +2,10 @@
 
     ID/VERSION, ID/json, ID/layer.tar    every image of the chains, for engines up to 1.9
     repositories                         their names
-    <digest>.json, manifest.json         configs made from the chains, for engines since 1.10, skopeo and
-    podman v1registry.json                      marks the ids as genuine, so that ``load`` returns equal
-    images
+    <digest>.json, manifest.json         configs, for engines since 1.10, skopeo and podman; made from the
+                                         chains, unless the chains were made from configs
+    v1registry.json                      marks the ids as genuine, so that ``load`` returns equal images;
+                                         missing if the chains were made from configs
 
 The same images and names make the same bytes. Source of the layout: moby v1.12.6 image/tarexport/save.go.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -49,6 +50,7 @@ def write_save_archive(
     names: Mapping[str, str],
     *,
     layer_limit_bytes: int | None = None,
+    config: bytes | None = None,
 ) -> WrittenArchive:
     """Write ``images`` as a save archive and return its facts.
 
@@ -61,13 +63,15 @@ def write_save_archive(
     :param names: name, such as ``localhost:5000/foo/bar:latest``, to image id. Images without children and
         without a name are saved by their id.
     :param layer_limit_bytes: the most bytes that one layer may expand to; None for no limit.
+    :param config: the config from which the images were made, if there is one: a chain with one name.
     :raises UnreadableImage: the JSON of an image is invalid, or a parent or a named image is missing.
-    :raises Unconvertible: the JSON of an image cannot be made into a config.
+    :raises Unconvertible: the JSON of an image cannot be made into a config, or the layers are not those of
+        ``config``.
     :raises UnreadableLayer: a layer cannot be expanded, or is beyond the limit.
     :raises OSError: reading a layer or writing the target failed.
     """
     try:
-        return _Writer(target, layer_limit_bytes).write(images, names)
+        return _Writer(target, layer_limit_bytes, config).write(images, names)
     except rawjson.InvalidDocument as exc:
         raise convert.Unconvertible(f"the JSON of an image: {exc}") from exc
     except RecursionError as exc:
@@ -76,8 +80,9 @@ def write_save_archive(
 
 
 class _Writer:
-    def __init__(self, target: IO[bytes], layer_limit_bytes: int | None):
+    def __init__(self, target: IO[bytes], layer_limit_bytes: int | None, config: bytes | None):
         self._target = target
+        self._config = config
         self._start = target.tell()
         self._layer_limit_bytes = layer_limit_bytes
         self._documents: dict[str, bytes] = {}
@@ -98,7 +103,8 @@ class _Writer:
             repositories.setdefault(repository, {})[tag] = image_id
         if repositories:
             self._write_file("repositories", _dump(repositories), 0)
-        self._write_file(MARKER, _dump({"images": self._diff_ids, "names": repositories}), 0)
+        if self._config is None:
+            self._write_file(MARKER, _dump({"images": self._diff_ids, "names": repositories}), 0)
         self._target.write(bytes(2 * _BLOCK_BYTES))
         return WrittenArchive(self._target.tell() - self._start, dict(self._diff_ids), digests)
 
@@ -139,15 +145,13 @@ class _Writer:
         tags: dict[str, list[str]] = {}
         for top_id, names in names_of.items():
             chain = ids_from_root(top_id, self._parents)
-            config = convert.config_from_chain(
-                [self._documents[image_id] for image_id in chain],
-                [self._diff_ids[image_id] for image_id in chain],
-            )
+            config = self._config_of(chain)
             digests[top_id] = convert.digest_of(config)
             file_name = digests[top_id].partition(":")[2] + ".json"
             if file_name not in layers:  # two v1 images may be the same image in today's engines
                 self._write_file(file_name, config, _created(self._documents[top_id]))
-                layers[file_name] = [f"{image_id}/layer.tar" for image_id in chain]
+                count = len(convert.read_diff_ids(config))
+                layers[file_name] = [f"{image_id}/layer.tar" for image_id in chain[:count]]
             tags.setdefault(file_name, []).extend(name for name in names if _TODAYS_NAME.fullmatch(name))
         entries = [
             {"Config": file_name, "RepoTags": tags[file_name] or None, "Layers": layers[file_name]}
@@ -155,6 +159,18 @@ class _Writer:
         ]
         self._write_file("manifest.json", _dump(entries), 0)
         return digests
+
+    def _config_of(self, chain: Sequence[str]) -> bytes:
+        diff_ids = [self._diff_ids[image_id] for image_id in chain]
+        if self._config is None:
+            return convert.config_from_chain([self._documents[image_id] for image_id in chain], diff_ids)
+        expected = convert.read_diff_ids(self._config) or (convert.EMPTY_TAR_DIFF_ID,)
+        for number, (found, named) in enumerate(zip(diff_ids, expected, strict=True), start=1):
+            if found != named:
+                raise convert.Unconvertible(
+                    f"layer {number} has the diff id {found}, but its config names {named}"
+                )
+        return self._config
 
     def _write_file(self, name: str, data: bytes, mtime: int) -> None:
         self._target.write(_header(name, len(data), mtime))

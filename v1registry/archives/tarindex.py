@@ -235,11 +235,19 @@ class _MemberStream(io.RawIOBase):
 
     def __init__(self, descriptor: int, member: _Member):
         self._descriptor = descriptor
-        self._at = member.offset
+        self._start = self._at = member.offset
         self._end = member.offset + member.size
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
+        self._at = min(max(base + offset, self._start), self._end)
+        return self._at - self._start
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # any buffer would do
         wanted = min(len(buffer), self._end - self._at)

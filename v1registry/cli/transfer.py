@@ -23,6 +23,7 @@ examples:
   v1registry push busybox.tar localhost:5000/library/busybox:latest
   v1registry push busybox.tar https://registry.example.com/me/busybox:1.0 --username me
   docker save busybox:latest | v1registry push - localhost:5000/library/busybox:latest
+  v1registry push FOLDER localhost:5000/library/busybox:latest
 """
 
 _PULL_EXAMPLES = """\
@@ -30,20 +31,26 @@ examples:
   v1registry pull localhost:5000/library/busybox:latest -o busybox.tar
   docker load -i busybox.tar
   v1registry pull localhost:5000/library/busybox:latest -o - | docker load
+  v1registry pull localhost:5000/library/busybox:latest -o layout:FOLDER --all-platforms
 
 An interrupted pull to a file continues when it is run again with the same output.
 """
 
 
+#: In front of the path of an OCI layout.
+_LAYOUT = "layout:"
+
+
 def add_commands(commands: Commands) -> None:
     """Add ``push`` and ``pull``."""
     command = commands.add(
-        "push", push, "push an image from an archive of docker save", epilog=_PUSH_EXAMPLES
+        "push", push, "push an image from an archive of docker save or an OCI layout", epilog=_PUSH_EXAMPLES
     )
     command.add_argument(
         "archive",
         metavar="IMAGE.tar",
-        help="the archive, made by docker save of any version; - for standard input",
+        help="the archive, made by docker save of any version, or an OCI layout, in a folder or an archive; "
+        "- for standard input. layout: in front takes an archive that is both as a layout",
     )
     command.add_argument(
         "reference", metavar="HOST/NAMESPACE/NAME:TAG", help=f"where to push to; {_REFERENCE_HELP}"
@@ -52,6 +59,18 @@ def add_commands(commands: Commands) -> None:
         "--image",
         metavar="NAME",
         help="the image to push, if the archive has several: its name there, or the start of its id",
+    )
+    command.add_argument(
+        "--platform",
+        metavar="OS/ARCH",
+        help="the image of an index in a layout (default: the whole index; by v1, linux on this machine)",
+    )
+    command.add_argument(
+        "--mount-from",
+        metavar="NAMESPACE/NAME",
+        action="append",
+        default=[],
+        help="a repository of the registry that may have the layers, so that they need not be sent",
     )
     _add_client_options(command)
 
@@ -64,14 +83,27 @@ def add_commands(commands: Commands) -> None:
     command.add_argument(
         "-o",
         "--output",
-        metavar="IMAGE.tar",
+        metavar="OUTPUT",
         required=True,
-        help="the archive to write; - for standard output. FIFOs and devices are written, not replaced",
+        help="the archive to write; - for standard output. FIFOs and devices are written, not replaced. "
+        "layout:FOLDER adds the image to an OCI layout, layout:FILE.tar writes an archive of one",
+    )
+    command.add_argument(
+        "--platform", metavar="OS/ARCH", help="the image of an index (default: linux on this machine)"
+    )
+    command.add_argument(
+        "--all-platforms", action="store_true", help="pull the whole index; needs -o layout:…"
     )
     _add_client_options(command)
 
 
 def _add_client_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--api",
+        choices=("auto", "v1", "v2"),
+        default="auto",
+        help="the Registry API v1, or the distribution API, v2 (default: v2 if the registry has it)",
+    )
     command.add_argument(
         "--username",
         metavar="NAME",
@@ -104,33 +136,70 @@ def _add_client_options(command: argparse.ArgumentParser) -> None:
 
 
 def push(options: argparse.Namespace) -> int:
-    """Push an image of an archive. Images that the registry has are not sent."""
-    archive = "/dev/stdin" if options.archive == "-" else options.archive
+    """Push an image of an archive or a layout. What the registry has is not sent."""
+    path, is_layout = _without_prefix(options.archive)
+    archive = "/dev/stdin" if path == "-" else path
 
     def run(client: Client, reference: Reference) -> str:
-        result = client.push(archive, reference, image=options.image)
+        result = client.push(
+            archive,
+            reference,
+            image=options.image,
+            platform=options.platform,
+            mount_from=options.mount_from,
+            is_layout=is_layout,
+        )
+        what = "image(s)" if result.digest is None else "blob(s)"
         return (
-            f"{reference}: {len(result.pushed)} image(s) pushed, {len(result.skipped)} already present, "
-            f"{result.sent_bytes:,} bytes sent"
+            f"{reference}: {len(result.pushed)} {what} pushed, {len(result.skipped)} already present, "
+            f"{result.sent_bytes:,} bytes sent{_digest_text(result.digest)}"
         )
 
-    _check_standard_input(options)
+    _check_standard_input(options, archive)
     return _with_client(options, run, summary_file=sys.stdout)
 
 
 def pull(options: argparse.Namespace) -> int:
-    """Pull a tag into an archive."""
-    output = "/dev/stdout" if options.output == "-" else options.output
+    """Pull a tag into an archive or a layout."""
+    path, is_layout = _without_prefix(options.output)
+    output = "/dev/stdout" if path == "-" else path
+    if options.all_platforms and not is_layout:
+        raise CommandFailed("--all-platforms: an archive has one image; use -o layout:FOLDER", USAGE)
 
     def run(client: Client, reference: Reference) -> str:
-        result = client.pull(reference, output)
-        return (
-            f"{reference}: {len(result.image_ids)} image(s) in {output}, "
-            f"{result.fetched_bytes:,} bytes fetched"
-        )
+        if not is_layout:
+            result = client.pull(reference, output, platform=options.platform)
+            what = f"{len(result.image_ids)} image(s) in {output}"
+        else:
+            result = client.pull_layout(
+                reference,
+                output,
+                is_archive=_is_archive(output),
+                platform=options.platform,
+                all_platforms=options.all_platforms,
+            )
+            what = f"layout in {output}"
+        return f"{reference}: {what}, {result.fetched_bytes:,} bytes fetched{_digest_text(result.digest)}"
 
     # standard output must hold nothing but the archive
     return _with_client(options, run, summary_file=sys.stderr if _is_stdout(output) else sys.stdout)
+
+
+def _without_prefix(path: str) -> tuple[str, bool]:
+    """Return a path without ``layout:``, and whether it had that."""
+    rest = path.removeprefix(_LAYOUT)
+    return rest, rest != path
+
+
+def _is_archive(path: str) -> bool:
+    """Tell whether a layout goes into an archive: ``FILE.tar``, or what is there and is not a folder."""
+    if os.path.isdir(path):
+        return False
+    return path.endswith(".tar") or os.path.exists(path)
+
+
+def _digest_text(digest: str | None) -> str:
+    return "" if digest is None else f", {digest}"
 
 
 def _is_stdout(path: str) -> bool:
@@ -141,12 +210,12 @@ def _is_stdout(path: str) -> bool:
         return False
 
 
-def _check_standard_input(options: argparse.Namespace) -> None:
+def _check_standard_input(options: argparse.Namespace, archive: str) -> None:
     """Check that standard input can be the archive.
 
     :raises CommandFailed: it is a terminal, or has the password.
     """
-    if options.archive not in ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"):
+    if archive not in ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"):
         return
     if options.password_stdin:
         raise CommandFailed(
@@ -189,10 +258,17 @@ def _with_client(
 
 
 def _check(options: argparse.Namespace) -> None:
+    from ..client import Platform
+
     if options.password_stdin and options.username is None:
         raise CommandFailed("--password-stdin needs --username", USAGE)
     if options.key is not None and options.cert is None:
         raise CommandFailed("--key needs --cert", USAGE)
+    if options.platform is not None:
+        try:
+            Platform.parse(options.platform)
+        except ValueError as error:
+            raise CommandFailed(f"--platform: {error}", USAGE) from error
     for name in ("ca_cert", "cert", "key"):
         path = getattr(options, name)
         if path is not None and not os.access(path, os.R_OK):
@@ -223,6 +299,8 @@ def _make_client(
         certificate = (options.cert, options.key) if options.key else options.cert
     return Client(
         reference.origin,
+        api=options.api,
+        notify=complain,
         insecure=options.insecure,
         username=credentials.username if credentials else None,
         password=credentials.password if credentials else None,
@@ -242,6 +320,7 @@ def _exit_code_of(error: ClientError) -> int:
         (client.BadArchive, USAGE),
         (client.BadCertificate, USAGE),
         (client.BadOutput, USAGE),
+        (client.ApiNotOffered, USAGE),
         (client.RegistryUnreachable, UNREACHABLE),
         (client.NotFoundInRegistry, NOT_FOUND),
     )

@@ -1,4 +1,4 @@
-"""A client of v1 registries: push save archives of any engine, and pull into archives that any engine loads.
+"""A client of registries, old and new: push save archives and OCI layouts, and pull into them.
 
 ::
 
@@ -11,11 +11,13 @@
 It needs requests, and tqdm for progress bars: ``pip install 'v1registry[server]'``.
 """
 
+from ..archives.platforms import Platform
 from .answers import PingResult
 from .client import Client
 from .connection import Credentials
 from .docker_login import docker_credentials
 from .errors import (
+    ApiNotOffered,
     BadArchive,
     BadCertificate,
     BadOutput,
@@ -35,6 +37,7 @@ from .push import PushResult
 from .reference import Reference
 
 __all__ = [
+    "ApiNotOffered",
     "BadArchive",
     "BadCertificate",
     "BadOutput",
@@ -47,6 +50,7 @@ __all__ = [
     "NotAuthorized",
     "NotFoundInRegistry",
     "PingResult",
+    "Platform",
     "Progress",
     "ProtocolError",
     "PullResult",

@@ -29,16 +29,29 @@ class Answer:
 
     @property
     def error_text(self) -> str:
-        """The server's message: ``error`` in a JSON object, a JSON string, or plain text; ``""`` if none."""
+        """The server's message: ``error`` in a JSON object, the messages in its list ``errors``, a JSON
+        string, or plain text; ``""`` if none.
+        """
         try:
             value = json.loads(self.body)
         except (ValueError, RecursionError):
             is_text = self.headers.get("Content-Type", "").startswith("text/plain")
             value = self.body.decode("utf-8", "replace") if is_text else ""
         if isinstance(value, dict):
-            value = value.get("error")
+            texts = [error.get("message") or error.get("code") for error in _errors_in(value)]
+            value = "; ".join(text for text in texts if isinstance(text, str)) or value.get("error")
         text = value if isinstance(value, str) else ""
         return re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]+", " ", text).strip()[:300]
+
+    @property
+    def error_code(self) -> str:
+        """The code of the first error in an answer of the distribution API; ``""`` without one."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return ""
+        code = next((error.get("code") for error in _errors_in(value)), "")
+        return code if isinstance(code, str) else ""
 
     def json(self) -> Any:
         """Return the body as JSON.
@@ -66,6 +79,14 @@ class Answer:
         if self.status in TRANSIENT_STATUSES:
             return RegistryUnreachable(f"cannot {doing} now, try again later: {where}")
         return ProtocolError(f"cannot {doing}: {where}")
+
+
+def _errors_in(value: object) -> list[dict[str, Any]]:
+    """Return the errors of an answer of the distribution API; none in other answers."""
+    errors = value.get("errors") if isinstance(value, dict) else None
+    if not isinstance(errors, list):
+        return []
+    return [error for error in errors[:20] if isinstance(error, dict)]
 
 
 def checksums_in(headers: Mapping[str, str]) -> frozenset[str]:

@@ -1,8 +1,10 @@
-"""The choice of one image of an archive."""
+"""The choice of one image of an archive or a layout."""
 
 from __future__ import annotations
 
+from ..archives.documents import Descriptor
 from ..archives.load import ArchivedChain, SaveArchive
+from ..archives.oci_layout import Layout, names_of
 from .errors import BadArchive
 from .reference import Reference
 
@@ -37,6 +39,33 @@ def choose_chain(archive: SaveArchive, reference: Reference, image: str | None) 
     if len(found) == 1:
         return found[0]
     raise BadArchive(f"the archive {problem}; give --image the one that is meant: {_listed(archive)}")
+
+
+def choose_entry(layout: Layout, reference: Reference, image: str | None) -> Descriptor:
+    """Return the entry of a layout to push.
+
+    :param image: its name in the layout, or the start of its digest. None chooses the only entry, or the
+        one with the name or the tag of the reference.
+    :raises BadArchive: not exactly one entry fits. The text lists names and digests.
+    """
+    found = list({entry.digest: entry for entry in layout.entries}.values())
+    if image is not None:
+        found = [entry for entry in layout.entries if image in names_of(entry)] or [
+            entry
+            for entry in found
+            if entry.digest.hex.startswith(image.removeprefix("sha256:").lower() or "-")
+        ]
+    elif len(found) > 1:
+        names = {str(reference), f"{reference.path}:{reference.tag}", reference.tag}
+        found = [entry for entry in layout.entries if names.intersection(names_of(entry))]
+    if len({entry.digest for entry in found}) == 1:
+        return found[0]
+    problem = "several images" if image is None else f"not one image {image!r}"
+    shown = [next(iter(names_of(entry)), str(entry.digest)) for entry in layout.entries[:_LISTED]]
+    raise BadArchive(
+        f"the layout has {problem}; give --image the one that is meant: {', '.join(shown)}"
+        f"{' …' if len(layout.entries) > _LISTED else ''}"
+    )
 
 
 def _named(archive: SaveArchive, names: tuple[str, ...]) -> list[ArchivedChain]:

@@ -5,27 +5,46 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import IO
+from pathlib import Path
+from typing import IO, Literal, TypeVar, get_args
 
-from ..archives.load import ArchiveLimits, SaveArchive, UnreadableArchive, open_save_archive
+from ..archives.layout_chain import chain_of
+from ..archives.load import ArchivedChain, ArchiveLimits, UnreadableArchive
+from ..archives.oci_layout import Layout
+from ..archives.platforms import Platform
+from ..names import is_v2_name
 from .answers import PingResult
-from .choice import choose_chain
+from .archive_input import open_input
+from .choice import choose_chain, choose_entry
 from .connection import Connection, ConnectionOptions, Credentials, default_user_agent
-from .descriptors import descriptor_of
-from .errors import BadArchive, BadReference
+from .errors import ApiNotOffered, BadArchive, BadOutput, BadReference
+from .layout_output import ArchiveLayoutOutput, FolderLayoutOutput, LayoutOutput
 from .output import open_output
 from .progress import Progress, Silence
 from .pull import ImagePull, PullResult
 from .push import ImagePush, PushResult
 from .reference import Reference
 from .transfer import Transfer
+from .v1_layout import pull_into_layout
+from .v2.content import ChainContent, Content, LayoutContent
+from .v2.known import KnownBlobs
+from .v2.layout_pull import V2LayoutPull
+from .v2.pull import V2Pull
+from .v2.push import V2Push
+from .v2.repository import find_api
+
+Api = Literal["auto", "v1", "v2"]
+ResultT = TypeVar("ResultT")
 
 
 class Client:
-    """A client of one v1 registry. Safe for threads; a context manager that closes its connections.
+    """A client of one registry. Safe for threads; a context manager that closes its connections.
 
     :param host: ``HOST[:PORT]``, optionally with ``http://`` or ``https://`` in front, such as
         ``Reference.origin``.
+    :param api: ``v1``: the Registry API v1; ``v2``: the distribution API; ``auto``: v2 if the registry has
+        it, else v1.
+    :param notify: called with a sentence if ``auto`` uses v1 although the registry answers to v2.
     :param scheme: ``http`` or ``https`` to use only this one. None: https first, then plain http if https
         fails and the host is this machine (``localhost``, 127.0.0.0/8, ::1) or ``insecure`` is set.
     :param insecure: allow plain http with any host, and do not verify certificates (urllib3 warns of each
@@ -48,12 +67,15 @@ class Client:
     :param sleep: waits between attempts; called with seconds.
     :raises BadReference: the host or the scheme is invalid.
     :raises BadCertificate: a certificate is unreadable.
+    :raises ValueError: the API is invalid.
     """
 
     def __init__(
         self,
         host: str,
         *,
+        api: Api = "auto",
+        notify: Callable[[str], object] = lambda text: None,
         scheme: str | None = None,
         insecure: bool = False,
         username: str | None = None,
@@ -82,6 +104,11 @@ class Client:
             user_agent=user_agent or default_user_agent(),
             sleep=sleep,
         )
+        if api not in get_args(Api):
+            raise ValueError(f"api must be auto, v1 or v2, not {api!r}")
+        self._api = api
+        self._notify = notify
+        self._known = KnownBlobs()
         self._connection = Connection(host, options)
         self._credentials = Credentials(username, password or "") if username else None
         self._progress: Progress = progress or Silence()
@@ -107,46 +134,76 @@ class Client:
         reference: str | Reference,
         *,
         image: str | None = None,
+        platform: str | None = None,
+        mount_from: Sequence[str] = (),
+        is_layout: bool = False,
     ) -> PushResult:
-        """Push an image of a save archive and tag it.
+        """Push an image of a save archive or a layout, and tag it.
 
-        Images that the registry has are not sent. Their JSON is compared with the archive's, and the layers
-        of some too, which can need a download: see :class:`v1registry.client.comparison.Comparison`. The tag
-        is set last. If the push fails, complete images stay, and the next push continues from there.
+        Images and blobs that the registry has are not sent. By v1, their JSON is compared with the archive's,
+        and the layers of some too, which can need a download: see
+        :class:`v1registry.client.comparison.Comparison`. The tag is set last. If the push fails, complete
+        images and blobs stay, and the next push continues from there.
 
         :param archive: the path of an archive of any engine's ``docker save``, of skopeo or of this client,
-            or a binary stream with one, which is not closed. What is not a regular file, such as a pipe, is
-            copied to a temporary file first.
+            of an OCI layout or of an archive of one, or a binary stream with an archive, which is not closed.
+            What is not a regular file, such as a pipe, is copied to a temporary file first.
         :param reference: the tag to set, in this client's registry.
-        :param image: the image of an archive with several: its name there, or the start of its v1 id.
+        :param image: the image of an archive with several: its name there, or the start of its id.
+        :param platform: the image of an index in a layout. None pushes the whole index by v2, and the image
+            for this machine by v1.
+        :param mount_from: other repositories of the registry that may have the blobs.
+        :param is_layout: an archive that is both, as those of docker 25 and later, is taken as a layout.
         :raises BadReference: the reference is invalid, or of another registry.
         :raises BadArchive: the archive is unreadable, or does not have the image.
+        :raises ApiNotOffered: the registry does not offer the API that this client must use.
         :raises DifferentContent: the registry has other content under the id of an image.
         :raises RegistryUnreachable: the registry does not answer.
         :raises NotAuthorized: the credentials are missing, invalid, or do not allow it.
         :raises TransferFailed: a layer could not be sent.
         :raises ProtocolError: the registry's answer is invalid.
+        :raises ValueError: the platform is malformed.
         """
         checked = self._check(reference)
-        with self._open(archive) as opened:
-            chain = choose_chain(opened, checked, image)
-            return ImagePush(self._transfer(checked), gzip_level=self._gzip_level).run(chain)
-
-    def _open(self, archive: str | os.PathLike[str] | IO[bytes]) -> SaveArchive:
-        name = os.fspath(archive) if isinstance(archive, (str, os.PathLike)) else "the archive"
+        chosen = None if platform is None else Platform.parse(platform)
         limits = ArchiveLimits(layer_bytes=self._layer_limit_bytes)
-        try:
-            number = None if not isinstance(archive, (str, os.PathLike)) else descriptor_of(archive)
-            if number is None:
-                return open_save_archive(archive, limits=limits)
-            with os.fdopen(os.dup(number), "rb") as stream:
-                return open_save_archive(stream, limits=limits)
-        except UnreadableArchive as exc:
-            raise BadArchive(f"{name} cannot be pushed: {exc}") from exc
-        except OSError as exc:
-            raise BadArchive(f"{name} cannot be read: {exc.strerror or exc}") from exc
+        with open_input(archive, limits, is_layout=is_layout) as opened:
+            content: Content
+            if isinstance(opened, Layout):
+                layout, entry = opened, choose_entry(opened, checked, image)
+                content = LayoutContent(layout, entry, chosen)
 
-    def pull(self, reference: str | Reference, output: str | os.PathLike[str] | IO[bytes]) -> PullResult:
+                def chain() -> ArchivedChain:
+                    return chain_of(layout, entry, chosen or Platform.here(), limits)
+            else:
+                found = choose_chain(opened, checked, image)
+                content = ChainContent(
+                    found, gzip_level=self._gzip_level, limit_bytes=self._layer_limit_bytes
+                )
+
+                def chain() -> ArchivedChain:
+                    return found
+
+            return self._by_api(
+                checked,
+                lambda: V2Push(self._transfer(checked), self._known, mount_from=mount_from).run(content),
+                lambda: self._push_v1(checked, chain),
+            )
+
+    def _push_v1(self, reference: Reference, chain: Callable[[], ArchivedChain]) -> PushResult:
+        try:
+            found = chain()
+        except UnreadableArchive as exc:
+            raise BadArchive(f"the layout cannot be pushed: {exc}") from exc
+        return ImagePush(self._transfer(reference), gzip_level=self._gzip_level).run(found)
+
+    def pull(
+        self,
+        reference: str | Reference,
+        output: str | os.PathLike[str] | IO[bytes],
+        *,
+        platform: str | None = None,
+    ) -> PullResult:
         """Pull a tag into a save archive, which every engine loads, and :meth:`push` pushes unchanged.
 
         The complete archive replaces a regular file of the same name. Until then, layers are in the folder
@@ -156,7 +213,9 @@ class Client:
 
         :param reference: the tag to pull, in this client's registry.
         :param output: the path of the archive, or a binary stream, which is not closed.
+        :param platform: the image of an index, such as ``linux/arm64``; None for linux on this machine.
         :raises BadReference: the reference is invalid, or of another registry.
+        :raises ApiNotOffered: the registry does not offer the API that this client must use.
         :raises NotFoundInRegistry: the registry does not have the repository, the tag or an image.
         :raises RegistryUnreachable: the registry does not answer.
         :raises NotAuthorized: the credentials are missing, invalid, or do not allow it.
@@ -164,13 +223,87 @@ class Client:
         :raises ProtocolError: the registry's answer is invalid.
         :raises BadOutput: the output is a terminal.
         :raises OSError: the output or the folder cannot be written.
+        :raises ValueError: the platform is malformed.
         """
         checked = self._check(reference)
+        chosen = None if platform is None else Platform.parse(platform)
         opened = open_output(output)
+
+        def by_v2() -> PullResult:
+            pull = V2Pull(self._transfer(checked), platform=chosen)
+            result = pull.run(opened)
+            self._known.add(checked.path, pull.blobs)
+            return result
+
         try:
-            return ImagePull(self._transfer(checked)).run(opened)
+            return self._by_api(checked, by_v2, lambda: ImagePull(self._transfer(checked)).run(opened))
         finally:
             opened.close()
+
+    def pull_layout(
+        self,
+        reference: str | Reference,
+        output: str | os.PathLike[str] | IO[bytes],
+        *,
+        is_archive: bool = False,
+        platform: str | None = None,
+        all_platforms: bool = False,
+    ) -> PullResult:
+        """Pull a tag into an OCI layout. By v2 all digests stay; by v1 they are those that engines make.
+
+        The image is added to the layout in a folder, in place of one with the same tag. An interrupted pull
+        leaves the folder ``OUTPUT.v1registry-parts``, and the next one continues from there.
+
+        :param output: the folder, which is made if it is missing, or the archive as for :meth:`pull`.
+        :param is_archive: the output is an archive of a layout.
+        :param platform: see :meth:`pull`.
+        :param all_platforms: the whole index is pulled, and not one image of it.
+        :raises BadOutput: the folder has other files, or the output is a terminal.
+        :raises ClientError: see :meth:`pull`.
+        :raises OSError: the output cannot be written.
+        :raises ValueError: the platform is malformed.
+        """
+        checked = self._check(reference)
+        chosen = None if platform is None else Platform.parse(platform)
+        if is_archive:
+            archive = open_output(output)
+            try:
+                return self._pull_layout(checked, ArchiveLayoutOutput(archive), chosen, all_platforms)
+            finally:
+                archive.close()
+        if not isinstance(output, (str, os.PathLike)):
+            raise BadOutput("a layout in a folder needs the path of the folder; a stream needs an archive")
+        return self._pull_layout(checked, FolderLayoutOutput(Path(output)), chosen, all_platforms)
+
+    def _pull_layout(
+        self, reference: Reference, output: LayoutOutput, platform: Platform | None, is_whole: bool
+    ) -> PullResult:
+        def by_v2() -> PullResult:
+            pull = V2Pull(self._transfer(reference), platform=platform)
+            result = V2LayoutPull(pull, reference, is_whole=is_whole).run(output)
+            self._known.add(reference.path, pull.blobs)
+            return result
+
+        def by_v1() -> PullResult:
+            return pull_into_layout(self._transfer(reference), output, gzip_level=self._gzip_level)
+
+        return self._by_api(reference, by_v2, by_v1)
+
+    def _by_api(
+        self, reference: Reference, by_v2: Callable[[], ResultT], by_v1: Callable[[], ResultT]
+    ) -> ResultT:
+        """Do a transfer by the API that the user chose, or by the newest that the registry has."""
+        if self._api == "v1":
+            return by_v1()
+        if self._api == "auto" and (find_api(self._connection) is None or not is_v2_name(reference.path)):
+            return by_v1()
+        try:
+            return by_v2()
+        except ApiNotOffered as exc:
+            if self._api == "v2":
+                raise ApiNotOffered(f"{exc}; choose v1 (--api v1)") from exc
+            self._notify(f"{exc}: v1 is used")
+        return by_v1()
 
     def _check(self, reference: str | Reference) -> Reference:
         checked = Reference.parse(reference) if isinstance(reference, str) else reference

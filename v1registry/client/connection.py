@@ -94,8 +94,8 @@ class Connection:
                 certificate=options.client_certificate,
                 is_verified=not options.is_insecure,
             )
-        self._ping: PingResult | None = None
-        self._ping_lock = threading.Lock()
+        self._found: dict[str, tuple[str, Answer]] = {}
+        self._found_lock = threading.Lock()
 
     def close(self) -> None:
         """Close all connections."""
@@ -105,6 +105,10 @@ class Connection:
         """Wait before the next attempt: 0.5 s, then twice as long each time, up to 15 s."""
         self._sleep(min(0.5 * 2 ** (failures - 1), 15.0))
 
+    def wait(self, seconds: float) -> None:
+        """Wait as long as the registry asks for."""
+        self._sleep(seconds)
+
     # -- finding the registry
 
     def ping(self) -> PingResult:
@@ -112,27 +116,37 @@ class Connection:
 
         :raises RegistryUnreachable: it does not answer with any allowed scheme.
         """
-        with self._ping_lock:
-            if self._ping is None:
-                self._ping = self._discover()
-            return self._ping
+        return read_ping(*self.find("/v1/", "_ping"))
 
-    def _discover(self) -> PingResult:
+    def find(self, path: str, ping: str = "") -> tuple[str, Answer]:
+        """Find the registry; later calls return the same.
+
+        :param path: that of the API: ``/v1/`` or ``/v2/``.
+        :param ping: what to ask below it.
+        :return: the URL of the API, and the answer, whatever its status.
+        :raises RegistryUnreachable: the registry does not answer with any allowed scheme.
+        """
+        with self._found_lock:
+            if path not in self._found:
+                self._found[path] = self._discover(path, ping)
+            return self._found[path]
+
+    def _discover(self, path: str, ping: str) -> tuple[str, Answer]:
         schemes = [self._scheme] if self._scheme else ["https"]
         if not self._scheme and self._may_be_plain(self.host):
             schemes.append("http")
         failures: dict[str, RegistryUnreachable] = {}
         for scheme in schemes:
-            url = f"{scheme}://{self.host}/v1/"
+            url = f"{scheme}://{self.host}{path}"
             try:
-                answer = self.call("GET", url + "_ping", attempts=1)
+                answer = self.call("GET", url + ping, attempts=1)
             except RegistryUnreachable as exc:
                 failures[scheme] = exc
                 if _spoke_tls(exc) or self._requests.has_answer_of_https:
                     break  # plain http would fail too, or tell others what https hides
             else:
                 if not (scheme == "http" and answer.status == 400 and self._offers_tls()):
-                    return read_ping(self._without_downgrade(url, answer.url), answer)
+                    return self._without_downgrade(url, answer.url), answer
                 failures[scheme] = RegistryUnreachable("it answered 400 Bad Request")
         if list(failures) == ["http"] and self._offers_tls():
             raise RegistryUnreachable(
@@ -152,7 +166,7 @@ class Connection:
             raise RegistryUnreachable(
                 f"{self.host} redirects to https://{after.netloc}/: write https://{after.netloc}/…"
             )
-        return f"https://{self.host}/v1/"
+        return f"https://{self.host}{before.path}"
 
     def _offers_tls(self) -> bool:
         """Tell whether a TLS handshake succeeds. Nothing is sent in it."""
@@ -209,8 +223,8 @@ class Connection:
     ) -> Answer:
         """Send a request and return its answer, whatever the status.
 
-        The request is repeated if no answer came, or one with a transient status. Redirects of GET are
-        followed.
+        The request is repeated if no answer came, or one with a transient status. Redirects of GET and
+        HEAD are followed.
 
         :param authorization: the value of the header; None to send none.
         :param body: an iterable is sent chunked, and only once.
@@ -278,7 +292,7 @@ class Connection:
                 data=body,
                 auth=AuthorizationHeader(authorization),
                 stream=True,
-                allow_redirects=method == "GET",
+                allow_redirects=method in ("GET", "HEAD"),
                 **self._options,
             ) as response:
                 yield response

@@ -1,4 +1,6 @@
-"""Download of one layer into the spool. Interrupted downloads continue with a range, also in a later run."""
+"""Download of one layer or blob into the spool. Interrupted downloads continue with a range, also in a later
+run.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import requests
 
@@ -18,7 +20,6 @@ from .answers import TRANSIENT_STATUSES, Answer
 from .errors import RegistryUnreachable, TransferFailed
 from .parallel import Workers
 from .progress import Meter
-from .repository import RepositoryClient
 from .spool import Spool
 from .transfer import Transfer
 
@@ -28,45 +29,59 @@ _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 
 
 @dataclass(frozen=True)
-class RemoteImage:
-    """The registry's facts of an image."""
+class Wanted:
+    """What a download must bring."""
 
-    image_id: str
-    json: bytes
-    size_bytes: int | None  #: of the layer as stored; a hint, because engines ignore wrong sizes
-    checksums: frozenset[str]  #: payload checksums, of which one must be right; may be empty
+    name: str  #: of its file in the spool
+    text: str  #: for messages: ``the layer of image …``
+    size_bytes: int | None
+    checksums: frozenset[str]  #: with their algorithm; one must be right; may be empty
+    prefix: bytes = b""  #: hashed before the content
+    algorithm: str = "sha256"
+    limit_bytes: int | None = None  #: the most bytes; None for the limit of all layers
+
+
+class Authorization(Protocol):
+    """The authorization of calls on a repository."""
+
+    def image_authorization(self, url: str) -> str | None:
+        """Return the header for a call."""
+
+    def renew(self, rejected: str | None) -> bool:
+        """Get a new token in place of a rejected one. Return whether there is a different one now."""
 
 
 class _Broken(Exception):
     """The layer is incomplete; the bytes that came may be kept."""
 
 
-class LayerDownload:
-    """The download of one layer into the spool."""
+class Download:
+    """The download of one layer or blob into the spool."""
 
     def __init__(
         self,
-        image: RemoteImage,
+        wanted: Wanted,
         url: str,
         *,
         transfer: Transfer,
-        repository: RepositoryClient,
+        repository: Authorization,
         spool: Spool,
         meter: Meter,
         workers: Workers,
     ):
         self.fetched_bytes = 0  #: over the network
         self.kept_bytes = 0  #: from an earlier pull
-        self._image = image
+        self._wanted = wanted
         self._url = url
         self._connection = transfer.connection
         self._repository = repository
         self._spool = spool
         self._meter = meter
         self._workers = workers
-        self._limit_bytes = transfer.layer_limit_bytes
-        self._part = spool.part(image.image_id)
-        self._digest = hashlib.sha256()
+        limit_bytes = wanted.limit_bytes
+        self._limit_bytes = transfer.layer_limit_bytes if limit_bytes is None else limit_bytes
+        self._part = spool.part(wanted.name)
+        self._digest = hashlib.new(wanted.algorithm)
         self._hashed_bytes = -1  # of the part, in _digest; -1 if _digest is stale
 
     def run(self) -> Path:
@@ -75,7 +90,7 @@ class LayerDownload:
         :raises TransferFailed: all attempts failed, or the layer is damaged or too large.
         :raises ClientError: the registry refused the request.
         """
-        layer = self._spool.layer(self._image.image_id)
+        layer = self._spool.layer(self._wanted.name)
         if layer.exists():
             os.replace(layer, self._part)
         failures, most_bytes, mismatches = 0, 0, 0
@@ -90,7 +105,7 @@ class LayerDownload:
                 self._part.unlink()
                 if mismatches == 2:
                     raise TransferFailed(
-                        f"the layer of image {self._image.image_id} came twice with a checksum that the "
+                        f"{self._wanted.text} came twice with a checksum that the "
                         "registry does not announce: it is damaged in the registry or on the network"
                     )
                 self._meter.set(0)
@@ -100,8 +115,8 @@ class LayerDownload:
                 most_bytes = max(most_bytes, there)
                 if failures >= self._connection.attempts:
                     raise TransferFailed(
-                        f"the layer of image {self._image.image_id} was interrupted after {there} of "
-                        f"{self._image.size_bytes or 'unknown'} bytes: {exc}; these bytes are kept in "
+                        f"{self._wanted.text} was interrupted after {there} of "
+                        f"{self._wanted.size_bytes or 'unknown'} bytes: {exc}; these bytes are kept in "
                         f"{self._spool.folder}, pull again to continue"
                     ) from exc
                 self._connection.pause(failures)
@@ -114,7 +129,7 @@ class LayerDownload:
         self._workers.check()
         with open(self._part, "a+b") as file:
             there = file.seek(0, os.SEEK_END)
-            size_bytes = self._image.size_bytes
+            size_bytes = self._wanted.size_bytes
             if size_bytes is not None and there > size_bytes:
                 there = self._begin_again(file)
             self._hash(file, there)
@@ -130,7 +145,7 @@ class LayerDownload:
         """Make the digest that of the whole part."""
         if self._hashed_bytes == there:
             return
-        self._digest = hashlib.sha256(self._image.json + b"\n")
+        self._digest = hashlib.new(self._wanted.algorithm, self._wanted.prefix)
         file.seek(0)
         while chunk := file.read(CHUNK_BYTES):
             self._digest.update(chunk)
@@ -162,7 +177,7 @@ class LayerDownload:
         if rejected.status == 416:
             self._begin_again(file)
             raise _Broken("the registry refused a range that continues the part")
-        failure = rejected.failure(f"pull the layer of image {self._image.image_id}")
+        failure = rejected.failure(f"pull {self._wanted.text}")
         if rejected.status in TRANSIENT_STATUSES:
             raise _Broken(str(failure)) from failure
         raise failure
@@ -171,8 +186,8 @@ class LayerDownload:
         if not there:
             return {}
         # docker-registry 0.9.1 sends wrong lengths for ranges without an end, or beyond it (registry.md 4.2).
-        end = "" if self._image.size_bytes is None else self._image.size_bytes - 1
-        etag = self._spool.read_etag(self._image.image_id)
+        end = "" if self._wanted.size_bytes is None else self._wanted.size_bytes - 1
+        etag = self._spool.read_etag(self._wanted.name)
         return {"Range": f"bytes={there}-{end}", **({"If-Range": etag} if etag else {})}
 
     def _receive(self, file: IO[bytes], there: int, response: requests.Response) -> None:
@@ -180,7 +195,7 @@ class LayerDownload:
             if there:  # the server does not support ranges, or has other bytes now
                 there = self._begin_again(file)
             etag = response.headers.get("ETag", "")
-            self._spool.write_etag(self._image.image_id, etag if _STRONG_ETAG.fullmatch(etag) else "")
+            self._spool.write_etag(self._wanted.name, etag if _STRONG_ETAG.fullmatch(etag) else "")
             length = response.headers.get("Content-Length", "")
             expected = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
         else:
@@ -211,13 +226,10 @@ class LayerDownload:
 
     def _check_limit(self, size_bytes: int) -> None:
         if size_bytes > self._limit_bytes:
-            raise TransferFailed(
-                f"the layer of image {self._image.image_id} is larger than the limit of "
-                f"{self._limit_bytes} bytes"
-            )
+            raise TransferFailed(f"{self._wanted.text} is larger than the limit of {self._limit_bytes} bytes")
 
     def _is_checksum_right(self) -> bool:
         """Tell whether the registry announced this checksum. If it announced none, any is right."""
-        found = f"sha256:{self._digest.hexdigest()}"
-        announced = self._image.checksums
+        found = f"{self._wanted.algorithm}:{self._digest.hexdigest()}"
+        announced = self._wanted.checksums
         return not announced or any(hmac.compare_digest(found, checksum) for checksum in announced)

@@ -32,7 +32,7 @@ class ClientError(Exception):
 
 
 class BadReference(ClientError):
-    """The text is not ``HOST[:PORT]/NAMESPACE/NAME:TAG``; nothing was sent."""
+    """The text is not ``HOST[:PORT]/NAMESPACE/NAME:TAG``, or not for this API; nothing was sent."""
 
 
 class BadArchive(ClientError):
@@ -59,8 +59,12 @@ class NotFoundInRegistry(ClientError):
     """The registry does not have the repository, tag or image, or hides it from this user."""
 
 
+class ApiNotOffered(ClientError):
+    """The registry does not offer the API that is asked for."""
+
+
 class ProtocolError(ClientError):
-    """The registry's answer is not valid in the Registry API v1."""
+    """The registry's answer is not valid in its API."""
 
 
 class TransferFailed(ClientError):

@@ -75,14 +75,21 @@ class LayerBody:
                 if compression in _SENT_UNCHANGED:
                     yield from _pieces(archived)
                     return
-                # Without a name and with time 0 in the gzip header, equal layers make equal bytes.
-                packer = zlib.compressobj(self._gzip_level, zlib.DEFLATED, 31)
+                packer = gzip_packer(self._gzip_level)
                 for chunk in _pieces(open_decompressed(archived, limit_bytes=self._limit_bytes)):
                     if packed := packer.compress(chunk):
                         yield packed
                 yield packer.flush()
         except (UnreadableArchive, UnreadableLayer, OSError) as exc:
             raise BadArchive(f"the archive cannot be read: {exc}") from exc
+
+
+def gzip_packer(level: int) -> zlib._Compress:
+    """Return a compressor that makes equal bytes of equal layers: without a name, and with time 0.
+
+    :param level: 1 (fast) to 9 (small).
+    """
+    return zlib.compressobj(level, zlib.DEFLATED, 31)
 
 
 def _pieces(stream: Readable) -> Iterator[bytes]:

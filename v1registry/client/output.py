@@ -17,7 +17,8 @@ from .descriptors import descriptor_of
 from .errors import BadOutput
 from .spool import Spool
 
-_SUFFIX = ".v1registry-parts"
+#: The end of the name of the folder for what is on the way.
+PARTS_SUFFIX = ".v1registry-parts"
 
 
 class Output(Protocol):
@@ -86,7 +87,7 @@ class FileOutput:
     @contextmanager
     def spool(self) -> Iterator[Spool]:
         """Yield the folder beside the file, which stays if the pull fails."""
-        with Spool(self._real_path.with_name(self._real_path.name + _SUFFIX)) as spool:
+        with Spool(self._real_path.with_name(self._real_path.name + PARTS_SUFFIX)) as spool:
             yield spool
 
     def deliver(self, spool: Spool) -> None:

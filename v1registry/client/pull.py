@@ -15,11 +15,12 @@ from ..archives.save import WrittenArchive, write_save_archive
 from ..layers.compression import UnreadableLayer
 from ..names import is_image_id
 from .answers import Answer, checksums_in, read_tags
-from .download import LayerDownload, RemoteImage
+from .download import Download, Wanted
 from .errors import NotFoundInRegistry, ProtocolError, RegistryUnreachable
+from .metered import MeteredFile
 from .output import Output
 from .parallel import Workers
-from .progress import Meter
+from .progress import Meter, Silence
 from .reference import Reference
 from .spool import Spool
 from .transfer import Transfer
@@ -33,13 +34,24 @@ class PullResult:
     """The result of a pull."""
 
     reference: Reference
-    image_id: str  #: the v1 id of the tag
-    image_ids: tuple[str, ...]  #: all images in the archive, root first
-    engine_image_id: str  #: the image's id in today's engines, ``sha256:…``
+    image_id: str  #: the v1 id of the tag; empty for a layout
+    image_ids: tuple[str, ...]  #: all images in the archive, root first; none for a layout
+    engine_image_id: str  #: the image's id in today's engines, ``sha256:…``; empty for an index or artifact
     output_path: Path | None  #: None if the output is a stream
     archive_size_bytes: int
     fetched_bytes: int  #: of layers, as transferred
     kept_bytes: int  #: of layers, kept from an earlier pull
+    digest: str | None = None  #: of the manifest or index; None for v1
+
+
+@dataclass(frozen=True)
+class _RemoteImage:
+    """The registry's facts of an image."""
+
+    image_id: str
+    json: bytes
+    size_bytes: int | None  #: of the layer as stored; a hint, because engines ignore wrong sizes
+    checksums: frozenset[str]  #: payload checksums, of which one must be right; may be empty
 
 
 class ImagePull:
@@ -52,8 +64,8 @@ class ImagePull:
         self._tags_path = f"{self._repository.path}/tags"
         self._endpoint = ""
         self._lock = threading.Lock()
-        self._fetched_bytes = 0
-        self._kept_bytes = 0
+        self.fetched_bytes = 0  #: of layers, over the network
+        self.kept_bytes = 0  #: of layers, from an earlier pull
 
     def run(self, output: Output) -> PullResult:
         """Pull to ``output``.
@@ -61,30 +73,49 @@ class ImagePull:
         :raises ClientError: the pull failed; fetched layers stay in the spool of a file.
         :raises OSError: the output cannot be written.
         """
-        self._repository.open()
-        image_id = self._find_tag()
-        ids = self._ancestry(image_id)
+        ids = self._find_images()
         with output.spool() as spool:
-            with Workers(self._transfer.parallel) as workers:
-                images: dict[str, RemoteImage] = {}
-
-                def describe(pair: tuple[str, str | None]) -> None:
-                    images[pair[0]] = self._describe(*pair)
-
-                workers.map(describe, list(zip(ids, [None, *ids], strict=False)))
-                workers.map(lambda image_id: self._fetch(images[image_id], spool, workers), ids)
-            written = self._write(spool, output.name, [images[image_id] for image_id in ids])
+            images = self._fetch_all(ids, spool)
+            written = self._write(spool, output.name, images)
             output.deliver(spool)
         return PullResult(
             self._reference,
-            image_id,
+            ids[-1],
             tuple(ids),
-            written.config_digests[image_id],
+            written.config_digests[ids[-1]],
             output.path,
             written.size_bytes,
-            self._fetched_bytes,
-            self._kept_bytes,
+            self.fetched_bytes,
+            self.kept_bytes,
         )
+
+    def fetch(self, spool: Spool) -> tuple[ChainImage, ...]:
+        """Pull the images of the tag, root first, with their layers in the spool.
+
+        :raises ClientError: the pull failed; fetched layers stay.
+        """
+        images = self._fetch_all(self._find_images(), spool)
+        silence = Meter(Silence(), "", None)
+        return tuple(
+            ChainImage(image.image_id, image.json, MeteredFile.opener(spool.layer(image.image_id), silence))
+            for image in images
+        )
+
+    def _find_images(self) -> list[str]:
+        """Return the ids of the tag's images, root first."""
+        self._repository.open()
+        return self._ancestry(self._find_tag())
+
+    def _fetch_all(self, ids: list[str], spool: Spool) -> list[_RemoteImage]:
+        images: dict[str, _RemoteImage] = {}
+
+        def describe(pair: tuple[str, str | None]) -> None:
+            images[pair[0]] = self._describe(*pair)
+
+        with Workers(self._transfer.parallel) as workers:
+            workers.map(describe, list(zip(ids, [None, *ids], strict=False)))
+            workers.map(lambda image_id: self._fetch(images[image_id], spool, workers), ids)
+        return [images[image_id] for image_id in ids]
 
     # -- what the registry says
 
@@ -183,7 +214,7 @@ class ImagePull:
             )
         return ids[::-1]
 
-    def _describe(self, image_id: str, parent_id: str | None) -> RemoteImage:
+    def _describe(self, image_id: str, parent_id: str | None) -> _RemoteImage:
         answer = self._repository.call("GET", f"{self._endpoint}images/{image_id}/json")
         if answer.status != 200:
             raise answer.failure(f"pull image {image_id}")
@@ -194,7 +225,7 @@ class ImagePull:
         if found_parent_id != parent_id:
             raise ProtocolError(f"{answer.url} names a different parent than the ancestry")
         size = answer.headers.get("X-Docker-Size", "")
-        return RemoteImage(
+        return _RemoteImage(
             image_id,
             answer.body,
             int(size) if re.fullmatch(r"[0-9]{1,18}", size) else None,
@@ -203,10 +234,16 @@ class ImagePull:
 
     # -- layers and the archive
 
-    def _fetch(self, image: RemoteImage, spool: Spool, workers: Workers) -> None:
+    def _fetch(self, image: _RemoteImage, spool: Spool, workers: Workers) -> None:
         with Meter(self._transfer.progress, f"pull {image.image_id[:12]}", image.size_bytes) as meter:
-            download = LayerDownload(
-                image,
+            download = Download(
+                Wanted(
+                    image.image_id,
+                    f"the layer of image {image.image_id}",
+                    image.size_bytes,
+                    image.checksums,
+                    image.json + b"\n",
+                ),
                 f"{self._endpoint}images/{image.image_id}/layer",
                 transfer=self._transfer,
                 repository=self._repository,
@@ -216,10 +253,10 @@ class ImagePull:
             )
             download.run()
         with self._lock:
-            self._fetched_bytes += download.fetched_bytes
-            self._kept_bytes += download.kept_bytes
+            self.fetched_bytes += download.fetched_bytes
+            self.kept_bytes += download.kept_bytes
 
-    def _write(self, spool: Spool, output_name: str, images: list[RemoteImage]) -> WrittenArchive:
+    def _write(self, spool: Spool, output_name: str, images: list[_RemoteImage]) -> WrittenArchive:
         sizes = {image.image_id: spool.layer(image.image_id).stat().st_size for image in images}
         current = ""
 
@@ -227,8 +264,7 @@ class ImagePull:
             nonlocal current
             for image in images:
                 current = image.image_id
-                layer = spool.layer(current)
-                yield ChainImage(current, image.json, lambda layer=layer: _Metered(layer, meter))  # type: ignore[misc]
+                yield ChainImage(current, image.json, MeteredFile.opener(spool.layer(current), meter))
 
         names = {self._reference.archive_name: images[-1].image_id}
         label = f"write {output_name}"
@@ -245,23 +281,3 @@ class ImagePull:
             file.flush()
             os.fsync(file.fileno())
         return written
-
-
-class _Metered:
-    """A file that advances a meter as it is read."""
-
-    def __init__(self, path: Path, meter: Meter):
-        self._path = path
-        self._meter = meter
-
-    def __enter__(self) -> _Metered:
-        self._file = open(self._path, "rb")
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._file.close()
-
-    def read(self, size: int, /) -> bytes:
-        chunk = self._file.read(size)
-        self._meter.advance(len(chunk))
-        return chunk

@@ -18,13 +18,14 @@ from .upload import JSON_HEADERS, ImageUpload
 
 @dataclass(frozen=True)
 class PushResult:
-    """The result of a push. Ids are root first."""
+    """The result of a push. Ids of v1 are root first. In the distribution API, blobs take their place."""
 
     reference: Reference
-    image_id: str  #: the new target of the tag
-    pushed: tuple[str, ...]  #: images that were uploaded
-    skipped: tuple[str, ...]  #: images that the registry had already
+    image_id: str  #: the new target of the tag; the hex digits of the digest if there is one
+    pushed: tuple[str, ...]  #: images that were uploaded, or digests of blobs
+    skipped: tuple[str, ...]  #: images, or digests of blobs, that the registry had already
     sent_bytes: int  #: of layers, compressed, failed attempts included
+    digest: str | None = None  #: of the manifest or index; None for v1
 
 
 class ImagePush:
