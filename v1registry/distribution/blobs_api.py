@@ -1,15 +1,19 @@
-"""Endpoints of blobs (distribution.md 1: end-2)."""
+"""Endpoints of blobs (distribution.md 1: end-2 and end-10)."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from .. import errors
+from ..log import audit
 from ..names import Digest, parse_v2_name
 from ..rights import Action
-from ..wsgi.immutable import stream_response
-from ..wsgi.responses import Response
+from ..storage.base import Blob, KeyNotFound
+from ..wsgi.immutable import immutable_headers, stream_response
+from ..wsgi.responses import Response, respond
 from ..wsgi.routing import Route
+from . import layout
+from .answers import EMPTY_TYPE
 from .callers import caller_of
 from .places import Place
 from .services import Request
@@ -27,20 +31,57 @@ def get_blob(request: Request) -> Response:
     sha256 = blobs.contains(Place.of(caller.rights, repository), digest)
     stat = None if sha256 is None else blobs.stat(sha256)
     if sha256 is None or stat is None:
-        raise errors.BlobUnknown(detail={"digest": str(digest)})
-    response = stream_response(
-        request,
-        lambda start, stop: blobs.open(sha256, start, stop),
-        stat.size,
-        f'"{digest}"',
-        caller.rights.is_open,
-    )
+        raise _unknown(digest)
+    etag, is_open, prefix = f'"{digest}"', caller.rights.is_open, request.services.settings.x_accel_redirect
+    if prefix:
+        offload = ("X-Accel-Redirect", f"{prefix.rstrip('/')}/{layout.blob_key(sha256)}")
+        response = respond(200, b"", "application/octet-stream", (*immutable_headers(etag, is_open), offload))
+    else:
+
+        def open_blob(start: int, stop: int) -> Blob:
+            try:
+                return blobs.open(sha256, start, stop)
+            except KeyNotFound:
+                # it was removed meanwhile
+                raise _unknown(digest) from None
+
+        response = stream_response(request, open_blob, stat.size, etag, is_open)
     response.headers["Docker-Content-Digest"] = str(digest)
     return response
+
+
+def delete_blob(request: Request) -> Response:
+    """Let the repository contain a blob no more. Other repositories keep it.
+
+    :raises Unsupported: deletion is off, or a manifest of the repository needs the blob.
+    :raises NameUnknown: the repository does not exist, or the user may not read it.
+    :raises BlobUnknown: the repository does not contain the blob.
+    :raises DigestInvalid: the digest is malformed.
+    """
+    repository, caller = parse_v2_name(request.fields["repository"]), caller_of(request)
+    caller.require(Action.DELETE, repository)
+    if not request.services.settings.v2_delete:
+        raise errors.Unsupported("Deletion is off on this registry")
+    digest, services = Digest.parse(request.fields["digest"]), request.services.distribution
+    place = Place.of(caller.rights, repository)
+    sha256 = services.blobs.contains(place, digest)
+    if sha256 is None:
+        raise _unknown(digest)
+    if services.manifests.needs_blob(place, sha256):
+        raise errors.Unsupported("A manifest of the repository needs the blob; delete the manifest first")
+    services.blobs.unmark(place, sha256)
+    audit("deleted blob sha256:%s of repository %r", sha256, str(repository))
+    return respond(202, b"", EMPTY_TYPE)
+
+
+def _unknown(digest: Digest) -> errors.BlobUnknown:
+    return errors.BlobUnknown(detail={"digest": str(digest)})
 
 
 # fmt: off
 ROUTES: Final = (
     #     method    path                                 handler      needs
     Route("GET",    "/v2/{repository}/blobs/{digest}",   get_blob,    None),
+    Route("DELETE", "/v2/{repository}/blobs/{digest}",   delete_blob, None),
 )
+# fmt: on
