@@ -15,6 +15,7 @@ from ..registry.named import existing_repository, named_repository, writable_rep
 from ..rights import Action, Content, Rights
 from ..search.base import Hit, Page, search
 from ..wsgi.documents import parse_json
+from ..wsgi.immutable import json_stream
 from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, no_content, raw_json_response
 from ..wsgi.routing import Api, Route, Table
 from .services import Request
@@ -47,6 +48,14 @@ def get_images(request: Request) -> Response:
     if not request.rights.can_read(repository, READ, WRITE, DELETE):
         raise errors.ImageListNotFound(repository=str(repository))
     even_deleted = request.rights.sees_deleted(repository)
+    large = repositories.open_large_list(repository, even_deleted=even_deleted)
+    if large is not None:
+        try:
+            headers = _index_headers(request, repository, Action.READ)
+        except BaseException:
+            large.close()
+            raise
+        return json_stream(request, large, [*NOT_CACHED, *headers])
     try:
         listed = repositories.image_list(repository, even_deleted=even_deleted)
     except errors.ImageListNotFound:

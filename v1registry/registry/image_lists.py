@@ -15,7 +15,7 @@ from . import layout
 _CHECKSUM_LENGTH: Final = 200
 
 #: In bytes. Larger lists are not parsed just to tell whether they are lists.
-_PARSED_BYTES: Final = 64 << 10
+PARSED_BYTES: Final = 64 << 10
 
 
 def values_of(most_ids: int) -> int:
@@ -76,9 +76,14 @@ def is_list(stored: bytes) -> bool:
 
     A large one is not parsed: its first and its last character tell.
     """
-    if len(stored) > _PARSED_BYTES:
-        return stored.lstrip().startswith(b"[") and stored.rstrip().endswith(b"]")
+    if len(stored) > PARSED_BYTES:
+        return has_ends_of_list(stored, stored)
     return isinstance(layout.parse_stored(stored), list)
+
+
+def has_ends_of_list(beginning: bytes, end: bytes) -> bool:
+    """Tell whether the first and the last bytes of a stored list are those of one."""
+    return beginning.lstrip().startswith(b"[") and end.rstrip().endswith(b"]")
 
 
 def stored_entries(stored: bytes) -> list[dict[str, str]]:

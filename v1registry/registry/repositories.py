@@ -8,16 +8,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
 
 from .. import errors
 from ..log import audit
 from ..names import RepositoryName
 from ..reserved_names import reserve
 from ..rights import Action, User
-from ..storage.base import InvalidKey, KeyNotFound, Storage, update
+from ..storage.base import Blob, InvalidKey, KeyNotFound, Storage, update
 from . import layout
-from .image_lists import find_id, is_list, listed_ids, merged
+from .image_lists import PARSED_BYTES, find_id, has_ends_of_list, is_list, listed_ids, merged
 from .tags import Tags
+
+#: How many bytes at each end of a large image list tell whether it is one.
+_END_BYTES: Final = 256
 
 
 class Repositories(Tags):
@@ -170,6 +175,25 @@ class Repositories(Tags):
             if stored is not None and is_list(stored):
                 return stored
         raise errors.ImageListNotFound(repository=str(name))
+
+    def open_large_list(self, name: RepositoryName, *, even_deleted: bool = False) -> Blob | None:
+        """Open an image list that is too large to be in memory for each reader.
+
+        None if it is small, damaged or missing.
+        """
+        for folder in self._folders(name, even_deleted=even_deleted):
+            key = f"{folder}/{layout.IMAGE_LIST}"
+            with suppress(KeyNotFound, InvalidKey):
+                blob = self._storage.open(key)
+                if blob.stat.size > PARSED_BYTES and self._is_large_list(key, blob.stat.size):
+                    return blob
+                blob.close()
+        return None
+
+    def _is_large_list(self, key: str, size: int) -> bool:
+        beginning, end = self._storage.open(key, 0, _END_BYTES), self._storage.open(key, size - _END_BYTES)
+        with beginning, end:
+            return has_ends_of_list(beginning.read(), end.read())
 
     def find_in_list(self, name: RepositoryName, image_id: str) -> tuple[bool, int]:
         """Tell whether the image list has an id, and how many bytes the list has.

@@ -119,6 +119,18 @@ def immutable_json_stream(
     return Response(app_iter=body, status=200, headerlist=headers)
 
 
+def json_stream(request: Request[Any], blob: Blob, headers: Iterable[tuple[str, str]]) -> Response:
+    """Stream stored JSON that may change. It is never in memory as a whole.
+
+    :param blob: is closed.
+    """
+    sent = [*headers, ("Content-Type", "application/json"), ("Content-Length", str(blob.stat.size))]
+    if request.method == "HEAD":
+        blob.close()
+        return Response(app_iter=[], status=200, headerlist=sent)
+    return Response(app_iter=RequestBody(_Chunks(blob)), status=200, headerlist=sent)
+
+
 def requested_range(request: Request[Any], size: int, etag: str) -> tuple[int, int] | None:
     """Return the range ``[start, stop)`` of ``size`` bytes that the request asks for; None for the whole.
 
