@@ -76,7 +76,7 @@ def prepare(options: argparse.Namespace) -> int:
 
     :raises CommandFailed: a named repository or tag is unknown, or the settings rule the API out.
     """
-    services = _services(options)
+    services = services_of(options)
     tags = _named(services, options.repository) if options.repository else _all(services)
     prepared, total, failed = [], 0, 0
     for done in _prepare(services, tags, options):
@@ -95,7 +95,11 @@ def prepare(options: argparse.Namespace) -> int:
     return FAILED if failed else DONE
 
 
-def _services(options: argparse.Namespace) -> Services:
+def services_of(options: argparse.Namespace) -> Services:
+    """Return the services of a server that has the distribution API, for ``prepare-v1`` too.
+
+    :raises CommandFailed: the settings rule the API out.
+    """
     services = assemble({**settings_of(options), "storage": open_shared_storage(options)})
     if services.settings.index or services.settings.images == "elsewhere":
         raise CommandFailed(

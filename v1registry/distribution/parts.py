@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..registry.holding import Holding
@@ -24,7 +25,7 @@ from .tags import TagPointers
 from .to_v1 import ToV1
 from .uploads import Uploads
 from .view_choice import ViewChoice
-from .view_facts import FactsOfLayers
+from .view_facts import FactsOfLayers, unnoticed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +83,13 @@ def to_v1_of(
     blobs: Blobs,
     *,
     seconds: int | None = None,
+    on_read: Callable[[str, int], None] = unnoticed,
 ) -> ToV1:
     """Return what makes v1 images of manifests.
 
     :param seconds: how long the layers of one image may be read, however large they are; None for a server,
         whose settings bound that.
+    :param on_read: called with the digest and the size of each layer before it is read.
     """
     bounds = Bounds(
         settings.max_expanded_bytes, settings.max_expansion_ratio, seconds=settings.v1_view_time_s
@@ -105,6 +108,7 @@ def to_v1_of(
         blobs,
         Looks(bounds),
         most_layer_bytes=settings.max_v1_view_bytes if seconds is None else None,
+        on_read=on_read,
     )
     return ToV1(
         storage,

@@ -15,7 +15,7 @@ from .manifests import KNOWN_TYPES, Descriptor, Manifest, parse_manifest
 from .places import Place
 from .referrers import Referrers
 from .tags import TagPointers
-from .to_v1 import ToV1
+from .to_v1 import ToV1, View
 
 
 class Manifests:
@@ -98,10 +98,7 @@ class Manifests:
         repository, view, written = place.repository, None, None
         if isinstance(reference, str):
             view = self._to_v1.view_of(rights, place, manifest.data, manifest.media_type)
-        # the repository exists by its list of images; converted ones are in it before a tag names them
-        listed = () if view is None else reversed(view.ancestry)
-        self._repositories.announce(repository, b"[]", [])
-        self._repositories.add_images(repository, [{"id": image_id} for image_id in listed])
+        self._list(place, view)
         if isinstance(reference, str):
             image_id = None if view is None else view.image_id
             written = self._tags.set(place, reference, manifest.digest.hex, image_id, user_agent=user_agent)
@@ -109,6 +106,39 @@ class Manifests:
             if written is not None:
                 self._tags.undo(written)
             raise errors.NameUnknown(repository=str(repository))
+
+    def pushed_tags(self, place: Place) -> list[str]:
+        """Return the tags that were pushed through the distribution API, sorted, shown in v1 or not."""
+        return [tag for tag in self._tags.names(place) if self._tags.target(place, tag) is not None]
+
+    def show_in_v1(self, rights: Rights, place: Place, tag: str, to_v1: ToV1) -> View | None:
+        """Make the v1 view of a tag that v1 does not show.
+
+        :param to_v1: makes the view, with bounds of its own.
+        :return: None if there is nothing to do: v1 shows the tag already, or it was moved or deleted.
+        :raises NoView: v1 cannot show it.
+        :raises ManifestUnknown: the manifest is missing.
+        :raises TagInvalid: the file of a different tag has the name.
+        """
+        target = self._tags.target(place, tag)
+        if target is None or target.sha256 is None or target.image_id is not None:
+            return None
+        record = self._records.find(place, target.sha256)
+        if record is None:
+            return None
+        view = to_v1.make(rights, place, self._records.data(record), record.media_type)
+        self._list(place, view)
+        written = self._tags.add_view(place, tag, view.image_id, record.sha256)
+        if written is not None and not self._holding.check(place.repository, place.incarnation):
+            self._tags.undo(written)
+            return None
+        return None if written is None else view
+
+    def _list(self, place: Place, view: View | None) -> None:
+        """Write the list of images, by which a repository exists in v1. A tag may name what is in it."""
+        listed = () if view is None else reversed(view.ancestry)
+        self._repositories.announce(place.repository, b"[]", [])
+        self._repositories.add_images(place.repository, [{"id": image_id} for image_id in listed])
 
     def _check_references(self, place: Place, manifest: Manifest) -> None:
         missing = [

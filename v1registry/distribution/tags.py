@@ -253,6 +253,20 @@ class TagPointers:
                 return
         raise StorageUnavailable(tag, "it is changed again and again")
 
+    def add_view(self, place: Place, tag: str, image_id: str, sha256: str) -> Written | None:
+        """Show a tag in v1 too, if it points to a manifest that v1 does not show yet.
+
+        :return: None if the tag does not point to it any more, or v1 shows it already.
+        :raises TagInvalid: the file of a different tag has the name.
+        """
+        for _ in range(_ATTEMPTS):
+            state = self._state(place, tag)
+            if state.target != Target(sha256, None):
+                return None
+            with suppress(KeyConflict):
+                return self._set_both(place, tag, sha256, image_id, state, "")
+        raise StorageUnavailable(tag, "it is changed again and again")
+
     def _is_of(self, place: Place, target: Target, sha256: str) -> bool:
         """Tell whether a tag points to a manifest, or to the image from which the manifest was made."""
         if target.sha256 is not None:

@@ -52,6 +52,10 @@ _DIGITS: Final = re.compile("[0-9a-f]{64}")
 _DIFF_ID: Final = re.compile("sha256:[0-9a-f]{64}")
 
 
+def unnoticed(sha256: str, size: int) -> None:
+    """Do nothing before a layer is read."""
+
+
 class NoView(Exception):
     """There is no v1 view; the text says why."""
 
@@ -96,13 +100,23 @@ class FactsOfLayers:
 
     :param looks: the turn for looks into layers, with their bounds.
     :param most_layer_bytes: larger layers are not read; None for no limit.
+    :param on_read: called with the digest and the size of each layer before it is read.
     """
 
-    def __init__(self, storage: Storage, blobs: Blobs, looks: Looks, *, most_layer_bytes: int | None):
+    def __init__(
+        self,
+        storage: Storage,
+        blobs: Blobs,
+        looks: Looks,
+        *,
+        most_layer_bytes: int | None,
+        on_read: Callable[[str, int], None] = unnoticed,
+    ):
         self._storage = storage
         self._blobs = blobs
         self._looks = looks
         self._most_layer_bytes = most_layer_bytes
+        self._on_read = on_read
 
     def of(self, sha256: str, document: bytes) -> ViewFacts:
         """Return the facts of a layer with the payload sum for a JSON. It is read unless that was kept.
@@ -127,6 +141,8 @@ class FactsOfLayers:
             with self._looks.look(sha256, _PUSHER) as check:
                 # it may have been read while this thread waited
                 facts = self.known(sha256)
+                if facts is None or facts.payload_with(document) is None:
+                    self._on_read(sha256, stat.size)
                 if facts is None:
                     facts = self._read(sha256, stat, document, check)
                 elif facts.payload_with(document) is None:
