@@ -63,8 +63,8 @@ class Manifests:
         target = self._tags.target(place, tag)
         if target is None:
             return None
-        if target.sha256 is not None:
-            return self._records.find(place, target.sha256)
+        if target.record is not None:
+            return target.record
         if target.image_id is None:
             return None
         digest = self._from_v1.manifest_of(rights, place.repository, target.image_id, is_oci=is_oci)
@@ -223,13 +223,16 @@ class Manifests:
             if found != image_id:
                 continue
             target = self._tags.target(place, tag)
-            record = (
-                None if target is None or target.sha256 is None else self._records.find(place, target.sha256)
-            )
-            if record is None:
-                continue
-            if any(entry.digest.hex == sha256 for entry in self._records.manifest(record).entries):
+            record = None if target is None else target.record
+            if record is not None and sha256 in self._entries(record):
                 self._tags.remove_view(place, tag, image_id, record.sha256)
+
+    def _entries(self, record: Record) -> list[str]:
+        """Return the hex digits of the manifests that an index lists; none if its bytes are damaged."""
+        try:
+            return [entry.digest.hex for entry in self._records.manifest(record).entries]
+        except errors.ManifestUnknown:
+            return []
 
     def needs_blob(self, place: Place, sha256: str) -> bool:
         """Tell whether a manifest of the repository needs a blob.

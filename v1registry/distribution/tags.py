@@ -34,7 +34,7 @@ from ..registry.repositories import Repositories
 from ..registry.tags import StoredTag
 from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from . import layout
-from .manifest_records import ManifestRecords
+from .manifest_records import ManifestRecords, Record
 from .places import Place
 
 #: How often a tag is written again because other requests changed it.
@@ -48,8 +48,13 @@ _MOST_SOURCES: Final = 50
 class Target:
     """What a tag points to: a manifest, or an image of v1 of which no manifest was pushed."""
 
-    sha256: str | None = None  #: hex digits of the manifest
+    record: Record | None = None  #: of the manifest
     image_id: str | None = None  #: in v1; None if v1 cannot express the manifest
+
+    @property
+    def sha256(self) -> str | None:
+        """The hex digits of the manifest."""
+        return None if self.record is None else self.record.sha256
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,6 @@ class TagPointers:
         for stat in self._storage.list(f"{folder}/", after=f"{folder}/{after}" if after else ""):
             yield stat.key.rpartition("/")[2]
 
-    def sources(self, place: Place, image_id: str) -> list[str]:
-        """Return the manifests of the repository that became an image of v1, the newest last."""
-        found = _hex_list(self._read(self._sources_key(place, image_id))[0])
-        return [sha256 for sha256 in found if self._records.find(place, sha256) is not None]
-
     def _state(self, place: Place, tag: str) -> _State:
         for _ in range(_ATTEMPTS):
             side = self._side(place, tag)
@@ -130,14 +130,15 @@ class TagPointers:
 
     def _decided(self, place: Place, side: _Side, stored: StoredTag) -> Target | None:
         """Return what the two sides mean."""
-        is_ours = side.counts and side.image_id == stored.image_id
-        if is_ours and self._records.find(place, side.sha256) is not None:
-            return Target(side.sha256, side.image_id)
+        if side.counts and side.image_id == stored.image_id:
+            record = self._records.find(place, side.sha256)
+            if record is not None:
+                return Target(record, side.image_id)
         if stored.image_id is None:
             return None
         sources = _hex_list(self._read(self._sources_key(place, stored.image_id))[0])
-        newest = (sha256 for sha256 in reversed(sources) if self._records.find(place, sha256) is not None)
-        return Target(next(newest, None), stored.image_id)
+        records = (self._records.find(place, sha256) for sha256 in reversed(sources))
+        return Target(next((record for record in records if record is not None), None), stored.image_id)
 
     def _side(self, place: Place, tag: str) -> _Side:
         value, stat = self._read(self._key(place, tag))
@@ -164,17 +165,19 @@ class TagPointers:
         """
         for _ in range(_ATTEMPTS):
             state = self._state(place, tag)
-            self._check_rule(place, tag, state.target, Target(sha256, image_id))
+            self._check_rule(place, tag, state.target, sha256, image_id)
             with suppress(KeyConflict):
                 if image_id is None:
                     return self._set_here_only(place, tag, sha256, state)
                 return self._set_both(place, tag, sha256, image_id, state, user_agent)
         raise StorageUnavailable(tag, "it is changed again and again")
 
-    def _check_rule(self, place: Place, tag: str, now: Target | None, wanted: Target) -> None:
+    def _check_rule(
+        self, place: Place, tag: str, now: Target | None, sha256: str, image_id: str | None
+    ) -> None:
         if now is None or self._repositories.may_move_tag(place.repository, tag):
             return
-        is_same = now.image_id == wanted.image_id if now.sha256 is None else now.sha256 == wanted.sha256
+        is_same = now.image_id == image_id if now.sha256 is None else now.sha256 == sha256
         if not is_same:
             raise errors.TagNotMovable(detail={"tag": tag})
 
@@ -246,7 +249,8 @@ class TagPointers:
         """Remove a tag from v1 alone, if it is that of an image and points to a manifest."""
         for _ in range(_ATTEMPTS):
             state = self._state(place, tag)
-            if state.target != Target(sha256, image_id):
+            target = state.target
+            if target is None or (target.sha256, target.image_id) != (sha256, image_id):
                 return
             with suppress(KeyConflict):
                 self._set_here_only(place, tag, sha256, state)
