@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "distribution": {"wsgi", "registry", "layers", "access", "archives"},
     "hub": {"wsgi", "registry", "access", "accounts", "search"},
     "oauth": {"wsgi", "access", "accounts"},
-    "web": {"wsgi", "layers", "registry", "access", "accounts", "search", "hub", "oauth"},
+    "web": {"wsgi", "layers", "registry", "access", "accounts", "search", "distribution", "hub", "oauth"},
     "openers": {"access", "accounts"},
     "assembly": {
         "openers", "wsgi", "registry", "access", "accounts", "search", "distribution", "hub", "oauth", "web",

@@ -380,7 +380,7 @@ def _apis(
     settings: Settings, accounts: Accounts | None, oauth: OAuth | None, pages: Pages
 ) -> tuple[Api, ...]:
     """Return the APIs of an application. Their order does not matter."""
-    has_hub, has_images = not settings.index, settings.images == "here"
+    has_hub, has_images, has_v2 = not settings.index, settings.images == "here", settings.has_distribution
     apis = [
         registry_api.registry_api(
             has_images=has_images, has_hub=has_hub, has_start_page=pages.can_browse and not pages.base
@@ -388,7 +388,7 @@ def _apis(
         hub_api.API if has_hub else hub_api.API.without_rows(),
         users_api.API if has_hub else users_api.API.without_rows(),
         accounts_api.API if accounts is not None else accounts_api.API.without_rows(),
-        web_api.pages_api(pages, has_images=has_images, has_oauth=oauth is not None),
+        web_api.pages_api(pages, has_images=has_images, has_oauth=oauth is not None, has_manifests=has_v2),
         distribution_api.distribution_api(settings.v2_mode),
     ]
     if oauth is not None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.image_pages import push_history, steps_in
 from support.reader import ATTACKS, Reader, checked, facts_in, links_in, make_private, town, words
@@ -110,6 +110,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(KEYS), values, max_size=len(KEYS)))
 def test_any_document_gives_image_facts(document: dict[str, Any]) -> None:
     told = ImageFacts.of(json.dumps(document).encode())

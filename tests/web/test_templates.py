@@ -136,6 +136,8 @@ def look_around() -> None:
     for part in ("", "/files", "/changes"):
         reader.page(f"/images/{image.id}{part}")
     reader.page(f"/images/{broken.id}/files", 400)
+    manifest = registry.add_image("team/app:3", api="v2")
+    reader.page(f"/manifests/{manifest.digest}?repository=team/app")
     reader.page("/repositories/team/absent", 404)
     index = Registry(storage=MemoryStorage(), images="elsewhere", endpoints="registry.example.com")
     call(index, "PUT", "/v1/repositories/team/app/", b"[]")

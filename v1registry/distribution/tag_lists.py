@@ -10,7 +10,7 @@ from ..registry.repositories import Repositories
 from ..rights import Rights
 from ..storage.base import KeyNotFound, Storage
 from .places import Place
-from .tags import TagPointers
+from .tags import TagPointers, Target
 
 #: How many repositories are looked at for one part of the catalog.
 MOST_EXAMINED = 10_000
@@ -38,6 +38,28 @@ class TagLists:
                 return found, True
             found.append(tag)
         return found, False
+
+    def target(self, place: Place, tag: str) -> Target | None:
+        """Return what a tag points to, None if it is not set."""
+        return self._tags.target(place, tag)
+
+    def names_only_here(self, place: Place) -> Iterator[tuple[str, str]]:
+        """Yield the tags that v1 does not show, sorted, each with the SHA-256 digits of its manifest."""
+        files = self._repositories.tags_or_none(place.repository)
+        for tag in self._tags.names(place):
+            target = None if tag in files else self._tags.only_here(place, tag)
+            if target is not None and target.sha256 is not None:
+                yield tag, target.sha256
+
+    def of_manifest(self, place: Place, sha256: str) -> Iterator[tuple[str, Target]]:
+        """Yield the tags that were pushed with a manifest and still point to it, sorted.
+
+        :param sha256: hex digits.
+        """
+        for tag in self._tags.names(place):
+            target = self._tags.target(place, tag)
+            if target is not None and target.sha256 == sha256:
+                yield tag, target
 
     def _tags_after(self, rights: Rights, place: Place, last: str) -> Iterator[str]:
         files = self._repositories.tags_or_none(place.repository)

@@ -17,6 +17,7 @@ from .account import (
 )
 from .browse import get_front, get_repositories, get_repository
 from .browse_images import get_changes, get_files, get_image
+from .browse_manifests import get_manifest
 from .consent import get_authorize, post_authorize
 from .links import get_link, post_link
 from .login import get_login, get_register, post_login, post_logout, post_register
@@ -41,11 +42,12 @@ def get_static(request: Request) -> Response:
     return request.services.pages.static(request)
 
 
-def pages_api(pages: Pages, *, has_images: bool, has_oauth: bool) -> Api:
+def pages_api(pages: Pages, *, has_images: bool, has_oauth: bool, has_manifests: bool) -> Api:
     """Return the pages that a configuration serves. OAuth needs some of them even if there are no others.
 
     :param has_images: whether images are stored here.
     :param has_oauth: whether users can grant access to applications.
+    :param has_manifests: whether the distribution API is served.
     """
     base = pages.base
     rows: list[Route] = []
@@ -59,6 +61,7 @@ def pages_api(pages: Pages, *, has_images: bool, has_oauth: bool) -> Api:
         rows += _account_rows(base) if pages.can_browse else []
         rows += _manage_rows(base) if pages.can_browse else []
         rows += _manage_image_rows(base) if pages.can_browse and has_images else []
+    rows += _manifest_rows(base) if pages.can_browse and has_manifests else []
     if has_oauth:
         rows += _consent_rows()
         rows += _revocation_rows(base) if pages.can_browse else []
@@ -88,6 +91,12 @@ def _image_rows(base: str) -> list[Route]:
         Route("GET",    f"{base}/images/{{image_id}}",           get_image,           None,  True),
         Route("GET",    f"{base}/images/{{image_id}}/files",     get_files,           None,  True),
         Route("GET",    f"{base}/images/{{image_id}}/changes",   get_changes,         None,  True),
+    ]
+
+
+def _manifest_rows(base: str) -> list[Route]:
+    return [
+        Route("GET",    f"{base}/manifests/{{digest}}",          get_manifest,        None,  True),
     ]
 
 

@@ -14,6 +14,7 @@ from ..rights import Action, Rights
 from ..wsgi.responses import Response, json_response
 from .pages import accepts_html
 from .services import Request
+from .tag_manifests import manifests_of_tags, tags_without_image
 from .views.markdown import summary_of
 from .views.paging import Part, part_of, part_of_stream
 from .views.pull_commands import PullCommands, pull_commands
@@ -102,9 +103,11 @@ def get_repository(request: Request) -> Response:
     def commands(tag: str | None) -> PullCommands | None:
         return _pull_commands(request, visitor, name, tag, is_private=is_private)
 
+    manifests = manifests_of_tags(request, rights, name, [tag.name for tag in part.items])
     values: dict[str, Any] = {
         "name": name,
         "label": shown(name.short, 300),
+        "other_tags": tags_without_image(request, rights, name),
         "description": request.services.descriptions.html(repositories.description(name)),
         "is_private": is_private,
         "may_manage": may_manage(request, visitor, name),
@@ -122,6 +125,7 @@ def get_repository(request: Request) -> Response:
                 "facts": facts,
                 "same_as": [shown(tag, 300) for tag in facts.same_as],
                 "commands": commands(facts.tag.name),
+                "manifest": manifests.get(facts.tag.name),
             }
             for facts in ([] if listed is None else listed.facts(part.items))
         ],
@@ -129,12 +133,13 @@ def get_repository(request: Request) -> Response:
     return pages.render(request, "repository.html", values, visitor=visitor)
 
 
-def readable_repository(request: Request, visitor: Visitor) -> RepositoryName:
+def readable_repository(request: Request, visitor: Visitor, text: str | None = None) -> RepositoryName:
     """Return the repository of the path.
 
+    :param text: the name in place of that of the path.
     :raises RepositoryNotFound: the repository does not exist, or the visitor may not read it.
     """
-    name = RepositoryName.parse(request.fields["repository"])
+    name = RepositoryName.parse(request.fields["repository"] if text is None else text)
     if not rights_of(visitor).can_read(name) or not request.services.repositories.exists(name):
         raise errors.RepositoryNotFound(repository=str(name)[:300])
     return name

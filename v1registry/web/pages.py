@@ -283,7 +283,7 @@ def _environment_of(folders: Iterable[Path]) -> Environment:
 
 
 def _filters() -> dict[str, Any]:
-    from .views.texts import age, bytes_text, count_text, cut, date_text, short_id, thousands
+    from .views.texts import age, bytes_text, count_text, cut, date_text, short_digest, short_id, thousands
 
     return {
         "age": age,
@@ -291,6 +291,7 @@ def _filters() -> dict[str, Any]:
         "count": count_text,
         "cut": cut,
         "date": date_text,
+        "short_digest": short_digest,
         "short_id": short_id,
         "thousands": thousands,
     }

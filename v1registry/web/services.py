@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..distribution.services import DistributionServices
 from ..hub.services import HubServices
 from ..oauth.services import OAuthServices
 from ..wsgi.request import Request as AnyRequest
@@ -17,7 +18,7 @@ from .visitors import VisitorServices
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebServices(HubServices, OAuthServices, VisitorServices):
+class WebServices(HubServices, OAuthServices, VisitorServices, DistributionServices):
     """The services of the pages."""
 
     pages: Pages

@@ -85,6 +85,16 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
     ]
 
 
+def short_digest(digest: str) -> str:
+    """Return the beginning of a digest, with its algorithm.
+
+    >>> short_digest("sha256:0123456789abcdef0123")
+    'sha256:0123456789ab'
+    """
+    algorithm, _, digits = digest.partition(":")
+    return f"{algorithm}:{digits[:12]}"
+
+
 def short_id(image_id: str) -> str:
     """Return the first 12 digits, as engines display image ids."""
     return image_id[:12]
