@@ -121,11 +121,9 @@ class Manifests:
         :raises TagInvalid: the file of a different tag has the name.
         """
         target = self._tags.target(place, tag)
-        if target is None or target.sha256 is None or target.image_id is not None:
+        if target is None or target.record is None or target.image_id is not None:
             return None
-        record = self._records.find(place, target.sha256)
-        if record is None:
-            return None
+        record = target.record
         view = to_v1.make(rights, place, self._records.data(record), record.media_type)
         self._list(place, view)
         written = self._tags.add_view(place, tag, view.image_id, record.sha256)

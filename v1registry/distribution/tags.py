@@ -265,7 +265,8 @@ class TagPointers:
         """
         for _ in range(_ATTEMPTS):
             state = self._state(place, tag)
-            if state.target != Target(sha256, None):
+            target = state.target
+            if target is None or (target.sha256, target.image_id) != (sha256, None):
                 return None
             with suppress(KeyConflict):
                 return self._set_both(place, tag, sha256, image_id, state, "")
