@@ -20,6 +20,7 @@ from support.engine_client import make_chain, make_image, tar_layer
 from support.old_data import SAMPLE, UNFINISHED, tree
 
 from v1registry import FileStorage, MemoryStorage, Storage, errors
+from v1registry.archives.convert import Unconvertible, config_from_chain
 from v1registry.names import Digest
 
 TAR = gzip.decompress(tar_layer({"./a": b"content"}))
@@ -279,3 +280,25 @@ def test_layers_on_a_folder_are_stored_once(sample: Path) -> None:
             digits = digest[7:]
             layer = sample / "images" / image_id / "layer"
             assert layer.samefile(sample / "blobs" / "sha256" / digits[:2] / digits / "data")
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.9.1"])
+@pytest.mark.parametrize("key", ["config", "container_config", "x"])
+def test_deeply_nested_documents_are_converted_or_not_convertible(key: str, version: str) -> None:
+    """Whether nested JSON can be parsed depends on the stack, so many depths of both are tried."""
+    outcomes = set()
+    for depth in range(880, 1000):
+        nested = f'{{"Cmd":{"[" * depth}{"]" * depth}}}'
+        document = f'{{"docker_version":"{version}","{key}":{nested}}}'.encode()
+        for stack in range(0, 60, 7):
+            outcomes.add(_is_convertible(document, stack))
+    assert outcomes == {True, False}
+
+
+def _is_convertible(document: bytes, stack: int) -> bool:
+    if stack:
+        return _is_convertible(document, stack - 1)
+    try:
+        return bool(config_from_chain([document], [DIFF_ID]))
+    except Unconvertible:
+        return False

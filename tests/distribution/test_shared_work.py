@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -115,3 +118,26 @@ def test_threads_are_bounded_and_end_without_work(gate: Gate) -> None:
         thread.join(30)
         assert not thread.is_alive()
     assert gate.count == 10
+
+
+def test_process_ends_although_work_is_running() -> None:
+    code = """
+    import threading
+    from v1registry import errors
+    from v1registry.distribution.shared_work import SharedWork
+
+    begun = threading.Event()
+
+    def work() -> None:
+        begun.set()
+        threading.Event().wait()
+
+    try:
+        SharedWork(1).run({"a": work}, 0)
+    except errors.ImageBusy:
+        begun.wait()
+        print("busy")
+    """
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code)]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "busy\n", "")

@@ -116,9 +116,16 @@ def config_from_chain(documents: Sequence[bytes], diff_ids: Sequence[str]) -> by
             f"and {len(diff_ids)} layers"
         )
     try:
-        images = [rawjson.split_object(document) for document in documents]
+        return _config_of(documents, diff_ids)
     except rawjson.InvalidDocument as exc:
         raise Unconvertible(f"the JSON of an image: {exc}") from exc
+    except RecursionError as exc:
+        # a part of a document is parsed at a greater depth than the whole
+        raise Unconvertible("the JSON of an image: it is nested too deeply") from exc
+
+
+def _config_of(documents: Sequence[bytes], diff_ids: Sequence[str]) -> bytes:
+    images = [rawjson.split_object(document) for document in documents]
     members = _top_members(images[-1])
     members["rootfs"] = rawjson.join_object(
         [("type", '"layers"'), ("diff_ids", rawjson.join_array(map(rawjson.string, diff_ids)))]
