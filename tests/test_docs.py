@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import test_layout
 from support.documents import block, blocks, ini_file, section
-from support.programs import PROJECT, Program, environment_of
-from v1registry_fakes import FakeRegistry, contracts
+from support.programs import PROJECT, Program
+from v1registry_fakes import contracts
 from webtest import TestApp
 
 from v1registry import FileStorage, MemoryStorage, Registry
@@ -167,26 +163,6 @@ def test_the_table_of_imports_is_the_one_that_is_tested() -> None:
     assert {
         folder: set(names.findall(others)) for folders, others in rows for folder in names.findall(folders)
     } == test_layout.MAY_IMPORT
-
-
-# -- docs/migrating.md
-
-
-@pytest.mark.real
-def test_every_tag_is_copied_to_an_oci_layout(tmp_path: Path) -> None:
-    if shutil.which("skopeo") is None:
-        pytest.skip("needs skopeo: apt-get install skopeo")
-    with FakeRegistry() as registry:
-        for name in ("alice/app:1.0", "alice/app:2.0", "library/base:latest"):
-            registry.add_image(name, files={"etc/motd": name})
-        script = block("copy-all").replace("localhost:5000", registry.host)
-        script = script.replace("docker://registry.example.org/{name}:{tag}", "oci:copied:{name}-{tag}")
-
-        subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment_of(tmp_path), check=True)
-
-    index = json.loads((tmp_path / "copied" / "index.json").read_text("utf-8"))
-    names = {item["annotations"]["org.opencontainers.image.ref.name"] for item in index["manifests"]}
-    assert names == {"alice/app-1.0", "alice/app-2.0", "library/base-latest"}
 
 
 # -- docs/settings.md

@@ -18,7 +18,7 @@ from ..names import RepositoryName
 from ..registry.repositories import Repositories
 from ..registry.tags import TagRule
 from ..rights import Action, User
-from . import deletions
+from . import deletions, sync_lists
 from .exits import DONE, NOT_FOUND, USAGE, CommandFailed
 from .options import (
     Commands,
@@ -32,7 +32,7 @@ from .output import print_rows
 
 
 def add_commands(commands: Commands) -> None:
-    """Add ``repository list``, ``describe``, ``private``, ``grant``, ``tags`` and ``delete``."""
+    """Add ``repository list``, ``describe``, ``private``, ``grant``, ``tags``, and those of other modules."""
     group = commands.group("repository", "manage repositories in the storage")
 
     command = group.add("list", list_repositories, "list the repositories")
@@ -80,6 +80,7 @@ def add_commands(commands: Commands) -> None:
     command = add("tags", set_tag_rule, "set whether tags of a repository may be moved")
     command.add_argument("rule", choices=[rule.value for rule in TagRule])
     deletions.add_to_repository_group(group)
+    sync_lists.add_to_repository_group(group)
 
 
 def list_repositories(options: argparse.Namespace) -> int:
