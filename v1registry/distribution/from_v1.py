@@ -184,6 +184,8 @@ class FromV1:
 
     def _read(self, stored: Sequence[StoredLayer]) -> list[ReadLayer]:
         """Return what is known of layers; read those that were not read yet, in threads."""
+        for layer in stored:
+            self._layers.check(layer)
         found = {layer.place: self._layers.known(layer) for layer in stored}
         work: dict[Hashable, Callable[[], ReadLayer]] = {
             layer.place: partial(self._read_once, layer) for layer in stored if found[layer.place] is None
@@ -193,6 +195,7 @@ class FromV1:
 
     def _read_once(self, layer: StoredLayer) -> ReadLayer:
         # another process, or work that ended a moment ago, may have read it
+        self._layers.check(layer)
         return self._layers.known(layer) or self._layers.read(layer)
 
     # -- the result

@@ -109,12 +109,15 @@ class LayerBlobs:
         self._clock = clock
         self._failures = Failures(clock)
 
-    def known(self, layer: StoredLayer) -> ReadLayer | None:
-        """Return what a pass found out before, None if the layer must be read. The blob is there.
+    def check(self, layer: StoredLayer) -> None:
+        """Raise the failure of an earlier pass over a layer, if there was one.
 
         :raises ImageNotConvertible: a pass failed before.
         """
         self._failures.check(layer.place)
+
+    def known(self, layer: StoredLayer) -> ReadLayer | None:
+        """Return what a pass found out before, None if the layer must be read. The blob is there."""
         etag, found = self._kept(layer.content)
         if found is None or etag != layer.stat.etag:
             return None
