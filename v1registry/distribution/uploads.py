@@ -2,11 +2,15 @@
 
     uploads/<upload id>/<owner>-<upload id>/info                 the repository, and its incarnation
     uploads/<upload id>/<owner>-<upload id>/pieces/<offset>/data  what one request sent
-    uploads/<upload id>/<owner>-<upload id>/sums/<offset>        the digest of a piece
+    uploads/<upload id>/<owner>-<upload id>/sum                   the digest of the first piece
+    uploads/<upload id>/<owner>-<upload id>/whole/<nonce>/data    what a request that finishes makes a blob of
 
 Each request writes a piece of its own. The first to finish at an offset decides, so that two writers never
 mix their bytes, and a dead one holds nothing. The offset of an upload is where its pieces end. Nothing is in
 the process: uploads survive a restart, and another process can go on with them.
+
+A request that finishes an upload checks bytes that no other request can replace: it links or copies the
+pieces into a folder of its own, and publishes that.
 
 Uploads lie beside the pushes of v1, and expire and count like them. The ids of uploads have 32 digits, those
 of images 16 or 64.
@@ -18,7 +22,8 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -29,7 +34,7 @@ from ..registry.expiry import Expiry, push_folder
 from ..registry.layout import UPLOADS, parse_stored, stored_name
 from ..registry.quotas import Quotas
 from ..rights import PushKey
-from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Storage
+from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
 from .blobs import Blobs
 from .places import Place
@@ -38,7 +43,10 @@ from .places import Place
 MOST_PIECES: Final = 10_000
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
-_INFO, _PIECES, _SUMS, _WHOLE = "info", "pieces", "sums", "whole"
+_INFO, _PIECES, _SUM, _WHOLE = "info", "pieces", "sum", "whole"
+
+#: The counter of the bytes that have arrived. It is one for all pieces: there may be many.
+_ARRIVED: Final = "arrived"
 
 #: How many digits an offset has in a key: enough for all sizes.
 _DIGITS: Final = 20
@@ -84,12 +92,21 @@ class Uploads:
 
     :param most_bytes: of the unfinished uploads and pushes of one user.
     :param most_uploads: how many unfinished uploads and pushes one user may have.
+    :param clock: seconds since the epoch.
     """
 
-    def __init__(self, storage: Storage, blobs: Blobs, *, most_bytes: int, most_uploads: int):
+    def __init__(
+        self,
+        storage: Storage,
+        blobs: Blobs,
+        *,
+        most_bytes: int,
+        most_uploads: int,
+        clock: Callable[[], float] = time.time,
+    ):
         self._storage = storage
         self._blobs = blobs
-        self._expiry = Expiry(storage)
+        self._expiry = Expiry(storage, clock=clock)
         self._quotas = Quotas(storage, self._expiry, most_bytes=most_bytes, most_pushes=most_uploads)
 
     def begin(self, place: Place, owner: str) -> Upload:
@@ -115,9 +132,7 @@ class Uploads:
         """
         if not _ID.fullmatch(upload_id):
             raise errors.UploadUnknown(upload_id=upload_id[:80])
-        self._expiry.expire(upload_id)
-        folder = f"{UPLOADS}/{upload_id}/"
-        owner = next(iter(self._storage.list_folders(folder.rstrip("/"))), "").partition("-")[0]
+        owner = next(iter(self._storage.list_folders(f"{UPLOADS}/{upload_id}")), "").partition("-")[0]
         upload = Upload(upload_id, PushKey(upload_id, owner))
         if not owner or not self._is_of(upload, place):
             raise errors.UploadUnknown(upload_id=upload_id)
@@ -139,6 +154,7 @@ class Uploads:
         :param is_partial_kept: whether what arrived is kept if the body breaks off.
         :raises OutOfOrder: the upload goes on at a different offset, or another request was faster.
         :raises BrokenUpload: the body broke off.
+        :raises UploadUnknown: another request has finished or removed the upload.
         :raises TooManyUnfinishedBytes: the owner has too many bytes.
         """
         offset = upload.size
@@ -150,22 +166,24 @@ class Uploads:
         first = next(received, b"")
         if not first:
             return upload
-        reservation = self._quotas.reserve(upload.id, upload.key, f"{offset:0{_DIGITS}d}")
+        reservation = self._quotas.reserve(upload.id, upload.key, secrets.token_hex(8))
         body = reservation.counted(chain((first,), received.rest(is_partial_kept)), 0, announced)
         try:
             stat = self._storage.write(f"{upload.piece_folder(offset)}/{layout.DATA}", body, expect=ABSENT)
+            self._quotas.recount(upload.id, upload.key, _ARRIVED, offset, offset + stat.size)
         except KeyConflict:
-            reservation.release()
             raise OutOfOrder from None
-        except BaseException:
+        finally:
             reservation.release()
-            raise
-        reservation.settle(stat.size)
-        piece = Piece(offset, stat.size)
-        self._write_sum(upload, piece, received.sha256)
+        if offset == 0:
+            self._write_sum(upload, stat, received.sha256)
+        if not self._exists(upload):
+            # it was finished or removed meanwhile
+            self.cancel(upload)
+            raise errors.UploadUnknown(upload_id=upload.id)
         if received.error is not None:
             raise received.error
-        return Upload(upload.id, upload.key, (*upload.pieces, piece))
+        return Upload(upload.id, upload.key, (*upload.pieces, Piece(offset, stat.size)))
 
     def finish(self, upload: Upload, place: Place, digest: Digest) -> str:
         """Make a blob of an upload, which the repository then contains; return its SHA-256 digits.
@@ -203,32 +221,53 @@ class Uploads:
             and place.counts(info.get("incarnation"))
         )
 
+    def _exists(self, upload: Upload) -> bool:
+        try:
+            self._storage.stat(f"{upload.folder}/{_INFO}")
+        except KeyNotFound:
+            return False
+        return True
+
     def _with_pieces(self, upload: Upload) -> Upload:
+        """Return an upload with its pieces. An expired one is removed.
+
+        :raises UploadUnknown: it is expired, or was removed meanwhile.
+        """
         pieces: list[Piece] = []
+        try:
+            newest = self._storage.stat(f"{upload.folder}/{_INFO}").modified.timestamp()
+        except KeyNotFound:
+            raise errors.UploadUnknown(upload_id=upload.id) from None
         end = 0
         for stat in self._storage.list(f"{upload.folder}/{_PIECES}/"):
             start = int(stat.key.split("/")[-2])
             if start != end:
-                break  # the first piece became a blob, and the process was killed before the rest was removed
+                break  # it arrived after another request had removed the upload
             pieces.append(Piece(start, stat.size))
             end += stat.size
+            newest = max(newest, stat.modified.timestamp())
+        if newest < self._expiry.oldest:
+            self.cancel(upload)
+            raise errors.UploadUnknown(upload_id=upload.id)
         return Upload(upload.id, upload.key, tuple(pieces))
 
-    def _write_sum(self, upload: Upload, piece: Piece, sha256: str) -> None:
-        value = json.dumps({"size": piece.size, "sha256": sha256}).encode("ascii")
-        self._storage.write(f"{upload.folder}/{_SUMS}/{piece.start:0{_DIGITS}d}", value)
+    def _write_sum(self, upload: Upload, piece: Stat, sha256: str) -> None:
+        value = json.dumps({"etag": piece.etag, "sha256": sha256}).encode("ascii")
+        self._storage.write(f"{upload.folder}/{_SUM}", value)
 
-    def _sum_of(self, upload: Upload, piece: Piece) -> str | None:
-        """Return the SHA-256 digits of a piece; None if the process was killed before they were stored."""
-        key = f"{upload.folder}/{_SUMS}/{piece.start:0{_DIGITS}d}"
+    def _sum_of(self, upload: Upload, stat: Stat) -> str | None:
+        """Return the SHA-256 digits of the first piece; None if they are unknown.
+
+        :param stat: of a link to the piece. A copy, and a link to a later piece, have different etags.
+        """
         try:
-            parsed: Any = parse_stored(self._storage.read(key)[0])
+            parsed: Any = parse_stored(self._storage.read(f"{upload.folder}/{_SUM}")[0])
         except KeyNotFound:
             return None
-        if isinstance(parsed, dict) and parsed.get("size") == piece.size:
-            found = parsed.get("sha256")
-            return found if isinstance(found, str) else None
-        return None
+        if not isinstance(parsed, dict) or parsed.get("etag") != stat.etag:
+            return None
+        found = parsed.get("sha256")
+        return found if isinstance(found, str) else None
 
     def _store(self, upload: Upload, digest: Digest) -> str | None:
         """Store the bytes of an upload as a blob; return its SHA-256 digits, None if the digest is wrong.
@@ -236,36 +275,32 @@ class Uploads:
         :raises KeyNotFound: another request has removed the upload.
         """
         if not upload.pieces:
-            sha256 = Digest.of(b"").hex
-            if digest.hex != hashlib.new(digest.algorithm, b"").hexdigest():
-                return None
-            self._blobs.put(b"")
-            return sha256
-        if len(upload.pieces) > 1:
-            staged, sums = f"{upload.folder}/{_WHOLE}", _Sums(digest)
-            self._storage.write(f"{staged}/{layout.DATA}", self._joined(upload, sums))
-        else:
-            piece = upload.pieces[0]
-            staged, known = upload.piece_folder(piece.start), self._sum_of(upload, piece)
-            if known is not None and digest.algorithm == "sha256":
-                if known != digest.hex:
-                    return None
-                self._blobs.publish(staged, known)
-                return known
-            sums = _Sums(digest)
-            for _ in self._joined(upload, sums):
-                pass
-        if not sums.fits:
-            return None
-        self._blobs.publish(staged, sums.sha256)
-        return sums.sha256
+            return self._blobs.put(b"").hex if digest.fits(b"") else None
+        staged = f"{upload.folder}/{_WHOLE}/{secrets.token_hex(16)}"
+        key, sums, known = f"{staged}/{layout.DATA}", _Sums(digest), None
+        try:
+            if len(upload.pieces) > 1:
+                self._storage.write(key, sums.added(self._joined(upload)))
+            else:
+                stat = self._storage.link(f"{upload.piece_folder(0)}/{layout.DATA}", key)
+                known = self._sum_of(upload, stat) if digest.algorithm == "sha256" else None
+                if known is None:
+                    with self._storage.open(key) as blob:
+                        for _ in sums.added(blob):
+                            pass
+            fits = sums.fits if known is None else known == digest.hex
+            if fits:
+                self._blobs.publish(staged, known or sums.sha256)
+        except BaseException:
+            # the upload can be finished later, such as after the disk was full
+            self._storage.delete_tree(staged)
+            raise
+        return (known or sums.sha256) if fits else None
 
-    def _joined(self, upload: Upload, sums: _Sums) -> Iterator[bytes]:
+    def _joined(self, upload: Upload) -> Iterator[bytes]:
         for piece in upload.pieces:
             with self._storage.open(f"{upload.piece_folder(piece.start)}/{layout.DATA}") as blob:
-                for data in blob:
-                    sums.update(data)
-                    yield data
+                yield from blob
 
 
 class _Received:
@@ -309,12 +344,16 @@ class _Sums:
         self._expected = expected
         self._hashes = {name: hashlib.new(name) for name in {"sha256", expected.algorithm}}
 
-    def update(self, data: bytes) -> None:
-        for each in self._hashes.values():
-            each.update(data)
+    def added(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the chunks, and add them to the digests."""
+        for chunk in chunks:
+            for each in self._hashes.values():
+                each.update(chunk)
+            yield chunk
 
     @property
     def sha256(self) -> str:
+        """The hex digits of the SHA-256 digest."""
         return self._hashes["sha256"].hexdigest()
 
     @property

@@ -78,8 +78,10 @@ class Expiry:
         for number, stat in enumerate(self._storage.list(f"{folder}/")):
             push = stat.key.removeprefix(f"{folder}/").partition("/")[0]
             if number >= _MOST_TIDIED:
-                # strangers may have begun many pushes; of this one not all keys were seen
-                newest.pop(push, None)
+                # strangers may have begun many pushes; of this one all keys count, up to 10,000 for a blob
+                rest = self._storage.list(f"{folder}/{push}/", after=stat.key)
+                times = (each.modified.timestamp() for each in chain((stat,), rest))
+                newest[push] = max(newest.get(push, 0.0), *times)
                 break
             newest[push] = max(newest.get(push, 0.0), stat.modified.timestamp())
         for push, modified in newest.items():

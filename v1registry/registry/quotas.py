@@ -108,6 +108,15 @@ class Quotas:
         with suppress(KeyNotFound):
             self._storage.delete(f"{counters_of(image_id, f'{key.owner}-{key.name}')}/{entry}.{size}")
 
+    def recount(self, image_id: str, key: PushKey, entry: str, old: int, new: int) -> None:
+        """Count so many bytes for an entry that were reserved otherwise, without checking the bounds.
+
+        :param old: bytes that were counted before.
+        :param new: bytes; more than ``old``.
+        """
+        self._storage.write(f"{counters_of(image_id, f'{key.owner}-{key.name}')}/{entry}.{new}", b"")
+        self.release(image_id, key, entry, old)
+
     def end(self, image_id: str, key: PushKey) -> None:
         """Count nothing of a push any more, because it was removed. Layers that arrive are still counted."""
         self._storage.delete_tree(counters_of(image_id, f"{key.owner}-{key.name}"))
