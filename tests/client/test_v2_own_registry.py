@@ -10,6 +10,7 @@ import pytest
 from support.archives import layer_sums, make_archive, make_layer, make_manifest_archive, members
 from v1registry_fakes import FakeRegistry
 
+from v1registry.archives.documents import OCI_MANIFEST
 from v1registry.cli.main import main
 from v1registry.client import Client, NotAuthorized, NotFoundInRegistry, ProtocolError
 
@@ -103,6 +104,8 @@ def test_layout_of_v1_images_has_the_config_of_engines(
 
     pushed = client.push(tmp_path / "layout", f"{registry.host}/foo/two:1")
     assert pushed.digest == pulled.digest
+    (entry,) = json.loads((tmp_path / "layout" / "index.json").read_text())["manifests"]
+    assert entry["mediaType"] == OCI_MANIFEST
     assert len(pulled.image_ids) == 3
 
 

@@ -179,12 +179,15 @@ def _annotations(value: object) -> Mapping[str, str]:
     return {key: text for key, text in pairs if isinstance(text, str)}
 
 
-def write_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
-    """Return a manifest of Docker's schema 2, in the form that engines write."""
+def write_manifest(config: Descriptor, layers: Sequence[Descriptor], media_type: str) -> bytes:
+    """Return an image manifest in the form that engines write.
+
+    :param media_type: of Docker's schema 2 or OCI, to which those of config and layers belong.
+    """
     return _dump(
         {
             "schemaVersion": 2,
-            "mediaType": DOCKER_MANIFEST,
+            "mediaType": media_type,
             "config": config.document(),
             "layers": [layer.document() for layer in layers],
         }

@@ -22,7 +22,10 @@ def pull_into_layout(transfer: Transfer, output: LayoutOutput, *, gzip_level: in
     with output.open() as target:
         images = pull.fetch(target.spool)
         content = ChainContent(
-            ArchivedChain(images, ()), gzip_level=gzip_level, limit_bytes=transfer.layer_limit_bytes
+            ArchivedChain(images, ()),
+            gzip_level=gzip_level,
+            limit_bytes=transfer.layer_limit_bytes,
+            is_oci=True,  # skopeo reads nothing else in a layout
         )
         for make in content.layers():
             make(lambda blob: _store(blob, target))

@@ -15,6 +15,9 @@ from ...archives.documents import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_MANIFEST,
     Descriptor,
     ImageManifest,
     write_manifest,
@@ -114,9 +117,13 @@ class ChainContent:
 
     :param gzip_level: 1 (fast) to 9 (small).
     :param limit_bytes: the largest expanded layer.
+    :param is_oci: the manifest is one of OCI, not of Docker's schema 2, which old engines read too.
     """
 
-    def __init__(self, chain: ArchivedChain, *, gzip_level: int, limit_bytes: int):
+    def __init__(self, chain: ArchivedChain, *, gzip_level: int, limit_bytes: int, is_oci: bool = False):
+        self._manifest_type = OCI_MANIFEST if is_oci else DOCKER_MANIFEST
+        self._config_type = OCI_CONFIG if is_oci else DOCKER_CONFIG
+        self._layer_type = OCI_LAYER if is_oci else DOCKER_LAYER
         self._chain = chain
         self._gzip_level = gzip_level
         self._limit_bytes = limit_bytes
@@ -153,12 +160,12 @@ class ChainContent:
             with image.open_layer() as stream:
                 source = _Hashing(stream)
                 layer = convert.hash_layer(open_decompressed(source, limit_bytes=self._limit_bytes))
-            descriptor = Descriptor(DOCKER_LAYER, source.digest, source.size_bytes)
+            descriptor = Descriptor(self._layer_type, source.digest, source.size_bytes)
             blob = PreparedBlob(descriptor, image.open_layer)  # type: ignore[arg-type]  # files of an archive
             yield self._or_empty_tar(blob, layer.diff_id), layer.diff_id
             return
         with tempfile.TemporaryFile() as file:
-            packer = _Packer(file, self._gzip_level)
+            packer = _Packer(file, self._layer_type, self._gzip_level)
             with image.open_layer() as stream:
                 plain = open_decompressed(stream, limit_bytes=self._limit_bytes)
                 layer = convert.hash_layer(_Copying(plain, packer))
@@ -168,7 +175,7 @@ class ChainContent:
         """Return the blob, or an empty tar in place of zero bytes, which engines refuse."""
         if diff_id != convert.EMPTY_TAR_DIFF_ID:
             return blob
-        packer = _Packer(BytesIO(), self._gzip_level)
+        packer = _Packer(BytesIO(), self._layer_type, self._gzip_level)
         packer.write(convert.EMPTY_TAR)
         return packer.finish()
 
@@ -182,13 +189,14 @@ class ChainContent:
         except convert.Unconvertible as exc:
             raise BadArchive(f"the archive cannot be pushed: {exc}") from exc
         config = self._config
-        return [PreparedBlob(Descriptor.of(config, DOCKER_CONFIG), lambda: nullcontext(BytesIO(config)))]
+        return [PreparedBlob(Descriptor.of(config, self._config_type), lambda: nullcontext(BytesIO(config)))]
 
     def manifests(self) -> Sequence[tuple[Descriptor, bytes]]:
         """Return the manifest."""
         layers = [self._layers[image.image_id][0] for image in self._images]
-        manifest = write_manifest(Descriptor.of(self._config, DOCKER_CONFIG), layers)
-        return [(Descriptor.of(manifest, DOCKER_MANIFEST), manifest)]
+        config = Descriptor.of(self._config, self._config_type)
+        manifest = write_manifest(config, layers, self._manifest_type)
+        return [(Descriptor.of(manifest, self._manifest_type), manifest)]
 
 
 class _Hashing:
@@ -213,8 +221,9 @@ class _Hashing:
 class _Packer:
     """Compresses a layer into a file, and hashes the compressed bytes."""
 
-    def __init__(self, file: IO[bytes], gzip_level: int):
+    def __init__(self, file: IO[bytes], media_type: str, gzip_level: int):
         self._file = file
+        self._media_type = media_type
         self._gzip = gzip_packer(gzip_level)
         self._hash = hashlib.sha256()
 
@@ -238,7 +247,7 @@ class _Packer:
             yield file
 
         digest = Digest("sha256", self._hash.hexdigest())
-        return PreparedBlob(Descriptor(DOCKER_LAYER, digest, file.tell()), rewound)
+        return PreparedBlob(Descriptor(self._media_type, digest, file.tell()), rewound)
 
 
 class _Copying:
