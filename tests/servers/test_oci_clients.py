@@ -21,6 +21,8 @@ from support.oci_clients import Docker, OciClient, Skopeo, all_clients
 from support.old_data import SAMPLE, tree
 from support.wsgi_servers import SERVE, RunningServer
 
+from v1registry.cli.main import main
+
 pytestmark = pytest.mark.real
 
 NAMES = ("skopeo", "podman", "buildah", "docker", "ctr")
@@ -70,9 +72,14 @@ def image_of(name: str) -> str:
     return f"v1.test/{name}:1"
 
 
+def layers_in(name: str) -> list[bytes]:
+    """Return the layers of the image of a client, without compression."""
+    return [tar_of({f"etc/{part}": f"{part} of {name}\n".encode() * 1000}) for part in ("one", "two")]
+
+
 def saved_image(name: str) -> bytes:
     """Return an archive of ``docker save`` with the image of a client, which has two layers."""
-    layers = [tar_of({f"etc/{part}": f"{part} of {name}\n".encode() * 1000}) for part in ("one", "two")]
+    layers = layers_in(name)
     config = json.dumps(
         {
             "architecture": "amd64",
@@ -140,6 +147,19 @@ def test_every_client_pulls_what_one_has_pushed(
         f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in v1_layers(served, f"team/by-{name}", "1")
     ]
     assert pushed == layers_of(manifest)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_v1registry_pulls_through_v1_what_each_client_has_pushed(
+    served: RunningServer, clients: dict[str, OciClient], tmp_path: Path, name: str
+) -> None:
+    reference = f"{served.program.host}/team/saved-{name}:1"
+    clients[name].push(image_of(name), reference)
+    assert main(["pull", "--api", "v1", reference, "-o", str(tmp_path / "image.tar"), "--quiet"]) == 0
+    with tarfile.open(tmp_path / "image.tar") as archive:
+        (saved,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        layers = [archive.extractfile(layer).read() for layer in saved["Layers"]]  # type: ignore[union-attr]
+    assert layers == layers_in(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
