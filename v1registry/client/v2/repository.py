@@ -202,7 +202,8 @@ class V2Repository:
 
         :raises ApiNotOffered: it has not.
         """
-        answer = self.call("GET", f"{self.url}manifests/{self._reference.tag}", headers={"Accept": _ACCEPT})
+        # not the manifest: a registry may have to make that first
+        answer = self.call("GET", f"{self.url}tags/list?n=1")
         if answer.error_code == "UNSUPPORTED":
             raise self._failure_of_manifest(answer, self._reference.tag)
 
