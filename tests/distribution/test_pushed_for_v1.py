@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import zstandard
+from support.archives import members
 from support.faulty_storage import FaultyStorage
 from support.strict_engine import pull
 from support.v2_client import (
@@ -20,6 +22,7 @@ from support.v2_client import (
     index_of,
     tar_of,
 )
+from v1registry_fakes.server import LiveServer
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
 from v1registry.archives.convert import chain_from_config
@@ -105,6 +108,30 @@ def test_DST_018_folder_has_the_files_of_docker_registry(tmp_path: Path) -> None
         digits = digest_of(LAYERS[number]).partition(":")[2]
         blob = tmp_path / f"blobs/sha256/{digits[:2]}/{digits}/data"
         assert blob.samefile(tmp_path / "images" / image_id / "layer")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_DST_018_archive_of_a_pull_by_v1_can_be_loaded(tmp_path: Path, compression: str) -> None:
+    client = client_over(MemoryStorage())
+    config, manifest = upload(client)
+    if compression == "zstd":
+        layer = zstandard.compress(TARS[1])
+        client.put_blob(NAME, layer)
+        document = json.loads(manifest)
+        document["layers"][1] = descriptor_of(layer, "application/vnd.oci.image.layer.v1.tar+zstd")
+        manifest = dumped(document)
+    assert client.put_manifest(NAME, "latest", manifest).status == 201
+    archive = tmp_path / "app.tar"
+    with LiveServer(client.app) as server:
+        assert main(["pull", "--api", "v1", f"{server.host}/{NAME}", "-o", str(archive)]) == 0
+    found = members(archive)
+    (entry,) = json.loads(found["manifest.json"])
+    pulled, pushed = json.loads(found[entry["Config"]]), json.loads(config)
+    assert pulled["rootfs"] == pushed["rootfs"]
+    assert pulled["config"]["Cmd"] == pushed["config"]["Cmd"]
+    assert [found[name] for name in entry["Layers"]] == TARS
+    ids = [image.image_id for image in chain_from_config(config)]
+    assert {name.partition("/")[0] for name in found if name.endswith("/json")} == set(ids)
 
 
 def test_DST_019_index_is_pulled_as_its_image_for_amd64() -> None:

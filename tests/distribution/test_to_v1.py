@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+import zstandard
 from support.pushed_views import INDEX, LAYER, OCI, Pushed, sha256, tar_of
 
 from v1registry import FileStorage, MemoryStorage
@@ -73,7 +74,6 @@ def test_DST_019_index_shows_the_image_of_the_platform(pushed: Pushed) -> None:
 
 
 def test_DST_022_zstd_layer_is_gzip_for_v1(pushed: Pushed) -> None:
-    zstandard = pytest.importorskip("zstandard")
     tar = tar_of("a", b"x" * 100_000)
     manifest = pushed.manifest([zstandard.compress(tar)], [sha256(tar)])
     view = pushed.view(manifest)

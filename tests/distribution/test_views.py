@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from support.accounts_world import AccountsWorld, People
 from support.faulty_storage import FaultyStorage
 from support.pushed_views import CONFIG, INDEX, LAYER, OCI, Pushed, sha256, tar_of
@@ -147,7 +149,6 @@ def test_damaged_facts_of_a_layer_are_read_again(value: bytes) -> None:
 
 
 def test_DST_022_zstd_layer_is_encoded_once() -> None:
-    zstandard = pytest.importorskip("zstandard")
     storage = FaultyStorage()
     pushed = Pushed(storage)
     tar = tar_of("a", b"x" * 50_000)
@@ -197,6 +198,30 @@ def test_image_beyond_a_bound_has_no_view(
     pushed = Pushed(MemoryStorage(), **settings)
     assert pushed.view(pushed.image("a", "b")) is None
     assert setting in caplog.text
+
+
+def test_gzip_form_beyond_ten_times_the_layer_has_no_view(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr("v1registry.distribution.view_facts.FREE_EXPANSION_BYTES", 0)
+    pushed = Pushed(MemoryStorage())
+    # gzip does not find a repetition that is 64 KiB away, zstd does
+    tar = tar_of("a", 50 * random.Random(1).randbytes(64 << 10))
+    assert pushed.view(pushed.manifest([zstandard.compress(tar)], [sha256(tar)])) is None
+    assert "its gzip form has more than" in caplog.text
+    assert list(pushed.storage.list("uploads/")) == []
+
+
+def test_reading_layers_of_an_image_ends_after_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    pushed = Pushed(MemoryStorage())
+    manifest = pushed.image("a", "b")
+    moments = iter([0.0, 0.0, 301.0])
+    pushed.distribution.to_v1._clock = lambda: next(moments)
+    assert pushed.view(manifest) is None
+    assert "v1_view_time_s" in caplog.text
+    assert list(pushed.storage.list("images/")) == []
 
 
 def test_layer_that_failed_is_not_read_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -300,7 +325,7 @@ def test_view_interrupted_at_any_change_can_be_repeated(user: str, compression: 
     tars = [tar_of("a"), tar_of("b")]
     layers = [gzip.compress(tar, mtime=0) for tar in tars]
     if compression == "zstd":
-        layers[0] = pytest.importorskip("zstandard").compress(tars[0])
+        layers[0] = zstandard.compress(tars[0])
     for calls in range(MOST_CALLS):
         memory = MemoryStorage()
         faulty = FaultyStorage(memory)
