@@ -162,7 +162,7 @@ class Uploads:
             raise OutOfOrder
         if len(upload.pieces) >= MOST_PIECES:
             raise errors.TooManyPieces(MOST_PIECES)
-        received = _Received(chunks)
+        received = _Received(chunks, is_hashed=offset == 0)
         first = next(received, b"")
         if not first:
             return upload
@@ -304,10 +304,14 @@ class Uploads:
 
 
 class _Received:
-    """The bytes of a body with their digest. A body that breaks off may end as if it were whole."""
+    """The bytes of a body with their digest. A body that breaks off may end as if it were whole.
 
-    def __init__(self, chunks: Iterable[bytes]):
+    :param is_hashed: whether the digest is needed.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], *, is_hashed: bool):
         self._chunks = iter(chunks)
+        self._is_hashed = is_hashed
         self._hash = hashlib.sha256()
         self.error: errors.BrokenUpload | None = None  #: why the body ended early
 
@@ -316,7 +320,8 @@ class _Received:
 
     def __next__(self) -> bytes:
         chunk = next(self._chunks)
-        self._hash.update(chunk)
+        if self._is_hashed:
+            self._hash.update(chunk)
         return chunk
 
     def rest(self, is_partial_kept: bool) -> Iterator[bytes]:
