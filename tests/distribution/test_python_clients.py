@@ -128,6 +128,20 @@ def test_docker_registry_client_gets_tokens() -> None:
         assert client.repository("alice/app").tags() == ["1"]
 
 
+def test_docker_registry_client_fails_with_a_wrong_password() -> None:
+    from docker_registry_client import DockerRegistryClient
+
+    with FakeRegistry(v2="on", auth="users:") as fake:
+        fake.add_user("alice", "secret")
+        fake.add_image("alice/app:1", api="v2")
+        client = DockerRegistryClient(
+            fake.url, api_version=2, username="alice", password="wrong", auth_service_url=fake.url
+        )
+        # the client reads the token from the answer 401
+        with pytest.raises(KeyError, match="token"):
+            client.repository("alice/app").tags()
+
+
 def test_docker_registry_client_reads_by_v1(fake: FakeRegistry) -> None:
     from docker_registry_client import DockerRegistryClient
 

@@ -96,7 +96,7 @@ def prepare(options: argparse.Namespace) -> int:
 
 
 def services_of(options: argparse.Namespace) -> Services:
-    """Return the services of a server that has the distribution API, for ``prepare-v1`` too.
+    """Return the services of a server that has the distribution API, for other commands too.
 
     :raises CommandFailed: the settings rule the API out.
     """

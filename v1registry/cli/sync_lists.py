@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ..assembly import Services, assemble
+from ..assembly import Services
 from ..distribution.places import Place
 from ..names import RepositoryName, is_host, is_loopback, is_v2_name, is_v2_tag
 from ..rights import User
 from .exits import DONE, NOT_FOUND, USAGE, CommandFailed, complain
-from .options import Commands, add_storage_options, open_shared_storage, settings_of
+from .options import Commands, add_storage_options
+from .prepare_v2 import services_of
 
 #: How many tags are read at once.
 _TAGS_AT_ONCE = 1000
@@ -46,9 +47,7 @@ def print_list(options: argparse.Namespace) -> int:
     :raises CommandFailed: the host is invalid, there is nothing to copy, or the settings rule the API out.
     """
     host, has_tls = _host(options.host)
-    services = assemble({**settings_of(options), "storage": open_shared_storage(options)})
-    if services.settings.index or services.settings.images == "elsewhere":
-        raise CommandFailed("index and images = elsewhere exclude the distribution API", USAGE)
+    services = services_of(options)
     is_empty = True
     for name in services.repositories.all():
         if options.below is not None and str(name).rpartition("/")[0] != options.below:
