@@ -24,7 +24,7 @@ def test_values_sources_and_descriptions_are_printed(
     assert f"storage = memory:  ({ini})" in shown
     meaning = descriptions()["search_limit"][1]
     assert f"search_limit = 7  (V1REGISTRY_SEARCH_LIMIT)\n    {meaning}\n" in shown
-    assert "v2 = ping  (default)" in shown
+    assert "v2 = on  (default)" in shown
     assert "hunter2" not in shown
 
 
@@ -45,7 +45,7 @@ def test_values_sources_and_descriptions_are_printed(
             [
                 "uploads and downloads of images, because the setting images is elsewhere",
                 "the pages for browsing, because the setting pages is off",
-                "GET /v2/, because the setting v2 is absent",
+                "pushes and pulls below /v2/ by today's engines, because the setting v2 is absent",
                 "confirmation of addresses by mail, because the setting mail is empty",
                 "registration by users, because the setting registration is closed",
             ],
@@ -71,6 +71,15 @@ def test_values_sources_and_descriptions_are_printed(
             [
                 "the index, search, users, OAuth and pages, "
                 "because the setting index names an external index",
+                "pushes and pulls below /v2/ by today's engines, "
+                "because the images or accounts are elsewhere",
+            ],
+        ),
+        (
+            "auth = users:\nv2 = pull\n",
+            [
+                "pushes and deletions below /v2/, because the setting v2 is pull",
+                "confirmation of addresses by mail, because the setting mail is empty",
             ],
         ),
     ],

@@ -19,7 +19,9 @@ TODAY = "docker/20.10.24 go/go1.19 os/linux UpstreamClient(Docker-Client/20.10.2
 
 @pytest.fixture
 def app() -> Registry:
-    return Registry(storage=MemoryStorage(), auth=People.of(User("alice"), User("idle", is_active=False)))
+    return Registry(
+        storage=MemoryStorage(), v2="ping", auth=People.of(User("alice"), User("idle", is_active=False))
+    )
 
 
 def ask(app: Registry, path: str, method: str = "GET", user_agent: str = TODAY, **headers: str) -> Answer:
@@ -68,7 +70,7 @@ def test_token_of_the_index_is_no_login_at_v2(app: Registry) -> None:
 
 
 def test_user_of_the_surrounding_application_is_logged_in_at_v2() -> None:
-    app = Registry(storage=MemoryStorage(), auth="environ:REMOTE_USER")
+    app = Registry(storage=MemoryStorage(), v2="ping", auth="environ:REMOTE_USER")
     assert call(app, "GET", "/v2/").status == 401
     assert call(app, "GET", "/v2/", REMOTE_USER="mira").status == 200
 
@@ -103,7 +105,9 @@ def test_refused_login_has_the_form_that_the_client_reads(app: Registry) -> None
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"])
 def test_CLI_017_engine_with_v1_gets_plain_text_below_v2(user_agent: str, method: str) -> None:
-    answer = ask(Registry(storage=MemoryStorage()), "/v2/alice/app/blobs/uploads/", method, user_agent)
+    answer = ask(
+        Registry(storage=MemoryStorage(), v2="ping"), "/v2/alice/app/blobs/uploads/", method, user_agent
+    )
     assert (answer.status, answer.header("Content-Type")) == (404, "text/plain; charset=utf-8")
     assert not answer.body.startswith((b"{", b"["))
 
@@ -122,7 +126,9 @@ def test_CLI_017_engine_with_v1_gets_plain_text_below_v2(user_agent: str, method
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"])
 def test_CLI_017_other_clients_get_a_v2_error_below_v2(user_agent: str, method: str) -> None:
-    answer = ask(Registry(storage=MemoryStorage()), "/v2/alice/app/blobs/uploads/", method, user_agent)
+    answer = ask(
+        Registry(storage=MemoryStorage(), v2="ping"), "/v2/alice/app/blobs/uploads/", method, user_agent
+    )
     assert answer.status == 404
     error = error_of(answer)
     assert error["code"] == "UNSUPPORTED"
@@ -159,13 +165,13 @@ def test_answer_below_v2_is_the_same_for_all_callers(app: Registry) -> None:
 
 
 def test_sentence_has_the_address_that_clients_use() -> None:
-    app = Registry(storage=MemoryStorage(), public_url="https://hub.example.org")
+    app = Registry(storage=MemoryStorage(), v2="ping", public_url="https://hub.example.org")
     message = error_of(ask(app, "/v2/alice/app/manifests/1", Host="inside:5000"))["message"]
     assert "v1registry pull hub.example.org/alice/app:1 " in message
 
 
 def test_registry_below_a_prefix_says_that_it_needs_a_host() -> None:
-    app = Registry(storage=MemoryStorage())
+    app = Registry(storage=MemoryStorage(), v2="ping")
     answer = call(app, "GET", "/v2/alice/app/manifests/1", SCRIPT_NAME="/registry", HTTP_USER_AGENT=TODAY)
     assert answer.status == 404
     message = error_of(answer)["message"]

@@ -13,7 +13,7 @@ from support.checklist_images import IMAGES
 from support.replayer import Recording, application_over
 from support.small_engine import SmallEngine
 from support.stand_in import registry_with_accounts
-from support.transcripts import index_scenarios
+from support.transcripts import index_scenarios, v2_mode_of
 from support.wire import Transport, WsgiTransport, live_server
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
@@ -52,7 +52,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
         @functools.cache
         def recording(target: str, client: str) -> Recording:
             folder = functools.partial(tmp_path_factory.mktemp, client)
-            return Recording(client, _transport(target, application_over, folder, until_the_end))
+            make = functools.partial(application_over, v2=v2_mode_of(client))
+            return Recording(client, _transport(target, make, folder, until_the_end))
 
         yield recording
 
@@ -66,7 +67,10 @@ def index_recordings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
         def recording(target: str, client: str) -> Recording:
             folder = functools.partial(tmp_path_factory.mktemp, f"{client}-index")
             transport = _transport(
-                target, lambda storage, _: registry_with_accounts(storage), folder, until_the_end
+                target,
+                lambda storage, _: registry_with_accounts(storage, v2_mode_of(client)),
+                folder,
+                until_the_end,
             )
             return Recording(client, transport, index_scenarios(client))
 

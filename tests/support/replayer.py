@@ -36,16 +36,19 @@ PARALLEL_REQUESTS = 5
 OFFLOAD_HEADER = "X-Replay-Offload"
 
 
-def application_over(storage: Storage, host: Callable[[], str]) -> WSGIApplication:
-    """Return a registry over ``storage``; requests with OFFLOAD_HEADER go to one that redirects to itself."""
-    plain = Registry(storage)
+def application_over(storage: Storage, host: Callable[[], str], v2: str = "on") -> WSGIApplication:
+    """Return a registry over ``storage``; requests with OFFLOAD_HEADER go to one that redirects to itself.
+
+    :param v2: the setting of that name.
+    """
+    plain = Registry(storage, v2=v2)
     offloading: list[Registry] = []
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ.pop("HTTP_" + OFFLOAD_HEADER.upper().replace("-", "_"), None) is None:
             return plain(environ, start_response)
         if not offloading:
-            offloading.append(Registry(storage, layer_redirect=f"http://{host()}/v1"))
+            offloading.append(Registry(storage, v2=v2, layer_redirect=f"http://{host()}/v1"))
         return offloading[0](environ, start_response)
 
     return application

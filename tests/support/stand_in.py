@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 SECRET = RepositoryName("robert", "secret")
 
 
-def registry_with_accounts(storage: Storage) -> WSGIApplication:
+def registry_with_accounts(storage: Storage, v2: str = "on") -> WSGIApplication:
     """Return a registry with these accounts over an empty ``storage``.
 
     A custom policy grants ``library``. Administrators may write there too, but would see ``robert/secret``.
+
+    :param v2: the setting of that name.
     """
     users = UserStore(storage, passwords=CheapPasswords())
     users.create("alice", "wonder", "alice@example.com")
@@ -41,4 +43,4 @@ def registry_with_accounts(storage: Storage) -> WSGIApplication:
             return True
         return rules.allows(user, action, namespace, repository)
 
-    return Registry(storage, auth=users, policy=allows)
+    return Registry(storage, auth=users, policy=allows, v2=v2)

@@ -38,6 +38,15 @@ SEED_SCENARIOS = (
 SAMPLE = "http-docker-registry-0.9.1"
 _SAMPLE_USER_AGENT = "docker/1.9.1 go/go1.4.3 git-commit/a34a1d5 kernel/3.16.0-4-amd64 os/linux arch/amd64"
 
+#: The clients that use ``/v2/`` if it is there. They were recorded while it was not.
+_WITH_V2 = ("docker-1.12.6", *SEARCHERS)
+
+
+def v2_mode_of(client: str) -> str:
+    """Return the setting ``v2`` of the server against which a client is replayed (DST-032)."""
+    return "ping" if client in _WITH_V2 else "on"
+
+
 _CHANGED = "changed by the recorder: "
 
 

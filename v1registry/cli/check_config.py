@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from .. import settings as settings_
 from ..access.accounts import AccountsAccess
 from ..assembly import WITHOUT_OAUTH, Services, assemble
-from ..settings import SettingsError
+from ..settings import Settings, SettingsError
 from . import trials
 from .exits import DONE, UNREACHABLE, USAGE, complain
 from .options import Commands, add_config_option, settings_of
@@ -118,6 +118,17 @@ def _try_out(services: Services) -> int:
     return DONE
 
 
+def _switched_off_below_v2(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the part of the distribution API that is off, and the reason."""
+    if settings.v2 == "pull" and settings.has_distribution:
+        yield "pushes and deletions below /v2/", "the setting v2 is pull"
+    elif not settings.has_distribution:
+        reason = "the images or accounts are elsewhere"
+        if settings.v2 not in ("on", "pull"):
+            reason = f"the setting v2 is {settings.v2}"
+        yield "pushes and pulls below /v2/ by today's engines", reason
+
+
 def _switched_off(services: Services) -> Iterator[tuple[str, str]]:
     """Yield each part that is off, and the reason."""
     settings, accounts = services.settings, services.accounts
@@ -136,8 +147,7 @@ def _switched_off(services: Services) -> Iterator[tuple[str, str]]:
             yield "the policy", "the setting auth is open:"
     if settings.read_only:
         yield "pushes, changes and deletions", "the setting read_only is yes"
-    if settings.v2 != "ping":
-        yield "GET /v2/", f"the setting v2 is {settings.v2}"
+    yield from _switched_off_below_v2(settings)
     if accounts is None:
         return
     if not settings.mail:

@@ -14,7 +14,7 @@ class DistributionSettings:
     """The distribution API below ``/v2/``."""
 
     v2: str = setting(
-        "ping",
+        "on",
         converters.one_of("on", "pull", "ping", "absent", "pass"),
         "the distribution API of today's engines below /v2/: on; pull is read-only; ping only answers "
         "GET /v2/, with accounts only to users who log in; absent answers 404; "
