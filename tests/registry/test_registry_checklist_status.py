@@ -338,9 +338,8 @@ def test_decision_8a_v2_lets_podman_search_and_engines_fall_back(client: Client,
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"])
 @pytest.mark.parametrize("path", ["/v2/foo/bar/manifests/latest", "/v2/_catalog", "/v2/x/blobs/uploads/"])
-def test_decision_8a_engine_with_v1_gets_404_in_plain_text_below_v2(
-    client: Client, method: str, path: str
-) -> None:
+def test_decision_8a_engine_with_v1_gets_404_in_plain_text_below_v2(method: str, path: str) -> None:
+    client = Client(Registry(storage=MemoryStorage(), v2="ping"))
     answer = client.request(method, path, headers={"User-Agent": "docker/17.05.0-ce go/go1.7.5"})
     assert answer.status_int == 404
     assert answer.headers["Content-Type"].startswith("text/plain")
