@@ -26,6 +26,9 @@ FILLED = {
     "token": "x",
     "grant_id": "x",
     "tag": "1",
+    "upload_id": "0" * 32,
+    "digest": f"sha256:{'0' * 64}",
+    "reference": "1",
     "slashed_tag": "1/2",
     "repository": "mira/app",
     "two_part_repository": "mira/app",
@@ -77,6 +80,7 @@ def test_only_these_rows_of_other_methods_than_get_are_no_changes() -> None:
         "POST /login[/]",
         "POST /logout[/]",
         "POST /v1/users[/]",
+        "POST /v2/token",
         "PUT /v1/repositories/{repository}/auth",
     ]
 

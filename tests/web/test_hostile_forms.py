@@ -13,7 +13,12 @@ from support.wsgi_client import Answer, call
 from v1registry.wsgi.routing import Route
 
 IMAGE_ID = "0" * 64
-EXAMPLES = {"token": "x", "repository": "mira_k/app", "image_id": IMAGE_ID}
+EXAMPLES = {
+    "token": "x",
+    "repository": "mira_k/app",
+    "image_id": IMAGE_ID,
+    "digest": f"sha256:{'0' * 64}",
+}
 
 BODIES = [
     b"",
