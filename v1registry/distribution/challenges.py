@@ -70,7 +70,8 @@ def _answer(handler: Callable[[Request], Response], request: Request) -> Respons
         return handler(request)
     except errors.RegistryError as error:
         name = request.fields.get("repository")
-        if error.status == 404 and name is not None:
+        # a malformed digest is noticed only after the check of the rights, so 400 would tell them apart too
+        if error.status in (400, 404) and name is not None:
             caller_of(request).hide_missing(parse_v2_name(name))
         raise
 
