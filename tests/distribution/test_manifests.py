@@ -285,7 +285,7 @@ def test_knowing_a_digest_is_no_access(client: V2Client) -> None:
     assert client.get_manifest("team/other", digest_of(data)).status == 404
 
 
-def test_DST_028_library_is_left_out_or_named(client: V2Client) -> None:
+def test_DST_028_ENG_025_library_is_left_out_or_named(client: V2Client) -> None:
     data = client.image("busybox", "one")
     assert client.put_manifest("busybox", "1.0", data).status == 201
     assert client.get_manifest("library/busybox", "1.0").body == data
