@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.programs import EXAMPLES, PROJECT, Program, environment_of
+from support.programs import EXAMPLES, PROJECT, Program, environment_of, eventually
 
 from v1registry.cli.main import main
 from v1registry.settings import descriptions, from_ini, judge
@@ -142,5 +142,6 @@ def test_the_image_serves_and_reports_its_health(tmp_path: Path) -> None:
     ) as server:
         check = [word.replace(":5000/", f":{server.port}/") for word in check]
         subprocess.run(check, check=True, env=environment_of(tmp_path))
-        assert '"GET /_status HTTP/1.1" 200' in server.log
+        # the line is written after the answer is sent
+        eventually(lambda: '"GET /_status HTTP/1.1" 200' in server.log, "the health check is logged")
     assert subprocess.run(check, env=environment_of(tmp_path), stderr=subprocess.DEVNULL).returncode != 0

@@ -192,15 +192,13 @@ def test_a_private_repository_is_shown_to_its_readers(browser: Browser, demo: De
 
 def command_at(url: str) -> str:
     """Return the command that pulls the shop from a registry."""
-    reference = f"{url.removeprefix('http://')}/{SHOP}:latest"
-    is_remote = "127.0.0.1" not in url
-    return f"v1registry pull {reference} -o webshop.tar{' --insecure' if is_remote else ''}"
+    return f"docker pull {url.removeprefix('http://')}/{SHOP}:latest"
 
 
 def paste_into_search(browser: Browser) -> None:
     """Paste into the search field, and wait for the results: no request may be left when the server ends."""
     browser.find("searchbox", "Search").send_keys(Keys.CONTROL, "v")
-    browser.wait_for_address("?q=v1registry")
+    browser.wait_for_address("?q=docker")
 
 
 def enter(browser: Browser) -> None:

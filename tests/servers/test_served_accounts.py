@@ -187,7 +187,7 @@ def test_the_commands_push_and_pull_as_a_user(served: Served, name: str, tmp_pat
     image = chain_of(name)[0]
     save(tmp_path / "saved.tar", image, f"{name}/app:1.0")
     reference = f"{served.program.host}/{name}/app:1.0"
-    login = ("--quiet", "--username", name, "--password-stdin")
+    login = ("--api", "v1", "--quiet", "--username", name, "--password-stdin")
     served.run("push", str(tmp_path / "saved.tar"), reference, *login, password=PASSWORD)
     served.administer("repository", "private", f"{name}/app")
     served.run("pull", reference, "-o", str(tmp_path / "pulled.tar"), *login, password=PASSWORD)

@@ -41,6 +41,16 @@ def served(tmp_path_factory: pytest.TempPathFactory, chain: list[Image]) -> Iter
 
 
 @pytest.fixture(scope="module")
+def served_with_ping(tmp_path_factory: pytest.TempPathFactory, chain: list[Image]) -> Iterator[RunningServer]:
+    """The same, with the distribution API off."""
+    folder = tmp_path_factory.mktemp("served")
+    running = SERVE.start(folder, folder / "registry", settings={"V1REGISTRY_V2": "ping"})
+    with running.program:
+        fill(running, chain)
+        yield running
+
+
+@pytest.fixture(scope="module")
 def served_without_v2(
     tmp_path_factory: pytest.TempPathFactory, chain: list[Image]
 ) -> Iterator[RunningServer]:
@@ -124,10 +134,11 @@ def test_CLI_017_podman_does_not_search_where_v2_is_absent(
     assert "can't talk to a V1 container registry" in done.stderr
 
 
-def test_CLI_017_podman_pull_says_how_to_pull(served: RunningServer, short_folder: Path) -> None:
-    done = podman(short_folder, "pull", "--tls-verify=false", f"{served.program.host}/busy/box")
+def test_CLI_017_podman_pull_says_how_to_pull(served_with_ping: RunningServer, short_folder: Path) -> None:
+    host = served_with_ping.program.host
+    done = podman(short_folder, "pull", "--tls-verify=false", f"{host}/busy/box")
     assert done.returncode != 0
-    assert f"v1registry pull {served.program.host}/busy/box:latest -o image.tar" in done.stderr
+    assert f"v1registry pull {host}/busy/box:latest -o image.tar" in done.stderr
 
 
 def test_CLI_017_podman_login_checks_the_password(tmp_path: Path, short_folder: Path) -> None:
@@ -144,9 +155,11 @@ def test_CLI_017_podman_login_checks_the_password(tmp_path: Path, short_folder: 
 
 
 @pytest.mark.parametrize(("command", "told"), [("inspect", "v1registry pull"), ("list-tags", "404")])
-def test_skopeo_fails_cleanly(served: RunningServer, tmp_path: Path, command: str, told: str) -> None:
-    skopeo = program("skopeo", "skopeo")
-    done = run([skopeo, command, "--tls-verify=false", f"docker://{served.program.host}/busy/box"], tmp_path)
+def test_skopeo_fails_cleanly_with_ping_alone(
+    served_with_ping: RunningServer, tmp_path: Path, command: str, told: str
+) -> None:
+    place = f"docker://{served_with_ping.program.host}/busy/box"
+    done = run([program("skopeo", "skopeo"), command, "--tls-verify=false", place], tmp_path)
     assert done.returncode == 1
     assert told in done.stderr
 
@@ -236,11 +249,18 @@ def test_the_docker_library_logs_in_to_an_open_registry(
     assert answer["Status"] == "Login Succeeded"
 
 
-def test_the_docker_library_is_told_that_a_pull_fails(
-    served: RunningServer, docker_library: docker.DockerClient
+def test_the_docker_library_is_told_that_a_pull_fails_with_ping_alone(
+    served_with_ping: RunningServer, docker_library: docker.DockerClient
 ) -> None:
     with pytest.raises(docker.errors.APIError, match="v1registry pull"):
-        docker_library.images.pull(f"{served.program.host}/busy/box", tag="latest")
+        docker_library.images.pull(f"{served_with_ping.program.host}/busy/box", tag="latest")
+
+
+def test_the_docker_library_pulls_an_image_of_v1(
+    served: RunningServer, docker_library: docker.DockerClient
+) -> None:
+    name = f"{served.program.host}/busy/box"
+    assert docker_library.images.pull(name, tag="latest").tags == [f"{name}:latest"]
 
 
 # -- docker-registry-client from PyPI, which speaks v1 to this day
