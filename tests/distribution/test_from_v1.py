@@ -289,7 +289,7 @@ def test_deeply_nested_documents_are_converted_or_not_convertible(key: str, vers
     for depth in range(880, 1000):
         document = _nested(key, version, depth)
         for stack in range(0, 60, 7):
-            assert _is_convertible(document, stack) in (True, False)
+            _is_convertible(document, stack)  # either is right; another exception than Unconvertible is not
     assert _is_convertible(_nested(key, version, 10), 0)
     assert not _is_convertible(_nested(key, version, 200_000), 0)
 
