@@ -159,6 +159,7 @@ def test_a_value_of_the_right_type_is_accepted(key: str, value: Any) -> None:
          "must be a number of bytes, such as 16777216, 16M or 64GiB, not '16 X'"),
         ("v2", "Ping", "must be one of on, pull, ping, absent, pass, not 'Ping'"),
         ("v2", None, "must be text or str, not None"),
+        ("tags_form", "list", "must be one of object, hub, not 'list'"),
         ("search_names", "", "must be one of auto, short, long, not ''"),
         ("message", 5, "must be text or str, not 5"),
         ("public_url", "example.com",

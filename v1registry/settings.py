@@ -35,6 +35,7 @@ from .setting_rows.oauth import OAuthOptions, OAuthSettings
 from .setting_rows.pages import PageOptions, PageSettings
 from .setting_rows.search import SearchOptions, SearchSettings
 from .setting_rows.serving import ServeOptions, ServeSettings
+from .setting_rows.tags import TagOptions, TagSettings
 from .setting_rows.users import UserOptions, UserSettings
 from .setting_rows.views import ViewOptions, ViewSettings
 
@@ -61,6 +62,7 @@ PARTS: Final[Mapping[str, type]] = {
     "Where clients reach the registry": AddressSettings,
     "The distribution API": DistributionSettings,
     "Registry and index on different hosts": IndexSettings,
+    "Lists of tags": TagSettings,
     "Search": SearchSettings,
     "Pages": PageSettings,
     "Limits": LimitSettings,
@@ -86,6 +88,7 @@ class Settings(  # the fields of the last base come first
     LimitSettings,
     PageSettings,
     SearchSettings,
+    TagSettings,
     IndexSettings,
     DistributionSettings,
     AddressSettings,
@@ -161,6 +164,7 @@ class Options(
     DistributionOptions,
     IndexOptions,
     SearchOptions,
+    TagOptions,
     PageOptions,
     LimitOptions,
     BodyOptions,

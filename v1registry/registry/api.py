@@ -174,7 +174,10 @@ def _stripped(header: str | None) -> str | None:
 
 def get_tags(request: Request) -> Response:
     name = require_readable_repository(request.rights, named_repository(request))
-    return json_response(request.services.repositories.tags(name))
+    tags = request.services.repositories.tags(name)
+    if request.services.settings.tags_form == "hub":
+        return json_response([{"layer": image_id[:8], "name": tag} for tag, image_id in tags.items()])
+    return json_response(tags)
 
 
 def get_tag(request: Request) -> Response:
