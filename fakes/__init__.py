@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .applications import FakeApplication
+    from .clock import FakeClock
     from .images import FakeImage
     from .lookup import NotThere
     from .manifests import FakeManifest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FakeApplication",
+    "FakeClock",
     "FakeImage",
     "FakeManifest",
     "FakeRegistry",
@@ -45,6 +47,7 @@ __all__ = [
 
 _MODULES = {
     "FakeApplication": "applications",
+    "FakeClock": "clock",
     "FakeImage": "images",
     "FakeManifest": "manifests",
     "FakeRegistry": "registry",

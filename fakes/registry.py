@@ -14,6 +14,7 @@ from v1registry.registry.repositories import Repositories
 from v1registry.settings import SERVE_SETTINGS, Options, SettingsError
 
 from .accounts import AccountHelpers
+from .clock import FakeClock
 from .distribution import DistributionHelpers
 from .images import FakeImage, FakeImages
 from .layers import Files
@@ -58,6 +59,8 @@ class FakeRegistry(AccountHelpers, DistributionHelpers):
         if problems:
             raise SettingsError(problems)
         self._options = options
+        #: the time of this registry, which a test may move; :meth:`reset` puts it back
+        self.clock = FakeClock()
         self._recorder = Recorder(self._make_application())
         self._server = server or LiveServer(tls=tls)
         self._stops_server = server is None
@@ -65,17 +68,17 @@ class FakeRegistry(AccountHelpers, DistributionHelpers):
         self._server.mount(self.app)
 
     def _make_application(self) -> WatchedRegistry:
-        self.storage = MemoryStorage()
+        self.storage = MemoryStorage(clock=self.clock)
         users = self._users()
         options: Options = {"oauth_http": "allow", "v2": "on", **self._options}
         if users is not None and options.get("auth") == "users:":
             options["auth"] = users
-        application = WatchedRegistry(self.storage, **options)
+        application = WatchedRegistry(self.storage, clock=self.clock, **options)
         images = FakeImages(self.storage)
         if application.has_accounts:
             # the helpers push as an administrator: a second application over the same storage
             helpers = Environ(ADMINISTRATOR_KEY, administrator=lambda environ: True)
-            filled = WatchedRegistry(self.storage, auth=helpers, v2=application.settings.v2)
+            filled = WatchedRegistry(self.storage, clock=self.clock, auth=helpers, v2=application.settings.v2)
         else:
             filled = application
         self._pusher = Pusher(filled, images, has_accounts=application.has_accounts)
@@ -294,10 +297,13 @@ class FakeRegistry(AccountHelpers, DistributionHelpers):
     # -- reset, check and close
 
     def reset(self) -> None:
-        """Remove everything stored and all requests. Options, :attr:`app` and :attr:`url` stay the same.
+        """Remove everything stored and all requests, and put the clock back.
+
+        Options, :attr:`app` and :attr:`url` stay the same.
 
         A request that is in progress continues with the old contents, and does not change the new ones.
         """
+        self.clock.reset()
         self._recorder.application = self._make_application()
         self._recorder.requests.clear()
         self._recorder.failed.clear()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from itsdangerous import Signer
+from support.clock import Clock
 
 from v1registry import MemoryStorage
 from v1registry.access.credentials import TokenFields, parse_authorization
@@ -40,7 +41,7 @@ def now() -> float:
 
 
 def test_recorded_repository_token_is_valid_and_no_two_are_equal() -> None:
-    tokens = Tokens(KEYS, clock=now)
+    tokens = Tokens(KEYS, clock=Clock(NOW_S))
     (fields,) = parse_authorization(f"Token {REPOSITORY_TOKEN}")  # type: ignore[misc]  # one token
     assert isinstance(fields, TokenFields)
     token = tokens.verify(fields)

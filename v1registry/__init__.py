@@ -5,12 +5,14 @@
 """
 
 from .app import Registry
+from .clock import Clock
 from .errors import RegistryError
 from .settings import Settings, SettingsError
 from .storage import FileStorage, MemoryStorage, Storage
 from .version import __version__
 
 __all__ = [
+    "Clock",
     "FileStorage",
     "MemoryStorage",
     "Registry",

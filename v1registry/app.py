@@ -12,6 +12,7 @@ from . import errors
 from . import settings as settings_
 from .accounts.base import BackendUnavailable
 from .assembly import WITHOUT_OAUTH, Services, assemble, in_front
+from .clock import SYSTEM_CLOCK, Clock
 from .log import REQUEST_ID_HEADER, RequestContext, get_logger, in_request, request_id_of
 from .oauth.applications import Applications
 from .oauth.grants import Grants
@@ -39,6 +40,7 @@ class Registry:
 
     :param storage: a :class:`v1registry.storage.Storage`, or text that names one, such as
         ``file:///srv/registry``.
+    :param clock: gives the time by which everything expires; the system's time if None.
     :param options: the keys of :class:`v1registry.settings.Settings`.
     :raises SettingsError: lists everything that is wrong with them.
 
@@ -49,8 +51,8 @@ class Registry:
     >>> app = Registry(storage=MemoryStorage())
     """
 
-    def __init__(self, storage: Storage | str, **options: Unpack[Options]):
-        self._services: Services = assemble({"storage": storage, **options})
+    def __init__(self, storage: Storage | str, *, clock: Clock | None = None, **options: Unpack[Options]):
+        self._services: Services = assemble({"storage": storage, **options}, clock or SYSTEM_CLOCK)
         self._behind: WSGIApplication | None = None
         self._access_log = AccessLog(self.settings.access_log, secret_prefix=f"{self.settings.link_path}/")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -13,15 +12,12 @@ from .access.announcements import Announcements
 from .access.attempts import LoginLimiter
 from .access.distribution_logins import Logins
 from .access.holders import Holders
-from .access.namespaces import Namespaces
 from .access.open import OpenAccess
 from .access.tokens import Tokens
-from .accounts.backends.chain import BackendChain
-from .accounts.base import Backend, NotSupported
-from .accounts.confirmations import Confirmations, Links
-from .accounts.lapsing import LapsingStore
-from .accounts.newcomers import LapsingAccounts, Newcomers
+from .account_assembly import accounts_of, namespaces_of
+from .accounts.base import Backend
 from .accounts.service import Accounts
+from .clock import SYSTEM_CLOCK, Clock
 from .distribution import api as distribution_api
 from .distribution.parts import distribution_of
 from .distribution.services import DistributionServices
@@ -34,7 +30,7 @@ from .oauth.applications import Applications
 from .oauth.grants import Grants
 from .oauth.provider import Provider
 from .oauth.services import OAuth
-from .openers import UserParts, open_storage, open_user_parts
+from .openers import open_storage, open_user_parts
 from .paths import OAUTH
 from .registry import api as registry_api
 from .registry.contents import Contents
@@ -45,11 +41,10 @@ from .registry.pushes import Pushes
 from .registry.repositories import Repositories
 from .registry.staging import Staging
 from .registry.tarsums import TarSums
-from .reserved_names import ReservedNames
 from .rights import Access
 from .search.scan import ScanSearch
 from .settings import Settings, SettingsError
-from .signing import shared_secret
+from .signing import Keys, shared_secret
 from .storage.base import Storage
 from .storage.memory import MemoryStorage
 from .web import api as web_api
@@ -82,22 +77,23 @@ class Services(WebServices, DistributionServices):
     cors: Cors
 
 
-def assemble(mapping: Mapping[str, Any]) -> Services:
+def assemble(mapping: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK) -> Services:
     """Return the services of an application that stands alone. Nothing is read or connected yet.
 
     :param mapping: the setting ``storage`` and the keys of :class:`v1registry.settings.Settings`.
+    :param clock: gives all services the time.
     :raises SettingsError: settings are invalid, name something that does not exist, or contradict each other.
     """
     settings, problems = settings_.judge(mapping)
     storage = None
     try:
-        storage = open_storage(mapping.get("storage", ""))
+        storage = open_storage(mapping.get("storage", ""), clock)
     except ValueError as error:
         problems.append(f"storage: {error}")
     if problems or storage is None:
         # what the other settings name is judged too, so that all problems are reported at once
         raise SettingsError([*problems, *_problems_of_users(settings, storage or MemoryStorage(), problems)])
-    return _assemble(storage, settings)
+    return _assemble(storage, settings, clock)
 
 
 def _problems_of_users(settings: Settings, storage: Storage, found: list[str]) -> list[str]:
@@ -115,7 +111,7 @@ def _problems_of_users(settings: Settings, storage: Storage, found: list[str]) -
     return []
 
 
-def _assemble(storage: Storage, settings: Settings) -> Services:
+def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
     keys = _signing_keys(storage, settings)
     origin = Origin(settings.public_url, Proxies(settings.trusted_proxies))
     repositories = Repositories(storage, most_list_bytes=settings.max_document_bytes)
@@ -145,20 +141,23 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
         access = _index_access(settings, contents, repositories, holders, staging)
     elif settings.is_open:
         access = OpenAccess(
-            _tokens(settings, settings.secret), contents, staging, standalone=_standalone(settings, None)
+            _tokens(settings, settings.secret, clock),
+            contents,
+            staging,
+            standalone=_standalone(settings, None),
         )
     else:
         parts = open_user_parts(settings, storage, repositories)
         backend = parts.backend
-        namespaces = None if backend.gives_names else _namespaces(settings, repositories, storage, backend)
-        accounts = _accounts(settings, parts, storage, repositories, namespaces, keys)
+        namespaces = None if backend.gives_names else namespaces_of(settings, repositories, storage, backend)
+        accounts = accounts_of(settings, parts, storage, repositories, namespaces, keys)
         oauth = _oauth(storage, accounts) if backend.has_ids else None
         announcements = Announcements(storage, repositories)
         sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s)
         access = with_accounts = AccountsAccess(
             backend,
             parts.policy,
-            _tokens(settings, keys),
+            _tokens(settings, keys, clock),
             holders,
             staging,
             announcements,
@@ -174,6 +173,7 @@ def _assemble(storage: Storage, settings: Settings) -> Services:
     apis = _apis(settings, accounts, oauth, pages)
     return Services(
         settings=settings,
+        clock=clock,
         access=access,
         origin=origin,
         body_slots=BodySlots(settings.max_bodies, settings.max_anonymous_bodies, settings.max_client_bodies),
@@ -221,11 +221,12 @@ def _signing_keys(storage: Storage, settings: Settings) -> Callable[[], Sequence
     return lambda: settings.secret or [shared_secret(storage)]
 
 
-def _tokens(settings: Settings, keys: Callable[[], Sequence[str]] | Sequence[str]) -> Tokens:
+def _tokens(settings: Settings, keys: Keys, clock: Clock) -> Tokens:
     return Tokens(
         keys,
         lifetime_s=settings.token_lifetime_s,
         write_lifetime_s=settings.write_token_lifetime_s,
+        clock=clock,
     )
 
 
@@ -251,100 +252,6 @@ def _index_access(
     return ForeignIndexAccess(
         IndexClient(settings.index), contents, repositories, holders, staging, keep_s=settings.index_cache_s
     )
-
-
-def _namespaces(
-    settings: Settings, repositories: Repositories, storage: Storage, backend: Backend
-) -> Namespaces:
-    return Namespaces(
-        storage,
-        find=backend.find if backend.can_find else None,
-        has_repositories=repositories.are_in,
-        is_read_only=settings.read_only,
-    )
-
-
-def _accounts(
-    settings: Settings,
-    parts: UserParts,
-    storage: Storage,
-    repositories: Repositories,
-    namespaces: Namespaces | None,
-    keys: Callable[[], Sequence[str]],
-) -> Accounts:
-    """Return registration, profiles and mailed links.
-
-    :param namespaces: None if all users are registered here.
-    """
-    reserved = ReservedNames(storage, lambda: _older_names(parts.backend, repositories))
-    confirmations = None
-    if parts.mailer is not None:
-        links = Links(keys, lifetime_s=settings.link_lifetime_s)
-        address = f"{settings.public_url.rstrip('/')}{settings.link_path}"
-        confirmations = Confirmations(
-            parts.backend,
-            parts.mailer,
-            links,
-            address,
-            per_mailbox=settings.mails_per_mailbox,
-            per_hour=settings.mails_per_hour,
-        )
-    return Accounts(
-        parts.backend,
-        is_open=_is_registration_open(settings, parts.backend),
-        is_read_only=settings.read_only,
-        is_reserved=lambda name: (
-            name in settings.reserved_names
-            or repositories.are_in(name)
-            or reserved.includes(name)
-            or (namespaces is not None and namespaces.is_owned(name))
-        ),
-        confirmations=confirmations,
-        newcomers=Newcomers(
-            per_address=settings.registrations_per_address,
-            per_hour=settings.registrations_per_hour,
-            mails_per_address=0 if confirmations is None else settings.mails_per_address,
-            accounts=None if confirmations is None else _lapsing(parts.backend),
-            lapse_s=settings.link_lifetime_s,
-        ),
-    )
-
-
-def _lapsing(backend: Backend) -> LapsingAccounts | None:
-    """Return the accounts of which those give way that were not activated in time; None if there are none."""
-    creating = backend.creating if isinstance(backend, BackendChain) else backend
-    return creating if isinstance(creating, LapsingStore) else None
-
-
-def _is_registration_open(settings: Settings, backend: Backend) -> bool:
-    """Tell whether users may register.
-
-    In a chain with a backend that cannot look up names, a client could register the name of one of its users
-    (decisions.md 20). So registration is closed there, unless the setting opens it.
-    """
-    is_blind = isinstance(backend, BackendChain) and backend.can_create and not backend.can_find
-    if is_blind and settings.registration == "open":
-        log.warning(
-            "registration is open although a backend of the chain %r cannot look up names: "
-            "a client can register the name of one of its users, and becomes that user",
-            backend,
-        )
-    if is_blind and settings.registration == "auto":
-        log.warning(
-            "registration is closed, because a backend of the chain %r cannot look up names; "
-            "set registration = closed to confirm this",
-            backend,
-        )
-    return settings.registration == "open" or (settings.registration == "auto" and not is_blind)
-
-
-def _older_names(backend: Backend, repositories: Repositories) -> Iterator[str]:
-    """Yield the names of groups and collaborators that got rights before such names were reserved."""
-    for name in repositories.all():
-        yield from repositories.collaborators_by_name(name)
-    with suppress(NotSupported):
-        for user in backend.users():
-            yield from user.groups
 
 
 def _oauth(storage: Storage, accounts: Accounts) -> OAuth:

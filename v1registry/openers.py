@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .access.policy import CallablePolicy, MembersPolicy, NamespacePolicy, Policy, RepositoryFacts
+from .clock import SYSTEM_CLOCK, Clock
 from .settings import Settings, SettingsError, without_userinfo
 from .storage.base import Storage
 
@@ -25,12 +26,13 @@ T = TypeVar("T")
 STORAGE_ENTRY_POINTS: Final = "v1registry.storage"
 
 
-def open_storage(place: object) -> Storage:
+def open_storage(place: object, clock: Clock = SYSTEM_CLOCK) -> Storage:
     """Return the storage that ``place`` is or names.
 
     ``memory:`` and ``file:///DIR`` come with the package. Other packages add schemes by the entry point
     ``v1registry.storage``. ``MODULE:ATTRIBUTE`` names a storage, or a callable that returns one.
 
+    :param clock: for a storage in memory; other storages have the times of their own systems.
     :raises ValueError: ``place`` is neither a storage nor the name of one.
     """
     if not isinstance(place, str):
@@ -50,7 +52,7 @@ def open_storage(place: object) -> Storage:
     if scheme == "memory":
         from .storage.memory import MemoryStorage
 
-        return MemoryStorage.from_url(place)
+        return MemoryStorage.from_url(place, clock=clock)
     from importlib.metadata import entry_points
 
     added = entry_points(group=STORAGE_ENTRY_POINTS, name=scheme)
@@ -62,7 +64,7 @@ def open_storage(place: object) -> Storage:
         return _storage(factory(place))
     if rest.isidentifier():
         named = _attribute(place)
-        return open_storage(named() if callable(named) else named)
+        return open_storage(named() if callable(named) else named, clock)
     known = sorted({"file", "memory", *(entry.name for entry in entry_points(group=STORAGE_ENTRY_POINTS))})
     raise ValueError(
         f"{scheme}: is not a scheme of a storage; known: {', '.join(f'{name}:' for name in known)}"

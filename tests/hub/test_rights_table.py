@@ -25,6 +25,7 @@ from support.accounts_world import (
     mark_of,
 )
 from support.backends import People
+from support.clock import Clock
 from support.credentials import basic, token_header
 from support.rights_table import BEARERS, CALLERS, CREDENTIALS, KINDS, Row, read_rows
 from support.wsgi_client import PAYLOAD_HEADER, Answer, call
@@ -123,7 +124,7 @@ def headers_of(row: Row) -> dict[str, str]:
     if row.credentials == "forged":
         tokens = Tokens(["another key"])
     elif row.credentials == "expired":
-        tokens = Tokens([SECRET], clock=lambda: time.time() - 12 * 3600 - 1)
+        tokens = Tokens([SECRET], clock=Clock(time.time() - 12 * 3600 - 1))
     return token_header(tokens.issue(name, access, user, mark=mark_of(tokens, user)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from webtest import TestResponse
@@ -16,6 +16,7 @@ from support.world import World
 from support.wsgi_client import Client
 from v1registry import Storage
 from v1registry.access.tokens import Tokens
+from v1registry.clock import SYSTEM_CLOCK, Clock
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import Action, User
@@ -145,14 +146,14 @@ class AccountsWorld(World):
         user: User | None,
         *,
         key: str = SECRET,
-        clock: Callable[[], float] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> Person:
         """Return a person with a token as the index of this server signs it.
 
         :param key: the key that signs it; that of the server by default.
-        :param clock: the time at which it is signed.
+        :param clock: tells when it is signed.
         """
-        tokens = Tokens([key]) if clock is None else Tokens([key], clock=clock)
+        tokens = Tokens([key], clock=clock)
         name = RepositoryName.parse(repository)
         return Person(self.app, token_header(tokens.issue(name, access, user, mark=mark_of(tokens, user))))
 

@@ -7,13 +7,12 @@ this and the time of expiry, so any process with the same key can verify it, and
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from itsdangerous import BadData
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import RepositoryName
 from ..rights import Action, User
 from ..signing import Keys, Signers
@@ -44,7 +43,6 @@ class Tokens:
     :param keys: sign and verify the tokens.
     :param lifetime_s: how long a token to read or delete is valid, in seconds.
     :param write_lifetime_s: how long a token to write is valid, in seconds; a push of large layers must fit.
-    :param clock: returns seconds since the epoch.
     """
 
     def __init__(
@@ -53,7 +51,7 @@ class Tokens:
         *,
         lifetime_s: int = 3600,
         write_lifetime_s: int = 12 * 3600,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self._signers = Signers(keys)
         self._lifetime_s = lifetime_s
@@ -80,7 +78,7 @@ class Tokens:
         :param access_id: names the OAuth access token with which an application asks for the user.
         """
         lifetime_s = self._write_lifetime_s if access is Action.WRITE else self._lifetime_s
-        expires_at_s = int(self._clock()) + lifetime_s
+        expires_at_s = int(self._clock.time_s()) + lifetime_s
         if ends_by_s is not None:
             expires_at_s = min(expires_at_s, int(ends_by_s))
         issued_to = [user.name, sorted(user.groups), user.is_administrator] if user is not None else None
@@ -102,7 +100,7 @@ class Tokens:
         repository, access, expires_at_s, nonce, issued_to, mark, access_id = signed
         if values.get("repository") != repository or values.get("access") != access:
             return None
-        if expires_at_s <= self._clock():
+        if expires_at_s <= self._clock.time_s():
             return None
         user = None
         if issued_to is not None:

@@ -9,9 +9,9 @@ import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import BinaryIO
 
+from ..clock import SYSTEM_CLOCK, Clock
 from .base import (
     ABSENT,
     ANY,
@@ -35,6 +35,8 @@ class MemoryStorage:
 
     A new one costs some microseconds, so each test can have its own.
 
+    :param clock: gives the time that :class:`~v1registry.storage.base.Stat` has as ``modified``.
+
     >>> storage = MemoryStorage()
     >>> storage.write("greeting", b"hello").size
     5
@@ -44,7 +46,8 @@ class MemoryStorage:
 
     shared_by_processes = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         # Etags go into HTTP answers, so the next process must not use the same ones for other values.
         self._etag_prefix = os.urandom(5).hex()
         self._writes = itertools.count(1)
@@ -54,7 +57,7 @@ class MemoryStorage:
         self._sorted_keys: list[str] | None = None  # None before the first listing
 
     @classmethod
-    def from_url(cls, url: str) -> MemoryStorage:
+    def from_url(cls, url: str, *, clock: Clock = SYSTEM_CLOCK) -> MemoryStorage:
         """Return a new, empty storage for ``memory:``.
 
         :raises ValueError: the URL is a different one.
@@ -64,7 +67,7 @@ class MemoryStorage:
         """
         if url not in ("memory:", "memory://"):
             raise ValueError(f"the URL of a storage in memory must be memory:, not {url!r}")
-        return cls()
+        return cls(clock=clock)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._values)} keys>"
@@ -117,7 +120,7 @@ class MemoryStorage:
                 key=key,
                 size=len(value),
                 etag=f"{self._etag_prefix}-{next(self._writes):x}",
-                modified=datetime.now(timezone.utc),
+                modified=self._clock.now(),
             )
             self._values[key] = value, stat
             if known is None:

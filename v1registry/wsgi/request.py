@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qs
 
+from ..clock import Clock
 from ..errors import BadRequest, BodyTooLarge, TooManyBodies
 from ..log import note_user
 from ..rights import Access, Rights
@@ -26,6 +27,7 @@ class Services:
     """What every handler may use. Each API has a subclass with the models that its own handlers work on."""
 
     settings: Settings
+    clock: Clock
     access: Access
     origin: Origin
     body_slots: BodySlots
