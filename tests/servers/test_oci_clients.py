@@ -6,7 +6,6 @@ Images of v1 are pulled by all of them, and what they push is pulled through v1 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import tarfile
@@ -19,6 +18,7 @@ import requests
 from support.engine_client import EngineClient, make_chain, random_layer
 from support.oci_clients import Docker, OciClient, Skopeo, all_clients
 from support.old_data import SAMPLE, tree
+from support.saved_images import image_of, layers_in, saved_image
 from support.wsgi_servers import SERVE, RunningServer
 
 from v1registry.cli.main import main
@@ -55,54 +55,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     running = SERVE.start(folder, folder / "registry", settings={"V1REGISTRY_V2": "on"})
     with running.program:
         yield running
-
-
-def tar_of(files: dict[str, bytes]) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o755
-            tar.addfile(member, io.BytesIO(content))
-    return archive.getvalue()
-
-
-def image_of(name: str) -> str:
-    """Return the name of the image in the store of a client. Each client has one of its own."""
-    return f"v1.test/{name}:1"
-
-
-def layers_in(name: str) -> list[bytes]:
-    """Return the layers of the image of a client, without compression."""
-    return [tar_of({f"etc/{part}": f"{part} of {name}\n".encode() * 1000}) for part in ("one", "two")]
-
-
-def saved_image(name: str) -> bytes:
-    """Return an archive of ``docker save`` with the image of a client, which has two layers."""
-    layers = layers_in(name)
-    config = json.dumps(
-        {
-            "architecture": "amd64",
-            "config": {"Cmd": ["/etc/two"], "Labels": {"client": name}},
-            "created": "2026-01-02T03:04:05Z",
-            "history": [{"created": "2026-01-02T03:04:05Z", "created_by": f"layer {n}"} for n in (1, 2)],
-            "os": "linux",
-            "rootfs": {
-                "type": "layers",
-                "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers],
-            },
-        }
-    ).encode()
-    image_id = hashlib.sha256(config).hexdigest()
-    files = [f"{number}.tar" for number in range(len(layers))]
-    manifest = [{"Config": f"{image_id}.json", "RepoTags": [image_of(name)], "Layers": files}]
-    return tar_of(
-        {
-            f"{image_id}.json": config,
-            **dict(zip(files, layers, strict=True)),
-            "manifest.json": json.dumps(manifest).encode(),
-        }
-    )
 
 
 def manifest_of(server: RunningServer, repository: str, tag: str) -> dict[str, object]:
