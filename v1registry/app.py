@@ -22,9 +22,9 @@ from .settings import Settings
 from .storage.base import NO_SPACE, Storage, StorageFull, StorageUnavailable
 from .web.pages import accepts_html
 from .wsgi.access_log import AccessLog
-from .wsgi.request import Request
+from .wsgi.request import USER_KEY, Request
 from .wsgi.responses import VERSION_HEADER, Response, error_object
-from .wsgi.routing import Api, Table, api_of, stripped_prefix_hint
+from .wsgi.routing import ROUTE_KEY, Api, Table, api_of, stripped_prefix_hint
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -174,16 +174,19 @@ class Registry:
                 return self._logged_answer(environ, context, start_response)
             # WebOb accepts only a dict; some servers and test clients pass subclasses
             request = Request(environ if type(environ) is dict else dict(environ), self._services)
-            return self._finished(request, context)(environ, start_response)
+            response = self._finished(request, context)
+            _tell_surroundings(request, environ)
+            return response(environ, start_response)
 
     def _logged_answer(
-        self, environ: Mapping[str, Any], context: RequestContext, start_response: StartResponse
+        self, environ: dict[str, Any], context: RequestContext, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Answer a request, and write its line in the access log when the answer is sent."""
         entry = self._access_log.entry(environ, context)
         request = Request(entry.watched_environ(environ), self._services)
         try:
             response = self._finished(request, context)
+            _tell_surroundings(request, environ)
             entry.received_bytes = request.received_bytes
             body = response(request.environ, entry.watched_start(start_response))
         except BaseException:
@@ -295,6 +298,7 @@ class Registry:
             )
             raise errors.PathNotFound(hint or None)
         route, fields = found
+        request.environ[ROUTE_KEY] = route.name
         request.fields.update(fields)
         request.is_page = route.is_page
         if route.is_change and self.settings.read_only:
@@ -308,6 +312,14 @@ class Registry:
             if route.needs is not None:
                 request.rights.require_login()
             raise
+
+
+def _tell_surroundings(request: Request[Services], environ: dict[str, Any]) -> None:
+    """Copy route and user to the environ of the server, so that middleware around the registry finds them."""
+    if request.environ is not environ:
+        for key in (ROUTE_KEY, USER_KEY):
+            if key in request.environ:
+                environ[key] = request.environ[key]
 
 
 def _as_registry_error(error: Exception) -> errors.RegistryError:

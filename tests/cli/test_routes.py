@@ -16,13 +16,15 @@ def lines_of(settings: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     return [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_routes_prints_method_path_needs_and_api(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_routes_prints_method_path_needs_api_and_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = lines_of("auth = users:\n", tmp_path, capsys)
 
-    assert ["PUT", "/v1/images/{image_id}/layer", "write", "registry"] in lines
-    assert ["GET", "/v1/search[/]", "read", "hub"] in lines
-    assert ["PUT", "/v1/users/{username}[/]", "-", "users"] in lines
-    assert ["POST", "/api/v1.1/o/token[/]", "-", "oauth"] in lines
+    assert ["PUT", "/v1/images/{image_id}/layer", "write", "registry", "put_layer"] in lines
+    assert ["GET", "/v1/search[/]", "read", "hub", "get_search"] in lines
+    assert ["PUT", "/v1/users/{username}[/]", "-", "users", "put_user"] in lines
+    assert ["POST", "/api/v1.1/o/token[/]", "-", "oauth", "post_token"] in lines
     assert {line[3] for line in lines} == {
         "registry", "hub", "users", "accounts", "grants", "oauth", "pages", "distribution",
     }  # fmt: skip

@@ -12,13 +12,13 @@ from .options import Commands, add_config_option, settings_of
 def add_commands(commands: Commands) -> None:
     """Add ``routes``."""
     command = commands.add(
-        "routes", print_routes, "print what a configuration serves: method, path, needs, API"
+        "routes", print_routes, "print what a configuration serves: method, path, needs, API, name"
     )
     add_config_option(command)
 
 
 def print_routes(options: argparse.Namespace) -> int:
-    """Print a line for each row: method, path, the right that it needs, and the name of its API.
+    """Print a line for each row: method, path, the right that it needs, its API and its name.
 
     ``-`` stands for a row whose handler checks the caller itself, or lets everyone in.
 
@@ -26,11 +26,11 @@ def print_routes(options: argparse.Namespace) -> int:
     """
     registry = Registry.from_settings(settings_of(options))
     rows = [
-        (route.method, route.path, "-" if route.needs is None else route.needs.value, api.name)
+        (route.method, route.path, "-" if route.needs is None else route.needs.value, api.name, route.name)
         for api in registry.apis
         for route in api.routes
     ]
-    width = max(len(path) for _, path, _, _ in rows)
-    for method, path, needs, name in rows:
-        print(f"{method:6}  {path:{width}}  {needs:6}  {name}")
+    width = max(len(path) for _, path, *_ in rows)
+    for method, path, needs, api_name, name in rows:
+        print(f"{method:6}  {path:{width}}  {needs:6}  {api_name:12}  {name}")
     return DONE

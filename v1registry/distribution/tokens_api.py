@@ -139,7 +139,7 @@ def _required(fields: dict[str, list[str]], name: str) -> str:
     return value
 
 
-VERSION_ROUTE: Final = Route("GET", f"{V2}[/]", version_check, None)
+VERSION_ROUTE: Final = Route("GET", f"{V2}[/]", version_check, None, name="ping")
 
 #: Their failures have a challenge of their own.
 ROUTES: Final = (

@@ -6,6 +6,7 @@ The page on which users consent is in ``web/consent.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -79,6 +80,7 @@ def require_https(request: Request) -> None:
 def _over_https(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
     """Return a handler that refuses plain http."""
 
+    @wraps(handler)
     def handle(request: Request) -> Response:
         require_https(request)
         return handler(request)

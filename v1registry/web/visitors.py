@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from .. import errors
-from ..log import note_user
 from ..rights import Rights, User
 from ..wsgi.request import Request as AnyRequest
 from ..wsgi.request import Services, configured
@@ -143,7 +142,7 @@ def visitor_of(request: Request) -> Visitor:
         return Visitor(rights.user, rights, sessions, session)
     is_anonymous = rights.user is None and not rights.has_token
     if is_anonymous and session is not None and session.user is not None:
-        note_user(session.user.name)
+        request.note_user(session.user.name)
         return Visitor(session.user, access.rights_of(session.user), sessions, session, has_session=True)
     return Visitor(None, rights, sessions, session)
 

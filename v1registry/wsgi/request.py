@@ -18,6 +18,10 @@ from .waiting import BodySlots, is_waiting_needed, limit_waiting
 
 T = TypeVar("T")
 
+#: The key of the WSGI environ with the name of the user. None stands for an anonymous caller. The key is
+#: missing until a handler needs to know the caller.
+USER_KEY: Final = "v1registry.user"
+
 #: A rejected body of which nothing comes for so long is not waited for any longer, in seconds.
 _REFUSED_SILENCE_S: Final = 0.5
 
@@ -92,7 +96,12 @@ class Request(BaseRequest, Generic[ServicesT_co]):
     def use_rights(self, rights: Rights) -> None:
         """Set what the caller may do, for an API that finds out in its own way who is asking."""
         self.__dict__["_rights"] = rights
-        note_user(None if rights.user is None else rights.user.name)
+        self.note_user(None if rights.user is None else rights.user.name)
+
+    def note_user(self, name: str | None) -> None:
+        """Tell log lines and the surrounding application the user. None stands for an anonymous caller."""
+        self.environ[USER_KEY] = name
+        note_user(name)
 
     @property
     def decoded_path(self) -> str:

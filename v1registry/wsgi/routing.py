@@ -46,6 +46,9 @@ HOLES: Final = {
     "slashed_tag": ("tag", rf"{_NOT_RESERVED}[^/]+/.*[^/]"),
 }
 
+#: The key of the WSGI environ with the name of the matched row. It is missing if no row matched.
+ROUTE_KEY: Final = "v1registry.route"
+
 #: The longest path that can match, in characters: stored names have at most 255 characters a part.
 #: The time of matching can grow with the square of the length.
 LONGEST_PATH: Final = 4096
@@ -63,6 +66,9 @@ class Route:
         not GET.
     :param rank: rows of a lower rank are tried first. Within a table, rows of one rank are tried in order.
         Two APIs never have rows of one rank that match the same method and path; a test checks that.
+    :param name: for logs and tests. If empty, it is the name of the handler. Rows of one API share a name
+        only if they are one resource in different spellings. Rows of two APIs may share one.
+    :raises ValueError: there is neither a name nor a handler with one.
 
     A ``GET`` row answers ``HEAD`` too.
     """
@@ -74,6 +80,13 @@ class Route:
     is_page: bool = False
     rank: int = 0
     changes: bool | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        name = self.name or getattr(self.handler, "__name__", "")
+        if not name.isidentifier():
+            raise ValueError(f"{self.method} {self.path} needs a name, because its handler has none")
+        object.__setattr__(self, "name", name)
 
     @property
     def is_change(self) -> bool:
