@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from .images import FakeImage
     from .lookup import NotThere
     from .manifests import FakeManifest
+    from .patterns import RequestPattern
     from .pusher import PushRefused
-    from .recorder import RecordedRequest, RequestLog
+    from .recorded_request import RecordedRequest
     from .registry import FakeRegistry
+    from .request_log import RequestLog
     from .server import LiveServer
     from .session import WSGIAdapter, WSGISession
 
@@ -41,6 +43,7 @@ __all__ = [
     "PushRefused",
     "RecordedRequest",
     "RequestLog",
+    "RequestPattern",
     "WSGIAdapter",
     "WSGISession",
 ]
@@ -54,8 +57,9 @@ _MODULES = {
     "LiveServer": "server",
     "NotThere": "lookup",
     "PushRefused": "pusher",
-    "RecordedRequest": "recorder",
-    "RequestLog": "recorder",
+    "RecordedRequest": "recorded_request",
+    "RequestLog": "request_log",
+    "RequestPattern": "patterns",
     "WSGIAdapter": "session",
     "WSGISession": "session",
 }

@@ -104,8 +104,7 @@ class AccountHelpers:
             raise ValueError(f"the page would send the browser nowhere: {error.public}") from error
 
     def _application(self) -> WatchedRegistry:
-        application = self._recorder.application
-        assert isinstance(application, WatchedRegistry)
+        application = self._recorder.registry
         if not application.has_oauth:
             raise ValueError(
                 f"this registry has no OAuth (auth is {self._options.get('auth', 'open:')!r}): "

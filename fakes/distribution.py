@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from v1registry import MemoryStorage
 
     from .images import FakeImage
-    from .recorder import RecordedRequest, RequestLog
+    from .recorded_request import RecordedRequest
+    from .request_log import RequestLog
 
 _PUT_TAG = re.compile(r"/v1/repositories/(.+)/tags/([^/]+)/?")
 _PUT_MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")

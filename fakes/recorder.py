@@ -3,92 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from functools import cached_property
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from v1registry import Registry
+from v1registry.errors import MethodNotAllowed
+from v1registry.paths import OAUTH
+from v1registry.wsgi.request import USER_KEY
+from v1registry.wsgi.routing import Route, api_of
+
+from .recorded_request import ApiName, RecordedRequest, RequestHeaders
+from .request_log import RequestLog
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
+#: How tests call the APIs of the application.
+_API_NAMES: Final[Mapping[str, ApiName]] = {
+    "registry": "v1",
+    "hub": "hub",
+    "users": "hub",
+    "accounts": "oauth",
+    "grants": "oauth",
+    "oauth": "oauth",
+    "distribution": "v2",
+}
+
 #: The key of the WSGI environ under which the recorded request is.
 RECORD_KEY = "v1registry_fakes.request"
-
-
-class RequestHeaders(Mapping[str, str]):
-    """The headers of a request. Names are case-insensitive.
-
-    >>> RequestHeaders({"HTTP_USER_AGENT": "docker/1.9.1", "CONTENT_LENGTH": "2"})["user-agent"]
-    'docker/1.9.1'
-    """
-
-    def __init__(self, environ: Mapping[str, Any]):
-        self._values: dict[str, str] = {}
-        for key, value in environ.items():
-            if key.startswith("HTTP_"):
-                self._values[key[5:].replace("_", "-").lower()] = value
-            elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
-                self._values[key.replace("_", "-").lower()] = value
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.title() for name in self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
-@dataclass(eq=False)
-class RecordedRequest:
-    """One request and its answer."""
-
-    method: str
-    path: str  #: decoded, as the client sent it
-    query: str  #: as the client sent it, without the question mark
-    headers: Mapping[str, str]  #: of the request; names are case-insensitive
-    status: int | None = None  #: None until the answer begins
-    response_headers: list[tuple[str, str]] = field(default_factory=list)
-    error: Exception | None = None  #: the unexpected error, if the registry had one
-
-    def __str__(self) -> str:
-        """Return the request in one line, such as ``GET /v1/search?q=app 200``."""
-        query = f"?{self.query}" if self.query else ""
-        return f"{self.method} {self.path}{query} {self.status or 'unanswered'}"
-
-    def __repr__(self) -> str:
-        return f"<RecordedRequest {self}>"
-
-
-class RequestLog(list[RecordedRequest]):
-    """The requests of a fake in the order of arrival. ``clear()`` removes them."""
-
-    def matching(
-        self, method: str | None = None, path: str | None = None, status: int | None = None
-    ) -> list[RecordedRequest]:
-        """Return the requests that have all given properties.
-
-        :param path: may have ``*`` for any text, slashes included.
-        """
-        return [
-            request
-            for request in self
-            if (method is None or request.method == method)
-            and (path is None or fnmatchcase(request.path, path))
-            and (status is None or request.status == status)
-        ]
-
-    def __repr__(self) -> str:
-        """Return the requests, one in a line."""
-        if not self:
-            return "<no requests>"
-        return "\n".join([f"<{len(self)} requests>", *(f"  {request}" for request in self)])
 
 
 class WatchedRegistry(Registry):
@@ -99,32 +42,76 @@ class WatchedRegistry(Registry):
         if record is not None:
             record.error = error
 
+    def row_of(self, method: str, path: str) -> tuple[Route | None, ApiName | None]:
+        """Return the row that serves a request, and its API. Both may be None.
+
+        :param path: decoded, below the mount point. An unknown path can belong to an API too.
+        """
+        try:
+            found = self.table.match(method, path)
+        except MethodNotAllowed:
+            found = None
+        if found is None:
+            api = api_of(self.apis, path)
+            return None, None if api is None else _API_NAMES.get(api.name)
+        route = found[0]
+        if route.path.startswith(f"{OAUTH}/"):
+            return route, "oauth"  # the page of consent is a page
+        return route, self._api_names.get(id(route))
+
+    @cached_property
+    def _api_names(self) -> dict[int, ApiName]:
+        """The APIs of the rows. Rows are compared by identity, because their hash is slow."""
+        return {
+            id(route): _API_NAMES[api.name]
+            for api in self.apis
+            if api.name in _API_NAMES
+            for route in api.routes
+        }
+
 
 class Recorder:
     """A WSGI application that records each request and passes it on. Safe for threads.
 
     All requests of a test pass through it, in process and on the live port.
 
-    :param application: gets the requests; it may be replaced at any time.
+    :param registry: knows the rows and APIs of requests.
+    :param application: gets the requests; the registry if None.
     """
 
-    def __init__(self, application: WSGIApplication):
-        self.application = application
+    def __init__(self, registry: WatchedRegistry, application: WSGIApplication | None = None):
+        self.serve(registry, application)
         self.requests = RequestLog()
         #: requests with an unexpected error of the registry
         self.failed = RequestLog()
 
+    def serve(self, registry: WatchedRegistry, application: WSGIApplication | None = None) -> None:
+        """Replace registry and application. Requests that are in progress stay with the old ones."""
+        self.registry = registry
+        self.application = application or registry
+
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if type(environ) is not dict:
+            environ = dict(environ)  # so that the registry makes no copy, and route and user are found in it
         request = recorded_request(environ)
+        self._note_row(request, environ)
         self.requests.append(request)
         environ[RECORD_KEY] = request
         if isinstance(environ.get("wsgi.input"), BytesIO):
             # httpx.WSGITransport reads chunked bodies whole, but does not set this
             environ["wsgi.input_terminated"] = True
-        answer = self.application(environ, _noting(request, start_response))
+        answer = self.application(environ, _noting(request, environ, start_response))
         if request.status == 500 and request.error is not None:
             self.failed.append(request)
         return _Answer(answer, lambda error: self._note_failure(request, error))
+
+    def _note_row(self, request: RecordedRequest, environ: Mapping[str, Any]) -> None:
+        try:
+            path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8") or "/"
+        except UnicodeError:
+            return
+        route, request.api = self.registry.row_of(request.method, path)
+        request.route = None if route is None else route.name
 
     def _note_failure(self, request: RecordedRequest, error: Exception) -> None:
         request.error = error
@@ -142,10 +129,13 @@ def recorded_request(environ: Mapping[str, Any]) -> RecordedRequest:
     )
 
 
-def _noting(request: RecordedRequest, start_response: StartResponse) -> StartResponse:
+def _noting(
+    request: RecordedRequest, environ: Mapping[str, Any], start_response: StartResponse
+) -> StartResponse:
     def start(
         status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
     ) -> Callable[[bytes], object]:
+        request.user = environ.get(USER_KEY)
         request.status = int(status.split(" ", 1)[0])
         request.response_headers = list(headers)
         return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)

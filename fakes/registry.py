@@ -22,7 +22,8 @@ from .lookup import Tags, not_there, split_name
 from .manifests import FakeManifest
 from .oci_pusher import OciPusher
 from .pusher import ADMINISTRATOR_KEY, Pusher
-from .recorder import Recorder, RequestLog, WatchedRegistry
+from .recorder import Recorder, WatchedRegistry
+from .request_log import RequestLog
 from .server import LiveServer
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ class FakeRegistry(AccountHelpers, DistributionHelpers):
         A request that is in progress continues with the old contents, and does not change the new ones.
         """
         self.clock.reset()
-        self._recorder.application = self._make_application()
+        self._recorder.serve(self._make_application())
         self._recorder.requests.clear()
         self._recorder.failed.clear()
 
