@@ -14,7 +14,9 @@ from v1registry_fakes import FakeRegistry
 from v1registry_fakes.layers import files_in, layer_of
 
 
-@pytest.mark.parametrize("module", ["", "layers", "lookup", "recorder", "registry", "server", "session"])
+@pytest.mark.parametrize(
+    "module", ["", "layers", "lookup", "patterns", "recorded_request", "registry", "server", "session"]
+)
 def test_the_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"v1registry_fakes.{module}".rstrip(".")))
     assert result.attempted > 0
