@@ -57,8 +57,10 @@ class QuietConnection(HTTPConnection):
         super().close()
 
 
-class _Connection(QuietConnection):
-    def __init__(self, server: _Server, *arguments: Any):
+class NotedConnection(QuietConnection):
+    """A connection that its server knows, so that a stop can cut it."""
+
+    def __init__(self, server: ThreadServer, *arguments: Any):
         super().__init__(server, *arguments)
         server.note(self)
 
@@ -68,21 +70,24 @@ class _Connection(QuietConnection):
             self.socket.shutdown(socket.SHUT_RDWR)
 
 
-class _Server(Server):
-    ConnectionClass = _Connection
+class ThreadServer(Server):
+    """A server with one thread for each request that is answered at the moment.
+
+    :param address: host and port, where port 0 lets the system choose; or the path of a Unix socket.
+    """
+
+    ConnectionClass = NotedConnection
     keep_alive_conn_limit = 1000
     #: In seconds: how long the selector sleeps, and so how long a stop may take.
     expiration_interval = 0.02
 
-    def __init__(self, application: WSGIApplication):
-        super().__init__(
-            ("127.0.0.1", 0), application, numthreads=_THREADS, timeout=_PAUSE_S, request_queue_size=128
-        )
-        self._open_connections: WeakSet[_Connection] = WeakSet()
+    def __init__(self, application: WSGIApplication, address: tuple[str, int] | str = ("127.0.0.1", 0)):
+        super().__init__(address, application, numthreads=_THREADS, timeout=_PAUSE_S, request_queue_size=128)
+        self._open_connections: WeakSet[NotedConnection] = WeakSet()
         self._is_stopping = False
         self._lock = threading.Lock()
 
-    def note(self, connection: _Connection) -> None:
+    def note(self, connection: NotedConnection) -> None:
         """Remember a new connection. It is cut at once if the server is stopping."""
         with self._lock:
             self._open_connections.add(connection)
@@ -117,13 +122,15 @@ class Listener:
 
     All its threads are daemons, so that a process can end without stopping it.
 
+    :param server: serves an application; it is not started yet.
     :raises ImportError: TLS needs a library that is not installed.
     :raises OSError: no port can be opened.
     """
 
-    def __init__(self, application: WSGIApplication, *, tls: bool):
-        self._server = _Server(application)
-        self.ca_file: str | None = None
+    def __init__(self, server: ThreadServer, *, tls: bool):
+        self._server = server
+        #: the folder of the certificates: ca.pem, and cert.pem with key.pem of a client
+        self.certificates: str | None = None
         self._failure: OSError | None = None
         is_ready = threading.Event()
         self._thread = threading.Thread(
@@ -132,7 +139,7 @@ class Listener:
         with ExitStack() as cleaning:
             if tls:
                 folder = cleaning.enter_context(TemporaryDirectory(prefix="v1registry-"))
-                self.ca_file, own_file = _make_certificates(folder)
+                self.certificates, own_file = folder, _make_certificates(folder)
                 self._server.ssl_adapter = _TLSAdapter(own_file, own_file, self.ca_file)
             self._thread.start()
             is_ready.wait()
@@ -152,7 +159,13 @@ class Listener:
         self._server.serve()
 
     @property
+    def ca_file(self) -> str | None:
+        """The path of the certificate to trust, None without TLS."""
+        return None if self.certificates is None else f"{self.certificates}/ca.pem"
+
+    @property
     def port(self) -> int:
+        """The port that the system chose."""
         port: int = self._server.bind_addr[1]
         return port
 
@@ -164,8 +177,11 @@ class Listener:
         self._cleaning.close()
 
 
-def _make_certificates(folder: str) -> tuple[str, str]:
-    """Make an authority and the certificate of a server; return the paths of both files."""
+def _make_certificates(folder: str) -> str:
+    """Make an authority with the certificates of a server and of a client; return the path of the server's.
+
+    The authority's is ``ca.pem``, those of the client are ``cert.pem`` and ``key.pem``.
+    """
     try:
         import trustme
     except ImportError as error:
@@ -173,8 +189,10 @@ def _make_certificates(folder: str) -> tuple[str, str]:
             f"a live port with TLS needs trustme: pip install 'v1registry[fakes]' ({error})"
         ) from error
     authority = trustme.CA()
+    authority.cert_pem.write_to_path(f"{folder}/ca.pem")
+    client = authority.issue_cert("client@v1registry.test")
+    client.cert_chain_pems[0].write_to_path(f"{folder}/cert.pem")
+    client.private_key_pem.write_to_path(f"{folder}/key.pem")
     own = authority.issue_cert("127.0.0.1", "::1", "localhost")
-    ca_file, own_file = f"{folder}/ca.pem", f"{folder}/server.pem"
-    authority.cert_pem.write_to_path(ca_file)
-    own.private_key_and_cert_chain_pem.write_to_path(own_file)
-    return ca_file, own_file
+    own.private_key_and_cert_chain_pem.write_to_path(f"{folder}/server.pem")
+    return f"{folder}/server.pem"

@@ -100,9 +100,9 @@ class LiveServer:
         """
         with self._lock:
             if self._running is None:
-                from .listener import Listener
+                from .listener import Listener, ThreadServer
 
-                self._running = Listener(self._serve, tls=self.tls)
+                self._running = Listener(ThreadServer(self._serve), tls=self.tls)
             return self._running
 
     def stop(self) -> None:

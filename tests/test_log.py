@@ -14,7 +14,7 @@ import pytest
 from support.cheap_passwords import CheapPasswords
 from support.engine_client import EngineClient, UnexpectedAnswer, make_chain, random_layer
 from support.faulty_storage import FaultyStorage
-from v1registry_fakes.listener import Listener
+from v1registry_fakes.listener import Listener, ThreadServer
 from webtest import TestApp
 
 from v1registry import MemoryStorage, Registry, errors
@@ -200,7 +200,7 @@ def test_no_log_line_has_a_password_token_or_hash(caplog: pytest.LogCaptureFixtu
     for name, password in passwords.items():
         users.create(name, password, f"{name}@example.org")
     private = make_chain(random_layer(500, n) for n in range(2))
-    listener = Listener(Registry(storage=storage, auth=users), tls=False)
+    listener = Listener(ThreadServer(Registry(storage=storage, auth=users)), tls=False)
     secrets: set[str] = {*passwords.values(), "not it", "new secret", "chosen at last"}
     refused = 0
     try:

@@ -263,3 +263,13 @@ _EXAMPLES = {
 
 def test_every_hole_has_an_example() -> None:
     assert set(_EXAMPLES) == set(HOLES)
+
+
+def test_a_table_can_have_holes_of_its_own() -> None:
+    table = Table(Route("GET", "/things/{thing}/json", one, None), holes={"thing": ("name", r"[^/]+")})
+
+    found = table.match("GET", "/things/one/json")
+
+    assert found is not None
+    assert found[1] == {"name": "one"}
+    assert table.match("GET", "/things/one/two/json") is None

@@ -6,7 +6,7 @@ The tables in ``*/api.py`` are the map of the project.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -100,17 +100,19 @@ class Route:
 
 
 @lru_cache(maxsize=256)
-def _compile(path: str) -> tuple[str, re.Pattern[str]]:
-    """Return the literal prefix of a row's path, and its pattern, which has to match whole.
+def _compile_own(path: str) -> tuple[str, re.Pattern[str]]:
+    """Return the same as ``_compile`` for HOLES. It is kept, because all applications share it."""
+    return _compile(path, HOLES)
 
-    They are kept, because all applications share them.
-    """
+
+def _compile(path: str, holes: Mapping[str, tuple[str, str]]) -> tuple[str, re.Pattern[str]]:
+    """Return the literal prefix of a row's path, and its pattern, which has to match whole."""
     prefix = _prefix(path.removesuffix("[/]").partition("/{")[0])
     path, optional_slash = (path[:-3], "/?") if path.endswith("[/]") else (path, "")
     text = ""
     for number, part in enumerate(re.split(r"\{(\w+)\}", path)):
         if number % 2:
-            field, matched = HOLES[part]
+            field, matched = holes[part]
             text += f"(?P<{field}>{matched})"
         else:
             text += re.escape(part)
@@ -121,13 +123,15 @@ class Table:
     """Rows, tried by rank and then in order. The first row that matches method and path is used.
 
     Rows whose first two segments are literal come before rows with only one literal segment.
+
+    :param holes: what the holes of the paths match, as in HOLES.
     """
 
-    def __init__(self, *routes: Route):
+    def __init__(self, *routes: Route, holes: Mapping[str, tuple[str, str]] = HOLES):
         self.routes = tuple(sorted(routes, key=lambda route: route.rank))
         self._by_prefix: dict[str, list[tuple[Route, re.Pattern[str]]]] = {}
         for route in self.routes:
-            prefix, pattern = _compile(route.path)
+            prefix, pattern = _compile_own(route.path) if holes is HOLES else _compile(route.path, holes)
             self._by_prefix.setdefault(prefix, []).append((route, pattern))
 
     def __iter__(self) -> Iterator[Route]:
