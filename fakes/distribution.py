@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from v1registry.names import RepositoryName
 
-from .layers import Files, layer_of
-from .lookup import not_there, split_name
+from .lookup import not_there, split_name, without_host
 from .manifests import FakeBlobs, FakeManifest, FakeManifests
 from .oci_pusher import OciPusher
-from .pusher import numbered_layer
 
 if TYPE_CHECKING:
     from v1registry import MemoryStorage
@@ -80,28 +78,6 @@ class DistributionHelpers:
         """
         repository, reference = _split(name)
         return self._oci_pusher.push_index(repository, reference, platforms)
-
-    def _add_oci_image(
-        self,
-        name: str | None,
-        files: Files | None,
-        layer: bytes | None,
-        layers: int,
-        parent: object,
-        fields: Mapping[str, object],
-    ) -> FakeManifest:
-        if name is None:
-            raise ValueError(
-                "through v2 an image is pushed to a repository: give a name such as alice/app:1.0"
-            )
-        if parent is not None and not isinstance(parent, FakeManifest):
-            raise TypeError(f"the parent of an image of v2 must be its manifest, not {parent!r}")
-        top = layer
-        if top is None:
-            top = numbered_layer(layers) if files is None else layer_of(files)
-        pushed = [*(numbered_layer(number) for number in range(1, layers)), top]
-        repository, reference = split_name(name)
-        return self._oci_pusher.push_image(repository, reference, pushed, fields, parent)
 
     # -- its contents
 
@@ -185,7 +161,7 @@ def _split(name: str) -> tuple[str, str | None]:
     """Split a name into the repository and the tag or digest; None if there is none."""
     repository, at, digest = name.partition("@")
     if at:
-        return repository, digest
+        return without_host(repository), digest
     repository, tag = split_name(name)
     return repository, tag if name.rpartition("/")[2].partition(":")[1] else None
 

@@ -48,8 +48,27 @@ class Tags(dict[str, str]):
         raise not_there(f"no tag {tag!r} in {self._repository}", self)
 
 
+def without_host(name: str) -> str:
+    """Return the name of an image without the registry in front, as engines recognise it.
+
+    The first part is a registry if it has a dot or a port, or is ``localhost``.
+
+    >>> without_host("127.0.0.1:5000/alice/app:1.0"), without_host("localhost/app")
+    ('alice/app:1.0', 'app')
+    >>> without_host("alice/app:1.0"), without_host("app:1.0")
+    ('alice/app:1.0', 'app:1.0')
+    """
+    first, slash, rest = name.partition("/")
+    is_host = bool(slash) and (first == "localhost" or "." in first or ":" in first)
+    return rest if is_host else name
+
+
 def split_name(name: str) -> tuple[str, str]:
-    """Split ``NAMESPACE/REPOSITORY:TAG``; the tag is ``latest`` if there is none."""
-    folder, slash, last = name.rpartition("/")
+    """Split ``[HOST/]NAMESPACE/REPOSITORY:TAG``; the tag is ``latest`` if there is none.
+
+    >>> split_name("127.0.0.1:5000/alice/app:1.0"), split_name("alice/app")
+    (('alice/app', '1.0'), ('alice/app', 'latest'))
+    """
+    folder, slash, last = without_host(name).rpartition("/")
     base, colon, tag = last.partition(":")
     return f"{folder}{slash}{base}", tag if colon else "latest"

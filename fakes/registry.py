@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING
 
 from v1registry import MemoryStorage
 from v1registry.accounts.backends.environ import Environ
@@ -16,10 +15,9 @@ from v1registry.settings import SERVE_SETTINGS, Options, SettingsError
 from .accounts import AccountHelpers
 from .clock import FakeClock
 from .distribution import DistributionHelpers
+from .filling import FillingHelpers
 from .images import FakeImage, FakeImages
-from .layers import Files
-from .lookup import Tags, not_there, split_name
-from .manifests import FakeManifest
+from .lookup import Tags, not_there, split_name, without_host
 from .oci_pusher import OciPusher
 from .pusher import ADMINISTRATOR_KEY, Pusher
 from .recorder import Recorder, WatchedRegistry
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 _DESCRIBED = 30
 
 
-class FakeRegistry(AccountHelpers, DistributionHelpers):
+class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers):
     """A registry for one test, in memory and empty at first, for v1 and ``/v2/``. Safe for threads.
 
     Clients reach it in process by :attr:`app`, or over TCP at :attr:`url`. It is a context manager: leaving
@@ -128,119 +126,7 @@ class FakeRegistry(AccountHelpers, DistributionHelpers):
             raise RuntimeError("this FakeRegistry is closed, so it has no live port")
         return self._server
 
-    # -- filling
-
-    @overload
-    def add_image(
-        self,
-        name: str | None = None,
-        *,
-        files: Files | None = None,
-        layer: bytes | None = None,
-        layers: int = 1,
-        parent: FakeImage | str | None = None,
-        json: Mapping[str, object] | None = None,
-        id: str | None = None,
-        is_complete: bool = True,
-        api: Literal["v1"] = "v1",
-    ) -> FakeImage: ...
-
-    @overload
-    def add_image(
-        self,
-        name: str,
-        *,
-        files: Files | None = None,
-        layer: bytes | None = None,
-        layers: int = 1,
-        parent: FakeManifest | None = None,
-        json: Mapping[str, object] | None = None,
-        api: Literal["v2"],
-    ) -> FakeManifest: ...
-
-    def add_image(
-        self,
-        name: str | None = None,
-        *,
-        files: Files | None = None,
-        layer: bytes | None = None,
-        layers: int = 1,
-        parent: FakeImage | FakeManifest | str | None = None,
-        json: Mapping[str, object] | None = None,
-        id: str | None = None,
-        is_complete: bool = True,
-        api: Literal["v1", "v2"] = "v1",
-    ) -> FakeImage | FakeManifest:
-        """Push an image as an engine does, and return it.
-
-        :param name: ``NAMESPACE/REPOSITORY:TAG``; ``:latest`` and ``library/`` may be left out. If None, the
-            image is in no repository. A registry with accounts needs a name.
-        :param files: the contents of the layer: name -> bytes or text, None for a file to delete. A name that
-            ends in ``/`` is a directory. Without ``files`` and ``layer`` the layer has a small file.
-        :param layer: the bytes of the layer in place of ``files``; it need not be an archive.
-        :param layers: how many images to push, each the parent of the next. The layers below are made up.
-        :param parent: the parent of the lowest of them, or its id.
-        :param json: more keys for the image's JSON, such as ``{"config": {"Cmd": ["sh"]}}``; with ``v2`` for
-            its config.
-        :param id: 64 or 16 hex digits. If None, an id is made up, the same in every run.
-        :param is_complete: False leaves out the checksum and the tag, so the push does not end.
-        :param api: ``v2`` pushes an OCI image through ``/v2/`` and returns its manifest. Clients of both APIs
-            see either kind.
-        :raises TypeError: both ``files`` and ``layer`` are given; or ``id``, ``is_complete`` or a parent that
-            is no manifest with ``v2``; or a parent that is a manifest with ``v1``.
-        :raises NotThere: the parent does not exist.
-        :raises ValueError: there is no name on a registry with accounts or with ``v2``, or ``layers`` is
-            below 1.
-        :raises PushRefused: the registry rejects it; the text says why. It is a ValueError.
-        """
-        if files is not None and layer is not None:
-            raise TypeError("files and layer exclude each other: give one of them")
-        if layers < 1:
-            raise ValueError(f"layers must be at least 1, not {layers}")
-        if api == "v2":
-            if id is not None or not is_complete:
-                raise TypeError('id and is_complete are for api="v1": digests follow from the contents')
-            return self._add_oci_image(name, files, layer, layers, parent, json or {})
-        if isinstance(parent, FakeManifest):
-            raise TypeError("the parent of an image of v1 must be an image or its id, not a manifest")
-        parent_id = parent.id if isinstance(parent, FakeImage) else parent
-        if parent_id is not None and parent_id not in self.images:
-            raise not_there(f"no image {parent_id!r} to be the parent", self.images)
-        repository = None if name is None else split_name(name)[0]
-        image = self._pusher.push_chain(
-            files, layer, layers, parent_id, json or {}, id, is_complete, repository
-        )
-        if name is not None and is_complete:
-            self.tag(image, name)
-        elif repository is not None:
-            self._pusher.announce(repository, [image.id])
-        return image
-
-    def tag(self, image: FakeImage | str, name: str) -> None:
-        """Push an existing image, or the image of an id, to ``NAMESPACE/REPOSITORY:TAG`` as well.
-
-        :raises NotThere: the image does not exist.
-        :raises PushRefused: the registry rejects it.
-        """
-        image_id = image.id if isinstance(image, FakeImage) else image
-        repository, tag = split_name(name)
-        self._pusher.publish(repository, tag, self.images[image_id])
-
-    def add_repository(self, name: str, *, is_private: bool = False) -> None:
-        """Make a repository without images.
-
-        :raises PushRefused: the registry rejects it.
-        """
-        self._pusher.announce(name)
-        if is_private:
-            self._pusher.make_private(name)
-
     # -- its contents
-
-    @property
-    def images(self) -> FakeImages:
-        """Every image by its id, including those whose push has not ended."""
-        return FakeImages(self.storage)
 
     def image(self, name: str) -> FakeImage:
         """Return the image of ``NAMESPACE/REPOSITORY:TAG``.
@@ -256,7 +142,7 @@ class FakeRegistry(AccountHelpers, DistributionHelpers):
         :raises NotThere: there is no such repository; lists the existing ones.
         """
         try:
-            found = Repositories(self.storage).tags(RepositoryName.parse(repository))
+            found = Repositories(self.storage).tags(RepositoryName.parse(without_host(repository)))
         except RepositoryNotFound:
             raise not_there(f"no repository {repository!r}", self.repositories) from None
         return Tags(repository, found)

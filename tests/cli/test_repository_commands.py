@@ -34,6 +34,7 @@ def test_repository_is_described_hidden_shared_and_listed(
 ) -> None:
     for arguments, told in (
         (["describe", "alice/app", "Größe 42"], "description set, 8 characters"),
+        (["stars", "alice/app", "42"], "stars set to 42"),
         (["private", "alice/app"], "now private"),
         (["grant", "alice/app", "robert"], "robert may read"),
         (["grant", "alice/app", "carol", "write"], "carol may read and push"),
@@ -51,6 +52,7 @@ def test_repository_is_described_hidden_shared_and_listed(
             "tag_rule": "immutable-but-latest",
             "collaborators": {"carol": "write", "robert": "read"},
             "description": "Größe 42",
+            "stars": 42,
         }
     ]
     assert repositories.tag_rule(NAME) is TagRule.IMMUTABLE_BUT_LATEST

@@ -1,4 +1,4 @@
-"""``v1registry repository``: descriptions, privacy, collaborators and tag rules.
+"""``v1registry repository``: descriptions, stars, privacy, collaborators and tag rules.
 
 The commands work on the storage. Every process over it sees the changes at its next request.
 """
@@ -15,7 +15,7 @@ from ..accounts.backends.from_text import open_auth
 from ..accounts.base import Backend, NotSupported
 from ..accounts.users import UserStore
 from ..names import RepositoryName
-from ..registry.repositories import Repositories
+from ..registry.repositories import MOST_STARS, Repositories
 from ..registry.tags import TagRule
 from ..rights import Action, User
 from . import deletions, sync_lists
@@ -32,7 +32,9 @@ from .output import print_rows
 
 
 def add_commands(commands: Commands) -> None:
-    """Add ``repository list``, ``describe``, ``private``, ``grant``, ``tags``, and those of other modules."""
+    """Add ``repository list``, ``describe``, ``stars``, ``private``, ``grant``, ``tags``, and those of other
+    modules.
+    """
     group = commands.group("repository", "manage repositories in the storage")
 
     command = group.add("list", list_repositories, "list the repositories")
@@ -51,6 +53,9 @@ def add_commands(commands: Commands) -> None:
         "description", nargs="?", help='the new text, Markdown; "" removes it; - reads standard input'
     )
     text.add_argument("--file", metavar="PATH", help="a file with the new text, UTF-8")
+
+    command = add("stars", set_stars, "set the number of stars that search and pages show")
+    command.add_argument("stars", type=int, help="the new number; search sorts by it")
 
     command = add("private", set_private, "hide a repository from all but its writers and collaborators")
     command.add_argument(
@@ -96,11 +101,19 @@ def list_repositories(options: argparse.Namespace) -> int:
                 user: action.value for user, action in sorted(repositories.collaborators(name).items())
             },
             "description": repositories.description(name),
+            "stars": repositories.stars(name),
         }
         for name in repositories.all()
     ]
     if not options.json:
-        rows = [{**row, "tags": len(tags) if isinstance(tags := row["tags"], list) else 0} for row in rows]
+        rows = [
+            {
+                **row,
+                "tags": len(tags) if isinstance(tags := row["tags"], list) else 0,
+                "stars": row["stars"] or "",
+            }
+            for row in rows
+        ]
     print_rows(rows, options.json)
     return DONE
 
@@ -125,6 +138,17 @@ def _description(options: argparse.Namespace) -> str:
         raise CommandFailed(f"--file: {options.file!r} cannot be read: {error.strerror}", USAGE) from error
     except UnicodeDecodeError as error:
         raise CommandFailed("the description must be UTF-8; nothing was changed", USAGE) from error
+
+
+def set_stars(options: argparse.Namespace) -> int:
+    """Set the number of stars of a repository.
+
+    :raises CommandFailed: the number is out of range.
+    """
+    stars: int = options.stars
+    if not 0 <= stars <= MOST_STARS:
+        raise CommandFailed(f"stars: must be between 0 and {MOST_STARS}, not {stars}", USAGE)
+    return _change(options, lambda all_, name: all_.set_stars(name, stars), f"stars set to {stars}")
 
 
 def set_private(options: argparse.Namespace) -> int:

@@ -189,7 +189,7 @@ def _search_answer(query: str, found: Page, is_long: bool, is_docker_0_6: bool) 
             "is_official": hit.name.is_official,
             "is_trusted": False,
             "is_automated": False,
-            "star_count": 0,
+            "star_count": hit.stars,
         }
 
     return {

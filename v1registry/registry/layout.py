@@ -20,6 +20,8 @@ _PLAIN_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 IMAGES = "images"
 REPOSITORIES = "repositories"
+#: Ours: below it is an empty key for each repository that may have stars.
+STARRED = "stars"
 UPLOADS = "uploads"
 
 #: Names of the keys in an image's folder.
@@ -44,6 +46,7 @@ TAG_PREFIX = "tag_"
 #: Ours, in a repository's folder: old servers do not look at them.
 COLLABORATORS = "_collaborators"
 DESCRIPTION = "_description"
+STARS = "_stars"
 TAG_RULE = "_tag_rule"
 DELETED = "_deleted"
 INCARNATION = "_incarnation"

@@ -24,6 +24,9 @@ from .tags import Tags
 #: How many bytes at each end of a large image list tell whether it is one.
 _END_BYTES: Final = 256
 
+#: The maximum of the stars of a repository. Engines on machines with 32 bits decode no larger number.
+MOST_STARS: Final = (1 << 31) - 1
+
 
 class Repositories(Tags):
     """The repositories of one storage.
@@ -132,6 +135,42 @@ class Repositories(Tags):
         :raises RepositoryNotFound: it does not exist.
         """
         self._storage.write(f"{self._require_folder(name)}/{layout.DESCRIPTION}", description.encode("utf-8"))
+
+    def stars(self, name: RepositoryName) -> int:
+        """Return the number of stars, 0 if none was set."""
+        for folder in layout.repository_folders(name):
+            data = self._read_optional(f"{folder}/{layout.STARS}")
+            if data is not None and data.isdigit() and len(data) <= len(str(MOST_STARS)):
+                return int(data)
+        return 0
+
+    def starred(self) -> dict[RepositoryName, int]:
+        """Return repository -> number of stars, of those that have any.
+
+        Only repositories whose stars were set are read, so it costs nothing on a registry without stars.
+        """
+        found: dict[RepositoryName, int] = {}
+        for stat in self._list(f"{layout.STARRED}/"):
+            _, namespace, folder = stat.key.split("/")
+            name = layout.repository_from_folders(namespace, folder)
+            stars = self.stars(name)
+            if stars:
+                found[name] = stars
+        return found
+
+    def set_stars(self, name: RepositoryName, stars: int) -> None:
+        """Set the number of stars, by which search sorts and which it shows.
+
+        :param stars: at least 0, at most MOST_STARS.
+        :raises ValueError: the number is out of range.
+        :raises RepositoryNotFound: it does not exist.
+        """
+        if not 0 <= stars <= MOST_STARS:
+            raise ValueError(f"stars must be between 0 and {MOST_STARS}, not {stars}")
+        folder = self._require_folder(name)
+        # the key for starred() first: if it is left alone, nothing has changed
+        self._storage.write(f"{layout.STARRED}/{folder.removeprefix(f'{layout.REPOSITORIES}/')}", b"")
+        self._storage.write(f"{folder}/{layout.STARS}", str(stars).encode("ascii"))
 
     # -- the image list
 

@@ -25,13 +25,17 @@ class SearchIndex(Protocol):
         """Yield each repository that has every word of the query in its name or description.
 
         Repositories that the caller may not see are left out. Upper and lower case are the same. The order
-        is: the exact name, official repositories, names. Names are looked up only as they are asked for.
+        is: the exact name, official repositories, stars, names. Names are looked up only as they are asked
+        for.
 
         :param may_list: tells whether the caller may see a repository.
         """
 
     def description(self, name: RepositoryName) -> str:
         """Return the description of a repository, empty if it has none."""
+
+    def stars(self, name: RepositoryName) -> int:
+        """Return the number of stars of a repository, 0 if it has none."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Hit:
 
     name: RepositoryName
     description: str
+    stars: int
 
 
 @dataclass(frozen=True)
@@ -82,5 +87,5 @@ def search(
     start = (number - 1) * page_size
     shown = names[start : start + page_size]
     most = max(_LEAST_LENGTH, _DESCRIPTIONS_LENGTH // max(1, len(shown)))
-    hits = [Hit(name, index.description(name)[:most]) for name in shown]
+    hits = [Hit(name, index.description(name)[:most], index.stars(name)) for name in shown]
     return Page(hits, number, page_size, len(names))

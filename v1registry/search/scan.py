@@ -18,6 +18,9 @@ class ScanSearch:
         """Yield the names that a query finds, the best first: see ``SearchIndex.find``."""
         # several sorts by simple keys are faster than one by all of them
         names = sorted(self._repositories.candidates(), key=str)
+        starred = self._repositories.starred()
+        if starred:
+            names.sort(key=lambda name: -starred.get(name, 0))
         names.sort(key=lambda name: not name.is_official)
         if query:
             names.sort(key=lambda name: not _is_exact(query, name))
@@ -29,6 +32,10 @@ class ScanSearch:
     def description(self, name: RepositoryName) -> str:
         """Return the description of a repository, empty if it has none."""
         return self._repositories.description(name)
+
+    def stars(self, name: RepositoryName) -> int:
+        """Return the number of stars of a repository, 0 if it has none."""
+        return self._repositories.stars(name)
 
     def _has_words(self, name: RepositoryName, words: list[str]) -> bool:
         text = str(name).casefold()

@@ -67,6 +67,7 @@ def get_repositories(request: Request) -> Response:
             "label": shown(name.short, 300),
             "summary": summary_of(repositories.description(name), name=name.repository),
             "is_private": repositories.is_private(name),
+            "stars": repositories.stars(name),
             "tags": _tags_in_short(request, rights, name),
         }
         for name in part.items
@@ -110,6 +111,7 @@ def get_repository(request: Request) -> Response:
         "other_tags": tags_without_image(request, rights, name),
         "description": request.services.descriptions.html(repositories.description(name)),
         "is_private": is_private,
+        "stars": repositories.stars(name),
         "may_manage": may_manage(request, visitor, name),
         "rule": _RULES[repositories.tag_rule(name)],
         "now": datetime.now(timezone.utc),
