@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .applications import FakeApplication
     from .clock import FakeClock
     from .images import FakeImage
+    from .layer_builder import Layer
     from .lookup import NotThere
     from .manifests import FakeManifest
     from .patterns import RequestPattern
@@ -38,6 +39,7 @@ __all__ = [
     "FakeImage",
     "FakeManifest",
     "FakeRegistry",
+    "Layer",
     "LiveServer",
     "NotThere",
     "PushRefused",
@@ -54,6 +56,7 @@ _MODULES = {
     "FakeImage": "images",
     "FakeManifest": "manifests",
     "FakeRegistry": "registry",
+    "Layer": "layer_builder",
     "LiveServer": "server",
     "NotThere": "lookup",
     "PushRefused": "pusher",

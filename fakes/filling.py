@@ -9,7 +9,8 @@ from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
 
 from .images import FakeImage, FakeImages
-from .layers import Files, layer_of
+from .layer_builder import Files, Layer
+from .layers import layer_of
 from .lookup import not_there, split_name, without_host
 from .manifests import FakeManifest
 from .oci_pusher import OciPusher
@@ -37,7 +38,7 @@ class FillingHelpers:
         name: str | None = None,
         *,
         files: Files | None = None,
-        layer: bytes | None = None,
+        layer: bytes | Layer | None = None,
         layers: int = 1,
         parent: FakeImage | str | None = None,
         config: Mapping[str, object] | None = None,
@@ -53,7 +54,7 @@ class FillingHelpers:
         name: str,
         *,
         files: Files | None = None,
-        layer: bytes | None = None,
+        layer: bytes | Layer | None = None,
         layers: int = 1,
         parent: FakeManifest | None = None,
         config: Mapping[str, object] | None = None,
@@ -66,7 +67,7 @@ class FillingHelpers:
         name: str | None = None,
         *,
         files: Files | None = None,
-        layer: bytes | None = None,
+        layer: bytes | Layer | None = None,
         layers: int = 1,
         parent: FakeImage | FakeManifest | str | None = None,
         config: Mapping[str, object] | None = None,
@@ -82,7 +83,8 @@ class FillingHelpers:
             repository. A registry with accounts needs a name.
         :param files: the contents of the layer: name -> bytes or text, None for a file to delete. A name that
             ends in ``/`` is a directory. Without ``files`` and ``layer`` the layer has a small file.
-        :param layer: the bytes of the layer in place of ``files``; it need not be an archive.
+        :param layer: the layer in place of ``files``: a :class:`Layer`, or bytes, which need not be an
+            archive.
         :param layers: how many images to push, each the parent of the next. The layers below are made up.
         :param parent: the parent of the lowest of them, or its id.
         :param config: how containers run, such as ``{"Cmd": ["sh"], "Env": ["A=1"]}``: the key ``config`` of
@@ -103,6 +105,8 @@ class FillingHelpers:
         """
         if files is not None and layer is not None:
             raise TypeError("files and layer exclude each other: give one of them")
+        if isinstance(layer, Layer):
+            layer = bytes(layer)
         fields = dict(json or {})
         if config is not None:
             if "config" in fields:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from posixpath import split
 
 from v1registry.layers.archive import Member, open_archive
 from v1registry.storage.base import CHUNK_BYTES
 
-#: The contents of a layer: name -> bytes, or text in UTF-8, or None for a file that the layer deletes.
-Files = Mapping[str, bytes | str | None]
+from .layer_builder import WHITEOUT, Files, Layer
 
-_WHITEOUT = ".wh."
 _REGULAR = (b"0", b"\0", b"7")
 _HARD_LINK = b"1"
 
@@ -29,25 +25,7 @@ def layer_of(files: Files) -> bytes:
     >>> files_in(layer_of({"etc/motd": "hello", "etc/old": None}))
     {'etc/motd': b'hello', 'etc/old': None}
     """
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in files.items():
-            if content is None:
-                folder, base = split(name.rstrip("/"))
-                name, content = f"{folder}/{_WHITEOUT}{base}".removeprefix("/"), b""
-            elif isinstance(content, str):
-                content = content.encode("utf-8")
-            elif not isinstance(content, (bytes, bytearray)):
-                raise TypeError(
-                    f"the content of {name!r} must be bytes, text or None, not {type(content).__name__}"
-                )
-            member = tarfile.TarInfo(name.rstrip("/"))
-            if name.endswith("/"):
-                member.type, member.mode = tarfile.DIRTYPE, 0o755
-            else:
-                member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return gzip.compress(archive.getvalue(), mtime=0)
+    return bytes(Layer(files))
 
 
 def files_in(layer: bytes) -> dict[str, bytes | None]:
@@ -62,11 +40,11 @@ def files_in(layer: bytes) -> dict[str, bytes | None]:
     for entry in open_archive(io.BytesIO(layer)):
         name = _plain(entry.name)
         folder, base = split(name)
-        if any(part.startswith(_WHITEOUT * 2) for part in name.split("/")):
+        if any(part.startswith(WHITEOUT * 2) for part in name.split("/")):
             # internal files of AUFS
             continue
-        if base.startswith(_WHITEOUT):
-            files[f"{folder}/{base.removeprefix(_WHITEOUT)}".removeprefix("/")] = None
+        if base.startswith(WHITEOUT):
+            files[f"{folder}/{base.removeprefix(WHITEOUT)}".removeprefix("/")] = None
         elif entry.typeflag in _REGULAR and not entry.name.endswith(b"/"):
             files[name] = b"".join(_content(entry))
         elif entry.typeflag == _HARD_LINK:

@@ -20,7 +20,8 @@ from v1registry.layers.tarsum import tarsum
 from v1registry.wsgi.framework import Request
 
 from .images import FakeImage, FakeImages
-from .layers import Files, layer_of
+from .layer_builder import Files
+from .layers import layer_of
 from .recorder import RECORD_KEY, recorded_request
 
 if TYPE_CHECKING:

@@ -38,6 +38,7 @@ def test_the_tests_of_testing_md_pass(pytester: pytest.Pytester) -> None:
         "testing-first",
         "testing-oci",
         "testing-options",
+        "testing-layer",
         "testing-filling",
         "testing-unfinished",
         "testing-faults",
