@@ -13,7 +13,9 @@ from support.clock import Clock
 from v1registry import FileStorage, MemoryStorage, errors
 from v1registry.distribution import uploads as uploads_module
 from v1registry.distribution.blobs import Blobs
+from v1registry.distribution.pieces import piece_key
 from v1registry.distribution.places import Place
+from v1registry.distribution.upload_bounds import UploadLimits
 from v1registry.distribution.uploads import OutOfOrder, Uploads
 from v1registry.names import Digest, RepositoryName
 from v1registry.registry.expiry import Expiry
@@ -21,6 +23,7 @@ from v1registry.storage.base import Storage
 
 PLACE = Place(RepositoryName("team", "app"), "", is_open=True)
 OWNER = "0" * 32
+LIMITS = UploadLimits(1 << 20, 5, 2 << 20, 8)
 MINE, THEIRS = b"mine" * 1000, b"evil" * 1000
 
 
@@ -36,7 +39,7 @@ def blobs(storage: Storage) -> Blobs:
 
 @pytest.fixture
 def uploads(storage: Storage, blobs: Blobs) -> Uploads:
-    return Uploads(storage, blobs, most_bytes=1 << 20, most_uploads=5)
+    return Uploads(storage, blobs, LIMITS)
 
 
 def keys(storage: Storage) -> list[str]:
@@ -62,7 +65,7 @@ def test_DST_029_bytes_that_replace_a_piece_get_no_digest_of_it(
 ) -> None:
     begun = uploads.begin(PLACE, OWNER)
     known = uploads.append(begun, [MINE])
-    piece, total = f"{known.piece_folder(0)}/data", f"{known.folder}/sum"
+    piece, total = piece_key(known.folder, 0), f"{known.folder}/sum"
     of_mine = storage.read(total)[0]
     # as if the upload was removed, and a slow request wrote its bytes afterwards
     storage.delete(piece)
@@ -90,7 +93,7 @@ def test_DST_009_bytes_that_arrive_after_the_end_of_an_upload_are_removed(
 
 def test_DST_009_abandoned_upload_ends_after_a_day(storage: Storage, blobs: Blobs) -> None:
     clock = Clock(time.time())
-    uploads = Uploads(storage, blobs, most_bytes=1 << 20, most_uploads=5, clock=clock)
+    uploads = Uploads(storage, blobs, LIMITS, clock=clock)
     upload = uploads.append(uploads.begin(PLACE, OWNER), [MINE])
     clock.now_s += 86_300
     assert uploads.find(PLACE, upload.id).size == len(MINE)
@@ -102,7 +105,7 @@ def test_DST_009_abandoned_upload_ends_after_a_day(storage: Storage, blobs: Blob
 
 def test_DST_009_abandoned_uploads_are_removed_when_others_begin(storage: Storage, blobs: Blobs) -> None:
     clock = Clock(time.time())
-    uploads = Uploads(storage, blobs, most_bytes=1 << 20, most_uploads=5, clock=clock)
+    uploads = Uploads(storage, blobs, LIMITS, clock=clock)
     abandoned = uploads.append(uploads.begin(PLACE, OWNER), [MINE])
     clock.now_s += 90_000
     other = uploads.begin(PLACE, OWNER)

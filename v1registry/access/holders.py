@@ -321,6 +321,7 @@ class Holders:
             return
         incarnation = known[0]
         self._incarnations.end(known)
+        self._repositories.end_uploads(repository)
         if self._is_elsewhere:
             return  # the registry elsewhere keeps the images, and so they stay whose they were
         reached: set[str] = set()

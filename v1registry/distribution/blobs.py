@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -130,6 +132,34 @@ class Blobs:
         if not self.is_marked(place, sha256):
             value = json.dumps({"incarnation": place.incarnation}).encode("ascii")
             self._storage.write(layout.repository_key(place.repository, layout.MARKS, sha256), value)
+
+    def mark_while(self, place: Place, sha256: str, is_wanted: Callable[[], bool]) -> bool:
+        """Note that the repository contains a blob, unless that is not wanted any more; tell whether it does.
+
+        Each call writes a mark of its own. So a mark that is taken back here is not one on which another
+        request relies.
+
+        :param is_wanted: never true again once it was false. It is asked before the write and afterwards.
+        """
+        key = layout.repository_key(place.repository, layout.MARKS, sha256)
+        fields = {"incarnation": place.incarnation, "nonce": secrets.token_hex(8)}
+        value = json.dumps(fields).encode("ascii")
+        while True:
+            try:
+                expect = self._storage.stat(key).etag
+            except KeyNotFound:
+                expect = ABSENT
+            if not is_wanted():
+                return False
+            try:
+                written = self._storage.write(key, value, expect=expect)
+            except KeyConflict:
+                continue
+            if is_wanted():
+                return True
+            with suppress(KeyNotFound, KeyConflict):
+                self._storage.delete(key, expect=written.etag)
+            return False
 
     def unmark(self, place: Place, sha256: str) -> bool:
         """Note that the repository does not contain a blob any more; tell whether it did."""

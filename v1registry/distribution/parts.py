@@ -23,6 +23,7 @@ from .stored_manifests import Manifests
 from .tag_lists import Catalog, TagLists
 from .tags import TagPointers
 from .to_v1 import ToV1
+from .upload_bounds import UploadLimits
 from .uploads import Uploads
 from .view_choice import ViewChoice
 from .view_facts import FactsOfLayers, unnoticed
@@ -52,11 +53,12 @@ def distribution_of(
 ) -> Distribution:
     """Return the models for a storage. Nothing is read yet."""
     blobs = Blobs(storage)
-    uploads = Uploads(
-        storage,
-        blobs,
-        most_bytes=settings.max_unfinished_bytes,
-        most_uploads=settings.max_unfinished_pushes,
+    limits = UploadLimits(
+        user_bytes=settings.max_unfinished_bytes,
+        user_uploads=settings.max_unfinished_pushes,
+        repository_bytes=settings.max_repository_unfinished_bytes,
+        repository_uploads=settings.max_repository_uploads,
+        total_bytes=settings.max_unfinished_total_bytes if settings.is_open else None,
     )
     to_v1 = to_v1_of(storage, settings, images, holding, blobs)
     records, referrers = ManifestRecords(storage, blobs), Referrers(storage)
@@ -64,7 +66,7 @@ def distribution_of(
     tags = TagPointers(storage, repositories, records)
     return Distribution(
         blobs=blobs,
-        uploads=uploads,
+        uploads=Uploads(storage, blobs, limits),
         to_v1=to_v1,
         from_v1=from_v1,
         records=records,

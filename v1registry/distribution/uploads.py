@@ -1,9 +1,9 @@
 """Unfinished uploads of blobs (distribution.md 1 and 5).
 
-    uploads/<upload id>/<owner>-<upload id>/info                 the repository, and its incarnation
-    uploads/<upload id>/<owner>-<upload id>/pieces/<offset>/data  what one request sent
-    uploads/<upload id>/<owner>-<upload id>/sum                   the digest of the first piece
-    uploads/<upload id>/<owner>-<upload id>/whole/<nonce>/data    what a request that finishes makes a blob of
+    uploads/<upload id>/<owner>-<repository>/info                the repository, and its incarnation
+    uploads/<upload id>/<owner>-<repository>/pieces, end         what has arrived (pieces.py)
+    uploads/<upload id>/<owner>-<repository>/sum                 the digest of the first piece
+    uploads/<upload id>/<owner>-<repository>/whole/<nonce>/data  what a request that finishes makes a blob of
 
 Each request writes a piece of its own. The first to finish at an offset decides, so that two writers never
 mix their bytes, and a dead one holds nothing. The offset of an upload is where its pieces end. Nothing is in
@@ -14,6 +14,9 @@ pieces into a folder of its own, and publishes that.
 
 Uploads lie beside the pushes of v1, and expire and count like them. The ids of uploads have 32 digits, those
 of images 16 or 64.
+
+An upload ends with its repository. With accounts the incarnation says so. On an open server, repositories
+have none, and a deletion removes the counters of their uploads (upload_bounds.py).
 """
 
 from __future__ import annotations
@@ -24,40 +27,24 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
 from .. import errors
 from ..names import Digest
-from ..registry.expiry import Expiry, push_folder
+from ..registry.expiry import Expiry, push_folder, repository_digest
 from ..registry.layout import UPLOADS, parse_stored, stored_name
-from ..registry.quotas import Quotas
 from ..rights import PushKey
-from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage
+from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
 from .blobs import Blobs
+from .pieces import MOST_PIECES, NOTHING, Arrived, Pieces, piece_key
 from .places import Place
-
-#: How many requests may send pieces of one upload.
-MOST_PIECES: Final = 10_000
+from .upload_bounds import UploadBounds, UploadLimits
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
-_INFO, _PIECES, _SUM, _WHOLE = "info", "pieces", "sum", "whole"
-
-#: The counter of the bytes that have arrived. It is one for all pieces: there may be many.
-_ARRIVED: Final = "arrived"
-
-#: How many digits an offset has in a key: enough for all sizes.
-_DIGITS: Final = 20
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What one request sent."""
-
-    start: int  #: offset of its first byte in the blob
-    size: int  #: bytes
+_INFO, _SUM, _WHOLE = "info", "sum", "whole"
 
 
 @dataclass(frozen=True)
@@ -65,8 +52,8 @@ class Upload:
     """An unfinished upload as it was read."""
 
     id: str
-    key: PushKey
-    pieces: tuple[Piece, ...] = ()
+    key: PushKey  #: the name is that of the repository
+    arrived: Arrived = NOTHING
 
     @property
     def folder(self) -> str:
@@ -76,11 +63,7 @@ class Upload:
     @property
     def size(self) -> int:
         """How many bytes were received: the offset at which the upload goes on."""
-        return self.pieces[-1].start + self.pieces[-1].size if self.pieces else 0
-
-    def piece_folder(self, start: int) -> str:
-        """Return the folder of the piece at an offset."""
-        return f"{self.folder}/{_PIECES}/{start:0{_DIGITS}d}"
+        return self.arrived.size
 
 
 class OutOfOrder(Exception):
@@ -90,24 +73,17 @@ class OutOfOrder(Exception):
 class Uploads:
     """The unfinished uploads of one storage. Safe for threads and processes.
 
-    :param most_bytes: of the unfinished uploads and pushes of one user.
-    :param most_uploads: how many unfinished uploads and pushes one user may have.
     :param clock: seconds since the epoch.
     """
 
     def __init__(
-        self,
-        storage: Storage,
-        blobs: Blobs,
-        *,
-        most_bytes: int,
-        most_uploads: int,
-        clock: Callable[[], float] = time.time,
+        self, storage: Storage, blobs: Blobs, limits: UploadLimits, *, clock: Callable[[], float] = time.time
     ):
         self._storage = storage
         self._blobs = blobs
+        self._pieces = Pieces(storage)
         self._expiry = Expiry(storage, clock=clock)
-        self._quotas = Quotas(storage, self._expiry, most_bytes=most_bytes, most_pushes=most_uploads)
+        self._bounds = UploadBounds(storage, self._expiry, limits)
 
     def begin(self, place: Place, owner: str) -> Upload:
         """Begin an upload.
@@ -115,13 +91,15 @@ class Uploads:
         :param owner: whose bytes it counts to, see :attr:`v1registry.rights.PushKey.owner`.
         :raises TooManyUnfinishedBytes: the owner has too many bytes.
         :raises TooManyUnfinishedPushes: the owner has too many uploads.
+        :raises UnfinishedTotalExceeded: all owners together have too many bytes.
+        :raises RepositoryBytesExceeded: the repository has too many bytes.
+        :raises RepositoryUploadsExceeded: the repository has too many uploads.
         """
         self._expiry.tidy()
-        upload_id = secrets.token_hex(16)
-        upload = Upload(upload_id, PushKey(upload_id, owner))
+        upload = Upload(secrets.token_hex(16), PushKey(repository_digest(place.repository), owner))
         info = {"repository": stored_name(place.repository), "incarnation": place.incarnation}
         value = json.dumps(info).encode("ascii")
-        self._quotas.begin(upload.id, upload.key, _INFO, len(value), is_first=True)
+        self._bounds.begin(upload.id, upload.key, len(value))
         self._storage.write(f"{upload.folder}/{_INFO}", value)
         return upload
 
@@ -132,8 +110,9 @@ class Uploads:
         """
         if not _ID.fullmatch(upload_id):
             raise errors.UploadUnknown(upload_id=upload_id[:80])
-        owner = next(iter(self._storage.list_folders(f"{UPLOADS}/{upload_id}")), "").partition("-")[0]
-        upload = Upload(upload_id, PushKey(upload_id, owner))
+        folder = next(iter(self._storage.list_folders(f"{UPLOADS}/{upload_id}")), "")
+        owner, _, name = folder.partition("-")
+        upload = Upload(upload_id, PushKey(name, owner))
         if not owner or not self._is_of(upload, place):
             raise errors.UploadUnknown(upload_id=upload_id)
         return self._with_pieces(upload)
@@ -156,25 +135,25 @@ class Uploads:
         :raises BrokenUpload: the body broke off.
         :raises UploadUnknown: another request has finished or removed the upload.
         :raises TooManyUnfinishedBytes: the owner has too many bytes.
+        :raises UnfinishedTotalExceeded: all owners together have too many bytes.
+        :raises RepositoryBytesExceeded: the repository has too many bytes.
         """
         offset = upload.size
         if start is not None and start != offset:
             raise OutOfOrder
-        if len(upload.pieces) >= MOST_PIECES:
+        if upload.arrived.number >= MOST_PIECES:
             raise errors.TooManyPieces(MOST_PIECES)
         received = _Received(chunks, is_hashed=offset == 0)
         first = next(received, b"")
         if not first:
             return upload
-        reservation = self._quotas.reserve(upload.id, upload.key, secrets.token_hex(8))
-        body = reservation.counted(chain((first,), received.rest(is_partial_kept)), 0, announced)
-        try:
-            stat = self._storage.write(f"{upload.piece_folder(offset)}/{layout.DATA}", body, expect=ABSENT)
-            self._quotas.recount(upload.id, upload.key, _ARRIVED, offset, offset + stat.size)
-        except KeyConflict:
-            raise OutOfOrder from None
-        finally:
-            reservation.release()
+        body = chain((first,), received.rest(is_partial_kept))
+        with self._bounds.counted(upload.id, upload.key, body, announced) as counted:
+            try:
+                arrived, stat = self._pieces.add(upload.folder, upload.arrived, counted)
+            except KeyConflict:
+                raise OutOfOrder from None
+            self._bounds.recount(upload.id, upload.key, offset, arrived.size)
         if offset == 0:
             self._write_sum(upload, stat, received.sha256)
         if not self._exists(upload):
@@ -183,13 +162,14 @@ class Uploads:
             raise errors.UploadUnknown(upload_id=upload.id)
         if received.error is not None:
             raise received.error
-        return Upload(upload.id, upload.key, (*upload.pieces, Piece(offset, stat.size)))
+        return replace(upload, arrived=arrived)
 
     def finish(self, upload: Upload, place: Place, digest: Digest) -> str:
         """Make a blob of an upload, which the repository then contains; return its SHA-256 digits.
 
         :raises DigestMismatch: the bytes have a different digest. The upload is removed.
         :raises UploadUnknown: another request has finished or removed it.
+        :raises NameUnknown: the repository was deleted meanwhile, on an open server. The upload is removed.
         """
         try:
             sha256 = self._store(upload, digest)
@@ -199,16 +179,28 @@ class Uploads:
             self.cancel(upload)
             raise errors.DigestMismatch(detail={"digest": str(digest)})
         self._blobs.point(digest, sha256)
-        self._blobs.mark(place, sha256)
+        is_kept = self._mark(upload, place, sha256)
         self.cancel(upload)
+        if not is_kept:
+            raise errors.NameUnknown(detail={"name": str(place.repository)})
         return sha256
 
     def cancel(self, upload: Upload) -> None:
         """Remove an upload."""
         self._storage.delete_tree(upload.folder)
-        self._quotas.end(upload.id, upload.key)
+        self._bounds.end(upload.id, upload.key)
 
     # -- inside
+
+    def _mark(self, upload: Upload, place: Place, sha256: str) -> bool:
+        """Let the repository contain a blob; tell whether it does.
+
+        With accounts the mark has the incarnation, and the caller of :meth:`finish` checks that.
+        """
+        if place.is_open:
+            return self._blobs.mark_while(place, sha256, lambda: self._bounds.is_begun(upload.id, upload.key))
+        self._blobs.mark(place, sha256)
+        return True
 
     def _is_of(self, upload: Upload, place: Place) -> bool:
         try:
@@ -219,6 +211,7 @@ class Uploads:
             isinstance(info, dict)
             and info.get("repository") == stored_name(place.repository)
             and place.counts(info.get("incarnation"))
+            and (not place.is_open or self._bounds.is_begun(upload.id, upload.key))
         )
 
     def _exists(self, upload: Upload) -> bool:
@@ -233,23 +226,15 @@ class Uploads:
 
         :raises UploadUnknown: it is expired, or was removed meanwhile.
         """
-        pieces: list[Piece] = []
         try:
-            newest = self._storage.stat(f"{upload.folder}/{_INFO}").modified.timestamp()
+            begun_s = self._storage.stat(f"{upload.folder}/{_INFO}").modified.timestamp()
         except KeyNotFound:
             raise errors.UploadUnknown(upload_id=upload.id) from None
-        end = 0
-        for stat in self._storage.list(f"{upload.folder}/{_PIECES}/"):
-            start = int(stat.key.split("/")[-2])
-            if start != end:
-                break  # it arrived after another request had removed the upload
-            pieces.append(Piece(start, stat.size))
-            end += stat.size
-            newest = max(newest, stat.modified.timestamp())
-        if newest < self._expiry.oldest:
+        arrived = self._pieces.arrived(upload.folder)
+        if max(begun_s, arrived.modified_s) < self._expiry.oldest:
             self.cancel(upload)
             raise errors.UploadUnknown(upload_id=upload.id)
-        return Upload(upload.id, upload.key, tuple(pieces))
+        return replace(upload, arrived=arrived)
 
     def _write_sum(self, upload: Upload, piece: Stat, sha256: str) -> None:
         value = json.dumps({"etag": piece.etag, "sha256": sha256}).encode("ascii")
@@ -274,15 +259,15 @@ class Uploads:
 
         :raises KeyNotFound: another request has removed the upload.
         """
-        if not upload.pieces:
+        if not upload.size:
             return self._blobs.put(b"").hex if digest.fits(b"") else None
         staged = f"{upload.folder}/{_WHOLE}/{secrets.token_hex(16)}"
         key, sums, known = f"{staged}/{layout.DATA}", _Sums(digest), None
         try:
-            if len(upload.pieces) > 1:
-                self._storage.write(key, sums.added(self._joined(upload)))
+            if upload.arrived.number > 1:
+                self._storage.write(key, sums.added(self._pieces.joined(upload.folder, upload.size)))
             else:
-                stat = self._storage.link(f"{upload.piece_folder(0)}/{layout.DATA}", key)
+                stat = self._storage.link(piece_key(upload.folder, 0), key)
                 known = self._sum_of(upload, stat) if digest.algorithm == "sha256" else None
                 if known is None:
                     with self._storage.open(key) as blob:
@@ -296,11 +281,6 @@ class Uploads:
             self._storage.delete_tree(staged)
             raise
         return (known or sums.sha256) if fits else None
-
-    def _joined(self, upload: Upload) -> Iterator[bytes]:
-        for piece in upload.pieces:
-            with self._storage.open(f"{upload.piece_folder(piece.start)}/{layout.DATA}") as blob:
-                yield from blob
 
 
 class _Received:

@@ -195,6 +195,39 @@ class TooManyPieces(DistributionError):
         super().__init__(f"An upload may come in {limit} parts; send larger ones")
 
 
+class RepositoryUploadsExceeded(DistributionError):
+    """The repository has too many unfinished uploads. None was begun."""
+
+    status = 429
+    code = "TOOMANYREQUESTS"
+
+    def __init__(self, limit: int):
+        super().__init__(
+            f"This repository has {limit} unfinished uploads: finish or cancel some, or try again tomorrow"
+        )
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "3600"}
+
+
+class RepositoryBytesExceeded(DistributionError):
+    """The unfinished uploads to the repository have too many bytes. The bytes were not stored."""
+
+    status = 429
+    code = "TOOMANYREQUESTS"
+
+    def __init__(self, limit_bytes: int):
+        super().__init__(
+            f"The unfinished uploads to this repository would have more than {limit_bytes} bytes: "
+            "finish or cancel some, or try again tomorrow"
+        )
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "3600"}
+
+
 class TokenTooNarrow(Unauthorized):
     """The token is valid, but its scope lacks the action. Another token may have it."""
 

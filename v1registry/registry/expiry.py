@@ -6,6 +6,7 @@ what is counted exists, and what exists is counted.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from itertools import chain, islice, takewhile
 from typing import Final
 
 from ..log import get_logger
+from ..names import RepositoryName
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
 from . import layout
 
@@ -30,6 +32,9 @@ _MOST_TIDIED: Final = 1000
 
 #: The folder of the keys that count bytes, one folder for each user in it.
 BYTES: Final = f"{layout.UPLOADS}/_bytes"
+
+#: The same for repositories: uploads of blobs count twice.
+REPOSITORY_BYTES: Final = f"{layout.UPLOADS}/_repositories"
 
 #: Folders of records that expire one by one.
 _RECORDS: Final = (f"{layout.UPLOADS}/_announced", f"{layout.UPLOADS}/_deleted")
@@ -66,8 +71,9 @@ class Expiry:
             for image_id in islice(self._from_anywhere(layout.UPLOADS), _MOST_TIDIED):
                 if not image_id.startswith("_"):
                     self.expire(image_id)
-            for owner in islice(self._from_anywhere(BYTES), _MOST_TIDIED):
-                self._expire_counters(f"{BYTES}/{owner}")
+            for root in (BYTES, REPOSITORY_BYTES):
+                for counted in islice(self._from_anywhere(root), _MOST_TIDIED):
+                    self._expire_counters(f"{root}/{counted}")
         except StorageUnavailable as error:
             log.warning("expired uploads are not removed: %s", error.reason)
 
@@ -88,18 +94,21 @@ class Expiry:
             if modified < oldest:
                 self._storage.delete_tree(f"{folder}/{push}")
                 self._storage.delete_tree(counters_of(image_id, push))
+                self._storage.delete_tree(counters_of(image_id, push, REPOSITORY_BYTES))
 
     def expire_counter(self, folder: str) -> bool:
         """Remove an expired folder of counters if its push is gone, or expired too. Tell whether it is gone.
 
         :param folder: the counters of one push, see :func:`counters_of`, or of a layer that arrived for it.
         """
-        owner, _, counted = folder.removeprefix(f"{BYTES}/").partition("/")
+        root = BYTES if folder.startswith(f"{BYTES}/") else REPOSITORY_BYTES
+        first, _, counted = folder.removeprefix(f"{root}/").partition("/")
         image_id, _, push = counted.partition(".")
         if image_id:
             self.expire(image_id)
-            name = push.partition(".")[0]
-            if any(self._storage.list(f"{layout.UPLOADS}/{image_id}/{owner}-{name}/")):
+            second = push.partition(".")[0]
+            owner, name = (first, second) if root == BYTES else (second, first)
+            if any(self._storage.list(f"{push_folder(image_id, owner, name)}/")):
                 return False
         self._storage.delete_tree(folder)
         return True
@@ -138,13 +147,21 @@ def push_folder(image_id: str, owner: str, name: str) -> str:
     return f"{layout.UPLOADS}/{image_id}/{owner}-{name}"
 
 
-def counters_of(image_id: str, push: str) -> str:
+def counters_of(image_id: str, push: str, root: str = BYTES) -> str:
     """Return the folder of the keys that count the bytes of a push.
 
     :param push: the last segment of its folder.
+    :param root: BYTES for the counters of its owner; REPOSITORY_BYTES for those of the repository, which is
+        the name of the push key of an upload.
     """
     owner, _, name = push.partition("-")
-    return f"{BYTES}/{owner}/{image_id}.{name}"
+    first, second = (owner, name) if root == BYTES else (name, owner)
+    return f"{root}/{first}/{image_id}.{second}"
+
+
+def repository_digest(repository: RepositoryName) -> str:
+    """Return the 32 hex digits that stand for a repository in the keys of uploads."""
+    return hashlib.sha256(layout.stored_name(repository).encode("ascii")).hexdigest()[:32]
 
 
 def _anywhere() -> str:

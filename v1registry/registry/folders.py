@@ -11,6 +11,7 @@ from ..log import audit
 from ..names import RepositoryName, is_image_id
 from ..storage.base import InvalidKey, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
+from .expiry import REPOSITORY_BYTES, repository_digest
 from .recent_values import RecentValues
 
 
@@ -84,6 +85,13 @@ class RepositoryFolders:
                 tag = layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])
                 found[tag] = image_id, stat.modified
         return found
+
+    def end_uploads(self, name: RepositoryName) -> None:
+        """Count the unfinished uploads of blobs to the repository no more.
+
+        On an open server they make no blobs from then on (see distribution/uploads.py).
+        """
+        self._storage.delete_tree(f"{REPOSITORY_BYTES}/{repository_digest(name)}")
 
     def remove(self, name: RepositoryName) -> None:
         """Remove all that is stored of a repository, whether it exists, is marked as deleted, or is

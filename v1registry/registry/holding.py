@@ -106,11 +106,15 @@ class OpenHolding:
 
     def mark_deleted(self, repository: RepositoryName) -> None:
         self._repositories.mark_deleted(repository)
+        self._repositories.end_uploads(repository)
 
     def delete(self, repository: RepositoryName) -> None:
+        # uploads end first: one that looks afterwards keeps no blob, and blobs of earlier ones are removed
         if self._repositories.is_marked_deleted(repository):
+            self._repositories.end_uploads(repository)
             self._repositories.remove_marked_deleted(repository)
         elif self._repositories.exists(repository):
+            self._repositories.end_uploads(repository)
             self._repositories.remove(repository)
         else:
             raise errors.RepositoryNotFound(repository=str(repository))

@@ -1,7 +1,8 @@
-"""Bounds of what one user may have in unfinished pushes: how many pushes, and how many bytes.
+"""Bounds of unfinished pushes: how many, and how many bytes. They are for users, and for repositories too.
 
     uploads/_bytes/<owner>/<image id>.<push>/<entry>.<size>          stored
     uploads/_bytes/<owner>/<image id>.<push>.<entry>/<entry>.<size>  a layer that arrives
+    uploads/_repositories/<repository>/…                             the same for a repository
 
 An empty key counts the bytes of one JSON or one layer. It is written **before** the bytes are stored, and
 then all keys of the owner are added up. So of two parallel requests at least one sees the other one, and
@@ -56,13 +57,23 @@ class _Usage:
         return len({push for push, _ in self.sizes})
 
 
+@dataclass(frozen=True)
+class Excess:
+    """The failures of one kind of bound. Each is made from its limit."""
+
+    bytes: Callable[[int], errors.RegistryError] = errors.TooManyUnfinishedBytes
+    pushes: Callable[[int], errors.RegistryError] = errors.TooManyUnfinishedPushes
+
+
 class Quotas:
-    """Counts the unfinished pushes of users. Safe for threads and processes.
+    """Counts the unfinished pushes of users, or of repositories. Safe for threads and processes.
 
     :param most_bytes: of the unfinished pushes of one owner.
     :param most_pushes: how many unfinished pushes one owner may have.
     :param most_total_bytes: of the unfinished pushes of all owners; None if that is not bounded. A client of
         an open server can be any number of owners.
+    :param root: BYTES if owners are users; REPOSITORY_BYTES if they are repositories.
+    :param excess: what is raised beyond the two bounds of an owner.
     :param pause: sleeps for a number of seconds.
     """
 
@@ -74,6 +85,8 @@ class Quotas:
         most_bytes: int,
         most_pushes: int,
         most_total_bytes: int | None = None,
+        root: str = BYTES,
+        excess: Excess = Excess(),
         pause: Callable[[float], None] = time.sleep,
     ):
         self._storage = storage
@@ -81,6 +94,8 @@ class Quotas:
         self._most_bytes = most_bytes
         self._most_pushes = most_pushes
         self._most_total_bytes = most_total_bytes
+        self._root = root
+        self._excess_of = excess
         self._pause = pause
 
     def begin(self, image_id: str, key: PushKey, entry: str, size: int, *, is_first: bool) -> None:
@@ -93,20 +108,24 @@ class Quotas:
         :raises UnfinishedTotalExceeded: all owners together would have too many bytes.
         """
         most_pushes = self._most_pushes if is_first else None
-        self._reserve(counters_of(image_id, f"{key.owner}-{key.name}"), entry, size, most_pushes)
+        self._reserve(self._counters(image_id, key), entry, size, most_pushes)
+
+    def counts(self, image_id: str, key: PushKey, entry: str) -> bool:
+        """Tell whether an entry that was counted by :meth:`begin` is still counted."""
+        return any(self._storage.list(f"{self._counters(image_id, key)}/{entry}."))
 
     def reserve(self, image_id: str, key: PushKey, entry: str) -> Reservation:
         """Return a reservation of a layer, with no bytes yet.
 
         :param entry: the name of the layer in its push.
         """
-        folder = counters_of(image_id, f"{key.owner}-{key.name}")
+        folder = self._counters(image_id, key)
         return Reservation(self._storage, folder, entry, self._reserve, self._most_bytes)
 
     def release(self, image_id: str, key: PushKey, entry: str, size: int) -> None:
         """Count bytes no more, because they were removed."""
         with suppress(KeyNotFound):
-            self._storage.delete(f"{counters_of(image_id, f'{key.owner}-{key.name}')}/{entry}.{size}")
+            self._storage.delete(f"{self._counters(image_id, key)}/{entry}.{size}")
 
     def recount(self, image_id: str, key: PushKey, entry: str, old: int, new: int) -> None:
         """Count so many bytes for an entry that were reserved otherwise, without checking the bounds.
@@ -114,14 +133,17 @@ class Quotas:
         :param old: bytes that were counted before.
         :param new: bytes; more than ``old``.
         """
-        self._storage.write(f"{counters_of(image_id, f'{key.owner}-{key.name}')}/{entry}.{new}", b"")
+        self._storage.write(f"{self._counters(image_id, key)}/{entry}.{new}", b"")
         self.release(image_id, key, entry, old)
 
     def end(self, image_id: str, key: PushKey) -> None:
         """Count nothing of a push any more, because it was removed. Layers that arrive are still counted."""
-        self._storage.delete_tree(counters_of(image_id, f"{key.owner}-{key.name}"))
+        self._storage.delete_tree(self._counters(image_id, key))
 
     # -- inside
+
+    def _counters(self, image_id: str, key: PushKey) -> str:
+        return counters_of(image_id, f"{key.owner}-{key.name}", self._root)
 
     def _reserve(self, folder: str, entry: str, size: int, most_pushes: int | None = None) -> None:
         """Write the key of an entry if the owner then is within the bounds.
@@ -151,9 +173,9 @@ class Quotas:
 
     def _excess(self, usage: _Usage, most_pushes: int | None) -> errors.RegistryError | None:
         if usage.total_bytes > self._most_bytes:
-            return errors.TooManyUnfinishedBytes(self._most_bytes)
+            return self._excess_of.bytes(self._most_bytes)
         if most_pushes is not None and usage.pushes > most_pushes:
-            return errors.TooManyUnfinishedPushes(most_pushes)
+            return self._excess_of.pushes(most_pushes)
         return None
 
     def _is_total_exceeded(self) -> bool:
@@ -161,7 +183,7 @@ class Quotas:
         if self._most_total_bytes is None:
             return False
         total = 0
-        for number, stat in enumerate(self._storage.list(f"{BYTES}/"), 1):
+        for number, stat in enumerate(self._storage.list(f"{self._root}/"), 1):
             size = stat.key.rpartition(".")[2]
             if size.isdigit() and stat.modified.timestamp() >= self._expiry.oldest:
                 total += int(size)
@@ -171,7 +193,8 @@ class Quotas:
 
     def _usage(self, folder: str) -> _Usage:
         """Return what the owner of a folder of counters has. Counters of expired pushes are removed."""
-        prefix, oldest = f"{BYTES}/{folder.removeprefix(f'{BYTES}/').partition('/')[0]}/", self._expiry.oldest
+        owner, oldest = folder.removeprefix(f"{self._root}/").partition("/")[0], self._expiry.oldest
+        prefix = f"{self._root}/{owner}/"
         stats: dict[str, list[Stat]] = {}
         for stat in self._storage.list(prefix):
             stats.setdefault(stat.key.rpartition("/")[0], []).append(stat)
@@ -254,7 +277,7 @@ class Reservation:
                 self._reserve_in(
                     f"{self._folder}.{self._entry}", min(size + step, max(size, self._most_bytes))
                 )
-            except errors.TooManyUnfinishedBytes:
+            except (errors.TooManyUnfinishedBytes, errors.RepositoryBytesExceeded):
                 if step == 0:
                     raise
                 continue

@@ -30,6 +30,16 @@ class DistributionSettings:
         "seconds; it ends with the password too",
     )
     max_manifest_bytes: int = setting(4 << 20, converters.size, "the largest manifest that is accepted")
+    max_repository_uploads: int = setting(
+        1000,
+        converters.positive_number,
+        "how many unfinished uploads of blobs one repository may have, of all users together",
+    )
+    max_repository_unfinished_bytes: int = setting(
+        128 << 30,
+        converters.size,
+        "how many bytes of unfinished uploads of blobs are kept for one repository",
+    )
     v2_delete: bool = setting(
         True, converters.flag, "whether tags, manifests and blobs can be deleted through the distribution API"
     )
@@ -42,4 +52,6 @@ class DistributionOptions(TypedDict, total=False):
     v2_token_lifetime_s: int | str
     v2_refresh_lifetime_s: int | str
     max_manifest_bytes: int | str
+    max_repository_uploads: int | str
+    max_repository_unfinished_bytes: int | str
     v2_delete: bool | str
