@@ -25,7 +25,7 @@ class AccountHelpers:
 
     storage: MemoryStorage
     _options: Options
-    _recorder: Recorder
+    _recorder: Recorder[WatchedRegistry]
 
     def add_user(
         self,

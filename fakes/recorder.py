@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from v1registry import Registry
 from v1registry.errors import MethodNotAllowed
@@ -32,6 +32,19 @@ _API_NAMES: Final[Mapping[str, ApiName]] = {
 
 #: The key of the WSGI environ under which the recorded request is.
 RECORD_KEY = "v1registry_fakes.request"
+
+
+class RecordedApplication(Protocol):
+    """An application whose requests can be recorded, because it tells their rows."""
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse, /) -> Iterable[bytes]:
+        """Answer a request (PEP 3333)."""
+
+    def row_of(self, method: str, path: str) -> tuple[Route | None, ApiName | None]:
+        """Return the row that serves a request, and its API. Both may be None."""
+
+
+ApplicationT = TypeVar("ApplicationT", bound=RecordedApplication)
 
 
 class WatchedRegistry(Registry):
@@ -70,7 +83,7 @@ class WatchedRegistry(Registry):
         }
 
 
-class Recorder:
+class Recorder(Generic[ApplicationT]):
     """A WSGI application that records each request and passes it on. Safe for threads.
 
     All requests of a test pass through it, in process and on the live port.
@@ -79,13 +92,13 @@ class Recorder:
     :param application: gets the requests; the registry if None.
     """
 
-    def __init__(self, registry: WatchedRegistry, application: WSGIApplication | None = None):
+    def __init__(self, registry: ApplicationT, application: WSGIApplication | None = None):
         self.serve(registry, application)
         self.requests = RequestLog()
         #: requests with an unexpected error of the registry
         self.failed = RequestLog()
 
-    def serve(self, registry: WatchedRegistry, application: WSGIApplication | None = None) -> None:
+    def serve(self, registry: ApplicationT, application: WSGIApplication | None = None) -> None:
         """Replace registry and application. Requests that are in progress stay with the old ones."""
         self.registry = registry
         self.application = application or registry

@@ -23,7 +23,7 @@ CITATION = re.compile(
 )
 REVERSED_CITATION = re.compile(rf"\b({NUMBER}) of ([\w-]+)\.md\b")
 OWN_SECTION = re.compile(rf"\bsections? ({NUMBER}(?:(?:, | and | to ){NUMBER})*)")
-CHECKLIST_ID = re.compile(r"\b(?:test_)?((?:REG|HUB|OAU|STO|CLI|ENG|DST)[-_]\d{3})(?!\d)")
+CHECKLIST_ID = re.compile(r"\b(?:test_)?((?:REG|HUB|OAU|STO|CLI|ENG|DST|RMT)[-_]\d{3})(?!\d)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 

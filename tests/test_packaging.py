@@ -15,4 +15,8 @@ def test_every_package_of_the_source_is_listed() -> None:
 
     found = [".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("v1registry/**/__init__.py")]
 
-    assert sorted(listed) == sorted([*found, "v1registry_fakes"])
+    fakes = [
+        ".".join(["v1registry_fakes", *path.parent.relative_to(ROOT / "fakes").parts])
+        for path in ROOT.glob("fakes/**/__init__.py")
+    ]
+    assert sorted(listed) == sorted([*found, *fakes])

@@ -1,0 +1,114 @@
+"""The Remote API of an engine as a WSGI application: one table, answered in the version of the path."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from v1registry.errors import MethodNotAllowed
+from v1registry.wsgi.framework import Response
+from v1registry.wsgi.routing import Route, Table
+
+from . import system_api
+from .errors import EngineError, NoSuchObject, NotModified, NotSimulated
+from .requests import EngineRequest, answer, empty
+from .versions import negotiated
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+    from .state import EngineState
+
+log = logging.getLogger(__name__)
+
+#: What a ``{hole}`` matches, and the field in which the handler finds it. Names of images have slashes.
+HOLES: Final = {
+    "image": ("name", r".+"),
+    "container": ("name", r"[^/]+"),
+    "exec": ("exec_id", r"[^/]+"),
+    "network": ("name", r"[^/]+"),
+    "volume": ("name", r"[^/]+"),
+}
+
+TABLE: Final = Table(*system_api.ROUTES, holes=HOLES)
+
+#: What real engines have and the fake does not: the first part of the path -> its name for people.
+_NOT_SIMULATED: Final = {
+    "build": "building images",
+    "configs": "swarm",
+    "nodes": "swarm",
+    "plugins": "plugins",
+    "secrets": "swarm",
+    "services": "swarm",
+    "session": "BuildKit",
+    "grpc": "BuildKit",
+    "swarm": "swarm",
+    "tasks": "swarm",
+}
+
+_VERSIONED: Final = re.compile(r"/v(\d[^/]*)(/.*)", re.DOTALL)
+
+
+class EngineApplication:
+    """Answers the requests of clients of one engine. Safe for threads.
+
+    :param state: what the engine knows.
+    """
+
+    def __init__(self, state: EngineState):
+        self.state = state
+        #: the failures of the fake itself, each with its request
+        self.failures: list[tuple[str, Exception]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        response = self._answer(environ)
+        release = self.state.release
+        response.headers["Api-Version"] = str(release.api)
+        response.headers["Docker-Experimental"] = "false"
+        response.headers["Ostype"] = "linux"
+        response.headers["Server"] = f"Docker/{release.version} (linux)"
+        return response(environ, start_response)
+
+    def _answer(self, environ: dict[str, Any]) -> Response:
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
+        versioned = _VERSIONED.fullmatch(path)
+        text, path = (versioned[1], versioned[2]) if versioned else (None, path)
+        try:
+            request = EngineRequest(environ, self.state, negotiated(text, self.state.release))
+            return self._handled(request, path)
+        except NotModified:
+            return empty(304)
+        except EngineError as error:
+            return answer({"message": error.message}, error.status)
+        except Exception as error:
+            log.exception("%s %r failed", environ["REQUEST_METHOD"], path)
+            self.failures.append((f"{environ['REQUEST_METHOD']} {path}", error))
+            return answer({"message": f"the fake engine failed: {type(error).__name__}: {error}"}, 500)
+
+    def _handled(self, request: EngineRequest, path: str) -> Response:
+        found = _match(request.method, path)
+        if found is None:
+            what = _NOT_SIMULATED.get(path.split("/", 2)[1] if "/" in path else "")
+            raise NotSimulated(what) if what else NoSuchObject("page not found")
+        route, fields = found
+        request.fields.update(fields)
+        return cast("Callable[[EngineRequest], Response]", route.handler)(request)
+
+    def row_of(self, method: str, path: str) -> tuple[Route | None, None]:
+        """Return the row that serves a request. There is one API only.
+
+        :param path: with or without a version.
+        """
+        versioned = _VERSIONED.fullmatch(path)
+        found = _match(method, versioned[2] if versioned else path)
+        return (None if found is None else found[0]), None
+
+
+def _match(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+    """Return the row for a request, and the fields of its path. A wrong method is as an unknown path."""
+    try:
+        return TABLE.match(method, path)
+    except MethodNotAllowed:
+        return None

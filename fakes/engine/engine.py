@@ -1,0 +1,162 @@
+"""FakeEngine: an engine for a test, in process and on a port."""
+
+from __future__ import annotations
+
+from tempfile import TemporaryDirectory
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ..clock import FakeClock
+from ..recorder import Recorder
+from ..request_log import RequestLog
+from .api import EngineApplication
+from .state import EngineState
+from .versions import NEWEST, RELEASES
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from ..listener import Listener
+
+
+class FakeEngine:
+    """A docker engine for one test, empty at first. Safe for threads.
+
+    Clients reach it over TCP at :attr:`url`, over a Unix socket at :attr:`socket_url`, or in process by
+    :attr:`app`. It is a context manager: leaving it stops the ports, and calls :meth:`check` unless the block
+    failed.
+
+    :param version: the release that the engine is, such as ``20.10.24``; see :data:`RELEASES`.
+    :param tls: whether the port uses TLS; :attr:`environ` then names the certificates.
+
+    >>> with FakeEngine() as engine:
+    ...     engine.url.startswith("tcp://127.0.0.1:")
+    True
+    """
+
+    def __init__(self, *, version: str = NEWEST, tls: bool = False):
+        if version not in RELEASES:
+            raise ValueError(f"version must be one of {', '.join(RELEASES)}, not {version!r}")
+        self._release = RELEASES[version]
+        self._tls = tls
+        self.clock = FakeClock()
+        self._application = EngineApplication(self._make_state())
+        self._recorder = Recorder(self._application)
+        self._lock = Lock()
+        self._listeners: dict[str, Listener] = {}
+        self._folder: TemporaryDirectory[str] | None = None
+        self._is_open = True
+
+    def _make_state(self) -> EngineState:
+        return EngineState(self._release, self.clock)
+
+    # -- access for clients
+
+    @property
+    def app(self) -> WSGIApplication:
+        """The WSGI application. It records each request in :attr:`requests`."""
+        return self._recorder
+
+    @property
+    def url(self) -> str:
+        """``tcp://127.0.0.1:PORT``, as in ``DOCKER_HOST``. The port is started at the first use.
+
+        :raises RuntimeError: the engine is closed.
+        """
+        return f"tcp://127.0.0.1:{self._listener('tcp').port}"
+
+    @property
+    def socket_url(self) -> str:
+        """``unix:///…``, as in ``DOCKER_HOST``. The socket is made at the first use. It has no TLS.
+
+        :raises RuntimeError: the engine is closed.
+        """
+        self._listener("unix")
+        return f"unix://{self._socket_path()}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables by which docker's clients find the engine: ``DOCKER_HOST``, and those of TLS.
+
+        :raises RuntimeError: the engine is closed.
+        """
+        variables = {"DOCKER_HOST": self.url}
+        certificates = self._listener("tcp").certificates
+        if certificates is not None:
+            variables |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": certificates}
+        return variables
+
+    def _socket_path(self) -> str:
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="v1registry-")
+        return f"{self._folder.name}/docker.sock"
+
+    def _listener(self, kind: str) -> Listener:
+        with self._lock:
+            if not self._is_open:
+                raise RuntimeError("this FakeEngine is closed, so it has no port")
+            if kind not in self._listeners:
+                from ..listener import Listener
+                from .port import EngineServer
+
+                address: tuple[str, int] | str = ("127.0.0.1", 0) if kind == "tcp" else self._socket_path()
+                server = EngineServer(self._recorder, address)
+                self._listeners[kind] = Listener(server, tls=self._tls and kind == "tcp")
+            return self._listeners[kind]
+
+    # -- its contents
+
+    @property
+    def requests(self) -> RequestLog:
+        """The requests of clients in the order of arrival."""
+        return self._recorder.requests
+
+    # -- reset, check and close
+
+    def reset(self) -> None:
+        """Forget everything. :attr:`app` and the addresses stay the same."""
+        self._application.state.close()
+        self._application.state = self._make_state()
+        self._application.failures.clear()
+        self._recorder.requests.clear()
+        self.clock.reset()
+
+    def check(self) -> None:
+        """Return if the fake had no unexpected error. Each error is reported once.
+
+        :raises AssertionError: lists the requests with an unexpected error.
+        """
+        failures = self._application.failures[:]
+        self._application.failures.clear()
+        if failures:
+            lines = [f"  {request}\n    {type(error).__name__}: {error}\n" for request, error in failures]
+            raise AssertionError(
+                "The engine itself failed in these requests, which is not the fault of the test:\n"
+                + "".join(lines)
+            ) from failures[0][1]
+
+    def close(self) -> None:
+        """Stop the ports, and end what waits. Closing twice has no effect."""
+        with self._lock:
+            self._is_open = False
+            listeners, self._listeners = list(self._listeners.values()), {}
+        self._application.state.close()
+        for listener in listeners:
+            listener.stop()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def __enter__(self) -> FakeEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is None:
+            self.check()
+
+    def __repr__(self) -> str:
+        return f"<FakeEngine of docker {self._release.version}>"

@@ -1,0 +1,58 @@
+"""The failures of an engine: a status, and the text that clients show to people.
+
+The texts are those of docker 20.10 (remote.md 1.3).
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """The engine rejects a request, or fails in it.
+
+    :param message: for ``{"message": …}``.
+    """
+
+    status = 500
+
+    def __init__(self, message: str):
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidParameter(EngineError):
+    """A parameter or the body is invalid."""
+
+    status = 400
+
+
+class NoSuchObject(EngineError):
+    """The image, container, network, volume or exec does not exist."""
+
+    status = 404
+
+
+class ObjectConflict(EngineError):
+    """The state of the object does not allow the request."""
+
+    status = 409
+
+
+class NotModified(EngineError):
+    """The object is in the requested state already. The answer has no body."""
+
+    status = 304
+
+
+class Refused(EngineError):
+    """The engine does not allow the request, or a registry rejected it."""
+
+    status = 403
+
+
+class NotSimulated(EngineError):
+    """The engine has such an endpoint, but the fake does not simulate it."""
+
+    status = 501
+
+    def __init__(self, what: str):
+        super().__init__(f"{what} is not simulated by FakeEngine of v1registry_fakes")

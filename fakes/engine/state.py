@@ -1,0 +1,35 @@
+"""What an engine knows: images, containers, networks and volumes. The endpoints work on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from .events import EventLog
+
+if TYPE_CHECKING:
+    from ..clock import FakeClock
+    from .versions import Release
+
+
+@dataclass
+class EngineState:
+    """Everything that changes while an engine runs. ``lock`` guards it, but for the events.
+
+    :param engine_id: made up, and the same in every run.
+    """
+
+    release: Release
+    clock: FakeClock
+    name: str = "v1registry-fake"
+    engine_id: str = "FAKE:V1RE:GIST:RYFA:KEEN:GINE:AAAA:BBBB:CCCC:DDDD:EEEE:FFFF"
+    lock: RLock = field(default_factory=RLock)
+    events: EventLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.events = EventLog(self.clock)
+
+    def close(self) -> None:
+        """End everything that waits."""
+        self.events.close()
