@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .applications import FakeApplication
     from .clock import FakeClock
+    from .connection_cuts import AnswerDelayed, ConnectionCut
+    from .faults import Fault, Faults
     from .images import FakeImage
     from .layer_builder import Layer
     from .lookup import NotThere
@@ -34,11 +36,15 @@ if TYPE_CHECKING:
     from .session import WSGIAdapter, WSGISession
 
 __all__ = [
+    "AnswerDelayed",
+    "ConnectionCut",
     "FakeApplication",
     "FakeClock",
     "FakeImage",
     "FakeManifest",
     "FakeRegistry",
+    "Fault",
+    "Faults",
     "Layer",
     "LiveServer",
     "NotThere",
@@ -51,11 +57,15 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AnswerDelayed": "connection_cuts",
+    "ConnectionCut": "connection_cuts",
     "FakeApplication": "applications",
     "FakeClock": "clock",
     "FakeImage": "images",
     "FakeManifest": "manifests",
     "FakeRegistry": "registry",
+    "Fault": "faults",
+    "Faults": "faults",
     "Layer": "layer_builder",
     "LiveServer": "server",
     "NotThere": "lookup",

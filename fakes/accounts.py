@@ -13,17 +13,17 @@ from v1registry.oauth.scopes import SCOPES
 from v1registry.rights import User
 
 from .applications import FakeApplication
+from .broken_storage import BrokenStorage
 from .recorder import Recorder, WatchedRegistry
 
 if TYPE_CHECKING:
-    from v1registry import MemoryStorage
     from v1registry.settings import Options
 
 
 class AccountHelpers:
     """The part of FakeRegistry that works on accounts."""
 
-    storage: MemoryStorage
+    _served_storage: BrokenStorage
     _options: Options
     _recorder: Recorder[WatchedRegistry]
 
@@ -118,5 +118,5 @@ class AccountHelpers:
         if isinstance(auth, UserStore):
             return auth
         if isinstance(auth, str) and "users:" in [part.strip() for part in auth.split(",")]:
-            return UserStore(self.storage, passwords=Passwords(memory_kib=8, passes=1))
+            return UserStore(self._served_storage, passwords=Passwords(memory_kib=8, passes=1))
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import socket
 import threading
 from contextlib import ExitStack, suppress
@@ -15,9 +16,11 @@ try:
     from cheroot.makefile import StreamWriter
     from cheroot.server import HTTPConnection
     from cheroot.ssl.builtin import BuiltinSSLAdapter
-    from cheroot.wsgi import Server
+    from cheroot.wsgi import Gateway_10, Server
 except ImportError as error:
     raise ImportError(f"a live port needs cheroot: pip install 'v1registry[fakes]' ({error})") from error
+
+from .connection_cuts import CONNECTION_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -69,6 +72,43 @@ class NotedConnection(QuietConnection):
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the client has closed its end. With TLS that is not noticed."""
+        try:
+            if not select.select([self.socket], [], [], 0)[0]:
+                return False
+            return not socket.socket.recv(self.socket, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError):
+            return True
+
+
+class _Gateway(Gateway_10):
+    """Gives the application the connection of its request, so that a fault can cut it."""
+
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # the stub of cheroot says None
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
+        environ[CONNECTION_KEY] = self
+        return environ
+
+    def send_headers(self) -> None:
+        """Send status and headers now, before the body."""
+        self.req.ensure_headers_sent()
+
+    def cut(self) -> None:
+        """Close the connection at once. What was sent before still arrives."""
+        self.req.sent_headers = True
+        self.req.close_connection = True
+        self.req.conn.cut()
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the client has closed its end."""
+        is_abandoned: bool = self.req.conn.is_abandoned
+        return is_abandoned
+
 
 class ThreadServer(Server):
     """A server with one thread for each request that is answered at the moment.
@@ -83,22 +123,10 @@ class ThreadServer(Server):
 
     def __init__(self, application: WSGIApplication, address: tuple[str, int] | str = ("127.0.0.1", 0)):
         super().__init__(address, application, numthreads=_THREADS, timeout=_PAUSE_S, request_queue_size=128)
+        self.gateway = _Gateway
         self._open_connections: WeakSet[NotedConnection] = WeakSet()
         self._is_stopping = False
         self._lock = threading.Lock()
-
-    @staticmethod
-    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
-        """Bind a socket, and close it on failure, which cheroot does not.
-
-        :raises OSError: the address cannot be used.
-        """
-        try:
-            socket_.bind(bind_addr)
-        except OSError:
-            socket_.close()
-            raise
-        return socket_
 
     def note(self, connection: NotedConnection) -> None:
         """Remember a new connection. It is cut at once if the server is stopping."""
@@ -152,7 +180,7 @@ class Listener:
         with ExitStack() as cleaning:
             if tls:
                 folder = cleaning.enter_context(TemporaryDirectory(prefix="v1registry-"))
-                self.certificates, own_file = folder, _make_certificates(folder, server.bind_addr)
+                self.certificates, own_file = folder, _make_certificates(folder)
                 self._server.ssl_adapter = _TLSAdapter(own_file, own_file, self.ca_file)
             self._thread.start()
             is_ready.wait()
@@ -190,7 +218,7 @@ class Listener:
         self._cleaning.close()
 
 
-def _make_certificates(folder: str, address: tuple[str, int] | str) -> str:
+def _make_certificates(folder: str) -> str:
     """Make an authority with the certificates of a server and of a client; return the path of the server's.
 
     The authority's is ``ca.pem``, those of the client are ``cert.pem`` and ``key.pem``.
@@ -206,9 +234,6 @@ def _make_certificates(folder: str, address: tuple[str, int] | str) -> str:
     client = authority.issue_cert("client@v1registry.test")
     client.cert_chain_pems[0].write_to_path(f"{folder}/cert.pem")
     client.private_key_pem.write_to_path(f"{folder}/key.pem")
-    names = ["127.0.0.1", "::1", "localhost"]
-    if not isinstance(address, str) and address[0] not in names:
-        names.append(address[0])
-    own = authority.issue_cert(*names)
+    own = authority.issue_cert("127.0.0.1", "::1", "localhost")
     own.private_key_and_cert_chain_pem.write_to_path(f"{folder}/server.pem")
     return f"{folder}/server.pem"

@@ -13,6 +13,9 @@
 ``@pytest.mark.v1registry(tls=True, search_limit=10)`` gives options to one test, class or module. They have
 precedence over those of ``v1registry_options``.
 
+``@pytest.mark.v1registry_fault("GET", "*/layer", status=500)`` sets a fault of ``v1registry`` for one test,
+class or module. Several marks add up.
+
 pytest loads this module in every run, so it imports nothing before a fixture is requested.
 """
 
@@ -36,6 +39,11 @@ if TYPE_CHECKING:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "v1registry(**options): options of FakeRegistry for the fixture v1registry"
+    )
+    config.addinivalue_line(
+        "markers",
+        "v1registry_fault(method, path, **effects): a fault of the fixture v1registry, with the arguments of "
+        "FakeRegistry.fail()",
     )
 
 
@@ -88,7 +96,20 @@ def v1registry(request: pytest.FixtureRequest, v1registry_options: dict[str, Any
     has_tls = options.pop("tls", False)
     server = request.getfixturevalue("v1registry_tls_server" if has_tls else "v1registry_server")
     with FakeRegistry(server=server, **options) as registry:
+        _set_faults(request, registry)
         yield registry
+
+
+def _set_faults(request: pytest.FixtureRequest, registry: FakeRegistry) -> None:
+    """Set the faults of the marks, those of the module first.
+
+    :raises pytest.UsageError: a mark has invalid arguments.
+    """
+    for marker in reversed(list(request.node.iter_markers("v1registry_fault"))):
+        try:
+            registry.fail(*marker.args, **marker.kwargs)
+        except (TypeError, ValueError) as error:
+            raise pytest.UsageError(f"@pytest.mark.v1registry_fault: {error}") from error
 
 
 @pytest.fixture

@@ -13,8 +13,12 @@ from v1registry.registry.repositories import Repositories
 from v1registry.settings import SERVE_SETTINGS, Options, SettingsError
 
 from .accounts import AccountHelpers
+from .broken_storage import BrokenStorage
 from .clock import FakeClock
 from .distribution import DistributionHelpers
+from .failing_registry import FailingRegistry
+from .fault_gate import FaultGate
+from .faults import FaultHelpers, Faults
 from .filling import FillingHelpers
 from .images import FakeImage, FakeImages
 from .lookup import Tags, not_there, split_name, without_host
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
 _DESCRIBED = 30
 
 
-class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers):
+class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHelpers):
     """A registry for one test, in memory and empty at first, for v1 and ``/v2/``. Safe for threads.
 
     Clients reach it in process by :attr:`app`, or over TCP at :attr:`url`. It is a context manager: leaving
@@ -60,29 +64,37 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers):
         self._options = options
         #: the time of this registry, which a test may move; :meth:`reset` puts it back
         self.clock = FakeClock()
-        self._recorder = Recorder(self._make_application())
+        self._faults = Faults()
+        registry = self._make_application()
+        self._recorder = Recorder(registry, self._gate(registry))
         self._server = server or LiveServer(tls=tls)
         self._stops_server = server is None
         self._is_open = True
         self._server.mount(self.app)
 
-    def _make_application(self) -> WatchedRegistry:
+    def _make_application(self) -> FailingRegistry:
         self.storage = MemoryStorage(clock=self.clock)
+        self._served_storage = BrokenStorage(self.storage)
         users = self._users()
         options: Options = {"oauth_http": "allow", "v2": "on", **self._options}
         if users is not None and options.get("auth") == "users:":
             options["auth"] = users
-        application = WatchedRegistry(self.storage, clock=self.clock, **options)
+        application = FailingRegistry(self._served_storage, clock=self.clock, **options)
         images = FakeImages(self.storage)
         if application.has_accounts:
             # the helpers push as an administrator: a second application over the same storage
             helpers = Environ(ADMINISTRATOR_KEY, administrator=lambda environ: True)
-            filled = WatchedRegistry(self.storage, clock=self.clock, auth=helpers, v2=application.settings.v2)
+            filled: WatchedRegistry = WatchedRegistry(
+                self.storage, clock=self.clock, auth=helpers, v2=application.settings.v2
+            )
         else:
             filled = application
         self._pusher = Pusher(filled, images, has_accounts=application.has_accounts)
         self._oci_pusher = OciPusher(filled, self.storage)
         return application
+
+    def _gate(self, registry: FailingRegistry) -> FaultGate:
+        return FaultGate(registry, self._faults, self._served_storage, self.clock)
 
     # -- access for clients
 
@@ -173,7 +185,8 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers):
         images = list(self.images.values())
         lines = [f"there: {len(self.repositories)} repositories, {len(images)} images"]
         for repository in self.repositories[:_DESCRIBED]:
-            tags = self.all_tags(repository)
+            tags = dict(self.tags(repository))
+            tags |= self._tags_without_image(repository, tags)
             lines += [f"  {repository}:{tag} {tags[tag]}" for tag in sorted(tags)[:_DESCRIBED]]
             if not tags:
                 lines.append(f"  {repository} without tags")
@@ -183,14 +196,16 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers):
     # -- reset, check and close
 
     def reset(self) -> None:
-        """Remove everything stored and all requests, and put the clock back.
+        """Remove everything stored, all requests and all faults, and put the clock back.
 
         Options, :attr:`app` and :attr:`url` stay the same.
 
         A request that is in progress continues with the old contents, and does not change the new ones.
         """
+        self.faults.clear()
         self.clock.reset()
-        self._recorder.serve(self._make_application())
+        registry = self._make_application()
+        self._recorder.serve(registry, self._gate(registry))
         self._recorder.requests.clear()
         self._recorder.failed.clear()
 
@@ -212,10 +227,14 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers):
             ) from failed[0].error
 
     def close(self) -> None:
-        """Stop the live port. The contents can still be read. Closing twice has no effect."""
+        """Undo all faults and stop the live port. The contents can still be read.
+
+        Closing twice has no effect.
+        """
         if not self._is_open:
             return
         self._is_open = False
+        self.faults.clear()
         self._server.unmount()
         if self._stops_server:
             self._server.stop()

@@ -19,8 +19,11 @@ try:
     from requests.adapters import HTTPAdapter
     from urllib3 import HTTPResponse
     from urllib3._collections import HTTPHeaderDict
+    from urllib3.exceptions import ProtocolError
 except ImportError as error:
     raise ImportError(f"the session needs requests: pip install 'v1registry[fakes]' ({error})") from error
+
+from .connection_cuts import ConnectionCut
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -74,10 +77,16 @@ class WSGIAdapter(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         """Call the application for one request. The session follows redirects.
 
+        :raises requests.ConnectionError: a fault closed the connection without an answer.
         :raises Exception: the body or the application raised it.
         """
         body = _RequestBody(request.body)
-        answer = _Answer(self.application, _environ(request, body))
+        try:
+            answer = _Answer(self.application, _environ(request, body))
+        except ConnectionCut as cut:
+            raise requests.ConnectionError(
+                ProtocolError("Connection aborted.", cut), request=request
+            ) from cut
         if body.error is not None:
             answer.close()
             raise body.error

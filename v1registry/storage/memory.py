@@ -79,6 +79,14 @@ class MemoryStorage:
             self._entries.clear()
             self._sorted_keys = None
 
+    def copy(self) -> MemoryStorage:
+        """Return a storage with the values of now, under the same etags. Their bytes are shared."""
+        copied = MemoryStorage(clock=self._clock)
+        with self._mutex:
+            copied._values = dict(self._values)
+            copied._entries = {folder: set(names) for folder, names in self._entries.items()}
+        return copied
+
     def stat(self, key: str) -> Stat:
         """Return size, etag and time of ``key``.
 

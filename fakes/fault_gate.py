@@ -1,0 +1,144 @@
+"""Puts faults between the requests of clients and the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from .broken_storage import BrokenStorage
+from .clock import FakeClock
+from .connection_cuts import cut
+from .failing_registry import FAILURE_KEY, FailingRegistry
+from .fault_answers import (
+    Answer,
+    answer_of,
+    change,
+    corrupted,
+    cut_off,
+    fitted,
+    page,
+    redirection,
+    send,
+    slowed,
+)
+from .faults import Fault, Faults
+from .recorder import RECORD_KEY
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+    from .recorded_request import RecordedRequest
+
+#: How far the time of a request with an expired token is ahead, in seconds: longer than any lifetime.
+_EXPIRED_S: Final = 100 * 365 * 86400.0
+
+
+class FaultGate:
+    """A WSGI application that lets requests pass to a registry, or fail as its faults say. Safe for threads.
+
+    :param storage: the storage of the registry.
+    :param application: gets the requests that pass; the registry if None.
+    """
+
+    def __init__(
+        self,
+        registry: FailingRegistry,
+        faults: Faults,
+        storage: BrokenStorage,
+        clock: FakeClock,
+        application: WSGIApplication | None = None,
+    ):
+        self._registry = registry
+        self._application = application or registry
+        self._faults = faults
+        self._storage = storage
+        self._clock = clock
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if not self._faults:
+            return self._application(environ, start_response)
+        record: RecordedRequest = environ[RECORD_KEY]
+        faults = list(self._faults)
+        if any(fault.pattern.user is not None for fault in faults):
+            record.user = self._registry.user_of(environ, record.api)
+        hitting = [fault for fault in faults if fault.hits(record)]
+        if not hitting:
+            return self._application(environ, start_response)
+        record.fault = "; ".join(map(str, hitting))
+        return self._broken_answer(hitting, environ, start_response)
+
+    def _broken_answer(
+        self, faults: Sequence[Fault], environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
+        for fault in faults:
+            if fault.effects.delay_s is not None:
+                fault.wait(fault.effects.delay_s, environ)
+        for fault in faults:
+            if fault.effects.refuse_connection:
+                raise cut(environ, f"a fault closes the connection: {fault}", with_headers=False)
+        is_head = environ["REQUEST_METHOD"] == "HEAD"
+        answer = self._answer(faults, environ)
+        try:
+            for fault in faults:
+                change(answer, fault.effects, is_head=is_head)
+            has_body = not is_head and not answer.has_no_body
+            for fault in faults:
+                if fault.effects.cut_after_bytes is not None and not has_body:
+                    raise cut(environ, f"a fault cuts the connection: {fault}", with_headers=False)
+        except BaseException:
+            answer.close()
+            raise
+        return send(answer, _body(answer, faults, environ) if has_body else answer.chunks, start_response)
+
+    def _answer(self, faults: Sequence[Fault], environ: dict[str, Any]) -> Answer:
+        """Return the answer of the first fault that gives one, or that of the registry."""
+        decisive = (
+            fault.effects for fault in faults if fault.effects.is_own_answer or fault.effects.is_failure
+        )
+        effects = next(decisive, None)
+        if effects is not None and effects.is_own_answer:
+            self._registry.refuse_body(environ)
+            is_redirection = effects.redirect is not None
+            answer = (
+                redirection(effects.status or 302, str(effects.redirect))
+                if is_redirection
+                else page(effects.status or 502)
+            )
+            if environ["REQUEST_METHOD"] == "HEAD":
+                answer.chunks = []
+            return answer
+        if effects is not None:
+            environ[FAILURE_KEY] = effects
+        is_reading = environ["REQUEST_METHOD"] in ("GET", "HEAD")
+        with ExitStack() as contexts:
+            for fault in faults:
+                if fault.effects.expired_token:
+                    contexts.enter_context(self._clock.shifted(_EXPIRED_S))
+                if fault.substitute is not None and (is_reading or not fault.effects.stale):
+                    contexts.enter_context(self._storage.replaced_by(fault.substitute))
+            return answer_of(self._application, environ)
+
+
+def _body(answer: Answer, faults: Sequence[Fault], environ: dict[str, Any]) -> Iterable[bytes]:
+    """Return the body as it is sent."""
+    for fault in faults:
+        if fault.effects.corrupt_byte is not None:
+            answer.chunks = corrupted(answer.chunks, fault.effects.corrupt_byte)
+    chunks = answer.chunks
+    announced = None
+    for fault in faults:
+        for name, value in (fault.effects.headers or {}).items():
+            announced = value if name.lower() == "content-length" else announced
+    if announced is not None and announced.isdecimal():
+        chunks = fitted(chunks, int(announced), environ)
+    for fault in faults:
+        if fault.effects.cut_after_bytes is not None:
+            reason = f"a fault cuts the connection: {fault}"
+            chunks = cut_off(chunks, fault.effects.cut_after_bytes, environ, reason)
+    for fault in faults:
+        if fault.effects.bytes_per_second is not None:
+            wait = partial(fault.wait, environ=environ)
+            chunks = slowed(chunks, fault.effects.bytes_per_second, wait)
+    return chunks
