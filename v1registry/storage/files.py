@@ -180,7 +180,13 @@ def read_range(descriptor: int, key: str, start: int, stop: int) -> bytes:
 
     :raises StorageUnavailable: the file is shorter, or the system failed.
     """
-    return b"".join(pieces(descriptor, key, start, stop, stop - start))
+    try:
+        value = os.pread(descriptor, stop - start, start)
+    except OSError as error:
+        raise_unread(key, error)
+    if len(value) == stop - start:
+        return value
+    return value + b"".join(pieces(descriptor, key, start + len(value), stop, CHUNK_BYTES))
 
 
 def pieces(descriptor: int, key: str, start: int, stop: int, size_bytes: int) -> Iterator[bytes]:
@@ -235,12 +241,8 @@ def stat_at(key: str, path: str) -> Stat:
 
 def stat_of(key: str, status: os.stat_result) -> Stat:
     """Return the Stat of a file."""
-    return Stat(
-        key=key,
-        size=status.st_size,
-        etag=_etag_of(status),
-        modified=_EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000),
-    )
+    modified = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+    return Stat(key, status.st_size, _etag_of(status), modified)
 
 
 @contextmanager

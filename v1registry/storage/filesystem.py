@@ -350,12 +350,13 @@ class FileStorage:
         except OSError as error:
             raise_unread(key, error)
         try:
-            with reading(key):
-                status = os.fstat(descriptor)
+            status = os.fstat(descriptor)
             if not modes.S_ISREG(status.st_mode):
                 raise KeyNotFound(key)
-        except BaseException:
+        except BaseException as error:
             os.close(descriptor)
+            if isinstance(error, OSError):
+                raise_unread(key, error)
             raise
         return descriptor, stat_of(key, status)
 
