@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import MethodNotAllowed, RegistryError
 from ..names import RESERVED_RESOURCES
@@ -99,24 +99,34 @@ class Route:
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
+class _Row(NamedTuple):
+    """The path of a row, as it is compared with the path of a request."""
+
+    prefix: str  #: the first segments, as far as they are literal
+    word: str  #: the longest literal text behind the first hole: a path without it does not match
+    pattern: re.Pattern[str]  #: has to match whole
+
+
 @lru_cache(maxsize=256)
-def _compile_own(path: str) -> tuple[str, re.Pattern[str]]:
+def _compile_own(path: str) -> _Row:
     """Return the same as ``_compile`` for HOLES. It is kept, because all applications share it."""
     return _compile(path, HOLES)
 
 
-def _compile(path: str, holes: Mapping[str, tuple[str, str]]) -> tuple[str, re.Pattern[str]]:
-    """Return the literal prefix of a row's path, and its pattern, which has to match whole."""
+def _compile(path: str, holes: Mapping[str, tuple[str, str]]) -> _Row:
+    """Return the compiled path of a row."""
     prefix = _prefix(path.removesuffix("[/]").partition("/{")[0])
     path, optional_slash = (path[:-3], "/?") if path.endswith("[/]") else (path, "")
+    parts = re.split(r"\{(\w+)\}", path)
     text = ""
-    for number, part in enumerate(re.split(r"\{(\w+)\}", path)):
+    for number, part in enumerate(parts):
         if number % 2:
             field, matched = holes[part]
             text += f"(?P<{field}>{matched})"
         else:
             text += re.escape(part)
-    return prefix, re.compile(text + optional_slash, re.DOTALL)
+    word = max(parts[2::2], key=len, default="")
+    return _Row(prefix, word, re.compile(text + optional_slash, re.DOTALL))
 
 
 class Table:
@@ -129,10 +139,10 @@ class Table:
 
     def __init__(self, *routes: Route, holes: Mapping[str, tuple[str, str]] = HOLES):
         self.routes = tuple(sorted(routes, key=lambda route: route.rank))
-        self._by_prefix: dict[str, list[tuple[Route, re.Pattern[str]]]] = {}
+        self._by_prefix: dict[str, list[tuple[Route, str, re.Pattern[str]]]] = {}
         for route in self.routes:
-            prefix, pattern = _compile_own(route.path) if holes is HOLES else _compile(route.path, holes)
-            self._by_prefix.setdefault(prefix, []).append((route, pattern))
+            row = _compile_own(route.path) if holes is HOLES else _compile(route.path, holes)
+            self._by_prefix.setdefault(row.prefix, []).append((route, row.word, row.pattern))
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self.routes)
@@ -148,8 +158,9 @@ class Table:
         rows = self._by_prefix.get(_prefix(path), [])
         if path.count("/") > 1:
             rows = rows + self._by_prefix.get(_prefix(path, 1), [])
-        for route, pattern in rows:
-            found = pattern.fullmatch(path)
+        for route, word, pattern in rows:
+            # most rows need no pattern
+            found = pattern.fullmatch(path) if word in path else None
             if found is None:
                 continue
             if method in route.methods:
