@@ -93,10 +93,11 @@ def test_known_manifest_of_an_account_costs_few_calls(tmp_path: Path) -> None:
     services = world.app._services
     from_v1, name = services.distribution.from_v1, RepositoryName("alice", "app")
     rights = services.access.rights_of(User("alice"))
-    first = from_v1.manifest_of(rights, name, chain[-1].image_id, is_oci=False)
+    first = from_v1.manifest_of(rights, Place.of(rights, name), chain[-1].image_id, is_oci=False)
     before = storage.count()
     rights = services.access.rights_of(User("alice"))
-    assert from_v1.manifest_of(rights, name, chain[-1].image_id, is_oci=False) == first
+    again = from_v1.manifest_of(rights, Place.of(rights, name), chain[-1].image_id, is_oci=False)
+    assert again == first
     assert storage.count() - before <= 10
 
 
@@ -171,7 +172,8 @@ def test_repository_deleted_during_the_conversion_contains_nothing(tmp_path: Pat
     storage.after(lambda: services.holding.delete(name), "write", key="conversions/*")
     rights = services.access.rights_of(User("alice"))
     with pytest.raises(errors.ManifestUnknown):
-        services.distribution.from_v1.manifest_of(rights, name, image.image_id, is_oci=False)
+        place = Place.of(rights, name)
+        services.distribution.from_v1.manifest_of(rights, place, image.image_id, is_oci=False)
     world.person("alice").push("alice/app", image_of("next"))
     digits = hashlib.sha256(image.layer).hexdigest()
     blobs = services.distribution.blobs

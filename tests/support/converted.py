@@ -57,7 +57,8 @@ class Converted:
     def digest(self, repository: str, image_id: str, *, is_oci: bool = False) -> Digest:
         """Return the digest of the manifest of an image."""
         name = RepositoryName.parse(repository)
-        return self.from_v1.manifest_of(self.rights, name, image_id, is_oci=is_oci)
+        place = Place.of(self.rights, name)
+        return self.from_v1.manifest_of(self.rights, place, image_id, is_oci=is_oci).digest
 
     def manifest(self, repository: str, image_id: str, *, is_oci: bool = False) -> dict[str, Any]:
         """Return the parsed manifest of an image."""

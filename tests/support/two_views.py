@@ -11,6 +11,7 @@ from support.faulty_storage import FaultyStorage
 from support.v2_client import V2Client
 from support.wsgi_client import Client, call
 from v1registry import Registry
+from v1registry.distribution.places import Place
 from v1registry.names import RepositoryName
 from v1registry.storage.base import KeyNotFound, Storage
 
@@ -102,9 +103,9 @@ class TwoViews:
         """Return the digest of the manifest of the image that was pushed through v1."""
         services: Any = self.app._services
         rights = services.access.rights(None, {})
-        name = RepositoryName.parse(NAME)
-        digest = services.distribution.from_v1.manifest_of(rights, name, self.old.image_id, is_oci=False)
-        return str(digest)
+        place = Place.of(rights, RepositoryName.parse(NAME))
+        record = services.distribution.from_v1.manifest_of(rights, place, self.old.image_id, is_oci=False)
+        return str(record.digest)
 
 
 def view_of(manifest: bytes) -> str:

@@ -189,7 +189,9 @@ def _watcher(options: argparse.Namespace) -> Watcher | None:
 
 def _prepare_tag(services: Services, from_v1: FromV1, tag: _Tag) -> _Prepared:
     try:
-        digest = from_v1.manifest_of(_rights(services), tag.repository, tag.image_id, is_oci=False)
+        rights = _rights(services)
+        place = Place.of(rights, tag.repository)
+        digest = from_v1.manifest_of(rights, place, tag.image_id, is_oci=False).digest
     except errors.ImageNotConvertible as error:
         return _Prepared(str(tag), tag.image_id, None, error.reason)
     except errors.ManifestUnknown:

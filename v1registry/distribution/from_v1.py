@@ -19,7 +19,7 @@ from cachetools import TTLCache
 from .. import errors
 from ..archives.convert import Unconvertible, config_from_chain
 from ..log import get_logger
-from ..names import Digest, RepositoryName
+from ..names import Digest
 from ..registry.images import Images
 from ..registry.layout import parse_stored
 from ..rights import Content, ImageState, Rights
@@ -104,9 +104,7 @@ class FromV1:
         self._known: TTLCache[Hashable, Conversion] = TTLCache(_CAPACITY, _KEPT_S)
         self._lock = Lock()  # cachetools is not safe for threads
 
-    def manifest_of(
-        self, rights: Rights, repository: RepositoryName, image_id: str, *, is_oci: bool
-    ) -> Digest:
+    def manifest_of(self, rights: Rights, place: Place, image_id: str, *, is_oci: bool) -> Record:
         """Return the manifest of an image that the repository holds. It is made at the first time.
 
         The repository contains it afterwards, with its config and layers.
@@ -118,25 +116,24 @@ class FromV1:
         :raises ImageBusy: it takes longer than a request waits, or there is too much to do. The work goes on.
         :raises StorageUnavailable: the storage failed, or is full.
         """
-        place = Place.of(rights, repository)
-        content = self._whole(rights.content_in(repository, image_id), image_id)
+        content = self._whole(rights.content_in(place.repository, image_id), image_id)
         assert content.parts is not None
         document, layer = content.parts.document, content.parts.layer
         etag = "" if layer is None else layer.etag
         key = place, image_id, content.variant, hashlib.sha256(document).digest(), etag
         with self._lock:
             known = self._known.get(key)
-        if known is not None:
-            digest = known.form(is_oci)[0]
-            if self._records.find(place, digest) is not None:
-                return Digest("sha256", digest)
+        record = None if known is None else self._records.find(place, known.form(is_oci)[0])
+        if record is not None:
+            return record
         conversion = self._convert(rights, place, content)
         self._note(place, conversion, image_id)
-        if rights.incarnation_of(repository) != place.incarnation:
+        record = self._records.find(place, conversion.form(is_oci)[0])
+        if record is None or rights.incarnation_of(place.repository) != place.incarnation:
             raise errors.ManifestUnknown(image_id=image_id)
         with self._lock:
             self._known[key] = conversion
-        return Digest("sha256", conversion.form(is_oci)[0])
+        return record
 
     # -- the chain
 

@@ -27,6 +27,11 @@ class Record:
     size: int  #: bytes
     image_id: str | None = None  #: the image of v1 from which the manifest was made; None if it was pushed
 
+    @property
+    def digest(self) -> Digest:
+        """The SHA-256 digest of the manifest."""
+        return Digest("sha256", self.sha256)
+
 
 class ManifestRecords:
     """The manifests of the repositories of one storage. Safe for threads and processes."""

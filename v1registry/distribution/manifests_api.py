@@ -26,12 +26,12 @@ def get_manifest(request: Request) -> Response:
     :raises NameUnknown: the repository does not exist.
     :raises ManifestUnknown: it has no such manifest.
     """
-    repository, caller = readable_repository(request)
+    repository, caller = _named_repository(request)
     reference = _reference(request)
     services, place = request.services.distribution, Place.of(caller.rights, repository)
     is_oci = isinstance(reference, str) and wants_oci(request.headers.get("Accept"))
     record = services.manifests.find(caller.rights, place, reference, is_oci=is_oci)
-    digest = reference if isinstance(reference, Digest) else Digest("sha256", record.sha256)
+    digest = reference if isinstance(reference, Digest) else record.digest
     headers = [
         ("Cache-Control", "private, no-cache"),
         ("ETag", f'"{digest}"'),
@@ -85,9 +85,9 @@ def delete_manifest(request: Request) -> Response:
     caller.require(Action.DELETE, repository)
     if not request.services.settings.v2_delete:
         raise errors.Unsupported("Deletion is off on this registry")
-    require_existing(request, repository)
-    reference, place = _reference(request), Place.of(caller.rights, repository)
     manifests = request.services.distribution.manifests
+    manifests.require_existing(repository)
+    reference, place = _reference(request), Place.of(caller.rights, repository)
     if isinstance(reference, Digest):
         manifests.delete(place, reference)
     else:
@@ -130,19 +130,20 @@ def readable_repository(request: Request) -> tuple[RepositoryName, Caller]:
     :raises NameUnknown: it does not exist, or the user may not read it.
     :raises Unauthorized: one of both, and the caller is anonymous.
     """
-    repository, caller = parse_v2_name(request.fields["repository"]), caller_of(request)
-    caller.require(Action.READ, repository)
-    require_existing(request, repository)
+    repository, caller = _named_repository(request)
+    request.services.distribution.manifests.require_existing(repository)
     return repository, caller
 
 
-def require_existing(request: Request, repository: RepositoryName) -> None:
-    """Check that a repository exists.
+def _named_repository(request: Request) -> tuple[RepositoryName, Caller]:
+    """Return the repository of the path, which may be missing, and the caller, who may read it.
 
-    :raises NameUnknown: it does not.
+    :raises NameUnknown: the user may not read it.
+    :raises Unauthorized: the same, and the caller is anonymous.
     """
-    if not request.services.repositories.exists(repository):
-        raise errors.NameUnknown(detail={"name": str(repository)})
+    repository, caller = parse_v2_name(request.fields["repository"]), caller_of(request)
+    caller.require(Action.READ, repository)
+    return repository, caller
 
 
 def _reference(request: Request) -> str | Digest:

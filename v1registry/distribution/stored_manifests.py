@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import errors
 from ..log import audit
-from ..names import Digest, is_v2_tag
+from ..names import Digest, RepositoryName, is_v2_tag
 from ..registry.holding import Holding
 from ..registry.repositories import Repositories
 from ..rights import Rights
@@ -14,7 +14,7 @@ from .manifest_records import ManifestRecords, Record
 from .manifests import KNOWN_TYPES, Descriptor, Manifest, parse_manifest
 from .places import Place
 from .referrers import Referrers
-from .tags import TagPointers
+from .tags import TagPointers, Target
 from .to_v1 import ToV1, View
 
 
@@ -48,27 +48,37 @@ class Manifests:
 
         :param reference: a tag or a digest.
         :param is_oci: the form for a tag of an image of v1: OCI, or Docker's schema 2.
+        :raises NameUnknown: the repository does not exist.
         :raises ManifestUnknown: there is no such manifest.
         :raises Busy: the image of v1 is still being converted.
         """
+        target: Target | None = None
+        found: Record | None = None
+        if isinstance(reference, str):
+            target = self._tags.target(place, reference)
+        # a repository that has a tag of v1 exists
+        if target is None or target.image_id is None:
+            self.require_existing(place.repository)
         if isinstance(reference, Digest):
             found = self._records.find_digest(place, reference)
-        else:
-            found = self._of_tag(rights, place, reference, is_oci)
+        elif target is not None:
+            found = target.record or self._converted(rights, place, target, is_oci)
         if found is None:
             raise errors.ManifestUnknown(detail={"reference": str(reference)})
         return found
 
-    def _of_tag(self, rights: Rights, place: Place, tag: str, is_oci: bool) -> Record | None:
-        target = self._tags.target(place, tag)
-        if target is None:
-            return None
-        if target.record is not None:
-            return target.record
+    def _converted(self, rights: Rights, place: Place, target: Target, is_oci: bool) -> Record | None:
         if target.image_id is None:
             return None
-        digest = self._from_v1.manifest_of(rights, place.repository, target.image_id, is_oci=is_oci)
-        return self._records.find_digest(place, digest)
+        return self._from_v1.manifest_of(rights, place, target.image_id, is_oci=is_oci)
+
+    def require_existing(self, repository: RepositoryName) -> None:
+        """Check that a repository exists.
+
+        :raises NameUnknown: it does not.
+        """
+        if not self._repositories.exists(repository):
+            raise errors.NameUnknown(detail={"name": str(repository)})
 
     # -- putting
 
