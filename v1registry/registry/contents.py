@@ -57,8 +57,10 @@ class Contents:
 
     def whole(self, content: Content) -> Content | None:
         """Return the content with its parts; None if it is missing or damaged (decisions.md 22)."""
+        if content.parts is not None:
+            return content
         try:
-            parts = content.parts or parts_of(self._storage, content)
+            parts = parts_of(self._storage, content)
         except errors.ImageDamaged as error:
             log.info("%s counts as incomplete: %s", layout.content_folder(content), error.damage)
             return None

@@ -108,6 +108,8 @@ def parse_stored(data: bytes) -> Any:
 
     Old servers wrote into their files in place and kept what came, so a crash left halves there.
     """
+    if not data:
+        return None
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
