@@ -6,16 +6,20 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from .. import errors
 from ..names import Digest
 from ..registry.layout import parse_stored
+from ..registry.recent_values import ParsedValues
 from ..storage.base import KeyNotFound, Storage
 from . import layout
 from .blobs import Blobs
 from .manifests import Manifest, parse_manifest
 from .places import Place
+
+#: How many records are kept in memory.
+_KEPT_RECORDS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,21 @@ class Record:
         return Digest("sha256", self.sha256)
 
 
+@dataclass(frozen=True)
+class _StoredRecord:
+    """A record, and the incarnation of the repository for which it was written."""
+
+    incarnation: object
+    record: Record
+
+
 class ManifestRecords:
     """The manifests of the repositories of one storage. Safe for threads and processes."""
 
     def __init__(self, storage: Storage, blobs: Blobs):
         self._storage = storage
         self._blobs = blobs
+        self._stored = ParsedValues(storage, _parsed, _KEPT_RECORDS)
 
     def add(self, place: Place, manifest: Manifest, *, image_id: str | None = None) -> None:
         """Store a manifest, and note that the repository contains it.
@@ -71,10 +84,10 @@ class ManifestRecords:
         :param sha256: hex digits.
         """
         try:
-            value = self._storage.read(self._key(place, sha256))[0]
+            stored = self._stored.read(self._key(place, sha256))[0]
         except KeyNotFound:
             return None
-        return _parsed(place, sha256, value)
+        return stored.record if stored is not None and place.counts(stored.incarnation) else None
 
     def find_digest(self, place: Place, digest: Digest) -> Record | None:
         """Return the record of a manifest by its digest, None if the repository does not contain it."""
@@ -119,12 +132,14 @@ class ManifestRecords:
         return layout.repository_key(place.repository, layout.MANIFESTS, sha256)
 
 
-def _parsed(place: Place, sha256: str, value: bytes) -> Record | None:
-    """Return the record that a stored value holds; None if it is damaged, or of a deleted repository."""
+def _parsed(key: str, value: bytes) -> _StoredRecord | None:
+    """Return the record that is stored under a key; None if it is damaged."""
     fields: Any = parse_stored(value)
-    if not isinstance(fields, dict) or not place.counts(fields.get("incarnation")):
+    if not isinstance(fields, dict):
         return None
     media_type, size, image_id = fields.get("media_type"), fields.get("size"), fields.get("image_id")
     if not isinstance(media_type, str) or not isinstance(size, int):
         return None
-    return Record(sha256, media_type, size, image_id if isinstance(image_id, str) else None)
+    sha256 = key.rpartition("/")[2]
+    record = Record(sha256, media_type, size, image_id if isinstance(image_id, str) else None)
+    return _StoredRecord(fields.get("incarnation"), record)

@@ -30,6 +30,7 @@ from .. import errors
 from ..log import audit
 from ..names import Digest
 from ..registry.layout import parse_stored
+from ..registry.recent_values import ParsedValues
 from ..registry.repositories import Repositories
 from ..registry.tags import StoredTag
 from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
@@ -39,6 +40,9 @@ from .places import Place
 
 #: How often a tag is written again because other requests changed it.
 _ATTEMPTS: Final = 100
+
+#: How many sides are kept in memory.
+_KEPT_SIDES: Final = 10_000
 
 #: How many manifests that became one image are remembered.
 _MOST_SOURCES: Final = 50
@@ -55,6 +59,15 @@ class Target:
     def sha256(self) -> str | None:
         """The hex digits of the manifest."""
         return None if self.record is None else self.record.sha256
+
+
+@dataclass(frozen=True)
+class _StoredSide:
+    """What the side of this API says, whether or not it counts."""
+
+    incarnation: object
+    sha256: str
+    image_id: str | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,7 @@ class TagPointers:
         self._storage = storage
         self._repositories = repositories
         self._records = records
+        self._sides = ParsedValues(storage, _parsed_side, _KEPT_SIDES)
 
     # -- reading
 
@@ -141,14 +155,13 @@ class TagPointers:
         return Target(next((record for record in records if record is not None), None), stored.image_id)
 
     def _side(self, place: Place, tag: str) -> _Side:
-        value, stat = self._read(self._key(place, tag))
-        fields: Any = parse_stored(value)
-        if not isinstance(fields, dict) or not place.counts(fields.get("incarnation")):
+        try:
+            stored, stat = self._sides.read(self._key(place, tag))
+        except KeyNotFound:
+            return _Side()
+        if stored is None or not place.counts(stored.incarnation):
             return _Side(stat=stat)
-        sha256, image_id = fields.get("digest"), fields.get("image_id")
-        if not isinstance(sha256, str) or not (image_id is None or isinstance(image_id, str)):
-            return _Side(stat=stat)
-        return _Side(sha256, image_id, stat)
+        return _Side(stored.sha256, stored.image_id, stat)
 
     # -- writing
 
@@ -320,6 +333,17 @@ class TagPointers:
     @staticmethod
     def _sources_key(place: Place, image_id: str) -> str:
         return layout.repository_key(place.repository, layout.IMAGES, image_id)
+
+
+def _parsed_side(_: str, value: bytes) -> _StoredSide | None:
+    """Return what a stored side says; None if it is damaged."""
+    fields: Any = parse_stored(value)
+    if not isinstance(fields, dict):
+        return None
+    sha256, image_id = fields.get("digest"), fields.get("image_id")
+    if not isinstance(sha256, str) or not (image_id is None or isinstance(image_id, str)):
+        return None
+    return _StoredSide(fields.get("incarnation"), sha256, image_id)
 
 
 def _hex_list(value: bytes) -> list[str]:

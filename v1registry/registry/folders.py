@@ -20,7 +20,7 @@ class RepositoryFolders:
 
     def __init__(self, storage: Storage):
         self._storage = storage
-        self._tag_cache = RecentValues(50_000)
+        self._tag_cache = RecentValues[str](50_000)
 
     def exists(self, name: RepositoryName) -> bool:
         """Tell whether the repository was announced, has a tag, or is marked private (storage-layout.md
