@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from v1registry.storage.base import Storage
 
     from .recorded_request import ApiName, RecordedRequest
-    from .recorder import Recorder
+    from .recorder import Recorder, WatchedRegistry
 
 #: How often a waiting request looks whether its client has gone, in seconds.
 _LOOK_S = 0.05
@@ -180,7 +180,7 @@ class Faults(Sequence[Fault]):
 class FaultHelpers:
     """The part of FakeRegistry that sets faults."""
 
-    _recorder: Recorder
+    _recorder: Recorder[WatchedRegistry]
     _faults: Faults
     _served_storage: BrokenStorage
 
