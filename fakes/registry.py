@@ -27,6 +27,7 @@ from .pusher import ADMINISTRATOR_KEY, Pusher
 from .recorder import Recorder, WatchedRegistry
 from .request_log import RequestLog
 from .server import LiveServer
+from .transcriber import RecordingHelpers, Transcriber
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _DESCRIBED = 30
 
 
-class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHelpers):
+class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHelpers, RecordingHelpers):
     """A registry for one test, in memory and empty at first, for v1 and ``/v2/``. Safe for threads.
 
     Clients reach it in process by :attr:`app`, or over TCP at :attr:`url`. It is a context manager: leaving
@@ -67,6 +68,7 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHel
         self._faults = Faults()
         registry = self._make_application()
         self._recorder = Recorder(registry, self._gate(registry))
+        self._transcriber = Transcriber(self._recorder)
         self._server = server or LiveServer(tls=tls)
         self._stops_server = server is None
         self._is_open = True
@@ -104,7 +106,7 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHel
 
         It records each request in :attr:`requests`, and stays the same after a reset.
         """
-        return self._recorder
+        return self._transcriber
 
     @property
     def url(self) -> str:
