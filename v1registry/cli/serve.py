@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import socket
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,11 @@ from .startup import print_start
 
 #: How many connections the system accepts before a worker does.
 _BACKLOG = 2048
+
+#: How long a port that is in use is tried again, and how long to pause, in seconds. The workers of a main
+#: process that was killed hold it for a moment.
+_PORT_WAIT_S = 1.0
+_PORT_PAUSE_S = 0.05
 
 #: Of the options that are settings too, those that are paths.
 _FILES = ("tls_cert", "tls_key")
@@ -176,7 +183,7 @@ def _listen(host: str, port_: int) -> socket.socket:
     listener = socket.socket(_family(host))
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port_))
+        _bind(listener, host, port_)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
@@ -184,6 +191,23 @@ def _listen(host: str, port_: int) -> socket.socket:
             f"cannot listen on {host}:{port_}: {error.strerror}; choose another --host or --port", USAGE
         ) from error
     return listener
+
+
+def _bind(listener: socket.socket, host: str, port_: int) -> None:
+    """Give a socket its address.
+
+    :raises OSError: the address cannot be used.
+    """
+    end_s = time.monotonic() + _PORT_WAIT_S
+    while True:
+        try:
+            listener.bind((host, port_))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= end_s:
+                raise
+            time.sleep(_PORT_PAUSE_S)
+        else:
+            return
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,9 @@ class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no ty
         self._settings = settings
         self._load = load
         self.body_timeout_s = body_timeout_s  #: for the worker
+        #: the ends of a pipe into which nothing is written. Workers close the second one, so that the first
+        #: one is at its end for them as soon as the main process is gone
+        self.main_pipe = os.pipe()
         super().__init__(prog="v1registry serve")
 
     def load_config(self) -> None:

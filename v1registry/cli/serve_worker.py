@@ -74,6 +74,8 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def init_process(self) -> None:
         """Make what belongs to the process, then serve until the end."""
+        self._main_pipe, end_of_main = self.app.main_pipe
+        os.close(end_of_main)
         self._selector = selectors.DefaultSelector()
         self._threads = ThreadPool(self.cfg.threads, self._work)
         self._done: deque[Connection] = deque()
@@ -100,6 +102,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         """Serve until a signal, or until the main process is gone."""
         self._selector.register(self.PIPE[0], selectors.EVENT_READ)
+        self._selector.register(self._main_pipe, selectors.EVENT_READ)
         for listener in self.sockets:
             listener.setblocking(False)
             self._selector.register(listener, selectors.EVENT_READ)
@@ -118,6 +121,10 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 self._continue(key.fileobj)
             elif key.fileobj == self.PIPE[0]:
                 os.read(self.PIPE[0], 4096)
+            elif key.fileobj == self._main_pipe:
+                # the main process is gone: a new one wants the port at once
+                self._selector.unregister(self._main_pipe)
+                self.alive = False
             else:
                 self._accept(key.fileobj)
         while self._done:
