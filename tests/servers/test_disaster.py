@@ -239,8 +239,9 @@ class Pusher(threading.Thread):
 
 
 @pytest.mark.real
-@pytest.mark.smoke
-@pytest.mark.parametrize("kind", [SERVE, GUNICORN], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(SERVE, marks=pytest.mark.smoke), GUNICORN], ids=lambda kind: kind.name
+)
 def test_what_was_acknowledged_survives_a_kill_at_any_moment(
     start: Callable[..., RunningServer], kind: ServerKind
 ) -> None:

@@ -1,10 +1,11 @@
-"""Old data that is broken or incomplete (STO-012 to 014)."""
+"""Old data that is broken or incomplete, and that of mirrors (STO-012 to 014, REG-049)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,23 @@ def test_STO_014_mirrored_image_without_layer_has_no_size(client: Client, folder
     write(folder, {f"images/{ID}/json": IMAGE.json, f"images/{ID}/ancestry": json.dumps([ID])})
     assert "X-Docker-Size" not in client.get(f"/v1/images/{ID}/json").headers
     assert error_of(client.get(f"/v1/images/{ID}/layer")) == (404, "Image not found")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [f"images/{ID}/{part}" for part in ("json", "layer", "ancestry", "files", "diff")]
+    + [f"repositories/foo/bar/{part}" for part in ("tags", "tags/v1", "images", "json")]
+    + ["_ping"],
+)
+def test_REG_049_answers_for_mirrored_images_have_each_header_once(
+    client: Client, folder: Path, what: str
+) -> None:
+    write(folder, {**image_files(IMAGE, ancestry=[ID]), "repositories/foo/bar/tag_v1": ID})
+    answer = client.get(f"/v1/{what}")
+    names_of_headers = Counter(name.lower() for name, _ in answer.headerlist)
+    assert answer.status_int == 200
+    assert {"cache-control", "expires", "content-type", "content-length"} <= set(names_of_headers)
+    assert set(names_of_headers.values()) == {1}
 
 
 @pytest.mark.parametrize("name", ["files", "diff"])
