@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from v1registry import MemoryStorage
 
     from .images import FakeImage
+    from .lookup import Tags
     from .recorded_request import RecordedRequest
     from .request_log import RequestLog
 
@@ -42,6 +43,10 @@ class DistributionHelpers:
 
     def image(self, name: str) -> FakeImage:
         """Return the image of a tag of v1."""
+        raise NotImplementedError
+
+    def tags(self, repository: str) -> Tags:
+        """Return tag -> image id of a repository."""
         raise NotImplementedError
 
     # -- filling
@@ -103,6 +108,14 @@ class DistributionHelpers:
         if found is None:
             raise not_there(f"no manifest {name!r}", self._oci_pusher.tags(repository))
         return found
+
+    def all_tags(self, repository: str) -> dict[str, str]:
+        """Return tag -> image id, or the digest of the manifest if v1 cannot show the tag.
+
+        :raises NotThere: there is no such repository; lists the existing ones.
+        """
+        found = dict(self.tags(repository))
+        return found | self._tags_without_image(repository, found)
 
     def _tags_without_image(self, repository: str, known: Iterable[str]) -> dict[str, str]:
         """Return tag -> digest of the tags that ``/v2/`` alone shows, such as those of artifacts.

@@ -128,6 +128,19 @@ class ThreadServer(Server):
         self._is_stopping = False
         self._lock = threading.Lock()
 
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
+        """Bind a socket, and close it on failure, which cheroot does not.
+
+        :raises OSError: the address cannot be used.
+        """
+        try:
+            socket_.bind(bind_addr)
+        except OSError:
+            socket_.close()
+            raise
+        return socket_
+
     def note(self, connection: NotedConnection) -> None:
         """Remember a new connection. It is cut at once if the server is stopping."""
         with self._lock:
@@ -180,7 +193,7 @@ class Listener:
         with ExitStack() as cleaning:
             if tls:
                 folder = cleaning.enter_context(TemporaryDirectory(prefix="v1registry-"))
-                self.certificates, own_file = folder, _make_certificates(folder)
+                self.certificates, own_file = folder, _make_certificates(folder, server.bind_addr)
                 self._server.ssl_adapter = _TLSAdapter(own_file, own_file, self.ca_file)
             self._thread.start()
             is_ready.wait()
@@ -218,7 +231,7 @@ class Listener:
         self._cleaning.close()
 
 
-def _make_certificates(folder: str) -> str:
+def _make_certificates(folder: str, address: tuple[str, int] | str) -> str:
     """Make an authority with the certificates of a server and of a client; return the path of the server's.
 
     The authority's is ``ca.pem``, those of the client are ``cert.pem`` and ``key.pem``.
@@ -234,6 +247,9 @@ def _make_certificates(folder: str) -> str:
     client = authority.issue_cert("client@v1registry.test")
     client.cert_chain_pems[0].write_to_path(f"{folder}/cert.pem")
     client.private_key_pem.write_to_path(f"{folder}/key.pem")
-    own = authority.issue_cert("127.0.0.1", "::1", "localhost")
+    names = ["127.0.0.1", "::1", "localhost"]
+    if not isinstance(address, str) and address[0] not in names:
+        names.append(address[0])
+    own = authority.issue_cert(*names)
     own.private_key_and_cert_chain_pem.write_to_path(f"{folder}/server.pem")
     return f"{folder}/server.pem"

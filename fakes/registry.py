@@ -187,8 +187,7 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHel
         images = list(self.images.values())
         lines = [f"there: {len(self.repositories)} repositories, {len(images)} images"]
         for repository in self.repositories[:_DESCRIBED]:
-            tags = dict(self.tags(repository))
-            tags |= self._tags_without_image(repository, tags)
+            tags = self.all_tags(repository)
             lines += [f"  {repository}:{tag} {tags[tag]}" for tag in sorted(tags)[:_DESCRIBED]]
             if not tags:
                 lines.append(f"  {repository} without tags")

@@ -1,26 +1,32 @@
-"""The live port of the fakes: a WSGI application over TCP on 127.0.0.1, in threads of this process."""
+"""The live port of the fakes: a WSGI application over TCP, in threads of this process."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
     from .listener import Listener
 
+#: Addresses that stand for all of the machine -> one by which clients of the machine reach them.
+_REACHED_BY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
 
 class LiveServer:
-    """A port on 127.0.0.1 that serves one application at a time. Safe for threads.
+    """A port that serves one application at a time, on 127.0.0.1 by default. Safe for threads.
 
-    The server starts at the first use of :attr:`url`, :attr:`host`, :attr:`ca_file` or :meth:`start`. The
-    system chooses the port. Applications can follow each other on the same port. It is a context manager that
-    stops the server at its end.
+    The server starts at the first use of :attr:`url`, :attr:`host`, :attr:`ca_file` or :meth:`start`.
+    Applications can follow each other on the same port. It is a context manager that stops the server at its
+    end.
 
-    :param tls: use https, with a certificate for 127.0.0.1, ::1 and localhost that is made at the start.
+    :param tls: use https, with a certificate for 127.0.0.1, ::1, localhost and the address that is made at
+        the start.
+    :param address: the IP address or name to listen on. Everybody who reaches it can use the application.
+    :param port: the port to listen on; 0 lets the system choose one.
 
     >>> def application(environ, start_response):
     ...     start_response("200 OK", [("Content-Length", "0")])
@@ -30,8 +36,16 @@ class LiveServer:
     True
     """
 
-    def __init__(self, application: WSGIApplication | None = None, *, tls: bool = False):
+    def __init__(
+        self,
+        application: WSGIApplication | None = None,
+        *,
+        tls: bool = False,
+        address: str = "127.0.0.1",
+        port: int = 0,
+    ):
         self.tls = tls
+        self._address = address, port
         self._application = application
         self._lock = threading.Lock()
         self._running: Listener | None = None
@@ -69,11 +83,14 @@ class LiveServer:
 
     @property
     def host(self) -> str:
-        """``127.0.0.1:PORT``. Starts the server if necessary.
+        """``127.0.0.1:PORT``, or the other address. Starts the server if necessary.
+
+        A server that listens on all addresses is shown with 127.0.0.1 or [::1].
 
         :raises ImportError: cheroot, or trustme for TLS, is not installed.
         """
-        return f"127.0.0.1:{self.start().port}"
+        address = _REACHED_BY.get(self._address[0], self._address[0])
+        return f"{f'[{address}]' if ':' in address else address}:{self.start().port}"
 
     @property
     def ca_file(self) -> str:
@@ -102,7 +119,7 @@ class LiveServer:
             if self._running is None:
                 from .listener import Listener, ThreadServer
 
-                self._running = Listener(ThreadServer(self._serve), tls=self.tls)
+                self._running = Listener(ThreadServer(self._serve, self._address), tls=self.tls)
             return self._running
 
     def stop(self) -> None:

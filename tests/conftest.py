@@ -35,6 +35,7 @@ _WITH_PROCESSES = (
     "cli/test_repository_texts.py",
     "cli/test_serve_settings.py",
     "cli/test_transfer_streams.py",
+    "fakes/test_fakes_process.py",
     "hub/test_index_elsewhere.py",
     "hub/test_one_name_at_once.py",
     "peers/",

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import test_layout
 from support.documents import block, blocks, ini_file, section
-from support.programs import PROJECT, Program
+from support.programs import PROJECT
 from v1registry_fakes import contracts
 from webtest import TestApp
 
@@ -54,13 +54,6 @@ def test_the_tests_of_testing_md_pass(pytester: pytest.Pytester) -> None:
 
     assert set(outcomes) <= {"passed", "warnings"}
     assert outcomes["passed"] >= sum(text.count("def test_") for text in files.values()) + len(contract)
-
-
-def test_a_registry_in_memory_is_a_program(tmp_path: Path) -> None:
-    command = block("testing-program").replace("--port 5000", "--port 0")
-
-    with Program(shlex.split(command), folder=tmp_path) as serving, serving.connect() as connection:
-        assert connection.getpeername()[1] == serving.port
 
 
 # -- docs/api.md

@@ -1,0 +1,138 @@
+"""The control API of ``python -m v1registry_fakes``: a test in any language fills a fake and looks at it.
+
+It is below ``/_fakes/`` of the port of the fake. Everything else goes to the fake. Requests of the control
+API are not recorded, and faults do not reach them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+from v1registry import MemoryStorage, Registry, __version__
+from v1registry.errors import PathNotFound, RegistryError
+from v1registry.wsgi.request import Request, Services
+from v1registry.wsgi.responses import Response, error_object, json_response, no_content
+from v1registry.wsgi.routing import Route, Table
+
+from . import control_clock as clock
+from . import control_filling as filling
+from . import control_watching as watching
+from .control_services import CONTROL, ControlServices
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+    from .registry import FakeRegistry
+
+log = logging.getLogger(__name__)
+
+
+class ForeignPage(RegistryError):
+    """A page of another site asks. Nothing changed."""
+
+    status: ClassVar[int] = 403
+
+    def __init__(self, origin: str):
+        super().__init__(
+            f"Pages of other sites may not use the control API; this one is of {origin[:80]!r}. "
+            "Send the request from the test itself"
+        )
+
+
+def index(request: Request[ControlServices]) -> Response:
+    """Say what the control API can do."""
+    fake = request.services.fake
+    rows = [{"method": route.method, "path": route.path, "does": _summary(route)} for route in TABLE]
+    return json_response({"version": __version__, "url": fake.url, "host": fake.host, "endpoints": rows})
+
+
+def reset(request: Request[ControlServices]) -> Response:
+    """Remove everything stored and all requests."""
+    request.services.fake.reset()
+    return no_content()
+
+
+# fmt: off
+TABLE: Final = Table(
+    Route("GET",    f"{CONTROL}[/]",             index,                    None),
+    Route("POST",   f"{CONTROL}/reset",          reset,                    None),
+    Route("POST",   f"{CONTROL}/images",         filling.add_image,        None),
+    Route("POST",   f"{CONTROL}/tags",           filling.tag,              None),
+    Route("POST",   f"{CONTROL}/repositories",   filling.add_repository,   None),
+    Route("POST",   f"{CONTROL}/artifacts",      filling.add_artifact,     None),
+    Route("POST",   f"{CONTROL}/indexes",        filling.add_index,        None),
+    Route("POST",   f"{CONTROL}/users",          filling.add_user,         None),
+    Route("POST",   f"{CONTROL}/applications",   filling.add_application,  None),
+    Route("POST",   f"{CONTROL}/consent",        filling.consent,          None),
+    Route("GET",    f"{CONTROL}/clock",          clock.show,               None),
+    Route("PUT",    f"{CONTROL}/clock",          clock.move,               None),
+    Route("GET",    f"{CONTROL}/contents",       watching.list_contents,   None),
+    Route("GET",    f"{CONTROL}/requests",       watching.list_requests,   None),
+    Route("DELETE", f"{CONTROL}/requests",       watching.clear_requests,  None),
+)
+# fmt: on
+
+
+class _Parts(Registry):
+    """An empty open registry, whose parts every request needs."""
+
+    def services_for(self, fake: FakeRegistry) -> ControlServices:
+        """Return the services of the control API of a fake."""
+        parts = {part.name: getattr(self._services, part.name) for part in fields(Services)}
+        return ControlServices(fake=fake, **parts)
+
+
+class ControlledFake:
+    """A WSGI application: a fake, with its control API below ``/_fakes/``.
+
+    :param fake: gets all other requests.
+    """
+
+    def __init__(self, fake: FakeRegistry):
+        self._fake = fake
+        self._services = _Parts(MemoryStorage()).services_for(fake)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if not f"{environ.get('PATH_INFO', '')}/".startswith(f"{CONTROL}/"):
+            return self._fake.app(environ, start_response)
+        request = Request(environ, self._services)
+        return self._answer(request)(environ, start_response)
+
+    def _answer(self, request: Request[ControlServices]) -> Response:
+        try:
+            return _dispatch(request)
+        except RegistryError as error:
+            failure = error
+        except Exception:
+            log.exception("%s %r failed", request.method, request.environ.get("PATH_INFO"))
+            failure = RegistryError("The control API failed; the log of its process says why")
+        # a client that cannot send its body does not read the answer
+        with contextlib.suppress(RegistryError):
+            request.drain()
+        return error_object(failure)
+
+
+def _dispatch(request: Request[ControlServices]) -> Response:
+    """Return the answer of the row that matches.
+
+    :raises RegistryError: the request is rejected.
+    """
+    origin = request.environ.get("HTTP_ORIGIN", "")
+    if origin and urlsplit(origin).netloc != request.environ.get("HTTP_HOST"):
+        raise ForeignPage(origin)
+    found = TABLE.match(request.method, request.decoded_path)
+    if found is None:
+        raise PathNotFound(f"There is no {request.decoded_path[:80]!r}; GET {CONTROL}/ lists what there is")
+    route, values = found
+    request.fields.update(values)
+    return route.handler(request)
+
+
+def _summary(route: Route) -> str:
+    """Return the first line of the docstring of a row's handler."""
+    return (route.handler.__doc__ or "").partition("\n")[0].rstrip(".")

@@ -1,0 +1,157 @@
+"""Handlers of the control API that fill the fake."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from v1registry.oauth.scopes import SCOPES
+from v1registry.wsgi.request import Request
+from v1registry.wsgi.responses import Response, json_response
+
+from . import control_bodies as bodies
+from .control_bodies import content_of, contents_of, read_body
+from .control_services import ControlServices, image_of, manifest_of, refusals
+from .control_views import shown_image, shown_manifest
+from .images import FakeImage
+from .manifests import FakeManifest
+
+ControlRequest: TypeAlias = Request[ControlServices]
+
+
+def add_image(request: ControlRequest) -> Response:
+    """Push an image of v1 or of OCI."""
+    fake, body = request.services.fake, read_body(request, bodies.NewImage)
+    files = None if body.files is None else contents_of(body.files)
+    layer = None if body.layer is None else body.layer.base64
+    with refusals():
+        if body.api == "v2":
+            if body.id is not None or not body.is_complete:
+                raise ValueError('id and is_complete are for "api": "v1": digests follow from the contents')
+            if body.name is None:
+                raise ValueError("an image of v2 needs a name such as alice/app:1.0")
+            pushed = fake.add_image(
+                body.name,
+                files=files,
+                layer=layer,
+                layers=body.layers,
+                parent=None if body.parent is None else manifest_of(fake, body.parent),
+                json=body.json,
+                api="v2",
+            )
+            return _created(pushed)
+        return _created(
+            fake.add_image(
+                body.name,
+                files=files,
+                layer=layer,
+                layers=body.layers,
+                parent=None if body.parent is None else image_of(fake, body.parent),
+                json=body.json,
+                id=body.id,
+                is_complete=body.is_complete,
+            )
+        )
+
+
+def tag(request: ControlRequest) -> Response:
+    """Push an existing image of v1 under another name."""
+    fake, body = request.services.fake, read_body(request, bodies.NewTag)
+    with refusals():
+        image = image_of(fake, body.image)
+        fake.tag(image, body.name)
+    return _created(image)
+
+
+def add_repository(request: ControlRequest) -> Response:
+    """Make a repository without images."""
+    body = read_body(request, bodies.NewRepository)
+    with refusals():
+        request.services.fake.add_repository(body.name, is_private=body.is_private)
+    return json_response({"name": body.name}, 201)
+
+
+def add_artifact(request: ControlRequest) -> Response:
+    """Push an artifact, or a referrer of a manifest."""
+    fake, body = request.services.fake, read_body(request, bodies.NewArtifact)
+    blobs: str | dict[str, bytes | str] = (
+        body.blobs
+        if isinstance(body.blobs, str)
+        else {title: content_of(content) for title, content in body.blobs.items()}
+    )
+    with refusals():
+        pushed = fake.add_artifact(
+            body.name,
+            blobs,
+            artifact_type=body.artifact_type,
+            subject=None if body.subject is None else manifest_of(fake, body.subject),
+            annotations=body.annotations,
+        )
+    return _created(pushed)
+
+
+def add_index(request: ControlRequest) -> Response:
+    """Push an index of images for several platforms."""
+    fake, body = request.services.fake, read_body(request, bodies.NewIndex)
+    with refusals():
+        platforms = {name: manifest_of(fake, text) for name, text in body.platforms.items()}
+        pushed = fake.add_index(body.name, platforms)
+    return _created(pushed)
+
+
+def add_user(request: ControlRequest) -> Response:
+    """Make an account; needs --option auth=users:."""
+    body = read_body(request, bodies.NewUser)
+    with refusals():
+        user = request.services.fake.add_user(
+            body.username,
+            body.password,
+            email=body.email,
+            groups=body.groups,
+            is_active=body.is_active,
+            is_administrator=body.is_administrator,
+        )
+    return json_response(
+        {
+            "username": user.name,
+            "groups": sorted(user.groups),
+            "is_active": user.is_active,
+            "is_administrator": user.is_administrator,
+        },
+        201,
+    )
+
+
+def add_application(request: ControlRequest) -> Response:
+    """Register an OAuth application; needs --option auth=users:."""
+    body = read_body(request, bodies.NewApplication)
+    with refusals():
+        application = request.services.fake.add_application(
+            body.name,
+            body.redirect_uris,
+            client_id=body.client_id,
+            description=body.description,
+            scopes=tuple(SCOPES) if body.scopes is None else body.scopes,
+            is_public=body.is_public,
+            is_trusted=body.is_trusted,
+        )
+    return json_response(
+        {
+            "client_id": application.client_id,
+            "client_secret": application.client_secret,
+            "redirect_uris": list(application.redirect_uris),
+        },
+        201,
+    )
+
+
+def consent(request: ControlRequest) -> Response:
+    """Answer the page of consent for a user."""
+    body = read_body(request, bodies.Consent)
+    with refusals():
+        location = request.services.fake.consent(body.url, body.username, is_allowed=body.is_allowed)
+    return json_response({"location": location})
+
+
+def _created(pushed: FakeImage | FakeManifest) -> Response:
+    shown = shown_image(pushed) if isinstance(pushed, FakeImage) else shown_manifest(pushed)
+    return json_response(shown, 201)

@@ -1,0 +1,48 @@
+"""The session with curl in docs/testing.md is what the process of the fakes answers."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.documents import block
+from support.fakes_process import FakesProcess
+from support.programs import PATIENCE_S
+
+_PORT = "5005"
+
+
+def steps(text: str) -> list[tuple[str, str]]:
+    """Return each command of a session with its output."""
+    parts = [part.partition("\n") for part in text.split("$ ") if part]
+    return [(command, output) for command, _, output in parts]
+
+
+@pytest.mark.real
+def test_documented_session_with_curl_is_what_is_answered(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    (start, line), *commands, (end, _) = steps(block("testing-process"))
+    module = "python -m v1registry_fakes "
+    assert start.startswith(module)
+    assert start.endswith(" &")
+    assert end == "kill $!"
+    words = shlex.split(start.removeprefix(module).removesuffix(" &").replace(_PORT, "0"))
+
+    with FakesProcess(*words, folder=tmp_path) as process:
+        port = process.host.rpartition(":")[2]
+        assert process.place == json.loads(line.replace(_PORT, port))
+        for command, output in commands:
+            done = subprocess.run(
+                ["sh", "-c", command.replace(_PORT, port)],
+                cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+            )  # fmt: skip
+            assert done.stdout.rstrip("\n") == output.rstrip("\n"), command
+        assert process.end() == (0, "")
+
+    assert json.loads((tmp_path / "image.json").read_text())["is_complete"] is True
+    assert [each["status"] for each in json.loads((tmp_path / "requests.json").read_text())] == [200]
