@@ -45,7 +45,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "wsgi", "app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry",
         "housekeeping", "distribution",
     },
-    "fakes": {"app", "wsgi", "layers", "registry", "accounts", "oauth", "distribution", "cli"},
+    "fakes": {
+        "app", "wsgi", "layers", "registry", "accounts", "oauth", "distribution", "archives", "client", "cli",
+    },
 }  # fmt: skip
 
 #: The ground floor itself, from bottom to top.

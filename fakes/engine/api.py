@@ -11,7 +11,7 @@ from v1registry.errors import MethodNotAllowed
 from v1registry.wsgi.framework import Response
 from v1registry.wsgi.routing import Route, Table
 
-from . import system_api
+from . import images_api, system_api, transfers_api
 from .errors import EngineError, NoSuchObject, NotModified, NotSimulated
 from .requests import EngineRequest, answer, empty
 from .versions import negotiated
@@ -32,7 +32,7 @@ HOLES: Final = {
     "volume": ("name", r"[^/]+"),
 }
 
-TABLE: Final = Table(*system_api.ROUTES, holes=HOLES)
+TABLE: Final = Table(*system_api.ROUTES, *images_api.ROUTES, *transfers_api.ROUTES, holes=HOLES)
 
 #: What real engines have and the fake does not: the first part of the path -> its name for people.
 _NOT_SIMULATED: Final = {

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..clock import FakeClock
 from ..recorder import Recorder
 from ..request_log import RequestLog
 from .api import EngineApplication
+from .registries import Registries
 from .state import EngineState
 from .versions import NEWEST, RELEASES
 
@@ -29,17 +31,30 @@ class FakeEngine:
 
     :param version: the release that the engine is, such as ``20.10.24``; see :data:`RELEASES`.
     :param tls: whether the port uses TLS; :attr:`environ` then names the certificates.
+    :param api: ``v1`` makes the engine one of the time before ``/v2/``: it speaks v1 with registries.
+    :param mirrors: host in names of images -> URL of the registry that is asked in its place, such as
+        ``{"docker.io": v1registry.url}``.
+    :param ca_file: a certificate of registries to trust, besides the system's.
 
     >>> with FakeEngine() as engine:
     ...     engine.url.startswith("tcp://127.0.0.1:")
     True
     """
 
-    def __init__(self, *, version: str = NEWEST, tls: bool = False):
+    def __init__(
+        self,
+        *,
+        version: str = NEWEST,
+        tls: bool = False,
+        api: Literal["auto", "v1"] = "auto",
+        mirrors: Mapping[str, str] | None = None,
+        ca_file: str | None = None,
+    ):
         if version not in RELEASES:
             raise ValueError(f"version must be one of {', '.join(RELEASES)}, not {version!r}")
         self._release = RELEASES[version]
         self._tls = tls
+        self._registries = Registries(self._release, mirrors or {}, ca_file, api)
         self.clock = FakeClock()
         self._application = EngineApplication(self._make_state())
         self._recorder = Recorder(self._application)
@@ -49,7 +64,7 @@ class FakeEngine:
         self._is_open = True
 
     def _make_state(self) -> EngineState:
-        return EngineState(self._release, self.clock)
+        return EngineState(self._release, self.clock, self._registries)
 
     # -- access for clients
 

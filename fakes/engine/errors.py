@@ -25,6 +25,12 @@ class InvalidParameter(EngineError):
     status = 400
 
 
+class Unauthorized(EngineError):
+    """A registry rejects the credentials."""
+
+    status = 401
+
+
 class NoSuchObject(EngineError):
     """The image, container, network, volume or exec does not exist."""
 

@@ -70,3 +70,14 @@ class Filters:
             if key not in labels or (has_value and labels[key] != value):
                 return False
         return True
+
+    def forbids_labels(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether labels have one of those in ``label!``."""
+        return any(
+            key in labels and (not has_value or labels[key] == value)
+            for key, has_value, value in (wanted.partition("=") for wanted in self.get("label!"))
+        )
+
+    def with_value(self, name: str, value: str) -> Filters:
+        """Return the same filters with one more value."""
+        return Filters({**self.values, name: (*self.get(name), value)})

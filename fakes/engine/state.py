@@ -7,6 +7,9 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from .events import EventLog
+from .image_removal import User
+from .image_store import ImageStore
+from .registries import Registries
 
 if TYPE_CHECKING:
     from ..clock import FakeClock
@@ -22,14 +25,22 @@ class EngineState:
 
     release: Release
     clock: FakeClock
+    registries: Registries
     name: str = "v1registry-fake"
     engine_id: str = "FAKE:V1RE:GIST:RYFA:KEEN:GINE:AAAA:BBBB:CCCC:DDDD:EEEE:FFFF"
     lock: RLock = field(default_factory=RLock)
     events: EventLog = field(init=False)
+    images: ImageStore = field(default_factory=ImageStore)
 
     def __post_init__(self) -> None:
         self.events = EventLog(self.clock)
 
+    def users_of(self, image_id: str) -> list[User]:
+        """Return the containers of an image."""
+        return []
+
     def close(self) -> None:
-        """End everything that waits."""
+        """End everything that waits, and forget the images."""
         self.events.close()
+        with self.lock:
+            self.images.close()

@@ -1,0 +1,109 @@
+"""The JSON messages that engines stream while they pull and push, one in a line (remote.md 4.7)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from queue import Queue
+from threading import Thread
+from typing import Final
+
+from v1registry.client import ClientError
+
+from .errors import EngineError
+
+#: A layer is reported again when this share of it was transferred, as engines do not report each byte.
+_STEPS: Final = 8
+
+
+class Messages:
+    """Collects the messages of a transfer, from several threads, for the stream that the client reads.
+
+    :param downloading: ``Downloading`` or ``Pushing``.
+    :param finished: ``Download complete`` or ``Pushed``.
+    """
+
+    def __init__(self, downloading: str, finished: str):
+        self._downloading = downloading
+        self._finished = finished
+        self._queue: Queue[dict[str, object] | None] = Queue()
+
+    def add(self, status: str, layer: str | None = None) -> None:
+        """Add a message.
+
+        :param layer: the first 12 digits of the layer's digest, or another id.
+        """
+        self._queue.put({"status": status} if layer is None else {"status": status, "id": layer})
+
+    def _add_progress(self, layer: str, done_bytes: int, total_bytes: int) -> None:
+        self._queue.put({
+            "status": self._downloading,
+            "progressDetail": {"current": done_bytes, "total": total_bytes},
+            "progress": f"[{'=' * (50 * done_bytes // max(total_bytes, 1))}>] {done_bytes}B/{total_bytes}B",
+            "id": layer,
+        })  # fmt: skip
+
+    def add_aux(self, **values: object) -> None:
+        """Add a message for programs, such as the digest of a push."""
+        self._queue.put({"progressDetail": {}, "aux": values})
+
+    # -- the progress of the client
+
+    def start(self, label: str, total_bytes: int | None, /) -> _Layer:
+        """Begin the transfer of a layer.
+
+        :param label: ``pull 0123456789ab`` and the like.
+        """
+        kind, _, layer = label.partition(" ")
+        # writing the archive is no transfer
+        return _Layer(self if kind in ("pull", "push") else None, layer, total_bytes or 0)
+
+    # -- the stream
+
+    def streamed(self, work: Callable[[], object]) -> Iterator[bytes]:
+        """Do the work in a thread, and yield its messages as lines. A failure is the last message."""
+
+        def run() -> None:
+            try:
+                work()
+            except EngineError as error:
+                self._fail(error.message)
+            except (ClientError, OSError) as error:
+                self._fail(str(error))
+            finally:
+                self._queue.put(None)
+
+        worker = Thread(target=run, name="v1registry fake engine", daemon=True)
+        worker.start()
+        try:
+            while (message := self._queue.get()) is not None:
+                yield json.dumps(message).encode("utf-8") + b"\r\n"
+        finally:
+            worker.join()
+
+    def _fail(self, text: str) -> None:
+        self._queue.put({"errorDetail": {"message": text}, "error": text})
+
+
+class _Layer:
+    """The transfer of one layer."""
+
+    def __init__(self, messages: Messages | None, layer: str, total_bytes: int):
+        self._messages = messages
+        self._layer = layer
+        self._total_bytes = total_bytes
+        self._done_bytes = 0
+        self._reported_bytes = 0
+
+    def advance(self, size_bytes: int, /) -> None:
+        """Add transferred bytes."""
+        self._done_bytes += size_bytes
+        is_far = self._done_bytes - self._reported_bytes >= max(self._total_bytes // _STEPS, 1)
+        if self._messages is not None and is_far:
+            self._reported_bytes = self._done_bytes
+            self._messages._add_progress(self._layer, self._done_bytes, self._total_bytes)
+
+    def finish(self) -> None:
+        """Report the end of the transfer."""
+        if self._messages is not None and self._done_bytes >= self._total_bytes:
+            self._messages.add(self._messages._finished, self._layer)

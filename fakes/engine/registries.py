@@ -1,0 +1,118 @@
+"""The registries that an engine talks to (remote.md 4.7)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from v1registry.client import Client, NotAuthorized, NotFoundInRegistry, Progress, RegistryUnreachable
+from v1registry.client.connection import Connection, ConnectionOptions, Credentials
+from v1registry.client.progress import Silence
+
+from .errors import EngineError, NoSuchObject
+from .references import DEFAULT_HOST, ImageReference
+from .registry_questions import RegistryQuestions
+from .versions import Release
+
+#: An engine gives up sooner than the client of the command line, in seconds and attempts.
+_TIMEOUT_S: Final = 30.0
+_ATTEMPTS: Final = 2
+
+#: The host that stands behind names without one.
+_HUB: Final = "registry-1.docker.io"
+
+
+@dataclass(frozen=True)
+class Registries:
+    """How registries are reached.
+
+    :param mirrors: host in names of images -> URL that is asked in its place.
+    :param ca_file: a certificate to trust, besides the system's.
+    :param api: which API the engine speaks.
+    """
+
+    release: Release
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    ca_file: str | None = None
+    api: Literal["auto", "v1"] = "auto"
+
+    def url_of(self, host: str) -> str:
+        """Return the host of a registry, with a scheme if it is known."""
+        found = self.mirrors.get(host)
+        return found.rstrip("/") if found else _HUB if host == DEFAULT_HOST else host
+
+    def client(self, host: str, credentials: Mapping[str, str], progress: Progress | None = None) -> Client:
+        """Return a client of a registry, which the caller closes.
+
+        :param credentials: ``username`` and ``password``, or nothing.
+        :raises ClientError: the host is invalid.
+        """
+        return Client(
+            self.url_of(host),
+            api=self.api,
+            username=credentials.get("username") or None,
+            password=credentials.get("password"),
+            authorities=[self.ca_file] if self.ca_file else (),
+            timeout_s=_TIMEOUT_S,
+            attempts=_ATTEMPTS,
+            progress=progress or Silence(),
+            user_agent=self._user_agent,
+        )
+
+    def questions(self, host: str, credentials: Mapping[str, str]) -> RegistryQuestions:
+        """Return what asks a registry for other things than images. The caller closes it.
+
+        :raises ClientError: the host is invalid.
+        """
+        options = ConnectionOptions(
+            scheme=None,
+            is_insecure=False,
+            verify=None,
+            authorities=(self.ca_file,) if self.ca_file else (),
+            client_certificate=None,
+            timeout_s=_TIMEOUT_S,
+            parallel=1,
+            attempts=_ATTEMPTS,
+            user_agent=self._user_agent,
+            sleep=time.sleep,
+        )
+        username = credentials.get("username")
+        found = Credentials(username, credentials.get("password", "")) if username else None
+        return RegistryQuestions(
+            Connection(self.url_of(host), options), found, speaks_v1_only=self.api == "v1"
+        )
+
+    @property
+    def _user_agent(self) -> str:
+        release = self.release
+        return (
+            f"docker/{release.version} go/{release.go_version} git-commit/{release.commit} "
+            "kernel/6.1.0-fake os/linux arch/amd64"
+        )
+
+    def name_there(self, reference: ImageReference) -> str:
+        """Return the name of an image for a client of its registry.
+
+        :param reference: with a tag or a digest.
+        """
+        url = self.url_of(reference.host)
+        host = urlsplit(url).netloc if "://" in url else url
+        place = f"@{reference.digest}" if reference.digest else f":{reference.tag or 'latest'}"
+        return f"{host}/{reference.full_path}{place}"
+
+
+def pull_failure(error: Exception, reference: ImageReference) -> EngineError:
+    """Return the failure of a pull, with the text that engines give."""
+    if isinstance(error, NotFoundInRegistry):
+        return NoSuchObject(f"manifest for {reference.tagged} not found: manifest unknown: {error}")
+    if isinstance(error, NotAuthorized):
+        return NoSuchObject(
+            f"pull access denied for {reference.name}, repository does not exist or may require "
+            f"'docker login': denied: {error}"
+        )
+    if isinstance(error, RegistryUnreachable):
+        return EngineError(f'Get "https://{reference.host}/v2/": {error}')
+    return EngineError(str(error))

@@ -1,0 +1,301 @@
+"""Endpoints that talk to registries: pull, push, import, search and log-in (remote.md 4.7)."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+import requests
+
+from v1registry.archives import convert
+from v1registry.archives.images import ChainImage
+from v1registry.archives.save import write_save_archive
+from v1registry.client import ClientError
+from v1registry.layers.compression import UnreadableLayer, open_decompressed
+from v1registry.wsgi.framework import Response
+
+from . import image_archives
+from .errors import EngineError, InvalidParameter, NoSuchObject
+from .image_store import EngineImage, read_layer
+from .messages import Messages
+from .references import DEFAULT_HOST, ImageReference
+from .registries import pull_failure
+from .requests import EngineRequest, answer, stream
+from .routing import row
+from .state import EngineState
+from .times import nanoseconds
+
+_CHUNK_BYTES = 256 << 10
+_IN_MEMORY_BYTES = 8 << 20
+
+#: The most hits of a search, and the default. Source: the constants of the engine's package registry.
+_MOST_HITS = 100
+_DEFAULT_HITS = 25
+
+
+def post_create(request: EngineRequest) -> Response:
+    """Pull an image, or import one from an archive of files."""
+    name = request.parameter("fromImage")
+    return _pull(request, name) if name else _import(request)
+
+
+def _pull(request: EngineRequest, name: str) -> Response:
+    reference = ImageReference.parse(name)
+    tag = request.parameter("tag")
+    if tag:
+        # the parameter may be a digest too
+        reference = ImageReference.parse(f"{reference.name}@{tag}") if ":" in tag else reference.with_tag(tag)
+    if reference.name == "scratch":
+        raise InvalidParameter("'scratch' is a reserved name")
+    if not reference.tag and not reference.digest:
+        return _pull_all(request, reference)
+    return _pull_one(request, reference)
+
+
+def _pull_one(request: EngineRequest, reference: ImageReference) -> Response:
+    messages = Messages("Downloading", "Download complete")
+    state, credentials = request.state, request.credentials()
+    platform = request.parameter("platform") or None
+    return stream(messages.streamed(lambda: pull(state, reference, credentials, messages, platform)))
+
+
+def _pull_all(request: EngineRequest, reference: ImageReference) -> Response:
+    """Pull every tag of a repository, as engines do for a name without one."""
+    messages = Messages("Downloading", "Download complete")
+    state, credentials = request.state, request.credentials()
+
+    def work() -> None:
+        for tag in _tags_there(state, reference, credentials):
+            pull(state, reference.with_tag(tag), credentials, messages, None)
+
+    return stream(messages.streamed(work))
+
+
+def _tags_there(state: EngineState, reference: ImageReference, credentials: dict[str, str]) -> list[str]:
+    try:
+        with state.registries.questions(reference.host, credentials) as questions:
+            return questions.tags(reference.full_path)
+    except ClientError as error:
+        raise pull_failure(error, reference) from error
+
+
+def pull(
+    state: EngineState,
+    reference: ImageReference,
+    credentials: dict[str, str],
+    messages: Messages,
+    platform: str | None,
+) -> EngineImage:
+    """Pull an image by a tag or a digest, and return it.
+
+    :raises EngineError: the registry does not have it or cannot be reached; the text is docker's.
+    """
+    messages.add(f"Pulling from {reference.path}", reference.tag or reference.digest)
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
+        try:
+            with state.registries.client(reference.host, credentials, messages) as client:
+                pulled = client.pull(state.registries.name_there(reference), file, platform=platform)
+        except ClientError as error:
+            raise pull_failure(error, reference) from error
+        file.seek(0)
+        loaded = next(image_archives.read_archive(file))
+    with state.lock:
+        known = state.images.names().get(reference)
+        image = state.images.add(loaded.config, loaded.layers)
+        for diff_id in image.diff_ids:
+            messages.add("Pull complete", diff_id.removeprefix("sha256:")[:12])
+        state.images.name(reference, image)
+        if pulled.digest:
+            state.images.name(reference.with_digest(pulled.digest), image)
+    if pulled.digest:
+        messages.add(f"Digest: {pulled.digest}")
+    what = "Image is up to date" if known == image.id else "Downloaded newer image"
+    messages.add(f"Status: {what} for {reference}")
+    state.events.add("image", "pull", str(reference), {"name": reference.name, **image.labels})
+    return image
+
+
+def post_push(request: EngineRequest) -> Response:
+    """Push one tag of a repository, or all."""
+    state = request.state
+    reference = ImageReference.parse(request.fields["name"])
+    tag = request.parameter("tag")
+    with state.lock:
+        if tag:
+            wanted = [reference.with_tag(tag)]
+        else:
+            wanted = [other for other in state.images.names() if other.tag and other.name == reference.name]
+        images = {other: state.images.names().get(other) for other in wanted}
+    if not images or None in images.values():
+        shown = f"{reference.host}/{reference.full_path}"
+        raise NoSuchObject(f"An image does not exist locally with the tag: {shown}")
+    credentials = request.credentials() or _credentials_in_body(request)
+    messages = Messages("Pushing", "Pushed")
+
+    def work() -> None:
+        messages.add(f"The push refers to repository [{reference.host}/{reference.full_path}]")
+        for other in sorted(images, key=str):
+            _push(state, other, credentials, messages)
+
+    return stream(messages.streamed(work))
+
+
+def _credentials_in_body(request: EngineRequest) -> dict[str, str]:
+    """Return the credentials of clients before API 1.5, which send them in the body."""
+    try:
+        document = request.document()
+    except InvalidParameter as error:
+        raise InvalidParameter(f"Bad parameters and missing X-Registry-Auth: {error.message}") from None
+    return {key: value for key, value in document.items() if isinstance(value, str)}
+
+
+def _push(
+    state: EngineState, reference: ImageReference, credentials: dict[str, str], messages: Messages
+) -> None:
+    with state.lock:
+        image = state.images.find(str(reference))
+        layers = state.images.layers(image)
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
+        documents = convert.chain_from_config(image.config_bytes)
+        chain = [
+            ChainImage(document.image_id, document.json, layer.open)
+            for document, layer in zip(documents, layers, strict=False)
+        ]
+        there = state.registries.name_there(reference)
+        _write(file, chain, image, there)
+        try:
+            with state.registries.client(reference.host, credentials, messages) as client:
+                pushed = client.push(file, there)
+        except ClientError as error:
+            raise EngineError(f"denied: {error}") from error
+    for layer in pushed.skipped:
+        messages.add("Layer already exists", layer.removeprefix("sha256:")[:12])
+    if pushed.digest:
+        messages.add(f"{reference.tag}: digest: {pushed.digest} size: {pushed.sent_bytes}")
+        messages.add_aux(Tag=reference.tag, Digest=pushed.digest, Size=pushed.sent_bytes)
+        with state.lock:
+            state.images.name(reference.with_digest(pushed.digest), image)
+    state.events.add("image", "push", str(reference), {"name": reference.name, **image.labels})
+
+
+def _write(file: IO[bytes], chain: list[ChainImage], image: EngineImage, name: str) -> None:
+    write_save_archive(file, chain, {name: chain[-1].image_id}, config=image.config_bytes)
+    file.seek(0)
+
+
+def _import(request: EngineRequest) -> Response:
+    """Make an image of one layer from an archive of files."""
+    state = request.state
+    name, tag = request.parameter("repo"), request.parameter("tag")
+    source = request.parameter("fromSrc") or ""
+    reference = None
+    if name:
+        reference = ImageReference.parse(name)
+        if reference.digest:
+            raise InvalidParameter("cannot import digest reference")
+        reference = reference.with_tag(tag) if tag else reference.tagged
+    chunks = request.chunks() if source == "-" else _fetched(source)
+    try:
+        plain = open_decompressed(_Reader(chunks))
+        layer = read_layer(iter(lambda: plain.read(_CHUNK_BYTES), b""))
+    except UnreadableLayer as error:
+        raise InvalidParameter(f"the archive cannot be read: {error}") from error
+    comment = request.parameter("message") or f"Imported from {source}"
+    created = nanoseconds(state.clock.now())
+    config = {
+        "architecture": "amd64",
+        "comment": comment,
+        "config": {},
+        "created": created,
+        "docker_version": state.release.version,
+        "history": [{"created": created, "comment": comment}],
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
+    }
+    with state.lock:
+        image = state.images.add(json.dumps(config, separators=(",", ":")).encode("utf-8"), [layer])
+        if reference is not None:
+            state.images.name(reference, image)
+            state.events.add("image", "tag", image.id, {"name": str(reference)})
+    state.events.add("image", "import", image.id, {"name": image.id})
+    return stream(iter([json.dumps({"status": image.id}).encode("utf-8") + b"\r\n"]))
+
+
+class _Reader:
+    """A stream over chunks."""
+
+    def __init__(self, chunks: Iterator[bytes]):
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+        if not self._rest:
+            self._rest = next(self._chunks, b"")
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+
+def _fetched(source: str) -> Iterator[bytes]:
+    """Yield the archive at a URL.
+
+    :raises InvalidParameter: it cannot be fetched.
+    """
+    url = source if "://" in source else f"http://{source}"
+    try:
+        with requests.get(url, stream=True, timeout=30) as response:
+            response.raise_for_status()
+            yield from response.iter_content(_CHUNK_BYTES)
+    except requests.RequestException as error:
+        raise InvalidParameter(f"cannot fetch {url}: {error}") from error
+
+
+def get_search(request: EngineRequest) -> Response:
+    """Search the registry that the term names, else Docker Hub."""
+    filters = request.filters("is-automated", "is-official", "stars")
+    limit = request.number("limit", _DEFAULT_HITS) or _DEFAULT_HITS
+    if not 1 <= limit <= _MOST_HITS:
+        raise InvalidParameter(f"Limit {limit} is outside the range of [1, {_MOST_HITS}]")
+    term = request.parameter("term") or ""
+    if "://" in term:
+        raise InvalidParameter(f"invalid repository name: repository name ({term}) should not have a scheme")
+    first, slash, rest = term.partition("/")
+    is_host = slash and (first == "localhost" or any(mark in first for mark in ".:"))
+    host, words = (first, rest) if is_host else (DEFAULT_HOST, term.removeprefix("library/"))
+    with request.state.registries.questions(host, request.credentials()) as questions:
+        hits = questions.search(words, limit)
+    least = max((int(text) for text in filters.get("stars") if text.isdecimal()), default=0)
+    return answer([hit for hit in hits if _is_wanted(hit, filters.boolean("is-automated"),
+                                                      filters.boolean("is-official"), least)])  # fmt: skip
+
+
+def _is_wanted(hit: dict[str, Any], is_automated: bool | None, is_official: bool | None, least: int) -> bool:
+    return (
+        is_automated in (None, hit["is_automated"])
+        and is_official in (None, hit["is_official"])
+        and hit["star_count"] >= least
+    )
+
+
+def post_auth(request: EngineRequest) -> Response:
+    """Check a user name and a password with a registry."""
+    document = request.document()
+    credentials = {key: value for key, value in document.items() if isinstance(value, str)}
+    address = credentials.get("serveraddress", "")
+    host = address.partition("://")[2] or address
+    host = host.partition("/")[0]
+    if host in ("", "index.docker.io", "registry-1.docker.io"):
+        host = DEFAULT_HOST
+    with request.state.registries.questions(host, credentials) as questions:
+        questions.log_in()
+    return answer({"Status": "Login Succeeded", "IdentityToken": ""})
+
+
+ROUTES = (
+    row("POST", "/images/create", post_create),
+    row("GET", "/images/search", get_search),
+    row("POST", "/images/{image}/push", post_push),
+    row("POST", "/auth", post_auth),
+)

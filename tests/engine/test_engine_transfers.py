@@ -1,0 +1,138 @@
+"""Pull, push, import, search and log-in of the engine, with a fake registry."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import APIError
+from v1registry_fakes import FakeRegistry
+from v1registry_fakes.engine import FakeEngine
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as registry:
+        yield registry
+
+
+def pull(client: docker.DockerClient, name: str) -> list[dict[str, Any]]:
+    """Pull an image and return the messages."""
+    return list(client.api.pull(name, stream=True, decode=True))
+
+
+def test_RMT_040_a_pull_keeps_the_config_and_names_the_digest(
+    client: docker.DockerClient, registry: FakeRegistry
+) -> None:
+    pushed = registry.add_image("alice/app:1.0", files={"etc/motd": "hello"}, api="v2")
+    name = f"{registry.host}/alice/app:1.0"
+
+    messages = pull(client, name)
+
+    image = client.images.get(name)
+    assert image.id == pushed.json["config"]["digest"]
+    assert image.attrs["RepoDigests"] == [f"{registry.host}/alice/app@{pushed.digest}"]
+    statuses = [message["status"] for message in messages]
+    assert statuses[0] == "Pulling from alice/app"
+    assert statuses[-2:] == [f"Digest: {pushed.digest}", f"Status: Downloaded newer image for {name}"]
+    assert {"Downloading", "Download complete", "Pull complete"} <= set(statuses)
+    assert pull(client, name)[-1]["status"] == f"Status: Image is up to date for {name}"
+
+
+def test_RMT_040_names_without_a_host_come_from_a_mirror(registry: FakeRegistry) -> None:
+    registry.add_image("library/busybox", files={"bin/sh": "x"})
+    with FakeEngine(mirrors={"docker.io": registry.url}) as engine:
+        client = docker.DockerClient(base_url=engine.url)
+        assert client.images.pull("busybox").tags == ["busybox:latest"]
+        client.close()
+
+
+def test_RMT_040_all_tags_of_a_repository_are_pulled(
+    client: docker.DockerClient, registry: FakeRegistry
+) -> None:
+    for tag in ("1", "2"):
+        registry.add_image(f"alice/app:{tag}", files={"version": tag})
+    images = client.images.pull(f"{registry.host}/alice/app", all_tags=True)
+    assert sorted(tag for image in images for tag in image.tags) == [
+        f"{registry.host}/alice/app:1",
+        f"{registry.host}/alice/app:2",
+    ]
+
+
+def test_RMT_042_a_failed_pull_is_an_error_in_the_stream(
+    client: docker.DockerClient, registry: FakeRegistry
+) -> None:
+    messages = pull(client, f"{registry.host}/alice/none:1")
+    assert "manifest unknown" in messages[-1]["error"]
+    assert messages[-1]["errorDetail"]["message"] == messages[-1]["error"]
+    assert client.images.list(all=True) == []
+
+
+def test_RMT_043_a_push_sends_an_image_with_equal_layers(
+    client: docker.DockerClient, registry: FakeRegistry
+) -> None:
+    registry.add_image("alice/app:1.0", files={"etc/motd": "hello"}, layers=2, api="v2")
+    image = client.images.pull(f"{registry.host}/alice/app", "1.0")
+    image.tag(f"{registry.host}/bob/copy", "2")
+
+    messages = list(client.api.push(f"{registry.host}/bob/copy", "2", stream=True, decode=True))
+
+    assert messages[0]["status"] == f"The push refers to repository [{registry.host}/bob/copy]"
+    aux = messages[-1]["aux"]
+    assert aux["Tag"] == "2"
+    pushed = registry.manifest("bob/copy:2")
+    assert pushed.digest == aux["Digest"]
+    assert pushed.config["rootfs"]["diff_ids"] == image.attrs["RootFS"]["Layers"]
+    assert pushed.json["config"]["digest"] == image.id
+
+
+def test_RMT_043_a_push_of_a_missing_tag_is_404(client: docker.DockerClient, registry: FakeRegistry) -> None:
+    with pytest.raises(APIError, match="An image does not exist locally with the tag"):
+        client.api.push(f"{registry.host}/bob/none", "2")
+
+
+def test_RMT_044_import_makes_an_image_of_one_layer(client: docker.DockerClient) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("empty"))
+    client.api.import_image_from_data(archive.getvalue(), repository="mine", tag="1")
+    image = client.images.get("mine:1")
+    assert len(image.attrs["RootFS"]["Layers"]) == 1
+    assert image.history()[0]["Comment"] == "Imported from -"
+
+
+def test_RMT_045_search_asks_the_registry_of_the_term(
+    client: docker.DockerClient, registry: FakeRegistry
+) -> None:
+    for name in ("alice/app", "alice/other"):
+        registry.add_image(name)
+    assert [hit["name"] for hit in client.images.search(f"{registry.host}/other")] == ["alice/other"]
+    with pytest.raises(APIError, match=r"outside the range of \[1, 100\]"):
+        client.images.search(f"{registry.host}/other", limit=101)
+
+
+def test_RMT_046_auth_tells_right_from_wrong_credentials(client: docker.DockerClient) -> None:
+    with FakeRegistry(auth="users:") as registry:
+        registry.add_user("alice", "secret")
+        assert client.login("alice", "secret", registry=registry.url)["Status"] == "Login Succeeded"
+        with pytest.raises(APIError, match="unauthorized") as refused:
+            client.login("alice", "wrong", registry=registry.url, reauth=True)
+    assert refused.value.status_code == 401
+
+
+def test_RMT_041_RMT_048_an_old_engine_speaks_v1_alone(registry: FakeRegistry) -> None:
+    registry.add_image("alice/app:1.0", files={"etc/motd": "hello"}, layers=2)
+    with FakeEngine(version="1.12.6", api="v1") as engine:
+        client = docker.DockerClient(base_url=engine.url, version="1.24")
+        image = client.images.pull(f"{registry.host}/alice/app", "1.0")
+        image.tag(f"{registry.host}/bob/copy", "2")
+        client.api.push(f"{registry.host}/bob/copy", "2")
+        client.close()
+    assert not registry.requests.matching(path="/v2/*")
+    assert len(registry.image("bob/copy:2").ancestry) == 2
+    # the id that engines make of the images of v1 is the one by which /v2/ shows them
+    assert registry.manifest("alice/app:1.0").json["config"]["digest"] == image.id
