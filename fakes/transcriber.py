@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from io import BytesIO
@@ -15,13 +14,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from .masking import MOST_MASKED_BYTES, Masker
+from .kept_bodies import BodyCapture, BodyStore
+from .masking import Masker
 from .transcripts import (
-    MOST_INLINE_BYTES,
     Exchange,
-    TranscriptBody,
     bodies_folder,
-    digest_of,
     exchange_row,
     header_of,
 )
@@ -31,9 +28,6 @@ if TYPE_CHECKING:
 
 #: Of bodies above this, only length and digest are kept, in bytes.
 MOST_BODY_BYTES: Final = 256 << 20
-
-#: How many bytes of bodies are kept beside one transcript.
-MOST_KEPT_BYTES: Final = 4 << 30
 
 #: How long the end of a recording waits for requests in progress, in seconds.
 _PATIENCE_S: Final = 5.0
@@ -102,15 +96,13 @@ class _Transcript:
     """A transcript that is being written. Lines are in the order in which requests arrived."""
 
     def __init__(self, path: Path, max_body_bytes: int):
-        self.folder = bodies_folder(path)
-        self.max_body_bytes = max_body_bytes
+        self.bodies = BodyStore(bodies_folder(path), max_body_bytes)
         self._masker = Masker()
         self._lock = threading.RLock()  # guards everything below
         self._is_written = threading.Condition(self._lock)
         self._recordings: dict[int, _Recording] = {}  # those that are not written, by number
         self._connections: dict[str, int] = {}
         self._number = 0
-        self._kept_bytes = 0
         self._file: IO[str] | None = path.open("w", encoding="utf-8")
 
     def __enter__(self) -> _Transcript:
@@ -140,14 +132,6 @@ class _Transcript:
         with self._lock:
             return self._connections.setdefault(peer, len(self._connections) + 1)
 
-    def may_keep(self, size: int) -> bool:
-        """Tell whether so many more bytes may be kept, and count them."""
-        with self._lock:
-            is_kept = self._kept_bytes + size <= MOST_KEPT_BYTES
-            if is_kept:
-                self._kept_bytes += size
-            return is_kept
-
     def finish(self, recording: _Recording) -> None:
         """Write an exchange as soon as all earlier ones are written. A later call has no effect."""
         with self._lock:
@@ -168,80 +152,6 @@ class _Transcript:
             self._file.flush()
 
 
-class _BodyCapture:
-    """The bytes of a body on their way: in memory at first, later in a file."""
-
-    def __init__(self, transcript: _Transcript):
-        self._transcript = transcript
-        self._digest = hashlib.sha256()
-        self._memory = bytearray()
-        self._file: IO[bytes] | None = None
-        self._file_path: Path | None = None
-        self._is_kept = True
-        self.length = 0
-
-    def add(self, data: bytes) -> None:
-        """Add bytes."""
-        if not data:
-            return
-        self._digest.update(data)
-        self.length += len(data)
-        if not self._is_kept:
-            return
-        if self.length > self._transcript.max_body_bytes:
-            self._drop()
-        elif self._file is not None:
-            self._write(data)
-        else:
-            self._memory += data
-            if self.length > MOST_MASKED_BYTES:
-                self._transcript.folder.mkdir(exist_ok=True)
-                self._file_path = self._transcript.folder / f".{os.urandom(8).hex()}.tmp"
-                self._file = self._file_path.open("wb")
-                self._write(bytes(self._memory))
-                self._memory.clear()
-
-    def _write(self, data: bytes) -> None:
-        if not self._transcript.may_keep(len(data)):
-            self._drop()
-        elif self._file is not None:
-            self._file.write(data)
-
-    def _drop(self) -> None:
-        self._is_kept = False
-        self._memory.clear()
-        if self._file is not None and self._file_path is not None:
-            self._file.close()
-            with suppress(FileNotFoundError):
-                self._file_path.unlink()
-        self._file = None
-
-    def body(self, masker: Masker, content_type: str, path: str) -> TranscriptBody:
-        """Return the body as it is kept, and end the capture."""
-        sha256 = self._digest.hexdigest()
-        if not self._is_kept:
-            return TranscriptBody(self.length, sha256, None)
-        if self._file is not None and self._file_path is not None:
-            self._file.close()
-            self._file = None
-            self._is_kept = False
-            place = self._transcript.folder / sha256
-            os.replace(self._file_path, place)
-            return TranscriptBody(self.length, sha256, place)
-        data = bytes(self._memory)
-        masked = masker.body(data, content_type, path)
-        body = TranscriptBody(len(masked), digest_of(masked), masked, is_masked=masked != data)
-        if len(masked) <= MOST_INLINE_BYTES:
-            return body
-        place = self._transcript.folder / digest_of(masked)
-        if not place.exists():
-            if not self._transcript.may_keep(len(masked)):
-                return replace(body, content=None)
-            place.parent.mkdir(exist_ok=True)
-            place.write_bytes(masked)
-        return replace(body, content=place)
-
-
 class _Recording:
     """One exchange on its way."""
 
@@ -250,8 +160,8 @@ class _Recording:
         self.note = ""
         self.is_finished = False
         self._environ = environ
-        self._received = _BodyCapture(transcript)
-        self._sent = _BodyCapture(transcript)
+        self._received = BodyCapture(transcript.bodies)
+        self._sent = BodyCapture(transcript.bodies)
         self._status: str | None = None
         self._headers: list[tuple[str, str]] = []
         self._is_whole = False
