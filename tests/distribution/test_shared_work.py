@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.programs import eventually
 
 from v1registry import errors
 from v1registry.distribution.shared_work import SharedWork
@@ -141,3 +142,97 @@ def test_process_ends_although_work_is_running() -> None:
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code)]
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "busy\n", "")
+
+
+# -- clients
+
+
+def test_one_client_cannot_take_the_place_of_all_waiting_requests(gate: Gate) -> None:
+    shared = SharedWork[str](1, most_waiting=4, most_waiting_of_client=2)
+    with ThreadPoolExecutor(4) as pool:
+        slow = [pool.submit(shared.run, {"a": gate}, 30, "slow") for _ in range(2)]
+        eventually(lambda: shared.waiting("slow") == 2, "two requests wait")
+        with pytest.raises(errors.ImageBusy):
+            shared.run({"a": gate}, 30, "slow")
+        other = pool.submit(shared.run, {"a": gate}, 30, "other")
+        eventually(lambda: shared.waiting("other") == 1, "a third request waits")
+        gate.opened.set()
+        assert [future.result(30) for future in (*slow, other)] == [{"a": "done"}] * 3
+    assert shared.waiting("slow") == shared.waiting("other") == 0
+
+
+def test_unknown_clients_have_no_share(gate: Gate) -> None:
+    shared = SharedWork[str](1, most_waiting=3, most_waiting_of_client=1)
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(shared.run, {"a": gate}, 30) for _ in range(3)]
+        eventually(lambda: shared.waiting("") == 3, "three requests wait")
+        gate.opened.set()
+        assert [future.result(30) for future in waiting] == [{"a": "done"}] * 3
+
+
+def test_clients_take_turns_at_the_threads(gate: Gate) -> None:
+    shared, order = SharedWork[str](1), list[str]()
+
+    def noting(name: str) -> Callable[[], str]:
+        def note() -> str:
+            order.append(name)
+            return name
+
+        return note
+
+    def begin(client: str, *names: str) -> None:
+        with pytest.raises(errors.ImageBusy):
+            shared.run({name: noting(name) for name in names}, 0, client)
+
+    with pytest.raises(errors.ImageBusy):
+        shared.run({"gate": gate}, 0)
+    assert gate.begun.acquire(timeout=30)
+    begin("slow", "s1", "s2", "s3", "s4")
+    begin("other", "o1", "o2")
+    # what the first client has asked for too comes with the turn of the other one
+    begin("third", "s4")
+    gate.opened.set()
+    shared.run({"last": noting("last")}, 30, "slow")
+    assert order == ["s1", "o1", "s4", "s2", "o2", "s3", "last"]
+
+
+def test_one_more_thread_works_if_one_client_has_all_others(gate: Gate) -> None:
+    shared = SharedWork[str](2)
+    with pytest.raises(errors.ImageBusy):
+        shared.run(dict.fromkeys(range(10), gate), 0, "slow")
+    for _ in range(2):
+        assert gate.begun.acquire(timeout=30)
+    assert shared.run({"other": lambda: "quick"}, 30, "other") == {"other": "quick"}
+    assert gate.count == 2
+
+    second = Gate()
+    with pytest.raises(errors.ImageBusy):
+        shared.run({"second": second}, 0, "other")
+    assert second.begun.acquire(timeout=30)
+    with pytest.raises(errors.ImageBusy):
+        shared.run({"third": lambda: "late"}, 0, "third")
+    second.opened.set()
+    gate.opened.set()
+    assert shared.run({"third": lambda: "late"}, 30, "third") == {"third": "late"}
+
+
+def test_queue_of_one_client_is_bounded(gate: Gate) -> None:
+    shared = SharedWork[str](1, most_queued=6, most_queued_of_client=3)
+
+    def begin(client: str, *keys: str) -> None:
+        shared.run(dict.fromkeys(keys, gate), 0, client)
+
+    with pytest.raises(errors.ImageBusy):
+        begin("", "a")
+    assert gate.begun.acquire(timeout=30)
+    with pytest.raises(errors.ImageBusy):
+        begin("slow", "b", "c", "d")
+    with pytest.raises(errors.ImageBusy):
+        begin("slow", "e")
+    assert not shared.is_pending("e")
+    with pytest.raises(errors.ImageBusy):
+        begin("other", "f", "g", "h")
+    assert shared.is_pending("h")
+    with pytest.raises(errors.ImageBusy):
+        begin("third", "i")
+    assert not shared.is_pending("i")

@@ -105,13 +105,16 @@ class FromV1:
         self._known: TTLCache[Hashable, Conversion] = TTLCache(_CAPACITY, _KEPT_S)
         self._lock = Lock()  # cachetools is not safe for threads
 
-    def manifest_of(self, rights: Rights, place: Place, image_id: str, *, is_oci: bool) -> Record:
+    def manifest_of(
+        self, rights: Rights, place: Place, image_id: str, *, is_oci: bool, client: str = ""
+    ) -> Record:
         """Return the manifest of an image that the repository holds. It is made at the first time.
 
         The repository contains it afterwards, with its config and layers.
 
         :param rights: of a caller who may read the repository.
         :param is_oci: in the OCI form; False for Docker's schema 2, or OCI if a layer needs it.
+        :param client: whose share of the work is used; empty if the caller has none.
         :raises ImageNotConvertible: the image is missing or incomplete, or engines of v2 cannot use it.
         :raises ManifestUnknown: the repository was deleted meanwhile.
         :raises ImageBusy: it takes longer than a request waits, or there is too much to do. The work goes on.
@@ -128,7 +131,7 @@ class FromV1:
         record = None if known is None else self._records.find(place, known.form(is_oci)[0])
         if record is not None:
             return record
-        conversion = self._convert(rights, place, content)
+        conversion = self._convert(rights, place, content, client)
         self._note(place, conversion, image_id)
         record = self._records.find(place, conversion.form(is_oci)[0])
         if record is None or rights.incarnation_of(place.repository) != place.incarnation:
@@ -149,7 +152,7 @@ class FromV1:
             raise _unknown(image_id, "the image is missing or incomplete")
         return found
 
-    def _convert(self, rights: Rights, place: Place, content: Content) -> Conversion:
+    def _convert(self, rights: Rights, place: Place, content: Content, client: str) -> Conversion:
         """Return what the chain of an image became; read and convert what is not known yet."""
         state = ImageState(content, None if place.is_open else place.repository)
         try:
@@ -160,7 +163,7 @@ class FromV1:
             reason = f"the chain has {len(chain)} images; at most {_MOST_IMAGES} are converted"
             raise _unknown(content.image_id, reason)
         stored = [self._stored_layer(found) for found in chain]
-        layers = self._read(stored)
+        layers = self._read(stored, client)
         sums = "\n".join(layer.payload for layer in layers)
         key = layout.conversion_key(hashlib.sha256(sums.encode("ascii")).hexdigest())
         known = self._stored(key)
@@ -181,7 +184,7 @@ class FromV1:
             raise _unknown(content.image_id, "the layer of the image is not stored")
         return StoredLayer(Content(content.image_id, content.variant), parts.layer)
 
-    def _read(self, stored: Sequence[StoredLayer]) -> list[ReadLayer]:
+    def _read(self, stored: Sequence[StoredLayer], client: str) -> list[ReadLayer]:
         """Return what is known of layers; read those that were not read yet, in threads."""
         for layer in stored:
             self._layers.check(layer)
@@ -189,7 +192,7 @@ class FromV1:
         work: dict[Hashable, Callable[[], ReadLayer]] = {
             layer.place: partial(self._read_once, layer) for layer in stored if found[layer.place] is None
         }
-        read = self._work.run(work, self._wait_s) if work else {}
+        read = self._work.run(work, self._wait_s, client) if work else {}
         return [found[layer.place] or read[layer.place] for layer in stored]
 
     def _read_once(self, layer: StoredLayer) -> ReadLayer:

@@ -30,7 +30,7 @@ def get_manifest(request: Request) -> Response:
     reference = _reference(request)
     services, place = request.services.distribution, Place.of(caller.rights, repository)
     is_oci = isinstance(reference, str) and wants_oci(request.headers.get("Accept"))
-    record = services.manifests.find(caller.rights, place, reference, is_oci=is_oci)
+    record = services.manifests.find(caller.rights, place, reference, is_oci=is_oci, client=request.client)
     digest = reference if isinstance(reference, Digest) else record.digest
     headers = [
         ("Cache-Control", "private, no-cache"),

@@ -43,11 +43,20 @@ class Manifests:
 
     # -- finding
 
-    def find(self, rights: Rights, place: Place, reference: str | Digest, *, is_oci: bool = False) -> Record:
+    def find(
+        self,
+        rights: Rights,
+        place: Place,
+        reference: str | Digest,
+        *,
+        is_oci: bool = False,
+        client: str = "",
+    ) -> Record:
         """Return the record of a manifest.
 
         :param reference: a tag or a digest.
         :param is_oci: the form for a tag of an image of v1: OCI, or Docker's schema 2.
+        :param client: whose share of conversions is used; empty if the caller has none.
         :raises NameUnknown: the repository does not exist.
         :raises ManifestUnknown: there is no such manifest.
         :raises Busy: the image of v1 is still being converted.
@@ -62,15 +71,17 @@ class Manifests:
         if isinstance(reference, Digest):
             found = self._records.find_digest(place, reference)
         elif target is not None:
-            found = target.record or self._converted(rights, place, target, is_oci)
+            found = target.record or self._converted(rights, place, target, is_oci, client)
         if found is None:
             raise errors.ManifestUnknown(detail={"reference": str(reference)})
         return found
 
-    def _converted(self, rights: Rights, place: Place, target: Target, is_oci: bool) -> Record | None:
+    def _converted(
+        self, rights: Rights, place: Place, target: Target, is_oci: bool, client: str
+    ) -> Record | None:
         if target.image_id is None:
             return None
-        return self._from_v1.manifest_of(rights, place, target.image_id, is_oci=is_oci)
+        return self._from_v1.manifest_of(rights, place, target.image_id, is_oci=is_oci, client=client)
 
     def require_existing(self, repository: RepositoryName) -> None:
         """Check that a repository exists.

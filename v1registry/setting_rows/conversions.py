@@ -22,7 +22,8 @@ class ConversionSettings:
     v2_conversion_threads: int = setting(
         2,
         converters.positive_number,
-        "how many layers one process reads at once for such conversions",
+        "how many layers one process reads at once for such conversions; one more if all these are of one"
+        " client and another one waits",
     )
     v2_layer_time_s: int = setting(
         600,

@@ -160,7 +160,7 @@ class Request(BaseRequest, Generic[ServicesT_co]):
             return
         services = self.services
         is_anonymous = services.access.has_accounts and self._is_anonymous()
-        client = self._client()
+        client = self.client
         if not services.body_slots.take(client, is_anonymous=is_anonymous):
             raise TooManyBodies
         self.__dict__["_slot"] = client, is_anonymous
@@ -172,8 +172,12 @@ class Request(BaseRequest, Generic[ServicesT_co]):
             total_s=self.__dict__["_total_s"],
         )
 
-    def _client(self) -> str:
-        """Return the user as far as it is known, else the address of the client, empty if that is unknown."""
+    @property
+    def client(self) -> str:
+        """The user as far as it is known, else the address of the client, empty if that is unknown.
+
+        What is bounded for each client is counted by it.
+        """
         rights: Rights | None = self.__dict__["_rights"]
         if rights is not None and rights.user is not None:
             return f"user {rights.user.name}"
