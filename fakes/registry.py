@@ -16,6 +16,7 @@ from .accounts import AccountHelpers
 from .broken_storage import BrokenStorage
 from .clock import FakeClock
 from .distribution import DistributionHelpers
+from .expectations import RequestExpectations
 from .failing_registry import FailingRegistry
 from .fault_gate import FaultGate
 from .faults import FaultHelpers, Faults
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 _DESCRIBED = 30
 
 
-class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHelpers, RecordingHelpers):
+class FakeRegistry(
+    FillingHelpers, AccountHelpers, DistributionHelpers, FaultHelpers, RecordingHelpers, RequestExpectations
+):
     """A registry for one test, in memory and empty at first, for v1 and ``/v2/``. Safe for threads.
 
     Clients reach it in process by :attr:`app`, or over TCP at :attr:`url`. It is a context manager: leaving
@@ -67,7 +70,7 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHel
         self.clock = FakeClock()
         self._faults = Faults()
         registry = self._make_application()
-        self._recorder = Recorder(registry, self._gate(registry))
+        self._recorder = Recorder(registry, self._gate(registry), clock=self.clock)
         self._transcriber = Transcriber(self._recorder)
         self._server = server or LiveServer(tls=tls)
         self._stops_server = server is None
@@ -176,7 +179,7 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHel
         lines = [f"asked: {len(self.requests) or 'nothing'}"]
         if len(self.requests) > _DESCRIBED:
             lines.append("  ...")
-        lines += [f"  {request}" for request in self.requests[-_DESCRIBED:]]
+        lines += [f"  {request.describe()}" for request in self.requests[-_DESCRIBED:]]
         try:
             lines += self._describe_contents()
         except Exception as error:  # noqa: BLE001  a broken registry is reported, not raised
@@ -228,7 +231,9 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHel
             ) from failed[0].error
 
     def close(self) -> None:
-        """Undo all faults and stop the live port. The contents can still be read.
+        """Undo all faults and stop the live port.
+
+        The contents and the requests can still be read, but not the large bodies of requests.
 
         Closing twice has no effect.
         """
@@ -239,6 +244,7 @@ class FakeRegistry(FillingHelpers, AccountHelpers, DistributionHelpers, FaultHel
         self._server.unmount()
         if self._stops_server:
             self._server.stop()
+        self._recorder.requests.close()
 
     def __enter__(self) -> FakeRegistry:
         return self

@@ -41,6 +41,7 @@ def test_the_tests_of_testing_md_pass(pytester: pytest.Pytester) -> None:
         "testing-layer",
         "testing-filling",
         "testing-unfinished",
+        "testing-requests",
         "testing-faults",
         "testing-oauth",
         "testing-unittest",

@@ -105,6 +105,10 @@ class EngineApplication:
         found = _match(method, versioned[2] if versioned else path)
         return (None if found is None else found[0]), None
 
+    def route_names(self) -> list[str]:
+        """Return the names of the rows."""
+        return [route.name for route in TABLE]
+
 
 def _match(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
     """Return the row for a request, and the fields of its path. A wrong method is as an unknown path."""

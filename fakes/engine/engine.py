@@ -57,7 +57,7 @@ class FakeEngine:
         self._registries = Registries(self._release, mirrors or {}, ca_file, api)
         self.clock = FakeClock()
         self._application = EngineApplication(self._make_state())
-        self._recorder = Recorder(self._application)
+        self._recorder = Recorder(self._application, clock=self.clock)
         self._lock = Lock()
         self._listeners: dict[str, Listener] = {}
         self._folder: TemporaryDirectory[str] | None = None
@@ -159,6 +159,7 @@ class FakeEngine:
         self._application.state.close()
         for listener in listeners:
             listener.stop()
+        self._recorder.requests.close()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

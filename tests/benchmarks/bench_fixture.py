@@ -10,12 +10,18 @@ Target: a FakeRegistry is ready within 5 ms of a finished import.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import requests
 
 warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
 
@@ -44,9 +50,33 @@ def report(what: str, measure: Measure, rounds: int) -> float:
     return first
 
 
+def pushed_and_pulled(session: requests.Session, layer: bytes) -> None:
+    """Push an image and pull it, as an engine does: six requests up, five down."""
+    base, image_id = "http://v1registry.test/v1", "ab" * 32
+    document = json.dumps({"id": image_id}).encode()
+    payload = hashlib.sha256(document + b"\n" + layer).hexdigest()
+    listed = json.dumps([{"id": image_id, "Tag": "1.0"}])
+    session.get(f"{base}/_ping")
+    session.put(f"{base}/repositories/alice/app/", listed)
+    session.put(f"{base}/images/{image_id}/json", document)
+    session.put(f"{base}/images/{image_id}/layer", layer)
+    session.put(
+        f"{base}/images/{image_id}/checksum", headers={"X-Docker-Checksum-Payload": f"sha256:{payload}"}
+    )
+    session.put(f"{base}/repositories/alice/app/tags/1.0", f'"{image_id}"')
+    session.get(f"{base}/repositories/alice/app/images")
+    session.get(f"{base}/repositories/alice/app/tags")
+    session.get(f"{base}/images/{image_id}/ancestry")
+    session.get(f"{base}/images/{image_id}/json")
+    pulled = session.get(f"{base}/images/{image_id}/layer").content
+    assert pulled == layer, "the layer was not pulled as it was pushed"
+
+
 def in_process() -> list[tuple[str, Measure]]:
     """Return the measurements without a port. The first one has the target."""
-    from v1registry_fakes import FakeRegistry, WSGISession
+    import requests
+    from v1registry_fakes import FakeRegistry, WSGIAdapter, WSGISession
+    from v1registry_fakes.pusher import numbered_layer
 
     def ready(stack: ExitStack) -> Iterator[float]:
         while True:
@@ -81,12 +111,27 @@ def in_process() -> list[tuple[str, Measure]]:
                 yield (time.perf_counter() - begin) * 1000
             registry.close()
 
+    def push_and_pull(stack: ExitStack, layer: bytes = numbered_layer(1)) -> Iterator[float]:
+        session = stack.enter_context(requests.Session())
+        session.trust_env = False
+        while True:
+            begin = time.perf_counter()
+            with FakeRegistry() as registry:
+                session.mount("http://", WSGIAdapter(registry.app))
+                pushed_and_pulled(session, layer)
+            yield (time.perf_counter() - begin) * 1000
+
     return [
         ("a FakeRegistry is ready", ready),
         ("reset() of one with three images", reset),
         ("add_image() with a repository and two layers", fill),
         ("the first request of a registry, in process", first_request),
         ("from nothing to the first answer, in process", ready_and_asked),
+        ("a test that pushes and pulls, in process", push_and_pull),
+        (
+            "the same with a layer of 1 MiB",
+            lambda stack: push_and_pull(stack, numbered_layer(1) + bytes(1 << 20)),
+        ),
     ]
 
 
