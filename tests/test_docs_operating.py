@@ -95,7 +95,7 @@ def test_the_commands_of_deletion_and_damaged_data_work(sh: Callable[[str], str]
     said = sh(block("images"))
 
     assert f"tags: alice/app:2.0\nrepository alice/app deleted, with 1 tag(s): 2.0\nimage {image_id}" in said
-    assert said.endswith("0 images, 0 repositories, 0 damaged values\n")
+    assert said.endswith("0 images, 0 blobs, 0 repositories, 0 damaged values\n")
 
 
 def test_a_backup_can_be_restored(sh: Callable[[str], str], tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "hub", "oauth", "web",
     },
     "app": {"assembly", "wsgi", "accounts", "oauth", "web"},
-    "housekeeping": {"layers", "registry", "access"},
+    "housekeeping": {"layers", "registry", "access", "distribution"},
     "cli": {
         "wsgi", "app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry",
         "housekeeping", "distribution",

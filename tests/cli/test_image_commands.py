@@ -143,7 +143,7 @@ def test_verify_of_whole_data_reports_nothing(
     world: AccountsWorld, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify", "--layers", "--storage", url]) == 0
-    assert capsys.readouterr().out == "2 images, 2 repositories, 0 damaged values\n"
+    assert capsys.readouterr().out == "2 images, 0 blobs, 2 repositories, 0 damaged values\n"
 
 
 def test_verify_of_the_data_of_an_old_server_reports_nothing(

@@ -16,12 +16,14 @@ def add_commands(commands: Commands) -> None:
     command = commands.add(
         "verify",
         verify,
-        "report damaged images, tags, lists and records in the storage",
+        "report damaged images, manifests, tags, lists and records in the storage",
         epilog="Nothing is changed. The exit code is 1 if something is damaged. The command may run beside\n"
         "servers.",
     )
     command.add_argument(
-        "--layers", action="store_true", help="read all layers and compare them with their stored sums"
+        "--layers",
+        action="store_true",
+        help="read all layers and blobs, and compare them with their stored sums and digests",
     )
     add_json_option(command, is_list=True)
     add_storage_options(command)
@@ -36,6 +38,6 @@ def verify(options: argparse.Namespace) -> int:
     else:
         for problem in problems:
             print(f"{problem.key}: {problem.text}")
-        numbers = f"{verification.images} images, {verification.repositories} repositories"
-        print(f"{numbers}, {len(problems)} damaged values")
+        found = f"{verification.images} images, {verification.blobs} blobs"
+        print(f"{found}, {verification.repositories} repositories, {len(problems)} damaged values")
     return FAILED if problems else DONE

@@ -18,6 +18,7 @@ from ..registry.tags import TagRule, is_info_value, is_tag_value
 from ..registry.wholeness import parts_of, stored_ancestry
 from ..rights import Content
 from ..storage.base import KeyNotFound, Storage
+from .verify_blobs import BlobVerification
 
 #: Below these keys each value is a record: a JSON object.
 _RECORDS: Final = (
@@ -39,7 +40,8 @@ class Problem:
 class Verification:
     """Looks at all values of a storage.
 
-    :param reads_layers: compare all layers with their sums. All bytes are read.
+    :param reads_layers: compare all layers with their sums, and all blobs with their digests. All bytes are
+        read.
     """
 
     def __init__(self, storage: Storage, *, reads_layers: bool = False):
@@ -47,15 +49,18 @@ class Verification:
         self._contents = Contents(storage)
         self._repositories = Repositories(storage)
         self._reads_layers = reads_layers
+        self._blobs = BlobVerification(storage, reads_blobs=reads_layers)
         self.images = 0  #: how many image ids were looked at
         self.repositories = 0  #: how many repositories were looked at
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what is damaged: images, then repositories, then records of accounts."""
+        """Yield what is damaged: images, then blobs, then repositories, then records of accounts."""
         for image_id in self._storage.list_folders(layout.IMAGES):
             if is_image_id(image_id):
                 self.images += 1
                 yield from self._of_image(image_id)
+        for key, text in self._blobs.of_blobs():
+            yield Problem(key, text)
         for namespace in self._storage.list_folders(layout.REPOSITORIES):
             for name in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
                 self.repositories += 1
@@ -64,6 +69,11 @@ class Verification:
             for stat in self._storage.list(prefix):
                 if not isinstance(layout.parse_stored(self._value(stat.key)), dict):
                     yield Problem(stat.key, "the record is empty or cut: restore it from a backup")
+
+    @property
+    def blobs(self) -> int:
+        """How many blobs were looked at."""
+        return self._blobs.blobs
 
     # -- images
 
@@ -112,7 +122,10 @@ class Verification:
         folder = f"{layout.REPOSITORIES}/{namespace}/{folder_name}/"
         for stat in self._storage.list(folder):
             name, value = stat.key.removeprefix(folder), self._value(stat.key)
-            text = _problem_of(name, value)
+            if name.startswith(f"{layout.V2}/"):
+                text = self._blobs.problem_of(name, value)
+            else:
+                text = _problem_of(name, value)
             if text:
                 yield Problem(stat.key, text)
             elif name.startswith(layout.TAG_PREFIX) and is_tag_value(value):
