@@ -57,6 +57,7 @@ def delete_blob(request: Request) -> Response:
     :raises NameUnknown: the repository does not exist, or the user may not read it.
     :raises BlobUnknown: the repository does not contain the blob.
     :raises DigestInvalid: the digest is malformed.
+    :raises DeletionBusy: other deletions of the client take too long.
     """
     repository, caller = parse_v2_name(request.fields["repository"]), caller_of(request)
     caller.require(Action.DELETE, repository)
@@ -67,9 +68,10 @@ def delete_blob(request: Request) -> Response:
     sha256 = services.blobs.contains(place, digest)
     if sha256 is None:
         raise _unknown(digest)
-    if services.manifests.needs_blob(place, sha256):
-        raise errors.Unsupported("A manifest of the repository needs the blob; delete the manifest first")
-    services.blobs.unmark(place, sha256)
+    with services.deletions.turn(request.client):
+        if services.manifests.needs_blob(place, sha256):
+            raise errors.Unsupported("A manifest of the repository needs the blob; delete the manifest first")
+        services.blobs.unmark(place, sha256)
     audit("deleted blob sha256:%s of repository %r", sha256, str(repository))
     return respond(202, b"", EMPTY_TYPE)
 

@@ -80,6 +80,7 @@ def delete_manifest(request: Request) -> Response:
     :raises Unsupported: deletion is off.
     :raises NameUnknown: the repository does not exist.
     :raises ManifestUnknown: it has no such tag or manifest.
+    :raises DeletionBusy: other deletions of the client take too long.
     """
     repository, caller = parse_v2_name(request.fields["repository"]), caller_of(request)
     caller.require(Action.DELETE, repository)
@@ -89,7 +90,8 @@ def delete_manifest(request: Request) -> Response:
     manifests.require_existing(repository)
     reference, place = _reference(request), Place.of(caller.rights, repository)
     if isinstance(reference, Digest):
-        manifests.delete(place, reference)
+        with request.services.distribution.deletions.turn(request.client):
+            manifests.delete(place, reference)
     else:
         manifests.delete_tag(place, reference)
     return respond(202, b"", EMPTY_TYPE)

@@ -13,6 +13,7 @@ from ..registry.repositories import Repositories
 from ..settings import Settings
 from ..storage.base import Storage
 from .blobs import Blobs
+from .deletions import Deletions
 from .from_v1 import FromV1
 from .layer_blobs import LayerBlobs, Watcher
 from .layer_reading import ReadLayer
@@ -42,6 +43,7 @@ class Distribution:
     manifests: Manifests
     tag_lists: TagLists
     catalog: Catalog
+    deletions: Deletions
 
 
 def distribution_of(
@@ -74,6 +76,7 @@ def distribution_of(
         manifests=Manifests(blobs, records, tags, referrers, repositories, holding, to_v1, from_v1),
         tag_lists=TagLists(storage, repositories, tags),
         catalog=Catalog(storage, repositories),
+        deletions=Deletions(),
     )
 
 

@@ -94,6 +94,7 @@ from .requests import (
 )
 from .server import (
     Busy,
+    DeletionBusy,
     DocumentBusy,
     ImageBusy,
     IndexUnavailable,
@@ -119,6 +120,7 @@ __all__ = [
     "ChecksumMissing",
     "ChecksumRefused",
     "Conflict",
+    "DeletionBusy",
     "Denied",
     "DigestInvalid",
     "DigestMismatch",

@@ -47,6 +47,16 @@ class ImageBusy(Busy):
         return {"Retry-After": "10"}
 
 
+class DeletionBusy(Busy):
+    """The client makes as many costly deletions at once as it may. Nothing changed."""
+
+    text = "Other deletions are running, retry later"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "10"}
+
+
 class TooManyBodies(Busy):
     """The process receives as many bodies as it may. The body was not read."""
 

@@ -1,11 +1,13 @@
-"""One turn for all threads of a process, with a bounded number of waiting threads.
+"""Turns of the threads of a process, with a bounded number of waiting threads: one for all, or one for each
+client.
 
 No library bounds the waiters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition
@@ -60,3 +62,59 @@ class Turns:
                 raise Busy
         finally:
             self._waiting[patience] -= 1
+
+
+class ClientTurns:
+    """Lets one thread of each client at a time work, and threads of a few clients at once.
+
+    :param most: of how many clients threads work at once.
+    :param patience: how the threads of one client wait. All clients together may have ``most`` times as many.
+    """
+
+    def __init__(self, most: int, patience: Patience):
+        self._most: Final = most
+        self._patience: Final = patience
+        self._changed: Final = Condition()  # guards all that follows
+        self._running: set[Hashable] = set()
+        self._waiting: Counter[Hashable] = Counter()
+
+    @contextmanager
+    def turn(self, client: str) -> Iterator[None]:
+        """Exclude other threads of the same client.
+
+        :param client: empty if it is unknown; it then excludes no other client.
+        :raises Busy: too many threads of the client wait already, or the turn did not come in time.
+        """
+        key: Hashable = client or object()
+        with self._changed:
+            if not self._is_free(key):
+                self._wait(key)
+            self._running.add(key)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running.discard(key)
+                self._changed.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait."""
+        with self._changed:
+            return self._waiting.total()
+
+    def _is_free(self, key: Hashable) -> bool:
+        return key not in self._running and len(self._running) < self._most
+
+    def _wait(self, key: Hashable) -> None:
+        most = self._patience.most_waiting
+        if self._waiting[key] >= most or self._waiting.total() >= most * self._most:
+            raise Busy
+        self._waiting[key] += 1
+        try:
+            if not self._changed.wait_for(lambda: self._is_free(key), self._patience.wait_s):
+                raise Busy
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
