@@ -14,6 +14,7 @@ from v1registry.rights import User
 
 from .applications import FakeApplication
 from .broken_storage import BrokenStorage
+from .clock import FakeClock
 from .recorder import Recorder, WatchedRegistry
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 class AccountHelpers:
     """The part of FakeRegistry that works on accounts."""
 
+    clock: FakeClock
     _served_storage: BrokenStorage
     _options: Options
     _recorder: Recorder[WatchedRegistry]
@@ -118,5 +120,6 @@ class AccountHelpers:
         if isinstance(auth, UserStore):
             return auth
         if isinstance(auth, str) and "users:" in [part.strip() for part in auth.split(",")]:
-            return UserStore(self._served_storage, passwords=Passwords(memory_kib=8, passes=1))
+            passwords = Passwords(memory_kib=8, passes=1)
+            return UserStore(self._served_storage, passwords=passwords, clock=self.clock)
         return None

@@ -36,10 +36,6 @@ COOKIE = (
 FORM_TOKEN = "o0ldDOc3mtq5-awVvOBJsuAfKn8_nxUjnA50ths2uCc"
 
 
-def now() -> float:
-    return NOW_S
-
-
 def test_recorded_repository_token_is_valid_and_no_two_are_equal() -> None:
     tokens = Tokens(KEYS, clock=Clock(NOW_S))
     (fields,) = parse_authorization(f"Token {REPOSITORY_TOKEN}")  # type: ignore[misc]  # one token
@@ -53,7 +49,7 @@ def test_recorded_repository_token_is_valid_and_no_two_are_equal() -> None:
 
 
 def test_recorded_link_is_valid_and_signed_again() -> None:
-    links = Links(KEYS, clock=now)
+    links = Links(KEYS, clock=Clock(NOW_S))
     link = links.read(LINK)
     assert link is not None
     assert link.username == "mira_k"
@@ -63,7 +59,7 @@ def test_recorded_link_is_valid_and_signed_again() -> None:
 
 def test_recorded_session_cookie_and_form_token_are_valid() -> None:
     profiles: Any = None  # the session has no user
-    sessions = Sessions(MemoryStorage(), profiles, KEYS, clock=now)
+    sessions = Sessions(MemoryStorage(), profiles, KEYS, clock=Clock(NOW_S))
     session = sessions.read(COOKIE)
     assert session == Session("abcdef", None, "", 1_400_043_200, 1_400_000_000)
     assert sessions.is_form_token(session, None, FORM_TOKEN)

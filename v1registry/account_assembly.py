@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 
 from .access.namespaces import Namespaces
@@ -12,24 +12,27 @@ from .accounts.confirmations import Confirmations, Links
 from .accounts.lapsing import LapsingStore
 from .accounts.newcomers import LapsingAccounts, Newcomers
 from .accounts.service import Accounts
+from .clock import Clock
 from .log import get_logger
 from .openers import UserParts
 from .registry.repositories import Repositories
 from .reserved_names import ReservedNames
 from .settings import Settings
+from .signing import Keys
 from .storage.base import Storage
 
 log = get_logger(__name__)
 
 
 def namespaces_of(
-    settings: Settings, repositories: Repositories, storage: Storage, backend: Backend
+    settings: Settings, repositories: Repositories, storage: Storage, backend: Backend, clock: Clock
 ) -> Namespaces:
     return Namespaces(
         storage,
         find=backend.find if backend.can_find else None,
         has_repositories=repositories.are_in,
         is_read_only=settings.read_only,
+        clock=clock,
     )
 
 
@@ -39,7 +42,8 @@ def accounts_of(
     storage: Storage,
     repositories: Repositories,
     namespaces: Namespaces | None,
-    keys: Callable[[], Sequence[str]],
+    keys: Keys,
+    clock: Clock,
 ) -> Accounts:
     """Return registration, profiles and mailed links.
 
@@ -48,7 +52,7 @@ def accounts_of(
     reserved = ReservedNames(storage, lambda: _older_names(parts.backend, repositories))
     confirmations = None
     if parts.mailer is not None:
-        links = Links(keys, lifetime_s=settings.link_lifetime_s)
+        links = Links(keys, lifetime_s=settings.link_lifetime_s, clock=clock)
         address = f"{settings.public_url.rstrip('/')}{settings.link_path}"
         confirmations = Confirmations(
             parts.backend,
@@ -57,6 +61,7 @@ def accounts_of(
             address,
             per_mailbox=settings.mails_per_mailbox,
             per_hour=settings.mails_per_hour,
+            clock=clock,
         )
     return Accounts(
         parts.backend,
@@ -75,6 +80,7 @@ def accounts_of(
             mails_per_address=0 if confirmations is None else settings.mails_per_address,
             accounts=None if confirmations is None else _lapsing(parts.backend),
             lapse_s=settings.link_lifetime_s,
+            clock=clock,
         ),
     )
 

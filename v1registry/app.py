@@ -54,7 +54,11 @@ class Registry:
     def __init__(self, storage: Storage | str, *, clock: Clock | None = None, **options: Unpack[Options]):
         self._services: Services = assemble({"storage": storage, **options}, clock or SYSTEM_CLOCK)
         self._behind: WSGIApplication | None = None
-        self._access_log = AccessLog(self.settings.access_log, secret_prefix=f"{self.settings.link_path}/")
+        self._access_log = AccessLog(
+            self.settings.access_log,
+            secret_prefix=f"{self.settings.link_path}/",
+            clock=self._services.clock,
+        )
 
     @property
     def storage(self) -> Storage:

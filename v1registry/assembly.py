@@ -114,31 +114,33 @@ def _problems_of_users(settings: Settings, storage: Storage, found: list[str]) -
 def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
     keys = _signing_keys(storage, settings)
     origin = Origin(settings.public_url, Proxies(settings.trusted_proxies))
-    repositories = Repositories(storage, most_list_bytes=settings.max_document_bytes)
+    repositories = Repositories(storage, clock=clock, most_list_bytes=settings.max_document_bytes)
     looks = Looks(
         Bounds(
             settings.max_expanded_bytes,
             settings.max_expansion_ratio,
             settings.max_layer_records,
             settings.max_look_s,
-        )
+        ),
+        clock=clock,
     )
-    images = Images(storage, looks)
+    images = Images(storage, looks, clock=clock)
     contents = images.contents
     staging = Staging(
         storage,
         most_bytes=settings.max_unfinished_bytes,
         most_pushes=settings.max_unfinished_pushes,
         most_total_bytes=settings.max_unfinished_total_bytes if settings.is_open else None,
+        clock=clock,
     )
     is_elsewhere = settings.images == "elsewhere"
-    holders = Holders(storage, contents, repositories, registry_is_elsewhere=is_elsewhere)
+    holders = Holders(storage, contents, repositories, registry_is_elsewhere=is_elsewhere, clock=clock)
     holding = OpenHolding(contents, repositories) if settings.is_open else holders
     access: Access
     with_accounts: AccountsAccess | None = None
     accounts, oauth, sessions, announcements = None, None, None, None
     if settings.index:
-        access = _index_access(settings, contents, repositories, holders, staging)
+        access = _index_access(settings, contents, repositories, holders, staging, clock)
     elif settings.is_open:
         access = OpenAccess(
             _tokens(settings, settings.secret, clock),
@@ -147,13 +149,15 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
             standalone=_standalone(settings, None),
         )
     else:
-        parts = open_user_parts(settings, storage, repositories)
+        parts = open_user_parts(settings, storage, repositories, clock)
         backend = parts.backend
-        namespaces = None if backend.gives_names else namespaces_of(settings, repositories, storage, backend)
-        accounts = accounts_of(settings, parts, storage, repositories, namespaces, keys)
-        oauth = _oauth(storage, accounts) if backend.has_ids else None
-        announcements = Announcements(storage, repositories)
-        sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s)
+        namespaces = (
+            None if backend.gives_names else namespaces_of(settings, repositories, storage, backend, clock)
+        )
+        accounts = accounts_of(settings, parts, storage, repositories, namespaces, keys, clock)
+        oauth = _oauth(storage, accounts, clock) if backend.has_ids else None
+        announcements = Announcements(storage, repositories, clock=clock)
+        sessions = Sessions(storage, accounts, keys, lifetime_s=settings.session_lifetime_s, clock=clock)
         access = with_accounts = AccountsAccess(
             backend,
             parts.policy,
@@ -161,7 +165,7 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
             holders,
             staging,
             announcements,
-            LoginLimiter(),
+            LoginLimiter(clock=clock),
             namespaces=namespaces,
             standalone=_standalone(settings, backend),
             registry_is_elsewhere=is_elsewhere,
@@ -197,8 +201,8 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
         shown_layers=ShownLayers(images, looks, expanded_limit_bytes=settings.max_shown_bytes),
         descriptions=Descriptions(),
         known_sizes=KnownSizes(),
-        distribution=distribution_of(storage, settings, images, repositories, holding),
-        logins=Logins.of(settings, keys, access, with_accounts),
+        distribution=distribution_of(storage, settings, images, repositories, holding, clock),
+        logins=Logins.of(settings, keys, access, with_accounts, clock),
         pages=pages,
         apis=apis,
         table=combine(apis),
@@ -244,20 +248,35 @@ def _standalone(settings: Settings, backend: Backend | None) -> str:
 
 
 def _index_access(
-    settings: Settings, contents: Contents, repositories: Repositories, holders: Holders, staging: Staging
+    settings: Settings,
+    contents: Contents,
+    repositories: Repositories,
+    holders: Holders,
+    staging: Staging,
+    clock: Clock,
 ) -> Access:
     from .access.index import ForeignIndexAccess
     from .access.index_client import IndexClient
 
     return ForeignIndexAccess(
-        IndexClient(settings.index), contents, repositories, holders, staging, keep_s=settings.index_cache_s
+        IndexClient(settings.index),
+        contents,
+        repositories,
+        holders,
+        staging,
+        keep_s=settings.index_cache_s,
+        clock=clock,
     )
 
 
-def _oauth(storage: Storage, accounts: Accounts) -> OAuth:
-    applications = Applications(storage)
-    grants = Grants(storage, applications, accounts)
-    return OAuth(applications=applications, grants=grants, provider=Provider(applications, grants))
+def _oauth(storage: Storage, accounts: Accounts, clock: Clock) -> OAuth:
+    applications = Applications(storage, clock=clock)
+    grants = Grants(storage, applications, accounts, clock=clock)
+    return OAuth(
+        applications=applications,
+        grants=grants,
+        provider=Provider(applications, grants, limiter=LoginLimiter(clock=clock)),
+    )
 
 
 def _secure_for_oauth(settings: Settings, origin: Origin) -> Callable[[Mapping[str, Any]], bool]:

@@ -90,18 +90,21 @@ class UserParts:
     mailer: Mailer | None  #: None if no links are mailed
 
 
-def open_user_parts(settings: Settings, storage: Storage, facts: RepositoryFacts) -> UserParts:
+def open_user_parts(
+    settings: Settings, storage: Storage, facts: RepositoryFacts, clock: Clock = SYSTEM_CLOCK
+) -> UserParts:
     """Return what the settings ``auth``, ``policy`` and ``mail`` name.
 
     :param facts: answers the policy's questions about repositories.
+    :param clock: for what comes with the package; objects of the settings keep their own.
     :raises SettingsError: some of them are invalid; all problems are listed. The text shows no password.
     """
     from .accounts.backends.from_text import open_auth
 
     problems: list[str] = []
-    backend = _opened("auth", lambda: open_auth(settings.auth, storage), problems)
+    backend = _opened("auth", lambda: open_auth(settings.auth, storage, clock), problems)
     policy = _opened("policy", lambda: _open_policy(settings.policy, facts), problems)
-    mailer = _opened("mail", lambda: _open_mailer(settings.mail, settings.mail_from), problems)
+    mailer = _opened("mail", lambda: _open_mailer(settings.mail, settings.mail_from, clock), problems)
     if mailer is not None and backend is not None and not backend.can_confirm:
         problems.append("mail: the users of this server (auth) are not activated by links")
     if problems or backend is None or policy is None:
@@ -117,14 +120,14 @@ def _opened(key: str, open_it: Callable[[], T], problems: list[str]) -> T | None
         return None
 
 
-def _open_mailer(mail: object, sender: str) -> Mailer | None:
+def _open_mailer(mail: object, sender: str, clock: Clock) -> Mailer | None:
     if mail is None or mail == "":
         return None
     from .accounts.mail import Mailer, SmtpMailer
 
     if isinstance(mail, str):
         if mail.startswith(("smtp:", "smtps:")):
-            return SmtpMailer.from_url(mail, sender)
+            return SmtpMailer.from_url(mail, sender, clock=clock)
         if "//" in mail:
             raise ValueError("must be smtp://HOST, smtps://HOST or MODULE:ATTRIBUTE of a Mailer")
         mail = _attribute(mail)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from support.clock import Clock
 from v1registry_fakes.contracts import BackendContract, LookupContract
 
 from v1registry.accounts.backends.callback import Answer, Callback
@@ -132,14 +133,13 @@ def test_pull_of_30_layers_asks_once() -> None:
 
 
 def test_right_password_is_remembered_for_30_seconds() -> None:
-    now = 0.0
-    recorder = Recorder()
-    backend = Callback(recorder, clock=lambda: now)
+    clock, recorder = Clock(0), Recorder()
+    backend = Callback(recorder, clock=clock)
     assert backend.authenticate("mira", "correct horse") == User("mira")
     recorder.answer = False
-    now = 29.9
+    clock.now_s = 29.9
     assert backend.authenticate("mira", "correct horse") == User("mira")
-    now = 30.0
+    clock.now_s = 30.0
     assert backend.authenticate("mira", "correct horse") is None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+import time
 from typing import Any
 
 import pytest
@@ -18,19 +18,8 @@ from v1registry.accounts.newcomers import Newcomers, mailbox_of
 from v1registry.accounts.rates import Rate
 from v1registry.accounts.users import UserStore
 
-BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
-DAY = timedelta(days=1)
+DAY_S = 86400.0
 HERE, THERE = "192.0.2.1", "198.51.100.7"
-
-
-class Calendar:
-    """The time of day of a store, which the test sets."""
-
-    def __init__(self) -> None:
-        self.now = BEGIN
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 def register(app: Registry, username: str, email: str = "", address: str = HERE) -> Answer:
@@ -161,16 +150,15 @@ def test_so_many_mails_are_sent_in_an_hour() -> None:
 
 @pytest.mark.parametrize("is_in_a_chain", [False, True])
 def test_account_that_was_not_activated_gives_way(is_in_a_chain: bool) -> None:
-    storage, calendar, mail = MemoryStorage(), Calendar(), KeptMail()
-    calendar.now = datetime.now(timezone.utc) - 4 * DAY
-    users = UserStore(storage, passwords=CheapPasswords(), now=calendar)
+    storage, clock, mail = MemoryStorage(), Clock(time.time() - 4 * DAY_S), KeptMail()
+    users = UserStore(storage, passwords=CheapPasswords(), clock=clock)
     backend = BackendChain([users]) if is_in_a_chain else users
     app = registry(mail, storage, auth=backend)
     assert register(app, "mira_k", "mira@example.org").status == 201
     squatter = users.find("mira_k")
     assert squatter is not None
 
-    calendar.now = datetime.now(timezone.utc)
+    clock.now_s = time.time()
     assert register(app, "other", "mira@example.org").status == 201
     assert users.find("mira_k") is None
     assert register(app, "mira_k", "zoe@example.org").status == 201
@@ -188,9 +176,8 @@ def test_account_within_its_time_keeps_name_and_address() -> None:
 
 
 def test_account_that_was_activated_or_disabled_never_gives_way() -> None:
-    storage, calendar = MemoryStorage(), Calendar()
-    calendar.now = datetime.now(timezone.utc) - 400 * DAY
-    users = UserStore(storage, passwords=CheapPasswords(), now=calendar)
+    storage, clock = MemoryStorage(), Clock(time.time() - 400 * DAY_S)
+    users = UserStore(storage, passwords=CheapPasswords(), clock=clock)
     app = registry(KeptMail(), storage, auth=users)
     for name in ("mira_k", "zoe_x"):
         assert register(app, name).status == 201
@@ -202,22 +189,22 @@ def test_account_that_was_activated_or_disabled_never_gives_way() -> None:
 
 
 def test_link_that_is_followed_meanwhile_keeps_the_account() -> None:
-    calendar = Calendar()
-    users = UserStore(MemoryStorage(), passwords=CheapPasswords(), now=calendar)
+    clock = Clock(1000)
+    users = UserStore(MemoryStorage(), passwords=CheapPasswords(), clock=clock)
     users.create("mira_k", "s3cret-one", "mira@example.org", is_active=False)
-    newcomers = Newcomers(accounts=users, lapse_s=60, now=lambda: BEGIN + DAY)
+    newcomers = Newcomers(accounts=users, lapse_s=60, clock=Clock(1000 + DAY_S))
     assert newcomers.lapses("mira_k")
     users.set_active("mira_k", True)
     newcomers.make_way("mira_k", "mira@example.org")
     assert users.find("mira_k") is not None
 
 
-@pytest.mark.parametrize(("age", "is_free"), [(DAY, True), (-DAY, False)])
-def test_address_that_an_account_added_and_did_not_confirm_gives_way(age: timedelta, is_free: bool) -> None:
+@pytest.mark.parametrize(("age_s", "is_free"), [(DAY_S, True), (-DAY_S, False)])
+def test_address_that_an_account_added_and_did_not_confirm_gives_way(age_s: float, is_free: bool) -> None:
     users = UserStore(MemoryStorage(), passwords=CheapPasswords())
     users.create("mallory", "s3cret-one", "mallory@example.org")
     users.add_email("mallory", "mira@example.org")
-    newcomers = Newcomers(accounts=users, lapse_s=60, now=lambda: datetime.now(timezone.utc) + age)
+    newcomers = Newcomers(accounts=users, lapse_s=60, clock=Clock(time.time() + age_s))
     newcomers.make_way("mira_k", "mira@example.org")
     assert users.is_taken("mira_k", "mira@example.org") is not is_free
     assert users.is_taken("mallory", "mallory@example.org")
@@ -228,7 +215,7 @@ def test_confirmed_address_never_gives_way() -> None:
     users.create("mallory", "s3cret-one", "mallory@example.org")
     users.add_email("mallory", "two@example.org")
     users.confirm_email("mallory", "two@example.org")
-    newcomers = Newcomers(accounts=users, lapse_s=60, now=lambda: datetime.now(timezone.utc) + DAY)
+    newcomers = Newcomers(accounts=users, lapse_s=60, clock=Clock(time.time() + DAY_S))
     for email in ("two@example.org", "mallory@example.org"):
         newcomers.make_way("mira_k", email)
         assert users.is_taken("mira_k", email)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.account_records import record_of
 from support.cheap_passwords import CheapPasswords
+from support.clock import Clock
 from v1registry_fakes.contracts import ConfirmationContract, ProfilesContract
 
 from v1registry.accounts.base import AccountExists, Email, UnknownUser
@@ -63,7 +64,7 @@ def test_HUB_032_error_does_not_say_what_is_taken(store: UserStore) -> None:
 
 def test_record_has_every_field_of_the_accounts_api(storage: MemoryStorage) -> None:
     joined = datetime(2014, 5, 3, 10, 15, 30, 250, tzinfo=timezone(timedelta(hours=2)))
-    store = UserStore(storage, passwords=CheapPasswords(), now=lambda: joined)
+    store = UserStore(storage, passwords=CheapPasswords(), clock=Clock(joined.timestamp()))
     store.create("mira", "correct horse", "mira@example.org")
     record = record_of(storage, "mira")
     assert record.pop("password") != ""

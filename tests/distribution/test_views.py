@@ -218,7 +218,7 @@ def test_reading_layers_of_an_image_ends_after_a_time(caplog: pytest.LogCaptureF
     pushed = Pushed(MemoryStorage())
     manifest = pushed.image("a", "b")
     moments = iter([0.0, 0.0, 301.0])
-    pushed.distribution.to_v1._clock = lambda: next(moments)
+    pushed.distribution.to_v1._timer = lambda: next(moments)
     assert pushed.view(manifest) is None
     assert "v1_view_time_s" in caplog.text
     assert list(pushed.storage.list("images/")) == []

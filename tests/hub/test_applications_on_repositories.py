@@ -18,6 +18,7 @@ from support.accounts_world import (
     list_of,
 )
 from support.backends import People
+from support.clock import Clock
 from support.credentials import token_header
 from support.wsgi_client import call
 
@@ -200,7 +201,7 @@ def test_repository_token_expires_with_its_access_token(world: AccountsWorld) ->
     """The clock of the grants is behind, so the access token expires soon. Repository tokens last an hour."""
     now_s = time.time()
     private(world)
-    late = Granter(world.storage, world.people, clock=lambda: now_s - ACCESS_LIFETIME_S + 60)
+    late = Granter(world.storage, world.people, clock=Clock(now_s - ACCESS_LIFETIME_S + 60))
     for granter, lifetime_s in ((late, 60), (Granter(world.storage, world.people), 3600)):
         reader = Person(world.app, bearer(granter.token("acme", ["repo_read"])))
         got = reader.wanted_token("GET", f"{REPOSITORIES}/acme/app/images")
@@ -275,7 +276,7 @@ def test_OAU_017_token_is_valid_to_its_last_second_then_401(world: AccountsWorld
     now = time.time()
     tokens = []
     for age_s in (ACCESS_LIFETIME_S - 60, ACCESS_LIFETIME_S):
-        granter = Granter(world.storage, world.people, clock=lambda: now - age_s)  # noqa: B023
+        granter = Granter(world.storage, world.people, clock=Clock(now - age_s))
         tokens.append(granter.token("mira", ["repo_read"]))
     good, expired = (Person(world.app, bearer(token)) for token in tokens)
     assert good.get("/v1/search").status_int == 200

@@ -19,6 +19,7 @@ from support.account_client import (
     log_in,
     register,
 )
+from support.clock import Clock
 from support.credentials import basic
 from support.wsgi_client import Client
 
@@ -174,15 +175,15 @@ def test_link_is_no_repository_token(waiting: Client, mail: KeptMail) -> None:
 
 
 def test_links_expire_after_their_lifetime() -> None:
-    now = [1000.0]
-    links = Links(["key"], lifetime_s=60, clock=lambda: now[0])
+    clock = Clock(1000.0)
+    links = Links(["key"], lifetime_s=60, clock=clock)
     token = links.sign("mira_k", "mira@example.org", "state")
 
-    now[0] = 1059.9
+    clock.now_s = 1059.9
     link = links.read(token)
     assert link is not None
     assert (link.username, link.is_for("mira@example.org", "state")) == ("mira_k", True)
-    now[0] = 1060.0
+    clock.now_s = 1060.0
     assert links.read(token) is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.account_client import MIRA, PUBLIC_URL, KeptMail, is_active, log_in, register
+from support.clock import Clock
 from support.credentials import basic
 from support.wsgi_client import Client
 
@@ -21,11 +22,9 @@ class Server:
     """Accounts over a store, and a clock that the test sets."""
 
     def __init__(self, store: UserStore, mail: KeptMail):
-        self.now_s = 0.0
-        links = Links(["key"], lifetime_s=60, clock=lambda: self.now_s)
-        self.confirmations = Confirmations(
-            store, mail, links, PUBLIC_URL, clock=lambda: self.now_s, per_hour=100_000
-        )
+        self.clock = Clock(0.0)
+        links = Links(["key"], lifetime_s=60, clock=self.clock)
+        self.confirmations = Confirmations(store, mail, links, PUBLIC_URL, clock=self.clock, per_hour=100_000)
         self.accounts = Accounts(store, confirmations=self.confirmations)
 
 
@@ -33,17 +32,17 @@ def test_login_to_an_inactive_account_mails_a_link_in_time(store: UserStore, mai
     server = Server(store, mail)
     server.accounts.register(MIRA)
 
-    server.now_s = REPEAT_S - 0.1
+    server.clock.now_s = REPEAT_S - 0.1
     server.accounts.logged_in_inactive("mira_k")
     assert len(mail.sent) == 1
-    server.now_s = REPEAT_S
+    server.clock.now_s = REPEAT_S
     server.accounts.logged_in_inactive("mira_k")
     assert mail.kinds_and_addresses == [("activation", "mira@example.org")] * 2
 
     first, second = (link.rpartition("/")[2] for _, _, _, link in mail.sent)
     assert not server.confirmations.follow(first)
     assert server.confirmations.follow(second)
-    server.now_s = 10 * REPEAT_S
+    server.clock.now_s = 10 * REPEAT_S
     server.accounts.logged_in_inactive("mira_k")
     assert len(mail.sent) == 2
 

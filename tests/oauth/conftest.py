@@ -9,6 +9,7 @@ import pytest
 from support.access_tokens import Granter, bearer
 from support.account_asker import FORM, HUB, JSON, Asker
 from support.cheap_passwords import CheapPasswords
+from support.clock import Clock
 from support.credentials import basic
 from support.oauth_world import ApplicationClient, OAuthWorld
 
@@ -39,7 +40,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 @pytest.fixture
 def store(storage: Storage) -> UserStore:
     joined = datetime(2014, 5, 3, 8, 15, 30, 250, tzinfo=timezone.utc)
-    made = UserStore(storage, passwords=CheapPasswords(), now=lambda: joined)
+    made = UserStore(storage, passwords=CheapPasswords(), clock=Clock(joined.timestamp()))
     made.create("mira", "pw-mira", "Mira@example.org")
     made.create("other", "pw-other", "other@example.org")
     return made

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.access_tokens import UNKNOWN, Granter, bearer
+from support.clock import Clock
 from support.credentials import basic
 from support.world import World
 from support.wsgi_client import Answer, call
@@ -114,7 +115,7 @@ class TableWorld(World):
         store.create("root", "pw-root", "root@example.org", is_administrator=True)
         granter = Granter(self.storage, store)
         # the clock of the server goes on, so a good token is one that was made a moment ago
-        before = Granter(self.storage, store, clock=lambda: time.time() - ACCESS_LIFETIME_S - 1)
+        before = Granter(self.storage, store, clock=Clock(time.time() - ACCESS_LIFETIME_S - 1))
         headers = {caller: basic(name) for caller, name in NAMES.items()}
         headers |= {"any": {}, "bad": basic("mira", "wrong")}
         tokens, account = Tokens([SECRET]), store.account("mira")

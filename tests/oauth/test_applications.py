@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.clock import Clock
 from support.oauth_world import BACK, OAuthWorld, digest
 
 from v1registry import MemoryStorage
@@ -19,7 +20,7 @@ from v1registry.storage.base import StorageUnavailable
 
 @pytest.fixture
 def applications() -> Applications:
-    return Applications(MemoryStorage(), clock=lambda: 1_400_000_000)
+    return Applications(MemoryStorage(), clock=Clock(1_400_000_000))
 
 
 def test_application_is_added_found_listed_and_removed(applications: Applications) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from support.access_tokens import Granter, bearer
 from support.account_asker import MIRA, Asker
+from support.clock import Clock
 from support.credentials import basic
 
 from v1registry import Registry, Storage
@@ -30,9 +31,9 @@ def person(app: Registry) -> Asker:
 
 def test_users_see_their_own_grants_newest_first(person: Asker, storage: Storage, store: UserStore) -> None:
     assert person("GET", GRANTS).json == []
-    earlier = Granter(storage, store, clock=THEN.timestamp)
+    earlier = Granter(storage, store, clock=Clock(THEN.timestamp()))
     earlier.token("mira", ["email_read", "profile_read"], name="First")
-    Granter(storage, store, clock=lambda: THEN.timestamp() + 60).token("mira", ["repo_read"], name="Second")
+    Granter(storage, store, clock=Clock(THEN.timestamp() + 60)).token("mira", ["repo_read"], name="Second")
     earlier.token("other", name="Of another")
     answer = person("GET", GRANTS)
     assert answer.status_int == 200

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from support.clock import Clock
 from support.faulty_storage import FaultyStorage
 from support.oauth_world import BACK, OAuthWorld
 from support.worker_processes import Worker, started_workers
@@ -226,7 +227,8 @@ def test_grant_that_is_used_during_its_removal_stays(why: str) -> None:
     storage = FaultyStorage(world.storage)
     storage.before(lambda: won.append(world.grants.redeem(code, world.application)), "write", "delete")
     ahead_s = 0 if why == "too many" else CODE_LIFETIME_S
-    other = Grants(storage, world.applications, world.accounts, clock=lambda: world.clock.now_s + ahead_s)
+    ahead = Clock(world.clock.now_s + ahead_s)
+    other = Grants(storage, world.applications, world.accounts, clock=ahead)
     if why == "tidied":
         other.tidy()
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import Clock
 
 from v1registry import MemoryStorage
 from v1registry.accounts.service import Accounts
@@ -27,7 +28,7 @@ class RecordedParts:
             self.storage.write(key, value.encode("utf-8", "surrogatepass"))
         self.applications = Applications(self.storage)
         self.grants = Grants(
-            self.storage, self.applications, Accounts(UserStore(self.storage)), clock=lambda: 1_400_000_050.0
+            self.storage, self.applications, Accounts(UserStore(self.storage)), clock=Clock(1_400_000_050.0)
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import Clock
 from support.engine_client import make_image, tar_layer
 from support.looked_into import WatchedStorage
 from support.push_requests import TARSUM_HEADER
@@ -83,8 +84,8 @@ def test_number_of_records_is_limited(layer: bytes) -> None:
 # -- time
 
 
-class RunningClock:
-    """A clock that is a second further each time that it is read."""
+class RunningTimer:
+    """A timer that is a second further each time that it is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -95,17 +96,18 @@ class RunningClock:
 
 
 def test_look_ends_after_its_time_and_is_not_repeated_for_a_while() -> None:
-    storage, clock = WatchedStorage(), RunningClock()
+    storage, clock = WatchedStorage(), Clock()
     image = make_image(tar_layer({f"f{number}": bytes(200_000) for number in range(10)}))
     Client(Registry(storage=storage)).push(image)
-    images, content = Images(storage, Looks(Bounds(seconds=3), clock=clock)), Content(image.image_id)
+    looks = Looks(Bounds(seconds=3), clock=clock, timer=RunningTimer())
+    images, content = Images(storage, looks), Content(image.image_id)
     storage.opened.clear()
     for _ in range(3):
         with pytest.raises(errors.LayerTooLarge) as caught:
             images.files(content)
     assert (caught.value.status, caught.value.public) == TOO_LONG
     assert layer_reads(storage) == 1
-    clock.now += 600
+    clock.now_s += 600
     with pytest.raises(errors.LayerTooLarge):
         images.files(content)
     assert layer_reads(storage) == 2
@@ -114,7 +116,7 @@ def test_look_ends_after_its_time_and_is_not_repeated_for_a_while() -> None:
 def test_streams_that_expand_to_nothing_are_bounded_in_time() -> None:
     storage, image = WatchedStorage(), make_image(gzip.compress(b"") * 100)
     Client(Registry(storage=storage)).push(image)
-    images = Images(storage, Looks(Bounds(seconds=50), clock=RunningClock()))
+    images = Images(storage, Looks(Bounds(seconds=50), timer=RunningTimer()))
     with pytest.raises(errors.LayerTooLarge, match="takes longer"):
         images.files(Content(image.image_id))
 

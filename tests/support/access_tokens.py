@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from v1registry import Storage
 from v1registry.accounts.base import Backend
 from v1registry.accounts.service import Accounts
+from v1registry.clock import SYSTEM_CLOCK, Clock
 from v1registry.oauth.applications import Application, Applications
 from v1registry.oauth.grants import Grants, Issued
 from v1registry.oauth.scopes import SCOPES
@@ -20,12 +20,9 @@ UNKNOWN = "Zq3mB0x8TnWc5LkEr2uYdHs7VgPa1o"
 
 
 class Granter:
-    """Registers applications, and grants them scopes of users, over the storage of a server.
+    """Registers applications, and grants them scopes of users, over the storage of a server."""
 
-    :param clock: seconds since the epoch.
-    """
-
-    def __init__(self, storage: Storage, backend: Backend, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, storage: Storage, backend: Backend, clock: Clock = SYSTEM_CLOCK) -> None:
         self._profiles = Accounts(backend)
         self._applications = Applications(storage)
         self.grants = Grants(storage, self._applications, self._profiles, clock=clock)

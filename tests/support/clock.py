@@ -19,6 +19,3 @@ class Clock(AnyClock):
 
     def monotonic_s(self) -> float:
         return self.now_s
-
-    def __call__(self) -> float:
-        return self.now_s

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from v1registry import MemoryStorage
 from v1registry.access.holders import Holders
 from v1registry.access.index import ForeignIndexAccess
+from v1registry.clock import Clock
 from v1registry.names import RepositoryName
 from v1registry.registry.contents import Contents
 from v1registry.registry.repositories import Repositories
@@ -36,7 +35,7 @@ class Index:
         return self.allows
 
 
-def make_access(index: Index, clock: Callable[[], float], keep_s: float = 60) -> ForeignIndexAccess:
+def make_access(index: Index, clock: Clock, keep_s: float = 60) -> ForeignIndexAccess:
     storage = MemoryStorage()
     contents, repositories = Contents(storage), Repositories(storage)
     holders = Holders(storage, contents, repositories)

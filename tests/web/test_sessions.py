@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import Signer
 from support.cheap_passwords import CheapPasswords
+from support.clock import Clock
 
 from v1registry import FileStorage, MemoryStorage, Storage
 from v1registry.accounts.backends.callback import Callback
@@ -31,7 +32,7 @@ class Place:
     """Sessions over a storage with a clock that the test sets."""
 
     def __init__(self, storage: Storage | None = None):
-        self.now_s = 1_000_000.0
+        self.clock = Clock(1_000_000.0)
         self.storage: Storage = MemoryStorage() if storage is None else storage
         self.users = UserStore(self.storage, passwords=CheapPasswords())
         self.users.create("mira_k", "s3cret-one", "mira@example.org")
@@ -39,7 +40,7 @@ class Place:
 
     def made(self, keys: tuple[str, ...] = ("key",), lifetime_s: int = LIFETIME_S) -> Sessions:
         profiles = Accounts(self.users)
-        return Sessions(self.storage, profiles, lambda: keys, lifetime_s=lifetime_s, clock=lambda: self.now_s)
+        return Sessions(self.storage, profiles, lambda: keys, lifetime_s=lifetime_s, clock=self.clock)
 
     def log_in(self) -> tuple[Session, str]:
         session = self.sessions.begin(MIRA)
@@ -171,31 +172,31 @@ def test_form_tokens_outlive_a_new_key_while_the_old_one_is_known(place: Place) 
 @pytest.mark.parametrize(("seconds", "is_in"), [(LIFETIME_S - 1, True), (LIFETIME_S, False)])
 def test_an_idle_session_ends(place: Place, seconds: int, is_in: bool) -> None:
     _, cookie = place.log_in()
-    place.now_s += seconds
+    place.clock.now_s += seconds
     assert place.is_in(cookie) is is_in
 
 
 def test_an_active_session_has_a_maximum_lifetime(place: Place) -> None:
     _, cookie = place.log_in()
-    began = place.now_s
-    while place.now_s < began + LIFETIMES * LIFETIME_S - LIFETIME_S / 2:
-        place.now_s += LIFETIME_S / 2
+    began = place.clock.now_s
+    while place.clock.now_s < began + LIFETIMES * LIFETIME_S - LIFETIME_S / 2:
+        place.clock.now_s += LIFETIME_S / 2
         session = place.sessions.read(cookie)
         assert session is not None
         newer = place.sessions.seen(session)
         assert newer is not None
         cookie = place.sessions.cookie(newer)
-    place.now_s = began + LIFETIMES * LIFETIME_S - 1
+    place.clock.now_s = began + LIFETIMES * LIFETIME_S - 1
     assert place.is_in(cookie)
-    place.now_s += 1
+    place.clock.now_s += 1
     assert not place.is_in(cookie)
 
 
 def test_a_fresh_cookie_is_not_sent_again(place: Place) -> None:
     session, _ = place.log_in()
-    place.now_s += LIFETIME_S / 10 - 1
+    place.clock.now_s += LIFETIME_S / 10 - 1
     assert place.sessions.seen(session) is None
-    place.now_s += 1
+    place.clock.now_s += 1
     newer = place.sessions.seen(session)
     assert newer is not None
     assert (newer.id, newer.ends_at_s) == (session.id, session.ends_at_s)
@@ -208,7 +209,7 @@ def test_a_longer_lifetime_revives_no_session(place: Place) -> None:
     place.sessions.end(ended)
     for stat in list(place.storage.list(f"{ENDED_FOLDER}/")):
         place.storage.delete(stat.key)
-    place.now_s += LIFETIMES * LIFETIME_S
+    place.clock.now_s += LIFETIMES * LIFETIME_S
     later = place.made(lifetime_s=100 * LIFETIME_S)
     assert later.read(ended_cookie) is None
     assert later.read(over_cookie) is None
@@ -226,7 +227,7 @@ def test_an_ended_session_is_over_in_every_process(tmp_path: Any) -> None:
         Accounts(place.users),
         lambda: ["key"],
         lifetime_s=LIFETIME_S,
-        clock=lambda: place.now_s,
+        clock=place.clock,
     )
     newer = place.sessions.cookie(Session(session.id, MIRA, session.mark, session.ends_at_s, 1_000_001))
     place.sessions.end(session)
@@ -253,13 +254,13 @@ def test_an_anonymous_session_stores_nothing(place: Place) -> None:
 
 def test_records_of_ended_sessions_are_pruned() -> None:
     place = Place()
-    place.now_s = time.time()  # records have the time of the storage's clock
+    place.clock.now_s = time.time()  # records have the time of the storage's clock
     for _ in range(40):
         place.sessions.end(place.log_in()[0])
-    place.now_s += LIFETIMES * LIFETIME_S - 5
+    place.clock.now_s += LIFETIMES * LIFETIME_S - 5
     place.sessions.end(place.log_in()[0])
     assert len(list(place.storage.list(f"{ENDED_FOLDER}/"))) == 41
-    place.now_s += 10
+    place.clock.now_s += 10
     for _ in range(300):
         session, cookie = place.log_in()
         place.sessions.end(session)

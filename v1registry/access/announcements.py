@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Final
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import RepositoryName
 from ..registry import layout
 from ..registry.expiry import EXPIRY_S
@@ -41,14 +41,9 @@ _MOST_OWN: Final = 1024
 
 
 class Announcements:
-    """The announced pushes of users. Safe for threads and processes.
+    """The announced pushes of users. Safe for threads and processes."""
 
-    :param clock: seconds since the epoch.
-    """
-
-    def __init__(
-        self, storage: Storage, repositories: Repositories, *, clock: Callable[[], float] = time.time
-    ):
+    def __init__(self, storage: Storage, repositories: Repositories, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._repositories = repositories
         self._clock = clock
@@ -110,7 +105,7 @@ class Announcements:
         return found
 
     def _announced(self, user: User, image_id: str) -> Iterator[RepositoryName]:
-        prefix, oldest = f"{_folder(user)}/", self._clock() - EXPIRY_S
+        prefix, oldest = f"{_folder(user)}/", self._clock.time_s() - EXPIRY_S
         needle, left_bytes = json.dumps(image_id).encode("ascii"), _MOST_RECORDED_BYTES
         for stat in self._records(user)[:MOST_REPOSITORIES]:
             if left_bytes <= 0 or stat.modified.timestamp() < oldest:

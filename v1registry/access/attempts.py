@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition
@@ -13,6 +12,7 @@ from threading import Condition
 from cachetools import LRUCache
 
 from ..accounts.passwords import encoded
+from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import TooManyAttempts
 from ..names import client_network
 
@@ -67,7 +67,6 @@ class LoginLimiter:
     :param longest_wait_s: the longest wait, in seconds.
     :param forget_s: how long it takes to forget ``free`` failures, in seconds.
     :param capacity: how many names and addresses are remembered, some hundred bytes each.
-    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class LoginLimiter:
         longest_wait_s: float = 300.0,
         forget_s: float = 3600.0,
         capacity: int = 10_000,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self._free = free
         self._longest_wait_s = longest_wait_s
@@ -144,7 +143,7 @@ class LoginLimiter:
         return running == 0 or failed + running < free
 
     def _forgotten(self, found: _Failures, free: int) -> float:
-        return (self._clock() - found.noted_at_s) * free / self._forget_s
+        return (self._clock.monotonic_s() - found.noted_at_s) * free / self._forget_s
 
     def wait_s(self, username: str, address: str) -> float:
         """Return the seconds that the caller has to wait before a password is checked; 0 for no wait."""
@@ -165,7 +164,7 @@ class LoginLimiter:
 
     def _wait_s(self, username: str, address: str) -> float:
         pair, name, place = _keys(username, address)
-        now = self._clock()
+        now = self._clock.monotonic_s()
         keys = [pair] if pair in self._known else [name, place]
         found = [self._failures[key].blocked_until_s for key in keys if key in self._failures]
         return max([0.0, *(blocked_until_s - now for blocked_until_s in found)])
@@ -181,7 +180,7 @@ class LoginLimiter:
             self._known[_keys(username, address)[0]] = True
 
     def _note(self, key: bytes, free: int) -> None:
-        now = self._clock()
+        now = self._clock.monotonic_s()
         known = self._failures.setdefault(key, _Failures(0.0, now, now))
         known.count = max(0.0, known.count - self._forgotten(known, free)) + 1
         known.noted_at_s = now

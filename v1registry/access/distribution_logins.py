@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import errors
 from ..accounts.base import BackendUnavailable, NotSupported, UnknownUser
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import RepositoryName
 from ..rights import Access, Action, Rights, User
 from ..settings import Settings
@@ -97,7 +98,14 @@ class Logins:
         self._tokens = tokens
 
     @classmethod
-    def of(cls, settings: Settings, keys: Keys, access: Access, accounts: AccountsAccess | None) -> Logins:
+    def of(
+        cls,
+        settings: Settings,
+        keys: Keys,
+        access: Access,
+        accounts: AccountsAccess | None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> Logins:
         """Return the logins of an application.
 
         :param keys: sign the tokens of a server with accounts. Without accounts tokens are not checked, so
@@ -107,6 +115,7 @@ class Logins:
             settings.secret if accounts is None else keys,
             lifetime_s=settings.v2_token_lifetime_s,
             refresh_lifetime_s=settings.v2_refresh_lifetime_s,
+            clock=clock,
         )
         return cls(access, tokens, accounts)
 

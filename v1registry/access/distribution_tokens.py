@@ -6,13 +6,13 @@ time of expiry. Each kind is signed for a purpose of its own, so neither is acce
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from itsdangerous import BadData
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import RepositoryName
 from ..rights import Action, Bearer, User
 from ..signing import Keys, Signers
@@ -62,7 +62,6 @@ class DistributionTokens:
     :param keys: sign and verify the tokens.
     :param lifetime_s: how long an access token is valid, in seconds.
     :param refresh_lifetime_s: how long a refresh token is valid, in seconds.
-    :param clock: returns seconds since the epoch.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class DistributionTokens:
         *,
         lifetime_s: int = 300,
         refresh_lifetime_s: int = 30 * 86400,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self._signers = Signers(keys)
         self._lifetime_s = lifetime_s
@@ -87,7 +86,7 @@ class DistributionTokens:
         :param mark: of the user's account.
         :param bearer: the OAuth access token of the caller; the new token is valid no longer than that one.
         """
-        now_s = int(self._clock())
+        now_s = int(self._clock.time_s())
         expires_at_s = now_s + self._lifetime_s
         if bearer is not None and bearer.expires_at_s is not None:
             expires_at_s = min(expires_at_s, int(bearer.expires_at_s))
@@ -129,7 +128,7 @@ class DistributionTokens:
 
         :param mark: of the user's account and password: it ends the token.
         """
-        expires_at_s = int(self._clock()) + self._refresh_lifetime_s
+        expires_at_s = int(self._clock.time_s()) + self._refresh_lifetime_s
         signed = {"service": service.lower(), "expires": expires_at_s, "user": username, "mark": mark}
         return self._signed(_REFRESH_PURPOSE, signed)
 
@@ -151,5 +150,5 @@ class DistributionTokens:
         except (BadData, UnicodeError):
             return None
         # The signature is valid, so the value has the format that was signed here.
-        is_valid = signed["service"] == service.lower() and signed["expires"] > self._clock()
+        is_valid = signed["service"] == service.lower() and signed["expires"] > self._clock.time_s()
         return signed if is_valid else None

@@ -12,13 +12,13 @@ repositories that were adopted from old data, not for repositories that this ver
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import audit, get_logger
 from ..names import RepositoryName
 from ..registry.contents import Contents, Staged
@@ -52,7 +52,7 @@ class Holders:
         repositories: Repositories,
         *,
         registry_is_elsewhere: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self._storage = storage
         self._contents = contents

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import RepositoryName
 from ..registry import layout
 from ..registry.expiry import EXPIRY_S
@@ -21,9 +20,7 @@ _ATTEMPTS: Final = 100
 class Incarnations:
     """The incarnations of the repositories of one storage. Safe for threads and processes."""
 
-    def __init__(
-        self, storage: Storage, repositories: Repositories, *, clock: Callable[[], float] = time.time
-    ):
+    def __init__(self, storage: Storage, repositories: Repositories, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._repositories = repositories
         self._clock = clock
@@ -73,7 +70,7 @@ class Incarnations:
         repository.
         """
         with suppress(InvalidKey):  # no new repository can have this name either
-            self._storage.write(_deletion_key(repository), str(int(self._clock())).encode("ascii"))
+            self._storage.write(_deletion_key(repository), str(int(self._clock.time_s())).encode("ascii"))
 
     def may_be_old(self, repository: RepositoryName) -> bool:
         """Tell whether a repository without an incarnation exists, and was not deleted lately."""
@@ -85,7 +82,7 @@ class Incarnations:
             stat = self._storage.stat(_deletion_key(repository))
         except (KeyNotFound, InvalidKey):
             return False
-        return stat.modified.timestamp() >= self._clock() - EXPIRY_S
+        return stat.modified.timestamp() >= self._clock.time_s() - EXPIRY_S
 
 
 def _deletion_key(repository: RepositoryName) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -20,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from cachetools import TLRUCache
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import RepositoryName
 from ..registry.contents import Contents
 from ..registry.repositories import Repositories
@@ -114,7 +114,6 @@ class ForeignIndexAccess:
     """Has the index check the tokens of callers.
 
     :param keep_s: how long an answer is kept, in seconds; 0: the index is asked each time.
-    :param clock: monotonic seconds.
     """
 
     standalone = "False"
@@ -129,7 +128,7 @@ class ForeignIndexAccess:
         staging: Staging,
         *,
         keep_s: float = 60,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self.contents = contents
         self.repositories = repositories
@@ -364,19 +363,18 @@ class _Kept(Generic[T]):
 
     :param capacity: the weight of all values together.
     :param keep_s: how long a value is valid, in seconds.
-    :param clock: returns seconds.
     """
 
-    def __init__(self, capacity: int, keep_s: float, clock: Callable[[], float]):
+    def __init__(self, capacity: int, keep_s: float, clock: Clock):
         self._keep_s = keep_s
         self._clock = clock
         self._lock = Lock()  # cachetools is not safe for threads
         self._values: TLRUCache[Hashable, tuple[T, float, int]] = TLRUCache(
-            capacity, lambda key, value, now: value[1], clock, itemgetter(2)
+            capacity, lambda key, value, now: value[1], clock.monotonic_s, itemgetter(2)
         )
 
     def now(self) -> float:
-        return self._clock()
+        return self._clock.monotonic_s()
 
     def get(self, key: Hashable) -> T | None:
         """Return the value if it is still valid."""

@@ -9,7 +9,6 @@ only that user could write there.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
@@ -18,6 +17,7 @@ from typing import Final
 from cachetools import LRUCache, TTLCache
 
 from ..accounts.base import NotSupported
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..reserved_names import reserve
 from ..rights import User
@@ -50,7 +50,6 @@ class Namespaces:
     :param find: looks a user up by name, as a backend does; None if nothing is looked up.
     :param has_repositories: tells whether a namespace has repositories.
     :param is_read_only: whether nothing may be written; the process then remembers new owners.
-    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -60,14 +59,14 @@ class Namespaces:
         find: Callable[[str], User | None] | None = None,
         has_repositories: Callable[[str], bool] = lambda namespace: False,
         is_read_only: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._storage = storage
         self._find = find
         self._has_repositories = has_repositories
         self._is_read_only = is_read_only
         self._unrecorded: LRUCache[str, str] = LRUCache(_REMEMBERED)
-        self._seen: TTLCache[User, bool] = TTLCache(_REMEMBERED, _REMEMBERED_S, timer=clock)
+        self._seen: TTLCache[User, bool] = TTLCache(_REMEMBERED, _REMEMBERED_S, timer=clock.monotonic_s)
         self._lock = Lock()
 
     def admits(self, user: User) -> bool:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from threading import Lock
@@ -21,6 +19,7 @@ from cachetools import TTLCache
 from itsdangerous import BadData
 from itsdangerous.encoding import base64_decode, base64_encode
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..signing import Keys, Signers
 from .base import Backend
@@ -68,7 +67,6 @@ class Links:
     :param keys: secrets, the newest last; it signs, all verify. A function is called at the first use.
         Without keys, a key of this process is made.
     :param lifetime_s: how long a link is valid, in seconds.
-    :param clock: seconds since the epoch.
     """
 
     def __init__(
@@ -76,7 +74,7 @@ class Links:
         keys: Keys = (),
         *,
         lifetime_s: int = 259_200,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self._signers = Signers(keys)
         self._lifetime_s = lifetime_s
@@ -86,7 +84,7 @@ class Links:
         """Return the token of a link: letters, digits, ``-``, ``_`` and one dot. It does not contain the
         address.
         """
-        ends_at_s = int(self._clock()) + self._lifetime_s
+        ends_at_s = int(self._clock.time_s()) + self._lifetime_s
         payload = json.dumps([username, _mark_of(email, state), ends_at_s], separators=(",", ":"))
         return self._signers.of(_PURPOSE).sign(base64_encode(payload)).decode("ascii")
 
@@ -99,7 +97,7 @@ class Links:
             username, mark, ends_at_s = json.loads(base64_decode(self._signers.of(_PURPOSE).unsign(token)))
         except BadData:
             return None
-        return Link(username, mark) if self._clock() < ends_at_s else None
+        return Link(username, mark) if self._clock.time_s() < ends_at_s else None
 
 
 class Confirmations:
@@ -111,7 +109,6 @@ class Confirmations:
     :param address: the URL below which the links are, without a final slash. It is a setting, never the host
         of a request: otherwise a caller who registers with the address of another person could redirect that
         person's click.
-    :param clock: monotonic seconds.
     :param per_mailbox: how many mails all addresses of one mailbox get in an hour, and
     :param per_hour: how many are sent in all.
     """
@@ -123,7 +120,7 @@ class Confirmations:
         links: Links,
         address: str,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
         per_mailbox: int = 5,
         per_hour: int = 500,
     ):
@@ -134,9 +131,9 @@ class Confirmations:
         self._links = links
         self._address = address
         self._clock = clock
-        self._mailed: TTLCache[tuple[str, str], bool] = TTLCache(_CAPACITY, REPEAT_S, timer=clock)
+        self._mailed: TTLCache[tuple[str, str], bool] = TTLCache(_CAPACITY, REPEAT_S, timer=clock.monotonic_s)
         self._mails: TTLCache[str, list[float]] = TTLCache(
-            _CAPACITY, DAY_S, timer=clock
+            _CAPACITY, DAY_S, timer=clock.monotonic_s
         )  # when, for each user
         self._lock = Lock()  # guards the two caches
 
@@ -216,7 +213,7 @@ class Confirmations:
 
     def _is_due(self, username: str, email: str) -> bool:
         """Return whether the address may get a mail, and record that it gets one now."""
-        now, address = self._clock(), (username, folded(email))
+        now, address = self._clock.monotonic_s(), (username, folded(email))
         with self._lock:
             # the cache keeps a list for DAY_S after the last mail, and the list has older ones
             lately = [mail_at for mail_at in self._mails.get(username, ()) if now < mail_at + DAY_S]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import is_email
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class SmtpMailer:
         and host name are always verified.
     :param ca_file: a PEM file with the trusted authorities; empty for those of the system.
     :param timeout_s: how long each step may take, in seconds.
+    :param clock: gives the date of a mail.
     :raises ValueError: a parameter is invalid, or two of them exclude each other.
     """
 
@@ -87,6 +88,7 @@ class SmtpMailer:
         starttls: bool | None = None,
         ca_file: str = "",
         timeout_s: float = 10.0,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if not is_email(sender):
             raise ValueError(f"the sender must be an address such as registry@example.org, not {sender!r}")
@@ -107,9 +109,10 @@ class SmtpMailer:
         self._starttls = bool(username) and not is_tls if starttls is None else starttls
         self._ca_file = ca_file
         self._timeout_s = timeout_s
+        self._clock = clock
 
     @classmethod
-    def from_url(cls, url: str, sender: str = "") -> SmtpMailer:
+    def from_url(cls, url: str, sender: str = "", *, clock: Clock = SYSTEM_CLOCK) -> SmtpMailer:
         """Return the mailer for ``smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS&starttls=1``, or ``smtps://``.
 
         All parts except the host are optional. ``starttls`` (``1`` or ``0``), ``ca_file`` and ``timeout_s``
@@ -150,6 +153,7 @@ class SmtpMailer:
             starttls=options["starttls"] == "1" if "starttls" in options else None,
             ca_file=options.get("ca_file", ""),
             timeout_s=timeout_s,
+            clock=clock,
         )
 
     def send_activation(self, user: Recipient, link: str) -> None:
@@ -256,7 +260,7 @@ class SmtpMailer:
         message["From"] = Address(addr_spec=self._sender)
         message["To"] = Address(addr_spec=email)
         message["Subject"] = subject
-        message["Date"] = datetime.now(timezone.utc)
+        message["Date"] = self._clock.now()
         message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2])
         # prevents automatic replies (RFC 3834)
         message["Auto-Submitted"] = "auto-generated"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import client_network
 from .base import AccountExists
 from .rates import Rate
@@ -46,7 +47,6 @@ class Newcomers:
     :param mails_per_address: the same as ``per_address`` if each account is mailed a link; 0 for no mails.
     :param accounts: the accounts that give way; None if they do not.
     :param lapse_s: after how many seconds an account that was not activated gives way.
-    :param now: returns the time of day, aware.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class Newcomers:
         mails_per_address: int = 0,
         accounts: LapsingAccounts | None = None,
         lapse_s: int = 259_200,
-        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         most = min(per_address, mails_per_address) if mails_per_address else per_address
-        self._by_address = Rate(most, HOUR_S)
-        self._all = Rate(per_hour, HOUR_S)
+        self._by_address = Rate(most, HOUR_S, clock=clock)
+        self._all = Rate(per_hour, HOUR_S, clock=clock)
         self._accounts = accounts
         self._lapse = timedelta(seconds=lapse_s)
-        self._now = now
+        self._clock = clock
 
     @contextmanager
     def admitted(self, address: str) -> Iterator[None]:
@@ -90,9 +90,9 @@ class Newcomers:
 
     def lapses(self, username: str) -> bool:
         """Tell whether the account of a name was not activated in time."""
-        return self._accounts is not None and self._accounts.lapses(username, self._now() - self._lapse)
+        return self._accounts is not None and self._accounts.lapses(username, self._clock.now() - self._lapse)
 
     def make_way(self, username: str, email: str) -> None:
         """Delete the accounts with the name or the address that were not activated in time."""
         if self._accounts is not None:
-            self._accounts.give_way(username, email, self._now() - self._lapse)
+            self._accounts.give_way(username, email, self._clock.now() - self._lapse)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hmac
 import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from cachetools import TTLCache
+
+from ..clock import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -103,7 +104,6 @@ class PasswordMemory(Generic[_T]):
 
     :param ttl_s: how long a success is remembered, in seconds from its verification; 0 for not at all.
     :param max_entries: the maximum number of successes. The least recently used one is removed first.
-    :param clock: returns the time, in seconds.
     :raises ValueError: a bound is negative, infinite or zero entries.
     """
 
@@ -112,13 +112,13 @@ class PasswordMemory(Generic[_T]):
         ttl_s: float = 300.0,
         max_entries: int = 4096,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if not 0 <= ttl_s < float("inf") or max_entries < 1:
             raise ValueError(f"must be a time of 0 s or more for 1 entry or more, not {ttl_s}, {max_entries}")
         self._key = os.urandom(32)
         self._mutex = threading.Lock()  # guards all that follows
-        self._known: TTLCache[bytes, _T] = TTLCache(max_entries, ttl_s, timer=clock)
+        self._known: TTLCache[bytes, _T] = TTLCache(max_entries, ttl_s, timer=clock.monotonic_s)
         self._running: dict[bytes, Future[_T | None]] = {}
 
     def get(self, username: str, password: str, version: str, verify: Callable[[], _T | None]) -> _T | None:

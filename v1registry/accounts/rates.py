@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
 from cachetools import LRUCache
+
+from ..clock import SYSTEM_CLOCK, Clock
 
 
 @dataclass
@@ -24,7 +24,6 @@ class Rate:
     :param limit: at least 1.
     :param period_s: in seconds.
     :param capacity: how many keys are remembered.
-    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -33,7 +32,7 @@ class Rate:
         period_s: float,
         *,
         capacity: int = 10_000,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._limit = limit
         self._period_s = period_s
@@ -64,7 +63,7 @@ class Rate:
             self._counts[key] = count
 
     def _current(self, key: str) -> _Count:
-        now, count = self._clock(), self._counts.get(key)
+        now, count = self._clock.monotonic_s(), self._counts.get(key)
         if count is None:
             return _Count(0.0, now)
         forgotten = (now - count.noted_at_s) * self._limit / self._period_s

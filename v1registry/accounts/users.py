@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any, Final
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import audit, get_logger
 from ..reserved_names import reserve
 from ..rights import User
@@ -41,7 +41,7 @@ class UserStore(LapsingStore):
     :param passwords: makes and verifies the hashes. A hash that was made with other parameters is replaced
         when its user logs in.
     :param remember_s: how long a verified password is remembered, in seconds.
-    :param now: returns the time of day, for ``date_joined``.
+    :param clock: gives ``date_joined``, and the time for which a password is remembered.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class UserStore(LapsingStore):
         *,
         passwords: Passwords | None = None,
         remember_s: float = 300.0,
-        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._storage = storage
         self._reservations = Reservations(storage, self._lists)
         self._passwords = Passwords() if passwords is None else passwords
-        self._memory: PasswordMemory[bool] = PasswordMemory(remember_s)
-        self._now = now
+        self._memory: PasswordMemory[bool] = PasswordMemory(remember_s, clock=clock)
+        self._clock = clock
 
     @property
     def has_ids(self) -> bool:
@@ -132,7 +132,7 @@ class UserStore(LapsingStore):
             username,
             self._passwords.hash(password),
             email,
-            self._now(),
+            self._clock.now(),
             is_active=is_active,
             is_administrator=is_administrator,
         )

@@ -35,7 +35,9 @@ def get_blob(request: Request) -> Response:
     etag, is_open, prefix = f'"{digest}"', caller.rights.is_open, request.services.settings.x_accel_redirect
     if prefix:
         offload = ("X-Accel-Redirect", f"{prefix.rstrip('/')}/{layout.blob_key(sha256)}")
-        response = respond(200, b"", "application/octet-stream", (*immutable_headers(etag, is_open), offload))
+        response = respond(
+            200, b"", "application/octet-stream", (*immutable_headers(request, etag, is_open), offload)
+        )
     else:
 
         def open_blob(start: int, stop: int) -> Blob:

@@ -19,6 +19,7 @@ from cachetools.keys import hashkey
 
 from .. import errors
 from ..archives.convert import Unconvertible, config_from_chain
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..names import Digest
 from ..registry.images import Images
@@ -93,6 +94,7 @@ class FromV1:
         work: SharedWork[ReadLayer],
         *,
         wait_s: float | None,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self._storage = storage
         self._contents = images.contents
@@ -102,7 +104,7 @@ class FromV1:
         self._layers = layers
         self._work = work
         self._wait_s = wait_s
-        self._known: TTLCache[Hashable, Conversion] = TTLCache(_CAPACITY, _KEPT_S)
+        self._known: TTLCache[Hashable, Conversion] = TTLCache(_CAPACITY, _KEPT_S, timer=clock.monotonic_s)
         self._lock = Lock()  # cachetools is not safe for threads
 
     def manifest_of(

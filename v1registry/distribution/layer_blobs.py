@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from .. import errors
 from ..archives.convert import EMPTY_TAR, EMPTY_TAR_DIFF_ID
+from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.compression import ExpansionLimitExceeded, LookTooLong, Readable, UnreadableLayer
 from ..log import get_logger
 from ..registry import layout as registry_layout
@@ -88,7 +89,8 @@ class LayerBlobs:
 
     :param bounds: how far a pass over a layer goes.
     :param watcher: shows the progress of the passes; None if it is not shown.
-    :param clock: seconds that never go back.
+    :param clock: tells when a layer whose pass took too long may be read again.
+    :param timer: seconds that never go back, by which a pass takes its time.
     """
 
     def __init__(
@@ -99,14 +101,15 @@ class LayerBlobs:
         bounds: Bounds,
         *,
         watcher: Watcher | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
+        timer: Callable[[], float] = time.monotonic,
     ):
         self._storage = storage
         self._contents = contents
         self._blobs = blobs
         self._bounds = bounds
         self._watcher = watcher
-        self._clock = clock
+        self._timer = timer
         self._failures = Failures(clock)
 
     def check(self, layer: StoredLayer) -> None:
@@ -148,10 +151,10 @@ class LayerBlobs:
         return found
 
     def _read(self, layer: StoredLayer) -> ReadLayer:
-        end = self._clock() + self._bounds.seconds
+        end = self._timer() + self._bounds.seconds
 
         def check() -> None:
-            if self._clock() > end:
+            if self._timer() > end:
                 raise LookTooLong(f"reading it takes longer than the limit of {self._bounds.seconds:g} s")
 
         with self._storage.open(layer.stat.key) as blob, self._watch(layer) as watched:

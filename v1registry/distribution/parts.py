@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..registry.holding import Holding
 from ..registry.images import Images
 from ..registry.looks import Bounds, Looks
@@ -52,6 +53,7 @@ def distribution_of(
     images: Images,
     repositories: Repositories,
     holding: Holding,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Distribution:
     """Return the models for a storage. Nothing is read yet."""
     blobs = Blobs(storage)
@@ -62,13 +64,13 @@ def distribution_of(
         repository_uploads=settings.max_repository_uploads,
         total_bytes=settings.max_unfinished_total_bytes if settings.is_open else None,
     )
-    to_v1 = to_v1_of(storage, settings, images, holding, blobs)
+    to_v1 = to_v1_of(storage, settings, images, holding, blobs, clock=clock)
     records, referrers = ManifestRecords(storage, blobs), Referrers(storage)
-    from_v1 = from_v1_of(storage, settings, images, blobs, records)
+    from_v1 = from_v1_of(storage, settings, images, blobs, records, clock=clock)
     tags = TagPointers(storage, repositories, records)
     return Distribution(
         blobs=blobs,
-        uploads=Uploads(storage, blobs, limits),
+        uploads=Uploads(storage, blobs, limits, clock=clock),
         to_v1=to_v1,
         from_v1=from_v1,
         records=records,
@@ -87,6 +89,7 @@ def to_v1_of(
     holding: Holding,
     blobs: Blobs,
     *,
+    clock: Clock = SYSTEM_CLOCK,
     seconds: int | None = None,
     on_read: Callable[[str, int], None] = unnoticed,
 ) -> ToV1:
@@ -111,7 +114,7 @@ def to_v1_of(
     facts = FactsOfLayers(
         storage,
         blobs,
-        Looks(bounds),
+        Looks(bounds, clock=clock),
         most_layer_bytes=settings.max_v1_view_bytes if seconds is None else None,
         on_read=on_read,
     )
@@ -133,6 +136,7 @@ def from_v1_of(
     blobs: Blobs,
     records: ManifestRecords,
     *,
+    clock: Clock = SYSTEM_CLOCK,
     jobs: int | None = None,
     watcher: Watcher | None = None,
 ) -> FromV1:
@@ -145,10 +149,10 @@ def from_v1_of(
     bounds = Bounds(
         settings.max_expanded_bytes, settings.max_expansion_ratio, seconds=settings.v2_layer_time_s
     )
-    layers = LayerBlobs(storage, images.contents, blobs, bounds, watcher=watcher)
+    layers = LayerBlobs(storage, images.contents, blobs, bounds, watcher=watcher, clock=clock)
     if jobs is None:
         work = SharedWork[ReadLayer](settings.v2_conversion_threads)
         wait_s = settings.v2_conversion_wait_s
-        return FromV1(storage, images, blobs, records, layers, work, wait_s=wait_s)
+        return FromV1(storage, images, blobs, records, layers, work, wait_s=wait_s, clock=clock)
     work = SharedWork[ReadLayer](jobs, most_waiting=jobs)
-    return FromV1(storage, images, blobs, records, layers, work, wait_s=None)
+    return FromV1(storage, images, blobs, records, layers, work, wait_s=None, clock=clock)

@@ -44,7 +44,7 @@ class ToV1:
 
     :param is_on: whether :meth:`view_of` makes anything.
     :param seconds: how long the layers of one image may be read.
-    :param clock: seconds that never go back.
+    :param timer: seconds that never go back, by which the layers are read.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ToV1:
         *,
         is_on: bool,
         seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        timer: Callable[[], float] = time.monotonic,
     ):
         self._storage = storage
         self._contents = contents
@@ -66,7 +66,7 @@ class ToV1:
         self._facts = facts
         self._is_on = is_on
         self._seconds = seconds
-        self._clock = clock
+        self._timer = timer
 
     def view_of(self, rights: Rights, place: Place, document: bytes, media_type: str) -> View | None:
         """Make the v1 images of a manifest, and let the repository hold them.
@@ -109,9 +109,9 @@ class ToV1:
         :raises NoView: a layer has a different diff id than the config says, or cannot be read within the
             bounds.
         """
-        checked, end = [], self._clock() + self._seconds
+        checked, end = [], self._timer() + self._seconds
         for v1_image, layer in zip(chain, layers, strict=True):
-            if self._clock() > end:
+            if self._timer() > end:
                 raise NoView(f"its layers take longer than {self._seconds:g} s to read (v1_view_time_s)")
             facts = self._facts.of(layer, v1_image.json)
             if facts.diff_id != v1_image.diff_id:

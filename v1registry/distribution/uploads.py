@@ -25,13 +25,13 @@ import hashlib
 import json
 import re
 import secrets
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import Digest
 from ..registry.expiry import Expiry, push_folder, repository_digest
 from ..registry.layout import UPLOADS, parse_stored, stored_name
@@ -71,14 +71,9 @@ class OutOfOrder(Exception):
 
 
 class Uploads:
-    """The unfinished uploads of one storage. Safe for threads and processes.
+    """The unfinished uploads of one storage. Safe for threads and processes."""
 
-    :param clock: seconds since the epoch.
-    """
-
-    def __init__(
-        self, storage: Storage, blobs: Blobs, limits: UploadLimits, *, clock: Callable[[], float] = time.time
-    ):
+    def __init__(self, storage: Storage, blobs: Blobs, limits: UploadLimits, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._blobs = blobs
         self._pieces = Pieces(storage)

@@ -6,13 +6,13 @@ import hashlib
 import re
 import secrets
 import string
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from hmac import compare_digest
 from typing import Final
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import audit
 from ..names import is_loopback, split_url
 from ..storage import records
@@ -103,11 +103,10 @@ class Applications:
     """The registered applications, in any storage. Safe for threads and, if the storage is, for processes.
 
     :param storage: holds them below ``accounts/oauth/applications/``, with the SHA-256 of each secret.
-    :param clock: returns seconds since the epoch.
     :raises StorageUnavailable: from every method: the storage failed, or a record is broken.
     """
 
-    def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.time):
+    def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._clock = clock
 
@@ -141,7 +140,7 @@ class Applications:
             scopes=tuple(dict.fromkeys(scopes)),
             is_public=is_public,
             is_trusted=is_trusted,
-            created_at_s=float(self._clock()),
+            created_at_s=self._clock.time_s(),
         )
         problems = list(_problems(application))
         if problems:

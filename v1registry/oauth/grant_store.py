@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final
 
 from ..accounts.base import BackendUnavailable
+from ..clock import Clock
 from ..log import audit, get_logger
 from ..storage import records
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
@@ -31,11 +32,10 @@ class GrantStore:
     """The grants in a storage. Safe for threads and, if the storage is, for processes.
 
     :param storage: holds them below ``accounts/oauth/``.
-    :param clock: returns seconds since the epoch.
     :raises StorageUnavailable: from every method: the storage failed, or a record is broken.
     """
 
-    def __init__(self, storage: Storage, clock: Callable[[], float]):
+    def __init__(self, storage: Storage, clock: Clock):
         self._storage = storage
         self._clock = clock
 
@@ -61,7 +61,7 @@ class GrantStore:
     def point(self, grant: Grant, digests: Iterable[str]) -> None:
         """Store the pointers of new codes or tokens. They prove nothing until the grant lists them."""
         for digest in digests:
-            pointer = Pointer(grant.username, grant.id, float(self._clock()))
+            pointer = Pointer(grant.username, grant.id, self._clock.time_s())
             records.create(self._storage, token_key(digest), pointer)
 
     def update(
@@ -127,7 +127,7 @@ class GrantStore:
             return
         stored = records.find_stored(self._storage, grant_key(pointer.username, pointer.grant_id), Grant)
         if stored is None or key.rpartition("/")[2] not in stored.record.digests:
-            if self._clock() - pointer.written_at_s > _BEING_ISSUED_S:
+            if self._clock.time_s() - pointer.written_at_s > _BEING_ISSUED_S:
                 self._delete(key)
         elif is_over(stored.record):
             self.end_unchanged(stored)

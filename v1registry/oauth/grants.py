@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Final
 
 from ..accounts.base import Account, NotSupported
 from ..accounts.service import Accounts
+from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import OAuthError
 from ..rights import Bearer
 from ..storage.base import Storage
@@ -89,7 +88,7 @@ class Grants:
 
     :param storage: holds the grants, below ``accounts/oauth/``.
     :param accounts: of a backend that looks up users by name and gives them ids.
-    :param clock: returns seconds since the epoch; all processes need the same time.
+    :param clock: all processes need the same time.
     :raises StorageUnavailable: from every method: the storage failed, or a record is broken.
     :raises BackendUnavailable: from every method: the backend cannot look up the user now.
     """
@@ -100,7 +99,7 @@ class Grants:
         applications: Applications,
         accounts: Accounts,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self._store = GrantStore(storage, clock)
         self._applications = applications
@@ -294,7 +293,7 @@ class Grants:
     # -- inside
 
     def _now(self) -> float:
-        return float(self._clock())
+        return self._clock.time_s()
 
     def _grant_of(self, secret: str) -> Grant | None:
         """Return the grant of a code or a token, valid or used, or None."""

@@ -89,7 +89,9 @@ def get_layer(request: Request) -> Response:
         return respond(302, b"", "application/octet-stream", (*NOT_CACHED, location))
     if settings.x_accel_redirect:
         offload = ("X-Accel-Redirect", f"{settings.x_accel_redirect.rstrip('/')}/{path}")
-        return respond(200, b"", "application/octet-stream", (*immutable_headers(etag, is_open), offload))
+        return respond(
+            200, b"", "application/octet-stream", (*immutable_headers(request, etag, is_open), offload)
+        )
     return stream_response(
         request, lambda start, stop: images.open_layer(content, start, stop), stat.size, etag, is_open
     )

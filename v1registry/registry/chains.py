@@ -17,6 +17,7 @@ from typing import Final
 from cachetools import TTLCache
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import RepositoryName
 from ..rights import Content, ImageState, Rights
 from .contents import Contents
@@ -29,9 +30,11 @@ _KEPT_S: Final = 60
 class Chains:
     """The chains of one storage. Safe for threads."""
 
-    def __init__(self, contents: Contents):
+    def __init__(self, contents: Contents, *, clock: Clock = SYSTEM_CLOCK):
         self._contents = contents
-        self._known: TTLCache[Hashable, tuple[Content, ...]] = TTLCache(_CAPACITY, _KEPT_S, getsizeof=len)
+        self._known: TTLCache[Hashable, tuple[Content, ...]] = TTLCache(
+            _CAPACITY, _KEPT_S, timer=clock.monotonic_s, getsizeof=len
+        )
         self._lock = Lock()  # cachetools is not safe for threads
 
     def contents(self, rights: Rights, state: ImageState) -> tuple[Content, ...]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, islice, takewhile
 from typing import Final
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..names import RepositoryName
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
@@ -41,30 +41,27 @@ _RECORDS: Final = (f"{layout.UPLOADS}/_announced", f"{layout.UPLOADS}/_deleted")
 
 
 class Expiry:
-    """Removes expired pushes. Safe for threads and processes.
+    """Removes expired pushes. Safe for threads and processes."""
 
-    :param clock: seconds since the epoch.
-    """
-
-    def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.time):
+    def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._clock = clock
-        self._tidied_at = float("-inf")
+        self._tidied_at_s = float("-inf")
 
     @property
     def oldest(self) -> float:
         """The time before which a key is expired, in seconds since the epoch."""
-        return self._clock() - EXPIRY_S
+        return self._clock.time_s() - EXPIRY_S
 
     def tidy(self) -> None:
         """Remove expired pushes of all images: at most once an hour, and a bounded number of them.
 
         The walk begins at a random place, so that no folder is missed for ever.
         """
-        now = self._clock()
-        if now - self._tidied_at < _TIDY_EACH_S:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._tidied_at_s < _TIDY_EACH_S:
             return
-        self._tidied_at = now
+        self._tidied_at_s = now_s
         try:
             for folder in _RECORDS:
                 self._expire_records(folder)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import is_image_id
 from ..rights import Content
 from ..storage.base import Blob, KeyNotFound, Stat, Storage
@@ -51,10 +52,10 @@ class Images:
     :param looks: the turn for looks into layers, with their bounds. The default is one of its own.
     """
 
-    def __init__(self, storage: Storage, looks: Looks | None = None):
+    def __init__(self, storage: Storage, looks: Looks | None = None, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self.contents = Contents(storage)
-        self.chains = Chains(self.contents)
+        self.chains = Chains(self.contents, clock=clock)
         self._listings = Listings(storage, looks or Looks())
 
     def facts(self, content: Content) -> ImageFacts:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.archive import RECORDS_LIMIT
 from ..layers.compression import LookTooLong
 from ..layers.remembered import Remembered
@@ -66,14 +67,14 @@ class Failures:
     installed.
     """
 
-    def __init__(self, clock: Callable[[], float]):
+    def __init__(self, clock: Clock):
         self._clock = clock
         self._kept = Remembered[tuple[errors.RegistryError, float]](_FAILURES_BYTES, lambda _: _FAILURE_BYTES)
 
     def keep(self, place: Hashable, error: errors.RegistryError) -> None:
         """Keep the failure of a look at ``place``, which includes the etag of the layer."""
         is_slow = isinstance(error.__cause__, LookTooLong)
-        until = self._clock() + _SLOW_LIFETIME_S if is_slow else float("inf")
+        until = self._clock.monotonic_s() + _SLOW_LIFETIME_S if is_slow else float("inf")
         self._kept.keep(place, (_new(error), until))
 
     def check(self, place: Hashable) -> None:
@@ -83,7 +84,7 @@ class Failures:
         :raises LayerTooLarge: a look before found that.
         """
         found = self._kept.find(place)
-        if found is not None and self._clock() < found[1]:
+        if found is not None and self._clock.monotonic_s() < found[1]:
             raise _new(found[0])
 
 
@@ -95,7 +96,9 @@ def _new(error: errors.RegistryError) -> errors.RegistryError:
 class Looks:
     """The turn for looks into the layers of one application. Safe for threads.
 
-    :param clock: seconds that never go back.
+    :param clock: tells when a look that took too long may be repeated.
+    :param timer: seconds that never go back, by which a look takes its time. It is real work, so no test
+        moves it.
     """
 
     def __init__(
@@ -103,12 +106,13 @@ class Looks:
         bounds: Bounds | None = None,
         *,
         turns: Turns | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
+        timer: Callable[[], float] = time.monotonic,
     ):
         self.bounds: Final = bounds or Bounds()
         self.failures: Final = Failures(clock)
         self._turns = turns or Turns()
-        self._clock = clock
+        self._timer = timer
 
     @contextmanager
     def look(self, image_id: str, patience: Patience = READER) -> Iterator[Callable[[], None]]:
@@ -121,10 +125,10 @@ class Looks:
         """
         try:
             with self._turns.turn(patience):
-                end = self._clock() + self.bounds.seconds
+                end = self._timer() + self.bounds.seconds
 
                 def check() -> None:
-                    if self._clock() > end:
+                    if self._timer() > end:
                         raise LookTooLong(
                             f"the look takes longer than the limit of {self.bounds.seconds:g} seconds"
                         )

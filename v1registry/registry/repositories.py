@@ -6,12 +6,12 @@ The image list of a repository is what docker-registry 0.9 has as the stand-in f
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import audit
 from ..names import RepositoryName
 from ..reserved_names import reserve
@@ -31,7 +31,7 @@ MOST_STARS: Final = (1 << 31) - 1
 class Repositories(Tags):
     """The repositories of one storage.
 
-    :param clock: seconds since the epoch, for ``last_update``.
+    :param clock: gives ``last_update``.
     :param most_list_bytes: how large the image list of a repository may become.
     """
 
@@ -39,7 +39,7 @@ class Repositories(Tags):
         self,
         storage: Storage,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
         most_list_bytes: int = 16 << 20,
     ):
         super().__init__(storage, clock=clock)

@@ -16,12 +16,13 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.checksums import PayloadChecksum
 from ..layers.streamed_tarsum import TarSumStream
 from ..rights import PushKey
@@ -52,7 +53,6 @@ class Staging:
     :param most_bytes: how many bytes of unfinished pushes one user may have; on an open server, one push key.
     :param most_pushes: how many unfinished pushes one user may have; one push is of one image.
     :param most_total_bytes: how many bytes all may have together; None if only each user is bounded.
-    :param clock: seconds since the epoch.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Staging:
         most_bytes: int = 64 << 30,
         most_pushes: int = 500,
         most_total_bytes: int | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self._storage = storage
         self.expiry = Expiry(storage, clock=clock)
@@ -389,6 +389,7 @@ class Staging:
             self._quotas.release(push.image_id, push.key, layer.name, known.size)
 
     def _now(self) -> str:
+        # it orders what pushes send, and nothing expires by it: so it is always the time of the system
         return f"{time.time_ns():020d}"
 
     def _delete(self, key: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 import json
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import audit
 from ..names import RepositoryName, check_tag, is_image_id
 from ..storage.base import ABSENT, ANY, KeyConflict, KeyNotFound, Stat, Storage
@@ -82,10 +82,10 @@ class StoredTag:
 class Tags(RepositoryFolders):
     """The tags of the repositories of one storage.
 
-    :param clock: seconds since the epoch, for ``last_update``.
+    :param clock: gives ``last_update``.
     """
 
-    def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.time):
+    def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         super().__init__(storage)
         self._clock = clock
 
@@ -182,7 +182,7 @@ class Tags(RepositoryFolders):
         folder = folders[0] if is_created and len(folders) == 1 else self.folder_to_write(name)
         check_tag(tag)
         key, info_key = layout.tag_key(folder, tag), layout.tag_info_key(folder, tag)
-        info = json.dumps(info_of_user_agent(user_agent, self._clock())).encode("ascii")
+        info = json.dumps(info_of_user_agent(user_agent, self._clock.time_s())).encode("ascii")
         if tag.startswith("_"):
             # its information lies where a tag may be: written first, so that a conflict sets no tag
             self._write_unless(info_key, info, is_tag_value, name, tag)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from functools import cache
 from typing import Any, Final
 
@@ -76,7 +75,7 @@ def get_repositories(request: Request) -> Response:
         "query": query,
         "part": part,
         "repositories": found,
-        "now": datetime.now(timezone.utc),
+        "now": request.services.clock.now(),
     }
     template = "results.html"
     if request.query("part") != "results":
@@ -114,7 +113,7 @@ def get_repository(request: Request) -> Response:
         "stars": repositories.stars(name),
         "may_manage": may_manage(request, visitor, name),
         "rule": _RULES[repositories.tag_rule(name)],
-        "now": datetime.now(timezone.utc),
+        "now": request.services.clock.now(),
         "is_here": is_here,
         "commands": commands(tags[0].name if tags else None) if tags or not is_here else None,
         "tag_count": len(tags),

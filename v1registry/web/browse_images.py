@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
 from typing import Any, Final, TypeVar
 
 from .. import errors
@@ -52,7 +51,7 @@ def get_image(request: Request) -> Response:
         "places": _places(request, visitor, _content(state), breadcrumbs["repository"]),
         "history": history,
         "image": history.layers[0],
-        "now": datetime.now(timezone.utc),
+        "now": request.services.clock.now(),
     }
     return pages.render(request, "image.html", values, visitor=visitor)
 
@@ -77,7 +76,7 @@ def get_files(request: Request) -> Response:
         **_breadcrumbs(request, visitor, image_id),
         "folder": folder,
         "part": part_of(folder.entries, request.query("page"), ENTRIES_SHOWN),
-        "now": datetime.now(timezone.utc),
+        "now": request.services.clock.now(),
     }
     return pages.render(request, "files.html", values, visitor=visitor, headers=NOT_FOR_ROBOTS)
 
@@ -104,7 +103,7 @@ def get_changes(request: Request) -> Response:
         "kind": kind,
         "counts": counts,
         "part": part_of(changes.of(kind), request.query("page"), ENTRIES_SHOWN),
-        "now": datetime.now(timezone.utc),
+        "now": request.services.clock.now(),
     }
     return pages.render(request, "changes.html", values, visitor=visitor, headers=NOT_FOR_ROBOTS)
 

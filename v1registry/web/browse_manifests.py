@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from itertools import islice
 from typing import Any, Final
 
@@ -47,7 +46,7 @@ def get_manifest(request: Request) -> Response:
         "has_more_referrers": referrers.last is not None,
         "command": f"docker pull {request.origin.host}/{name}@{facts.digest}",
         "is_pulled": facts.kind != "artifact" and is_v2_name(str(name)),
-        "now": datetime.now(timezone.utc),
+        "now": request.services.clock.now(),
     }
     return pages.render(request, "manifest.html", values, visitor=visitor)
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import timedelta
 from itertools import islice
 from typing import Any, Final
 
@@ -23,6 +21,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 from ..accounts.passwords import encoded
 from ..accounts.profiles import state_of
 from ..accounts.service import Accounts
+from ..clock import SYSTEM_CLOCK, Clock
 from ..rights import User
 from ..signing import Keys, Signers
 from ..storage.base import KeyNotFound, Storage
@@ -59,7 +58,6 @@ class Sessions:
 
     :param keys: returns the secrets, the newest last. The newest signs, all verify. Called at the first use.
     :param lifetime_s: idle lifetime of a session, in seconds.
-    :param clock: returns the seconds since the epoch.
     """
 
     def __init__(
@@ -69,7 +67,7 @@ class Sessions:
         keys: Keys,
         *,
         lifetime_s: int = 3600,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ):
         self._storage = storage
         self._accounts = accounts
@@ -82,7 +80,7 @@ class Sessions:
 
         :raises BackendUnavailable: the backend does not answer.
         """
-        now = int(self._clock())
+        now = int(self._clock.time_s())
         account = None if user is None else self._accounts.current(user)
         ends_at_s = now + LIFETIMES * self._lifetime_s
         mark = "" if account is None else self._signer("account").get_signature(state_of(account)).decode()
@@ -121,7 +119,7 @@ class Sessions:
 
     def seen(self, session: Session) -> Session | None:
         """Return the session with a new idle lifetime, to be sent as a cookie; None if it is recent."""
-        now = int(self._clock())
+        now = int(self._clock.time_s())
         if now - session.seen_at_s < self._lifetime_s / 10:
             return None
         return replace(session, seen_at_s=now)
@@ -167,7 +165,7 @@ class Sessions:
     def _is_running(self, session: Session) -> bool:
         # ends_at_s is fixed in the cookie, so a longer lifetime setting cannot revive a session whose end is
         # pruned
-        if self._clock() >= min(session.seen_at_s + self._lifetime_s, session.ends_at_s):
+        if self._clock.time_s() >= min(session.seen_at_s + self._lifetime_s, session.ends_at_s):
             return False
         try:
             self._storage.stat(_ended_key(session))
@@ -177,8 +175,7 @@ class Sessions:
 
     def _prune(self) -> None:
         """Remove some records of ended sessions that have expired by now."""
-        oldest_s = self._clock() - LIFETIMES * self._lifetime_s
-        oldest = datetime.fromtimestamp(oldest_s, timezone.utc)
+        oldest = self._clock.now() - timedelta(seconds=LIFETIMES * self._lifetime_s)
         # a random start, so that each record is checked eventually
         start = f"{ENDED_FOLDER}/{secrets.token_hex(1)}"
         for stat in list(islice(self._storage.list(f"{ENDED_FOLDER}/", after=start), _PRUNED_AT_ONCE)):

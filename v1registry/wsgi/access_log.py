@@ -11,10 +11,11 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import quote, urlsplit
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import ACCESS_LOGGER, NO_REQUEST, RequestContext
 from ..paths import V1, V2
 
@@ -43,9 +44,10 @@ class AccessLog:
         something in front of it.
     """
 
-    def __init__(self, form: str, *, secret_prefix: str):
+    def __init__(self, form: str, *, secret_prefix: str, clock: Clock = SYSTEM_CLOCK):
         self._form = form
         self._secret_prefix = secret_prefix
+        self._clock = clock
 
     @property
     def is_on(self) -> bool:
@@ -61,7 +63,7 @@ class AccessLog:
 
     def entry(self, environ: Mapping[str, Any], context: RequestContext) -> Entry:
         """Return the entry of a request that begins."""
-        return Entry(self, environ, context)
+        return Entry(self, environ, context, self._clock.now())
 
     def write(self, entry: Entry) -> None:
         """Write the line of a request that ended."""
@@ -72,11 +74,13 @@ class AccessLog:
 class Entry:
     """One request, from its beginning to the end of its answer. Its line is written once."""
 
-    def __init__(self, access_log: AccessLog, environ: Mapping[str, Any], context: RequestContext):
+    def __init__(
+        self, access_log: AccessLog, environ: Mapping[str, Any], context: RequestContext, began_at: datetime
+    ):
         self._access_log = access_log
         self.context = context
-        self.began_at = datetime.now(timezone.utc)
-        self._began_s = time.monotonic()
+        self.began_at = began_at
+        self._began_s = time.monotonic()  # a duration is real, whatever the clock says
         path = f"{environ.get('SCRIPT_NAME', '')}{access_log.loggable(environ.get('PATH_INFO', ''))}"
         self.method = str(environ.get("REQUEST_METHOD", ""))[:_LONGEST]
         #: percent-encoded, without the query

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
-from time import time
 from typing import Any, Protocol
 
 from ..log import RequestBody
@@ -36,7 +35,7 @@ def etag_of(data: bytes) -> str:
     return f'"{hashlib.sha256(data).hexdigest()}"'
 
 
-def immutable_headers(etag: str, is_public: bool) -> list[tuple[str, str]]:
+def immutable_headers(request: Request[Any], etag: str, is_public: bool) -> list[tuple[str, str]]:
     """Return the headers of an answer that never changes (docker-registry 0.9.1, images.py).
 
     Public answers may be cached for a year. ``Last-Modified`` is the epoch, so every date in a request is
@@ -49,7 +48,7 @@ def immutable_headers(etag: str, is_public: bool) -> list[tuple[str, str]]:
         return [("Cache-Control", "private, no-cache"), ("ETag", etag)]
     return [
         ("Cache-Control", f"public, max-age={YEAR_S}"),
-        ("Expires", _http_date(int(time()) + YEAR_S)),
+        ("Expires", _http_date(int(request.services.clock.time_s()) + YEAR_S)),
         ("Last-Modified", _http_date(0)),
         ("ETag", etag),
     ]
@@ -95,7 +94,7 @@ def immutable_response(
     request: Request[Any], data: bytes, etag: str, is_public: bool, headers: Iterable[tuple[str, str]] = ()
 ) -> Response:
     """Return stored JSON that never changes, or 304 if the client has it."""
-    caching = immutable_headers(etag, is_public)
+    caching = immutable_headers(request, etag, is_public)
     if is_not_modified(request, etag, is_public):
         return respond(304, b"", None, caching)
     return raw_json_response(data, headers=[*caching, *headers])
@@ -109,7 +108,7 @@ def immutable_json_stream(
     :param open_json: opens the JSON; called at most once, and its result is closed.
     :param size: number of bytes of the JSON.
     """
-    caching = immutable_headers(etag, is_public)
+    caching = immutable_headers(request, etag, is_public)
     if is_not_modified(request, etag, is_public):
         return respond(304, b"", None, caching)
     headers = [*caching, ("Content-Type", "application/json"), ("Content-Length", str(size))]
@@ -169,7 +168,7 @@ def stream_response(
     :param open_blob: opens the range ``[start, stop)``; called at most once.
     :param size: number of bytes of the whole.
     """
-    caching = [*immutable_headers(etag, is_public), ("Accept-Ranges", "bytes")]
+    caching = [*immutable_headers(request, etag, is_public), ("Accept-Ranges", "bytes")]
     if is_not_modified(request, etag, is_public):
         return respond(304, b"", None, caching)
     asked = requested_range(request, size, etag)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...clock import SYSTEM_CLOCK, Clock
 from ...log import get_logger
 from ...rights import User
 from ..base import Backend, BackendUnavailable, NotSupported
@@ -34,7 +34,6 @@ class Callback(Backend):
     :param has_ids: whether what ``find`` returns has the user's ``id``. OAuth needs that.
     :param ttl_s: how long a right password is remembered, in seconds; 0 for not at all. A changed password
         and a disabled user count that much later.
-    :param clock: returns the time, in seconds.
     :raises TypeError: one of the functions cannot be called.
     :raises ValueError: there are ids and no function ``find``.
 
@@ -50,7 +49,7 @@ class Callback(Backend):
         find: Callable[[str], Answer] | None = None,
         has_ids: bool = False,
         ttl_s: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if not callable(fn) or not (find is None or callable(find)):
             raise TypeError(f"must be a function of user name and password, not {type(fn).__name__}")

@@ -6,6 +6,7 @@ import importlib
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from ...clock import SYSTEM_CLOCK, Clock
 from ...storage.base import Storage
 from ..base import Backend
 from .chain import BackendChain
@@ -28,7 +29,7 @@ _A_BACKEND: Final = (
 )
 
 
-def open_auth(auth: object, storage: Storage) -> Backend:
+def open_auth(auth: object, storage: Storage, clock: Clock = SYSTEM_CLOCK) -> Backend:
     """Return the backend that the setting ``auth`` is or names. Nothing is opened or read yet.
 
     * A Backend is returned as it is.
@@ -43,6 +44,7 @@ def open_auth(auth: object, storage: Storage) -> Backend:
       A comma that is followed by a word and a colon begins another backend; inside a backend it is written
       ``%2C``.
 
+    :param clock: for the backends that come with the package.
     :raises ValueError: the setting names no backend. The text may contain a password, so the message shows
         only the scheme.
     """
@@ -50,7 +52,7 @@ def open_auth(auth: object, storage: Storage) -> Backend:
         return _usable(auth)
     if not isinstance(auth, str):
         raise ValueError(f"must be text such as users:, or {_A_BACKEND}, not {_kind(auth)}")
-    backends = [_open(part, storage) for part in _SEPARATOR.split(auth.strip())]
+    backends = [_open(part, storage, clock) for part in _SEPARATOR.split(auth.strip())]
     return backends[0] if len(backends) == 1 else BackendChain(backends)
 
 
@@ -63,7 +65,7 @@ def has_accounts_in_storage(auth: str) -> bool:
     return "users:" in _SEPARATOR.split(auth.strip())
 
 
-def _open(text: str, storage: Storage) -> Backend:
+def _open(text: str, storage: Storage, clock: Clock) -> Backend:
     scheme, colon, rest = text.partition(":")
     if not colon:
         raise ValueError(
@@ -71,7 +73,7 @@ def _open(text: str, storage: Storage) -> Backend:
         )
     try:
         if scheme in _OWN:
-            return _own(scheme, text, storage)
+            return _own(scheme, text, storage, clock)
         found = _added(scheme, rest, text, storage)
     except ImportError as error:
         raise ValueError(str(error)) from error
@@ -111,24 +113,24 @@ def _added(scheme: str, rest: str, text: str, storage: Storage) -> object:
     )
 
 
-def _own(scheme: str, text: str, storage: Storage) -> Backend:
+def _own(scheme: str, text: str, storage: Storage, clock: Clock) -> Backend:
     if scheme == "users":
         from ..users import UserStore
 
         if text != "users:":
             raise ValueError("users: must stand alone, because its accounts are in the storage")
-        return UserStore(storage)
+        return UserStore(storage, clock=clock)
     if scheme == "htpasswd":
         from .htpasswd import Htpasswd
 
-        return Htpasswd.from_url(text)
+        return Htpasswd.from_url(text, clock=clock)
     if scheme == "environ":
         from .environ import Environ
 
         return Environ.from_url(text)
     from .ldap import Ldap
 
-    return Ldap.from_url(text)
+    return Ldap.from_url(text, clock=clock)
 
 
 def _loaded(added: EntryPoint) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ...clock import SYSTEM_CLOCK, Clock
 from ...log import get_logger
 from ...rights import User
 from ..base import Backend, BackendUnavailable
@@ -57,6 +58,7 @@ class Htpasswd(Backend):
     :param groups: group -> names of its members. Each group is a namespace that they may write.
     :param remember_s: how long a verified password is remembered, in seconds; a changed line ends that.
     :param now_ns: returns the time of the file system's clock, in nanoseconds.
+    :param clock: ends what is remembered.
     :raises ValueError: the path is empty.
     :raises ImportError: bcrypt or libpass are missing: ``pip install 'v1registry[htpasswd]'``.
     """
@@ -69,6 +71,7 @@ class Htpasswd(Backend):
         groups: Mapping[str, Iterable[str]] | None = None,
         remember_s: float = 300.0,
         now_ns: Callable[[], int] = time.time_ns,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if not os.fspath(path):
             raise ValueError("must be the path of an htpasswd file, not empty")
@@ -76,14 +79,14 @@ class Htpasswd(Backend):
         self._administrators = frozenset(administrators)
         self._groups = {name: frozenset(members) for name, members in (groups or {}).items()}
         self._hashes = _Hashes()
-        self._memory: PasswordMemory[bool] = PasswordMemory(remember_s)
+        self._memory: PasswordMemory[bool] = PasswordMemory(remember_s, clock=clock)
         self._now_ns = now_ns
         self._decoy_key = os.urandom(32)
         self._mutex = threading.Lock()  # held while the file is read
         self._table: _Table | None = None
 
     @classmethod
-    def from_url(cls, url: str) -> Htpasswd:
+    def from_url(cls, url: str, *, clock: Clock = SYSTEM_CLOCK) -> Htpasswd:
         """Return the backend for ``htpasswd:///path``, percent-encoded.
 
         ``?administrators=alice+bob`` names the administrators.
@@ -98,7 +101,7 @@ class Htpasswd(Backend):
         names = options.pop("administrators", [])
         if options:
             raise ValueError(f"{expected}; unknown: {', '.join(options)}")
-        return cls(path, administrators=" ".join(names).split())
+        return cls(path, administrators=" ".join(names).split(), clock=clock)
 
     def authenticate(self, username: str, password: str) -> User | None:
         """Return the user if the password is right; see the base class."""

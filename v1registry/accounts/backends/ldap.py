@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from ...clock import SYSTEM_CLOCK, Clock
 from ...log import get_logger
 from ...rights import User
 from ..base import Backend, BackendUnavailable
@@ -43,7 +44,7 @@ class Ldap(Backend):
     :raises ImportError: ldap3 is missing: ``pip install 'v1registry[ldap]'``.
     """
 
-    def __init__(self, options: LdapOptions) -> None:
+    def __init__(self, options: LdapOptions, *, clock: Clock = SYSTEM_CLOCK) -> None:
         for dn in (options.base_dn, *filter(None, [options.group_base_dn])):
             if not split_dn(dn):
                 raise ValueError(f"must be a DN such as dc=example,dc=test, not {dn!r}")
@@ -63,17 +64,17 @@ class Ldap(Backend):
             pool_size=options.pool_size,
         )
         self._group_base = split_dn(options.group_base_dn)
-        self._memory: PasswordMemory[User] = PasswordMemory(options.remember_s)
+        self._memory: PasswordMemory[User] = PasswordMemory(options.remember_s, clock=clock)
         self._has_warned = False  # of an entry without an id
         self._nobody_dn = f"cn=nobody-{secrets.token_hex(8)},{options.base_dn}"
 
     @classmethod
-    def from_url(cls, url: str, **options: Any) -> Ldap:
+    def from_url(cls, url: str, *, clock: Clock = SYSTEM_CLOCK, **options: Any) -> Ldap:
         """Return the backend for a URL; see :meth:`LdapOptions.from_url`.
 
         :raises ValueError: the URL is invalid. The message does not show it.
         """
-        return cls(LdapOptions.from_url(url, **options))
+        return cls(LdapOptions.from_url(url, **options), clock=clock)
 
     @property
     def has_ids(self) -> bool:
