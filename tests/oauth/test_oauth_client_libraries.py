@@ -5,7 +5,6 @@ The user's side is a browser that logs in and consents by the forms of the pages
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -61,7 +60,6 @@ def server() -> Iterator[LiveServer]:
 def site(server: LiveServer) -> Iterator[Site]:
     """A server of this test, which refuses OAuth over plain http."""
     world = OAuthWorld()
-    world.clock.now_s = time.time()
     world.add("app", is_public=True)
     server.mount(world.another_app(oauth_http="refuse"))
     yield Site(world, server.url, server.ca_file)
@@ -297,8 +295,8 @@ def test_authlib_gets_errors_of_rfc_6749(site: Site) -> None:
 
 def test_code_older_than_a_minute_is_refused(site: Site) -> None:
     session = authlib_of(site)
-    site.world.clock.now_s -= 60
     code = site.world.code(is_redirect_given=True)
+    site.world.clock.now_s += 60
     fetch = lambda: session.fetch_token(site.token_url, code=code, grant_type="authorization_code")  # noqa: E731
     assert refused(AuthlibBaseError, fetch) == "invalid_grant"
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from support.credentials import basic
 from support.oauth_world import CHALLENGE, TOKEN_PATH, VERIFIER, ApplicationClient, OAuthWorld, oauth_error
-from support.token_requests import CHALLENGED, FORM, present_world
+from support.token_requests import CHALLENGED, FORM
 from support.wsgi_client import Client, call
 
 
 @pytest.fixture
 def world() -> OAuthWorld:
-    return present_world()
+    return OAuthWorld()
 
 
 # -- PKCE

@@ -12,14 +12,14 @@ from support.oauth_world import (
     OAuthWorld,
     oauth_error,
 )
-from support.token_requests import FORM, KEYS, post, present_world
+from support.token_requests import FORM, KEYS, post
 from support.wsgi_client import call
 from webtest import TestResponse
 
 
 @pytest.fixture
 def world() -> OAuthWorld:
-    return present_world()
+    return OAuthWorld()
 
 
 # -- answers
@@ -87,8 +87,8 @@ def test_OAU_010_used_code_without_its_verifier_ends_nothing(
 
 
 def test_OAU_011_code_of_a_minute_ago_is_refused(world: OAuthWorld, ci: ApplicationClient) -> None:
-    world.clock.now_s -= 60
     code = world.code()
+    world.clock.now_s += 60
     assert oauth_error(ci.redeem(code)) == (400, "invalid_grant")
 
 

@@ -39,14 +39,14 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 class OAuthWorld(World):
     """A world with the parts of OAuth, the user mira_k and the application ci-bot.
 
-    The parts have a clock of their own; that of the servers is the real one. Servers allow plain http.
+    The parts and the servers have one clock. Servers allow plain http.
     """
 
     users: UserStore
 
     def __init__(self, storage: Storage | None = None) -> None:
-        super().__init__(storage, oauth_http="allow")
         self.clock = Clock()
+        super().__init__(storage, oauth_http="allow", clock=self.clock)
         self.users.create("mira_k", "correct-horse", "mira@example.org")
         self.accounts = Accounts(self.users)
         self.applications = Applications(self.storage, clock=self.clock)

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from webtest import TestResponse
 
-from support.oauth_world import TOKEN_PATH, OAuthWorld
+from support.oauth_world import TOKEN_PATH
 from support.wsgi_client import Client
 
 FORM = "application/x-www-form-urlencoded"
 KEYS = {"username", "user_id", "access_token", "expires_in", "token_type", "scope", "refresh_token"}
 CHALLENGED = 'Basic realm="oauth"'
-
-
-def present_world() -> OAuthWorld:
-    """Return a world with the real clock, as the server has it."""
-    made = OAuthWorld()
-    made.clock.now_s = time.time()
-    return made
 
 
 def post(app: Any, body: bytes, content_type: str = FORM, **headers: str) -> TestResponse:

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from support.access_tokens import Granter
 from support.clock import Clock
+from support.credentials import basic
 from support.guarded_pages import is_guarded
 from support.kept_mail import KeptMail
 from support.page_person import PASSWORD, PagesWorld, Person, location_of, said, token_of
 
 from v1registry import MemoryStorage, Registry
-from v1registry.access.accounts import AccountsAccess
-from v1registry.access.attempts import LoginLimiter
 from v1registry.access.tokens import Tokens
 from v1registry.accounts.backends.callback import Callback
 from v1registry.accounts.backends.chain import BackendChain
@@ -196,16 +195,15 @@ def test_the_token_of_the_form_ends_with_the_log_in(world: PagesWorld) -> None:
 # -- the limit on failed log-ins
 
 
-def test_attempts_by_form_and_basic_count_together(world: PagesWorld) -> None:
+def test_attempts_by_form_and_basic_count_together() -> None:
     clock = Clock()
-    access = world.app._services.access
-    assert isinstance(access, AccountsAccess)
-    access.limiter = LoginLimiter(free=3, clock=clock)
+    world = PagesWorld(clock=clock)
     person = world.person(REMOTE_ADDR="10.1.1.1")
     page = person.get("/login")
-    for _ in range(3):
+    for _ in range(5):
         page = person.send(page, "/login", username="mira_k", password="wrong")
         assert page.status_int == 401
+        assert person.get("/v1/users/", basic("mira_k", "wrong")).status_int == 401
     page = person.send(page, "/login", username="mira_k", password="wrong")
     assert page.status_int == 401
     page = person.send(page, "/login", username="mira_k", password=PASSWORD)
