@@ -108,7 +108,8 @@ class FakeClock(Clock):
     def shifted(self, seconds: float) -> Iterator[None]:
         """Shift the time within the block, only for the current thread or task (:mod:`contextvars`).
 
-        Monotonic seconds stay, so limits and memories that others use too are not touched. Shifts add up.
+        Monotonic seconds stay, so limits and memories that others use too are not touched. Shifts add up. All
+        that a request does in the block happens at the shifted time: it may also remove what is expired then.
 
         :param seconds: how far; negative for the past.
         """

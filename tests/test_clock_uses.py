@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ast
+import time
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from v1registry import Clock, MemoryStorage, Registry, SettingsError
 from v1registry.clock import SYSTEM_CLOCK
 
 ROOT = Path(__file__).resolve().parent.parent / "v1registry"
@@ -72,3 +77,27 @@ def test_clock_of_the_system_is_aware_and_never_goes_back() -> None:
     told = [SYSTEM_CLOCK.monotonic_s() for _ in range(100)]
     assert told == sorted(told)
     assert SYSTEM_CLOCK.now().utcoffset() is not None
+
+
+@pytest.mark.parametrize("clock", [0, "", "utc", time.time])
+def test_clock_of_a_different_type_is_an_invalid_setting(clock: Any) -> None:
+    with pytest.raises(SettingsError, match=r"clock: must be a v1registry\.Clock, not "):
+        Registry(MemoryStorage(), clock=clock)
+
+
+def test_clock_cannot_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "v1registry.ini"
+    path.write_text("[v1registry]\nstorage = memory:\nclock = utc\n", "utf-8")
+    with pytest.raises(SettingsError, match="clock"):
+        Registry.from_ini(path)
+
+
+class Yesterday(Clock):
+    def time_s(self) -> float:
+        return super().time_s() - 86400
+
+
+def test_registry_of_a_url_dates_values_by_its_clock() -> None:
+    registry = Registry("memory:", clock=Yesterday())
+    stat = registry.storage.write("greeting", b"hello")
+    assert 86_300 < time.time() - stat.modified.timestamp() < 86_500

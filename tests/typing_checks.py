@@ -6,9 +6,11 @@ the check.
 
 from __future__ import annotations
 
+import time
+
 # the name of the folder: mypy does not see where it is installed
 from fakes.registry import FakeRegistry
-from v1registry import MemoryStorage, Registry
+from v1registry import Clock, MemoryStorage, Registry
 
 
 def check_options() -> None:
@@ -20,5 +22,8 @@ def check_options() -> None:
     Registry("memory:", serach_limit=5)  # type: ignore[call-arg]
     Registry("memory:", search_limit=5.0)  # type: ignore[arg-type]
     Registry(storage=5)  # type: ignore[arg-type]
+    Registry("memory:", clock=Clock())
+    Registry("memory:", clock=time.time)  # type: ignore[arg-type]
+    FakeRegistry().clock.advance(minutes=5)
     FakeRegistry(auth="users:", tls=True)
     FakeRegistry(serach_limit=5)  # type: ignore[call-arg]

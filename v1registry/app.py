@@ -18,7 +18,7 @@ from .oauth.applications import Applications
 from .oauth.grants import Grants
 from .oauth.provider import Provider
 from .oauth.services import OAuth
-from .settings import Settings
+from .settings import Settings, SettingsError
 from .storage.base import NO_SPACE, Storage, StorageFull, StorageUnavailable
 from .web.pages import accepts_html
 from .wsgi.access_log import AccessLog
@@ -52,6 +52,8 @@ class Registry:
     """
 
     def __init__(self, storage: Storage | str, *, clock: Clock | None = None, **options: Unpack[Options]):
+        if not isinstance(clock, Clock | None):
+            raise SettingsError([f"clock: must be a v1registry.Clock, not {clock!r}"])
         self._services: Services = assemble({"storage": storage, **options}, clock or SYSTEM_CLOCK)
         self._behind: WSGIApplication | None = None
         self._access_log = AccessLog(
