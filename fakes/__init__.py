@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from .clock import FakeClock
     from .connection_cuts import AnswerDelayed, ConnectionCut
     from .faults import Fault, Faults
+    from .httpx_transports import AsyncRegistryTransport, RegistryTransport
     from .images import FakeImage
     from .layer_builder import Layer
     from .lookup import NotThere
     from .manifests import FakeManifest
+    from .options import FakeOptions
     from .patterns import RequestPattern
     from .pusher import PushRefused
     from .recorded_request import RecordedRequest
@@ -34,14 +36,17 @@ if TYPE_CHECKING:
     from .request_log import RequestLog
     from .server import LiveServer
     from .session import WSGIAdapter, WSGISession
+    from .unittest_case import RegistryTestCase
 
 __all__ = [
     "AnswerDelayed",
+    "AsyncRegistryTransport",
     "ConnectionCut",
     "FakeApplication",
     "FakeClock",
     "FakeImage",
     "FakeManifest",
+    "FakeOptions",
     "FakeRegistry",
     "Fault",
     "Faults",
@@ -50,6 +55,8 @@ __all__ = [
     "NotThere",
     "PushRefused",
     "RecordedRequest",
+    "RegistryTestCase",
+    "RegistryTransport",
     "RequestLog",
     "RequestPattern",
     "WSGIAdapter",
@@ -59,10 +66,12 @@ __all__ = [
 _MODULES = {
     "AnswerDelayed": "connection_cuts",
     "ConnectionCut": "connection_cuts",
+    "AsyncRegistryTransport": "httpx_transports",
     "FakeApplication": "applications",
     "FakeClock": "clock",
     "FakeImage": "images",
     "FakeManifest": "manifests",
+    "FakeOptions": "options",
     "FakeRegistry": "registry",
     "Fault": "faults",
     "Faults": "faults",
@@ -72,6 +81,8 @@ _MODULES = {
     "PushRefused": "pusher",
     "RecordedRequest": "recorded_request",
     "RequestLog": "request_log",
+    "RegistryTestCase": "unittest_case",
+    "RegistryTransport": "httpx_transports",
     "RequestPattern": "patterns",
     "WSGIAdapter": "session",
     "WSGISession": "session",

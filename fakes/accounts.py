@@ -18,7 +18,7 @@ from .clock import FakeClock
 from .recorder import Recorder, WatchedRegistry
 
 if TYPE_CHECKING:
-    from v1registry.settings import Options
+    from v1registry.settings import RegistryOptions
 
 
 class AccountHelpers:
@@ -26,7 +26,7 @@ class AccountHelpers:
 
     clock: FakeClock
     _served_storage: BrokenStorage
-    _options: Options
+    _options: RegistryOptions
     _recorder: Recorder[WatchedRegistry]
 
     def add_user(

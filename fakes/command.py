@@ -22,7 +22,7 @@ from .registry import FakeRegistry
 from .server import LiveServer
 
 if TYPE_CHECKING:
-    from v1registry.settings import Options
+    from v1registry.settings import RegistryOptions
 
 _EXAMPLES: Final = """\
 examples:
@@ -126,7 +126,7 @@ def serve(options: argparse.Namespace) -> int:
     :raises SettingsError: an option is invalid.
     :raises ImportError: a package is missing.
     """
-    settings = cast("Options", dict(options.option))
+    settings = cast("RegistryOptions", dict(options.option))
     with LiveServer(tls=options.tls, address=options.host, port=options.port) as server:
         fake = FakeRegistry(server=server, **settings)
         server.unmount()

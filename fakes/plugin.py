@@ -6,15 +6,22 @@
 | ``v1registry_app`` | function | its WSGI application |
 | ``v1registry_client`` | function | a ``webtest.TestApp`` on it |
 | ``v1registry_session`` | function | a ``requests.Session`` that reaches it in process, whatever the URL |
+| ``v1registry_httpx`` | function | an ``httpx.Client`` that does so |
+| ``v1registry_async_httpx`` | function | an ``httpx.AsyncClient`` that does so |
 | ``v1registry_server`` | session | the live port behind ``v1registry.url``, started at first use |
 | ``v1registry_tls_server`` | session | the same with TLS, for registries with ``tls=True`` |
-| ``v1registry_options`` | function | override it to return the options for FakeRegistry |
+| ``v1registry_options`` | session | override it to return the options for FakeRegistry |
+| ``v1registry_per_class`` | class | a FakeRegistry for the tests of a class, with a live port of its own |
+| ``v1registry_per_module`` | module | the same for a module |
+| ``v1registry_per_session`` | session | the same for the whole run |
 
 ``@pytest.mark.v1registry(tls=True, search_limit=10)`` gives options to one test, class or module. They have
-precedence over those of ``v1registry_options``.
+precedence over those of ``v1registry_options``. ``v1registry_per_class`` and ``v1registry_per_module`` read
+the marks of their class and module. All fixtures of registries fail the test in which the registry itself
+had an unexpected error.
 
 ``@pytest.mark.v1registry_fault("GET", "*/layer", status=500)`` sets a fault of ``v1registry`` for one test,
-class or module. Several marks add up.
+class or module. Several marks add up. Marks of a class or module also set faults of its shared registry.
 
 pytest loads this module in every run, so it imports nothing before a fixture is requested.
 """
@@ -28,12 +35,18 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    import httpx
     from _typeshed.wsgi import WSGIApplication
     from webtest import TestApp  # type: ignore[import-untyped]
 
+    from .options import FakeOptions
     from .registry import FakeRegistry
     from .server import LiveServer
     from .session import WSGISession
+
+
+#: The fixtures of registries that several tests use.
+_SHARED = ("v1registry_per_class", "v1registry_per_module", "v1registry_per_session")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,12 +62,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the requests and the contents of the registry to the report of a failed test."""
+    """Add the requests and the contents of the registries to the report of a failed test."""
     report = yield
-    describe = getattr(getattr(item, "funcargs", {}).get("v1registry"), "describe", None)
-    if report.failed and describe is not None:
-        report.sections.append(("v1registry", describe()))
+    if report.failed:
+        for name, registry in _registries_of(item):
+            report.sections.append((name, registry.describe()))
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test in which a registry that other tests use too had an unexpected error.
+
+    :raises AssertionError: lists the requests with an unexpected error.
+    """
+    shared = [registry for name, registry in _registries_of(item) if name in _SHARED]
+    yield
+    for registry in shared:
+        registry.check()
+
+
+def _registries_of(item: pytest.Item) -> Iterator[tuple[str, FakeRegistry]]:
+    values = getattr(item, "funcargs", {})
+    for name in ("v1registry", *_SHARED):
+        if hasattr(values.get(name), "describe"):
+            yield name, values[name]
+    if hasattr(getattr(item, "cls", None), "registry_options"):  # a RegistryTestCase
+        registry = getattr(getattr(item, "instance", None), "registry", None)
+        if registry is not None:
+            yield "registry", registry
 
 
 @pytest.fixture(scope="session")
@@ -75,29 +111,77 @@ def v1registry_tls_server() -> Iterator[LiveServer]:
         yield server
 
 
-@pytest.fixture
-def v1registry_options() -> dict[str, Any]:
-    """The options for FakeRegistry: none. Override this fixture to give some."""
+@pytest.fixture(scope="session")
+def v1registry_options() -> FakeOptions:
+    """The options for FakeRegistry: none. Override this fixture to give some.
+
+    An override may have any scope. For ``v1registry_per_class`` and wider ones it needs theirs, or a wider
+    one.
+    """
     return {}
 
 
 @pytest.fixture
-def v1registry(request: pytest.FixtureRequest, v1registry_options: dict[str, Any]) -> Iterator[FakeRegistry]:
+def v1registry(request: pytest.FixtureRequest, v1registry_options: FakeOptions) -> Iterator[FakeRegistry]:
     """An empty registry for this test. The test fails at its end if the registry had an unexpected error."""
     from .registry import FakeRegistry
 
-    options = dict(v1registry_options)
+    options = _options_of(request, v1registry_options)
+    has_tls = options.pop("tls", False)
+    server = request.getfixturevalue("v1registry_tls_server" if has_tls else "v1registry_server")
+    with FakeRegistry(server=server, **options) as registry:
+        _set_faults(request, registry)
+        yield registry
+
+
+@pytest.fixture(scope="class")
+def v1registry_per_class(
+    request: pytest.FixtureRequest, v1registry_options: FakeOptions
+) -> Iterator[FakeRegistry]:
+    """A registry that the tests of a class share, with a live port of its own."""
+    yield from _shared_registry(request, v1registry_options)
+
+
+@pytest.fixture(scope="module")
+def v1registry_per_module(
+    request: pytest.FixtureRequest, v1registry_options: FakeOptions
+) -> Iterator[FakeRegistry]:
+    """A registry that the tests of a module share, with a live port of its own."""
+    yield from _shared_registry(request, v1registry_options)
+
+
+@pytest.fixture(scope="session")
+def v1registry_per_session(
+    request: pytest.FixtureRequest, v1registry_options: FakeOptions
+) -> Iterator[FakeRegistry]:
+    """A registry that all tests share, with a live port of its own.
+
+    Under pytest-xdist each worker has one.
+    """
+    yield from _shared_registry(request, v1registry_options)
+
+
+def _shared_registry(request: pytest.FixtureRequest, given: FakeOptions) -> Iterator[FakeRegistry]:
+    from .registry import FakeRegistry
+
+    with FakeRegistry(**_options_of(request, given)) as registry:
+        _set_faults(request, registry)
+        yield registry
+
+
+def _options_of(request: pytest.FixtureRequest, given: FakeOptions) -> dict[str, Any]:
+    """Return the options of a fixture: those of ``v1registry_options``, and of the marks in its scope.
+
+    :raises pytest.UsageError: a mark has options without a keyword.
+    """
+    options: dict[str, Any] = dict(given)
     for marker in reversed(list(request.node.iter_markers("v1registry"))):
         if marker.args:
             raise pytest.UsageError(
                 f"@pytest.mark.v1registry must have keywords, such as tls=True, not {marker.args!r}"
             )
         options.update(marker.kwargs)
-    has_tls = options.pop("tls", False)
-    server = request.getfixturevalue("v1registry_tls_server" if has_tls else "v1registry_server")
-    with FakeRegistry(server=server, **options) as registry:
-        _set_faults(request, registry)
-        yield registry
+    return options
 
 
 def _set_faults(request: pytest.FixtureRequest, registry: FakeRegistry) -> None:
@@ -127,13 +211,41 @@ def v1registry_client(v1registry: FakeRegistry) -> TestApp:
         raise ImportError(
             f"v1registry_client needs WebTest: pip install 'v1registry[fakes]' ({error})"
         ) from error
-    return TestApp(v1registry.app)
+    environ = {}
+    if v1registry.in_process_url.startswith("https:"):
+        environ = {
+            "wsgi.url_scheme": "https",
+            "HTTP_HOST": v1registry.in_process_url.removeprefix("https://"),
+        }
+    return TestApp(v1registry.app, extra_environ=environ)
 
 
 @pytest.fixture
 def v1registry_session(v1registry: FakeRegistry) -> Iterator[WSGISession]:
     """A ``requests.Session`` that reaches ``v1registry`` in process by any URL, or by a path alone."""
-    from .session import WSGISession
-
-    with WSGISession(v1registry.app) as session:
+    with v1registry.session() as session:
         yield session
+
+
+@pytest.fixture
+def v1registry_httpx(v1registry: FakeRegistry) -> Iterator[httpx.Client]:
+    """An ``httpx.Client`` that reaches ``v1registry`` in process by any URL, or by a path alone."""
+    transport = v1registry.httpx_transport()
+
+    import httpx
+
+    with httpx.Client(transport=transport, base_url=v1registry.in_process_url, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def v1registry_async_httpx(v1registry: FakeRegistry) -> httpx.AsyncClient:
+    """An ``httpx.AsyncClient`` that reaches ``v1registry`` in process by any URL, or by a path alone.
+
+    It works in any event loop, and needs no closing, because it has no connections.
+    """
+    transport = v1registry.async_httpx_transport()
+
+    import httpx
+
+    return httpx.AsyncClient(transport=transport, base_url=v1registry.in_process_url, trust_env=False)

@@ -10,7 +10,7 @@ from v1registry.accounts.backends.environ import Environ
 from v1registry.errors import RepositoryNotFound
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
-from v1registry.settings import SERVE_SETTINGS, Options, SettingsError
+from v1registry.settings import SERVE_SETTINGS, RegistryOptions, SettingsError
 
 from .accounts import AccountHelpers
 from .broken_storage import BrokenStorage
@@ -29,6 +29,7 @@ from .recorder import Recorder, WatchedRegistry
 from .request_log import RequestLog
 from .server import LiveServer
 from .transcriber import RecordingHelpers, Transcriber
+from .ways_in import WaysIn
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -39,7 +40,13 @@ _DESCRIBED = 30
 
 
 class FakeRegistry(
-    FillingHelpers, AccountHelpers, DistributionHelpers, FaultHelpers, RecordingHelpers, RequestExpectations
+    FillingHelpers,
+    WaysIn,
+    AccountHelpers,
+    DistributionHelpers,
+    FaultHelpers,
+    RecordingHelpers,
+    RequestExpectations,
 ):
     """A registry for one test, in memory and empty at first, for v1 and ``/v2/``. Safe for threads.
 
@@ -60,7 +67,9 @@ class FakeRegistry(
     True
     """
 
-    def __init__(self, *, tls: bool = False, server: LiveServer | None = None, **options: Unpack[Options]):
+    def __init__(
+        self, *, tls: bool = False, server: LiveServer | None = None, **options: Unpack[RegistryOptions]
+    ):
         problems = [f"{name}: is for v1registry serve; a fake chooses its live port itself"
                     for name in SERVE_SETTINGS if name in options]  # fmt: skip
         if problems:
@@ -81,7 +90,7 @@ class FakeRegistry(
         self.storage = MemoryStorage(clock=self.clock)
         self._served_storage = BrokenStorage(self.storage)
         users = self._users()
-        options: Options = {"oauth_http": "allow", "v2": "on", **self._options}
+        options: RegistryOptions = {"oauth_http": "allow", "v2": "on", **self._options}
         if users is not None and options.get("auth") == "users:":
             options["auth"] = users
         application = FailingRegistry(self._served_storage, clock=self.clock, **options)

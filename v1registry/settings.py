@@ -156,7 +156,7 @@ SERVE_SETTINGS: Final = tuple(row.name for row in dataclasses.fields(ServeSettin
 _ROWS: Final = {row.name: row for row in dataclasses.fields(Settings)}
 
 
-class Options(
+class RegistryOptions(
     UserOptions,
     MailOptions,
     OAuthOptions,
@@ -173,13 +173,16 @@ class Options(
     ViewOptions,
     LayerOptions,
     LogOptions,
-    ServeOptions,
     total=False,
 ):
-    """The types of all settings as keyword arguments.
+    """The types of the settings of a registry as keyword arguments.
 
     Numbers and lists may be given as text, as in a file.
     """
+
+
+class Options(RegistryOptions, ServeOptions, total=False):
+    """The types of all settings as keyword arguments, those of ``v1registry serve`` included."""
 
 
 def descriptions() -> dict[str, tuple[object, str]]:

@@ -15,7 +15,20 @@ from v1registry_fakes.layers import files_in, layer_of
 
 
 @pytest.mark.parametrize(
-    "module", ["", "layers", "lookup", "patterns", "recorded_request", "registry", "server", "session"]
+    "module",
+    [
+        "",
+        "httpx_transports",
+        "layer_builder",
+        "layers",
+        "lookup",
+        "patterns",
+        "recorded_request",
+        "registry",
+        "server",
+        "session",
+        "unittest_case",
+    ],
 )
 def test_the_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"v1registry_fakes.{module}".rstrip(".")))

@@ -354,7 +354,20 @@ def test_threads_of_one_test_share_its_registry(run):
 
 def test_fixtures_and_marker_are_listed_with_their_descriptions(run):
     fixtures = run("def test_it(): pass", "--fixtures")
-    for name in ["", "_app", "_client", "_session", "_server", "_tls_server", "_options"]:
+    for name in [
+        "",
+        "_app",
+        "_client",
+        "_session",
+        "_server",
+        "_tls_server",
+        "_options",
+        "_httpx",
+        "_async_httpx",
+        "_per_class",
+        "_per_module",
+        "_per_session",
+    ]:
         fixtures.stdout.fnmatch_lines_random([f"v1registry{name} *-- *plugin.py:*"])
     assert "no docstring available" not in fixtures.stdout.str().split("v1registry_fakes.plugin")[-1]
     markers = run("def test_it(): pass", "--markers")
