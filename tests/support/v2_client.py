@@ -46,11 +46,12 @@ class V2Client:
     """Makes requests below ``/v2/``. No status raises an exception.
 
     :param user: logs in with Basic; None for an anonymous caller.
+    :param password: the default is that of :func:`support.credentials.basic`.
     """
 
-    def __init__(self, app: Any, user: str | None = None):
+    def __init__(self, app: Any, user: str | None = None, password: str | None = None):
         self.app = app
-        self._login = {} if user is None else {"HTTP_AUTHORIZATION": basic(user)["Authorization"]}
+        self._login = {} if user is None else {"HTTP_AUTHORIZATION": basic(user, password)["Authorization"]}
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
         """Make a request. Headers are named as in ``If_None_Match``."""

@@ -272,7 +272,7 @@ def test_a_tag_that_was_moved_meanwhile_is_not_deleted(world: ManagedWorld) -> N
     world.repositories.set_tag(NAME, "1", "f" * 64, "")
     answer = person.send(page, "/manage/tags/mira_k/app")
     assert answer.status_int == 409
-    assert "The tag 1 names a different image now" in said(answer)
+    assert "The tag 1 names something different now" in said(answer)
     assert world.repositories.tags(NAME)["1"] == "f" * 64
 
 

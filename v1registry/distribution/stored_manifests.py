@@ -185,12 +185,13 @@ class Manifests:
 
     # -- deleting
 
-    def delete_tag(self, place: Place, tag: str) -> None:
+    def delete_tag(self, place: Place, tag: str, *, only: str | None = None) -> None:
         """Remove a tag. The manifest stays.
 
-        :raises ManifestUnknown: the tag is not set.
+        :param only: remove it only while it points to the manifest with these SHA-256 digits.
+        :raises ManifestUnknown: the tag is not set, or points to a different manifest.
         """
-        if not self._tags.delete(place, tag):
+        if not self._tags.delete(place, tag, only=only):
             raise errors.ManifestUnknown(detail={"reference": tag})
 
     def delete(self, place: Place, digest: Digest) -> None:

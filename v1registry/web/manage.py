@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
+from .. import errors
 from ..accounts.base import NotSupported
+from ..distribution.places import Place
 from ..names import RepositoryName
 from ..registry.tags import TagRule
 from ..rights import Action
@@ -21,6 +23,7 @@ from .browse import readable_repository, rights_of
 from .forms import InvalidForm, read_form
 from .login import log_in_first
 from .services import Request
+from .tag_manifests import digest_without_image
 from .views.texts import shown
 from .visitors import Visitor, visitor_of
 
@@ -48,6 +51,9 @@ _RIGHTS: Final[Mapping[str, Action | None]] = {"read": Action.READ, "write": Act
 
 _LONGEST_NAME: Final = 255
 
+#: What a digest begins with, and an image id does not.
+_DIGEST: Final = "sha256:"
+
 #: Makes the change of a form: takes the request, the repository and the fields; returns a key of _NOTICES.
 _Change = Callable[[Request, RepositoryName, Mapping[str, str]], str]
 
@@ -65,8 +71,8 @@ def get_manage(request: Request) -> Response:
     name, tag = _owned(request, visitor), request.query("tag")
     if tag is None:
         return _page(request, visitor, name, notice=_NOTICES.get(request.query("done") or ""))
-    image_id = request.services.repositories.tag(name, tag)
-    values = {**_name(name), "tag": tag, "tag_label": shown(tag, 300), "image_id": image_id}
+    target = _target_of_tag(request, visitor, name, tag)
+    values = {**_name(name), "tag": tag, "tag_label": shown(tag, 300), "target": target}
     return request.services.pages.render(request, "delete_tag.html", values, visitor=visitor)
 
 
@@ -153,12 +159,20 @@ def post_tag_deletion(request: Request, name: RepositoryName, form: Mapping[str,
 
     :raises TagNotFound: the tag is not set.
     """
-    repositories, tag = request.services.repositories, form.get("tag", "")
-    image_id = repositories.tag(name, tag)
-    if form.get("image", image_id) != image_id:
-        problem = f"The tag {shown(tag, 100)} names a different image now. Nothing was deleted"
+    visitor, tag = visitor_of(request), form.get("tag", "")
+    target = _target_of_tag(request, visitor, name, tag)
+    is_same = form.get("target", target) == target
+    if is_same and target.startswith(_DIGEST):
+        place, sha256 = Place.of(rights_of(visitor), name), target.removeprefix(_DIGEST)
+        try:
+            request.services.distribution.manifests.delete_tag(place, tag, only=sha256)
+        except errors.ManifestUnknown:
+            is_same = False
+    elif is_same:
+        request.services.repositories.delete_tag(name, tag)
+    if not is_same:
+        problem = f"The tag {shown(tag, 100)} names something different now. Nothing was deleted"
         raise InvalidForm({"": problem}, status=409)
-    repositories.delete_tag(name, tag)
     return "tag"
 
 
@@ -197,6 +211,20 @@ def _owned(request: Request, visitor: Visitor) -> RepositoryName:
     name = readable_repository(request, visitor)
     rights_of(visitor).require(Action.DELETE, name)
     return name
+
+
+def _target_of_tag(request: Request, visitor: Visitor, name: RepositoryName, tag: str) -> str:
+    """Return the image id of a tag, or the digest of a manifest if v1 does not show the tag.
+
+    :raises TagNotFound: the tag is not set.
+    """
+    try:
+        return request.services.repositories.tag(name, tag)
+    except errors.TagNotFound:
+        digest = digest_without_image(request, rights_of(visitor), name, tag)
+        if digest is None:
+            raise
+        return digest
 
 
 def _name_of_user(request: Request, username: str) -> str | None:

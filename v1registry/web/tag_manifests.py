@@ -71,8 +71,16 @@ def tags_without_image(request: Request, rights: Rights, name: RepositoryName) -
     for tag, sha256 in islice(names, _MOST_LOOKED_AT):
         facts = _known(request, place, sha256)
         if facts is not None and len(rows) < TAGS_SHOWN:
-            rows.append({"label": shown(tag, 128), "manifest": facts})
+            rows.append({"tag": tag, "label": shown(tag, 128), "manifest": facts})
     return rows
+
+
+def digest_without_image(request: Request, rights: Rights, name: RepositoryName, tag: str) -> str | None:
+    """Return the digest of a tag that v1 does not show; None if there is no such tag."""
+    if not request.services.settings.has_distribution or not is_v2_name(str(name)) or not is_v2_tag(tag):
+        return None
+    target = request.services.distribution.tag_lists.target(Place.of(rights, name), tag)
+    return None if target is None or target.sha256 is None else f"sha256:{target.sha256}"
 
 
 def _known(request: Request, place: Place, sha256: str) -> ManifestFacts | None:
