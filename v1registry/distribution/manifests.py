@@ -53,7 +53,7 @@ class Descriptor:
     media_type: str  #: empty if the manifest does not say it
     digest: Digest
     size: int  #: bytes
-    is_foreign: bool = False  #: a layer that clients fetch from elsewhere
+    is_foreign: bool = False  #: clients fetch it from elsewhere if it is a layer
     platform: Mapping[str, object] | None = field(default=None, compare=False)  #: of an entry of an index
 
 
@@ -83,9 +83,9 @@ class Manifest:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """The blobs that the repository has to contain."""
-        needed = (*(() if self.config is None else (self.config,)), *self.layers)
-        return tuple(descriptor for descriptor in needed if not descriptor.is_foreign)
+        """The blobs that the repository has to contain: the config, and the layers that are not foreign."""
+        config = () if self.config is None else (self.config,)
+        return (*config, *(layer for layer in self.layers if not layer.is_foreign))
 
 
 def media_type_of(content_type: str) -> str:
