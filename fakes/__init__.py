@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from .patterns import RequestPattern
     from .pusher import PushRefused
     from .recorded_request import RecordedRequest
+    from .recording_proxy import RecordingProxy
     from .registry import FakeRegistry
+    from .replayed import ReplayDifference, ReplayedRegistry
     from .request_log import RequestLog
     from .server import LiveServer
     from .session import WSGIAdapter, WSGISession
+    from .transcripts import TranscriptInvalid
     from .unittest_case import RegistryTestCase
 
 __all__ = [
@@ -55,10 +58,14 @@ __all__ = [
     "NotThere",
     "PushRefused",
     "RecordedRequest",
+    "RecordingProxy",
     "RegistryTestCase",
     "RegistryTransport",
+    "ReplayDifference",
+    "ReplayedRegistry",
     "RequestLog",
     "RequestPattern",
+    "TranscriptInvalid",
     "WSGIAdapter",
     "WSGISession",
 ]
@@ -80,10 +87,14 @@ _MODULES = {
     "NotThere": "lookup",
     "PushRefused": "pusher",
     "RecordedRequest": "recorded_request",
+    "RecordingProxy": "recording_proxy",
+    "ReplayDifference": "replayed",
+    "ReplayedRegistry": "replayed",
     "RequestLog": "request_log",
     "RegistryTestCase": "unittest_case",
     "RegistryTransport": "httpx_transports",
     "RequestPattern": "patterns",
+    "TranscriptInvalid": "transcripts",
     "WSGIAdapter": "session",
     "WSGISession": "session",
 }

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from v1registry.cli.exits import DONE, FAILED, USAGE, CommandFailed
@@ -20,6 +20,7 @@ from .control import ControlledFake
 from .control_services import CONTROL
 from .registry import FakeRegistry
 from .server import LiveServer
+from .transcriber import RecordingHelpers
 
 if TYPE_CHECKING:
     from v1registry.settings import RegistryOptions
@@ -28,15 +29,17 @@ _EXAMPLES: Final = """\
 examples:
   python -m v1registry_fakes
   python -m v1registry_fakes serve --port 5000 --option auth=users:
+  python -m v1registry_fakes record https://registry.example.com --to pull.jsonl
+  python -m v1registry_fakes replay pull.jsonl
 
-The process prints one line of JSON as soon as it listens: url, host, control (the URL of the
-control API) and ca_file (the certificate to trust, null without --tls). SIGTERM, SIGINT or the
+The process prints one line of JSON as soon as it listens: url, host, ca_file (the
+certificate to trust, null without --tls) and, of serve, control (the URL of its API). SIGTERM, SIGINT or the
 end of the standard input, if --end-with-stdin is given, end it.
 
 exit codes:
   0    ended by a signal, or by the end of the standard input
-  1    the registry itself failed during a request; the message says where
-  2    the command line or an option is invalid, or the port cannot be used
+  1    the registry itself failed during a request; or clients differ from the transcript
+  2    the command line or an option is invalid, or a file or the port cannot be used
 """
 
 
@@ -83,6 +86,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a setting of the registry, such as auth=users:; may be repeated",
     )
+    command.add_argument("--record", metavar="FILE", help="write all requests as a transcript to this file")
+    _add_port_options(command)
+    command = commands.add("record", record, "pass requests on to another server, and write a transcript")
+    command.add_argument("target", metavar="URL", help="the server, such as https://registry.example.com")
+    command.add_argument("--to", required=True, metavar="FILE", help="the transcript, which is replaced")
+    command.add_argument("--target-ca", metavar="FILE", help="the certificate of the server's authority")
+    _add_port_options(command)
+    command = commands.add("replay", replay, "serve a transcript, and say at the end what differed")
+    command.add_argument("file", metavar="FILE", help="the transcript")
     _add_port_options(command)
     return parser
 
@@ -131,13 +143,70 @@ def serve(options: argparse.Namespace) -> int:
         fake = FakeRegistry(server=server, **settings)
         server.unmount()
         server.mount(ControlledFake(fake))
-        _serve_until_end(server, options, {"control": CONTROL})
+        with ExitStack() as recording:
+            if options.record is not None:
+                recording.enter_context(_written(fake, options.record))
+            _serve_until_end(server, options, {"control": CONTROL})
         fake.close()
     try:
         fake.check()
     except AssertionError as error:
         raise CommandFailed(str(error), FAILED) from error
     return DONE
+
+
+def record(options: argparse.Namespace) -> int:
+    """Pass requests on to another server, and write a transcript until the process must end.
+
+    :raises CommandFailed: the URL, the file or the port cannot be used.
+    :raises ImportError: a package is missing.
+    """
+    from .recording_proxy import RecordingProxy
+
+    with LiveServer(tls=options.tls, address=options.host, port=options.port) as server:
+        try:
+            proxy = RecordingProxy(options.target, ca_file=options.target_ca, server=server)
+        except ValueError as error:
+            raise CommandFailed(f"URL: {error}", USAGE) from error
+        with proxy, _written(proxy, options.to):
+            _serve_until_end(server, options, {})
+    return DONE
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Serve a transcript until the process must end, and fail if clients asked something else.
+
+    :raises CommandFailed: the transcript or the port cannot be used; or clients asked something else.
+    :raises ImportError: a package is missing.
+    """
+    from .replayed import ReplayedRegistry
+
+    with LiveServer(tls=options.tls, address=options.host, port=options.port) as server:
+        try:
+            replayed = ReplayedRegistry(options.file, server=server)
+        except (OSError, ValueError) as error:
+            raise CommandFailed(f"cannot read the transcript: {error}", USAGE) from error
+        with replayed:
+            _serve_until_end(server, options, {})
+    try:
+        replayed.check()
+    except AssertionError as error:
+        raise CommandFailed(str(error), FAILED) from error
+    return DONE
+
+
+@contextmanager
+def _written(recorded: RecordingHelpers, path: str) -> Iterator[None]:
+    """Write the requests of the block to a transcript.
+
+    :raises CommandFailed: the file cannot be written.
+    """
+    with ExitStack() as recording:
+        try:
+            recording.enter_context(recorded.record(path))
+        except OSError as error:
+            raise CommandFailed(f"cannot write {path}: {error.strerror}; name another file", USAGE) from error
+        yield
 
 
 # -- the life of the process

@@ -33,6 +33,15 @@ _PARAMETER: Final = re.compile(r"([?&])([^=&#\s<>]+)=([^&#\s<>;]*)")
 _CONTENT: Final = re.compile(r"/v1/images/|/v2/.+/(?:manifests|blobs|referrers)/")
 
 
+def is_content(path: str) -> bool:
+    """Tell whether the bodies of a path are named by a digest or a checksum.
+
+    >>> is_content("/v2/alice/app/manifests/latest"), is_content("/v2/token")
+    (True, False)
+    """
+    return _CONTENT.match(path) is not None
+
+
 class Masker:
     """The masks of one transcript.
 
@@ -115,7 +124,7 @@ class Masker:
         >>> Masker().body(b'{"token": "abc", "n": 1}', "application/json", "/v2/token")
         b'{"token": "masked-1", "n": 1}'
         """
-        if not data or len(data) > MOST_MASKED_BYTES or _CONTENT.match(path):
+        if not data or len(data) > MOST_MASKED_BYTES or is_content(path):
             return data
         kind = content_type.partition(";")[0].strip().lower()
         change: Callable[[str], str | None] = self._json

@@ -232,7 +232,7 @@ class _Recording:
     def exchange(self, masker: Masker) -> Exchange:
         """Return the exchange without its secrets."""
         environ = self._environ
-        path = masker.target(_target(environ))
+        path = masker.target(target_of(environ))
         received = self._received.body(masker, environ.get("CONTENT_TYPE", ""), path)
         sent = self._sent.body(masker, header_of(self._headers, "Content-Type"), path)
         length = environ.get("CONTENT_LENGTH") or ""
@@ -248,7 +248,7 @@ class _Recording:
             method=environ["REQUEST_METHOD"],
             path=path,
             version=environ.get("SERVER_PROTOCOL", "HTTP/1.1"),
-            request_headers=tuple(masker.headers(_headers_of(environ))),
+            request_headers=tuple(masker.headers(headers_of(environ))),
             request_body=replace(
                 received,
                 transfer="content-length" if length else "chunked" if is_chunked else "none",
@@ -309,7 +309,7 @@ class _Tee:
         return iter(self.readline, b"")
 
 
-def _target(environ: dict[str, Any]) -> str:
+def target_of(environ: dict[str, Any]) -> str:
     """Return path and query as they were sent, or as near as the environ tells."""
     raw: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
     if raw.startswith("/"):
@@ -319,7 +319,7 @@ def _target(environ: dict[str, Any]) -> str:
     return quote(path, safe=_PATH_CHARACTERS) + (f"?{query}" if query else "")
 
 
-def _headers_of(environ: dict[str, Any]) -> list[tuple[str, str]]:
+def headers_of(environ: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the headers of a request. Their names have capitals, because the environ has lost their case."""
     found = []
     for key, value in environ.items():

@@ -138,7 +138,7 @@ def _text_of(data: bytes) -> str | None:
 
 
 class _BodyRow(msgspec.Struct, frozen=True):
-    encoding: Literal["empty", "text", "base64", "file", "digest-only"]
+    encoding: Literal["empty", "text", "base64", "file", "digest-only", "tls-client-hello"]
     length: int
     sha256: str | None = None
     data: str = ""
@@ -207,7 +207,7 @@ def _body(row: _BodyRow, folder: Path) -> TranscriptBody:
         content = folder / row.sha256
         if not content.is_file():
             raise ValueError(f"the body {content} is missing; keep {folder} beside the transcript")
-    elif row.encoding != "digest-only":
+    elif row.encoding in ("empty", "text", "base64"):
         try:
             content = (
                 base64.b64decode(row.data, validate=True) if row.encoding == "base64" else row.data.encode()

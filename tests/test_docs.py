@@ -48,6 +48,7 @@ def test_the_tests_of_testing_md_pass(pytester: pytest.Pytester) -> None:
         "testing-clock",
         "testing-oauth",
         "testing-unittest",
+        "testing-replay",
         "testing-contract",
     ]
     files = {name.replace("-", "_"): block(name) for name in names}

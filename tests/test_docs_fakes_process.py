@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import requests
 from support.documents import block
 from support.fakes_process import FakesProcess
 from support.programs import PATIENCE_S
@@ -46,3 +47,16 @@ def test_documented_session_with_curl_is_what_is_answered(tmp_path: Path) -> Non
 
     assert json.loads((tmp_path / "image.json").read_text())["is_complete"] is True
     assert [each["status"] for each in json.loads((tmp_path / "requests.json").read_text())] == [200]
+
+
+def test_documented_commands_record_and_replay(tmp_path: Path) -> None:
+    record, replay = (shlex.split(line)[3:] for line in block("testing-record").splitlines())
+
+    with FakesProcess(folder=tmp_path) as fake:
+        words = [fake.url if word.startswith("https:") else word for word in record]
+        with FakesProcess(*words, folder=tmp_path) as proxy:
+            recorded = requests.get(f"{proxy.url}/v1/_ping", timeout=PATIENCE_S)
+            assert proxy.end() == (0, "")
+    with FakesProcess(*replay, folder=tmp_path) as replayed:
+        assert requests.get(f"{replayed.url}/v1/_ping", timeout=PATIENCE_S).text == recorded.text
+        assert replayed.end() == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -120,3 +121,52 @@ def test_help_names_the_line_of_json():
     )  # fmt: skip
 
     assert "one line of JSON" in done.stdout
+
+
+def test_recorded_session_is_served_by_another_process(tmp_path):
+    with FakesProcess("--record", "one.jsonl", folder=tmp_path) as fake:
+        requests.post(f"{fake.place['control']}images", json={"name": "alice/app:1.0"}, timeout=TIMEOUT_S)
+        with FakesProcess("record", fake.url, "--to", "two.jsonl", folder=tmp_path) as proxy:
+            tags = requests.get(f"{proxy.url}/v1/repositories/alice/app/tags", timeout=TIMEOUT_S).json()
+            assert "control" not in proxy.place
+            assert proxy.end() == (0, "")
+        assert fake.end() == (0, "")
+
+    for name in ("one.jsonl", "two.jsonl"):
+        assert len((tmp_path / name).read_text().splitlines()) == 1
+        with FakesProcess("replay", name, folder=tmp_path) as replayed:
+            url = f"{replayed.url}/v1/repositories/alice/app/tags"
+            assert requests.get(url, timeout=TIMEOUT_S).json() == tags
+            assert replayed.end() == (0, "")
+
+
+def test_differences_from_a_transcript_fail_the_process(tmp_path):
+    line = {"seq": 1, "method": "GET", "path": "/v1/_ping", "status": 200}
+    (tmp_path / "ping.jsonl").write_text(json.dumps(line))
+    with FakesProcess("replay", "ping.jsonl", folder=tmp_path) as replayed:
+        assert requests.get(f"{replayed.url}/v2/", timeout=TIMEOUT_S).status_code == 404
+        code, errors = replayed.end()
+
+    assert code == 1
+    assert errors.splitlines() == [
+        "v1registry_fakes: the client differs from the transcript:",
+        "unexpected: GET /v2/: the transcript has no such request left; the nearest of 1 is GET /v1/_ping",
+        "not asked: 1: GET /v1/_ping 200",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["replay", "missing.jsonl"], "cannot read the transcript: [Errno 2]"),
+        (["record", "registry.example.com", "--to", "a.jsonl"], "URL: must be a URL such as"),
+        (["record", "http://a.example", "--to", "missing/a.jsonl"], "cannot write missing/a.jsonl: "),
+        (["--record", "missing/a.jsonl"], "cannot write missing/a.jsonl: "),
+    ],
+)
+def test_file_or_url_that_cannot_be_used_is_named(words, text, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    assert main(words) == 2
+
+    assert text in capsys.readouterr().err
