@@ -14,9 +14,8 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 #: For ``expect``: any value, or none, may be stored now.
 ANY: Final = "*"
@@ -41,9 +40,13 @@ class StorageError(Exception):
     """
 
     def __init__(self, key: str, reason: str):
-        super().__init__(f"{key}: {reason}")
+        super().__init__(key, reason)
         self.key = key
         self.reason = reason
+
+    def __str__(self) -> str:
+        # most are caught and need no text
+        return f"{self.key}: {self.reason}"
 
 
 class KeyNotFound(StorageError):
@@ -79,8 +82,7 @@ class StorageFull(StorageUnavailable):
     """No room is left: a full disk, a quota, a limit of file sizes. The key holds its old value."""
 
 
-@dataclass(frozen=True)
-class Stat:
+class Stat(NamedTuple):
     """The facts about a stored value that need no reading of it."""
 
     key: str

@@ -232,6 +232,8 @@ def stat_at(key: str, path: str) -> Stat:
     """
     try:
         status = os.stat(path)
+    except FileNotFoundError:
+        raise KeyNotFound(key) from None
     except OSError as error:
         raise_unread(key, error)
     if not modes.S_ISREG(status.st_mode):

@@ -347,6 +347,8 @@ class FileStorage:
         try:
             # O_NONBLOCK: without it, opening a named pipe would wait for a writer.
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise KeyNotFound(key) from None
         except OSError as error:
             raise_unread(key, error)
         try:

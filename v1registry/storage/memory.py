@@ -8,7 +8,6 @@ import os
 import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import BinaryIO
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -198,7 +197,7 @@ class MemoryStorage:
                 value, stat = self._values[key]
                 self._remove(key)
                 moved = folder + key[len(staged) :]
-                self._values[moved] = value, replace(stat, key=moved)
+                self._values[moved] = value, stat._replace(key=moved)
                 self._add_name(moved)
 
     def link(self, source: str, target: str) -> Stat:
