@@ -89,8 +89,8 @@ def caller_of(request: Request) -> Caller:
     """
     found: Caller | None = request.__dict__.get("_caller")
     if found is None:
-        authorization, origin = request.headers.get("Authorization"), request.origin
-        login = request.services.logins.login(authorization, request.environ, lambda: origin.host)
+        authorization = request.headers.get("Authorization")
+        login = request.services.logins.login(authorization, request.environ, lambda: request.origin.host)
         request.use_rights(login.rights)
         found = request.__dict__["_caller"] = Caller(login)
     return found

@@ -15,7 +15,6 @@ from threading import Lock
 from typing import Any, Final
 
 from cachetools import TTLCache
-from cachetools.keys import hashkey
 
 from .. import errors
 from ..archives.convert import Unconvertible, config_from_chain
@@ -126,8 +125,16 @@ class FromV1:
         assert content.parts is not None
         document, layer = content.parts.document, content.parts.layer
         etag = "" if layer is None else layer.etag
-        # its hash is computed once
-        key = hashkey(place, image_id, content.variant, hashlib.sha256(document).digest(), etag)
+        name = place.repository
+        key = (
+            name.namespace,
+            name.repository,
+            place.incarnation,
+            image_id,
+            content.variant,
+            hashlib.sha256(document).digest(),
+            etag,
+        )
         with self._lock:
             known = self._known.get(key)
         record = None if known is None else self._records.find(place, known.form(is_oci)[0])

@@ -31,14 +31,15 @@ def get_manifest(request: Request) -> Response:
     services, place = request.services.distribution, Place.of(caller.rights, repository)
     is_oci = isinstance(reference, str) and wants_oci(request.headers.get("Accept"))
     record = services.manifests.find(caller.rights, place, reference, is_oci=is_oci, client=request.client)
-    digest = reference if isinstance(reference, Digest) else record.digest
+    digest = str(reference if isinstance(reference, Digest) else record.digest)
+    etag = f'"{digest}"'
     headers = [
         ("Cache-Control", "private, no-cache"),
-        ("ETag", f'"{digest}"'),
-        ("Docker-Content-Digest", str(digest)),
+        ("ETag", etag),
+        ("Docker-Content-Digest", digest),
         ("X-Content-Type-Options", "nosniff"),
     ]
-    if is_not_modified(request, f'"{digest}"', is_public=False):
+    if is_not_modified(request, etag, is_public=False):
         return respond(304, b"", None, headers)
     data = services.records.data(record)
     return respond(200, data, record.media_type, headers)

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from .. import errors
@@ -66,7 +66,7 @@ class Contents:
             return None
         except errors.ImageNotFound:
             return None
-        return replace(content, parts=parts)
+        return Content(content.image_id, content.variant, parts)
 
     def first(self, image_id: str) -> Content | None:
         """Return the first content if it is complete: it is whole, and has no mark of an unfinished push."""

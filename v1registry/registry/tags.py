@@ -141,10 +141,12 @@ class Tags(RepositoryFolders):
         damaged = StoredTag()
         for key, _ in self._tag_places(name, tag):
             found = self._read_with_stat(key)
-            if found is not None and is_tag_value(found[0]):
-                return StoredTag(found[0].strip().decode("latin-1"), found[1])
-            if found is not None:
-                damaged = StoredTag(None, found[1])
+            if found is None:
+                continue
+            image_id = found[0].strip().decode("latin-1")
+            if is_image_id(image_id):
+                return StoredTag(image_id, found[1])
+            damaged = StoredTag(None, found[1])
         return damaged
 
     def tags_with_times_or_none(self, name: RepositoryName) -> dict[str, tuple[str, datetime]]:
