@@ -1,21 +1,29 @@
-"""Measure a blob through the distribution API, as a ratio to the same bytes as a layer of v1.
+"""Measure blobs and manifests through the distribution API.
 
-    python tests/benchmarks/bench_distribution.py [--rounds 3] [--mib 256] [--folder DIR]
+    python tests/benchmarks/bench_distribution.py [--rounds 3] [--mib 256] [--requests 1000] [--folder DIR]
 
-Both are called in this process in turn, without a server. The figures are medians of the rounds.
+Blobs are compared with the same bytes as a layer of v1. Both are called in this process in turn, without a
+server. Manifests are compared with ``/_ping``, by time and by CPU time of the server, under ``v1registry
+serve`` with one worker and one client. The figures are medians of the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import http.client
 import io
 import json
 import os
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from v1registry import FileStorage, Registry
@@ -84,13 +92,114 @@ def put_v2(app: Any, layer: bytes, pieces: int) -> None:
     call(app, "PUT", f"{location}?digest=sha256:{hashlib.sha256(layer).hexdigest()}")
 
 
+# -- manifests
+
+
+@contextlib.contextmanager
+def served(folder: str) -> Iterator[tuple[int, http.client.HTTPConnection]]:
+    """Run ``v1registry serve`` over a folder; give its process group and a connection to it."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    program = "import sys; from v1registry.cli.main import main; sys.exit(main())"
+    server = subprocess.Popen(
+        [sys.executable, "-c", program, "serve", "--port", str(port)],
+        env={**os.environ, "V1REGISTRY_STORAGE": Path(folder).as_uri()},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        deadline_s = time.monotonic() + 30
+        while True:
+            try:
+                client.connect()
+                break
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.05)
+        yield server.pid, client
+    finally:
+        client.close()
+        server.terminate()
+        server.wait()
+
+
+def cpu_s(group: int) -> float:
+    """Return the CPU time of all threads of a process group. Source: proc(5), schedstat."""
+    nanoseconds = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                threads = process.glob("task/*/schedstat")
+                nanoseconds += sum(int(thread.read_text().split()[0]) for thread in threads)
+    return nanoseconds / 1e9
+
+
+def get(client: http.client.HTTPConnection, path: str) -> tuple[bytes, str]:
+    """Return the body and its type."""
+    client.request("GET", path)
+    answer = client.getresponse()
+    body = answer.read()
+    if answer.status != 200:
+        raise SystemExit(f"GET {path}: {answer.status}")
+    return body, answer.headers["Content-Type"]
+
+
+def measure_manifests(rounds: int, requests: int, parent: str | None) -> None:
+    """Measure requests for a small manifest, and print a table."""
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
+        image_id = hashlib.sha256(b"image").hexdigest()
+        app = Registry(storage=FileStorage(folder))
+        put_v1(app, image_id, bytes(10240))  # an empty tar
+        call(app, "PUT", "/v1/repositories/team/app/tags/converted", json.dumps(image_id).encode())
+        with served(folder) as (group, client):
+            manifest, media_type = get(client, "/v2/team/app/manifests/converted")
+            call(app, "PUT", "/v2/team/app/manifests/pushed", manifest, CONTENT_TYPE=media_type)
+            paths = {
+                "/_ping": "/_ping",
+                "manifest by digest": f"/v2/team/app/manifests/sha256:{hashlib.sha256(manifest).hexdigest()}",
+                "tag, pushed": "/v2/team/app/manifests/pushed",
+                "tag, converted": "/v2/team/app/manifests/converted",
+            }
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in paths}
+            for _ in range(rounds):
+                for name, path in paths.items():
+                    began_s, cpu_began_s = time.perf_counter(), cpu_s(group)
+                    for _ in range(requests):
+                        get(client, path)
+                    spent_s = time.perf_counter() - began_s, cpu_s(group) - cpu_began_s
+                    found[name].append((spent_s[0] / requests, spent_s[1] / requests))
+    baseline = [statistics.median(values) for values in zip(*found["/_ping"], strict=True)]
+    for name, measured in found.items():
+        elapsed, cpu = (statistics.median(values) for values in zip(*measured, strict=True))
+        print(
+            f"{name:18} {elapsed * 1e6:8.0f} us     {elapsed / baseline[0]:6.2f} x ping   "
+            f"CPU {cpu * 1e6:6.0f} us {cpu / baseline[1]:6.2f} x ping"
+        )
+
+
+# -- blobs
+
+
 def main() -> None:
-    """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description="Measure blobs against layers of v1.")
+    """Measure, and print two tables."""
+    parser = argparse.ArgumentParser(
+        description="Measure blobs against layers of v1, manifests against pings."
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--mib", type=int, default=256)
+    parser.add_argument("--requests", type=int, default=1000, help="for manifests, in each round")
     parser.add_argument("--folder", default=None, help="where temporary folders are made")
     options = parser.parse_args()
+    measure_blobs(options)
+    measure_manifests(options.rounds, options.requests, options.folder)
+
+
+def measure_blobs(options: argparse.Namespace) -> None:
+    """Measure uploads and downloads of one blob, and print a table."""
     rows: dict[str, list[float]] = {}
     for number in range(options.rounds):
         layer = os.urandom(MIB) * options.mib
