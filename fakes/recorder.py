@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -79,21 +78,19 @@ class WatchedRegistry(Registry):
         route = found[0]
         if route.path.startswith(f"{OAUTH}/"):
             return route, "oauth"  # the page of consent is a page
-        return route, self._api_names.get(id(route))
+        return route, self._api_of_row(route)
 
     def route_names(self) -> list[str]:
         """Return the names of the rows."""
         return [route.name for route in self.table]
 
-    @cached_property
-    def _api_names(self) -> dict[int, ApiName]:
-        """The APIs of the rows. Rows are compared by identity, because their hash is slow."""
-        return {
-            id(route): _API_NAMES[api.name]
-            for api in self.apis
-            if api.name in _API_NAMES
-            for route in api.routes
-        }
+    def _api_of_row(self, route: Route) -> ApiName | None:
+        # rows are compared by identity, because equal rows may be in two tables, and their hash is slow
+        for api in self.apis:
+            for row in api.routes:
+                if row is route:
+                    return _API_NAMES.get(api.name)
+        return None
 
 
 class Recorder(Generic[ApplicationT]):
