@@ -194,6 +194,7 @@ class Registry:
             response = self._finished(request, context)
             _tell_surroundings(request, environ)
             entry.received_bytes = request.received_bytes
+            entry.route = request.environ.get(ROUTE_KEY)
             body = response(request.environ, entry.watched_start(start_response))
         except BaseException:
             entry.status, entry.is_complete = 500, False

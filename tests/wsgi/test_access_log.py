@@ -115,6 +115,7 @@ def test_a_json_line_has_all_fields(lines: Callable[[], list[str]]) -> None:
         "user": None,
         "method": "POST",
         "path": "/v1/users/",
+        "route": "post_users",
         "status": 400,
         "received_bytes": 2,
         "is_complete": True,
@@ -122,6 +123,12 @@ def test_a_json_line_has_all_fields(lines: Callable[[], list[str]]) -> None:
         "referer": "http://ui.example",
         "user_agent": None,
     }
+
+
+def test_a_json_line_of_an_unknown_path_has_no_route(lines: Callable[[], list[str]]) -> None:
+    TestApp(registry_of(access_log="json")).get("/v1/nowhere", status=404)
+
+    assert json.loads(lines()[0])["route"] is None
 
 
 def test_off_writes_no_line(lines: Callable[[], list[str]]) -> None:

@@ -91,6 +91,7 @@ class Entry:
         self.status = 0
         self.sent_bytes = 0  #: of the body
         self.received_bytes = 0  #: of the body
+        self.route: str | None = None  #: the name of the row that served the request
         self.is_complete = True  #: whether the server took the whole answer
         self.duration_s = 0.0
         self._is_written = False
@@ -215,6 +216,7 @@ def _as_json(entry: Entry) -> str:
             "user": None if context.user is None else context.user[:_LONGEST],
             "method": entry.method,
             "path": entry.path,
+            "route": entry.route,
             "status": entry.status,
             "bytes": entry.sent_bytes,
             "received_bytes": entry.received_bytes,
