@@ -165,6 +165,8 @@ class Client:
         :raises ValueError: the platform is malformed.
         """
         checked = self._check(reference)
+        if checked.digest is not None:
+            raise BadReference(f"{checked} has a digest: a push needs a tag alone")
         chosen = None if platform is None else Platform.parse(platform)
         limits = ArchiveLimits(layer_bytes=self._layer_limit_bytes)
         with open_input(archive, limits, is_layout=is_layout) as opened:
@@ -204,14 +206,15 @@ class Client:
         *,
         platform: str | None = None,
     ) -> PullResult:
-        """Pull a tag into a save archive, which every engine loads, and :meth:`push` pushes unchanged.
+        """Pull an image into a save archive, which every engine loads, and :meth:`push` pushes unchanged.
 
         The complete archive replaces a regular file of the same name. Until then, layers are in the folder
         ``OUTPUT.v1registry-parts`` beside it. An interrupted pull leaves the folder, and the next pull to the
         same output continues from there. FIFOs, devices and streams are written when the archive is complete,
         and never replaced; layers and archive are in a temporary folder until then.
 
-        :param reference: the tag to pull, in this client's registry.
+        :param reference: the tag to pull, in this client's registry; or a digest, by v2. The archive has no
+            name for an image that was pulled by a digest alone.
         :param output: the path of the archive, or a binary stream, which is not closed.
         :param platform: the image of an index, such as ``linux/arm64``; None for linux on this machine.
         :raises BadReference: the reference is invalid, or of another registry.
@@ -249,7 +252,7 @@ class Client:
         platform: str | None = None,
         all_platforms: bool = False,
     ) -> PullResult:
-        """Pull a tag into an OCI layout. By v2 all digests stay; by v1 they are those that engines make.
+        """Pull an image into an OCI layout. By v2 all digests stay; by v1 they are those that engines make.
 
         The image is added to the layout in a folder, in place of one with the same tag. An interrupted pull
         leaves the folder ``OUTPUT.v1registry-parts``, and the next one continues from there.
@@ -292,16 +295,27 @@ class Client:
     def _by_api(
         self, reference: Reference, by_v2: Callable[[], ResultT], by_v1: Callable[[], ResultT]
     ) -> ResultT:
-        """Do a transfer by the API that the user chose, or by the newest that the registry has."""
+        """Do a transfer by the API that the user chose, or by the newest that the registry has.
+
+        :raises ApiNotOffered: the registry does not offer it, or it is v1 and the reference has a digest.
+        """
+
+        def by_old() -> ResultT:
+            if reference.digest is not None:
+                raise ApiNotOffered(f"{reference} has a digest, which v1 does not support: give a tag")
+            return by_v1()
+
         if self._api == "v1":
-            return by_v1()
+            return by_old()
         if self._api == "auto" and (find_api(self._connection) is None or not is_v2_name(reference.path)):
-            return by_v1()
+            return by_old()
         try:
             return by_v2()
         except ApiNotOffered as exc:
             if self._api == "v2":
                 raise ApiNotOffered(f"{exc}; choose v1 (--api v1)") from exc
+            if reference.digest is not None:
+                raise
             self._notify(f"{exc}: v1 is used")
         return by_v1()
 

@@ -266,7 +266,7 @@ class ImagePull:
                 current = image.image_id
                 yield ChainImage(current, image.json, MeteredFile.opener(spool.layer(current), meter))
 
-        names = {self._reference.archive_name: images[-1].image_id}
+        names = {str(self._reference): images[-1].image_id}
         label = f"write {output_name}"
         total_bytes = sum(sizes.values())
         with open(spool.archive, "wb") as file, Meter(self._transfer.progress, label, total_bytes) as meter:

@@ -1,12 +1,12 @@
-"""References: ``HOST[:PORT]/NAMESPACE/NAME:TAG``."""
+"""References: ``HOST[:PORT]/NAMESPACE/NAME:TAG``, or with a digest behind or in place of the tag."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from ..errors import InvalidRepositoryName, InvalidTagName
-from ..names import RepositoryName, check_tag
+from ..errors import DigestInvalid, InvalidRepositoryName, InvalidTagName
+from ..names import Digest, RepositoryName, check_tag
 from .errors import BadReference
 
 _EXPECTED = "must be HOST[:PORT]/NAMESPACE/NAME:TAG, such as localhost:5000/foo/bar:latest"
@@ -15,24 +15,26 @@ _HOST = re.compile(r"((?:[A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+\.?|\[[0-9A-Fa-f:.]+\])
 
 @dataclass(frozen=True)
 class Reference:
-    """A tag of a repository in a registry."""
+    """A tag of a repository in a registry, or a manifest by its digest."""
 
     host: str  #: ``name[:port]``, in lower case
     path: str  #: the repository as written; ``str(name)`` always has the namespace
-    tag: str = "latest"
+    tag: str = "latest"  #: empty if there is a digest alone
     scheme: str | None = None  #: ``http`` or ``https`` if the text has it
+    digest: Digest | None = None  #: counts before the tag
 
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Parse a reference.
 
         The first part is always the registry: a host with a dot or a port, or ``localhost``. The default tag
-        is ``latest``, the default namespace ``library``. ``http://`` in front chooses plain http.
+        is ``latest``, the default namespace ``library``. ``http://`` in front chooses plain http. A digest
+        takes the place of the tag, or follows it.
 
         :raises BadReference: the text is not a reference. The message says what it must be.
 
         >>> Reference.parse("localhost:5000/busybox")
-        Reference(host='localhost:5000', path='busybox', tag='latest', scheme=None)
+        Reference(host='localhost:5000', path='busybox', tag='latest', scheme=None, digest=None)
         """
         scheme, rest = split_scheme(text)
         host, slash, path = rest.partition("/")
@@ -43,17 +45,21 @@ class Reference:
                 f"{text!r} must begin with a registry, which has a dot or a port, or is localhost: "
                 f"a reference {_EXPECTED}"
             )
-        if "@" in path:
-            raise BadReference(f"{text!r} has a digest, which v1 does not support: a reference {_EXPECTED}")
-        repository, tag = path, "latest"
+        path, at, digits = path.partition("@")
+        try:
+            digest = Digest.parse(digits) if at else None
+        except DigestInvalid as exc:
+            raise BadReference(f"digest must be sha256: and 64 hex digits, not {digits[:200]!r}") from exc
+        repository, tag = path, "" if digest else "latest"
         if ":" in path.rpartition("/")[2]:
             repository, _, tag = path.rpartition(":")
-        reference = cls(check_host(host), repository, tag, scheme)
+        reference = cls(check_host(host), repository, tag, scheme, digest)
         try:
             if repository != repository.strip("/"):
                 raise InvalidRepositoryName
             reference.name.checked()
-            check_tag(tag)
+            if tag or digest is None or path != repository:
+                check_tag(tag)
         except InvalidRepositoryName as exc:
             raise BadReference(
                 "repository must be parts of letters, digits and . _ - with single slashes between, the "
@@ -76,12 +82,19 @@ class Reference:
         return f"{self.scheme}://{self.host}" if self.scheme else self.host
 
     @property
-    def archive_name(self) -> str:
-        """The name of the image in a save archive, without the scheme, as engines write it."""
-        return f"{self.host}/{self.path}:{self.tag}"
+    def place(self) -> str | Digest:
+        """The digest, or the tag without one."""
+        return self.digest or self.tag
+
+    @property
+    def archive_name(self) -> str | None:
+        """The name of the image in a save archive, without the scheme, as engines write it; None without a
+        tag."""
+        return f"{self.host}/{self.path}:{self.tag}" if self.tag else None
 
     def __str__(self) -> str:
-        return self.archive_name
+        name = self.archive_name or f"{self.host}/{self.path}"
+        return f"{name}@{self.digest}" if self.digest else name
 
 
 def split_scheme(text: str) -> tuple[str | None, str]:

@@ -1,4 +1,4 @@
-"""Pull a tag by the distribution API into an OCI layout."""
+"""Pull a tag or a digest by the distribution API into an OCI layout."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class V2LayoutPull:
         self._is_whole = is_whole
 
     def run(self, output: LayoutOutput) -> PullResult:
-        """Pull the tag.
+        """Pull the reference. A digest without a tag is the name of the image in the layout.
 
         :raises ClientError: the pull failed; fetched blobs stay.
         :raises OSError: the output cannot be written.
         """
-        top = self._pull.find_tag() if self._is_whole else self._pull.find_image()[0]
+        top = self._pull.find_top() if self._is_whole else self._pull.find_image()[0]
         everything = list(self._pull.find_all(top))
         with output.open() as target:
             self._fetch_blobs(everything, target)
             for found in everything:
                 target.layout.add(found.descriptor, found.data)
-            target.layout.finish(top.descriptor, self._reference.tag)
+            target.layout.finish(top.descriptor, self._reference.tag or str(self._reference.digest))
             size_bytes = output.deliver(target)
         config = top.document.config if isinstance(top.document, ImageManifest) else None
         is_image = isinstance(top.document, ImageManifest) and top.document.is_image

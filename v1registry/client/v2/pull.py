@@ -1,4 +1,4 @@
-"""Pull a tag by the distribution API into a save archive or a layout."""
+"""Pull a tag or a digest by the distribution API into a save archive or a layout."""
 
 from __future__ import annotations
 
@@ -59,24 +59,24 @@ class V2Pull:
     # -- manifests
 
     def find_image(self) -> tuple[Found, ImageManifest]:
-        """Return the manifest of the tag, or that for the platform in its index.
+        """Return the manifest of the reference, or that for the platform in its index.
 
-        :raises NotFoundInRegistry: the registry does not have the tag or the platform.
+        :raises NotFoundInRegistry: the registry does not have the tag, the digest or the platform.
         :raises ClientError: the registry refuses it, or its answer is invalid.
         """
-        found = self.find_tag()
+        found = self.find_top()
         for _ in range(DEPTH_LIMIT):
             if isinstance(found.document, ImageManifest):
                 return found, found.document
             found = self._find(self._choose(found.document))
         raise ProtocolError(f"{self._reference} has indexes that are nested more than {DEPTH_LIMIT} deep")
 
-    def find_tag(self) -> Found:
-        """Return the manifest or index of the tag.
+    def find_top(self) -> Found:
+        """Return the manifest or index of the reference. A digest is checked.
 
         :raises ClientError: see :meth:`find_image`.
         """
-        return Found(*self._repository.manifest(self._reference.tag))
+        return Found(*self._repository.manifest(self._reference.place))
 
     def _find(self, entry: Descriptor) -> Found:
         descriptor, data, document = self._repository.manifest(entry.digest)
@@ -232,7 +232,7 @@ class V2Pull:
                 written = write_save_archive(
                     file,
                     images,
-                    {self._reference.archive_name: images[-1].image_id},
+                    {name: images[-1].image_id} if (name := self._reference.archive_name) else {},
                     layer_limit_bytes=self._transfer.layer_limit_bytes,
                     config=config,
                 )
