@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from v1registry.names import RepositoryName
 
-from .lookup import not_there, split_name, without_host
+from .lookup import not_there, split_reference
 from .manifests import FakeBlobs, FakeManifest, FakeManifests
 from .oci_pusher import OciPusher
 
@@ -70,7 +70,7 @@ class DistributionHelpers:
         if isinstance(blobs, (bytes, str)):
             blobs = {"content": blobs} if blobs else {}
         contents = {title: _encoded(content) for title, content in blobs.items()}
-        repository, reference = _split(name)
+        repository, reference = split_reference(name)
         return self._oci_pusher.push_artifact(
             repository, reference, contents, artifact_type, subject, annotations or {}
         )
@@ -81,7 +81,7 @@ class DistributionHelpers:
         :param platforms: ``OS/ARCHITECTURE[/VARIANT]`` -> the image, which the same repository contains.
         :raises PushRefused: the registry rejects it.
         """
-        repository, reference = _split(name)
+        repository, reference = split_reference(name)
         return self._oci_pusher.push_index(repository, reference, platforms)
 
     # -- its contents
@@ -103,7 +103,7 @@ class DistributionHelpers:
 
         :raises NotThere: there is no such repository, tag or digest; lists the tags of the repository.
         """
-        repository, reference = _split(name)
+        repository, reference = split_reference(name)
         found = self._oci_pusher.find_manifest(repository, reference or "latest")
         if found is None:
             raise not_there(f"no manifest {name!r}", self._oci_pusher.tags(repository))
@@ -140,7 +140,7 @@ class DistributionHelpers:
         :param digest: the digest of the manifest that must have been pushed there.
         :raises AssertionError: no client did; the text lists the pushes.
         """
-        repository, reference = _split(name)
+        repository, reference = split_reference(name)
         expected = f"{_long(repository)} {reference or 'latest'}"
         pushes = [push for request in self.requests if (push := _push_of(request)) is not None]
         for pushed_name, pushed in reversed(pushes):
@@ -168,15 +168,6 @@ def _push_of(request: RecordedRequest) -> tuple[str, str] | None:
     if found is not None:
         return f"{_long(found[1])} {found[2]}", _BY_V1
     return None
-
-
-def _split(name: str) -> tuple[str, str | None]:
-    """Split a name into the repository and the tag or digest; None if there is none."""
-    repository, at, digest = name.partition("@")
-    if at:
-        return without_host(repository), digest
-    repository, tag = split_name(name)
-    return repository, tag if name.rpartition("/")[2].partition(":")[1] else None
 
 
 def _long(repository: str) -> str:

@@ -17,7 +17,10 @@ from .oci_pusher import OciPusher
 from .pusher import Pusher, numbered_layer
 
 if TYPE_CHECKING:
+    import os
+
     from v1registry import MemoryStorage
+    from v1registry.settings import RegistryOptions
 
 
 class FillingHelpers:
@@ -26,6 +29,7 @@ class FillingHelpers:
     storage: MemoryStorage
     _pusher: Pusher
     _oci_pusher: OciPusher
+    _options: RegistryOptions
 
     @property
     def images(self) -> FakeImages:
@@ -152,6 +156,38 @@ class FillingHelpers:
         pushed = [*(numbered_layer(number) for number in range(1, layers)), top]
         repository, reference = split_name(name)
         return self._oci_pusher.push_image(repository, reference, pushed, fields, parent)
+
+    def add_archive(
+        self,
+        path: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        api: Literal["v1", "v2"] | None = None,
+    ) -> list[FakeImage | FakeManifest]:
+        """Push every image of an archive, and return the images in its order.
+
+        :param path: an archive of ``docker save`` of any version, of skopeo or podman, or an OCI layout, in a
+            folder or an archive.
+        :param name: ``NAMESPACE/REPOSITORY:TAG`` for the only image, or a repository without a tag for all of
+            them. If None, the names in the archive count, without the registry in front.
+        :param api: how images of a save archive are pushed. If None, those of today's engines are pushed
+            through ``/v2/``, and those with ids of v1 through v1. OCI layouts are always pushed through
+            ``/v2/``.
+        :return: a FakeManifest for each image that was pushed through ``/v2/``, a FakeImage for others.
+        :raises ValueError: it is no archive of images, or damaged; or an image has no name and needs one.
+        :raises OSError: it cannot be read.
+        :raises PushRefused: the registry rejects it.
+        """
+        from .archive_pusher import push_archive
+
+        return push_archive(
+            path,
+            name,
+            api,
+            pusher=self._pusher,
+            oci_pusher=self._oci_pusher,
+            has_v2=self._options.get("v2", "on") == "on",
+        )
 
     def tag(self, image: FakeImage | str, name: str) -> None:
         """Push an existing image, or the image of an id, to ``NAMESPACE/REPOSITORY:TAG`` as well.

@@ -72,3 +72,16 @@ def split_name(name: str) -> tuple[str, str]:
     folder, slash, last = without_host(name).rpartition("/")
     base, colon, tag = last.partition(":")
     return f"{folder}{slash}{base}", tag if colon else "latest"
+
+
+def split_reference(name: str) -> tuple[str, str | None]:
+    """Split a name into the repository and the tag or digest; None if there is none.
+
+    >>> split_reference("127.0.0.1:5000/alice/app"), split_reference("alice/app@sha256:ab")
+    (('alice/app', None), ('alice/app', 'sha256:ab'))
+    """
+    repository, at, digest = name.partition("@")
+    if at:
+        return without_host(repository), digest
+    repository, tag = split_name(name)
+    return repository, tag if name.rpartition("/")[2].partition(":")[1] else None

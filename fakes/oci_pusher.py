@@ -71,9 +71,9 @@ class OciPusher:
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": self._push_blob(repository, _dumped(config), CONFIG),
+            "config": self._pushed(repository, _dumped(config), CONFIG),
             "layers": [
-                self._push_blob(repository, layer, LAYER + _SUFFIXES.get(compression_of(layer), ""))
+                self._pushed(repository, layer, LAYER + _SUFFIXES.get(compression_of(layer), ""))
                 for layer in everything
             ],
         }
@@ -97,13 +97,13 @@ class OciPusher:
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "artifactType": artifact_type,
-            "config": self._push_blob(repository, _EMPTY_CONFIG, EMPTY),
+            "config": self._pushed(repository, _EMPTY_CONFIG, EMPTY),
             "layers": [
-                self._push_blob(repository, content, "application/octet-stream")
+                self._pushed(repository, content, "application/octet-stream")
                 | {"annotations": {TITLE: title}}
                 for title, content in blobs.items()
             ]
-            or [self._push_blob(repository, _EMPTY_CONFIG, EMPTY)],
+            or [self._pushed(repository, _EMPTY_CONFIG, EMPTY)],
         }
         if subject is not None:
             manifest["subject"] = descriptor_of(subject)
@@ -133,10 +133,19 @@ class OciPusher:
 
         :raises PushRefused: the registry rejected it.
         """
-        document = _dumped(manifest)
+        return self.push_document(repository, reference, _dumped(manifest), str(manifest["mediaType"]))
+
+    def push_document(
+        self, repository: str, reference: str | None, document: bytes, media_type: str
+    ) -> FakeManifest:
+        """Push the bytes of a manifest whose blobs are in the repository.
+
+        :param reference: the tag, or the digest; None for the SHA-256.
+        :raises PushRefused: the registry rejected it.
+        """
         digest = str(Digest.of(document))
         path = f"/v2/{quote(repository)}/manifests/{quote(reference or digest)}"
-        self._ask("PUT", path, document, str(manifest["mediaType"]))
+        self._ask("PUT", path, document, media_type)
         return FakeManifest(self._storage, digest)
 
     def find_manifest(self, repository: str, reference: str) -> FakeManifest | None:
@@ -152,15 +161,22 @@ class OciPusher:
         response = self._send("GET", f"/v2/{quote(repository)}/tags/list")
         return list(response.json["tags"]) if response.status_code == 200 else []
 
-    def _push_blob(self, repository: str, content: bytes, media_type: str) -> dict[str, Any]:
-        """Push a blob that the repository does not contain; return its descriptor."""
-        digest = str(Digest.of(content))
+    def push_blob(self, repository: str, content: bytes, digest: str) -> None:
+        """Push a blob unless the repository contains it.
+
+        :raises PushRefused: the registry rejected it.
+        """
         base = f"/v2/{quote(repository)}/blobs"
         if self._send("HEAD", f"{base}/{digest}").status_code != 200:
             begun = self._ask("POST", f"{base}/uploads/")
             location = urlsplit(begun.headers["Location"])
             query = "&".join(part for part in (location.query, urlencode({"digest": digest})) if part)
             self._ask("PUT", f"{location.path}?{query}", content)
+
+    def _pushed(self, repository: str, content: bytes, media_type: str) -> dict[str, Any]:
+        """Push a blob and return its descriptor."""
+        digest = str(Digest.of(content))
+        self.push_blob(repository, content, digest)
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
     def _ask(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> Response:

@@ -76,10 +76,7 @@ class Pusher:
         :raises ValueError: the registry has accounts, and there is no repository.
         :raises PushRefused: the registry rejected a step.
         """
-        if self._has_accounts and repository is None:
-            raise ValueError(
-                "with accounts an image is pushed to a repository: give a name such as alice/app:1.0"
-            )
+        self._require_repository(repository)
         for number in range(1, layers):
             parent = self._push_image(numbered_layer(number), parent, {}, None, True, repository).id
         if layer is None:
@@ -108,6 +105,30 @@ class Pusher:
             made_of = json.dumps([next(self._made), facts], sort_keys=True).encode()
             image_id = hashlib.sha256(made_of + layer).hexdigest()
         document = json.dumps({"id": image_id, **facts}).encode()
+        return self._push_bytes(image_id, document, layer, is_complete, repository)
+
+    def push_document(
+        self, image_id: str, document: bytes, layer: bytes, repository: str | None
+    ) -> FakeImage:
+        """Push an image by the bytes of its JSON, unless it is complete, and return it.
+
+        :raises ValueError: the registry has accounts, and there is no repository.
+        :raises PushRefused: the registry rejected a step.
+        """
+        self._require_repository(repository)
+        if image_id in self._images and self._images[image_id].is_complete:
+            return self._images[image_id]
+        return self._push_bytes(image_id, document, layer, True, repository)
+
+    def _require_repository(self, repository: str | None) -> None:
+        if self._has_accounts and repository is None:
+            raise ValueError(
+                "with accounts an image is pushed to a repository: give a name such as alice/app:1.0"
+            )
+
+    def _push_bytes(
+        self, image_id: str, document: bytes, layer: bytes, is_complete: bool, repository: str | None
+    ) -> FakeImage:
         if self._has_accounts and repository is not None:
             self.announce(repository, [image_id])
         path = f"/v1/images/{quote(image_id)}"

@@ -40,6 +40,7 @@ def test_the_tests_of_testing_md_pass(pytester: pytest.Pytester) -> None:
         "testing-options",
         "testing-layer",
         "testing-filling",
+        "testing-archive",
         "testing-scopes",
         "testing-httpx",
         "testing-unfinished",

@@ -18,6 +18,7 @@ from v1registry_fakes.layers import files_in, layer_of
     "module",
     [
         "",
+        "archive_pusher",
         "httpx_transports",
         "layer_builder",
         "layers",
