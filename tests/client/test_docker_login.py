@@ -99,8 +99,8 @@ class TestEntries:
             {"auths": []},
             {"auths": {HOST: {}}},
             {"auths": {HOST: None}},
-            {"auths": {HOST: {"identitytoken": "x"}}},
-            {"auths": {HOST: {"auth": base64.b64encode(b"mira:").decode(), "identitytoken": "x"}}},
+            {"auths": {HOST: {"identitytoken": ""}}},
+            {"auths": {HOST: {"identitytoken": 1}}},
             {"auths": {HOST: {"username": "<token>", "password": "x"}}},
             {"auths": {HOST: {"username": "mira"}}},
         ],
@@ -108,6 +108,22 @@ class TestEntries:
     def test_entry_without_a_password_is_skipped(self, config: object, configure: Configure) -> None:
         configure(config)
         assert find() is None
+
+    @pytest.mark.parametrize(
+        ("entry", "found"),
+        [
+            ({}, Credentials("", "", "it")),
+            ({"auth": base64.b64encode(b"mira:").decode()}, Credentials("mira", "", "it")),
+            ({"auth": base64.b64encode(b"<token>:x").decode()}, Credentials("", "", "it")),
+            (AUTH, Credentials("mira", "s3:cret", "it")),
+        ],
+    )
+    def test_identity_token_is_read(
+        self, entry: dict[str, str], found: Credentials, configure: Configure
+    ) -> None:
+        configure({"auths": {HOST: {**entry, "identitytoken": "it"}}})
+        assert find() == found
+        assert found.has_password == bool(found.password)
 
     def test_next_entry_of_the_host_is_used(self, configure: Configure) -> None:
         configure({"auths": {HOST: {}, f"https://{HOST}/v1/": AUTH}})
@@ -192,10 +208,13 @@ class TestHelpers:
         configure({"credsStore": "common", "auths": {HOST: AUTH}})
         assert find() == MIRA
 
-    def test_token_of_the_api_v2_is_not_used(self, folder: Path, configure: Configure) -> None:
-        write_helper(folder, "common", answer("<token>"))
+    @pytest.mark.parametrize(("secret", "found"), [("it", Credentials("", "", "it")), ("", None)])
+    def test_secret_of_the_token_user_is_an_identity_token(
+        self, folder: Path, configure: Configure, secret: str, found: Credentials | None
+    ) -> None:
+        write_helper(folder, "common", answer("<token>", secret))
         configure({"credsStore": "common"})
-        assert find() is None
+        assert find() == found
 
     @pytest.mark.parametrize(
         ("script", "text"),

@@ -304,6 +304,7 @@ def _make_client(
         insecure=options.insecure,
         username=credentials.username if credentials else None,
         password=credentials.password if credentials else None,
+        identity_token=credentials.identity_token if credentials else None,
         verify=options.ca_cert,
         authorities=() if options.ca_cert else stored.authorities,
         client_certificate=certificate,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Literal, TypeVar, get_args
 
@@ -52,6 +53,8 @@ class Client:
     :param username: sent with the password as Basic to ``host``, never to another host. None sends no
         credentials.
     :param password: the password of the user.
+    :param identity_token: what some registries give in place of the password, for v2 only. It is sent to
+        their token endpoint.
     :param verify: the path of a file with certificates to trust in place of the system's.
     :param authorities: paths of PEM files to trust besides, for ``host`` only.
     :param client_certificate: the path of a certificate with its key, or a pair of paths; shown to ``host``
@@ -80,6 +83,7 @@ class Client:
         insecure: bool = False,
         username: str | None = None,
         password: str | None = None,
+        identity_token: str | None = None,
         verify: str | os.PathLike[str] | None = None,
         authorities: Sequence[str | os.PathLike[str]] = (),
         client_certificate: str | tuple[str, str] | None = None,
@@ -110,7 +114,11 @@ class Client:
         self._notify = notify
         self._known = KnownBlobs()
         self._connection = Connection(host, options)
-        self._credentials = Credentials(username, password or "") if username else None
+        self._credentials = (
+            Credentials(username or "", password or "", identity_token or "")
+            if username or identity_token
+            else None
+        )
         self._progress: Progress = progress or Silence()
         self._parallel = parallel
         self._gzip_level = gzip_level
@@ -197,7 +205,7 @@ class Client:
             found = chain()
         except UnreadableArchive as exc:
             raise BadArchive(f"the layout cannot be pushed: {exc}") from exc
-        return ImagePush(self._transfer(reference), gzip_level=self._gzip_level).run(found)
+        return ImagePush(self._transfer_v1(reference), gzip_level=self._gzip_level).run(found)
 
     def pull(
         self,
@@ -239,7 +247,7 @@ class Client:
             return result
 
         try:
-            return self._by_api(checked, by_v2, lambda: ImagePull(self._transfer(checked)).run(opened))
+            return self._by_api(checked, by_v2, lambda: ImagePull(self._transfer_v1(checked)).run(opened))
         finally:
             opened.close()
 
@@ -288,7 +296,7 @@ class Client:
             return result
 
         def by_v1() -> PullResult:
-            return pull_into_layout(self._transfer(reference), output, gzip_level=self._gzip_level)
+            return pull_into_layout(self._transfer_v1(reference), output, gzip_level=self._gzip_level)
 
         return self._by_api(reference, by_v2, by_v1)
 
@@ -334,6 +342,14 @@ class Client:
             self._parallel,
             self._layer_limit_bytes,
         )
+
+    def _transfer_v1(self, reference: Reference) -> Transfer:
+        """Return the transfer without an identity token."""
+        transfer = self._transfer(reference)
+        if transfer.credentials is None or transfer.credentials.has_password:
+            return transfer
+        self._notify(f"{reference.host}: the identity token is not used, because v1 takes passwords only")
+        return replace(transfer, credentials=None)
 
     def close(self) -> None:
         """Close all connections."""

@@ -37,10 +37,16 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user name and a password."""
+    """A user name and a password, or an identity token, which the API v2 takes in their place."""
 
     username: str
     password: str
+    identity_token: str = ""
+
+    @property
+    def has_password(self) -> bool:
+        """Whether they are good for the API v1, which has no identity tokens."""
+        return bool(self.password) or not self.identity_token
 
     @property
     def header(self) -> str:

@@ -21,7 +21,7 @@ from .errors import printable
 #: How long a helper may take, in seconds. It may ask the user to unlock a key.
 _HELPER_TIMEOUT_S = 120
 
-#: The user of an entry whose secret is a token for the API v2.
+#: The user of an answer of a helper whose secret is an identity token, for the API v2.
 _TOKEN_USER = "<token>"  # noqa: S105  not a password
 
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -109,11 +109,13 @@ class _Login:
                     f"the entry {key!r} in {self._path} is not used: auth must be base64 of USER:PASSWORD"
                 )
                 return None
-        if not isinstance(username, str) or not isinstance(password, str) or username in ("", _TOKEN_USER):
-            return None
-        if not password.strip("\0") and entry.get("identitytoken"):
-            return None  # the token takes the place of the password, and is for the API v2
-        return Credentials(username, password.strip("\0"))
+        username = username if isinstance(username, str) and username != _TOKEN_USER else ""
+        has_password = bool(username) and isinstance(password, str)
+        password = password.strip("\0") if isinstance(password, str) and username else ""
+        token = entry.get("identitytoken")
+        if isinstance(token, str) and token:
+            return Credentials(username, password, token)
+        return Credentials(username, password) if has_password else None
 
     # -- helpers
 
@@ -155,8 +157,10 @@ class _Login:
         if not isinstance(answer, dict):
             raise ValueError("its answer must be a JSON object")
         username, secret = answer.get("Username"), answer.get("Secret")
-        if not isinstance(username, str) or not isinstance(secret, str) or username in ("", _TOKEN_USER):
+        if not isinstance(username, str) or not isinstance(secret, str) or not username:
             return None
+        if username == _TOKEN_USER:
+            return Credentials("", "", secret) if secret else None
         return Credentials(username, secret)
 
 

@@ -1,6 +1,6 @@
 """Authentication at the distribution API: Basic, and Bearer with tokens (distribution.md 3).
 
-Source: distribution registry/auth/token; RFC 7235 for challenges.
+Source: distribution registry/auth/token and spec/auth/oauth.md; RFC 7235 for challenges.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ _LONGEST_CHALLENGE = 8192
 _LONGEST_TOKEN = 64 * 1024
 _PARAMETER = re.compile(r'([A-Za-z0-9_-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+)))?')
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+
+#: Names this program to token endpoints.
+_CLIENT_ID = "v1registry"
 
 
 def read_challenges(text: str) -> Mapping[str, Mapping[str, str]]:
@@ -81,7 +84,7 @@ class Authorizer:
             challenges = read_challenges(self._challenge)
             if "bearer" in challenges:
                 self._header = f"Bearer {self._fetch_token(challenges['bearer'])}"
-            elif "basic" in challenges and self._credentials:
+            elif "basic" in challenges and self._credentials and self._credentials.has_password:
                 self._header = self._credentials.header
             return self._header != rejected
 
@@ -89,14 +92,41 @@ class Authorizer:
         realm = challenge.get("realm", "")
         self._check_realm(realm)
         pairs = [("service", challenge["service"])] if "service" in challenge else []
+        named = (challenge.get("scope", ""), *self._scopes)
+        scopes = [scope for scope in dict.fromkeys(named) if scope]
+        if self._credentials and self._credentials.identity_token:
+            return self._redeem(realm, self._credentials.identity_token, pairs, scopes)
         if self._credentials:
             pairs.append(("account", self._credentials.username))
-        named = (challenge.get("scope", ""), *self._scopes)
-        pairs += [("scope", scope) for scope in dict.fromkeys(named) if scope]
+        pairs += [("scope", scope) for scope in scopes]
         answer = self._connection.call(
             "GET",
             f"{realm}{'&' if '?' in realm else '?'}{urlencode(pairs)}",
             authorization=self._credentials.header if self._credentials else None,
+        )
+        if answer.status != 200:
+            raise answer.failure("log in")
+        return _token_in(answer)
+
+    def _redeem(
+        self, realm: str, identity_token: str, pairs: Sequence[tuple[str, str]], scopes: Sequence[str]
+    ) -> str:
+        """Return a token for an identity token, as the docker command asks for it.
+
+        :raises NotAuthorized: the identity token is invalid.
+        """
+        fields = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", identity_token),
+            ("client_id", _CLIENT_ID),
+            *pairs,
+            ("scope", " ".join(scopes)),
+        ]
+        answer = self._connection.call(
+            "POST",
+            realm,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            body=urlencode(fields).encode("ascii"),
         )
         if answer.status != 200:
             raise answer.failure("log in")
@@ -121,8 +151,8 @@ class Authorizer:
             )
         if self._credentials and host != self._url.hostname:
             raise NotAuthorized(
-                f"{self._url.netloc} names the token endpoint {realm[:300]}: the password is not sent there, "
-                "because it is another host, over plain http"
+                f"{self._url.netloc} names the token endpoint {realm[:300]}: the credentials are not sent "
+                "there, because it is another host, over plain http"
             )
 
 
