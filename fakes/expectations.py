@@ -6,21 +6,21 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .nearest import described_nearest, listed
 from .patterns import RequestPattern, pattern_of
 
 if TYPE_CHECKING:
     from .recorded_request import ApiName, RecordedRequest
-    from .recorder import Recorder, WatchedRegistry
+    from .recorder import Recorder
     from .request_log import RequestLog
 
 
 class RequestExpectations:
-    """The part of FakeRegistry that asserts requests. A failure shows what came nearest, and what differs."""
+    """The part of a fake that asserts requests. A failure shows what came nearest, and what differs."""
 
-    _recorder: Recorder[WatchedRegistry]
+    _recorder: Recorder[Any]
 
     @property
     def requests(self) -> RequestLog:
@@ -41,7 +41,8 @@ class RequestExpectations:
     ) -> RecordedRequest:
         """Wait until a request is finished, and return it. The arguments are those of RequestPattern.
 
-        Requests from before the call count too.
+        Requests from before the call count too. The thread waits, so asynchronous code calls this in another
+        thread, such as by ``asyncio.to_thread``.
 
         :param count: waits for so many requests that match, and returns the last of them.
         :param timeout_s: how long to wait, in seconds of the system, not of :attr:`clock`.
@@ -92,12 +93,10 @@ class RequestExpectations:
             raise ValueError(f"times must be 0 or more, not {times}")
         pattern = RequestPattern(method, path, route, user, api, status)
         found = self.requests.find(pattern)
-        if found and times in (None, len(found)):
+        if times == len(found) or (times is None and found):
             return found
         if times == 0:
-            if found:
-                raise AssertionError(f"must not be requested: {pattern}\n{listed(found)}")
-            return found
+            raise AssertionError(f"must not be requested: {pattern}\n{listed(found)}")
         if not found:
             raise AssertionError(f"not requested: {pattern}\n{described_nearest(pattern, self.requests)}")
         raise AssertionError(

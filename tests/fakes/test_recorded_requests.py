@@ -30,11 +30,12 @@ def fake() -> Iterator[FakeRegistry]:
         yield registry
 
 
-@pytest.fixture(params=["in process", "live", "httpx"])
+@pytest.fixture(params=["in process", "live", "httpx", "httpx's own transport"])
 def send(request: pytest.FixtureRequest, fake: FakeRegistry) -> Iterator[Send]:
     """Sends a request: method, path, data and headers."""
-    if request.param == "httpx":
-        transport = httpx.WSGITransport(app=fake.app)
+    if request.param.startswith("httpx"):
+        own = httpx.WSGITransport(app=fake.app)
+        transport = fake.httpx_transport() if request.param == "httpx" else own
         with httpx.Client(transport=transport, base_url="http://v1registry.test") as client:
             yield lambda method, path, data=None, **options: client.request(
                 method, path, content=data, **options

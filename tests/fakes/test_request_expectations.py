@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 import requests
 from v1registry_fakes import FakeRegistry, RequestPattern
@@ -287,6 +289,16 @@ def test_waiting_ends_when_the_request_of_another_thread_is_finished(fake: FakeR
         for _ in range(2):
             requests.get(url, timeout=30)
         assert [each.result() for each in waiting] == [fake.requests[1]] * 3
+
+
+def test_the_request_of_an_asynchronous_client_is_waited_for(fake: FakeRegistry) -> None:
+    async def ask() -> RecordedRequest:
+        transport = fake.async_httpx_transport()
+        async with httpx.AsyncClient(transport=transport, base_url="http://v1registry.test") as client:
+            await client.get("/v1/_ping")
+            return await asyncio.to_thread(fake.wait_for_request, route="ping")
+
+    assert asyncio.run(ask()).response_body == b"{}"
 
 
 def test_a_running_request_is_waited_for_until_its_end(fake: FakeRegistry) -> None:
