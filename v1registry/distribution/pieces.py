@@ -1,11 +1,12 @@
 """The pieces of an unfinished upload, one for each request that sent bytes, and where they end.
 
     <folder of the upload>/pieces/<offset>/data    what one request sent
-    <folder of the upload>/end                     which piece is the last one, and how many there are
+    <folder of the upload>/end                     one of the last pieces, and how many there are up to it
 
 A piece is written only if there is none at its offset, so that one request decides. The key ``end`` is
-written after it. It spares a walk over all pieces: readers begin at the piece that it names, and go on from
-there. After requests at the same time, or a killed one, it names an earlier piece. It never goes back.
+written after every few pieces. It spares a walk over all of them: readers begin at the piece that it names,
+and go on from there. After requests at the same time, or a killed one, it names an earlier piece. It never
+goes back.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ MOST_PIECES: Final = 10_000
 
 _PIECES, _END = "pieces", "end"
 
+#: How many pieces there may be after the one that ``end`` names, before it is written again. To look at a
+#: piece costs much less than a write.
+_MOST_AFTER_END: Final = 16
+
 #: How many digits an offset has in a key: enough for all sizes.
 _DIGITS: Final = 20
 
@@ -36,7 +41,8 @@ class Arrived:
     size: int = 0  #: bytes: the offset at which the upload goes on
     number: int = 0  #: pieces
     modified_s: float = 0.0  #: when the last piece was written, in seconds since the epoch
-    end_etag: str = ABSENT  #: of the key ``end`` as it was read
+    end_number: int = 0  #: pieces up to the one that the key ``end`` named when it was read
+    end_etag: str = ABSENT  #: of that key
 
 
 NOTHING: Final = Arrived()
@@ -58,11 +64,11 @@ class Pieces:
 
     def arrived(self, folder: str) -> Arrived:
         """Return what has arrived of an upload. The cost does not grow with the number of pieces."""
-        start, number, etag = self._end(folder)
-        found = self._walk(folder, Arrived(start, number, end_etag=etag))
-        if start and found.number == number:
+        end = self._end(folder)
+        found = self._walk(folder, end)
+        if end.size and found.number == end.number:
             # there is no such piece
-            found = self._walk(folder, Arrived(end_etag=etag))
+            found = self._walk(folder, Arrived(end_etag=end.end_etag))
         return found
 
     def add(self, folder: str, arrived: Arrived, body: Iterable[bytes]) -> tuple[Arrived, Stat]:
@@ -71,13 +77,13 @@ class Pieces:
         :raises KeyConflict: another request has written a piece there.
         """
         stat = self._storage.write(piece_key(folder, arrived.size), body, expect=ABSENT)
-        after = Arrived(
-            arrived.size + stat.size, arrived.number + 1, stat.modified.timestamp(), arrived.end_etag
-        )
+        after = _with_piece(arrived, stat)
+        if after.number - arrived.end_number < _MOST_AFTER_END:
+            return after, stat
         value = json.dumps({"start": arrived.size, "number": after.number}).encode("ascii")
         with suppress(KeyConflict):  # another request has found more pieces
             etag = self._storage.write(f"{folder}/{_END}", value, expect=arrived.end_etag).etag
-            after = replace(after, end_etag=etag)
+            after = replace(after, end_number=after.number, end_etag=etag)
         return after, stat
 
     def joined(self, folder: str, size: int) -> Iterator[bytes]:
@@ -92,19 +98,19 @@ class Pieces:
                 yield from blob
             start += max(1, blob.stat.size)  # none is empty, unless it is damaged
 
-    def _end(self, folder: str) -> tuple[int, int, str]:
-        """Return offset and number of the last known piece, and the etag of the key that says so."""
+    def _end(self, folder: str) -> Arrived:
+        """Return what has arrived before the piece that the key ``end`` names."""
         try:
             value, stat = self._storage.read(f"{folder}/{_END}")
         except KeyNotFound:
-            return 0, 0, ABSENT
+            return NOTHING
         fields: Any = parse_stored(value)
         start, number = (
             (fields.get("start"), fields.get("number")) if isinstance(fields, dict) else (None, None)
         )
         if not isinstance(start, int) or not isinstance(number, int) or not 0 < number <= start + 1:
-            return 0, 0, stat.etag  # it is damaged
-        return start, number - 1, stat.etag
+            return Arrived(end_etag=stat.etag)  # it is damaged
+        return Arrived(start, number - 1, end_number=number, end_etag=stat.etag)
 
     def _walk(self, folder: str, arrived: Arrived) -> Arrived:
         """Return what has arrived with the pieces from an offset on."""
@@ -113,6 +119,14 @@ class Pieces:
                 stat = self._storage.stat(piece_key(folder, arrived.size))
             except KeyNotFound:
                 break
-            modified_s = stat.modified.timestamp()
-            arrived = Arrived(arrived.size + stat.size, arrived.number + 1, modified_s, arrived.end_etag)
+            arrived = _with_piece(arrived, stat)
         return arrived
+
+
+def _with_piece(arrived: Arrived, piece: Stat) -> Arrived:
+    return replace(
+        arrived,
+        size=arrived.size + piece.size,
+        number=arrived.number + 1,
+        modified_s=piece.modified.timestamp(),
+    )

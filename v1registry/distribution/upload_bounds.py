@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from .. import errors
 from ..registry.expiry import REPOSITORY_BYTES, Expiry
 from ..registry.quotas import Excess, Quotas, Reservation
 from ..rights import PushKey
-from ..storage.base import Storage
+from ..storage.base import CHUNK_BYTES, Storage
 
 #: The counter of the bytes that have arrived. It is one for all pieces: there may be many.
 _ARRIVED: Final = "arrived"
@@ -56,6 +57,8 @@ class UploadBounds:
             excess=Excess(errors.RepositoryBytesExceeded, errors.RepositoryUploadsExceeded),
         )
 
+        self._both = self._of_users, self._of_repositories
+
     def begin(self, upload_id: str, key: PushKey, size: int) -> None:
         """Count an upload that begins.
 
@@ -78,37 +81,65 @@ class UploadBounds:
         """Tell whether an upload has not ended. It ends with its repository too."""
         return self._of_repositories.counts(upload_id, key, _BEGUN)
 
-    @contextmanager
     def counted(
-        self, upload_id: str, key: PushKey, chunks: Iterable[bytes], announced: int | None
-    ) -> Iterator[Iterable[bytes]]:
-        """Give chunks whose bytes are counted before they are read, until the context ends.
+        self, upload_id: str, key: PushKey, offset: int, chunks: Iterable[bytes], announced: int | None
+    ) -> AbstractContextManager[Iterable[bytes]]:
+        """Give the chunks of a part in a context. Their bytes are counted before they are given.
 
+        If the context ends without an exception, they are counted as stored; otherwise no longer.
+
+        :param offset: how many bytes of the upload are stored.
         :param announced: how many bytes will come; None if that is unknown.
-        :raises TooManyUnfinishedBytes: while they are read: the user would have too many bytes.
+        :raises TooManyUnfinishedBytes: at once, or while chunks are read: the user would have too many bytes.
         :raises UnfinishedTotalExceeded: the same for all users together.
         :raises RepositoryBytesExceeded: the same for the repository.
         """
+        iterator, beginning, size = iter(chunks), list[bytes](), 0
+        for chunk in iterator:
+            beginning.append(chunk)
+            size += len(chunk)
+            if size > CHUNK_BYTES:
+                return self._counted_in_steps(upload_id, key, offset, chain(beginning, iterator), announced)
+        return self._counted_at_once(upload_id, key, offset, beginning, offset + size)
+
+    @contextmanager
+    def _counted_at_once(
+        self, upload_id: str, key: PushKey, old: int, chunks: Iterable[bytes], new: int
+    ) -> Iterator[Iterable[bytes]]:
+        """Count a short part by the counter of the upload alone, because each counter costs synced writes.
+
+        Of short parts that come at the same time, one counts.
+        """
+        counting = list[Quotas]()
+        try:
+            for quotas in self._both:
+                quotas.begin(upload_id, key, _ARRIVED, new, is_first=False)
+                counting.append(quotas)
+            yield chunks
+        except BaseException:
+            for quotas in counting:
+                quotas.release(upload_id, key, _ARRIVED, new)
+            raise
+        for quotas in self._both if old else ():
+            quotas.release(upload_id, key, _ARRIVED, old)
+
+    @contextmanager
+    def _counted_in_steps(
+        self, upload_id: str, key: PushKey, old: int, chunks: Iterable[bytes], announced: int | None
+    ) -> Iterator[Iterable[bytes]]:
         entry, body, reservations = secrets.token_hex(8), chunks, list[Reservation]()
-        for quotas in (self._of_users, self._of_repositories):
+        for quotas in self._both:
             reservations.append(quotas.reserve(upload_id, key, entry))
             body = reservations[-1].counted(body, 0, announced)
         try:
             yield body
+            for quotas, reservation in zip(self._both, reservations, strict=True):
+                quotas.recount(upload_id, key, _ARRIVED, old, old + reservation.received)
         finally:
             for reservation in reservations:
                 reservation.release()
 
-    def recount(self, upload_id: str, key: PushKey, old: int, new: int) -> None:
-        """Count the bytes of an upload after a piece of it was stored.
-
-        :param old: bytes before.
-        :param new: bytes.
-        """
-        for quotas in (self._of_users, self._of_repositories):
-            quotas.recount(upload_id, key, _ARRIVED, old, new)
-
     def end(self, upload_id: str, key: PushKey) -> None:
         """Count an upload no more, because it was removed."""
-        for quotas in (self._of_users, self._of_repositories):
+        for quotas in self._both:
             quotas.end(upload_id, key)

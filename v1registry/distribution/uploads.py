@@ -143,12 +143,11 @@ class Uploads:
         if not first:
             return upload
         body = chain((first,), received.rest(is_partial_kept))
-        with self._bounds.counted(upload.id, upload.key, body, announced) as counted:
+        with self._bounds.counted(upload.id, upload.key, offset, body, announced) as counted:
             try:
                 arrived, stat = self._pieces.add(upload.folder, upload.arrived, counted)
             except KeyConflict:
                 raise OutOfOrder from None
-            self._bounds.recount(upload.id, upload.key, offset, arrived.size)
         if offset == 0:
             self._write_sum(upload, stat, received.sha256)
         if not self._exists(upload):
