@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, get_args
 
-from .recorded_request import ApiName, RecordedRequest
+from .recorded_request import ApiName, RecordedRequest, shown
 
 _APIS: Final[tuple[str, ...]] = get_args(ApiName)
 
@@ -94,7 +94,7 @@ class RequestPattern:
         if self.method is not None:
             yield "method", self.method == request.method, request.method, self.method
         if self.path is not None:
-            yield "path", path_matches(self.path, request.path), request.path, self.path
+            yield "path", path_matches(self.path, request.path), shown(request.path), self.path
         if self.route is not None:
             yield "route", self.route == request.route, request.route or "unknown", self.route
         if self.api is not None:

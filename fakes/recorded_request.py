@@ -21,6 +21,25 @@ ApiName = Literal["v1", "hub", "oauth", "v2"]
 _REMARKABLE_BYTES: Final = 1024
 _REMARKABLE_S: Final = 1.0
 
+#: How much of a text of a client messages show, in characters.
+_LONGEST_SHOWN: Final = 1000
+
+
+def shown(text: str) -> str:
+    r"""Return a text of a client for a message: one line of bounded length without control characters.
+
+    >>> print(shown("/v1/\x1b[31m/é"))
+    /v1/\x1b[31m/é
+    """
+    if len(text) > _LONGEST_SHOWN:
+        text = f"{text[:_LONGEST_SHOWN]}…"
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
 
 class RequestHeaders(Mapping[str, str]):
     """The headers of a request. Names are case-insensitive.
@@ -139,7 +158,7 @@ class RecordedRequest:
     def __str__(self) -> str:
         """Return the request in one line, such as ``GET /v1/search?q=app 200``."""
         query = f"?{self.query}" if self.query else ""
-        return f"{self.method} {self.path}{query} {self.status or 'unanswered'}"
+        return f"{shown(f'{self.method} {self.path}{query}')} {self.status or 'unanswered'}"
 
     def __repr__(self) -> str:
         return f"<RecordedRequest {self}>"

@@ -360,3 +360,11 @@ def test_the_nearest_path_is_the_most_similar_one() -> None:
     log[1].path = "/v2/alice/app/tags/list"
     lines = described_nearest(RequestPattern("GET", "/v2/alice/app/tags/lists"), log).splitlines()
     assert lines[1] == "  GET /v2/alice/app/tags/list 200"
+
+
+def test_texts_of_clients_are_shown_on_one_line_and_in_part() -> None:
+    request = RecordedRequest("GET", "/v1/a\nb\x1b[2J\udc80", "", {}, status=404)
+    assert str(request) == "GET /v1/a\\nb\\x1b[2J\\udc80 404"
+    assert RequestPattern(path="/x").differences(request) == ["path is /v1/a\\nb\\x1b[2J\\udc80, not /x"]
+    request.path = "/" + "x" * 100_000
+    assert len(str(request)) < 1100
