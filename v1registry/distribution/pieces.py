@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..registry.layout import parse_stored
-from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage
+from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from . import layout
 
 #: How many requests may send pieces of one upload.
@@ -81,7 +81,9 @@ class Pieces:
         if after.number - arrived.end_number < _MOST_AFTER_END:
             return after, stat
         value = json.dumps({"start": arrived.size, "number": after.number}).encode("ascii")
-        with suppress(KeyConflict):  # another request has found more pieces
+        # another request has found more pieces; or the storage failed, and a later request writes it. The
+        # piece is stored, so the part must not fail
+        with suppress(KeyConflict, StorageUnavailable):
             etag = self._storage.write(f"{folder}/{_END}", value, expect=arrived.end_etag).etag
             after = replace(after, end_number=after.number, end_etag=etag)
         return after, stat

@@ -63,7 +63,7 @@ class SharedWork(Generic[T]):
 
         Work with a key that is being done already, or waits for a thread, is not begun again.
 
-        :param wait_s: how long to wait, in seconds; None for ever. The work goes on afterwards.
+        :param wait_s: how long to wait, in seconds; None for no limit. The work goes on afterwards.
         :param client: for whom it is done.
         :raises ImageBusy: it takes longer, or too many requests wait, or too much work does.
         :raises BaseException: the first failure.
