@@ -243,7 +243,7 @@ class Client:
         def by_v2() -> PullResult:
             pull = V2Pull(self._transfer(checked), platform=chosen)
             result = pull.run(opened)
-            self._known.add(checked.path, pull.blobs)
+            self._known.add(checked.v2_name, pull.blobs)
             return result
 
         try:
@@ -292,7 +292,7 @@ class Client:
         def by_v2() -> PullResult:
             pull = V2Pull(self._transfer(reference), platform=platform)
             result = V2LayoutPull(pull, reference, is_whole=is_whole).run(output)
-            self._known.add(reference.path, pull.blobs)
+            self._known.add(reference.v2_name, pull.blobs)
             return result
 
         def by_v1() -> PullResult:
@@ -329,7 +329,7 @@ class Client:
 
     def _check(self, reference: str | Reference) -> Reference:
         checked = Reference.parse(reference) if isinstance(reference, str) else reference
-        if checked.host != self.host:
+        if checked.registry != self.host:
             raise BadReference(f"{checked} must be in the registry {self.host}")
         return checked
 

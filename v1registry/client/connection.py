@@ -26,7 +26,7 @@ from .answers import TRANSIENT_STATUSES, Answer, PingResult, read_ping
 from .causes import find_cause, reason_of
 from .errors import BadReference, ClientError, ProtocolError, RegistryUnreachable
 from .http_session import AuthorizationHeader, HttpSession, check_redirect
-from .reference import check_host, split_scheme
+from .reference import check_host, registry_of, split_scheme
 
 #: The largest answer except layers, in bytes: the largest image JSON that our server accepts.
 DOCUMENT_LIMIT_BYTES = 16 << 20
@@ -82,7 +82,7 @@ class Connection:
         if options.scheme not in (None, "http", "https"):
             raise BadReference(f"scheme must be http or https, not {options.scheme!r}")
         in_front, rest = split_scheme(host)
-        self.host = check_host(rest.rstrip("/"))
+        self.host = registry_of(check_host(rest.rstrip("/")))
         self.attempts = options.attempts
         self._scheme = options.scheme or in_front
         self._is_insecure = options.is_insecure

@@ -24,6 +24,10 @@ _HELPER_TIMEOUT_S = 120
 #: The user of an answer of a helper whose secret is an identity token, for the API v2.
 _TOKEN_USER = "<token>"  # noqa: S105  not a password
 
+#: Under this host ``docker login`` stores what is for images of docker.io.
+_HUB_LOGIN = "index.docker.io"
+_HUB_HOSTS = ("docker.io", "registry-1.docker.io")
+
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 #: What an address of a registry may have behind the host. Entries for a part of a registry are not for all.
@@ -43,7 +47,8 @@ def docker_credentials(host: str, warn: Callable[[str], None]) -> Credentials | 
     :param host: ``HOST[:PORT]``.
     :param warn: called with a text for each file, entry or helper that cannot be used.
     """
-    return _Login(host.lower(), warn).find()
+    name = host.lower()
+    return _Login(_HUB_LOGIN if name in _HUB_HOSTS else name, warn).find()
 
 
 class _Login:

@@ -9,6 +9,11 @@ from ..errors import DigestInvalid, InvalidRepositoryName, InvalidTagName
 from ..names import Digest, RepositoryName, check_tag
 from .errors import BadReference
 
+#: Where the images are whose names begin with ``docker.io``, as in the docker command.
+#: Source: docker v28 registry/config.go, distribution/reference v0.6 normalize.go.
+HUB_REGISTRY = "registry-1.docker.io"
+_HUB, _OLD_HUB = "docker.io", "index.docker.io"
+
 _EXPECTED = "must be HOST[:PORT]/NAMESPACE/NAME:TAG, such as localhost:5000/foo/bar:latest"
 _HOST = re.compile(r"((?:[A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+\.?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 
@@ -53,7 +58,8 @@ class Reference:
         repository, tag = path, "" if digest else "latest"
         if ":" in path.rpartition("/")[2]:
             repository, _, tag = path.rpartition(":")
-        reference = cls(check_host(host), repository, tag, scheme, digest)
+        name = check_host(host)
+        reference = cls(_HUB if name == _OLD_HUB else name, repository, tag, scheme, digest)
         try:
             if repository != repository.strip("/"):
                 raise InvalidRepositoryName
@@ -77,9 +83,19 @@ class Reference:
         return RepositoryName.parse(self.path)
 
     @property
+    def registry(self) -> str:
+        """The host to ask: for names of ``docker.io`` a different one."""
+        return registry_of(self.host)
+
+    @property
+    def v2_name(self) -> str:
+        """The repository as the distribution API names it: as written, with ``library/`` at ``docker.io``."""
+        return str(self.name) if self.host == _HUB else self.path
+
+    @property
     def origin(self) -> str:
         """The registry, with the scheme if the text has one."""
-        return f"{self.scheme}://{self.host}" if self.scheme else self.host
+        return f"{self.scheme}://{self.registry}" if self.scheme else self.registry
 
     @property
     def place(self) -> str | Digest:
@@ -95,6 +111,15 @@ class Reference:
     def __str__(self) -> str:
         name = self.archive_name or f"{self.host}/{self.path}"
         return f"{name}@{self.digest}" if self.digest else name
+
+
+def registry_of(host: str) -> str:
+    """Return the host to ask for names that begin with a host.
+
+    >>> registry_of("docker.io"), registry_of("localhost:5000")
+    ('registry-1.docker.io', 'localhost:5000')
+    """
+    return HUB_REGISTRY if host in (_HUB, _OLD_HUB) else host
 
 
 def split_scheme(text: str) -> tuple[str | None, str]:

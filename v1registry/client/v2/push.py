@@ -46,7 +46,7 @@ class V2Push:
         for descriptor, child in children:
             repository.put_manifest(descriptor.digest, child, descriptor.media_type)
         repository.put_manifest(self._reference.tag, data, top.media_type)
-        self._known.add(self._reference.path, (*uploads.sent, *uploads.present))
+        self._known.add(self._reference.v2_name, (*uploads.sent, *uploads.present))
         return PushResult(
             self._reference,
             top.digest.hex,
@@ -58,4 +58,4 @@ class V2Push:
 
     def _places_of(self, digest: Digest) -> Sequence[str]:
         names = dict.fromkeys((*self._known.places(digest), *self._mount_from))
-        return [name for name in names if name != self._reference.path]
+        return [name for name in names if name != self._reference.v2_name]

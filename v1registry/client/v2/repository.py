@@ -70,7 +70,7 @@ class V2Repository:
                 f"not {reference.path!r}; --api v1 accepts more names"
             )
         url, challenge = found
-        self.name = reference.path
+        self.name = reference.v2_name
         self.url = f"{url}{self.name}/"
         self._reference = reference
         self._connection = transfer.connection
