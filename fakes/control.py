@@ -20,9 +20,11 @@ from v1registry.wsgi.responses import Response, error_object, json_response, no_
 from v1registry.wsgi.routing import Route, Table
 
 from . import control_clock as clock
+from . import control_faults as faults
 from . import control_filling as filling
 from . import control_watching as watching
 from .control_services import CONTROL, ControlServices
+from .known_faults import KnownFaults
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -66,14 +68,20 @@ TABLE: Final = Table(
     Route("POST",   f"{CONTROL}/repositories",   filling.add_repository,   None),
     Route("POST",   f"{CONTROL}/artifacts",      filling.add_artifact,     None),
     Route("POST",   f"{CONTROL}/indexes",        filling.add_index,        None),
+    Route("POST",   f"{CONTROL}/archives",       filling.add_archive,      None),
     Route("POST",   f"{CONTROL}/users",          filling.add_user,         None),
     Route("POST",   f"{CONTROL}/applications",   filling.add_application,  None),
     Route("POST",   f"{CONTROL}/consent",        filling.consent,          None),
     Route("GET",    f"{CONTROL}/clock",          clock.show,               None),
     Route("PUT",    f"{CONTROL}/clock",          clock.move,               None),
+    Route("POST",   f"{CONTROL}/faults",         faults.add,               None),
+    Route("GET",    f"{CONTROL}/faults",         faults.list_all,          None),
+    Route("DELETE", f"{CONTROL}/faults",         faults.undo_all,          None),
+    Route("DELETE", f"{CONTROL}/faults/{{fault_id}}", faults.undo,         None),
     Route("GET",    f"{CONTROL}/contents",       watching.list_contents,   None),
     Route("GET",    f"{CONTROL}/requests",       watching.list_requests,   None),
     Route("DELETE", f"{CONTROL}/requests",       watching.clear_requests,  None),
+    holes={"fault_id": ("fault_id", r"[^/]+")},
 )
 # fmt: on
 
@@ -84,7 +92,7 @@ class _Parts(Registry):
     def services_for(self, fake: FakeRegistry) -> ControlServices:
         """Return the services of the control API of a fake."""
         parts = {part.name: getattr(self._services, part.name) for part in fields(Services)}
-        return ControlServices(fake=fake, **parts)
+        return ControlServices(fake=fake, faults=KnownFaults(), **parts)
 
 
 class ControlledFake:

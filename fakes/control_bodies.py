@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -49,6 +50,7 @@ class NewImage(Body):
     layer: Binary | None = None
     layers: Annotated[int, Meta(ge=1, le=_MOST_LAYERS)] = 1
     parent: str | None = None
+    config: dict[str, Any] | None = None
     json: dict[str, Any] = field(default_factory=dict)
     id: str | None = None
     is_complete: bool = True
@@ -66,6 +68,8 @@ class NewRepository(Body):
     """A repository without images."""
 
     name: str
+    description: str = ""
+    star_count: Annotated[int, Meta(ge=0, le=_MOST_STARS)] = 0
     is_private: bool = False
 
 
@@ -120,6 +124,37 @@ class Consent(Body):
     is_allowed: bool = True
 
 
+class NewFault(Body):
+    """A fault, see :meth:`v1registry_fakes.FakeRegistry.fail`. ``body`` is text, or a value of JSON."""
+
+    method: str | None = None
+    path: str | None = None
+    route: str | None = None
+    user: str | None = None
+    api: Literal["v1", "hub", "oauth", "v2"] | None = None
+    after: int = 0
+    times: int | None = None
+    probability: float | None = None
+    seed: int = 0
+    status: int | None = None
+    error: str | None = None
+    body: str | dict[str, Any] | list[Any] | None = None
+    html: bool = False
+    retry_after_s: int | None = None
+    delay_s: float | None = None
+    bytes_per_second: int | None = None
+    cut_after_bytes: int | None = None
+    corrupt_byte: int | None = None
+    wrong_checksum: bool = False
+    headers: dict[str, str | None] | None = None
+    doubled_header: str | None = None
+    expired_token: bool = False
+    redirect: str | None = None
+    stale: bool = False
+    storage: Literal["full", "unavailable"] | None = None
+    refuse_connection: bool = False
+
+
 class ClockMove(Body):
     """What to do with the clock, in this order: stop it or let it run, set it, move it forward."""
 
@@ -138,6 +173,10 @@ def read_body(request: Request[Any], kind: type[T]) -> T:
     data = request.read_body(MOST_JSON_BYTES)
     try:
         value = parse_json(data, has_unique_keys=True) if data.strip() else {}
+        if b"\\ud" in data.lower():
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadRequest("The body is invalid: a text has a half of a surrogate pair") from None
     except ValueError as error:
         raise BadRequest(f"The body must be a JSON object in UTF-8: {error}") from None
     return checked(value, kind)
@@ -153,8 +192,6 @@ def checked(value: object, kind: type[T]) -> T:
     except ValidationError as error:
         keys = ", ".join(known.name for known in fields(kind))
         raise BadRequest(f"The body is invalid: {error}; the known keys are {keys}") from None
-    except UnicodeError:
-        raise BadRequest("The body is invalid: a text has a half of a surrogate pair") from None
 
 
 def content_of(content: Content) -> bytes | str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from tempfile import NamedTemporaryFile
+from typing import Any, Final, Literal, TypeAlias, cast
 
+from v1registry.errors import BadRequest, BodyTooLarge
 from v1registry.oauth.scopes import SCOPES
 from v1registry.wsgi.request import Request
 from v1registry.wsgi.responses import Response, json_response
 
 from . import control_bodies as bodies
 from .control_bodies import content_of, contents_of, read_body
-from .control_services import ControlServices, image_of, manifest_of, refusals
+from .control_services import ControlServices, image_of, manifest_of, parameters, refusals
 from .control_views import shown_image, shown_manifest
 from .images import FakeImage
 from .manifests import FakeManifest
 
 ControlRequest: TypeAlias = Request[ControlServices]
+
+#: The largest archive, in bytes. Its images are kept in memory.
+MOST_ARCHIVE_BYTES: Final = 1 << 30
 
 
 def add_image(request: ControlRequest) -> Response:
@@ -35,6 +40,7 @@ def add_image(request: ControlRequest) -> Response:
                 layer=layer,
                 layers=body.layers,
                 parent=None if body.parent is None else manifest_of(fake, body.parent),
+                config=body.config,
                 json=body.json,
                 api="v2",
             )
@@ -46,6 +52,7 @@ def add_image(request: ControlRequest) -> Response:
                 layer=layer,
                 layers=body.layers,
                 parent=None if body.parent is None else image_of(fake, body.parent),
+                config=body.config,
                 json=body.json,
                 id=body.id,
                 is_complete=body.is_complete,
@@ -66,7 +73,12 @@ def add_repository(request: ControlRequest) -> Response:
     """Make a repository without images."""
     body = read_body(request, bodies.NewRepository)
     with refusals():
-        request.services.fake.add_repository(body.name, is_private=body.is_private)
+        request.services.fake.add_repository(
+            body.name,
+            description=body.description,
+            star_count=body.star_count,
+            is_private=body.is_private,
+        )
     return json_response({"name": body.name}, 201)
 
 
@@ -96,6 +108,32 @@ def add_index(request: ControlRequest) -> Response:
         platforms = {name: manifest_of(fake, text) for name, text in body.platforms.items()}
         pushed = fake.add_index(body.name, platforms)
     return _created(pushed)
+
+
+def add_archive(request: ControlRequest) -> Response:
+    """Push the images of an archive, which is the body; ?name= and api= are those of add_archive().
+
+    :raises BodyTooLarge: the archive is larger than MOST_ARCHIVE_BYTES.
+    :raises BadRequest: it is no archive of images, or the registry rejects it.
+    """
+    values = parameters(request, ("name", "api"))
+    api = values.get("api")
+    if not (api is None or api == "v1" or api == "v2"):
+        raise BadRequest(f"api must be v1 or v2, not {api[:40]!r}")
+    with NamedTemporaryFile(prefix="v1registry-", suffix=".tar") as file:
+        for chunk in request.upload:
+            if request.upload.received > MOST_ARCHIVE_BYTES:
+                raise BodyTooLarge(MOST_ARCHIVE_BYTES)
+            file.write(chunk)
+        file.flush()
+        with refusals():
+            try:
+                pushed = request.services.fake.add_archive(
+                    file.name, values.get("name"), api=cast("Literal['v1', 'v2'] | None", api)
+                )
+            except (OSError, EOFError) as error:
+                raise ValueError(f"the archive cannot be read: {error}") from error
+    return json_response([_shown(each) for each in pushed], 201)
 
 
 def add_user(request: ControlRequest) -> Response:
@@ -153,5 +191,8 @@ def consent(request: ControlRequest) -> Response:
 
 
 def _created(pushed: FakeImage | FakeManifest) -> Response:
-    shown = shown_image(pushed) if isinstance(pushed, FakeImage) else shown_manifest(pushed)
-    return json_response(shown, 201)
+    return json_response(_shown(pushed), 201)
+
+
+def _shown(pushed: FakeImage | FakeManifest) -> dict[str, Any]:
+    return shown_image(pushed) if isinstance(pushed, FakeImage) else shown_manifest(pushed)

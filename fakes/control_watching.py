@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
-from urllib.parse import parse_qsl
+from typing import Any, Final, TypeAlias
 
-from v1registry.errors import BadRequest
+from v1registry.errors import BadRequest, NotFound
 from v1registry.wsgi.request import Request
 from v1registry.wsgi.responses import Response, json_response, no_content
 
-from .control_services import ControlServices, refusals
+from .control_services import ControlServices, parameters, refusals, whole_number
 from .control_views import shown_request
-
-if TYPE_CHECKING:
-    from .recorded_request import ApiName
 
 ControlRequest: TypeAlias = Request[ControlServices]
 
-_REQUEST_KEYS: Final = ("method", "path", "route", "user", "api", "status")
+_PATTERN: Final = ("method", "path", "route", "user", "api", "status")
+
+#: The longest wait for a request, in seconds. A waiting request occupies a thread of the process.
+_MOST_WAIT_S: Final = 60
 
 
 def list_requests(request: ControlRequest) -> Response:
-    """List the requests of clients; ?method=, path=, route=, user=, api= and status= select some."""
-    values = _parameters(request, _REQUEST_KEYS)
+    """List the requests of clients; ?method=, path=, route=, user=, api= and status= select some.
+
+    ``wait_s`` waits until ``count`` of them are finished. ``bodies=1`` shows the bodies too.
+
+    :raises NotFound: the requests did not come in time; the text says what came nearest.
+    :raises BadRequest: a parameter is invalid.
+    """
+    fake = request.services.fake
+    values = parameters(request, (*_PATTERN, "wait_s", "count", "bodies"))
+    with_bodies = values.get("bodies", "0")
+    if with_bodies not in ("0", "1"):
+        raise BadRequest(f"bodies must be 0 or 1, not {with_bodies[:40]!r}")
+    wait_s, count = whole_number(values, "wait_s"), whole_number(values, "count")
+    if (wait_s or 0) > _MOST_WAIT_S:
+        raise BadRequest(f"wait_s must be at most {_MOST_WAIT_S}, not {wait_s}")
+    if count is not None and wait_s is None:
+        raise BadRequest("count is for wait_s: give both, or neither")
+    pattern: dict[str, Any] = {name: values.get(name) for name in _PATTERN if name != "status"}
+    pattern["status"] = whole_number(values, "status")
     with refusals():
-        found = request.services.fake.requests.matching(
-            values.get("method"),
-            values.get("path"),
-            _whole_number(values, "status"),
-            route=values.get("route"),
-            user=values.get("user"),
-            api=cast("ApiName | None", values.get("api")),
-        )
-    return json_response([shown_request(each) for each in found])
+        if wait_s is not None:
+            try:
+                fake.wait_for_request(**pattern, count=1 if count is None else count, timeout_s=float(wait_s))
+            except AssertionError as error:
+                raise NotFound(str(error)) from None
+        found = fake.requests.matching(**pattern)
+    return json_response([shown_request(each, with_bodies=with_bodies == "1") for each in found])
 
 
 def clear_requests(request: ControlRequest) -> Response:
@@ -53,36 +67,3 @@ def list_contents(request: ControlRequest) -> Response:
             },
         }
     )
-
-
-def _parameters(request: ControlRequest, known: tuple[str, ...]) -> dict[str, str]:
-    """Return the parameters of the query.
-
-    :raises BadRequest: a parameter is unknown, or is there twice.
-    """
-    query = request.environ.get("QUERY_STRING", "")
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=20)
-    except ValueError as error:
-        raise BadRequest(f"The query is invalid: {error}") from None
-    values: dict[str, Any] = {}
-    for name, value in pairs:
-        if name not in known:
-            raise BadRequest(f"The query must have {', '.join(known)} only, not {name[:40]!r}")
-        if name in values:
-            raise BadRequest(f"The query must have {name} once")
-        values[name] = value
-    return values
-
-
-def _whole_number(values: dict[str, str], name: str) -> int | None:
-    """Return a parameter that is a whole number; None if it is not there.
-
-    :raises BadRequest: the parameter is not a whole number of at most 9 digits.
-    """
-    text = values.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
-        raise BadRequest(f"{name} must be a whole number of at most 9 digits, not {text[:40]!r}")
-    return int(text)

@@ -6,35 +6,16 @@ import base64
 import json
 
 import pytest
-from v1registry_fakes import FakeRegistry
+from support.archive_builder import TOP, old_archive
+from support.control_requests import post, refused
 from v1registry_fakes.control import TABLE, ControlledFake
 from webtest import TestApp
-
-
-@pytest.fixture
-def control(registry):
-    return TestApp(ControlledFake(registry))
-
-
-@pytest.fixture
-def with_users():
-    with FakeRegistry(auth="users:") as registry:
-        yield registry
-
-
-def post(control, path, body, status=201):
-    answer = control.post(f"/_fakes/{path}", json.dumps(body), status=status)
-    return answer.json if answer.body else None
-
-
-def refused(control, path, body, status=400):
-    return post(control, path, body, status)["error"]
 
 
 def test_image_of_v1_is_pushed(control, registry):
     base = post(control, "images", {"name": "alice/base", "files": {"bin/sh": {"base64": "AAEC"}}})
     body = {"name": "alice/app:1.0", "files": {"a": "text", "bin/sh": None}, "parent": "alice/base",
-            "json": {"config": {"Cmd": ["a"]}}}  # fmt: skip
+            "config": {"Cmd": ["a"]}, "json": {"author": "me"}}  # fmt: skip
 
     made = post(control, "images", body)
 
@@ -47,7 +28,7 @@ def test_image_of_v1_is_pushed(control, registry):
         "is_complete": True,
     }
     assert image.files == {"a": b"text", "bin/sh": None}
-    assert image.json["config"] == {"Cmd": ["a"]}
+    assert (image.json["config"], image.json["author"]) == ({"Cmd": ["a"]}, "me")
     assert registry.images[base["id"]].files == {"bin/sh": b"\0\1\2"}
 
 
@@ -125,26 +106,6 @@ def test_contents_list_tags_images_and_manifests(control):
     assert contents["repositories"] == {"alice/app": {"1.0": one["id"], "sbom": two["digest"]}}
     assert contents["images"] == {one["id"]: {"is_complete": True}}
     assert list(contents["manifests"]) == [two["digest"]]
-
-
-def test_requests_of_clients_alone_are_listed_and_forgotten(control):
-    post(control, "images", {"name": "alice/app:1.0"})
-    control.get("/v1/repositories/alice/app/tags?a=b", headers={"User-Agent": "docker/1.9.1"})
-    control.get("/v1/_ping")
-
-    (found,) = control.get("/_fakes/requests?path=*/tags&method=GET&status=200").json
-
-    assert (found["method"], found["path"], found["query"]) == (
-        "GET",
-        "/v1/repositories/alice/app/tags",
-        "a=b",
-    )
-    assert found["headers"]["User-Agent"] == "docker/1.9.1"
-    assert (found["status"], found["error"]) == (200, None)
-    assert ["Content-Type", "application/json"] in found["response_headers"]
-    assert len(control.get("/_fakes/requests").json) == 2
-    assert control.delete("/_fakes/requests").status_int == 204
-    assert control.get("/_fakes/requests").json == []
 
 
 def test_reset_empties_the_fake(control, registry):
@@ -244,6 +205,11 @@ def test_body_above_the_limit_is_rejected(control, monkeypatch):
         ("GET", "/_fakes/requests?stat=1", 400, "only, not 'stat'"),
         ("GET", "/_fakes/requests?path=a&path=b", 400, "The query must have path once"),
         ("GET", "/_fakes/requests?" + "path=a&" * 30, 400, "The query is invalid"),
+        ("GET", "/_fakes/requests?bodies=2", 400, "bodies must be 0 or 1, not '2'"),
+        ("GET", "/_fakes/requests?wait_s=61", 400, "wait_s must be at most 60, not 61"),
+        ("GET", "/_fakes/requests?count=1", 400, "count is for wait_s: give both, or neither"),
+        ("GET", "/_fakes/requests?count=0&wait_s=0", 400, "count must be at least 1, not 0"),
+        ("DELETE", "/_fakes/faults/x", 404, "There is no fault 'x', or it is undone"),
         ("GET", "/_fakes/requests?path=%FF", 400, "The query is invalid"),
         ("GET", "/_fakes/%FF", 400, "The path is not UTF-8"),
     ],
@@ -271,44 +237,34 @@ def test_paths_beside_the_control_api_are_the_registrys(control, registry):
     assert [request.path for request in registry.requests] == ["/v1/_ping", "/_fakesx", "/"]
 
 
-def test_clock_is_set_moved_and_frozen(control, registry):
-    moved = control.put_json(
-        "/_fakes/clock", {"now": "2014-05-01T12:00:00Z", "advance_s": 90, "is_frozen": True}
-    ).json
-    shown = control.get("/_fakes/clock").json
-    running = control.put_json("/_fakes/clock", {"is_frozen": False}).json
+def test_repository_has_a_description_and_stars(control):
+    post(control, "repositories", {"name": "alice/app", "description": "An app", "star_count": 3})
 
-    assert moved["now"].startswith("2014-05-01T12:01:30")
-    assert shown == moved
-    assert (moved["is_frozen"], running["is_frozen"]) == (True, False)
-    assert registry.clock.now().year == 2014
+    (found,) = control.get("/v1/search?q=app").json["results"]
+
+    assert (found["description"], found["star_count"]) == ("An app", 3)
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ({"now": "yesterday"}, "Invalid RFC3339 encoded datetime - at `$.now`"),
-        ({"now": "2014-05-01T12:00:00"}, "Expected `datetime` with a timezone component - at `$.now`"),
-        ({"advance_s": -1}, "Expected `float` >= 0.0 - at `$.advance_s`"),
-        ({"advance_s": 1e300}, "must end before the year 10000"),
-        ({"now": "9999-12-31T23:59:59Z", "advance_s": 10}, "the year 10000"),
-    ],
-)
-def test_invalid_move_of_the_clock_is_rejected(control, body, text):
-    assert text in control.put_json("/_fakes/clock", body, status=400).json["error"]
-    assert control.get("/_fakes/clock").status_int == 200
+@pytest.mark.parametrize(("query", "key"), [("", "id"), ("?api=v2", "digest")])
+def test_images_of_an_archive_are_pushed(control, registry, query, key):
+    names = json.dumps({"alice/app": {"1.0": TOP}}).encode()
+    archive = old_archive().file("repositories", names).bytes()
+
+    (made,) = control.post(f"/_fakes/archives{query}", archive, status=201).json
+    (same,) = control.post("/_fakes/archives?name=bob/app:2.0&api=v1", archive, status=201).json
+
+    assert made[key]
+    assert registry.tags("bob/app") == {"2.0": same["id"]}
+    assert registry.tags("alice/app").keys() == {"1.0"}
 
 
-def test_requests_are_selected_by_route_and_user(with_users):
-    control = TestApp(ControlledFake(with_users))
-    post(control, "users", {"username": "alice", "password": "pw"})
-    control.get("/v1/_ping")
-    control.authorization = ("Basic", ("alice", "pw"))
-    control.get("/v1/users/")
+@pytest.mark.parametrize("body", [b"", b"no archive", b"\x1f\x8b\x08" + b"x" * 50, b"\0" * 10240, b"{}"])
+def test_body_that_is_no_archive_is_rejected(control, body):
+    assert control.post("/_fakes/archives", body, status=400).json["error"]
+    assert "not 'x'" in control.post("/_fakes/archives?api=x", body, status=400).json["error"]
 
-    (found,) = control.get("/_fakes/requests?user=alice&api=hub").json
-    (same,) = control.get(f"/_fakes/requests?route={found['route']}").json
 
-    assert (found["path"], found["user"], found["api"]) == ("/v1/users/", "alice", "hub")
-    assert same == found
-    assert control.get("/_fakes/requests?api=x", status=400).json["error"]
+def test_archive_above_the_limit_is_rejected(control, monkeypatch):
+    monkeypatch.setattr("v1registry_fakes.control_filling.MOST_ARCHIVE_BYTES", 10)
+
+    assert "larger than the 10" in control.post("/_fakes/archives", b"x" * 11, status=413).json["error"]
