@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .manifests import FakeManifest
     from .options import FakeOptions
     from .patterns import RequestPattern
+    from .profiles import ProfileName
     from .pusher import PushRefused
     from .recorded_request import RecordedRequest
     from .recording_proxy import RecordingProxy
@@ -56,6 +57,7 @@ __all__ = [
     "Layer",
     "LiveServer",
     "NotThere",
+    "ProfileName",
     "PushRefused",
     "RecordedRequest",
     "RecordingProxy",
@@ -85,6 +87,7 @@ _MODULES = {
     "Layer": "layer_builder",
     "LiveServer": "server",
     "NotThere": "lookup",
+    "ProfileName": "profiles",
     "PushRefused": "pusher",
     "RecordedRequest": "recorded_request",
     "RecordingProxy": "recording_proxy",

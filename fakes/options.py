@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from v1registry.settings import RegistryOptions
 
+from .profiles import ProfileName
+
 
 class FakeOptions(RegistryOptions, total=False):
     """The options of FakeRegistry: all settings of a registry, and those of the fake itself.
@@ -12,3 +14,4 @@ class FakeOptions(RegistryOptions, total=False):
     """
 
     tls: bool  #: whether the live port uses https
+    profile: ProfileName | None  #: the registry in whose ways the fake answers

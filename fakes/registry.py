@@ -24,6 +24,7 @@ from .filling import FillingHelpers
 from .images import FakeImage, FakeImages
 from .lookup import Tags, not_there, split_name, without_host
 from .oci_pusher import OciPusher
+from .profiles import ProfiledApplication, ProfileName, profile_of
 from .pusher import ADMINISTRATOR_KEY, Pusher
 from .recorder import Recorder, WatchedRegistry
 from .request_log import RequestLog
@@ -56,6 +57,8 @@ class FakeRegistry(
     :param tls: whether the live port uses https; see :attr:`ca_file`.
     :param server: the live port to use. If None, the fake starts one at the first use of :attr:`url` or
         :attr:`host`.
+    :param profile: the registry in whose ways the fake answers: ``docker-registry-0.6``,
+        ``docker-registry-0.9.1``, ``quay`` or ``hub``. A profile has settings too; ``options`` go before.
     :param options: settings of the registry, see :class:`v1registry.Settings`. OAuth works over plain http
         unless ``oauth_http`` says otherwise. With ``auth="users:"`` password hashes are cheap.
     :raises SettingsError: lists everything that is wrong with the options.
@@ -68,13 +71,19 @@ class FakeRegistry(
     """
 
     def __init__(
-        self, *, tls: bool = False, server: LiveServer | None = None, **options: Unpack[RegistryOptions]
+        self,
+        *,
+        tls: bool = False,
+        server: LiveServer | None = None,
+        profile: ProfileName | None = None,
+        **options: Unpack[RegistryOptions],
     ):
         problems = [f"{name}: is for v1registry serve; a fake chooses its live port itself"
                     for name in SERVE_SETTINGS if name in options]  # fmt: skip
         if problems:
             raise SettingsError(problems)
-        self._options = options
+        self._profile = None if profile is None else profile_of(profile)
+        self._options = options if self._profile is None else {**self._profile.options, **options}
         #: the time of this registry, which a test may move; :meth:`reset` puts it back
         self.clock = FakeClock()
         self._faults = Faults()
@@ -108,7 +117,8 @@ class FakeRegistry(
         return application
 
     def _gate(self, registry: FailingRegistry) -> FaultGate:
-        return FaultGate(registry, self._faults, self._served_storage, self.clock)
+        application = None if self._profile is None else ProfiledApplication(registry, self._profile)
+        return FaultGate(registry, self._faults, self._served_storage, self.clock, application)
 
     # -- access for clients
 
