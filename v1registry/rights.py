@@ -67,6 +67,7 @@ class Parts:
     """What was read of a content when it was looked at in a request."""
 
     document: bytes  #: the JSON
+    etag: str  #: of the JSON, in the storage
     layer: Stat | None  #: None if a mirror has not fetched the layer
 
 

@@ -58,9 +58,9 @@ def test_tag_of_a_pushed_manifest_costs_five_calls(views: TwoViews, storage: Fau
     assert calls_of(storage, views.shown) == 5
 
 
-def test_tag_of_a_converted_image_costs_nine_calls(views: TwoViews, storage: FaultyStorage) -> None:
+def test_tag_of_a_converted_image_costs_eight_calls(views: TwoViews, storage: FaultyStorage) -> None:
     views.put_in_v1(views.old.image_id)
-    assert calls_of(storage, views.shown) == 9
+    assert calls_of(storage, views.shown) == 8
 
 
 def test_tag_that_v1_cannot_show_costs_eight_calls(views: TwoViews, storage: FaultyStorage) -> None:
@@ -76,11 +76,11 @@ def test_second_tag_read_parses_neither_side_nor_record(views: TwoViews, storage
     assert storage.count("read") - before == 2  # the file of the tag, and the manifest
 
 
-def test_converted_tag_of_an_account_costs_eleven_calls(storage: FaultyStorage) -> None:
+def test_converted_tag_of_an_account_costs_nine_calls(storage: FaultyStorage) -> None:
     world = AccountsWorld(People.of(User("alice")), storage, v2="on")
     world.person("alice").push("alice/app", image_of("base"))
     client = V2Client(world.app, "alice")
-    assert calls_of(storage, lambda: client.shown("alice/app", "latest")) == 11
+    assert calls_of(storage, lambda: client.shown("alice/app", "latest")) == 9
 
 
 # -- other processes
@@ -188,5 +188,25 @@ def test_converted_image_that_is_damaged_later_is_missing(views: TwoViews, tmp_p
 def test_converted_image_that_is_pushed_again_is_missing(views: TwoViews, tmp_path: Path) -> None:
     views.put_in_v1(views.old.image_id)
     assert views.shown() is not None
-    (tmp_path / f"images/{views.old.image_id}/_inprogress").write_bytes(b"true")
+    folder = tmp_path / f"images/{views.old.image_id}"
+    (folder / "_inprogress").write_bytes(b"true")
+    (folder / "json").write_bytes(views.old.json)
+    assert views.shown() is None
+
+
+def test_converted_image_that_an_old_server_replaces_is_converted_again(
+    views: TwoViews, tmp_path: Path
+) -> None:
+    views.put_in_v1(views.old.image_id)
+    before = views.shown()
+    folder = tmp_path / f"images/{views.old.image_id}"
+    (folder / "_checksum").unlink()
+    (folder / "layer").write_bytes(tar_layer({"new": b"new"}))
+    assert views.shown() not in (None, before)
+
+
+def test_converted_image_that_is_removed_is_missing(views: TwoViews) -> None:
+    views.put_in_v1(views.old.image_id)
+    assert views.shown() is not None
+    views.storage.delete(f"images/{views.old.image_id}/json")
     assert views.shown() is None

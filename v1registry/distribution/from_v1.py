@@ -21,6 +21,7 @@ from ..archives.convert import Unconvertible, config_from_chain
 from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..names import Digest
+from ..registry import layout as registry_layout
 from ..registry.images import Images
 from ..registry.layout import parse_stored
 from ..rights import Content, ImageState, Rights
@@ -75,6 +76,23 @@ class Conversion:
         return self.docker, DOCKER_MANIFEST, self.docker_size
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What an image of a repository became, and the etags of that image."""
+
+    conversion: Conversion
+    etags: tuple[tuple[str, str], ...]  #: keys of the storage, and their etags
+
+    @classmethod
+    def of(cls, content: Content, conversion: Conversion) -> _Known:
+        """Return it for a content with its parts."""
+        parts = content.parts
+        assert parts is not None
+        assert parts.layer is not None
+        document = registry_layout.content_key(content, registry_layout.JSON), parts.etag
+        return cls(conversion, (document, (parts.layer.key, parts.layer.etag)))
+
+
 class FromV1:
     """Makes manifests of the images of one storage. Safe for threads and processes.
 
@@ -103,7 +121,7 @@ class FromV1:
         self._layers = layers
         self._work = work
         self._wait_s = wait_s
-        self._known: TTLCache[Hashable, Conversion] = TTLCache(_CAPACITY, _KEPT_S, timer=clock.monotonic_s)
+        self._known: TTLCache[Hashable, _Known] = TTLCache(_CAPACITY, _KEPT_S, timer=clock.monotonic_s)
         self._lock = Lock()  # cachetools is not safe for threads
 
     def manifest_of(
@@ -121,33 +139,35 @@ class FromV1:
         :raises ImageBusy: it takes longer than a request waits, or there is too much to do. The work goes on.
         :raises StorageUnavailable: the storage failed, or is full.
         """
-        content = self._whole(rights.content_in(place.repository, image_id), image_id)
-        assert content.parts is not None
-        document, layer = content.parts.document, content.parts.layer
-        etag = "" if layer is None else layer.etag
         name = place.repository
-        key = (
-            name.namespace,
-            name.repository,
-            place.incarnation,
-            image_id,
-            content.variant,
-            hashlib.sha256(document).digest(),
-            etag,
-        )
+        key = name.namespace, name.repository, place.incarnation, image_id
         with self._lock:
             known = self._known.get(key)
-        record = None if known is None else self._records.find(place, known.form(is_oci)[0])
-        if record is not None:
-            return record
+        if known is not None and self._is_valid(known):
+            record = self._records.find(place, known.conversion.form(is_oci)[0])
+            if record is not None:
+                return record
+        content = self._whole(rights.content_in(name, image_id), image_id)
         conversion = self._convert(rights, place, content, client)
         self._note(place, conversion, image_id)
         record = self._records.find(place, conversion.form(is_oci)[0])
-        if record is None or rights.incarnation_of(place.repository) != place.incarnation:
+        if record is None or rights.incarnation_of(name) != place.incarnation:
             raise errors.ManifestUnknown(image_id=image_id)
-        with self._lock:
-            self._known[key] = conversion
+        # on an open server the first content counts as soon as it is complete, so others are looked for
+        if not place.is_open or not content.variant:
+            with self._lock:
+                self._known[key] = _Known.of(content, conversion)
         return record
+
+    def _is_valid(self, known: _Known) -> bool:
+        """Tell whether the JSON and the layer of an image are those that were converted.
+
+        An old server that gets an image again marks it first, and then writes its JSON.
+        """
+        try:
+            return all(self._storage.stat(key).etag == etag for key, etag in known.etags)
+        except KeyNotFound:
+            return False
 
     # -- the chain
 

@@ -26,8 +26,12 @@ def parts_of(storage: Storage, content: Content) -> Parts:
     :raises ImageNotFound: there is neither JSON nor a stored sum.
     :raises ImageDamaged: the content is not whole.
     """
-    document, layer = _read(storage, content, layout.JSON), _stat(storage, content, layout.LAYER)
-    if document is None:
+    try:
+        document, stat = storage.read(layout.content_key(content, layout.JSON))
+    except KeyNotFound:
+        document, stat = b"", None
+    layer = _stat(storage, content, layout.LAYER)
+    if stat is None:
         if layer is None and _stat(storage, content, layout.CHECKSUM) is None:
             raise errors.ImageNotFound(image_id=content.image_id)
         raise errors.ImageDamaged(content.image_id, "its JSON is missing")
@@ -40,7 +44,7 @@ def parts_of(storage: Storage, content: Content) -> Parts:
         raise errors.ImageDamaged(content.image_id, "its layer is missing, although a sum is stored")
     if layer is not None and layer.size == 0 and not _is_of_empty_layer(storage, content, document):
         raise errors.ImageDamaged(content.image_id, "its layer is empty, and no stored sum fits that")
-    return Parts(document, layer)
+    return Parts(document, stat.etag, layer)
 
 
 def stored_ancestry(storage: Storage, content: Content) -> list[str] | None:
