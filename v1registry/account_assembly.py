@@ -27,6 +27,7 @@ log = get_logger(__name__)
 def namespaces_of(
     settings: Settings, repositories: Repositories, storage: Storage, backend: Backend, clock: Clock
 ) -> Namespaces:
+    """Return the namespaces of users who are registered elsewhere."""
     return Namespaces(
         storage,
         find=backend.find if backend.can_find else None,

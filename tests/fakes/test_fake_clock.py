@@ -44,6 +44,12 @@ def test_advance_moves_both_times_and_adds_the_units(frozen: FakeClock) -> None:
     assert frozen.monotonic_s() - monotonic_s == pytest.approx(moved.total_seconds())
 
 
+def test_many_steps_end_where_their_sum_does(frozen: FakeClock) -> None:
+    for _ in range(10_000):
+        frozen.advance(0.1)
+    assert frozen.now() == MAY + timedelta(seconds=1000)
+
+
 def test_advanced_clock_runs_on(clock: FakeClock) -> None:
     clock.advance(hours=1)
     before_s = clock.time_s()
