@@ -36,6 +36,7 @@ _WITH_PROCESSES = (
     "cli/test_serve_settings.py",
     "cli/test_transfer_streams.py",
     "fakes/test_fakes_process.py",
+    "fakes/test_npm_client.py",
     "hub/test_index_elsewhere.py",
     "hub/test_one_name_at_once.py",
     "peers/",
