@@ -11,7 +11,15 @@ from v1registry.errors import MethodNotAllowed
 from v1registry.wsgi.framework import Response
 from v1registry.wsgi.routing import Route, Table
 
-from . import images_api, system_api, transfers_api
+from . import (
+    attach_api,
+    containers_api,
+    files_api,
+    images_api,
+    networks_api,
+    system_api,
+    transfers_api,
+)
 from .errors import EngineError, NoSuchObject, NotModified, NotSimulated
 from .requests import EngineRequest, answer, empty
 from .versions import negotiated
@@ -32,7 +40,16 @@ HOLES: Final = {
     "volume": ("name", r"[^/]+"),
 }
 
-TABLE: Final = Table(*system_api.ROUTES, *images_api.ROUTES, *transfers_api.ROUTES, holes=HOLES)
+TABLE: Final = Table(
+    *system_api.ROUTES,
+    *images_api.ROUTES,
+    *transfers_api.ROUTES,
+    *containers_api.ROUTES,
+    *attach_api.ROUTES,
+    *files_api.ROUTES,
+    *networks_api.ROUTES,
+    holes=HOLES,
+)
 
 #: What real engines have and the fake does not: the first part of the path -> its name for people.
 _NOT_SIMULATED: Final = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from tempfile import TemporaryDirectory
 from threading import Lock
 from types import TracebackType
@@ -12,6 +12,7 @@ from ..clock import FakeClock
 from ..recorder import Recorder
 from ..request_log import RequestLog
 from .api import EngineApplication
+from .behaviours import Behaviours, LogLine, Program, rule
 from .registries import Registries
 from .state import EngineState
 from .versions import NEWEST, RELEASES
@@ -56,6 +57,7 @@ class FakeEngine:
         self._tls = tls
         self._registries = Registries(self._release, mirrors or {}, ca_file, api)
         self.clock = FakeClock()
+        self._behaviours = Behaviours()
         self._application = EngineApplication(self._make_state())
         self._recorder = Recorder(self._application, clock=self.clock)
         self._lock = Lock()
@@ -64,7 +66,7 @@ class FakeEngine:
         self._is_open = True
 
     def _make_state(self) -> EngineState:
-        return EngineState(self._release, self.clock, self._registries)
+        return EngineState(self._release, self.clock, self._registries, self._behaviours)
 
     # -- access for clients
 
@@ -120,6 +122,54 @@ class FakeEngine:
                 self._listeners[kind] = Listener(server, tls=self._tls and kind == "tcp")
             return self._listeners[kind]
 
+    # -- what containers do
+
+    def on_run(
+        self,
+        image: str,
+        program: Program | None = None,
+        *,
+        command: str | Sequence[str] | None = None,
+        logs: Sequence[LogLine] = (),
+        exit_code: int | None = 0,
+        after_s: float = 0.0,
+    ) -> None:
+        """Say what containers of an image do. A later rule has precedence over earlier ones.
+
+        Without a rule a container starts, stays running and logs nothing.
+
+        :param image: a pattern of the name of the image, such as ``alice/app:1.0`` or ``*/app``. Without a
+            tag it matches every tag.
+        :param program: a function that gets a :class:`Run` and returns the exit code, in place of ``logs``,
+            ``exit_code`` and ``after_s``.
+        :param command: a pattern of the command line, or the list of program and arguments.
+        :param logs: lines of output: text, bytes, or pairs such as ``("stderr", "failed")``.
+        :param exit_code: the exit code; None if the container does not end by itself.
+        :param after_s: when it ends, in seconds of :attr:`clock`.
+        :raises TypeError: a program is given together with logs or a time.
+        :raises ValueError: the time is negative.
+        """
+        self._behaviours.of_runs.append(rule(image, command, logs, exit_code, after_s, program))
+
+    def on_exec(
+        self,
+        image: str,
+        program: Program | None = None,
+        *,
+        command: str | Sequence[str] | None = None,
+        logs: Sequence[LogLine] = (),
+        exit_code: int | None = 0,
+        after_s: float = 0.0,
+    ) -> None:
+        """Say what commands do that are run in containers of an image, as :meth:`on_run` does.
+
+        Without a rule a command ends at once with 0.
+
+        :raises TypeError: a program is given together with logs or a time.
+        :raises ValueError: the time is negative.
+        """
+        self._behaviours.of_execs.append(rule(image, command, logs, exit_code, after_s, program))
+
     # -- its contents
 
     @property
@@ -135,6 +185,8 @@ class FakeEngine:
         self._application.state = self._make_state()
         self._application.failures.clear()
         self._recorder.requests.clear()
+        self._behaviours.of_runs.clear()
+        self._behaviours.of_execs.clear()
         self.clock.reset()
 
     def check(self) -> None:
@@ -142,12 +194,14 @@ class FakeEngine:
 
         :raises AssertionError: lists the requests with an unexpected error.
         """
-        failures = self._application.failures[:]
+        programs = self._application.state.programs.failures
+        failures = [*self._application.failures, *programs]
         self._application.failures.clear()
+        programs.clear()
         if failures:
             lines = [f"  {request}\n    {type(error).__name__}: {error}\n" for request, error in failures]
             raise AssertionError(
-                "The engine itself failed in these requests, which is not the fault of the test:\n"
+                "The engine failed in these requests, or programs of the test in these runs:\n"
                 + "".join(lines)
             ) from failures[0][1]
 

@@ -77,10 +77,14 @@ class Event:
 
 
 class EventLog:
-    """The events of an engine in their order. Safe for threads."""
+    """The events of an engine in their order. Safe for threads.
 
-    def __init__(self, clock: Clock):
+    :param settle: does what is due by the clock, which may cause events.
+    """
+
+    def __init__(self, clock: Clock, settle: Callable[[], None]):
         self._clock = clock
+        self._settle = settle
         self._events: list[Event] = []
         self._first = 0  # the number of the first event that is kept
         self._changed = Condition()
@@ -108,6 +112,7 @@ class EventLog:
         with self._changed:
             position = self._first if since_s is not None else self._first + len(self._events)
         while not is_over():
+            self._settle()
             with self._changed:
                 number = max(position, self._first)
                 found = self._events[number - self._first :]

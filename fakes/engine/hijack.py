@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from select import select as wait_for_read
 from typing import Any
 
 _CHUNK_BYTES = 32 << 10
+
+#: How long the client may take to read the head, how often that is looked at, and how long is waited if it
+#: cannot be seen, in seconds.
+_PATIENCE_S = 1.0
+_PAUSE_S = 0.0005
+_BLIND_PAUSE_S = 0.02
 
 
 class Connection:
@@ -58,7 +68,45 @@ class Connection:
                 return
             yield chunk
 
+    def wait_until_read(self) -> None:
+        """Wait until the client has read what was sent, for a limited time.
+
+        The kernel tells it of a client on this machine. Where it does not, a short time is waited.
+        """
+        until_s = time.monotonic() + _PATIENCE_S
+        while (unread := self._unread_bytes()) and time.monotonic() < until_s:
+            time.sleep(_PAUSE_S)
+        if unread is None:
+            time.sleep(_BLIND_PAUSE_S)
+
+    def _unread_bytes(self) -> int | None:
+        """Return how many bytes wait for the client, None if that is unknown."""
+        try:
+            if self._socket.family == socket.AF_UNIX:
+                answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+                return int(struct.unpack("i", answer)[0])
+            return _unread_by(*self._socket.getpeername()[:2])
+        except (OSError, ValueError):
+            return None
+
+    def end_receiving(self) -> None:
+        """End :meth:`received` in another thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
+
     def end_sending(self) -> None:
         """Tell the client that nothing more comes. What it sends can still be read."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
+
+
+def _unread_by(host: str, port: int) -> int | None:
+    """Return how many bytes wait in the socket of an address of this machine, None if that is unknown."""
+    packed = socket.inet_aton(host)[::-1].hex().upper()
+    wanted = f"{packed}:{port:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        for line in table:
+            fields = line.split()
+            if fields[1] == wanted:
+                return int(fields[4].partition(":")[2], 16)
+    return None

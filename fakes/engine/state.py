@@ -2,45 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from threading import RLock
+from threading import Condition, RLock
 from typing import TYPE_CHECKING
 
+from .behaviours import Behaviours
+from .container_store import ContainerStore
+from .containers import Surroundings
 from .events import EventLog
-from .image_removal import User
+from .execs import ExecStore
 from .image_store import ImageStore
-from .registries import Registries
+from .networks import NetworkStore
+from .programs import Programs
+from .volumes import VolumeStore
 
 if TYPE_CHECKING:
     from ..clock import FakeClock
+    from .image_removal import User
+    from .registries import Registries
     from .versions import Release
 
 
-@dataclass
 class EngineState:
-    """Everything that changes while an engine runs. ``lock`` guards it, but for the events.
+    """Everything that changes while an engine runs.
 
-    :param engine_id: made up, and the same in every run.
+    ``lock`` guards it. It is never held while an answer is sent, or something is waited for. ``changed`` is
+    notified of changes.
+
+    :param behaviours: the rules of the test.
     """
 
-    release: Release
-    clock: FakeClock
-    registries: Registries
-    name: str = "v1registry-fake"
-    engine_id: str = "FAKE:V1RE:GIST:RYFA:KEEN:GINE:AAAA:BBBB:CCCC:DDDD:EEEE:FFFF"
-    lock: RLock = field(default_factory=RLock)
-    events: EventLog = field(init=False)
-    images: ImageStore = field(default_factory=ImageStore)
+    name = "v1registry-fake"
+    engine_id = "FAKE:V1RE:GIST:RYFA:KEEN:GINE:AAAA:BBBB:CCCC:DDDD:EEEE:FFFF"
 
-    def __post_init__(self) -> None:
-        self.events = EventLog(self.clock)
+    def __init__(self, release: Release, clock: FakeClock, registries: Registries, behaviours: Behaviours):
+        self.release = release
+        self.clock = clock
+        self.registries = registries
+        self.behaviours = behaviours
+        self.lock = RLock()
+        self.changed = Condition(self.lock)
+        self.is_closed = False
+        self.programs = Programs()
+        self.events = EventLog(clock, self._settle)
+        self.images = ImageStore()
+        self.networks = NetworkStore(clock, self.events)
+        self.volumes = VolumeStore(clock, self.events)
+        around = Surroundings(
+            clock, self.changed, self.events, behaviours, self.programs, self.images, self.networks
+        )
+        self.execs = ExecStore(around)
+        self.containers = ContainerStore(around, self.volumes, self.execs)
+
+    def _settle(self) -> None:
+        """Do what is due, so that those who wait for events see it."""
+        with self.lock:
+            self.containers.settle()
 
     def users_of(self, image_id: str) -> list[User]:
         """Return the containers of an image."""
-        return []
+        return self.containers.using(image_id)
 
     def close(self) -> None:
-        """End everything that waits, and forget the images."""
+        """End everything that runs and waits, and forget the images."""
+        with self.changed:
+            self.is_closed = True
+            self.containers.close()
+            self.execs.close()
+            self.changed.notify_all()
+        self.programs.close()
         self.events.close()
         with self.lock:
             self.images.close()

@@ -60,8 +60,18 @@ def get_version(request: EngineRequest) -> Response:
 def get_info(request: EngineRequest) -> Response:
     """Return what the engine runs on, and how much it has."""
     state = request.state
+    with state.lock:
+        containers = [container.status for container in state.containers.all()]
+        images = len(state.images.all())
     info: dict[str, Any] = {
         "ID": state.engine_id,
+        "Containers": len(containers),
+        "ContainersRunning": len([status for status in containers if status in ("running", "restarting")]),
+        "ContainersPaused": containers.count("paused"),
+        "ContainersStopped": len(
+            [status for status in containers if status in ("created", "exited", "dead")]
+        ),
+        "Images": images,
         "Driver": "vfs",
         "DriverStatus": [],
         "DockerRootDir": "/var/lib/docker",

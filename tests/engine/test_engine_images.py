@@ -15,12 +15,6 @@ from webtest import TestApp
 
 
 @pytest.fixture
-def registry() -> FakeRegistry:
-    with FakeRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture
 def pulled(engine: FakeEngine, registry: FakeRegistry, client: docker.DockerClient) -> str:
     """The name of an image of two layers that the engine has."""
     registry.add_image(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
 from typing import Any
 
 import docker
@@ -12,12 +11,6 @@ import pytest
 from docker.errors import APIError
 from v1registry_fakes import FakeRegistry
 from v1registry_fakes.engine import FakeEngine
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
 
 
 def pull(client: docker.DockerClient, name: str) -> list[dict[str, Any]]:

@@ -1,0 +1,157 @@
+"""From the body of a request to a container: settings of the image, mounts, networks (remote.md 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .containers import Container
+from .errors import InvalidParameter
+from .image_store import EngineImage
+from .state import EngineState
+
+#: The keys of the body that are no part of ``Config``.
+_OTHER: Final = frozenset({"HostConfig", "NetworkingConfig", "Image"})
+
+#: What a container has of ``HostConfig`` if the request does not say it.
+_HOST_DEFAULTS: Final[Mapping[str, Any]] = {
+    "AutoRemove": False,
+    "Binds": None,
+    "LogConfig": {"Type": "json-file", "Config": {}},
+    "NetworkMode": "default",
+    "PortBindings": {},
+    "Privileged": False,
+    "PublishAllPorts": False,
+    "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+}
+
+
+def create(state: EngineState, name: str | None, body: Mapping[str, Any]) -> Container:
+    """Make a container. The caller holds the lock of the engine.
+
+    :param name: None for one that is made up.
+    :param body: as the client sent it.
+    :raises NoSuchObject: the image or a network does not exist.
+    :raises InvalidParameter: there is no command, or a value is invalid.
+    :raises ObjectConflict: the name is taken.
+    """
+    image_name = body.get("Image")
+    if not isinstance(image_name, str) or not image_name:
+        raise InvalidParameter("config cannot be empty in order to create a container" if not body else
+                               "no image was given")  # fmt: skip
+    image = state.images.find(image_name)
+    config = _config(image, body)
+    host_config = {**_HOST_DEFAULTS} | {
+        key: value for key, value in _mapping(body, "HostConfig").items() if value is not None
+    }
+    if not config.get("Entrypoint") and not config.get("Cmd"):
+        raise InvalidParameter("no command specified")
+    networks = _networks(state, host_config, _mapping(body, "NetworkingConfig"))
+    container = state.containers.create(name, image, image_name, config, host_config)
+    container.mounts = _mounts(state, container)
+    for network, settings in networks.items():
+        state.networks.connect(container, state.networks.find(network), settings)
+    container.note("create")
+    return container
+
+
+def _mapping(body: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an object of the body, an empty one if it is missing.
+
+    :raises InvalidParameter: it is something else.
+    """
+    found = body.get(key)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise InvalidParameter(f"{key} must be an object, not {type(found).__name__}")
+    return dict(found)
+
+
+def _config(image: EngineImage, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a request on top of those of its image."""
+    given = {key: value for key, value in body.items() if key not in _OTHER}
+    below = dict(image.settings)
+    config = {**below, **{key: value for key, value in given.items() if value not in (None, "", [], {})}}
+    for key in ("Labels", "ExposedPorts", "Volumes"):
+        config[key] = {**_mapping(below, key), **_mapping(given, key)}
+    config["Env"] = _environment(below.get("Env"), given.get("Env"))
+    if given.get("Entrypoint") is not None:
+        # a request with an entrypoint has its own command
+        config["Entrypoint"] = given["Entrypoint"] or None
+        config["Cmd"] = given.get("Cmd") or None
+    for key in ("Cmd", "Entrypoint"):
+        _check_words(config.get(key), key)
+    return {"Tty": False, "OpenStdin": False, "StdinOnce": False, **config}
+
+
+def _check_words(value: object, key: str) -> None:
+    is_list = isinstance(value, list) and all(isinstance(word, str) for word in value)
+    if value is not None and not isinstance(value, str) and not is_list:
+        raise InvalidParameter(f"{key} must be a list of strings")
+
+
+def _environment(below: object, given: object) -> list[str]:
+    """Return the variables of an image and a request. Those of the request have precedence."""
+    found: dict[str, str] = {}
+    for pairs in (below, given):
+        for pair in pairs if isinstance(pairs, list) else []:
+            found[str(pair).partition("=")[0]] = str(pair)
+    return list(found.values())
+
+
+def _networks(
+    state: EngineState, host_config: Mapping[str, Any], networking: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return name of a network -> settings of the endpoint.
+
+    :raises NoSuchObject: a network does not exist.
+    """
+    mode = str(host_config.get("NetworkMode") or "default")
+    endpoints = _mapping(networking, "EndpointsConfig")
+    if mode.startswith("container:"):
+        return {}
+    names = [state.networks.find(mode).name, *(state.networks.find(name).name for name in endpoints)]
+    settings = {state.networks.find(name).name: value for name, value in endpoints.items()}
+    return {name: dict(settings.get(name) or {}) for name in dict.fromkeys(names)}
+
+
+def _mounts(state: EngineState, container: Container) -> list[dict[str, Any]]:
+    """Return the mounts of a container. Volumes that are missing are made."""
+    found: dict[str, dict[str, Any]] = {}
+    for bind in container.host_config.get("Binds") or []:
+        source, _, rest = str(bind).partition(":")
+        target, _, mode = rest.partition(":")
+        found[target] = _mount(state, container, source, target, mode)
+    for mount in container.host_config.get("Mounts") or []:
+        if isinstance(mount, dict) and mount.get("Target"):
+            kind, target = mount.get("Type") or "volume", str(mount["Target"])
+            mode = "ro" if mount.get("ReadOnly") else ""
+            source = str(mount.get("Source") or "")
+            if kind == "tmpfs":
+                found[target] = {"Type": "tmpfs", "Name": "", "Source": "", "Destination": target, "Mode": "",
+                                 "RW": True, "Propagation": ""}  # fmt: skip
+            else:
+                found[target] = _mount(state, container, source, target, mode)
+    for target in container.config.get("Volumes") or {}:
+        if target not in found:
+            found[target] = _mount(state, container, "", str(target), "")
+    return list(found.values())
+
+
+def _mount(state: EngineState, container: Container, source: str, target: str, mode: str) -> dict[str, Any]:
+    is_writable = "ro" not in mode.split(",")
+    if source.startswith("/"):
+        return {"Type": "bind", "Name": "", "Source": source, "Destination": target, "Mode": mode,
+                "RW": is_writable, "Propagation": "rprivate"}  # fmt: skip
+    volume = state.volumes.use(source or None, container.id)
+    return {
+        "Type": "volume",
+        "Name": volume.name,
+        "Source": volume.mountpoint,
+        "Destination": target,
+        "Driver": "local",
+        "Mode": mode,
+        "RW": is_writable,
+        "Propagation": "",
+    }
