@@ -263,7 +263,6 @@ def test_checksums_are_wrong(ask, sound, api):
 # -- the state of the registry
 
 
-@pytest.mark.parametrize("api", ["v1", "hub"])
 def test_an_expired_token_is_rejected(ask, sound):
     answer = ask(expired_token=True)
     assert answer.status == 401
