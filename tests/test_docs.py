@@ -46,6 +46,7 @@ def test_the_tests_of_testing_md_pass(pytester: pytest.Pytester) -> None:
         "testing-unfinished",
         "testing-requests",
         "testing-faults",
+        "testing-profiles",
         "testing-clock",
         "testing-oauth",
         "testing-unittest",
