@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 from v1registry.cli.exits import DONE, FAILED, USAGE, CommandFailed
 from v1registry.cli.options import Commands, port
@@ -18,6 +18,7 @@ from v1registry.settings import SettingsError
 
 from .control import ControlledFake
 from .control_services import CONTROL
+from .profiles import ProfileName
 from .registry import FakeRegistry
 from .server import LiveServer
 from .transcriber import RecordingHelpers
@@ -86,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a setting of the registry, such as auth=users:; may be repeated",
     )
+    command.add_argument(
+        "--profile", choices=get_args(ProfileName), help="the registry in whose ways the fake answers"
+    )
     command.add_argument("--record", metavar="FILE", help="write all requests as a transcript to this file")
     _add_port_options(command)
     command = commands.add("record", record, "pass requests on to another server, and write a transcript")
@@ -125,6 +129,8 @@ def _option(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise argparse.ArgumentTypeError(f"must be KEY=VALUE, such as auth=users:, not {text!r}")
+    if key in ("server", "tls", "profile"):
+        raise argparse.ArgumentTypeError(f"must be a setting of the registry, not {key!r}; see --help")
     return key, value
 
 
@@ -140,7 +146,7 @@ def serve(options: argparse.Namespace) -> int:
     """
     settings = cast("RegistryOptions", dict(options.option))
     with LiveServer(tls=options.tls, address=options.host, port=options.port) as server:
-        fake = FakeRegistry(server=server, **settings)
+        fake = FakeRegistry(server=server, profile=options.profile, **settings)
         server.unmount()
         server.mount(ControlledFake(fake))
         with ExitStack() as recording:

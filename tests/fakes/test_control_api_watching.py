@@ -158,3 +158,18 @@ def test_requests_are_waited_for(control, registry):
 
     assert [each["path"] for each in found] == ["/v1/_ping", "/v1/_ping"]
     assert "waited 0 s for" in missing
+
+
+def test_token_of_a_client_expires_by_the_clock(with_users):
+    control = TestApp(ControlledFake(with_users))
+    post(control, "users", {"username": "alice", "password": "pw"})
+    post(control, "images", {"name": "alice/app", "api": "v2"})
+    control.authorization = ("Basic", ("alice", "pw"))
+    token = control.get("/v2/token?scope=repository:alice/app:pull&service=x").json["token"]
+    control.authorization = ("Bearer", token)
+    path = "/v2/alice/app/manifests/latest"
+    assert control.get(path).status_int == 200
+
+    control.put_json("/_fakes/clock", {"advance_s": 86400})
+
+    assert control.get(path, expect_errors=True).status_int == 401

@@ -59,6 +59,13 @@ def test_options_are_those_of_the_registry(tmp_path):
     assert (len(found["results"]), found["num_results"]) == (1, 2)
 
 
+def test_profile_is_that_of_another_registry(tmp_path):
+    with FakesProcess("--profile", "docker-registry-0.6", folder=tmp_path) as process:
+        answer = requests.get(f"{process.url}/v1/_ping", timeout=TIMEOUT_S)
+
+    assert answer.headers["X-Docker-Registry-Version"].startswith("0.6")
+
+
 def test_certificate_of_a_process_with_tls_is_trusted(tmp_path):
     with FakesProcess("--tls", folder=tmp_path) as process, requests.Session() as session:
         session.trust_env = False
@@ -102,6 +109,8 @@ def test_invalid_option_of_the_registry_is_named(capsys):
     ("words", "text"),
     [
         (["--option", "auth"], "must be KEY=VALUE, such as auth=users:, not 'auth'"),
+        (["--option", "server=x"], "must be a setting of the registry, not 'server'; see --help"),
+        (["--profile", "artifactory"], "invalid choice: 'artifactory' (choose from"),
         (["--port", "x"], "must be a port from 0 to 65535, not 'x'"),
         (["nothing"], "invalid choice: 'nothing'"),
     ],
