@@ -27,6 +27,7 @@ from support.accounts_world import (
 from support.backends import People
 from support.clock import Clock
 from support.credentials import basic, token_header
+from support.rights_of_v2 import is_v2, v2_request_of, v2_token_of
 from support.rights_table import BEARERS, CALLERS, CREDENTIALS, KINDS, Row, read_rows
 from support.wsgi_client import PAYLOAD_HEADER, Answer, call
 from v1registry_fakes.layers import files_in
@@ -92,6 +93,9 @@ def world() -> AccountsWorld:
         made.grant(NAMES[kind], "colin", READ)
         made.grant(NAMES[kind], "wanda", WRITE)
     root.push(NAMES["library"], IMAGES["library"])
+    for kind in ("public", "private", "library"):
+        # in the distribution API each image is there by its digest once it was asked for
+        assert root.get(f"/v2/{NAMES[kind]}/manifests/{TAGS[kind]}").status_int == 200
     made.repositories.describe(RepositoryName.parse(NAMES["private"]), DESCRIPTION)
     assert acme.delete(NAMES["deleted"], wants_token=True).status_int == 202
     return made
@@ -117,9 +121,12 @@ def headers_of(row: Row) -> dict[str, str]:
         if row.caller == "any":
             return {}
         return basic("acme", "wrong") if row.caller == "bad" else basic(user.name if user else "")
+    repository = "acme/other" if row.credentials == "other" else NAMES[row.kind]
+    if is_v2(row):
+        return v2_token_of(row, user, repository, "another key" if row.credentials == "forged" else SECRET)
     right = {"GET": READ, "PUT": WRITE, "DELETE": DELETE}[row.method.rstrip("?")]
     access = {"read": READ, "write": WRITE, "delete": DELETE}.get(row.credentials, right)
-    name = RepositoryName.parse("acme/other" if row.credentials == "other" else NAMES[row.kind])
+    name = RepositoryName.parse(repository)
     tokens = Tokens([SECRET])
     if row.credentials == "forged":
         tokens = Tokens(["another key"])
@@ -131,6 +138,8 @@ def headers_of(row: Row) -> dict[str, str]:
 def request_of(row: Row) -> tuple[str, str, bytes, dict[str, str]]:
     """Return method, path, body and headers of a row."""
     image, tag = IMAGES[row.kind], TAGS[row.kind]
+    if is_v2(row):
+        return v2_request_of(row, NAMES[row.kind], tag, image, headers_of(row))
     path = (
         f"/v1/{row.path}".replace("REPO", NAMES[row.kind]).replace("ID", image.image_id).replace("TAG", tag)
     )
@@ -154,8 +163,11 @@ def request_of(row: Row) -> tuple[str, str, bytes, dict[str, str]]:
 
 
 def ask(app: Registry, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    path, _, query = path.partition("?")
     environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
-    return call(app, method, path, body, REMOTE_ADDR="192.0.2.1", **environ)
+    if "HTTP_CONTENT_TYPE" in environ:
+        environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE")
+    return call(app, method, path, body, QUERY_STRING=query, REMOTE_ADDR="192.0.2.1", **environ)
 
 
 def answer_to(row: Row, method: str | None = None) -> Answer:
@@ -178,6 +190,8 @@ def outcome(row: Row, answer: Answer) -> str:
     """Return what stands in the table for an answer."""
     if row.expected in ("yes", "no") and answer.status == 200:
         told = json.loads(answer.body)
+        if row.path == "/v2/_catalog":
+            return "yes" if NAMES[row.kind] in told["repositories"] else "no"
         if "access" in told:
             assert type(told["access"]) is bool
             return "yes" if told["access"] else "no"
@@ -229,12 +243,15 @@ def test_head_has_the_same_status_and_no_body(rows: list[Row]) -> None:
         assert not is_blind(row) or not leaks(answer)
 
 
+WITHOUT_REPOSITORY = ("users/", "_ping", "_status", "/v2/", "/v2/token")
+
+
 def test_the_table_has_each_case_once_and_all_of_them() -> None:
     assert len(ROWS) >= 800
     cases = Counter((row.method, row.path, row.kind, row.credentials, row.caller) for row in ROWS)
     assert [case for case, count in cases.items() if count > 1] == []
     for method, path in {(row.method, row.path) for row in ROWS}:
-        kinds = KINDS if path not in ("users/", "_ping", "_status") else ("public",)
+        kinds = KINDS if path not in WITHOUT_REPOSITORY else ("public",)
         for kind in kinds:
             for credentials in CREDENTIALS:
                 callers = {row.caller for row in ROWS if (row.method, row.path, row.kind,
@@ -248,6 +265,7 @@ def test_the_table_has_each_case_once_and_all_of_them() -> None:
 ELSEWHERE = {
     ("GET", "/"): "the same for everybody, tests/registry/test_registry_checklist_status.py",
     ("POST", "/v1/users[/]"): "credentials are not looked at, tests/hub/test_hub_users.py",
+    ("POST", "/v2/token"): "credentials are in the form, tests/distribution/test_v2_token_endpoint.py",
     ("PUT", "/v1/users/{username}[/]"): "not about repositories, tests/hub/test_hub_user_changes.py",
 }
 
@@ -257,7 +275,7 @@ def test_the_table_has_every_endpoint_of_the_application() -> None:
 
     def route_of(row: Row) -> Route:
         method, path, _, _ = request_of(row)
-        found = app.table.match(method, path)
+        found = app.table.match(method, path.partition("?")[0])
         assert found is not None, str(row)
         return found[0]
 
@@ -265,7 +283,7 @@ def test_the_table_has_every_endpoint_of_the_application() -> None:
     missing = {
         (route.method, route.path)
         for route in app.table
-        if route.path.startswith("/v1/") or route.path == "/"
+        if route.path.startswith(("/v1/", "/v2")) or route.path == "/"
         if route.handler not in asked
     }
     # NAME/tags/images is a list or a tag: both are in the table under other names
@@ -287,8 +305,14 @@ def test_hidden_and_absent_images_get_the_same_answer(rows: list[Row]) -> None:
 
 
 def told(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
-    headers = [header for header in answer.headers if header[0].lower() != "x-request-id"]
-    return answer.status, headers, answer.body
+    """Return what an answer tells, apart from the name of the repository, which the caller gave."""
+    hidden, absent = NAMES["private"], NAMES["absent"]  # of one length
+    headers = [
+        (name, value.replace(hidden, absent))
+        for name, value in answer.headers
+        if name.lower() != "x-request-id"
+    ]
+    return answer.status, headers, answer.body.replace(hidden.encode(), absent.encode())
 
 
 def test_private_bytes_are_found_in_answers_to_the_owner() -> None:

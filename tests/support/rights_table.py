@@ -43,16 +43,17 @@ def read_rows() -> Iterator[Row]:
         method, path, kinds, credentials, *cells = line.split()
         assert len(cells) == len(CALLERS), f"line {number}: {len(cells)} cells"
         choices = (
+            method.split(","),
             expand(path),
             KINDS if kinds == "*" else kinds.split(","),
             credentials.split(","),
             zip(CALLERS, cells, strict=True),
         )
-        for one_path, kind, credential, (caller, expected) in itertools.product(*choices):
+        for one_method, one_path, kind, credential, (caller, expected) in itertools.product(*choices):
             assert kind in KINDS, f"line {number}: {kind}"
             assert credential in CREDENTIALS, f"line {number}: {credential}"
             if expected != "-":
-                yield Row(number, method, one_path, kind, credential, caller, expected)
+                yield Row(number, one_method, one_path, kind, credential, caller, expected)
 
 
 def expand(path: str) -> list[str]:
