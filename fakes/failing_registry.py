@@ -9,6 +9,7 @@ from typing import Any, Final
 from v1registry.distribution.callers import caller_of
 from v1registry.errors import MethodNotAllowed, RegistryError
 from v1registry.log import get_logger
+from v1registry.paths import OAUTH
 from v1registry.wsgi.request import Request
 from v1registry.wsgi.responses import Response
 
@@ -61,7 +62,12 @@ class FailingRegistry(WatchedRegistry):
             request.end_body()
 
     def user_of(self, environ: Mapping[str, Any], api: str | None) -> str | None:
-        """Return the name of the user of the credentials of a request; None if they are wrong or missing."""
+        """Return the name of the user of the credentials of a request; None if they are wrong or missing.
+
+        The credentials of an OAuth application are not those of a user.
+        """
+        if environ.get("PATH_INFO", "").startswith(f"{OAUTH}/"):
+            return None
         request = Request(dict(environ), self._services)
         with suppress(RegistryError):
             rights = caller_of(request).rights if api == "v2" else request.rights

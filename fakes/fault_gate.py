@@ -61,7 +61,7 @@ class FaultGate:
             return self._application(environ, start_response)
         record: RecordedRequest = environ[RECORD_KEY]
         faults = list(self._faults)
-        if any(fault.pattern.user is not None for fault in faults):
+        if any(fault.needs_user(record) for fault in faults):
             record.user = self._registry.user_of(environ, record.api)
         hitting = [fault for fault in faults if fault.hits(record)]
         if not hitting:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, overload
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
     from .recorded_request import ApiName, RecordedRequest
     from .recorder import Recorder, WatchedRegistry
+
+#: How many of the requests that a fault hit are kept, the last ones.
+_MOST_KEPT = 10_000
 
 #: How often a waiting request looks whether its client has gone, in seconds.
 _LOOK_S = 0.05
@@ -57,17 +62,18 @@ class Fault:
         self._forget = forget
         self._lock = threading.Lock()  # guards the attributes below
         self._matched = 0
-        self._hit: list[RecordedRequest] = []
+        self._count = 0
+        self._hit: deque[RecordedRequest] = deque(maxlen=_MOST_KEPT)
         self._is_undone = threading.Event()
 
     @property
     def count(self) -> int:
         """How many requests it hit."""
-        return len(self._hit)
+        return self._count
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The requests that it hit, in the order of arrival."""
+        """The requests that it hit, in the order of arrival; of many the last 10,000."""
         with self._lock:
             return list(self._hit)
 
@@ -81,18 +87,23 @@ class Fault:
         self._is_undone.set()
         self._forget(self)
 
+    def needs_user(self, request: RecordedRequest) -> bool:
+        """Tell whether only the user decides if the fault is for a request."""
+        return self.pattern.user is not None and replace(self.pattern, user=None).matches(request)
+
     def hits(self, request: RecordedRequest) -> bool:
         """Tell whether the fault hits a request, and count that."""
         if not self.pattern.matches(request):
             return False
         with self._lock:
-            if self.is_undone or (self._times is not None and len(self._hit) >= self._times):
+            if self.is_undone or (self._times is not None and self._count >= self._times):
                 return False
             self._matched += 1
             if self._matched <= self._after:
                 return False
             if self._probability is not None and self._random.random() >= self._probability:
                 return False
+            self._count += 1
             self._hit.append(request)
             return True
 

@@ -199,6 +199,9 @@ class FakeRegistry(
         if len(self.requests) > _DESCRIBED:
             lines.append("  ...")
         lines += [f"  {request.describe()}" for request in self.requests[-_DESCRIBED:]]
+        if self.faults:
+            lines.append(f"faults: {len(self.faults)}")
+            lines += [f"  {fault} (hit {fault.count})" for fault in self.faults[:_DESCRIBED]]
         try:
             lines += self._describe_contents()
         except Exception as error:  # noqa: BLE001  a broken registry is reported, not raised

@@ -149,6 +149,25 @@ def test_a_recorded_request_names_its_faults(registry, session):
     ]
 
 
+def test_a_description_names_the_faults_and_their_hits(registry, session):
+    registry.fail("GET", PING, status=503, times=1)
+    registry.fail("GET", "*/layer", status=500)
+    statuses(session, 2)
+    lines = registry.describe().splitlines()
+    first = lines.index("faults: 2")
+    assert lines[first + 1 : first + 3] == [
+        "  GET /v1/_ping: status=503, times=1 (hit 1)",
+        "  GET */layer: status=500 (hit 0)",
+    ]
+
+
+def test_an_application_of_oauth_is_not_taken_for_a_user():
+    with FakeRegistry(auth="users:") as registry, WSGISession(registry.app) as session:
+        fault = registry.fail(user="", status=503)
+        answer = session.post("/api/v1.1/o/token/", auth=("alice", "secret"))
+        assert (answer.status_code, fault.count) == (503, 1)
+
+
 def test_faults_are_listed_in_order(registry):
     first, second = registry.fail("GET", "*/layer", status=500), registry.fail(delay_s=3, after=2)
     assert list(registry.faults) == [first, second]

@@ -96,6 +96,18 @@ def _httpx_in_process(registry: FakeRegistry, asked: Asked) -> Seen:
         return _by_httpx(client, asked)
 
 
+def _httpx_transport(registry: FakeRegistry, asked: Asked) -> Seen:
+    transport = registry.httpx_transport()
+    with httpx.Client(transport=transport, base_url="http://v1registry.test") as client:
+        return _by_httpx(client, asked)
+
+
+def _async_httpx_transport(registry: FakeRegistry, asked: Asked) -> Seen:
+    transport = registry.async_httpx_transport()
+    client = httpx.AsyncClient(transport=transport, base_url="http://v1registry.test")
+    return _run(_by_async_httpx(client, asked))
+
+
 # -- over the live port
 
 
@@ -114,19 +126,21 @@ def _urllib3(registry: FakeRegistry, asked: Asked) -> Seen:
 
 
 def _httpx(registry: FakeRegistry, asked: Asked) -> Seen:
-    with httpx.Client(base_url=registry.url, timeout=TIMEOUT_S, trust_env=False) as client:
+    with httpx.Client(base_url=registry.url, timeout=TIMEOUT_S, trust_env=False, verify=False) as client:
         return _by_httpx(client, asked)
 
 
-def _async_httpx(registry: FakeRegistry, asked: Asked) -> Seen:
-    async def ask() -> Seen:
-        async with httpx.AsyncClient(base_url=registry.url, timeout=TIMEOUT_S, trust_env=False) as client:
-            answer = await client.request(
-                asked.method, asked.path, headers=asked.headers, content=asked.body or None
-            )
-            return Seen(answer.status_code, answer.headers.multi_items(), answer.content)
+async def _by_async_httpx(client: httpx.AsyncClient, asked: Asked) -> Seen:
+    async with client:
+        answer = await client.request(
+            asked.method, asked.path, headers=asked.headers, content=asked.body or None
+        )
+        return Seen(answer.status_code, answer.headers.multi_items(), answer.content)
 
-    return _run(ask())
+
+def _async_httpx(registry: FakeRegistry, asked: Asked) -> Seen:
+    client = httpx.AsyncClient(base_url=registry.url, timeout=TIMEOUT_S, trust_env=False, verify=False)
+    return _run(_by_async_httpx(client, asked))
 
 
 def _aiohttp(registry: FakeRegistry, asked: Asked) -> Seen:
@@ -167,6 +181,10 @@ CLIENTS = {
         _wsgi_session, requests.exceptions.ChunkedEncodingError, requests.ConnectionError
     ),
     "WSGITransport": FaultClient(_httpx_in_process, ConnectionCut, ConnectionCut),
+    "httpx transport": FaultClient(_httpx_transport, httpx.RemoteProtocolError, httpx.RemoteProtocolError),
+    "async httpx transport": FaultClient(
+        _async_httpx_transport, httpx.RemoteProtocolError, httpx.RemoteProtocolError
+    ),
     "requests": FaultClient(_requests, requests.exceptions.ChunkedEncodingError, requests.ConnectionError),
     "urllib3": FaultClient(_urllib3, urllib3.exceptions.ProtocolError, urllib3.exceptions.ProtocolError),
     "httpx": FaultClient(_httpx, httpx.RemoteProtocolError, httpx.TransportError),
