@@ -78,7 +78,9 @@ def add_commands(commands: Commands) -> None:
         "pull", pull, "pull an image into an archive for docker load", epilog=_PULL_EXAMPLES
     )
     command.add_argument(
-        "reference", metavar="HOST/NAMESPACE/NAME:TAG", help=f"what to pull; {_REFERENCE_HELP}"
+        "reference",
+        metavar="HOST/NAMESPACE/NAME:TAG",
+        help=f"what to pull; {_REFERENCE_HELP}; @sha256:DIGEST in place of the tag, by v2",
     )
     command.add_argument(
         "-o",
