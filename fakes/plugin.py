@@ -51,7 +51,9 @@ _SHARED = ("v1registry_per_class", "v1registry_per_module", "v1registry_per_sess
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "v1registry(**options): options of FakeRegistry for the fixture v1registry"
+        "markers",
+        "v1registry(**options): options of FakeRegistry for the fixtures of registries, such as tls=True, "
+        'profile="quay" or auth="users:"',
     )
     config.addinivalue_line(
         "markers",

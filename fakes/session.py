@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 try:
     import requests
     from requests.adapters import HTTPAdapter
-    from urllib3 import HTTPResponse
+    from urllib3 import HTTPResponse, Timeout
     from urllib3._collections import HTTPHeaderDict
     from urllib3.exceptions import ProtocolError
 except ImportError as error:
@@ -78,9 +78,7 @@ class WSGIAdapter(HTTPAdapter):
         :raises Exception: the body or the application raised it.
         """
         body = None if request.body is None else RequestBody(_chunks_of(request.body))
-        # a number, a pair of connect and read, or a Timeout of urllib3
-        read = timeout[1] if isinstance(timeout, tuple) else timeout
-        read_timeout_s: float | None = getattr(read, "read_timeout", read)
+        read_timeout_s = _read_timeout_s(timeout)
         environ = environ_of(
             str(request.method), str(request.url), _headers_of(request), body, read_timeout_s
         )
@@ -130,6 +128,16 @@ class _Original:
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
+
+
+def _read_timeout_s(timeout: Any) -> float | None:
+    """Return how long a client waits for an answer, from any form of ``timeout`` that requests accepts."""
+    if isinstance(timeout, Timeout):
+        started = timeout.clone()
+        started.start_connect()
+        return started.read_timeout
+    seconds: float | None = timeout[1] if isinstance(timeout, tuple) else timeout
+    return seconds
 
 
 def _headers_of(request: requests.PreparedRequest) -> Iterator[tuple[str, str]]:
