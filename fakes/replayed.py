@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -33,11 +34,14 @@ MOST_DIFFERENCES: Final = 1000
 _CHUNK_BYTES: Final = 64 << 10
 _HOP_BY_HOP: Final = frozenset(["connection", "keep-alive", "transfer-encoding", "content-length"])
 
-#: Headers of requests that are compared, besides the X-Docker-… that hold no secret.
-_COMPARED: Final = ("accept", "content-type", "content-range", "range")
+#: Headers of requests that are compared, besides Accept and X-Docker-….
+_COMPARED: Final = ("content-type", "content-range", "range")
 
 #: Longer targets are compared with nothing to find the nearest one.
 _MOST_COMPARED_CHARACTERS: Final = 500
+
+#: The path of an upload through ``/v2/``, which ends in its id.
+_UPLOAD: Final = re.compile(r"(/v2/.+/blobs/uploads/)[^/]+")
 
 _DifferenceKind = Literal["unexpected", "repeated", "header", "body", "not kept"]
 
@@ -65,8 +69,8 @@ class ReplayedRegistry(OnLivePort):
 
     A request gets the answer of the first exchange with its method, path and query that was not served yet;
     if several are left, of the one with the same range and body. So requests may come in a different order.
-    Secrets and hosts are not compared. Where the recorded host is in headers and documents, the client
-    gets that of its request.
+    Secrets, hosts and the ids of uploads are not compared. Where the recorded host is in headers and
+    documents, the client gets that of its request.
 
     :param path: the transcript, see :meth:`FakeRegistry.record`.
     :param tls: whether the live port uses https; see :attr:`ca_file`.
@@ -131,6 +135,11 @@ class ReplayedRegistry(OnLivePort):
         """Return what must be equal: method, path and query, without secrets and the host."""
         path, _, query = self._masker.target(target).partition("?")
         pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
+        upload = _UPLOAD.fullmatch(path)
+        if upload is not None:
+            # clients send layers in parallel, so an upload may get the id of another one
+            path = upload[1]
+            pairs = [(name, value) for name, value in pairs if name == "digest"]
         values = ((name, value.replace(host, "HOST") if host else value) for name, value in pairs)
         return method, unquote(path), tuple(sorted(values))
 
@@ -214,7 +223,10 @@ class ReplayedRegistry(OnLivePort):
     def _compared(self, pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for name, value in self._masker.headers(pairs):
             name = name.lower()
-            if name in _COMPARED or name.startswith("x-docker-"):
+            if name == "accept":
+                # docker's engine sends the types in a different order each time
+                yield name, ", ".join(sorted(part.strip() for part in value.split(",")))
+            elif name in _COMPARED or name.startswith("x-docker-"):
                 yield name, value
             elif name == "authorization":
                 yield name, value.partition(" ")[0]  # the scheme

@@ -149,6 +149,15 @@ def test_everything_that_differs_is_reported(path, registry):
     assert "the nearest of 1 is GET /v1/search?q=a" in wrong.json()["error"]
 
 
+def test_order_of_accepted_types_does_not_count(path, registry):
+    with registry.record(path), WSGISession(registry.app) as session:
+        session.get("/v1/_ping", headers={"Accept": "text/plain, application/json;q=0.5"})
+
+    with ReplayedRegistry(path) as replayed, WSGISession(replayed.app) as session:
+        session.get("/v1/_ping", headers={"Accept": "application/json;q=0.5,text/plain"})
+        replayed.check()
+
+
 def test_broken_answers_break_again(path, registry):
     image = registry.add_image("alice/app", layer=LAYER)
     layer = f"/v1/images/{image.id}/layer"
@@ -206,6 +215,27 @@ def test_push_through_v2_is_replayed(path, registry):
         assert push(registry.url) == 201
     with ReplayedRegistry(path) as replayed:
         assert push(replayed.url) == 201
+        replayed.check()
+
+
+def test_parallel_uploads_get_the_ids_of_each_other(path, registry):
+    def begin(session):
+        return session.post("/v2/alice/app/blobs/uploads/").headers["Location"]
+
+    def send(session, place, body):
+        digest = {"digest": f"sha256:{hashlib.sha256(body).hexdigest()}"}
+        sent = session.patch(place, data=body)
+        assert sent.headers["Range"] == f"0-{len(body) - 1}"
+        assert session.put(sent.headers["Location"], params=digest).status_code == 201
+
+    with registry.record(path), WSGISession(registry.app) as session:
+        one, two = begin(session), begin(session)
+        send(session, one, b"first layer")
+        send(session, two, b"second layer")
+    with ReplayedRegistry(path) as replayed, WSGISession(replayed.app) as session:
+        one, two = begin(session), begin(session)
+        send(session, one, b"second layer")
+        send(session, two, b"first layer")
         replayed.check()
 
 
