@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .applications import FakeApplication
     from .clock import FakeClock
     from .connection_cuts import AnswerDelayed, ConnectionCut
+    from .engine import FakeContainer, FakeEngine, FakeEngineImage, Run
     from .faults import Fault, Faults
     from .httpx_transports import AsyncRegistryTransport, RegistryTransport
     from .images import FakeImage
@@ -48,6 +49,9 @@ __all__ = [
     "ConnectionCut",
     "FakeApplication",
     "FakeClock",
+    "FakeContainer",
+    "FakeEngine",
+    "FakeEngineImage",
     "FakeImage",
     "FakeManifest",
     "FakeOptions",
@@ -67,6 +71,7 @@ __all__ = [
     "ReplayedRegistry",
     "RequestLog",
     "RequestPattern",
+    "Run",
     "TranscriptInvalid",
     "WSGIAdapter",
     "WSGISession",
@@ -78,6 +83,9 @@ _MODULES = {
     "AsyncRegistryTransport": "httpx_transports",
     "FakeApplication": "applications",
     "FakeClock": "clock",
+    "FakeContainer": "engine",
+    "FakeEngine": "engine",
+    "FakeEngineImage": "engine",
     "FakeImage": "images",
     "FakeManifest": "manifests",
     "FakeOptions": "options",
@@ -97,6 +105,7 @@ _MODULES = {
     "RegistryTestCase": "unittest_case",
     "RegistryTransport": "httpx_transports",
     "RequestPattern": "patterns",
+    "Run": "engine",
     "TranscriptInvalid": "transcripts",
     "WSGIAdapter": "session",
     "WSGISession": "session",

@@ -301,7 +301,7 @@ class FaultHelpers:
         )
         pattern = RequestPattern(method, path, route, user, api)
         pattern.check_route(row.name for row in self._recorder.registry.table)
-        _check_conditions(after, times, probability)
+        check_conditions(after, times, probability)
         fault = Fault(
             pattern,
             effects,
@@ -324,7 +324,11 @@ class FaultHelpers:
         return StaleStorage(storage) if effects.stale else None
 
 
-def _check_conditions(after: int, times: int | None, probability: float | None) -> None:
+def check_conditions(after: int, times: int | None, probability: float | None) -> None:
+    """Return if the conditions of a fault are valid.
+
+    :raises ValueError: lists what is invalid.
+    """
     problems = []
     if after < 0:
         problems.append(f"after must be 0 or more, not {after!r}")

@@ -38,6 +38,10 @@ _PAUSE_S = 300
 _HANDSHAKE_S = 5
 
 
+#: How long the start of the thread that refuses connections is waited for, in seconds.
+_REFUSER_S = 5
+
+
 class _Writer(StreamWriter):
     def __del__(self) -> None:
         # The garbage collector flushes unsent bytes of a closed connection once more. Since Python 3.13 the
@@ -85,7 +89,7 @@ class NotedConnection(QuietConnection):
             return True
 
 
-class _Gateway(Gateway_10):
+class ConnectionGateway(Gateway_10):
     """Gives the application the connection of its request, so that a fault can cut it."""
 
     def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # the stub of cheroot says None
@@ -123,10 +127,22 @@ class ThreadServer(Server):
 
     def __init__(self, application: WSGIApplication, address: tuple[str, int] | str = ("127.0.0.1", 0)):
         super().__init__(address, application, numthreads=_THREADS, timeout=_PAUSE_S, request_queue_size=128)
-        self.gateway = _Gateway
+        self.gateway = ConnectionGateway
         self._open_connections: WeakSet[NotedConnection] = WeakSet()
         self._is_stopping = False
         self._lock = threading.Lock()
+        self._refusing: threading.Thread | None = None
+        self._has_refuser = threading.Event()
+
+    def _serve_unservicable(self) -> None:
+        self._refusing = threading.current_thread()
+        self._has_refuser.set()
+        super()._serve_unservicable()  # type: ignore[misc]  # the stub of cheroot lacks it
+
+    def join_refuser(self) -> None:
+        """Wait for the end of the thread that refuses connections. The server must have been stopped."""
+        if self._has_refuser.wait(_REFUSER_S) and self._refusing is not None:
+            self._refusing.join()
 
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
@@ -228,6 +244,7 @@ class Listener:
         self._server.cut_connections()
         self._server.stop()
         self._thread.join()
+        self._server.join_refuser()
         self._cleaning.close()
 
 

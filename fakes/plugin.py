@@ -14,6 +14,7 @@
 | ``v1registry_per_class`` | class | a FakeRegistry for the tests of a class, with a live port of its own |
 | ``v1registry_per_module`` | module | the same for a module |
 | ``v1registry_per_session`` | session | the same for the whole run |
+| ``docker_engine`` | function | a fresh :class:`~v1registry_fakes.FakeEngine`: a docker engine |
 
 ``@pytest.mark.v1registry(tls=True, search_limit=10)`` gives options to one test, class or module. They have
 precedence over those of ``v1registry_options``. ``v1registry_per_class`` and ``v1registry_per_module`` read
@@ -22,6 +23,8 @@ had an unexpected error.
 
 ``@pytest.mark.v1registry_fault("GET", "*/layer", status=500)`` sets a fault of ``v1registry`` for one test,
 class or module. Several marks add up. Marks of a class or module also set faults of its shared registry.
+
+``@pytest.mark.docker_engine(version="20.10.24", tls=True)`` gives options to ``docker_engine``.
 
 pytest loads this module in every run, so it imports nothing before a fixture is requested.
 """
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from webtest import TestApp  # type: ignore[import-untyped]
 
+    from .engine import FakeEngine
     from .options import FakeOptions
     from .registry import FakeRegistry
     from .server import LiveServer
@@ -59,6 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "v1registry_fault(method, path, **effects): a fault of the fixture v1registry, with the arguments of "
         "FakeRegistry.fail()",
+    )
+    config.addinivalue_line(
+        "markers", "docker_engine(**options): options of FakeEngine for the fixture docker_engine"
     )
 
 
@@ -84,9 +91,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         registry.check()
 
 
-def _registries_of(item: pytest.Item) -> Iterator[tuple[str, FakeRegistry]]:
+def _registries_of(item: pytest.Item) -> Iterator[tuple[str, FakeRegistry | FakeEngine]]:
     values = getattr(item, "funcargs", {})
-    for name in ("v1registry", *_SHARED):
+    for name in ("v1registry", "docker_engine", *_SHARED):
         if hasattr(values.get(name), "describe"):
             yield name, values[name]
     if hasattr(getattr(item, "cls", None), "registry_options"):  # a RegistryTestCase
@@ -251,3 +258,19 @@ def v1registry_async_httpx(v1registry: FakeRegistry) -> httpx.AsyncClient:
     import httpx
 
     return httpx.AsyncClient(transport=transport, base_url=v1registry.in_process_url, trust_env=False)
+
+
+@pytest.fixture
+def docker_engine(request: pytest.FixtureRequest) -> Iterator[FakeEngine]:
+    """An empty docker engine for this test. The test fails at its end if the engine itself failed."""
+    from .engine import FakeEngine
+
+    options: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers("docker_engine"))):
+        if marker.args:
+            raise pytest.UsageError(
+                f"@pytest.mark.docker_engine must have keywords, such as tls=True, not {marker.args!r}"
+            )
+        options.update(marker.kwargs)
+    with FakeEngine(**options) as engine:
+        yield engine

@@ -6,6 +6,8 @@ runs, and a test says what a container does.
 
 from __future__ import annotations
 
+from .behaviours import Run
 from .engine import FakeEngine
+from .views import FakeContainer, FakeContainers, FakeEngineImage, FakeEngineImages
 
-__all__ = ["FakeEngine"]
+__all__ = ["FakeContainer", "FakeContainers", "FakeEngine", "FakeEngineImage", "FakeEngineImages", "Run"]

@@ -74,6 +74,8 @@ class EngineApplication:
     :param state: what the engine knows.
     """
 
+    table = TABLE  #: every endpoint
+
     def __init__(self, state: EngineState):
         self.state = state
         #: the failures of the fake itself, each with its request

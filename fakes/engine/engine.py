@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from tempfile import TemporaryDirectory
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..clock import FakeClock
+from ..expectations import RequestExpectations
 from ..recorder import Recorder
 from ..request_log import RequestLog
 from .api import EngineApplication
 from .behaviours import Behaviours, LogLine, Program, rule
+from .faulty import EngineFaultGate, EngineFaults
+from .filling import EngineContents
 from .registries import Registries
 from .state import EngineState
 from .versions import NEWEST, RELEASES
@@ -23,7 +26,11 @@ if TYPE_CHECKING:
     from ..listener import Listener
 
 
-class FakeEngine:
+#: The maximum of requests in a description.
+_DESCRIBED: Final = 30
+
+
+class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
     """A docker engine for one test, empty at first. Safe for threads.
 
     Clients reach it over TCP at :attr:`url`, over a Unix socket at :attr:`socket_url`, or in process by
@@ -59,7 +66,8 @@ class FakeEngine:
         self.clock = FakeClock()
         self._behaviours = Behaviours()
         self._application = EngineApplication(self._make_state())
-        self._recorder = Recorder(self._application, clock=self.clock)
+        self._gate = EngineFaultGate(self._application)
+        self._recorder = Recorder(self._application, self._gate, clock=self.clock)
         self._lock = Lock()
         self._listeners: dict[str, Listener] = {}
         self._folder: TemporaryDirectory[str] | None = None
@@ -67,6 +75,10 @@ class FakeEngine:
 
     def _make_state(self) -> EngineState:
         return EngineState(self._release, self.clock, self._registries, self._behaviours)
+
+    @property
+    def _state(self) -> EngineState:
+        return self._application.state
 
     # -- access for clients
 
@@ -187,6 +199,7 @@ class FakeEngine:
         self._recorder.requests.clear()
         self._behaviours.of_runs.clear()
         self._behaviours.of_execs.clear()
+        self._gate.faults.clear()
         self.clock.reset()
 
     def check(self) -> None:
@@ -209,6 +222,7 @@ class FakeEngine:
         """Stop the ports, and end what waits. Closing twice has no effect."""
         with self._lock:
             self._is_open = False
+            self._gate.faults.clear()
             listeners, self._listeners = list(self._listeners.values()), {}
         self._application.state.close()
         for listener in listeners:
@@ -217,6 +231,13 @@ class FakeEngine:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+    def describe(self) -> str:
+        """Return the requests, images and containers in some lines, for the report of a failed test."""
+        requests = [f"  {request}" for request in self.requests[-_DESCRIBED:]]
+        return "\n".join(
+            [f"asked: {len(self.requests) or 'nothing'}", *requests, repr(self.images), repr(self.containers)]
+        )
 
     def __enter__(self) -> FakeEngine:
         return self

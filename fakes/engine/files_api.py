@@ -79,6 +79,7 @@ def get_archive_of_container(request: EngineRequest) -> Response:
 def put_archive(request: EngineRequest) -> Response:
     """Unpack an archive into a folder of a container."""
     folder, state = clean(_path(request)), request.state
+    request.check_disk()
     entries = _unpacked(request)
     with state.lock:
         container = _container(request)
@@ -147,6 +148,7 @@ def get_changes(request: EngineRequest) -> Response:
 def post_commit(request: EngineRequest) -> Response:
     """Make an image of a container."""
     state, settings = request.state, request.document()
+    request.check_disk()
     name, tag = request.parameter("repo"), request.parameter("tag")
     reference = None
     if name:

@@ -158,6 +158,7 @@ def post_load(request: EngineRequest) -> Response:
 
     def lines() -> Iterator[bytes]:
         try:
+            request.check_disk()
             for loaded in image_archives.loaded(request.chunks()):
                 with state.lock:
                     image = state.images.add(loaded.config, loaded.layers)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from cheroot.server import HTTPConnection
 from cheroot.workers.threadpool import ThreadPool
-from cheroot.wsgi import Gateway_10
 
-from ..listener import NotedConnection, ThreadServer
+from ..listener import ConnectionGateway, NotedConnection, ThreadServer
 from .hijack import Connection
-from .requests import CONNECTION_KEY
+from .requests import TAKEOVER_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -58,16 +57,16 @@ class _Connection(NotedConnection):
             self.server.requests.end()
 
 
-class _Gateway(Gateway_10):
-    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # its stub has no type
-        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
+class _Gateway(ConnectionGateway):
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # the stub of cheroot says None
+        environ = super().get_environ()
         request = self.req
 
         def release() -> None:
             request.sent_headers = request.close_connection = True
             request.chunked_write = False
 
-        environ[CONNECTION_KEY] = Connection(request.conn.socket, request.conn.rfile, release)
+        environ[TAKEOVER_KEY] = Connection(request.conn.socket, request.conn.rfile, release)
         return environ
 
     def respond(self) -> None:

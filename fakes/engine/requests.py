@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from v1registry.wsgi.framework import BaseRequest, Response
 
-from .errors import InvalidParameter
+from .errors import EngineError, InvalidParameter
 from .filters import Filters
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ _MOST_DOCUMENT_BYTES: Final = 8 << 20
 _CHUNK_BYTES: Final = 64 << 10
 
 #: The key of the WSGI environ under which the live port gives the connection.
-CONNECTION_KEY: Final = "v1registry_fakes.connection"
+TAKEOVER_KEY: Final = "v1registry_fakes.takeover"
+
+#: The key of the WSGI environ of a request whose data cannot be stored.
+FULL_DISK_KEY: Final = "v1registry_fakes.full_disk"
 
 
 class EngineRequest(BaseRequest):
@@ -136,10 +139,18 @@ class EngineRequest(BaseRequest):
             return {}
         return {key: value for key, value in parsed.items() if isinstance(value, str)}
 
+    def check_disk(self) -> None:
+        """Return if there is room on the disk.
+
+        :raises EngineError: a fault of the test says that there is none; the text is the kernel's.
+        """
+        if self.environ.get(FULL_DISK_KEY):
+            raise EngineError("write /var/lib/docker/tmp: no space left on device")
+
     @property
     def connection(self) -> Connection | None:
         """The connection to take over, None if the request came in process."""
-        connection: Connection | None = self.environ.get(CONNECTION_KEY)
+        connection: Connection | None = self.environ.get(TAKEOVER_KEY)
         return connection
 
 

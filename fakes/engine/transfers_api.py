@@ -58,7 +58,12 @@ def _pull_one(request: EngineRequest, reference: ImageReference) -> Response:
     messages = Messages("Downloading", "Download complete")
     state, credentials = request.state, request.credentials()
     platform = request.parameter("platform") or None
-    return stream(messages.streamed(lambda: pull(state, reference, credentials, messages, platform)))
+
+    def work() -> None:
+        request.check_disk()
+        pull(state, reference, credentials, messages, platform)
+
+    return stream(messages.streamed(work))
 
 
 def _pull_all(request: EngineRequest, reference: ImageReference) -> Response:
@@ -67,6 +72,7 @@ def _pull_all(request: EngineRequest, reference: ImageReference) -> Response:
     state, credentials = request.state, request.credentials()
 
     def work() -> None:
+        request.check_disk()
         for tag in _tags_there(state, reference, credentials):
             pull(state, reference.with_tag(tag), credentials, messages, None)
 
@@ -196,6 +202,7 @@ def _import(request: EngineRequest) -> Response:
         if reference.digest:
             raise InvalidParameter("cannot import digest reference")
         reference = reference.with_tag(tag) if tag else reference.tagged
+    request.check_disk()
     chunks = request.chunks() if source == "-" else _fetched(source)
     try:
         plain = open_decompressed(_Reader(chunks))

@@ -135,6 +135,7 @@ def test_RMT_112_an_exec_runs_once_and_is_inspected(client: docker.DockerClient,
         client.api.exec_start(exec_id)
 
 
+@pytest.mark.real
 def test_RMT_113_input_reaches_the_command_and_its_end_too(
     engine: FakeEngine, client: docker.DockerClient, image: str
 ) -> None:
@@ -151,6 +152,7 @@ def test_RMT_113_input_reaches_the_command_and_its_end_too(
     assert (done.returncode, done.stdout, done.stderr) == (7, b"HELLO\n", b"")
 
 
+@pytest.mark.real
 def test_RMT_114_input_reaches_an_attached_container(
     engine: FakeEngine, client: docker.DockerClient, image: str
 ) -> None:
