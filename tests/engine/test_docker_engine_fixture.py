@@ -8,6 +8,7 @@ import docker
 import pytest
 import requests
 from docker.errors import APIError
+from urllib3.exceptions import ProtocolError
 from v1registry_fakes import FakeEngine, FakeRegistry, NotThere
 
 pytest_plugins = ["pytester"]
