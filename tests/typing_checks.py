@@ -11,6 +11,7 @@ import time
 # the name of the folder: mypy does not see where it is installed
 from fakes.registry import FakeRegistry
 from v1registry import Clock, MemoryStorage, Registry
+from v1registry.errors import OutOfSpace
 
 
 def check_options() -> None:
@@ -27,3 +28,18 @@ def check_options() -> None:
     FakeRegistry().clock.advance(minutes=5)
     FakeRegistry(auth="users:", tls=True)
     FakeRegistry(serach_limit=5)  # type: ignore[call-arg]
+    FakeRegistry(profile="hub")
+    FakeRegistry(profile="docker")  # type: ignore[arg-type]
+
+
+def check_faults() -> None:
+    """Set faults of every kind, and mistakes."""
+    registry = FakeRegistry()
+    with registry.fail("GET", "*/layer", status=500, error="gone", times=2) as fault:
+        fault.undo()
+    registry.fail(route="get_layer", user="alice", api="v2", headers={"ETag": None}, body={"errors": []})
+    registry.fail(error=OutOfSpace(), delay_s=0.5, storage="full")
+    registry.fail(stauts=500)  # type: ignore[call-arg]
+    registry.fail(status="500")  # type: ignore[arg-type]
+    registry.fail(api="v3")  # type: ignore[arg-type]
+    registry.fail(storage="slow")  # type: ignore[arg-type]
