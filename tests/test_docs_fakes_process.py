@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from support.documents import block
+from msgspec.structs import fields
+from support.documents import block, section
 from support.fakes_process import FakesProcess
 from support.programs import PATIENCE_S
+from v1registry_fakes import control_bodies as bodies
+from v1registry_fakes.control import TABLE
 
 _PORT = "5005"
 
@@ -60,3 +64,35 @@ def test_documented_commands_record_and_replay(tmp_path: Path) -> None:
     with FakesProcess(*replay, folder=tmp_path) as replayed:
         assert requests.get(f"{replayed.url}/v1/_ping", timeout=PATIENCE_S).text == recorded.text
         assert replayed.end() == (0, "")
+
+
+def test_every_endpoint_of_the_control_api_is_documented() -> None:
+    rows = section("docs/testing.md", "In other languages").splitlines()
+    documented = {
+        name.partition("?")[0]
+        for row in rows
+        if row.startswith("| `")
+        for name in re.findall(r"`((?:GET|PUT|POST|DELETE) [^`]+)`", row.split(" | ")[0])
+    }
+    served = {
+        f"{route.method} {route.path.removeprefix('/_fakes/').replace('{fault_id}', 'ID')}" for route in TABLE
+    }
+
+    assert documented == {"GET /_fakes/" if name == "GET /_fakes[/]" else name for name in served}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "kind"),
+    [
+        ("POST images", bodies.NewImage),
+        ("POST tags", bodies.NewTag),
+        ("POST repositories", bodies.NewRepository),
+        ("POST users", bodies.NewUser),
+        ("PUT clock", bodies.ClockMove),
+    ],
+)
+def test_keys_of_a_body_are_documented(endpoint: str, kind: type[bodies.Body]) -> None:
+    rows = section("docs/testing.md", "In other languages").splitlines()
+    (row,) = (row for row in rows if f"`{endpoint}`" in row)
+
+    assert re.findall(r"`(\w+)`", row.split(" | ")[2]) == [known.name for known in fields(kind)]

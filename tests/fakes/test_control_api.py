@@ -173,7 +173,7 @@ def test_invalid_body_is_rejected_with_its_reason(control, path, body, status, t
         (b"[1", "The body must be a JSON object in UTF-8"),
         (b'{"a": 1, "a": 2}', "an object has a key twice"),
         (b"\xff", "The body must be a JSON object in UTF-8"),
-        (b"[" * 1000, "nested too deeply"),
+        (b"[" * 1000 + b"]" * 1000, "nested too deeply"),
         (b'{"layers": NaN}', "NaN is not JSON"),
     ],
 )
