@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .connection_cuts import cut
-from .fault_effects import Body, FaultEffects, status_line
+from .fault_effects import Body, FaultEffects, decisive_of, status_line
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -91,15 +91,26 @@ def redirection(status: int, location: str) -> Answer:
     return Answer(status_line(status), [("Location", location), ("Content-Length", "0")], [])
 
 
-def change(answer: Answer, effects: FaultEffects, *, is_head: bool) -> None:
-    """Change status, headers and body as the effects say."""
-    if effects.status is not None and effects.status < 400 and effects.redirect is None:
-        answer.status = status_line(effects.status)
-        if answer.has_no_body:
-            answer.set_header("Content-Length", None)
-            answer.chunks = []
-    if effects.body is not None and not answer.has_no_body:
-        _replace_body(answer, effects.body, is_head=is_head)
+def change(answer: Answer, effects: Sequence[FaultEffects], *, is_head: bool) -> None:
+    """Change status, headers and body as the effects of all faults say, the first one first."""
+    decisive = decisive_of(effects)
+    if decisive is not None and decisive.status is not None and not decisive.is_failure:
+        _replace_status(answer, decisive.status)
+    body = next((found.body for found in effects if found.body is not None), None)
+    if body is not None and not answer.has_no_body:
+        _replace_body(answer, body, is_head=is_head)
+    for found in effects:
+        _change_headers(answer, found)
+
+
+def _replace_status(answer: Answer, status: int) -> None:
+    answer.status = status_line(status)
+    if answer.has_no_body:
+        answer.set_header("Content-Length", None)
+        answer.chunks = []
+
+
+def _change_headers(answer: Answer, effects: FaultEffects) -> None:
     if effects.wrong_checksum:
         _change_checksums(answer)
     if effects.retry_after_s is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
@@ -117,9 +117,19 @@ class FaultEffects:
         return self.html or self.redirect is not None
 
     @property
+    def gives_answer(self) -> bool:
+        """Whether the fault decides the status. Of several faults the first one does."""
+        return self.is_own_answer or self.error is not None or self.status is not None
+
+    @property
     def is_failure(self) -> bool:
         """Whether the registry answers with an error of its own."""
         return self.error is not None or (self.status is not None and self.status >= 400)
+
+
+def decisive_of(effects: Iterable[FaultEffects]) -> FaultEffects | None:
+    """Return the effects that decide the status of an answer: the first ones that have one."""
+    return next((found for found in effects if found.gives_answer), None)
 
 
 def is_header_name(name: str) -> bool:

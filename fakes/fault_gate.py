@@ -23,6 +23,7 @@ from .fault_answers import (
     send,
     slowed,
 )
+from .fault_effects import FaultEffects, decisive_of
 from .faults import Fault, Faults
 from .recorder import RECORD_KEY
 
@@ -79,10 +80,10 @@ class FaultGate:
             if fault.effects.refuse_connection:
                 raise cut(environ, f"a fault closes the connection: {fault}", with_headers=False)
         is_head = environ["REQUEST_METHOD"] == "HEAD"
-        answer = self._answer(faults, environ)
+        effects = [fault.effects for fault in faults]
+        answer = self._answer(faults, decisive_of(effects), environ)
         try:
-            for fault in faults:
-                change(answer, fault.effects, is_head=is_head)
+            change(answer, effects, is_head=is_head)
             has_body = not is_head and not answer.has_no_body
             for fault in faults:
                 if fault.effects.cut_after_bytes is not None and not has_body:
@@ -92,25 +93,21 @@ class FaultGate:
             raise
         return send(answer, _body(answer, faults, environ) if has_body else answer.chunks, start_response)
 
-    def _answer(self, faults: Sequence[Fault], environ: dict[str, Any]) -> Answer:
-        """Return the answer of the first fault that gives one, or that of the registry."""
-        decisive = (
-            fault.effects for fault in faults if fault.effects.is_own_answer or fault.effects.is_failure
-        )
-        effects = next(decisive, None)
-        if effects is not None and effects.is_own_answer:
+    def _answer(
+        self, faults: Sequence[Fault], decisive: FaultEffects | None, environ: dict[str, Any]
+    ) -> Answer:
+        """Return the answer of the decisive fault, or that of the registry."""
+        if decisive is not None and decisive.is_own_answer:
             self._registry.refuse_body(environ)
-            is_redirection = effects.redirect is not None
-            answer = (
-                redirection(effects.status or 302, str(effects.redirect))
-                if is_redirection
-                else page(effects.status or 502)
-            )
+            if decisive.redirect is not None:
+                answer = redirection(decisive.status or 302, decisive.redirect)
+            else:
+                answer = page(decisive.status or 502)
             if environ["REQUEST_METHOD"] == "HEAD":
                 answer.chunks = []
             return answer
-        if effects is not None:
-            environ[FAILURE_KEY] = effects
+        if decisive is not None and decisive.is_failure:
+            environ[FAILURE_KEY] = decisive
         is_reading = environ["REQUEST_METHOD"] in ("GET", "HEAD")
         with ExitStack() as contexts:
             for fault in faults:

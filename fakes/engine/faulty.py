@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..connection_cuts import cut
 from ..fault_answers import answer_of, change, cut_off, send, slowed
-from ..fault_effects import Body, FaultEffects
+from ..fault_effects import Body, FaultEffects, decisive_of
 from ..faults import Fault, Faults, check_conditions
 from ..patterns import RequestPattern
 from ..recorder import RECORD_KEY
@@ -49,10 +49,11 @@ class EngineFaultGate:
                 raise cut(environ, f"a fault closes the connection: {fault}", with_headers=False)
             if fault.effects.storage is not None:
                 environ[FULL_DISK_KEY] = True
-        failing = next((fault.effects for fault in hitting if fault.effects.is_failure), None)
+        effects = [fault.effects for fault in hitting]
+        decisive = decisive_of(effects)
+        failing = decisive if decisive is not None and decisive.is_failure else None
         found = answer_of(self.application if failing is None else _failure(failing), environ)
-        for fault in hitting:
-            change(found, fault.effects, is_head=environ["REQUEST_METHOD"] == "HEAD")
+        change(found, effects, is_head=environ["REQUEST_METHOD"] == "HEAD")
         chunks = found.chunks
         for fault in hitting:
             if fault.effects.cut_after_bytes is not None:

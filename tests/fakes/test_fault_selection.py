@@ -190,10 +190,11 @@ def test_effects_of_all_faults_combine(registry, session):
     assert (answer.status_code, answer.headers["Retry-After"], answer.headers["X-Proxy"]) == (503, "3", "yes")
 
 
-@pytest.mark.parametrize("first", ["status", "html", "redirect"])
+@pytest.mark.parametrize("first", ["status", "success", "html", "redirect"])
 def test_the_first_answer_is_used(registry, session, first):
     answers = {
         "status": ({"status": 429}, 429),
+        "success": ({"status": 203}, 203),
         "html": ({"html": True}, 502),
         "redirect": ({"redirect": "http://other.test/"}, 302),
     }
@@ -202,6 +203,12 @@ def test_the_first_answer_is_used(registry, session, first):
     for effects, _ in answers.values():
         registry.fail(**effects)
     assert session.get(PING, allow_redirects=False).status_code == expected
+
+
+def test_the_first_body_is_used(registry, session):
+    registry.fail(body="first")
+    registry.fail(body="second")
+    assert session.get(PING).text == "first"
 
 
 # -- the end of a fault
