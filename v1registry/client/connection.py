@@ -86,6 +86,7 @@ class Connection:
         self.attempts = options.attempts
         self._scheme = options.scheme or in_front
         self._is_insecure = options.is_insecure
+        self._has_certificate = options.client_certificate is not None
         verify = True if options.verify is None else options.verify
         self._options: dict[str, Any] = {
             "timeout": (min(options.timeout_s, 10.0), options.timeout_s),
@@ -145,6 +146,8 @@ class Connection:
         for scheme in schemes:
             url = f"{scheme}://{self.host}{path}"
             try:
+                if scheme == "https" and len(schemes) > 1:
+                    self._find_plain_port()
                 answer = self.call("GET", url + ping, attempts=1)
             except RegistryUnreachable as exc:
                 failures[scheme] = exc
@@ -174,20 +177,44 @@ class Connection:
             )
         return f"https://{self.host}{before.path}"
 
+    def _find_plain_port(self) -> None:
+        """Return unless it is certain that https fails, because the port of this machine does not speak TLS.
+
+        A call over https would find that too, but reads all certificates of the system first, which takes
+        longer than a whole pull from a registry of a test.
+
+        :raises RegistryUnreachable: TLS fails.
+        """
+        if is_loopback(self.host) and not self._has_certificate:
+            try:
+                self._shake_hands(443)
+            except (OSError, ValueError) as exc:
+                raise RegistryUnreachable(f"cannot reach {self.host}: {reason_of(exc)}") from exc
+
     def _offers_tls(self) -> bool:
-        """Tell whether a TLS handshake succeeds. Nothing is sent in it."""
-        parts = urlsplit(f"https://{self.host}")
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        """Tell whether a TLS handshake with the port of plain http succeeds. Nothing is sent in it."""
         try:
-            with (
-                socket.create_connection((parts.hostname or "", parts.port or 80), timeout=5) as plain,
-                context.wrap_socket(plain, server_hostname=parts.hostname),
-            ):
-                return True
+            self._shake_hands(80)
         except (OSError, ValueError):
             return False
+        return True
+
+    def _shake_hands(self, default_port: int) -> None:
+        """Connect with TLS, without a look at certificates, and close the connection.
+
+        :param default_port: the port of a host without one.
+        :raises OSError: nothing listens there, or it does not speak TLS.
+        :raises ValueError: the host cannot be the name of a server in TLS.
+        """
+        parts = urlsplit(f"https://{self.host}")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default one would read certificates
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        with (
+            socket.create_connection((parts.hostname or "", parts.port or default_port), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname=parts.hostname),
+        ):
+            pass
 
     def _may_be_plain(self, host: str) -> bool:
         return self._is_insecure or is_loopback(host)
