@@ -12,12 +12,9 @@ import pytest
 import test_layout
 from support.documents import block, blocks, ini_file, section
 from support.programs import PROJECT
-from v1registry_fakes import contracts
 from webtest import TestApp
 
 from v1registry import FileStorage, MemoryStorage, Registry
-
-pytest_plugins = ["pytester"]
 
 
 def test_every_block_is_run_by_a_test_or_says_why_not() -> None:
@@ -28,39 +25,6 @@ def test_every_block_is_run_by_a_test_or_says_why_not() -> None:
     assert len(set(names)) == len(names)
     for item in found:
         assert f'"{item.name}"' in tests or item.reason, f"{item.path.name}: {item.name or item.text}"
-
-
-# -- docs/testing.md
-
-
-def test_the_tests_of_testing_md_pass(pytester: pytest.Pytester) -> None:
-    names = [
-        "testing-first",
-        "testing-oci",
-        "testing-options",
-        "testing-layer",
-        "testing-filling",
-        "testing-archive",
-        "testing-scopes",
-        "testing-httpx",
-        "testing-unfinished",
-        "testing-requests",
-        "testing-faults",
-        "testing-profiles",
-        "testing-clock",
-        "testing-oauth",
-        "testing-unittest",
-        "testing-replay",
-        "testing-contract",
-    ]
-    files = {name.replace("-", "_"): block(name) for name in names}
-    pytester.makepyfile(**{f"test_{name}": text for name, text in files.items()})
-    contract = [name for name in dir(contracts.StorageContract) if name.startswith("test_")]
-
-    outcomes = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-n", "0").parseoutcomes()
-
-    assert set(outcomes) <= {"passed", "warnings"}
-    assert outcomes["passed"] >= sum(text.count("def test_") for text in files.values()) + len(contract)
 
 
 # -- docs/api.md
@@ -141,7 +105,13 @@ def test_a_function_checks_users() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*sorted(PROJECT.glob("docs/*.md")), PROJECT / "CONTRIBUTING.md"], ids=lambda path: path.name
+    "path",
+    [
+        *sorted(PROJECT.glob("docs/*.md")),
+        *sorted(PROJECT.glob("docs/testing/*.md")),
+        PROJECT / "CONTRIBUTING.md",
+    ],
+    ids=lambda path: path.name,
 )
 def test_every_module_that_a_document_names_exists(path: Path) -> None:
     for named in re.findall(r"`((?:[\w.]+/)+[\w.]+\.(?:py|txt|md))`", path.read_text("utf-8")):

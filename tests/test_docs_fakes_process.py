@@ -1,4 +1,4 @@
-"""The session with curl in docs/testing.md is what the process of the fakes answers."""
+"""The session with curl in docs/testing/process.md is what the process of the fakes answers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_documented_commands_record_and_replay(tmp_path: Path) -> None:
 
 
 def test_every_endpoint_of_the_control_api_is_documented() -> None:
-    rows = section("docs/testing.md", "In other languages").splitlines()
+    rows = section("docs/testing/process.md", "The control API").splitlines()
     documented = {
         name.partition("?")[0]
         for row in rows
@@ -92,7 +92,7 @@ def test_every_endpoint_of_the_control_api_is_documented() -> None:
     ],
 )
 def test_keys_of_a_body_are_documented(endpoint: str, kind: type[bodies.Body]) -> None:
-    rows = section("docs/testing.md", "In other languages").splitlines()
+    rows = section("docs/testing/process.md", "The control API").splitlines()
     (row,) = (row for row in rows if f"`{endpoint}`" in row)
 
     assert re.findall(r"`(\w+)`", row.split(" | ")[2]) == [known.name for known in fields(kind)]
