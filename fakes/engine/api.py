@@ -65,7 +65,7 @@ _NOT_SIMULATED: Final = {
     "tasks": "swarm",
 }
 
-_VERSIONED: Final = re.compile(r"/v(\d[^/]*)(/.*)", re.DOTALL)
+_VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
 
 
 class EngineApplication:

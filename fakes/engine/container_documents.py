@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from .containers import Container, moment_of
@@ -15,6 +16,8 @@ FILTERS: Final = (
     "network", "publish", "since", "status", "volume",
 )  # fmt: skip
 
+_HEALTH: Final = frozenset({"healthy", "none", "starting", "unhealthy"})
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
 _STATES: Final = frozenset({"created", "running", "paused", "restarting", "removing", "exited", "dead"})
 
 
@@ -30,6 +33,13 @@ def listed(
     for value in filters.get("status"):
         if value not in _STATES:
             raise InvalidParameter(f"invalid filter 'status={value}'")
+    for value in filters.get("health"):
+        if value not in _HEALTH:
+            raise InvalidParameter(f"Unrecognised filter value for health: {value}")
+    for value in filters.get("exited"):
+        if not _NUMBER.fullmatch(value):
+            raise InvalidParameter(f'strconv.Atoi: parsing "{value[:40]}": invalid syntax')
+    filters.boolean("is-task")
     before = [state.containers.find(text).number for text in filters.get("before")]
     since = [state.containers.find(text).number for text in filters.get("since")]
     is_all = is_all or bool(limit and limit > 0) or bool(filters.get("status") or filters.get("exited"))

@@ -27,10 +27,6 @@ _MOST_SIGNAL: Final = 64
 def get_containers(request: EngineRequest) -> Response:
     """List containers."""
     filters, state = request.filters(*FILTERS), request.state
-    for name in ("before", "since"):
-        value = request.parameter(name)
-        if value:
-            filters = filters.with_value(name, value)
     with state.lock:
         return answer(
             listed(

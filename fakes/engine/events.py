@@ -14,12 +14,6 @@ from .filters import Filters
 #: The events that are kept for ``since``, as in docker.
 _KEPT: Final = 256
 
-#: The filters of events.
-FILTERS: Final = (
-    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope",
-    "secret", "service", "type", "volume",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Event:

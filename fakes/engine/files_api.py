@@ -13,6 +13,7 @@ from typing import Any, Final
 from v1registry.layers.compression import UnreadableLayer, open_decompressed
 from v1registry.wsgi.framework import Response
 
+from .changes import apply_changes
 from .containers import Container
 from .errors import InvalidParameter, NoSuchObject
 from .files import Entry, archived, clean, entry_of
@@ -179,7 +180,7 @@ def post_commit(request: EngineRequest) -> Response:
                 "diff_ids": [*image.diff_ids, *([layer.diff_id] if layer else [])],
             },
         }
-        _apply(config["config"], request.parameters("changes"))
+        apply_changes(config["config"], request.parameters("changes"))
         layers = [*state.images.layers(image), *([layer] if layer else [])]
         document = json.dumps(config, separators=(",", ":")).encode("utf-8")
         made = state.images.add(document, layers, image.id)
@@ -188,50 +189,6 @@ def post_commit(request: EngineRequest) -> Response:
             state.events.add("image", "tag", made.id, {"name": str(reference)})
         container.note("commit", comment=request.parameter("comment") or "")
     return answer({"Id": made.id}, 201)
-
-
-def _apply(config: dict[str, Any], changes: list[str]) -> None:
-    """Apply instructions of a Dockerfile to the settings of an image.
-
-    :raises InvalidParameter: an instruction is not one of those that commit takes.
-    """
-    for change in changes:
-        for line in filter(None, (line.strip() for line in change.splitlines())):
-            word, _, rest = line.partition(" ")
-            _instruction(config, word.upper(), rest.strip())
-
-
-def _instruction(config: dict[str, Any], word: str, rest: str) -> None:
-    if word in ("CMD", "ENTRYPOINT"):
-        config["Cmd" if word == "CMD" else "Entrypoint"] = _words(rest)
-    elif word == "ENV":
-        name, mark, value = rest.partition("=")
-        pair = f"{name}={value}" if mark else "=".join(rest.split(" ", 1))
-        key = pair.partition("=")[0]
-        kept = [item for item in config.get("Env") or [] if item.partition("=")[0] != key]
-        config["Env"] = [*kept, pair]
-    elif word == "LABEL":
-        name, _, value = rest.partition("=")
-        config["Labels"] = {**(config.get("Labels") or {}), name.strip('"'): value.strip('"')}
-    elif word == "EXPOSE":
-        port = rest if "/" in rest else f"{rest}/tcp"
-        config["ExposedPorts"] = {**(config.get("ExposedPorts") or {}), port: {}}
-    elif word == "VOLUME":
-        config["Volumes"] = {**(config.get("Volumes") or {}), rest: {}}
-    elif word in ("USER", "WORKDIR", "STOPSIGNAL"):
-        config[{"USER": "User", "WORKDIR": "WorkingDir", "STOPSIGNAL": "StopSignal"}[word]] = rest
-    else:
-        raise InvalidParameter(f"{word} is not a valid change command")
-
-
-def _words(text: str) -> list[str]:
-    if text.startswith("["):
-        try:
-            words = json.loads(text)
-        except ValueError as error:
-            raise InvalidParameter(f"invalid change: {error}") from None
-        return [str(word) for word in words]
-    return ["/bin/sh", "-c", text]
 
 
 ROUTES: Final = (

@@ -16,11 +16,11 @@ class Filters:
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str | None, known: frozenset[str]) -> Filters:
+    def parse(cls, text: str | None, known: frozenset[str] | None) -> Filters:
         """Return the filters of a request.
 
         :param text: ``{"label": ["a=b"]}``, or ``{"label": {"a=b": true}}`` as older clients write it.
-        :param known: the names that the endpoint has.
+        :param known: the names that the endpoint has; None if it ignores others.
         :raises InvalidParameter: the text is invalid, or a name is unknown.
         """
         if not text:
@@ -33,7 +33,7 @@ class Filters:
             raise InvalidParameter("invalid filter: must be an object")
         values: dict[str, tuple[str, ...]] = {}
         for name, given in parsed.items():
-            if name not in known:
+            if known is not None and name not in known:
                 raise InvalidParameter(f"invalid filter '{name}'")
             if not isinstance(given, (list, dict)) or not all(isinstance(value, str) for value in given):
                 raise InvalidParameter(f"invalid filter '{name}': must be a list of strings")
@@ -55,7 +55,7 @@ class Filters:
             return None
         known = {"true": True, "1": True, "false": False, "0": False}
         if given[0].lower() not in known:
-            raise InvalidParameter(f"invalid filter '{name}={list(given)}'")
+            raise InvalidParameter(f"invalid filter '{name}=[{' '.join(given)}]'")
         return known[given[0].lower()]
 
     def allows(self, name: str, *own: str) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .changes import EMPTY_SETTINGS
 from .errors import InvalidParameter
 from .filters import Filters
 from .image_store import EngineImage, ImageStore
@@ -96,10 +98,10 @@ def inspected(store: ImageStore, image: EngineImage) -> dict[str, Any]:
         "Comment": config.get("comment") or (entries[-1].get("comment", "") if entries else ""),
         "Created": image.created,
         "Container": config.get("container", ""),
-        "ContainerConfig": config.get("container_config"),
+        "ContainerConfig": {**EMPTY_SETTINGS, **_settings(config, "container_config")},
         "DockerVersion": config.get("docker_version", ""),
         "Author": config.get("author", ""),
-        "Config": config.get("config"),
+        "Config": {**EMPTY_SETTINGS, **_settings(config, "config")} if config.get("config") else None,
         "Architecture": config.get("architecture", ""),
         "Os": config.get("os", ""),
         "Size": image.size_bytes,
@@ -108,6 +110,11 @@ def inspected(store: ImageStore, image: EngineImage) -> dict[str, Any]:
         "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
         "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
     }
+
+
+def _settings(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = config.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def history_of(store: ImageStore, image: EngineImage) -> list[dict[str, Any]]:

@@ -82,7 +82,8 @@ class Removal:
             self._untag(image, reference)
         parent = self.store.get(image.parent_id)
         chains = self.store.remove(image)
-        self.events.add("image", "delete", image.id, {"name": image.id, **image.labels})
+        # the engine does not know the labels any more
+        self.events.add("image", "delete", image.id, {"name": image.id})
         self.records.append({"Deleted": image.id})
         self.records += [{"Deleted": chain} for chain in chains]
         if prunes and parent is not None:

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import os
+import re
+import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +20,8 @@ from .times import NEVER
 #: Larger layers are kept in a temporary file, in bytes.
 _IN_MEMORY_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 256 << 10
+
+_FULL_ID: Final = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 
 #: The shortest text that is taken for the beginning of an id.
 _SHORTEST_ID: Final = 1
@@ -144,6 +148,7 @@ class ImageStore:
         """Return the image of a name, a digest, an id or the beginning of one.
 
         :raises NoSuchObject: there is no such image; the message is docker's.
+        :raises InvalidParameter: the text is malformed.
         """
         image = self._find(text)
         if image is None:
@@ -151,12 +156,12 @@ class ImageStore:
         return image
 
     def _find(self, text: str) -> EngineImage | None:
-        if text in self._images:
-            return self._images[text]
-        try:
+        for full_id in (text, f"sha256:{text}"):
+            if full_id in self._images:
+                return self._images[full_id]
+        image_id = None
+        if not _FULL_ID.fullmatch(text):
             image_id = self._names.get(ImageReference.parse(text).tagged)
-        except InvalidParameter:
-            image_id = None
         if image_id is None:
             image_id = self._by_prefix(text.removeprefix("sha256:"))
         return None if image_id is None else self._images[image_id]
@@ -271,6 +276,21 @@ def read_layer(chunks: Iterator[bytes]) -> StoredLayer:
     return StoredLayer(f"sha256:{digest.hexdigest()}", file, size_bytes)
 
 
+def check_archive(layer: StoredLayer) -> None:
+    """Return if a layer is an archive of files.
+
+    :raises tarfile.TarError: it is none.
+    """
+    if not layer.size_bytes:
+        return
+    try:
+        with layer.open() as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            archive.next()
+    except tarfile.TarError:
+        layer.close()
+        raise
+
+
 def chain_ids(diff_ids: Sequence[str]) -> list[str]:
     """Return the chain id of each layer with those below it, lowest first (engine-formats.md 1)."""
     chains: list[str] = []
@@ -298,7 +318,6 @@ def _parsed_config(config: bytes) -> dict[str, Any]:
 
 def _shown(text: str) -> str:
     """Return a name as docker's messages have it."""
-    try:
-        return str(ImageReference.parse(text).tagged)
-    except InvalidParameter:
-        return text
+    if _FULL_ID.fullmatch(text):
+        return f"sha256:{text.removeprefix('sha256:')}"
+    return str(ImageReference.parse(text).tagged)

@@ -33,9 +33,15 @@ def get_images(request: EngineRequest) -> Response:
 
 def get_image(request: EngineRequest) -> Response:
     """Inspect an image."""
-    state = request.state
+    state, name = request.state, request.fields["name"]
     with state.lock:
-        return answer(inspected(state.images, state.images.find(request.fields["name"])))
+        try:
+            image = state.images.find(name)
+        except (NoSuchObject, InvalidParameter) as error:
+            if state.release.api >= ApiVersion(1, 42):
+                raise
+            raise type(error)(f"no such image: {name}: {error.message}") from None
+        return answer(inspected(state.images, image))
 
 
 def get_history(request: EngineRequest) -> Response:
@@ -55,8 +61,8 @@ def post_tag(request: EngineRequest) -> Response:
         if reference.digest:
             raise InvalidParameter("refusing to create a tag with a digest reference")
         tag = request.parameter("tag")
-        reference = reference.with_tag(tag) if tag else reference.tagged
-        state.images.name(reference, image)
+        reference = reference.with_tag(tag) if tag else reference
+        state.images.name(reference.tagged, image)
         _note(state, "tag", image, str(reference))
     return empty(201)
 
@@ -98,6 +104,7 @@ def post_prune(request: EngineRequest) -> Response:
             before = state.images.size_bytes
             records += removal.run(image.id, is_forced=True, prunes=True)
             freed += before - state.images.size_bytes
+    state.events.add("image", "prune", "", {"reclaimed": str(freed)})
     return answer({"ImagesDeleted": records or None, "SpaceReclaimed": freed})
 
 
@@ -107,6 +114,8 @@ def get_archive(request: EngineRequest) -> Response:
     texts = [request.fields["name"]] if "name" in request.fields else request.parameters("names")
     with state.lock:
         images = list(_to_save(state, texts))
+        for saved in images:
+            _note(state, "save", saved.image, saved.image.id)
     return stream(image_archives.saved(images), "application/x-tar")
 
 
@@ -122,7 +131,7 @@ def _to_save(state: EngineState, texts: list[str]) -> Iterator[image_archives.Sa
         except NoSuchObject:
             tagged = _all_tags(state, text)
             if not tagged:
-                raise
+                raise NoSuchObject(f"No such image: {text}") from None
             for name, image_id in tagged.items():
                 names.setdefault(image_id, []).append(name)
             continue

@@ -150,11 +150,12 @@ def post_prune_networks(request: EngineRequest) -> Response:
 def get_volumes(request: EngineRequest) -> Response:
     """List volumes."""
     filters, state = request.filters("dangling", "driver", "label", "name"), request.state
+    is_dangling = filters.boolean("dangling")
     with state.lock:
         found = [
             state.volumes.document(volume, _time(volume.created_s))
             for volume in state.volumes.all()
-            if filters.boolean("dangling") in (None, not volume.users)
+            if is_dangling in (None, not volume.users)
             and filters.allows("driver", "local")
             and filters.allows_labels(volume.labels)
             and (not filters.get("name") or any(part in volume.name for part in filters.get("name")))

@@ -61,7 +61,7 @@ class ImageReference:
             raise InvalidParameter(_INVALID)
         if host == DEFAULT_HOST and not at and _IMAGE_ID.fullmatch(path):
             raise InvalidParameter(
-                f"{_INVALID}: repository name ({path}) cannot be 64-byte hexadecimal strings"
+                f"invalid repository name ({path}), cannot specify 64-byte hexadecimal strings"
             )
         if host == DEFAULT_HOST:
             path = path.removeprefix("library/") if path.count("/") == 1 else path

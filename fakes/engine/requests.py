@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: The largest document in a body, in bytes.
 _MOST_DOCUMENT_BYTES: Final = 8 << 20
 _CHUNK_BYTES: Final = 64 << 10
+_JSON: Final = "application/json"
 
 #: The key of the WSGI environ under which the live port gives the connection.
 TAKEOVER_KEY: Final = "v1registry_fakes.takeover"
@@ -86,8 +87,11 @@ class EngineRequest(BaseRequest):
     def document(self) -> dict[str, Any]:
         """Return the JSON object of the body, an empty one if there is no body.
 
-        :raises InvalidParameter: the body is no JSON object, or too large.
+        :raises InvalidParameter: the body is no JSON object, too large, or of another type.
         """
+        kind = self.headers.get("Content-Type", "")
+        if self.content_length != 0 and kind and kind.partition(";")[0].strip().lower() != _JSON:
+            raise InvalidParameter(f"Content-Type specified ({kind[:80]}) must be '{_JSON}'")
         body = self.read(_MOST_DOCUMENT_BYTES + 1)
         if len(body) > _MOST_DOCUMENT_BYTES:
             raise InvalidParameter(f"the body must have at most {_MOST_DOCUMENT_BYTES} bytes")

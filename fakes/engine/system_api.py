@@ -9,11 +9,11 @@ from typing import Any
 from v1registry.wsgi.framework import Response
 
 from .errors import InvalidParameter
-from .events import FILTERS
+from .filters import Filters
 from .requests import EngineRequest, answer, stream
 from .routing import row
 from .times import moment_s, nanoseconds
-from .versions import LOWEST
+from .versions import LOWEST, ApiVersion
 
 _KERNEL = "6.1.0-fake"
 
@@ -23,8 +23,9 @@ def ping(request: EngineRequest) -> Response:
     response = Response(b"OK", content_type="text/plain", charset="utf-8")
     response.headers["Cache-Control"] = "no-cache, no-store, must-revalidate"
     response.headers["Pragma"] = "no-cache"
-    response.headers["Builder-Version"] = ""
-    response.headers["Swarm"] = "inactive"
+    if request.state.release.api >= ApiVersion(1, 42):
+        response.headers["Builder-Version"] = ""
+        response.headers["Swarm"] = "inactive"
     return response
 
 
@@ -151,7 +152,8 @@ def get_events(request: EngineRequest) -> Response:
             f"`since` time ({request.parameter('since')}) cannot be after `until` time "
             f"({request.parameter('until')})"
         )
-    filters = request.filters(*FILTERS)
+    # engines ignore unknown filters here
+    filters = Filters.parse(request.parameter("filters"), None)
     connection = request.connection
     found = request.state.events.listen(
         since_s, until_s, lambda: connection is not None and connection.is_gone

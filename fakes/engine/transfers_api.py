@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
@@ -17,8 +18,9 @@ from v1registry.layers.compression import UnreadableLayer, open_decompressed
 from v1registry.wsgi.framework import Response
 
 from . import image_archives
-from .errors import EngineError, InvalidParameter, NoSuchObject
-from .image_store import EngineImage, read_layer
+from .changes import EMPTY_SETTINGS, apply_changes
+from .errors import EngineError, InvalidParameter, NoSuchObject, Refused
+from .image_store import EngineImage, check_archive, read_layer
 from .messages import Messages
 from .references import DEFAULT_HOST, ImageReference
 from .registries import pull_failure
@@ -48,7 +50,7 @@ def _pull(request: EngineRequest, name: str) -> Response:
         # the parameter may be a digest too
         reference = ImageReference.parse(f"{reference.name}@{tag}") if ":" in tag else reference.with_tag(tag)
     if reference.name == "scratch":
-        raise InvalidParameter("'scratch' is a reserved name")
+        raise Refused("'scratch' is a reserved name")
     if not reference.tag and not reference.digest:
         return _pull_all(request, reference)
     return _pull_one(request, reference)
@@ -134,14 +136,13 @@ def post_push(request: EngineRequest) -> Response:
         else:
             wanted = [other for other in state.images.names() if other.tag and other.name == reference.name]
         images = {other: state.images.names().get(other) for other in wanted}
-    if not images or None in images.values():
-        shown = f"{reference.host}/{reference.full_path}"
-        raise NoSuchObject(f"An image does not exist locally with the tag: {shown}")
     credentials = request.credentials() or _credentials_in_body(request)
     messages = Messages("Pushing", "Pushed")
 
     def work() -> None:
         messages.add(f"The push refers to repository [{reference.host}/{reference.full_path}]")
+        if not images or None in images.values():
+            raise NoSuchObject(f"An image does not exist locally with the tag: {reference.name}")
         for other in sorted(images, key=str):
             _push(state, other, credentials, messages)
 
@@ -202,19 +203,22 @@ def _import(request: EngineRequest) -> Response:
         if reference.digest:
             raise InvalidParameter("cannot import digest reference")
         reference = reference.with_tag(tag) if tag else reference.tagged
+    settings = dict(EMPTY_SETTINGS)
+    apply_changes(settings, request.parameters("changes"))
     request.check_disk()
     chunks = request.chunks() if source == "-" else _fetched(source)
     try:
         plain = open_decompressed(_Reader(chunks))
         layer = read_layer(iter(lambda: plain.read(_CHUNK_BYTES), b""))
-    except UnreadableLayer as error:
+        check_archive(layer)
+    except (UnreadableLayer, tarfile.TarError) as error:
         raise InvalidParameter(f"the archive cannot be read: {error}") from error
     comment = request.parameter("message") or f"Imported from {source}"
     created = nanoseconds(state.clock.now())
     config = {
         "architecture": "amd64",
         "comment": comment,
-        "config": {},
+        "config": settings,
         "created": created,
         "docker_version": state.release.version,
         "history": [{"created": created, "comment": comment}],
@@ -225,8 +229,8 @@ def _import(request: EngineRequest) -> Response:
         image = state.images.add(json.dumps(config, separators=(",", ":")).encode("utf-8"), [layer])
         if reference is not None:
             state.images.name(reference, image)
-            state.events.add("image", "tag", image.id, {"name": str(reference)})
-    state.events.add("image", "import", image.id, {"name": image.id})
+            state.events.add("image", "tag", image.id, {"name": str(reference), **image.labels})
+    state.events.add("image", "import", image.id, {"name": image.id, **image.labels})
     return stream(iter([json.dumps({"status": image.id}).encode("utf-8") + b"\r\n"]))
 
 

@@ -96,7 +96,7 @@ def test_RMT_125_commit_makes_an_image_with_the_changes(client: docker.DockerCli
     copy = client.containers.create("mine:1")
     data, _ = copy.get_archive("/etc/motd")
     assert files_in(b"".join(data)) == {"motd": b"changed"}
-    with pytest.raises(APIError, match="FROM is not a valid change command"):
+    with pytest.raises(APIError, match="from is not a valid change command"):
         container.commit("mine", "2", changes=["FROM x"])
 
 

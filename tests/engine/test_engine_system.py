@@ -26,7 +26,7 @@ def test_RMT_001_a_path_has_a_version_or_none(api: TestApp) -> None:
             "please upgrade your client to a newer version",
         ),
         ("/v1.48/info", "client version 1.48 is too new. Maximum supported API version is 1.47"),
-        ("/v1.x/info", "the version in the path must be a version such as 1.41, not '1.x'"),
+        ("/v1.4.1/info", "the version in the path must be a version such as 1.41, not '1.4.1'"),
         ("/v1/info", "the version in the path must be a version such as 1.41, not '1'"),
     ],
 )
@@ -108,7 +108,7 @@ def test_more_requests_wait_than_threads_at_the_start(
         assert not reader.is_alive()
 
 
-@pytest.mark.parametrize("query", ["since=x", "since=9&until=3", "filters={", 'filters={"a":["b"]}'])
+@pytest.mark.parametrize("query", ["since=x", "since=9&until=3", "filters={"])
 def test_RMT_013_invalid_parameters_of_events_are_400(api: TestApp, query: str) -> None:
     assert api.get(f"/events?{query}", status=400).json["message"]
 

@@ -83,9 +83,45 @@ def test_RMT_043_a_push_sends_an_image_with_equal_layers(
     assert pushed.json["config"]["digest"] == image.id
 
 
-def test_RMT_043_a_push_of_a_missing_tag_is_404(client: docker.DockerClient, registry: FakeRegistry) -> None:
-    with pytest.raises(APIError, match="An image does not exist locally with the tag"):
-        client.api.push(f"{registry.host}/bob/none", "2")
+def test_RMT_043_a_push_of_a_missing_tag_fails_in_the_stream(
+    client: docker.DockerClient, registry: FakeRegistry
+) -> None:
+    name = f"{registry.host}/bob/none"
+    last = client.api.push(name, "2").splitlines()[-1]
+    assert f"An image does not exist locally with the tag: {name}" in last
+
+
+def test_RMT_044_import_applies_changes(client: docker.DockerClient) -> None:
+    changes = ['CMD ["a"]', 'ENV A=1 B="2 3"', "ENV C 4 5", "LABEL a=b", "EXPOSE 80 90/udp", "VOLUME /x /y"]
+    changes += ["USER me", "WORKDIR /srv", "ONBUILD RUN x", "ENTRYPOINT run it"]
+    changes += ["HEALTHCHECK --interval=5s --retries=2 CMD look"]
+    client.api.import_image_from_data(b"", repository="mine", tag="1", changes=changes)
+    settings = client.images.get("mine:1").attrs["Config"]
+    assert settings["Cmd"] == ["a"]
+    assert settings["Entrypoint"] == ["/bin/sh", "-c", "run it"]
+    assert settings["Env"] == ["A=1", "B=2 3", "C=4 5"]
+    assert settings["Labels"] == {"a": "b"}
+    assert sorted(settings["ExposedPorts"]) == ["80/tcp", "90/udp"]
+    assert sorted(settings["Volumes"]) == ["/x", "/y"]
+    assert (settings["User"], settings["WorkingDir"], settings["OnBuild"]) == ("me", "/srv", ["RUN x"])
+    assert settings["Healthcheck"] == {"Interval": 5_000_000_000, "Retries": 2, "Test": ["CMD-SHELL", "look"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("STOPSIGNAL 9", "stopsignal is not a valid change command"),
+        ("RUN x", "run is not a valid change command"),
+        ('CMD ["a', "invalid change"),
+        ("HEALTHCHECK x", "unknown type 'X' in HEALTHCHECK"),
+        ("HEALTHCHECK --interval=x CMD y", "must be seconds"),
+        ("HEALTHCHECK --x=1s CMD y", "unknown flag: --x"),
+        ('LABEL a="b', "invalid change"),
+    ],
+)
+def test_RMT_044_an_invalid_change_is_400(client: docker.DockerClient, change: str, message: str) -> None:
+    with pytest.raises(APIError, match=message):
+        client.api.import_image_from_data(b"", changes=[change])
 
 
 def test_RMT_044_import_makes_an_image_of_one_layer(client: docker.DockerClient) -> None:
