@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from v1registry.names import RepositoryName
 
@@ -130,6 +130,12 @@ class DistributionHelpers:
         return found
 
     # -- expectations
+
+    @overload
+    def assert_pushed(self, name: str, *, digest: str) -> FakeManifest: ...
+
+    @overload
+    def assert_pushed(self, name: str, *, digest: None = None) -> FakeManifest | FakeImage: ...
 
     def assert_pushed(self, name: str, *, digest: str | None = None) -> FakeManifest | FakeImage:
         """Check that a client pushed ``NAMESPACE/REPOSITORY:TAG``, through either API; return what it pushed.
