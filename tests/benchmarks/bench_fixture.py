@@ -4,7 +4,7 @@
 
 The figures are the median and the slowest of the rounds, in milliseconds, in one process after the imports.
 The time of the imports is printed first. The first round, which compiles and warms up, is printed separately.
-Target: a FakeRegistry is ready within 5 ms of a finished import.
+bench_fakes.py compares the fakes with other servers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     import requests
 
 warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
-
-TARGET_MS = 5.0
 
 #: Yields the time of each round in ms. What must be closed is left on the stack.
 Measure = Callable[[ExitStack], Iterator[float]]
@@ -38,8 +35,8 @@ def timed(action: Callable[[], object]) -> float:
     return (time.perf_counter() - begin) * 1000
 
 
-def report(what: str, measure: Measure, rounds: int) -> float:
-    """Print a line of the report, and return the time of the first round in ms."""
+def report(what: str, measure: Measure, rounds: int) -> None:
+    """Print a line of the report."""
     with ExitStack() as stack:
         steps = measure(stack)
         times = [next(steps) for _ in range(rounds)]
@@ -47,7 +44,6 @@ def report(what: str, measure: Measure, rounds: int) -> float:
     print(
         f"{what:52} first {first:7.3f}   median {statistics.median(later):7.3f}   slowest {max(later):7.3f}"
     )
-    return first
 
 
 def pushed_and_pulled(session: requests.Session, layer: bytes) -> None:
@@ -73,7 +69,7 @@ def pushed_and_pulled(session: requests.Session, layer: bytes) -> None:
 
 
 def in_process() -> list[tuple[str, Measure]]:
-    """Return the measurements without a port. The first one has the target."""
+    """Return the measurements without a port."""
     import requests
     from v1registry_fakes import FakeRegistry, WSGIAdapter, WSGISession
     from v1registry_fakes.pusher import numbered_layer
@@ -167,7 +163,8 @@ def over_a_port() -> list[tuple[str, Measure]]:
     ]
 
 
-def main() -> int:
+def main() -> None:
+    """Print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=100)
     rounds = max(2, parser.parse_args().rounds)
@@ -185,14 +182,9 @@ def main() -> int:
     print(f"imports: plugin (with pytest) {plugin_ms:.1f} ms, registry {fakes_ms:.1f} ms")
     print(f"         requests, cheroot and the session {all_ms:.1f} ms\n")
 
-    firsts = [report(what, measure, rounds) for what, measure in (*in_process(), *over_a_port())]
-    verdict = "met" if firsts[0] < TARGET_MS else "MISSED"
-    print(
-        f"\ntarget {verdict}: the very first FakeRegistry was ready after {firsts[0]:.3f} ms"
-        f" of {TARGET_MS:.0f} ms"
-    )
-    return 0 if firsts[0] < TARGET_MS else 1
+    for what, measure in (*in_process(), *over_a_port()):
+        report(what, measure, rounds)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
