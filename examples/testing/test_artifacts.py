@@ -42,7 +42,7 @@ def attached(session: requests.Session, url: str, digest: str) -> list[bytes]:
     """Return the lists of contents that belong to an image."""
     found = session.get(f"{url}/referrers/{digest}", params={"artifactType": SBOM}, timeout=30)
     found.raise_for_status()
-    lists = []
+    lists: list[bytes] = []
     for each in found.json()["manifests"]:
         manifest = session.get(f"{url}/manifests/{each['digest']}", headers={"Accept": MANIFEST}, timeout=30)
         (layer,) = manifest.json()["layers"]

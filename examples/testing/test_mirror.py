@@ -6,6 +6,7 @@ pytest examples/testing/test_mirror.py
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -49,7 +50,7 @@ def _copy(session: requests.Session, source: str, target: str, digest: str) -> N
         blob.raise_for_status()
         upload = session.post(f"{target}/blobs/uploads/", timeout=30)
         upload.raise_for_status()
-        place = requests.compat.urljoin(target, upload.headers["Location"])
+        place = urljoin(target, upload.headers["Location"])
         session.put(
             place, params={"digest": digest}, data=blob.iter_content(65536), timeout=300
         ).raise_for_status()
