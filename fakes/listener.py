@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 try:
+    from cheroot.connections import ConnectionManager
     from cheroot.errors import FatalSSLAlert, NoSSLError
     from cheroot.makefile import StreamWriter
     from cheroot.server import HTTPConnection
@@ -37,6 +38,9 @@ _PAUSE_S = 300
 #: How long a TLS handshake may take, in seconds. No other connection is accepted meanwhile.
 _HANDSHAKE_S = 5
 
+
+#: How long a stop waits at once for the loop of connections, in seconds.
+_LOOP_S = 0.1
 
 #: How long the start of the thread that refuses connections is waited for, in seconds.
 _REFUSER_S = 5
@@ -114,6 +118,28 @@ class ConnectionGateway(Gateway_10):
         return is_abandoned
 
 
+class _Connections(ConnectionManager):
+    """The loop that hands connections to threads. Its end is noticed at once, not in steps of 10 ms."""
+
+    server: ThreadServer
+    _serving: bool
+
+    def run(self, expiration_interval: float) -> None:
+        """Hand over connections until :meth:`stop`."""
+        self.server.loop_has_ended.clear()
+        try:
+            super().run(expiration_interval)
+        finally:
+            self.server.loop_has_ended.set()
+
+    def stop(self) -> None:
+        """End the loop, and wait for that."""
+        self._stop_requested = True
+        self.server.wake()
+        while self._serving:
+            self.server.loop_has_ended.wait(_LOOP_S)
+
+
 class ThreadServer(Server):
     """A server with one thread for each request that is answered at the moment.
 
@@ -122,8 +148,7 @@ class ThreadServer(Server):
 
     ConnectionClass = NotedConnection
     keep_alive_conn_limit = 1000
-    #: In seconds: how long the selector sleeps, and so how long a stop may take.
-    expiration_interval = 0.02
+    _connections: ConnectionManager
 
     def __init__(self, application: WSGIApplication, address: tuple[str, int] | str = ("127.0.0.1", 0)):
         super().__init__(address, application, numthreads=_THREADS, timeout=_PAUSE_S, request_queue_size=128)
@@ -133,6 +158,21 @@ class ThreadServer(Server):
         self._lock = threading.Lock()
         self._refusing: threading.Thread | None = None
         self._has_refuser = threading.Event()
+        self.loop_has_ended = threading.Event()
+
+    def prepare(self) -> None:
+        """Open the port and start the threads.
+
+        :raises OSError: the address cannot be used.
+        """
+        super().prepare()
+        self._connections.__class__ = _Connections
+
+    def wake(self) -> None:
+        """Let the loop look up, by a connection."""
+        with suppress(OSError), socket.socket(self.socket.family) as waker:
+            waker.settimeout(_LOOP_S)
+            waker.connect(self.socket.getsockname())
 
     def _serve_unservicable(self) -> None:
         self._refusing = threading.current_thread()
