@@ -40,6 +40,7 @@ MODULES = [
     "testing-engine-clock",
     "testing-engine-mirrors",
     "testing-engine-old",
+    "testing-engine-environ",
     "testing-engine-faults",
 ]
 

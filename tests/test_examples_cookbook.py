@@ -51,4 +51,4 @@ def test_the_page_lists_each_recipe_once() -> None:
 
     recipes = [*RECIPES.glob("test_*.py"), *RECIPES.glob("*.test.mjs")]
     assert sorted(rows) == sorted(path.name for path in recipes)
-    assert len(rows) == 19
+    assert len(rows) >= 19
