@@ -109,7 +109,11 @@ class ControlledFake:
         if not f"{environ.get('PATH_INFO', '')}/".startswith(f"{CONTROL}/"):
             return self._fake.app(environ, start_response)
         request = Request(environ, self._services)
-        return self._answer(request)(environ, start_response)
+        try:
+            response = self._answer(request)
+        finally:
+            request.end_body()
+        return response(environ, start_response)
 
     def _answer(self, request: Request[ControlServices]) -> Response:
         try:
