@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from v1registry_fakes import FakeManifest, FakeOptions, FakeRegistry, Layer, RegistryTestCase
+from v1registry_fakes import (
+    FakeEngine,
+    FakeManifest,
+    FakeOptions,
+    FakeRegistry,
+    Layer,
+    RegistryTestCase,
+    Run,
+)
 
 OPTIONS: FakeOptions = {"auht": "users:"}  # type: ignore[typeddict-unknown-key]  # pyright: ignore[reportAssignmentType]
 
@@ -38,3 +46,25 @@ def misuse(registry: FakeRegistry, manifest: FakeManifest) -> None:
     Layer().file("a", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Layer().compressed("xz")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Layer().device("a", kind="door")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def wrong_program(run: Run) -> str:
+    """Return no exit code."""
+    return run.image
+
+
+def misuse_engine(engine: FakeEngine, registry: FakeRegistry) -> None:
+    """Call with wrong names, types and combinations."""
+    FakeEngine(api="v2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    FakeEngine(profile="hub")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    FakeEngine(mirrors=registry)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    engine.add_image("alice/app", file={})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    engine.add_image("alice/app", parent=registry.image("alice/app"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    engine.on_run("alice/app", wrong_program)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    engine.on_run("alice/app", logs=[5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    engine.on_run("alice/app", logs=[("stdin", "a")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    engine.on_exec("alice/app", exit_cod=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    engine.fail("GET", disk="slow")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    engine.fail("GET", wrong_checksum=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    engine.containers["web"].exit_code + 1  # type: ignore[operator]  # pyright: ignore[reportOptionalOperand]
+    engine.on_run("alice/app", greet=None)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
