@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from .changes import EMPTY_SETTINGS
+from .container_checks import check_settings
 from .containers import Container
 from .errors import InvalidParameter
 from .image_store import EngineImage
@@ -19,10 +21,12 @@ _HOST_DEFAULTS: Final[Mapping[str, Any]] = {
     "Binds": None,
     "LogConfig": {"Type": "json-file", "Config": {}},
     "NetworkMode": "default",
-    "PortBindings": {},
+    "PortBindings": None,
     "Privileged": False,
     "PublishAllPorts": False,
-    "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+    "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
+    "ShmSize": 64 << 20,
+    "IpcMode": "private",
 }
 
 
@@ -37,15 +41,16 @@ def create(state: EngineState, name: str | None, body: Mapping[str, Any]) -> Con
     """
     image_name = body.get("Image")
     if not isinstance(image_name, str) or not image_name:
-        raise InvalidParameter("config cannot be empty in order to create a container" if not body else
-                               "no image was given")  # fmt: skip
+        raise InvalidParameter("Config cannot be empty in order to create a container" if not body else
+                               "No command specified")  # fmt: skip
     image = state.images.find(image_name)
     config = _config(image, body)
     host_config = {**_HOST_DEFAULTS} | {
         key: value for key, value in _mapping(body, "HostConfig").items() if value is not None
     }
     if not config.get("Entrypoint") and not config.get("Cmd"):
-        raise InvalidParameter("no command specified")
+        raise InvalidParameter("No command specified")
+    check_settings(config, host_config)
     networks = _networks(state, host_config, _mapping(body, "NetworkingConfig"))
     container = state.containers.create(name, image, image_name, config, host_config)
     container.mounts = _mounts(state, container)
@@ -74,7 +79,8 @@ def _config(image: EngineImage, body: Mapping[str, Any]) -> dict[str, Any]:
     below = dict(image.settings)
     config = {**below, **{key: value for key, value in given.items() if value not in (None, "", [], {})}}
     for key in ("Labels", "ExposedPorts", "Volumes"):
-        config[key] = {**_mapping(below, key), **_mapping(given, key)}
+        merged = {**_mapping(below, key), **_mapping(given, key)}
+        config[key] = merged if merged or key == "Labels" else None
     config["Env"] = _environment(below.get("Env"), given.get("Env"))
     if given.get("Entrypoint") is not None:
         # a request with an entrypoint has its own command
@@ -82,7 +88,10 @@ def _config(image: EngineImage, body: Mapping[str, Any]) -> dict[str, Any]:
         config["Cmd"] = given.get("Cmd") or None
     for key in ("Cmd", "Entrypoint"):
         _check_words(config.get(key), key)
-    return {"Tty": False, "OpenStdin": False, "StdinOnce": False, **config}
+    found = {**EMPTY_SETTINGS, **config}
+    if not found.get("ExposedPorts"):
+        found.pop("ExposedPorts", None)
+    return found
 
 
 def _check_words(value: object, key: str) -> None:
@@ -94,9 +103,9 @@ def _check_words(value: object, key: str) -> None:
 def _environment(below: object, given: object) -> list[str]:
     """Return the variables of an image and a request. Those of the request have precedence."""
     found: dict[str, str] = {}
-    for pairs in (below, given):
+    for pairs in (given, below):
         for pair in pairs if isinstance(pairs, list) else []:
-            found[str(pair).partition("=")[0]] = str(pair)
+            found.setdefault(str(pair).partition("=")[0], str(pair))
     return list(found.values())
 
 

@@ -131,7 +131,9 @@ def summary(state: EngineState, container: Container, *, has_size: bool) -> dict
         "Mounts": container.mounts,
     }
     if has_size:
-        document |= {"SizeRw": _changed_bytes(container), "SizeRootFs": container.image.size_bytes}
+        document["SizeRootFs"] = container.image.size_bytes
+        if changed := changed_bytes(container):
+            document["SizeRw"] = changed
     return document
 
 
@@ -197,7 +199,8 @@ def _duration(seconds: float) -> str:
     return f"{days // 7} weeks" if days < 60 else f"{days // 30} months"
 
 
-def _changed_bytes(container: Container) -> int:
+def changed_bytes(container: Container) -> int:
+    """Return the size of the files that were added to a container."""
     return sum(
         entry.info.size for path, entry in container.files.all().items() if path not in container.files.below
     )
@@ -232,7 +235,7 @@ def inspected(state: EngineState, container: Container, *, has_size: bool) -> di
         "NetworkSettings": _network_settings(state, container),
     }
     if has_size:
-        document |= {"SizeRw": _changed_bytes(container), "SizeRootFs": container.image.size_bytes}
+        document |= {"SizeRw": changed_bytes(container), "SizeRootFs": container.image.size_bytes}
     return document
 
 

@@ -48,6 +48,8 @@ class ContainerStore:
         :raises NoSuchObject: there is none; the message is docker's.
         """
         self.settle()
+        if not text:
+            raise InvalidParameter('invalid name or ID supplied: ""')
         name = text.removeprefix("/")
         for container in self._by_id.values():
             if text == container.id or name == container.name:

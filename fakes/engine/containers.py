@@ -166,6 +166,9 @@ class Container:
         if self.config.get("Healthcheck"):
             self.health = Health("healthy")
         self.around.networks.join(self)
+        for mount in self.volume_mounts:
+            told = {"destination": mount["Destination"], "propagation": "", "read/write": _go(mount["RW"])}
+            self._note_volume("mount", mount, told)
         self.note("start")
         behaviours = self.around.behaviours
         behaviour = behaviours.find(behaviours.of_runs, self.image_names, self.command)
@@ -208,6 +211,8 @@ class Container:
         self.status = "exited"
         self.health = None
         self.around.networks.leave(self)
+        for mount in self.volume_mounts:
+            self._note_volume("unmount", mount, {})
         if self.host_config.get("AutoRemove"):
             self.around.forget(self)
 
@@ -228,6 +233,8 @@ class Container:
         """
         if not self.is_running:
             raise NotModified("Container is already stopped")
+        if self.status != "restarting":
+            self.note("kill", signal=str(exit_code - 128))
         self._signal(exit_code)
         self.note("stop")
 
@@ -237,7 +244,7 @@ class Container:
         :raises ObjectConflict: it does not run.
         """
         if not self.is_running:
-            raise ObjectConflict(f"Cannot kill container: {self.id}: Container {self.id} is not running")
+            raise ObjectConflict(f"Container {self.id} is not running")
         self.note("kill", signal=str(signal))
         if signal not in _HARMLESS:
             self._signal(128 + signal)
@@ -286,12 +293,26 @@ class Container:
         own = {"image": self.image_name, "name": self.name, **self.labels}
         self.around.events.add("container", action, self.id, own | attributes)
 
+    @property
+    def volume_mounts(self) -> list[dict[str, Any]]:
+        """The mounts that are volumes."""
+        return [mount for mount in self.mounts if mount["Type"] == "volume"]
+
+    def _note_volume(self, action: str, mount: Mapping[str, Any], told: Mapping[str, str]) -> None:
+        attributes = {"container": self.id, "driver": "local", **told}
+        self.around.events.add("volume", action, mount["Name"], attributes)
+
     def _new_process(self) -> Process:
         return Process(self.around.clock, self.around.changed)
 
 
 #: Signals that end no process by default: CHLD, CONT, URG, WINCH; and 0, which sends none.
 _HARMLESS: Final = frozenset({0, 17, 18, 23, 28})
+
+
+def _go(value: object) -> str:
+    """Return a truth value as Go writes it."""
+    return "true" if value else "false"
 
 
 def _words(value: object) -> list[str]:

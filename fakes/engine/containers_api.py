@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from v1registry.wsgi.framework import Response
 
+from .container_checks import check_restarts
 from .container_creation import create
-from .container_documents import FILTERS, inspected, listed
+from .container_documents import FILTERS, changed_bytes, inspected, listed
 from .containers import KILLED, Container
-from .errors import InvalidParameter, ObjectConflict
+from .errors import InvalidParameter, NoSuchObject, ObjectConflict
 from .requests import EngineRequest, answer, empty, stream
 from .routing import row
 from .state import EngineState
@@ -92,9 +93,12 @@ def post_restart(request: EngineRequest) -> Response:
 
 def post_kill(request: EngineRequest) -> Response:
     """Send a signal to a container."""
-    number = _signal_of(request.parameter("signal") or "KILL")
+    number, name = _signal_of(request.parameter("signal") or "KILL"), request.fields["name"]
     with request.state.lock:
-        _container(request).kill(number)
+        try:
+            _container(request).kill(number)
+        except (NoSuchObject, ObjectConflict) as error:
+            raise type(error)(f"Cannot kill container: {name}: {error.message}") from None
     return empty()
 
 
@@ -147,10 +151,9 @@ def post_wait(request: EngineRequest) -> Response:
             if state.is_closed or (connection is not None and connection.is_gone):
                 return
         result: dict[str, Any] = {"StatusCode": container.exit_code}
-        yield (
-            json.dumps(result if request.version >= ApiVersion(1, 30) else result | {"Error": None}).encode()
-            + b"\n"
-        )
+        if state.release.api < ApiVersion(1, 42):
+            result["Error"] = None
+        yield json.dumps(result).encode() + b"\n"
 
     return stream(lines())
 
@@ -172,7 +175,11 @@ def post_rename(request: EngineRequest) -> Response:
         container = _container(request)
         if container.name == name.removeprefix("/"):
             raise InvalidParameter("Renaming a container with the same name as its current name")
-        old, container.name = container.name, state.containers.check_name(name, container.id)
+        try:
+            plain = state.containers.check_name(f"/{name.removeprefix('/')}", container.id)
+        except (InvalidParameter, ObjectConflict) as error:
+            raise type(error)(f"Error when allocating new name: {error.message}") from None
+        old, container.name = container.name, plain
         container.note("rename", oldName=f"/{old}")
     return empty()
 
@@ -182,9 +189,10 @@ def post_update(request: EngineRequest) -> Response:
     changes = request.document()
     with request.state.lock:
         container = _container(request)
+        check_restarts(changes)
         container.host_config |= changes
         container.note("update")
-    return answer({"Warnings": []})
+    return answer({"Warnings": None})
 
 
 def post_resize(request: EngineRequest) -> Response:
@@ -226,16 +234,18 @@ def post_prune_containers(request: EngineRequest) -> Response:
     """Remove stopped containers."""
     filters, state = request.filters("label", "label!", "until"), request.state
     until = [moment_s(text) for text in filters.get("until")]
-    removed = []
+    removed, freed = [], 0
     with state.lock:
         for container in state.containers.all():
             is_young = any(limit is not None and container.created_s >= limit for limit in until)
             if container.is_running or is_young or filters.forbids_labels(container.labels):
                 continue
             if filters.allows_labels(container.labels):
+                freed += changed_bytes(container)
                 _remove(state, container, with_volumes=False)
                 removed.append(container.id)
-    return answer({"ContainersDeleted": removed or None, "SpaceReclaimed": 0})
+        state.events.add("container", "prune", "", {"reclaimed": str(freed)})
+    return answer({"ContainersDeleted": removed or None, "SpaceReclaimed": freed})
 
 
 def get_top(request: EngineRequest) -> Response:

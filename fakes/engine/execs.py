@@ -64,7 +64,7 @@ class ExecStore:
         """
         container.require_running()
         if container.status == "paused":
-            raise ObjectConflict(f"Container {container.id} is paused, unpause the container before exec")
+            raise ObjectConflict(f"Container {container.name} is paused, unpause the container before exec")
         self._count += 1
         exec_id = hashlib.sha256(f"exec {self._count}".encode()).hexdigest()
         process = Process(self.around.clock, self.around.changed)
@@ -121,7 +121,7 @@ class ExecStore:
                 "entrypoint": words[0] if words else "",
                 "arguments": words[1:],
                 "privileged": bool(command.settings.get("Privileged")),
-                "user": str(command.settings.get("User") or ""),
+                **({"user": str(command.settings["User"])} if command.settings.get("User") else {}),
             },
             "OpenStdin": bool(command.settings.get("AttachStdin")),
             "OpenStderr": bool(command.settings.get("AttachStderr")),

@@ -46,13 +46,16 @@ def _path(request: EngineRequest) -> str:
 
 def _stat(path: str, entry: Entry) -> str:
     """Return the header that tells name, size, mode and time of an entry."""
+    target = entry.info.linkname
+    if entry.info.issym():
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
     mode = entry.info.mode | (_GO_FOLDER if entry.is_folder else _GO_LINK if entry.info.issym() else 0)
     document = {
         "name": posixpath.basename(path) or "/",
-        "size": entry.info.size,
+        "size": len(entry.info.linkname) if entry.info.issym() else entry.info.size,
         "mode": mode,
         "mtime": nanoseconds(datetime.fromtimestamp(entry.info.mtime, timezone.utc)),
-        "linkTarget": entry.info.linkname,
+        "linkTarget": target,
     }
     return base64.b64encode(json.dumps(document).encode()).decode("ascii")
 
@@ -62,6 +65,7 @@ def get_archive_of_container(request: EngineRequest) -> Response:
     path, state = clean(_path(request)), request.state
     with state.lock:
         container = _container(request)
+        container.note("archive-path")
         entry = container.files.get(path)
         if entry is None:
             raise NoSuchObject(
@@ -97,6 +101,7 @@ def put_archive(request: EngineRequest) -> Response:
             if request.flag("noOverwriteDirNonDir") and old is not None and old.is_folder != entry.is_folder:
                 raise InvalidParameter(f"cannot overwrite {path} with an entry of another kind")
             container.files.put(path, entry)
+        container.note("extract-to-dir")
     return empty(200)
 
 
@@ -187,7 +192,8 @@ def post_commit(request: EngineRequest) -> Response:
         if reference is not None:
             state.images.name(reference, made)
             state.events.add("image", "tag", made.id, {"name": str(reference)})
-        container.note("commit", comment=request.parameter("comment") or "")
+        told = {"comment": request.parameter("comment") or "", "imageID": made.id}
+        container.note("commit", **told, **({"imageRef": name} if name else {}))
     return answer({"Id": made.id}, 201)
 
 

@@ -37,6 +37,8 @@ class Filters:
                 raise InvalidParameter(f"invalid filter '{name}'")
             if not isinstance(given, (list, dict)) or not all(isinstance(value, str) for value in given):
                 raise InvalidParameter(f"invalid filter '{name}': must be a list of strings")
+            if isinstance(given, dict) and not all(isinstance(is_on, bool) for is_on in given.values()):
+                raise InvalidParameter(f"invalid filter '{name}': must be true or false for each value")
             chosen = given if isinstance(given, list) else [value for value, is_on in given.items() if is_on]
             values[name] = tuple(chosen)
         return cls(values)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from .errors import InvalidParameter, NoSuchObject, ObjectConflict, Refused
+from .errors import EngineError, InvalidParameter, NoSuchObject, ObjectConflict, Refused
 
 if TYPE_CHECKING:
     from v1registry.clock import Clock
@@ -146,11 +146,13 @@ class NetworkStore:
         :raises ObjectConflict: there is one with this name.
         :raises InvalidParameter: the driver or the subnet is invalid.
         """
+        if name in ("bridge", "host", "none"):
+            raise Refused(f"operation is not permitted on predefined {name} network ")
         if any(network.name == name for network in self._networks.values()):
             raise ObjectConflict(f"network with name {name} already exists")
         driver = settings.get("Driver") or "bridge"
         if driver not in ("bridge", "macvlan", "ipvlan"):
-            raise NoSuchObject(f'legacy plugin: plugin "{driver}" not found')
+            raise NoSuchObject(f'plugin "{driver}" not found')
         network = self._add(name, str(driver), settings, _subnet_of(settings))
         self._note(network, "create")
         return network
@@ -180,7 +182,12 @@ class NetworkStore:
         """Connect a container.
 
         :raises Refused: it is connected already.
+        :raises InvalidParameter: it runs, and the network is that of the host.
         """
+        if network.name == "host" and container.is_running:
+            raise InvalidParameter(
+                "container cannot be disconnected from host network or connected to host network"
+            )
         own = self._connections.setdefault(container.id, {})
         if network.name in own:
             raise Refused(f"endpoint with name {container.name} already exists in network {network.name}")
@@ -191,11 +198,11 @@ class NetworkStore:
     def disconnect(self, container: Connected, network: Network) -> None:
         """Disconnect a container.
 
-        :raises Refused: it is not connected.
+        :raises EngineError: it is not connected.
         """
         own = self._connections.get(container.id, {})
         if network.name not in own:
-            raise Refused(f"container {container.id} is not connected to network {network.name}")
+            raise EngineError(f"container {container.id} is not connected to the network {network.name}")
         del own[network.name]
         self._close(container, network)
 
@@ -273,6 +280,8 @@ class NetworkStore:
         return self._ports.get(container.id, {})
 
     def _bound_ports(self, container: Connected) -> dict[str, list[dict[str, str]] | None]:
+        if container.host_config.get("NetworkMode") in ("none", "host"):
+            return {}
         exposed = container.config.get("ExposedPorts")
         found: dict[str, list[dict[str, str]] | None] = {
             str(port): None for port in (exposed if isinstance(exposed, dict) else {})

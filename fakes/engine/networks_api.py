@@ -103,8 +103,8 @@ def post_connect(request: EngineRequest) -> Response:
     body, state = request.document(), request.state
     settings = body.get("EndpointConfig")
     with state.lock:
-        network = _network(request)
         container = state.containers.find(str(body.get("Container") or ""))
+        network = _network(request)
         state.networks.connect(container, network, settings if isinstance(settings, dict) else {})
     return empty(200)
 
@@ -215,7 +215,7 @@ def post_prune_volumes(request: EngineRequest) -> Response:
             if filters.allows_labels(volume.labels) and not filters.forbids_labels(volume.labels):
                 state.volumes.remove(volume)
                 removed.append(volume.name)
-    return answer({"VolumesDeleted": removed or None, "SpaceReclaimed": 0})
+    return answer({"VolumesDeleted": removed, "SpaceReclaimed": 0})
 
 
 def get_disk_usage(request: EngineRequest) -> Response:

@@ -106,6 +106,8 @@ def get_info(request: EngineRequest) -> Response:
         "Architecture": "x86_64",
         "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": {
+            "AllowNondistributableArtifactsCIDRs": None,
+            "AllowNondistributableArtifactsHostnames": None,
             "InsecureRegistryCIDRs": ["127.0.0.0/8"],
             "IndexConfigs": {
                 "docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .events import EventLog
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
+#: What the driver local takes as options.
+_OPTIONS: Final = frozenset({"device", "o", "size", "type"})
 _FOLDER: Final = "/var/lib/docker/volumes"
 
 
@@ -73,11 +75,18 @@ class VolumeStore:
         :raises NoSuchObject: the driver is unknown.
         """
         if driver != "local":
-            raise NoSuchObject(f'create {name or ""}: legacy plugin: plugin "{driver}" not found')
+            raise NoSuchObject(
+                f'create {name or ""}: error looking up volume plugin {driver}: plugin "{driver}" not found'
+            )
         is_anonymous = not name
         if not name:
             self._count += 1
             name = hashlib.sha256(f"volume {self._count}".encode()).hexdigest()
+        elif len(name) == 1:
+            raise InvalidParameter(
+                f"create {name}: volume name is too short, "
+                "names should be at least two alphanumeric characters"
+            )
         elif not _NAME.fullmatch(name):
             shown = name[:100]
             raise InvalidParameter(
@@ -87,6 +96,9 @@ class VolumeStore:
             )
         if name in self._volumes:
             return self._volumes[name]
+        for option in options or {}:
+            if option not in _OPTIONS:
+                raise InvalidParameter(f'create {name}: invalid option: "{option[:100]}"')
         volume = Volume(name, self._clock.time_s(), labels or {}, options or {}, is_anonymous)
         self._volumes[name] = volume
         self._note(volume, "create")

@@ -42,7 +42,7 @@ def test_RMT_142_containers_connect_and_disconnect(client: docker.DockerClient, 
     with pytest.raises(APIError, match="has active endpoints"):
         network.remove()
     network.disconnect(container)
-    with pytest.raises(APIError, match="is not connected to network mine"):
+    with pytest.raises(APIError, match="is not connected to the network mine"):
         network.disconnect(container)
     network.remove()
     with pytest.raises(NotFound, match="network mine not found"):

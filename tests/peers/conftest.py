@@ -1,4 +1,4 @@
-"""docker-registry 0.9.1 itself, installed once for all workers of a run."""
+"""Servers for the tests of this folder: docker-registry 0.9.1, and docker's engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import engine_peers
+from support.oci_clients import docker_engine
 from support.programs import Program
+from v1registry_fakes.engine import FakeEngine
 
 INSTALL = Path(__file__).with_name("install_docker_registry.sh")
 NO_PYTHON = 3
@@ -38,6 +41,30 @@ def old_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert installed.returncode == 0, installed.stdout + installed.stderr
             done.touch()
     return folder / "serve"
+
+
+@pytest.fixture(scope="session")
+def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of docker's engine, started once for each worker."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to run docker's engine")
+    with docker_engine(tmp_path_factory.mktemp("d")) as address:
+        yield address
+
+
+@pytest.fixture(params=["fake", pytest.param(engine_peers.REAL, marks=pytest.mark.real)])
+def peer(request: pytest.FixtureRequest) -> Iterator[engine_peers.EnginePeer]:
+    """An empty engine of release 20.10.24: a fake, or docker's."""
+    test = request.function.__name__.removeprefix("test_")
+    if request.param == engine_peers.REAL:
+        peer = engine_peers.real_peer(request.getfixturevalue("dockerd"), test)
+        yield peer
+        peer.finish()
+        return
+    with FakeEngine(version=engine_peers.VERSION) as engine:
+        peer = engine_peers.fake_peer(engine, test)
+        yield peer
+        peer.finish()
 
 
 @pytest.fixture
