@@ -148,7 +148,7 @@ def environ_of(
         "SERVER_PORT": str(parts.port or (443 if parts.scheme == "https" else 80)),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": parts.netloc,
+        "HTTP_HOST": parts.netloc.rpartition("@")[2],  # clients send user info as credentials
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": parts.scheme,
         "wsgi.input": io.BufferedReader(RequestBody(()) if body is None else body, CHUNK_BYTES),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
 #: The largest body in which secrets are looked for, in bytes.
@@ -17,17 +17,38 @@ MOST_MASKED_BYTES: Final = 1 << 20
 
 #: Fields of JSON objects, forms and queries whose values are secret, in lower case.
 _SECRET_FIELDS: Final = frozenset(
-    ["access_token", "auth", "client_secret", "code", "code_verifier", "id_token", "identity_token",
-     "identitytoken", "new_password", "old_password", "password", "refresh_token", "registrytoken", "secret",
-     "sig", "signature", "token", "x-amz-credential", "x-amz-security-token", "x-amz-signature"]
+    ["assertion", "auth", "client_assertion", "code", "code_verifier", "device_code", "sig", "signature",
+     "x-amz-credential", "x-amz-signature"]
 )  # fmt: skip
+_SECRET_ENDS: Final = re.compile(
+    r"(?:token|secret|password|passwd|passphrase|(?:api|private|secret|access)[_-]?key)\Z", re.I
+)
+
+#: A field with a value in text that is no valid JSON; the value may be cut.
+_FIELD: Final = re.compile(
+    r"""(["'])(?P<name>[\w.-]{1,64})\1\s*:\s*(?P<quote>["']?)(?P<value>(?:(?<=")(?:[^"\\]|\\.)+|"""
+    r"""(?<=')(?:[^'\\]|\\.)+|(?<!["'])[^\s,"'{}\[\]]+))""",
+    re.S,
+)
+
+#: The codes of errors, in ``/v2/`` and of engines, which stand in a field ``code`` and are not secret.
+_ERROR_CODE: Final = re.compile(r"[A-Z_]{1,40}|[0-9]{1,4}")
+
+#: Types of bodies that are text.
+_TEXT: Final = re.compile(r"^$|^text/|json$|^application/x-www-form-urlencoded$")
+
+#: The start of a form whose type is missing.
+_FORM: Final = re.compile(r"[\w.%+-]+=")
+
+#: How often values that are URLs within URLs are unquoted.
+_MOST_NESTED: Final = 4
 
 _SECRET_HEADER: Final = re.compile(
     r"token|secret|password|api-?key|signature|x-registry-(?:auth|config)", re.I
 )
-_WITH_URLS: Final = frozenset(["location", "content-location", "referer", "link"])
 _SIGNATURE: Final = re.compile(r'(signature=)"?([^,;\s"]+)"?')
-_PARAMETER: Final = re.compile(r"([?&])([^=&#\s<>]+)=([^&#\s<>;]*)")
+_PARAMETER: Final = re.compile(r'([?&#])([^=?&#\s<>]+)=([^&#\s<>;"]*)')
+_USER_INFO: Final = re.compile(r"(://)([^/?#@\s]+)@")
 
 #: Paths whose bodies are named by a digest or a checksum.
 _CONTENT: Final = re.compile(r"/v1/images/|/v2/.+/(?:manifests|blobs|referrers)/")
@@ -83,11 +104,12 @@ class Masker:
             return f"{self._pair(first)}{semicolon}{rest}"
         if name == "www-authenticate":
             return self._signatures(value)
-        if name in _WITH_URLS:
-            return self.target(value)
+        if name == "host" and "@" in value:
+            user_info, _, host = value.rpartition("@")
+            return f"{self.mask(user_info)}@{host}"
         if _SECRET_HEADER.search(name) and value.lower() not in ("true", "false"):
             return self._signatures(value) if _SIGNATURE.search(value) else self.mask(value)
-        return value
+        return self.target(value)
 
     def _credentials(self, value: str) -> str:
         if _SIGNATURE.search(value):
@@ -103,21 +125,33 @@ class Masker:
         return _SIGNATURE.sub(lambda found: f"{found[1]}{self.mask(found[2])}", value)
 
     def target(self, target: str) -> str:
-        """Return a path or a URL without the secrets of its query.
+        """Return a path, a URL or a text with URLs without the secrets of queries, and without user info.
 
         >>> Masker().target("/back?code=abc&state=1")
         '/back?code=masked-1&state=1'
         """
+        return self._target(target, _MOST_NESTED)
 
+    def _target(self, target: str, depth: int) -> str:
         def masked(found: re.Match[str]) -> str:
-            if unquote_plus(found[2]).lower() not in _SECRET_FIELDS:
-                return found[0]
-            return f"{found[1]}{found[2]}={self.mask(unquote_plus(found[3]))}"
+            start, name, value = found.groups()
+            return f"{start}{name}={self._parameter(name, value, depth)}"
 
-        return _PARAMETER.sub(masked, target)
+        without_user = _USER_INFO.sub(lambda found: f"{found[1]}{self.mask(found[2])}@", target)
+        return _PARAMETER.sub(masked, without_user)
+
+    def _parameter(self, name: str, value: str, depth: int) -> str:
+        """Return the quoted value of a field of a query or a form without its secrets."""
+        plain = unquote_plus(value)
+        if _is_secret(unquote_plus(name)):
+            return quote(self.mask(plain))
+        changed = self._target(plain, depth - 1) if depth else plain
+        return value if changed == plain else quote(changed)
 
     def body(self, data: bytes, content_type: str, path: str) -> bytes:
-        """Return a body of JSON or a form without its secrets; every other one as it is.
+        """Return a body of JSON, of a form or of text without its secrets; every other one as it is.
+
+        Secrets in JSON that is invalid or cut are masked too, and those of URLs in texts.
 
         :param path: of the request: content that a digest names is not changed.
 
@@ -127,33 +161,67 @@ class Masker:
         if not data or len(data) > MOST_MASKED_BYTES or is_content(path):
             return data
         kind = content_type.partition(";")[0].strip().lower()
-        change: Callable[[str], str | None] = self._json
-        if kind == "application/x-www-form-urlencoded" and not data.lstrip().startswith(b"{"):
-            change = self._form
-        try:
-            text = data.decode("utf-8")
-            changed = change(text)
-        except (ValueError, RecursionError):
+        text = data.decode("utf-8", "surrogateescape")
+        if not (_TEXT.search(kind) or text.isascii() or text.encode("utf-8", "replace") == data):
             return data
-        return data if changed is None else changed.encode("utf-8", "surrogatepass")
+        is_form = kind == "application/x-www-form-urlencoded" and not text.lstrip().startswith(("{", "["))
+        changed = self._form(text) if is_form or (not kind and _FORM.match(text)) else self._json(text)
+        return data if changed == text else changed.encode("utf-8", "surrogateescape")
 
-    def _json(self, text: str) -> str | None:
-        document = json.loads(text)
-        if not isinstance(document, dict):
-            return None
-        secrets = {
-            name: self.mask(value)
-            for name, value in document.items()
-            if name.lower() in _SECRET_FIELDS and isinstance(value, str)
+    def _json(self, text: str) -> str:
+        try:
+            document = json.loads(text)
+            masked = self._value(document)
+            if masked != document:
+                return json.dumps(masked)
+        except (ValueError, RecursionError):
+            pass
+        # also for a value that json.loads has dropped, because its name came twice
+        return self.target(_FIELD.sub(self._field, text))
+
+    def _value(self, value: Any) -> Any:
+        """Return a value of JSON without its secrets."""
+        if isinstance(value, str):
+            return self.target(value)
+        if isinstance(value, list):
+            return [self._value(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: self._secret(each)
+            if _is_secret(name) and not _is_error_code(name, each)
+            else self._value(each)
+            for name, each in value.items()
         }
-        return json.dumps(document | secrets) if secrets else None
 
-    def _form(self, text: str) -> str | None:
+    def _secret(self, value: Any) -> Any:
+        """Return the value of a secret field of JSON: texts and numbers are masked."""
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            return self.mask(str(value))
+        if isinstance(value, list):
+            return [self._secret(each) for each in value]
+        return self._value(value)
+
+    def _field(self, found: re.Match[str]) -> str:
+        name, value = found["name"], found["value"]
+        if not _is_secret(name) or _is_error_code(name, value) or value in ("null", "true", "false"):
+            return found[0]
+        return f"{found[0][: -len(value)]}{self.mask(value)}"
+
+    def _form(self, text: str) -> str:
         pieces = [piece.partition("=") for piece in text.split("&")]
-        changed = "&".join(
-            f"{name}{equals}{quote(self.mask(unquote_plus(value)))}"
-            if unquote_plus(name).lower() in _SECRET_FIELDS
-            else f"{name}{equals}{value}"
-            for name, equals, value in pieces
+        return "&".join(
+            f"{name}{equals}{self._parameter(name, value, _MOST_NESTED)}" for name, equals, value in pieces
         )
-        return None if changed == text else changed
+
+
+def _is_secret(name: str) -> bool:
+    """Tell whether the values of a field are secret."""
+    return name.lower() in _SECRET_FIELDS or _SECRET_ENDS.search(name) is not None
+
+
+def _is_error_code(name: str, value: object) -> bool:
+    """Tell whether a field of JSON is the code of an error, which a number may be too."""
+    if name.lower() != "code":
+        return False
+    return not isinstance(value, str) or _ERROR_CODE.fullmatch(value) is not None

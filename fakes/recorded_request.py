@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from v1registry.clock import SYSTEM_CLOCK
 
+from .masking import Masker
 from .recorded_body import RecordedBody
 
 #: The APIs of a request: the Registry API, the Hub API with its users, OAuth with the accounts API, and the
@@ -23,6 +24,9 @@ _REMARKABLE_S: Final = 1.0
 
 #: How much of a text of a client messages show, in characters.
 _LONGEST_SHOWN: Final = 1000
+
+#: Masks secrets in messages, which reach the logs of test runs.
+_MASKER: Final = Masker(is_numbered=False)
 
 
 def shown(text: str) -> str:
@@ -156,8 +160,11 @@ class RecordedRequest:
         return True
 
     def __str__(self) -> str:
-        """Return the request in one line, such as ``GET /v1/search?q=app 200``."""
-        query = f"?{self.query}" if self.query else ""
+        """Return the request in one line, such as ``GET /v1/search?q=app 200``.
+
+        Secrets of the query are masked.
+        """
+        query = _MASKER.target(f"?{self.query}") if self.query else ""
         return f"{shown(f'{self.method} {self.path}{query}')} {self.status or 'unanswered'}"
 
     def __repr__(self) -> str:
