@@ -10,6 +10,7 @@ from typing import Final
 
 from v1registry.wsgi.framework import Response
 
+from .bodies import EXEC, EXEC_START
 from .containers import Container
 from .errors import InvalidParameter, NotSimulated
 from .execs import Exec
@@ -144,7 +145,7 @@ def _read(connection: Connection, process: Process) -> None:
 
 def post_exec(request: EngineRequest) -> Response:
     """Make a command in a container."""
-    body, state = request.document(), request.state
+    body, state = request.document(EXEC), request.state
     words = body.get("Cmd")
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         raise InvalidParameter("No exec command specified")
@@ -154,7 +155,7 @@ def post_exec(request: EngineRequest) -> Response:
 
 def post_exec_start(request: EngineRequest) -> Response:
     """Run a command, and connect the client with it unless it is detached."""
-    body, state = request.document(), request.state
+    body, state = request.document(EXEC_START), request.state
     with state.lock:
         command = _exec(request)
     if body.get("Detach"):

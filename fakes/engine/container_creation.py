@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,10 +11,14 @@ from .container_checks import check_settings
 from .containers import Container
 from .errors import InvalidParameter
 from .image_store import EngineImage
+from .networks import check_endpoint
 from .state import EngineState
 
 #: The keys of the body that are no part of ``Config``.
 _OTHER: Final = frozenset({"HostConfig", "NetworkingConfig", "Image"})
+
+_PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_MOST_PORT: Final = 65535
 
 #: What a container has of ``HostConfig`` if the request does not say it.
 _HOST_DEFAULTS: Final[Mapping[str, Any]] = {
@@ -52,12 +57,28 @@ def create(state: EngineState, name: str | None, body: Mapping[str, Any]) -> Con
         raise InvalidParameter("No command specified")
     check_settings(config, host_config)
     networks = _networks(state, host_config, _mapping(body, "NetworkingConfig"))
+    _check_ports(host_config.get("PortBindings") or {})
+    for settings in networks.values():
+        check_endpoint(settings)
     container = state.containers.create(name, image, image_name, config, host_config)
     container.mounts = _mounts(state, container)
     for network, settings in networks.items():
         state.networks.connect(container, state.networks.find(network), settings)
     container.note("create")
     return container
+
+
+def _check_ports(bindings: Mapping[str, Any]) -> None:
+    """Return if all published ports are numbers or ranges of them.
+
+    :raises InvalidParameter: one is not; the message is docker's.
+    """
+    for port, places in bindings.items():
+        inside = port.partition("/")[0]
+        for text in (inside, *((place or {}).get("HostPort") or "0" for place in places or [])):
+            numbers = _PORTS.fullmatch(text)
+            if not numbers or not all(int(number) <= _MOST_PORT for number in numbers.groups("0")):
+                raise InvalidParameter(f'invalid port specification: "{text[:80]}"')
 
 
 def _mapping(body: Mapping[str, Any], key: str) -> dict[str, Any]:

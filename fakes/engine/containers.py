@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -147,6 +148,7 @@ class Container:
 
         :raises NotModified: it runs.
         :raises ObjectConflict: it is paused.
+        :raises EngineError: there is no address or port for it.
         """
         if self.status == "paused":
             raise ObjectConflict("cannot start a paused container, try unpause instead")
@@ -158,14 +160,23 @@ class Container:
         self.settle()
 
     def _run(self, moment_s: float) -> None:
-        """Begin a run at a moment, which may be in the past if the clock was moved."""
+        """Begin a run at a moment, which may be in the past if the clock was moved.
+
+        :raises EngineError: there is no address or port for it. The container does not run then.
+        """
+        self._restart_due_s = None
+        try:
+            self.around.networks.join(self)
+        except EngineError as error:
+            self.status = "created" if self.starts == 0 else "exited"
+            self.exit_code, self.error = _NOT_STARTED, error.message
+            raise
         self.prepare_run()
         self.starts += 1
         self.status, self.exit_code, self.error = "running", 0, ""
-        self.started_s, self._restart_due_s = moment_s, None
+        self.started_s = moment_s
         if self.config.get("Healthcheck"):
             self.health = Health("healthy")
-        self.around.networks.join(self)
         for mount in self.volume_mounts:
             told = {"destination": mount["Destination"], "propagation": "", "read/write": _go(mount["RW"])}
             self._note_volume("mount", mount, told)
@@ -194,7 +205,8 @@ class Container:
                 self._end()
             elif self._restart_due_s is not None and self._restart_due_s <= self.around.clock.time_s():
                 self.restart_count += 1
-                self._run(self._restart_due_s)
+                with suppress(EngineError):
+                    self._run(self._restart_due_s)
             else:
                 return
 
@@ -305,6 +317,9 @@ class Container:
     def _new_process(self) -> Process:
         return Process(self.around.clock, self.around.changed)
 
+
+#: The exit code of a container that could not be started.
+_NOT_STARTED: Final = 128
 
 #: Signals that end no process by default: CHLD, CONT, URG, WINCH; and 0, which sends none.
 _HARMLESS: Final = frozenset({0, 17, 18, 23, 28})

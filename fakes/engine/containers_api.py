@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from v1registry.wsgi.framework import Response
 
+from . import bodies
 from .container_checks import check_restarts
 from .container_creation import create
 from .container_documents import FILTERS, changed_bytes, inspected, listed
@@ -42,7 +43,7 @@ def get_containers(request: EngineRequest) -> Response:
 
 def post_create_container(request: EngineRequest) -> Response:
     """Make a container."""
-    body, state = request.document(), request.state
+    body, state = request.document(bodies.CONTAINER), request.state
     with state.lock:
         container = create(state, request.parameter("name"), body)
     return answer({"Id": container.id, "Warnings": []}, 201)
@@ -186,7 +187,7 @@ def post_rename(request: EngineRequest) -> Response:
 
 def post_update(request: EngineRequest) -> Response:
     """Change limits and the restart policy of a container."""
-    changes = request.document()
+    changes = request.document(bodies.HOST_CONFIG)
     with request.state.lock:
         container = _container(request)
         check_restarts(changes)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from v1registry.layers.compression import UnreadableLayer, open_decompressed
 from v1registry.wsgi.framework import Response
 
+from .bodies import CONFIG
 from .changes import apply_changes
 from .containers import Container
 from .errors import InvalidParameter, NoSuchObject
@@ -153,7 +154,7 @@ def get_changes(request: EngineRequest) -> Response:
 
 def post_commit(request: EngineRequest) -> Response:
     """Make an image of a container."""
-    state, settings = request.state, request.document()
+    state, settings = request.state, request.document(CONFIG)
     request.check_disk()
     name, tag = request.parameter("repo"), request.parameter("tag")
     reference = None

@@ -27,7 +27,7 @@ class Filters:
             return cls()
         try:
             parsed = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidParameter(f"invalid filter: {error}") from None
         if not isinstance(parsed, dict):
             raise InvalidParameter("invalid filter: must be an object")

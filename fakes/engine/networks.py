@@ -60,7 +60,7 @@ class Network:
     subnet: ipaddress.IPv4Network | None
     settings: Mapping[str, Any] = field(default_factory=dict)
     endpoints: dict[str, dict[str, str]] = field(default_factory=dict)  #: container id -> addresses
-    _next_host: int = 2
+    _next_host: int = 0
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -76,17 +76,26 @@ class Network:
     @property
     def gateway(self) -> str:
         """The address of the engine in the network, empty without addresses."""
-        return "" if self.subnet is None else str(self.subnet[1])
+        return "" if self.subnet is None else str(self.subnet[min(1, self.subnet.num_addresses - 1)])
 
     def free_address(self) -> str:
-        """Return the next free address, empty without addresses."""
+        """Return the next free address, empty without addresses.
+
+        :raises EngineError: all are taken; the message is docker's.
+        """
         if self.subnet is None:
             return ""
         taken = {endpoint["IPv4Address"].partition("/")[0] for endpoint in self.endpoints.values()}
-        while str(self.subnet[self._next_host]) in taken:
+        # without those of the network, of the gateway and for broadcasts
+        count = max(self.subnet.num_addresses - 3, 0)
+        for _ in range(min(count, len(taken) + 1)):
+            address = str(self.subnet[2 + self._next_host % count])
             self._next_host += 1
-        self._next_host += 1
-        return str(self.subnet[self._next_host - 1])
+            if address not in taken:
+                return address
+        raise EngineError(
+            f"no available IPv4 addresses on this network's address pools: {self.name} ({self.id})"
+        )
 
 
 class NetworkStore:
@@ -182,18 +191,23 @@ class NetworkStore:
         """Connect a container.
 
         :raises Refused: it is connected already.
-        :raises InvalidParameter: it runs, and the network is that of the host.
+        :raises InvalidParameter: it runs, and the network is that of the host; or the address is invalid.
         """
         if network.name == "host" and container.is_running:
             raise InvalidParameter(
                 "container cannot be disconnected from host network or connected to host network"
             )
+        check_endpoint(settings)
         own = self._connections.setdefault(container.id, {})
         if network.name in own:
             raise Refused(f"endpoint with name {container.name} already exists in network {network.name}")
         own[network.name] = dict(settings)
         if container.is_running:
-            self._open(container, network)
+            try:
+                self._open(container, network)
+            except EngineError:
+                del own[network.name]
+                raise
 
     def disconnect(self, container: Connected, network: Network) -> None:
         """Disconnect a container.
@@ -207,10 +221,17 @@ class NetworkStore:
         self._close(container, network)
 
     def join(self, container: Connected) -> None:
-        """Give addresses and ports to a container that starts."""
-        for name in self._connections.get(container.id, {}):
-            self._open(container, self.find(name))
-        self._ports[container.id] = self._bound_ports(container)
+        """Give addresses and ports to a container that starts.
+
+        :raises EngineError: a network has no free address.
+        """
+        try:
+            for name in self._connections.get(container.id, {}):
+                self._open(container, self.find(name))
+            self._ports[container.id] = self._bound_ports(container)
+        except EngineError:
+            self.leave(container)
+            raise
 
     def leave(self, container: Connected) -> None:
         """Take addresses and ports from a container that stopped."""
@@ -305,6 +326,19 @@ class NetworkStore:
     def _note(self, network: Network, action: str, **attributes: str) -> None:
         own = {"name": network.name, "type": network.driver}
         self._events.add("network", action, network.id, own | attributes)
+
+
+def check_endpoint(settings: Mapping[str, Any]) -> None:
+    """Return if the address that a client wants in a network is missing or valid.
+
+    :raises InvalidParameter: it is invalid; the message is docker's.
+    """
+    wanted = (settings.get("IPAMConfig") or {}).get("IPv4Address")
+    if wanted:
+        try:
+            ipaddress.IPv4Address(wanted)
+        except ValueError:
+            raise InvalidParameter(f"invalid IPv4 address: {wanted[:80]}") from None
 
 
 def _subnets() -> Iterator[ipaddress.IPv4Network]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from v1registry.wsgi.framework import Response
 
+from . import bodies
 from .container_documents import summary
 from .containers import moment_of
 from .errors import InvalidParameter, NoSuchObject
@@ -90,7 +90,7 @@ def get_network(request: EngineRequest) -> Response:
 
 def post_create_network(request: EngineRequest) -> Response:
     """Make a network."""
-    body, state = request.document(), request.state
+    body, state = request.document(bodies.NETWORK), request.state
     name = body.get("Name")
     if not isinstance(name, str) or not name.strip():
         raise InvalidParameter("network name is required")
@@ -100,18 +100,18 @@ def post_create_network(request: EngineRequest) -> Response:
 
 def post_connect(request: EngineRequest) -> Response:
     """Connect a container."""
-    body, state = request.document(), request.state
-    settings = body.get("EndpointConfig")
+    body, state = request.document(bodies.CONNECT), request.state
+    settings = body.get("EndpointConfig") or {}
     with state.lock:
         container = state.containers.find(str(body.get("Container") or ""))
         network = _network(request)
-        state.networks.connect(container, network, settings if isinstance(settings, dict) else {})
+        state.networks.connect(container, network, settings)
     return empty(200)
 
 
 def post_disconnect(request: EngineRequest) -> Response:
     """Disconnect a container."""
-    body, state = request.document(), request.state
+    body, state = request.document(bodies.DISCONNECT), request.state
     with state.lock:
         network = _network(request)
         state.networks.disconnect(state.containers.find(str(body.get("Container") or "")), network)
@@ -173,20 +173,15 @@ def get_volume(request: EngineRequest) -> Response:
 
 def post_create_volume(request: EngineRequest) -> Response:
     """Make a volume, or return the existing one."""
-    body, state = request.document(), request.state
+    body, state = request.document(bodies.VOLUME), request.state
     with state.lock:
         volume = state.volumes.create(
             str(body.get("Name") or "") or None,
             driver=str(body.get("Driver") or "local"),
-            labels=_strings(body, "Labels"),
-            options=_strings(body, "DriverOpts"),
+            labels=body.get("Labels"),
+            options=body.get("DriverOpts"),
         )
         return answer(state.volumes.document(volume, _time(volume.created_s)), 201)
-
-
-def _strings(body: Mapping[str, Any], key: str) -> dict[str, str]:
-    found = body.get(key)
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def delete_volume(request: EngineRequest) -> Response:

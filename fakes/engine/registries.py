@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from v1registry.client import Client, NotAuthorized, NotFoundInRegistry, Progress, RegistryUnreachable
+from v1registry.client import (
+    BadReference,
+    Client,
+    NotAuthorized,
+    NotFoundInRegistry,
+    Progress,
+    RegistryUnreachable,
+)
 from v1registry.client.connection import Connection, ConnectionOptions, Credentials
 from v1registry.client.progress import Silence
 
-from .errors import EngineError, NoSuchObject
+from .errors import EngineError, InvalidParameter, NoSuchObject
 from .references import DEFAULT_HOST, ImageReference
 from .registry_questions import RegistryQuestions
 from .versions import Release
@@ -65,7 +72,7 @@ class Registries:
     def questions(self, host: str, credentials: Mapping[str, str]) -> RegistryQuestions:
         """Return what asks a registry for other things than images. The caller closes it.
 
-        :raises ClientError: the host is invalid.
+        :raises InvalidParameter: the host is invalid.
         """
         options = ConnectionOptions(
             scheme=None,
@@ -81,9 +88,11 @@ class Registries:
         )
         username = credentials.get("username")
         found = Credentials(username, credentials.get("password", "")) if username else None
-        return RegistryQuestions(
-            Connection(self.url_of(host), options), found, speaks_v1_only=self.api == "v1"
-        )
+        try:
+            connection = Connection(self.url_of(host), options)
+        except BadReference as error:
+            raise InvalidParameter(f"invalid registry: {error}") from error
+        return RegistryQuestions(connection, found, speaks_v1_only=self.api == "v1")
 
     @property
     def _user_agent(self) -> str:

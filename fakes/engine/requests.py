@@ -14,6 +14,7 @@ from .errors import EngineError, InvalidParameter
 from .filters import Filters
 
 if TYPE_CHECKING:
+    from .bodies import Type
     from .hijack import Connection
     from .state import EngineState
     from .versions import ApiVersion
@@ -84,14 +85,15 @@ class EngineRequest(BaseRequest):
         """
         return Filters.parse(self.parameter("filters"), frozenset(known))
 
-    def document(self) -> dict[str, Any]:
+    def document(self, kind: Type) -> dict[str, Any]:
         """Return the JSON object of the body, an empty one if there is no body.
 
-        :raises InvalidParameter: the body is no JSON object, too large, or of another type.
+        :param kind: the type of the object, from :mod:`.bodies`.
+        :raises InvalidParameter: the body is no JSON object, too large, or has a value of another type.
         """
-        kind = self.headers.get("Content-Type", "")
-        if self.content_length != 0 and kind and kind.partition(";")[0].strip().lower() != _JSON:
-            raise InvalidParameter(f"Content-Type specified ({kind[:80]}) must be '{_JSON}'")
+        sent = self.headers.get("Content-Type", "")
+        if self.content_length != 0 and sent and sent.partition(";")[0].strip().lower() != _JSON:
+            raise InvalidParameter(f"Content-Type specified ({sent[:80]}) must be '{_JSON}'")
         body = self.read(_MOST_DOCUMENT_BYTES + 1)
         if len(body) > _MOST_DOCUMENT_BYTES:
             raise InvalidParameter(f"the body must have at most {_MOST_DOCUMENT_BYTES} bytes")
@@ -103,6 +105,7 @@ class EngineRequest(BaseRequest):
             raise InvalidParameter(f"invalid JSON: {error}") from None
         if not isinstance(parsed, dict):
             raise InvalidParameter("the body must be a JSON object")
+        kind.check(parsed, "")
         return parsed
 
     def read(self, most_bytes: int) -> bytes:

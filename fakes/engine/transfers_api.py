@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import requests
+from urllib3.exceptions import LocationParseError
 
 from v1registry.archives import convert
 from v1registry.archives.images import ChainImage
@@ -18,6 +19,7 @@ from v1registry.layers.compression import UnreadableLayer, open_decompressed
 from v1registry.wsgi.framework import Response
 
 from . import image_archives
+from .bodies import LOGIN
 from .changes import EMPTY_SETTINGS, apply_changes
 from .errors import EngineError, InvalidParameter, NoSuchObject, Refused
 from .image_store import EngineImage, check_archive, read_layer
@@ -152,7 +154,7 @@ def post_push(request: EngineRequest) -> Response:
 def _credentials_in_body(request: EngineRequest) -> dict[str, str]:
     """Return the credentials of clients before API 1.5, which send them in the body."""
     try:
-        document = request.document()
+        document = request.document(LOGIN)
     except InvalidParameter as error:
         raise InvalidParameter(f"Bad parameters and missing X-Registry-Auth: {error.message}") from None
     return {key: value for key, value in document.items() if isinstance(value, str)}
@@ -259,8 +261,8 @@ def _fetched(source: str) -> Iterator[bytes]:
         with requests.get(url, stream=True, timeout=30) as response:
             response.raise_for_status()
             yield from response.iter_content(_CHUNK_BYTES)
-    except requests.RequestException as error:
-        raise InvalidParameter(f"cannot fetch {url}: {error}") from error
+    except (requests.RequestException, LocationParseError) as error:
+        raise InvalidParameter(f"cannot fetch {url[:200]}: {str(error)[:200]}") from error
 
 
 def get_search(request: EngineRequest) -> Response:
@@ -292,7 +294,7 @@ def _is_wanted(hit: dict[str, Any], is_automated: bool | None, is_official: bool
 
 def post_auth(request: EngineRequest) -> Response:
     """Check a user name and a password with a registry."""
-    document = request.document()
+    document = request.document(LOGIN)
     credentials = {key: value for key, value in document.items() if isinstance(value, str)}
     address = credentials.get("serveraddress", "")
     host = address.partition("://")[2] or address
