@@ -6,7 +6,10 @@
 Everything is measured in one run. The servers of a row take turns, so that they meet the same machine. A
 figure is the median of the rounds in milliseconds, with the fastest beside it. The columns at the right are
 its ratios to the medians of the others: 0.50 takes half as long. The first round, which imports and compiles,
-does not count. Whole runs of pytest are measured once. Servers that are not installed are named as missing.
+does not count. Servers that are not installed are named as missing.
+
+Whole runs of pytest are measured once: their CPU time in all processes, with the ratios of it, and how long
+they took, which depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import argparse
 import importlib.util
 import json
 import logging
+import resource
 import shutil
 import socket
 import statistics
@@ -283,22 +287,24 @@ def measured(measures: Mapping[str, Measure], rounds: int) -> dict[str, list[flo
     return {name: found[1:] for name, found in times.items()}
 
 
-def whole_runs(names: list[str], tests: int, workers: int) -> Iterator[tuple[str, dict[str, list[float]]]]:
-    """Run pytest with many tests, and yield what they do with the time of the run."""
+def whole_runs(
+    names: list[str], tests: int, workers: int
+) -> Iterator[tuple[str, dict[str, tuple[float, float]]]]:
+    """Run pytest with many tests, and yield what they do with CPU time and duration of the run in ms."""
     for what, sources in SOURCES.items():
         chosen = {name: text for name, text in sources.items() if name in names or name.startswith("Fake")}
-        times = {name: [_run_of_pytest(text, tests, workers)] for name, text in chosen.items()}
+        times = {name: _run_of_pytest(text, tests, workers) for name, text in chosen.items()}
         yield f"{tests} × {what}, {workers} workers", times
 
 
-def _run_of_pytest(source: str, tests: int, workers: int) -> float:
+def _run_of_pytest(source: str, tests: int, workers: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         head = f"import pytest\npytestmark = pytest.mark.parametrize('number', range({tests}))\n"
         Path(folder, "test_it.py").write_text(f"{head}{source}", "utf-8")
         Path(folder, "pytest.ini").write_text(
             f"[pytest]\nfilterwarnings = error\npythonpath = {Path(__file__).parent}\n", "utf-8"
         )
-        begin_s = time.perf_counter()
+        begin_s, begin_cpu_s = time.perf_counter(), _cpu_of_children_s()
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(workers)],
             cwd=folder,
@@ -308,16 +314,22 @@ def _run_of_pytest(source: str, tests: int, workers: int) -> float:
         )
         if done.returncode:
             raise SystemExit(done.stdout)
-        return elapsed_ms(begin_s)
+        return (_cpu_of_children_s() - begin_cpu_s) * 1000, elapsed_ms(begin_s)
 
 
-def show(what: str, times: Mapping[str, list[float]]) -> None:
-    """Print the lines of a row."""
-    medians = {name: statistics.median(found) for name, found in times.items()}
-    for name, median in medians.items():
-        ratios = [f"{median / medians[peer]:8.2f}" if peer in medians else f"{'-':>8}" for peer in PEERS]
-        figures = f"{median:10.2f} {min(times[name]):10.2f}"
-        print(f"{what:58} {name:20} {figures}   {'  '.join(ratios)}", flush=True)
+def _cpu_of_children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def show(what: str, figures: Mapping[str, tuple[float, float]]) -> None:
+    """Print the lines of a row.
+
+    :param figures: name -> the figure that is compared, and the one beside it.
+    """
+    for name, (figure, beside) in figures.items():
+        ratios = [f"{figure / figures[peer][0]:8.2f}" if peer in figures else f"{'-':>8}" for peer in PEERS]
+        print(f"{what:58} {name:20} {figure:10.2f} {beside:10.2f}   {'  '.join(ratios)}", flush=True)
         what = ""
 
 
@@ -334,10 +346,12 @@ def main() -> None:
     print("missing:", ", ".join(peer for peer in PEERS if peer not in names) or "nothing")
     print(f"{'':79} {'median ms':>10} {'fastest ms':>10}   ratio to {', '.join(PEERS)}")
     for what, measures in rows(names):
-        show(what, measured(measures, options.rounds))
+        times = measured(measures, options.rounds)
+        show(what, {name: (statistics.median(found), min(found)) for name, found in times.items()})
     if options.tests:
-        for what, times in whole_runs(names, options.tests, options.workers):
-            show(what, times)
+        print(f"{'':79} {'CPU ms':>10} {'took ms':>10}")
+        for what, figures in whole_runs(names, options.tests, options.workers):
+            show(what, figures)
 
 
 if __name__ == "__main__":
