@@ -106,7 +106,8 @@ def change(answer: Answer, effects: Sequence[FaultEffects], *, is_head: bool) ->
 def _replace_status(answer: Answer, status: int) -> None:
     answer.status = status_line(status)
     if answer.has_no_body:
-        answer.set_header("Content-Length", None)
+        for name in ("Content-Length", "Content-Type"):
+            answer.set_header(name, None)
         answer.chunks = []
 
 

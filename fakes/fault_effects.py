@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ Body = bytes | str | Mapping[str, object] | Sequence[object]
 
 #: What is wrong with the storage.
 StorageFault = Literal["full", "unavailable"]
+
+_WHOLE_NUMBERS = ("status", "retry_after_s", "bytes_per_second", "cut_after_bytes", "corrupt_byte")
+_SWITCHES = ("html", "wrong_checksum", "expired_token", "stale", "refuse_connection")
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -47,15 +52,53 @@ class FaultEffects:
     refuse_connection: bool = False
 
     def __post_init__(self) -> None:
-        problems = [
+        # values of other types would fail in the checks that compare them
+        problems = self._problems_of_types() or [
             *self._problems_of_answers(),
             *self._problems_of_transfers(),
             *self._problems_of_headers(),
         ]
-        if not self._given():
+        if not problems and not self._given():
             problems.append("fail() needs an effect, such as status=500, delay_s=30 or cut_after_bytes=0")
         if problems:
             raise ValueError("\n".join(problems))
+
+    def _problems_of_types(self) -> list[str]:
+        problems = [
+            *(
+                f"{name} must be a whole number, not {getattr(self, name)!r}"
+                for name in _WHOLE_NUMBERS
+                if getattr(self, name) is not None and not is_whole_number(getattr(self, name))
+            ),
+            *(
+                f"{name} must be True or False, not {getattr(self, name)!r}"
+                for name in _SWITCHES
+                if not isinstance(getattr(self, name), bool)
+            ),
+            *(
+                f"{name} must be text, not {getattr(self, name)!r}"
+                for name in ("doubled_header", "redirect")
+                if not isinstance(getattr(self, name), (str, type(None)))
+            ),
+        ]
+        if not isinstance(self.error, (str, RegistryError, type(None))):
+            problems.append(f"error must be text or a RegistryError, not {self.error!r}")
+        if self.delay_s is not None and not is_finite_number(self.delay_s):
+            problems.append(f"delay_s must be a finite number of seconds, not {self.delay_s!r}")
+        if not _is_sendable(self.body):
+            problems.append(
+                f"body must be bytes, text in Unicode or a value of JSON, not {_shortened(repr(self.body))}"
+            )
+        if not isinstance(self.headers, (Mapping, type(None))):
+            return [*problems, f"headers must be a mapping of names to values, not {self.headers!r}"]
+        return [
+            *problems,
+            *(
+                f"headers must map text to text or None, not {name!r} to {value!r}"
+                for name, value in (self.headers or {}).items()
+                if not (isinstance(name, str) and isinstance(value, (str, type(None))))
+            ),
+        ]
 
     def _problems_of_answers(self) -> list[str]:
         problems = []
@@ -130,6 +173,28 @@ class FaultEffects:
 def decisive_of(effects: Iterable[FaultEffects]) -> FaultEffects | None:
     """Return the effects that decide the status of an answer: the first ones that have one."""
     return next((found for found in effects if found.gives_answer), None)
+
+
+def is_whole_number(value: object) -> bool:
+    """Tell whether a value is an int; True and False are none here."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_finite_number(value: object) -> bool:
+    """Tell whether a value is an int or a finite float."""
+    return is_whole_number(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _is_sendable(body: object) -> bool:
+    """Tell whether a value can be the body of an answer."""
+    try:
+        if isinstance(body, str):
+            body.encode()
+        elif not isinstance(body, bytes):
+            json.dumps(body)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def is_header_name(name: str) -> bool:

@@ -14,7 +14,7 @@ from v1registry.errors import RegistryError
 
 from .broken_storage import BrokenStorage, FullStorage, StaleStorage, UnavailableStorage
 from .connection_cuts import TIMEOUT_KEY, AnswerDelayed, ConnectionCut, is_abandoned
-from .fault_effects import Body, FaultEffects, StorageFault
+from .fault_effects import Body, FaultEffects, StorageFault, is_finite_number, is_whole_number
 from .patterns import RequestPattern
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ class FaultHelpers:
         )
         pattern = RequestPattern(method, path, route, user, api)
         pattern.check_route(row.name for row in self._recorder.registry.table)
-        check_conditions(after, times, probability)
+        check_conditions(after, times, probability, seed)
         fault = Fault(
             pattern,
             effects,
@@ -324,17 +324,19 @@ class FaultHelpers:
         return StaleStorage(storage) if effects.stale else None
 
 
-def check_conditions(after: int, times: int | None, probability: float | None) -> None:
+def check_conditions(after: int, times: int | None, probability: float | None, seed: int) -> None:
     """Return if the conditions of a fault are valid.
 
     :raises ValueError: lists what is invalid.
     """
     problems = []
-    if after < 0:
+    if not is_whole_number(after) or after < 0:
         problems.append(f"after must be 0 or more, not {after!r}")
-    if times is not None and times < 1:
+    if times is not None and (not is_whole_number(times) or times < 1):
         problems.append(f"times must be 1 or more, not {times!r}")
-    if probability is not None and not 0 <= probability <= 1:
+    if probability is not None and not (is_finite_number(probability) and 0 <= probability <= 1):
         problems.append(f"probability must be from 0 to 1, not {probability!r}")
+    if not is_whole_number(seed):
+        problems.append(f"seed must be a whole number, not {seed!r}")
     if problems:
         raise ValueError("\n".join(problems))

@@ -103,10 +103,12 @@ class FillingHelpers:
             ``is_complete`` or a parent that is no manifest with ``v2``; or a parent that is a manifest with
             ``v1``.
         :raises NotThere: the parent does not exist.
-        :raises ValueError: there is no name on a registry with accounts or with ``v2``, or ``layers`` is
-            below 1.
+        :raises ValueError: there is no name on a registry with accounts or with ``v2``, ``layers`` is
+            below 1, or ``api`` is neither ``v1`` nor ``v2``.
         :raises PushRefused: the registry rejects it; the text says why. It is a ValueError.
         """
+        if api not in ("v1", "v2"):
+            raise ValueError(f"api must be 'v1' or 'v2', not {api!r}")
         if files is not None and layer is not None:
             raise TypeError("files and layer exclude each other: give one of them")
         if isinstance(layer, Layer):
@@ -174,10 +176,13 @@ class FillingHelpers:
             through ``/v2/``, and those with ids of v1 through v1. OCI layouts are always pushed through
             ``/v2/``.
         :return: a FakeManifest for each image that was pushed through ``/v2/``, a FakeImage for others.
-        :raises ValueError: it is no archive of images, or damaged; or an image has no name and needs one.
+        :raises ValueError: it is no archive of images, or damaged; an image has no name and needs one; or
+            ``api`` is neither ``v1`` nor ``v2``.
         :raises OSError: it cannot be read.
         :raises PushRefused: the registry rejects it.
         """
+        if api not in (None, "v1", "v2"):
+            raise ValueError(f"api must be 'v1', 'v2' or None, not {api!r}")
         from .archive_pusher import push_archive
 
         return push_archive(

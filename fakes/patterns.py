@@ -39,6 +39,9 @@ class RequestPattern:
     status: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("method", "path", "route", "user"):
+            if not isinstance(getattr(self, name), (str, type(None))):
+                raise ValueError(f"{name} must be text, not {getattr(self, name)!r}")
         if self.method is not None and self.method != self.method.upper():
             raise ValueError(
                 f"method must be in capital letters: {self.method.upper()!r}, not {self.method!r}"
@@ -49,6 +52,8 @@ class RequestPattern:
             raise ValueError(f"path must be without a query, not {self.path!r}: * stands for any text")
         if self.api is not None and self.api not in _APIS:
             raise ValueError(f"api must be one of {', '.join(_APIS)}, not {self.api!r}")
+        if isinstance(self.status, bool) or not isinstance(self.status, (int, type(None))):
+            raise ValueError(f"status must be a whole number, not {self.status!r}")
         if self.status is not None and not 100 <= self.status <= 599:
             raise ValueError(f"status must be from 100 to 599, not {self.status!r}")
 

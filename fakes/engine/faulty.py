@@ -143,7 +143,7 @@ class EngineFaults:
         )
         pattern = RequestPattern(method, path, route)
         pattern.check_route(row.name for row in self._gate.application.table)
-        check_conditions(after, times, probability)
+        check_conditions(after, times, probability, seed)
         fault = Fault(
             pattern,
             effects,
