@@ -90,7 +90,10 @@ def _connection(request: EngineRequest, what: str) -> Connection:
 def _write(
     connection: Connection, outputs: Iterator[Output | None], wanted: frozenset[str], *, has_tty: bool
 ) -> None:
+    """Write output to a client until it ends, or the connection is broken."""
     for output in outputs:
+        if connection.is_broken:
+            return
         if output is not None and output.stream in wanted:
             connection.send(output.data if has_tty else frame(output.stream, output.data))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import select
 import socket
 import struct
 import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from select import select as wait_for_read
+from select import POLLERR, POLLHUP, POLLNVAL, poll
 from typing import Any
 
 _CHUNK_BYTES = 32 << 10
@@ -19,6 +20,13 @@ _CHUNK_BYTES = 32 << 10
 _PATIENCE_S = 1.0
 _PAUSE_S = 0.0005
 _BLIND_PAUSE_S = 0.02
+
+#: The event of a client that ended its input. Systems other than Linux do not tell of it.
+_END_OF_INPUT = getattr(select, "POLLRDHUP", 0)
+
+#: Columns of the kernel's table of connections: the bytes that wait, and the file, 0 without an owner.
+_QUEUES = 4
+_INODE = 9
 
 
 class Connection:
@@ -35,10 +43,33 @@ class Connection:
         self._release = release
 
     @property
+    def is_broken(self) -> bool:
+        """Whether the client is gone, and not only ended its input.
+
+        Systems other than Linux tell of a reset alone.
+        """
+        watch = poll()
+        try:
+            watch.register(self._socket.fileno(), _END_OF_INPUT)
+        except ValueError:
+            return True
+        events = sum(found for _, found in watch.poll(0))
+        if events & (POLLHUP | POLLERR | POLLNVAL):
+            return True
+        if not events & _END_OF_INPUT or self._socket.family == socket.AF_UNIX:
+            return False
+        try:
+            # the kernel keeps a socket without its owner for a minute, and then drops it
+            row = _row_of(*self._socket.getpeername()[:2])
+        except (OSError, ValueError):
+            return False
+        return row is None or row[_INODE] == "0"
+
+    @property
     def is_gone(self) -> bool:
         """Whether the client has closed the connection. With TLS this is not known."""
         try:
-            is_readable = bool(wait_for_read([self._socket], [], [], 0)[0])
+            is_readable = bool(select.select([self._socket], [], [], 0)[0])
             return is_readable and self._socket.recv(1, socket.MSG_PEEK) == b""
         except ValueError:
             # sockets with TLS cannot peek
@@ -102,11 +133,20 @@ class Connection:
 
 def _unread_by(host: str, port: int) -> int | None:
     """Return how many bytes wait in the socket of an address of this machine, None if that is unknown."""
+    row = _row_of(host, port)
+    return None if row is None else int(row[_QUEUES].partition(":")[2], 16)
+
+
+def _row_of(host: str, port: int) -> list[str] | None:
+    """Return the row of a socket of this machine in the kernel's table, None if it is missing.
+
+    :raises OSError: the kernel has no such table.
+    """
     packed = socket.inet_aton(host)[::-1].hex().upper()
     wanted = f"{packed}:{port:04X}"
     with open("/proc/net/tcp", encoding="ascii") as table:
         for line in table:
             fields = line.split()
             if fields[1] == wanted:
-                return int(fields[4].partition(":")[2], 16)
+                return fields
     return None
