@@ -86,7 +86,7 @@ class EngineRequest(BaseRequest):
         return Filters.parse(self.parameter("filters"), frozenset(known))
 
     def document(self, kind: Type) -> dict[str, Any]:
-        """Return the JSON object of the body, an empty one if there is no body.
+        """Return the JSON object of the body, an empty one if there is no body or it is ``null``.
 
         :param kind: the type of the object, from :mod:`.bodies`.
         :raises InvalidParameter: the body is no JSON object, too large, or has a value of another type.
@@ -103,6 +103,8 @@ class EngineRequest(BaseRequest):
             parsed = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise InvalidParameter(f"invalid JSON: {error}") from None
+        if parsed is None:
+            return {}
         if not isinstance(parsed, dict):
             raise InvalidParameter("the body must be a JSON object")
         kind.check(parsed, "")

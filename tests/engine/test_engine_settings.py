@@ -42,6 +42,15 @@ def test_RMT_071_a_malformed_mount_fails(api: TestApp, image: str, bind: str) ->
     assert answer.json["message"].startswith(f"invalid volume specification: '{bind}'")
 
 
+def test_RMT_125_commit_takes_null_as_no_settings(client: docker.DockerClient, image: str) -> None:
+    container = client.containers.create(image)
+    url = client.api._url("/commit")
+    answer = client.api.post(
+        url, data="null", params={"container": container.id}, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 201
+
+
 def test_RMT_150_a_volume_with_a_short_name_or_unknown_option_is_400(client: docker.DockerClient) -> None:
     with pytest.raises(APIError, match="volume name is too short"):
         client.volumes.create("a")
