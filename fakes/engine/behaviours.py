@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from .processes import Process, StreamName
+
+_MOST_EXIT_CODE = 255
 
 #: A line of output: text or bytes for standard output, or a pair of stream and text.
 LogLine = str | bytes | tuple[StreamName, str | bytes]
@@ -132,17 +135,53 @@ def rule(
 ) -> Behaviour:
     """Return a rule.
 
-    :raises TypeError: a program is given together with what it would do.
-    :raises ValueError: the time is negative.
+    :raises TypeError: a value has another type, or a program is given together with what it would do.
+    :raises ValueError: the image is empty, or the time or the exit code is out of range.
     """
-    if program is not None and (logs or after_s):
+    if not isinstance(image, str) or not image:
+        raise ValueError(f"image must be a pattern of a name such as 'alice/app:1.0', not {image!r}")
+    if program is not None and not callable(program):
+        raise TypeError(f"program must be a function that gets a Run, not {program!r}")
+    if isinstance(logs, (str, bytes)):
+        raise TypeError(f"logs must be a list of lines, not {logs!r}")
+    lines = tuple(logs)
+    for line in lines:
+        _check_line(line)
+    if exit_code is not None:
+        check_exit_code(exit_code)
+    if program is not None and (lines or after_s):
         raise TypeError(
             "a program writes its own logs and ends itself: give either program, or logs and after_s"
         )
-    if after_s < 0:
+    if not 0 <= after_s < math.inf:
         raise ValueError(f"after_s must be 0 or more, not {after_s}")
     chosen = command if command is None or isinstance(command, str) else tuple(command)
-    return Behaviour(image, chosen, tuple(logs), exit_code, after_s, program)
+    return Behaviour(image, chosen, lines, exit_code, after_s, program)
+
+
+def _check_line(line: object) -> None:
+    """Return if a line of output is valid.
+
+    :raises TypeError: it is not.
+    """
+    is_pair = isinstance(line, tuple) and len(line) == 2 and line[0] in ("stdout", "stderr")
+    if not isinstance(line[1] if isinstance(line, tuple) and is_pair else line, (str, bytes)):
+        raise TypeError(
+            f"a line of logs must be text, bytes or a pair such as ('stderr', 'failed'), not {line!r}"
+        )
+
+
+def check_exit_code(code: object) -> int:
+    """Return an exit code.
+
+    :raises TypeError: it is no whole number.
+    :raises ValueError: it is out of range.
+    """
+    if not isinstance(code, int):
+        raise TypeError(f"an exit code must be a whole number, not {code!r}")
+    if not 0 <= code <= _MOST_EXIT_CODE:
+        raise ValueError(f"an exit code must be from 0 to {_MOST_EXIT_CODE}, not {code}")
+    return code
 
 
 def output_of(line: LogLine) -> tuple[StreamName, bytes]:

@@ -158,8 +158,8 @@ class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
         :param logs: lines of output: text, bytes, or pairs such as ``("stderr", "failed")``.
         :param exit_code: the exit code; None if the container does not end by itself.
         :param after_s: when it ends, in seconds of :attr:`clock`.
-        :raises TypeError: a program is given together with logs or a time.
-        :raises ValueError: the time is negative.
+        :raises TypeError: a value has another type, or a program is given together with logs or a time.
+        :raises ValueError: the image is empty, or the time or the exit code is out of range.
         """
         self._behaviours.of_runs.append(rule(image, command, logs, exit_code, after_s, program))
 
@@ -177,8 +177,8 @@ class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
 
         Without a rule a command ends at once with 0.
 
-        :raises TypeError: a program is given together with logs or a time.
-        :raises ValueError: the time is negative.
+        :raises TypeError: a value has another type, or a program is given together with logs or a time.
+        :raises ValueError: the image is empty, or the time or the exit code is out of range.
         """
         self._behaviours.of_execs.append(rule(image, command, logs, exit_code, after_s, program))
 

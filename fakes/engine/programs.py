@@ -5,6 +5,8 @@ from __future__ import annotations
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
+from .behaviours import check_exit_code
+
 if TYPE_CHECKING:
     from .behaviours import Program, Run
     from .processes import Process
@@ -18,7 +20,7 @@ class Programs:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._running: dict[Thread, Process] = {}
+        self._running: dict[Thread, tuple[Process, str]] = {}
         #: the failures of functions, each with its run
         self.failures: list[tuple[str, Exception]] = []
 
@@ -27,7 +29,8 @@ class Programs:
 
         def call() -> None:
             try:
-                process.end(program(run) or 0)
+                result = program(run)
+                process.end(0 if result is None else check_exit_code(result))
             except Exception as error:  # noqa: BLE001  check() reports it
                 self.failures.append((repr(run), error))
                 process.write("stderr", f"{type(error).__name__}: {error}\n".encode())
@@ -38,14 +41,17 @@ class Programs:
 
         thread = Thread(target=call, name="v1registry fake container", daemon=True)
         with self._lock:
-            self._running[thread] = process
+            self._running[thread] = process, repr(run)
         thread.start()
 
     def close(self) -> None:
-        """Stop all functions, and wait for them."""
+        """Stop all functions, and wait for them. Those that do not end are failures."""
         with self._lock:
             running = dict(self._running)
-        for process in running.values():
+        for process, _ in running.values():
             process.end(137)
-        for thread in running:
+        for thread, (_, name) in running.items():
             thread.join(_PATIENCE_S)
+            if thread.is_alive():
+                text = f"the program must end when its run is stopped, but still runs after {_PATIENCE_S:g} s"
+                self.failures.append((name, TimeoutError(text)))
