@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Iterable
 from dataclasses import fields
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: The ends of names that cannot be registered, so that no page of another site has one (RFC 6761, RFC 6762).
+_PRIVATE_ENDS: Final = (".localhost", ".test", ".internal", ".local")
+
 
 class ForeignPage(RegistryError):
     """A page of another site asks. Nothing changed."""
@@ -43,6 +47,18 @@ class ForeignPage(RegistryError):
         super().__init__(
             f"Pages of other sites may not use the control API; this one is of {origin[:80]!r}. "
             "Send the request from the test itself"
+        )
+
+
+class ForeignHost(RegistryError):
+    """The request is for a host whose name a page of another site may have. Nothing changed."""
+
+    status: ClassVar[int] = 403
+
+    def __init__(self, host: str):
+        super().__init__(
+            "The control API is reached by an IP address, a name without a dot or one that ends in "
+            f"{', '.join(_PRIVATE_ENDS)}, not by {host[:80]!r}"
         )
 
 
@@ -134,6 +150,9 @@ def _dispatch(request: Request[ControlServices]) -> Response:
 
     :raises RegistryError: the request is rejected.
     """
+    host = request.environ.get("HTTP_HOST", "")
+    if host != request.services.fake.host and not _is_private(host):
+        raise ForeignHost(host)
     origin = request.environ.get("HTTP_ORIGIN", "")
     if origin and urlsplit(origin).netloc != request.environ.get("HTTP_HOST"):
         raise ForeignPage(origin)
@@ -143,6 +162,25 @@ def _dispatch(request: Request[ControlServices]) -> Response:
     route, values = found
     request.fields.update(values)
     return route.handler(request)
+
+
+def _is_private(host: str) -> bool:
+    """Tell whether no page of another site can have a host, by a name that leads here (DNS rebinding).
+
+    :param host: the header ``Host``; browsers never leave it out.
+
+    >>> [_is_private(host) for host in ("", "[::1]:80", "fakes:80", "a.localhost", "evil.example", "a@b.com")]
+    [True, True, True, True, False, False]
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    name = name.removesuffix(".")
+    with contextlib.suppress(ValueError):
+        ip_address(name)
+        return True
+    return "." not in name or name.endswith(_PRIVATE_ENDS)
 
 
 def _summary(route: Route) -> str:

@@ -132,8 +132,15 @@ def add_archive(request: ControlRequest) -> Response:
                     file.name, values.get("name"), api=cast("Literal['v1', 'v2'] | None", api)
                 )
             except (OSError, EOFError) as error:
-                raise ValueError(f"the archive cannot be read: {error}") from error
+                raise ValueError(_named(f"the archive cannot be read: {error}", file.name)) from error
+            except ValueError as error:
+                raise ValueError(_named(str(error), file.name)) from error
     return json_response([_shown(each) for each in pushed], 201)
+
+
+def _named(message: str, path: str) -> str:
+    """Return a message without the path of the temporary file, which clients do not know."""
+    return message.replace(repr(path), "the archive").replace(path, "the archive")
 
 
 def add_user(request: ControlRequest) -> Response:
