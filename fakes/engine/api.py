@@ -55,6 +55,7 @@ TABLE: Final = Table(
 _NOT_SIMULATED: Final = {
     "build": "building images",
     "configs": "swarm",
+    "distribution": "asking a registry for an image",
     "nodes": "swarm",
     "plugins": "plugins",
     "secrets": "swarm",
@@ -64,6 +65,13 @@ _NOT_SIMULATED: Final = {
     "swarm": "swarm",
     "tasks": "swarm",
 }
+
+#: The same for what is below a container.
+_NOT_SIMULATED_IN_CONTAINERS: Final = {
+    "attach/ws": "attaching by a web socket",
+    "checkpoints": "checkpoints",
+}
+_IN_CONTAINER: Final = re.compile(r"/containers/[^/]+/(attach/ws|checkpoints)(?:/.*)?", re.DOTALL)
 
 _VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
 
@@ -109,7 +117,7 @@ class EngineApplication:
     def _handled(self, request: EngineRequest, path: str) -> Response:
         found = _match(request.method, path)
         if found is None:
-            what = _NOT_SIMULATED.get(path.split("/", 2)[1] if "/" in path else "")
+            what = _not_simulated(path)
             raise NotSimulated(what) if what else NoSuchObject("page not found")
         route, fields = found
         request.fields.update(fields)
@@ -127,6 +135,14 @@ class EngineApplication:
     def route_names(self) -> list[str]:
         """Return the names of the rows."""
         return [route.name for route in TABLE]
+
+
+def _not_simulated(path: str) -> str | None:
+    """Return the name of what real engines have at a path, None if they have nothing there."""
+    inside = _IN_CONTAINER.fullmatch(path)
+    if inside:
+        return _NOT_SIMULATED_IN_CONTAINERS[inside[1]]
+    return _NOT_SIMULATED.get(path.split("/", 2)[1] if "/" in path else "")
 
 
 def _match(method: str, path: str) -> tuple[Route, dict[str, str]] | None:

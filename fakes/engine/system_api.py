@@ -171,9 +171,15 @@ def get_events(request: EngineRequest) -> Response:
     return stream(lines())
 
 
+def post_prune_builds(request: EngineRequest) -> Response:
+    """Remove nothing: an engine that does not build has no cache."""
+    return answer({"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
 ROUTES = (
     row("GET", "/_ping", ping),
     row("GET", "/version", get_version),
     row("GET", "/info", get_info),
     row("GET", "/events", get_events),
+    row("POST", "/build/prune", post_prune_builds),
 )
