@@ -106,13 +106,18 @@ class Files:
 
     def changes(self) -> list[tuple[str, int]]:
         """Return path and kind of each change, with the folders that contain them, sorted."""
+        # layers need not have the folders that contain their files
+        existing = set(self.below)
+        for path in self.below:
+            while (path := posixpath.dirname(path)) not in existing:
+                existing.add(path)
         kinds: dict[str, int] = {}
         for path, entry in self._changes.items():
-            kind = DELETED if entry is None else MODIFIED if path in self.below else ADDED
+            kind = DELETED if entry is None else MODIFIED if path in existing else ADDED
             kinds[path] = kind
             above = posixpath.dirname(path)
             while above != "/":
-                kinds.setdefault(above, MODIFIED if above in self.below else ADDED)
+                kinds.setdefault(above, MODIFIED if above in existing else ADDED)
                 above = posixpath.dirname(above)
         return sorted(kinds.items())
 
