@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: The networks that every engine has: name -> driver.
 _BUILT_IN: Final = {"bridge": "bridge", "host": "host", "none": "null"}
 
+_ANY: Final = "0.0.0.0"  # noqa: S104  it is shown only
 _FIRST_SUBNET: Final = 17  #: 172.17.0.0/16 is that of bridge
 _FIRST_PORT: Final = 49153
 
@@ -223,12 +224,14 @@ class NetworkStore:
     def join(self, container: Connected) -> None:
         """Give addresses and ports to a container that starts.
 
-        :raises EngineError: a network has no free address.
+        :raises EngineError: a network has no free address, or a port is taken.
         """
         try:
             for name in self._connections.get(container.id, {}):
                 self._open(container, self.find(name))
-            self._ports[container.id] = self._bound_ports(container)
+            ports = self._bound_ports(container)
+            self._check_ports(container, ports)
+            self._ports[container.id] = ports
         except EngineError:
             self.leave(container)
             raise
@@ -316,12 +319,34 @@ class NetworkStore:
                     found[port] = [self._place({})]
         return found
 
+    def _check_ports(self, container: Connected, ports: Mapping[str, list[dict[str, str]] | None]) -> None:
+        """Return if no other container publishes one of the ports.
+
+        :raises EngineError: one does; the message is docker's.
+        """
+        taken = {
+            (place["HostPort"], port.partition("/")[2] or "tcp"): place["HostIp"]
+            for owner, others in self._ports.items()
+            if owner != container.id
+            for port, places in others.items()
+            for place in places or []
+        }
+        for port, places in ports.items():
+            for place in places or []:
+                other = taken.get((place["HostPort"], port.partition("/")[2] or "tcp"))
+                if other is not None and (other == place["HostIp"] or _ANY in (other, place["HostIp"])):
+                    raise EngineError(
+                        f"driver failed programming external connectivity on endpoint {container.name} "
+                        f"({container.id}): Bind for {place['HostIp']}:{place['HostPort']} failed: "
+                        "port is already allocated"
+                    )
+
     def _place(self, wanted: Mapping[str, Any]) -> dict[str, str]:
         port = str(wanted.get("HostPort") or "")
         if not port or port == "0":
             port = str(self._next_port)
             self._next_port += 1
-        return {"HostIp": str(wanted.get("HostIp") or "0.0.0.0"), "HostPort": port}  # noqa: S104  it is shown only
+        return {"HostIp": str(wanted.get("HostIp") or _ANY), "HostPort": port}
 
     def _note(self, network: Network, action: str, **attributes: str) -> None:
         own = {"name": network.name, "type": network.driver}
