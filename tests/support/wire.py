@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 from wsgiref.validate import validator
 
-from v1registry_fakes.listener import Listener
+from v1registry_fakes.listener import Listener, ThreadServer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -205,7 +205,7 @@ class SocketTransport:
 @contextmanager
 def live_server(application: WSGIApplication) -> Iterator[SocketTransport]:
     """Serve an application on a free port of this machine until the block ends."""
-    listener = Listener(application, tls=False)
+    listener = Listener(ThreadServer(application), tls=False)
     try:
         yield SocketTransport(("127.0.0.1", listener.port))
     finally:
