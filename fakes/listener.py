@@ -174,6 +174,14 @@ class ThreadServer(Server):
             waker.settimeout(_LOOP_S)
             waker.connect(self.socket.getsockname())
 
+    def put_conn(self, conn: HTTPConnection) -> None:
+        """Keep a connection for its next request, or close it if the server has stopped meanwhile."""
+        try:
+            super().put_conn(conn)
+        except (OSError, ValueError):
+            # the loop, or the connection, was closed by a stop
+            conn.close()
+
     def _serve_unservicable(self) -> None:
         self._refusing = threading.current_thread()
         self._has_refuser.set()
