@@ -122,7 +122,7 @@ def _hijacked(
             head += ["Connection: Upgrade", "Upgrade: tcp"]
         reader = None
         with suppress(OSError):
-            connection.send("\r\n".join([*head, "", ""]).encode("ascii"))
+            connection.send_head("\r\n".join([*head, "", ""]).encode("ascii"))
             # the docker library loses output that comes together with the head
             connection.wait_until_read()
             if process is not None:

@@ -12,13 +12,14 @@ from ..fault_effects import Body, FaultEffects, decisive_of
 from ..faults import Fault, Faults, check_conditions
 from ..patterns import RequestPattern
 from ..recorder import RECORD_KEY
-from .requests import FULL_DISK_KEY, answer
+from .requests import FULL_DISK_KEY, TAKEOVER_KEY, answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
     from ..recorded_request import RecordedRequest
     from .api import EngineApplication
+    from .hijack import Connection
 
 #: The text of an answer with a status, if the test gives none.
 _TEXT = "a fault of the test lets this request fail"
@@ -49,6 +50,10 @@ class EngineFaultGate:
                 raise cut(environ, f"a fault closes the connection: {fault}", with_headers=False)
             if fault.effects.storage is not None:
                 environ[FULL_DISK_KEY] = True
+            taken: Connection | None = environ.get(TAKEOVER_KEY)
+            if taken is not None:
+                wait = partial(fault.wait, environ=environ)
+                taken.disturb(fault.effects.cut_after_bytes, fault.effects.bytes_per_second, wait)
         effects = [fault.effects for fault in hitting]
         decisive = decisive_of(effects)
         failing = decisive if decisive is not None and decisive.is_failure else None
@@ -116,7 +121,7 @@ class EngineFaults:
 
         :param status: from 400 on the engine answers with an error and does nothing.
         :param error: the message of that error.
-        :param body: replaces the body of the answer.
+        :param body: replaces the body of the answer; those of attach and exec are not replaced.
         :param delay_s: how long the request waits first, in seconds. Undoing the fault ends the wait.
         :param bytes_per_second: how fast the answer is sent, such as the progress of a pull.
         :param cut_after_bytes: the connection breaks after so many bytes of the body.

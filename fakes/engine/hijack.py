@@ -41,6 +41,22 @@ class Connection:
         self._socket = raw
         self._reader = reader
         self._release = release
+        self._left_bytes: int | None = None  # until a fault breaks the connection
+        self._pauses: list[tuple[int, Callable[[float], object]]] = []  # bytes per second, and how to wait
+
+    def disturb(
+        self, cut_after_bytes: int | None, bytes_per_second: int | None, wait: Callable[[float], object]
+    ) -> None:
+        """Let the output break off or be slow, as a fault says.
+
+        :param cut_after_bytes: of output, without the head; None if it does not break.
+        :param wait: waits for some seconds.
+        """
+        if cut_after_bytes is not None:
+            known = self._left_bytes
+            self._left_bytes = cut_after_bytes if known is None else min(known, cut_after_bytes)
+        if bytes_per_second is not None:
+            self._pauses.append((bytes_per_second, wait))
 
     @property
     def is_broken(self) -> bool:
@@ -81,12 +97,31 @@ class Connection:
         """Keep the server from writing an answer."""
         self._release()
 
-    def send(self, data: bytes) -> None:
-        """Send bytes.
+    def send_head(self, data: bytes) -> None:
+        """Send status and headers.
 
         :raises OSError: the client is gone.
         """
         self._socket.sendall(data)
+
+    def send(self, data: bytes) -> None:
+        """Send output.
+
+        :raises OSError: the client is gone, or a fault breaks the connection.
+        """
+        size = min((max(1, rate // 10) for rate, _ in self._pauses), default=len(data) or 1)
+        for start in range(0, len(data), size):
+            piece = data[start : start + size]
+            for rate, wait in self._pauses:
+                wait(len(piece) / rate)
+            if self._left_bytes is not None and len(piece) > self._left_bytes:
+                self._socket.sendall(piece[: self._left_bytes])
+                self._left_bytes = 0
+                self._socket.shutdown(socket.SHUT_RDWR)
+                raise ConnectionAbortedError("a fault breaks the connection")
+            self._socket.sendall(piece)
+            if self._left_bytes is not None:
+                self._left_bytes -= len(piece)
 
     def received(self) -> Iterator[bytes]:
         """Yield what the client sends until it closes its side."""
