@@ -22,6 +22,7 @@ from .references import ImageReference
 from .requests import EngineRequest, answer, empty, stream
 from .routing import row
 from .times import nanoseconds
+from .unpacking import unpack
 
 _CHUNK_BYTES: Final = 256 << 10
 
@@ -96,12 +97,7 @@ def put_archive(request: EngineRequest) -> Response:
             )
         if not found.is_folder:
             raise InvalidParameter("extraction point is not a directory")
-        for name, entry in entries:
-            path = clean(posixpath.join(folder, name.lstrip("/")))
-            old = container.files.get(path)
-            if request.flag("noOverwriteDirNonDir") and old is not None and old.is_folder != entry.is_folder:
-                raise InvalidParameter(f"cannot overwrite {path} with an entry of another kind")
-            container.files.put(path, entry)
+        unpack(container.files, folder, entries, keeps_kinds=request.flag("noOverwriteDirNonDir"))
         container.note("extract-to-dir")
     return empty(200)
 
