@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from queue import Queue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Final
 
 from v1registry.client import ClientError
@@ -26,13 +26,31 @@ class Messages:
     def __init__(self, downloading: str, finished: str):
         self._downloading = downloading
         self._finished = finished
-        self._queue: Queue[dict[str, object] | None] = Queue()
+        self._queue: Queue[dict[str, object] | EngineError | None] = Queue()
+        self._opening: tuple[str, str | None] | None = None
+        self._lock = Lock()  # guards the opening
+
+    def begin(self, status: str, layer: str | None = None) -> None:
+        """Set the message that comes before the next one. A failure before that has a status of its own."""
+        with self._lock:
+            self._opening = (status, layer)
+
+    def open(self) -> None:
+        """Add the message that was set by :meth:`begin`, unless that was done."""
+        with self._lock:
+            opening, self._opening = self._opening, None
+        if opening is not None:
+            self._put(*opening)
 
     def add(self, status: str, layer: str | None = None) -> None:
         """Add a message.
 
         :param layer: the first 12 digits of the layer's digest, or another id.
         """
+        self.open()
+        self._put(status, layer)
+
+    def _put(self, status: str, layer: str | None) -> None:
         self._queue.put({"status": status} if layer is None else {"status": status, "id": layer})
 
     def _add_progress(self, layer: str, done_bytes: int, total_bytes: int) -> None:
@@ -55,34 +73,45 @@ class Messages:
         :param label: ``pull 0123456789ab`` and the like.
         """
         kind, _, layer = label.partition(" ")
+        self.open()
         # writing the archive is no transfer
         return _Layer(self if kind in ("pull", "push") else None, layer, total_bytes or 0)
 
     # -- the stream
 
     def streamed(self, work: Callable[[], object]) -> Iterator[bytes]:
-        """Do the work in a thread, and yield its messages as lines. A failure is the last message."""
+        """Do the work in a thread, and return its messages as lines. A later failure is the last message.
+
+        :raises EngineError: the work fails before its first message.
+        """
 
         def run() -> None:
             try:
                 work()
             except EngineError as error:
-                self._fail(error.message)
+                self._queue.put(error)
             except (ClientError, OSError) as error:
-                self._fail(str(error))
+                self._queue.put(EngineError(str(error)))
             finally:
                 self._queue.put(None)
 
         worker = Thread(target=run, name="v1registry fake engine", daemon=True)
         worker.start()
+        first = self._queue.get()
+        if isinstance(first, EngineError):
+            worker.join()
+            raise first
+        return self._lines(first, worker)
+
+    def _lines(self, message: dict[str, object] | EngineError | None, worker: Thread) -> Iterator[bytes]:
         try:
-            while (message := self._queue.get()) is not None:
+            while message is not None:
+                if isinstance(message, EngineError):
+                    message = {"errorDetail": {"message": message.message}, "error": message.message}
                 yield json.dumps(message).encode("utf-8") + b"\r\n"
+                message = self._queue.get()
         finally:
             worker.join()
-
-    def _fail(self, text: str) -> None:
-        self._queue.put({"errorDetail": {"message": text}, "error": text})
 
 
 class _Layer:

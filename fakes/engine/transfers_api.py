@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import requests
@@ -64,8 +64,7 @@ def _pull_one(request: EngineRequest, reference: ImageReference) -> Response:
     platform = request.parameter("platform") or None
 
     def work() -> None:
-        request.check_disk()
-        pull(state, reference, credentials, messages, platform)
+        pull(state, reference, credentials, messages, platform, request.check_disk)
 
     return stream(messages.streamed(work))
 
@@ -76,9 +75,8 @@ def _pull_all(request: EngineRequest, reference: ImageReference) -> Response:
     state, credentials = request.state, request.credentials()
 
     def work() -> None:
-        request.check_disk()
         for tag in _tags_there(state, reference, credentials):
-            pull(state, reference.with_tag(tag), credentials, messages, None)
+            pull(state, reference.with_tag(tag), credentials, messages, None, request.check_disk)
 
     return stream(messages.streamed(work))
 
@@ -97,18 +95,23 @@ def pull(
     credentials: dict[str, str],
     messages: Messages,
     platform: str | None,
+    check_disk: Callable[[], None],
 ) -> EngineImage:
     """Pull an image by a tag or a digest, and return it.
 
+    :param check_disk: raises EngineError if there is no room.
     :raises EngineError: the registry does not have it or cannot be reached; the text is docker's.
     """
-    messages.add(f"Pulling from {reference.path}", reference.tag or reference.digest)
+    # engines tell of the pull when the registry has answered a manifest
+    messages.begin(f"Pulling from {reference.path}", reference.tag or reference.digest)
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
         try:
             with state.registries.client(reference.host, credentials, messages) as client:
                 pulled = client.pull(state.registries.name_there(reference), file, platform=platform)
         except ClientError as error:
             raise pull_failure(error, reference) from error
+        messages.open()
+        check_disk()
         file.seek(0)
         loaded = next(image_archives.read_archive(file))
     with state.lock:

@@ -8,7 +8,7 @@ from typing import Any
 
 import docker
 import pytest
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 from v1registry_fakes import FakeRegistry
 from v1registry_fakes.engine import FakeEngine
 
@@ -56,11 +56,33 @@ def test_RMT_040_all_tags_of_a_repository_are_pulled(
     ]
 
 
-def test_RMT_042_a_failed_pull_is_an_error_in_the_stream(
+def test_RMT_042_a_pull_that_fails_at_once_has_a_status(
     client: docker.DockerClient, registry: FakeRegistry
 ) -> None:
-    messages = pull(client, f"{registry.host}/alice/none:1")
-    assert "manifest unknown" in messages[-1]["error"]
+    with pytest.raises(NotFound, match=f"manifest for {registry.host}/alice/none:1 not found"):
+        pull(client, f"{registry.host}/alice/none:1")
+    with pytest.raises(APIError, match="/v2/") as refused:
+        pull(client, "127.0.0.1:1/alice/app:1")
+    assert refused.value.status_code == 500
+    assert client.images.list(all=True) == []
+
+
+def test_RMT_042_a_pull_without_rights_is_404(client: docker.DockerClient) -> None:
+    with FakeRegistry(auth="users:") as registry:
+        registry.add_user("alice", "secret")
+        registry.add_image("alice/app:1")
+        registry.add_repository("alice/secret", is_private=True)
+        with pytest.raises(NotFound, match=r"pull access denied for|manifest for"):
+            pull(client, f"{registry.host}/alice/secret:1")
+
+
+def test_RMT_042_a_pull_that_breaks_off_is_an_error_in_the_stream(
+    client: docker.DockerClient, registry: FakeRegistry
+) -> None:
+    registry.add_image("alice/app:1", api="v2")
+    registry.fail("GET", "*/blobs/*", api="v2", after=1, status=403)
+    messages = pull(client, f"{registry.host}/alice/app:1")
+    assert messages[0]["status"] == "Pulling from alice/app"
     assert messages[-1]["errorDetail"]["message"] == messages[-1]["error"]
     assert client.images.list(all=True) == []
 
