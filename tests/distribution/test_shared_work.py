@@ -227,9 +227,14 @@ def test_queue_of_one_client_is_bounded(gate: Gate) -> None:
     assert gate.begun.acquire(timeout=30)
     with pytest.raises(errors.ImageBusy):
         begin("slow", "b", "c", "d")
+    # one more thread takes b, because the other one works for another client
+    assert gate.begun.acquire(timeout=30)
     with pytest.raises(errors.ImageBusy):
         begin("slow", "e")
-    assert not shared.is_pending("e")
+    assert shared.is_pending("e")
+    with pytest.raises(errors.ImageBusy):
+        begin("slow", "x")
+    assert not shared.is_pending("x")
     with pytest.raises(errors.ImageBusy):
         begin("other", "f", "g", "h")
     assert shared.is_pending("h")
