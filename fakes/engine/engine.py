@@ -196,6 +196,7 @@ class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
         self._application.state.close()
         self._application.state = self._make_state()
         self._application.failures.clear()
+        self._recorder.failed.clear()
         self._recorder.requests.clear()
         self._behaviours.of_runs.clear()
         self._behaviours.of_execs.clear()
@@ -208,8 +209,10 @@ class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
         :raises AssertionError: lists the requests with an unexpected error.
         """
         programs = self._application.state.programs.failures
-        failures = [*self._application.failures, *programs]
+        broken = [(str(request), request.error) for request in self._recorder.failed if request.error]
+        failures = [*self._application.failures, *broken, *programs]
         self._application.failures.clear()
+        self._recorder.failed.clear()
         programs.clear()
         if failures:
             lines = [f"  {request}\n    {type(error).__name__}: {error}\n" for request, error in failures]

@@ -122,11 +122,6 @@ class EventLog:
                 return
             yield None
 
-    def actors(self, kind: str, action: str) -> list[str]:
-        """Return the ids of the events of a kind, in their order."""
-        with self._changed:
-            return [event.actor_id for event in self._events if (event.kind, event.action) == (kind, action)]
-
     def close(self) -> None:
         """End all that wait for events."""
         with self._changed:

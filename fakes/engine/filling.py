@@ -91,7 +91,7 @@ class EngineContents:
         """
         __tracebackhide__ = True
         wanted = str(ImageReference.parse(name).tagged)
-        pulled = self._state.events.actors("image", "pull")
+        pulled = list(self._state.pulled)
         if wanted not in pulled:
             raise AssertionError(f"{wanted} was not pulled; pulled: {', '.join(pulled) or 'nothing'}")
         return self.images[name]
@@ -104,7 +104,7 @@ class EngineContents:
         """
         __tracebackhide__ = True
         wanted = str(ImageReference.parse(name).tagged)
-        pushed = self._state.events.actors("image", "push")
+        pushed = list(self._state.pushed)
         if wanted not in pushed:
             raise AssertionError(f"{wanted} was not pushed; pushed: {', '.join(pushed) or 'nothing'}")
         return self.images[name]

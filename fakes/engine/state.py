@@ -45,6 +45,9 @@ class EngineState:
         self.programs = Programs()
         self.events = EventLog(clock, self._settle)
         self.images = ImageStore()
+        #: the names that were pulled and pushed, in their order
+        self.pulled: dict[str, None] = {}
+        self.pushed: dict[str, None] = {}
         self.networks = NetworkStore(clock, self.events)
         self.volumes = VolumeStore(clock, self.events)
         around = Surroundings(

@@ -126,6 +126,8 @@ def pull(
         messages.add(f"Digest: {pulled.digest}")
     what = "Image is up to date" if known == image.id else "Downloaded newer image"
     messages.add(f"Status: {what} for {reference}")
+    with state.lock:
+        state.pulled[str(reference)] = None
     state.events.add("image", "pull", str(reference), {"name": reference.name, **image.labels})
     return image
 
@@ -189,6 +191,8 @@ def _push(
         messages.add_aux(Tag=reference.tag, Digest=pushed.digest, Size=pushed.sent_bytes)
         with state.lock:
             state.images.name(reference.with_digest(pushed.digest), image)
+    with state.lock:
+        state.pushed[str(reference)] = None
     state.events.add("image", "push", str(reference), {"name": reference.name, **image.labels})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import docker
 import pytest
@@ -10,6 +11,7 @@ import requests
 from docker.errors import APIError
 from urllib3.exceptions import ProtocolError
 from v1registry_fakes import FakeEngine, FakeRegistry, NotThere
+from webtest import TestApp
 
 pytest_plugins = ["pytester"]
 
@@ -136,3 +138,29 @@ def test_reset_forgets_everything(docker_engine: FakeEngine, local: docker.Docke
         0,
     )
     assert local.images.list() == []
+
+
+def test_pulls_are_remembered_after_many_events(
+    docker_engine: FakeEngine, local: docker.DockerClient, v1registry: FakeRegistry
+) -> None:
+    v1registry.add_image("alice/app:1.0")
+    name = f"{v1registry.host}/alice/app:1.0"
+    local.images.pull(name)
+    for _ in range(150):
+        local.containers.create(name, "sh").remove()
+    assert docker_engine.assert_pulled(name).tags == [name]
+
+
+def test_a_failure_within_an_answer_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(images: object) -> Iterator[bytes]:
+        yield b"first"
+        raise LookupError("within the answer")
+
+    monkeypatch.setattr("v1registry_fakes.engine.image_archives.saved", broken)
+    with FakeEngine() as engine:
+        engine.add_image("alice/app")
+        with pytest.raises(LookupError):
+            TestApp(engine.app).get("/images/alice/app/get")
+        with pytest.raises(AssertionError, match="LookupError: within the answer"):
+            engine.check()
+        engine.check()
