@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -111,11 +111,23 @@ class FaultGate:
         is_reading = environ["REQUEST_METHOD"] in ("GET", "HEAD")
         with ExitStack() as contexts:
             for fault in faults:
-                if fault.effects.expired_token:
+                if fault.effects.expired_token and _can_expire(environ):
                     contexts.enter_context(self._clock.shifted(_EXPIRED_S))
                 if fault.substitute is not None and (is_reading or not fault.effects.stale):
                     contexts.enter_context(self._storage.replaced_by(fault.substitute))
             return answer_of(self._application, environ)
+
+
+def _can_expire(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a request has credentials that expire.
+
+    Others must not see the later time: they would remove what has expired by it, such as uploads.
+    """
+    record: RecordedRequest = environ[RECORD_KEY]
+    if record.api == "oauth" or environ.get("PATH_INFO", "").endswith("/token"):
+        return True  # codes and refresh tokens are in the body
+    scheme = environ.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
+    return scheme not in ("", "basic") or "HTTP_COOKIE" in environ
 
 
 def _body(answer: Answer, faults: Sequence[Fault], environ: dict[str, Any]) -> Iterable[bytes]:

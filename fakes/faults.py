@@ -265,8 +265,7 @@ class FaultHelpers:
         :param headers: headers of the answer by name; None removes one.
         :param doubled_header: the name of a header that comes twice.
         :param expired_token: the credentials of the request are judged a hundred years later: tokens, codes
-            and sessions are expired, passwords are not. A request that needs none of them, and begins an
-            upload, may remove older unfinished uploads.
+            and sessions are expired, passwords are not. A request without any of them is not changed.
         :param redirect: a URL to which the client is sent, with status 302 unless ``status`` is given.
         :param stale: GET is answered from the contents at the time when the fault was set.
         :param storage: ``full``: nothing can be written; ``unavailable``: every access fails. The answer is
