@@ -24,6 +24,9 @@ _BLIND_PAUSE_S = 0.02
 #: The event of a client that ended its input. Systems other than Linux do not tell of it.
 _END_OF_INPUT = getattr(select, "POLLRDHUP", 0)
 
+#: How often the kernel's table is read before a row counts as missing: rows may move while it is read.
+_LOOKS = 3
+
 #: Columns of the kernel's table of connections: the bytes that wait, and the file, 0 without an owner.
 _QUEUES = 4
 _INODE = 9
@@ -76,10 +79,10 @@ class Connection:
             return False
         try:
             # the kernel keeps a socket without its owner for a minute, and then drops it
-            row = _row_of(*self._socket.getpeername()[:2])
+            rows = [_row_of_peer(self._socket) for _ in range(_LOOKS)]
         except (OSError, ValueError):
             return False
-        return row is None or row[_INODE] == "0"
+        return all(row is None or row[_INODE] == "0" for row in rows)
 
     @property
     def is_gone(self) -> bool:
@@ -151,7 +154,8 @@ class Connection:
             if self._socket.family == socket.AF_UNIX:
                 answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
                 return int(struct.unpack("i", answer)[0])
-            return _unread_by(*self._socket.getpeername()[:2])
+            row = _row_of_peer(self._socket)
+            return None if row is None else int(row[_QUEUES].partition(":")[2], 16)
         except (OSError, ValueError):
             return None
 
@@ -166,22 +170,21 @@ class Connection:
             self._socket.shutdown(socket.SHUT_WR)
 
 
-def _unread_by(host: str, port: int) -> int | None:
-    """Return how many bytes wait in the socket of an address of this machine, None if that is unknown."""
-    row = _row_of(host, port)
-    return None if row is None else int(row[_QUEUES].partition(":")[2], 16)
+def _row_of_peer(raw: socket.socket) -> list[str] | None:
+    """Return the row of the client's socket in the kernel's table, None if it is missing.
 
-
-def _row_of(host: str, port: int) -> list[str] | None:
-    """Return the row of a socket of this machine in the kernel's table, None if it is missing.
-
-    :raises OSError: the kernel has no such table.
+    :raises OSError: the kernel has no such table, or the connection is closed.
     """
-    packed = socket.inet_aton(host)[::-1].hex().upper()
-    wanted = f"{packed}:{port:04X}"
+    # a port may have several rows, because closed connections stay for a while
+    wanted = [_packed(*raw.getpeername()[:2]), _packed(*raw.getsockname()[:2])]
     with open("/proc/net/tcp", encoding="ascii") as table:
         for line in table:
             fields = line.split()
-            if fields[1] == wanted:
+            if fields[1:3] == wanted:
                 return fields
     return None
+
+
+def _packed(host: str, port: int) -> str:
+    """Return an address as the kernel's table has it."""
+    return f"{socket.inet_aton(host)[::-1].hex().upper()}:{port:04X}"
