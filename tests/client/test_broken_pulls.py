@@ -209,11 +209,14 @@ class TestLaterPulls:
 
         is_over = threading.Event()
         script.when("GET", f".*{tagged.ids[1]}/layer", interrupting)
+        # shells start programs in the background with the signal ignored
+        old = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             with pytest.raises(KeyboardInterrupt):
                 client.pull(tagged.reference, tagged.output)
         finally:
             is_over.set()
+            signal.signal(signal.SIGINT, old)
         assert not tagged.output.exists()
         client.pull(tagged.reference, tagged.output)
         tagged.assert_is_whole()
