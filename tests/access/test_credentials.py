@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.cpu_time import within_cpu
 
 from v1registry.access.credentials import (
     Basic,
@@ -184,10 +184,8 @@ def test_fields_are_those_that_docker_registry_reads(text: str) -> None:
 
 @pytest.mark.parametrize("word", ["a", "a=", "a,", '"', "=", ":", "token ", "a=b,", " ", 'a="'])
 def test_long_headers_are_parsed_fast(word: str) -> None:
-    started = time.process_time()
-    parse_authorization("Token " + word * (200_000 // len(word)))
-    is_plain_token("Token " + word * (200_000 // len(word)))
-    assert time.process_time() - started < 2
+    header = "Token " + word * (200_000 // len(word))
+    within_cpu(2, lambda: (parse_authorization(header), is_plain_token(header)))
 
 
 @given(st.one_of(st.text(), st.text().map("Token {}".format), st.text().map("Basic {}".format)))

@@ -69,6 +69,16 @@ class TestInterruptedLayers:
         assert result.pushed == tuple(IDS)
         assert all((task.done_bytes, task.finishes) == (task.total_bytes, 1) for task in watch.tasks)
 
+    @pytest.mark.parametrize("status", [400, 404])
+    def test_rejected_checksum_restarts_the_image(
+        self, client: Client, reference: str, archive: Path, script: Script, status: int
+    ) -> None:
+        # 404 if another image of this push renewed the token between JSON and checksum (decisions.md 5)
+        script.when("PUT", f".*{IDS[1]}/checksum", reply(status))
+        client.push(archive, reference)
+        assert_is_pushed(script)
+        assert len(script.requests("PUT", f".*{IDS[1]}/layer")) == 2
+
     def test_next_push_skips_complete_images(
         self, connect: Callable[..., Client], reference: str, archive: Path, script: Script
     ) -> None:

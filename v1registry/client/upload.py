@@ -195,6 +195,8 @@ class ImageUpload:
             self._require_present(image)
             return
         failure = answer.failure(f"complete image {image.image_id}")
-        if answer.status == 400:  # the layer was damaged, or replaced by another client's
+        if answer.status in (400, 404):
+            # 400: the layer was damaged, or replaced by another client's. 404: another image of this push
+            # renewed the token, and the announcement belongs to the old one (decisions.md 5).
             raise _Interrupted(str(failure)) from failure
         raise failure
