@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "account_assembly", "openers", "wsgi", "registry", "access", "accounts", "search", "distribution",
         "hub", "oauth", "web",
     },
-    "app": {"assembly", "wsgi", "accounts", "oauth", "web"},
+    "app": {"assembly", "wsgi", "accounts", "oauth", "web", "housekeeping"},
     "housekeeping": {"layers", "registry", "access", "distribution"},
     "cli": {
         "wsgi", "app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry",

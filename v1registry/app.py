@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
     from typing_extensions import Unpack
 
+    from .housekeeping.service import Housekeeping
     from .settings import Options
 
 log = get_logger(__name__)
@@ -94,6 +95,14 @@ class Registry:
         It needs a backend that can look up users by name, and gives them ids.
         """
         return self._services.oauth is not None
+
+    @property
+    def housekeeping(self) -> Housekeeping:
+        """Maintenance of the storage: see docs/housekeeping.md."""
+        # few processes need it
+        from .housekeeping.service import Housekeeping
+
+        return Housekeeping(self.storage, clock=self._services.clock)
 
     # -- OAuth, for the surrounding application
 

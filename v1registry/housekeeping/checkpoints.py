@@ -1,0 +1,54 @@
+"""What a run of maintenance keeps in the storage, so that an interrupted one goes on where it ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..registry.layout import parse_stored
+from ..storage.base import KeyNotFound, Storage
+
+#: The folder of all keys of maintenance. Each of them may be deleted: the next run begins at the start.
+HOUSEKEEPING: Final = "housekeeping"
+
+#: How often a run writes where it is, in seconds.
+SAVED_EACH_S: Final = 10.0
+
+
+class Checkpoint:
+    """One JSON object below ``housekeeping/``. For one thread.
+
+    :param name: the name of the key in the folder.
+    """
+
+    def __init__(self, storage: Storage, name: str, *, clock: Clock = SYSTEM_CLOCK):
+        self._storage = storage
+        self._key = f"{HOUSEKEEPING}/{name}"
+        self._clock = clock
+        self._saved_at_s = clock.monotonic_s()
+
+    def read(self) -> dict[str, Any]:
+        """Return what was saved; an empty object if nothing was, or if it is damaged."""
+        try:
+            stored = parse_stored(self._storage.read(self._key)[0])
+        except KeyNotFound:
+            return {}
+        return stored if isinstance(stored, dict) else {}
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last write is so long ago that the run should save where it is."""
+        return self._clock.monotonic_s() - self._saved_at_s >= SAVED_EACH_S
+
+    def save(self, fields: Mapping[str, Any]) -> None:
+        """Replace what is stored."""
+        self._storage.write(self._key, json.dumps(fields, sort_keys=True).encode("ascii"))
+        self._saved_at_s = self._clock.monotonic_s()
+
+    def remove(self) -> None:
+        """Remove what is stored, if anything is."""
+        with suppress(KeyNotFound):
+            self._storage.delete(self._key)
