@@ -14,7 +14,8 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import BinaryIO, Final, NamedTuple, Protocol
 
 #: For ``expect``: any value, or none, may be stored now.
@@ -27,6 +28,11 @@ ABSENT: Final = ""
 _PLAIN_KEY: Final = re.compile(
     r"[A-Za-z0-9_%+-][A-Za-z0-9_%+.-]{0,254}(?:/[A-Za-z0-9_%+-][A-Za-z0-9_%+.-]{0,254})*"
 )
+
+#: How many valid keys are remembered, because most are checked several times for a request. At most 2 MiB.
+_CHECKED_KEYS: Final = 2048
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 #: Size of the chunks in which streams are read and written.
 CHUNK_BYTES: Final = 128 * 1024
@@ -89,7 +95,12 @@ class Stat(NamedTuple):
     size: int  #: bytes
     #: opaque. A different value under the same key never has the same etag; an equal value may have it again
     etag: str
-    modified: datetime  #: aware, UTC
+    modified_ns: int  #: when the value was written, in nanoseconds since 1970
+
+    @property
+    def modified(self) -> datetime:
+        """When the value was written: aware, in UTC, in whole microseconds."""
+        return _EPOCH + timedelta(microseconds=self.modified_ns // 1000)
 
 
 class Blob(Protocol):
@@ -256,6 +267,7 @@ def update(
         return old, new
 
 
+@lru_cache(maxsize=_CHECKED_KEYS)
 def check_key(key: str) -> str:
     """Return ``key`` if it follows the rules of this module.
 

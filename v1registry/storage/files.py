@@ -9,7 +9,6 @@ import stat as modes
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta, timezone
 from typing import BinaryIO, Final, NoReturn, cast
 
 from .base import ABSENT, ANY, CHUNK_BYTES, Blob, KeyConflict, KeyNotFound, Stat, StorageUnavailable
@@ -21,8 +20,6 @@ _SYNC_BYTES: Final = 64 * 1024 * 1024
 
 #: How often a folder is made again if others remove it before it holds a file.
 _ATTEMPTS: Final = 1000
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _Block = bytes | bytearray | memoryview
 
@@ -243,8 +240,7 @@ def stat_at(key: str, path: str) -> Stat:
 
 def stat_of(key: str, status: os.stat_result) -> Stat:
     """Return the Stat of a file."""
-    modified = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
-    return Stat(key, status.st_size, _etag_of(status), modified)
+    return Stat(key, status.st_size, _etag_of(status), status.st_mtime_ns)
 
 
 @contextmanager

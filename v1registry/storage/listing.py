@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 from .base import KeyNotFound, Stat, is_reserved
@@ -23,8 +23,8 @@ class Listing:
 
         :raises StorageUnavailable: the system failed.
         """
-        names = sorted(name for name, is_folder in self._entries(base) if is_folder and name > after)
-        for name in names:
+        names = [name[:-1] for name in self._entries(base) if name[-1] == "/"]
+        for name in sorted(name for name in names if name > after):
             if self.has_keys(f"{base}{name}/"):
                 yield name
 
@@ -56,31 +56,32 @@ class Listing:
 
         :raises StorageUnavailable: the system failed.
         """
-        entries = self._entries(base, beginning)
-        # "a/b" sorts after "a-b", so a folder is sorted by its name with the slash.
-        for name, is_folder in sorted(entries, key=lambda entry: entry[0] + "/" * entry[1]):
+        for name in sorted(self._entries(base, beginning)):
             key = base + name
-            if is_folder:
-                inside = key + "/"
-                if inside > after or after.startswith(inside):
-                    yield from self.walk(inside, "", after)
+            if key[-1] == "/":
+                if key > after or after.startswith(key):
+                    yield from self.walk(key, "", after)
             elif key > after:
                 try:
-                    found = stat_at(key, f"{self._root}/{key}")
+                    found = stat_at(key, self._inside + key)
                 except KeyNotFound:  # deleted since the folder was read
                     continue
                 yield found
 
-    def _entries(self, base: str, beginning: str = "") -> Generator[tuple[str, bool], None, None]:
-        """Yield name and is_folder of the files and folders in ``base`` that begin so, in any order."""
+    def _entries(self, base: str, beginning: str = "") -> Iterator[str]:
+        """Yield the names in ``base`` that begin so, in any order.
+
+        The name of a folder ends in a slash: ``a/b`` sorts after ``a-b``, so its slash counts.
+        """
+        longest = 1024 - len(base)
         with suppress(KeyNotFound), reading(base), os.scandir(self._inside + base) as entries:
             for entry in entries:
-                if not entry.name.startswith(beginning):
+                name = entry.name
+                if not name.startswith(beginning) or not _is_segment(name) or len(name) > longest:
                     continue
-                if _is_segment(entry.name) and len(base) + len(entry.name) <= 1024:
-                    is_folder = self._is_folder(base, entry)
-                    if is_folder is not None:
-                        yield entry.name, is_folder
+                is_folder = self._is_folder(base, entry)
+                if is_folder is not None:
+                    yield f"{name}/" if is_folder else name
 
     def _is_folder(self, base: str, entry: os.DirEntry[str]) -> bool | None:
         """Return True for a folder, False for a file, None for others and for broken or circular links."""
@@ -109,4 +110,9 @@ class Listing:
 
 def _is_segment(name: str) -> bool:
     """Return whether a file name may be a segment of a key."""
-    return name.isascii() and name.isprintable() and "\\" not in name and not is_reserved(name)
+    return (
+        name.isascii()
+        and name.isprintable()
+        and "\\" not in name
+        and (name[0] != "." or not is_reserved(name))
+    )

@@ -127,7 +127,7 @@ class MemoryStorage:
                 key=key,
                 size=len(value),
                 etag=f"{self._etag_prefix}-{next(self._writes):x}",
-                modified=self._clock.now(),
+                modified_ns=round(self._clock.time_s() * 1_000_000) * 1000,  # floats hold microseconds
             )
             self._values[key] = value, stat
             if known is None:
