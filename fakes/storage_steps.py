@@ -251,6 +251,15 @@ class LinkRules:
         assert storage.stat("c/d/e") == stat
         assert [storage.read(key)[0] for key in ("a/b", "c/d/e")] == [b"value", b"value"]
 
+    def test_keys_with_one_etag_share_their_bytes(self, storage: Storage) -> None:
+        storage.write("a/b", b"value")
+        storage.write("a/c", b"value")
+        linked = [storage.link("a/b", f"c/{number}").etag for number in range(2)]
+        stored = {storage.stat(key).etag for key in ("a/b", "c/0", "c/1")}
+        assert storage.stat("a/c").etag not in {*linked, *stored}
+        # one for all if the bytes are stored once, else one for each key
+        assert len(stored) in (1, 3)
+
     @pytest.mark.parametrize(("changed", "kept"), [("a/b", "c/d"), ("c/d", "a/b")])
     def test_change_of_one_key_leaves_the_linked_one(self, storage: Storage, changed: str, kept: str) -> None:
         storage.write("a/b", b"value")

@@ -93,7 +93,8 @@ class Stat(NamedTuple):
 
     key: str
     size: int  #: bytes
-    #: opaque. A different value under the same key never has the same etag; an equal value may have it again
+    #: opaque. A different value under the same key never has the same etag; an equal value may have it again.
+    #: Two keys have the same one only if :meth:`Storage.link` made them share their bytes
     etag: str
     modified_ns: int  #: when the value was written, in nanoseconds since 1970
 
@@ -225,8 +226,9 @@ class Storage(Protocol):
     def link(self, source: str, target: str) -> Stat:
         """Store the value of ``source`` under ``target`` too, durably; return the Stat of ``target``.
 
-        The bytes are stored once if the storage can do that, otherwise twice. Later writes and deletions of
-        one of the keys do not change the other one.
+        The bytes are stored once if the storage can do that, and then both keys have the same etag. Otherwise
+        they are stored twice, with different etags. Later writes and deletions of one of the keys do not
+        change the other one.
 
         :raises KeyNotFound: nothing is stored under ``source``. Nothing changed.
         :raises KeyConflict: a value is stored under ``target``. Nothing changed.

@@ -201,12 +201,22 @@ class MemoryStorage:
                 self._add_name(moved)
 
     def link(self, source: str, target: str) -> Stat:
-        """Store the value of ``source`` under ``target`` too. Both keys have the same bytes object.
+        """Store the value of ``source`` under ``target`` too. Both keys have the same bytes object and etag.
 
         :raises KeyNotFound: nothing is stored under ``source``.
         :raises KeyConflict: a value is stored under ``target``.
+        :raises InvalidKey: the target is the folder of others, or lies below a key.
         """
-        return self.write(target, self._find(source)[0], expect=ABSENT)
+        check_key(target)
+        with self._mutex:
+            value, stat = self._find(source)
+            if target in self._values:
+                raise KeyConflict(target, "a value is stored there already")
+            self._check_place(target)
+            linked = stat._replace(key=target, modified=self._clock.now())
+            self._values[target] = value, linked
+            self._add_name(target)
+        return linked
 
     def _find(self, key: str) -> tuple[bytes, Stat]:
         found = self._values.get(check_key(key))
