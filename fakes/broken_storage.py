@@ -33,6 +33,13 @@ class PassingStorage:
     def read(self, key: str) -> tuple[bytes, Stat]:
         return self._of(key).read(key)
 
+    def read_many(self, keys: Iterable[str]) -> Iterator[tuple[str, tuple[bytes, Stat] | None]]:
+        for key in keys:
+            yield from self._of(key).read_many([key])
+
+    def folder_version(self, folder: str) -> str | None:
+        return self._of(folder).folder_version(folder)
+
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
         return self._of(key).open(key, start, stop)
 

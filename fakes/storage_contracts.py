@@ -18,7 +18,7 @@ For readable failures, let pytest rewrite the assertions in ``conftest.py``, bef
 
     pytest.register_assert_rewrite(
         *(f"v1registry_fakes.storage_{name}"
-          for name in ("contracts", "listing", "sharing", "steps"))
+          for name in ("contracts", "listing", "sharing", "steps", "versions"))
     )
 """
 
@@ -34,6 +34,7 @@ from v1registry.storage.base import CHUNK_BYTES, InvalidKey, KeyNotFound, Storag
 from .storage_listing import ListingRules
 from .storage_sharing import SharingRules, assert_not_found, listed
 from .storage_steps import ConditionalDeletionRules, LinkRules, PublicationRules
+from .storage_versions import VersionRules
 
 __all__ = ["StorageContract"]
 
@@ -67,7 +68,9 @@ _BAD_KEYS = {
 }
 
 
-class StorageContract(ListingRules, ConditionalDeletionRules, PublicationRules, LinkRules, SharingRules):
+class StorageContract(
+    ListingRules, ConditionalDeletionRules, PublicationRules, LinkRules, SharingRules, VersionRules
+):
     """All contract tests of a storage. Derive from it and override the fixture ``storage``."""
 
     @pytest.fixture

@@ -21,6 +21,7 @@ pytest.register_assert_rewrite(
     "v1registry_fakes.storage_listing",
     "v1registry_fakes.storage_sharing",
     "v1registry_fakes.storage_steps",
+    "v1registry_fakes.storage_versions",
 )
 
 #: The full run (``.ci/run``) has all programs installed, so no test may be skipped.

@@ -12,7 +12,7 @@ from support.wsgi_client import Client
 from v1registry import FileStorage, Registry
 
 pytest.register_assert_rewrite(
-    *(f"v1registry_fakes.storage_{name}" for name in ("contracts", "listing", "sharing", "steps"))
+    *(f"v1registry_fakes.storage_{name}" for name in ("contracts", "listing", "sharing", "steps", "versions"))
 )
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from v1registry import MemoryStorage, Storage
 from v1registry.storage.base import ANY, Blob, Stat, StorageUnavailable
+from v1registry.storage.many import read_in_order
 
 T = TypeVar("T")
 
@@ -115,6 +116,13 @@ class FaultyStorage:
 
     def read(self, key: str) -> tuple[bytes, Stat]:
         return self._call("read", key, lambda: self.storage.read(key))
+
+    def read_many(self, keys: Iterable[str]) -> Iterator[tuple[str, tuple[bytes, Stat] | None]]:
+        """Count, and let fail, each value as one call of ``read``."""
+        return read_in_order(self.read, keys)
+
+    def folder_version(self, folder: str) -> str | None:
+        return self._call("folder_version", folder, lambda: self.storage.folder_version(folder))
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
         return self._call("open", key, lambda: self.storage.open(key, start, stop))

@@ -158,6 +158,27 @@ class Storage(Protocol):
         :raises KeyNotFound: nothing is stored under ``key``.
         """
 
+    def read_many(self, keys: Iterable[str]) -> Iterator[tuple[str, tuple[bytes, Stat] | None]]:
+        """Yield each key with what :meth:`read` returns for it, in the order of ``keys``.
+
+        A storage that is far away reads several at once, see
+        :func:`v1registry.storage.many.read_in_parallel`. Memory is needed for some values only.
+
+        :param keys: is consumed while the values are read. With a key under which nothing is stored, None
+            is yielded.
+        """
+
+    def folder_version(self, folder: str) -> str | None:
+        """Return a text that changes with each key that is written or deleted directly in a folder.
+
+        Equal texts at two moments mean that nothing was written there through this protocol in between, by
+        any thread or process. Other programs may have changed values in place. The text may also change for
+        other reasons, and it says nothing about folders in the folder.
+
+        :return: empty only if nothing is stored directly in the folder; None if the storage cannot tell, or
+            not yet, because a change was so recent that the next one could have the same text.
+        """
+
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
         """Return bytes ``[start, stop)`` of the value as a stream that the caller closes.
 

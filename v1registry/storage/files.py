@@ -18,6 +18,10 @@ from .trees import temporary_name, try_lock, unlock
 #: A value is synced in steps of this many bytes, so that little is left to do at the end of its stream.
 _SYNC_BYTES: Final = 64 * 1024 * 1024
 
+#: How long a folder has to be unchanged before its times tell it from a later one, in nanoseconds. Clocks of
+#: file systems advance in steps of at most 10 ms.
+QUIET_NS: Final = 1_000_000_000
+
 #: How often a folder is made again if others remove it before it holds a file.
 _ATTEMPTS: Final = 1000
 
@@ -241,6 +245,51 @@ def stat_at(key: str, path: str) -> Stat:
 def stat_of(key: str, status: os.stat_result) -> Stat:
     """Return the Stat of a file."""
     return Stat(key, status.st_size, _etag_of(status), status.st_mtime_ns)
+
+
+def open_at(key: str, path: str) -> tuple[int, Stat]:
+    """Open the file at a path; return its descriptor, which the caller closes, and its Stat.
+
+    :raises KeyNotFound: no file is there.
+    :raises StorageUnavailable: the system failed.
+    """
+    try:
+        # O_NONBLOCK: without it, opening a named pipe would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise KeyNotFound(key) from None
+    except OSError as error:
+        raise_unread(key, error)
+    try:
+        status = os.fstat(descriptor)
+        if not modes.S_ISREG(status.st_mode):
+            raise KeyNotFound(key)
+    except BaseException as error:
+        os.close(descriptor)
+        if isinstance(error, OSError):
+            raise_unread(key, error)
+        raise
+    return descriptor, stat_of(key, status)
+
+
+def version_at(folder: str, path: str) -> str | None:
+    """Return a text for the folder at a path, empty if there is none; None if it changed lately.
+
+    :raises StorageUnavailable: the system failed.
+    """
+    # before the look: a change after it is then later than the one that the look shows
+    now_ns = time.time_ns()
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if error.errno in NOWHERE:
+            return ""
+        raise failure(folder, error) from error
+    if not modes.S_ISDIR(status.st_mode):
+        return ""
+    if now_ns - max(status.st_mtime_ns, status.st_ctime_ns) < QUIET_NS:
+        return None
+    return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
 
 
 @contextmanager

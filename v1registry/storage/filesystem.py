@@ -27,11 +27,9 @@ from __future__ import annotations
 
 import errno
 import os
-import stat as modes
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from typing import Final
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from .base import (
     ABSENT,
@@ -46,10 +44,21 @@ from .base import (
     check_key,
     clip_range,
 )
-from .files import FileBlob, Temporary, check_expected, raise_unread, read_range, reading, stat_at, stat_of
+from .files import (
+    FileBlob,
+    Temporary,
+    check_expected,
+    open_at,
+    read_range,
+    reading,
+    stat_at,
+    version_at,
+)
 from .folders import Folders, failure
 from .listing import Listing
+from .many import read_in_order
 from .trees import sweep
+from .urls import path_of_url
 
 #: How often a step is repeated if other processes undo what it needs.
 _ATTEMPTS: Final = 1000
@@ -105,25 +114,7 @@ class FileStorage:
         >>> FileStorage.from_url("file:///srv/my%20registry").path
         '/srv/my registry'
         """
-        expected = f"expected file:///absolute/path (percent-encoded) as the URL of a folder, not {url!r}"
-        try:
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise ValueError(f"{expected}: {error}") from None
-        if parts.scheme != "file":
-            raise ValueError(f"{expected}: it does not begin with file:")
-        if parts.netloc not in ("", "localhost"):
-            raise ValueError(f"{expected}: {parts.netloc!r} is in the place of a host; is a / missing?")
-        if "?" in url or "#" in url:
-            raise ValueError(
-                f"{expected}: it must have no query and no fragment; write %3F for ? and %23 for #"
-            )
-        if not parts.path.startswith("/"):
-            raise ValueError(f"{expected}: the path is not absolute")
-        path = os.fsdecode(unquote_to_bytes(parts.path))
-        if not path.strip("/") or "\0" in path:
-            raise ValueError(f"{expected}: the path names no folder")
-        return cls(path)
+        return cls(path_of_url(url))
 
     @property
     def path(self) -> str:
@@ -147,11 +138,23 @@ class FileStorage:
 
         :raises KeyNotFound: no file is there.
         """
-        descriptor, stat = self._open_file(key)
+        descriptor, stat = open_at(key, self._path(key))
         try:
             return read_range(descriptor, key, 0, stat.size), stat
         finally:
             os.close(descriptor)
+
+    def read_many(self, keys: Iterable[str]) -> Iterator[tuple[str, tuple[bytes, Stat] | None]]:
+        """Yield each key with what :meth:`read` returns for it, None if no file is there."""
+        return read_in_order(self.read, keys)
+
+    def folder_version(self, folder: str) -> str | None:
+        """Return a text made of the inode and the times of a folder; empty if there is no folder.
+
+        None for a second after each change of the folder: two changes in one step of the system's clock give
+        it the same times. A file that is written in place does not change its folder.
+        """
+        return version_at(folder, self._path(folder))
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
         """Return bytes ``[start, stop)`` as a stream that the caller closes.
@@ -159,7 +162,7 @@ class FileStorage:
         :raises KeyNotFound: no file is there.
         :raises ValueError: ``start`` or ``stop`` is negative.
         """
-        descriptor, stat = self._open_file(key)
+        descriptor, stat = open_at(key, self._path(key))
         try:
             first, end = clip_range(start, stop, stat.size)
         except ValueError:
@@ -341,26 +344,6 @@ class FileStorage:
 
     def _path(self, key: str) -> str:
         return self._inside + check_key(key)
-
-    def _open_file(self, key: str) -> tuple[int, Stat]:
-        path = self._path(key)
-        try:
-            # O_NONBLOCK: without it, opening a named pipe would wait for a writer.
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            raise KeyNotFound(key) from None
-        except OSError as error:
-            raise_unread(key, error)
-        try:
-            status = os.fstat(descriptor)
-            if not modes.S_ISREG(status.st_mode):
-                raise KeyNotFound(key)
-        except BaseException as error:
-            os.close(descriptor)
-            if isinstance(error, OSError):
-                raise_unread(key, error)
-            raise
-        return descriptor, stat_of(key, status)
 
     def _check_keys(self, staged: str, folder: str) -> None:
         if not self._listing.has_keys(f"{staged}/"):

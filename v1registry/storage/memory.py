@@ -24,6 +24,7 @@ from .base import (
     check_key,
     clip_range,
 )
+from .many import read_in_order
 
 #: How many keys a listing reads at once. Writers wait meanwhile.
 _PAGE_KEYS = 256
@@ -53,6 +54,7 @@ class MemoryStorage:
         self._mutex = threading.Lock()  # guards the attributes below
         self._values: dict[str, tuple[bytes, Stat]] = {}
         self._entries: dict[str, set[str]] = {}  # folder -> names directly in it; the root is ""
+        self._versions: dict[str, str] = {}  # folder -> what folder_version returns
         self._sorted_keys: list[str] | None = None  # None before the first listing
 
     @classmethod
@@ -76,6 +78,7 @@ class MemoryStorage:
         with self._mutex:
             self._values.clear()
             self._entries.clear()
+            self._versions.clear()
             self._sorted_keys = None
 
     def copy(self) -> MemoryStorage:
@@ -84,6 +87,7 @@ class MemoryStorage:
         with self._mutex:
             copied._values = dict(self._values)
             copied._entries = {folder: set(names) for folder, names in self._entries.items()}
+            copied._versions = dict(self._versions)
         return copied
 
     def stat(self, key: str) -> Stat:
@@ -99,6 +103,14 @@ class MemoryStorage:
         :raises KeyNotFound: nothing is stored under ``key``.
         """
         return self._find(key)
+
+    def read_many(self, keys: Iterable[str]) -> Iterator[tuple[str, tuple[bytes, Stat] | None]]:
+        """Yield each key with what :meth:`read` returns for it, None if nothing is stored."""
+        return read_in_order(self.read, keys)
+
+    def folder_version(self, folder: str) -> str | None:
+        """Return a text that changes with each key that is written or deleted directly in a folder."""
+        return self._versions.get(check_key(folder), "")
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
         """Return bytes ``[start, stop)`` as a stream that the caller closes.
@@ -132,6 +144,8 @@ class MemoryStorage:
             self._values[key] = value, stat
             if known is None:
                 self._add_name(key)
+            # after the value: a reader with the version from before looks again
+            self._touch(key.rpartition("/")[0], stat.etag)
         return stat
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
@@ -199,6 +213,7 @@ class MemoryStorage:
                 moved = folder + key[len(staged) :]
                 self._values[moved] = value, stat._replace(key=moved)
                 self._add_name(moved)
+                self._touch(moved.rpartition("/")[0])
 
     def link(self, source: str, target: str) -> Stat:
         """Store the value of ``source`` under ``target`` too. Both keys have the same bytes object and etag.
@@ -234,6 +249,10 @@ class MemoryStorage:
                 raise InvalidKey(key, f"{above} is a key, not a folder")
             above = above.rpartition("/")[0]
 
+    def _touch(self, folder: str, version: str = "") -> None:
+        """Give a folder a new version."""
+        self._versions[folder] = version or f"{self._etag_prefix}-{next(self._writes):x}"
+
     def _add_name(self, key: str) -> None:
         if self._sorted_keys is not None:
             insort(self._sorted_keys, key)
@@ -255,8 +274,10 @@ class MemoryStorage:
             names = self._entries[folder]
             names.remove(name)
             if names:
+                self._touch(folder)
                 return
             del self._entries[folder]
+            self._versions.pop(folder, None)
             entry = folder
 
     def _keys_below(self, folder: str) -> Sequence[str]:

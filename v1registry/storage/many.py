@@ -1,0 +1,61 @@
+"""Many small values at once: how a storage reads them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeAlias
+
+from .base import KeyNotFound, Stat
+
+#: What ``read`` of a storage returns, None if nothing is stored under the key.
+Found: TypeAlias = tuple[bytes, Stat] | None
+
+#: How many values are read at the same time.
+THREADS: Final = 16
+
+
+def read_in_order(
+    read: Callable[[str], tuple[bytes, Stat]], keys: Iterable[str]
+) -> Iterator[tuple[str, Found]]:
+    """Yield each key with its value, read one after the other: for storages that answer at once.
+
+    :param read: the method of a storage.
+    """
+    for key in keys:
+        yield key, _found(read, key)
+
+
+def read_in_parallel(
+    read: Callable[[str], tuple[bytes, Stat]], keys: Iterable[str], *, threads: int = THREADS
+) -> Generator[tuple[str, Found], None, None]:
+    """Yield each key with its value, in order, and read the next ones meanwhile: for storages far away.
+
+    At most ``threads`` values are read ahead, and no more keys are taken.
+
+    :param read: the method of a storage; it is called in other threads.
+    """
+    waiting: deque[tuple[str, Future[Found]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="v1registry-read")
+    try:
+        for key in keys:
+            waiting.append((key, pool.submit(_found, read, key)))
+            if len(waiting) >= threads:
+                yield _next_of(waiting)
+        while waiting:
+            yield _next_of(waiting)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _next_of(waiting: deque[tuple[str, Future[Found]]]) -> tuple[str, Found]:
+    key, future = waiting.popleft()
+    return key, future.result()
+
+
+def _found(read: Callable[[str], tuple[bytes, Stat]], key: str) -> Found:
+    try:
+        return read(key)
+    except KeyNotFound:
+        return None
