@@ -139,7 +139,7 @@ class MemoryStorage:
                 key=key,
                 size=len(value),
                 etag=f"{self._etag_prefix}-{next(self._writes):x}",
-                modified_ns=round(self._clock.time_s() * 1_000_000) * 1000,  # floats hold microseconds
+                modified_ns=self._now_ns(),
             )
             self._values[key] = value, stat
             if known is None:
@@ -228,10 +228,14 @@ class MemoryStorage:
             if target in self._values:
                 raise KeyConflict(target, "a value is stored there already")
             self._check_place(target)
-            linked = stat._replace(key=target, modified=self._clock.now())
+            linked = stat._replace(key=target, modified_ns=self._now_ns())
             self._values[target] = value, linked
             self._add_name(target)
         return linked
+
+    def _now_ns(self) -> int:
+        # floats hold microseconds
+        return round(self._clock.time_s() * 1_000_000) * 1000
 
     def _find(self, key: str) -> tuple[bytes, Stat]:
         found = self._values.get(check_key(key))
