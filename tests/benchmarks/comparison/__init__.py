@@ -1,0 +1,1 @@
+"""Our server, its peers and the limits of the machine, measured side by side: see ``compare.py``."""
