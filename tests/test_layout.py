@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registry": {"wsgi", "layers"},
     "access": {"wsgi", "registry", "accounts"},
     "search": {"registry"},
-    "distribution": {"wsgi", "registry", "layers", "access", "archives"},
+    "distribution": {"wsgi", "registry", "layers", "access", "archives", "search"},
     "hub": {"wsgi", "registry", "access", "accounts", "search"},
     "oauth": {"wsgi", "access", "accounts"},
     "web": {"wsgi", "layers", "registry", "access", "accounts", "search", "distribution", "hub", "oauth"},

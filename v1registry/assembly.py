@@ -175,6 +175,7 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
         )
     pages = _pages(settings, accounts, is_in_front=False)
     apis = _apis(settings, accounts, oauth, pages)
+    search = ScanSearch(repositories)
     return Services(
         settings=settings,
         clock=clock,
@@ -194,14 +195,14 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
         ),
         holding=holding,
         announcements=announcements,
-        search=ScanSearch(repositories),
+        search=search,
         accounts=accounts,
         oauth=oauth,
         sessions=sessions,
         shown_layers=ShownLayers(images, looks, expanded_limit_bytes=settings.max_shown_bytes),
         descriptions=Descriptions(),
         known_sizes=KnownSizes(),
-        distribution=distribution_of(storage, settings, images, repositories, holding, clock),
+        distribution=distribution_of(storage, settings, images, repositories, holding, search, clock),
         logins=Logins.of(settings, keys, access, with_accounts, clock),
         pages=pages,
         apis=apis,

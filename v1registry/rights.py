@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -46,6 +46,26 @@ class User:
     def namespace(self) -> str:
         """The namespace that belongs to the user: the name in lower case (decisions.md 21)."""
         return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which repositories lists and search may show to a caller, so that an index can find them.
+
+    A repository is shown if any field says so. ``Rights.may_list`` says the same of a single one.
+    """
+
+    is_everything: bool = False
+    has_public: bool = False  #: all that are not private
+    namespaces: frozenset[str] = frozenset()  #: all in these namespaces
+    repositories: frozenset[RepositoryName] = frozenset()
+    collaborator: User | None = None  #: all of which this user is a collaborator; None if that gives nothing
+    rule: Callable[[RepositoryName], bool] | None = None  #: asked of each repository; None if there is none
+
+
+#: For callers who may see all repositories, and for those who see none.
+EVERYTHING = Listing(is_everything=True)
+NOTHING = Listing()
 
 
 @dataclass(frozen=True)
@@ -220,6 +240,9 @@ class Rights(Protocol):
 
     def may_list(self, repository: RepositoryName) -> bool:
         """Tell whether search may show the repository to the caller."""
+
+    def listing(self) -> Listing:
+        """Return which repositories search may show to the caller."""
 
     @property
     def is_open(self) -> bool:

@@ -10,11 +10,11 @@ from support.credentials import basic
 from support.wsgi_client import Client
 
 from v1registry import MemoryStorage, Registry
-from v1registry.access.policy import CallablePolicy, NamespacePolicy
+from v1registry.access.policy import CallablePolicy, MembersPolicy, NamespacePolicy
 from v1registry.errors import InvalidRepositoryName
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
-from v1registry.rights import Action, User
+from v1registry.rights import Action, Listing, User
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 
@@ -141,3 +141,38 @@ def test_function_gets_each_name_in_one_form_only() -> None:
         answer = client.get(f"/v1/repositories/team/{written}/images")
         assert (answer.status_int, b"aaaa" in answer.body) == (401, False), written
     assert ("team", "top/secret") in asked
+
+
+# -- lists
+
+
+@pytest.mark.parametrize("user", [None, User("mira"), User("root", is_administrator=True), User("zoe")])
+def test_listing_of_namespaces_says_what_the_policy_allows(user: User | None) -> None:
+    storage = MemoryStorage()
+    repositories = Repositories(storage)
+    names = [RepositoryName.parse(name) for name in ("mira/a", "mira/b", "zoe/a", "zoe/b", "base")]
+    for name in names:
+        repositories.announce(name, b"[]", [])
+    for name in names[1::2]:
+        repositories.set_private(name, True)
+    repositories.set_collaborator(names[3], "mira", Action.READ)
+    policy = NamespacePolicy(repositories)
+    listing = policy.listing(user)
+    for name in names:
+        is_listed = (
+            listing.is_everything
+            or (listing.has_public and not repositories.is_private(name))
+            or name.namespace in listing.namespaces
+            or name in listing.repositories
+            or (listing.collaborator is not None and repositories.granted(name, listing.collaborator))
+        )
+        assert bool(is_listed) == policy.allows(user, Action.READ, name.namespace, name.repository)
+
+
+def test_listing_of_members_is_all_or_nothing() -> None:
+    assert MembersPolicy().listing(None) == Listing()
+    assert MembersPolicy().listing(User("mira")).is_everything
+
+
+def test_function_as_policy_has_to_be_asked_about_each_repository() -> None:
+    assert CallablePolicy(lambda user, action, namespace, repository: True).listing(None) is None

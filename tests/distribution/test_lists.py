@@ -16,8 +16,8 @@ from support.v2_client import V2Client, descriptor_of, digest_of
 from support.wsgi_client import Answer, call
 
 from v1registry import FileStorage, MemoryStorage, Registry
-from v1registry.distribution import tag_lists
 from v1registry.distribution.manifests import OCI_INDEX, OCI_MANIFEST
+from v1registry.search import scan
 from v1registry.storage.base import Storage
 
 
@@ -247,7 +247,7 @@ def test_catalog_looks_at_a_bounded_number_of_repositories(
 ) -> None:
     for name in NAMES:
         client.put_manifest(name, "1.0", client.image(name, "one"))
-    monkeypatch.setattr(tag_lists, "MOST_EXAMINED", 2)
+    monkeypatch.setattr(scan, "MOST_EXAMINED", 2)
     assert walk(client, "/v2/_catalog", "repositories") == [
         sorted(NAMES)[start : start + 2] for start in range(0, len(NAMES), 2)
     ]

@@ -11,6 +11,7 @@ from support.reader import Reader, names_in
 from v1registry import FileStorage, MemoryStorage, Registry
 from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
+from v1registry.rights import Listing
 from v1registry.search.base import search
 from v1registry.search.scan import ScanSearch
 
@@ -35,6 +36,19 @@ _APPS = ["library/app-x", "a.b/app", "team/app", "zeta/app"]
 _ALL = ["library/app-x", "library/zeta", "a.b/app", "a/b/c", "team/app", "zeta/app"]
 
 
+class AllBut:
+    """A caller who may see all repositories but one."""
+
+    def __init__(self, hidden: str):
+        self._hidden = hidden
+
+    def may_list(self, repository: RepositoryName) -> bool:
+        return str(repository) != self._hidden
+
+    def listing(self) -> Listing:
+        return Listing(rule=self.may_list)
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [
@@ -53,10 +67,6 @@ def test_search_orders_by_exact_name_official_and_name(
     (tmp_path / "repositories" / "a" / "nothing-in-it").mkdir(parents=True)
     index = ScanSearch(Repositories(storage))
 
-    def may_list(name: RepositoryName) -> bool:
-        return str(name) != "a/app"
-
-    assert list(map(str, index.find(query, may_list))) == names
-    page = search(index, query, None, None, 100, may_list)
+    page = search(index, query, None, None, 100, AllBut("a/app"))
     assert [str(hit.name) for hit in page.hits] == names
     assert page.num_results == len(names)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Final, Protocol
 
 from .. import errors
 from ..names import DEFAULT_NAMESPACE, RepositoryName
 from ..registry.staging import Staging
-from ..rights import ABSENT, PUSHING, Action, Bearer, Content, ImageState, PushGrant, PushKey, User
+from ..rights import ABSENT, PUSHING, Action, Bearer, Content, ImageState, Listing, PushGrant, PushKey, User
 from .announcements import Announcements
 from .holders import Holders
 from .policy import own_namespaces
@@ -50,6 +51,9 @@ class AccountServices(Protocol):
 
     def allows(self, user: User | None, action: Action, repository: RepositoryName) -> bool:
         """Tell whether the policy lets a user, or None, an anonymous caller, do something to a repository."""
+
+    def listing(self, user: User | None) -> Listing | None:
+        """Return which repositories a user may read; None if the policy has to be asked about each."""
 
     def mark_of(self, user: User) -> str:
         """Return what a token says about the account of its user."""
@@ -173,6 +177,17 @@ class AccountRights:
         if token is not None and (token.repository != repository or token.access is Action.DELETE):
             return self._access.allows(None, Action.READ, repository)
         return self.allows(Action.READ, repository)
+
+    def listing(self) -> Listing:
+        token = self.token
+        if token is None and not self._has_scope(Action.READ):
+            return Listing()
+        found = self._access.listing(self.user if token is None else None)
+        if found is None:
+            return Listing(rule=self.may_list)
+        if token is not None and self.may_list(token.repository):
+            return replace(found, repositories=found.repositories | {token.repository})
+        return found
 
     def allows(self, action: Action, repository: RepositoryName) -> bool:
         key = action, repository

@@ -14,7 +14,7 @@ from ..accounts.base import Backend, BackendUnavailable, BearerVerifier, NotSupp
 from ..log import audit
 from ..names import RepositoryName
 from ..registry.staging import Staging
-from ..rights import Action, Bearer, Rights, User
+from ..rights import Action, Bearer, Listing, Rights, User
 from ..wsgi.origin import Proxies
 from .account_rights import CHALLENGE, AccountRights
 from .announcements import Announcements
@@ -145,6 +145,13 @@ class AccountsAccess:
     def trusts(self, user: User, repository: RepositoryName) -> bool:
         """Tell whether pushes of a user may take over images of a repository (decisions.md 18)."""
         return self.policy.trusts(user, repository.namespace, repository.repository)
+
+    def listing(self, user: User | None) -> Listing | None:
+        """Return which repositories a user, or None, an anonymous caller, may read.
+
+        None if the policy has to be asked about each.
+        """
+        return self.policy.listing(user)
 
     @property
     def trusts_namespaces_only(self) -> bool:

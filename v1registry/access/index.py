@@ -1,8 +1,7 @@
 """A registry that trusts an external index (hub.md 6). It has no users; the index checks each token.
 
 What the index allowed is kept for a short time, under a keyed hash of the header. What it refused is asked
-again. docker-registry also stores each image list (``_images_list``) on every request. Here the list stays in
-memory, and an old server over the same folder asks for its own.
+again. docker-registry also stores each image list on every request. Here it stays in memory.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ..names import RepositoryName
 from ..registry.contents import Contents
 from ..registry.repositories import Repositories
 from ..registry.staging import Staging
-from ..rights import ABSENT, PUSHING, Action, Content, ImageState, PushGrant, PushKey, Rights, User
+from ..rights import ABSENT, PUSHING, Action, Content, ImageState, Listing, PushGrant, PushKey, Rights, User
 from .credentials import is_plain_token, parse_authorization
 from .holders import Holders
 
@@ -267,6 +266,9 @@ class ForeignRights:
 
     def may_list(self, repository: RepositoryName) -> bool:
         return self.allows(Action.READ, repository)
+
+    def listing(self) -> Listing:
+        return Listing(repositories=frozenset(filter(self.may_list, [self._claim.repository])))
 
     def _require_any(self, *actions: Action) -> None:
         if not self._claim.actions.intersection(actions):

@@ -9,7 +9,19 @@ from .. import errors
 from ..names import RepositoryName
 from ..registry.contents import Contents
 from ..registry.staging import Staging
-from ..rights import ABSENT, PUSHING, Action, Content, ImageState, PushGrant, PushKey, Rights, User
+from ..rights import (
+    ABSENT,
+    EVERYTHING,
+    PUSHING,
+    Action,
+    Content,
+    ImageState,
+    Listing,
+    PushGrant,
+    PushKey,
+    Rights,
+    User,
+)
 from .credentials import parse_authorization
 
 
@@ -87,6 +99,9 @@ class OpenRights:
 
     def may_list(self, repository: RepositoryName) -> bool:
         return True
+
+    def listing(self) -> Listing:
+        return EVERYTHING
 
     def image_state(self, image_id: str) -> ImageState:
         contents = self._access.contents

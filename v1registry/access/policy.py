@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..names import DEFAULT_NAMESPACE, RepositoryName
-from ..rights import Action, User
+from ..rights import EVERYTHING, NOTHING, Action, Listing, User
 
 
 class RepositoryFacts(Protocol):
@@ -42,6 +42,12 @@ class Policy(Protocol):
 
         The user trusts those who write there (decisions.md 18). Two things do not count: the right of an
         administrator, and the grant of a collaborator, because a stranger may have given it.
+        """
+
+    def listing(self, user: User | None) -> Listing | None:
+        """Return which repositories a user may read; None if each has to be asked about.
+
+        :param user: an active user; None for a caller without credentials.
         """
 
 
@@ -83,6 +89,13 @@ class NamespacePolicy:
     def trusts(self, user: User, namespace: str, repository: str) -> bool:
         return namespace in own_namespaces(user)
 
+    def listing(self, user: User | None) -> Listing:
+        if user is None:
+            return Listing(has_public=True)
+        if user.is_administrator:
+            return EVERYTHING
+        return Listing(has_public=True, namespaces=frozenset(own_namespaces(user)), collaborator=user)
+
 
 class MembersPolicy:
     """The setting ``policy = members``: users who are logged in may do everything, all other callers
@@ -96,6 +109,9 @@ class MembersPolicy:
 
     def trusts(self, user: User, namespace: str, repository: str) -> bool:
         return True
+
+    def listing(self, user: User | None) -> Listing:
+        return NOTHING if user is None else EVERYTHING
 
 
 class CallablePolicy:
@@ -115,3 +131,6 @@ class CallablePolicy:
     def trusts(self, user: User, namespace: str, repository: str) -> bool:
         plain = replace(user, is_administrator=False)
         return self._function(plain, Action.WRITE, namespace, repository)
+
+    def listing(self, user: User | None) -> None:
+        return None

@@ -11,6 +11,7 @@ from ..registry.holding import Holding
 from ..registry.images import Images
 from ..registry.looks import Bounds, Looks
 from ..registry.repositories import Repositories
+from ..search.base import SearchIndex
 from ..settings import Settings
 from ..storage.base import Storage
 from .blobs import Blobs
@@ -53,6 +54,7 @@ def distribution_of(
     images: Images,
     repositories: Repositories,
     holding: Holding,
+    search: SearchIndex,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Distribution:
     """Return the models for a storage. Nothing is read yet."""
@@ -77,7 +79,7 @@ def distribution_of(
         referrers=referrers,
         manifests=Manifests(blobs, records, tags, referrers, repositories, holding, to_v1, from_v1),
         tag_lists=TagLists(storage, repositories, tags),
-        catalog=Catalog(storage, repositories),
+        catalog=Catalog(search),
         deletions=Deletions(),
     )
 

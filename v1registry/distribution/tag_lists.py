@@ -8,12 +8,10 @@ from ..names import RepositoryName, is_v2_name, is_v2_tag
 from ..registry import layout as registry_layout
 from ..registry.repositories import Repositories
 from ..rights import Rights
+from ..search.base import SearchIndex
 from ..storage.base import KeyNotFound, Storage
 from .places import Place
 from .tags import TagPointers, Target
-
-#: How many repositories are looked at for one part of the catalog.
-MOST_EXAMINED = 10_000
 
 
 class TagLists:
@@ -88,9 +86,8 @@ class TagLists:
 class Catalog:
     """The names of the repositories of one storage, for lists."""
 
-    def __init__(self, storage: Storage, repositories: Repositories):
-        self._storage = storage
-        self._repositories = repositories
+    def __init__(self, index: SearchIndex):
+        self._index = index
 
     def page(self, rights: Rights, last: str, most: int) -> tuple[list[str], str | None]:
         """Return names of repositories that the caller may list, sorted, and where the next part begins.
@@ -98,30 +95,4 @@ class Catalog:
         :param last: only names that sort after this one.
         :param most: how many at most.
         """
-        found: list[str] = []
-        if most == 0:
-            return found, None
-        for examined, name in enumerate(self._names_after(last)):
-            if len(found) == most or examined == MOST_EXAMINED:
-                return found, last
-            last = str(name)
-            if rights.may_list(name) and self._repositories.exists(name):
-                found.append(last)
-        return found, None
-
-    def _names_after(self, last: str) -> Iterator[RepositoryName]:
-        """Yield the names of this API that sort after a name, also of folders without a repository.
-
-        Folders sort differently than the names that are stored in them, so those of a namespace are sorted
-        here.
-        """
-        folders = self._storage.list_folders(registry_layout.REPOSITORIES)
-        namespaces = sorted(f"{registry_layout.unstore_part(folder)}/" for folder in folders)
-        for namespace in namespaces:
-            # all names of an earlier namespace sort before its end
-            if f"{namespace}\uffff" <= last:
-                continue
-            names = {str(name): name for name in self._repositories.in_namespace(namespace[:-1])}
-            for text in sorted(names):
-                if text > last and is_v2_name(text):
-                    yield names[text]
+        return self._index.names_after(last, rights, most, is_v2_name) if most else ([], None)

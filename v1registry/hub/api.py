@@ -170,9 +170,7 @@ def _is_usable(rights: Rights, repository: RepositoryName, image_id: str) -> boo
 def get_search(request: Request) -> Response:
     query, n, page = request.query("q"), request.query("n"), request.query("page")
     settings = request.services.settings
-    found = search(
-        request.services.search, query or "", n, page, settings.search_limit, request.rights.may_list
-    )
+    found = search(request.services.search, query or "", n, page, settings.search_limit, request.rights)
     lists_everything = not query and n is None and page is None
     is_long = settings.search_names == "long" or (settings.search_names == "auto" and lists_everything)
     is_docker_0_6 = (request.headers.get("User-Agent") or "").startswith("docker/0.6.")

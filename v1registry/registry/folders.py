@@ -48,6 +48,22 @@ class RepositoryFolders:
             for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
                 yield layout.repository_from_folders(namespace, folder)
 
+    def candidates_after(self, last: str) -> Iterator[RepositoryName]:
+        """Yield the name of every repository's folder that sorts after a name, sorted by the whole name.
+
+        Folders sort differently than the names that are stored in them, so those of a namespace are sorted
+        here. Some may turn out not to exist.
+        """
+        folders = self._storage.list_folders(layout.REPOSITORIES)
+        for namespace in sorted(f"{layout.unstore_part(folder)}/" for folder in folders):
+            # all names of an earlier namespace sort before its end
+            if f"{namespace}\U0010ffff" <= last:
+                continue
+            names = {str(name): name for name in self.in_namespace(namespace[:-1])}
+            for text in sorted(names):
+                if text > last:
+                    yield names[text]
+
     def in_namespace(self, namespace: str) -> Iterator[RepositoryName]:
         """Yield the name of every repository's folder in a namespace. Some may turn out not to exist."""
         stored = layout.store_part(namespace)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..names import RepositoryName, whole_number
+from ..rights import Listing
 
 #: Results per page if ``n`` is missing or not a number, and the maximum of ``n`` (as in quay).
 DEFAULT_PAGE_SIZE: Final = 25
@@ -17,25 +18,18 @@ LARGEST_PAGE_SIZE: Final = 100
 _DESCRIPTIONS_LENGTH: Final = 500_000
 _LEAST_LENGTH: Final = 100
 
+#: The largest ``start`` that is told apart. Clients may ask for any page.
+MOST_LEFT_OUT: Final = 1 << 40
 
-class SearchIndex(Protocol):
-    """Finds repositories. Its data is derived from the storage, so it can be rebuilt at any time."""
 
-    def find(self, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[RepositoryName]:
-        """Yield each repository that has every word of the query in its name or description.
+class Caller(Protocol):
+    """For whom an index searches: the part of ``Rights`` that it needs."""
 
-        Repositories that the caller may not see are left out. Upper and lower case are the same. The order
-        is: the exact name, official repositories, stars, names. Names are looked up only as they are asked
-        for.
+    def may_list(self, repository: RepositoryName) -> bool:
+        """Tell whether search may show the repository to the caller."""
 
-        :param may_list: tells whether the caller may see a repository.
-        """
-
-    def description(self, name: RepositoryName) -> str:
-        """Return the description of a repository, empty if it has none."""
-
-    def stars(self, name: RepositoryName) -> int:
-        """Return the number of stars of a repository, 0 if it has none."""
+    def listing(self) -> Listing:
+        """Return which repositories search may show to the caller."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,46 @@ class Hit:
     name: RepositoryName
     description: str
     stars: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """A part of what was found."""
+
+    hits: list[Hit]
+    has_more: bool  #: whether hits follow this part
+    total: int | None  #: of all parts; None if nobody asked, and counting them would cost more
+
+
+class SearchIndex(Protocol):
+    """Finds repositories. Its data is derived from the storage, so it can be rebuilt at any time.
+
+    ``v1registry_fakes.contracts.SearchIndexContract`` tests an implementation.
+    """
+
+    def find(self, query: str, caller: Caller, start: int, most: int, *, needs_total: bool = True) -> Found:
+        """Return repositories that have every word of the query in their names or descriptions.
+
+        The order is: the exact name, official repositories, stars, names. Upper and lower case are the same.
+        Repositories that the caller may not see are neither returned nor counted.
+
+        :param start: how many hits are left out, any number.
+        :param most: how many hits are returned.
+        :param needs_total: whether ``total`` must be a number.
+        """
+
+    def names_after(
+        self, after: str, caller: Caller, most: int, accepts: Callable[[str], bool]
+    ) -> tuple[list[str], str | None]:
+        """Return full names that the caller may see, sorted, and the name after which the next part begins.
+
+        The second value is None if nothing follows. It may be given although less than ``most`` names were
+        found, because each part examines a bounded number of repositories.
+
+        :param after: only names that sort after this one.
+        :param most: how many at most, at least 1.
+        :param accepts: tells whether a name may be in the list.
+        """
 
 
 @dataclass(frozen=True)
@@ -63,12 +97,7 @@ class Page:
 
 
 def search(
-    index: SearchIndex,
-    query: str,
-    n: str | None,
-    page: str | None,
-    limit: int,
-    may_list: Callable[[RepositoryName], bool],
+    index: SearchIndex, query: str, n: str | None, page: str | None, limit: int, caller: Caller
 ) -> Page:
     """Return the page of results that the parameters of a request ask for.
 
@@ -78,14 +107,12 @@ def search(
     :param n: results per page as text, clamped to 1 to 100; 25 if it is not a number.
     :param page: number of the page as text, at least 1; 1 if it is not a number.
     """
-    names = list(index.find(query, may_list))
     if n is None and page is None:
         number, page_size = 1, limit
     else:
         page_size = min(LARGEST_PAGE_SIZE, max(1, whole_number(n, DEFAULT_PAGE_SIZE)))
         number = max(1, whole_number(page, 1))
-    start = (number - 1) * page_size
-    shown = names[start : start + page_size]
-    most = max(_LEAST_LENGTH, _DESCRIPTIONS_LENGTH // max(1, len(shown)))
-    hits = [Hit(name, index.description(name)[:most], index.stars(name)) for name in shown]
-    return Page(hits, number, page_size, len(names))
+    found = index.find(query, caller, (number - 1) * page_size, page_size)
+    most = max(_LEAST_LENGTH, _DESCRIPTIONS_LENGTH // max(1, len(found.hits)))
+    hits = [Hit(hit.name, hit.description[:most], hit.stars) for hit in found.hits]
+    return Page(hits, number, page_size, found.total or 0)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
 
 from ..names import RepositoryName
 from ..registry.repositories import Repositories
+from .base import MOST_LEFT_OUT, Caller, Found, Hit
+from .words import SEARCHED_LENGTH, Query
+
+#: How many repositories are looked at for one part of a list of names.
+MOST_EXAMINED: Final = 10_000
 
 
 class ScanSearch:
@@ -14,37 +21,50 @@ class ScanSearch:
     def __init__(self, repositories: Repositories):
         self._repositories = repositories
 
-    def find(self, query: str, may_list: Callable[[RepositoryName], bool]) -> Iterator[RepositoryName]:
-        """Yield the names that a query finds, the best first: see ``SearchIndex.find``."""
+    def find(self, query: str, caller: Caller, start: int, most: int, *, needs_total: bool = True) -> Found:
+        """Return a part of what a query finds, the best first: see ``SearchIndex.find``."""
+        names = self._found(Query(query), caller)
+        start = min(start, MOST_LEFT_OUT)
+        if needs_total:
+            everything = list(names)
+            shown, total = everything[start : start + most], len(everything)
+            return Found(list(map(self._hit, shown)), total > start + len(shown), total)
+        part = list(islice(names, start, start + most + 1))
+        return Found(list(map(self._hit, part[:most])), len(part) > most, None)
+
+    def names_after(
+        self, after: str, caller: Caller, most: int, accepts: Callable[[str], bool]
+    ) -> tuple[list[str], str | None]:
+        """Return names and where the next part begins: see ``SearchIndex.names_after``."""
+        found: list[str] = []
+        for examined, name in enumerate(self._repositories.candidates_after(after)):
+            if len(found) == most or examined == MOST_EXAMINED:
+                return found, after
+            after = str(name)
+            if accepts(after) and caller.may_list(name) and self._repositories.exists(name):
+                found.append(after)
+        return found, None
+
+    def _found(self, query: Query, caller: Caller) -> Iterator[RepositoryName]:
         # several sorts by simple keys are faster than one by all of them
-        names = sorted(self._repositories.candidates(), key=str)
+        names = sorted(set(self._repositories.candidates()), key=str)
         starred = self._repositories.starred()
         if starred:
             names.sort(key=lambda name: -starred.get(name, 0))
         names.sort(key=lambda name: not name.is_official)
-        if query:
-            names.sort(key=lambda name: not _is_exact(query, name))
-        words = query.casefold().split()
+        if query.words:
+            names.sort(key=lambda name: not query.names(name))
         for name in names:
-            if self._has_words(name, words) and may_list(name) and self._repositories.exists(name):
+            if self._has_words(name, query) and caller.may_list(name) and self._repositories.exists(name):
                 yield name
 
-    def description(self, name: RepositoryName) -> str:
-        """Return the description of a repository, empty if it has none."""
-        return self._repositories.description(name)
+    def _hit(self, name: RepositoryName) -> Hit:
+        return Hit(name, self._repositories.description(name), self._repositories.stars(name))
 
-    def stars(self, name: RepositoryName) -> int:
-        """Return the number of stars of a repository, 0 if it has none."""
-        return self._repositories.stars(name)
-
-    def _has_words(self, name: RepositoryName, words: list[str]) -> bool:
+    def _has_words(self, name: RepositoryName, query: Query) -> bool:
         text = str(name).casefold()
-        missing = [word for word in words if word not in text]
+        missing = [word for word in query.words if not word.is_in(text)]
         if not missing:
             return True
-        text = self._repositories.description(name).casefold()
-        return all(word in text for word in missing)
-
-
-def _is_exact(query: str, name: RepositoryName) -> bool:
-    return query.strip().casefold() in (name.short.casefold(), str(name).casefold())
+        text = self._repositories.description(name)[:SEARCHED_LENGTH].casefold()
+        return all(word.is_in(text) for word in missing)

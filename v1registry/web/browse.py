@@ -7,15 +7,16 @@ from functools import cache
 from typing import Any, Final
 
 from .. import errors
-from ..names import RepositoryName
+from ..names import RepositoryName, whole_number
 from ..registry.tags import TagRule
 from ..rights import Action, Rights
+from ..search.base import Hit, SearchIndex
 from ..wsgi.responses import Response, json_response
 from .pages import accepts_html
 from .services import Request
 from .tag_manifests import manifests_of_tags, tags_without_image
 from .views.markdown import summary_of
-from .views.paging import Part, part_of, part_of_stream
+from .views.paging import Part, part_of
 from .views.pull_commands import PullCommands, pull_commands
 from .views.tag_lists import Tag, TagList
 from .views.texts import shown
@@ -58,18 +59,17 @@ def get_repositories(request: Request) -> Response:
     pages, visitor = request.services.pages, visitor_of(request)
     rights, repositories = rights_of(visitor), request.services.repositories
     query = shown((request.query("q") or "").strip(), _LONGEST_QUERY)
-    names = request.services.search.find(query, rights.may_list)
-    part = part_of_stream(names, request.query("page"), REPOSITORIES_SHOWN)
+    part = _hits(request.services.search, query, rights, request.query("page"))
     found = [
         {
-            "name": name,
-            "label": shown(name.short, 300),
-            "summary": summary_of(repositories.description(name), name=name.repository),
-            "is_private": repositories.is_private(name),
-            "stars": repositories.stars(name),
-            "tags": _tags_in_short(request, rights, name),
+            "name": hit.name,
+            "label": shown(hit.name.short, 300),
+            "summary": summary_of(hit.description, name=hit.name.repository),
+            "is_private": repositories.is_private(hit.name),
+            "stars": hit.stars,
+            "tags": _tags_in_short(request, rights, hit.name),
         }
-        for name in part.items
+        for hit in part.items
     ]
     values: dict[str, Any] = {
         "query": query,
@@ -82,6 +82,20 @@ def get_repositories(request: Request) -> Response:
         template = "repositories.html"
         values["notice_text"] = _NOTICES.get(request.query("done") or "")
     return pages.render(request, template, values, visitor=visitor)
+
+
+def _hits(index: SearchIndex, query: str, rights: Rights, asked: str | None) -> Part[Hit]:
+    """Return a page of a search. The last one is returned if the page that was asked for is after it."""
+    page = max(1, whole_number(asked, 1))
+    found = index.find(query, rights, (page - 1) * REPOSITORIES_SHOWN, REPOSITORIES_SHOWN, needs_total=False)
+    if not found.hits and page > 1:
+        count = index.find(query, rights, 0, 0).total or 0
+        page = max(1, -(-count // REPOSITORIES_SHOWN))
+        found = index.find(query, rights, (page - 1) * REPOSITORIES_SHOWN, REPOSITORIES_SHOWN)
+    total = found.total
+    if total is None and not found.has_more:
+        total = (page - 1) * REPOSITORIES_SHOWN + len(found.hits)
+    return Part(found.hits, page, REPOSITORIES_SHOWN, found.has_more, total)
 
 
 def get_repository(request: Request) -> Response:

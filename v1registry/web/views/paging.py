@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -55,22 +55,3 @@ def part_of(items: Sequence[T], asked: str | None, page_size: int) -> Part[T]:
     page = min(max(1, whole_number(asked, 1)), max(1, -(-total // page_size)))
     start = (page - 1) * page_size
     return Part(items[start : start + page_size], page, page_size, start + page_size < total, total)
-
-
-def part_of_stream(items: Iterable[T], asked: str | None, page_size: int) -> Part[T]:
-    """Return the page that a query parameter asks for. At most one item after the page is read.
-
-    >>> part_of_stream(iter("abcde"), "2", 2)
-    Part(items=['c', 'd'], page=2, page_size=2, has_next=True, total=None)
-    >>> part_of_stream(iter("abcde"), "9", 2)
-    Part(items=['e'], page=3, page_size=2, has_next=False, total=5)
-    """
-    wanted = max(1, whole_number(asked, 1))
-    page, part = 1, list[T]()
-    for item in items:
-        if len(part) == page_size:
-            if page == wanted:
-                return Part(part, page, page_size, True, None)
-            page, part = page + 1, []
-        part.append(item)
-    return Part(part, page, page_size, False, (page - 1) * page_size + len(part))
