@@ -231,6 +231,7 @@ class MemoryStorage:
             linked = stat._replace(key=target, modified_ns=self._now_ns())
             self._values[target] = value, linked
             self._add_name(target)
+            self._touch(target.rpartition("/")[0])
         return linked
 
     def _now_ns(self) -> int:
