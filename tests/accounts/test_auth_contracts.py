@@ -123,7 +123,7 @@ class ForgetfulOfPrimary(UserStore):
     """Removes the primary address too, and reports every removal as done."""
 
     def remove_email(self, username: str, email: str) -> bool:
-        self._update(username, lambda record: record.without_added_email(email))
+        self._records.update(username, lambda record: record.without_added_email(email))
         return True
 
 

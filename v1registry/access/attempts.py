@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Condition
+from types import TracebackType
+from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
@@ -25,6 +26,19 @@ _LONGEST_TURN_S = 10.0
 #: Above this many doublings every wait is the longest one.
 _MOST_DOUBLINGS = 30
 
+#: For how many names and addresses the keys are kept, and how long a name or address may be for that, in
+#: characters.
+_KEPT_KEYS: Final = 4096
+_LONGEST_KEPT: Final = 255
+
+
+class _Keys(NamedTuple):
+    """The keys under which failures and attempts are counted, as digests."""
+
+    pair: bytes  #: of the name at the address
+    name: bytes
+    place: bytes  #: of the address; empty if the address is unknown
+
 
 @dataclass
 class _Failures:
@@ -34,10 +48,13 @@ class _Failures:
 
 
 class Attempt:
-    """An attempt to log in, while its password is checked."""
+    """An attempt to log in, while its password is checked; see :meth:`LoginLimiter.attempt`."""
 
-    def __init__(self) -> None:
+    def __init__(self, limiter: LoginLimiter, keys: _Keys) -> None:
         self.is_right: bool | None = None  #: None until it is known
+        self._limiter = limiter
+        self._keys = keys
+        self._counted: tuple[bytes, ...] = ()
 
     def failed(self) -> None:
         """Record that the password is wrong."""
@@ -46,6 +63,22 @@ class Attempt:
     def succeeded(self) -> None:
         """Record that the password is right."""
         self.is_right = True
+
+    def __enter__(self) -> Attempt:
+        """Wait for the turn of the attempt.
+
+        :raises TooManyAttempts: the caller has to wait before a password is checked.
+        """
+        self._counted = self._limiter._begin(self._keys)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._limiter._end(self._keys, self._counted, self.is_right)
 
 
 class LoginLimiter:
@@ -84,63 +117,67 @@ class LoginLimiter:
         self._clock = clock
         self._failures: LRUCache[bytes, _Failures] = LRUCache(capacity)
         self._known: LRUCache[bytes, bool] = LRUCache(capacity)
-        self._running: Counter[bytes] = Counter()  # attempts under way
+        self._running: defaultdict[bytes, int] = defaultdict(int)  # attempts under way
         self._turns = Condition()
 
-    @contextmanager
-    def attempt(self, username: str, address: str) -> Iterator[Attempt]:
-        """Wait for the turn of an attempt, and give it. Leave the context when the password was checked.
+    def attempt(self, username: str, address: str) -> Attempt:
+        """Return an attempt, a context manager. Enter it before the password is checked, leave it afterwards.
 
         An attempt for which neither of its methods is called does not count, for example because the backend
         could not answer.
-
-        :raises TooManyAttempts: the caller has to wait before a password is checked.
         """
-        keys = self._begin(username, address)
-        attempt = Attempt()
-        try:
-            yield attempt
-        finally:
-            with self._turns:
-                if attempt.is_right is False:
-                    self._failed(username, address)
-                if attempt.is_right:
-                    self._succeeded(username, address)
-                self._running.subtract(keys)
-                for key in keys:
-                    if self._running[key] <= 0:
-                        del self._running[key]
-                self._turns.notify_all()
+        return Attempt(self, _keys(username, address))
 
-    def _begin(self, username: str, address: str) -> list[bytes]:
+    def _begin(self, keys: _Keys) -> tuple[bytes, ...]:
         """Return the keys under which the attempt counts, once it is its turn.
 
         :raises TooManyAttempts: failures block the name or the address, or the turn does not come.
         """
-        pair, name, place = _keys(username, address)
         with self._turns:
-            may_begin = self._turns.wait_for(
-                lambda: self._wait_s(username, address) > 0 or self._has_turn(pair, name, place),
-                _LONGEST_TURN_S,
-            )
-            wait_s = self._wait_s(username, address)
-            if wait_s > 0 or not may_begin:
-                raise TooManyAttempts(wait_s)
-            keys = [pair if pair in self._known else name, *([place] if address else [])]
-            self._running.update(keys)
-            return keys
+            if not self._has_turn(keys) or self._wait_s(keys) > 0:
+                may_begin = self._turns.wait_for(
+                    lambda: self._wait_s(keys) > 0 or self._has_turn(keys), _LONGEST_TURN_S
+                )
+                wait_s = self._wait_s(keys)
+                if wait_s > 0 or not may_begin:
+                    raise TooManyAttempts(wait_s)
+            own = keys.pair if keys.pair in self._known else keys.name
+            counted = (own, keys.place) if keys.place else (own,)
+            for key in counted:
+                self._running[key] += 1
+            return counted
 
-    def _has_turn(self, pair: bytes, name: bytes, place: bytes) -> bool:
-        if pair in self._known:
-            return self._is_free(pair, self._free)
-        return self._is_free(name, self._free) and self._is_free(place, self._free * _USERS_PER_ADDRESS)
+    def _end(self, keys: _Keys, counted: tuple[bytes, ...], is_right: bool | None) -> None:
+        """Count what an attempt found, and let the next one begin.
+
+        :param counted: what ``_begin`` returned.
+        """
+        with self._turns:
+            if is_right is False:
+                self._failed(keys)
+            if is_right:
+                self._succeeded(keys)
+            for key in counted:
+                self._running[key] -= 1
+                if self._running[key] <= 0:
+                    del self._running[key]
+            self._turns.notify_all()
+
+    def _has_turn(self, keys: _Keys) -> bool:
+        if keys.pair in self._known:
+            return self._is_free(keys.pair, self._free)
+        return self._is_free(keys.name, self._free) and self._is_free(
+            keys.place, self._free * _USERS_PER_ADDRESS
+        )
 
     def _is_free(self, key: bytes, free: int) -> bool:
         """Tell whether another attempt would be free even if all that are under way fail."""
-        running = self._running[key]
+        running = self._running.get(key, 0)
+        if running == 0:
+            return True
         found = self._failures.get(key)
         failed = 0.0 if found is None else found.count - self._forgotten(found, free)
-        return running == 0 or failed + running < free
+        return failed + running < free
 
     def _forgotten(self, found: _Failures, free: int) -> float:
         return (self._clock.monotonic_s() - found.noted_at_s) * free / self._forget_s
@@ -148,36 +185,37 @@ class LoginLimiter:
     def wait_s(self, username: str, address: str) -> float:
         """Return the seconds that the caller has to wait before a password is checked; 0 for no wait."""
         with self._turns:
-            return self._wait_s(username, address)
+            return self._wait_s(_keys(username, address))
 
     def failed(self, username: str, address: str) -> None:
         """Record a wrong password."""
         with self._turns:
-            self._failed(username, address)
+            self._failed(_keys(username, address))
 
     def succeeded(self, username: str, address: str) -> None:
         """Record a right password. Failures stay; otherwise each login would give a guesser new attempts."""
         with self._turns:
-            self._succeeded(username, address)
+            self._succeeded(_keys(username, address))
 
     # -- inside, with the lock
 
-    def _wait_s(self, username: str, address: str) -> float:
-        pair, name, place = _keys(username, address)
-        now = self._clock.monotonic_s()
-        keys = [pair] if pair in self._known else [name, place]
-        found = [self._failures[key].blocked_until_s for key in keys if key in self._failures]
-        return max([0.0, *(blocked_until_s - now for blocked_until_s in found)])
+    def _wait_s(self, keys: _Keys) -> float:
+        if not self._failures:
+            return 0.0
+        counting = (keys.pair,) if keys.pair in self._known else (keys.name, keys.place)
+        found = [self._failures[key].blocked_until_s for key in counting if key in self._failures]
+        if not found:
+            return 0.0
+        return max(0.0, max(found) - self._clock.monotonic_s())
 
-    def _failed(self, username: str, address: str) -> None:
-        pair, name, place = _keys(username, address)
-        self._note(pair if pair in self._known else name, self._free)
-        if address:
-            self._note(place, self._free * _USERS_PER_ADDRESS)
+    def _failed(self, keys: _Keys) -> None:
+        self._note(keys.pair if keys.pair in self._known else keys.name, self._free)
+        if keys.place:
+            self._note(keys.place, self._free * _USERS_PER_ADDRESS)
 
-    def _succeeded(self, username: str, address: str) -> None:
-        if address:
-            self._known[_keys(username, address)[0]] = True
+    def _succeeded(self, keys: _Keys) -> None:
+        if keys.place:
+            self._known[keys.pair] = True
 
     def _note(self, key: bytes, free: int) -> None:
         now = self._clock.monotonic_s()
@@ -190,11 +228,20 @@ class LoginLimiter:
             known.blocked_until_s = now + min(self._longest_wait_s, 2.0 ** max(0.0, doublings))
 
 
-def _keys(username: str, address: str) -> tuple[bytes, bytes, bytes]:
-    """Return the keys of the name at the address, of the name, and of the address, as digests."""
+def _keys(username: str, address: str) -> _Keys:
+    """Return the keys of a name at an address. Those of names of a usual length are kept."""
+    if len(username) > _LONGEST_KEPT or len(address) > _LONGEST_KEPT:
+        return _made_keys(username, address)
+    return _kept_keys(username, address)
+
+
+def _made_keys(username: str, address: str) -> _Keys:
     # directories compare names without case, so one name must not be tried under many spellings
     name, place = username.strip().casefold(), client_network(address)
-    return _key("pair", name, place), _key("name", name), _key("address", place)
+    return _Keys(_key("pair", name, place), _key("name", name), _key("address", place) if address else b"")
+
+
+_kept_keys: Final = lru_cache(maxsize=_KEPT_KEYS)(_made_keys)
 
 
 def _key(*texts: str) -> bytes:

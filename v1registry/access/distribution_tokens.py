@@ -16,6 +16,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..names import RepositoryName
 from ..rights import Action, Bearer, User
 from ..signing import Keys, Signers
+from .verified import VerifiedTokens
 
 #: See :meth:`~v1registry.signing.Signers.of`.
 _ACCESS_PURPOSE: Final = "v1registry distribution token 1"
@@ -23,6 +24,9 @@ _REFRESH_PURPOSE: Final = "v1registry distribution refresh token 1"
 
 #: In characters. Longer texts are not tokens.
 _LONGEST_TOKEN: Final = 16_384
+
+#: A token for more repositories is not remembered: it is compressed, so its length says little.
+_MOST_REMEMBERED: Final = 16
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class DistributionTokens:
         self._lifetime_s = lifetime_s
         self._refresh_lifetime_s = refresh_lifetime_s
         self._clock = clock
+        self._known = VerifiedTokens[DistributionToken]()
 
     def issue(
         self, scope: Scope, user: User | None, *, service: str, mark: str = "", bearer: Bearer | None = None
@@ -106,6 +111,9 @@ class DistributionTokens:
 
     def verify(self, token: str, service: str) -> DistributionToken | None:
         """Return what a token allows, None if it is not a valid one of the service."""
+        found = self._known.find(token, service, now_s=self._clock.time_s())
+        if found is not None:
+            return found
         signed = self._verified(_ACCESS_PURPOSE, token, service)
         if signed is None:
             return None
@@ -121,7 +129,10 @@ class DistributionTokens:
             RepositoryName.parse(name): frozenset(map(Action, values))
             for name, values in signed["scope"].items()
         }
-        return DistributionToken(Scope(actions, signed["catalog"]), user, signed["mark"], bearer)
+        found = DistributionToken(Scope(actions, signed["catalog"]), user, signed["mark"], bearer)
+        if len(actions) <= _MOST_REMEMBERED:
+            self._known.keep(token, service, token=found, expires_at_s=signed["expires"])
+        return found
 
     def issue_refresh(self, username: str, *, service: str, mark: str) -> str:
         """Return a refresh token.

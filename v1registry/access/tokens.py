@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from itsdangerous import BadData
@@ -17,10 +18,14 @@ from ..names import RepositoryName
 from ..rights import Action, User
 from ..signing import Keys, Signers
 from .credentials import TokenFields
+from .verified import VerifiedTokens
 
 #: See :meth:`~v1registry.signing.Signers.of`.
 _PURPOSE: Final = "v1registry repository token 2"
 _MARK_PURPOSE: Final = "v1registry account of a repository token"
+
+#: For how many accounts what a token says of them is kept.
+_KEPT_MARKS: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Tokens:
         self._lifetime_s = lifetime_s
         self._write_lifetime_s = write_lifetime_s
         self._clock = clock
+        self._verified = VerifiedTokens[Token]()
+        self._marks = lru_cache(maxsize=_KEPT_MARKS)(self._signed_mark)
 
     def issue(
         self,
@@ -91,16 +98,25 @@ class Tokens:
 
     def verify(self, fields: TokenFields) -> Token | None:
         """Return the token of a header, None if the signature does not cover its fields or has expired."""
-        values = fields.values
+        values, now_s = fields.values, self._clock.time_s()
+        texts = values.get("signature", ""), values.get("repository", ""), values.get("access", "")
+        token = self._verified.find(*texts, now_s=now_s)
+        if token is None:
+            token = self._verify(*texts)
+            if token is None or token.expires_at_s <= now_s:
+                return None
+            self._verified.keep(*texts, token=token, expires_at_s=token.expires_at_s)
+        return token
+
+    def _verify(self, signature: str, named_repository: str, named_access: str) -> Token | None:
+        """Return the token of three fields, expired or not; None if the signature does not cover them."""
         try:
-            signed = self._signers.serializer(_PURPOSE).loads(values.get("signature", ""))
+            signed = self._signers.serializer(_PURPOSE).loads(signature)
         except (BadData, UnicodeError):
             return None
         # The signature is valid, so the value has the format that issue() wrote.
         repository, access, expires_at_s, nonce, issued_to, mark, access_id = signed
-        if values.get("repository") != repository or values.get("access") != access:
-            return None
-        if expires_at_s <= self._clock.time_s():
+        if named_repository != repository or named_access != access:
             return None
         user = None
         if issued_to is not None:
@@ -118,7 +134,8 @@ class Tokens:
         :param password_mark: see :meth:`v1registry.accounts.base.Backend.password_mark`; empty if there is
             none.
         """
-        if not (account_id or password_mark):
-            return ""
+        return self._marks(account_id, password_mark) if account_id or password_mark else ""
+
+    def _signed_mark(self, account_id: str, password_mark: str) -> str:
         signed = self._signers.of(_MARK_PURPOSE).get_signature(f"{account_id} {password_mark}".encode())
         return signed.decode("ascii")

@@ -6,7 +6,7 @@ password is remembered for some minutes, under a keyed hash from which the passw
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 import os
 import threading
 from collections.abc import Callable
@@ -97,10 +97,10 @@ class Passwords:
 class PasswordMemory(Generic[_T]):
     """Remembers results of verifications of name and password for a short time. Safe for threads.
 
-    It keeps an HMAC of name, password and version under a key of this object, never a password, and successes
-    only. A caller that asks during a verification of the same password waits for its result: the three layers
-    that an engine pulls at once cost one hash. This part is not in cachetools, whose decorators verify once
-    per caller.
+    It keeps a keyed hash of name, password and version, with a key of this object, never a password, and
+    successes only. A caller that asks during a verification of the same password waits for its result: the
+    three layers that an engine pulls at once cost one hash. This part is not in cachetools, whose decorators
+    verify once per caller.
 
     :param ttl_s: how long a success is remembered, in seconds from its verification; 0 for not at all.
     :param max_entries: the maximum number of successes. The least recently used one is removed first.
@@ -165,7 +165,7 @@ class PasswordMemory(Generic[_T]):
         return f"<{type(self).__name__} of {len(self)} entries>"
 
     def _digest(self, *texts: str) -> bytes:
-        digest = hmac.new(self._key, digestmod="sha256")
+        digest = hashlib.blake2b(key=self._key, digest_size=32)
         for text in map(encoded, texts):
             digest.update(len(text).to_bytes(8, "big") + text)
         return digest.digest()

@@ -8,34 +8,32 @@ user has an address, :mod:`~v1registry.accounts.records` what is stored, and doc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..log import audit, get_logger
 from ..reserved_names import reserve
 from ..rights import User
 from ..storage import records
-from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
+from ..storage.base import KeyConflict, Storage
 from .base import Account, AccountExists, BackendUnavailable, Email, EmailRefused, UnknownUser
 from .lapsing import LapsingStore
 from .passwords import PasswordMemory, Passwords
 from .records import USERS_FOLDER, UserRecord, user_key
 from .reservations import Reservations
+from .user_records import UNAVAILABLE, UserRecords, available, unknown_user
 
 log = get_logger(__name__)
-
-_UNAVAILABLE: Final = "The accounts cannot be read or changed now, try again later"
 
 
 class UserStore(LapsingStore):
     """Accounts in any storage, with profiles, ids and confirmation by links.
 
-    Safe for threads and, if the storage is, for processes. Each call reads the record of the user, so changes
-    of other processes count at once. Only successful verifications of a password are remembered, for the hash
-    that is stored. Names and addresses are any text. Every method raises BackendUnavailable if the storage
-    fails, or if a record cannot be parsed.
+    Safe for threads and, if the storage is, for processes. Each call asks for the etag of the user's record,
+    so changes of other processes count at once. Only successful verifications of a password are remembered,
+    for the hash that is stored. Names and addresses are any text. Every method raises BackendUnavailable if
+    the storage fails, or if a record cannot be parsed.
 
     :param storage: contains the records, below ``accounts/``.
     :param passwords: makes and verifies the hashes. A hash that was made with other parameters is replaced
@@ -53,6 +51,7 @@ class UserStore(LapsingStore):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._storage = storage
+        self._records = UserRecords(storage)
         self._reservations = Reservations(storage, self._lists)
         self._passwords = Passwords() if passwords is None else passwords
         self._memory: PasswordMemory[bool] = PasswordMemory(remember_s, clock=clock)
@@ -74,17 +73,17 @@ class UserStore(LapsingStore):
         """Return the user if the password is right; see the base class."""
         if not password:
             return None
-        record = self._record(username)
-        stored = record.password if record else ""
+        found = self._records.find(username)
+        stored = found.record.password if found else ""
         is_right = self._memory.get(
             username, password, stored, lambda: self._verified(username, stored, password)
         )
-        return record.user if record and is_right else None
+        return found.user if found and is_right else None
 
     def find(self, username: str) -> User | None:
         """Return the user, None if there is none."""
-        record = self._record(username)
-        return None if record is None else record.user
+        found = self._records.find(username)
+        return None if found is None else found.user
 
     def password_mark(self, username: str) -> str:
         """Return the hash of the user's password, empty if there is no such user."""
@@ -96,11 +95,11 @@ class UserStore(LapsingStore):
 
         :raises UnknownUser: there is no such user.
         """
-        return self._require(username).account
+        return self._records.require(username).account
 
     def users(self) -> Iterator[User]:
         """Yield every user, sorted by name. A record that cannot be parsed is left out and logged."""
-        with _available():
+        with available():
             found = [
                 stored.record.user
                 for stored in records.find_all(self._storage, f"{USERS_FOLDER}/", UserRecord)
@@ -136,7 +135,7 @@ class UserStore(LapsingStore):
             is_active=is_active,
             is_administrator=is_administrator,
         )
-        with _available():
+        with available():
             if email:
                 self._reservations.reserve(username, email)
             try:
@@ -146,14 +145,14 @@ class UserStore(LapsingStore):
                     self._reservations.release(username, email)
                 raise _taken() from None
             if email and not self._reservations.settle(username, email):
-                self._delete(username, lambda found: found.id == record.id)
+                self._records.delete(username, lambda found: found.id == record.id)
                 raise _taken()
         audit("created account %r%s", username, " of an administrator" if is_administrator else "")
         return record.user
 
     def set_password(self, username: str, password: str) -> None:
         """Replace the password; see the base class."""
-        self._require(username)
+        self._records.require(username)
         self._change(username, password=self._passwords.hash(password))
         audit("changed the password of account %r", username)
 
@@ -177,7 +176,7 @@ class UserStore(LapsingStore):
         :raises UnknownUser: there is no such user.
         """
         kept = tuple(sorted(set(groups)))
-        with _available():
+        with available():
             for group in kept:
                 reserve(self._storage, group)
         self._change(username, groups=kept)
@@ -189,7 +188,7 @@ class UserStore(LapsingStore):
         :raises UnknownUser: there is no such user.
         """
         if not self._remove(username, lambda found: True):
-            raise _unknown()
+            raise unknown_user()
 
     # -- addresses and profiles
 
@@ -198,24 +197,24 @@ class UserStore(LapsingStore):
 
         :raises UnknownUser: there is no such user.
         """
-        return self._require(username).emails
+        return self._records.require(username).record.emails
 
     def add_email(self, username: str, email: str) -> bool:
         """Add an unconfirmed address; see the base class."""
-        record = self._require(username)
+        record = self._records.require(username).record
         if record.lists(email) and self._owner(email) == username:
             return False
         # raises EmailRefused before anything is reserved
         record.with_email(email)
-        with _available():
+        with available():
             self._reservations.reserve(username, email)
             try:
-                before = self._update(username, lambda record: record.with_email(email))
+                before = self._records.update(username, lambda record: record.with_email(email))
             except (UnknownUser, EmailRefused):
                 self._reservations.release(username, email)
                 raise
             if not self._reservations.settle(username, email):
-                self._update(username, lambda record: record.without_added_email(email))
+                self._records.update(username, lambda record: record.without_added_email(email))
                 raise _taken()
         return not before.lists(email)
 
@@ -233,15 +232,15 @@ class UserStore(LapsingStore):
         A killed process may leave an address in the record whose reservation another user took over. It can
         be removed too.
         """
-        is_removed = self._update(username, lambda record: record.without_email(email)).lists(email)
+        is_removed = self._records.update(username, lambda record: record.without_email(email)).lists(email)
         if is_removed:
-            with _available():
+            with available():
                 self._reservations.release(username, email)
         return is_removed
 
     def set_profile(self, username: str, fields: Mapping[str, str]) -> None:
         """Replace the given fields of the profile; see the base class."""
-        self._update(username, lambda record: record.with_profile(fields))
+        self._records.update(username, lambda record: record.with_profile(fields))
 
     # -- confirmation by links
 
@@ -260,7 +259,7 @@ class UserStore(LapsingStore):
                 return None
             return replace(record.with_confirmed_email(email), is_active=True, awaits_activation=False)
 
-        with _available():
+        with available():
             old, _ = records.update(self._storage, user_key(username), UserRecord, confirmed)
         return old is not None and old.unconfirmed.get(email) == state
 
@@ -282,7 +281,7 @@ class UserStore(LapsingStore):
                 return None
         except ValueError as error:
             log.error("%s: %s", user_key(username), error)
-            raise BackendUnavailable(_UNAVAILABLE) from error
+            raise BackendUnavailable(UNAVAILABLE) from error
         if self._passwords.is_outdated(stored):
             self._rehash(username, stored, password)
         return True
@@ -295,7 +294,7 @@ class UserStore(LapsingStore):
             return replace(record, password=new) if record.password == stored else record
 
         try:
-            self._update(username, rehashed)
+            self._records.update(username, rehashed)
         except (BackendUnavailable, UnknownUser) as error:
             log.warning("%s keeps an outdated hash: %s", user_key(username), error)
         else:
@@ -304,64 +303,27 @@ class UserStore(LapsingStore):
     # -- records
 
     def _record(self, username: str) -> UserRecord | None:
-        with _available():
-            return records.find(self._storage, user_key(username), UserRecord)
-
-    def _require(self, username: str) -> UserRecord:
-        record = self._record(username)
-        if record is None:
-            raise _unknown()
-        return record
-
-    def _update(self, username: str, change: Callable[[UserRecord], UserRecord]) -> UserRecord:
-        """Change a record without losing other changes. Return the record as it was before.
-
-        :raises UnknownUser: there is no such user.
-        """
-
-        def changed(record: UserRecord | None) -> UserRecord | None:
-            return None if record is None else change(record)
-
-        with _available():
-            old, _ = records.update(self._storage, user_key(username), UserRecord, changed)
-        if old is None:
-            raise _unknown()
-        return old
+        found = self._records.find(username)
+        return None if found is None else found.record
 
     def _remove(self, username: str, is_meant: Callable[[UserRecord], bool]) -> bool:
         """Delete an account and release its addresses; return whether there was one that is meant."""
-        with _available():
-            deleted = self._delete(username, is_meant)
+        deleted = self._records.delete(username, is_meant)
+        with available():
             for email in () if deleted is None else deleted.emails:
                 self._reservations.release(username, email.email)
         if deleted is not None:
             audit("deleted account %r", username)
         return deleted is not None
 
-    def _delete(self, username: str, is_meant: Callable[[UserRecord], bool]) -> UserRecord | None:
-        """Delete a record without losing a change of it. Return it as it was, None if there was none that is
-        meant.
-        """
-        while True:
-            stored = records.find_stored(self._storage, user_key(username), UserRecord)
-            if stored is None or not is_meant(stored.record):
-                return None
-            try:
-                self._storage.delete(stored.key, expect=stored.etag)
-            except KeyNotFound:
-                return None
-            except KeyConflict:
-                continue
-            return stored.record
-
     def _change(self, username: str, **fields: Any) -> None:
-        self._update(username, lambda record: replace(record, **fields))
+        self._records.update(username, lambda record: replace(record, **fields))
 
     # -- the owners of addresses
 
     def _owner(self, email: str) -> str | None:
         """Return the name of the user who has the address; None if it is free."""
-        with _available():
+        with available():
             return self._reservations.owner(email)
 
     def _lists(self, username: str, email: str) -> bool:
@@ -376,24 +338,10 @@ class UserStore(LapsingStore):
         :param change: its exceptions pass through.
         :raises UnknownUser: there is no such user.
         """
-        if not self._require(username).lists(email) or self._owner(email) != username:
+        if not self._records.require(username).record.lists(email) or self._owner(email) != username:
             return False
-        return self._update(username, lambda record: change(record, email)).lists(email)
-
-
-@contextmanager
-def _available() -> Iterator[None]:
-    """Raise BackendUnavailable if the storage fails, or if a record is broken."""
-    try:
-        yield
-    except StorageUnavailable as error:
-        log.error("the storage of the accounts: %s", error)
-        raise BackendUnavailable(_UNAVAILABLE) from error
+        return self._records.update(username, lambda record: change(record, email)).lists(email)
 
 
 def _taken() -> AccountExists:
     return AccountExists("Username or email already exists")
-
-
-def _unknown() -> UnknownUser:
-    return UnknownUser("There is no such user")

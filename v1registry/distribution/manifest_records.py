@@ -11,8 +11,8 @@ from typing import Any, Final
 from .. import errors
 from ..names import Digest
 from ..registry.layout import parse_stored
-from ..registry.recent_values import ParsedValues
 from ..storage.base import KeyNotFound, Storage
+from ..storage.recent_values import ParsedValues
 from . import layout
 from .blobs import Blobs
 from .manifests import Manifest, parse_manifest

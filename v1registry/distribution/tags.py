@@ -30,10 +30,10 @@ from .. import errors
 from ..log import audit
 from ..names import Digest
 from ..registry.layout import parse_stored
-from ..registry.recent_values import ParsedValues
 from ..registry.repositories import Repositories
 from ..registry.tags import StoredTag
 from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ..storage.recent_values import ParsedValues
 from . import layout
 from .manifest_records import ManifestRecords, Record
 from .places import Place

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Generic, TypeVar
 
-from ..storage.base import Stat, Storage
+from .base import Stat, Storage
 
 T = TypeVar("T")
 
@@ -53,11 +53,15 @@ class ParsedValues(Generic[T]):
 
     :param parse: makes of key and value the form that is kept, which no caller changes.
     :param capacity: how many values are kept; each takes some hundred bytes.
+    :param longest_bytes: a longer value is parsed for each use.
     """
 
-    def __init__(self, storage: Storage, parse: Callable[[str, bytes], T], capacity: int):
+    def __init__(
+        self, storage: Storage, parse: Callable[[str, bytes], T], capacity: int, longest_bytes: int = 16_384
+    ):
         self._storage = storage
         self._parse = parse
+        self._longest_bytes = longest_bytes
         self._recent = RecentValues[T](capacity)
 
     def read(self, key: str) -> tuple[T, Stat]:
@@ -72,5 +76,6 @@ class ParsedValues(Generic[T]):
                 return found, stat
         value, stat = self._storage.read(key)
         parsed = self._parse(key, value)
-        self._recent.put(stat, parsed)
+        if stat.size <= self._longest_bytes:
+            self._recent.put(stat, parsed)
         return parsed, stat
