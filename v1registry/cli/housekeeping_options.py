@@ -64,6 +64,22 @@ def print_line(kind: str, fields: Mapping[str, object]) -> None:
     print(json.dumps({"kind": kind, **fields}), flush=True)
 
 
+def in_words(size_bytes: int) -> str:
+    """Return a number of bytes for people.
+
+    >>> in_words(999), in_words(1536), in_words(5 << 40)
+    ('999 B', '1.5 KiB', '5.0 TiB')
+    """
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    shown, unit = size_bytes / 1024, "KiB"
+    for larger in ("MiB", "GiB", "TiB"):
+        if shown < 1024:
+            break
+        shown, unit = shown / 1024, larger
+    return f"{shown:.1f} {unit}"
+
+
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Let SIGTERM end a block as Ctrl-C does."""

@@ -24,6 +24,7 @@ from . import (
     routes,
     serve,
     transfer,
+    usage,
     users,
     verify,
 )
@@ -39,6 +40,7 @@ _MODULES = (
     deletions,
     images,
     verify,
+    usage,
     adopt,
     prepare_v1,
     prepare_v2,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..storage.base import Storage
+from .pace import UNLIMITED, Pace
+from .progress import SILENCE, Progress
+from .usage import Usage, UsageReport, keep, kept
 
 
 class Housekeeping:
@@ -15,3 +18,23 @@ class Housekeeping:
     def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._clock = clock
+
+    def usage(self, *, pace: Pace = UNLIMITED, progress: Progress = SILENCE, is_kept: bool = True) -> Usage:
+        """Return how many bytes each repository uses, alone and together with others.
+
+        All keys of images and blobs are listed, and no layer is read.
+
+        :param is_kept: store the report for the page of administrators, and for :meth:`last_usage`.
+        """
+        report = UsageReport(self._storage, pace=pace, progress=progress, clock=self._clock)
+        usage = report.make()
+        if is_kept:
+            keep(self._storage, usage, clock=self._clock)
+        return usage
+
+    def last_usage(self) -> Usage | None:
+        """Return the report that was stored last, None if none was.
+
+        Of many repositories it has only the 1,000 that use the most alone.
+        """
+        return kept(self._storage)

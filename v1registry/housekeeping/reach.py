@@ -1,0 +1,188 @@
+"""What the tags and manifests of each repository reach: contents of v1, and blobs of ``/v2/``.
+
+Nothing is changed. The settings of servers are not known here, so what counts on any server counts: records
+without an incarnation count, and those of a different incarnation do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from .. import errors
+from ..access.incarnations import Incarnations
+from ..access.marks import Mark, mark_key
+from ..distribution.blobs import Blobs
+from ..distribution.manifest_records import ManifestRecords, Record
+from ..distribution.manifests import Manifest
+from ..distribution.places import Place
+from ..distribution.tags import TagPointers
+from ..names import Digest, RepositoryName
+from ..registry import layout
+from ..registry.contents import Contents
+from ..registry.repositories import Repositories
+from ..registry.wholeness import stored_ancestry
+from ..rights import Content
+from ..storage.base import InvalidKey, KeyNotFound, Storage
+
+
+@dataclass(frozen=True)
+class StoredPlace(Place):
+    """A repository as all servers together may see it."""
+
+    def counts(self, incarnation: object) -> bool:
+        """Tell whether a record with an incarnation counts on a server with or without accounts."""
+        return not incarnation or not self.incarnation or incarnation == self.incarnation
+
+
+@dataclass
+class Reached:
+    """What something reaches. Blobs are the hex digits of SHA-256; bytes of manifests are blobs too."""
+
+    contents: set[Content] = field(default_factory=set)
+    blobs: set[str] = field(default_factory=set)
+
+
+class Reach:
+    """Walks through the repositories of one storage. For one thread.
+
+    :param has_variants: tells whether an id has contents beside the first; asks the storage if None.
+    """
+
+    def __init__(self, storage: Storage, *, has_variants: Callable[[str], bool] | None = None):
+        self._storage = storage
+        self._has_variants = has_variants or self._lists_variants
+        self._contents = Contents(storage)
+        self._repositories = Repositories(storage)
+        self._incarnations = Incarnations(storage, self._repositories)
+        self._blobs = Blobs(storage)
+        self._records = ManifestRecords(storage, self._blobs)
+        self._pointers = TagPointers(storage, self._repositories, self._records)
+
+    def repositories(self) -> Iterator[RepositoryName]:
+        """Yield each repository that has a folder, once. Some may turn out not to exist."""
+        in_two_folders: set[RepositoryName] = set()
+        for name in self._repositories.candidates():
+            if len(layout.repository_folders(name)) > 1:
+                if name in in_two_folders:
+                    continue
+                in_two_folders.add(name)
+            yield name
+
+    def place(self, repository: RepositoryName) -> StoredPlace:
+        """Return the repository with its incarnation."""
+        return StoredPlace(repository, self._incarnations.of(repository))
+
+    # -- tags
+
+    def tags(self, place: StoredPlace) -> Iterator[tuple[str, Reached]]:
+        """Yield each tag of both APIs, sorted, with what it reaches."""
+        names = {*self.v1_tags(place), *self.sides(place)}
+        for tag in sorted(names):
+            target = self._pointers.target(place, tag)
+            if target is None:
+                continue
+            reached = Reached()
+            if target.image_id is not None:
+                reached.contents.update(self.chain(place, target.image_id))
+            # what was converted from v1 is left out, because it can be made again
+            if target.record is not None and target.record.image_id is None:
+                self._add_manifests(place, [target.record], reached)
+            yield tag, reached
+
+    def sides(self, place: StoredPlace) -> list[str]:
+        """Return the tags that ``/v2/`` wrote, whether or not they are set."""
+        with suppress(InvalidKey):
+            return list(self._pointers.names(place))
+        return []
+
+    # -- v1
+
+    def v1_tags(self, place: StoredPlace) -> dict[str, str]:
+        """Return tag -> image id of the tags of v1."""
+        return self._repositories.tags_or_none(place.repository)
+
+    def chain(self, place: StoredPlace, image_id: str) -> Iterator[Content]:
+        """Yield the contents of an image and of its ancestors, as the repository holds them."""
+        held = self._held(place, image_id)
+        yield held
+        for ancestor in self._ancestors(held):
+            yield self._held(place, ancestor)
+
+    def _held(self, place: StoredPlace, image_id: str) -> Content:
+        """Return the content of an id that the repository holds, or shows on an open server."""
+        if not self._has_variants(image_id):
+            return Content(image_id)
+        with suppress(KeyNotFound, InvalidKey):
+            mark = Mark.parse(self._storage.read(mark_key(place.repository, image_id))[0])
+            if mark.counts(place.incarnation):
+                return Content(image_id, mark.variant)
+        shown = self._contents.open_content(image_id)
+        return Content(image_id, "" if shown is None else shown.variant)
+
+    def _ancestors(self, content: Content) -> list[str]:
+        """Return the ids of the ancestors, as far as they are known."""
+        stored = stored_ancestry(self._storage, content)
+        if stored is not None:
+            return stored[1:]
+        found: dict[str, None] = {content.image_id: None}
+        current: Content | None = content
+        while current is not None:
+            try:
+                parent = layout.parent_in(self._contents.document(current))
+            except errors.ImageNotFound:
+                break
+            if parent is None or parent in found:
+                break
+            found[parent] = None
+            current = Content(parent)
+        return list(found)[1:]
+
+    def _lists_variants(self, image_id: str) -> bool:
+        return next(iter(self._contents.variants(image_id)), None) is not None
+
+    # -- v2
+
+    def records(self, place: StoredPlace) -> Iterator[Record]:
+        """Yield the manifests that the repository contains, tagged or not."""
+        with suppress(InvalidKey):
+            yield from self._records.all(place)
+
+    def blobs_of(self, place: StoredPlace, records: Iterable[Record]) -> set[str]:
+        """Return the blobs of manifests, and of those that an index lists."""
+        reached = Reached()
+        self._add_manifests(place, records, reached)
+        return reached.blobs
+
+    def _add_manifests(self, place: StoredPlace, records: Iterable[Record], reached: Reached) -> None:
+        left, walked = list(records), set[str]()
+        while left:
+            record = left.pop()
+            if record.sha256 in walked:
+                continue
+            walked.add(record.sha256)
+            reached.blobs.add(record.sha256)
+            manifest = self._manifest(record)
+            if manifest is None:
+                continue
+            reached.blobs.update(self._known(descriptor.digest for descriptor in manifest.blobs))
+            for sha256 in self._known(entry.digest for entry in manifest.entries):
+                # what has no record may be anything, and large
+                child = self._records.find(place, sha256)
+                if child is not None:
+                    left.append(child)
+
+    def _manifest(self, record: Record) -> Manifest | None:
+        """Return what a manifest says, None if its bytes are missing or damaged."""
+        try:
+            return self._records.manifest(record)
+        except errors.ManifestUnknown:
+            return None
+
+    def _known(self, digests: Iterable[Digest]) -> Iterator[str]:
+        """Yield the SHA-256 digits of digests, without those of which none are known."""
+        for digest in digests:
+            sha256 = self._blobs.sha256_of(digest)
+            if sha256 is not None:
+                yield sha256

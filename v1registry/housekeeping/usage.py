@@ -1,0 +1,274 @@
+"""How many bytes each repository uses, alone and together with others.
+
+Each value is counted once, however many repositories reach it, and however many keys share its bytes: a layer
+of v1 and the same blob of ``/v2/`` on a folder. The report is a snapshot. What is pushed or deleted while it
+is made may be missing, or counted still.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..distribution import layout as blob_layout
+from ..names import is_image_id
+from ..registry import layout
+from ..rights import Content
+from ..storage.base import Stat, Storage
+from .checkpoints import Checkpoint
+from .pace import UNLIMITED, Pace
+from .progress import SILENCE, Progress
+from .reach import Reach, StoredPlace
+
+#: The key with the last report is ``housekeeping/usage``.
+_KEPT: Final = "usage"
+
+#: How many repositories the kept report names: those that use the most.
+MOST_KEPT: Final = 1000
+
+#: The folder of damaged values that were moved out of the way.
+QUARANTINE: Final = "quarantine"
+
+#: Instead of the repository that reaches a value.
+_UNREACHED: Final = -1
+_SHARED: Final = -2
+
+
+@dataclass(frozen=True)
+class RepositoryUsage:
+    """What one repository uses."""
+
+    name: str
+    own_bytes: int  #: only this repository reaches them
+    shared_bytes: int  #: other repositories reach them too
+    tags: int  #: of both APIs
+    manifests: int  #: of ``/v2/``, tagged or not
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What all repositories use together."""
+
+    measured_at_s: float  #: since the epoch, when the report was begun
+    repositories: int
+    images: int  #: image ids that are stored
+    blobs: int
+    stored_bytes: int  #: of images and blobs
+    shared_bytes: int  #: of these, more than one repository reaches them
+    unreachable_bytes: int  #: of these, no tag and no manifest reaches them: garbage collection frees them
+    unfinished_bytes: int  #: of unfinished pushes and uploads
+    quarantined_bytes: int  #: of damaged values that were moved out of the way
+
+    @property
+    def measured_at(self) -> datetime:
+        """When the report was begun, aware, in UTC."""
+        return datetime.fromtimestamp(self.measured_at_s, timezone.utc)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A report."""
+
+    totals: Totals
+    repositories: tuple[RepositoryUsage, ...]  #: the one that uses the most alone is the first
+
+
+class _Pieces:
+    """Stored values, each with its size and what reaches it. Millions fit into memory."""
+
+    def __init__(self) -> None:
+        self.sizes = array("Q")
+        self._owners = array("l")
+        #: name of a folder -> its pieces: the keys that nothing shares, and the one that others may share
+        self._folders: dict[int, tuple[int, int]] = {}
+        self._by_etag: dict[int, int] = {}
+
+    def add(self, folder: str, stat: Stat, *, is_shareable: bool) -> None:
+        """Add a key of a folder."""
+        # a number in place of a text: of a million texts, two have the same with odds of one in ten million
+        name = hash(folder)
+        alone, shareable = self._folders.get(name, (-1, -1))
+        if is_shareable:
+            shareable = self._by_etag.setdefault(hash(stat.etag), len(self.sizes))
+            if shareable == len(self.sizes):
+                self._append(stat.size)
+        elif alone < 0:
+            alone = len(self.sizes)
+            self._append(stat.size)
+        else:
+            self.sizes[alone] += stat.size
+        self._folders[name] = alone, shareable
+
+    def _append(self, size: int) -> None:
+        self.sizes.append(size)
+        self._owners.append(_UNREACHED)
+
+    def end_of_adding(self) -> None:
+        """Free what only :meth:`add` needs."""
+        self._by_etag.clear()
+
+    def of(self, folders: Iterable[str]) -> set[int]:
+        """Return the pieces of folders. Those of unknown ones were stored later, and are left out."""
+        found = set[int]()
+        for folder in folders:
+            found.update(self._folders.get(hash(folder), ()))
+        found.discard(-1)
+        return found
+
+    def charge(self, pieces: set[int], number: int, own: array[int], shared: array[int]) -> None:
+        """Charge a repository for what it reaches.
+
+        :param own: bytes that one repository alone reaches, by the number of the repository.
+        :param shared: bytes that others reach too.
+        """
+        for piece in pieces:
+            size, owner = self.sizes[piece], self._owners[piece]
+            if owner == _UNREACHED:
+                self._owners[piece] = number
+                own[number] += size
+                continue
+            shared[number] += size
+            if owner != _SHARED:
+                self._owners[piece] = _SHARED
+                own[owner] -= size
+                shared[owner] += size
+
+    def total(self, owner: int | None = None) -> int:
+        """Return the bytes of all pieces, or of those with an owner, such as _SHARED."""
+        if owner is None:
+            return sum(self.sizes)
+        return sum(size for size, found in zip(self.sizes, self._owners, strict=True) if found == owner)
+
+
+class UsageReport:
+    """Makes a report about a storage. Beside running servers, for one thread, and for one report."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        pace: Pace = UNLIMITED,
+        progress: Progress = SILENCE,
+        clock: Clock = SYSTEM_CLOCK,
+    ):
+        self._storage = storage
+        self._pace = pace
+        self._progress = progress
+        self._clock = clock
+        self._pieces = _Pieces()
+        self._with_variants = set[int]()
+        self._images = 0
+        self._blobs = 0
+
+    def make(self) -> Usage:
+        """Return the report. All keys of images and blobs are listed; no layer is read."""
+        measured_at_s = self._clock.time_s()
+        for stat in self._watched("blobs", self._storage.list(f"{blob_layout.BLOBS}/sha256/")):
+            folder, _, name = stat.key.rpartition("/")
+            self._blobs += name == blob_layout.DATA
+            self._pieces.add(folder, stat, is_shareable=name == blob_layout.DATA)
+        self._add_images()
+        self._pieces.end_of_adding()
+        rows = self._repositories()
+        totals = Totals(
+            measured_at_s=measured_at_s,
+            repositories=len(rows),
+            images=self._images,
+            blobs=self._blobs,
+            stored_bytes=self._pieces.total(),
+            shared_bytes=self._pieces.total(_SHARED),
+            unreachable_bytes=self._pieces.total(_UNREACHED),
+            unfinished_bytes=self._size_below(layout.UPLOADS),
+            quarantined_bytes=self._size_below(QUARANTINE),
+        )
+        rows.sort(key=lambda row: (-row.own_bytes, -row.shared_bytes, row.name))
+        return Usage(totals, tuple(rows))
+
+    def _add_images(self) -> None:
+        last = ""
+        for stat in self._watched("images", self._storage.list(f"{layout.IMAGES}/")):
+            _, image_id, *rest = stat.key.split("/")
+            if image_id != last and is_image_id(image_id):
+                self._images += 1
+                last = image_id
+            variant = rest[1] if len(rest) == 3 and rest[0] == layout.CONTENTS else ""
+            if variant:
+                self._with_variants.add(hash(image_id))
+            folder = layout.content_folder(Content(image_id, variant))
+            self._pieces.add(folder, stat, is_shareable=rest[-1:] == [layout.LAYER])
+
+    def _repositories(self) -> list[RepositoryUsage]:
+        reach = Reach(self._storage, has_variants=lambda image_id: hash(image_id) in self._with_variants)
+        names, own, shared = list[tuple[str, int, int]](), array("q"), array("q")
+        for repository in self._watched("repositories", reach.repositories()):
+            place = reach.place(repository)
+            tags, records = reach.v1_tags(place), list(reach.records(place))
+            sides = reach.sides(place)
+            if not (tags or records or sides):
+                continue
+            names.append((str(repository), len({*tags, *sides}), len(records)))
+            own.append(0)
+            shared.append(0)
+            pieces = self._pieces.of(_folders_of_images(reach, place, set(tags.values())))
+            blobs = reach.blobs_of(place, records)
+            pieces |= self._pieces.of(blob_layout.blob_folder(sha256) for sha256 in blobs)
+            self._pieces.charge(pieces, len(names) - 1, own, shared)
+        return [
+            RepositoryUsage(name, own[number], shared[number], tags_count, manifests)
+            for number, (name, tags_count, manifests) in enumerate(names)
+        ]
+
+    def _size_below(self, folder: str) -> int:
+        """Return the bytes of the keys below a folder, those that share their bytes once."""
+        sizes = {hash(stat.etag): stat.size for stat in self._storage.list(f"{folder}/")}
+        return sum(sizes.values())
+
+    def _watched(self, label: str, items: Iterator[Any]) -> Iterator[Any]:
+        """Yield items at the pace and with the progress of the report."""
+        step = self._progress.start(label, None, label)
+        try:
+            for item in items:
+                yield item
+                self._pace.spend(objects=1)
+                step.advance(1)
+        finally:
+            step.finish()
+
+
+def _folders_of_images(reach: Reach, place: StoredPlace, image_ids: set[str]) -> Iterator[str]:
+    """Yield the folders of the contents that images reach."""
+    for image_id in image_ids:
+        yield from map(layout.content_folder, reach.chain(place, image_id))
+
+
+# -- the report that is kept
+
+
+def keep(storage: Storage, usage: Usage, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    """Store a report for the page of administrators. Of many repositories the first ones are kept."""
+    fields = {
+        "totals": asdict(usage.totals),
+        "repositories": [asdict(row) for row in usage.repositories[:MOST_KEPT]],
+    }
+    Checkpoint(storage, _KEPT, clock=clock).save(fields)
+
+
+def kept(storage: Storage) -> Usage | None:
+    """Return the report that was stored last; None if there is none, or if it is damaged."""
+    fields = Checkpoint(storage, _KEPT).read()
+    try:
+        rows = [RepositoryUsage(**row) for row in fields["repositories"]]
+        totals = Totals(**fields["totals"])
+    except (KeyError, TypeError):
+        return None
+    is_whole = all(isinstance(value, (int, float)) for value in vars(totals).values())
+    return Usage(totals, tuple(rows)) if is_whole and all(map(_is_row, rows)) else None
+
+
+def _is_row(row: RepositoryUsage) -> bool:
+    name, *numbers = vars(row).values()
+    return isinstance(name, str) and all(isinstance(number, int) for number in numbers)
