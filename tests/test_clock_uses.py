@@ -32,6 +32,8 @@ REASONS = {
     "clock.py": "the clock itself",
     "distribution/layer_blobs.py": "how long a pass over a layer takes",
     "distribution/to_v1.py": "how long layers take to be read",
+    "mirror/fetches.py": "how long a request waits for a fetch",
+    "mirror/origin.py": "the speed of transfers from the origin",
     "registry/looks.py": "how long a look into a layer takes",
     "registry/staging.py": "the order of what one push sends",
     "storage/files.py": "the times of files",

@@ -37,9 +37,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "account_assembly": {"openers", "registry", "access", "accounts"},
     "assembly": {
         "account_assembly", "openers", "wsgi", "registry", "access", "accounts", "search", "distribution",
-        "hub", "oauth", "web",
+        "hub", "oauth", "web", "mirror",
     },
     "app": {"assembly", "wsgi", "accounts", "oauth", "web", "housekeeping"},
+    "mirror": {"client", "wsgi", "registry", "access", "distribution", "archives", "layers", "hub"},
     "housekeeping": {"layers", "registry", "access", "distribution"},
     "cli": {
         "wsgi", "app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry",

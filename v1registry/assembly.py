@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from . import settings as settings_
 from .access.accounts import AccountsAccess
@@ -19,7 +19,7 @@ from .accounts.base import Backend
 from .accounts.service import Accounts
 from .clock import SYSTEM_CLOCK, Clock
 from .distribution import api as distribution_api
-from .distribution.parts import distribution_of
+from .distribution.parts import Distribution, distribution_of
 from .distribution.services import DistributionServices
 from .hub import api as hub_api
 from .hub import users_api
@@ -34,7 +34,7 @@ from .openers import open_storage, open_user_parts
 from .paths import OAUTH
 from .registry import api as registry_api
 from .registry.contents import Contents
-from .registry.holding import OpenHolding
+from .registry.holding import Holding, OpenHolding
 from .registry.images import Images
 from .registry.looks import Bounds, Looks
 from .registry.pushes import Pushes
@@ -60,6 +60,9 @@ from .wsgi.origin import Origin, Proxies
 from .wsgi.routing import Api, combine
 from .wsgi.waiting import BodySlots
 
+if TYPE_CHECKING:
+    from .mirror.service import Mirror
+
 log = get_logger(__name__)
 
 #: Why OAuth is off.
@@ -75,6 +78,7 @@ class Services(WebServices, DistributionServices):
 
     apis: tuple[Api, ...]  #: the rows of all of them are in ``table``
     cors: Cors
+    mirror: Mirror | None = None  #: None if the application is no mirror
 
 
 def assemble(mapping: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK) -> Services:
@@ -174,8 +178,10 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
             bearers=None if oauth is None else oauth.grants,
         )
     pages = _pages(settings, accounts, is_in_front=False)
-    apis = _apis(settings, accounts, oauth, pages)
     search = ScanSearch(repositories)
+    distribution = distribution_of(storage, settings, images, repositories, holding, search, clock)
+    mirror = _mirror(storage, settings, repositories, contents, holding, distribution, access, clock)
+    apis = _apis(settings, accounts, oauth, pages, mirror)
     return Services(
         settings=settings,
         clock=clock,
@@ -202,12 +208,13 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
         shown_layers=ShownLayers(images, looks, expanded_limit_bytes=settings.max_shown_bytes),
         descriptions=Descriptions(),
         known_sizes=KnownSizes(),
-        distribution=distribution_of(storage, settings, images, repositories, holding, search, clock),
+        distribution=distribution,
         logins=Logins.of(settings, keys, access, with_accounts, clock),
         pages=pages,
         apis=apis,
         table=combine(apis),
         cors=Cors(settings.cors_origins),
+        mirror=mirror,
     )
 
 
@@ -217,7 +224,7 @@ def in_front(services: Services) -> Services:
     Only the pages and the table differ: ``/`` belongs to the other application.
     """
     pages = _pages(services.settings, services.accounts, is_in_front=True)
-    apis = _apis(services.settings, services.accounts, services.oauth, pages)
+    apis = _apis(services.settings, services.accounts, services.oauth, pages, services.mirror)
     return replace(services, pages=pages, apis=apis, table=combine(apis))
 
 
@@ -270,6 +277,38 @@ def _index_access(
     )
 
 
+def _mirror(
+    storage: Storage,
+    settings: Settings,
+    repositories: Repositories,
+    contents: Contents,
+    holding: Holding,
+    distribution: Distribution,
+    access: Access,
+    clock: Clock,
+) -> Mirror | None:
+    """Return the mirror of another registry; None if the application is none.
+
+    :raises SettingsError: the file with certificates is unreadable.
+    """
+    if not settings.mirror:
+        return None
+    from .mirror.assembly import Parts, mirror_of
+
+    return mirror_of(
+        Parts(
+            storage=storage,
+            settings=settings,
+            repositories=repositories,
+            contents=contents,
+            holding=holding,
+            distribution=distribution,
+            access=access,
+            clock=clock,
+        )
+    )
+
+
 def _oauth(storage: Storage, accounts: Accounts, clock: Clock) -> OAuth:
     applications = Applications(storage, clock=clock)
     grants = Grants(storage, applications, accounts, clock=clock)
@@ -304,7 +343,11 @@ def _pages(settings: Settings, accounts: Accounts | None, *, is_in_front: bool) 
 
 
 def _apis(
-    settings: Settings, accounts: Accounts | None, oauth: OAuth | None, pages: Pages
+    settings: Settings,
+    accounts: Accounts | None,
+    oauth: OAuth | None,
+    pages: Pages,
+    mirror: Mirror | None,
 ) -> tuple[Api, ...]:
     """Return the APIs of an application. Their order does not matter."""
     has_hub, has_images, has_v2 = not settings.index, settings.images == "here", settings.has_distribution
@@ -322,4 +365,8 @@ def _apis(
         apis += [oauth_api.API, accounts_api.GRANTS_API]
     if accounts is not None and accounts.confirmations is not None:
         apis.append(web_api.links_api(settings.link_path))
+    if mirror is not None:
+        from .mirror.assembly import mirrored_apis
+
+        return mirrored_apis(mirror, tuple(apis))
     return tuple(apis)

@@ -96,6 +96,18 @@ def url(value: str) -> str:
     return parts.scheme + value[len(parts.scheme) :]
 
 
+def registry_url(value: str) -> str:
+    """Return the URL of a registry, which has no path; or empty text.
+
+    >>> registry_url("https://registry.example.com/")
+    'https://registry.example.com'
+    """
+    parts = split_url(url(value))
+    if parts is not None and value and (parts.path.strip("/") or not is_host(parts.netloc)):
+        raise ValueError("must be a URL without path and user name, such as https://registry.example.com")
+    return url(value).rstrip("/")
+
+
 def title(value: str) -> str:
     """Return a line of text of at most 60 characters.
 

@@ -31,6 +31,7 @@ from .setting_rows.limits import LimitOptions, LimitSettings
 from .setting_rows.logs import LogOptions, LogSettings
 from .setting_rows.looks import LookOptions, LookSettings
 from .setting_rows.mail import MailOptions, MailSettings
+from .setting_rows.mirror import MirrorOptions, MirrorSettings
 from .setting_rows.oauth import OAuthOptions, OAuthSettings
 from .setting_rows.pages import PageOptions, PageSettings
 from .setting_rows.search import SearchOptions, SearchSettings
@@ -62,6 +63,7 @@ PARTS: Final[Mapping[str, type]] = {
     "Where clients reach the registry": AddressSettings,
     "The distribution API": DistributionSettings,
     "Registry and index on different hosts": IndexSettings,
+    "Mirror of another registry": MirrorSettings,
     "Lists of tags": TagSettings,
     "Search": SearchSettings,
     "Pages": PageSettings,
@@ -89,6 +91,7 @@ class Settings(  # the fields of the last base come first
     PageSettings,
     SearchSettings,
     TagSettings,
+    MirrorSettings,
     IndexSettings,
     DistributionSettings,
     AddressSettings,
@@ -134,6 +137,11 @@ class Settings(  # the fields of the last base come first
             problems.append(
                 "index is for a registry, images = elsewhere for an index: they exclude each other"
             )
+        if self.mirror and (self.index or self.images == "elsewhere"):
+            problems.append("mirror needs images and users here: it excludes index and images = elsewhere")
+        if bool(self.mirror_user) != bool(self.mirror_password):
+            missing = "mirror_password" if self.mirror_user else "mirror_user"
+            problems.append(f"{missing} is missing: a login at the origin needs a user and a password")
         if f"{self.pages}/".startswith(f"{self.link_path}/"):
             problems.append(
                 "pages and link_path exclude each other: pages must not be below the path of links in mails"
@@ -163,6 +171,7 @@ class RegistryOptions(
     AddressOptions,
     DistributionOptions,
     IndexOptions,
+    MirrorOptions,
     TagOptions,
     SearchOptions,
     PageOptions,

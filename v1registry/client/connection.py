@@ -68,6 +68,8 @@ class ConnectionOptions:
     attempts: int
     user_agent: str
     sleep: Callable[[float], object]
+    #: called with each URL before it is asked, those of redirects too; raises to refuse it
+    check_url: Callable[[str], object] = lambda url: None
 
 
 class Connection:
@@ -93,7 +95,8 @@ class Connection:
             "verify": False if options.is_insecure else verify,
         }
         self._sleep = options.sleep
-        self._requests = HttpSession(options.user_agent, options.parallel + 1)
+        self._requests = HttpSession(options.user_agent, options.parallel + 1, options.check_url)
+        self._requests.max_redirects = _REDIRECTS
         if options.authorities or options.client_certificate:
             self._requests.use_certificates(
                 self.host,
@@ -126,7 +129,7 @@ class Connection:
         return read_ping(*self.find("/v1/", "_ping"))
 
     def find(self, path: str, ping: str = "") -> tuple[str, Answer]:
-        """Find the registry; later calls return the same.
+        """Find the registry; later calls return the same, unless the answer was that it cannot answer now.
 
         :param path: that of the API: ``/v1/`` or ``/v2/``.
         :param ping: what to ask below it.
@@ -134,9 +137,12 @@ class Connection:
         :raises RegistryUnreachable: the registry does not answer with any allowed scheme.
         """
         with self._found_lock:
-            if path not in self._found:
-                self._found[path] = self._discover(path, ping)
-            return self._found[path]
+            found = self._found.get(path)
+            if found is None:
+                found = self._discover(path, ping)
+                if found[1].status not in TRANSIENT_STATUSES:
+                    self._found[path] = found
+            return found
 
     def _discover(self, path: str, ping: str) -> tuple[str, Answer]:
         schemes = [self._scheme] if self._scheme else ["https"]

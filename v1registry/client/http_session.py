@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -45,10 +45,14 @@ class HttpSession(requests.Session):
 
     :param user_agent: the header ``User-Agent``.
     :param pool_size: the most connections to a host that are kept open.
+    :param check_url: called with each URL before it is asked, those of redirects too; raises to refuse it.
     """
 
-    def __init__(self, user_agent: str, pool_size: int):
+    def __init__(
+        self, user_agent: str, pool_size: int, check_url: Callable[[str], object] = lambda url: None
+    ):
         super().__init__()
+        self._check_url = check_url
         self.has_answer_of_https = False  #: an answer came over https, perhaps a redirect
         # Checksums and lengths are those of the bytes without content encoding.
         self.headers.update({"User-Agent": user_agent, "Accept-Encoding": "identity"})
@@ -85,6 +89,11 @@ class HttpSession(requests.Session):
                 f"{path} must be readable PEM, with the key of the certificate: {exc.strerror or exc}"
             ) from exc
         self.mount(f"https://{host}/", _HostAdapter(context, pool_maxsize=self._pool_size))
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send one request. requests calls this for each redirect too."""
+        self._check_url(request.url or "")
+        return super().send(request, **options)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return the value of ``Location`` of a redirect, None for other answers.

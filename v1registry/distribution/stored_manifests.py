@@ -128,6 +128,25 @@ class Manifests:
                 self._tags.undo(written)
             raise errors.NameUnknown(repository=str(repository))
 
+    def keep(self, place: Place, manifest: Manifest, tag: str | None) -> None:
+        """Store a manifest that a mirror has fetched before its blobs, and point a tag to it.
+
+        v1 does not show the tag before :meth:`show_in_v1`.
+
+        :param tag: None if the manifest was asked for by its digest.
+        :raises NameUnknown: the repository was deleted meanwhile.
+        :raises TagInvalid: the file of a different tag has the name.
+        :raises TagNotMovable: the tag is set, and may not be moved.
+        """
+        self._records.add(place, manifest)
+        self._referrers.add(place, manifest)
+        self._list(place, None)
+        written = None if tag is None else self._tags.set(place, tag, manifest.digest.hex, None)
+        if not self._holding.check(place.repository, place.incarnation):
+            if written is not None:
+                self._tags.undo(written)
+            raise errors.NameUnknown(repository=str(place.repository))
+
     def pushed_tags(self, place: Place) -> list[str]:
         """Return the tags that were pushed through the distribution API, sorted, shown in v1 or not."""
         return [tag for tag in self._tags.names(place) if self._tags.target(place, tag) is not None]

@@ -62,7 +62,7 @@ class ToV1:
         self._storage = storage
         self._contents = contents
         self._holding = holding
-        self._choice = choice
+        self.choice = choice  #: finds the image that v1 shows
         self._facts = facts
         self._is_on = is_on
         self._seconds = seconds
@@ -93,9 +93,9 @@ class ToV1:
         :raises RepositoryNotFound: the repository was deleted meanwhile.
         :raises StorageUnavailable: the storage failed, or is full.
         """
-        image = self._choice.image_in(document, media_type)
-        chain = self._choice.chain_of(place, image)
-        layers = self._choice.layers_of(place, image, chain)
+        image = self.choice.image_in(document, media_type)
+        chain = self.choice.chain_of(place, image)
+        layers = self.choice.layers_of(place, image, chain)
         checked = self._checked(chain, layers)
         ancestry: tuple[str, ...] = ()
         for v1_image, facts in zip(chain, checked, strict=True):

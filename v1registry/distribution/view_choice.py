@@ -66,11 +66,21 @@ class ViewChoice:
             return parsed
         if media_type not in INDEXES:
             raise Inexpressible(f"{media_type} is neither an image nor an index")
-        sha256 = _sha256_in(self._entry_of(_dicts(parsed.get("manifests"))))
+        sha256 = self._chosen(parsed)
         try:
             return _parsed(self._small(sha256, _MOST_MANIFEST_BYTES))
         except KeyNotFound:
             raise NoView(f"the manifest sha256:{sha256} of the index is missing") from None
+
+    def entry_of(self, document: bytes) -> str:
+        """Return the SHA-256 digits of the manifest in an index that v1 shows. It may be missing here.
+
+        :raises NoView: there is none.
+        """
+        return self._chosen(_parsed(document))
+
+    def _chosen(self, index: Mapping[str, Any]) -> str:
+        return _sha256_in(self._entry_of(_dicts(index.get("manifests"))))
 
     def chain_of(self, place: Place, image: Mapping[str, Any]) -> tuple[V1Document, ...]:
         """Return the v1 images of an image, root first.

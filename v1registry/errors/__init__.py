@@ -79,6 +79,7 @@ from .images import (
     TooManyUnfinishedPushes,
     UnfinishedTotalExceeded,
 )
+from .mirror import OriginInvalid, OriginUnavailable, RepositoryMirrored
 from .oauth import GrantNotFound, InsufficientScope, InvalidBearer, OAuthError, TooManyClientAttempts
 from .requests import (
     BodyTooLarge,
@@ -165,6 +166,8 @@ __all__ = [
     "NameUnknown",
     "NotFound",
     "OAuthError",
+    "OriginInvalid",
+    "OriginUnavailable",
     "OutOfSpace",
     "ParentNotAuthorized",
     "ParentNotFound",
@@ -174,6 +177,7 @@ __all__ = [
     "RegistrationClosed",
     "RegistryError",
     "RepositoryBytesExceeded",
+    "RepositoryMirrored",
     "RepositoryNotFound",
     "RepositoryUploadsExceeded",
     "SizeInvalid",

@@ -1,0 +1,86 @@
+"""The mirror of an application, made from its settings and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..client.errors import BadCertificate
+from ..clock import Clock
+from ..distribution.parts import Distribution
+from ..registry.contents import Contents
+from ..registry.holding import Holding
+from ..registry.repositories import Repositories
+from ..rights import Access, User
+from ..settings import Settings, SettingsError
+from ..storage.base import Storage
+from ..wsgi.routing import Api, Table
+from .fetches import Fetches
+from .origin import Origin
+from .parts import Models
+from .service import Mirror
+from .stored import MirroredRepositories
+from .v2_rows import V2Rows
+
+#: Stands for the mirror where rights are asked for. No user can have this name.
+_USER = User("mirror of another registry", is_administrator=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The models of the application that the mirror uses."""
+
+    storage: Storage
+    settings: Settings
+    repositories: Repositories
+    contents: Contents
+    holding: Holding
+    distribution: Distribution
+    access: Access
+    clock: Clock
+
+
+def mirror_of(parts: Parts) -> Mirror:
+    """Return the mirror. Nothing is asked yet.
+
+    :raises SettingsError: the file with certificates is unreadable.
+    """
+    settings, is_private = parts.settings, False
+    if parts.access.has_accounts:
+        is_private = settings.mirror_visibility == "private" or (
+            settings.mirror_visibility == "auto" and bool(settings.mirror_user)
+        )
+    try:
+        origin = Origin(settings, parts.clock)
+    except BadCertificate as error:
+        raise SettingsError([f"mirror_ca_file: {error}"]) from None
+    rights = parts.access.rights_of(_USER)
+    mirrored = MirroredRepositories(
+        parts.storage,
+        parts.repositories,
+        parts.holding,
+        rights,
+        origin=settings.mirror,
+        is_private=is_private,
+        clock=parts.clock,
+    )
+    models = Models(
+        storage=parts.storage,
+        settings=settings,
+        repositories=parts.repositories,
+        contents=parts.contents,
+        holding=parts.holding,
+        distribution=parts.distribution,
+        rights=rights,
+        mirrored=mirrored,
+        fetches=Fetches(settings.mirror_fetches, wait_s=settings.mirror_wait_s),
+    )
+    return Mirror(origin, models, is_private=is_private, clock=parts.clock)
+
+
+def mirrored_apis(mirror: Mirror, apis: tuple[Api, ...]) -> tuple[Api, ...]:
+    """Return the APIs of an application that is a mirror."""
+    v2 = V2Rows(mirror)
+    return tuple(
+        replace(api, routes=Table(*map(v2.wrap, api.routes))) if api.name == "distribution" else api
+        for api in apis
+    )
