@@ -40,3 +40,7 @@ def sh(tmp_path: Path) -> Callable[[str], str]:
 
 def test_the_command_of_usage_works(sh: Callable[[str], str]) -> None:
     assert "alice/app" in sh(block("usage"))
+
+
+def test_the_command_of_expiry_works(sh: Callable[[str], str]) -> None:
+    assert sh(block("expire")).startswith("removed 0 unfinished pushes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..clock import SYSTEM_CLOCK, Clock
+from ..registry.expiry import Expired, Expiry
 from ..storage.base import Storage
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress
@@ -38,3 +39,19 @@ class Housekeeping:
         Of many repositories it has only the 1,000 that use the most alone.
         """
         return kept(self._storage)
+
+    def expire(self, *, pace: Pace = UNLIMITED, progress: Progress = SILENCE) -> Expired:
+        """Remove unfinished pushes and uploads whose last request was more than 24 hours ago.
+
+        Records of announced pushes and of deletions that are as old are removed too.
+        """
+        step = progress.start("unfinished pushes", None, "images")
+
+        def looked_at() -> None:
+            pace.spend(objects=1)
+            step.advance(1)
+
+        try:
+            return Expiry(self._storage, clock=self._clock).expire_all(looked_at)
+        finally:
+            step.finish()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 from typing import Final
 
@@ -38,6 +39,15 @@ REPOSITORY_BYTES: Final = f"{layout.UPLOADS}/_repositories"
 
 #: Folders of records that expire one by one.
 _RECORDS: Final = (f"{layout.UPLOADS}/_announced", f"{layout.UPLOADS}/_deleted")
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What was removed because it had expired."""
+
+    pushes: int = 0  #: unfinished pushes of images, and uploads of blobs
+    push_bytes: int = 0  #: of the pushes; a value that was linked to a blob frees nothing
+    records: int = 0  #: announced pushes, and notes of deleted repositories
 
 
 class Expiry:
@@ -74,24 +84,52 @@ class Expiry:
         except StorageUnavailable as error:
             log.warning("expired uploads are not removed: %s", error.reason)
 
+    def expire_all(self, looked_at: Callable[[], object] = int) -> Expired:
+        """Remove all that has expired, however much it is.
+
+        :param looked_at: called after each folder of unfinished pushes.
+        """
+        records = sum(self._expire_records(folder, None) for folder in _RECORDS)
+        pushes = push_bytes = 0
+        for image_id in self._storage.list_folders(layout.UPLOADS):
+            if not image_id.startswith("_"):
+                sizes = self._expire(image_id, None)
+                pushes, push_bytes = pushes + len(sizes), push_bytes + sum(sizes)
+                looked_at()
+        for root in (BYTES, REPOSITORY_BYTES):
+            for counted in self._storage.list_folders(root):
+                self._expire_counters(f"{root}/{counted}", None)
+        return Expired(pushes, push_bytes, records)
+
     def expire(self, image_id: str) -> None:
         """Remove the pushes of an image whose last request was too long ago."""
+        self._expire(image_id, _MOST_TIDIED)
+
+    def _expire(self, image_id: str, most: int | None) -> list[int]:
+        """Remove the expired pushes of an image; return how many bytes each had.
+
+        :param most: how many keys are looked at, apart from the rest of the last push; None for all.
+        """
         folder, oldest = f"{layout.UPLOADS}/{image_id}", self.oldest
-        newest: dict[str, float] = {}
+        found: dict[str, tuple[float, int]] = {}
         for number, stat in enumerate(self._storage.list(f"{folder}/")):
             push = stat.key.removeprefix(f"{folder}/").partition("/")[0]
-            if number >= _MOST_TIDIED:
+            newest, size = found.get(push, (0.0, 0))
+            found[push] = max(newest, stat.modified.timestamp()), size + stat.size
+            if most is not None and number >= most:
                 # strangers may have begun many pushes; of this one all keys count, up to 10,000 for a blob
-                rest = self._storage.list(f"{folder}/{push}/", after=stat.key)
-                times = (each.modified.timestamp() for each in chain((stat,), rest))
-                newest[push] = max(newest.get(push, 0.0), *times)
+                for rest in self._storage.list(f"{folder}/{push}/", after=stat.key):
+                    newest, size = found[push]
+                    found[push] = max(newest, rest.modified.timestamp()), size + rest.size
                 break
-            newest[push] = max(newest.get(push, 0.0), stat.modified.timestamp())
-        for push, modified in newest.items():
-            if modified < oldest:
+        removed = []
+        for push, (newest, size) in found.items():
+            if newest < oldest:
                 self._storage.delete_tree(f"{folder}/{push}")
                 self._storage.delete_tree(counters_of(image_id, push))
                 self._storage.delete_tree(counters_of(image_id, push, REPOSITORY_BYTES))
+                removed.append(size)
+        return removed
 
     def expire_counter(self, folder: str) -> bool:
         """Remove an expired folder of counters if its push is gone, or expired too. Tell whether it is gone.
@@ -110,23 +148,27 @@ class Expiry:
         self._storage.delete_tree(folder)
         return True
 
-    def _expire_counters(self, folder: str) -> None:
+    def _expire_counters(self, folder: str, most: int | None = _MOST_TIDIED) -> None:
         oldest, stale = self.oldest, dict[str, bool]()
-        for stat in islice(self._storage.list(f"{folder}/"), _MOST_TIDIED):
+        for stat in islice(self._storage.list(f"{folder}/"), most):
             counters = stat.key.rpartition("/")[0]
             stale[counters] = stale.get(counters, True) and stat.modified.timestamp() < oldest
         for counters, is_stale in stale.items():
             if is_stale:
                 self.expire_counter(counters)
 
-    def _expire_records(self, folder: str) -> None:
+    def _expire_records(self, folder: str, most: int | None = _MOST_TIDIED) -> int:
+        """Remove expired records; return how many."""
         oldest, prefix, start = self.oldest, f"{folder}/", f"{folder}/{_anywhere()}"
         before = takewhile(lambda stat: stat.key <= start, self._storage.list(prefix))
-        for stat in islice(chain(self._storage.list(prefix, after=start), before), _MOST_TIDIED):
+        removed = 0
+        for stat in islice(chain(self._storage.list(prefix, after=start), before), most):
             if stat.modified.timestamp() < oldest:
                 # it may have been written again meanwhile
                 with suppress(KeyNotFound, KeyConflict):
                     self._storage.delete(stat.key, expect=stat.etag)
+                    removed += 1
+        return removed
 
     def _from_anywhere(self, folder: str) -> Iterator[str]:
         """Yield all folders in a folder, from a random one on."""
