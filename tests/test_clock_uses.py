@@ -34,6 +34,7 @@ REASONS = {
     "distribution/to_v1.py": "how long layers take to be read",
     "mirror/fetches.py": "how long a request waits for a fetch",
     "mirror/origin.py": "the speed of transfers from the origin",
+    "registry/known_tags.py": "compared with the times of files",
     "registry/looks.py": "how long a look into a layer takes",
     "registry/staging.py": "the order of what one push sends",
     "storage/files.py": "the times of files",

@@ -17,9 +17,12 @@ from v1registry.storage import (
     InvalidKey,
     StorageFull,
     StorageUnavailable,
+    disk,
+    files,
     folders,
 )
 from v1registry.storage.base import CHUNK_BYTES
+from v1registry.storage.disk import start_writeback
 
 # -- leftovers of killed writers
 
@@ -257,13 +260,27 @@ def test_short_writes_are_continued(storage, monkeypatch):
     assert storage.read("a/b")[0] == value
 
 
-def test_large_value_is_synced_in_steps(root, monkeypatch):
-    synced_bytes: list[int] = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: synced_bytes.append(os.fstat(descriptor).st_size))
-    monkeypatch.setattr("v1registry.storage.files._SYNC_BYTES", 4 * CHUNK_BYTES)
+def test_large_value_is_written_to_the_disk_while_it_comes(root, monkeypatch):
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(files, "start_writeback", lambda descriptor, *part: begun.append(part))
+    monkeypatch.setattr(files, "WRITEBACK_BYTES", 4 * CHUNK_BYTES)
     storage = FileStorage(root)
     storage.write("a", [b"x" * CHUNK_BYTES] * 10)
-    assert [size for size in synced_bytes if size > 4096] == [count * CHUNK_BYTES for count in (4, 8, 10)]
+    assert begun == [(0, 4 * CHUNK_BYTES), (4 * CHUNK_BYTES, 4 * CHUNK_BYTES)]
+
+
+def test_writing_to_the_disk_begins_without_a_wait(tmp_path):
+    with (tmp_path / "file").open("wb") as file:
+        file.write(b"value")
+        file.flush()
+        start_writeback(file.fileno(), 0, 0)
+    assert (tmp_path / "file").read_bytes() == b"value"
+
+
+def test_system_that_cannot_begin_to_write_early_is_not_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "_sync_file_range", lambda: None)
+    FileStorage(tmp_path).write("a", [b"x" * CHUNK_BYTES] * 100)
+    assert FileStorage(tmp_path).stat("a").size == 100 * CHUNK_BYTES
 
 
 def test_many_small_pieces_become_few_writes(storage, monkeypatch):

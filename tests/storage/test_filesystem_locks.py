@@ -12,14 +12,15 @@ import pytest
 from support.folder import keys_of
 
 from v1registry.storage import FileStorage, InvalidKey, StorageUnavailable, folders
+from v1registry.storage.disk import Disk
 
 
 @contextlib.contextmanager
 def lock_of(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder as another process does during a write."""
-    others = folders.Folders(str(folder.parent), durable=False, lock_timeout_s=0)
+    others = folders.Folders(Disk(str(folder.parent), is_durable=False), lock_timeout_s=0)
     try:
-        with others.locked(folder.name, str(folder)):
+        with others.locked(folder.name, str(folder), made_in=set()):
             yield
     finally:
         others.prune(str(folder))

@@ -98,8 +98,10 @@ for number in itertools.count():
 
 def test_lock_of_a_killed_process_is_free(impatient, root):
     program = """
+from v1registry.storage.disk import Disk
 from v1registry.storage.folders import Folders
-with Folders(storage.path, durable=False, lock_timeout_s=0).locked("a", storage.path + "/a"):
+folders = Folders(Disk(storage.path, is_durable=False), lock_timeout_s=0)
+with folders.locked("a", storage.path + "/a", made_in=set()):
     print("locked", flush=True)
     sys.stdin.readline()
 """

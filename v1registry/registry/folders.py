@@ -10,9 +10,9 @@ from .. import errors
 from ..log import audit
 from ..names import RepositoryName, is_image_id
 from ..storage.base import InvalidKey, KeyConflict, KeyNotFound, Stat, Storage
-from ..storage.recent_values import RecentValues
 from . import layout
 from .expiry import REPOSITORY_BYTES, repository_digest
+from .recent_values import RecentValues
 
 
 class RepositoryFolders:

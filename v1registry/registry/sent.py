@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..names import RepositoryName
 from ..rights import PushGrant, PushKey
@@ -54,6 +55,31 @@ class SentLayer:
     size: int | None = None  #: of all that was stored with it, in bytes; None if its sums were not read
     #: digest of a JSON -> the TarSums that were computed while the layer arrived
     tarsums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: of the layer and of what lies beside it, in bytes, by the last segments of their keys; empty for one of
+    #: an earlier version
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def with_record(self, value: bytes) -> SentLayer:
+        """Return the layer with what the stored value of its sums says."""
+        parsed = layout.parse_stored(value)
+        fields: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
+        return SentLayer(
+            self.key,
+            self.name,
+            fields.get("sums", {}),
+            fields.get("prepared", ""),
+            tuple(fields.get("ancestry", ())),
+            fields.get("size"),
+            {digest: tuple(texts) for digest, texts in fields.get("tarsums", {}).items()},
+            fields.get("sizes", {}),
+        )
+
+    def is_damaged(self, sizes: Mapping[str, int]) -> bool:
+        """Tell whether bytes are missing that were summed: a power cut may leave a part of them.
+
+        :param sizes: of what is stored now.
+        """
+        return bool(self.sizes) and sizes.get(layout.LAYER) != self.sizes.get(layout.LAYER)
 
 
 @dataclass(frozen=True)

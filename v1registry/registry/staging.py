@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from .. import errors
 from ..clock import SYSTEM_CLOCK, Clock
@@ -142,19 +142,9 @@ class Staging:
     def with_sums(self, layer: SentLayer) -> SentLayer:
         """Return a layer together with its sums; without any if it was removed meanwhile."""
         try:
-            parsed = layout.parse_stored(self._storage.read(layer.key)[0])
+            return layer.with_record(self._storage.read(layer.key)[0])
         except KeyNotFound:
             return layer
-        values: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
-        return SentLayer(
-            layer.key,
-            layer.name,
-            values.get("sums", {}),
-            values.get("prepared", ""),
-            tuple(values.get("ancestry", ())),
-            values.get("size"),
-            {digest: tuple(texts) for digest, texts in values.get("tarsums", {}).items()},
-        )
 
     # -- sending
 
@@ -244,6 +234,7 @@ class Staging:
             "ancestry": ancestry,
             "size": size,
             "tarsums": {} if tarsums is None else self._tarsums(push, sums, tarsums),
+            "sizes": self._sizes(folder),
         }
         # from here on the layer counts
         self._storage.write(f"{push.folder}/{_SUMS}/{self._now()}-{name}", json.dumps(record).encode("ascii"))
@@ -304,14 +295,16 @@ class Staging:
         sums: list[str],
     ) -> Staged | None:
         """Return the folder of a whole image that no other request changes; None if the layer was removed
-        meanwhile.
+        meanwhile, or if a power cut has damaged it.
 
         :param sums: what is to be stored as its sums, the payload sum first.
         """
         folder = f"{push.folder}/{_LAYERS}/{layer.name}"
-        payload = sums[0].removeprefix("sha256:")
+        payload, sizes = sums[0].removeprefix("sha256:"), self._sizes(folder)
+        if sizes and layer.is_damaged(sizes):
+            return None
         if layer.prepared == digest:
-            if len(sums) > 1 or layer.ancestry != tuple(ancestry):
+            if len(sums) > 1 or layer.ancestry != tuple(ancestry) or sizes != layer.sizes:
                 self._write_image(folder, document, tuple(ancestry), sums)
             return Staged(folder, payload, tuple(ancestry))
         # another request may want the same layer with another JSON: the first rename of the folder decides
@@ -377,6 +370,9 @@ class Staging:
         self._storage.write(f"{folder}/{layout.JSON}", document)
         self._storage.write(f"{folder}/{layout.ANCESTRY}", json.dumps(list(ancestry)).encode("ascii"))
         self._storage.write(f"{folder}/{layout.CHECKSUM}", json.dumps(sums).encode("ascii"))
+
+    def _sizes(self, folder: str) -> dict[str, int]:
+        return {stat.key.rpartition("/")[2]: stat.size for stat in self._storage.list(f"{folder}/")}
 
     def _drop_json(self, push: StagedPush, sent: SentJson) -> None:
         self._delete(sent.key)

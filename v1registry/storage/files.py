@@ -12,11 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final, NoReturn, cast
 
 from .base import ABSENT, ANY, CHUNK_BYTES, Blob, KeyConflict, KeyNotFound, Stat, StorageUnavailable
+from .disk import WRITEBACK_BYTES, start_writeback
 from .folders import NOWHERE, Folders, failure
 from .trees import temporary_name, try_lock, unlock
-
-#: A value is synced in steps of this many bytes, so that little is left to do at the end of its stream.
-_SYNC_BYTES: Final = 64 * 1024 * 1024
 
 #: How long a folder has to be unchanged before its times tell it from a later one, in nanoseconds. Clocks of
 #: file systems advance in steps of at most 10 ms.
@@ -45,7 +43,8 @@ class Temporary:
         self._key = key
         self._place = place
         self._is_in_place = False
-        self._unsynced_bytes = 0
+        self._written_bytes = 0
+        self._begun_bytes = 0  # up to there the system writes to the disk already
         self._descriptor, self._path = self._create(os.path.dirname(place))
 
     def _create(self, folder: str) -> tuple[int, str]:
@@ -79,14 +78,15 @@ class Temporary:
         rest = memoryview(block).cast("B")
         while rest:
             count = os.write(self._descriptor, rest)
-            self._unsynced_bytes += count
+            self._written_bytes += count
             rest = rest[count:]
-        if self._folders.durable and self._unsynced_bytes >= _SYNC_BYTES:
-            os.fsync(self._descriptor)
-            self._unsynced_bytes = 0
+        waiting_bytes = self._written_bytes - self._begun_bytes
+        if waiting_bytes >= WRITEBACK_BYTES and self._folders.disk.is_durable:
+            start_writeback(self._descriptor, self._begun_bytes, waiting_bytes)
+            self._begun_bytes = self._written_bytes
 
     def finish(self) -> None:
-        """Bring the value to the disk and set its time to now.
+        """Set the time of the value to now, and bring it to the disk if it has to be there.
 
         :raises StorageFull: no room is left.
         :raises StorageUnavailable: the system failed.
@@ -95,7 +95,7 @@ class Temporary:
             # The kernel's own time advances in steps of milliseconds, which is too coarse for etags.
             now_ns = time.time_ns()
             os.utime(self._descriptor, ns=(now_ns, now_ns))
-            if self._folders.durable:
+            if self._folders.disk.needs(self._place):
                 os.fsync(self._descriptor)
 
     def rename(self) -> Stat | None:
@@ -127,6 +127,7 @@ class Temporary:
             self._folders.root if is_on_the_disk_of_the_root else os.path.dirname(self._place)
         )
         old, (self._descriptor, self._path) = self._descriptor, created
+        self._written_bytes = self._begun_bytes = 0
         try:
             self.write(pieces(old, self._key, 0, status.st_size, CHUNK_BYTES))
         finally:

@@ -25,7 +25,6 @@ removes the link.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -36,7 +35,6 @@ from .base import (
     ANY,
     Blob,
     InvalidKey,
-    KeyConflict,
     KeyNotFound,
     Stat,
     StorageUnavailable,
@@ -44,6 +42,7 @@ from .base import (
     check_key,
     clip_range,
 )
+from .disk import Disk, Synced
 from .files import (
     FileBlob,
     Temporary,
@@ -57,14 +56,11 @@ from .files import (
 from .folders import Folders, failure
 from .listing import Listing
 from .many import read_in_order
-from .trees import sweep
+from .trees import NO_LINK, sweep
 from .urls import path_of_url
 
 #: How often a step is repeated if other processes undo what it needs.
 _ATTEMPTS: Final = 1000
-
-#: Errors that mean that this file cannot have a link there: another disk, too many links, no links at all.
-_NO_LINK: Final = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class FileStorage:
@@ -77,6 +73,9 @@ class FileStorage:
         lose values or leave them without their bytes.
     :param lock_timeout_s: how long to wait for the lock of a folder.
     :param private: folders whose files only the owner may read. They are made with modes 0700 and 0600.
+    :param unfinished: folders of values that become durable when they are published or linked to a place
+        outside of them. Before that a power cut may lose them or leave them without their bytes.
+    :param finished: folders inside those whose values are durable like all others.
     :raises ValueError: the path is empty or holds NUL, or the time is negative.
     """
 
@@ -89,6 +88,8 @@ class FileStorage:
         durable: bool = True,
         lock_timeout_s: float = 60.0,
         private: Iterable[str] = ("accounts",),
+        unfinished: Iterable[str] = ("uploads",),
+        finished: Iterable[str] = ("uploads/_deleted",),
     ) -> None:
         name = os.fspath(path)
         if not name or "\0" in name:
@@ -98,9 +99,14 @@ class FileStorage:
         self._root = os.path.abspath(name)
         self._inside = self._root.rstrip("/") + "/"
         self._listing = Listing(self._root)
-        self._folders = Folders(
+        self._disk = Disk(
             self._root,
-            durable=durable,
+            is_durable=durable,
+            unfinished=[self._path(folder) for folder in unfinished],
+            finished=[self._path(folder) for folder in finished],
+        )
+        self._folders = Folders(
+            self._disk,
             lock_timeout_s=lock_timeout_s,
             private=[self._path(folder) for folder in private],
         )
@@ -204,7 +210,7 @@ class FileStorage:
         """
         path = self._path(key)
         folder = os.path.dirname(path)
-        with self._folders.locked(key, folder, create=False) as held, reading(key):
+        with self._folders.locked(key, folder) as held, reading(key):
             if os.path.isdir(path) or not os.path.lexists(path):
                 raise KeyNotFound(key)
             check_expected(key, path, expect)
@@ -222,7 +228,7 @@ class FileStorage:
         for place in {self._root, parent}:
             sweep(place)
         try:
-            with self._folders.locked(folder, path, create=False), self._folders.writing(folder):
+            with self._folders.locked(folder, path), self._folders.writing(folder):
                 if os.path.islink(path):
                     self._folders.empty(folder, path)
                 else:
@@ -244,23 +250,21 @@ class FileStorage:
         :raises StorageFull: no room is left on the disk.
         """
         check_folders(staged, folder)
-        self._check_keys(staged, folder)
         source, target = self._path(staged), self._path(folder)
-        if os.path.isfile(target):
-            raise InvalidKey(folder, "it is a key, not a folder")
-        sweep(source)
+        changed = {os.path.dirname(source), os.path.dirname(target)}
         try:
-            for _ in range(_ATTEMPTS):
-                if self._move(staged, folder):
-                    break
-            else:
-                raise StorageUnavailable(folder, "other processes wrote into the folder again and again")
-        except BaseException:
-            self._folders.prune(target)
+            self._listing.check_publication(staged, folder)
+            if os.path.isfile(target):
+                raise InvalidKey(folder, "it is a key, not a folder")
+            sweep(source)
+            with self._folders.writing(folder):
+                synced = self._disk.sync_staged(source, target)
+            self._move(staged, folder, changed)
+        except KeyNotFound:
+            # another caller may have published, and not yet synced, what this one has written there
+            self._sync_published(folder, changed, frozenset())
             raise
-        self._folders.sync_tree(folder, target)
-        for parent in {os.path.dirname(source), os.path.dirname(target)}:
-            self._folders.sync(folder, parent)
+        self._sync_published(folder, changed, synced)
         self._folders.prune(os.path.dirname(source))
 
     def link(self, source: str, target: str) -> Stat:
@@ -276,7 +280,7 @@ class FileStorage:
         """
         path = self._path(target)
         with closing(self.open(source)) as blob:
-            if self._folders.durable and blob.file is not None:
+            if self._disk.needs(path) and blob.file is not None:
                 with self._folders.writing(target):
                     os.fsync(blob.file.fileno())
             for _ in range(_ATTEMPTS):
@@ -288,7 +292,7 @@ class FileStorage:
                     # another process removed the empty folder, or the source
                     self.stat(source)
                 except OSError as error:
-                    if error.errno in _NO_LINK:
+                    if error.errno in NO_LINK:
                         return self.write(target, blob, expect=ABSENT)
                     raise failure(target, error) from error
         raise StorageUnavailable(target, "other processes deleted its folder again and again")
@@ -300,7 +304,7 @@ class FileStorage:
         :raises KeyConflict: a value is stored under ``target``.
         :raises OSError: the system cannot do it.
         """
-        with self._folders.locked(target, os.path.dirname(path), create=False) as held:
+        with self._folders.locked(target, os.path.dirname(path)) as held:
             try:
                 check_expected(target, path, ABSENT)
             except IsADirectoryError:
@@ -345,30 +349,41 @@ class FileStorage:
     def _path(self, key: str) -> str:
         return self._inside + check_key(key)
 
-    def _check_keys(self, staged: str, folder: str) -> None:
-        if not self._listing.has_keys(f"{staged}/"):
-            raise KeyNotFound(staged, "no key is below this folder")
-        if self._listing.has_keys(f"{folder}/"):
-            raise KeyConflict(folder, "a key is below this folder already")
+    def _move(self, staged: str, folder: str, made_in: set[str]) -> None:
+        """Rename a folder of keys to one without; ``made_in`` gets the folders in which some were made."""
+        try:
+            for _ in range(_ATTEMPTS):
+                if self._try_move(staged, folder, made_in):
+                    return
+            raise StorageUnavailable(folder, "other processes wrote into the folder again and again")
+        except BaseException:
+            self._folders.prune(self._path(folder))
+            raise
 
-    def _move(self, staged: str, folder: str) -> bool:
-        """Rename a folder of keys to one without keys; False if others wrote there meanwhile."""
+    def _try_move(self, staged: str, folder: str, made_in: set[str]) -> bool:
+        """Return False if others wrote into the folder meanwhile."""
         source, target = self._path(staged), self._path(folder)
         with ExitStack() as locks:
-            # In sorted order, so that two callers that move in opposite directions do not wait for each
-            # other.
+            # in sorted order, so that two callers in opposite directions do not wait for each other
             for path, key in sorted([(source, staged), (target, folder)]):
-                locks.enter_context(self._folders.locked(key, path, create=path == target))
-            self._check_keys(staged, folder)
+                made = made_in if path == target else None
+                locks.enter_context(self._folders.locked(key, path, made_in=made))
+            self._listing.check_publication(staged, folder)
             with self._folders.writing(folder):
                 return self._folders.move(folder, source, target)
+
+    def _sync_published(self, folder: str, changed: set[str], synced: frozenset[Synced] | None) -> None:
+        with self._folders.writing(folder):
+            self._disk.sync_tree(self._path(folder), synced)
+            for parent in changed:
+                self._disk.sync(parent)
 
     def _put_in_place(self, key: str, path: str, temporary: Temporary, expect: str) -> Stat | None:
         """Rename the temporary file if the value is the expected one; None if its folder was deleted."""
         for _ in range(2):
             try:
                 with (
-                    self._folders.locked(key, os.path.dirname(path), create=False) as held,
+                    self._folders.locked(key, os.path.dirname(path)) as held,
                     self._folders.writing(key),
                     suppress(IsADirectoryError),
                 ):

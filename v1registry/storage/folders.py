@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .base import NO_SPACE, InvalidKey, KeyConflict, KeyNotFound, StorageFull, StorageUnavailable, is_reserved
+from .disk import Disk
 from .trees import (
     NOT_EMPTY,
     TEMPORARY,
@@ -47,18 +48,15 @@ class Held:
 class Folders:
     """The operations of a FileStorage on folders. Paths are absolute; errors name ``key``.
 
-    :param root: the folder that is never removed.
-    :param durable: whether to wait until the disk has what was made, moved or removed.
+    :param disk: tells what of the folder that is never removed has to be on the disk.
     :param lock_timeout_s: how long to wait for a lock.
     :param private: folders that only the owner may read.
     """
 
-    def __init__(
-        self, root: str, *, durable: bool, lock_timeout_s: float, private: Iterable[str] = ()
-    ) -> None:
-        self.root = root
+    def __init__(self, disk: Disk, *, lock_timeout_s: float, private: Iterable[str] = ()) -> None:
+        self.disk = disk
+        self.root = disk.root
         self._private = tuple(private)
-        self.durable = durable
         self._lock_timeout_s = lock_timeout_s
         self._swept: set[str] = set()
 
@@ -117,12 +115,14 @@ class Folders:
         return made_in | {parent}
 
     def make_durably(self, key: str, folder: str) -> None:
-        """Make ``folder`` and the missing ones above it, and bring them to the disk.
+        """Make ``folder`` and the missing ones above it, and bring them to the disk if they have to be there.
 
         :raises OSError: the system cannot do it.
         """
-        for made_in in self.make(folder, was_missing=True):
-            self.sync(key, made_in)
+        made_in = self.make(folder, was_missing=True)
+        if self.disk.needs(folder):
+            for parent in made_in:
+                self.sync(key, parent)
 
     def _above(self, folder: str) -> Iterator[str]:
         """Yield the folders above one, up to the root."""
@@ -130,46 +130,33 @@ class Folders:
             yield folder
 
     def sync(self, key: str, folder: str) -> None:
-        """Bring the names in ``folder`` to the disk. A missing folder needs no sync.
+        """Bring the names in ``folder`` to the disk if they have to be there. A missing folder needs no sync.
 
         :raises StorageUnavailable: the disk failed.
         """
-        if not self.durable:
-            return
-        with self.writing(key), suppress(FileNotFoundError):
-            descriptor = open_folder(folder)
-            try:
-                sync_folder(descriptor)
-            finally:
-                os.close(descriptor)
-
-    def sync_tree(self, key: str, folder: str) -> None:
-        """Bring the names in ``folder`` and in all folders below it to the disk.
-
-        :raises StorageUnavailable: the disk failed.
-        """
-        if self.durable:
-            for path, _, _ in os.walk(folder):
-                self.sync(key, path)
+        with self.writing(key):
+            self.disk.sync(folder)
 
     # -- locks
 
     @contextmanager
-    def locked(self, key: str, folder: str, *, create: bool = True) -> Iterator[Held]:
-        """Hold the lock of ``folder``. If the holder sets ``is_changed``, sync the folder after the release.
+    def locked(self, key: str, folder: str, *, made_in: set[str] | None = None) -> Iterator[Held]:
+        """Hold the lock of ``folder``. If the holder sets ``is_changed``, sync the folder after the release,
+        unless it need not be on the disk.
 
         The sync uses the open folder, so it also works if another process moves the folder after the release.
 
-        :param create: whether to make a missing folder.
-        :raises KeyNotFound: the folder is missing, without ``create``.
+        :param made_in: a missing folder is made, and this set gets the folders that have a new name then, to
+            be synced. None if a missing folder is an error.
+        :raises KeyNotFound: the folder is missing, and may not be made.
         :raises StorageUnavailable: the lock was not free in time, or the system failed.
         """
-        descriptor = self._acquire(key, folder, create)
+        descriptor = self._acquire(key, folder, made_in)
         held = Held()
         to_sync = None
         try:
             yield held
-            if held.is_changed and self.durable:
+            if held.is_changed and self.disk.needs(folder):
                 with self.writing(key):
                     to_sync = os.dup(descriptor)
         finally:
@@ -181,12 +168,12 @@ class Folders:
             finally:
                 os.close(to_sync)
 
-    def _acquire(self, key: str, folder: str, create: bool) -> int:
+    def _acquire(self, key: str, folder: str, made_in: set[str] | None) -> int:
         deadline = time.monotonic() + self._lock_timeout_s
         pause_s = _FIRST_PAUSE_S
         while True:
             with self.writing(key):
-                acquired = self._try_acquire(key, folder, create)
+                acquired = self._try_acquire(key, folder, made_in)
             if acquired is not None:
                 return acquired
             if time.monotonic() >= deadline:
@@ -196,15 +183,15 @@ class Folders:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _try_acquire(self, key: str, folder: str, create: bool) -> int | None:
+    def _try_acquire(self, key: str, folder: str, made_in: set[str] | None) -> int | None:
         try:
-            descriptor = self._open_or_make(key, folder) if create else open_folder(folder)
+            descriptor = self._open_or_make(folder, made_in)
         except FileNotFoundError:
-            if create:
+            if made_in is not None:
                 return None  # another process removed it again
             raise KeyNotFound(key) from None
         except NotADirectoryError:
-            if create:
+            if made_in is not None:
                 raise
             raise KeyNotFound(key) from None
         try:
@@ -218,11 +205,13 @@ class Folders:
         os.close(descriptor)
         return None
 
-    def _open_or_make(self, key: str, folder: str) -> int:
+    def _open_or_make(self, folder: str, made_in: set[str] | None) -> int:
         try:
             return open_folder(folder)
         except FileNotFoundError:
-            self.make_durably(key, folder)
+            if made_in is None:
+                raise
+            made_in |= self.make(folder, was_missing=True)
             return open_folder(folder)
 
     # -- moving
@@ -261,7 +250,7 @@ class Folders:
         descriptor = open_folder(copy)
         try:
             try_lock(descriptor)  # so that no sweeper removes it
-            copy_tree(source, copy, durable=self.durable)
+            copy_tree(source, copy, durable=self.disk.needs(target))
             os.rename(copy, target)
         finally:
             remove_tree(copy)
@@ -281,7 +270,7 @@ class Folders:
                 continue
             if os.path.islink(path) or not os.path.isdir(path):
                 raise KeyConflict(key, "the folder holds files that are not keys")
-            with suppress(KeyNotFound), self.locked(key, path, create=False):
+            with suppress(KeyNotFound), self.locked(key, path):
                 self._clear(key, path)
                 with suppress(OSError):  # not empty: others wrote there, so the rename will fail
                     os.rmdir(path)
@@ -329,8 +318,9 @@ class Folders:
                 raise
             trash = os.path.join(parent, temporary_name("trash"))  # the folder is on another disk
             os.rename(folder, trash)
-        for place in {self.root, parent}:
-            self.sync(key, place)
+        if self.disk.needs(folder):
+            for place in {self.root, parent}:
+                self.sync(key, place)
         remove_tree(trash)
 
     def empty(self, key: str, folder: str) -> None:

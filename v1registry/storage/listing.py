@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from .base import KeyNotFound, Stat, is_reserved
+from .base import KeyConflict, KeyNotFound, Stat, is_reserved
 from .files import reading, stat_at
 from .folders import NOWHERE, failure
 
@@ -49,6 +49,17 @@ class Listing:
             if error.errno not in NOWHERE:
                 raise failure(base, error) from error
         return any(map(self.has_keys, folders))
+
+    def check_publication(self, staged: str, folder: str) -> None:
+        """Check that keys are below ``staged``, and none below ``folder``.
+
+        :raises KeyNotFound: no key is below ``staged``.
+        :raises KeyConflict: a key is below ``folder``.
+        """
+        if not self.has_keys(f"{staged}/"):
+            raise KeyNotFound(staged, "no key is below this folder")
+        if self.has_keys(f"{folder}/"):
+            raise KeyConflict(folder, "a key is below this folder already")
 
     def walk(self, base: str, beginning: str, after: str) -> Iterator[Stat]:
         """Yield the Stat of each key below ``base`` whose rest begins so and that sorts after ``after``, in

@@ -22,6 +22,9 @@ TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
 #: Errors of ``rmdir`` and ``rename`` if the folder has entries.
 NOT_EMPTY: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
+#: Errors that mean that a file cannot have a link there: another disk, too many links, no links at all.
+NO_LINK: Final = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+
 
 def temporary_name(name: str) -> str:
     """Return a new name, at most 255 characters long, for the unfinished form of ``name``."""

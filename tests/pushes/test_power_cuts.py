@@ -1,0 +1,102 @@
+"""What is on the disk when a push is acknowledged, how often it is synced, and what a power cut may leave."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support.engine_client import make_image, tar_layer
+from support.wsgi_client import Client
+
+from v1registry import FileStorage, Registry
+
+IMAGE = make_image(tar_layer({"etc/motd": b"power"}), name="power")
+NEXT = make_image(tar_layer({"etc/next": b"power"}), name="next")
+
+
+class Syncs:
+    """Counts the calls of ``fsync`` since the last look."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths: list[str] = []
+        self._root = root
+        self._fsync = os.fsync
+
+    def fsync(self, descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        self.paths.append(str(path.relative_to(self._root)))
+        self._fsync(descriptor)
+
+    def since(self) -> list[str]:
+        """Return what was synced since the last look, sorted."""
+        found, self.paths = sorted(self.paths), []
+        return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def client(root: Path) -> Client:
+    """Return a client of a registry that has one image already."""
+    client = Client(Registry(storage=FileStorage(root)))
+    client.push(NEXT)
+    return client
+
+
+@pytest.fixture
+def syncs(client: Client, root: Path, monkeypatch: pytest.MonkeyPatch) -> Syncs:
+    found = Syncs(root)
+    monkeypatch.setattr(os, "fsync", found.fsync)
+    return found
+
+
+def test_json_and_layer_are_not_synced_before_their_sum(client: Client, syncs: Syncs) -> None:
+    client.put_json(IMAGE)
+    client.put_layer(IMAGE)
+    assert syncs.since() == []
+
+
+def test_sum_syncs_each_file_once_and_two_folders(client: Client, syncs: Syncs) -> None:
+    client.put_json(IMAGE)
+    client.put_layer(IMAGE)
+    client.put_checksum(IMAGE)
+    found = syncs.since()
+    files = [path.rpartition("/")[2] for path in found if path.startswith("uploads/")]
+    assert files == ["_checksum", "ancestry", "json", "layer"]
+    assert [path for path in found if not path.startswith("uploads/")] == [
+        "images",
+        f"images/{IMAGE.image_id}",
+    ]
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 7])
+def test_layer_that_a_power_cut_has_shortened_completes_nothing(
+    client: Client, root: Path, kept_bytes: int
+) -> None:
+    client.put_json(IMAGE)
+    client.put_layer(IMAGE)
+    (layer,) = (root / "uploads" / IMAGE.image_id).rglob("layer")
+    os.truncate(layer, kept_bytes)
+
+    assert client.put_checksum(IMAGE).status_int == 400
+    client.put_layer(IMAGE)
+    assert client.put_checksum(IMAGE).status_int == 200
+    assert client.get(f"/v1/images/{IMAGE.image_id}/layer").body == IMAGE.layer
+
+
+@pytest.mark.parametrize("name", ["json", "ancestry", "_checksum"])
+def test_document_that_a_power_cut_has_emptied_is_written_again(
+    client: Client, root: Path, name: str
+) -> None:
+    client.put_json(IMAGE)
+    client.put_layer(IMAGE)
+    (document,) = (path for path in (root / "uploads" / IMAGE.image_id).rglob(name) if path.is_file())
+    whole = document.read_bytes()
+    os.truncate(document, 0)
+
+    client.put_checksum(IMAGE)
+    assert (root / "images" / IMAGE.image_id / name).read_bytes() == whole

@@ -1,0 +1,167 @@
+"""What a FileStorage wrote reaches the disk: what has to, when, and how it gets there without long waits.
+
+Paths are absolute. Nothing here knows keys, so errors of the system pass through.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Final
+
+from .trees import TEMPORARY, open_folder, sync_folder
+
+#: The system begins to write a stream to the disk whenever so many bytes have come.
+WRITEBACK_BYTES: Final = 8 * 1024 * 1024
+
+#: Of sync_file_range(2): begin to write, and do not wait.
+_SYNC_FILE_RANGE_WRITE: Final = 2
+
+#: A file as it was synced: number of the inode, time and size.
+Synced = tuple[int, int, int]
+
+
+class Disk:
+    """Tells what of a folder has to be on the disk, and brings it there.
+
+    :param root: the folder.
+    :param is_durable: False if the system may decide about everything.
+    :param unfinished: folders whose values need not be on the disk before they are published or linked to a
+        place outside of them.
+    :param finished: folders inside those that are like all others.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        is_durable: bool,
+        unfinished: Iterable[str] = (),
+        finished: Iterable[str] = (),
+    ) -> None:
+        self.root = root
+        self.is_durable = is_durable
+        self._unfinished = tuple(unfinished)
+        self._finished = tuple(finished)
+
+    def needs(self, path: str) -> bool:
+        """Tell whether what is at a path has to be on the disk when the operation ends."""
+        if not self.is_durable:
+            return False
+        return not _is_below(path, self._unfinished) or _is_below(path, self._finished)
+
+    def sync(self, folder: str) -> None:
+        """Bring the names in ``folder`` to the disk if they have to be there. A missing folder needs no sync.
+
+        :raises OSError: the disk failed.
+        """
+        if not self.needs(folder):
+            return
+        with suppress(FileNotFoundError):
+            descriptor = open_folder(folder)
+            try:
+                sync_folder(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def sync_staged(self, source: str, target: str) -> frozenset[Synced] | None:
+        """Bring the files of a folder to the disk before it is moved to ``target``; return what was synced.
+
+        None if no file needs that: those of other folders were synced when they were written.
+
+        :raises OSError: the disk failed.
+        """
+        if self.needs(source) or not self.needs(target):
+            return None
+        # one pass of the disk for all of them, instead of one for each
+        for path in _files_below(source):
+            with _opened(path) as descriptor:
+                if descriptor is not None:
+                    start_writeback(descriptor, 0, 0)
+        return frozenset(_sync_files(source, frozenset()))
+
+    def sync_tree(self, folder: str, synced: frozenset[Synced] | None) -> None:
+        """Bring the names in ``folder`` and in all folders below it to the disk, if they have to be there.
+
+        :param synced: files that need no sync. All others are synced too; None if no file needs that.
+        :raises OSError: the disk failed.
+        """
+        if not self.needs(folder):
+            return
+        if synced is not None:
+            _sync_files(folder, synced)
+        for path, _, _ in os.walk(folder):
+            self.sync(path)
+
+
+def start_writeback(descriptor: int, start: int, length: int) -> None:
+    """Let the system begin to write a part of a file to the disk, so that a later sync waits for little.
+
+    Nothing is promised. Some systems cannot do it.
+
+    :param start: in bytes.
+    :param length: in bytes; 0 means up to the end.
+    """
+    function = _sync_file_range()
+    if function is not None:
+        function(descriptor, start, length, _SYNC_FILE_RANGE_WRITE)
+
+
+@cache
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    """Return the function of the C library; None if it has none. Python has no other way to it."""
+    try:
+        import ctypes
+
+        function = ctypes.CDLL(None).sync_file_range
+    except (ImportError, OSError, AttributeError):
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return function
+
+
+def _is_below(path: str, folders: tuple[str, ...]) -> bool:
+    return any(path == folder or path.startswith(folder + "/") for folder in folders)
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    """Yield the paths of the files below a folder, without those that are being written."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            if not TEMPORARY.fullmatch(name):
+                yield os.path.join(path, name)
+
+
+def _sync_files(folder: str, known: frozenset[Synced]) -> set[Synced]:
+    """Bring the files below a folder to the disk, but those that are known; return what was synced.
+
+    :raises OSError: the disk failed.
+    """
+    synced = set()
+    for path in _files_below(folder):
+        with _opened(path) as descriptor:
+            if descriptor is not None and (found := _as_synced(descriptor)) not in known:
+                os.fsync(descriptor)
+                synced.add(found)
+    return synced
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int | None]:
+    """Open a file for a sync; None if it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _as_synced(descriptor: int) -> Synced:
+    status = os.fstat(descriptor)
+    return status.st_ino, status.st_mtime_ns, status.st_size
