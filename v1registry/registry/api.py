@@ -20,7 +20,7 @@ from ..wsgi.immutable import (
     immutable_response,
     stream_response,
 )
-from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, respond
+from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, raw_json_response, respond
 from ..wsgi.routing import Api, Route, Table
 from ..wsgi.user_agents import docker_version
 from . import layout
@@ -176,10 +176,11 @@ def _stripped(header: str | None) -> str | None:
 
 def get_tags(request: Request) -> Response:
     name = require_readable_repository(request.rights, named_repository(request))
-    tags = request.services.repositories.tags(name)
+    tags = request.services.repositories.tag_list(name)
     if request.services.settings.tags_form == "hub":
-        return json_response([{"layer": image_id[:8], "name": tag} for tag, image_id in tags.items()])
-    return json_response(tags)
+        hub_form = [{"layer": image_id[:8], "name": tag} for tag, image_id in tags.image_ids.items()]
+        return json_response(hub_form)
+    return raw_json_response(tags.json)
 
 
 def get_tag(request: Request) -> Response:

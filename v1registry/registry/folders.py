@@ -7,20 +7,21 @@ from contextlib import suppress
 from datetime import datetime
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..log import audit
-from ..names import RepositoryName, is_image_id
-from ..storage.base import InvalidKey, KeyConflict, KeyNotFound, Stat, Storage
+from ..names import RepositoryName
+from ..storage.base import InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, date_of
 from . import layout
 from .expiry import REPOSITORY_BYTES, repository_digest
-from .recent_values import RecentValues
+from .known_tags import KnownTags, TagList
 
 
 class RepositoryFolders:
     """Where the repositories of one storage are."""
 
-    def __init__(self, storage: Storage):
+    def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
-        self._tag_cache = RecentValues[str](50_000)
+        self._known_tags = KnownTags(storage, clock=clock)
 
     def exists(self, name: RepositoryName) -> bool:
         """Tell whether the repository was announced, has a tag, or is marked private (storage-layout.md
@@ -90,17 +91,10 @@ class RepositoryFolders:
     def read_tags(self, stats: Iterable[Stat], most: int | None = None) -> dict[str, tuple[str, datetime]]:
         """Return tag -> image id, and when the tag was set.
 
-        :param most: how many tags are read; None for all.
+        :param stats: as :meth:`tag_stats` returned them.
+        :param most: how many tags are returned; None for all.
         """
-        found: dict[str, tuple[str, datetime]] = {}
-        for stat in stats:
-            if most is not None and len(found) >= most:
-                break
-            image_id = self._read_tag(stat)
-            if image_id is not None:
-                tag = layout.unstore_part(stat.key.rpartition("/")[2][len(layout.TAG_PREFIX) :])
-                found[tag] = image_id, stat.modified
-        return found
+        return with_times(self._known_tags.read(stats, most), most)
 
     def end_uploads(self, name: RepositoryName) -> None:
         """Count the unfinished uploads of blobs to the repository no more.
@@ -164,7 +158,7 @@ class RepositoryFolders:
         for folder in self._folders(name, even_deleted=even_deleted):
             if (
                 self._has(f"{folder}/{layout.IMAGE_LIST}")
-                or any(self._read_tag(stat) for stat in self._list(f"{folder}/{layout.TAG_PREFIX}"))
+                or self._known_tags.of(folder, most=1).image_ids
                 or self._has(f"{folder}/{layout.PRIVATE}")
             ):
                 return folder
@@ -175,20 +169,6 @@ class RepositoryFolders:
         if folder is None:
             raise errors.RepositoryNotFound(repository=str(name))
         return folder
-
-    def _read_tag(self, stat: Stat) -> str | None:
-        """Return the id in a tag's key, None if it is the info of another tag (storage-layout.md 3.3)."""
-        if stat.size > 100:
-            return None
-        cached = self._tag_cache.get(stat)
-        if cached is None:
-            try:
-                data, stat = self._storage.read(stat.key)
-            except KeyNotFound:
-                return None
-            cached = data.strip().decode("latin-1")
-            self._tag_cache.put(stat, cached)
-        return cached if is_image_id(cached) else None
 
     def _read_json(self, name: RepositoryName, key: str) -> dict[str, object]:
         """Return the first object under a key of the repository's folders, else an empty one."""
@@ -232,3 +212,11 @@ class RepositoryFolders:
         except KeyNotFound:
             return False
         return True
+
+
+def with_times(tags: TagList, most: int | None) -> dict[str, tuple[str, datetime]]:
+    """Return tag -> image id, and when the tag was set.
+
+    :param most: how many tags are returned; None for all.
+    """
+    return {tag: (tags.image_ids[tag], date_of(tags.times_ns[tag])) for tag in tags.first(most)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from ..log import audit
 from ..names import RepositoryName, check_tag, is_image_id
 from ..storage.base import ABSENT, ANY, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
-from .folders import RepositoryFolders
+from .folders import RepositoryFolders, with_times
+from .known_tags import TagList
+from .push_info import info_of_user_agent
 
 #: The answer for a tag or repository of which nothing is known (docker-registry 0.9.1, tags.py).
 UNKNOWN_INFO: dict[str, object] = {
@@ -27,33 +28,6 @@ UNKNOWN_INFO: dict[str, object] = {
     "last_update": None,
     "os": "linux",
 }
-
-#: A match begins where a word does: else a long word would be tried from each of its characters.
-_USER_AGENT_PAIR = re.compile(r"(?<![^\s/])([^\s/]+)/([^\s/]+)")
-_INFO_OF_PRODUCT = {
-    "docker": "docker_version",
-    "go": "docker_go_version",
-    "arch": "arch",
-    "kernel": "kernel",
-    "os": "os",
-}
-
-
-def info_of_user_agent(user_agent: str, now_s: float) -> dict[str, object]:
-    """Return what a pusher's ``User-Agent`` tells, and the time in whole seconds since the epoch.
-
-    Of a product that is named twice the first counts: ``UpstreamClient(Docker-Client/1.12.6 …)`` comes last.
-
-    >>> info_of_user_agent("docker/1.9.1 go/go1.4.3 os/Linux", 1430000000.5)
-    {'docker_version': '1.9.1', 'docker_go_version': 'go1.4.3', 'os': 'linux', 'last_update': 1430000000}
-    """
-    info: dict[str, object] = {}
-    for product, version in _USER_AGENT_PAIR.findall(user_agent):
-        name = _INFO_OF_PRODUCT.get(product.lower())
-        if name is not None and name not in info:
-            info[name] = version.lower() if name in ("arch", "kernel", "os") else version
-    info["last_update"] = int(now_s)
-    return info
 
 
 class TagRule(enum.Enum):
@@ -86,7 +60,7 @@ class Tags(RepositoryFolders):
     """
 
     def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
-        super().__init__(storage)
+        super().__init__(storage, clock=clock)
         self._clock = clock
 
     def tags_or_none(
@@ -94,7 +68,7 @@ class Tags(RepositoryFolders):
     ) -> dict[str, str]:
         """Return tag -> image id; empty if the repository does not exist.
 
-        :param most: how many tags are read; None for all.
+        :param most: how many tags are returned; None for all.
         """
         try:
             return self.tags(name, even_deleted=even_deleted, most=most)
@@ -107,24 +81,34 @@ class Tags(RepositoryFolders):
         """Return tag -> image id.
 
         :param even_deleted: also of a repository that is marked as deleted.
-        :param most: how many tags are read; None for all.
+        :param most: how many tags are returned; None for all.
         :raises RepositoryNotFound: it does not exist.
         """
-        found = self.tags_with_times(name, even_deleted, most=most)
-        return {tag: image_id for tag, (image_id, _) in found.items()}
+        tags = self.tag_list(name, even_deleted=even_deleted, most=most)
+        return {tag: tags.image_ids[tag] for tag in tags.first(most)}
 
     def tags_with_times(
         self, name: RepositoryName, even_deleted: bool = False, *, most: int | None = None
     ) -> dict[str, tuple[str, datetime]]:
         """Return tag -> image id, and when the tag was set.
 
-        :param most: how many tags are read; None for all.
+        :param most: how many tags are returned; None for all.
+        :raises RepositoryNotFound: it does not exist.
+        """
+        return with_times(self.tag_list(name, even_deleted=even_deleted, most=most), most)
+
+    def tag_list(
+        self, name: RepositoryName, *, even_deleted: bool = False, most: int | None = None
+    ) -> TagList:
+        """Return the tags as they are remembered, see ``docs/internals.md``.
+
+        :param most: about how many tags are read if they are not remembered; None for all.
         :raises RepositoryNotFound: it does not exist.
         """
         folder = self._existing_folder(name, even_deleted=even_deleted)
         if folder is None:
             raise errors.RepositoryNotFound(repository=str(name))
-        return self.read_tags(self._storage.list(f"{folder}/{layout.TAG_PREFIX}"), most)
+        return self._known_tags.of(folder, most=most)
 
     def tag(self, name: RepositoryName, tag: str) -> str:
         """Return the image id of a tag.

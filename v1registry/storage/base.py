@@ -101,7 +101,7 @@ class Stat(NamedTuple):
     @property
     def modified(self) -> datetime:
         """When the value was written: aware, in UTC, in whole microseconds."""
-        return _EPOCH + timedelta(microseconds=self.modified_ns // 1000)
+        return date_of(self.modified_ns)
 
 
 class Blob(Protocol):
@@ -313,6 +313,17 @@ def check_key(key: str) -> str:
     if not (key.isascii() and key.isprintable()) or "\\" in key:
         raise InvalidKey(key, "a key must be printable ASCII without a backslash")
     return key
+
+
+def date_of(time_ns: int) -> datetime:
+    """Return a time as a date, aware, in UTC, in whole microseconds.
+
+    :param time_ns: nanoseconds since 1970.
+
+    >>> str(date_of(1_500_000_000_000_001_999))
+    '2017-07-14 02:40:00.000001+00:00'
+    """
+    return _EPOCH + timedelta(microseconds=time_ns // 1000)
 
 
 def check_folders(staged: str, folder: str) -> None:
