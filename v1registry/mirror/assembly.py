@@ -19,7 +19,11 @@ from .origin import Origin
 from .parts import Models
 from .service import Mirror
 from .stored import MirroredRepositories
+from .v1_rows import V1Rows
 from .v2_rows import V2Rows
+
+#: The APIs of v1, by name.
+_V1_APIS = ("registry", "hub")
 
 #: Stands for the mirror where rights are asked for. No user can have this name.
 _USER = User("mirror of another registry", is_administrator=True)
@@ -79,8 +83,9 @@ def mirror_of(parts: Parts) -> Mirror:
 
 def mirrored_apis(mirror: Mirror, apis: tuple[Api, ...]) -> tuple[Api, ...]:
     """Return the APIs of an application that is a mirror."""
-    v2 = V2Rows(mirror)
+    wraps = {"distribution": V2Rows(mirror).wrap}
+    wraps |= dict.fromkeys(_V1_APIS, V1Rows(mirror).wrap)
     return tuple(
-        replace(api, routes=Table(*map(v2.wrap, api.routes))) if api.name == "distribution" else api
+        replace(api, routes=Table(*map(wraps[api.name], api.routes))) if api.name in wraps else api
         for api in apis
     )

@@ -12,14 +12,19 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
-from typing import BinaryIO, Final
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import BinaryIO, Final, TypeVar
 
 from .. import errors
 from ..log import get_logger
 from ..storage.base import Stat, StorageUnavailable, clip_range
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
+
+#: How many values of one image are fetched at once for a client that needs all of them.
+_PARALLEL: Final = 3
 
 #: How much is given out at once.
 _PIECE_BYTES: Final = 64 << 10
@@ -242,6 +247,27 @@ class Fetches:
                 self._slots.release()
 
         threading.Thread(target=run, name="v1registry mirror", daemon=True).start()
+
+
+def fetch_all(join: Callable[[T], Fetch | None], wanted: Sequence[T]) -> None:
+    """Fetch values, several at once, and wait for all of them.
+
+    :param join: returns the fetch of a value, None if the value is here.
+    :raises Exception: why the first one failed.
+    """
+    for start in range(0, len(wanted), _PARALLEL):
+        running: list[Fetch] = []
+        try:
+            for each in wanted[start : start + _PARALLEL]:
+                fetch = join(each)
+                if fetch is not None:
+                    running.append(fetch)
+            for fetch in running:
+                fetch.wait_for_end(None)
+                fetch.raise_error()
+        finally:
+            for fetch in running:
+                fetch.release()
 
 
 def _reason_of(error: BaseException) -> str:

@@ -12,20 +12,17 @@ from typing import Final
 from .. import errors
 from ..distribution import layout
 from ..distribution.manifest_records import Record
-from ..distribution.manifests import Descriptor, Manifest
+from ..distribution.manifests import Manifest
 from ..distribution.places import Place
 from ..distribution.view_facts import NoView
 from ..log import get_logger
 from ..names import Digest, RepositoryName
-from .fetches import Fetch
+from .fetches import Fetch, fetch_all
 from .origin import NotAtOrigin
 from .origin_v2 import V2Origin
 from .parts import Models, Sums, remove, staging_folder
 
 log = get_logger(__name__)
-
-#: How many blobs of one image are fetched at once for a client of v1.
-_PARALLEL: Final = 3
 
 #: How many tags of the origin a list in v1 shows: each needs the manifest.
 _MOST_LISTED: Final = 200
@@ -137,13 +134,16 @@ class FromV2:
 
     # -- images for v1
 
-    def image_ids(self, repository: RepositoryName, tags: list[str]) -> Iterator[tuple[str, str]]:
-        """Yield tags with the ids of their images in v1. Layers are not fetched.
+    def v1_tags(self, repository: RepositoryName) -> dict[str, str]:
+        """Return tags of the origin with the ids of their images in v1. Layers are not fetched.
 
-        :raises OriginUnavailable: the origin cannot answer now.
+        :raises NotAtOrigin: it does not have the repository.
         """
+        return dict(self._image_ids(repository, self._origin.tags(repository)[:_MOST_LISTED]))
+
+    def _image_ids(self, repository: RepositoryName, tags: list[str]) -> Iterator[tuple[str, str]]:
         mirrored, age_s = self._models.mirrored, self._models.settings.mirror_tag_age_s
-        for tag in tags[:_MOST_LISTED]:
+        for tag in tags:
             try:
                 place = mirrored.place(repository)
                 if not mirrored.is_fresh(mirrored.tag(place, tag), age_s):
@@ -152,7 +152,7 @@ class FromV2:
             except (NotAtOrigin, NoView, errors.OriginInvalid, errors.ManifestUnknown) as error:
                 log.info("v1 does not list the tag %r of %s: %s", tag, repository, error)
                 continue
-            if image.config is not None:
+            if image.config is not None and image.config.digest.algorithm == "sha256":
                 yield tag, image.config.digest.hex
 
     def tag_of_image(self, repository: RepositoryName, image_id: str) -> str | None:
@@ -170,6 +170,22 @@ class FromV2:
                 return tag
         return None
 
+    def complete_tag(self, repository: RepositoryName, tag: str) -> None:
+        """Let a tag point to what it points to at the origin, and show it in v1: all blobs are fetched.
+
+        :raises NotAtOrigin: it is missing there, it is local, or v1 cannot show it.
+        """
+        mirrored = self._models.mirrored
+        place = mirrored.place(repository)
+        if not mirrored.is_fresh(mirrored.tag(place, tag), self._models.settings.mirror_tag_age_s):
+            try:
+                self.update_tag(repository, tag)
+            except (errors.OriginUnavailable, errors.OriginInvalid, NotAtOrigin):
+                # what is here may be whole
+                if mirrored.tag(place, tag) is None:
+                    raise
+        self.show_in_v1(repository, tag)
+
     def show_in_v1(self, repository: RepositoryName, tag: str) -> None:
         """Fetch the blobs of a tag's image that are missing, and show the tag in v1.
 
@@ -182,25 +198,12 @@ class FromV2:
             return
         try:
             image = self._image_of(place, target.record)
-            self._fetch_all(repository, image.blobs)
+            digests = list(dict.fromkeys(blob.digest for blob in image.blobs))
+            fetch_all(lambda digest: self.join_blob(repository, digest), digests)
             models.distribution.manifests.show_in_v1(models.rights, place, tag, models.distribution.to_v1)
         except NoView as error:
             log.info("no v1 view of the tag %r of %s: %s", tag, repository, error)
             raise NotAtOrigin(str(error)) from None
-
-    def _fetch_all(self, repository: RepositoryName, blobs: tuple[Descriptor, ...]) -> None:
-        digests = list(dict.fromkeys(blob.digest for blob in blobs))
-        for start in range(0, len(digests), _PARALLEL):
-            running = [self.join_blob(repository, digest) for digest in digests[start : start + _PARALLEL]]
-            try:
-                for fetch in running:
-                    if fetch is not None:
-                        fetch.wait_for_end(None)
-                        fetch.raise_error()
-            finally:
-                for fetch in running:
-                    if fetch is not None:
-                        fetch.release()
 
     def _record_of(self, repository: RepositoryName, tag: str) -> Record:
         target = self._models.distribution.tag_lists.target(self._models.mirrored.place(repository), tag)

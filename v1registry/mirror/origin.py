@@ -77,7 +77,8 @@ class Origin:
 
     def __init__(self, settings: Settings, clock: Clock, *, timer: Callable[[], float] = time.monotonic):
         url = urlsplit(settings.mirror)
-        self._api = settings.mirror_api
+        #: whether the origin is asked by the distribution API; None if that is still unknown
+        self.known_v2: bool | None = {"v1": False, "v2": True}.get(settings.mirror_api)
         self._may_redirect_to = frozenset(host.lower() for host in settings.mirror_redirect_hosts)
         self._most_bytes = settings.max_mirror_blob_bytes
         self._clock = clock
@@ -107,15 +108,13 @@ class Origin:
 
         :raises OriginUnavailable: it does not answer.
         """
-        if self._api != "auto":
-            return self._api == "v2"
-        with self.asked():
-            if find_api(self.connection) is not None:
-                return True
-            _, answer = self.connection.find("/v2/")
-            if answer.status in TRANSIENT_STATUSES:
-                raise self.failure(answer.status, answer.headers, "the ping of /v2/")
-        return False
+        if self.known_v2 is None:
+            with self.asked():
+                _, answer = self.connection.find("/v2/")
+                if answer.status in TRANSIENT_STATUSES:
+                    raise self.failure(answer.status, answer.headers, "the ping of /v2/")
+                self.known_v2 = find_api(self.connection) is not None
+        return self.known_v2
 
     def transfer(self, name: RepositoryName) -> Transfer:
         """Return what calls on a repository need.

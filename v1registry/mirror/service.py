@@ -6,21 +6,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from fnmatch import fnmatchcase
-from typing import Final, TypeVar
+from threading import Lock
+from typing import Any, Final, TypeVar
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from .. import errors
 from ..clock import Clock
 from ..distribution.shared_work import SharedWork
+from ..distribution.tags import Target
 from ..log import get_logger
 from ..names import Digest, RepositoryName
 from .fetches import Fetch
+from .from_v1 import FromV1
 from .from_v2 import FromV2
 from .origin import NotAtOrigin, Origin
+from .origin_v1 import RemoteImage, V1Origin
 from .origin_v2 import V2Origin
 from .parts import Models
-from .stored import Standing
+from .stored import Standing, TagRecord
 
 log = get_logger(__name__)
 
@@ -37,6 +41,9 @@ _MOST_WAITING_OF_CLIENT: Final = 64
 #: Of how many repositories the lists of tags are kept.
 _KEPT_LISTS: Final = 200
 
+#: Of how many images it is remembered in which repository the origin has them.
+_SEEN_IMAGES: Final = 100_000
+
 
 class Mirror:
     """Fetches what is missing, if it may be fetched. Safe for threads.
@@ -52,6 +59,7 @@ class Mirror:
         self._patterns = settings.mirror_repositories
         self._age_s = settings.mirror_tag_age_s
         self._from_v2 = FromV2(V2Origin(origin, settings.max_manifest_bytes, clock), models)
+        self._from_v1 = FromV1(V1Origin(origin, settings.max_chain_images, clock), models)
         self._questions, self._images = (
             SharedWork[object](
                 threads, most_waiting=_MOST_WAITING, most_waiting_of_client=_MOST_WAITING_OF_CLIENT
@@ -61,6 +69,8 @@ class Mirror:
         self._lists: TTLCache[Hashable, object] = TTLCache(
             _KEPT_LISTS, max(self._age_s, 1), timer=clock.monotonic_s
         )
+        self._seen: LRUCache[str, RepositoryName] = LRUCache(_SEEN_IMAGES)
+        self._mutex = Lock()  # cachetools is not safe for threads
         self.wait_s = settings.mirror_wait_s  #: how long a request waits before its first byte, in seconds
 
     # -- what may be fetched
@@ -91,22 +101,83 @@ class Mirror:
     def prepare_repository(self, repository: RepositoryName, client: str) -> None:
         """Make a repository if the origin has it."""
         if self.standing(repository) is Standing.MISSING:
-            self._ask(("repository", repository), lambda: self._from_v2.begin(repository), client)
+            self._ask(("repository", repository), lambda: self._source().begin(repository), client)
 
     def prepare_tag(self, repository: RepositoryName, tag: str, client: str) -> None:
-        """Let a tag point to what it points to at the origin. For v1 see :meth:`prepare_v1_tag`.
+        """Let a tag of the distribution API point to what it points to at the origin. Of an origin of v1 the
+        whole image is fetched.
 
         :raises OriginUnavailable: the origin cannot answer, and the tag is not here.
         :raises OriginInvalid: its answer is invalid, and the tag is not here.
-        :raises ImageBusy: the answer takes longer than a request waits, and the tag is not here.
+        :raises ImageBusy: it takes longer than a request waits, and the tag is not here.
         """
-        place, mirrored = self._models.mirrored.place(repository), self._models.mirrored
-        is_here = self._models.distribution.tag_lists.target(place, tag) is not None
-        if is_here and mirrored.is_fresh(mirrored.tag(place, tag), self._age_s):
+        record, target = self._state_of(repository, tag)
+        if target is not None and self._is_current(record, target):
+            return
+        has_v2 = self.has_v2(client, is_here=target is not None)
+        if has_v2 is None:
+            return
+        if not has_v2:
+            self._complete_tag(repository, tag, client, is_here=target is not None)
             return
         self._ask(
             ("tag", repository, tag),
             lambda: self._from_v2.update_tag(repository, tag),
+            client,
+            is_here=target is not None,
+        )
+
+    def v1_tag(self, repository: RepositoryName, tag: str, client: str) -> str | None:
+        """Let a tag of v1 point to what it points to at the origin. Of an origin with the distribution API
+        the whole image is fetched.
+
+        :return: the id of the image of a tag of an origin of v1 whose images are not all here; None in all
+            other cases.
+        :raises OriginUnavailable: the origin cannot answer, and the tag is not here.
+        :raises OriginInvalid: its answer is invalid, and the tag is not here.
+        :raises ImageBusy: it takes longer than a request waits, and the tag is not here.
+        """
+        record, target = self._state_of(repository, tag)
+        current = None if target is None else target.image_id
+        if target is not None and current is not None and self._is_current(record, target):
+            return None
+        has_v2 = self.has_v2(client, is_here=current is not None)
+        if has_v2 is None:
+            return None
+        if has_v2:
+            self._complete_tag(repository, tag, client, is_here=current is not None)
+            return None
+        if record is not None and self._models.mirrored.is_fresh(record, self._age_s):
+            image_id: str | None = record.target
+        else:
+            image_id = self._ask(
+                ("tag", repository, tag),
+                lambda: self._from_v1.update_tag(repository, tag),
+                client,
+                is_here=current is not None,
+            )
+        if image_id is None or image_id == current:
+            return None
+        self._note_image(repository, image_id)
+        return image_id
+
+    def _state_of(self, repository: RepositoryName, tag: str) -> tuple[TagRecord | None, Target | None]:
+        mirrored = self._models.mirrored
+        place = mirrored.place(repository)
+        return mirrored.tag(place, tag), self._models.distribution.tag_lists.target(place, tag)
+
+    def _is_current(self, record: TagRecord | None, target: Target) -> bool:
+        """Tell whether a tag needs no question: it is local, or it is what the origin had lately."""
+        if record is None:
+            return True
+        is_settled = record.target in (target.sha256, target.image_id)
+        return is_settled and self._models.mirrored.is_fresh(record, self._age_s)
+
+    def _complete_tag(self, repository: RepositoryName, tag: str, client: str, *, is_here: bool) -> None:
+        self._run(
+            self._images,
+            ("image", repository, tag),
+            lambda: self._source().complete_tag(repository, tag),
             client,
             is_here=is_here,
         )
@@ -119,7 +190,9 @@ class Mirror:
         :raises ImageBusy: the answer takes longer than a request waits.
         """
         place = self._models.mirrored.place(repository)
-        if self._models.distribution.records.find_digest(place, digest) is None:
+        if self._models.distribution.records.find_digest(place, digest) is not None:
+            return
+        if self.has_v2(client) is not False:
             self._ask(
                 ("manifest", repository, digest),
                 lambda: self._from_v2.fetch_manifest(repository, digest),
@@ -128,13 +201,74 @@ class Mirror:
 
     def tags(self, repository: RepositoryName, client: str) -> list[str] | None:
         """Return the tags that the origin has, sorted; None if it does not tell them now."""
-        key = ("tags", repository)
-        found = self._lists.get(key)
-        if found is None:
-            found = self._ask(key, lambda: self._from_v2.tags(repository), client, is_here=True)
-            if found is not None and self._age_s:
-                self._lists[key] = found
-        return found if isinstance(found, list) else None
+        return self._listed(("tags", repository), lambda: self._source().tags(repository), client)
+
+    def v1_tags(self, repository: RepositoryName, client: str) -> dict[str, str] | None:
+        """Return the tags that the origin has with the ids of their images in v1; None if it does not tell
+        them now.
+        """
+        found = self._listed(("v1 tags", repository), lambda: self._source().v1_tags(repository), client)
+        for image_id in (found or {}).values():
+            self._note_image(repository, image_id)
+        return found
+
+    def _listed(self, key: Hashable, question: Callable[[], T], client: str) -> T | None:
+        def kept() -> T:
+            answer = question()
+            if self._age_s:
+                with self._mutex:
+                    self._lists[key] = answer
+            return answer
+
+        with self._mutex:
+            found: Any = self._lists.get(key)
+        return self._ask(key, kept, client, is_here=True) if found is None else found
+
+    # -- images of v1
+
+    def repository_of(self, image_id: str) -> RepositoryName | None:
+        """Return the repository in which this process has seen an image at the origin."""
+        with self._mutex:
+            return self._seen.get(image_id)
+
+    def holds(self, repository: RepositoryName, image_id: str) -> bool:
+        """Tell whether a repository has an image."""
+        return self._from_v1.holds(repository, image_id)
+
+    def image(self, repository: RepositoryName, image_id: str, client: str) -> RemoteImage | None:
+        """Return what an origin of v1 says of an image that is not here; None if it does not have it.
+
+        :raises OriginUnavailable: the origin cannot answer.
+        :raises OriginInvalid: its answer is invalid.
+        :raises ImageBusy: the answer takes longer than a request waits.
+        """
+        found = self._ask(
+            ("v1 image", repository, image_id), lambda: self._from_v1.image(repository, image_id), client
+        )
+        for ancestor in () if found is None else found.ancestry:
+            self._note_image(repository, ancestor)
+        return found
+
+    def prepare_image(self, repository: RepositoryName, image_id: str, client: str) -> None:
+        """Have an image in v1 whose id a list of tags gave, of an origin with the distribution API.
+
+        :raises OriginUnavailable: the origin cannot answer.
+        :raises OriginInvalid: its answer is invalid.
+        :raises ImageBusy: it takes longer than a request waits.
+        """
+        tag = self._from_v2.tag_of_image(repository, image_id)
+        if tag is not None:
+            self._run(
+                self._images,
+                ("view", repository, tag),
+                lambda: self._from_v2.show_in_v1(repository, tag),
+                client,
+                is_here=False,
+            )
+
+    def _note_image(self, repository: RepositoryName, image_id: str) -> None:
+        with self._mutex:
+            self._seen[image_id] = repository
 
     # -- blobs
 
@@ -145,14 +279,14 @@ class Mirror:
         :raises OriginInvalid: its answer is invalid.
         :raises ImageBusy: the answer takes longer than a request waits.
         """
-        if self._from_v2.has_blob(repository, digest):
+        if self._from_v2.has_blob(repository, digest) or not self.has_v2(client):
             return None
         found = self._ask(
             ("blob", repository, digest), lambda: self._from_v2.blob_size(repository, digest), client
         )
         return found if isinstance(found, int) else None
 
-    def join_blob(self, repository: RepositoryName, digest: Digest) -> Fetch | None:
+    def join_blob(self, repository: RepositoryName, digest: Digest, client: str) -> Fetch | None:
         """Return the fetch of a blob that can be read, with its size. The caller has to release it.
 
         None if the blob is here, or is not at the origin.
@@ -161,7 +295,13 @@ class Mirror:
         :raises OriginInvalid: its answer is invalid.
         :raises ImageBusy: the answer takes longer than a request waits.
         """
+        if self._from_v2.has_blob(repository, digest) or not self.has_v2(client):
+            return None
         return self._readable(self._from_v2.join_blob(repository, digest))
+
+    def join_layer(self, repository: RepositoryName, image_id: str) -> Fetch | None:
+        """Do the same for the layer of an image of an origin of v1."""
+        return self._readable(self._from_v1.join_layer(repository, image_id))
 
     def _readable(self, fetch: Fetch | None) -> Fetch | None:
         """Return a fetch whose size is known; None if the value is here now, or is not at the origin."""
@@ -183,6 +323,20 @@ class Mirror:
         return fetch if is_returned else None
 
     # -- asking
+
+    def has_v2(self, client: str, *, is_here: bool = False) -> bool | None:
+        """Tell whether the origin is asked by the distribution API; None if that is unknown, and something is
+        served without an answer.
+
+        :raises OriginUnavailable: the origin cannot answer, and that is still unknown.
+        :raises ImageBusy: the answer takes longer than a request waits.
+        """
+        if self._origin.known_v2 is not None:
+            return self._origin.known_v2
+        return self._ask(("api",), self._origin.has_v2, client, is_here=is_here)
+
+    def _source(self) -> FromV1 | FromV2:
+        return self._from_v2 if self._origin.has_v2() else self._from_v1
 
     def _ask(
         self, key: Hashable, question: Callable[[], T], client: str, *, is_here: bool = False

@@ -91,7 +91,7 @@ class V2Rows:
             response = respond(200, b"", None, headers)
             response.content_length = size
             return response
-        fetch = self._mirror.join_blob(repository, digest)
+        fetch = self._mirror.join_blob(repository, digest, request.client)
         if fetch is None:
             return None
         try:
