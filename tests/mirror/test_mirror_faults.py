@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support.mirrored import MirrorOf, blobs_of, large
+from support.mirrored import MirrorOf, blobs_of, large, whole_of
 from support.wsgi_client import Answer, Client, call
 from v1registry_fakes import FakeManifest, FakeRegistry
 
 from v1registry import FileStorage
-from v1registry.storage.base import StorageUnavailable
 
 
 @pytest.fixture
@@ -41,16 +40,6 @@ def code_of(answer: Answer) -> tuple[int, str]:
 def blobs_stored(mirror: MirrorOf) -> list[str]:
     """Return the keys of layers and blobs, and of what is on its way."""
     return [stat.key for prefix in ("blobs/", "images/", "uploads/") for stat in mirror.storage.list(prefix)]
-
-
-def whole_of(ask: Callable[[], Answer]) -> bytes | None:
-    """Return the body of an answer; None if the server cuts the connection, or knew before that it would."""
-    try:
-        answer = ask()
-    except StorageUnavailable:
-        return None
-    assert answer.status in (200, 502, 503, 507)
-    return answer.body if answer.status == 200 else None
 
 
 # -- down

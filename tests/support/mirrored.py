@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 from v1registry_fakes import FakeClock, FakeManifest, FakeRegistry
@@ -11,7 +11,7 @@ from v1registry_fakes import FakeClock, FakeManifest, FakeRegistry
 from support.v2_client import V2Client
 from support.wsgi_client import Answer
 from v1registry import MemoryStorage, Registry
-from v1registry.storage.base import Storage
+from v1registry.storage.base import Storage, StorageUnavailable
 
 
 class MirrorOf:
@@ -68,7 +68,11 @@ def large(seed: int = 0, size: int = 300_000) -> bytes:
     return b"".join(pieces)
 
 
-def chunks_of(data: bytes, size: int = 1000) -> Iterator[bytes]:
-    """Yield data in pieces."""
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
+def whole_of(ask: Callable[[], Answer]) -> bytes | None:
+    """Return the body of an answer; None if the server cuts the connection, or knew before that it would."""
+    try:
+        answer = ask()
+    except StorageUnavailable:
+        return None
+    assert answer.status in (200, 502, 503, 507)
+    return answer.body if answer.status == 200 else None
