@@ -19,9 +19,14 @@ OF_V1 = ("json", "ancestry", "layer", "tag", "tags")
 OF_V2 = ("manifest", "digest", "blob")
 
 
+@pytest.fixture(params=["folder", "memory"])
+def servers(request: pytest.FixtureRequest, tmp_path: Path) -> TwoServers:
+    return TwoServers.over_memory() if request.param == "memory" else TwoServers.over_folder(tmp_path)
+
+
 @pytest.fixture
-def servers(tmp_path: Path) -> TwoServers:
-    return TwoServers(tmp_path)
+def in_folder(tmp_path: Path) -> TwoServers:
+    return TwoServers.over_folder(tmp_path)
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,20 @@ def test_image_that_another_process_pushes_is_seen(servers: TwoServers) -> None:
     assert person.image(OTHER_IMAGE) == 200
 
 
+def test_holder_that_another_process_adds_is_seen(servers: TwoServers) -> None:
+    alice = Person(servers.server.app, basic("alice"))
+    for _ in range(2):
+        assert (alice.image(IMAGE), alice.image(OTHER_IMAGE)) == (200, 404)
+    Person(servers.other.app, basic("alice")).push("alice/one", OTHER_IMAGE)
+    assert alice.image(OTHER_IMAGE) == 200
+    delete(servers, PUBLIC, "mira")
+    assert alice.image(IMAGE) == 200  # by the private repository alone
+    servers.grant("alice", None)
+    assert (alice.image(IMAGE), alice.image(OTHER_IMAGE)) == (404, 200)
+    delete(servers, "alice/one", "alice")
+    assert alice.image(OTHER_IMAGE) == 404
+
+
 def test_images_of_a_repository_that_is_made_again_are_new(servers: TwoServers) -> None:
     token, bearer = servers.credentials("mira", "token", PRIVATE)
     person = Person(servers.server.app, {"Authorization": token})
@@ -165,48 +184,48 @@ def test_images_of_a_repository_that_is_made_again_are_new(servers: TwoServers) 
     assert Person(servers.server.app, {"Authorization": bearer}).get(blob).status_int == 200
 
 
-def test_mark_that_is_damaged_later_does_not_count(servers: TwoServers, tmp_path: Path) -> None:
+def test_mark_that_is_damaged_later_does_not_count(servers: TwoServers) -> None:
     ask = servers.asker(Asked("mira", "token", PRIVATE, "json"))
     assert ask(servers.server.app)[0] == 200
-    (tmp_path / f"images/{IMAGE.image_id}/_held_by/{PRIVATE}").write_bytes(b"{")
+    servers.other_storage.write(f"images/{IMAGE.image_id}/_held_by/{PRIVATE}", b"{")
     assert ask(servers.server.app) == ask(servers.fresh())
 
 
-def test_incarnation_that_is_emptied_later_does_not_count(servers: TwoServers, tmp_path: Path) -> None:
+def test_incarnation_that_is_emptied_later_does_not_count(servers: TwoServers) -> None:
     ask = servers.asker(Asked("mira", "token", PRIVATE, "json"))
     assert ask(servers.server.app)[0] == 200
-    (tmp_path / f"repositories/{PRIVATE}/_incarnation").write_bytes(b"")
+    servers.other_storage.write(f"repositories/{PRIVATE}/_incarnation", b"")
     found = ask(servers.server.app)
     assert found[0] == 404
     assert found == ask(servers.fresh())
 
 
-def test_collaborators_that_are_damaged_later_do_not_count(servers: TwoServers, tmp_path: Path) -> None:
+def test_collaborators_that_are_damaged_later_do_not_count(servers: TwoServers) -> None:
     ask = servers.asker(Asked("alice", "token", PRIVATE, "tag"))
     assert ask(servers.server.app)[0] == 200
-    (tmp_path / f"repositories/{PRIVATE}/_collaborators").write_bytes(b"[")
+    servers.other_storage.write(f"repositories/{PRIVATE}/_collaborators", b"[")
     assert ask(servers.server.app)[0] == 404
 
 
-def test_user_record_that_is_damaged_later_does_not_count(servers: TwoServers, tmp_path: Path) -> None:
+def test_user_record_that_is_damaged_later_does_not_count(servers: TwoServers) -> None:
     asks: list[Callable[[Any], tuple[int, bytes]]] = [
         servers.asker(Asked("mira", kind, PRIVATE, what)) for kind in ("Basic", "token") for what in OF_V1
     ]
     assert {ask(servers.server.app)[0] for ask in asks} == {200}
-    (tmp_path / "accounts/users/mira").write_bytes(b"{}")
+    servers.other_storage.write("accounts/users/mira", b"{}")
     assert {ask(servers.server.app)[0] for ask in asks} == {503}
 
 
-def test_image_that_an_old_server_removes_is_missing(servers: TwoServers, tmp_path: Path) -> None:
-    asks = [servers.asker(Asked("mira", kind, PRIVATE, "json")) for kind in ("Basic", "token")]
-    assert [ask(servers.server.app)[0] for ask in asks] == [200, 200]
+def test_image_that_an_old_server_removes_is_missing(in_folder: TwoServers, tmp_path: Path) -> None:
+    asks = [in_folder.asker(Asked("mira", kind, PRIVATE, "json")) for kind in ("Basic", "token")]
+    assert [ask(in_folder.server.app)[0] for ask in asks] == [200, 200]
     (tmp_path / f"images/{IMAGE.image_id}/json").unlink()
-    assert [ask(servers.server.app)[0] for ask in asks] == [404, 404]
+    assert [ask(in_folder.server.app)[0] for ask in asks] == [404, 404]
 
 
-def test_tag_that_an_old_server_writes_in_place_is_seen(servers: TwoServers, tmp_path: Path) -> None:
-    servers.owner.push(PRIVATE, OTHER_IMAGE, tag="other")
-    asks = [servers.asker(Asked("mira", kind, PRIVATE, "tag")) for kind in ("Basic", "token")]
+def test_tag_that_an_old_server_writes_in_place_is_seen(in_folder: TwoServers, tmp_path: Path) -> None:
+    in_folder.owner.push(PRIVATE, OTHER_IMAGE, tag="other")
+    asks = [in_folder.asker(Asked("mira", kind, PRIVATE, "tag")) for kind in ("Basic", "token")]
     for image in (IMAGE, OTHER_IMAGE, IMAGE):
         (tmp_path / f"repositories/{PRIVATE}/tag_latest").write_text(image.image_id, "ascii")
-        assert [ask(servers.server.app)[1] for ask in asks] == [f'"{image.image_id}"'.encode()] * 2
+        assert [ask(in_folder.server.app)[1] for ask in asks] == [f'"{image.image_id}"'.encode()] * 2

@@ -1,4 +1,4 @@
-"""Two servers with accounts over one folder, each with its own memory, as two processes have it."""
+"""Two servers with accounts over one storage, each with its own memory, as two processes have it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.credentials import basic
 from support.faulty_storage import FaultyStorage
 from support.v2_client import V2Client, digest_of
 from support.world import World
-from v1registry import FileStorage
+from v1registry import FileStorage, MemoryStorage, Storage
 from v1registry.names import RepositoryName
 from v1registry.rights import Action
 
@@ -46,13 +46,16 @@ class Asked:
 class TwoServers:
     """``server`` answers what a test asks, and ``other`` changes things. ``storage`` counts the calls of
     ``server``.
+
+    :param storage: of ``server``.
+    :param other_storage: of ``other``, over the same values.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.storage = FaultyStorage(FileStorage(folder, durable=False))
-        self._other_storage = FileStorage(folder, durable=False)
+    def __init__(self, storage: Storage, other_storage: Storage) -> None:
+        self.storage = FaultyStorage(storage)
+        self.other_storage = other_storage
         self.server = self._world(self.storage)
-        self.other = self._world(self._other_storage)
+        self.other = self._world(other_storage)
         for username in USERS:
             self.other.users.create(username, f"pw-{username}", is_administrator=username == "root")
         self.other.users.set_groups("bob", ["team"])
@@ -62,6 +65,17 @@ class TwoServers:
         self.owner.make_private(PRIVATE)
         self.grant("alice", Action.READ)
         Person(self.other.app, basic("bob")).make_private(OF_TEAM)
+
+    @classmethod
+    def over_folder(cls, folder: Path) -> TwoServers:
+        """Return two servers over a folder."""
+        return cls(FileStorage(folder, durable=False), FileStorage(folder, durable=False))
+
+    @classmethod
+    def over_memory(cls) -> TwoServers:
+        """Return two servers over a storage that always knows the versions of its folders."""
+        storage = MemoryStorage()
+        return cls(storage, storage)
 
     def _world(self, storage: Any) -> World:
         return World(storage, secret=[SECRET], v2="on")
@@ -73,7 +87,7 @@ class TwoServers:
 
     def fresh(self) -> Any:
         """Return a third server, which remembers nothing yet."""
-        return self._world(self._other_storage).app
+        return self._world(self.other_storage).app
 
     def fill(self, repository: str, owner: str) -> None:
         """Push an image through v1, and one through ``/v2/``."""

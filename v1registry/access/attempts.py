@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import Condition
+from threading import Condition, Lock
 from types import TracebackType
 from typing import Final, NamedTuple
 
@@ -118,7 +118,8 @@ class LoginLimiter:
         self._failures: LRUCache[bytes, _Failures] = LRUCache(capacity)
         self._known: LRUCache[bytes, bool] = LRUCache(capacity)
         self._running: defaultdict[bytes, int] = defaultdict(int)  # attempts under way
-        self._turns = Condition()
+        self._lock = Lock()
+        self._turns = Condition(self._lock)
 
     def attempt(self, username: str, address: str) -> Attempt:
         """Return an attempt, a context manager. Enter it before the password is checked, leave it afterwards.
@@ -133,7 +134,7 @@ class LoginLimiter:
 
         :raises TooManyAttempts: failures block the name or the address, or the turn does not come.
         """
-        with self._turns:
+        with self._lock:
             if not self._has_turn(keys) or self._wait_s(keys) > 0:
                 may_begin = self._turns.wait_for(
                     lambda: self._wait_s(keys) > 0 or self._has_turn(keys), _LONGEST_TURN_S
@@ -152,7 +153,7 @@ class LoginLimiter:
 
         :param counted: what ``_begin`` returned.
         """
-        with self._turns:
+        with self._lock:
             if is_right is False:
                 self._failed(keys)
             if is_right:
@@ -184,17 +185,17 @@ class LoginLimiter:
 
     def wait_s(self, username: str, address: str) -> float:
         """Return the seconds that the caller has to wait before a password is checked; 0 for no wait."""
-        with self._turns:
+        with self._lock:
             return self._wait_s(_keys(username, address))
 
     def failed(self, username: str, address: str) -> None:
         """Record a wrong password."""
-        with self._turns:
+        with self._lock:
             self._failed(_keys(username, address))
 
     def succeeded(self, username: str, address: str) -> None:
         """Record a right password. Failures stay; otherwise each login would give a guesser new attempts."""
-        with self._turns:
+        with self._lock:
             self._succeeded(_keys(username, address))
 
     # -- inside, with the lock

@@ -7,6 +7,7 @@ is remembered: marks that one user adds neither hide an image from others nor ma
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from threading import Lock
 from typing import Final
@@ -31,6 +32,10 @@ _MOST_LISTED: Final = 10_000
 _REMEMBERED: Final = 10_000
 _REMEMBERED_OF_ONE: Final = 4
 
+#: How many listings of a namespace's marks of an image are kept, and the longest of them.
+_KEPT_LISTINGS: Final = 10_000
+_LONGEST_LISTING: Final = 16
+
 
 class HolderSearch:
     """Lists the repositories that have a mark of an image. Safe for threads and processes."""
@@ -40,6 +45,7 @@ class HolderSearch:
         self._lock = Lock()  # cachetools is not safe for threads
         self._found: LRUCache[tuple[str, str], tuple[RepositoryName, ...]] = LRUCache(_REMEMBERED)
         self._positions: LRUCache[tuple[str, str], int] = LRUCache(_REMEMBERED)
+        self._listings: LRUCache[str, tuple[str, tuple[RepositoryName, ...]]] = LRUCache(_KEPT_LISTINGS)
 
     def candidates(
         self, image_id: str, near: Iterable[str] = (), seeker: str = ""
@@ -81,14 +87,45 @@ class HolderSearch:
     def in_namespace(self, image_id: str, namespace: str) -> Iterator[RepositoryName]:
         """Yield the repositories of a namespace that have a mark of the image, by stored name."""
         stored = layout.store_part(namespace)
-        prefix = f"{layout.image_key(image_id, layout.HELD)}/{stored}/"
+        folder = f"{layout.image_key(image_id, layout.HELD)}/{stored}"
         try:
-            for stat in self._storage.list(prefix):
-                folder = stat.key[len(prefix) :]
-                if "/" not in folder:
-                    yield layout.repository_from_folders(stored, folder)
+            version = self._storage.folder_version(folder)
         except InvalidKey:
             return  # the name of a user need not be one of a folder
+        if version == "":
+            return
+        found = self._listed(folder, version)
+        if found is None:
+            found = map(partial(layout.repository_from_folders, stored), self._names(folder))
+            if version is not None:
+                found = self._kept(folder, version, found)
+        yield from found
+
+    def _names(self, folder: str) -> Iterator[str]:
+        """Yield the names of the keys directly in a folder."""
+        prefix = f"{folder}/"
+        for stat in self._storage.list(prefix):
+            name = stat.key[len(prefix) :]
+            if "/" not in name:
+                yield name
+
+    def _listed(self, folder: str, version: str | None) -> Iterable[RepositoryName] | None:
+        """Return the kept listing of a folder; None if there is none, or the folder has changed."""
+        with self._lock:
+            found = self._listings.get(folder)
+        return None if found is None or found[0] != version else found[1]
+
+    def _kept(self, folder: str, version: str, listed: Iterator[RepositoryName]) -> Iterable[RepositoryName]:
+        """Return a listing, and keep it if it is short.
+
+        :param version: of the folder, before it was read.
+        """
+        beginning = tuple(islice(listed, _LONGEST_LISTING + 1))
+        if len(beginning) > _LONGEST_LISTING:
+            return chain(beginning, listed)
+        with self._lock:
+            self._listings[folder] = version, beginning
+        return beginning
 
     def remember(self, image_id: str, seeker: str, repository: RepositoryName) -> None:
         """Remember a holder that the seeker may read. It is checked again before it counts."""

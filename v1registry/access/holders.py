@@ -30,7 +30,7 @@ from .adoption import Adoption
 from .elsewhere import may_announce
 from .holder_search import MOST_ASKED, MOST_HIDDEN, HolderSearch
 from .incarnations import Incarnations
-from .marks import ADOPTED, Mark, mark_key, mark_path
+from .marks import ADOPTED, Mark, mark_key, mark_path, mark_values
 
 log = get_logger(__name__)
 
@@ -60,6 +60,7 @@ class Holders:
         self._is_elsewhere = registry_is_elsewhere
         self._incarnations = Incarnations(storage, repositories, clock=clock)
         self._search = HolderSearch(storage)
+        self._marks = mark_values(storage)
         self.adoption = Adoption(storage, contents, repositories, self._adopt_image, self._is_decided)
 
     # -- incarnations
@@ -346,10 +347,9 @@ class Holders:
 
     def _mark(self, repository: RepositoryName, image_id: str) -> tuple[Mark, Stat] | None:
         try:
-            data, stat = self._storage.read(mark_key(repository, image_id))
+            return self._marks.read(mark_key(repository, image_id))
         except (KeyNotFound, InvalidKey):
             return None
-        return Mark.parse(data), stat
 
     def _live_mark(self, repository: RepositoryName, image_id: str, incarnation: str) -> Mark | None:
         found = self._mark(repository, image_id)

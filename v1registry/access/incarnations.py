@@ -11,10 +11,15 @@ from ..registry import layout
 from ..registry.expiry import EXPIRY_S
 from ..registry.repositories import Repositories
 from ..storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ..storage.recent_values import ParsedValues
 from .marks import ADOPTED
 
 #: How often a value is written again because other requests changed it.
 _ATTEMPTS: Final = 100
+
+#: How many incarnations are kept in memory, and the longest of them, in bytes.
+_KEPT: Final = 10_000
+_LONGEST_KEPT_BYTES: Final = 64
 
 
 class Incarnations:
@@ -24,6 +29,9 @@ class Incarnations:
         self._storage = storage
         self._repositories = repositories
         self._clock = clock
+        self._values = ParsedValues(
+            storage, lambda key, stored: stored.decode("latin-1"), _KEPT, _LONGEST_KEPT_BYTES
+        )
 
     def of(self, repository: RepositoryName) -> str:
         """Return the incarnation; empty if the repository has none, or a damaged one."""
@@ -34,8 +42,7 @@ class Incarnations:
         """Return the stored value and its Stat; None if there is none. A damaged value may be empty."""
         for folder in layout.repository_folders(repository):
             with suppress(KeyNotFound, InvalidKey):
-                value, stat = self._storage.read(f"{folder}/{layout.INCARNATION}")
-                return value.decode("latin-1"), stat
+                return self._values.read(f"{folder}/{layout.INCARNATION}")
         return None
 
     def make(self, repository: RepositoryName, value: str) -> str:

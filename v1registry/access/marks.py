@@ -9,10 +9,15 @@ from typing import Final
 
 from ..names import RepositoryName
 from ..registry import layout
+from ..storage.base import Storage
+from ..storage.recent_values import ParsedValues
 
 #: How the value of an incarnation ends if the repository was found in old data.
 ADOPTED: Final = " adopted"
 
+#: How many marks are kept in memory, and the longest of them, in bytes.
+_KEPT: Final = 10_000
+_LONGEST_KEPT_BYTES: Final = 512
 
 #: The names of contents beside the first (see Contents.publish_variant).
 _VARIANT: Final = re.compile(r"(?:[0-9a-f]{64}(?:-[0-9a-f]{16})?)?")
@@ -61,6 +66,11 @@ class Mark:
         if not self.incarnation:
             return incarnation.endswith(ADOPTED)
         return self.incarnation == incarnation
+
+
+def mark_values(storage: Storage) -> ParsedValues[Mark]:
+    """Return the marks of a storage, of which those that were read lately are kept in parsed form."""
+    return ParsedValues(storage, lambda key, stored: Mark.parse(stored), _KEPT, _LONGEST_KEPT_BYTES)
 
 
 def mark_path(repository: RepositoryName) -> str:

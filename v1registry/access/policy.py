@@ -57,6 +57,11 @@ def own_namespaces(user: User) -> tuple[str, ...]:
     return tuple(name for name in names if name != DEFAULT_NAMESPACE)
 
 
+def _owns(user: User, namespace: str) -> bool:
+    """Tell whether a namespace is one of those that the user writes by the rules of the Hub."""
+    return namespace != DEFAULT_NAMESPACE and (namespace == user.namespace or namespace in user.groups)
+
+
 class NamespacePolicy:
     """The rules of the Hub.
 
@@ -73,12 +78,10 @@ class NamespacePolicy:
         self._facts = facts
 
     def allows(self, user: User | None, action: Action, namespace: str, repository: str) -> bool:
+        if user is not None and (user.is_administrator or _owns(user, namespace)):
+            return True
         name = RepositoryName(namespace, repository)
         if user is not None:
-            if user.is_administrator:
-                return True
-            if namespace in own_namespaces(user):
-                return True
             granted = self._facts.granted(name, user)
             if granted is Action.WRITE and action is not Action.DELETE:
                 return True
@@ -87,7 +90,7 @@ class NamespacePolicy:
         return action is Action.READ and not self._facts.is_private(name)
 
     def trusts(self, user: User, namespace: str, repository: str) -> bool:
-        return namespace in own_namespaces(user)
+        return _owns(user, namespace)
 
     def listing(self, user: User | None) -> Listing:
         if user is None:

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from cachetools import TTLCache
-
 from ..clock import SYSTEM_CLOCK, Clock
+from .expiring import ExpiringValues
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -99,8 +98,7 @@ class PasswordMemory(Generic[_T]):
 
     It keeps a keyed hash of name, password and version, with a key of this object, never a password, and
     successes only. A caller that asks during a verification of the same password waits for its result: the
-    three layers that an engine pulls at once cost one hash. This part is not in cachetools, whose decorators
-    verify once per caller.
+    three layers that an engine pulls at once cost one hash.
 
     :param ttl_s: how long a success is remembered, in seconds from its verification; 0 for not at all.
     :param max_entries: the maximum number of successes. The least recently used one is removed first.
@@ -117,8 +115,10 @@ class PasswordMemory(Generic[_T]):
         if not 0 <= ttl_s < float("inf") or max_entries < 1:
             raise ValueError(f"must be a time of 0 s or more for 1 entry or more, not {ttl_s}, {max_entries}")
         self._key = os.urandom(32)
-        self._mutex = threading.Lock()  # guards all that follows
-        self._known: TTLCache[bytes, _T] = TTLCache(max_entries, ttl_s, timer=clock.monotonic_s)
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._known = ExpiringValues[_T](max_entries)
+        self._mutex = threading.Lock()  # guards what follows
         self._running: dict[bytes, Future[_T | None]] = {}
 
     def get(self, username: str, password: str, version: str, verify: Callable[[], _T | None]) -> _T | None:
@@ -130,8 +130,12 @@ class PasswordMemory(Generic[_T]):
         """
         entry = self._digest(username, password, version)
         while True:
+            known = self._known.find(entry, self._clock.monotonic_s())
+            if known is not None:
+                return known
             with self._mutex:
-                known = self._known.get(entry)
+                # a verification may have ended since the look
+                known = self._known.find(entry, self._clock.monotonic_s())
                 if known is not None:
                     return known
                 running = self._running.get(entry)
@@ -145,8 +149,9 @@ class PasswordMemory(Generic[_T]):
         try:
             found = verify()
             if found is not None:
-                with self._mutex:
-                    self._known[entry] = found
+                now_s = self._clock.monotonic_s()
+                self._known.expire(now_s)
+                self._known.keep(entry, found, now_s + self._ttl_s)
             mine.set_result(found)
         except Exception as error:
             mine.set_exception(error)
@@ -158,8 +163,8 @@ class PasswordMemory(Generic[_T]):
         return found
 
     def __len__(self) -> int:
-        with self._mutex:
-            return len(self._known)
+        self._known.expire(self._clock.monotonic_s())
+        return len(self._known)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} entries>"

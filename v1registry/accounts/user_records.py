@@ -59,11 +59,12 @@ class UserRecords:
 
     def find(self, username: str) -> FoundUser | None:
         """Return what is stored of a user, None if there is none."""
-        with available():
-            try:
-                return self._values.read(user_key(username))[0]
-            except KeyNotFound:
-                return None
+        try:
+            return self._values.read(user_key(username))[0]
+        except KeyNotFound:
+            return None
+        except StorageUnavailable as error:
+            raise _unavailable(error) from error
 
     def require(self, username: str) -> FoundUser:
         """Return what is stored of a user.
@@ -115,8 +116,12 @@ def available() -> Iterator[None]:
     try:
         yield
     except StorageUnavailable as error:
-        log.error("the storage of the accounts: %s", error)
-        raise BackendUnavailable(UNAVAILABLE) from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: StorageUnavailable) -> BackendUnavailable:
+    log.error("the storage of the accounts: %s", error)
+    return BackendUnavailable(UNAVAILABLE)
 
 
 def unknown_user() -> UnknownUser:

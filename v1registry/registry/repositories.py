@@ -6,7 +6,7 @@ The image list of a repository is what docker-registry 0.9 has as the stand-in f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -17,6 +17,7 @@ from ..names import RepositoryName
 from ..reserved_names import reserve
 from ..rights import Action, User
 from ..storage.base import Blob, InvalidKey, KeyNotFound, Storage, update
+from ..storage.recent_values import ParsedValues
 from . import layout
 from .image_lists import PARSED_BYTES, find_id, has_ends_of_list, is_list, listed_ids, merged
 from .tags import Tags
@@ -26,6 +27,11 @@ _END_BYTES: Final = 256
 
 #: The maximum of the stars of a repository. Engines on machines with 32 bits decode no larger number.
 MOST_STARS: Final = (1 << 31) - 1
+
+
+#: Of how many repositories the collaborators are kept in memory, and the longest kept value, in bytes.
+_KEPT_COLLABORATORS: Final = 4096
+_LONGEST_KEPT_BYTES: Final = 4096
 
 
 class Repositories(Tags):
@@ -44,6 +50,9 @@ class Repositories(Tags):
     ):
         super().__init__(storage, clock=clock)
         self._most_list_bytes = most_list_bytes
+        self._collaborators = ParsedValues(
+            storage, _parsed_collaborators, _KEPT_COLLABORATORS, _LONGEST_KEPT_BYTES
+        )
 
     # -- properties
 
@@ -65,13 +74,13 @@ class Repositories(Tags):
 
     def collaborators(self, name: RepositoryName) -> dict[str, Action]:
         """Return user name -> READ or WRITE: the users besides the owners of the namespace."""
-        stored = self._read_json(name, layout.COLLABORATORS)
+        stored = self._stored_collaborators(name)
         found = {username: _granted(value) for username, value in stored.items()}
         return {username: granted[0] for username, granted in found.items() if granted is not None}
 
     def collaborators_by_name(self, name: RepositoryName) -> list[str]:
         """Return the collaborators whose rights were recorded without the id of an account."""
-        stored = self._read_json(name, layout.COLLABORATORS)
+        stored = self._stored_collaborators(name)
         found = {username: _granted(value) for username, value in stored.items()}
         return [username for username, granted in found.items() if granted is not None and not granted[1]]
 
@@ -80,11 +89,17 @@ class Repositories(Tags):
 
         A right that was recorded with the id of an account is not that of a later account of the same name.
         """
-        found = _granted(self._read_json(name, layout.COLLABORATORS).get(user.name))
+        found = _granted(self._stored_collaborators(name).get(user.name))
         if found is None:
             return None
         action, account_id = found
         return action if account_id in ("", user.id) else None
+
+    def _stored_collaborators(self, name: RepositoryName) -> Mapping[str, object]:
+        for folder in layout.repository_folders(name):
+            with suppress(KeyNotFound, InvalidKey):
+                return self._collaborators.read(f"{folder}/{layout.COLLABORATORS}")[0]
+        return {}
 
     def set_collaborator(
         self,
@@ -272,6 +287,11 @@ class Repositories(Tags):
 
     def _change_list(self, name: RepositoryName, change: Callable[[bytes | None], bytes | None]) -> None:
         update(self._storage, f"{self.folder_to_write(name)}/{layout.IMAGE_LIST}", change)
+
+
+def _parsed_collaborators(key: str, value: bytes) -> Mapping[str, object]:
+    parsed = layout.parse_stored(value)
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _granted(value: object) -> tuple[Action, str] | None:

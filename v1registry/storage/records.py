@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -30,6 +31,9 @@ T = TypeVar("T", bound="DataclassInstance")
 
 #: In characters. Longer names are replaced by their digest; a segment of a key has at most 255 characters.
 _LONGEST_SEGMENT: Final = 200
+
+#: Names that are segments as they are, as nearly all are.
+_PLAIN_NAME: Final = re.compile(rf"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{{0,{_LONGEST_SEGMENT - 1}}}")
 
 
 class BrokenRecord(StorageUnavailable):
@@ -140,6 +144,8 @@ def quoted(name: str) -> str:
     >>> quoted("é" * 100)
     '%%f42ec48e1e4b487e590e0b3d4e58437c8327efa855d769709f4942a4f73a7eb6'
     """
+    if _PLAIN_NAME.fullmatch(name):
+        return name
     data = name.encode("utf-8", "surrogatepass")
     segment = quote_from_bytes(data, safe="")
     if segment.startswith("."):
