@@ -64,15 +64,16 @@ def verify(pushed: Pushed, capsys: pytest.CaptureFixture[str], *options: str) ->
     """Return the lines about damage."""
     code = main(["verify", "--storage", pushed.url, *options])
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last.endswith(f", {len(lines)} damaged values")
+    found = [line for line in lines if not line.startswith("tag ")]
+    assert f", {len(found)} damaged values" in last
     assert code == (1 if lines else 0)
-    return lines
+    return found
 
 
 def test_verify_of_whole_blobs_reports_nothing(pushed: Pushed, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--layers", "--storage", pushed.url]) == 0
     # config, layer and manifest of the image, those of the artifact, and one more
-    assert capsys.readouterr().out == "1 images, 7 blobs, 1 repositories, 0 damaged values\n"
+    assert capsys.readouterr().out.startswith("1 images, 7 blobs, 1 repositories, 0 damaged values, ")
 
 
 def test_verify_finds_changed_bytes_of_each_blob(pushed: Pushed, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +91,7 @@ def test_push_after_deleting_a_damaged_blob_mends_it(
     key = pushed.blob_key(pushed.layer)
     pushed.replace(key, b"other")
     (line,) = verify(pushed, capsys, "--layers")
-    assert line.endswith(f"delete {key}, then push the image again")
+    assert line.endswith("run v1registry verify --quarantine, then push the image again")
     pushed.storage.delete(key)
     (line,) = verify(pushed, capsys, "--layers")
     assert line.startswith(f"{FOLDER}/blobs/{pushed.layer}: ")

@@ -80,16 +80,22 @@ class Reach:
         """Yield each tag of both APIs, sorted, with what it reaches."""
         names = {*self.v1_tags(place), *self.sides(place)}
         for tag in sorted(names):
-            target = self._pointers.target(place, tag)
-            if target is None:
-                continue
-            reached = Reached()
-            if target.image_id is not None:
-                reached.contents.update(self.chain(place, target.image_id))
-            # what was converted from v1 is left out, because it can be made again
-            if target.record is not None and target.record.image_id is None:
-                self._add_manifests(place, [target.record], reached)
-            yield tag, reached
+            reached = self.tag(place, tag)
+            if reached is not None:
+                yield tag, reached
+
+    def tag(self, place: StoredPlace, tag: str) -> Reached | None:
+        """Return what a tag reaches, None if it is not set."""
+        target = self._pointers.target(place, tag)
+        if target is None:
+            return None
+        reached = Reached()
+        if target.image_id is not None:
+            reached.contents.update(self.chain(place, target.image_id))
+        # what was converted from v1 is left out, because it can be made again
+        if target.record is not None and target.record.image_id is None:
+            self._add_manifests(place, [target.record], reached)
+        return reached
 
     def sides(self, place: StoredPlace) -> list[str]:
         """Return the tags that ``/v2/`` wrote, whether or not they are set."""

@@ -8,6 +8,7 @@ from ..storage.base import Storage
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress
 from .usage import Usage, UsageReport, keep, kept
+from .verify import Verification
 
 
 class Housekeeping:
@@ -19,6 +20,35 @@ class Housekeeping:
     def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._clock = clock
+
+    def verify(
+        self,
+        *,
+        reads_layers: bool = True,
+        quarantines: bool = False,
+        older_than_s: float | None = None,
+        restarts: bool = False,
+        pace: Pace = UNLIMITED,
+        progress: Progress = SILENCE,
+    ) -> Verification:
+        """Return a search for damaged data, which runs while its findings are iterated.
+
+        :param reads_layers: compare all layers with their sums, and all blobs with their digests.
+        :param quarantines: move layers and blobs that do not fit out of the way.
+        :param older_than_s: layers and blobs that were read within that time are not read again. None to go
+            on with the last run if it was interrupted.
+        :param restarts: read everything.
+        """
+        return Verification(
+            self._storage,
+            reads_layers=reads_layers,
+            quarantines=quarantines,
+            older_than_s=older_than_s,
+            restarts=restarts,
+            pace=pace,
+            progress=progress,
+            clock=self._clock,
+        )
 
     def usage(self, *, pace: Pace = UNLIMITED, progress: Progress = SILENCE, is_kept: bool = True) -> Usage:
         """Return how many bytes each repository uses, alone and together with others.

@@ -22,6 +22,7 @@ from ..storage.base import Stat, Storage
 from .checkpoints import Checkpoint
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress
+from .quarantine import QUARANTINE
 from .reach import Reach, StoredPlace
 
 #: The key with the last report is ``housekeeping/usage``.
@@ -29,9 +30,6 @@ _KEPT: Final = "usage"
 
 #: How many repositories the kept report names: those that use the most.
 MOST_KEPT: Final = 1000
-
-#: The folder of damaged values that were moved out of the way.
-QUARANTINE: Final = "quarantine"
 
 #: Instead of the repository that reaches a value.
 _UNREACHED: Final = -1

@@ -1,24 +1,28 @@
-"""A search for damaged data (decisions.md 22). Nothing is changed."""
+"""A search for damaged data (decisions.md 22), and for the tags that it hurts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from typing import Final, TypeAlias
 
-from .. import errors
-from ..access.marks import Mark
-from ..layers.checksums import PayloadChecksum, parse_checksums
-from ..names import is_image_id
+from ..clock import SYSTEM_CLOCK, Clock
+from ..distribution import layout as blob_layout
+from ..names import RepositoryName
 from ..registry import layout
 from ..registry.contents import Contents
 from ..registry.image_lists import is_list
-from ..registry.repositories import Repositories
 from ..registry.tags import TagRule, is_info_value, is_tag_value
-from ..registry.wholeness import parts_of, stored_ancestry
 from ..rights import Content
-from ..storage.base import KeyNotFound, Storage
+from ..storage.base import InvalidKey, KeyNotFound, Storage
+from .findings import HurtTag, Problem
+from .pace import UNLIMITED, Pace
+from .progress import SILENCE, Progress, Step
+from .quarantine import Quarantine
+from .reach import Reach, Reached
 from .verify_blobs import BlobVerification
+from .verify_images import ImageVerification, Known, Reading
+from .verify_state import ReadLately
 
 #: Below these keys each value is a record: a JSON object.
 _RECORDS: Final = (
@@ -28,112 +32,192 @@ _RECORDS: Final = (
     "accounts/oauth/grants/",
 )
 
+#: How many damaged or missing values of a tag are named.
+_MOST_NAMED: Final = 10
 
-@dataclass(frozen=True)
-class Problem:
-    """A value that is damaged."""
-
-    key: str  #: or the folder, if several keys do not fit together
-    text: str
+Finding: TypeAlias = Problem | HurtTag
 
 
 class Verification:
-    """Looks at all values of a storage.
+    """Looks at all values of a storage. Safe beside running servers; for one thread, and for one run.
 
     :param reads_layers: compare all layers with their sums, and all blobs with their digests. All bytes are
         read.
+    :param quarantines: move layers and blobs that do not fit out of the way.
+    :param older_than_s: layers and blobs that were read within that time are not read again. None to go on
+        with the last run if it was interrupted.
+    :param restarts: read everything.
     """
 
-    def __init__(self, storage: Storage, *, reads_layers: bool = False):
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        reads_layers: bool = False,
+        quarantines: bool = False,
+        older_than_s: float | None = None,
+        restarts: bool = False,
+        pace: Pace = UNLIMITED,
+        progress: Progress = SILENCE,
+        clock: Clock = SYSTEM_CLOCK,
+    ):
         self._storage = storage
+        self._pace = pace
+        self._progress = progress
+        self._step: Step | None = None
+        self._shows_bytes = False
+        self._known = Known()
+        self._reading: Reading | None = None
+        if reads_layers:
+            lately = ReadLately(storage, older_than_s=older_than_s, restarts=restarts, clock=clock)
+            quarantine = Quarantine(storage, clock=clock) if quarantines else None
+            self._reading = Reading(lately, quarantine, self._count)
         self._contents = Contents(storage)
-        self._repositories = Repositories(storage)
-        self._reads_layers = reads_layers
-        self._blobs = BlobVerification(storage, reads_blobs=reads_layers)
-        self.images = 0  #: how many image ids were looked at
+        self._images = ImageVerification(storage, self._known, self._reading, self._looked_at)
+        self._blobs = BlobVerification(storage, self._known, self._reading, self._looked_at)
+        self._reach = Reach(storage, has_variants=self._images.has_variants)
         self.repositories = 0  #: how many repositories were looked at
+        self.problems = 0  #: how many were found so far
+        self.hurt_tags = 0  #: how many were found so far
+        self.read_bytes = 0  #: of layers and blobs
 
-    def problems(self) -> Iterator[Problem]:
-        """Yield what is damaged: images, then blobs, then repositories, then records of accounts."""
-        for image_id in self._storage.list_folders(layout.IMAGES):
-            if is_image_id(image_id):
-                self.images += 1
-                yield from self._of_image(image_id)
-        for key, text in self._blobs.of_blobs():
-            yield Problem(key, text)
-        for namespace in self._storage.list_folders(layout.REPOSITORIES):
-            for name in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
-                self.repositories += 1
-                yield from self._of_repository(namespace, name)
-        for prefix in _RECORDS:
-            for stat in self._storage.list(prefix):
-                if not isinstance(layout.parse_stored(self._value(stat.key)), dict):
-                    yield Problem(stat.key, "the record is empty or cut: restore it from a backup")
+    @property
+    def images(self) -> int:
+        """How many image ids were looked at."""
+        return self._images.images
 
     @property
     def blobs(self) -> int:
         """How many blobs were looked at."""
         return self._blobs.blobs
 
-    # -- images
+    @property
+    def skipped(self) -> int:
+        """How many layers and blobs were not read, because they were read lately."""
+        return 0 if self._reading is None else self._reading.skipped
 
-    def _of_image(self, image_id: str) -> Iterator[Problem]:
-        if not self._contents.has_mark(image_id):
-            yield from self._of_content(Content(image_id))
-        for name in self._contents.variants(image_id):
-            yield from self._of_content(Content(image_id, name))
-        for stat in self._storage.list(f"{layout.image_key(image_id, layout.HELD)}/"):
-            if Mark.parse(self._value(stat.key)).is_damaged:
-                yield Problem(stat.key, "the mark of the holder is cut: push the repository again")
+    def findings(self) -> Generator[Finding, None, None]:
+        """Yield what is damaged, as it is found: images, blobs, repositories with hurt tags, and accounts.
 
-    def _of_content(self, content: Content) -> Iterator[Problem]:
-        folder = layout.content_folder(content)
+        If the iteration ends early, the next run goes on where it ended.
+        """
+        is_finished = False
         try:
-            parts = parts_of(self._storage, content)
-        except errors.ImageDamaged as error:
-            yield Problem(folder, f"{error.damage}: push the image again")
-            return
-        except errors.ImageNotFound:
-            return
-        if self._has(f"{folder}/{layout.ANCESTRY}") and stored_ancestry(self._storage, content) is None:
-            yield Problem(
-                f"{folder}/{layout.ANCESTRY}",
-                "the list of ancestors is empty or cut: the next pull makes it from the parents",
-            )
-        sums = parse_checksums(self._value(f"{folder}/{layout.CHECKSUM}"))
-        if self._has(f"{folder}/{layout.CHECKSUM}") and not any(map(_is_sum, sums)):
-            yield Problem(f"{folder}/{layout.CHECKSUM}", "the sum of the layer is empty or cut")
-        expected = [sum_ for sum_ in sums if sum_.startswith("sha256:") and _is_sum(sum_)]
-        if self._reads_layers and expected and parts.layer is not None:
-            payload = PayloadChecksum(parts.document)
-            with self._storage.open(f"{folder}/{layout.LAYER}") as blob:
-                for chunk in blob:
-                    payload.update(chunk)
-            if payload.text() not in expected:
-                yield Problem(
-                    folder,
-                    "the layer or the JSON does not fit the stored sum: "
-                    "run v1registry image remove --force, then push the image again",
-                )
+            for finding in self._findings():
+                if isinstance(finding, Problem):
+                    self.problems += 1
+                else:
+                    self.hurt_tags += 1
+                yield finding
+            is_finished = True
+        finally:
+            if self._step is not None:
+                self._step.finish()
+            if self._reading is not None:
+                self._reading.lately.save(is_finished=is_finished)
+
+    def _findings(self) -> Iterator[Finding]:
+        if self._reading is not None:
+            self._blobs.note_linked()
+        self._begin("images")
+        yield from self._images.problems()
+        self._begin("blobs")
+        yield from self._blobs.problems()
+        self._begin("repositories", is_read=False)
+        for namespace in self._storage.list_folders(layout.REPOSITORIES):
+            for name in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
+                self.repositories += 1
+                yield from self._of_repository(namespace, name)
+                self._looked_at()
+        for repository in self._reach.repositories():
+            yield from self._hurt_tags(repository)
+        for prefix in _RECORDS:
+            for stat in self._storage.list(prefix):
+                if not isinstance(layout.parse_stored(self._value(stat.key)), dict):
+                    yield Problem(stat.key, "the record is empty or cut: restore it from a backup")
+
+    # -- progress
+
+    def _begin(self, label: str, *, is_read: bool = True) -> None:
+        """Begin a step, whose progress is that of the bytes that are read, if any are."""
+        if self._step is not None:
+            self._step.finish()
+        self._shows_bytes = is_read and self._reading is not None
+        self._step = self._progress.start(label, None, "B" if self._shows_bytes else label)
+
+    def _looked_at(self) -> None:
+        """Count an image, a blob or a repository."""
+        if self._step is not None and not self._shows_bytes:
+            self._step.advance(1)
+        self._pace.spend(objects=1)
+
+    def _count(self, size_bytes: int) -> None:
+        """Count bytes that were read."""
+        self.read_bytes += size_bytes
+        if self._step is not None:
+            self._step.advance(size_bytes)
+        self._pace.spend(size_bytes=size_bytes)
 
     # -- repositories
 
     def _of_repository(self, namespace: str, folder_name: str) -> Iterator[Problem]:
         folder = f"{layout.REPOSITORIES}/{namespace}/{folder_name}/"
         for stat in self._storage.list(folder):
-            name, value = stat.key.removeprefix(folder), self._value(stat.key)
+            name = stat.key.removeprefix(folder)
+            try:
+                value = self._storage.read(stat.key)[0]
+            except KeyNotFound:
+                continue  # removed since the listing
             if name.startswith(f"{layout.V2}/"):
                 text = self._blobs.problem_of(name, value)
             else:
                 text = _problem_of(name, value)
-            if text:
-                yield Problem(stat.key, text)
-            elif name.startswith(layout.TAG_PREFIX) and is_tag_value(value):
+            if not text and name.startswith(layout.TAG_PREFIX) and is_tag_value(value):
                 target = value.strip().decode("ascii")
                 if self._contents.open_content(target) is None:
-                    yield Problem(
-                        stat.key, f"the tag names the image {target}, which is not complete: push it again"
-                    )
+                    text = f"the tag names the image {target}, which is not complete: push it again"
+            if text and self._is_still(stat.key, value):
+                yield Problem(stat.key, text)
+
+    # -- hurt tags
+
+    def _hurt_tags(self, repository: RepositoryName) -> Iterator[HurtTag]:
+        """Yield the tags of a repository that reach damaged or missing values."""
+        place = self._reach.place(repository)
+        for tag, reached in self._reach.tags(place):
+            keys = self._damaged_in(reached)
+            # it may have been moved or deleted meanwhile
+            if keys and self._reach.tag(place, tag) == reached:
+                yield HurtTag(f"{repository}:{tag}", tuple(keys[:_MOST_NAMED]))
+
+    def _damaged_in(self, reached: Reached) -> list[str]:
+        contents = (content for content in reached.contents if not self._is_whole(content))
+        blobs = (key for key in map(blob_layout.blob_key, reached.blobs) if not self._is_stored(key))
+        return sorted([*map(layout.content_folder, contents), *blobs])
+
+    def _is_whole(self, content: Content) -> bool:
+        folder = layout.content_folder(content)
+        if self._known.is_whole(folder):
+            return True
+        # it may have been pushed since the images were looked at
+        if folder in self._known.damaged or self._contents.whole(content) is None:
+            return False
+        self._known.add_whole(folder)
+        return True
+
+    def _is_stored(self, key: str) -> bool:
+        if self._known.is_whole(key):
+            return True
+        if key in self._known.damaged:
+            return False
+        try:
+            self._storage.stat(key)
+        except KeyNotFound:
+            return False
+        self._known.add_whole(key)
+        return True
+
+    # -- keys
 
     def _value(self, key: str) -> bytes:
         try:
@@ -141,12 +225,11 @@ class Verification:
         except KeyNotFound:  # removed since the listing
             return b""
 
-    def _has(self, key: str) -> bool:
-        try:
-            self._storage.stat(key)
-        except KeyNotFound:
-            return False
-        return True
+    def _is_still(self, key: str, value: bytes) -> bool:
+        """Tell whether a value is still stored."""
+        with suppress(KeyNotFound, InvalidKey):
+            return self._storage.read(key)[0] == value
+        return False
 
 
 def _problem_of(name: str, value: bytes) -> str:
@@ -163,9 +246,3 @@ def _problem_of(name: str, value: bytes) -> str:
     if is_object and not is_info_value(value):
         return "the value is empty or cut: set it again"
     return ""
-
-
-def _is_sum(text: str) -> bool:
-    name, colon, digits = text.rpartition(":")
-    is_known = name == "sha256" or name.startswith("tarsum")
-    return bool(colon) and is_known and len(digits) in (32, 40, 64, 96, 128) and digits.isalnum()

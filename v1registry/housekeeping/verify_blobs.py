@@ -4,44 +4,65 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..distribution import layout
 from ..distribution.blobs import Blobs
 from ..registry.layout import parse_stored
-from ..storage.base import KeyNotFound, Storage
+from ..storage.base import KeyNotFound, Stat, Storage, StorageUnavailable
+from .findings import MOVE, PUSH, Problem
+from .verify_images import Known, Reading
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 #: Below these folders of a repository each value is a JSON object.
 _OBJECTS: Final = (layout.MARKS, layout.MANIFESTS, layout.REFERRERS, layout.TAGS)
 
-_PUSH: Final = "push the image again"
+_UNFIT: Final = "the bytes do not fit the digest"
 
 
 class BlobVerification:
-    """Looks at what the distribution API has stored.
+    """Looks at what the distribution API has stored. For one thread.
 
-    :param reads_blobs: compare the bytes of all blobs with their digests.
+    :param reading: how blobs are read and compared with their digests; None if they are not.
+    :param looked_at: called for each blob.
     """
 
-    def __init__(self, storage: Storage, *, reads_blobs: bool = False):
+    def __init__(
+        self, storage: Storage, known: Known, reading: Reading | None, looked_at: Callable[[], None]
+    ):
         self._storage = storage
         self._blobs = Blobs(storage)
-        self._reads_blobs = reads_blobs
+        self._known = known
+        self._reading = reading
+        self._looked_at = looked_at
+        #: SHA-256 digits -> those of SHA-512 under which the blob is readable too
+        self._sha512 = dict[str, str]()
         self.blobs = 0  #: how many blobs were looked at
 
-    def of_blobs(self) -> Iterator[tuple[str, str]]:
-        """Yield keys of the bytes that all repositories share, and what is wrong there."""
-        for stat in self._storage.list(f"{layout.BLOBS}/"):
-            parts = stat.key.split("/")
-            if parts[1] == "sha256" and parts[-1] == layout.DATA and _SHA256.fullmatch(parts[-2]):
+    def note_linked(self) -> None:
+        """Note which blobs there are, so that layers that share their bytes are read once."""
+        for stat in self._storage.list(f"{layout.BLOBS}/sha256/"):
+            if stat.key.endswith(f"/{layout.DATA}"):
+                self._known.linked[hash(stat.etag)] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is damaged in the bytes that all repositories share."""
+        for stat in self._storage.list(f"{layout.BLOBS}/sha512/"):
+            sha256 = self._target_of(stat.key)
+            if sha256 is None:
+                yield Problem(stat.key, f"the digest leads to no blob: {PUSH}")
+            elif sha256:
+                self._sha512[sha256] = stat.key.rpartition("/")[2]
+        for stat in self._storage.list(f"{layout.BLOBS}/sha256/"):
+            sha256, _, name = stat.key.removeprefix(f"{layout.BLOBS}/sha256/")[3:].partition("/")
+            if name == layout.DATA and _SHA256.fullmatch(sha256):
                 self.blobs += 1
-                if self._reads_blobs and not self._fits(parts[-2]):
-                    yield stat.key, f"the bytes do not fit the digest: delete {stat.key}, then {_PUSH}"
-            elif parts[1] == "sha512" and not self._leads_to_blob(stat.key):
-                yield stat.key, f"the digest leads to no blob: {_PUSH}"
+                self._looked_at()
+                self._known.add_whole(stat.key)
+                if self._reading is not None:
+                    yield from self._of_bytes(self._reading, sha256, stat)
 
     def problem_of(self, name: str, value: bytes) -> str:
         """Return what is wrong with a value in the folder of a repository; empty if nothing is.
@@ -54,31 +75,70 @@ class BlobVerification:
             return ""
         fields = parse_stored(value)
         if not isinstance(fields, dict):
-            return f"the value is empty or cut: {_PUSH}"
+            return f"the value is empty or cut: {PUSH}"
         if kind not in (layout.MARKS, layout.MANIFESTS):
             return ""
         stat = self._blobs.stat(last) if _SHA256.fullmatch(last) else None
         if stat is None:
-            return f"the bytes of sha256:{last} are missing: {_PUSH}"
+            return f"the bytes of sha256:{last} are missing: {PUSH}"
         if kind == layout.MANIFESTS and stat.size != fields.get("size"):
-            return f"the manifest has {stat.size} bytes, and its record says {fields.get('size')}: {_PUSH}"
+            return f"the manifest has {stat.size} bytes, and its record says {fields.get('size')}: {PUSH}"
         return ""
 
-    def _fits(self, sha256: str) -> bool:
-        """Tell whether the bytes of a blob have its digest. A blob that was removed meanwhile is whole."""
-        total = hashlib.sha256()
-        try:
-            with self._blobs.open(sha256) as blob:
-                for chunk in blob:
-                    total.update(chunk)
-        except KeyNotFound:
-            return True
-        return total.hexdigest() == sha256
+    def _of_bytes(self, reading: Reading, sha256: str, stat: Stat) -> Iterator[Problem]:
+        """Read a blob, and compare it with its digests."""
+        if reading.lately.has(stat.key, stat.modified.timestamp()):
+            reading.skipped += 1
+            return
+        reading.lately.begin(stat.key)
+        is_pointer_right = True
+        if self._known.linked.get(hash(stat.etag)) == bytes.fromhex(sha256) and sha256 not in self._sha512:
+            fits = True
+        else:
+            try:
+                fits, is_pointer_right = self._fits(reading, sha256, stat)
+            except KeyNotFound:
+                return  # removed meanwhile
+            except StorageUnavailable as error:
+                self._known.damaged.add(stat.key)
+                reading.lately.end(stat.key, is_damaged=True)
+                yield Problem(stat.key, f"the bytes cannot be read: {error.reason}")
+                return
+        reading.lately.end(stat.key, is_damaged=not fits)
+        if not fits:
+            self._known.damaged.add(stat.key)
+            if reading.quarantine is not None and reading.quarantine.take_blob(sha256, stat.etag):
+                yield Problem(stat.key, f"{_UNFIT}: {PUSH}", reading.quarantine.folder)
+            else:
+                yield Problem(stat.key, f"{_UNFIT}: {MOVE}")
+        elif not is_pointer_right:
+            digits = self._sha512[sha256]
+            key = f"{layout.BLOBS}/sha512/{digits[:2]}/{digits}"
+            yield Problem(key, f"the digest leads to bytes of a different one: delete {key}, then {PUSH}")
 
-    def _leads_to_blob(self, key: str) -> bool:
-        """Tell whether a blob has the SHA-256 digest under a key. A removed key is right."""
+    def _fits(self, reading: Reading, sha256: str, stat: Stat) -> tuple[bool, bool]:
+        """Tell whether the bytes of a blob have its digest, and that of SHA-512 if one leads to it.
+
+        :raises KeyNotFound: it was removed, or stored again.
+        """
+        total, sha512 = hashlib.sha256(), self._sha512.get(sha256)
+        long = None if sha512 is None else hashlib.sha512()
+        with self._blobs.open(sha256) as blob:
+            if blob.stat.etag != stat.etag:
+                raise KeyNotFound(stat.key)
+            for chunk in reading.chunks(blob):
+                total.update(chunk)
+                if long is not None:
+                    long.update(chunk)
+        return total.hexdigest() == sha256, long is None or long.hexdigest() == sha512
+
+    def _target_of(self, key: str) -> str | None:
+        """Return the SHA-256 digits under a key; None if there is no blob with them.
+
+        They are empty if the key was removed.
+        """
         try:
             sha256 = self._storage.read(key)[0].decode("ascii", "replace")
         except KeyNotFound:
-            return True
-        return bool(_SHA256.fullmatch(sha256)) and self._blobs.stat(sha256) is not None
+            return ""
+        return sha256 if _SHA256.fullmatch(sha256) and self._blobs.stat(sha256) is not None else None
