@@ -38,6 +38,7 @@ _WITH_PROCESSES = (
     "cli/test_transfer_streams.py",
     "fakes/test_fakes_process.py",
     "fakes/test_npm_client.py",
+    "housekeeping/test_killed_verify.py",
     "hub/test_index_elsewhere.py",
     "hub/test_one_name_at_once.py",
     "peers/",

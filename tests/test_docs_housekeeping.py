@@ -44,3 +44,8 @@ def test_the_command_of_usage_works(sh: Callable[[str], str]) -> None:
 
 def test_the_command_of_expiry_works(sh: Callable[[str], str]) -> None:
     assert sh(block("expire")).startswith("removed 0 unfinished pushes")
+
+
+def test_the_commands_of_verify_work(sh: Callable[[str], str]) -> None:
+    assert ", 0 damaged values" in sh(block("verify"))
+    assert ", 0 damaged values" in sh(block("quarantine"))

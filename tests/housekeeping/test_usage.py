@@ -10,6 +10,7 @@ import pytest
 from support.accounts_world import AccountsWorld, image_of
 from support.backends import People
 from support.engine_client import Image
+from support.interfering import Interfering
 from support.v2_client import V2Client, digest_of, dumped, index_of
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
@@ -186,29 +187,6 @@ def test_a_repository_in_the_folder_of_an_old_server_is_counted(tmp_path: Path) 
     assert by_name["library/busybox"].tags == 2
     # the unfinished image
     assert usage.totals.unreachable_bytes > 0
-
-
-class Interfering:
-    """A progress that changes the storage at each step of a run."""
-
-    def __init__(self, world: AccountsWorld):
-        self._world = world
-        self._number = 0
-
-    def start(self, label: str, total: int | None, unit: str, /) -> Interfering:
-        return self
-
-    def advance(self, number: int, /) -> None:
-        self._number += 1
-        if self._number > 40:
-            return
-        alice, name = self._world.person("alice"), f"alice/new{self._number}"
-        alice.push(name, BASE, image_of(f"new{self._number}", BASE))
-        if self._number % 3 == 0:
-            assert alice.delete(name).status_int == 200
-
-    def finish(self) -> None:
-        pass
 
 
 def test_a_report_beside_pushes_and_deletions_is_made(world: AccountsWorld) -> None:

@@ -97,11 +97,12 @@ class ImageVerification:
             yield from self._of_content(content, is_last_look=True)
 
     def _of_image(self, image_id: str) -> Iterator[Problem]:
-        if not self._contents.has_mark(image_id):
-            yield from self._of_content(Content(image_id))
+        # in the order of their keys
         for name in self._contents.variants(image_id):
             self._with_variants.add(hash(image_id))
             yield from self._of_content(Content(image_id, name))
+        if not self._contents.has_mark(image_id):
+            yield from self._of_content(Content(image_id))
         for stat in self._storage.list(f"{layout.image_key(image_id, layout.HELD)}/"):
             if Mark.parse(self._value(stat.key)).is_damaged:
                 yield Problem(stat.key, "the mark of the holder is cut: push the repository again")

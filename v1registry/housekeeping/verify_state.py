@@ -123,31 +123,27 @@ class ReadLately:
 
     def _merged(self) -> list[_Range]:
         """Return all ranges in the order of their keys. New ones replace old ones."""
-        found = [range_ for range_ in self._new if range_.last]
-        for old in self._old:
-            found += _without(old, found)
+        found: list[_Range] = []
+        for range_ in (*self._old, *self._new):
+            if range_.last:
+                found = [part for other in found for part in _without(other, range_)] + [range_]
         # the newest say the most
         found.sort(key=lambda range_: -range_.read_at_s)
         return sorted(found[:_MOST_RANGES], key=lambda range_: range_.first)
 
 
-def _without(old: _Range, others: list[_Range]) -> list[_Range]:
-    """Return the parts of a range that are in no other one.
+def _without(old: _Range, new: _Range) -> list[_Range]:
+    """Return the parts of a range that are not in a different one.
 
-    A part may begin or end at a key of another one. That key counts with the part that sorts first.
+    The first part may end at the first key of that one, where that one counts.
     """
-    parts = [old]
-    for other in others:
-        left = []
-        for part in parts:
-            if other.last < part.first or other.first > part.last:
-                left.append(part)
-                continue
-            if part.first < other.first:
-                left.append(_Range(part.first, other.first, part.read_at_s))
-            if part.last > other.last:
-                left.append(_Range(other.last + "\0", part.last, part.read_at_s))
-        parts = left
+    if new.last < old.first or new.first > old.last:
+        return [old]
+    parts = []
+    if old.first < new.first:
+        parts.append(_Range(old.first, new.first, old.read_at_s))
+    if old.last > new.last:
+        parts.append(_Range(new.last + "\0", old.last, old.read_at_s))
     return parts
 
 
