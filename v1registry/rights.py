@@ -82,6 +82,15 @@ class Bearer:
     expires_at_s: float | None = field(default=None, compare=False)  #: since the epoch; None if unknown
 
 
+@dataclass
+class Facts:
+    """What else was read of a content, while its parts are remembered. None is what was not read yet."""
+
+    checksums: tuple[str, ...] | None = None
+    ancestry: tuple[str, ...] | None = None  #: from the image itself to the root
+    is_marked: bool | None = None  #: whether an old server marked the first content as being pushed
+
+
 @dataclass(frozen=True)
 class Parts:
     """What was read of a content when it was looked at in a request."""
@@ -89,6 +98,8 @@ class Parts:
     document: bytes  #: the JSON
     etag: str  #: of the JSON, in the storage
     layer: Stat | None  #: None if a mirror has not fetched the layer
+    #: None if the parts are not remembered for other requests
+    facts: Facts | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from .. import errors
+from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.checksums import PayloadChecksum, parse_checksums
 from ..layers.remembered import Remembered
 from ..layers.turns import Busy, Turns
 from ..log import get_logger
-from ..rights import Content
+from ..rights import Content, Facts
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from . import layout
+from .known_contents import KnownContents
 from .looks import PUSHER
 from .wholeness import parts_of, restore, restore_sums, stored_ancestry
 
@@ -48,8 +50,9 @@ class Staged:
 class Contents:
     """The contents of the images of one storage. Safe for threads and processes."""
 
-    def __init__(self, storage: Storage):
+    def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
+        self._known = KnownContents(storage, clock=clock)
         self._turns = Turns()
         self._computed_sums = Remembered[str](_COMPUTED_SUMS_BYTES, lambda _: _COMPUTED_SUM_BYTES)
 
@@ -59,8 +62,13 @@ class Contents:
         """Return the content with its parts; None if it is missing or damaged (decisions.md 22)."""
         if content.parts is not None:
             return content
+        look = self._known.look(content)
+        if look.parts is not None:
+            return Content(content.image_id, content.variant, look.parts)
+        if look.is_empty:
+            return None
         try:
-            parts = parts_of(self._storage, content)
+            parts = self._known.keep(look, parts_of(self._storage, content))
         except errors.ImageDamaged as error:
             log.info("%s counts as incomplete: %s", layout.content_folder(content), error.damage)
             return None
@@ -73,7 +81,12 @@ class Contents:
         # the JSON is looked at first: an old server writes the mark before any JSON, so JSON without a mark
         # is complete
         content = self.whole(Content(image_id))
-        return None if content is None or self.has_mark(image_id) else content
+        if content is None or content.parts is None:
+            return None
+        facts = _facts_of(content)
+        if facts.is_marked is None:
+            facts.is_marked = self.has_mark(image_id)
+        return None if facts.is_marked else content
 
     def has_mark(self, image_id: str) -> bool:
         """Tell whether an old server marked the image as being pushed."""
@@ -116,11 +129,14 @@ class Contents:
 
     def checksums(self, content: Content) -> tuple[str, ...]:
         """Return the stored sums; none for an image of a mirror."""
-        try:
-            data, _ = self._storage.read(layout.content_key(content, layout.CHECKSUM))
-        except KeyNotFound:
-            return ()
-        return tuple(parse_checksums(data))
+        facts = _facts_of(content)
+        if facts.checksums is None:
+            try:
+                data, _ = self._storage.read(layout.content_key(content, layout.CHECKSUM))
+            except KeyNotFound:
+                data = b""
+            facts.checksums = tuple(parse_checksums(data))
+        return facts.checksums
 
     def payload_sums(self, content: Content) -> tuple[str, ...]:
         """Return the payload sums of a content. They are computed if none is stored.
@@ -134,8 +150,12 @@ class Contents:
 
         :raises ImageNotFound: a parent is missing, or the parents form a circle.
         """
+        known = _facts_of(content).ancestry
+        if known is not None:
+            return list(known)
         stored = stored_ancestry(self._storage, content)
         if stored is not None:
+            self._known.keep_ancestry(content, stored)
             return stored
         ancestry: list[str] = []
         current: Content | None = content
@@ -158,6 +178,10 @@ class Contents:
         except StorageUnavailable as error:
             log.warning("%s is not kept: %s", key, error.reason)
         return ancestry
+
+    def forget(self, content: Content) -> None:
+        """Read a content again when it is asked for next: what is stored is not what is remembered."""
+        self._known.forget(content)
 
     def known_ancestry(self, content: Content) -> list[str]:
         """Return the ancestry, or the image alone if more is not known."""
@@ -321,3 +345,9 @@ class Contents:
 def _payloads_in(sums: Iterable[str]) -> tuple[str, ...]:
     # a cut sum has fewer digits
     return tuple(sum_ for sum_ in sums if sum_.startswith("sha256:") and len(sum_) == _PAYLOAD_SUM_LENGTH)
+
+
+def _facts_of(content: Content) -> Facts:
+    """Return what is remembered of a content besides its parts; a place for it if nothing is."""
+    parts = content.parts
+    return Facts() if parts is None or parts.facts is None else parts.facts

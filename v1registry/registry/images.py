@@ -15,7 +15,7 @@ from .. import errors
 from ..clock import SYSTEM_CLOCK, Clock
 from ..names import is_image_id
 from ..rights import Content
-from ..storage.base import Blob, KeyNotFound, Stat, Storage
+from ..storage.base import Blob, KeyNotFound, Stat, Storage, StorageUnavailable
 from . import layout
 from .chains import Chains
 from .contents import Contents
@@ -54,7 +54,7 @@ class Images:
 
     def __init__(self, storage: Storage, looks: Looks | None = None, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
-        self.contents = Contents(storage)
+        self.contents = Contents(storage, clock=clock)
         self.chains = Chains(self.contents, clock=clock)
         self._listings = Listings(storage, looks or Looks())
 
@@ -86,11 +86,20 @@ class Images:
         """Open bytes ``[start, stop)`` of the layer.
 
         :raises ImageNotFound: a mirror has not fetched the layer.
+        :raises StorageUnavailable: the layer is not the one that was looked at.
         """
+        key = layout.content_key(content, layout.LAYER)
         try:
-            return self._storage.open(layout.content_key(content, layout.LAYER), start, stop)
+            blob = self._storage.open(key, start, stop)
         except KeyNotFound:
+            self.contents.forget(content)
             raise errors.ImageNotFound(image_id=content.image_id) from None
+        known = None if content.parts is None else content.parts.layer
+        if known is not None and known.size != blob.stat.size:
+            blob.close()
+            self.contents.forget(content)
+            raise StorageUnavailable(key, f"it has {blob.stat.size} bytes, and had {known.size} just before")
+        return blob
 
     def ancestry(self, content: Content) -> list[str]:
         """Return the ids from the image itself to the root.
