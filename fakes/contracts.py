@@ -1,6 +1,7 @@
-"""Public test suites for storages and for backends of users.
+"""Public test suites for storages, search indexes and backends of users.
 
 Their modules describe how to use them: :mod:`v1registry_fakes.storage_contracts`,
+:mod:`v1registry_fakes.search_contracts`,
 :mod:`v1registry_fakes.auth_contracts` and :mod:`v1registry_fakes.profile_contracts`.
 """
 
@@ -13,6 +14,7 @@ from .auth_contracts import (
     LookupContract,
 )
 from .profile_contracts import ProfilesContract
+from .search_contracts import SearchIndexContract
 from .storage_contracts import StorageContract
 
 __all__ = [
@@ -21,5 +23,6 @@ __all__ = [
     "ConfirmationContract",
     "LookupContract",
     "ProfilesContract",
+    "SearchIndexContract",
     "StorageContract",
 ]

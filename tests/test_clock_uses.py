@@ -37,6 +37,7 @@ REASONS = {
     "registry/known_tags.py": "compared with the times of files",
     "registry/looks.py": "how long a look into a layer takes",
     "registry/staging.py": "the order of what one push sends",
+    "search/upkeep.py": "how long the pauses of a walk are",
     "storage/files.py": "the times of files",
     "storage/folders.py": "how long a lock is waited for",
     "wsgi/access_log.py": "the duration of a request",

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hub": {"wsgi", "registry", "access", "accounts", "search"},
     "oauth": {"wsgi", "access", "accounts"},
     "web": {"wsgi", "layers", "registry", "access", "accounts", "search", "distribution", "hub", "oauth"},
-    "openers": {"access", "accounts"},
+    "openers": {"access", "accounts", "registry", "search"},
     "account_assembly": {"openers", "registry", "access", "accounts"},
     "assembly": {
         "account_assembly", "openers", "wsgi", "registry", "access", "accounts", "search", "distribution",
@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "fakes": {
         "app", "wsgi", "layers", "registry", "accounts", "oauth", "distribution", "archives", "client", "cli",
+        "search",
     },
 }  # fmt: skip
 

@@ -30,7 +30,7 @@ from .oauth.applications import Applications
 from .oauth.grants import Grants
 from .oauth.provider import Provider
 from .oauth.services import OAuth
-from .openers import open_storage, open_user_parts
+from .openers import open_search, open_storage, open_user_parts
 from .paths import OAUTH
 from .registry import api as registry_api
 from .registry.contents import Contents
@@ -42,7 +42,7 @@ from .registry.repositories import Repositories
 from .registry.staging import Staging
 from .registry.tarsums import TarSums
 from .rights import Access
-from .search.scan import ScanSearch
+from .search.base import SearchIndex
 from .settings import Settings, SettingsError
 from .signing import Keys, shared_secret
 from .storage.base import Storage
@@ -178,7 +178,7 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
             bearers=None if oauth is None else oauth.grants,
         )
     pages = _pages(settings, accounts, is_in_front=False)
-    search = ScanSearch(repositories)
+    search = _search(settings, storage, repositories, clock)
     distribution = distribution_of(storage, settings, images, repositories, holding, search, clock)
     mirror = _mirror(storage, settings, repositories, contents, holding, distribution, access, clock)
     apis = _apis(settings, accounts, oauth, pages, mirror)
@@ -216,6 +216,13 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
         cors=Cors(settings.cors_origins),
         mirror=mirror,
     )
+
+
+def _search(settings: Settings, storage: Storage, repositories: Repositories, clock: Clock) -> SearchIndex:
+    try:
+        return open_search(settings.search, storage, repositories, clock)
+    except ValueError as error:
+        raise SettingsError([f"search: {error}"]) from error
 
 
 def in_front(services: Services) -> Services:

@@ -7,12 +7,16 @@ yet.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .access.policy import CallablePolicy, MembersPolicy, NamespacePolicy, Policy, RepositoryFacts
 from .clock import SYSTEM_CLOCK, Clock
+from .registry.repositories import Repositories
+from .search.base import SearchIndex
+from .search.scan import ScanSearch
 from .settings import Settings, SettingsError, without_userinfo
 from .storage.base import Storage
 
@@ -24,6 +28,12 @@ T = TypeVar("T")
 
 #: Where other packages add storages: a callable that gets the URL, under the name of the scheme.
 STORAGE_ENTRY_POINTS: Final = "v1registry.storage"
+
+#: Where other packages add search indexes: a callable that gets text, storage and repositories.
+SEARCH_ENTRY_POINTS: Final = "v1registry.search"
+
+#: The folder of the search index in the folder of a storage. No key of the storage is below it.
+SEARCH_FOLDER: Final = "search"
 
 
 def open_storage(place: object, clock: Clock = SYSTEM_CLOCK) -> Storage:
@@ -79,6 +89,59 @@ def _storage(found: object) -> Storage:
     if not all(hasattr(found, method) for method in ("read", "write", "publish")):
         raise ValueError(f"must be a URL such as file:///srv/registry, or a storage, not {found!r}")
     return found  # type: ignore[return-value]  # the contract suite is the place to prove the rest
+
+
+def open_search(
+    place: object, storage: Storage, repositories: Repositories, clock: Clock = SYSTEM_CLOCK
+) -> SearchIndex:
+    """Return the search index that the setting ``search`` is or names.
+
+    Other packages add schemes by the entry point ``v1registry.search``: a callable that gets the text, the
+    storage and the repositories. An index that has a method ``changing`` observes the repositories.
+
+    :param clock: for an index that comes with the package.
+    :raises ValueError: ``place`` is neither an index nor the name of one.
+    """
+    found = _open_search(place, storage, repositories, clock)
+    if not all(hasattr(found, method) for method in ("find", "names_after")):
+        raise ValueError(f"must be auto, sqlite, sqlite:///DIR, scan, or an index, not {found!r}")
+    if hasattr(found, "changing"):
+        repositories.observe(found)
+    return found  # type: ignore[no-any-return]  # the contract suite is the place to prove the rest
+
+
+def _open_search(place: object, storage: Storage, repositories: Repositories, clock: Clock) -> Any:
+    from .storage.filesystem import FileStorage
+
+    if not isinstance(place, str):
+        return place
+    is_folder = isinstance(storage, FileStorage)
+    if place == "scan" or (place == "auto" and not is_folder):
+        return ScanSearch(repositories)
+    scheme, _, rest = place.partition(":")
+    if place in ("auto", "sqlite") or scheme == "sqlite":
+        from .search.sqlite import SqliteSearch
+
+        if scheme == "sqlite" and rest:
+            folder = FileStorage.from_url(f"file:{rest}").path
+        elif isinstance(storage, FileStorage):
+            folder = os.path.join(storage.path, SEARCH_FOLDER)
+        else:
+            raise ValueError("sqlite needs a storage that is a folder; sqlite:///DIR names another one")
+        return SqliteSearch(folder, storage, repositories, clock=clock)
+    from importlib.metadata import entry_points
+
+    added = entry_points(group=SEARCH_ENTRY_POINTS, name=scheme)
+    if added:
+        try:
+            return next(iter(added)).load()(place, storage, repositories)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{scheme}: its package cannot be used: {error}") from error
+    if not rest:
+        raise ValueError(f"must be auto, sqlite, sqlite:///DIR, scan or MODULE:ATTRIBUTE, not {place!r}")
+    named = _attribute(place)
+    is_factory = callable(named) and not hasattr(named, "find")
+    return named(storage, repositories) if is_factory or isinstance(named, type) else named
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ class TagPointers:
     def _set_here_only(self, place: Place, tag: str, sha256: str, state: _State) -> Written:
         written = self._write(place, tag, sha256, None, state.side)
         if state.stored.image_id is not None and state.stored.stat is not None:
-            with suppress(KeyNotFound):
+            with self._repositories.changing(place.repository), suppress(KeyNotFound):
                 # this decides
                 self._storage.delete(state.stored.stat.key, expect=state.stored.stat.etag)
             self._repositories.forget_info(place.repository, tag)
@@ -253,7 +253,7 @@ class TagPointers:
         for stat in (first, then):
             if stat is None:
                 continue
-            with suppress(KeyNotFound):
+            with self._repositories.changing(place.repository), suppress(KeyNotFound):
                 self._storage.delete(stat.key, expect=stat.etag)
         if file is not None:
             self._repositories.forget_info(place.repository, tag)

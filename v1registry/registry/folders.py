@@ -14,12 +14,14 @@ from ..storage.base import InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, 
 from . import layout
 from .expiry import REPOSITORY_BYTES, repository_digest
 from .known_tags import KnownTags, TagList
+from .observers import Observed, changes_repository
 
 
-class RepositoryFolders:
+class RepositoryFolders(Observed):
     """Where the repositories of one storage are."""
 
     def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
+        super().__init__()
         self._storage = storage
         self._known_tags = KnownTags(storage, clock=clock)
 
@@ -71,6 +73,7 @@ class RepositoryFolders:
         for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{stored}"):
             yield layout.repository_from_folders(stored, folder)
 
+    @changes_repository()
     def mark_deleted(self, name: RepositoryName) -> None:
         """Hide a repository that a registry still has to remove: the first of two steps (hub.md 3.2).
 
@@ -103,6 +106,7 @@ class RepositoryFolders:
         """
         self._storage.delete_tree(f"{REPOSITORY_BYTES}/{repository_digest(name)}")
 
+    @changes_repository()
     def remove(self, name: RepositoryName) -> None:
         """Remove all that is stored of a repository, whether it exists, is marked as deleted, or is
         missing.
@@ -111,6 +115,7 @@ class RepositoryFolders:
             with suppress(InvalidKey):  # the quoted form of an old name may be too long for a key
                 self._storage.delete_tree(folder)
 
+    @changes_repository()
     def remove_marked_deleted(self, name: RepositoryName) -> None:
         """Remove what is stored of a repository that is marked as deleted; nothing if the mark is gone.
 

@@ -197,6 +197,16 @@ def repository_from_folders(namespace: str, folder: str) -> RepositoryName:
     return RepositoryName(unstore_part(namespace), repository)
 
 
+def repository_of_key(key: str) -> RepositoryName:
+    """Return the repository to which a key below ``repositories`` belongs.
+
+    >>> str(repository_of_key("repositories/ns/a%252Fb/tag_latest"))
+    'ns/a/b'
+    """
+    _, namespace, folder, _ = key.split("/", 3)
+    return repository_from_folders(namespace, folder)
+
+
 def tag_key(folder: str, tag: str) -> str:
     return f"{folder}/{TAG_PREFIX}{store_part(tag)}"
 

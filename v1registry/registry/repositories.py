@@ -20,6 +20,7 @@ from ..storage.base import Blob, InvalidKey, KeyNotFound, Storage, update
 from ..storage.recent_values import ParsedValues
 from . import layout
 from .image_lists import PARSED_BYTES, find_id, has_ends_of_list, is_list, listed_ids, merged
+from .observers import changes_repository
 from .tags import Tags
 
 #: How many bytes at each end of a large image list tell whether it is one.
@@ -60,6 +61,7 @@ class Repositories(Tags):
         """Tell whether the repository has the flag."""
         return any(self._has(f"{folder}/{layout.PRIVATE}") for folder in layout.repository_folders(name))
 
+    @changes_repository()
     def set_private(self, name: RepositoryName, is_private: bool) -> None:
         """Set or remove the flag.
 
@@ -74,15 +76,17 @@ class Repositories(Tags):
 
     def collaborators(self, name: RepositoryName) -> dict[str, Action]:
         """Return user name -> READ or WRITE: the users besides the owners of the namespace."""
+        return {username: action for username, (action, _) in self.grants(name).items()}
+
+    def grants(self, name: RepositoryName) -> dict[str, tuple[Action, str]]:
+        """Return user name -> READ or WRITE, and the id of the account, empty if it was not recorded."""
         stored = self._stored_collaborators(name)
         found = {username: _granted(value) for username, value in stored.items()}
-        return {username: granted[0] for username, granted in found.items() if granted is not None}
+        return {username: granted for username, granted in found.items() if granted is not None}
 
     def collaborators_by_name(self, name: RepositoryName) -> list[str]:
         """Return the collaborators whose rights were recorded without the id of an account."""
-        stored = self._stored_collaborators(name)
-        found = {username: _granted(value) for username, value in stored.items()}
-        return [username for username, granted in found.items() if granted is not None and not granted[1]]
+        return [username for username, (_, account_id) in self.grants(name).items() if not account_id]
 
     def granted(self, name: RepositoryName, user: User) -> Action | None:
         """Return READ or WRITE if the user is a collaborator of the repository, None if not.
@@ -101,6 +105,7 @@ class Repositories(Tags):
                 return self._collaborators.read(f"{folder}/{layout.COLLABORATORS}")[0]
         return {}
 
+    @changes_repository()
     def set_collaborator(
         self,
         name: RepositoryName,
@@ -144,6 +149,7 @@ class Repositories(Tags):
                 return data.decode("utf-8", errors="replace")
         return ""
 
+    @changes_repository()
     def describe(self, name: RepositoryName, description: str) -> None:
         """Set the description, which search looks at and shows.
 
@@ -173,6 +179,7 @@ class Repositories(Tags):
                 found[name] = stars
         return found
 
+    @changes_repository()
     def set_stars(self, name: RepositoryName, stars: int) -> None:
         """Set the number of stars, by which search sorts and which it shows.
 
@@ -285,6 +292,7 @@ class Repositories(Tags):
             if stored is not None and not is_list(stored):
                 update(self._storage, key, mended)
 
+    @changes_repository(only_appears=True)
     def _change_list(self, name: RepositoryName, change: Callable[[bytes | None], bytes | None]) -> None:
         update(self._storage, f"{self.folder_to_write(name)}/{layout.IMAGE_LIST}", change)
 

@@ -17,6 +17,7 @@ from ..storage.base import ABSENT, ANY, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
 from .folders import RepositoryFolders, with_times
 from .known_tags import TagList
+from .observers import changes_repository
 from .push_info import info_of_user_agent
 
 #: The answer for a tag or repository of which nothing is known (docker-registry 0.9.1, tags.py).
@@ -140,6 +141,7 @@ class Tags(RepositoryFolders):
         except errors.RepositoryNotFound:
             return {}
 
+    @changes_repository(only_appears=True)
     def set_tag(
         self,
         name: RepositoryName,
@@ -194,8 +196,10 @@ class Tags(RepositoryFolders):
 
     def undo_tag(self, stat: Stat) -> None:
         """Take a tag back that was just set, unless it was set again meanwhile."""
-        self._delete_as_read(stat)
+        with self.changing(layout.repository_of_key(stat.key)):
+            self._delete_as_read(stat)
 
+    @changes_repository()
     def delete_tag(self, name: RepositoryName, tag: str) -> None:
         """Remove a tag and its information; with ``latest`` that of the repository too.
 

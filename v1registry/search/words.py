@@ -92,6 +92,15 @@ class Query:
         return bool(self._exact) and self._exact in (name.short.casefold(), str(name).casefold())
 
     @property
+    def is_encodable(self) -> bool:
+        """Whether the query is text that a name can have. A query may have halves of pairs of UTF-16."""
+        try:
+            self._exact.encode("utf-8")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    @property
     def exact(self) -> str:
         """The query in lower case, without blanks around it."""
         return self._exact

@@ -13,6 +13,16 @@ from .rows import setting
 class SearchSettings:
     """The search."""
 
+    search: object = setting(
+        "auto",
+        converters.text,
+        "the index of the search: sqlite (a database in the folder search of the storage, which must be a "
+        "folder), sqlite:///DIR (in a folder of its own), scan (no index: every repository is looked at), "
+        "MODULE:ATTRIBUTE, or a scheme of another package (entry point v1registry.search); auto is "
+        "sqlite beside a folder, else scan",
+        is_object=True,
+        holds_password=True,
+    )
     search_limit: int = setting(
         10_000, converters.positive_number, "the maximum of results of a search without n and page"
     )
@@ -27,5 +37,6 @@ class SearchSettings:
 class SearchOptions(TypedDict, total=False):
     """The same settings as keyword arguments."""
 
+    search: object
     search_limit: int | str
     search_names: str

@@ -1,0 +1,235 @@
+"""The search index in an SQLite database beside the folder of the storage (docs/internals.md, Search)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from threading import Lock
+from typing import Final
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..log import get_logger
+from ..names import RepositoryName
+from ..registry.repositories import Repositories
+from ..storage.base import Storage, StorageError
+from ..storage.filesystem import FileStorage
+from . import rows as rows_
+from .base import MOST_LEFT_OUT, Caller, Found, Hit
+from .database import Database, NoDatabase
+from .facts import FactsReader
+from .questions import Match, Questions
+from .rows import Rows
+from .scan import MOST_EXAMINED, ScanSearch
+from .upkeep import Upkeep
+from .words import Query
+
+log = get_logger(__name__)
+
+#: How long a mark of a change is kept whose process may have been killed, in seconds.
+_OLDEST_MARK_S: Final = 600.0
+
+#: How many marked repositories a search reads again.
+_MOST_SETTLED: Final = 100
+
+#: How many missed updates are remembered. If there are more, the next walk finds them.
+_MOST_MISSED: Final = 10_000
+
+#: Up to this number of hits, each is looked at before it is shown. Longer answers are for machines.
+_MOST_CHECKED: Final = 100
+
+#: How often a search is repeated because a hit was wrong.
+_ATTEMPTS: Final = 3
+
+#: How long a search waits for a look at the folders that is due.
+_LOOK_WAIT_S: Final = 0.03
+
+
+class SqliteSearch:
+    """Finds repositories by a database. It is a :class:`~v1registry.search.base.SearchIndex`, and an observer
+    of the repositories.
+
+    The database is made at the first search. Until it is whole, and if it fails, every repository is looked
+    at instead.
+
+    :param folder: the path of the folder of the database, which has nothing else in it.
+    """
+
+    def __init__(
+        self, folder: str, storage: Storage, repositories: Repositories, *, clock: Clock = SYSTEM_CLOCK
+    ):
+        self._repositories = repositories
+        self._clock = clock
+        self._scan = ScanSearch(repositories)
+        self._database = Database(folder)
+        reader = FactsReader(storage, repositories)
+        self._rows = Rows(reader)
+        self._questions = Questions()
+        self.upkeep = Upkeep(
+            self._database,
+            storage,
+            repositories,
+            reader,
+            self._rows,
+            clock,
+            sees_folders=isinstance(storage, FileStorage),
+        )
+        self._missed: set[RepositoryName] = set()
+        self._lock = Lock()
+
+    # -- SearchIndex
+
+    def find(self, query: str, caller: Caller, start: int, most: int, *, needs_total: bool = True) -> Found:
+        """Return a part of what a query finds, the best first: see ``SearchIndex.find``."""
+        start = min(start, MOST_LEFT_OUT)
+        if self._is_ready():
+            try:
+                return self._find(Query(query), caller, start, most, needs_total)
+            except NoDatabase as error:
+                log.warning("search looks at every repository: %s", error)
+        self.upkeep.wake(is_needed=True)
+        return self._scan.find(query, caller, start, most, needs_total=needs_total)
+
+    def names_after(
+        self, after: str, caller: Caller, most: int, accepts: Callable[[str], bool]
+    ) -> tuple[list[str], str | None]:
+        """Return names and where the next part begins: see ``SearchIndex.names_after``."""
+        if self._is_ready():
+            try:
+                return self._names_after(after, caller, most, accepts)
+            except NoDatabase as error:
+                log.warning("a list looks at every repository: %s", error)
+        self.upkeep.wake(is_needed=True)
+        return self._scan.names_after(after, caller, most, accepts)
+
+    # -- RepositoryObserver
+
+    @contextmanager
+    def changing(self, name: RepositoryName, *, only_appears: bool) -> Iterator[None]:
+        """Mark a repository while it is changed, and read it again afterwards. Nothing is raised."""
+        token = self._begin(name, only_appears)
+        try:
+            yield
+        finally:
+            self._end(name, token, only_appears)
+
+    # -- inside: searching
+
+    def _is_ready(self) -> bool:
+        """Tell whether the index is whole. What changed is read before."""
+        try:
+            with self._database.reading() as connection:
+                (is_complete,) = rows_.state_of(connection, "is_complete")
+                marked = rows_.marked(connection, _MOST_SETTLED)
+        except NoDatabase:
+            return False
+        if not is_complete:
+            return False
+        if marked or self._missed:
+            self._settle(marked)
+        self.upkeep.wake(wait_s=_LOOK_WAIT_S)
+        return True
+
+    def _settle(self, marked: list[RepositoryName]) -> None:
+        """Read repositories again whose changes have not ended, or whose updates were missed."""
+        with self._lock:
+            missed = set(islice(self._missed, _MOST_SETTLED))
+        try:
+            with self._database.writing() as connection:
+                self._rows.refresh(connection, {*marked, *missed})
+                rows_.unmark_before(connection, self._clock.time_s() - _OLDEST_MARK_S)
+        except (NoDatabase, StorageError) as error:
+            log.warning("the search index may miss recent changes: %s", error)
+            return
+        with self._lock:
+            self._missed -= missed
+
+    def _find(self, query: Query, caller: Caller, start: int, most: int, needs_total: bool) -> Found:
+        if not query.is_encodable:
+            return Found([], False, 0)
+        listing = caller.listing()
+        hits: list[Hit] = []
+        for attempt in range(_ATTEMPTS):
+            with self._database.reading() as connection:
+                matches, total = self._questions.find(
+                    connection, query, listing, start, most + 1, needs_total=needs_total
+                )
+            wrong = self._wrong(matches[:most], caller)
+            if not wrong or attempt == _ATTEMPTS - 1:
+                break
+            self._note(wrong)
+            self._settle([])
+        hits = [self._hit(match) for match in matches[:most] if match.name not in wrong]
+        return Found(hits, len(matches) > most, total)
+
+    def _wrong(self, matches: list[Match], caller: Caller) -> set[RepositoryName]:
+        """Return what the index would show and the storage does not.
+
+        So a repository that has just become private is not shown, whatever the index says.
+        """
+        wrong = {match.name for match in matches if not caller.may_list(match.name)}
+        if len(matches) <= _MOST_CHECKED:
+            wrong |= {match.name for match in matches if not self._repositories.exists(match.name)}
+        return wrong
+
+    def _names_after(
+        self, after: str, caller: Caller, most: int, accepts: Callable[[str], bool]
+    ) -> tuple[list[str], str | None]:
+        listing, found = caller.listing(), list[str]()
+        with self._database.reading() as connection:
+            names = self._questions.names_after(connection, after, listing)
+            for examined, name in enumerate(names):
+                if len(found) == most or examined == MOST_EXAMINED:
+                    return found, after
+                after = str(name)
+                if accepts(after) and caller.may_list(name):
+                    found.append(after)
+        return found, None
+
+    def _hit(self, match: Match) -> Hit:
+        description = self._repositories.description(match.name) if match.has_description else ""
+        return Hit(match.name, description, match.stars)
+
+    # -- inside: changes
+
+    def _begin(self, name: RepositoryName, only_appears: bool) -> str | None:
+        """Mark a repository; None if there is no need."""
+        try:
+            if not self._database.exists() or (only_appears and self._has(name)):
+                return None
+            token = secrets.token_hex(8)
+            with self._database.writing() as connection:
+                rows_.mark(connection, name, token, self._clock.time_s())
+            return token
+        except (NoDatabase, StorageError) as error:
+            log.warning("the search index may learn of a change of %s later: %s", name, error)
+        except Exception:
+            log.exception("the search index may learn of a change of %s later", name)
+        return None
+
+    def _end(self, name: RepositoryName, token: str | None, only_appears: bool) -> None:
+        """Read a repository again, and remove its mark."""
+        try:
+            if not self._database.exists() or (only_appears and token is None and self._has(name)):
+                return
+            with self._database.writing() as connection:
+                self._rows.refresh(connection, [name])
+                if token is not None:
+                    rows_.unmark(connection, token)
+            return
+        except (NoDatabase, StorageError) as error:
+            log.warning("the search index will learn of a change of %s later: %s", name, error)
+        except Exception:
+            log.exception("the search index will learn of a change of %s later", name)
+        self._note({name})
+
+    def _has(self, name: RepositoryName) -> bool:
+        with self._database.reading() as connection:
+            return rows_.has(connection, name)
+
+    def _note(self, names: set[RepositoryName]) -> None:
+        """Remember what the next search has to read again."""
+        with self._lock:
+            if len(self._missed) < _MOST_MISSED:
+                self._missed |= names
