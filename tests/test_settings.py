@@ -75,6 +75,8 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_settings_that_exclude_each_other_are_an_error() -> None:
     problems = problems_of(layer_redirect="https://cdn.example.com/", x_accel_redirect="/layers")
     assert problems == ["layer_redirect and x_accel_redirect exclude each other"]
+    problems = problems_of(x_accel_redirect="/layers", x_sendfile="yes")
+    assert problems == ["x_accel_redirect and x_sendfile exclude each other"]
 
 
 @pytest.mark.parametrize("pages", ["/accounts/activate", "/accounts/activate/registry"])

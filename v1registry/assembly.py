@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -46,6 +47,7 @@ from .search.base import SearchIndex
 from .settings import Settings, SettingsError
 from .signing import Keys, shared_secret
 from .storage.base import Storage
+from .storage.filesystem import FileStorage
 from .storage.memory import MemoryStorage
 from .web import api as web_api
 from .web.pages import Pages
@@ -94,10 +96,23 @@ def assemble(mapping: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK) -> Service
         storage = open_storage(mapping.get("storage", ""), clock)
     except ValueError as error:
         problems.append(f"storage: {error}")
+    if settings.x_sendfile and storage is not None:
+        problems += _problems_of_sendfile(storage)
     if problems or storage is None:
         # what the other settings name is judged too, so that all problems are reported at once
         raise SettingsError([*problems, *_problems_of_users(settings, storage or MemoryStorage(), problems)])
     return _assemble(storage, settings, clock)
+
+
+def _problems_of_sendfile(storage: Storage) -> list[str]:
+    """Return what is wrong with a storage whose values another server sends by their paths."""
+    if not isinstance(storage, FileStorage):
+        return [f"x_sendfile: the storage must be a folder such as file:///srv/registry, not {storage!r}"]
+    if not re.fullmatch(r"[A-Za-z0-9/._+-]+", storage.path):
+        # servers differ in how they decode other characters
+        expected = "must have only letters, digits and / . _ + -"
+        return [f"x_sendfile: the path of the folder {expected}, not {storage.path!r}"]
+    return []
 
 
 def _problems_of_users(settings: Settings, storage: Storage, found: list[str]) -> list[str]:

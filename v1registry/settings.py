@@ -129,8 +129,9 @@ class Settings(  # the fields of the last base come first
         if bool(self.tls_cert) != bool(self.tls_key):
             missing = "tls_key" if self.tls_cert else "tls_cert"
             problems.append(f"{missing} is missing: https needs both tls_cert and tls_key")
-        if self.layer_redirect and self.x_accel_redirect:
-            problems.append("layer_redirect and x_accel_redirect exclude each other")
+        senders = [key for key in ("layer_redirect", "x_accel_redirect", "x_sendfile") if getattr(self, key)]
+        if len(senders) > 1:
+            problems.append(f"{' and '.join(senders)} exclude each other")
         if self.index and self.auth not in _OPEN:
             problems.append("index and auth exclude each other: the users are those of the index")
         if self.index and self.images == "elsewhere":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import socket
 import ssl
@@ -17,6 +18,7 @@ from support.crowds import PING_S, many_files
 from support.engine_client import Image, in_pieces, make_image, random_layer
 from support.programs import EXAMPLES, Program
 from support.raw_connection import RawConnection, request_bytes
+from support.sent_layers import check_answers
 from support.wsgi_servers import SERVE
 
 pytestmark = pytest.mark.real
@@ -141,6 +143,35 @@ def test_images_are_pushed_and_pulled_through_nginx(front: Front) -> None:
     )
     assert listed.headers["X-Docker-Endpoints"] == f"localhost:{front.nginx.port}"
     assert "X-Docker-Token" in list(listed.headers)
+
+
+def test_answers_about_a_layer_are_those_of_the_registry(front: Front) -> None:
+    image = front.push("answers")
+
+    url = f"{front.url}/v1/images/{image.image_id}/layer"
+    check_answers(front.session, url, LAYER, is_public=True)
+    several = front.session.get(url, headers={"Range": "bytes=0-1,5-6"})
+    assert (several.status_code, several.content) == (200, LAYER)
+    direct = requests.get(f"http://127.0.0.1:{front.registry.port}/v1/_ping", timeout=PING_S)
+    version = direct.headers["X-Docker-Registry-Version"]
+    answer = front.session.get(url, headers={"Range": "bytes=0-9"})
+    assert answer.headers["X-Docker-Registry-Version"] == version
+    assert len(answer.headers["X-Request-Id"]) == 32
+
+
+def test_answers_about_a_blob_are_those_of_the_registry(front: Front) -> None:
+    digest = f"sha256:{hashlib.sha256(LAYER).hexdigest()}"
+    uploads = f"{front.url}/v2/nginx/blobs/blobs/uploads/"
+    assert front.session.post(uploads, params={"digest": digest}, data=LAYER).status_code == 201
+
+    url = f"{front.url}/v2/nginx/blobs/blobs/{digest}"
+    check_answers(front.session, url, LAYER, is_public=True)
+    assert front.session.get(url).headers["Docker-Content-Digest"] == digest
+
+
+def test_layers_are_not_read_past_the_registry(front: Front) -> None:
+    image = front.push("past")
+    assert front.session.get(f"{front.url}/layers/images/{image.image_id}/layer").status_code == 404
 
 
 def test_documents_beyond_the_limit_are_413(front: Front) -> None:

@@ -10,6 +10,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import FileWrapper, create
 
 from ..wsgi.access_log import UNSENT_KEY
+from ..wsgi.immutable import RANGES_KEY
 from ..wsgi.waiting import BODY_WAIT_KEY
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Exchange:
         self._environ["wsgi.multithread"] = True
         self._environ[BODY_WAIT_KEY] = connection.body_wait
         self._environ[UNSENT_KEY] = connection.unsent_bytes
+        if not cfg.is_ssl:
+            self._environ[RANGES_KEY] = True
         self._chunks: Iterable[bytes] = ()
         self._iterator: Iterator[bytes] = iter(())
         self._is_written = False

@@ -9,7 +9,7 @@ from ..log import audit
 from ..names import Digest, parse_v2_name
 from ..rights import Action
 from ..storage.base import Blob, KeyNotFound
-from ..wsgi.immutable import immutable_headers, stream_response
+from ..wsgi.immutable import stream_response
 from ..wsgi.responses import Response, respond
 from ..wsgi.routing import Route
 from . import layout
@@ -32,22 +32,16 @@ def get_blob(request: Request) -> Response:
     stat = None if sha256 is None else blobs.stat(sha256)
     if sha256 is None or stat is None:
         raise _unknown(digest)
-    etag, is_open, prefix = f'"{digest}"', caller.rights.is_open, request.services.settings.x_accel_redirect
-    if prefix:
-        offload = ("X-Accel-Redirect", f"{prefix.rstrip('/')}/{layout.blob_key(sha256)}")
-        response = respond(
-            200, b"", "application/octet-stream", (*immutable_headers(request, etag, is_open), offload)
-        )
-    else:
 
-        def open_blob(start: int, stop: int) -> Blob:
-            try:
-                return blobs.open(sha256, start, stop)
-            except KeyNotFound:
-                # it was removed meanwhile
-                raise _unknown(digest) from None
+    def open_blob(start: int, stop: int) -> Blob:
+        try:
+            return blobs.open(sha256, start, stop)
+        except KeyNotFound:
+            # it was removed meanwhile
+            raise _unknown(digest) from None
 
-        response = stream_response(request, open_blob, stat.size, etag, is_open)
+    etag, key = f'"{digest}"', layout.blob_key(sha256)
+    response = stream_response(request, open_blob, stat.size, etag, caller.rights.is_open, key)
     response.headers["Docker-Content-Digest"] = str(digest)
     return response
 

@@ -15,7 +15,6 @@ from ..rights import (
 from ..wsgi.documents import dump_json, parse_json
 from ..wsgi.immutable import (
     etag_of,
-    immutable_headers,
     immutable_json_stream,
     immutable_response,
     stream_response,
@@ -87,13 +86,8 @@ def get_layer(request: Request) -> Response:
         location = ("Location", f"{settings.layer_redirect.rstrip('/')}/{path}")
         # the layer never changes, but the address may
         return respond(302, b"", "application/octet-stream", (*NOT_CACHED, location))
-    if settings.x_accel_redirect:
-        offload = ("X-Accel-Redirect", f"{settings.x_accel_redirect.rstrip('/')}/{path}")
-        return respond(
-            200, b"", "application/octet-stream", (*immutable_headers(request, etag, is_open), offload)
-        )
     return stream_response(
-        request, lambda start, stop: images.open_layer(content, start, stop), stat.size, etag, is_open
+        request, lambda start, stop: images.open_layer(content, start, stop), stat.size, etag, is_open, path
     )
 
 

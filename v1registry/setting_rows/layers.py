@@ -21,7 +21,13 @@ class LayerSettings:
     x_accel_redirect: str = setting(
         "",
         converters.location,
-        "an internal location of nginx for the folder of the storage; nginx then sends the layers",
+        "an internal location of nginx for the folder of the storage; nginx then sends layers and blobs",
+    )
+    x_sendfile: bool = setting(
+        False,
+        converters.flag,
+        "the server in front sends layers and blobs; it understands X-Sendfile and can read the folder of "
+        "the storage",
     )
 
 
@@ -30,3 +36,4 @@ class LayerOptions(TypedDict, total=False):
 
     layer_redirect: str
     x_accel_redirect: str
+    x_sendfile: bool

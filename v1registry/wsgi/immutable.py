@@ -12,12 +12,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..log import RequestBody
 from ..storage.base import CHUNK_BYTES, Blob
+from .offload import offload_header
 from .request import Request
 from .responses import NOT_CACHED, YEAR_S, Response, raw_json_response, respond
+
+#: The key of the WSGI environ that a server sets if its ``wsgi.file_wrapper`` begins where the file is, and
+#: ends after ``Content-Length``.
+RANGES_KEY: Final = "v1registry.file_wrapper_sends_ranges"
 
 
 class Stream(Protocol):
@@ -162,23 +167,32 @@ def stream_response(
     size: int,
     etag: str,
     is_public: bool,
+    key: str = "",
 ) -> Response:
     """Stream bytes that never change, whole or in part. They are never in memory as a whole.
 
     :param open_blob: opens the range ``[start, stop)``; called at most once.
     :param size: number of bytes of the whole.
+    :param key: of the bytes in the storage, so that a server in front may send them; empty if they are in
+        none.
     """
-    caching = [*immutable_headers(request, etag, is_public), ("Accept-Ranges", "bytes")]
+    caching = [*immutable_headers(request, etag, is_public)]
+    accepting = ("Accept-Ranges", "bytes")
     if is_not_modified(request, etag, is_public):
-        return respond(304, b"", None, caching)
+        return respond(304, b"", None, (*caching, accepting))
     asked = requested_range(request, size, etag)
     if asked is not None and asked[0] == asked[1]:
         # docker reads 416 with length 0 as the end of a resumed download (moby 1.3.0,
         # resumablerequestreader.go)
-        extent = (("Accept-Ranges", "bytes"), ("Content-Range", f"bytes */{size}"))
+        extent = (accepting, ("Content-Range", f"bytes */{size}"))
         return respond(416, b"", "application/octet-stream", (*NOT_CACHED, *extent))
+    offload = offload_header(request.services, key) if key and request.method != "HEAD" else None
+    if offload is not None:
+        # the server in front also cuts out the range, and says that it accepts ranges
+        return respond(200, b"", "application/octet-stream", (*caching, offload))
     start, stop = asked or (0, size)
     status = 200
+    caching.append(accepting)
     if asked is not None:
         status = 206
         caching.append(("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
@@ -187,8 +201,9 @@ def stream_response(
         return Response(app_iter=[], status=status, headerlist=caching)
     blob = open_blob(start, stop)
     wrapper = request.environ.get("wsgi.file_wrapper")
-    if wrapper is not None and blob.file is not None and asked is None:
-        # only the whole: wrappers send to the end of the file, and that of uWSGI starts at its beginning
+    is_whole = asked is None or RANGES_KEY in request.environ
+    if wrapper is not None and blob.file is not None and is_whole:
+        # others send to the end of the file, and uWSGI starts at its beginning
         return Response(app_iter=wrapper(blob.file, CHUNK_BYTES), status=status, headerlist=caching)
     return Response(app_iter=RequestBody(_Chunks(blob)), status=status, headerlist=caching)
 
