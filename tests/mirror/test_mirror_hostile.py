@@ -152,3 +152,14 @@ def test_invalid_settings_of_a_mirror_are_named(settings: dict[str, str], proble
 def test_password_of_the_origin_is_not_shown() -> None:
     settings = {"mirror": "https://r.example.com", "mirror_user": "mira", "mirror_password": "s3cret"}
     assert "s3cret" not in repr(Registry.from_settings({"storage": MemoryStorage(), **settings}).settings)
+
+
+def test_DST_043_dripping_document_ends(origin: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("v1registry.mirror.origin._DOCUMENT_S", 0.5)
+    mirror = MirrorOf(origin, mirror_wait_s=20)
+    image = origin.add_image("alice/app:1.0", api="v2")
+    with origin.fail("GET", "*/manifests/*", bytes_per_second=20):
+        answer = mirror.client.get_manifest("alice/app", "1.0")
+    assert answer.status == 503
+    mirror.clock.advance(61)
+    assert mirror.client.get_manifest("alice/app", "1.0").body == image.document

@@ -30,7 +30,7 @@ def add_commands(commands: Commands) -> None:
 def _settings_help() -> str:
     """Return every setting with its default and its description."""
     lines = [
-        "It tries the storage, users, templates and certificate, and ends with a verdict.",
+        "It tries the storage, users, templates, certificate and mirrored registry, and ends with a verdict.",
         "Exit code: 0 if all works, 2 if settings are invalid, 3 if something that they name fails.\n",
         "settings:",
         "  storage",
@@ -74,6 +74,8 @@ def _check(options: argparse.Namespace) -> int:
         shown = settings_.shown(value)
         if key == "secret" and value:
             shown = f"{len(value)} key(s), not shown"
+        elif key == "mirror_password" and value:
+            shown = "not shown"
         source = "default"
         if key in mapping:
             is_variable = key in from_environment
@@ -109,6 +111,8 @@ def _try_out(services: Services) -> int:
     if isinstance(services.access, AccountsAccess):
         problems += services.access.backend.problems()
     problems += problems_of_certificate(services.settings)
+    if services.mirror is not None:
+        problems += services.mirror.problems()
     for problem in problems:
         print(f"problem: {problem}")
     if problems:

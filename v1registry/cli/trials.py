@@ -48,6 +48,11 @@ def weak_settings(services: Services) -> Iterator[str]:
                 f"secret: {which} is easy to guess, and allows to log in as every user; "
                 "use a random one, such as the output of: openssl rand -hex 32"
             )
+    if settings.mirror_user and settings.is_open:
+        yield (
+            f"mirror_user: every client reads what {settings.mirror_user} can read at {settings.mirror}, "
+            "because auth = open: asks no client for a password"
+        )
     accounts = services.accounts
     if settings.policy == "members" and accounts is not None and accounts.can_register:
         yield (

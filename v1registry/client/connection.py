@@ -8,6 +8,7 @@ import platform
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ class ConnectionOptions:
     sleep: Callable[[float], object]
     #: called with each URL before it is asked, those of redirects too; raises to refuse it
     check_url: Callable[[str], object] = lambda url: None
+    #: how long an answer that is not streamed may take after its head, in seconds
+    document_s: float = float("inf")
 
 
 class Connection:
@@ -95,6 +98,7 @@ class Connection:
             "verify": False if options.is_insecure else verify,
         }
         self._sleep = options.sleep
+        self._document_s = options.document_s
         self._requests = HttpSession(options.user_agent, options.parallel + 1, options.check_url)
         self._requests.max_redirects = _REDIRECTS
         if options.authorities or options.client_certificate:
@@ -298,7 +302,7 @@ class Connection:
         host = urlsplit(url).netloc
         for _ in range(_REDIRECTS):
             with self.stream(method, url, authorization, headers, body) as response:
-                data = b"".join(_bounded(response))
+                data = b"".join(_bounded(response, self._document_s))
                 answer = Answer(response.url or url, response.status_code, response.headers, data)
                 location = response.headers.get("Location")
             if not (follow_put and location and 300 <= answer.status < 400):
@@ -343,10 +347,14 @@ class Connection:
             raise RegistryUnreachable(f"cannot reach {host}: {reason_of(exc)}") from exc
 
 
-def _bounded(response: requests.Response) -> Iterator[bytes]:
-    size_bytes = 0
-    for chunk in response.iter_content(64 * 1024):
+def _bounded(response: requests.Response, seconds: float) -> Iterator[bytes]:
+    size_bytes, begun_s = 0, time.monotonic()
+    # urllib3 before 2.1 waits until the chunk is full
+    read = getattr(response.raw, "read1", response.raw.read)
+    while chunk := read(64 * 1024, decode_content=True):
         size_bytes += len(chunk)
+        if time.monotonic() - begun_s > seconds:
+            raise RegistryUnreachable(f"{response.url} answers too slowly: not within {seconds:g} s")
         if size_bytes > DOCUMENT_LIMIT_BYTES:
             raise ProtocolError(
                 f"{response.url} answered more than the limit of {DOCUMENT_LIMIT_BYTES} bytes"

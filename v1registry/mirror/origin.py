@@ -47,6 +47,9 @@ _LONGEST_PAUSE_S: Final = 60
 #: How often a call is tried.
 _ATTEMPTS: Final = 2
 
+#: How long an answer may take that is not a layer or a blob, in seconds.
+_DOCUMENT_S: Final = 60.0
+
 #: A transfer may be this slow on average, once it has taken this long.
 _LEAST_BYTES_PER_S: Final = 1024
 _SLOW_FOR_S: Final = 60.0
@@ -97,6 +100,7 @@ class Origin:
             user_agent=default_user_agent(),
             sleep=time.sleep,
             check_url=self._check_url,
+            document_s=_DOCUMENT_S,
         )
         self.connection = Connection(self._host, options)
         self.credentials = (

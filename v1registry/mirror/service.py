@@ -38,6 +38,9 @@ _IMAGES: Final = 8
 _MOST_WAITING: Final = 128
 _MOST_WAITING_OF_CLIENT: Final = 64
 
+#: How long a request waits for the origin if something is served without an answer, in seconds.
+_PATIENCE_S: Final = 10
+
 #: Of how many repositories the lists of tags are kept.
 _KEPT_LISTS: Final = 200
 
@@ -72,6 +75,16 @@ class Mirror:
         self._seen: LRUCache[str, RepositoryName] = LRUCache(_SEEN_IMAGES)
         self._mutex = Lock()  # cachetools is not safe for threads
         self.wait_s = settings.mirror_wait_s  #: how long a request waits before its first byte, in seconds
+
+    def problems(self) -> list[str]:
+        """Return why the origin cannot be asked; empty if it answers. It is asked now."""
+        try:
+            self._origin.known_v2 = None
+            self._origin.has_v2()
+        except (errors.OriginUnavailable, errors.OriginInvalid, NotAtOrigin) as error:
+            reason = error.context.get("reason") if isinstance(error, errors.RegistryError) else error
+            return [f"mirror: the registry cannot be asked: {reason}"]
+        return []
 
     # -- what may be fetched
 
@@ -360,7 +373,8 @@ class Mirror:
         is_here: bool,
     ) -> T | None:
         try:
-            found: T = work.run({key: question}, self.wait_s, client)[key]  # type: ignore[assignment]
+            wait_s = min(self.wait_s, _PATIENCE_S) if is_here else self.wait_s
+            found: T = work.run({key: question}, wait_s, client)[key]  # type: ignore[assignment]
         except NotAtOrigin as error:
             log.info("not at the origin: %s", error)
             return None
