@@ -66,7 +66,7 @@ GROUND_MAY_IMPORT: dict[str, set[str]] = {
     "clock": set(),
     "storage": {"log", "clock"},
     "signing": {"storage"},
-    "reserved_names": {"storage"},
+    "reserved_names": {"errors", "log", "storage"},
 }
 
 

@@ -116,7 +116,7 @@ def _is_registration_open(settings: Settings, backend: Backend) -> bool:
 
 def _older_names(backend: Backend, repositories: Repositories) -> Iterator[str]:
     """Yield the names of groups and collaborators that got rights before such names were reserved."""
-    for name in repositories.all():
+    for name in repositories.candidates():
         yield from repositories.collaborators_by_name(name)
     with suppress(NotSupported):
         for user in backend.users():

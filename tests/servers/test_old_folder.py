@@ -37,7 +37,7 @@ def log_of_start(folder: Path, *options: str) -> str:
 
 @pytest.mark.real
 def test_start_says_how_many_repositories_are_not_adopted(folder: Path) -> None:
-    assert "old data: 2 of the first 1000 repositories are not adopted yet" in log_of_start(
+    assert "old data: 2 of the first 100 repositories are not adopted yet" in log_of_start(
         folder, "--auth", "users:"
     )
 

@@ -93,6 +93,7 @@ class Accounts:
         :raises InvalidData: the body is no JSON object.
         :raises InvalidAccountField: a field is invalid.
         :raises TooManyRegistrations: too many accounts were registered in the last hour.
+        :raises NamesBusy: the reserved names of old data are still being collected.
         """
         values = _object(fields)
         username = values.get("username")

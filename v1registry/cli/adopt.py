@@ -15,8 +15,8 @@ from .options import Commands, add_storage_options, open_shared_storage
 #: How many repositories are adopted between two lines of progress.
 _STEP = 100
 
-#: How many repositories are looked at when a server starts: a look at 100,000 would take seconds.
-_LOOKED_AT = 1000
+#: How many repositories are looked at when a server starts, which must not take longer with more of them.
+_LOOKED_AT = 100
 
 
 def add_commands(commands: Commands) -> None:

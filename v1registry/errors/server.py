@@ -77,6 +77,16 @@ class DocumentBusy(Busy):
         return {"Retry-After": "5"}
 
 
+class NamesBusy(Busy):
+    """The names that cannot be registered are being collected in old data. Nothing was registered."""
+
+    text = "The names that are reserved are being collected, retry later"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "10"}
+
+
 class OutOfSpace(RegistryError):
     """The storage is full. Nothing was stored."""
 
