@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What a ``{hole}`` matches, and the field in which the handler finds it. Names of images have slashes.
+#: What a ``{hole}`` matches, and the field in which the handler finds it. Names of images and links have
+#: slashes.
 HOLES: Final = {
     "image": ("name", r".+"),
-    "container": ("name", r"[^/]+"),
+    "container": ("name", r"[^/]+(?:/[^/]+)?"),
     "exec": ("exec_id", r"[^/]+"),
     "network": ("name", r"[^/]+"),
     "volume": ("name", r"[^/]+"),

@@ -12,16 +12,18 @@ from v1registry.wsgi.framework import Response
 
 from .bodies import EXEC, EXEC_START
 from .containers import Container
-from .errors import InvalidParameter, NotSimulated
+from .errors import InvalidParameter, LogsNotKept, NotSimulated, ObjectConflict
 from .execs import Exec
 from .hijack import Connection
 from .processes import Output, Process
 from .requests import EngineRequest, answer, empty, stream
 from .routing import row
 from .streams import Selection, followed, frame, logs, stream_type
+from .terminals import Detachment, detach_keys
 from .times import moment_s
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_DETACHED: Final = b"exec attach failed: error on attach stdin: read escape sequence\r\n"
 _REASONS: Final = {200: "OK", 101: "UPGRADED"}
 
 
@@ -43,6 +45,8 @@ def get_logs(request: EngineRequest) -> Response:
     with state.lock:
         container = _container(request)
         has_tty = container.has_tty
+        if container.host_config["LogConfig"]["Type"] == "none":
+            raise LogsNotKept("configured logging driver does not support reading")
     found = logs(state, container, selection, follows=request.flag("follow"), connection=request.connection)
     return stream(found, stream_type(request.version, has_tty=has_tty))
 
@@ -53,10 +57,18 @@ def _container(request: EngineRequest) -> Container:
 
 def post_attach(request: EngineRequest) -> Response:
     """Connect a client with input and output of a container until it stops."""
-    state = request.state
+    state, keys = request.state, detach_keys(request.parameter("detachKeys"))
     with state.lock:
         container = _container(request)
         container.settle()
+        if container.status == "paused":
+            raise ObjectConflict(
+                f"container {request.fields['name']} is paused, unpause the container before attach"
+            )
+        if container.status == "restarting":
+            raise ObjectConflict(
+                f"container {request.fields['name']} is restarting, wait until the container is running"
+            )
     connection = _connection(request, "attach in process, without a live port,")
     wanted = frozenset(name for name in ("stdout", "stderr") if request.flag(name))
     with state.lock:
@@ -71,10 +83,14 @@ def post_attach(request: EngineRequest) -> Response:
             outputs: Iterator[Output | None] = iter(process.outputs[position:])
         else:
             outputs = followed(state, container, process, position)
-        _write(taken, outputs, wanted, has_tty=container.has_tty)
+        _write(taken, outputs, wanted, detachment, has_tty=container.has_tty)
+        if detachment.is_done:
+            container.note("detach")
 
-    reads = request.flag("stdin") and bool(container.config.get("OpenStdin"))
-    return _hijacked(request, connection, process if reads else None, talk, has_tty=container.has_tty)
+    detachment = Detachment(keys if container.has_tty else b"")
+    reads = request.flag("stream") and request.flag("stdin") and bool(container.config.get("OpenStdin"))
+    given = (process, detachment) if reads else None
+    return _hijacked(request, connection, given, talk, has_tty=container.has_tty)
 
 
 def _connection(request: EngineRequest, what: str) -> Connection:
@@ -88,11 +104,16 @@ def _connection(request: EngineRequest, what: str) -> Connection:
 
 
 def _write(
-    connection: Connection, outputs: Iterator[Output | None], wanted: frozenset[str], *, has_tty: bool
+    connection: Connection,
+    outputs: Iterator[Output | None],
+    wanted: frozenset[str],
+    detachment: Detachment,
+    *,
+    has_tty: bool,
 ) -> None:
-    """Write output to a client until it ends, or the connection is broken."""
+    """Write output to a client until it ends, the client detaches, or the connection is broken."""
     for output in outputs:
-        if connection.is_broken:
+        if detachment.is_done or connection.is_broken:
             return
         if output is not None and output.stream in wanted:
             connection.send(output.data if has_tty else frame(output.stream, output.data))
@@ -101,14 +122,15 @@ def _write(
 def _hijacked(
     request: EngineRequest,
     connection: Connection,
-    process: Process | None,
+    given: tuple[Process, Detachment] | None,
     talk: Callable[[Connection], None],
     *,
     has_tty: bool,
 ) -> Response:
     """Return an answer that takes over the connection.
 
-    :param process: gets what the client sends; None if it takes no input.
+    :param given: the process that gets what the client sends, and what looks for the keys that detach;
+        None if it takes no input.
     :param talk: writes to the client.
     """
     is_upgrade = "upgrade" in request.headers.get("Connection", "").lower()
@@ -125,8 +147,8 @@ def _hijacked(
             connection.send_head("\r\n".join([*head, "", ""]).encode("ascii"))
             # the docker library loses output that comes together with the head
             connection.wait_until_read()
-            if process is not None:
-                reader = Thread(target=_read, args=(connection, process), daemon=True)
+            if given is not None:
+                reader = Thread(target=_read, args=(connection, *given), daemon=True)
                 reader.start()
             talk(connection)
         connection.end_sending()
@@ -140,9 +162,11 @@ def _hijacked(
     return response
 
 
-def _read(connection: Connection, process: Process) -> None:
+def _read(connection: Connection, process: Process, detachment: Detachment) -> None:
     for chunk in connection.received():
-        process.give_input(chunk)
+        process.give_input(detachment.passed(chunk))
+        if detachment.is_done:
+            return
     process.close_input()
 
 
@@ -153,7 +177,9 @@ def post_exec(request: EngineRequest) -> Response:
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         raise InvalidParameter("No exec command specified")
     with state.lock:
-        return answer({"Id": state.execs.create(_container(request), body).id}, 201)
+        container = _container(request)
+        detach_keys(body.get("DetachKeys"))
+        return answer({"Id": state.execs.create(container, body).id}, 201)
 
 
 def post_exec_start(request: EngineRequest) -> Response:
@@ -174,12 +200,18 @@ def post_exec_start(request: EngineRequest) -> Response:
         if command.settings.get(key)
     )
 
+    # the form of the output is that of this request, whatever the command writes to
+    has_tty = bool(body.get("Tty"))
+
     def talk(taken: Connection) -> None:
         outputs = followed(state, command, command.process, 0)
-        _write(taken, outputs, wanted, has_tty=command.has_tty)
+        _write(taken, outputs, wanted, detachment, has_tty=has_tty)
+        if detachment.is_done:
+            taken.send(_DETACHED if has_tty else frame("stdout", _DETACHED))
 
-    reads = bool(command.settings.get("AttachStdin"))
-    return _hijacked(request, connection, command.process if reads else None, talk, has_tty=command.has_tty)
+    detachment = Detachment(detach_keys(command.settings.get("DetachKeys")) if command.has_tty else b"")
+    given = (command.process, detachment) if command.settings.get("AttachStdin") else None
+    return _hijacked(request, connection, given, talk, has_tty=has_tty)
 
 
 def _exec(request: EngineRequest) -> Exec:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
+import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from .files import Files, contents, entry_of
 from .processes import Process, StreamName
 
 _MOST_EXIT_CODE = 255
@@ -21,8 +23,11 @@ class Run:
 
     :param command: program and arguments.
     :param environment: the variables.
+    :param user: as the client or the image says it, empty for root.
+    :param working_folder: the current folder, empty for ``/``.
     :param image: the name of the image, as the client gave it.
     :param container: the name of the container.
+    :param files: those of the container.
     """
 
     def __init__(
@@ -30,14 +35,38 @@ class Run:
         process: Process,
         command: Sequence[str],
         environment: Mapping[str, str],
+        *,
+        user: str,
+        working_folder: str,
         image: str,
         container: str,
+        files: Files,
     ):
         self._process = process
-        self.command = list(command)
-        self.environment = dict(environment)
+        self._files = files
         self.image = image
         self.container = container
+        self.command = list(command)
+        self.environment = dict(environment)
+        self.user = user
+        self.working_folder = working_folder
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files of the container now: path with a slash in front -> content."""
+        with self._process.changed:
+            return contents(self._files)
+
+    def write_file(self, path: str, content: str | bytes, *, mode: int = 0o644) -> None:
+        """Write a file of the container. Folders above it need not exist.
+
+        :param path: from the root, such as ``/srv/report.xml``.
+        """
+        info = tarfile.TarInfo(path.lstrip("/"))
+        data = _data(content)
+        info.size, info.mode, info.mtime = len(data), mode, int(self._process.clock.time_s())
+        with self._process.changed:
+            self._files.put(path, entry_of(info, data))
 
     def out(self, text: str | bytes) -> None:
         """Write to standard output."""

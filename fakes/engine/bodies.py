@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from .errors import InvalidParameter
 
@@ -28,6 +28,20 @@ class Type:
     items: Type | None = None
     values: Type | None = None
     fields: Mapping[str, Type] = field(default_factory=dict)
+
+    def named(self, value: Any) -> Any:
+        """Return a value with the known keys of objects in their own letters. Engines read them in any."""
+        if isinstance(value, list) and self.items is not None:
+            return [self.items.named(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if self.values is not None:
+            return {key: self.values.named(item) for key, item in value.items()}
+        known: dict[str, str] = {name.lower(): name for name in self.fields}
+        found: dict[str, Any] = {known.get(str(key).lower(), str(key)): item for key, item in value.items()}
+        return {
+            key: self.fields[key].named(item) if key in self.fields else item for key, item in found.items()
+        }
 
     def check(self, value: object, place: str) -> None:
         """Return if a value and everything in it has its type.

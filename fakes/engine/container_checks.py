@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .errors import EngineError, InvalidParameter
+from .signals import signal_number
 
 _POLICIES: Final = frozenset({"", "no", "always", "on-failure", "unless-stopped"})
+_LOG_DRIVERS: Final = frozenset({"json-file", "local", "none"})
 _LEAST_MEMORY_BYTES: Final = 6 << 20
 _BIND: Final = re.compile(r"[^:]+:[^:]+(:[^:]*)?|[^:]+")
 
@@ -27,7 +29,16 @@ def check_settings(config: Mapping[str, Any], host_config: Mapping[str, Any]) ->
     for pair in config.get("Env") or []:
         if str(pair).startswith("="):
             raise InvalidParameter(f"invalid environment variable: {str(pair)[:200]}")
+    if config.get("StopSignal"):
+        signal_number(str(config["StopSignal"]))
     check_restarts(host_config)
+    driver, runtime = host_config["LogConfig"]["Type"], host_config["Runtime"]
+    if driver not in _LOG_DRIVERS:
+        raise InvalidParameter(
+            f'error looking up logging plugin {driver[:80]}: plugin "{driver[:80]}" not found'
+        )
+    if runtime != "runc":
+        raise InvalidParameter(f"Unknown runtime specified {runtime[:80]}")
     memory = host_config.get("Memory")
     if isinstance(memory, int) and 0 < memory < _LEAST_MEMORY_BYTES:
         raise InvalidParameter("Minimum memory limit allowed is 6MB")

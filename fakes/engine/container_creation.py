@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from .address_pools import check_endpoint
 from .changes import EMPTY_SETTINGS
 from .container_checks import check_settings
 from .containers import Container
-from .errors import InvalidParameter
+from .errors import EngineError, InvalidParameter, NoSuchObject
+from .host_defaults import host_config as hosted
 from .image_store import EngineImage
-from .networks import check_endpoint
+from .mounts import mounts, volumes_from
+from .published_ports import check_ports
 from .state import EngineState
 
 #: The keys of the body that are no part of ``Config``.
 _OTHER: Final = frozenset({"HostConfig", "NetworkingConfig", "Image"})
-
-_PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
-_MOST_PORT: Final = 65535
-
-#: What a container has of ``HostConfig`` if the request does not say it.
-_HOST_DEFAULTS: Final[Mapping[str, Any]] = {
-    "AutoRemove": False,
-    "Binds": None,
-    "LogConfig": {"Type": "json-file", "Config": {}},
-    "NetworkMode": "default",
-    "PortBindings": None,
-    "Privileged": False,
-    "PublishAllPorts": False,
-    "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
-    "ShmSize": 64 << 20,
-    "IpcMode": "private",
-}
 
 
 def create(state: EngineState, name: str | None, body: Mapping[str, Any]) -> Container:
@@ -50,35 +35,27 @@ def create(state: EngineState, name: str | None, body: Mapping[str, Any]) -> Con
                                "No command specified")  # fmt: skip
     image = state.images.find(image_name)
     config = _config(image, body)
-    host_config = {**_HOST_DEFAULTS} | {
-        key: value for key, value in _mapping(body, "HostConfig").items() if value is not None
-    }
+    host_config = hosted(_mapping(body, "HostConfig"), state.release.api)
     if not config.get("Entrypoint") and not config.get("Cmd"):
         raise InvalidParameter("No command specified")
     check_settings(config, host_config)
     networks = _networks(state, host_config, _mapping(body, "NetworkingConfig"))
-    _check_ports(host_config.get("PortBindings") or {})
+    check_ports(host_config.get("PortBindings") or {})
     for settings in networks.values():
         check_endpoint(settings)
+    links = _linked(state, host_config)
+    others = volumes_from(state, host_config)
     container = state.containers.create(name, image, image_name, config, host_config)
-    container.mounts = _mounts(state, container)
-    for network, settings in networks.items():
-        state.networks.connect(container, state.networks.find(network), settings)
+    container.links = links
+    try:
+        container.mounts = mounts(state, container, others)
+        for network, settings in networks.items():
+            state.networks.connect(container, state.networks.find(network), settings)
+    except EngineError:
+        state.containers.remove(container)
+        raise
     container.note("create")
     return container
-
-
-def _check_ports(bindings: Mapping[str, Any]) -> None:
-    """Return if all published ports are numbers or ranges of them.
-
-    :raises InvalidParameter: one is not; the message is docker's.
-    """
-    for port, places in bindings.items():
-        inside = port.partition("/")[0]
-        for text in (inside, *((place or {}).get("HostPort") or "0" for place in places or [])):
-            numbers = _PORTS.fullmatch(text)
-            if not numbers or not all(int(number) <= _MOST_PORT for number in numbers.groups("0")):
-                raise InvalidParameter(f'invalid port specification: "{text[:80]}"')
 
 
 def _mapping(body: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -146,42 +123,23 @@ def _networks(
     return {name: dict(settings.get(name) or {}) for name in dict.fromkeys(names)}
 
 
-def _mounts(state: EngineState, container: Container) -> list[dict[str, Any]]:
-    """Return the mounts of a container. Volumes that are missing are made."""
-    found: dict[str, dict[str, Any]] = {}
-    for bind in container.host_config.get("Binds") or []:
-        source, _, rest = str(bind).partition(":")
-        target, _, mode = rest.partition(":")
-        found[target] = _mount(state, container, source, target, mode)
-    for mount in container.host_config.get("Mounts") or []:
-        if isinstance(mount, dict) and mount.get("Target"):
-            kind, target = mount.get("Type") or "volume", str(mount["Target"])
-            mode = "ro" if mount.get("ReadOnly") else ""
-            source = str(mount.get("Source") or "")
-            if kind == "tmpfs":
-                found[target] = {"Type": "tmpfs", "Name": "", "Source": "", "Destination": target, "Mode": "",
-                                 "RW": True, "Propagation": ""}  # fmt: skip
-            else:
-                found[target] = _mount(state, container, source, target, mode)
-    for target in container.config.get("Volumes") or {}:
-        if target not in found:
-            found[target] = _mount(state, container, "", str(target), "")
-    return list(found.values())
+def _linked(state: EngineState, host_config: Mapping[str, Any]) -> dict[str, Container]:
+    """Return the containers that a new one is linked to, by their aliases.
 
-
-def _mount(state: EngineState, container: Container, source: str, target: str, mode: str) -> dict[str, Any]:
-    is_writable = "ro" not in mode.split(",")
-    if source.startswith("/"):
-        return {"Type": "bind", "Name": "", "Source": source, "Destination": target, "Mode": mode,
-                "RW": is_writable, "Propagation": "rprivate"}  # fmt: skip
-    volume = state.volumes.use(source or None, container.id)
-    return {
-        "Type": "volume",
-        "Name": volume.name,
-        "Source": volume.mountpoint,
-        "Destination": target,
-        "Driver": "local",
-        "Mode": mode,
-        "RW": is_writable,
-        "Propagation": "",
-    }
+    :raises EngineError: a link is malformed; the message is docker's.
+    :raises InvalidParameter: a container is missing; the message is docker's.
+    """
+    found: dict[str, Container] = {}
+    if host_config["NetworkMode"] not in ("default", "bridge"):
+        return found
+    for text in host_config["Links"] or []:
+        name, colon, alias = text.partition(":")
+        if not name or ":" in alias or (colon and not alias):
+            raise EngineError(f"bad format for links: {text[:200]}")
+        try:
+            other = state.containers.find(name)
+        except (NoSuchObject, InvalidParameter) as error:
+            raise InvalidParameter(f"could not get container for {name[:200]}: {error.message}") from None
+        # a link that was read from another container has its whole name
+        found[alias.rpartition("/")[2] or other.name] = other
+    return found

@@ -8,6 +8,7 @@ from typing import Any, Final
 from .containers import Container, moment_of
 from .errors import InvalidParameter, NoSuchObject
 from .filters import Filters
+from .mounts import shown
 from .state import EngineState
 from .times import NEVER, nanoseconds
 
@@ -117,7 +118,7 @@ def summary(state: EngineState, container: Container, *, has_size: bool) -> dict
     """Return a container as it is listed."""
     document: dict[str, Any] = {
         "Id": container.id,
-        "Names": [f"/{container.name}"],
+        "Names": state.containers.names(container),
         "Image": _image_name(state, container),
         "ImageID": container.image.id,
         "Command": _command_line(container),
@@ -128,7 +129,7 @@ def summary(state: EngineState, container: Container, *, has_size: bool) -> dict
         "Status": _status_text(state, container),
         "HostConfig": {"NetworkMode": container.host_config.get("NetworkMode") or "default"},
         "NetworkSettings": {"Networks": state.networks.connections(container)},
-        "Mounts": container.mounts,
+        "Mounts": shown(container.mounts),
     }
     if has_size:
         document["SizeRootFs"] = container.image.size_bytes
@@ -228,15 +229,20 @@ def inspected(state: EngineState, container: Container, *, has_size: bool) -> di
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": container.exec_ids or None,
-        "HostConfig": container.host_config,
+        "HostConfig": {**container.host_config, "Links": _links(container)},
         "GraphDriver": {"Data": None, "Name": "vfs"},
-        "Mounts": container.mounts,
+        "Mounts": shown(container.mounts),
         "Config": {**container.config, "Image": container.image_name},
         "NetworkSettings": _network_settings(state, container),
     }
     if has_size:
         document |= {"SizeRw": changed_bytes(container), "SizeRootFs": container.image.size_bytes}
     return document
+
+
+def _links(container: Container) -> list[str] | None:
+    links = [f"/{other.name}:/{container.name}/{alias}" for alias, other in container.links.items()]
+    return links or None
 
 
 def _state(container: Container) -> dict[str, Any]:

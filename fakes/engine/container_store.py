@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from .containers import Container, Surroundings
-from .errors import InvalidParameter, NoSuchObject, ObjectConflict
+from .errors import EngineError, InvalidParameter, NoSuchObject, ObjectConflict
 from .files import Files
 from .image_removal import User
 from .made_names import made_name
@@ -54,12 +54,45 @@ class ContainerStore:
         for container in self._by_id.values():
             if text == container.id or name == container.name:
                 return container
+        linked = self._by_link(name)
+        if linked is not None:
+            return linked[0].links[linked[1]]
         found = [container for container in self._by_id.values() if name and container.id.startswith(name)]
         if len(found) > 1:
             raise InvalidParameter(f"Multiple IDs found with provided prefix: {text}")
         if not found:
             raise NoSuchObject(f"No such container: {text}")
         return found[0]
+
+    def _by_link(self, name: str) -> tuple[Container, str] | None:
+        """Return the container that has a link such as ``web/db``, and the alias; None if there is none."""
+        owner, _, alias = name.partition("/")
+        for container in self._by_id.values():
+            if container.name == owner and alias in container.links:
+                return container, alias
+        return None
+
+    def remove_link(self, text: str) -> None:
+        """Remove a link such as ``web/db``.
+
+        :raises NoSuchObject: there is none; the message is docker's.
+        :raises EngineError: the name is that of a container; the message is docker's.
+        """
+        linked = self._by_link(text.removeprefix("/"))
+        if linked is None:
+            self.find(text)
+            raise EngineError("Conflict, cannot remove the default link name of the container")
+        del linked[0].links[linked[1]]
+
+    def names(self, container: Container) -> list[str]:
+        """Return all names of a container: its own, and those that other containers have for it."""
+        links = [
+            f"/{other.name}/{alias}"
+            for other in self._by_id.values()
+            for alias, target in other.links.items()
+            if target is container
+        ]
+        return [f"/{container.name}", *links]
 
     def create(
         self,
@@ -128,6 +161,8 @@ class ContainerStore:
         if self._by_id.pop(container.id, None) is None:
             return
         container.is_removed = True
+        for other in self._by_id.values():
+            other.links = {alias: target for alias, target in other.links.items() if target is not container}
         self._around.networks.leave(container)
         self._around.networks.forget(container)
         self._volumes.release(container.id)

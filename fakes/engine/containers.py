@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from .behaviours import Run
 from .errors import EngineError, NotModified, ObjectConflict
 from .image_store import EngineImage
+from .links import variables
 from .processes import Process
+from .signals import signal_number
 
 if TYPE_CHECKING:
     from threading import Condition
@@ -27,9 +29,8 @@ if TYPE_CHECKING:
 
 Status = Literal["created", "running", "paused", "restarting", "exited", "dead", "removing"]
 
-#: Exit codes of a process that a signal ended: 128 and its number.
+#: The exit code of a process that was killed: 128 and the number of the signal.
 KILLED: Final = 137
-TERMINATED: Final = 143
 
 #: How long the pause before a restart is at first and at most, in seconds. It doubles each time.
 _FIRST_PAUSE_S: Final = 0.1
@@ -97,7 +98,10 @@ class Container:
     exec_ids: list[str] = field(default_factory=list)
     mounts: list[dict[str, Any]] = field(default_factory=list)
     health: Health | None = None
+    linked: dict[str, str] = field(default_factory=dict)  #: the variables of links
     starts: int = 0  #: how often it was started
+    ends: int = 0  #: how often it ended
+    links: dict[str, Container] = field(default_factory=dict)  #: alias -> container of the same network
     earlier: list[Process] = field(default_factory=list)  #: the runs before, whose output is kept
     _restart_due_s: float | None = None
     _was_stopped_by_hand: bool = False
@@ -115,9 +119,14 @@ class Container:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables."""
+        """The variables, without those of links."""
         pairs = (str(text).partition("=") for text in self.config.get("Env") or [])
         return {name: value for name, _, value in pairs}
+
+    @property
+    def stop_code(self) -> int:
+        """The exit code of a process that is stopped: its signal and 128."""
+        return 128 + signal_number(str(self.config.get("StopSignal") or "TERM"))
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -166,6 +175,7 @@ class Container:
         """
         self._restart_due_s = None
         try:
+            self.linked = variables(self.name, self.links, self.around.networks)
             self.around.networks.join(self)
         except EngineError as error:
             self.status = "created" if self.starts == 0 else "exited"
@@ -188,7 +198,16 @@ class Container:
         if behaviour.program is None:
             behaviour.act_in(self.process, moment_s)
             return
-        run = Run(self.process, self.command, self.environment, self.image_name, self.name)
+        run = Run(
+            self.process,
+            self.command,
+            {**self.environment, **self.linked},
+            user=str(self.config.get("User") or ""),
+            working_folder=str(self.config.get("WorkingDir") or ""),
+            image=self.image_name,
+            container=self.name,
+            files=self.files,
+        )
         self.around.programs.start(behaviour.program, run, self.process)
 
     def prepare_run(self) -> None:
@@ -212,6 +231,7 @@ class Container:
 
     def _end(self) -> None:
         """Note the end of the process, and decide what follows."""
+        self.ends += 1
         self.exit_code = self.process.exit_code or 0
         self.finished_s = self.process.ended_at_s
         self.note("die", exitCode=str(self.exit_code))
@@ -221,7 +241,8 @@ class Container:
             self._restart_due_s = (self.finished_s or 0) + pause_s
             return
         self.status = "exited"
-        self.health = None
+        if self.health is not None:
+            self.health = Health("unhealthy")
         self.around.networks.leave(self)
         for mount in self.volume_mounts:
             self._note_volume("unmount", mount, {})
@@ -238,13 +259,15 @@ class Container:
             return self.exit_code != 0 and (not most or self.restart_count < most)
         return name in ("always", "unless-stopped")
 
-    def stop(self, exit_code: int = TERMINATED) -> None:
+    def stop(self, exit_code: int | None = None) -> None:
         """Stop the container.
 
+        :param exit_code: None for that of its stop signal.
         :raises NotModified: it does not run.
         """
         if not self.is_running:
             raise NotModified("Container is already stopped")
+        exit_code = self.stop_code if exit_code is None else exit_code
         if self.status != "restarting":
             self.note("kill", signal=str(exit_code - 128))
         self._signal(exit_code)
@@ -315,7 +338,10 @@ class Container:
         self.around.events.add("volume", action, mount["Name"], attributes)
 
     def _new_process(self) -> Process:
-        return Process(self.around.clock, self.around.changed)
+        process = Process(self.around.clock, self.around.changed, has_tty=self.has_tty)
+        if not self.config.get("OpenStdin"):
+            process.close_input()
+        return process
 
 
 #: The exit code of a container that could not be started.

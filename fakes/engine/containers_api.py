@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -18,12 +16,10 @@ from .containers import KILLED, Container
 from .errors import InvalidParameter, NoSuchObject, ObjectConflict
 from .requests import EngineRequest, answer, empty, stream
 from .routing import row
+from .signals import signal_number
 from .state import EngineState
 from .times import moment_s, nanoseconds
 from .versions import ApiVersion
-
-_SIGNAL: Final = re.compile(r"[0-9]{1,2}")
-_MOST_SIGNAL: Final = 64
 
 
 def get_containers(request: EngineRequest) -> Response:
@@ -94,26 +90,13 @@ def post_restart(request: EngineRequest) -> Response:
 
 def post_kill(request: EngineRequest) -> Response:
     """Send a signal to a container."""
-    number, name = _signal_of(request.parameter("signal") or "KILL"), request.fields["name"]
+    number, name = signal_number(request.parameter("signal") or "KILL"), request.fields["name"]
     with request.state.lock:
         try:
             _container(request).kill(number)
         except (NoSuchObject, ObjectConflict) as error:
             raise type(error)(f"Cannot kill container: {name}: {error.message}") from None
     return empty()
-
-
-def _signal_of(text: str) -> int:
-    """Return the number of a signal.
-
-    :raises InvalidParameter: there is none of this name or number; the message is docker's.
-    """
-    if _SIGNAL.fullmatch(text) and int(text) <= _MOST_SIGNAL:
-        return int(text)
-    found = getattr(signal, f"SIG{text.upper().removeprefix('SIG')}", None)
-    if not isinstance(found, signal.Signals):
-        raise InvalidParameter(f"Invalid signal: {text[:40]}")
-    return int(found)
 
 
 def post_pause(request: EngineRequest) -> Response:
@@ -140,14 +123,14 @@ def post_wait(request: EngineRequest) -> Response:
         raise InvalidParameter(f'invalid condition: "{condition[:40]}"')
     with state.lock:
         container = _container(request)
-        starts = container.starts if condition == "next-exit" and not container.is_running else None
+        ends = container.ends if container.is_running or condition == "next-exit" else None
 
     def lines() -> Iterator[bytes]:
         yield b""
-        while not _is_over(container, condition, starts):
+        while not _is_over(container, condition, ends):
             with state.changed:
                 container.settle()
-                if not _is_over(container, condition, starts):
+                if not _is_over(container, condition, ends):
                     state.changed.wait(0.02)
             if state.is_closed or (connection is not None and connection.is_gone):
                 return
@@ -159,12 +142,15 @@ def post_wait(request: EngineRequest) -> Response:
     return stream(lines())
 
 
-def _is_over(container: Container, condition: str, starts: int | None) -> bool:
+def _is_over(container: Container, condition: str, ends: int | None) -> bool:
+    """Tell whether a wait is over.
+
+    :param ends: how often the container had ended when the wait began; None if it did not run then.
+    """
     if condition == "removed":
         return container.is_removed
-    if starts is not None and container.starts == starts:
-        return container.is_removed
-    return not container.is_running
+    # a container that waits for its restart has ended too
+    return ends is None or container.ends > ends or container.is_removed
 
 
 def post_rename(request: EngineRequest) -> Response:
@@ -209,9 +195,12 @@ def post_resize(request: EngineRequest) -> Response:
 
 
 def delete_container(request: EngineRequest) -> Response:
-    """Remove a container."""
+    """Remove a container, or a link to one."""
     state = request.state
     with state.lock:
+        if request.flag("link"):
+            state.containers.remove_link(request.fields["name"])
+            return empty()
         container = _container(request)
         if container.is_running and not request.flag("force"):
             advice = "Stop the container before attempting removal or force remove"

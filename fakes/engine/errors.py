@@ -55,6 +55,18 @@ class Refused(EngineError):
     status = 403
 
 
+class LogsNotKept(EngineError):
+    """The logs of the container are not kept."""
+
+    status = 501
+
+
+class NotInASwarm(EngineError):
+    """Only an engine in a swarm does this."""
+
+    status = 503
+
+
 class NotSimulated(EngineError):
     """The engine has such an endpoint, but the fake does not simulate it."""
 

@@ -46,7 +46,7 @@ class Exec:
     def environment(self) -> dict[str, str]:
         """The variables of the container and of the command."""
         pairs = (str(text).partition("=") for text in self.settings.get("Env") or [])
-        return self.container.environment | {name: value for name, _, value in pairs}
+        return self.container.environment | self.container.linked | {name: value for name, _, value in pairs}
 
 
 @dataclass
@@ -67,7 +67,9 @@ class ExecStore:
             raise ObjectConflict(f"Container {container.name} is paused, unpause the container before exec")
         self._count += 1
         exec_id = hashlib.sha256(f"exec {self._count}".encode()).hexdigest()
-        process = Process(self.around.clock, self.around.changed)
+        process = Process(self.around.clock, self.around.changed, has_tty=bool(settings.get("Tty")))
+        if not settings.get("AttachStdin"):
+            process.close_input()
         created = self._execs[exec_id] = Exec(exec_id, container, dict(settings), process)
         container.exec_ids.append(exec_id)
         container.note(f"exec_create: {' '.join(created.command)}", execID=exec_id)
@@ -102,7 +104,16 @@ class ExecStore:
             found.act_in(command.process, self.around.clock.time_s())
         else:
             run = Run(
-                command.process, command.command, command.environment, container.image_name, container.name
+                command.process,
+                command.command,
+                command.environment,
+                user=str(command.settings.get("User") or container.config.get("User") or ""),
+                working_folder=str(
+                    command.settings.get("WorkingDir") or container.config.get("WorkingDir") or ""
+                ),
+                image=container.image_name,
+                container=container.name,
+                files=container.files,
             )
             self.around.programs.start(found.program, run, command.process)
         command.process.settle()

@@ -93,6 +93,11 @@ class Files:
                 self._remove(other)
         self._changes[path] = entry
 
+    def make_folder(self, path: str) -> None:
+        """Add a folder unless there is something at the path."""
+        if self.get(path) is None:
+            self.put(path, _folder(clean(path)))
+
     def remove(self, path: str) -> None:
         """Remove an entry and everything below it."""
         for other in self.tree(path):
@@ -155,6 +160,16 @@ def merged(layers: Sequence[StoredLayer]) -> dict[str, Entry]:
             if not entry.is_folder:
                 _drop_below(found, path)
             found[path] = entry
+    return found
+
+
+def contents(files: Files) -> dict[str, bytes]:
+    """Return path -> content of all files that are no folders and no links."""
+    found = {}
+    for path, entry in files.all().items():
+        if entry.info.isreg():
+            with entry.open() as content:
+                found[path] = content.read(entry.info.size)
     return found
 
 

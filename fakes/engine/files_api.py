@@ -175,6 +175,7 @@ def post_commit(request: EngineRequest) -> Response:
             "comment": request.parameter("comment") or "",
             "config": own | {key: value for key, value in settings.items() if value is not None},
             "container": container.id,
+            "container_config": {**container.config, "Image": container.image_name},
             "created": created,
             "history": [*(image.config.get("history") or []), entry],
             "rootfs": {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
+from .address_pools import Pool, check_endpoint, check_overlaps, free_subnet, made_pool, pools_of
 from .errors import EngineError, InvalidParameter, NoSuchObject, ObjectConflict, Refused
+from .published_ports import Connected, PublishedPorts
 
 if TYPE_CHECKING:
     from v1registry.clock import Clock
@@ -18,33 +19,12 @@ if TYPE_CHECKING:
 #: The networks that every engine has: name -> driver.
 _BUILT_IN: Final = {"bridge": "bridge", "host": "host", "none": "null"}
 
-_ANY: Final = "0.0.0.0"  # noqa: S104  it is shown only
-_FIRST_SUBNET: Final = 17  #: 172.17.0.0/16 is that of bridge
-_FIRST_PORT: Final = 49153
 
-
-class Connected(Protocol):
-    """A container, as networks see it."""
-
-    @property
-    def id(self) -> str:
-        """The id."""
-
-    @property
-    def name(self) -> str:
-        """The name, without the slash in front."""
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it has addresses."""
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """``Config``, with the exposed ports."""
-
-    @property
-    def host_config(self) -> Mapping[str, Any]:
-        """``HostConfig``, with the published ports."""
+#: The answer to what only an engine in a swarm does.
+NOT_IN_A_SWARM: Final = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node '
+    "to swarm and try again."
+)
 
 
 @dataclass(eq=False)
@@ -58,10 +38,9 @@ class Network:
     name: str
     driver: str
     created_s: float
-    subnet: ipaddress.IPv4Network | None
+    pools: Sequence[Pool] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     endpoints: dict[str, dict[str, str]] = field(default_factory=dict)  #: container id -> addresses
-    _next_host: int = 0
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -74,29 +53,48 @@ class Network:
         """Whether it is one of those that every engine has."""
         return self.name in _BUILT_IN
 
-    @property
-    def gateway(self) -> str:
-        """The address of the engine in the network, empty without addresses."""
-        return "" if self.subnet is None else str(self.subnet[min(1, self.subnet.num_addresses - 1)])
+    def pool(self, version: int) -> Pool | None:
+        """Return the first pool of a version of IP, None if there is none.
 
-    def free_address(self) -> str:
-        """Return the next free address, empty without addresses.
+        Networks without ``EnableIPv6`` use no pool of version 6.
+        """
+        if version == 6 and not self.settings.get("EnableIPv6"):
+            return None
+        return next((pool for pool in self.pools if pool.subnet.version == version), None)
+
+    def gateway(self, version: int) -> str:
+        """Return the address of the engine in the network, empty without addresses."""
+        pool = self.pool(version)
+        return "" if pool is None else pool.gateway
+
+    def free_address(self, version: int) -> str:
+        """Return the next free address with the length of its subnet, empty without addresses.
 
         :raises EngineError: all are taken; the message is docker's.
         """
-        if self.subnet is None:
+        pool = self.pool(version)
+        if pool is None:
             return ""
-        taken = {endpoint["IPv4Address"].partition("/")[0] for endpoint in self.endpoints.values()}
-        # without those of the network, of the gateway and for broadcasts
-        count = max(self.subnet.num_addresses - 3, 0)
-        for _ in range(min(count, len(taken) + 1)):
-            address = str(self.subnet[2 + self._next_host % count])
-            self._next_host += 1
-            if address not in taken:
-                return address
-        raise EngineError(
-            f"no available IPv4 addresses on this network's address pools: {self.name} ({self.id})"
-        )
+        key = f"IPv{version}Address"
+        taken = {endpoint[key].partition("/")[0] for endpoint in self.endpoints.values()}
+        address = pool.free_address(taken, len(taken))
+        if address is None:
+            raise EngineError(
+                f"no available IPv{version} addresses on this network's address pools: "
+                f"{self.name} ({self.id})"
+            )
+        return f"{address}/{pool.subnet.prefixlen}"
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """A container in a network.
+
+    :param settings: of the endpoint, as the client gave them.
+    """
+
+    network: Network
+    settings: Mapping[str, Any]
 
 
 class NetworkStore:
@@ -107,30 +105,23 @@ class NetworkStore:
         self._events = events
         self._count = 0
         self._networks: dict[str, Network] = {}
-        #: container id -> name of the network -> settings of the endpoint
-        self._connections: dict[str, dict[str, dict[str, Any]]] = {}
-        self._ports: dict[str, dict[str, list[dict[str, str]] | None]] = {}
-        self._next_port = _FIRST_PORT
+        #: container id -> name of the network
+        self._connections: dict[str, dict[str, _Connection]] = {}
+        self._ports = PublishedPorts()
         for name, driver in _BUILT_IN.items():
-            self._add(name, driver, {}, None)
+            self._add(name, driver, {})
 
-    def _add(
-        self, name: str, driver: str, settings: Mapping[str, Any], subnet: ipaddress.IPv4Network | None
-    ) -> Network:
+    def _add(self, name: str, driver: str, settings: Mapping[str, Any]) -> Network:
+        pools = pools_of(settings)
+        taken = [pool.subnet for network in self._networks.values() for pool in network.pools]
+        check_overlaps(pools, taken)
+        if driver not in ("host", "null") and not any(pool.subnet.version == 4 for pool in pools):
+            pools.insert(0, made_pool(free_subnet(taken)))
         self._count += 1
         network_id = hashlib.sha256(f"network {self._count}".encode()).hexdigest()
-        if subnet is None and driver not in ("host", "null"):
-            subnet = self._free_subnet()
-        network = Network(network_id, name, driver, self._clock.time_s(), subnet, settings)
+        network = Network(network_id, name, driver, self._clock.time_s(), pools, settings)
         self._networks[network_id] = network
         return network
-
-    def _free_subnet(self) -> ipaddress.IPv4Network:
-        taken = [network.subnet for network in self._networks.values() if network.subnet is not None]
-        for subnet in _subnets():
-            if not any(subnet.overlaps(other) for other in taken):
-                return subnet
-        raise InvalidParameter("could not find an available, non-overlapping IPv4 address pool")
 
     def all(self) -> list[Network]:
         """Return all networks in the order of their creation."""
@@ -142,30 +133,45 @@ class NetworkStore:
         :raises NoSuchObject: there is none; the message is docker's.
         """
         text = "bridge" if text == "default" else text
-        for network in self._networks.values():
-            if text in (network.id, network.name):
-                return network
-        found = [network for network in self._networks.values() if text and network.id.startswith(text)]
+        if text in self._networks:
+            return self._networks[text]
+        found = self._named(text)
+        if len(found) > 1:
+            raise InvalidParameter(f"network {text} is ambiguous ({len(found)} matches found on name)")
+        if not found:
+            found = [network for network in self.all() if text and network.id.startswith(text)]
         if len(found) != 1:
             raise NoSuchObject(f"network {text} not found")
         return found[0]
 
-    def create(self, name: str, settings: Mapping[str, Any]) -> Network:
-        """Make a network.
+    def _named(self, name: str) -> list[Network]:
+        return [network for network in self._networks.values() if network.name == name]
 
+    def create(self, name: str, settings: Mapping[str, Any], *, is_unique: bool) -> tuple[Network, str]:
+        """Make a network, and return it with a warning, which may be empty.
+
+        :param is_unique: reject a name that another network has.
         :raises ObjectConflict: there is one with this name.
-        :raises InvalidParameter: the driver or the subnet is invalid.
+        :raises InvalidParameter: the driver or a subnet is invalid.
+        :raises Refused: the name or the driver is one of the engine, or a subnet is in use.
         """
         if name in ("bridge", "host", "none"):
             raise Refused(f"operation is not permitted on predefined {name} network ")
-        if any(network.name == name for network in self._networks.values()):
+        others = self._named(name)
+        if others and is_unique:
             raise ObjectConflict(f"network with name {name} already exists")
         driver = settings.get("Driver") or "bridge"
+        if driver in ("host", "null"):
+            raise Refused(f'only one instance of "{driver}" network is allowed')
+        if driver == "overlay":
+            raise EngineError(NOT_IN_A_SWARM)
         if driver not in ("bridge", "macvlan", "ipvlan"):
             raise NoSuchObject(f'plugin "{driver}" not found')
-        network = self._add(name, str(driver), settings, _subnet_of(settings))
+        network = self._add(name, str(driver), settings)
         self._note(network, "create")
-        return network
+        if not others:
+            return network, ""
+        return network, f"Network with name {name} (id : {others[0].id}) already exists"
 
     def remove(self, network: Network) -> None:
         """Remove a network.
@@ -183,8 +189,12 @@ class NetworkStore:
 
     def prune(self) -> list[Network]:
         """Return the networks to which no container is connected, without those that are built in."""
-        used = {name for connections in self._connections.values() for name in connections}
-        return [network for network in self.all() if not network.is_built_in and network.name not in used]
+        used = {
+            connection.network.id
+            for connections in self._connections.values()
+            for connection in connections.values()
+        }
+        return [network for network in self.all() if not network.is_built_in and network.id not in used]
 
     # -- connections
 
@@ -202,7 +212,7 @@ class NetworkStore:
         own = self._connections.setdefault(container.id, {})
         if network.name in own:
             raise Refused(f"endpoint with name {container.name} already exists in network {network.name}")
-        own[network.name] = dict(settings)
+        own[network.name] = _Connection(network, dict(settings))
         if container.is_running:
             try:
                 self._open(container, network)
@@ -216,7 +226,7 @@ class NetworkStore:
         :raises EngineError: it is not connected.
         """
         own = self._connections.get(container.id, {})
-        if network.name not in own:
+        if network.name not in own or own[network.name].network is not network:
             raise EngineError(f"container {container.id} is not connected to the network {network.name}")
         del own[network.name]
         self._close(container, network)
@@ -227,11 +237,9 @@ class NetworkStore:
         :raises EngineError: a network has no free address, or a port is taken.
         """
         try:
-            for name in self._connections.get(container.id, {}):
-                self._open(container, self.find(name))
-            ports = self._bound_ports(container)
-            self._check_ports(container, ports)
-            self._ports[container.id] = ports
+            for connection in self._connections.get(container.id, {}).values():
+                self._open(container, connection.network)
+            self._ports.publish(container)
         except EngineError:
             self.leave(container)
             raise
@@ -240,7 +248,7 @@ class NetworkStore:
         """Take addresses and ports from a container that stopped."""
         for network in self._networks.values():
             self._close(container, network)
-        self._ports.pop(container.id, None)
+        self._ports.withdraw(container)
 
     def forget(self, container: Connected) -> None:
         """Remove all connections of a container."""
@@ -249,20 +257,33 @@ class NetworkStore:
     def _open(self, container: Connected, network: Network) -> None:
         if container.id in network.endpoints:
             return
-        settings = self._connections[container.id][network.name]
-        ipam = settings.get("IPAMConfig")
-        wanted = ipam.get("IPv4Address") if isinstance(ipam, dict) else None
-        address = str(wanted) if wanted else network.free_address()
+        settings = self._connections[container.id][network.name].settings
+        ipam = settings.get("IPAMConfig") or {}
+        addresses = {}
+        for version in (4, 6):
+            pool, wanted = network.pool(version), ipam.get(f"IPv{version}Address")
+            if pool is not None and wanted:
+                addresses[version] = f"{wanted}/{pool.subnet.prefixlen}"
+            else:
+                addresses[version] = network.free_address(version)
         digest = hashlib.sha256(f"{network.id} {container.id}".encode()).hexdigest()
-        octets = [int(part) for part in address.split(".")] if address else []
+        octets = [int(part) for part in addresses[4].partition("/")[0].split(".")] if addresses[4] else []
+        made = "02:42:" + ":".join(f"{octet:02x}" for octet in octets) if octets else ""
         network.endpoints[container.id] = {
             "Name": container.name,
             "EndpointID": digest,
-            "MacAddress": "02:42:" + ":".join(f"{octet:02x}" for octet in octets) if octets else "",
-            "IPv4Address": f"{address}/{network.subnet.prefixlen}" if network.subnet and address else "",
-            "IPv6Address": "",
+            "MacAddress": self._wanted_mac(container, network, settings) or made,
+            "IPv4Address": addresses[4],
+            "IPv6Address": addresses[6],
         }
         self._note(network, "connect", container=container.id)
+
+    @staticmethod
+    def _wanted_mac(container: Connected, network: Network, settings: Mapping[str, Any]) -> str:
+        """Return the address of the hardware that the client wants, empty for none."""
+        mode = container.host_config.get("NetworkMode") or "default"
+        is_first = network.name == ("bridge" if mode == "default" else mode)
+        return str(settings.get("MacAddress") or (is_first and container.config.get("MacAddress")) or "")
 
     def _close(self, container: Connected, network: Network) -> None:
         if network.endpoints.pop(container.id, None) is not None:
@@ -271,23 +292,24 @@ class NetworkStore:
     def connections(self, container: Connected) -> dict[str, dict[str, Any]]:
         """Return the networks of a container, as clients read them."""
         found = {}
-        for name, settings in self._connections.get(container.id, {}).items():
-            network = self.find(name)
+        for name, connection in self._connections.get(container.id, {}).items():
+            network, settings = connection.network, connection.settings
             endpoint = network.endpoints.get(container.id, {})
             address, _, length = endpoint.get("IPv4Address", "").partition("/")
+            address_6, _, length_6 = endpoint.get("IPv6Address", "").partition("/")
             found[name] = {
                 "IPAMConfig": settings.get("IPAMConfig"),
                 "Links": settings.get("Links"),
                 "Aliases": self._aliases(container, network, settings),
                 "NetworkID": network.id,
                 "EndpointID": endpoint.get("EndpointID", ""),
-                "Gateway": network.gateway if endpoint else "",
+                "Gateway": network.gateway(4) if endpoint else "",
                 "IPAddress": address,
                 "IPPrefixLen": int(length or 0),
-                "IPv6Gateway": "",
-                "GlobalIPv6Address": "",
-                "GlobalIPv6PrefixLen": 0,
-                "MacAddress": endpoint.get("MacAddress", ""),
+                "IPv6Gateway": network.gateway(6) if endpoint else "",
+                "GlobalIPv6Address": address_6,
+                "GlobalIPv6PrefixLen": int(length_6 or 0),
+                "MacAddress": endpoint.get("MacAddress") or settings.get("MacAddress") or "",
                 "DriverOpts": settings.get("DriverOpts"),
             }
         return found
@@ -297,95 +319,10 @@ class NetworkStore:
         given = settings.get("Aliases") or []
         return None if network.is_built_in else [*given, container.id[:12]]
 
-    # -- ports
-
     def ports(self, container: Connected) -> dict[str, list[dict[str, str]] | None]:
         """Return port in the container -> addresses on the host, None for a port that is not published."""
-        return self._ports.get(container.id, {})
-
-    def _bound_ports(self, container: Connected) -> dict[str, list[dict[str, str]] | None]:
-        if container.host_config.get("NetworkMode") in ("none", "host"):
-            return {}
-        exposed = container.config.get("ExposedPorts")
-        found: dict[str, list[dict[str, str]] | None] = {
-            str(port): None for port in (exposed if isinstance(exposed, dict) else {})
-        }
-        bindings = container.host_config.get("PortBindings")
-        for port, places in (bindings if isinstance(bindings, dict) else {}).items():
-            found[port] = [self._place(place) for place in places or [{}] if isinstance(place, dict)]
-        if container.host_config.get("PublishAllPorts"):
-            for port, places in found.items():
-                if places is None:
-                    found[port] = [self._place({})]
-        return found
-
-    def _check_ports(self, container: Connected, ports: Mapping[str, list[dict[str, str]] | None]) -> None:
-        """Return if no other container publishes one of the ports.
-
-        :raises EngineError: one does; the message is docker's.
-        """
-        taken = {
-            (place["HostPort"], port.partition("/")[2] or "tcp"): place["HostIp"]
-            for owner, others in self._ports.items()
-            if owner != container.id
-            for port, places in others.items()
-            for place in places or []
-        }
-        for port, places in ports.items():
-            for place in places or []:
-                other = taken.get((place["HostPort"], port.partition("/")[2] or "tcp"))
-                if other is not None and (other == place["HostIp"] or _ANY in (other, place["HostIp"])):
-                    raise EngineError(
-                        f"driver failed programming external connectivity on endpoint {container.name} "
-                        f"({container.id}): Bind for {place['HostIp']}:{place['HostPort']} failed: "
-                        "port is already allocated"
-                    )
-
-    def _place(self, wanted: Mapping[str, Any]) -> dict[str, str]:
-        port = str(wanted.get("HostPort") or "")
-        if not port or port == "0":
-            port = str(self._next_port)
-            self._next_port += 1
-        return {"HostIp": str(wanted.get("HostIp") or _ANY), "HostPort": port}
+        return self._ports.of(container)
 
     def _note(self, network: Network, action: str, **attributes: str) -> None:
         own = {"name": network.name, "type": network.driver}
         self._events.add("network", action, network.id, own | attributes)
-
-
-def check_endpoint(settings: Mapping[str, Any]) -> None:
-    """Return if the address that a client wants in a network is missing or valid.
-
-    :raises InvalidParameter: it is invalid; the message is docker's.
-    """
-    wanted = (settings.get("IPAMConfig") or {}).get("IPv4Address")
-    if wanted:
-        try:
-            ipaddress.IPv4Address(wanted)
-        except ValueError:
-            raise InvalidParameter(f"invalid IPv4 address: {wanted[:80]}") from None
-
-
-def _subnets() -> Iterator[ipaddress.IPv4Network]:
-    """Yield the subnets that docker gives out, in its order."""
-    for second in range(_FIRST_SUBNET, 32):
-        yield ipaddress.IPv4Network(f"172.{second}.0.0/16")
-    yield from ipaddress.IPv4Network("192.168.0.0/16").subnets(new_prefix=20)
-    yield from ipaddress.IPv4Network("10.0.0.0/8").subnets(new_prefix=24)
-
-
-def _subnet_of(settings: Mapping[str, Any]) -> ipaddress.IPv4Network | None:
-    """Return the subnet that a client asks for, None if it asks for none.
-
-    :raises InvalidParameter: it is invalid.
-    """
-    ipam = settings.get("IPAM")
-    configs = ipam.get("Config") if isinstance(ipam, dict) else None
-    for config in configs if isinstance(configs, list) else []:
-        text = config.get("Subnet") if isinstance(config, dict) else None
-        if text:
-            try:
-                return ipaddress.IPv4Network(str(text))
-            except ValueError as error:
-                raise InvalidParameter(f"invalid subnet {text}: {error}") from None
-    return None

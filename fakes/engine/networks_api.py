@@ -26,7 +26,7 @@ def _time(seconds: float) -> str:
 
 def _document(network: Network, *, has_containers: bool) -> dict[str, Any]:
     settings = network.settings
-    subnet = {} if network.subnet is None else {"Subnet": str(network.subnet), "Gateway": network.gateway}
+    ipam = settings.get("IPAM") or {}
     document: dict[str, Any] = {
         "Name": network.name,
         "Id": network.id,
@@ -34,7 +34,11 @@ def _document(network: Network, *, has_containers: bool) -> dict[str, Any]:
         "Scope": "local",
         "Driver": network.driver,
         "EnableIPv6": bool(settings.get("EnableIPv6")),
-        "IPAM": {"Driver": "default", "Options": None, "Config": [subnet] if subnet else []},
+        "IPAM": {
+            "Driver": ipam.get("Driver") or "default",
+            "Options": ipam.get("Options"),
+            "Config": [dict(pool.settings) for pool in network.pools],
+        },
         "Internal": bool(settings.get("Internal")),
         "Attachable": bool(settings.get("Attachable")),
         "Ingress": False,
@@ -95,7 +99,10 @@ def post_create_network(request: EngineRequest) -> Response:
     if not isinstance(name, str) or not name.strip():
         raise InvalidParameter("network name is required")
     with state.lock:
-        return answer({"Id": state.networks.create(name, body).id, "Warning": ""}, 201)
+        # engines since 25 never have two networks of one name
+        is_unique = bool(body.get("CheckDuplicate")) or state.release.api >= (1, 44)
+        network, warning = state.networks.create(name, body, is_unique=is_unique)
+    return answer({"Id": network.id, "Warning": warning}, 201)
 
 
 def post_connect(request: EngineRequest) -> Response:

@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 from v1registry.clock import Clock
 
+from .terminals import as_terminal
+
 StreamName = Literal["stdout", "stderr"]
 
 #: How often waiting requests look at the clock, in seconds.
@@ -33,11 +35,13 @@ class Process:
     """One run of a container, or of a command in one. Safe for threads.
 
     :param changed: is notified of each change; its lock is that of the engine.
+    :param has_tty: whether it writes to a terminal, which has one stream and ends lines with CR LF.
     """
 
-    def __init__(self, clock: Clock, changed: Condition):
-        self._clock = clock
-        self._changed = changed
+    def __init__(self, clock: Clock, changed: Condition, *, has_tty: bool = False):
+        self.clock = clock
+        self.changed = changed
+        self._has_tty = has_tty
         self._input: deque[bytes] = deque()
         self._is_input_open = True
         self._output_bytes = 0
@@ -53,57 +57,59 @@ class Process:
 
     def end_later(self, moment_s: float, exit_code: int) -> None:
         """End the process when the clock comes to a moment."""
-        with self._changed:
+        with self.changed:
             self._due = moment_s, exit_code
 
     def settle(self) -> None:
         """End the process if its time has come."""
-        with self._changed:
-            if self._due is not None and self._due[0] <= self._clock.time_s():
+        with self.changed:
+            if self._due is not None and self._due[0] <= self.clock.time_s():
                 self.end(self._due[1], self._due[0])
 
     def end(self, exit_code: int, at_s: float | None = None) -> None:
         """End the process, unless it has ended."""
-        with self._changed:
+        with self.changed:
             if self.exit_code is None:
                 self.exit_code = exit_code
-                self.ended_at_s = self._clock.time_s() if at_s is None else at_s
+                self.ended_at_s = self.clock.time_s() if at_s is None else at_s
                 self._due = None
-                self._changed.notify_all()
+                self.changed.notify_all()
 
     def write(self, stream: StreamName, data: bytes, *, at_s: float | None = None) -> None:
         """Add output, unless the process has ended or wrote too much.
 
         :param at_s: when it was written; now if None.
         """
-        with self._changed:
+        if self._has_tty:
+            stream, data = "stdout", as_terminal(data)
+        with self.changed:
             self._output_bytes += len(data)
             if self.has_ended or self._output_bytes > _MOST_OUTPUT_BYTES or not data:
                 return
-            self.outputs.append(Output(stream, data, self._clock.time_s() if at_s is None else at_s))
-            self._changed.notify_all()
+            self.outputs.append(Output(stream, data, self.clock.time_s() if at_s is None else at_s))
+            self.changed.notify_all()
 
     # -- input
 
     def give_input(self, data: bytes) -> None:
         """Send bytes to standard input. Too many at once are left out."""
-        with self._changed:
+        with self.changed:
             if sum(map(len, self._input)) <= _MOST_INPUT_BYTES:
                 self._input.append(data)
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def close_input(self) -> None:
         """Close standard input."""
-        with self._changed:
+        with self.changed:
             self._is_input_open = False
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def input(self) -> Iterator[bytes]:
         """Yield the input until it is closed or the process ended."""
         while True:
-            with self._changed:
+            with self.changed:
                 while not self._input and self._is_input_open and not self.has_ended:
-                    self._changed.wait(POLL_S)
+                    self.changed.wait(POLL_S)
                 if not self._input:
                     return
                 chunk = self._input.popleft()
@@ -113,8 +119,8 @@ class Process:
 
     def wait_for(self, seconds: float) -> bool:
         """Wait on the clock. Return False if the process ended meanwhile."""
-        until_s = self._clock.time_s() + seconds
-        with self._changed:
-            while self._clock.time_s() < until_s and not self.has_ended:
-                self._changed.wait(POLL_S)
+        until_s = self.clock.time_s() + seconds
+        with self.changed:
+            while self.clock.time_s() < until_s and not self.has_ended:
+                self.changed.wait(POLL_S)
             return not self.has_ended

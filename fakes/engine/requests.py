@@ -107,8 +107,9 @@ class EngineRequest(BaseRequest):
             return {}
         if not isinstance(parsed, dict):
             raise InvalidParameter("the body must be a JSON object")
-        kind.check(parsed, "")
-        return parsed
+        named: dict[str, Any] = kind.named(parsed)
+        kind.check(named, "")
+        return named
 
     def read(self, most_bytes: int) -> bytes:
         """Return the body, or its first bytes."""

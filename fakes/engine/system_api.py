@@ -8,7 +8,7 @@ from typing import Any
 
 from v1registry.wsgi.framework import Response
 
-from .errors import InvalidParameter
+from .errors import InvalidParameter, NotInASwarm
 from .filters import Filters
 from .requests import EngineRequest, answer, stream
 from .routing import row
@@ -176,10 +176,19 @@ def post_prune_builds(request: EngineRequest) -> Response:
     return answer({"CachesDeleted": None, "SpaceReclaimed": 0})
 
 
+def post_leave_swarm(request: EngineRequest) -> Response:
+    """Leave no swarm: the engine is in none.
+
+    :raises NotInASwarm: always; the message is docker's.
+    """
+    raise NotInASwarm("This node is not part of a swarm")
+
+
 ROUTES = (
     row("GET", "/_ping", ping),
     row("GET", "/version", get_version),
     row("GET", "/info", get_info),
     row("GET", "/events", get_events),
+    row("POST", "/swarm/leave", post_leave_swarm),
     row("POST", "/build/prune", post_prune_builds),
 )

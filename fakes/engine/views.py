@@ -52,10 +52,10 @@ class FakeEngineImage:
     @property
     def files(self) -> dict[str, bytes]:
         """The files of all layers together: path with a slash in front -> content."""
-        from .files import Files
+        from .files import Files, contents
 
         with self._state.lock:
-            return _contents(Files(self._state.images.layers(self._image)))
+            return contents(Files(self._state.images.layers(self._image)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FakeEngineImage) and other.id == self.id
@@ -65,15 +65,6 @@ class FakeEngineImage:
 
     def __repr__(self) -> str:
         return f"<FakeEngineImage {', '.join(self.tags) or self.id}>"
-
-
-def _contents(files: Any) -> dict[str, bytes]:
-    found = {}
-    for path, entry in files.all().items():
-        if entry.info.isreg():
-            with entry.open() as content:
-                found[path] = content.read(entry.info.size)
-    return found
 
 
 class FakeEngineImages(Mapping[str, FakeEngineImage]):
@@ -167,8 +158,10 @@ class FakeContainer:
     @property
     def files(self) -> dict[str, bytes]:
         """The files, those of the image included: path with a slash in front -> content."""
+        from .files import contents
+
         with self._state.lock:
-            return _contents(self._container.files)
+            return contents(self._container.files)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def test_RMT_141_a_network_has_addresses(client: docker.DockerClient) -> None:
     assert second.attrs["IPAM"]["Config"][0]["Subnet"] == "10.9.0.0/24"
     with pytest.raises(APIError, match="network with name first already exists"):
         client.networks.create("first")
-    with pytest.raises(APIError, match="invalid subnet x"):
+    with pytest.raises(APIError, match="Invalid subnet x : invalid CIDR address: x"):
         client.networks.create("third", ipam=IPAMConfig(pool_configs=[IPAMPool(subnet="x")]))
 
 

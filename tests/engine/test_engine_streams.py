@@ -69,7 +69,7 @@ def test_RMT_103_output_has_frames_unless_there_is_a_terminal(
     assert framed.content_type == "application/vnd.docker.raw-stream"
     newer = api.get("/v1.42/containers/tty-False/logs?stdout=1")
     assert newer.content_type == "application/vnd.docker.multiplexed-stream"
-    assert api.get("/v1.42/containers/tty-True/logs?stdout=1&stderr=1").body == b"x\ny\n"
+    assert api.get("/v1.42/containers/tty-True/logs?stdout=1").body == b"x\r\ny\r\n"
 
 
 def test_RMT_104_attach_streams_output_from_the_start(

@@ -146,9 +146,6 @@ FAKE_ENGINE: Final[Differences] = {
         ],
         _SIZES,
     ),
-    ("create", "invalid signal"): Difference(
-        201, "the signal of a stop is not looked at, as no process runs"
-    ),
     ("list_containers", '{"name": ["m.de"]}'): Difference(
         [], "names are compared as text: a pattern of a client could take too long (remote.md 5.3)"
     ),
