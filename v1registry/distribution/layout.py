@@ -11,6 +11,7 @@ In the folder of a repository, below ``_v2``, where old servers do not look:
     referrers/<digest>/<digest>    a manifest that names another one as its subject
     tags/<tag>                     the manifest of a tag
     images/<image id>              the manifests that became an image of v1
+    mirror/...                     what a mirror made of the repository (mirror/stored.py)
 
 Digests in keys are the hex digits of SHA-256, except below ``blobs/sha512``.
 """
@@ -34,6 +35,9 @@ MANIFESTS: Final = "manifests"
 REFERRERS: Final = "referrers"
 TAGS: Final = "tags"
 IMAGES: Final = "images"
+MIRROR: Final = "mirror"
+#: Its name says that a mirror made the repository.
+MIRROR_ORIGIN: Final = "origin"
 
 
 def blob_folder(sha256: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from .. import errors
 from ..access.incarnations import Incarnations
 from ..access.marks import Mark, mark_key
+from ..distribution import layout as blob_layout
 from ..distribution.blobs import Blobs
 from ..distribution.manifest_records import ManifestRecords, Record
 from ..distribution.manifests import Manifest
@@ -154,6 +155,18 @@ class Reach:
         """Yield the manifests that the repository contains, tagged or not."""
         with suppress(InvalidKey):
             yield from self._records.all(place)
+
+    def awaits(self, place: StoredPlace, sha256: str) -> bool:
+        """Tell whether a blob is still to come: a mirror keeps manifests before it fetches their blobs.
+
+        :param sha256: hex digits.
+        """
+        key = blob_layout.repository_key(place.repository, blob_layout.MIRROR, blob_layout.MIRROR_ORIGIN)
+        try:
+            self._storage.stat(key)
+        except (KeyNotFound, InvalidKey):
+            return False
+        return not self._blobs.is_marked(place, sha256)
 
     def blobs_of(self, place: StoredPlace, records: Iterable[Record]) -> set[str]:
         """Return the blobs of manifests, and of those that an index lists."""

@@ -19,7 +19,7 @@ from .findings import HurtTag, Problem
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress, Step
 from .quarantine import Quarantine
-from .reach import Reach, Reached
+from .reach import Reach, Reached, StoredPlace
 from .verify_blobs import BlobVerification
 from .verify_images import ImageVerification, Known, Reading
 from .verify_state import ReadLately
@@ -185,14 +185,18 @@ class Verification:
         """Yield the tags of a repository that reach damaged or missing values."""
         place = self._reach.place(repository)
         for tag, reached in self._reach.tags(place):
-            keys = self._damaged_in(reached)
+            keys = self._damaged_in(place, reached)
             # it may have been moved or deleted meanwhile
             if keys and self._reach.tag(place, tag) == reached:
                 yield HurtTag(f"{repository}:{tag}", tuple(keys[:_MOST_NAMED]))
 
-    def _damaged_in(self, reached: Reached) -> list[str]:
+    def _damaged_in(self, place: StoredPlace, reached: Reached) -> list[str]:
         contents = (content for content in reached.contents if not self._is_whole(content))
-        blobs = (key for key in map(blob_layout.blob_key, reached.blobs) if not self._is_stored(key))
+        blobs = (
+            blob_layout.blob_key(sha256)
+            for sha256 in reached.blobs
+            if not self._is_stored(blob_layout.blob_key(sha256)) and not self._reach.awaits(place, sha256)
+        )
         return sorted([*map(layout.content_folder, contents), *blobs])
 
     def _is_whole(self, content: Content) -> bool:

@@ -15,7 +15,7 @@ import enum
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from .. import errors
 from ..clock import Clock
@@ -29,9 +29,6 @@ from ..registry.repositories import Repositories
 from ..rights import Rights
 from ..storage.base import InvalidKey, KeyNotFound, Storage
 from .origin import NotAtOrigin
-
-_KIND: Final = "mirror"
-_ORIGIN: Final = "origin"
 
 
 class Standing(enum.Enum):
@@ -107,7 +104,7 @@ class MirroredRepositories:
         # the list comes last: without it, an interrupted beginning is repeated
         if not is_marked:
             value = {"incarnation": place.incarnation, "origin": self._origin}
-            self._storage.write(_key(repository, _ORIGIN), json.dumps(value).encode("ascii"))
+            self._storage.write(_key(repository, layout.MIRROR_ORIGIN), json.dumps(value).encode("ascii"))
         if self._is_private:
             self._repositories.set_private(repository, True)
         self._repositories.announce(repository, b"[]", [])
@@ -150,7 +147,7 @@ class MirroredRepositories:
     # -- inside
 
     def _is_marked(self, place: Place) -> bool:
-        fields = self._read(_key(place.repository, _ORIGIN))
+        fields = self._read(_key(place.repository, layout.MIRROR_ORIGIN))
         return "origin" in fields and place.counts(fields.get("incarnation"))
 
     def _read(self, key: str) -> dict[str, Any]:
@@ -162,7 +159,7 @@ class MirroredRepositories:
 
 
 def _key(repository: RepositoryName, name: str) -> str:
-    return layout.repository_key(repository, _KIND, name)
+    return layout.repository_key(repository, layout.MIRROR, name)
 
 
 def _tag_key(repository: RepositoryName, tag: str) -> str:
