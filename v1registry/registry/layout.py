@@ -229,6 +229,8 @@ def tag_places(folder: str, tag: str) -> tuple[tuple[str, str], ...]:
     >>> tag_places("f", "a b")
     (('f/tag_a+b', 'f/taga+b_json'), ('f/tag_a b', 'f/taga b_json'))
     """
+    if _PLAIN_PART.fullmatch(tag):
+        return ((f"{folder}/{TAG_PREFIX}{tag}", f"{folder}/tag{tag}_json"),)
     quoted = (tag_key(folder, tag), tag_info_key(folder, tag))
     plain = (f"{folder}/{TAG_PREFIX}{tag}", f"{folder}/tag{tag}_json")
     return (quoted,) if quoted == plain or unstore_part(tag) != tag else (quoted, plain)

@@ -6,14 +6,14 @@ import secrets
 from contextlib import suppress
 
 from ..storage.base import KeyNotFound, Storage, StorageError
-from ..wsgi.responses import Response, json_response
+from ..wsgi.responses import NOT_CACHED, Response, json_response, raw_json_response
 from .services import Request
 
 
 def ping(request: Request) -> Response:
     """Tell that this is a registry, and whether engines send it passwords."""
     standalone = request.services.access.standalone
-    return json_response({}, headers=[("X-Docker-Registry-Standalone", standalone)])
+    return raw_json_response(b"{}", headers=(*NOT_CACHED, ("X-Docker-Registry-Standalone", standalone)))
 
 
 def status(request: Request) -> Response:

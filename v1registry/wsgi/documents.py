@@ -30,6 +30,9 @@ _COUNTED_BYTES: Final = 64 << 10
 
 _turn = Lock()
 
+#: Made once: ``json.dumps`` makes one each time if keys are sorted.
+_ENCODER: Final = json.JSONEncoder(sort_keys=True)
+
 
 @contextmanager
 def turn_for(size: int) -> Iterator[None]:
@@ -135,4 +138,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def dump_json(value: object) -> bytes:
     """Return ``value`` as JSON in the form of docker-registry: ASCII, sorted keys, ``", "`` and ``": "``."""
-    return json.dumps(value, sort_keys=True).encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")

@@ -12,5 +12,6 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
     from webob import Request, Response
     from webob.request import BaseRequest
+    from webob.response import EmptyResponse
 
-__all__ = ["BaseRequest", "Request", "Response"]
+__all__ = ["BaseRequest", "EmptyResponse", "Request", "Response"]

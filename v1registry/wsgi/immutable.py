@@ -76,10 +76,10 @@ def is_not_modified(request: Request[Any], etag: str, is_public: bool) -> bool:
     A date counts for public answers only: one path may have different contents for different callers
     (decisions.md 12).
     """
-    wanted = request.headers.get("If-None-Match")
+    wanted = request.environ.get("HTTP_IF_NONE_MATCH")
     if wanted is not None:
         return wanted.strip() == "*" or etag in re.findall(r'(?:W/)?("[^"]*")', wanted)
-    return is_public and _is_http_date(request.headers.get("If-Modified-Since"))
+    return is_public and _is_http_date(request.environ.get("HTTP_IF_MODIFIED_SINCE"))
 
 
 def _is_http_date(text: str | None) -> bool:
@@ -142,7 +142,7 @@ def requested_range(request: Request[Any], size: int, etag: str) -> tuple[int, i
     one byte too many when they resume. Several ranges, other units and malformed ranges mean the whole, and
     so does every range of a HEAD request (RFC 9110, 14.2) or with an ``If-Range`` of a different version.
     """
-    text = (request.headers.get("Range") or "").strip()
+    text = (request.environ.get("HTTP_RANGE") or "").strip()
     found = re.fullmatch(r"bytes=(\d{0,600})-(\d{0,600})", text, re.ASCII | re.IGNORECASE)
     if found is None or request.method != "GET":
         return None

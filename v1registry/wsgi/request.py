@@ -62,15 +62,18 @@ class Request(BaseRequest, Generic[ServicesT_co]):
 
     def __init__(self, environ: dict[str, Any], services: ServicesT_co):
         super().__init__(environ)
-        self.__dict__["fields"] = {}
-        self.__dict__["_services"] = services
-        self.__dict__["_upload"] = None
-        self.__dict__["_body"] = None
-        self.__dict__["_slot"] = None  # whose it is, and whether that is an anonymous caller
-        self.__dict__["_silence_s"] = services.settings.upload_silence_s
-        self.__dict__["_total_s"] = None
-        self.__dict__["_rights"] = None
-        self.__dict__["is_page"] = False
+        # not one by one: WebOb keeps other attributes in the environ, and the look for them takes its time
+        self.__dict__.update(
+            fields={},
+            is_page=False,
+            _services=services,
+            _upload=None,
+            _body=None,
+            _slot=None,  # whose it is, and whether that is an anonymous caller
+            _silence_s=services.settings.upload_silence_s,
+            _total_s=None,
+            _rights=None,
+        )
 
     @property
     def services(self) -> ServicesT_co:
@@ -89,7 +92,7 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         """
         found: Rights | None = self.__dict__["_rights"]
         if found is None:
-            found = self.services.access.rights(self.headers.get("Authorization"), self.environ)
+            found = self.services.access.rights(self.environ.get("HTTP_AUTHORIZATION"), self.environ)
             self.use_rights(found)
         return found
 
@@ -110,6 +113,8 @@ class Request(BaseRequest, Generic[ServicesT_co]):
         :raises BadRequest: the path is not UTF-8.
         """
         path: str = self.environ.get("PATH_INFO", "")
+        if path.isascii():
+            return path or "/"
         try:
             return path.encode("latin-1").decode("utf-8") or "/"
         except UnicodeError:

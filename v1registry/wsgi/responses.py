@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import RegistryError
 from ..version import __version__
 from . import framework
 from .documents import dump_json
+from .framework import EmptyResponse
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
 
 #: How long caches keep what never changes, in seconds.
 YEAR_S: Final = 31536000
@@ -34,6 +38,13 @@ class Response(framework.Response):
         """
         return value
 
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Send the answer. WebOb would copy all headers for the location, and look for conditions."""
+        start_response(self.status, self.headerlist)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return EmptyResponse(self.app_iter)
+        return self.app_iter
+
 
 def respond(
     status: int, body: bytes, content_type: str | None, headers: Iterable[tuple[str, str]] = NOT_CACHED
@@ -42,11 +53,11 @@ def respond(
     header_list = list(headers)
     if content_type is not None:
         header_list.append(("Content-Type", content_type))
-    response = Response(body=body, status=status, headerlist=header_list)
     if status in (204, 304):
         # a length would announce a body that must not follow
-        response.headers.pop("Content-Length", None)
-    return response
+        return Response(app_iter=(), status=status, headerlist=header_list)
+    header_list.append(("Content-Length", str(len(body))))
+    return Response(app_iter=(body,), status=status, headerlist=header_list)
 
 
 def json_response(value: object, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:

@@ -54,6 +54,12 @@ ROUTE_KEY: Final = "v1registry.route"
 LONGEST_PATH: Final = 4096
 
 
+#: How many paths a table remembers with their rows, and how long these are at most, in characters: half a
+#: megabyte.
+_REMEMBERED_PATHS: Final = 1024
+_REMEMBERED_PATH: Final = 200
+
+
 @dataclass(frozen=True)
 class Route:
     """One row of an API.
@@ -143,6 +149,7 @@ class Table:
         for route in self.routes:
             row = _compile_own(route.path) if holes is HOLES else _compile(route.path, holes)
             self._by_prefix.setdefault(row.prefix, []).append((route, row.word, row.pattern))
+        self._remembered = lru_cache(_REMEMBERED_PATHS)(self._find)
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self.routes)
@@ -154,18 +161,24 @@ class Table:
         """
         if len(path) > LONGEST_PATH:
             return None
+        if len(path) > _REMEMBERED_PATH:
+            return self._find(method, path)
+        found = self._remembered(method, path)
+        return None if found is None else (found[0], dict(found[1]))
+
+    def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         allowed: set[str] = set()
-        rows = self._by_prefix.get(_prefix(path), [])
-        if path.count("/") > 1:
-            rows = rows + self._by_prefix.get(_prefix(path, 1), [])
-        for route, word, pattern in rows:
-            # most rows need no pattern
-            found = pattern.fullmatch(path) if word in path else None
-            if found is None:
-                continue
-            if method in route.methods:
-                return route, found.groupdict()
-            allowed.update(route.methods)
+        # at most the first three parts of a rooted path are looked at
+        parts = path.rstrip("/").split("/", 3)
+        for prefix in dict.fromkeys(("/".join(parts[:3]), "/".join(parts[:2]))):
+            for route, word, pattern in self._by_prefix.get(prefix, ()):
+                # most rows need no pattern
+                found = pattern.fullmatch(path) if word in path else None
+                if found is None:
+                    continue
+                if method in route.methods:
+                    return route, found.groupdict()
+                allowed.update(route.methods)
         if allowed:
             raise MethodNotAllowed(method, tuple(sorted(allowed)))
         return None
