@@ -26,7 +26,7 @@ ID = IMAGE.image_id
 ROWS = [(route.method, route.path) for route in Registry(storage=MemoryStorage(), v2="on").table]
 
 #: Those of a storage.
-TOP_FOLDERS = ("images", "repositories", "blobs", "uploads", "conversions")
+TOP_FOLDERS = ("images", "repositories", "blobs", "uploads", "conversions", "search")
 
 #: Valid values of the fields of a path, so that the handler is reached.
 GOOD = {

@@ -98,7 +98,7 @@ def test_log_lines_of_models_have_the_id_of_the_request(caplog: pytest.LogCaptur
     )
     assert answer.headers["X-Request-Id"] == "deep"
     names = {record.name for record in caplog.records if record.request_id == "deep"}  # type: ignore[attr-defined]
-    assert "v1registry.accounts.users" in names
+    assert "v1registry.accounts.user_records" in names
 
 
 def test_a_log_line_outside_of_requests_has_a_dash(caplog: pytest.LogCaptureFixture, client: TestApp) -> None:
