@@ -173,3 +173,35 @@ def test_only_repositories_of_the_patterns_are_fetched(origin: FakeRegistry) -> 
     assert mirror.client.get_manifest("busybox", "1.0").status == 200
     assert mirror.client.get_manifest("alice/app", "1.0").status == 404
     assert mirror.asked("/v2/alice/*") == 0
+
+
+# -- referrers
+
+
+def referrers_of(mirror: MirrorOf, digest: str) -> list[str]:
+    answer = mirror.client.get(f"/v2/alice/app/referrers/{digest}")
+    assert answer.status == 200, answer
+    return [entry["digest"] for entry in json.loads(answer.body)["manifests"]]
+
+
+def test_DST_036_referrers_of_the_origin_are_listed(origin: FakeRegistry, mirror: MirrorOf) -> None:
+    image = origin.add_image("alice/app:1.0", api="v2")
+    signature = origin.add_artifact("alice/app", artifact_type="application/x.signature", subject=image)
+    mirror.pull("alice/app", "1.0")
+    assert referrers_of(mirror, image.digest) == [signature.digest]
+    assert mirror.client.get_manifest("alice/app", signature.digest).body == signature.document
+    asked = mirror.asked()
+    assert referrers_of(mirror, image.digest) == [signature.digest]
+    assert mirror.asked() == asked
+    with origin.fail(refuse_connection=True):
+        mirror.clock.advance(61)
+        assert referrers_of(mirror, image.digest) == [signature.digest]
+
+
+def test_DST_036_referrers_of_an_origin_without_the_list(origin: FakeRegistry, mirror: MirrorOf) -> None:
+    image = origin.add_image("alice/app:1.0", api="v2")
+    signature = origin.add_artifact("alice/app", artifact_type="application/x.signature", subject=image)
+    origin.add_index(f"alice/app:{image.digest.replace(':', '-')}", {"linux/amd64": signature})
+    mirror.pull("alice/app", "1.0")
+    with origin.fail("GET", "*/referrers/*", status=404):
+        assert referrers_of(mirror, image.digest) == [signature.digest]

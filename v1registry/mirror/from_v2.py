@@ -89,6 +89,18 @@ class FromV2:
         self._models.distribution.blobs.point(digest, manifest.digest.hex)
         self._models.distribution.manifests.keep(place, manifest, None)
 
+    def fetch_referrers(self, repository: RepositoryName, subject: Digest) -> list[Digest]:
+        """Fetch the manifests that name another one as their subject; return their digests.
+
+        :raises NotAtOrigin: there are none.
+        """
+        found = self._origin.referrers(repository, subject)
+        for digest in found:
+            place = self._models.mirrored.place(repository)
+            if self._models.distribution.records.find_digest(place, digest) is None:
+                self.fetch_manifest(repository, digest)
+        return found
+
     # -- blobs
 
     def blob_size(self, repository: RepositoryName, digest: Digest) -> int | None:

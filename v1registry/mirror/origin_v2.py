@@ -13,7 +13,7 @@ from cachetools import TTLCache
 from .. import errors
 from ..client.v2.repository import V2Repository
 from ..clock import Clock
-from ..distribution.manifests import KNOWN_TYPES, Manifest, parse_manifest
+from ..distribution.manifests import KNOWN_TYPES, OCI_INDEX, Manifest, parse_manifest
 from ..names import Digest, RepositoryName, is_v2_tag
 from .origin import Body, NotAtOrigin, Origin
 
@@ -26,6 +26,9 @@ _KEPT_S: Final = 3600
 #: How many tags of a repository are read, and in how many parts.
 _MOST_TAGS: Final = 100_000
 _MOST_PARTS: Final = 200
+
+#: How many referrers of a manifest are fetched.
+_MOST_REFERRERS: Final = 100
 
 
 class V2Origin:
@@ -110,6 +113,26 @@ class V2Origin:
                     break
         return sorted(found)[:_MOST_TAGS]
 
+    def referrers(self, name: RepositoryName, subject: Digest) -> list[Digest]:
+        """Return manifests that name another one as their subject. Of an origin without lists of referrers it
+        is what clients put under the tag ``sha256-DIGEST`` instead.
+
+        :raises NotAtOrigin: there are none.
+        :raises OriginUnavailable: the origin cannot answer now.
+        :raises OriginInvalid: its answer is invalid.
+        """
+        with self._origin.asked():
+            repository = self._repository(name)
+            url = f"{repository.url}referrers/{subject}"
+            answer = repository.call("GET", url)
+            if answer.status == 404:
+                return _digests(self.manifest(name, f"{subject.algorithm}-{subject.hex}"[:128]))
+            self._origin.check(answer, url)
+        try:
+            return _digests(parse_manifest(answer.body, OCI_INDEX))
+        except (errors.ManifestInvalid, errors.TooManyValues) as error:
+            raise errors.OriginInvalid(reason=f"{url}: {error.public}") from None
+
     def blob_size(self, name: RepositoryName, digest: Digest) -> int | None:
         """Return how many bytes a blob has; None if the origin does not say it.
 
@@ -160,6 +183,11 @@ class V2Origin:
             with self._mutex:
                 self._repositories[name] = found
         return found
+
+
+def _digests(index: Manifest) -> list[Digest]:
+    """Return the first entries of an index."""
+    return [entry.digest for entry in index.entries[:_MOST_REFERRERS]]
 
 
 def _announced(headers: Any) -> Digest | None:

@@ -212,6 +212,15 @@ class Mirror:
                 client,
             )
 
+    def prepare_referrers(self, repository: RepositoryName, subject: Digest, client: str) -> None:
+        """Fetch the manifests that name another one as their subject, if the origin tells them now."""
+        if self.has_v2(client, is_here=True):
+            self._listed(
+                ("referrers", repository, subject),
+                lambda: self._from_v2.fetch_referrers(repository, subject),
+                client,
+            )
+
     def tags(self, repository: RepositoryName, client: str) -> list[str] | None:
         """Return the tags that the origin has, sorted; None if it does not tell them now."""
         return self._listed(("tags", repository), lambda: self._source().tags(repository), client)

@@ -33,6 +33,7 @@ class V2Rows:
             "get_manifest": self._get_manifest,
             "get_blob": self._get_blob,
             "get_tags": self._get_tags,
+            "get_referrers": self._get_referrers,
             **dict.fromkeys(("post_upload", "patch_upload", "put_upload", "put_manifest"), self._refuse_push),
         }
 
@@ -123,6 +124,11 @@ class V2Rows:
         shown = named[:most]
         headers = [next_link(request, shown[-1], most)] if shown and len(named) > most else []
         return json_response({"name": request.fields["repository"], "tags": shown}, headers=headers)
+
+    def _get_referrers(self, request: Request) -> None:
+        found = self._fetchable(request)
+        if found is not None:
+            self._mirror.prepare_referrers(found[0], Digest.parse(request.fields["digest"]), request.client)
 
     def _refuse_push(self, request: Request) -> None:
         repository, caller = parse_v2_name(request.fields["repository"]), caller_of(request)
