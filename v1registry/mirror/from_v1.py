@@ -25,10 +25,11 @@ from .fetches import Fetch, fetch_all
 from .origin import NotAtOrigin
 from .origin_v1 import RemoteImage, V1Origin
 from .parts import Models, remove, staging_folder
+from .stored import Standing
 
 log = get_logger(__name__)
 
-#: Of how many repositories the tags are remembered whose images are not all here.
+#: How many tags are remembered whose images are not all here.
 _MOST_PENDING: Final = 1000
 
 
@@ -38,7 +39,8 @@ class FromV1:
     def __init__(self, origin: V1Origin, models: Models):
         self._origin = origin
         self._models = models
-        self._pending: LRUCache[RepositoryName, dict[str, RemoteImage]] = LRUCache(_MOST_PENDING)
+        #: repository and tag -> the chain, the image of the tag first
+        self._pending: LRUCache[tuple[RepositoryName, str], tuple[str, ...]] = LRUCache(_MOST_PENDING)
         self._mutex = Lock()
 
     # -- repositories and tags
@@ -80,7 +82,7 @@ class FromV1:
         if current != image_id:
             image = self._origin.image(repository, image_id)
             with self._mutex:
-                self._pending.setdefault(repository, {})[tag] = image
+                self._pending[repository, tag] = image.ancestry
             self._settle(repository)
         return image_id
 
@@ -98,17 +100,19 @@ class FromV1:
     def _settle(self, repository: RepositoryName) -> None:
         """Set the tags whose images are all here now."""
         with self._mutex:
-            pending = dict(self._pending.get(repository, {}))
-        for tag, image in pending.items():
-            if not all(self.holds(repository, ancestor) for ancestor in image.ancestry):
+            pending = {key: chain for key, chain in self._pending.items() if key[0] == repository}
+        for key, chain in pending.items():
+            if not all(self.holds(repository, image_id) for image_id in chain):
                 continue
             with self._mutex:
-                if self._pending.get(repository, {}).pop(tag, None) is None:
+                if self._pending.pop(key, None) is None:
                     continue  # another thread does it
-            self._set_tag(repository, tag, image.image_id)
+            self._set_tag(repository, key[1], chain[0])
 
     def _set_tag(self, repository: RepositoryName, tag: str, image_id: str) -> None:
         models = self._models
+        if models.mirrored.standing(repository) is not Standing.MIRRORED:
+            return  # it was deleted meanwhile
         incarnation = models.holding.take_over(models.rights, repository, image_id, is_named=True)
         if incarnation is None:
             return
@@ -150,7 +154,7 @@ class FromV1:
         staged = f"{folder}/image"
         try:
             with self._origin.layer(repository, image) as body:
-                models.mirrored.begin(repository)
+                place = models.mirrored.begin(repository)
                 fetch.begin(body.size)
                 chunks = _checked(fetch.received(body.chunks), payload, image)
                 models.storage.write(f"{staged}/{layout.LAYER}", chunks)
@@ -160,6 +164,8 @@ class FromV1:
                 (layout.CHECKSUM, json.dumps([payload.text()]).encode("ascii")),
             ):
                 models.storage.write(f"{staged}/{name}", value)
+            if not models.mirrored.exists(place):
+                raise errors.NameUnknown(repository=str(repository))
             whole = Staged(staged, payload.text().removeprefix("sha256:"), image.ancestry)
             is_held = models.holding.complete(models.rights, [repository], image_id, whole)
         except KeyNotFound:

@@ -40,14 +40,6 @@ class RemoteImage:
     checksums: frozenset[str]  #: payload sums, of which one must be right; none if the origin has none
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A repository whose index was asked."""
-
-    client: RepositoryClient
-    listed: Answer  #: the image list
-
-
 class V1Origin:
     """An origin of the API v1. Safe for threads.
 
@@ -57,7 +49,7 @@ class V1Origin:
     def __init__(self, origin: Origin, most_in_chain: int, clock: Clock):
         self._origin = origin
         self._most_in_chain = most_in_chain
-        self._opened: TTLCache[RepositoryName, _Opened] = TTLCache(
+        self._opened: TTLCache[RepositoryName, RepositoryClient] = TTLCache(
             _KEPT_REPOSITORIES, _KEPT_S, timer=clock.monotonic_s
         )
         self._mutex = Lock()  # cachetools is not safe for threads
@@ -71,9 +63,7 @@ class V1Origin:
         :raises OriginInvalid: its answer is invalid.
         """
         with self._origin.asked():
-            with self._mutex:
-                self._opened.pop(name, None)
-            entries = self._open(name).listed.json()
+            entries = self._ask_index(name)[1].json()
         found = entries if isinstance(entries, list) else []
         ids = (entry.get("id") for entry in found if isinstance(entry, dict))
         return [str(image_id) for image_id in ids if is_image_id(image_id)]
@@ -167,7 +157,7 @@ class V1Origin:
         :raises OriginInvalid: its answer is invalid.
         """
         with self._origin.asked():
-            client = self._open(name).client
+            client = self._open(name)
             for endpoint in client.endpoints():
                 url = f"{endpoint}images/{image.image_id}/layer"
                 # this renews an expired token too
@@ -184,11 +174,13 @@ class V1Origin:
     def _path(name: RepositoryName) -> str:
         return f"repositories/{name}"
 
-    def _open(self, name: RepositoryName) -> _Opened:
+    def _open(self, name: RepositoryName) -> RepositoryClient:
         with self._mutex:
             found = self._opened.get(name)
-        if found is not None:
-            return found
+        return self._ask_index(name)[0] if found is None else found
+
+    def _ask_index(self, name: RepositoryName) -> tuple[RepositoryClient, Answer]:
+        """Return a client of a repository, which has a token, and the answer with the image list."""
         transfer = self._origin.transfer(name)
         answers: list[Answer] = []
 
@@ -196,19 +188,20 @@ class V1Origin:
             url = f"{client.index_url}{client.path}/images"
             answer = transfer.connection.call("GET", url, authorization=authorization, headers=headers)
             self._origin.check(answer, url)
-            answers[:] = [answer]
+            answers[:] = [answer] if is_first else []
             return answer
 
-        client = transfer.repository(ask_index)
+        client, is_first = transfer.repository(ask_index), True
         client.open()
-        found = _Opened(client, answers[0])
+        is_first = False
         with self._mutex:
-            self._opened[name] = found
-        return found
+            self._opened[name] = client
+        # the list may be large, and renewals of the token bring it again
+        return client, answers.pop()
 
     def _call(self, name: RepositoryName, path: str) -> Answer:
         """Ask the first registry of the index that answers."""
-        client, failure = self._open(name).client, RegistryUnreachable("the index names no registry")
+        client, failure = self._open(name), RegistryUnreachable("the index names no registry")
         for endpoint in client.endpoints():
             try:
                 return client.call("GET", f"{endpoint}{path}")

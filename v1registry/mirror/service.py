@@ -4,7 +4,8 @@ does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -29,6 +30,7 @@ from .stored import Standing, TagRecord
 log = get_logger(__name__)
 
 T = TypeVar("T")
+ListT = TypeVar("ListT", bound=Collection[object])
 
 #: How many questions are asked, and how many whole images are fetched, at once.
 _QUESTIONS: Final = 16
@@ -41,8 +43,8 @@ _MOST_WAITING_OF_CLIENT: Final = 64
 #: How long a request waits for the origin if something is served without an answer, in seconds.
 _PATIENCE_S: Final = 10
 
-#: Of how many repositories the lists of tags are kept.
-_KEPT_LISTS: Final = 200
+#: How many tags and referrers are kept, in the lists of all repositories.
+_KEPT_IN_LISTS: Final = 200_000
 
 #: Of how many images it is remembered in which repository the origin has them.
 _SEEN_IMAGES: Final = 100_000
@@ -69,8 +71,11 @@ class Mirror:
             )
             for threads in (_QUESTIONS, _IMAGES)
         )
-        self._lists: TTLCache[Hashable, object] = TTLCache(
-            _KEPT_LISTS, max(self._age_s, 1), timer=clock.monotonic_s
+        self._lists: TTLCache[Hashable, Collection[object]] = TTLCache(
+            _KEPT_IN_LISTS,
+            max(self._age_s, 1),
+            timer=clock.monotonic_s,
+            getsizeof=lambda found: 1 + len(found),
         )
         self._seen: LRUCache[str, RepositoryName] = LRUCache(_SEEN_IMAGES)
         self._mutex = Lock()  # cachetools is not safe for threads
@@ -92,17 +97,21 @@ class Mirror:
         """Return what a repository is to the mirror."""
         return self._models.mirrored.standing(repository)
 
-    def may_fetch(self, repository: RepositoryName, may_write: Callable[[], bool]) -> bool:
+    def may_fetch(
+        self, repository: RepositoryName, may_write: Callable[[], bool], missing: errors.RegistryError
+    ) -> bool:
         """Tell whether something may be fetched into a repository for a caller who may read it.
 
         A missing repository would become private if mirrored ones are. Then only callers who could read that
         have it made: those who may write there.
+
+        :param missing: raised for all other callers, who may not see what another request fetches meanwhile.
         """
         if not any(self._matches(repository, pattern) for pattern in self._patterns):
             return False
         standing = self.standing(repository)
-        if standing is Standing.MISSING and self._is_private:
-            return may_write()
+        if standing is Standing.MISSING and self._is_private and not may_write():
+            raise missing
         return standing is not Standing.LOCAL
 
     @staticmethod
@@ -234,11 +243,11 @@ class Mirror:
             self._note_image(repository, image_id)
         return found
 
-    def _listed(self, key: Hashable, question: Callable[[], T], client: str) -> T | None:
-        def kept() -> T:
+    def _listed(self, key: Hashable, question: Callable[[], ListT], client: str) -> ListT | None:
+        def kept() -> ListT:
             answer = question()
             if self._age_s:
-                with self._mutex:
+                with self._mutex, suppress(ValueError):  # it is too large to be kept
                     self._lists[key] = answer
             return answer
 

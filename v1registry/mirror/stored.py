@@ -85,9 +85,9 @@ class MirroredRepositories:
 
     def standing(self, repository: RepositoryName) -> Standing:
         """Return what a repository is to the mirror."""
-        if self._is_marked(self.place(repository)):
-            return Standing.MIRRORED
-        return Standing.LOCAL if self._repositories.exists(repository) else Standing.MISSING
+        if not self._repositories.exists(repository):
+            return Standing.MISSING
+        return Standing.MIRRORED if self._is_marked(self.place(repository)) else Standing.LOCAL
 
     def begin(self, repository: RepositoryName) -> Place:
         """Return the place of a repository that the mirror writes. It is made if it is missing.

@@ -59,9 +59,16 @@ class V1Rows:
 
     # -- repositories and tags
 
-    def _is_fetchable(self, request: Request, repository: RepositoryName, *tokens_for: Action) -> bool:
+    def _is_fetchable(
+        self,
+        request: Request,
+        repository: RepositoryName,
+        missing: errors.RegistryError,
+        *tokens_for: Action,
+    ) -> bool:
         """Tell whether something may be fetched into a repository.
 
+        :param missing: raised if the repository is missing, and may not be made for the caller.
         :raises Unauthorized: the caller's token is for a different repository or a different action.
         """
         try:
@@ -70,17 +77,18 @@ class V1Rows:
             return False
         rights = request.rights
         return rights.can_read(repository, *tokens_for) and self._mirror.may_fetch(
-            repository, lambda: rights.allows(WRITE, repository)
+            repository, lambda: rights.allows(WRITE, repository), missing
         )
 
     def _get_images(self, request: Request) -> None:
         repository = named_repository(request)
-        if self._is_fetchable(request, repository, READ, WRITE, DELETE):
+        missing = errors.ImageListNotFound(repository=str(repository))
+        if self._is_fetchable(request, repository, missing, READ, WRITE, DELETE):
             self._mirror.prepare_repository(repository, request.client)
 
     def _get_tags(self, request: Request) -> Response | None:
         repository = named_repository(request)
-        if not self._is_fetchable(request, repository):
+        if not self._is_fetchable(request, repository, errors.RepositoryNotFound(repository=str(repository))):
             return None
         found = self._mirror.v1_tags(repository, request.client)
         if found is None:
@@ -92,9 +100,11 @@ class V1Rows:
 
     def _get_tag(self, request: Request) -> Response | None:
         repository = named_repository(request)
-        if not self._is_fetchable(request, repository):
+        tag = request.fields["tag"]
+        missing = errors.HiddenTagNotFound(repository=str(repository), tag=tag[:200])
+        if not self._is_fetchable(request, repository, missing):
             return None
-        image_id = self._mirror.v1_tag(repository, request.fields["tag"], request.client)
+        image_id = self._mirror.v1_tag(repository, tag, request.client)
         return None if image_id is None else json_response(image_id)
 
     # -- images
@@ -144,7 +154,8 @@ class V1Rows:
         """
         image_id = check_image_id(request.fields["image_id"])
         repository = _named_by_token(request) or self._mirror.repository_of(image_id)
-        if repository is None or not self._is_fetchable(request, repository):
+        missing = errors.ImageNotFound(image_id=image_id)
+        if repository is None or not self._is_fetchable(request, repository, missing):
             return None
         mirror, client = self._mirror, request.client
         if mirror.holds(repository, image_id):

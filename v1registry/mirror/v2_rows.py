@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from .. import errors
 from ..distribution.callers import Caller, caller_of
 from ..distribution.challenges import guarded
 from ..distribution.pages import next_link, wanted_page
@@ -60,7 +61,11 @@ class V2Rows:
         """
         repository, caller = parse_v2_name(request.fields["repository"]), caller_of(request)
         caller.require(Action.READ, repository)
-        may_fetch = self._mirror.may_fetch(repository, lambda: caller.allows(Action.WRITE, repository))
+        may_fetch = self._mirror.may_fetch(
+            repository,
+            lambda: caller.allows(Action.WRITE, repository),
+            errors.NameUnknown(repository=str(repository)),
+        )
         return (repository, caller) if may_fetch else None
 
     def _get_manifest(self, request: Request) -> None:
