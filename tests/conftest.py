@@ -17,6 +17,7 @@ import v1registry.wsgi.framework  # noqa: F401
 pytest.register_assert_rewrite(
     "v1registry_fakes.auth_contracts",
     "v1registry_fakes.profile_contracts",
+    "v1registry_fakes.search_contracts",
     "v1registry_fakes.storage_contracts",
     "v1registry_fakes.storage_listing",
     "v1registry_fakes.storage_sharing",
@@ -44,6 +45,7 @@ _WITH_PROCESSES = (
     "peers/",
     "pushes/test_overlapping_pushes.py",
     "pushes/test_pushes_in_processes.py",
+    "search/test_search_in_processes.py",
     "servers/",
     "storage/test_filesystem_processes.py",
     "storage/test_filesystem_publishing.py",

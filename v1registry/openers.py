@@ -140,8 +140,7 @@ def _open_search(place: object, storage: Storage, repositories: Repositories, cl
     if not rest:
         raise ValueError(f"must be auto, sqlite, sqlite:///DIR, scan or MODULE:ATTRIBUTE, not {place!r}")
     named = _attribute(place)
-    is_factory = callable(named) and not hasattr(named, "find")
-    return named(storage, repositories) if is_factory or isinstance(named, type) else named
+    return named(storage, repositories) if callable(named) else named
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ class Database:
         """Return the path of the database, None if there is none."""
         try:
             names = os.listdir(self._folder)
-        except FileNotFoundError:
+        except OSError:
             return None
         for name in sorted(names):
             path = os.path.join(self._folder, name, _FILE)

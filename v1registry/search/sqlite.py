@@ -117,7 +117,7 @@ class SqliteSearch:
     # -- inside: searching
 
     def _is_ready(self) -> bool:
-        """Tell whether the index is whole. What changed is read before."""
+        """Tell whether the index has everything. What changed is read before."""
         try:
             with self._database.reading() as connection:
                 (is_complete,) = rows_.state_of(connection, "is_complete")
@@ -126,13 +126,16 @@ class SqliteSearch:
             return False
         if not is_complete:
             return False
-        if marked or self._missed:
-            self._settle(marked)
+        if (marked or self._missed) and not self._settle(marked):
+            return False
         self.upkeep.wake(wait_s=_LOOK_WAIT_S)
         return True
 
-    def _settle(self, marked: list[RepositoryName]) -> None:
-        """Read repositories again whose changes have not ended, or whose updates were missed."""
+    def _settle(self, marked: list[RepositoryName]) -> bool:
+        """Read repositories again whose changes have not ended, or whose updates were missed.
+
+        Tell whether it succeeded.
+        """
         with self._lock:
             missed = set(islice(self._missed, _MOST_SETTLED))
         try:
@@ -140,10 +143,11 @@ class SqliteSearch:
                 self._rows.refresh(connection, {*marked, *missed})
                 rows_.unmark_before(connection, self._clock.time_s() - _OLDEST_MARK_S)
         except (NoDatabase, StorageError) as error:
-            log.warning("the search index may miss recent changes: %s", error)
-            return
+            log.warning("the search index misses recent changes: %s", error)
+            return False
         with self._lock:
             self._missed -= missed
+        return True
 
     def _find(self, query: Query, caller: Caller, start: int, most: int, needs_total: bool) -> Found:
         if not query.is_encodable:
