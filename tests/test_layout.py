@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "housekeeping": {"layers", "registry", "access", "distribution"},
     "cli": {
         "wsgi", "app", "assembly", "openers", "client", "access", "accounts", "oauth", "registry",
-        "housekeeping", "distribution",
+        "housekeeping", "distribution", "search",
     },
     "fakes": {
         "app", "wsgi", "layers", "registry", "accounts", "oauth", "distribution", "archives", "client", "cli",

@@ -8,9 +8,8 @@ from .. import errors
 from ..access.holders import Holders
 from ..names import RepositoryName
 from ..registry.contents import Contents
-from ..registry.repositories import Repositories
 from .exits import DONE, NOT_FOUND, CommandFailed
-from .options import Commands, add_storage_options, open_shared_storage, settings_of
+from .options import Commands, add_storage_options, open_shared_storage, searched_repositories, settings_of
 
 
 def add_commands(commands: Commands) -> None:
@@ -41,7 +40,7 @@ def delete_repository(options: argparse.Namespace) -> int:
     :raises CommandFailed: the repository is unknown.
     """
     storage, name = open_shared_storage(options), RepositoryName.parse(options.repository)
-    repositories = Repositories(storage)
+    repositories = searched_repositories(storage, options)[0]
     is_elsewhere = settings_of(options).get("images") == "elsewhere"
     tags = sorted(repositories.tags_or_none(name))
     try:
@@ -58,7 +57,8 @@ def delete_tag(options: argparse.Namespace) -> int:
 
     :raises CommandFailed: the repository or the tag is unknown.
     """
-    repositories, name = Repositories(open_shared_storage(options)), RepositoryName.parse(options.repository)
+    repositories = searched_repositories(open_shared_storage(options), options)[0]
+    name = RepositoryName.parse(options.repository)
     if not repositories.exists(name):
         raise _unknown(name)
     try:

@@ -10,7 +10,9 @@ from getpass import GetPassWarning, getpass
 from typing import Any, TypeAlias
 
 from .. import settings as settings_
-from ..openers import open_storage
+from ..openers import open_search, open_storage
+from ..registry.repositories import Repositories
+from ..search.base import SearchIndex
 from ..settings import SettingsError
 from ..storage import Storage
 from .exits import USAGE, CommandFailed
@@ -97,6 +99,19 @@ def open_shared_storage(options: argparse.Namespace) -> Storage:
             ["storage: must be shared by processes, such as file:///srv/registry, not in the memory of one"]
         )
     return storage
+
+
+def searched_repositories(storage: Storage, options: argparse.Namespace) -> tuple[Repositories, SearchIndex]:
+    """Return the repositories of a storage and the index of the search, which learns of their changes.
+
+    :raises SettingsError: the setting ``search`` is invalid.
+    """
+    repositories = Repositories(storage)
+    try:
+        index = open_search(settings_of(options).get("search", "auto"), storage, repositories)
+    except ValueError as error:
+        raise SettingsError([f"search: {error}"]) from error
+    return repositories, index
 
 
 # -- other shared options

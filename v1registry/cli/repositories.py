@@ -26,6 +26,7 @@ from .options import (
     add_json_option,
     add_storage_options,
     open_shared_storage,
+    searched_repositories,
     settings_of,
 )
 from .output import print_rows
@@ -266,4 +267,4 @@ def _change(
 
 
 def _repositories(options: argparse.Namespace) -> Repositories:
-    return Repositories(open_shared_storage(options))
+    return searched_repositories(open_shared_storage(options), options)[0]

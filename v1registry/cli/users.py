@@ -16,7 +16,6 @@ from ..accounts.base import AccountExists, UnknownUser
 from ..accounts.fields import checked_password
 from ..accounts.users import UserStore
 from ..names import DEFAULT_NAMESPACE, is_email, is_namespace
-from ..registry.repositories import Repositories
 from ..rights import User
 from ..storage import Storage
 from ..storage.base import KeyNotFound
@@ -28,6 +27,7 @@ from .options import (
     add_storage_options,
     open_shared_storage,
     read_password,
+    searched_repositories,
     settings_of,
 )
 from .output import print_rows
@@ -196,7 +196,7 @@ def remove_user(options: argparse.Namespace) -> int:
     if user is None:
         raise _unknown(options.name)
     storage = open_shared_storage(options)
-    ended, kept = _end_rights(storage, user)
+    ended, kept = _end_rights(storage, options, user)
     users.delete(options.name)
     with suppress(KeyNotFound):  # only users of several backends have a record of their namespace
         storage.delete(namespace_key(options.name))
@@ -206,12 +206,12 @@ def remove_user(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _end_rights(storage: Storage, user: User) -> tuple[int, int]:
+def _end_rights(storage: Storage, options: argparse.Namespace, user: User) -> tuple[int, int]:
     """Take the rights as a collaborator from a user.
 
     Return how many there were, and how many repositories are in the user's namespace.
     """
-    repositories, ended, kept = Repositories(storage), 0, 0
+    repositories, ended, kept = searched_repositories(storage, options)[0], 0, 0
     for name in repositories.all():
         kept += name.namespace == user.namespace
         if user.name in repositories.collaborators(name):

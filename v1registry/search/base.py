@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from ..names import RepositoryName, whole_number
 from ..rights import Listing
@@ -78,6 +78,17 @@ class SearchIndex(Protocol):
         :param after: only names that sort after this one.
         :param most: how many at most, at least 1.
         :param accepts: tells whether a name may be in the list.
+        """
+
+
+@runtime_checkable
+class RebuildableIndex(Protocol):
+    """An index that ``v1registry reindex`` can build anew."""
+
+    def rebuild(self, on_repository: Callable[[RepositoryName], None]) -> None:
+        """Build the index from the storage, and return when it is whole.
+
+        :param on_repository: called for each folder of a repository that was read.
         """
 
 

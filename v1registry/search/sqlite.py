@@ -103,6 +103,15 @@ class SqliteSearch:
         self.upkeep.wake(is_needed=True)
         return self._scan.names_after(after, caller, most, accepts)
 
+    # -- RebuildableIndex
+
+    def rebuild(self, on_repository: Callable[[RepositoryName], None]) -> None:
+        """Build the index anew.
+
+        :raises NoDatabase: it cannot be written.
+        """
+        self.upkeep.build(on_repository)
+
     # -- RepositoryObserver
 
     @contextmanager

@@ -32,6 +32,9 @@ LOOK_S: Final = 2.0
 #: How often the folders of all repositories are looked at.
 WALK_S: Final = 60.0
 
+#: How long a failed attempt is not repeated, in seconds.
+_RETRY_S: Final = 1.0
+
 #: A walk whose process has not been heard of for this long is continued by another process.
 _ABANDONED_S: Final = 30.0
 
@@ -74,7 +77,7 @@ class Upkeep:
         self._sees_folders = sees_folders
         self._lock = Lock()
         self._thread: Thread | None = None
-        self._next_look_s = self._next_walk_s = float("-inf")
+        self._next_look_s = self._next_walk_s = self._next_try_s = float("-inf")
         self._is_checked = False
 
     def wake(self, *, is_needed: bool = False, wait_s: float = 0.0) -> None:
@@ -84,7 +87,7 @@ class Upkeep:
         :param wait_s: how long to wait for the end.
         """
         now_s = self._clock.monotonic_s()
-        if not is_needed and now_s < min(self._next_look_s, self._next_walk_s):
+        if now_s < (self._next_try_s if is_needed else min(self._next_look_s, self._next_walk_s)):
             return
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
@@ -110,18 +113,20 @@ class Upkeep:
         :raises NoDatabase: the index cannot be written.
         """
         self._database.create(anew=True)
-        self._walk(0.0, on_repository)
+        self._walk(0.0, on_repository, takes_over=True)
 
     def _run(self) -> None:
         try:
             self._do_what_is_due()
+            return
         except NoDatabase as error:
             log.info("the search index is not looked after now: %s", error)
         except StorageError as error:
             log.warning("the search index is not looked after now: %s", error)
         except Exception:
             log.exception("the upkeep of the search index failed")
-            self._next_look_s = self._next_walk_s = self._clock.monotonic_s() + WALK_S
+        now_s = self._clock.monotonic_s()
+        self._next_try_s, self._next_look_s = now_s + _RETRY_S, now_s + LOOK_S
 
     def _do_what_is_due(self) -> None:
         self._database.create()
@@ -130,6 +135,10 @@ class Upkeep:
             self._is_checked = True
         if not self._is_complete():
             self._walk(_BUILD_PAUSE)
+            if not self._is_complete():
+                # another process is building
+                self._next_try_s = self._clock.monotonic_s() + _RETRY_S
+                return
         started_s = self._clock.monotonic_s()
         if started_s >= self._next_look_s and self._claim("looked_at_s", LOOK_S):
             for folder, namespace in self._namespaces():
@@ -164,14 +173,19 @@ class Upkeep:
     # -- walks
 
     def _walk(
-        self, pause: float, on_repository: Callable[[RepositoryName], None] = lambda name: None
+        self,
+        pause: float,
+        on_repository: Callable[[RepositoryName], None] = lambda name: None,
+        *,
+        takes_over: bool = False,
     ) -> None:
         """Look at all repositories; afterwards the index is whole. Another process may be doing it.
 
         :param pause: how long pauses are, as a multiple of the work.
+        :param takes_over: end the walk of another process.
         """
         token = secrets.token_hex(8)
-        if not self._become_walker(token):
+        if not self._become_walker(token, takes_over):
             return
         pacer = _Pacer(pause)
         for folder, namespace in self._namespaces():
@@ -181,11 +195,12 @@ class Upkeep:
             connection.execute("UPDATE state SET value = 1 WHERE key = 'is_complete'")
             connection.execute("UPDATE state SET value = '' WHERE key = 'walker'")
 
-    def _become_walker(self, token: str) -> bool:
+    def _become_walker(self, token: str, takes_over: bool) -> bool:
         now_s = self._clock.time_s()
         with self._database.writing() as connection:
             seen_s = _value(connection, "walker_seen_s")
-            if not _is_walker(connection, "") and seen_s <= now_s < seen_s + _ABANDONED_S:
+            is_free = takes_over or _is_walker(connection, "")
+            if not is_free and seen_s <= now_s < seen_s + _ABANDONED_S:
                 return False
             connection.execute("UPDATE state SET value = ? WHERE key = 'walker'", (token,))
             connection.execute("UPDATE state SET value = ? WHERE key = 'walker_seen_s'", (now_s,))
