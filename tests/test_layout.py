@@ -32,7 +32,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "distribution": {"wsgi", "registry", "layers", "access", "archives", "search"},
     "hub": {"wsgi", "registry", "access", "accounts", "search"},
     "oauth": {"wsgi", "access", "accounts"},
-    "web": {"wsgi", "layers", "registry", "access", "accounts", "search", "distribution", "hub", "oauth"},
+    "web": {
+        "wsgi", "layers", "registry", "access", "accounts", "search", "distribution", "hub", "oauth",
+        "housekeeping",
+    },
     "openers": {"access", "accounts", "registry", "search"},
     "account_assembly": {"openers", "registry", "access", "accounts"},
     "assembly": {

@@ -150,6 +150,19 @@ def _without_other_pages(tour: Tour) -> None:
     tour.browser.find("button", "Log out")
 
 
+def _usage(tour: Tour) -> None:
+    """Open the page of administrators with a few repositories."""
+    registry = tour.registry(auth="users:")
+    registry.add_user("root1", PASSWORD, is_administrator=True)
+    for name in ("mira_k/shop", "tomas/tools-of-a-team-with-a-long-name", "library/debian"):
+        registry.add_image(f"{name}:1.0", layers=3)
+    registry.app.housekeeping.usage()
+    tour.browser.open(f"{registry.url}/login")
+    send_log_in(tour.browser, "root1", PASSWORD)
+    tour.browser.find("button", "Log out")
+    tour.browser.open(f"{registry.url}/usage")
+
+
 def _mailed(*, is_followed: int) -> Visit:
     """Return the visit to a page of a registration by mail: after so many steps of the mailed link."""
 
@@ -191,6 +204,7 @@ PAGES: Final[dict[str, Visit]] = {
     "register": _at("/register"),
     "register-refused": _wrong_registration,
     "account": _account,
+    "usage": _usage,
     "consent": _consent,
     "unknown-application": _unknown_application,
     "logged-out": _logged_out,

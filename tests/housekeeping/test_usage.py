@@ -15,8 +15,8 @@ from support.v2_client import V2Client, digest_of, dumped, index_of
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
 from v1registry.cli.main import main
+from v1registry.housekeeping.kept_usage import MOST_KEPT, RepositoryUsage, Usage, keep
 from v1registry.housekeeping.service import Housekeeping
-from v1registry.housekeeping.usage import MOST_KEPT, RepositoryUsage, Usage, keep
 from v1registry.rights import User
 
 BASE = image_of("base")

@@ -154,8 +154,10 @@ def be_a_person() -> None:
     registry = FakeRegistry(auth="users:")
     registry.add_user("mira_k")
     registry.add_image("mira_k/app:1")
+    registry.add_user("root1", is_administrator=True)
     for path in ("/manage/mira_k/app", "/manage/mira_k/app?tag=1"):
         Reader(registry.app, "mira_k").page(path)
+    Reader(registry.app, "root1").page("/usage")
     for path in ("/login", "/register"):
         assert world.person().get(path).status_int == 200
     person = Person(world.another_app(pages="off"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
+from ..housekeeping.kept_usage import RepositoryUsage, Totals
 from ..housekeeping.service import Housekeeping
-from ..housekeeping.usage import RepositoryUsage, Totals
 from .exits import DONE
 from .housekeeping_options import (
     add_lines_option,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..clock import SYSTEM_CLOCK, Clock
 from ..registry.expiry import Expired, Expiry
 from ..storage.base import Storage
+from .kept_usage import Usage, keep, kept
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress
-from .usage import Usage, UsageReport, keep, kept
+from .usage import UsageReport
 from .verify import Verification
 
 

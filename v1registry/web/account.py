@@ -203,6 +203,7 @@ def _page(
         "mails_links": configured(request.services.accounts).mails_links,
         "profile": {field: form.get(field, getattr(account, field)) for field in PROFILE_FIELDS},
         "new_email": form.get("email", ""),
+        "shows_usage": request.services.settings.images == "here",
         "is_revoking_all": bool(form.get("revoke_all")),
         "grants": _shown_grants(request, name),
         "repositories": _own_repositories(request, visitor, account.user.namespace),

@@ -32,6 +32,7 @@ from .manage import (
 )
 from .pages import Pages
 from .services import Request
+from .usage import get_usage
 
 
 def get_static(request: Request) -> Response:
@@ -61,6 +62,7 @@ def pages_api(pages: Pages, *, has_images: bool, has_oauth: bool, has_manifests:
         rows += _account_rows(base) if pages.can_browse else []
         rows += _manage_rows(base) if pages.can_browse else []
         rows += _manage_image_rows(base) if pages.can_browse and has_images else []
+        rows += _usage_rows(base) if pages.can_browse and has_images else []
     rows += _manifest_rows(base) if pages.can_browse and has_manifests else []
     if has_oauth:
         rows += _consent_rows()
@@ -158,6 +160,12 @@ def _manage_image_rows(base: str) -> list[Route]:
         Route("POST",   f"{base}/manage/rule/{{repository}}",           post_rule,         None,  True),
         Route("POST",   f"{base}/manage/tags/{{repository}}",           post_tag_deletion, None,  True),
         Route("POST",   f"{base}/manage/deletion/{{repository}}",       post_deletion,     None,  True),
+    ]
+
+
+def _usage_rows(base: str) -> list[Route]:
+    return [
+        Route("GET",    f"{base}/usage[/]",                             get_usage,         None,  True),
     ]
 
 
