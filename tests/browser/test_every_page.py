@@ -156,7 +156,7 @@ def _usage(tour: Tour) -> None:
     registry.add_user("root1", PASSWORD, is_administrator=True)
     for name in ("mira_k/shop", "tomas/tools-of-a-team-with-a-long-name", "library/debian"):
         registry.add_image(f"{name}:1.0", layers=3)
-    registry.app.housekeeping.usage()
+    Registry(registry.storage).housekeeping.usage()
     tour.browser.open(f"{registry.url}/login")
     send_log_in(tour.browser, "root1", PASSWORD)
     tour.browser.find("button", "Log out")
