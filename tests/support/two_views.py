@@ -10,7 +10,7 @@ from support.engine_client import Image, make_image, tar_layer
 from support.faulty_storage import FaultyStorage
 from support.v2_client import V2Client
 from support.wsgi_client import Client, call
-from v1registry import Registry
+from v1registry import Clock, Registry
 from v1registry.distribution.places import Place
 from v1registry.names import RepositoryName
 from v1registry.storage.base import KeyNotFound, Storage
@@ -28,11 +28,12 @@ class TwoViews:
     """An open server, with manifests that v1 can express, ``images``, and one that it cannot, ``artifact``.
 
     :param storage: with what a test added to its calls; a new FaultyStorage if it is left out.
+    :param clock: of the server; the system's time if it is left out.
     """
 
-    def __init__(self, storage: Storage | None = None) -> None:
+    def __init__(self, storage: Storage | None = None, clock: Clock | None = None) -> None:
         self.storage: Any = FaultyStorage() if storage is None else storage
-        self.app = Registry(storage=self.storage, v2="on")
+        self.app = Registry(storage=self.storage, v2="on", clock=clock)
         self.v2 = V2Client(self.app)
         self.v1 = Client(self.app)
 

@@ -78,7 +78,7 @@ def distribution_of(
         records=records,
         referrers=referrers,
         manifests=Manifests(blobs, records, tags, referrers, repositories, holding, to_v1, from_v1),
-        tag_lists=TagLists(storage, repositories, tags),
+        tag_lists=TagLists(storage, repositories, tags, clock=clock),
         catalog=Catalog(search),
         deletions=Deletions(),
     )

@@ -111,6 +111,13 @@ class Tags(RepositoryFolders):
             raise errors.RepositoryNotFound(repository=str(name))
         return self._known_tags.of(folder, most=most)
 
+    def tag_list_or_none(self, name: RepositoryName) -> TagList:
+        """Return the tags as they are remembered; none if the repository does not exist."""
+        try:
+            return self.tag_list(name)
+        except errors.RepositoryNotFound:
+            return TagList({})
+
     def tag(self, name: RepositoryName, tag: str) -> str:
         """Return the image id of a tag.
 
