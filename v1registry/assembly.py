@@ -20,7 +20,7 @@ from .accounts.base import Backend
 from .accounts.service import Accounts
 from .clock import SYSTEM_CLOCK, Clock
 from .distribution import api as distribution_api
-from .distribution.parts import Distribution, distribution_of
+from .distribution.parts import distribution_of
 from .distribution.services import DistributionServices
 from .hub import api as hub_api
 from .hub import users_api
@@ -35,7 +35,7 @@ from .openers import open_search, open_storage, open_user_parts
 from .paths import OAUTH
 from .registry import api as registry_api
 from .registry.contents import Contents
-from .registry.holding import Holding, OpenHolding
+from .registry.holding import OpenHolding
 from .registry.images import Images
 from .registry.looks import Bounds, Looks
 from .registry.pushes import Pushes
@@ -195,7 +195,11 @@ def _assemble(storage: Storage, settings: Settings, clock: Clock) -> Services:
     pages = _pages(settings, accounts, is_in_front=False)
     search = _search(settings, storage, repositories, clock)
     distribution = distribution_of(storage, settings, images, repositories, holding, search, clock)
-    mirror = _mirror(storage, settings, repositories, contents, holding, distribution, access, clock)
+    mirror = None
+    if settings.mirror:
+        from .mirror.assembly import mirror_of
+
+        mirror = mirror_of(storage, settings, repositories, contents, holding, distribution, access, clock)
     apis = _apis(settings, accounts, oauth, pages, mirror)
     return Services(
         settings=settings,
@@ -296,38 +300,6 @@ def _index_access(
         staging,
         keep_s=settings.index_cache_s,
         clock=clock,
-    )
-
-
-def _mirror(
-    storage: Storage,
-    settings: Settings,
-    repositories: Repositories,
-    contents: Contents,
-    holding: Holding,
-    distribution: Distribution,
-    access: Access,
-    clock: Clock,
-) -> Mirror | None:
-    """Return the mirror of another registry; None if the application is none.
-
-    :raises SettingsError: the file with certificates is unreadable.
-    """
-    if not settings.mirror:
-        return None
-    from .mirror.assembly import Parts, mirror_of
-
-    return mirror_of(
-        Parts(
-            storage=storage,
-            settings=settings,
-            repositories=repositories,
-            contents=contents,
-            holding=holding,
-            distribution=distribution,
-            access=access,
-            clock=clock,
-        )
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..client.errors import BadCertificate
 from ..clock import Clock
@@ -29,56 +29,51 @@ _V1_APIS = ("registry", "hub")
 _USER = User("mirror of another registry", is_administrator=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The models of the application that the mirror uses."""
-
-    storage: Storage
-    settings: Settings
-    repositories: Repositories
-    contents: Contents
-    holding: Holding
-    distribution: Distribution
-    access: Access
-    clock: Clock
-
-
-def mirror_of(parts: Parts) -> Mirror:
+def mirror_of(
+    storage: Storage,
+    settings: Settings,
+    repositories: Repositories,
+    contents: Contents,
+    holding: Holding,
+    distribution: Distribution,
+    access: Access,
+    clock: Clock,
+) -> Mirror:
     """Return the mirror. Nothing is asked yet.
 
     :raises SettingsError: the file with certificates is unreadable.
     """
-    settings, is_private = parts.settings, False
-    if parts.access.has_accounts:
+    is_private = False
+    if access.has_accounts:
         is_private = settings.mirror_visibility == "private" or (
             settings.mirror_visibility == "auto" and bool(settings.mirror_user)
         )
     try:
-        origin = Origin(settings, parts.clock)
+        origin = Origin(settings, clock)
     except BadCertificate as error:
         raise SettingsError([f"mirror_ca_file: {error}"]) from None
-    rights = parts.access.rights_of(_USER)
+    rights = access.rights_of(_USER)
     mirrored = MirroredRepositories(
-        parts.storage,
-        parts.repositories,
-        parts.holding,
+        storage,
+        repositories,
+        holding,
         rights,
         origin=settings.mirror,
         is_private=is_private,
-        clock=parts.clock,
+        clock=clock,
     )
     models = Models(
-        storage=parts.storage,
+        storage=storage,
         settings=settings,
-        repositories=parts.repositories,
-        contents=parts.contents,
-        holding=parts.holding,
-        distribution=parts.distribution,
+        repositories=repositories,
+        contents=contents,
+        holding=holding,
+        distribution=distribution,
         rights=rights,
         mirrored=mirrored,
         fetches=Fetches(settings.mirror_fetches, wait_s=settings.mirror_wait_s),
     )
-    return Mirror(origin, models, is_private=is_private, clock=parts.clock)
+    return Mirror(origin, models, is_private=is_private, clock=clock)
 
 
 def mirrored_apis(mirror: Mirror, apis: tuple[Api, ...]) -> tuple[Api, ...]:

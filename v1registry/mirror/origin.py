@@ -120,6 +120,17 @@ class Origin:
                 self.known_v2 = find_api(self.connection) is not None
         return self.known_v2
 
+    def ping(self) -> None:
+        """Ask whether the origin is there.
+
+        :raises OriginUnavailable: it does not answer.
+        """
+        with self.asked():
+            path, ping = ("/v1/", "_ping") if self.known_v2 is False else ("/v2/", "")
+            _, answer = self.connection.find(path, ping)
+            if answer.status in TRANSIENT_STATUSES:
+                raise self.failure(answer.status, answer.headers, f"the ping of {path}")
+
     def transfer(self, name: RepositoryName) -> Transfer:
         """Return what calls on a repository need.
 

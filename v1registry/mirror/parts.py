@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .. import errors
 from ..distribution.parts import Distribution
-from ..names import Digest, RepositoryName
+from ..names import Digest
 from ..registry.contents import Contents
 from ..registry.expiry import push_folder
 from ..registry.holding import Holding
@@ -81,12 +81,3 @@ def remove(storage: Storage, folder: str) -> None:
     """Remove what is left of a staged value."""
     with suppress(KeyNotFound):
         storage.delete_tree(folder)
-
-
-def require_kept(models: Models, repository: RepositoryName, is_kept: bool) -> None:
-    """Check that a repository was not deleted while something was fetched.
-
-    :raises NameUnknown: it was.
-    """
-    if not is_kept:
-        raise errors.NameUnknown(repository=str(repository))

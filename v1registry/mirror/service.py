@@ -4,19 +4,16 @@ does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
-from contextlib import suppress
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 
 from .. import errors
 from ..clock import Clock
-from ..distribution.shared_work import SharedWork
 from ..distribution.tags import Target
-from ..log import get_logger
 from ..names import Digest, RepositoryName
 from .fetches import Fetch
 from .from_v1 import FromV1
@@ -25,26 +22,8 @@ from .origin import NotAtOrigin, Origin
 from .origin_v1 import RemoteImage, V1Origin
 from .origin_v2 import V2Origin
 from .parts import Models
+from .questions import Questions
 from .stored import Standing, TagRecord
-
-log = get_logger(__name__)
-
-T = TypeVar("T")
-ListT = TypeVar("ListT", bound=Collection[object])
-
-#: How many questions are asked, and how many whole images are fetched, at once.
-_QUESTIONS: Final = 16
-_IMAGES: Final = 8
-
-#: How many requests may wait for the origin before their first byte, and how many of one user or address.
-_MOST_WAITING: Final = 128
-_MOST_WAITING_OF_CLIENT: Final = 64
-
-#: How long a request waits for the origin if something is served without an answer, in seconds.
-_PATIENCE_S: Final = 10
-
-#: How many tags and referrers are kept, in the lists of all repositories.
-_KEPT_IN_LISTS: Final = 200_000
 
 #: Of how many images it is remembered in which repository the origin has them.
 _SEEN_IMAGES: Final = 100_000
@@ -65,18 +44,7 @@ class Mirror:
         self._age_s = settings.mirror_tag_age_s
         self._from_v2 = FromV2(V2Origin(origin, settings.max_manifest_bytes, clock), models)
         self._from_v1 = FromV1(V1Origin(origin, settings.max_chain_images, clock), models)
-        self._questions, self._images = (
-            SharedWork[object](
-                threads, most_waiting=_MOST_WAITING, most_waiting_of_client=_MOST_WAITING_OF_CLIENT
-            )
-            for threads in (_QUESTIONS, _IMAGES)
-        )
-        self._lists: TTLCache[Hashable, Collection[object]] = TTLCache(
-            _KEPT_IN_LISTS,
-            max(self._age_s, 1),
-            timer=clock.monotonic_s,
-            getsizeof=lambda found: 1 + len(found),
-        )
+        self._questions = Questions(wait_s=settings.mirror_wait_s, age_s=self._age_s, clock=clock)
         self._seen: LRUCache[str, RepositoryName] = LRUCache(_SEEN_IMAGES)
         self._mutex = Lock()  # cachetools is not safe for threads
         self.wait_s = settings.mirror_wait_s  #: how long a request waits before its first byte, in seconds
@@ -84,8 +52,7 @@ class Mirror:
     def problems(self) -> list[str]:
         """Return why the origin cannot be asked; empty if it answers. It is asked now."""
         try:
-            self._origin.known_v2 = None
-            self._origin.has_v2()
+            self._origin.ping()
         except (errors.OriginUnavailable, errors.OriginInvalid, NotAtOrigin) as error:
             reason = error.context.get("reason") if isinstance(error, errors.RegistryError) else error
             return [f"mirror: the registry cannot be asked: {reason}"]
@@ -123,7 +90,7 @@ class Mirror:
     def prepare_repository(self, repository: RepositoryName, client: str) -> None:
         """Make a repository if the origin has it."""
         if self.standing(repository) is Standing.MISSING:
-            self._ask(("repository", repository), lambda: self._source().begin(repository), client)
+            self._questions.ask(("repository", repository), lambda: self._source().begin(repository), client)
 
     def prepare_tag(self, repository: RepositoryName, tag: str, client: str) -> None:
         """Let a tag of the distribution API point to what it points to at the origin. Of an origin of v1 the
@@ -142,7 +109,7 @@ class Mirror:
         if not has_v2:
             self._complete_tag(repository, tag, client, is_here=target is not None)
             return
-        self._ask(
+        self._questions.ask(
             ("tag", repository, tag),
             lambda: self._from_v2.update_tag(repository, tag),
             client,
@@ -172,7 +139,7 @@ class Mirror:
         if record is not None and self._models.mirrored.is_fresh(record, self._age_s):
             image_id: str | None = record.target
         else:
-            image_id = self._ask(
+            image_id = self._questions.ask(
                 ("tag", repository, tag),
                 lambda: self._from_v1.update_tag(repository, tag),
                 client,
@@ -196,8 +163,7 @@ class Mirror:
         return is_settled and self._models.mirrored.is_fresh(record, self._age_s)
 
     def _complete_tag(self, repository: RepositoryName, tag: str, client: str, *, is_here: bool) -> None:
-        self._run(
-            self._images,
+        self._questions.fetch(
             ("image", repository, tag),
             lambda: self._source().complete_tag(repository, tag),
             client,
@@ -215,7 +181,7 @@ class Mirror:
         if self._models.distribution.records.find_digest(place, digest) is not None:
             return
         if self.has_v2(client) is not False:
-            self._ask(
+            self._questions.ask(
                 ("manifest", repository, digest),
                 lambda: self._from_v2.fetch_manifest(repository, digest),
                 client,
@@ -224,7 +190,7 @@ class Mirror:
     def prepare_referrers(self, repository: RepositoryName, subject: Digest, client: str) -> None:
         """Fetch the manifests that name another one as their subject, if the origin tells them now."""
         if self.has_v2(client, is_here=True):
-            self._listed(
+            self._questions.listed(
                 ("referrers", repository, subject),
                 lambda: self._from_v2.fetch_referrers(repository, subject),
                 client,
@@ -232,28 +198,18 @@ class Mirror:
 
     def tags(self, repository: RepositoryName, client: str) -> list[str] | None:
         """Return the tags that the origin has, sorted; None if it does not tell them now."""
-        return self._listed(("tags", repository), lambda: self._source().tags(repository), client)
+        return self._questions.listed(("tags", repository), lambda: self._source().tags(repository), client)
 
     def v1_tags(self, repository: RepositoryName, client: str) -> dict[str, str] | None:
         """Return the tags that the origin has with the ids of their images in v1; None if it does not tell
         them now.
         """
-        found = self._listed(("v1 tags", repository), lambda: self._source().v1_tags(repository), client)
+        found = self._questions.listed(
+            ("v1 tags", repository), lambda: self._source().v1_tags(repository), client
+        )
         for image_id in (found or {}).values():
             self._note_image(repository, image_id)
         return found
-
-    def _listed(self, key: Hashable, question: Callable[[], ListT], client: str) -> ListT | None:
-        def kept() -> ListT:
-            answer = question()
-            if self._age_s:
-                with self._mutex, suppress(ValueError):  # it is too large to be kept
-                    self._lists[key] = answer
-            return answer
-
-        with self._mutex:
-            found: Any = self._lists.get(key)
-        return self._ask(key, kept, client, is_here=True) if found is None else found
 
     # -- images of v1
 
@@ -273,7 +229,7 @@ class Mirror:
         :raises OriginInvalid: its answer is invalid.
         :raises ImageBusy: the answer takes longer than a request waits.
         """
-        found = self._ask(
+        found = self._questions.ask(
             ("v1 image", repository, image_id), lambda: self._from_v1.image(repository, image_id), client
         )
         for ancestor in () if found is None else found.ancestry:
@@ -289,8 +245,7 @@ class Mirror:
         """
         tag = self._from_v2.tag_of_image(repository, image_id)
         if tag is not None:
-            self._run(
-                self._images,
+            self._questions.fetch(
                 ("view", repository, tag),
                 lambda: self._from_v2.show_in_v1(repository, tag),
                 client,
@@ -312,7 +267,7 @@ class Mirror:
         """
         if self._from_v2.has_blob(repository, digest) or not self.has_v2(client):
             return None
-        found = self._ask(
+        found = self._questions.ask(
             ("blob", repository, digest), lambda: self._from_v2.blob_size(repository, digest), client
         )
         return found if isinstance(found, int) else None
@@ -364,41 +319,7 @@ class Mirror:
         """
         if self._origin.known_v2 is not None:
             return self._origin.known_v2
-        return self._ask(("api",), self._origin.has_v2, client, is_here=is_here)
+        return self._questions.ask(("api",), self._origin.has_v2, client, is_here=is_here)
 
     def _source(self) -> FromV1 | FromV2:
         return self._from_v2 if self._origin.has_v2() else self._from_v1
-
-    def _ask(
-        self, key: Hashable, question: Callable[[], T], client: str, *, is_here: bool = False
-    ) -> T | None:
-        """Ask the origin, once for all requests that ask the same; return the answer, None without one.
-
-        :param is_here: whether something is served without an answer.
-        :raises OriginUnavailable: the origin cannot answer, and nothing is served without.
-        :raises OriginInvalid: the same for an invalid answer.
-        :raises ImageBusy: the same for an answer that takes longer than a request waits.
-        """
-        return self._run(self._questions, key, question, client, is_here=is_here)
-
-    def _run(
-        self,
-        work: SharedWork[object],
-        key: Hashable,
-        question: Callable[[], T],
-        client: str,
-        *,
-        is_here: bool,
-    ) -> T | None:
-        try:
-            wait_s = min(self.wait_s, _PATIENCE_S) if is_here else self.wait_s
-            found: T = work.run({key: question}, wait_s, client)[key]  # type: ignore[assignment]
-        except NotAtOrigin as error:
-            log.info("not at the origin: %s", error)
-            return None
-        except (errors.OriginUnavailable, errors.OriginInvalid, errors.ImageBusy) as error:
-            if not is_here:
-                raise
-            log.warning("served without the origin: %s %s", error.public, error.context.get("reason", ""))
-            return None
-        return found
