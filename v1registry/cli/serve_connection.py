@@ -35,6 +35,11 @@ _PIECE_BYTES: Final = 64 << 10
 #: How much of a file is given to the system at once.
 _FILE_PIECE_BYTES: Final = 8 << 20
 
+#: How much of an answer the system keeps for a client that does not read; without this limit it is megabytes.
+#: More of a file, which is in memory once for all clients: the system then wakes a thread less often.
+UNSENT_BYTES: Final = 256 << 10
+_UNSENT_FILE_BYTES: Final = 1 << 20
+
 #: Pieces are joined up to this length, so that headers and a small body are one packet.
 _JOINED_BYTES: Final = 64 << 10
 
@@ -268,6 +273,12 @@ class Connection:
     def sendfile(self, file: BinaryIO, offset: int = 0, count: int = 0) -> None:
         """Queue a part of a file."""
         self._outgoing.append(_FilePart(file, offset, count))
+        if count > UNSENT_BYTES:
+            self._keep_unsent(_UNSENT_FILE_BYTES)
+
+    def _keep_unsent(self, size: int) -> None:
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
 
     def gettimeout(self) -> float:
         """Return 0: calls of the socket do not wait."""
@@ -301,6 +312,8 @@ class Connection:
             first.offset += sent
             first.left -= sent
             is_done = not first.left
+            if is_done:
+                self._keep_unsent(UNSENT_BYTES)
         else:
             first = self._joined()
             sent = self.socket.send(first)

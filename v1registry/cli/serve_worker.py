@@ -21,7 +21,7 @@ from gunicorn import sock as gunicorn_sock
 from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.workers.base import Worker
 
-from .serve_connection import HEAD_BYTES, Connection, Phase, is_of_client
+from .serve_connection import HEAD_BYTES, UNSENT_BYTES, Connection, Phase, is_of_client
 from .serve_exchange import Exchange
 from .serve_threads import ThreadPool
 
@@ -42,9 +42,6 @@ _DISCARDED_BYTES: Final = 1 << 20
 
 #: How many bytes of unfinished requests are kept in all.
 _COLLECTED_BYTES: Final = 64 << 20
-
-#: How much of an answer the system keeps for a client that does not read; without this limit it is megabytes.
-_UNSENT_BYTES: Final = 256 << 10
 
 #: How many bytes of answers are kept in memory for clients that do not read, in all.
 _UNSENT_MEMORY_BYTES: Final = 256 << 20
@@ -153,7 +150,7 @@ class ServeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 continue
             try:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
                 if self._tls is not None:
                     client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
             except OSError:

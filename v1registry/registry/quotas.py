@@ -155,10 +155,10 @@ class Quotas:
         counter = f"{folder}/{entry}.{size}"
         for attempt in range(1, _ATTEMPTS + 1):
             self._storage.write(counter, b"")
-            usage = self._usage(folder)
+            usage, is_total_exceeded = self._added_up(folder)
             usage.add(folder, entry, size)
             error = self._excess(usage, most_pushes)
-            if error is None and not self._is_total_exceeded():
+            if error is None and not is_total_exceeded:
                 return
             with suppress(KeyNotFound):
                 self._storage.delete(counter)
@@ -178,26 +178,39 @@ class Quotas:
             return self._excess_of.pushes(most_pushes)
         return None
 
-    def _is_total_exceeded(self) -> bool:
-        """Tell whether all owners have too many bytes, or too many counters to add them up each time."""
+    def _added_up(self, folder: str) -> tuple[_Usage, bool]:
+        """Return what the owner of a folder of counters has, and whether all owners have too many bytes.
+
+        Too many counters to add them up each time are too many bytes.
+        """
         if self._most_total_bytes is None:
-            return False
-        total = 0
+            return self._usage(folder), False
+        prefix, total = self._prefix_of(folder), 0
+        own: list[Stat] = []
         for number, stat in enumerate(self._storage.list(f"{self._root}/"), 1):
             size = stat.key.rpartition(".")[2]
             if size.isdigit() and stat.modified.timestamp() >= self._expiry.oldest:
                 total += int(size)
             if total > self._most_total_bytes or number > _MOST_COUNTERS:
-                return True
-        return False
+                return self._usage(folder), True
+            if stat.key.startswith(prefix):
+                own.append(stat)
+        return self._usage_in(own), False
+
+    def _prefix_of(self, folder: str) -> str:
+        """Return what the keys of the owner of a folder of counters begin with."""
+        owner = folder.removeprefix(f"{self._root}/").partition("/")[0]
+        return f"{self._root}/{owner}/"
 
     def _usage(self, folder: str) -> _Usage:
         """Return what the owner of a folder of counters has. Counters of expired pushes are removed."""
-        owner, oldest = folder.removeprefix(f"{self._root}/").partition("/")[0], self._expiry.oldest
-        prefix = f"{self._root}/{owner}/"
+        return self._usage_in(self._storage.list(self._prefix_of(folder)))
+
+    def _usage_in(self, listed: Iterable[Stat]) -> _Usage:
         stats: dict[str, list[Stat]] = {}
-        for stat in self._storage.list(prefix):
+        for stat in listed:
             stats.setdefault(stat.key.rpartition("/")[0], []).append(stat)
+        oldest = self._expiry.oldest
         usage = _Usage()
         for counters, found in stats.items():
             is_stale = max(stat.modified for stat in found).timestamp() < oldest

@@ -79,7 +79,8 @@ class Staging:
     def find(self, image_id: str, key: PushKey) -> StagedPush:
         """Return what a push has sent; empty if nothing."""
         folder, jsons, layers = StagedPush(image_id, key).folder, [], []
-        for stat in self._storage.list(f"{folder}/"):
+        # "sent" and "sums", without the layers
+        for stat in self._storage.list(f"{folder}/s"):
             kind, _, name = stat.key.removeprefix(f"{folder}/").partition("/")
             if kind == _SENT:
                 jsons.append(SentJson(stat.key, name.rpartition("-")[2], stat.size))
@@ -217,7 +218,7 @@ class Staging:
 
         try:
             received = hashed() if tarsums is None else tarsums.through(hashed())
-            self._storage.write(f"{folder}/{layout.LAYER}", received)
+            sizes = {layout.LAYER: self._storage.write(f"{folder}/{layout.LAYER}", received).size}
         except (errors.RegistryError, StorageError):
             with suppress(StorageError):
                 # if the storage failed late, the layer may be there: it is counted until it is removed
@@ -227,14 +228,14 @@ class Staging:
         sums = {digest: payload.text().removeprefix("sha256:") for digest, payload in payloads.items()}
         size = reservation.received + extra_bytes
         reservation.settle(size)
-        prepared, ancestry = self._prepare_alone(push, folder, sums)
+        prepared, ancestry, documents = self._prepare_alone(push, folder, sums)
         record = {
             "sums": sums,
             "prepared": prepared,
             "ancestry": ancestry,
             "size": size,
             "tarsums": {} if tarsums is None else self._tarsums(push, sums, tarsums),
-            "sizes": self._sizes(folder),
+            "sizes": {**sizes, **documents},
         }
         # from here on the layer counts
         self._storage.write(f"{push.folder}/{_SUMS}/{self._now()}-{name}", json.dumps(record).encode("ascii"))
@@ -255,21 +256,19 @@ class Staging:
 
     def _prepare_alone(
         self, push: StagedPush, folder: str, sums: dict[str, str]
-    ) -> tuple[str, tuple[str, ...]]:
-        """Write a whole image beside a layer if the push has one JSON. Return its digest and the ancestry.
-
-        If not, the digest is empty.
+    ) -> tuple[str, tuple[str, ...], dict[str, int]]:
+        """Write a whole image beside a layer if the push has one JSON. Return its digest, which is empty if
+        it has not, the ancestry, and the sizes of the documents.
         """
         if len(sums) != 1:
-            return "", ()
+            return "", (), {}
         ((digest, sum_),) = sums.items()
         # the JSON is read again, because it should not be in memory while the layer arrives
         found = next((self.read(sent) for sent in push.jsons if sent.digest == digest), None)
         if found is None:
-            return "", ()
+            return "", (), {}
         facts, document = found
-        self._write_image(folder, document, facts.ancestry, [f"sha256:{sum_}"])
-        return digest, facts.ancestry
+        return digest, facts.ancestry, self._write_image(folder, document, facts.ancestry, [f"sha256:{sum_}"])
 
     def _tarsums(
         self, push: StagedPush, digests: Iterable[str], stream: TarSumStream
@@ -366,10 +365,16 @@ class Staging:
                 head += part
         return parse_facts(key, head)
 
-    def _write_image(self, folder: str, document: bytes, ancestry: tuple[str, ...], sums: list[str]) -> None:
-        self._storage.write(f"{folder}/{layout.JSON}", document)
-        self._storage.write(f"{folder}/{layout.ANCESTRY}", json.dumps(list(ancestry)).encode("ascii"))
-        self._storage.write(f"{folder}/{layout.CHECKSUM}", json.dumps(sums).encode("ascii"))
+    def _write_image(
+        self, folder: str, document: bytes, ancestry: tuple[str, ...], sums: list[str]
+    ) -> dict[str, int]:
+        """Write what lies beside a layer; return the sizes by the last segments of the keys."""
+        documents = {
+            layout.JSON: document,
+            layout.ANCESTRY: json.dumps(list(ancestry)).encode("ascii"),
+            layout.CHECKSUM: json.dumps(sums).encode("ascii"),
+        }
+        return {name: self._storage.write(f"{folder}/{name}", data).size for name, data in documents.items()}
 
     def _sizes(self, folder: str) -> dict[str, int]:
         return {stat.key.rpartition("/")[2]: stat.size for stat in self._storage.list(f"{folder}/")}

@@ -6,8 +6,9 @@ Paths are absolute. Nothing here knows keys, so errors of the system pass throug
 from __future__ import annotations
 
 import os
+import stat as modes
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from typing import Final
 
@@ -18,6 +19,11 @@ WRITEBACK_BYTES: Final = 8 * 1024 * 1024
 
 #: Of sync_file_range(2): begin to write, and do not wait.
 _SYNC_FILE_RANGE_WRITE: Final = 2
+
+#: How many files are open at once while they are synced together.
+_MOST_OPEN: Final = 32
+
+_READ_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 #: A file as it was synced: number of the inode, time and size.
 Synced = tuple[int, int, int]
@@ -75,11 +81,6 @@ class Disk:
         """
         if self.needs(source) or not self.needs(target):
             return None
-        # one pass of the disk for all of them, instead of one for each
-        for path in _files_below(source):
-            with _opened(path) as descriptor:
-                if descriptor is not None:
-                    start_writeback(descriptor, 0, 0)
         return frozenset(_sync_files(source, frozenset()))
 
     def sync_tree(self, folder: str, synced: frozenset[Synced] | None) -> None:
@@ -126,12 +127,16 @@ def _is_below(path: str, folders: tuple[str, ...]) -> bool:
     return any(path == folder or path.startswith(folder + "/") for folder in folders)
 
 
-def _files_below(folder: str) -> Iterator[str]:
-    """Yield the paths of the files below a folder, without those that are being written."""
+def _files_below(folder: str) -> Iterator[tuple[str, Synced]]:
+    """Yield path and state of each file below a folder, without those that are being written."""
     for path, _, names in os.walk(folder):
         for name in names:
+            file = os.path.join(path, name)
             if not TEMPORARY.fullmatch(name):
-                yield os.path.join(path, name)
+                with suppress(FileNotFoundError):
+                    status = os.lstat(file)
+                    if modes.S_ISREG(status.st_mode):
+                        yield file, _as_synced(status)
 
 
 def _sync_files(folder: str, known: frozenset[Synced]) -> set[Synced]:
@@ -139,29 +144,23 @@ def _sync_files(folder: str, known: frozenset[Synced]) -> set[Synced]:
 
     :raises OSError: the disk failed.
     """
-    synced = set()
-    for path in _files_below(folder):
-        with _opened(path) as descriptor:
-            if descriptor is not None and (found := _as_synced(descriptor)) not in known:
+    synced = set[Synced]()
+    paths = [path for path, file in _files_below(folder) if file not in known]
+    for start in range(0, len(paths), _MOST_OPEN):
+        with ExitStack() as opened:
+            descriptors = []
+            for path in paths[start : start + _MOST_OPEN]:
+                with suppress(FileNotFoundError):
+                    descriptors.append(os.open(path, _READ_FLAGS))
+                    opened.callback(os.close, descriptors[-1])
+            # one pass of the disk for all of them, instead of one for each
+            for descriptor in descriptors:
+                start_writeback(descriptor, 0, 0)
+            for descriptor in descriptors:
+                synced.add(_as_synced(os.fstat(descriptor)))
                 os.fsync(descriptor)
-                synced.add(found)
     return synced
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[int | None]:
-    """Open a file for a sync; None if it is gone."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _as_synced(descriptor: int) -> Synced:
-    status = os.fstat(descriptor)
+def _as_synced(status: os.stat_result) -> Synced:
     return status.st_ino, status.st_mtime_ns, status.st_size
