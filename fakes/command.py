@@ -18,6 +18,8 @@ from v1registry.settings import SettingsError
 
 from .control import ControlledFake
 from .control_services import CONTROL
+from .engine import FakeEngine
+from .engine.versions import NEWEST, RELEASES
 from .profiles import ProfileName
 from .registry import FakeRegistry
 from .server import LiveServer
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
 _EXAMPLES: Final = """\
 examples:
   python -m v1registry_fakes
+  python -m v1registry_fakes serve --engine
   python -m v1registry_fakes serve --port 5000 --option auth=users:
   python -m v1registry_fakes record https://registry.example.com --to pull.jsonl
   python -m v1registry_fakes replay pull.jsonl
 
 The process prints one line of JSON as soon as it listens: url, host, ca_file (the
-certificate to trust, null without --tls) and, of serve, control (the URL of its API). SIGTERM, SIGINT or the
+certificate to trust, null without --tls) and, of serve, control (the URL of its API)
+and engine (the variables of its clients, with --engine). SIGTERM, SIGINT or the
 end of the standard input, if --end-with-stdin is given, end it.
 
 exit codes:
@@ -89,6 +93,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--profile", choices=get_args(ProfileName), help="the registry in whose ways the fake answers"
+    )
+    command.add_argument(
+        "--engine",
+        nargs="?",
+        const=NEWEST,
+        choices=list(RELEASES),
+        metavar="RELEASE",
+        help="serve a docker engine too, on a port of its own, for which the registry is docker.io; "
+        f"the release is one of {', '.join(RELEASES)} (default: {NEWEST})",
+    )
+    command.add_argument(
+        "--engine-port", type=port, default=0, help="the port of the engine (default: 0, any free one)"
     )
     command.add_argument("--record", metavar="FILE", help="write all requests as a transcript to this file")
     _add_port_options(command)
@@ -148,17 +164,44 @@ def serve(options: argparse.Namespace) -> int:
     with LiveServer(tls=options.tls, address=options.host, port=options.port) as server:
         fake = FakeRegistry(server=server, profile=options.profile, **settings)
         server.unmount()
-        server.mount(ControlledFake(fake))
-        with ExitStack() as recording:
+        with ExitStack() as parts:
+            engine = _engine(options, fake) if options.engine is not None else None
+            if engine is not None:
+                parts.callback(engine.close)
+            server.mount(ControlledFake(fake, engine))
             if options.record is not None:
-                recording.enter_context(_written(fake, options.record))
-            _serve_until_end(server, options, {"control": CONTROL})
+                parts.enter_context(_written(fake, options.record))
+            _serve_until_end(server, options, {"control": CONTROL}, engine)
         fake.close()
     try:
         fake.check()
+        if engine is not None:
+            engine.check()
     except AssertionError as error:
         raise CommandFailed(str(error), FAILED) from error
     return DONE
+
+
+def _engine(options: argparse.Namespace, fake: FakeRegistry) -> FakeEngine:
+    """Return the engine of the process, which takes the registry for docker.io.
+
+    :raises CommandFailed: its port cannot be used, or that of the registry.
+    """
+    try:
+        engine = FakeEngine(
+            version=options.engine,
+            tls=options.tls,
+            mirrors={"docker.io": fake.url},
+            ca_file=fake.ca_file if options.tls else None,
+            address=options.host,
+            port=options.engine_port,
+        )
+        engine.url  # noqa: B018  it starts the port
+    except OSError as error:
+        raise CommandFailed(
+            f"cannot listen on {options.host}: {error}; choose another --host, --port or --engine-port", USAGE
+        ) from error
+    return engine
 
 
 def record(options: argparse.Namespace) -> int:
@@ -218,10 +261,13 @@ def _written(recorded: RecordingHelpers, path: str) -> Iterator[None]:
 # -- the life of the process
 
 
-def _serve_until_end(server: LiveServer, options: argparse.Namespace, paths: dict[str, str]) -> None:
+def _serve_until_end(
+    server: LiveServer, options: argparse.Namespace, paths: dict[str, str], engine: FakeEngine | None = None
+) -> None:
     """Start a server, print where it is, and return when the process must end.
 
     :param paths: more keys of the line -> a path of the server.
+    :param engine: an engine that listens; the line says how its clients find it.
     :raises CommandFailed: the port cannot be used.
     """
     with _end(watches_stdin=options.end_with_stdin) as end:
@@ -232,12 +278,14 @@ def _serve_until_end(server: LiveServer, options: argparse.Namespace, paths: dic
                 f"cannot listen on {options.host}:{options.port}: {error}; choose another --host or --port",
                 USAGE,
             ) from error
-        place = {
+        place: dict[str, object] = {
             "url": server.url,
             "host": server.host,
             "ca_file": server.ca_file if options.tls else None,
             **{name: f"{server.url}{path}/" for name, path in paths.items()},
         }
+        if engine is not None:
+            place["engine"] = engine.environ
         print(json.dumps(place), flush=True)
         end.wait()
 

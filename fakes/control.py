@@ -21,6 +21,7 @@ from v1registry.wsgi.responses import Response, error_object, json_response, no_
 from v1registry.wsgi.routing import Route, Table
 
 from . import control_clock as clock
+from . import control_engine as engine
 from . import control_faults as faults
 from . import control_filling as filling
 from . import control_watching as watching
@@ -30,6 +31,7 @@ from .known_faults import KnownFaults
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
+    from .engine import FakeEngine
     from .registry import FakeRegistry
 
 log = logging.getLogger(__name__)
@@ -66,12 +68,17 @@ def index(request: Request[ControlServices]) -> Response:
     """Say what the control API can do."""
     fake = request.services.fake
     rows = [{"method": route.method, "path": route.path, "does": _summary(route)} for route in TABLE]
-    return json_response({"version": __version__, "url": fake.url, "host": fake.host, "endpoints": rows})
+    places = {"url": fake.url, "host": fake.host}
+    if request.services.engine is not None:
+        places["engine"] = request.services.engine.url
+    return json_response({"version": __version__, **places, "endpoints": rows})
 
 
 def reset(request: Request[ControlServices]) -> Response:
-    """Remove everything stored and all requests."""
+    """Remove everything stored and all requests, those of the engine too."""
     request.services.fake.reset()
+    if request.services.engine is not None:
+        request.services.engine.reset()
     return no_content()
 
 
@@ -97,6 +104,12 @@ TABLE: Final = Table(
     Route("GET",    f"{CONTROL}/contents",       watching.list_contents,   None),
     Route("GET",    f"{CONTROL}/requests",       watching.list_requests,   None),
     Route("DELETE", f"{CONTROL}/requests",       watching.clear_requests,  None),
+    Route("POST",   f"{CONTROL}/engine/images",   engine.add_image,        None),
+    Route("POST",   f"{CONTROL}/engine/runs",     engine.on_run,           None),
+    Route("POST",   f"{CONTROL}/engine/execs",    engine.on_exec,          None),
+    Route("POST",   f"{CONTROL}/engine/faults",   engine.fail,             None),
+    Route("GET",    f"{CONTROL}/engine/contents", engine.list_contents,    None),
+    Route("GET",    f"{CONTROL}/engine/requests", engine.list_requests,    None),
     holes={"fault_id": ("fault_id", r"[^/]+")},
 )
 # fmt: on
@@ -105,10 +118,10 @@ TABLE: Final = Table(
 class _Parts(Registry):
     """An empty open registry, whose parts every request needs."""
 
-    def services_for(self, fake: FakeRegistry) -> ControlServices:
-        """Return the services of the control API of a fake."""
+    def services_for(self, fake: FakeRegistry, engine: FakeEngine | None) -> ControlServices:
+        """Return the services of the control API of a fake and an engine."""
         parts = {part.name: getattr(self._services, part.name) for part in fields(Services)}
-        return ControlServices(fake=fake, faults=KnownFaults(), **parts)
+        return ControlServices(fake=fake, engine=engine, faults=KnownFaults(), **parts)
 
 
 class ControlledFake:
@@ -117,9 +130,9 @@ class ControlledFake:
     :param fake: gets all other requests.
     """
 
-    def __init__(self, fake: FakeRegistry):
+    def __init__(self, fake: FakeRegistry, engine: FakeEngine | None = None):
         self._fake = fake
-        self._services = _Parts(MemoryStorage()).services_for(fake)
+        self._services = _Parts(MemoryStorage()).services_for(fake, engine)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if not f"{environ.get('PATH_INFO', '')}/".startswith(f"{CONTROL}/"):

@@ -155,6 +155,54 @@ class NewFault(Body):
     refuse_connection: bool = False
 
 
+class NewEngineImage(Body):
+    """An image of the engine, see :meth:`v1registry_fakes.FakeEngine.add_image`."""
+
+    name: str
+    files: dict[str, Content | None] | None = None
+    config: dict[str, Any] | None = None
+    json: dict[str, Any] | None = None
+    parent: str | None = None
+
+
+class Line(Body):
+    """A line of output."""
+
+    text: str
+    stream: Literal["stdout", "stderr"] = "stdout"
+
+
+class NewRule(Body):
+    """What containers or commands do, see :meth:`v1registry_fakes.FakeEngine.on_run`."""
+
+    image: str
+    command: str | list[str] | None = None
+    logs: list[str | Line] = field(default_factory=list)
+    exit_code: int | None = 0
+    after_s: float = 0.0
+
+
+class NewEngineFault(Body):
+    """A fault of the engine, see :meth:`v1registry_fakes.FakeEngine.fail`."""
+
+    method: str | None = None
+    path: str | None = None
+    route: str | None = None
+    after: int = 0
+    times: int | None = None
+    probability: float | None = None
+    seed: int = 0
+    status: int | None = None
+    error: str | None = None
+    body: str | dict[str, Any] | list[Any] | None = None
+    delay_s: float | None = None
+    bytes_per_second: int | None = None
+    cut_after_bytes: int | None = None
+    headers: dict[str, str | None] | None = None
+    disk: Literal["full"] | None = None
+    refuse_connection: bool = False
+
+
 class ClockMove(Body):
     """What to do with the clock, in this order: stop it or let it run, set it, move it forward."""
 

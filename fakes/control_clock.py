@@ -26,4 +26,9 @@ def move(request: Request[ControlServices]) -> Response:
         if body.now is not None:
             clock.set(body.now)
         clock.advance(body.advance_s)
+        engine = request.services.engine
+        if engine is not None:
+            # the engine has the time of the registry
+            (engine.clock.freeze if clock.is_frozen else engine.clock.unfreeze)()
+            engine.clock.set(clock.now())
     return show(request)

@@ -37,6 +37,8 @@ def list_all(request: Request[ControlServices]) -> Response:
 def undo_all(request: Request[ControlServices]) -> Response:
     """Undo all faults."""
     request.services.fake.faults.clear()
+    if request.services.engine is not None:
+        request.services.engine.faults.clear()
     return no_content()
 
 

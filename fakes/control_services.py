@@ -15,6 +15,7 @@ from v1registry.wsgi.request import Request, Services
 from .lookup import NotThere
 
 if TYPE_CHECKING:
+    from .engine import FakeEngine
     from .images import FakeImage
     from .known_faults import KnownFaults
     from .manifests import FakeManifest
@@ -29,6 +30,7 @@ class ControlServices(Services):
     """What the handlers of the control API work on."""
 
     fake: FakeRegistry
+    engine: FakeEngine | None
     faults: KnownFaults
 
 

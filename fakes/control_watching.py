@@ -10,6 +10,7 @@ from v1registry.wsgi.responses import Response, json_response, no_content
 
 from .control_services import ControlServices, parameters, refusals, whole_number
 from .control_views import shown_request
+from .expectations import RequestExpectations
 
 ControlRequest: TypeAlias = Request[ControlServices]
 
@@ -27,7 +28,15 @@ def list_requests(request: ControlRequest) -> Response:
     :raises NotFound: the requests did not come in time; the text says what came nearest.
     :raises BadRequest: a parameter is invalid.
     """
-    fake = request.services.fake
+    return requests_of(request.services.fake, request)
+
+
+def requests_of(fake: RequestExpectations, request: ControlRequest) -> Response:
+    """List the requests of clients of a fake.
+
+    :raises NotFound: the requests did not come in time; the text says what came nearest.
+    :raises BadRequest: a parameter is invalid.
+    """
     values = parameters(request, (*_PATTERN, "wait_s", "count", "bodies"))
     with_bodies = values.get("bodies", "0")
     if with_bodies not in ("0", "1"):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .listener import Listener
 
 #: Addresses that stand for all of the machine -> one by which clients of the machine reach them.
-_REACHED_BY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+REACHED_BY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class LiveServer:
@@ -89,7 +89,7 @@ class LiveServer:
 
         :raises ImportError: cheroot, or trustme for TLS, is not installed.
         """
-        address = _REACHED_BY.get(self._address[0], self._address[0])
+        address = REACHED_BY.get(self._address[0], self._address[0])
         return f"{f'[{address}]' if ':' in address else address}:{self.start().port}"
 
     @property

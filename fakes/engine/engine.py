@@ -12,6 +12,7 @@ from ..clock import FakeClock
 from ..expectations import RequestExpectations
 from ..recorder import Recorder
 from ..request_log import RequestLog
+from ..server import REACHED_BY
 from .api import EngineApplication
 from .behaviours import Behaviours, LogLine, Program, rule
 from .faulty import EngineFaultGate, EngineFaults
@@ -43,6 +44,8 @@ class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
     :param mirrors: host in names of images -> URL of the registry that is asked in its place, such as
         ``{"docker.io": v1registry.url}``.
     :param ca_file: a certificate of registries to trust, besides the system's.
+    :param address: the IP address or name to listen on. Everybody who reaches it can use the engine.
+    :param port: the port to listen on; 0 lets the system choose one.
 
     >>> with FakeEngine() as engine:
     ...     engine.url.startswith("tcp://127.0.0.1:")
@@ -57,11 +60,14 @@ class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
         api: Literal["auto", "v1"] = "auto",
         mirrors: Mapping[str, str] | None = None,
         ca_file: str | None = None,
+        address: str = "127.0.0.1",
+        port: int = 0,
     ):
         if version not in RELEASES:
             raise ValueError(f"version must be one of {', '.join(RELEASES)}, not {version!r}")
         self._release = RELEASES[version]
         self._tls = tls
+        self._address = address, port
         self._registries = Registries(self._release, mirrors or {}, ca_file, api)
         self.clock = FakeClock()
         self._behaviours = Behaviours()
@@ -91,9 +97,14 @@ class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
     def url(self) -> str:
         """``tcp://127.0.0.1:PORT``, as in ``DOCKER_HOST``. The port is started at the first use.
 
+        An engine that listens on all addresses is shown with 127.0.0.1 or [::1].
+
         :raises RuntimeError: the engine is closed.
+        :raises OSError: the port cannot be opened.
         """
-        return f"tcp://127.0.0.1:{self._listener('tcp').port}"
+        address = REACHED_BY.get(self._address[0], self._address[0])
+        shown = f"[{address}]" if ":" in address else address
+        return f"tcp://{shown}:{self._listener('tcp').port}"
 
     @property
     def socket_url(self) -> str:
@@ -129,7 +140,7 @@ class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
                 from ..listener import Listener
                 from .port import EngineServer
 
-                address: tuple[str, int] | str = ("127.0.0.1", 0) if kind == "tcp" else self._socket_path()
+                address: tuple[str, int] | str = self._address if kind == "tcp" else self._socket_path()
                 server = EngineServer(self._recorder, address)
                 self._listeners[kind] = Listener(server, tls=self._tls and kind == "tcp")
             return self._listeners[kind]
@@ -181,6 +192,11 @@ class FakeEngine(EngineContents, EngineFaults, RequestExpectations):
         :raises ValueError: the image is empty, or the time or the exit code is out of range.
         """
         self._behaviours.of_execs.append(rule(image, command, logs, exit_code, after_s, program))
+
+    @property
+    def rule_count(self) -> int:
+        """How many rules of :meth:`on_run` and :meth:`on_exec` there are."""
+        return len(self._behaviours.of_runs) + len(self._behaviours.of_execs)
 
     # -- its contents
 

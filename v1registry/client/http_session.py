@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -119,10 +120,18 @@ class HttpSession(requests.Session):
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """Use no proxy for this machine, as engines do."""
-        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        if is_loopback(str(url).split("/")[2]):
-            settings["proxies"] = {}
-        return settings
+        if not is_loopback(str(url).split("/")[2]):
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+        # to read the proxies of the environment takes a fifth of the time of a small pull
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        if bundle and verify in (True, None):
+            verify = bundle
+        return {
+            "proxies": {},
+            "stream": self.stream if stream is None else stream,
+            "verify": self.verify if verify is None else verify,
+            "cert": self.cert if cert is None else cert,
+        }
 
 
 class _HostAdapter(HTTPAdapter):
