@@ -49,3 +49,9 @@ def test_the_command_of_expiry_works(sh: Callable[[str], str]) -> None:
 def test_the_commands_of_verify_work(sh: Callable[[str], str]) -> None:
     assert ", 0 damaged values" in sh(block("verify"))
     assert ", 0 damaged values" in sh(block("quarantine"))
+
+
+def test_the_commands_of_garbage_collection_work(sh: Callable[[str], str]) -> None:
+    dry, collected = sh(block("gc")).splitlines()
+    assert dry.startswith("1 repositories, 1 images and 0 blobs looked at, would be removed: 0 tags, ")
+    assert collected.startswith("1 repositories, 1 images and 0 blobs looked at, removed: 0 tags, ")

@@ -12,30 +12,31 @@ repositories that were adopted from old data, not for repositories that this ver
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from .. import errors
 from ..clock import SYSTEM_CLOCK, Clock
 from ..log import audit, get_logger
 from ..names import RepositoryName
+from ..registry import layout
 from ..registry.contents import Contents, Staged
 from ..registry.image_lists import listed_ids
 from ..registry.repositories import Repositories
 from ..rights import Content, Rights
-from ..storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ..storage.base import Stat, Storage, StorageUnavailable
 from .adoption import Adoption
 from .elsewhere import may_announce
 from .holder_search import MOST_ASKED, MOST_HIDDEN, HolderSearch
 from .incarnations import Incarnations
-from .marks import ADOPTED, Mark, mark_key, mark_path, mark_values
+from .marks import ADOPTED, Mark, mark_key, mark_path
+from .stored_marks import StoredMarks
 
 log = get_logger(__name__)
 
-#: How often a mark is written again because other requests changed it.
-_ATTEMPTS: Final = 100
+#: How often an image is completed if the garbage collection removes what it is equal to.
+_ATTEMPTS_TO_KEEP: Final = 3
 
 
 class Holders:
@@ -54,13 +55,12 @@ class Holders:
         registry_is_elsewhere: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ):
-        self._storage = storage
+        self._marks = StoredMarks(storage)
         self._contents = contents
         self._repositories = repositories
         self._is_elsewhere = registry_is_elsewhere
         self._incarnations = Incarnations(storage, repositories, clock=clock)
         self._search = HolderSearch(storage)
-        self._marks = mark_values(storage)
         self.adoption = Adoption(storage, contents, repositories, self._adopt_image, self._is_decided)
 
     # -- incarnations
@@ -107,7 +107,7 @@ class Holders:
 
         :param is_walked: the request asked about the repository before, so its tags were walked.
         """
-        found = self._mark(repository, image_id)
+        found = self._marks.find(repository, image_id)
         if self._is_elsewhere:
             return Content(image_id) if found is not None and self._repositories.exists(repository) else None
         incarnation = self._incarnations.of(repository)
@@ -124,7 +124,7 @@ class Holders:
                 return self.adoption.reached(repository, image_id) if is_old else None
         elif not self.adoption.walk(repository, incarnation):
             return None
-        found = self._mark(repository, image_id)
+        found = self._marks.find(repository, image_id)
         return (
             Content(image_id, found[0].variant)
             if found is not None and found[0].counts(incarnation)
@@ -165,7 +165,7 @@ class Holders:
             else self._search.candidates(image_id, near, seeker)
         )
         for repository in candidates:
-            found = self._mark(repository, image_id) if wanted(repository) else None
+            found = self._marks.find(repository, image_id) if wanted(repository) else None
             if found is not None and found[0].counts(self._incarnations.of(repository)):
                 self._search.remember(image_id, seeker, repository)
                 yield repository, Content(image_id, found[0].variant)
@@ -181,7 +181,7 @@ class Holders:
     def every(self, image_id: str) -> Iterator[tuple[RepositoryName, Content]]:
         """Yield each repository that holds an image, with the content. All marks are looked at."""
         for repository in self._search.all(image_id):
-            found = self._mark(repository, image_id)
+            found = self._marks.find(repository, image_id)
             if found is not None and found[0].counts(self._incarnations.of(repository)):
                 yield repository, Content(image_id, found[0].variant)
 
@@ -200,7 +200,7 @@ class Holders:
     def take_over(
         self, rights: Rights, repository: RepositoryName, image_id: str, *, is_named: bool = False
     ) -> str | None:
-        found, incarnation = self._mark(repository, image_id), self._incarnations.of(repository)
+        found, incarnation = self._marks.find(repository, image_id), self._incarnations.of(repository)
         if found is not None and found[0].counts(incarnation):
             held = Content(image_id, found[0].variant)
             return incarnation if not is_named or self.whole(held) is not None else None
@@ -214,8 +214,8 @@ class Holders:
         incarnation = self.begin(repository)
         # the ancestors first, so that what is held has its ancestors whenever this is interrupted
         for taken in (*lent, content):
-            self._write_mark(repository, taken, incarnation)
-        return incarnation
+            self._marks.write(repository, taken, incarnation)
+        return incarnation if self._are_kept((*lent, content)) else None
 
     def _lent_ancestors(
         self,
@@ -237,7 +237,7 @@ class Holders:
             return []
         lent, incarnation = [], self._incarnations.of(repository)
         for ancestor in reversed(self._contents.known_ancestry(content)[1:]):
-            if self._live_mark(repository, ancestor, incarnation) is not None:
+            if self._marks.live(repository, ancestor, incarnation) is not None:
                 continue
             if lender is None:
                 found = rights.state_for(repository, ancestor, is_named=is_named).content
@@ -253,13 +253,28 @@ class Holders:
         incarnation = self._incarnations.of(repository)
         for image_id in dict.fromkeys(image_ids):
             if may_announce(rights, image_id, self._search, self._repositories):
-                self._write_mark(repository, Content(image_id), incarnation)
+                self._marks.write(repository, Content(image_id), incarnation)
 
     # -- completing a push
 
     def complete(
         self, rights: Rights, repositories: Iterable[RepositoryName], image_id: str, staged: Staged
     ) -> bool:
+        for _ in range(_ATTEMPTS_TO_KEEP):
+            counts, contents = self._complete(repositories, image_id, staged)
+            if self._are_kept(contents):
+                return counts
+        raise StorageUnavailable(
+            layout.image_folder(image_id), "the garbage collection removes it at this moment"
+        )
+
+    def _complete(
+        self, repositories: Iterable[RepositoryName], image_id: str, staged: Staged
+    ) -> tuple[bool, list[Content]]:
+        """Let repositories hold a staged image; tell whether its bytes count.
+
+        The contents are those that the repositories hold now, and that were not stored at this moment.
+        """
         alive = {}
         for repository in repositories:
             incarnation = self._incarnations.of(repository)
@@ -272,16 +287,39 @@ class Holders:
             for repository, incarnation in alive.items()
         }
         if self._contents.publish(image_id, staged, marks) is not None:
-            return True
-        counts, content = False, self._contents.find_equal(image_id, staged)
+            return True, []
+        counts, content, held = False, self._contents.find_equal(image_id, staged), []
         for repository, incarnation in alive.items():
-            found = self._live_mark(repository, image_id, incarnation)
+            found = self._marks.live(repository, image_id, incarnation)
             if found is None or self._contents.whole(Content(image_id, found.variant)) is None:
                 if content is None:
                     content = self._contents.publish_variant(image_id, staged)
-                found = self._write_mark(repository, content, incarnation, damaged=found)
+                found = self._marks.write(repository, content, incarnation, damaged=found)
             counts = counts or (content is not None and found.variant == content.variant)
-        return counts
+            held.append(Content(image_id, found.variant))
+        return counts, held
+
+    # -- keeping what the garbage collection may be about to remove
+
+    def keep(self, repository: RepositoryName | None, image_id: str) -> bool:
+        keeper = self._contents.keeping.now()
+        if keeper is None or repository is None or self._is_elsewhere:
+            return True
+        content = self.content(repository, image_id)
+        if content is None:
+            return False
+        for reached in self._contents.known_ancestry(content):
+            held = self.content(repository, reached)
+            if held is None or not keeper.keep_value(mark_key(repository, reached)):
+                return False
+            if not keeper.keep_content(held):
+                return False
+        return True
+
+    def _are_kept(self, contents: Collection[Content]) -> bool:
+        """Keep contents that a repository holds from now on; tell whether all are there."""
+        keeper = None if self._is_elsewhere or not contents else self._contents.keeping.now()
+        return keeper is None or all(map(keeper.keep_content, contents))
 
     # -- deleting
 
@@ -327,15 +365,14 @@ class Holders:
             return  # the registry elsewhere keeps the images, and so they stay whose they were
         reached: set[str] = set()
         for image_id in image_ids:
-            found = self._mark(repository, image_id)
+            found = self._marks.find(repository, image_id)
             if found is not None:
                 reached.update(self._contents.known_ancestry(Content(image_id, found[0].variant)))
         for image_id in sorted(reached):
-            found = self._mark(repository, image_id)
+            found = self._marks.find(repository, image_id)
             # the mark that was published with a content stays: it stops older tags from reaching it
             if found is not None and found[0].counts(incarnation) and not found[0].is_published:
-                with suppress(KeyNotFound, KeyConflict):
-                    self._storage.delete(found[1].key, expect=found[1].etag)
+                self._marks.remove(found[1])
 
     def _listed(self, repository: RepositoryName) -> list[str]:
         image_ids = list(self._repositories.tags_or_none(repository, even_deleted=True).values())
@@ -343,58 +380,15 @@ class Holders:
             image_ids += listed_ids(self._repositories.image_list(repository, even_deleted=True))
         return list(dict.fromkeys(image_ids))
 
-    # -- marks
-
-    def _mark(self, repository: RepositoryName, image_id: str) -> tuple[Mark, Stat] | None:
-        try:
-            return self._marks.read(mark_key(repository, image_id))
-        except (KeyNotFound, InvalidKey):
-            return None
-
-    def _live_mark(self, repository: RepositoryName, image_id: str, incarnation: str) -> Mark | None:
-        found = self._mark(repository, image_id)
-        return found[0] if found is not None and found[0].counts(incarnation) else None
-
-    def _write_mark(
-        self,
-        repository: RepositoryName,
-        content: Content,
-        incarnation: str,
-        *,
-        damaged: Mark | None = None,
-    ) -> Mark:
-        """Let the repository hold a content, unless it holds one of the id; return the mark that counts.
-
-        :param damaged: a mark whose content is damaged, so that it is replaced.
-        """
-        mark = Mark(content.variant, incarnation)
-        for _ in range(_ATTEMPTS):
-            found = self._mark(repository, content.image_id)
-            if found is not None and found[0].counts(incarnation) and found[0] != damaged:
-                return found[0]
-            if found is not None and found[0].is_published:
-                # it stops older tags from reaching the first content
-                mark = replace(mark, is_published=True)
-            if found is not None and found[0] == mark:
-                return mark
-            try:
-                self._storage.write(
-                    mark_key(repository, content.image_id),
-                    mark.dump(),
-                    expect=ABSENT if found is None else found[1].etag,
-                )
-            except KeyConflict:
-                continue
-            return mark
-        raise StorageUnavailable(mark_key(repository, content.image_id), "it is changed again and again")
+    # -- for adoption
 
     def _is_decided(self, repository: RepositoryName, image_id: str, incarnation: str) -> bool:
         """Tell whether a mark says what the repository holds, or held before it was deleted.
 
         Marks of earlier versions say nothing to a repository that was not adopted.
         """
-        found = self._mark(repository, image_id)
+        found = self._marks.find(repository, image_id)
         return found is not None and (bool(found[0].incarnation) or found[0].counts(incarnation))
 
     def _adopt_image(self, repository: RepositoryName, image_id: str, incarnation: str) -> None:
-        self._write_mark(repository, Content(image_id), incarnation)
+        self._marks.write(repository, Content(image_id), incarnation)

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..names import Digest
+from ..registry.keeping import Keeper, Keeping
 from ..registry.layout import parse_stored
 from ..storage.base import ABSENT, Blob, KeyConflict, KeyNotFound, Stat, Storage
 from . import layout
@@ -23,8 +25,9 @@ from .places import Place
 class Blobs:
     """The blobs of one storage. Safe for threads and processes."""
 
-    def __init__(self, storage: Storage):
+    def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
+        self.keeping = Keeping(storage, clock=clock)
 
     # -- bytes
 
@@ -160,6 +163,16 @@ class Blobs:
             with suppress(KeyNotFound, KeyConflict):
                 self._storage.delete(key, expect=written.etag)
             return False
+
+    def keep(self, keeper: Keeper, place: Place, sha256: str) -> bool:
+        """Keep a blob that the repository contains from the garbage collection; tell whether both are so."""
+        key = layout.repository_key(place.repository, layout.MARKS, sha256)
+        is_marked = keeper.keep_value(key) and self.is_marked(place, sha256)
+        return is_marked and self.keep_bytes(keeper, sha256)
+
+    def keep_bytes(self, keeper: Keeper, sha256: str) -> bool:
+        """Keep the bytes of a blob from the garbage collection; tell whether they are there."""
+        return keeper.keep(layout.blob_folder(sha256), layout.DATA)
 
     def unmark(self, place: Place, sha256: str) -> bool:
         """Note that the repository does not contain a blob any more; tell whether it did."""

@@ -150,6 +150,9 @@ class FromV1:
         content = self._whole(rights.content_in(name, image_id), image_id)
         conversion = self._convert(rights, place, content, client)
         self._note(place, conversion, image_id)
+        if not self._are_kept(place, conversion):
+            # the garbage collection removes what earlier repositories needed: the next request makes it
+            raise errors.ImageBusy(image_id=image_id)
         record = self._records.find(place, conversion.form(is_oci)[0])
         if record is None or rights.incarnation_of(name) != place.incarnation:
             raise errors.ManifestUnknown(image_id=image_id)
@@ -283,6 +286,17 @@ class FromV1:
             self._blobs.mark(place, digest)
         for is_oci in (True, False):
             self._records.note(place, Record(*conversion.form(is_oci), image_id))
+
+    def _are_kept(self, place: Place, conversion: Conversion) -> bool:
+        """Keep a result from the garbage collection; tell whether all of it is there."""
+        keeper = self._blobs.keeping.now()
+        if keeper is None:
+            return True
+        manifests = {conversion.form(is_oci)[0] for is_oci in (True, False)}
+        blobs = dict.fromkeys((conversion.config, *conversion.layers))
+        return all(self._records.keep(keeper, place, sha256) for sha256 in manifests) and all(
+            self._blobs.keep(keeper, place, sha256) for sha256 in blobs
+        )
 
 
 def _unknown(image_id: str, reason: str) -> errors.ImageNotConvertible:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from .. import errors
 from ..names import Digest
+from ..registry.keeping import Keeper
 from ..registry.layout import parse_stored
 from ..storage.base import KeyNotFound, Storage
 from ..storage.recent_values import ParsedValues
@@ -30,6 +31,8 @@ class Record:
     media_type: str
     size: int  #: bytes
     image_id: str | None = None  #: the image of v1 from which the manifest was made; None if it was pushed
+    #: nobody has pushed the manifest. False for all that were made before this was noted
+    is_converted: bool = False
 
     @property
     def digest(self) -> Digest:
@@ -65,18 +68,25 @@ class ManifestRecords:
     def note(self, place: Place, record: Record) -> None:
         """Note that the repository contains a manifest whose bytes are stored."""
         known = self.find(place, record.sha256)
-        image_id = record.image_id
+        image_id, is_converted = record.image_id, record.image_id is not None
         if known is not None:
-            image_id = image_id or known.image_id
-            if (known.media_type, known.image_id) == (record.media_type, image_id):
+            image_id, is_converted = image_id or known.image_id, is_converted and known.is_converted
+            noted = replace(record, image_id=image_id, is_converted=is_converted)
+            if known == replace(noted, size=known.size):
                 return
         value = {
             "incarnation": place.incarnation,
             "media_type": record.media_type,
             "size": record.size,
             "image_id": image_id,
+            "converted": is_converted,
         }
         self._storage.write(self._key(place, record.sha256), json.dumps(value).encode("ascii"))
+
+    def keep(self, keeper: Keeper, place: Place, sha256: str) -> bool:
+        """Keep a manifest and its bytes from the garbage collection; tell whether both are there."""
+        is_kept = keeper.keep_value(self._key(place, sha256)) and self._blobs.keep_bytes(keeper, sha256)
+        return is_kept and self.find(place, sha256) is not None
 
     def find(self, place: Place, sha256: str) -> Record | None:
         """Return the record of a manifest, None if the repository does not contain it.
@@ -141,5 +151,11 @@ def _parsed(key: str, value: bytes) -> _StoredRecord | None:
     if not isinstance(media_type, str) or not isinstance(size, int):
         return None
     sha256 = key.rpartition("/")[2]
-    record = Record(sha256, media_type, size, image_id if isinstance(image_id, str) else None)
+    record = Record(
+        sha256,
+        media_type,
+        size,
+        image_id if isinstance(image_id, str) else None,
+        fields.get("converted") is True,
+    )
     return _StoredRecord(fields.get("incarnation"), record)

@@ -58,7 +58,7 @@ def distribution_of(
     clock: Clock = SYSTEM_CLOCK,
 ) -> Distribution:
     """Return the models for a storage. Nothing is read yet."""
-    blobs = Blobs(storage)
+    blobs = Blobs(storage, clock=clock)
     limits = UploadLimits(
         user_bytes=settings.max_unfinished_bytes,
         user_uploads=settings.max_unfinished_pushes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .. import errors
 from ..log import audit
 from ..names import Digest, RepositoryName, is_v2_tag
@@ -10,6 +12,7 @@ from ..registry.repositories import Repositories
 from ..rights import Rights
 from .blobs import Blobs
 from .from_v1 import FromV1
+from .kept_manifests import KeptManifests
 from .manifest_records import ManifestRecords, Record
 from .manifests import KNOWN_TYPES, Descriptor, Manifest, parse_manifest
 from .places import Place
@@ -40,6 +43,7 @@ class Manifests:
         self._holding = holding
         self._to_v1 = to_v1
         self._from_v1 = from_v1
+        self._kept = KeptManifests(blobs, records)
 
     # -- finding
 
@@ -120,13 +124,31 @@ class Manifests:
         if isinstance(reference, str):
             view = self._to_v1.view_of(rights, place, manifest.data, manifest.media_type)
         self._list(place, view)
+        self._require_kept(place, manifest, view)
         if isinstance(reference, str):
             image_id = None if view is None else view.image_id
             written = self._tags.set(place, reference, manifest.digest.hex, image_id, user_agent=user_agent)
-        if not self._holding.check(repository, place.incarnation):
+        try:
+            if not self._holding.check(repository, place.incarnation):
+                raise errors.NameUnknown(repository=str(repository))
+            self._require_kept(place, manifest, view)
+        except errors.RegistryError:
             if written is not None:
                 self._tags.undo(written)
-            raise errors.NameUnknown(repository=str(repository))
+            raise
+
+    def _require_kept(self, place: Place, manifest: Manifest, view: View | None) -> None:
+        """Keep a manifest, all that it names, and its view in v1 from the garbage collection.
+
+        Before the tag is written, so that an earlier tag stays if that fails; and afterwards, because a
+        collection that sees neither may have begun in between.
+
+        :raises ManifestBlobUnknown: the collection was faster.
+        """
+        missing = self._kept.missing(place, manifest)
+        if not missing and (view is None or self._holding.keep(place.repository, view.image_id)):
+            return
+        raise errors.ManifestBlobUnknown(detail=_details(missing or manifest.blobs))
 
     def keep(self, place: Place, manifest: Manifest, tag: str | None) -> None:
         """Store a manifest that a mirror has fetched before its blobs, and point a tag to it.
@@ -142,6 +164,8 @@ class Manifests:
         self._referrers.add(place, manifest)
         self._list(place, None)
         written = None if tag is None else self._tags.set(place, tag, manifest.digest.hex, None)
+        # blobs that are missing will be fetched
+        self._kept.missing(place, manifest)
         if not self._holding.check(place.repository, place.incarnation):
             if written is not None:
                 self._tags.undo(written)
@@ -167,7 +191,10 @@ class Manifests:
         view = to_v1.make(rights, place, self._records.data(record), record.media_type)
         self._list(place, view)
         written = self._tags.add_view(place, tag, view.image_id, record.sha256)
-        if written is not None and not self._holding.check(place.repository, place.incarnation):
+        if written is not None and not (
+            self._holding.check(place.repository, place.incarnation)
+            and self._holding.keep(place.repository, view.image_id)
+        ):
             self._tags.undo(written)
             return None
         return None if written is None else view
@@ -186,9 +213,7 @@ class Manifests:
         ]
         missing += [entry for entry in manifest.entries if not self._has_entry(place, entry)]
         if missing:
-            raise errors.ManifestBlobUnknown(
-                detail=[{"digest": str(descriptor.digest), "size": descriptor.size} for descriptor in missing]
-            )
+            raise errors.ManifestBlobUnknown(detail=_details(missing))
 
     def _has_blob(self, place: Place, descriptor: Descriptor) -> bool:
         sha256 = self._blobs.contains(place, descriptor.digest)
@@ -294,3 +319,7 @@ class Manifests:
             return False
         needed = (*manifest.blobs, *manifest.entries)
         return any(self._blobs.sha256_of(descriptor.digest) == sha256 for descriptor in needed)
+
+
+def _details(missing: Iterable[Descriptor]) -> list[dict[str, object]]:
+    return [{"digest": str(descriptor.digest), "size": descriptor.size} for descriptor in missing]

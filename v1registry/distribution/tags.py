@@ -242,6 +242,21 @@ class TagPointers:
                 return True
         raise StorageUnavailable(tag, "it is changed again and again")
 
+    def delete_as_listed(self, place: Place, tag: str, file: Stat | None, side: Stat | None) -> bool:
+        """Remove a tag if it was not written since it was listed; tell whether it was removed.
+
+        :param file: the Stat of its file, None if there was none.
+        :param side: the Stat of its side, None if there was none.
+        """
+        state = self._state(place, tag)
+        if (state.stored.stat, state.side.stat) != (file, side):
+            return False
+        with suppress(KeyConflict):
+            self._delete(place, tag, state)
+            audit("removed tag %r of repository %r by retention", tag, str(place.repository))
+            return True
+        return False
+
     def _delete(self, place: Place, tag: str, state: _State) -> None:
         """Remove both sides as they were read.
 

@@ -36,12 +36,15 @@ from ..names import Digest
 from ..registry.expiry import Expiry, push_folder, repository_digest
 from ..registry.layout import UPLOADS, parse_stored, stored_name
 from ..rights import PushKey
-from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage
+from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from . import layout
 from .blobs import Blobs
 from .pieces import MOST_PIECES, NOTHING, Arrived, Pieces, piece_key
 from .places import Place
 from .upload_bounds import UploadBounds, UploadLimits
+
+#: How often an upload is stored if the garbage collection removes equal bytes.
+_ATTEMPTS_TO_KEEP: Final = 3
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _INFO, _SUM, _WHOLE = "info", "sum", "whole"
@@ -164,18 +167,25 @@ class Uploads:
         :raises DigestMismatch: the bytes have a different digest. The upload is removed.
         :raises UploadUnknown: another request has finished or removed it.
         :raises NameUnknown: the repository was deleted meanwhile, on an open server. The upload is removed.
+        :raises StorageUnavailable: the garbage collection removes equal bytes at this moment.
         """
-        try:
-            sha256 = self._store(upload, digest)
-        except KeyNotFound:
-            raise errors.UploadUnknown(upload_id=upload.id) from None
-        if sha256 is None:
-            self.cancel(upload)
-            raise errors.DigestMismatch(detail={"digest": str(digest)})
-        self._blobs.point(digest, sha256)
-        is_kept = self._mark(upload, place, sha256)
+        for _ in range(_ATTEMPTS_TO_KEEP):
+            try:
+                sha256 = self._store(upload, digest)
+            except KeyNotFound:
+                raise errors.UploadUnknown(upload_id=upload.id) from None
+            if sha256 is None:
+                self.cancel(upload)
+                raise errors.DigestMismatch(detail={"digest": str(digest)})
+            self._blobs.point(digest, sha256)
+            is_wanted = self._mark(upload, place, sha256)
+            keeper = self._blobs.keeping.now()
+            if keeper is None or not is_wanted or self._blobs.keep(keeper, place, sha256):
+                break
+        else:
+            raise StorageUnavailable(upload.folder, "the garbage collection removes it at this moment")
         self.cancel(upload)
-        if not is_kept:
+        if not is_wanted:
             raise errors.NameUnknown(detail={"name": str(place.repository)})
         return sha256
 

@@ -57,10 +57,12 @@ def _mount(request: Request, place: Place, digest: Digest) -> bool:
         return False
     if place.is_open:
         # a mark of its own: one that is there may be taken back by an upload
-        return blobs.mark_while(place, sha256, lambda: True)
-    blobs.mark(place, sha256)
-    _check(request, place)
-    return True
+        blobs.mark_while(place, sha256, lambda: True)
+    else:
+        blobs.mark(place, sha256)
+        _check(request, place)
+    keeper = blobs.keeping.now()
+    return keeper is None or blobs.keep(keeper, place, sha256)
 
 
 def get_upload(request: Request) -> Response:

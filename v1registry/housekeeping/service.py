@@ -5,9 +5,12 @@ from __future__ import annotations
 from ..clock import SYSTEM_CLOCK, Clock
 from ..registry.expiry import Expired, Expiry
 from ..storage.base import Storage
+from .garbage import GRACE_S, GarbageCollection
+from .garbage_report import GarbageReport
 from .kept_usage import Usage, keep, kept
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress
+from .retention import Retention
 from .usage import UsageReport
 from .verify import Verification
 
@@ -70,6 +73,36 @@ class Housekeeping:
         Of many repositories it has only the 1,000 that use the most alone.
         """
         return kept(self._storage)
+
+    def collect_garbage(
+        self,
+        *,
+        grace_s: float = GRACE_S,
+        is_dry_run: bool = False,
+        takes_untagged: bool = False,
+        retention: Retention | None = None,
+        pace: Pace = UNLIMITED,
+        progress: Progress = SILENCE,
+    ) -> GarbageReport:
+        """Remove images, blobs and manifests that nothing refers to; return what was removed.
+
+        :param grace_s: what was stored so lately stays, in seconds. It must be longer than a push takes.
+        :param is_dry_run: nothing is changed; what would be removed is returned.
+        :param takes_untagged: remove manifests without a tag too, unless a kept index lists them, or their
+            subject is kept.
+        :param retention: which tags are removed first; None for none.
+        :raises CollectionRunning: another collection runs.
+        """
+        return GarbageCollection(
+            self._storage,
+            grace_s=grace_s,
+            is_dry_run=is_dry_run,
+            takes_untagged=takes_untagged,
+            retention=retention,
+            pace=pace,
+            progress=progress,
+            clock=self._clock,
+        ).run()
 
     def expire(self, *, pace: Pace = UNLIMITED, progress: Progress = SILENCE) -> Expired:
         """Remove unfinished pushes and uploads whose last request was more than 24 hours ago.

@@ -121,7 +121,8 @@ class FromV1:
         except (errors.TagImmutable, errors.TagNameConflict, errors.InvalidTagName) as error:
             log.info("the tag %r of %s cannot be set: %s", tag, repository, error)
             return
-        if not models.holding.check(repository, incarnation):
+        is_there = models.holding.check(repository, incarnation)
+        if not is_there or not models.holding.keep(repository, image_id):
             models.repositories.undo_tag(stat)
 
     # -- images

@@ -201,7 +201,8 @@ def put_tag(request: Request) -> Response:
     check_target_id(image_id)
     holding = request.services.holding
     incarnation = holding.take_over(rights, repository, image_id, is_named=True)
-    if incarnation is None:
+    # an earlier tag stays if the garbage collection was faster
+    if incarnation is None or not holding.keep(repository, image_id):
         raise errors.ImageNotFound(image_id=image_id)
     user_agent, repositories = request.headers.get("User-Agent") or "", request.services.repositories
     stat = repositories.set_tag(repository, tag, image_id, user_agent, is_created=bool(incarnation))
@@ -209,6 +210,10 @@ def put_tag(request: Request) -> Response:
         # it was deleted meanwhile, with all that it held
         repositories.undo_tag(stat)
         raise errors.RepositoryNotFound(repository=str(repository))
+    if not holding.keep(repository, image_id):
+        # a whole collection ran in between
+        repositories.undo_tag(stat)
+        raise errors.ImageNotFound(image_id=image_id)
     return json_response(True)
 
 

@@ -22,6 +22,7 @@ from ..log import get_logger
 from ..rights import Content, Facts
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from . import layout
+from .keeping import Keeping
 from .known_contents import KnownContents
 from .looks import PUSHER
 from .wholeness import parts_of, restore, restore_sums, stored_ancestry
@@ -52,6 +53,7 @@ class Contents:
 
     def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
+        self.keeping = Keeping(storage, clock=clock)
         self._known = KnownContents(storage, clock=clock)
         self._turns = Turns()
         self._computed_sums = Remembered[str](_COMPUTED_SUMS_BYTES, lambda _: _COMPUTED_SUM_BYTES)
@@ -197,6 +199,7 @@ class Contents:
 
         :param marks: path below the image's folder -> value.
         :return: None if the folder of the image holds anything else; then nothing changed there.
+        :raises StorageUnavailable: the garbage collection removes the image at this moment.
         """
         for path, value in marks.items():
             self._storage.write(f"{staged.folder}/{path}", value)
@@ -204,6 +207,7 @@ class Contents:
             try:
                 self._storage.publish(staged.folder, layout.image_folder(image_id))
             except KeyConflict:
+                self.keeping.wait_for_removal(layout.image_folder(image_id))
                 if self._restore(Content(image_id), staged) or not self._clear_unfinished(image_id):
                     break
                 continue
@@ -219,13 +223,15 @@ class Contents:
     def publish_variant(self, image_id: str, staged: Staged) -> Content:
         """Store a staged image beside the other contents of its id, unless an equal content is there.
 
-        :raises StorageUnavailable: the staged folder was removed.
+        :raises StorageUnavailable: the staged folder was removed, or the garbage collection removes the
+            content at this moment.
         """
         for name in self._variant_names(staged):
             content = Content(image_id, name)
             try:
                 self._storage.publish(staged.folder, layout.content_folder(content))
             except KeyConflict:
+                self.keeping.wait_for_removal(layout.content_folder(content))
                 if self._is_equal(content, staged) or self._restore(content, staged):
                     return content
                 continue

@@ -60,6 +60,15 @@ class Holding(Protocol):
         :raises RepositoryNotFound: all of the repositories were deleted.
         """
 
+    def keep(self, repository: RepositoryName | None, image_id: str) -> bool:
+        """Keep an image and its ancestors from the garbage collection; tell whether all are there.
+
+        It is asked after a tag, or another reference to the image, was written. If no collection runs, and
+        none has ended lately, nothing is looked at.
+
+        :param repository: which holds the image; None for any content on an open server.
+        """
+
     def mark_deleted(self, repository: RepositoryName) -> None:
         """Take all from the repository that it holds, and hide it (hub.md 3.2)."""
 
@@ -103,6 +112,14 @@ class OpenHolding:
                 # marks of a time with accounts are there, but no complete content
                 self._contents.publish_variant(image_id, staged)
         return self._contents.find_equal(image_id, staged) is not None
+
+    def keep(self, repository: RepositoryName | None, image_id: str) -> bool:
+        keeper = self._contents.keeping.now()
+        content = None if keeper is None else self._contents.open_content(image_id)
+        if keeper is None or content is None:
+            return keeper is None
+        ancestors = map(self._contents.open_content, self._contents.known_ancestry(content)[1:])
+        return all(kept is not None and keeper.keep_content(kept) for kept in (content, *ancestors))
 
     def mark_deleted(self, repository: RepositoryName) -> None:
         self._repositories.mark_deleted(repository)

@@ -324,6 +324,7 @@ class Pushes:
         self._hold_parents(rights, repositories, ancestry)
         if not self._holding.complete(rights, repositories, push.image_id, staged):
             log.info("%s was completed by another push; %s is dropped", push.image_id, pair.sums[0])
+        self._keep_parent(rights, repositories, ancestry)
         self._staging.end(push, pair.sent, pair.layer, staged)
         return True
 
@@ -334,6 +335,22 @@ class Pushes:
         for repository in repositories:
             if len(ancestry) > 1 and rights.content_in(repository, ancestry[1]) is None:
                 self._holding.take_over(rights, repository, ancestry[1], is_named=True)
+
+    def _keep_parent(
+        self, rights: Rights, repositories: Iterable[RepositoryName], ancestry: list[str]
+    ) -> None:
+        """Keep the ancestors of an image that is complete now from the garbage collection.
+
+        :raises ParentNotFound: the collection was faster. A push of the parent repairs the image.
+        """
+        if len(ancestry) == 1:
+            return
+        for repository in tuple(repositories) or (None,):
+            if not self._holding.keep(repository, ancestry[1]) and not self._is_unfinished(ancestry[1]):
+                raise rights.parent_error(ancestry[1])
+
+    def _is_unfinished(self, image_id: str) -> bool:
+        return self._staging.has_any(image_id) or self._contents.has_mark(image_id)
 
     def _digest_for(
         self, push: StagedPush, jsons: Iterable[SentJson], layer: SentLayer, tarsum: str

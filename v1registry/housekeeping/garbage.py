@@ -1,0 +1,288 @@
+"""Garbage collection: mark and sweep over images, blobs, and what repositories say of them.
+
+What tags and manifests reach is marked, then everything that is stored is looked at. If something was not
+reached, the marking is repeated while requests know that a collection runs, and what was not reached again is
+removed. docs/internals.md says why no request loses anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..access.incarnations import Incarnations
+from ..access.marks import Mark, mark_key
+from ..clock import SYSTEM_CLOCK, Clock
+from ..distribution.blobs import Blobs
+from ..distribution.manifest_records import ManifestRecords
+from ..distribution.places import Place
+from ..distribution.tags import TagPointers
+from ..names import RepositoryName, is_v2_tag
+from ..registry import layout
+from ..registry.expiry import Expiry
+from ..registry.repositories import Repositories
+from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage
+from .candidates import COLLECTED, Candidate, Candidates, Listing
+from .garbage_report import Account, GarbageReport
+from .leftovers import Leftovers, name_of
+from .pace import UNLIMITED, Pace
+from .progress import SILENCE, Progress
+from .reached import Reached
+from .repository_records import last_segment
+from .repository_scan import RepositoryScan, ScannedTag, Unneeded
+from .retention import Retention
+from .sweep import Sweep
+
+#: How long what is not referred to stays, in seconds: a push must not take longer.
+GRACE_S: Final = 24 * 3600
+
+
+class GarbageCollection:
+    """One run over a storage. It may run beside servers, and be repeated after an interruption.
+
+    :param grace_s: what is younger stays, and what that builds on.
+    :param is_dry_run: nothing is changed.
+    :param takes_untagged: manifests without a tag are removed too, unless a kept index lists them, or their
+        subject is kept.
+    :param retention: which tags are removed first; None for none.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        grace_s: float = GRACE_S,
+        is_dry_run: bool = False,
+        takes_untagged: bool = False,
+        retention: Retention | None = None,
+        pace: Pace = UNLIMITED,
+        progress: Progress = SILENCE,
+        clock: Clock = SYSTEM_CLOCK,
+    ):
+        self._storage = storage
+        self._clock = clock
+        self._now_s = clock.time_s()
+        self._cutoff_s = self._now_s - grace_s
+        self._is_dry_run = is_dry_run
+        self._takes_untagged = takes_untagged
+        self._retention = retention
+        self._pace = pace
+        self._progress = progress
+        self._repositories = Repositories(storage)
+        self._incarnations = Incarnations(storage, self._repositories, clock=clock)
+        self._tags = TagPointers(storage, self._repositories, ManifestRecords(storage, Blobs(storage)))
+        self._report = GarbageReport(is_dry_run)
+        self._account = Account()
+        self._owners: dict[str, str] = {}  #: SHA-256 digits of a blob -> the first repository that had it
+        self._sweep: Sweep | None = None
+        self._has_unneeded = False
+
+    def run(self) -> GarbageReport:
+        """Remove what nothing refers to.
+
+        :raises CollectionRunning: another collection runs.
+        """
+        if not self._is_dry_run:
+            self._sweep = Sweep(self._storage, clock=self._clock)
+        try:
+            self._run()
+        finally:
+            if self._sweep is not None:
+                self._sweep.end()
+        self._report.freed = self._account.rows()
+        return self._report
+
+    def _run(self) -> None:
+        reached = self._reach(None)
+        candidates = self._list(reached)
+        self._report.images, self._report.blobs = candidates.images, candidates.looked_blobs
+        sweep = self._sweep
+        if sweep is not None and not (candidates.is_empty and not self._has_unneeded):
+            again = Reached(images=reached.images)
+            marks = self._read_marks(candidates)
+            self._account, self._owners = Account(), {}
+            reached = self._reach(sweep, again)
+            self._remove_marks(sweep, marks, reached)
+            for claim in candidates.claims:
+                sweep.tidy(claim)
+        self._take(candidates, reached)
+        if sweep is not None:
+            Expiry(self._storage, clock=self._clock).expire_all()
+
+    # -- marking
+
+    def _reach(self, sweep: Sweep | None, reached: Reached | None = None) -> Reached:
+        """Return what all repositories reach. What they need no more is removed on the way.
+
+        :param sweep: None if nothing is removed.
+        """
+        reached = Reached() if reached is None else reached
+        scan = RepositoryScan(
+            self._storage,
+            lambda name, tags: self._retain(sweep, name, tags),
+            takes_untagged=self._takes_untagged,
+            cutoff_s=self._cutoff_s,
+        )
+        self._report.repositories = 0
+        step = self._progress.start("repositories", None, "repositories")
+        try:
+            for namespace, folder in self._folders():
+                self._report.repositories += 1
+                if self._is_deleted(namespace, folder, sweep):
+                    continue
+                unneeded, _ = scan.scan(namespace, folder, reached)
+                self._drop(sweep, layout.repository_from_folders(namespace, folder), unneeded)
+                step.advance(1)
+                self._pace.spend(objects=1)
+        finally:
+            step.finish()
+        return reached
+
+    def _folders(self) -> Iterator[tuple[str, str]]:
+        for namespace in self._storage.list_folders(layout.REPOSITORIES):
+            for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
+                yield namespace, folder
+
+    def _is_deleted(self, namespace: str, folder: str, sweep: Sweep | None) -> bool:
+        """Tell whether a repository was marked as deleted so long ago that its rest is removed now."""
+        try:
+            stat = self._storage.stat(f"{layout.REPOSITORIES}/{namespace}/{folder}/{layout.DELETED}")
+        except KeyNotFound:
+            return False
+        if stat.modified.timestamp() > self._cutoff_s:
+            return False
+        if sweep is not None:
+            sweep.check()
+            name = layout.repository_from_folders(namespace, folder)
+            self._repositories.end_uploads(name)
+            self._repositories.remove_marked_deleted(name)
+        return True
+
+    def _drop(self, sweep: Sweep | None, name: RepositoryName, unneeded: Unneeded) -> None:
+        """Remove the keys that a repository needs no more."""
+        manifests = {stat.key for stat in unneeded.manifests}
+        for stat in unneeded.all():
+            self._has_unneeded = True
+            if sweep is not None and not sweep.delete(stat):
+                continue
+            if stat.key in manifests:
+                self._account.of(str(name)).manifests += 1
+            self._owners.setdefault(last_segment(stat), str(name))
+
+    def _retain(self, sweep: Sweep | None, name: RepositoryName, tags: dict[str, ScannedTag]) -> set[str]:
+        """Return the tags that the rules of retention remove; remove them if there is a sweep."""
+        if self._retention is None:
+            return set()
+        times = {tag: scanned.set_at_s for tag, scanned in tags.items()}
+        chosen = self._retention.removed(name, times, self._now_s)
+        if sweep is None:
+            gone = set(chosen)
+        else:
+            sweep.check()
+            gone = {tag for tag in chosen if self._remove_tag(name, tag, tags[tag])}
+        self._has_unneeded = self._has_unneeded or bool(gone)
+        if gone:
+            self._account.of(str(name)).tags += len(gone)
+        return gone
+
+    def _remove_tag(self, name: RepositoryName, tag: str, scanned: ScannedTag) -> bool:
+        """Remove a tag if it was not set again meanwhile; tell whether it was removed."""
+        if is_v2_tag(tag):
+            incarnation = self._incarnations.of(name)
+            place = Place(name, incarnation, is_open=not incarnation)
+            return self._tags.delete_as_listed(place, tag, scanned.file, scanned.side)
+        try:
+            if scanned.file is not None:
+                self._storage.delete(scanned.file.key, expect=scanned.file.etag)
+        except (KeyNotFound, KeyConflict):
+            return False
+        self._repositories.forget_info(name, tag)
+        return True
+
+    # -- listing
+
+    def _list(self, reached: Reached) -> Candidates:
+        step = self._progress.start("images and blobs", None, "objects")
+
+        def spend(number: int) -> None:
+            step.advance(number)
+            self._pace.spend(objects=number)
+
+        listing = Listing(self._storage, cutoff_s=self._cutoff_s, spend=spend)
+        try:
+            return listing.candidates(reached, self._incarnation_of)
+        finally:
+            step.finish()
+
+    def _incarnation_of(self, stored_name: str) -> str:
+        return self._incarnations.of(name_of(stored_name))
+
+    # -- marks of holders
+
+    def _read_marks(self, candidates: Candidates) -> list[tuple[str, str, Mark, Stat]]:
+        """Return the marks that may be removed, as they are before what they are for is looked at again."""
+        found = []
+        for name, image_ids in candidates.marks.items():
+            keys = {mark_key(name_of(name), image_id): image_id for image_id in image_ids}
+            for key, value in self._storage.read_many(keys):
+                if value is not None:
+                    found.append((name, keys[key], Mark.parse(value[0]), value[1]))
+        return found
+
+    def _remove_marks(self, sweep: Sweep, marks: list[tuple[str, str, Mark, Stat]], reached: Reached) -> None:
+        for name, image_id, mark, stat in marks:
+            if reached.has_pair(name, image_id) or stat.modified.timestamp() > self._cutoff_s:
+                continue
+            if mark.is_published:
+                # it still says that older tags do not mean the first content
+                sweep.replace(stat, Mark("", COLLECTED, is_published=True).dump())
+            else:
+                sweep.delete(stat)
+
+    # -- removing
+
+    def _take(self, candidates: Candidates, reached: Reached) -> None:
+        """Remove the candidates that were not reached, or count what would be removed."""
+        sweep, taken = self._sweep, []
+        self._account.share(candidates.shared)
+        for candidate in (*candidates.contents, *candidates.blobs.values()):
+            if _is_reached(candidate, reached):
+                self._stays(candidate)
+            else:
+                taken.append(candidate)
+        if sweep is not None:
+            for stat in candidates.others:
+                sweep.delete(stat)
+        removed = self._removed(taken)
+        leftovers = Leftovers(self._storage, self._cutoff_s)
+        owners = leftovers.owners(removed, self._owners)
+        for candidate in removed:
+            self._account.add(candidate, owners.get(candidate.folder, ""))
+        if sweep is not None:
+            leftovers.remove(sweep, removed, self._incarnation_of)
+
+    def _removed(self, taken: list[Candidate]) -> list[Candidate]:
+        """Remove candidates; return those that were removed. Without a sweep all count as removed."""
+        sweep, removed = self._sweep, []
+        step = self._progress.start("remove", len(taken), "objects")
+        try:
+            for candidate in taken:
+                if sweep is None or sweep.remove(candidate, self._cutoff_s):
+                    removed.append(candidate)
+                else:
+                    self._stays(candidate)
+                step.advance(1)
+                self._pace.spend(objects=1)
+        finally:
+            step.finish()
+        return removed
+
+    def _stays(self, candidate: Candidate) -> None:
+        self._report.kept += 1
+        self._account.stays(candidate)
+
+
+def _is_reached(candidate: Candidate, reached: Reached) -> bool:
+    if candidate.content is None:
+        return reached.has_blob(candidate.sha256)
+    return reached.has_content(candidate.content)

@@ -1,0 +1,145 @@
+"""What tags and manifests reach, in bounded memory: sets of short digests."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..access.marks import Mark, mark_key
+from ..names import RepositoryName
+from ..registry import layout
+from ..registry.wholeness import stored_ancestry
+from ..rights import Content
+from ..storage.base import InvalidKey, KeyNotFound, Storage
+
+#: The bytes of a digest in a set.
+_DIGEST_BYTES: Final = 16
+
+#: Chains of parents that are longer than this are followed no further, if no ancestry is stored.
+_MOST_PARENTS: Final = 10_000
+
+
+def short(text: str) -> bytes:
+    """Return what stands for a text in sets."""
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=_DIGEST_BYTES).digest()
+
+
+def content_name(content: Content) -> str:
+    """Return a text that no other content has."""
+    return f"{content.image_id}/{content.variant}"
+
+
+def pair_name(stored_name: str, image_id: str) -> str:
+    """Return a text for an image in a repository.
+
+    :param stored_name: see :func:`v1registry.registry.layout.stored_name`.
+    """
+    return f"{stored_name} {image_id}"
+
+
+@dataclass
+class Reached:
+    """What is reachable. The digests are those of :func:`short`."""
+
+    contents: set[bytes] = field(default_factory=set)  #: of the names of contents
+    pairs: set[bytes] = field(default_factory=set)  #: of images in repositories, whose marks are needed
+    images: set[bytes] = field(default_factory=set)  #: of image ids, all of whose contents and marks stay
+    blobs: set[bytes] = field(default_factory=set)  #: raw SHA-256
+
+    def has_content(self, content: Content) -> bool:
+        """Tell whether a content is reachable."""
+        return short(content_name(content)) in self.contents or short(content.image_id) in self.images
+
+    def has_pair(self, stored_name: str, image_id: str) -> bool:
+        """Tell whether a repository needs its mark at an image."""
+        return short(pair_name(stored_name, image_id)) in self.pairs or short(image_id) in self.images
+
+    def has_blob(self, sha256: str) -> bool:
+        """Tell whether a blob is reachable."""
+        return bytes.fromhex(sha256) in self.blobs
+
+    def add_blob(self, sha256: str) -> None:
+        """Note that a blob is reachable."""
+        self.blobs.add(bytes.fromhex(sha256))
+
+    def add_image(self, image_id: str) -> None:
+        """Note that all that is stored of an image stays."""
+        self.images.add(short(image_id))
+
+
+class Ancestries:
+    """The ancestries in one storage. Nothing is written."""
+
+    def __init__(self, storage: Storage):
+        self._storage = storage
+
+    def of(self, content: Content) -> list[str]:
+        """Return the ids of an image and its ancestors as far as they are known, the image first."""
+        stored = stored_ancestry(self._storage, content)
+        if stored is not None:
+            return stored
+        found, current = [content.image_id], content
+        while len(found) < _MOST_PARENTS:
+            try:
+                document = self._storage.read(layout.content_key(current, layout.JSON))[0]
+            except KeyNotFound:
+                break
+            parent = layout.parent_in(document)
+            if parent is None or parent in found:
+                break
+            found.append(parent)
+            current = Content(parent)
+        return found
+
+
+class HeldImages:
+    """What the tags of one repository reach.
+
+    :param incarnation: of the repository; empty if it has none.
+    """
+
+    def __init__(self, storage: Storage, repository: RepositoryName, incarnation: str, reached: Reached):
+        self._storage = storage
+        self._ancestries = Ancestries(storage)
+        self._repository = repository
+        self._stored_name = layout.stored_name(repository)
+        self._incarnation = incarnation
+        self._reached = reached
+        self.ids: set[str] = set()  #: of all images that were reached
+
+    def add(self, image_id: str) -> None:
+        """Note that an image, and its ancestors, are reachable."""
+        if image_id in self.ids:
+            return
+        content = self._content(image_id)
+        for reached in self._ancestries.of(content):
+            if reached in self.ids:
+                continue
+            self.ids.add(reached)
+            found = content if reached == image_id else self._content(reached)
+            self._reached.pairs.add(short(pair_name(self._stored_name, reached)))
+            self._reach(found)
+
+    def _content(self, image_id: str) -> Content:
+        """Return the content that the repository holds; the first one if no mark says it."""
+        if not self._incarnation:
+            return Content(image_id)
+        try:
+            mark = Mark.parse(self._storage.read(mark_key(self._repository, image_id))[0])
+        except (KeyNotFound, InvalidKey):
+            return Content(image_id)
+        return Content(image_id, mark.variant if mark.counts(self._incarnation) else "")
+
+    def _reach(self, content: Content) -> None:
+        digest = short(content_name(content))
+        if digest in self._reached.contents:
+            return
+        self._reached.contents.add(digest)
+        if content.variant:
+            return
+        try:
+            self._storage.stat(layout.content_key(content, layout.JSON))
+        except KeyNotFound:
+            # an open server shows one of the others
+            self._reached.add_image(content.image_id)
