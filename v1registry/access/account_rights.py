@@ -83,6 +83,7 @@ class AccountRights:
         self._held: dict[tuple[RepositoryName, str], Content] = {}
         self._walked: set[RepositoryName] = set()
         self._allowed: dict[tuple[Action, RepositoryName], bool] = {}
+        self._near_ones: tuple[str, ...] = ()
 
     @property
     def has_token(self) -> bool:
@@ -265,7 +266,9 @@ class AccountRights:
     @property
     def _near(self) -> tuple[str, ...]:
         """The namespaces whose repositories are asked first: those of the user, then the official one."""
-        return (*(() if self.user is None else own_namespaces(self.user)), DEFAULT_NAMESPACE)
+        if not self._near_ones:
+            self._near_ones = (*(() if self.user is None else own_namespaces(self.user)), DEFAULT_NAMESPACE)
+        return self._near_ones
 
     @property
     def _seeker(self) -> str:

@@ -120,6 +120,7 @@ class LoginLimiter:
         self._running: defaultdict[bytes, int] = defaultdict(int)  # attempts under way
         self._lock = Lock()
         self._turns = Condition(self._lock)
+        self._waiting = 0  # attempts that wait for their turn
 
     def attempt(self, username: str, address: str) -> Attempt:
         """Return an attempt, a context manager. Enter it before the password is checked, leave it afterwards.
@@ -136,9 +137,13 @@ class LoginLimiter:
         """
         with self._lock:
             if not self._has_turn(keys) or self._wait_s(keys) > 0:
-                may_begin = self._turns.wait_for(
-                    lambda: self._wait_s(keys) > 0 or self._has_turn(keys), _LONGEST_TURN_S
-                )
+                self._waiting += 1
+                try:
+                    may_begin = self._turns.wait_for(
+                        lambda: self._wait_s(keys) > 0 or self._has_turn(keys), _LONGEST_TURN_S
+                    )
+                finally:
+                    self._waiting -= 1
                 wait_s = self._wait_s(keys)
                 if wait_s > 0 or not may_begin:
                     raise TooManyAttempts(wait_s)
@@ -162,7 +167,8 @@ class LoginLimiter:
                 self._running[key] -= 1
                 if self._running[key] <= 0:
                     del self._running[key]
-            self._turns.notify_all()
+            if self._waiting:
+                self._turns.notify_all()
 
     def _has_turn(self, keys: _Keys) -> bool:
         if keys.pair in self._known:

@@ -58,10 +58,7 @@ class HolderSearch:
         :param seeker: the name of the user, empty for an anonymous caller.
         """
         near, seen = tuple(near), set()
-        known = chain(
-            self.near(image_id, near), self._remembered(image_id, seeker), self._remembered(image_id, "")
-        )
-        for repository in known:
+        for repository in self._known(image_id, near, seeker):
             if repository not in seen:
                 seen.add(repository)
                 yield repository
@@ -74,6 +71,13 @@ class HolderSearch:
             if repository not in seen:
                 yield repository
 
+    def _known(self, image_id: str, near: tuple[str, ...], seeker: str) -> Iterator[RepositoryName]:
+        for namespace in near:
+            yield from islice(self.in_namespace(image_id, namespace), _MOST_LISTED)
+        yield from self._remembered(image_id, seeker)
+        if seeker:
+            yield from self._remembered(image_id, "")
+
     def near(self, image_id: str, namespaces: Iterable[str]) -> Iterator[RepositoryName]:
         """Yield the repositories of some namespaces that have a mark of the image."""
         for namespace in dict.fromkeys(namespaces):
@@ -84,22 +88,21 @@ class HolderSearch:
         for namespace in self._namespaces(image_id):
             yield from self.in_namespace(image_id, namespace)
 
-    def in_namespace(self, image_id: str, namespace: str) -> Iterator[RepositoryName]:
-        """Yield the repositories of a namespace that have a mark of the image, by stored name."""
+    def in_namespace(self, image_id: str, namespace: str) -> Iterable[RepositoryName]:
+        """Return the repositories of a namespace that have a mark of the image, by stored name."""
         stored = layout.store_part(namespace)
         folder = f"{layout.image_key(image_id, layout.HELD)}/{stored}"
         try:
             version = self._storage.folder_version(folder)
         except InvalidKey:
-            return  # the name of a user need not be one of a folder
+            return ()  # the name of a user need not be one of a folder
         if version == "":
-            return
+            return ()
         found = self._listed(folder, version)
-        if found is None:
-            found = map(partial(layout.repository_from_folders, stored), self._names(folder))
-            if version is not None:
-                found = self._kept(folder, version, found)
-        yield from found
+        if found is not None:
+            return found
+        names = map(partial(layout.repository_from_folders, stored), self._names(folder))
+        return names if version is None else self._kept(folder, version, names)
 
     def _names(self, folder: str) -> Iterator[str]:
         """Yield the names of the keys directly in a folder."""
@@ -131,6 +134,8 @@ class HolderSearch:
         """Remember a holder that the seeker may read. It is checked again before it counts."""
         key = image_id, seeker
         with self._lock:
+            if self._found.get(key, ())[:1] == (repository,):
+                return
             others = (name for name in self._found.get(key, ()) if name != repository)
             self._found[key] = (repository, *islice(others, _REMEMBERED_OF_ONE - 1))
 
@@ -155,7 +160,7 @@ class HolderSearch:
     def _in_turn(self, image_id: str, without: set[str]) -> Iterator[RepositoryName]:
         """Yield the first repository of each namespace, then the second of each, and so on."""
         rows = [
-            self.in_namespace(image_id, namespace)
+            iter(self.in_namespace(image_id, namespace))
             for namespace in self._namespaces(image_id)
             if namespace not in without
         ]

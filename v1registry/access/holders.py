@@ -159,15 +159,13 @@ class Holders:
         :param is_near_only: the namespaces of ``near`` are enough.
         """
         near, in_vain, asked = tuple(near), 0, 0
-        candidates = (
-            self._search.near(image_id, near)
-            if is_near_only
-            else self._search.candidates(image_id, near, seeker)
-        )
+        find = self._search
+        candidates = find.near(image_id, near) if is_near_only else find.candidates(image_id, near, seeker)
         for repository in candidates:
             found = self._marks.find(repository, image_id) if wanted(repository) else None
             if found is not None and found[0].counts(self._incarnations.of(repository)):
-                self._search.remember(image_id, seeker, repository)
+                if repository.namespace not in near:
+                    self._search.remember(image_id, seeker, repository)
                 yield repository, Content(image_id, found[0].variant)
                 asked += 1
             elif repository.namespace not in near:
