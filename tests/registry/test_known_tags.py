@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -291,3 +292,42 @@ def test_list_in_memory_is_exact() -> None:
     assert found.tags(NAME) == {"a": FIRST}
     storage.write(f"{FOLDER}/tag_a", SECOND.encode())
     assert found.tags(NAME) == {"a": SECOND}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_lists_follow_three_programs_in_any_order(
+    storage: FaultyStorage,
+    repositories: Repositories,
+    other: Repositories,
+    clock: Clock,
+    settle: Settle,
+    seed: int,
+) -> None:
+    chance = random.Random(seed)
+    stored = {"a": FIRST, "b": FIRST}
+    moved: set[str] = set()  # in place, since the clock went on
+    for _ in range(30):
+        tag, image_id = chance.choice("abcd"), chance.choice("123") * 64
+        step = chance.choice(["set", "set elsewhere", "write", "delete", "unlink", "wait"])
+        if step in ("set", "set elsewhere"):
+            (repositories if step == "set" else other).set_tag(NAME, tag, image_id, "")
+            stored[tag] = image_id
+        elif step == "write":
+            moved |= {tag} & stored.keys()
+            write_in_place(storage, f"{FOLDER}/tag_{tag}", image_id)
+            stored[tag] = image_id
+        elif step == "delete" and tag in stored:
+            other.delete_tag(NAME, tag)
+            del stored[tag]
+        elif step == "unlink" and tag in stored:
+            path_of(storage, f"{FOLDER}/tag_{tag}").unlink()
+            del stored[tag]
+        elif step == "wait":
+            clock.now_s += COMPARED_EVERY_S
+            moved.clear()
+        settle()
+        found = repositories.tags(NAME)
+        assert found.keys() == stored.keys(), step
+        assert {tag for tag in found if found[tag] != stored[tag]} <= moved, step
+    clock.now_s += COMPARED_EVERY_S
+    assert repositories.tags(NAME) == other.tags(NAME) == stored

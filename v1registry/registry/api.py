@@ -39,15 +39,16 @@ READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 def get_json(request: Request) -> Response:
     content = require_readable_content(request.rights, request.fields["image_id"])
     facts = request.services.images.facts(content)
+    payload, tarsum = facts.payload_checksum, facts.tarsum
     headers = []
     if facts.layer_size is not None:
         headers.append(("X-Docker-Size", str(facts.layer_size)))
-    if facts.payload_checksum is not None:
+    if payload is not None:
         # the name changed with 0.9.0; its own tests read the older one (decisions.md 4)
-        headers.append(("X-Docker-Checksum-Payload", facts.payload_checksum))
-        headers.append(("X-Docker-Payload-Checksum", facts.payload_checksum))
-    if facts.tarsum is not None:
-        headers.append(("X-Docker-Checksum", facts.tarsum))
+        headers.append(("X-Docker-Checksum-Payload", payload))
+        headers.append(("X-Docker-Payload-Checksum", payload))
+    if tarsum is not None:
+        headers.append(("X-Docker-Checksum", tarsum))
     return immutable_response(request, facts.json, etag_of(facts.json), request.rights.is_open, headers)
 
 

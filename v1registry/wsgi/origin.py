@@ -53,8 +53,10 @@ class Proxies:
         >>> Proxies(["10.0.0.0/8"]).client_address(environ)
         '5.6.7.8'
         """
-        hops = str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",")
         address = str(environ.get("REMOTE_ADDR", ""))
+        if not self._networks:
+            return address
+        hops = str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",")
         while hops and self.include(address):
             address = hops.pop().strip()
         return address
