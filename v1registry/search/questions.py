@@ -118,10 +118,22 @@ class Questions:
         """Return all that matches, sorted; None if that is too much, or everything is asked for."""
         if not query.words:
             return None
-        source, where = self._matching(query)
+        where = _Where("1")
+        phrases = _phrases(query)
+        if phrases:
+            found = connection.execute(
+                f"SELECT rowid FROM words WHERE words MATCH ? LIMIT {_MOST_SORTED + 1}", (phrases,)
+            ).fetchall()
+            # to see that there are too many is much faster than to read them
+            if len(found) > _MOST_SORTED:
+                return None
+            where = _Where(f"id IN ({', '.join(str(row) for (row,) in found)})")
+        for word in query.words:
+            if not phrases or _needs_row(word):
+                where &= _has(word)
         where &= _visible(listing)
         rows = connection.execute(
-            f"SELECT {_SHOWN} FROM {source} WHERE {where.text} LIMIT {_MOST_SORTED + 1}", where.values
+            f"SELECT {_SHOWN} FROM repositories WHERE {where.text} LIMIT {_MOST_SORTED + 1}", where.values
         ).fetchall()
         if len(rows) > _MOST_SORTED:
             return None
@@ -180,7 +192,7 @@ class Questions:
 
     def _counted(self, connection: sqlite3.Connection, query: Query, listing: Listing) -> int:
         source, where = self._matching(query)
-        needs_rows = any(word.has_wildcard or not _is_indexed(word.text) for word in query.words)
+        needs_rows = any(map(_needs_row, query.words))
         if not has_trigrams() or needs_rows or not (listing.is_everything or listing.has_public):
             return _count(connection, source, where & _visible(listing))
         # the index of words alone is faster; what the caller may not see is subtracted
@@ -198,22 +210,32 @@ class Questions:
 
         The condition is that of the table of words alone if that suffices.
         """
-        parts = [part for word in query.words for part in word.literals if _is_indexed(part)]
-        if not has_trigrams() or not parts:
+        phrases = _phrases(query)
+        if not phrases:
             where = _Where("1")
             for word in query.words:
                 where &= _has(word)
             return "repositories", where
-        phrases = " ".join('"' + part.replace('"', '""') + '"' for part in parts)
         where = _Where("words MATCH ?", (phrases,))
         for word in query.words:
-            if word.has_wildcard or not _is_indexed(word.text):
+            if _needs_row(word):
                 where &= _has(word)
         return "words CROSS JOIN repositories ON repositories.id = words.rowid", where
 
 
+def _phrases(query: Query) -> str:
+    """Return what the table of words is asked; empty if it cannot be asked."""
+    parts = [part for word in query.words for part in word.literals if _is_indexed(part)]
+    return " ".join('"' + part.replace('"', '""') + '"' for part in parts) if has_trigrams() else ""
+
+
 def _is_indexed(part: str) -> bool:
     return len(part) >= _TRIGRAM and "\0" not in part
+
+
+def _needs_row(word: Word) -> bool:
+    """Tell whether the table of words alone cannot say which rows have a word."""
+    return word.has_wildcard or not _is_indexed(word.text)
 
 
 def _has(word: Word) -> _Where:

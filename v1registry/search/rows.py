@@ -74,7 +74,8 @@ class Rows:
             assert row is not None
             self._add_words(connection, row, facts.text)
             _count(connection, 1, 1 - new[2])
-            _set_collaborators(connection, row, facts.collaborators)
+            if facts.collaborators:
+                _set_collaborators(connection, row, facts.collaborators)
             return True
         row, before, version_before = old[0], tuple(old[1:6]), old[6]
         is_changed = before != new
@@ -105,8 +106,12 @@ class Rows:
 
 
 def _count(connection: sqlite3.Connection, repositories: int, public: int) -> None:
-    connection.execute("UPDATE state SET value = value + ? WHERE key = 'repositories'", (repositories,))
-    connection.execute("UPDATE state SET value = value + ? WHERE key = 'public'", (public,))
+    if repositories or public:
+        connection.execute(
+            "UPDATE state SET value = value + iif(key = 'public', ?, ?)"
+            " WHERE key IN ('public', 'repositories')",
+            (public, repositories),
+        )
 
 
 def _set_collaborators(connection: sqlite3.Connection, row: int, wanted: frozenset[tuple[str, str]]) -> bool:

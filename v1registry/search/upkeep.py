@@ -43,7 +43,7 @@ _BUILD_PAUSE: Final = 1.0
 _WALK_PAUSE: Final = 4.0
 
 #: How many repositories are read in one transaction. Writers wait meanwhile.
-_AT_ONCE: Final = 100
+_AT_ONCE: Final = 50
 
 #: How many folders are looked at before a pause, if none has changed.
 _LOOKED_AT: Final = 500
