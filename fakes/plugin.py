@@ -50,7 +50,14 @@ if TYPE_CHECKING:
 
 
 #: The fixtures of registries that several tests use.
-_SHARED = ("v1registry_per_class", "v1registry_per_module", "v1registry_per_session")
+_SHARED = (
+    "v1registry_per_class",
+    "v1registry_per_module",
+    "v1registry_per_session",
+    "docker_engine_per_class",
+    "docker_engine_per_module",
+    "docker_engine_per_session",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,7 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "FakeRegistry.fail()",
     )
     config.addinivalue_line(
-        "markers", "docker_engine(**options): options of FakeEngine for the fixture docker_engine"
+        "markers",
+        "docker_engine(**options): options of FakeEngine for the fixture docker_engine, and for wider ones",
     )
 
 
@@ -263,6 +271,32 @@ def v1registry_async_httpx(v1registry: FakeRegistry) -> httpx.AsyncClient:
 @pytest.fixture
 def docker_engine(request: pytest.FixtureRequest) -> Iterator[FakeEngine]:
     """An empty docker engine for this test. The test fails at its end if the engine itself failed."""
+    yield from _engine(request)
+
+
+@pytest.fixture(scope="class")
+def docker_engine_per_class(request: pytest.FixtureRequest) -> Iterator[FakeEngine]:
+    """A docker engine that the tests of a class share."""
+    yield from _engine(request)
+
+
+@pytest.fixture(scope="module")
+def docker_engine_per_module(request: pytest.FixtureRequest) -> Iterator[FakeEngine]:
+    """A docker engine that the tests of a module share."""
+    yield from _engine(request)
+
+
+@pytest.fixture(scope="session")
+def docker_engine_per_session(request: pytest.FixtureRequest) -> Iterator[FakeEngine]:
+    """A docker engine that all tests share. Under pytest-xdist each worker has one."""
+    yield from _engine(request)
+
+
+def _engine(request: pytest.FixtureRequest) -> Iterator[FakeEngine]:
+    """Yield an engine with the options of the marks in the scope of a fixture.
+
+    :raises pytest.UsageError: a mark has options without a keyword.
+    """
     from .engine import FakeEngine
 
     options: dict[str, Any] = {}

@@ -109,7 +109,7 @@ class EngineApplication:
         except NotModified:
             return empty(304)
         except EngineError as error:
-            return answer({"message": error.message}, error.status)
+            return answer({"message": error.text(self.state.release.api)}, error.status)
         except Exception as error:
             log.exception("%s %r failed", environ["REQUEST_METHOD"], path)
             self.failures.append((f"{environ['REQUEST_METHOD']} {path}", error))

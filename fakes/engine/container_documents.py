@@ -6,11 +6,12 @@ import re
 from typing import Any, Final
 
 from .containers import Container, moment_of
-from .errors import InvalidParameter, NoSuchObject
+from .errors import InvalidFilter, InvalidParameter, NoSuchObject
 from .filters import Filters
 from .mounts import shown
 from .state import EngineState
 from .times import NEVER, nanoseconds
+from .versions import ApiVersion
 
 FILTERS: Final = (
     "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name",
@@ -23,7 +24,13 @@ _STATES: Final = frozenset({"created", "running", "paused", "restarting", "remov
 
 
 def listed(
-    state: EngineState, filters: Filters, *, is_all: bool, limit: int | None, has_size: bool
+    state: EngineState,
+    filters: Filters,
+    version: ApiVersion,
+    *,
+    is_all: bool,
+    limit: int | None,
+    has_size: bool,
 ) -> list[dict[str, Any]]:
     """Return the list of containers, the newest first.
 
@@ -33,7 +40,7 @@ def listed(
     """
     for value in filters.get("status"):
         if value not in _STATES:
-            raise InvalidParameter(f"invalid filter 'status={value}'")
+            raise InvalidFilter(f"invalid filter 'status={value}'")
     for value in filters.get("health"):
         if value not in _HEALTH:
             raise InvalidParameter(f"Unrecognised filter value for health: {value}")
@@ -53,7 +60,7 @@ def listed(
         ):
             continue
         if _matches(state, container, filters):
-            found.append(summary(state, container, has_size=has_size))
+            found.append(summary(state, container, version, has_size=has_size))
     return found[:limit] if limit and limit > 0 else found
 
 
@@ -114,7 +121,9 @@ def _descends(state: EngineState, container: Container, ancestors: tuple[str, ..
     return False
 
 
-def summary(state: EngineState, container: Container, *, has_size: bool) -> dict[str, Any]:
+def summary(
+    state: EngineState, container: Container, version: ApiVersion, *, has_size: bool
+) -> dict[str, Any]:
     """Return a container as it is listed."""
     document: dict[str, Any] = {
         "Id": container.id,
@@ -128,7 +137,7 @@ def summary(state: EngineState, container: Container, *, has_size: bool) -> dict
         "State": container.status,
         "Status": _status_text(state, container),
         "HostConfig": {"NetworkMode": container.host_config.get("NetworkMode") or "default"},
-        "NetworkSettings": {"Networks": state.networks.connections(container)},
+        "NetworkSettings": {"Networks": _networks(state, container, version)},
         "Mounts": shown(container.mounts),
     }
     if has_size:
@@ -207,7 +216,9 @@ def changed_bytes(container: Container) -> int:
     )
 
 
-def inspected(state: EngineState, container: Container, *, has_size: bool) -> dict[str, Any]:
+def inspected(
+    state: EngineState, container: Container, version: ApiVersion, *, has_size: bool
+) -> dict[str, Any]:
     """Return everything about a container."""
     words = container.command
     document: dict[str, Any] = {
@@ -233,7 +244,7 @@ def inspected(state: EngineState, container: Container, *, has_size: bool) -> di
         "GraphDriver": {"Data": None, "Name": "vfs"},
         "Mounts": shown(container.mounts),
         "Config": {**container.config, "Image": container.image_name},
-        "NetworkSettings": _network_settings(state, container),
+        "NetworkSettings": _network_settings(state, container, version),
     }
     if has_size:
         document |= {"SizeRw": changed_bytes(container), "SizeRootFs": container.image.size_bytes}
@@ -264,8 +275,27 @@ def _state(container: Container) -> dict[str, Any]:
     return document
 
 
-def _network_settings(state: EngineState, container: Container) -> dict[str, Any]:
+def _networks(state: EngineState, container: Container, version: ApiVersion) -> dict[str, dict[str, Any]]:
+    """Return the networks of a container.
+
+    ``DNSNames`` exists from 1.44 on; from 1.45 on it alone has the id.
+    """
     networks = state.networks.connections(container)
+    short_id = container.id[:12]
+    for name, endpoint in networks.items():
+        aliases = [alias for alias in endpoint["Aliases"] or [] if alias != short_id]
+        if version >= (1, 44):
+            is_named = name not in ("bridge", "host", "none")
+            endpoint["DNSNames"] = (
+                list(dict.fromkeys([container.name, *aliases, short_id])) if is_named else None
+            )
+        if version >= (1, 45):
+            endpoint["Aliases"] = aliases or None
+    return networks
+
+
+def _network_settings(state: EngineState, container: Container, version: ApiVersion) -> dict[str, Any]:
+    networks = _networks(state, container, version)
     own = networks.get("bridge", {})
     return {
         "Bridge": "",

@@ -30,6 +30,7 @@ def get_containers(request: EngineRequest) -> Response:
             listed(
                 state,
                 filters,
+                request.version,
                 is_all=request.flag("all"),
                 limit=request.number("limit"),
                 has_size=request.flag("size"),
@@ -49,7 +50,7 @@ def get_container(request: EngineRequest) -> Response:
     """Inspect a container."""
     state = request.state
     with state.lock:
-        return answer(inspected(state, _container(request), has_size=request.flag("size")))
+        return answer(inspected(state, _container(request), request.version, has_size=request.flag("size")))
 
 
 def _container(request: EngineRequest) -> Container:

@@ -18,11 +18,26 @@ class EngineError(Exception):
         super().__init__(message)
         self.message = message
 
+    def text(self, version: tuple[int, int]) -> str:
+        """Return the message as a release writes it.
+
+        :param version: the highest one of the release.
+        """
+        return self.message
+
 
 class InvalidParameter(EngineError):
     """A parameter or the body is invalid."""
 
     status = 400
+
+
+class InvalidFilter(InvalidParameter):
+    """A filter is unknown, or has an invalid value."""
+
+    def text(self, version: tuple[int, int]) -> str:
+        """Return the message, which began with a large letter before release 23."""
+        return self.message if version >= (1, 42) else f"I{self.message[1:]}"
 
 
 class Unauthorized(EngineError):

@@ -16,7 +16,7 @@ from v1registry.wsgi.framework import Response
 from .bodies import CONFIG
 from .changes import apply_changes
 from .containers import Container
-from .errors import InvalidParameter, NoSuchObject
+from .errors import EngineError, InvalidParameter, NoSuchObject
 from .files import Entry, archived, clean, entry_of
 from .references import ImageReference
 from .requests import EngineRequest, answer, empty, stream
@@ -73,6 +73,8 @@ def get_archive_of_container(request: EngineRequest) -> Response:
             raise NoSuchObject(
                 f"Could not find the file {_path(request)} in container {request.fields['name']}"
             )
+        if _path(request).endswith(("/", "/.")) and not entry.is_folder:
+            raise EngineError(f"lstat {_path(request)}: not a directory")
         tree = container.files.tree(path)
     header = _stat(path, entry)
     if request.method == "HEAD":

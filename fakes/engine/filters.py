@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .errors import InvalidParameter
+from .errors import InvalidFilter, InvalidParameter
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Filters:
         values: dict[str, tuple[str, ...]] = {}
         for name, given in parsed.items():
             if known is not None and name not in known:
-                raise InvalidParameter(f"invalid filter '{name}'")
+                raise InvalidFilter(f"invalid filter '{name}'")
             if not isinstance(given, (list, dict)) or not all(isinstance(value, str) for value in given):
                 raise InvalidParameter(f"invalid filter '{name}': must be a list of strings")
             if isinstance(given, dict) and not all(isinstance(is_on, bool) for is_on in given.values()):
@@ -57,7 +57,7 @@ class Filters:
             return None
         known = {"true": True, "1": True, "false": False, "0": False}
         if given[0].lower() not in known:
-            raise InvalidParameter(f"invalid filter '{name}=[{' '.join(given)}]'")
+            raise InvalidFilter(f"invalid filter '{name}=[{' '.join(given)}]'")
         return known[given[0].lower()]
 
     def allows(self, name: str, *own: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
 from .changes import EMPTY_SETTINGS
 from .errors import InvalidParameter
@@ -12,6 +12,7 @@ from .filters import Filters
 from .image_store import EngineImage, ImageStore
 from .references import ImageReference
 from .times import moment_s
+from .versions import ApiVersion
 
 NONE = "<none>"
 
@@ -19,7 +20,9 @@ NONE = "<none>"
 FILTERS = ("before", "dangling", "label", "reference", "since")
 
 
-def summaries(store: ImageStore, filters: Filters, *, is_all: bool) -> list[dict[str, Any]]:
+def summaries(
+    store: ImageStore, filters: Filters, version: ApiVersion, *, is_all: bool
+) -> list[dict[str, Any]]:
     """Return the list of images, the newest first.
 
     :param is_all: list images too that are only below others.
@@ -47,7 +50,7 @@ def summaries(store: ImageStore, filters: Filters, *, is_all: bool) -> list[dict
             tags, digests = [f"{NONE}:{NONE}"], [f"{NONE}@{NONE}"]
         elif is_dangling and tags:
             continue
-        found.append(_summary(image, tags, digests))
+        found.append(_without_old(_summary(image, tags, digests), version))
     return sorted(found, key=lambda document: -document["Created"])
 
 
@@ -64,6 +67,14 @@ def _summary(image: EngineImage, tags: list[str], digests: list[str]) -> dict[st
         "Size": image.size_bytes,
         "VirtualSize": image.size_bytes,
     }
+
+
+#: Keys of images -> the version from which on they are left out.
+_OLD: Final = {"VirtualSize": (1, 44), "Container": (1, 45), "ContainerConfig": (1, 45)}
+
+
+def _without_old(document: dict[str, Any], version: ApiVersion) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key not in _OLD or version < _OLD[key]}
 
 
 def _is_wanted(reference: ImageReference, filters: Filters) -> bool:
@@ -84,13 +95,13 @@ def created_s(image: EngineImage) -> float:
         return 0.0
 
 
-def inspected(store: ImageStore, image: EngineImage) -> dict[str, Any]:
+def inspected(store: ImageStore, image: EngineImage, version: ApiVersion) -> dict[str, Any]:
     """Return everything about an image."""
     config = image.config
     references = store.references(image.id)
     history = config.get("history")
     entries = [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
-    return {
+    document = {
         "Id": image.id,
         "RepoTags": [str(reference) for reference in references if reference.tag],
         "RepoDigests": [str(reference) for reference in references if reference.digest],
@@ -110,6 +121,7 @@ def inspected(store: ImageStore, image: EngineImage) -> dict[str, Any]:
         "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
         "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
     }
+    return _without_old(document, version)
 
 
 def _settings(config: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def get_images(request: EngineRequest) -> Response:
         filters = filters.with_value("reference", old)
     state = request.state
     with state.lock:
-        return answer(summaries(state.images, filters, is_all=request.flag("all")))
+        return answer(summaries(state.images, filters, request.version, is_all=request.flag("all")))
 
 
 def get_image(request: EngineRequest) -> Response:
@@ -41,7 +41,7 @@ def get_image(request: EngineRequest) -> Response:
             if state.release.api >= ApiVersion(1, 42):
                 raise
             raise type(error)(f"no such image: {name}: {error.message}") from None
-        return answer(inspected(state.images, image))
+        return answer(inspected(state.images, image, request.version))
 
 
 def get_history(request: EngineRequest) -> Response:

@@ -17,6 +17,7 @@ from .requests import EngineRequest, answer, empty
 from .routing import row
 from .state import EngineState
 from .times import NEVER, moment_s, nanoseconds
+from .versions import ApiVersion
 
 
 def _time(seconds: float) -> str:
@@ -224,11 +225,11 @@ def get_disk_usage(request: EngineRequest) -> Response:
     """Return images, containers and volumes with their sizes."""
     state = request.state
     with state.lock:
-        return answer(_disk_usage(state))
+        return answer(_disk_usage(state, request.version))
 
 
-def _disk_usage(state: EngineState) -> dict[str, Any]:
-    images = summaries(state.images, Filters(), is_all=True)
+def _disk_usage(state: EngineState, version: ApiVersion) -> dict[str, Any]:
+    images = summaries(state.images, Filters(), version, is_all=True)
     for image in images:
         image["Containers"] = len(state.users_of(image["Id"]))
     volumes = []
@@ -238,7 +239,9 @@ def _disk_usage(state: EngineState) -> dict[str, Any]:
     return {
         "LayersSize": state.images.size_bytes,
         "Images": images,
-        "Containers": [summary(state, container, has_size=True) for container in state.containers.all()],
+        "Containers": [
+            summary(state, container, version, has_size=True) for container in state.containers.all()
+        ],
         "Volumes": volumes,
         "BuildCache": None,
         "BuilderSize": 0,

@@ -164,3 +164,26 @@ def test_a_failure_within_an_answer_fails_the_check(monkeypatch: pytest.MonkeyPa
         with pytest.raises(AssertionError, match="LookupError: within the answer"):
             engine.check()
         engine.check()
+
+
+def test_wider_fixtures_share_an_engine(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.docker_engine(version="20.10.24")
+
+        class TestShared:
+            def test_first(self, docker_engine_per_class, docker_engine_per_session):
+                docker_engine_per_class.add_image("alice/app")
+                assert "20.10.24" in repr(docker_engine_per_class)
+                assert docker_engine_per_class is not docker_engine_per_session
+
+            def test_second(self, docker_engine_per_class):
+                assert list(docker_engine_per_class.images) == ["alice/app:latest"]
+
+        def test_other(docker_engine_per_module, docker_engine_per_class):
+            assert list(docker_engine_per_class.images) == list(docker_engine_per_module.images) == []
+        """
+    )
+    pytester.runpytest().assert_outcomes(passed=3)
