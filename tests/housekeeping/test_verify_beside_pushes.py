@@ -118,3 +118,22 @@ def test_steps_of_pushes_do_what_they_say(seed: int, storage: Storage) -> None:
     assert usage.totals.images > 2
     assert usage.totals.blobs > 5
     assert usage.repositories
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_usage_calls_unreachable_is_collected(seed: int, storage: Storage) -> None:
+    world = AccountsWorld(People.of(User("alice")), storage)
+    chance, alice, client = random.Random(seed), world.person("alice"), V2Client(world.app, "alice")
+    for _ in range(15):
+        v1_step(alice, chance)
+        v2_step(client, chance)
+    housekeeping = Housekeeping(storage)
+    before = housekeeping.usage()
+
+    housekeeping.collect_garbage(grace_s=0)
+
+    after = housekeeping.usage()
+    assert after.totals.unreachable_bytes == 0
+    assert before.totals.unreachable_bytes > 0
+    assert {row.name for row in after.repositories} == {row.name for row in before.repositories}
+    assert list(housekeeping.verify(restarts=True).findings()) == []
