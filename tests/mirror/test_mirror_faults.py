@@ -63,7 +63,7 @@ def test_DST_040_what_is_missing_is_503_while_the_origin_is_down(
         answer = mirror.client.get_manifest("alice/app", "1.0")
         assert code_of(answer) == (503, "UNAVAILABLE")
         assert 0 < int(answer.header("Retry-After") or "") <= 60
-        assert mirror.client.get("/v2/alice/app/tags/list").status == 404
+        assert mirror.client.get("/v2/alice/app/tags/list").status == 503
         assert Client(mirror.app).get("/v1/repositories/alice/app/tags/1.0").status_int == 503
     mirror.clock.advance(61)
     assert mirror.client.get_manifest("alice/app", "1.0").body == image.document
@@ -105,9 +105,7 @@ def test_DST_040_slow_answer_is_503_and_comes_later(origin: FakeRegistry) -> Non
 # -- broken and wrong
 
 
-@pytest.mark.parametrize(
-    "fault", [{"cut_after_bytes": 100_000}, {"corrupt_byte": 1000}, {"corrupt_byte": -1}]
-)
+@pytest.mark.parametrize("fault", [{"cut_after_bytes": 10_000}, {"corrupt_byte": 1000}, {"corrupt_byte": -1}])
 def test_DST_041_bad_blob_cuts_the_connection_and_is_not_kept(
     origin: FakeRegistry, mirror: MirrorOf, fault: dict[str, Any]
 ) -> None:
@@ -118,6 +116,27 @@ def test_DST_041_bad_blob_cuts_the_connection_and_is_not_kept(
     with origin.fail("GET", "*/blobs/*", **fault):
         assert whole_of(lambda: mirror.blob("alice/app", digest)) is None
     assert blobs_stored(mirror) == kept
+    assert mirror.blob("alice/app", digest).body == data
+
+
+def test_DST_041_blob_that_breaks_off_goes_on(origin: FakeRegistry, mirror: MirrorOf) -> None:
+    image = origin.add_image("alice/app:1.0", files={"data": large()}, api="v2")
+    digest, data = layer_of(origin, image)
+    with origin.fail("GET", "*/blobs/*", cut_after_bytes=200_000, times=1):
+        assert whole_of(lambda: mirror.blob("alice/app", digest)) == data
+    ranges = [request.headers.get("Range") for request in origin.requests.matching("GET", "*/blobs/*")]
+    assert len(ranges) == 2
+    assert str(ranges[1]).startswith("bytes=")
+
+
+def test_DST_041_rest_of_a_different_blob_is_not_kept(origin: FakeRegistry, mirror: MirrorOf) -> None:
+    image = origin.add_image("alice/app:1.0", files={"data": large()}, api="v2")
+    digest, data = layer_of(origin, image)
+    with (
+        origin.fail("GET", "*/blobs/*", cut_after_bytes=200_000, times=1),
+        origin.fail("GET", "*/blobs/*", corrupt_byte=5, after=1),
+    ):
+        assert whole_of(lambda: mirror.blob("alice/app", digest)) is None
     assert mirror.blob("alice/app", digest).body == data
 
 

@@ -6,7 +6,10 @@ images: all blobs are fetched, and the view in v1 is made of them, as if the ima
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from itertools import chain
 from typing import Final
 
 from .. import errors
@@ -23,6 +26,10 @@ from .origin_v2 import V2Origin
 from .parts import Models, Sums, remove, staging_folder
 
 log = get_logger(__name__)
+
+#: How often a blob is asked for that breaks off, and the longest pause before that, in seconds.
+_ATTEMPTS: Final = 5
+_LONGEST_PAUSE_S: Final = 15
 
 #: How many tags of the origin a list in v1 shows: each needs the manifest.
 _MOST_LISTED: Final = 200
@@ -131,11 +138,11 @@ class FromV2:
         models, folder, sums = self._models, staging_folder(), Sums(digest)
         blobs = models.distribution.blobs
         try:
-            with self._origin.blob(repository, digest) as body:
+            with closing(self._chunks(repository, digest, fetch)) as chunks:
+                first = next(chunks, b"")  # what the origin does not have makes no repository
                 place = models.mirrored.begin(repository)
-                fetch.begin(body.size)
                 models.storage.write(
-                    f"{folder}/whole/{layout.DATA}", sums.checked(fetch.received(body.chunks))
+                    f"{folder}/whole/{layout.DATA}", sums.checked(fetch.received(chain((first,), chunks)))
                 )
             blobs.publish(f"{folder}/whole", sums.sha256)
         finally:
@@ -143,6 +150,33 @@ class FromV2:
         blobs.point(digest, sums.sha256)
         if not blobs.mark_while(place, sums.sha256, lambda: models.mirrored.exists(place)):
             raise errors.NameUnknown(repository=str(repository))
+
+    def _chunks(
+        self, repository: RepositoryName, digest: Digest, fetch: Fetch
+    ) -> Generator[bytes, None, None]:
+        """Yield the chunks of a blob. If it breaks off, the rest is asked for, a few times.
+
+        :raises NotAtOrigin: the origin does not have it.
+        :raises OriginUnavailable: it broke off too often, or before its first byte.
+        :raises OriginInvalid: the rest is that of a different value.
+        """
+        received, size = 0, None
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self._origin.blob(repository, digest, received) as body:
+                    if received and body.size != size:
+                        raise errors.OriginInvalid(reason=f"{digest} changed its size on the way")
+                    if not received:
+                        size = body.size
+                        fetch.begin(size)
+                    for chunk in body.chunks:
+                        received += len(chunk)
+                        yield chunk
+                return
+            except errors.OriginUnavailable as error:
+                if attempt == _ATTEMPTS or not received:
+                    raise
+                time.sleep(min(error.retry_after_s, _LONGEST_PAUSE_S))
 
     # -- images for v1
 

@@ -65,7 +65,7 @@ class NotAtOrigin(Exception):
 class Body:
     """A layer or a blob of the origin that is about to come."""
 
-    size: int | None  #: bytes; None if the origin does not say it
+    size: int | None  #: bytes of the whole; None if the origin does not say it
     chunks: Iterator[bytes]
 
 
@@ -199,15 +199,17 @@ class Origin:
 
     # -- bodies
 
-    def body_of(self, response: Any, what: str, expected: int | None) -> Body:
-        """Return the body of an answer that is 200. It is bounded in size and time.
+    def body_of(self, response: Any, what: str, expected: int | None, start: int = 0) -> Body:
+        """Return the body of an answer that is 200, or 206 with the rest of a value. It is bounded in size
+        and time.
 
         :param response: of requests, unread.
-        :param expected: how many bytes it must have; None if that is unknown.
+        :param expected: how many bytes the whole must have; None if that is unknown.
+        :param start: how many bytes have come already.
         :raises OriginInvalid: it announces a different size, or more than may be fetched.
         """
         length = response.headers.get("Content-Length", "")
-        size = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+        size = start + int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
         if None not in (size, expected) and size != expected:
             raise errors.OriginInvalid(reason=f"{what} has {size} bytes, not {expected}")
         size = expected if size is None else size
@@ -215,20 +217,20 @@ class Origin:
             raise errors.OriginInvalid(
                 reason=f"{what} has {size} bytes, more than {self._most_bytes} (max_mirror_blob_bytes)"
             )
-        return Body(size, self._chunks(response, what, size))
+        return Body(size, self._chunks(response, what, size, start))
 
-    def _chunks(self, response: Any, what: str, size: int | None) -> Iterator[bytes]:
-        begun_s, received = self._timer(), 0
+    def _chunks(self, response: Any, what: str, size: int | None, start: int) -> Iterator[bytes]:
+        begun_s, received = self._timer(), start
         while chunk := self._read(response, what):
             received += len(chunk)
             if received > (self._most_bytes if size is None else size):
                 raise errors.OriginInvalid(reason=f"{what} is larger than announced or than may be fetched")
             taken_s = self._timer() - begun_s
-            if taken_s > _SLOW_FOR_S and received < taken_s * _LEAST_BYTES_PER_S:
+            if taken_s > _SLOW_FOR_S and received - start < taken_s * _LEAST_BYTES_PER_S:
                 raise errors.OriginUnavailable(f"{what} comes too slowly")
             yield chunk
         if size is not None and received != size:
-            raise errors.OriginUnavailable(f"{what} ended after {received} of {size} bytes")
+            raise errors.OriginUnavailable(f"{what} ended after {received} of {size} bytes", 1)
 
     @staticmethod
     def _read(response: Any, what: str) -> bytes:

@@ -149,9 +149,10 @@ class V2Origin:
         return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
 
     @contextmanager
-    def blob(self, name: RepositoryName, digest: Digest) -> Iterator[Body]:
+    def blob(self, name: RepositoryName, digest: Digest, start: int = 0) -> Iterator[Body]:
         """Open a blob. Its digest is not checked.
 
+        :param start: how many bytes have come already. The rest is asked for.
         :raises NotAtOrigin: there is no such blob.
         :raises OriginUnavailable: the origin cannot answer now, or the blob breaks off.
         :raises OriginInvalid: its answer is invalid.
@@ -160,20 +161,28 @@ class V2Origin:
             repository = self._repository(name)
             url = repository.blob_url(digest)
             used = repository.image_authorization(url)
-            with self._origin.connection.stream("GET", url, used, {}) as response:
+            headers = {"Range": f"bytes={start}-"} if start else {}
+            with self._origin.connection.stream("GET", url, used, headers) as response:
                 challenge = response.headers.get("WWW-Authenticate")
                 if response.status_code != 401:
-                    self._origin.check_status(response.status_code, response.headers, url)
-                    yield self._origin.body_of(response, url, None)
+                    yield self._body(response, url, start)
                     return
             # the token expired
             repository.call("HEAD", url, headers={})
             renewed = repository.image_authorization(url)
             if renewed == used:
                 raise NotAtOrigin(f"{url}: 401 {challenge}")
-            with self._origin.connection.stream("GET", url, renewed, {}) as response:
-                self._origin.check_status(response.status_code, response.headers, url)
-                yield self._origin.body_of(response, url, None)
+            with self._origin.connection.stream("GET", url, renewed, headers) as response:
+                yield self._body(response, url, start)
+
+    def _body(self, response: Any, url: str, start: int) -> Body:
+        status, extent = response.status_code, response.headers.get("Content-Range", "")
+        if start and status == 206 and extent.startswith(f"bytes {start}-"):
+            return self._origin.body_of(response, url, None, start)
+        self._origin.check_status(status, response.headers, url)
+        if start:
+            raise errors.OriginInvalid(reason=f"{url} broke off, and the origin does not send the rest")
+        return self._origin.body_of(response, url, None)
 
     def _repository(self, name: RepositoryName) -> V2Repository:
         with self._mutex:

@@ -77,8 +77,10 @@ class Questions:
         """Do the same for a whole image, which takes longer."""
         self._run(self._images, key, work, client, is_here=is_here)
 
-    def listed(self, key: Hashable, question: Callable[[], ListT], client: str) -> ListT | None:
-        """Ask for a list, unless it was asked for lately; return None without an answer."""
+    def listed(
+        self, key: Hashable, question: Callable[[], ListT], client: str, *, is_here: bool
+    ) -> ListT | None:
+        """Ask for a list as :meth:`ask` does, unless it was asked for lately."""
 
         def kept() -> ListT:
             answer = question()
@@ -89,7 +91,7 @@ class Questions:
 
         with self._mutex:
             found: Any = self._lists.get(key)
-        return self.ask(key, kept, client, is_here=True) if found is None else found
+        return self.ask(key, kept, client, is_here=is_here) if found is None else found
 
     def _run(
         self,

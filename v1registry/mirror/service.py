@@ -194,18 +194,30 @@ class Mirror:
                 ("referrers", repository, subject),
                 lambda: self._from_v2.fetch_referrers(repository, subject),
                 client,
+                is_here=True,
             )
 
     def tags(self, repository: RepositoryName, client: str) -> list[str] | None:
-        """Return the tags that the origin has, sorted; None if it does not tell them now."""
-        return self._questions.listed(("tags", repository), lambda: self._source().tags(repository), client)
+        """Return the tags that the origin has, sorted; None if it does not tell them now.
+
+        :raises OriginUnavailable: the origin cannot answer, and the repository is not here.
+        :raises OriginInvalid: its answer is invalid, and the repository is not here.
+        :raises ImageBusy: the answer takes longer than a request waits, and the repository is not here.
+        """
+        return self._questions.listed(
+            ("tags", repository),
+            lambda: self._source().tags(repository),
+            client,
+            is_here=self.standing(repository) is Standing.MIRRORED,
+        )
 
     def v1_tags(self, repository: RepositoryName, client: str) -> dict[str, str] | None:
-        """Return the tags that the origin has with the ids of their images in v1; None if it does not tell
-        them now.
-        """
+        """Do the same for v1: return tags with the ids of their images."""
         found = self._questions.listed(
-            ("v1 tags", repository), lambda: self._source().v1_tags(repository), client
+            ("v1 tags", repository),
+            lambda: self._source().v1_tags(repository),
+            client,
+            is_here=self.standing(repository) is Standing.MIRRORED,
         )
         for image_id in (found or {}).values():
             self._note_image(repository, image_id)
