@@ -19,7 +19,7 @@ from v1registry.names import RepositoryName
 from v1registry.openers import open_search
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import Listing
-from v1registry.search.database import DatabaseDamaged
+from v1registry.search.database import DatabaseBusy, DatabaseDamaged, NoDatabase
 from v1registry.search.scan import ScanSearch
 from v1registry.search.sqlite import SqliteSearch
 from v1registry.storage.base import Storage, StorageUnavailable
@@ -231,6 +231,26 @@ def test_damage_that_no_query_meets_is_found_by_the_first_upkeep_of_a_process(wo
     with pytest.raises(DatabaseDamaged):
         restarted.index._database.check()
     assert restarted.indexed_names() == ["library/base", "team/app"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (sqlite3.OperationalError("database is locked"), DatabaseBusy),
+        (sqlite3.OperationalError("database or disk is full"), NoDatabase),
+        (sqlite3.OperationalError("too many SQL variables"), NoDatabase),
+        (sqlite3.OperationalError("user-defined function raised exception"), NoDatabase),
+        (sqlite3.ProgrammingError("Cannot operate on a closed database."), NoDatabase),
+        (sqlite3.OperationalError("disk I/O error"), DatabaseDamaged),
+        (sqlite3.DatabaseError("database disk image is malformed"), DatabaseDamaged),
+        (sqlite3.IntegrityError("UNIQUE constraint failed: repositories.name"), DatabaseDamaged),
+    ],
+)
+def test_only_damage_removes_the_index(world: World, error: sqlite3.Error, kind: type[NoDatabase]) -> None:
+    with pytest.raises(NoDatabase) as caught, world.index._database.reading():
+        raise error
+    assert type(caught.value) is kind
+    assert len(list(world.root.glob("search/*/index.sqlite3"))) == (kind is not DatabaseDamaged)
 
 
 # -- interrupted and missed changes

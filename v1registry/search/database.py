@@ -33,6 +33,12 @@ _BUSY_S: Final = 0.25
 #: How many connections wait for their next use.
 _MOST_IDLE: Final = 8
 
+#: What SQLite says of damage, besides errors that are not operational.
+_DAMAGE: Final = (
+    "no such table", "no such column", "malformed", "disk I/O error", "logic error", "not a database",
+    "vtable constructor failed",
+)  # fmt: skip
+
 #: Connections of a parent process: closing one in the child would disturb the parent.
 _abandoned: list[sqlite3.Connection] = []
 
@@ -256,11 +262,10 @@ class Database:
     def _failure(self, path: str, error: sqlite3.Error) -> NoDatabase:
         """Return what to raise for a failure. A damaged file is removed, so that the index is built again."""
         text = str(error)
-        if isinstance(error, sqlite3.OperationalError):
-            if "locked" in text or "busy" in text:
-                return DatabaseBusy(f"others were writing into the index for more than {_BUSY_S} s")
-            if any(word in text for word in ("full", "readonly", "unable to open", "interrupted")):
-                return NoDatabase(f"the index cannot be used: {text}")
+        if isinstance(error, sqlite3.OperationalError) and ("locked" in text or "busy" in text):
+            return DatabaseBusy(f"others were writing into the index for more than {_BUSY_S} s")
+        if not _is_damage(error):
+            return NoDatabase(f"the index cannot be used: {text}")
         if not os.path.exists(path):
             return NoDatabase("the index was removed")
         log.warning("the index %s is damaged, and is built again: %s", path, text)
@@ -282,3 +287,12 @@ def _connect(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA temp_store = MEMORY")
     add_functions(connection)
     return connection
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether an error means that the file is not what was written."""
+    if isinstance(error, sqlite3.OperationalError):
+        return any(words in str(error) for words in _DAMAGE)
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, (sqlite3.ProgrammingError, sqlite3.NotSupportedError, sqlite3.DataError)
+    )

@@ -108,7 +108,7 @@ class Rows:
 def _count(connection: sqlite3.Connection, repositories: int, public: int) -> None:
     if repositories or public:
         connection.execute(
-            "UPDATE state SET value = value + iif(key = 'public', ?, ?)"
+            "UPDATE state SET value = value + CASE key WHEN 'public' THEN ? ELSE ? END"
             " WHERE key IN ('public', 'repositories')",
             (public, repositories),
         )
