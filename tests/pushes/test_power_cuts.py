@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
-from support.engine_client import make_image, tar_layer
+from support.cheap_passwords import CheapPasswords
+from support.engine_client import EngineClient, make_image, tar_layer
+from support.strict_engine import WsgiTransport
 from support.wsgi_client import Client
 
 from v1registry import FileStorage, Registry
+from v1registry.accounts.users import UserStore
 
 IMAGE = make_image(tar_layer({"etc/motd": b"power"}), name="power")
 NEXT = make_image(tar_layer({"etc/next": b"power"}), name="next")
@@ -100,3 +104,39 @@ def test_document_that_a_power_cut_has_emptied_is_written_again(
 
     client.put_checksum(IMAGE)
     assert (root / "images" / IMAGE.image_id / name).read_bytes() == whole
+
+
+def test_blob_is_synced_when_its_upload_is_finished(client: Client, syncs: Syncs) -> None:
+    data = b"blob of an upload in parts"
+    sha256 = hashlib.sha256(data).hexdigest()
+    begun = client.request("POST", "/v2/first/app/blobs/uploads/")
+    part = client.request("PATCH", begun.headers["Location"], data)
+    assert (part.status_int, syncs.since()) == (202, [])
+
+    finished = client.request("PUT", f"{part.headers['Location']}?digest=sha256:{sha256}")
+    assert finished.status_int == 201
+    synced = syncs.since()
+    assert [path.rpartition("/")[2] for path in synced if path.startswith("uploads/")] == ["data"]
+    folder = f"blobs/sha256/{sha256[:2]}"
+    assert {folder, f"{folder}/{sha256}", "repositories/first/app/_v2/blobs"} <= set(synced)
+
+
+def test_tag_and_its_folder_are_synced(client: Client, syncs: Syncs) -> None:
+    client.tag("first/app", "1.0", NEXT)
+    assert "repositories/first/app" in syncs.since()
+
+
+def test_push_with_accounts_syncs_its_mark_with_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FileStorage(tmp_path)
+    UserStore(storage, passwords=CheapPasswords()).create("mira", "pw-mira", "mira@example.org")
+    app = Registry(storage=storage, auth="users:")
+    engine = EngineClient(login="mira:pw-mira", transport=WsgiTransport(app))
+    syncs = Syncs(tmp_path)
+    monkeypatch.setattr(os, "fsync", syncs.fsync)
+    engine.push("mira/app", [IMAGE])
+    synced = syncs.since()
+    marks = f"images/{IMAGE.image_id}/_held_by"
+    assert {marks, f"{marks}/mira"} <= set(synced)
+    assert any(path.startswith("uploads/") and path.endswith("/_held_by/mira/app") for path in synced)
