@@ -109,6 +109,7 @@ class Applications:
     def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._clock = clock
+        self._registered = records.RecentRecords(storage, _Registered)
 
     def add(
         self,
@@ -215,7 +216,7 @@ class Applications:
     def _find(self, client_id: str) -> _Registered | None:
         if not _CLIENT_ID.fullmatch(client_id):
             return None
-        return records.find(self._storage, _key(client_id), _Registered)
+        return self._registered.find(_key(client_id))
 
 
 def new_secret(characters: int = _SECRET_CHARACTERS) -> str:

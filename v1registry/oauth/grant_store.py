@@ -38,14 +38,16 @@ class GrantStore:
     def __init__(self, storage: Storage, clock: Clock):
         self._storage = storage
         self._clock = clock
+        self._grants = records.RecentRecords(storage, Grant)
+        self._pointers = records.RecentRecords(storage, Pointer)
 
     def find(self, username: str, grant_id: str) -> Grant | None:
         """Return the grant of a user with this id, or None."""
-        return records.find(self._storage, grant_key(username, grant_id), Grant)
+        return self._grants.find(grant_key(username, grant_id))
 
     def find_by_digest(self, digest: str) -> Grant | None:
         """Return the grant that lists the digest of a code or a token, or None."""
-        pointer = records.find(self._storage, token_key(digest), Pointer)
+        pointer = self._pointers.find(token_key(digest))
         grant = None if pointer is None else self.find(pointer.username, pointer.grant_id)
         return grant if grant is not None and digest in grant.digests else None
 

@@ -21,6 +21,7 @@ from urllib.parse import quote_from_bytes
 from ..log import get_logger
 from .base import ABSENT, KeyNotFound, Stat, Storage, StorageUnavailable
 from .base import update as update_value
+from .recent_values import ParsedValues
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,6 +35,11 @@ _LONGEST_SEGMENT: Final = 200
 
 #: Names that are segments as they are, as nearly all are.
 _PLAIN_NAME: Final = re.compile(rf"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{{0,{_LONGEST_SEGMENT - 1}}}")
+
+
+#: How many records of one kind are kept in parsed form. Longer ones are parsed for each use.
+_KEPT: Final = 4096
+_LONGEST_KEPT_BYTES: Final = 4096
 
 
 class BrokenRecord(StorageUnavailable):
@@ -85,6 +91,30 @@ def find_stored(storage: Storage, key: str, kind: type[T]) -> Stored[T] | None:
     except KeyNotFound:
         return None
     return Stored(key, stat.etag, parsed(key, value, kind))
+
+
+class RecentRecords(Generic[T]):
+    """The records of one kind in a storage. One that was read lately costs a look at its etag. Safe for
+    threads.
+
+    :param kind: the dataclass of the records, with fields that cannot be changed.
+    """
+
+    def __init__(self, storage: Storage, kind: type[T]) -> None:
+        self._values = ParsedValues(
+            storage, lambda key, value: parsed(key, value, kind), _KEPT, _LONGEST_KEPT_BYTES
+        )
+
+    def find(self, key: str) -> T | None:
+        """Return the record under a key as it is stored now, None if nothing is stored there.
+
+        :raises BrokenRecord: the value is not a record of this kind.
+        :raises StorageUnavailable: the storage failed.
+        """
+        try:
+            return self._values.read(key)[0]
+        except KeyNotFound:
+            return None
 
 
 def find_all(storage: Storage, prefix: str, kind: type[T]) -> Iterator[Stored[T]]:
