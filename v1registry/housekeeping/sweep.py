@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
@@ -13,7 +12,7 @@ from typing import Final
 from ..clock import SYSTEM_CLOCK, Clock
 from ..distribution import layout as v2_layout
 from ..registry import layout
-from ..registry.keeping import CLAIM, SWEEP, is_dead
+from ..registry.keeping import CLAIM, SWEEP, host_of_pids, is_dead
 from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage
 from .candidates import Candidate
 from .repository_records import last_segment
@@ -35,7 +34,7 @@ class Sweep:
     def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._clock = clock
-        self._fields = {"run": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid()}
+        self._fields = {"run": secrets.token_hex(8), "host": host_of_pids(), "pid": os.getpid()}
         expect = ABSENT
         with suppress(KeyNotFound):
             value, stat = storage.read(SWEEP)

@@ -51,6 +51,17 @@ def sweep_of(value: bytes) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {}
 
 
+def host_of_pids() -> str:
+    """Return a text that two processes share if each can see whether the other one is alive.
+
+    Containers may have the name of their host, and process ids of their own.
+    """
+    try:
+        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return f"{socket.gethostname()} {secrets.token_hex(8)}"
+
+
 def is_dead(value: bytes, stat: Stat, now_s: float) -> bool:
     """Tell whether the collection that wrote the key has ended or was killed.
 
@@ -61,7 +72,7 @@ def is_dead(value: bytes, stat: Stat, now_s: float) -> bool:
     if "ended_s" in sweep or now_s - stat.modified.timestamp() > DEAD_AFTER_S:
         return True
     pid = sweep.get("pid")
-    if sweep.get("host") != socket.gethostname() or not isinstance(pid, int):
+    if sweep.get("host") != host_of_pids() or not isinstance(pid, int):
         return False
     try:
         os.kill(pid, 0)
