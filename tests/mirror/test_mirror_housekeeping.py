@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from support.garbage import collect, keys
 from support.mirrored import MirrorOf, blobs_of
 from support.wsgi_client import Client
 from v1registry_fakes import FakeRegistry
 
 from v1registry.distribution.layout import blob_key
 from v1registry.housekeeping.findings import HurtTag
+from v1registry.housekeeping.retention import Retention
 from v1registry.housekeeping.verify import Verification
 
 
@@ -65,3 +67,37 @@ def test_DST_047_mirrored_repository_is_found(origin: FakeRegistry) -> None:
     assert [found["name"] for found in client.get("/v1/search?q=app").json["results"]] == ["alice/app"]
     assert "alice/app" in client.get("/", headers={"Accept": "text/html"}).text
     assert mirror.client.get("/v2/_catalog").body == b'{"repositories": ["alice/app"]}'
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_DST_047_collection_keeps_what_tags_of_a_mirror_need(origin: FakeRegistry, api: str) -> None:
+    mirror = MirrorOf(origin, mirror_api=api)
+    origin.add_image("alice/app:1.0", files={"a": "1"}, layers=2)
+    blobs = mirror.pull("alice/app", "1.0")
+    collect(mirror.storage)
+    with origin.fail(refuse_connection=True):
+        assert mirror.pull("alice/app", "1.0") == blobs
+    assert findings(mirror) == []
+
+
+def test_DST_047_collection_takes_what_a_moved_tag_left(origin: FakeRegistry) -> None:
+    mirror = MirrorOf(origin)
+    old = origin.add_image("alice/app:1.0", files={"a": "1"}, api="v2")
+    mirror.pull("alice/app", "1.0")
+    origin.add_image("alice/app:1.0", files={"a": "2"}, api="v2")
+    mirror.clock.advance(61)
+    blobs = mirror.pull("alice/app", "1.0")
+    collect(mirror.storage, takes_untagged=True)
+    left = " ".join(keys(mirror.storage, "blobs/"))
+    assert [digest for digest in blobs_of(origin, old) if digest.removeprefix("sha256:") in left] == []
+    assert mirror.pull("alice/app", "1.0") == blobs
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_DST_047_tag_that_a_collection_removed_is_fetched_again(origin: FakeRegistry, api: str) -> None:
+    mirror = MirrorOf(origin, mirror_api=api)
+    origin.add_image("alice/app:1.0", files={"a": "1"}, layers=2)
+    blobs = mirror.pull("alice/app", "1.0")
+    collect(mirror.storage, takes_untagged=True, retention=Retention(newest=0))
+    assert keys(mirror.storage, "blobs/", "images/") == []
+    assert mirror.pull("alice/app", "1.0") == blobs

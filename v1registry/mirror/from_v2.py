@@ -150,6 +150,10 @@ class FromV2:
         blobs.point(digest, sums.sha256)
         if not blobs.mark_while(place, sums.sha256, lambda: models.mirrored.exists(place)):
             raise errors.NameUnknown(repository=str(repository))
+        keeper = blobs.keeping.now()
+        if keeper is not None:
+            # if the garbage collection was faster, the next client has the blob fetched again
+            blobs.keep(keeper, place, sums.sha256)
 
     def _chunks(
         self, repository: RepositoryName, digest: Digest, fetch: Fetch
