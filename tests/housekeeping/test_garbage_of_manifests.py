@@ -19,6 +19,7 @@ from support.garbage import (
 )
 from support.two_views import view_of
 from support.v2_client import V2Client, descriptor_of, digest_of, index_of
+from support.wsgi_client import call
 
 from v1registry import Registry, Storage
 from v1registry.housekeeping.retention import Retention
@@ -99,6 +100,23 @@ def test_a_conversion_lives_as_long_as_its_image(client: V2Client, storage: Stor
 
     assert keys(storage, "blobs/", "conversions/", "repositories/foo/bar/_v2/") == []
     assert images_in(storage) == {OTHER_ROOT.image_id}
+
+
+def test_DST_031_a_layer_stays_while_one_view_needs_it(client: V2Client, storage: Storage) -> None:
+    app = Registry(storage=storage)
+    push_openly(app, "foo/bar", BASE)
+    push_openly(app, "foo/baz", BASE)
+    found = client.get_manifest("foo/baz", "latest")
+    assert call(app, "DELETE", "/v1/repositories/foo/baz/").status == 200
+
+    collect(storage)
+    assert keys(storage, "blobs/", "conversions/") == []
+    assert call(app, "GET", f"/v1/images/{BASE.image_id}/layer").body == BASE.layer
+    assert client.get_manifest("foo/bar", "latest").body == found.body
+    assert call(app, "DELETE", "/v1/repositories/foo/bar/tags/latest").status == 200
+    collect(storage)
+
+    assert keys(storage, "blobs/", "images/") == []
 
 
 def test_a_pushed_conversion_stays(client: V2Client, storage: Storage) -> None:
