@@ -154,6 +154,20 @@ def test_an_image_that_is_removed_beside_a_run_is_no_damage(world: AccountsWorld
     assert list(Housekeeping(faulty).verify(reads_layers=False).findings()) == []
 
 
+def test_what_a_killed_collection_left_is_no_damage(world: AccountsWorld) -> None:
+    alice, storage = world.person("alice"), FaultyStorage(world.storage)
+    alice.push("alice/app", BASE)
+    assert alice.delete("alice/app").status_int == 200
+    storage.fail("delete", key=f"images/{BASE.image_id}/layer", error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        Housekeeping(storage).collect_garbage(grace_s=0)
+    left = {stat.key.rpartition("/")[2] for stat in world.storage.list(f"images/{BASE.image_id}/")}
+    assert "layer" in left
+    assert "json" not in left
+
+    assert found(world.storage) == []
+
+
 def test_a_tag_that_is_deleted_beside_a_run_is_not_hurt(
     world: AccountsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from ..layers.tarsum import Label, verify_tarsum
 from ..names import is_image_id
 from ..registry import layout
 from ..registry.contents import Contents
+from ..registry.keeping import CLAIM, is_removing
 from ..registry.wholeness import parts_of, stored_ancestry
 from ..rights import Content, Parts
 from ..storage.base import Blob, KeyNotFound, Stat, Storage, StorageUnavailable
@@ -116,7 +117,9 @@ class ImageVerification:
                 self._doubtful.append(content)
                 return
             self._known.damaged.add(folder)
-            yield Problem(folder, f"{error.damage}: {PUSH}")
+            # a collection that was killed leaves halves, and the next one removes the rest
+            if not is_removing(self._value(f"{folder}/{CLAIM}")):
+                yield Problem(folder, f"{error.damage}: {PUSH}")
             return
         except errors.ImageNotFound:
             return
