@@ -29,6 +29,7 @@ from v1registry.cli.main import main
 from v1registry.housekeeping.garbage_report import Freed
 from v1registry.housekeeping.service import Housekeeping
 from v1registry.housekeeping.sweep import CollectionRunning, Sweep
+from v1registry.registry.keeping import DEAD_AFTER_S
 from v1registry.rights import User
 
 OTHER_BASE = Image(BASE.image_id, BASE.json, TOP.layer)  # other bytes under the same id
@@ -206,6 +207,26 @@ def test_a_second_collection_is_rejected(storage: Storage) -> None:
 
     assert collect(storage).freed == []
     assert keys(storage, "") == []
+
+
+def test_a_collection_that_was_stopped_for_long_gives_way() -> None:
+    clock = Clock()
+    storage = MemoryStorage(clock=clock)
+    stopped = Sweep(storage, clock=clock)
+    stopped.check()
+    clock.now_s += DEAD_AFTER_S + 1
+    Sweep(storage, clock=clock)
+
+    with pytest.raises(CollectionRunning):
+        stopped.check()
+
+
+def test_a_second_command_exits_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = Sweep(FileStorage(tmp_path))
+
+    assert main(["gc", "--storage", f"file://{tmp_path}"]) == 3
+    assert "another garbage collection runs" in capsys.readouterr().err
+    sweep.end()
 
 
 def test_gc_prints_what_it_freed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
