@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -122,6 +123,35 @@ def test_one_thread_compares_while_others_are_answered(
     storage.before(ask_meanwhile, "list")
     assert [repositories.tags(NAME)] == answers
     assert storage.count("list") == 2
+
+
+@pytest.mark.parametrize(("is_quiet", "most_lists"), [(True, 1), (False, 2)])
+def test_requests_at_once_share_one_reading(
+    tmp_path: Path, request: pytest.FixtureRequest, is_quiet: bool, most_lists: int
+) -> None:
+    storage = FaultyStorage(FileStorage(tmp_path, durable=False))
+    repositories = Repositories(storage)
+    repositories.add_images(NAME, [{"id": FIRST}])
+    repositories.set_tag(NAME, "a", FIRST, "")
+    if is_quiet:
+        request.getfixturevalue("settle")()
+    answers: list[dict[str, str]] = []
+    threads = [threading.Thread(target=lambda: answers.append(repositories.tags(NAME))) for _ in range(8)]
+
+    def let_others_come() -> None:
+        before = storage.count("folder_version")
+        for thread in threads:
+            thread.start()
+        while storage.count("folder_version") < before + len(threads):
+            time.sleep(0)
+
+    storage.before(let_others_come, "list")
+    lists = storage.count("list")
+    assert repositories.tags(NAME) == {"a": FIRST}
+    for thread in threads:
+        thread.join(30)
+    assert answers == [{"a": FIRST}] * len(threads)
+    assert storage.count("list") - lists <= most_lists
 
 
 def test_failed_comparison_is_repeated(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Iterator
-from threading import Lock
+from threading import Lock, RLock
 from typing import Final, NamedTuple
 
 from ..clock import Clock
@@ -39,6 +39,11 @@ _SETTLED_NS: Final = 1_000_000_000
 
 #: How many values are asked for at once.
 _BATCH: Final = 1000
+
+#: How many lists are read at the same time, and how long a request waits for the reading of another one, in
+#: seconds, before it reads for itself.
+_TURNS: Final = 64
+_TURN_WAIT_S: Final = 5.0
 
 _serials = itertools.count(1)
 
@@ -95,6 +100,8 @@ class KnownTags:
     def __init__(self, storage: Storage, *, clock: Clock):
         self._storage = storage
         self._clock = clock
+        # reentrant: a storage may ask for tags while it is asked
+        self._turns = tuple(RLock() for _ in range(_TURNS))
         self._lists = Remembered[TagList](KEPT_BYTES, lambda tags: 1000 + len(tags.values) * _TAG_BYTES)
 
     def of(self, folder: str, *, most: int | None = None) -> TagList:
@@ -102,6 +109,7 @@ class KnownTags:
 
         :param most: about how many tags are read if they are not known; None for all.
         """
+        now_s = self._clock.monotonic_s()
         try:
             version = self._storage.folder_version(folder)
         except InvalidKey:
@@ -110,8 +118,10 @@ class KnownTags:
             return TagList({})
         known = self._lists.find(folder)
         if known is None or version is None or known.compared[0] != version:
-            return self._read(folder, version, known, most)
-        if self._clock.monotonic_s() - known.compared[1] < COMPARED_EVERY_S:
+            if most is not None:
+                return self._read(folder, version, known, most)
+            return self._read_in_turn(folder, version, now_s)
+        if now_s - known.compared[1] < COMPARED_EVERY_S:
             return known
         if not known.turn.acquire(blocking=False):
             # another thread compares the values just now
@@ -120,6 +130,22 @@ class KnownTags:
             return self._read(folder, version, known, most)
         finally:
             known.turn.release()
+
+    def _read_in_turn(self, folder: str, version: str | None, arrived_s: float) -> TagList:
+        """Return the tags of a folder that is not known. Requests that come meanwhile share one reading."""
+        turn = self._turns[hash(folder) % len(self._turns)]
+        has_turn = turn.acquire(timeout=_TURN_WAIT_S)
+        try:
+            known = self._lists.find(folder)
+            if known is not None:
+                is_same = version is not None and known.compared[0] == version
+                # one that began after this request came shows all that this one must show
+                if is_same or known.compared[1] > arrived_s:
+                    return known
+            return self._read(folder, version, known, None)
+        finally:
+            if has_turn:
+                turn.release()
 
     def read(self, stats: Iterable[Stat], most: int | None = None) -> TagList:
         """Return the tags that were listed, without keeping them.
