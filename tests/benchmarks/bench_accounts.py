@@ -250,7 +250,7 @@ def main() -> None:
         folders = [f"{parent}/open", f"{parent}/accounts"]
         apps = [
             Registry(storage=FileStorage(folders[0]), auth="open:", v2="on"),
-            Registry(storage=FileStorage(folders[1]), auth="users:", v2="on"),
+            Registry(storage=FileStorage(folders[1]), auth="users:", v2="on", v2_token_lifetime_s=7200),
         ]
         accounts: Any = apps[1]._services.accounts
         accounts.backend.create("mira", PASSWORD, is_active=True)
