@@ -79,3 +79,11 @@ class TestSqliteOfFrequentWords(TestSqliteBesideFolder):
     @pytest.fixture(autouse=True)
     def without_sorting(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(questions, "_MOST_SORTED", 0)
+
+
+class TestSqliteOfManyMatches(TestSqliteBesideFolder):
+    """All words have too many matches to find their rows by numbers."""
+
+    @pytest.fixture(autouse=True)
+    def without_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(questions, "_MOST_NAMED", -1)

@@ -18,7 +18,10 @@ from .words import Query, Word
 
 #: Up to this number of matches, all are read and sorted. If there are more, the first ones are looked for in
 #: the order of the result, where they are soon found.
-_MOST_SORTED: Final = 2_000
+_MOST_SORTED: Final = 10_000
+
+#: Up to this number of matches, their rows are found by their numbers.
+_MOST_NAMED: Final = 500
 
 #: How many totals of words that many repositories have are remembered in a process.
 _TOTALS: Final = 256
@@ -118,7 +121,10 @@ class Questions:
         """Return all that matches, sorted; None if that is too much, or everything is asked for."""
         if not query.words:
             return None
-        where = _Where("1")
+        with self._lock:
+            if self._key(connection, query, listing) in self._totals:
+                return None  # it was too much before
+        source, where = self._matching(query)
         phrases = _phrases(query)
         if phrases:
             found = connection.execute(
@@ -127,13 +133,14 @@ class Questions:
             # to see that there are too many is much faster than to read them
             if len(found) > _MOST_SORTED:
                 return None
-            where = _Where(f"id IN ({', '.join(str(row) for (row,) in found)})")
-        for word in query.words:
-            if not phrases or _needs_row(word):
-                where &= _has(word)
+            if len(found) <= _MOST_NAMED:
+                source = "repositories"
+                where = _Where(f"id IN ({', '.join(str(row) for (row,) in found)})")
+                for word in filter(_needs_row, query.words):
+                    where &= _has(word)
         where &= _visible(listing)
         rows = connection.execute(
-            f"SELECT {_SHOWN} FROM repositories WHERE {where.text} LIMIT {_MOST_SORTED + 1}", where.values
+            f"SELECT {_SHOWN} FROM {source} WHERE {where.text} LIMIT {_MOST_SORTED + 1}", where.values
         ).fetchall()
         if len(rows) > _MOST_SORTED:
             return None
@@ -180,8 +187,7 @@ class Questions:
         if not query.words and listing.has_public:
             where = _Where("is_private = 1") & _chosen(listing)
             return int(numbers["public"]) + _count(connection, "repositories", where)
-        words = tuple(word.text for word in query.words)
-        key = (numbers["changes"], words, _key_of(listing))
+        key = self._key(connection, query, listing)
         with self._lock:
             found = self._totals.get(key)
         if found is None:
@@ -189,6 +195,11 @@ class Questions:
             with self._lock:
                 self._totals[key] = found
         return found
+
+    def _key(self, connection: sqlite3.Connection, query: Query, listing: Listing) -> tuple[object, ...]:
+        """Return what a total depends on."""
+        changes = connection.execute("SELECT value FROM state WHERE key = 'changes'").fetchone()[0]
+        return changes, tuple(word.text for word in query.words), _key_of(listing)
 
     def _counted(self, connection: sqlite3.Connection, query: Query, listing: Listing) -> int:
         source, where = self._matching(query)
@@ -274,7 +285,8 @@ def _visible(listing: Listing) -> _Where:
     if not listing.has_public:
         return _chosen(listing)
     chosen = _chosen(listing)
-    return _Where(f"(is_private = 0 OR {chosen.text})", chosen.values)
+    # each + keeps SQLite from an index for one half, which is much slower than to look at each row
+    return _Where(f"(+is_private = 0 OR +{chosen.text})", chosen.values)
 
 
 def _chosen(listing: Listing) -> _Where:
