@@ -21,26 +21,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .applications import FakeApplication
     from .clock import FakeClock
-    from .connection_cuts import AnswerDelayed, ConnectionCut
     from .engine import FakeContainer, FakeEngine, FakeEngineImage, Run
-    from .faults import Fault, Faults
+    from .faults.connection_cuts import AnswerDelayed, ConnectionCut
+    from .faults.faults import Fault, Faults
     from .httpx_transports import AsyncRegistryTransport, RegistryTransport
     from .images import FakeImage
-    from .layer_builder import Layer
     from .lookup import NotThere
     from .manifests import FakeManifest
     from .options import FakeOptions
-    from .patterns import RequestPattern
     from .profiles import ProfileName
-    from .pusher import PushRefused
-    from .recorded_request import RecordedRequest
-    from .recording_proxy import RecordingProxy
+    from .pushing.layer_builder import Layer
+    from .pushing.pusher import PushRefused
+    from .recording.patterns import RequestPattern
+    from .recording.recorded_request import RecordedRequest
+    from .recording.request_log import RequestLog
     from .registry import FakeRegistry
-    from .replayed import ReplayDifference, ReplayedRegistry
-    from .request_log import RequestLog
     from .server import LiveServer
     from .session import WSGIAdapter, WSGISession
-    from .transcripts import TranscriptInvalid
+    from .transcripts.recording_proxy import RecordingProxy
+    from .transcripts.replayed import ReplayDifference, ReplayedRegistry
+    from .transcripts.transcripts import TranscriptInvalid
     from .unittest_case import RegistryTestCase
 
 __all__ = [
@@ -78,8 +78,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AnswerDelayed": "connection_cuts",
-    "ConnectionCut": "connection_cuts",
+    "AnswerDelayed": "faults.connection_cuts",
+    "ConnectionCut": "faults.connection_cuts",
     "AsyncRegistryTransport": "httpx_transports",
     "FakeApplication": "applications",
     "FakeClock": "clock",
@@ -90,23 +90,23 @@ _MODULES = {
     "FakeManifest": "manifests",
     "FakeOptions": "options",
     "FakeRegistry": "registry",
-    "Fault": "faults",
-    "Faults": "faults",
-    "Layer": "layer_builder",
+    "Fault": "faults.faults",
+    "Faults": "faults.faults",
+    "Layer": "pushing.layer_builder",
     "LiveServer": "server",
     "NotThere": "lookup",
     "ProfileName": "profiles",
-    "PushRefused": "pusher",
-    "RecordedRequest": "recorded_request",
-    "RecordingProxy": "recording_proxy",
-    "ReplayDifference": "replayed",
-    "ReplayedRegistry": "replayed",
-    "RequestLog": "request_log",
+    "PushRefused": "pushing.pusher",
+    "RecordedRequest": "recording.recorded_request",
+    "RecordingProxy": "transcripts.recording_proxy",
+    "ReplayDifference": "transcripts.replayed",
+    "ReplayedRegistry": "transcripts.replayed",
+    "RequestLog": "recording.request_log",
     "RegistryTestCase": "unittest_case",
     "RegistryTransport": "httpx_transports",
-    "RequestPattern": "patterns",
+    "RequestPattern": "recording.patterns",
     "Run": "engine",
-    "TranscriptInvalid": "transcripts",
+    "TranscriptInvalid": "transcripts.transcripts",
     "WSGIAdapter": "session",
     "WSGISession": "session",
 }

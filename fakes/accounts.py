@@ -13,9 +13,9 @@ from v1registry.oauth.scopes import SCOPES
 from v1registry.rights import User
 
 from .applications import FakeApplication
-from .broken_storage import BrokenStorage
 from .clock import FakeClock
-from .recorder import Recorder, WatchedRegistry
+from .faults.broken_storage import BrokenStorage
+from .recording.recorder import Recorder, WatchedRegistry
 
 if TYPE_CHECKING:
     from v1registry.settings import RegistryOptions

@@ -16,14 +16,14 @@ from v1registry.cli.exits import DONE, FAILED, USAGE, CommandFailed
 from v1registry.cli.options import Commands, port
 from v1registry.settings import SettingsError
 
-from .control import ControlledFake
-from .control_services import CONTROL
+from .control.application import ControlledFake
+from .control.services import CONTROL
 from .engine import FakeEngine
 from .engine.versions import NEWEST, RELEASES
 from .profiles import ProfileName
 from .registry import FakeRegistry
 from .server import LiveServer
-from .transcriber import RecordingHelpers
+from .transcripts.transcriber import RecordingHelpers
 
 if TYPE_CHECKING:
     from v1registry.settings import RegistryOptions
@@ -210,7 +210,7 @@ def record(options: argparse.Namespace) -> int:
     :raises CommandFailed: the URL, the file or the port cannot be used.
     :raises ImportError: a package is missing.
     """
-    from .recording_proxy import RecordingProxy
+    from .transcripts.recording_proxy import RecordingProxy
 
     with LiveServer(tls=options.tls, address=options.host, port=options.port) as server:
         try:
@@ -228,7 +228,7 @@ def replay(options: argparse.Namespace) -> int:
     :raises CommandFailed: the transcript or the port cannot be used; or clients asked something else.
     :raises ImportError: a package is missing.
     """
-    from .replayed import ReplayedRegistry
+    from .transcripts.replayed import ReplayedRegistry
 
     with LiveServer(tls=options.tls, address=options.host, port=options.port) as server:
         try:

@@ -10,15 +10,15 @@ from v1registry.names import RepositoryName
 
 from .lookup import not_there, split_reference
 from .manifests import FakeBlobs, FakeManifest, FakeManifests
-from .oci_pusher import OciPusher
+from .pushing.oci_pusher import OciPusher
 
 if TYPE_CHECKING:
     from v1registry import MemoryStorage
 
     from .images import FakeImage
     from .lookup import Tags
-    from .recorded_request import RecordedRequest
-    from .request_log import RequestLog
+    from .recording.recorded_request import RecordedRequest
+    from .recording.request_log import RequestLog
 
 _PUT_TAG = re.compile(r"/v1/repositories/(.+)/tags/([^/]+)/?")
 _PUT_MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")

@@ -9,12 +9,12 @@ from v1registry.names import RepositoryName
 from v1registry.registry.repositories import Repositories
 
 from .images import FakeImage, FakeImages
-from .layer_builder import Files, Layer
 from .layers import layer_of
 from .lookup import not_there, split_name, without_host
 from .manifests import FakeManifest
-from .oci_pusher import OciPusher
-from .pusher import Pusher, numbered_layer
+from .pushing.layer_builder import Files, Layer
+from .pushing.oci_pusher import OciPusher
+from .pushing.pusher import Pusher, numbered_layer
 
 if TYPE_CHECKING:
     import os
@@ -183,7 +183,7 @@ class FillingHelpers:
         """
         if api not in (None, "v1", "v2"):
             raise ValueError(f"api must be 'v1', 'v2' or None, not {api!r}")
-        from .archive_pusher import push_archive
+        from .pushing.archive_pusher import push_archive
 
         return push_archive(
             path,

@@ -14,7 +14,7 @@ try:
 except ImportError as error:
     raise ImportError(f"the transports need httpx: pip install httpx ({error})") from error
 
-from .connection_cuts import AnswerDelayed, ConnectionCut
+from .faults.connection_cuts import AnswerDelayed, ConnectionCut
 from .in_process import Answer, RequestBody, environ_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from .connection_cuts import TIMEOUT_KEY
+from .faults.connection_cuts import TIMEOUT_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

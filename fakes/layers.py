@@ -9,7 +9,7 @@ from posixpath import split
 from v1registry.layers.archive import Member, open_archive
 from v1registry.storage.base import CHUNK_BYTES
 
-from .layer_builder import WHITEOUT, Files, Layer
+from .pushing.layer_builder import WHITEOUT, Files, Layer
 
 _REGULAR = (b"0", b"\0", b"7")
 _HARD_LINK = b"1"

@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise ImportError(f"a live port needs cheroot: pip install 'v1registry[fakes]' ({error})") from error
 
-from .connection_cuts import CONNECTION_KEY
+from .faults.connection_cuts import CONNECTION_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

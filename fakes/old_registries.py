@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from .fault_answers import Answer, fitted
-from .fault_effects import status_line
+from .faults.answers import Answer, fitted
+from .faults.effects import status_line
 
 if TYPE_CHECKING:
-    from .recorded_request import RecordedRequest
+    from .recording.recorded_request import RecordedRequest
 
 #: The pages of Werkzeug 0.9.6. The first one is recorded in tests/data/transcripts.
 _TEXTS: Final = {

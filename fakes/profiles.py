@@ -14,18 +14,18 @@ from urllib.parse import parse_qsl, urlencode
 from v1registry.settings import SettingsError
 from v1registry.wsgi.request import USER_KEY
 
-from .failing_registry import FAILURE_KEY
-from .fault_answers import Answer, answer_of, send
-from .fault_effects import status_line
+from .faults.answers import Answer, answer_of, send
+from .faults.effects import status_line
+from .faults.failing_registry import FAILURE_KEY
 from .old_registries import html_page, old_range, redirect_to_slash
-from .recorder import RECORD_KEY
+from .recording.recorder import RECORD_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
     from v1registry.settings import RegistryOptions
 
-    from .recorded_request import RecordedRequest
+    from .recording.recorded_request import RecordedRequest
 
 #: The registries whose answers are known.
 ProfileName = Literal["docker-registry-0.6", "docker-registry-0.9.1", "quay", "hub"]

@@ -13,23 +13,23 @@ from v1registry.registry.repositories import Repositories
 from v1registry.settings import SERVE_SETTINGS, RegistryOptions, SettingsError
 
 from .accounts import AccountHelpers
-from .broken_storage import BrokenStorage
 from .clock import FakeClock
 from .distribution import DistributionHelpers
-from .expectations import RequestExpectations
-from .failing_registry import FailingRegistry
-from .fault_gate import FaultGate
-from .faults import FaultHelpers, Faults
+from .faults.broken_storage import BrokenStorage
+from .faults.failing_registry import FailingRegistry
+from .faults.faults import FaultHelpers, Faults
+from .faults.gate import FaultGate
 from .filling import FillingHelpers
 from .images import FakeImage, FakeImages
 from .lookup import Tags, not_there, split_name, without_host
-from .oci_pusher import OciPusher
 from .profiles import ProfiledApplication, ProfileName, profile_of
-from .pusher import ADMINISTRATOR_KEY, Pusher
-from .recorder import Recorder, WatchedRegistry
-from .request_log import RequestLog
+from .pushing.oci_pusher import OciPusher
+from .pushing.pusher import ADMINISTRATOR_KEY, Pusher
+from .recording.expectations import RequestExpectations
+from .recording.recorder import Recorder, WatchedRegistry
+from .recording.request_log import RequestLog
 from .server import LiveServer
-from .transcriber import RecordingHelpers, Transcriber
+from .transcripts.transcriber import RecordingHelpers, Transcriber
 from .ways_in import WaysIn
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise ImportError(f"the session needs requests: pip install 'v1registry[fakes]' ({error})") from error
 
-from .connection_cuts import AnswerDelayed, ConnectionCut
+from .faults.connection_cuts import AnswerDelayed, ConnectionCut
 from .in_process import CHUNK_BYTES, HOST, Answer, Chunks, RequestBody, environ_of
 
 if TYPE_CHECKING:

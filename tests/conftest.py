@@ -15,14 +15,14 @@ import v1registry.wsgi.framework  # noqa: F401
 
 # before anything imports them: their assertions are to tell values, as those of test files do
 pytest.register_assert_rewrite(
-    "v1registry_fakes.auth_contracts",
-    "v1registry_fakes.profile_contracts",
-    "v1registry_fakes.search_contracts",
-    "v1registry_fakes.storage_contracts",
-    "v1registry_fakes.storage_listing",
-    "v1registry_fakes.storage_sharing",
-    "v1registry_fakes.storage_steps",
-    "v1registry_fakes.storage_versions",
+    "v1registry_fakes.contracts.accounts",
+    "v1registry_fakes.contracts.profiles",
+    "v1registry_fakes.contracts.search",
+    "v1registry_fakes.contracts.storage",
+    "v1registry_fakes.contracts.storage_listing",
+    "v1registry_fakes.contracts.storage_sharing",
+    "v1registry_fakes.contracts.storage_steps",
+    "v1registry_fakes.contracts.storage_versions",
 )
 
 #: The full run (``.ci/run``) has all programs installed, so no test may be skipped.

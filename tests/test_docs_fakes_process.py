@@ -16,7 +16,7 @@ from support.documents import block, section
 from support.fakes_process import FakesProcess
 from support.programs import PATIENCE_S
 from v1registry_fakes import control_bodies as bodies
-from v1registry_fakes.control import TABLE
+from v1registry_fakes.control.application import TABLE
 
 _PORT = "5005"
 

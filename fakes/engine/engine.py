@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..clock import FakeClock
-from ..expectations import RequestExpectations
-from ..recorder import Recorder
-from ..request_log import RequestLog
+from ..recording.expectations import RequestExpectations
+from ..recording.recorder import Recorder
+from ..recording.request_log import RequestLog
 from ..server import REACHED_BY
 from .api import EngineApplication
 from .behaviours import Behaviours, LogLine, Program, rule

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..connection_cuts import cut
-from ..fault_answers import answer_of, change, cut_off, send, slowed
-from ..fault_effects import Body, FaultEffects, decisive_of
-from ..faults import Fault, Faults, check_conditions
-from ..patterns import RequestPattern
-from ..recorder import RECORD_KEY
+from ..faults.answers import answer_of, change, cut_off, send, slowed
+from ..faults.connection_cuts import cut
+from ..faults.effects import Body, FaultEffects, decisive_of
+from ..faults.faults import Fault, Faults, check_conditions
+from ..recording.patterns import RequestPattern
+from ..recording.recorder import RECORD_KEY
 from .requests import FULL_DISK_KEY, TAKEOVER_KEY, answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
-    from ..recorded_request import RecordedRequest
+    from ..recording.recorded_request import RecordedRequest
     from .api import EngineApplication
     from .hijack import Connection
 

@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..layer_builder import Files
 from ..layers import layer_of
-from ..pusher import CREATED
+from ..pushing.layer_builder import Files
+from ..pushing.pusher import CREATED
 from .behaviours import Behaviour
 from .errors import EngineError
 from .image_store import read_layer

@@ -12,7 +12,7 @@ from support.slapd import Slapd
 from v1registry.accounts.users import UserStore
 from v1registry.storage.memory import MemoryStorage
 
-pytest.register_assert_rewrite("v1registry_fakes.auth_contracts")
+pytest.register_assert_rewrite("v1registry_fakes.contracts.accounts")
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def in_process() -> list[tuple[str, Measure]]:
     """Return the measurements without a port."""
     import requests
     from v1registry_fakes import FakeRegistry, WSGIAdapter, WSGISession
-    from v1registry_fakes.pusher import numbered_layer
+    from v1registry_fakes.pushing.pusher import numbered_layer
 
     def ready(stack: ExitStack) -> Iterator[float]:
         while True:

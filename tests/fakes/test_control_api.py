@@ -8,7 +8,7 @@ import json
 import pytest
 from support.archive_builder import TOP, old_archive
 from support.control_requests import post, refused
-from v1registry_fakes.control import TABLE, ControlledFake
+from v1registry_fakes.control.application import TABLE, ControlledFake
 from webtest import TestApp
 
 
@@ -184,7 +184,7 @@ def test_body_that_is_no_json_is_rejected(control, body, text):
 
 
 def test_body_above_the_limit_is_rejected(control, monkeypatch):
-    monkeypatch.setattr("v1registry_fakes.control_bodies.MOST_JSON_BYTES", 10)
+    monkeypatch.setattr("v1registry_fakes.control.bodies.MOST_JSON_BYTES", 10)
 
     answer = control.post("/_fakes/images", json.dumps({"name": "alice/app"}), status=413)
 
@@ -265,6 +265,6 @@ def test_body_that_is_no_archive_is_rejected(control, body):
 
 
 def test_archive_above_the_limit_is_rejected(control, monkeypatch):
-    monkeypatch.setattr("v1registry_fakes.control_filling.MOST_ARCHIVE_BYTES", 10)
+    monkeypatch.setattr("v1registry_fakes.control.filling.MOST_ARCHIVE_BYTES", 10)
 
     assert "larger than the 10" in control.post("/_fakes/archives", b"x" * 11, status=413).json["error"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 from v1registry_fakes import FakeRegistry, LiveServer
-from v1registry_fakes.control import ControlledFake
+from v1registry_fakes.control.application import ControlledFake
 
 
 @pytest.fixture

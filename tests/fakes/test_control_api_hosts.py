@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from v1registry_fakes import FakeRegistry, LiveServer
-from v1registry_fakes.control import ControlledFake
+from v1registry_fakes.control.application import ControlledFake
 from webtest import TestApp
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from support.control_requests import post, refused
-from v1registry_fakes.control import ControlledFake
+from v1registry_fakes.control.application import ControlledFake
 from webtest import TestApp
 
 
@@ -128,7 +128,7 @@ def test_invalid_fault_is_rejected_with_its_reason(control, body, text):
 
 
 def test_faults_are_bounded(control, monkeypatch):
-    monkeypatch.setattr("v1registry_fakes.control_faults.MOST_FAULTS", 1)
+    monkeypatch.setattr("v1registry_fakes.control.faults.MOST_FAULTS", 1)
     post(control, "faults", {"status": 500})
 
     assert "At most 1 faults" in refused(control, "faults", {"status": 500})

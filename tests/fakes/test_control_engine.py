@@ -12,7 +12,7 @@ from support.control_requests import post, refused
 from support.fakes_process import FakesProcess
 from v1registry_fakes import FakeEngine, FakeRegistry
 from v1registry_fakes.command import main
-from v1registry_fakes.control import ControlledFake
+from v1registry_fakes.control.application import ControlledFake
 from webtest import TestApp
 
 RULE = {"image": "alice/app", "command": "serve *", "logs": ["up", {"text": "bad", "stream": "stderr"}]}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from v1registry_fakes import FakeManifest, FakeRegistry, NotThere, PushRefused, WSGISession
 from v1registry_fakes.layers import layer_of
-from v1registry_fakes.oci_pusher import MANIFEST
+from v1registry_fakes.pushing.oci_pusher import MANIFEST
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import fields
 from v1registry_fakes import FakeRegistry, ReplayedRegistry
 from v1registry_fakes import control_bodies as bodies
-from v1registry_fakes.control import ControlledFake
-from v1registry_fakes.masking import Masker
+from v1registry_fakes.control.application import ControlledFake
+from v1registry_fakes.transcripts.masking import Masker
 from webtest import TestApp
 
 KINDS = {

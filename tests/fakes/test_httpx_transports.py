@@ -14,7 +14,7 @@ import anyio
 import httpx
 import pytest
 from v1registry_fakes import AsyncRegistryTransport, FakeRegistry, Layer, RegistryTransport
-from v1registry_fakes.connection_cuts import TIMEOUT_KEY, AnswerDelayed, ConnectionCut
+from v1registry_fakes.faults.connection_cuts import TIMEOUT_KEY, AnswerDelayed, ConnectionCut
 
 Send = Callable[..., httpx.Response]
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from v1registry_fakes import FakeRegistry, WSGISession
 from v1registry_fakes.in_process import environ_of
-from v1registry_fakes.masking import Masker
+from v1registry_fakes.transcripts.masking import Masker
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from v1registry_fakes import FakeRegistry, RecordedRequest, WSGISession
-from v1registry_fakes.recorded_body import MEMORY_BYTES, RecordedBody, Spool, WatchedInput
+from v1registry_fakes.recording.recorded_body import MEMORY_BYTES, RecordedBody, Spool, WatchedInput
 from webtest import TestApp
 
 IMAGE_ID = "ab" * 32
@@ -88,7 +88,7 @@ def test_a_full_disk_ends_the_record_and_not_the_request(monkeypatch: pytest.Mon
     def full(*arguments: Any, **options: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("v1registry_fakes.recorded_body.TemporaryFile", full)
+    monkeypatch.setattr("v1registry_fakes.recording.recorded_body.TemporaryFile", full)
     body = RecordedBody(Spool())
     body.add(b"x" * 100)
     body.add(b"x" * MEMORY_BYTES)
@@ -97,8 +97,8 @@ def test_a_full_disk_ends_the_record_and_not_the_request(monkeypatch: pytest.Mon
 
 
 def test_the_log_forgets_the_oldest_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("v1registry_fakes.request_log._MOST_REQUESTS", 10)
-    monkeypatch.setattr("v1registry_fakes.request_log._FORGOTTEN", 4)
+    monkeypatch.setattr("v1registry_fakes.recording.request_log._MOST_REQUESTS", 10)
+    monkeypatch.setattr("v1registry_fakes.recording.request_log._FORGOTTEN", 4)
     with FakeRegistry() as fake:
         for _ in range(11):
             TestApp(fake.app).get("/v1/_ping")

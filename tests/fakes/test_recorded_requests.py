@@ -13,7 +13,7 @@ import httpx
 import pytest
 import requests
 from v1registry_fakes import FakeRegistry, RecordedRequest, WSGISession
-from v1registry_fakes.recorded_body import LARGEST_BYTES, MEMORY_BYTES
+from v1registry_fakes.recording.recorded_body import LARGEST_BYTES, MEMORY_BYTES
 from webtest import TestApp
 
 from v1registry.storage.base import CHUNK_BYTES

@@ -7,7 +7,7 @@ import socket
 import pytest
 import requests
 from v1registry_fakes import FakeRegistry, LiveServer, RecordingProxy, ReplayedRegistry, WSGISession
-from v1registry_fakes.transcripts import read_transcript
+from v1registry_fakes.transcripts.transcripts import read_transcript
 
 IMAGE_ID = "ab" * 32
 

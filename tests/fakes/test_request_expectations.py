@@ -12,8 +12,8 @@ import httpx
 import pytest
 import requests
 from v1registry_fakes import FakeRegistry, RequestPattern
-from v1registry_fakes.nearest import described_nearest, listed
-from v1registry_fakes.recorded_request import RecordedRequest
+from v1registry_fakes.recording.nearest import described_nearest, listed
+from v1registry_fakes.recording.recorded_request import RecordedRequest
 from webtest import TestApp
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 from v1registry_fakes import FakeRegistry, RecordedRequest, RequestPattern, WSGISession
-from v1registry_fakes.patterns import path_matches, pattern_of
+from v1registry_fakes.recording.patterns import path_matches, pattern_of
 from webtest import TestApp
 
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 from urllib3 import Timeout
 from v1registry_fakes import FakeRegistry, WSGISession
-from v1registry_fakes.connection_cuts import TIMEOUT_KEY, AnswerDelayed, ConnectionCut
+from v1registry_fakes.faults.connection_cuts import TIMEOUT_KEY, AnswerDelayed, ConnectionCut
 
 
 def session_with(answer: Any) -> WSGISession:

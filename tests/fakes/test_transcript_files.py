@@ -10,8 +10,8 @@ import threading
 import pytest
 import requests
 from v1registry_fakes import FakeRegistry, WSGISession
-from v1registry_fakes.masking import Masker
-from v1registry_fakes.transcripts import TranscriptInvalid, read_transcript
+from v1registry_fakes.transcripts.masking import Masker
+from v1registry_fakes.transcripts.transcripts import TranscriptInvalid, read_transcript
 
 IMAGE_ID = "ab" * 32
 

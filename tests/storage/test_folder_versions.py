@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.quiet_folders import Settle, settle
-from v1registry_fakes.storage_versions import VersionRules
+from v1registry_fakes.contracts.storage_versions import VersionRules
 
 from v1registry import FileStorage, MemoryStorage
 from v1registry.storage import files

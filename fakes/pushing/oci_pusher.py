@@ -11,9 +11,9 @@ from v1registry.layers.compression import compression_of
 from v1registry.names import Digest
 from v1registry.wsgi.framework import Request
 
-from .manifests import FakeManifest, diff_id_of
+from ..manifests import FakeManifest, diff_id_of
+from ..recording.recorder import RECORD_KEY, recorded_request
 from .pusher import ADMINISTRATOR_KEY, CREATED, USER_AGENT, PushRefused
-from .recorder import RECORD_KEY, recorded_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

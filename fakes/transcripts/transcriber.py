@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from .kept_bodies import BodyCapture, BodyStore
+from ..recording.kept_bodies import BodyCapture, BodyStore
 from .masking import Masker
 from .transcripts import (
     Exchange,

@@ -13,9 +13,9 @@ from v1registry.paths import OAUTH
 from v1registry.wsgi.request import Request
 from v1registry.wsgi.responses import Response
 
-from .fault_effects import FaultEffects
-from .fault_errors import error_of
-from .recorder import WatchedRegistry
+from ..recording.recorder import WatchedRegistry
+from .effects import FaultEffects
+from .errors import error_of
 
 log = get_logger(__name__)
 

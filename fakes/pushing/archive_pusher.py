@@ -34,9 +34,9 @@ from v1registry.archives.tarindex import TarIndex
 from v1registry.layers.compression import CHUNK_BYTES, UnreadableLayer, compression_of, open_decompressed
 from v1registry.names import Digest
 
-from .images import FakeImage
-from .lookup import split_name, split_reference
-from .manifests import FakeManifest, diff_id_of
+from ..images import FakeImage
+from ..lookup import split_name, split_reference
+from ..manifests import FakeManifest, diff_id_of
 from .oci_pusher import OciPusher
 from .pusher import Pusher
 

@@ -19,10 +19,10 @@ from v1registry.layers.compression import UnreadableLayer
 from v1registry.layers.tarsum import tarsum
 from v1registry.wsgi.framework import Request
 
-from .images import FakeImage, FakeImages
+from ..images import FakeImage, FakeImages
+from ..layers import layer_of
+from ..recording.recorder import RECORD_KEY, recorded_request
 from .layer_builder import Files
-from .layers import layer_of
-from .recorder import RECORD_KEY, recorded_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -1,21 +1,21 @@
 """Public test suites for storages, search indexes and backends of users.
 
-Their modules describe how to use them: :mod:`v1registry_fakes.storage_contracts`,
-:mod:`v1registry_fakes.search_contracts`,
-:mod:`v1registry_fakes.auth_contracts` and :mod:`v1registry_fakes.profile_contracts`.
+Their modules describe how to use them: :mod:`v1registry_fakes.contracts.storage`,
+:mod:`v1registry_fakes.contracts.search`, :mod:`v1registry_fakes.contracts.accounts` and
+:mod:`v1registry_fakes.contracts.profiles`.
 """
 
 from __future__ import annotations
 
-from .auth_contracts import (
+from .accounts import (
     AccountsContract,
     BackendContract,
     ConfirmationContract,
     LookupContract,
 )
-from .profile_contracts import ProfilesContract
-from .search_contracts import SearchIndexContract
-from .storage_contracts import StorageContract
+from .profiles import ProfilesContract
+from .search import SearchIndexContract
+from .storage import StorageContract
 
 __all__ = [
     "AccountsContract",

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
-from .masking import MOST_MASKED_BYTES, Masker
-from .transcripts import MOST_INLINE_BYTES, TranscriptBody, digest_of
+from ..transcripts.masking import MOST_MASKED_BYTES, Masker
+from ..transcripts.transcripts import MOST_INLINE_BYTES, TranscriptBody, digest_of
 
 #: How many bytes of bodies are kept beside one transcript.
 MOST_KEPT_BYTES: Final = 4 << 30

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, overload
 
 from v1registry.errors import RegistryError
 
+from ..recording.patterns import RequestPattern
 from .broken_storage import BrokenStorage, FullStorage, StaleStorage, UnavailableStorage
 from .connection_cuts import TIMEOUT_KEY, AnswerDelayed, ConnectionCut, is_abandoned
-from .fault_effects import Body, FaultEffects, StorageFault, is_finite_number, is_whole_number
-from .patterns import RequestPattern
+from .effects import Body, FaultEffects, StorageFault, is_finite_number, is_whole_number
 
 if TYPE_CHECKING:
     from v1registry.storage.base import Storage
 
-    from .recorded_request import ApiName, RecordedRequest
-    from .recorder import Recorder, WatchedRegistry
+    from ..recording.recorded_request import ApiName, RecordedRequest
+    from ..recording.recorder import Recorder, WatchedRegistry
 
 #: How many of the requests that a fault hit are kept, the last ones.
 _MOST_KEPT = 10_000

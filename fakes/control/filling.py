@@ -10,12 +10,12 @@ from v1registry.oauth.scopes import SCOPES
 from v1registry.wsgi.request import Request
 from v1registry.wsgi.responses import Response, json_response
 
-from . import control_bodies as bodies
-from .control_bodies import content_of, contents_of, read_body
-from .control_services import ControlServices, image_of, manifest_of, parameters, refusals
-from .control_views import shown_image, shown_manifest
-from .images import FakeImage
-from .manifests import FakeManifest
+from ..images import FakeImage
+from ..manifests import FakeManifest
+from . import bodies
+from .bodies import content_of, contents_of, read_body
+from .services import ControlServices, image_of, manifest_of, parameters, refusals
+from .views import shown_image, shown_manifest
 
 ControlRequest: TypeAlias = Request[ControlServices]
 

@@ -20,19 +20,15 @@ from v1registry.wsgi.request import Request, Services
 from v1registry.wsgi.responses import Response, error_object, json_response, no_content
 from v1registry.wsgi.routing import Route, Table
 
-from . import control_clock as clock
-from . import control_engine as engine
-from . import control_faults as faults
-from . import control_filling as filling
-from . import control_watching as watching
-from .control_services import CONTROL, ControlServices
+from . import clock, engine, faults, filling, watching
 from .known_faults import KnownFaults
+from .services import CONTROL, ControlServices
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
-    from .engine import FakeEngine
-    from .registry import FakeRegistry
+    from ..engine import FakeEngine
+    from ..registry import FakeRegistry
 
 log = logging.getLogger(__name__)
 

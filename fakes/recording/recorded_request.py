@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from v1registry.clock import SYSTEM_CLOCK
 
-from .masking import Masker
+from ..transcripts.masking import Masker
 from .recorded_body import RecordedBody
 
 #: The APIs of a request: the Registry API, the Hub API with its users, OAuth with the accounts API, and the

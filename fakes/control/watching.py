@@ -8,9 +8,9 @@ from v1registry.errors import BadRequest, NotFound
 from v1registry.wsgi.request import Request
 from v1registry.wsgi.responses import Response, json_response, no_content
 
-from .control_services import ControlServices, parameters, refusals, whole_number
-from .control_views import shown_request
-from .expectations import RequestExpectations
+from ..recording.expectations import RequestExpectations
+from .services import ControlServices, parameters, refusals, whole_number
+from .views import shown_request
 
 ControlRequest: TypeAlias = Request[ControlServices]
 

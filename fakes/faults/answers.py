@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .connection_cuts import cut
-from .fault_effects import Body, FaultEffects, decisive_of, status_line
+from .effects import Body, FaultEffects, decisive_of, status_line
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication

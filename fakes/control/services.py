@@ -12,14 +12,14 @@ from v1registry.accounts.base import AccountExists
 from v1registry.errors import BadRequest, Conflict, NotFound
 from v1registry.wsgi.request import Request, Services
 
-from .lookup import NotThere
+from ..lookup import NotThere
 
 if TYPE_CHECKING:
-    from .engine import FakeEngine
-    from .images import FakeImage
+    from ..engine import FakeEngine
+    from ..images import FakeImage
+    from ..manifests import FakeManifest
+    from ..registry import FakeRegistry
     from .known_faults import KnownFaults
-    from .manifests import FakeManifest
-    from .registry import FakeRegistry
 
 #: The path of the control API.
 CONTROL: Final = "/_fakes"

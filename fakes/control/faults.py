@@ -10,9 +10,9 @@ from v1registry.errors import BadRequest, NotFound
 from v1registry.wsgi.request import Request
 from v1registry.wsgi.responses import Response, json_response, no_content
 
-from .control_bodies import NewFault, read_body
-from .control_services import ControlServices, refusals
-from .faults import Fault
+from ..faults.faults import Fault
+from .bodies import NewFault, read_body
+from .services import ControlServices, refusals
 
 #: How many faults may be set at a time.
 MOST_FAULTS: Final = 1000

@@ -10,13 +10,13 @@ from v1registry.errors import BadRequest, NotFound
 from v1registry.wsgi.request import Request
 from v1registry.wsgi.responses import Response, json_response, no_content
 
-from . import control_bodies as bodies
-from .control_bodies import contents_of, read_body
-from .control_faults import MOST_FAULTS
-from .control_services import ControlServices, refusals
-from .control_watching import requests_of
-from .engine import FakeContainer, FakeEngine
-from .engine.behaviours import LogLine
+from ..engine import FakeContainer, FakeEngine
+from ..engine.behaviours import LogLine
+from . import bodies
+from .bodies import contents_of, read_body
+from .faults import MOST_FAULTS
+from .services import ControlServices, refusals
+from .watching import requests_of
 
 ControlRequest: TypeAlias = Request[ControlServices]
 

@@ -20,12 +20,12 @@ test file and add its fixture::
 * :class:`AccountsContract`: one in which accounts are created (``can_create``). Its fixture ``accounts``
   returns a backend without users.
 * :class:`ConfirmationContract`: one whose accounts and addresses links confirm, too (``can_confirm``).
-* :class:`~v1registry_fakes.profile_contracts.ProfilesContract`: one with profiles, too (``has_profiles``).
+* :class:`~v1registry_fakes.contracts.profiles.ProfilesContract`: one with profiles, too (``has_profiles``).
 
 For readable failures let pytest rewrite the assertions of this module, in ``conftest.py``, before it is
 imported::
 
-    pytest.register_assert_rewrite("v1registry_fakes.auth_contracts")
+    pytest.register_assert_rewrite("v1registry_fakes.contracts.accounts")
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from v1registry.errors import RegistryError
 from v1registry.wsgi.bodies import Upload
 
-from .connection_cuts import cut
-from .live_port import WITH_URLS, OnLivePort, refuse, with_moved_urls
+from ..faults.connection_cuts import cut
+from ..live_port import WITH_URLS, OnLivePort, refuse, with_moved_urls
 from .transcriber import RecordingHelpers, Transcriber, headers_of, target_of
 
 try:
@@ -22,7 +22,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
-    from .server import LiveServer
+    from ..server import LiveServer
 
 _CHUNK_BYTES: Final = 64 << 10
 

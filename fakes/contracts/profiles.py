@@ -1,6 +1,6 @@
 """The contract of backends with profiles and several addresses, as tests that you run on yours.
 
-:mod:`v1registry_fakes.auth_contracts` says how.
+:mod:`v1registry_fakes.contracts.accounts` says how.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from v1registry.accounts.base import (
 )
 from v1registry.rights import User
 
-from .auth_contracts import AccountsContract
+from .accounts import AccountsContract
 
 __all__ = ["ProfilesContract"]
 

@@ -7,11 +7,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from .broken_storage import BrokenStorage
-from .clock import FakeClock
-from .connection_cuts import cut
-from .failing_registry import FAILURE_KEY, FailingRegistry
-from .fault_answers import (
+from ..clock import FakeClock
+from ..recording.recorder import RECORD_KEY
+from .answers import (
     Answer,
     answer_of,
     change,
@@ -23,14 +21,16 @@ from .fault_answers import (
     send,
     slowed,
 )
-from .fault_effects import FaultEffects, decisive_of
+from .broken_storage import BrokenStorage
+from .connection_cuts import cut
+from .effects import FaultEffects, decisive_of
+from .failing_registry import FAILURE_KEY, FailingRegistry
 from .faults import Fault, Faults
-from .recorder import RECORD_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-    from .recorded_request import RecordedRequest
+    from ..recording.recorded_request import RecordedRequest
 
 #: How far the time of a request with an expired token is ahead, in seconds: longer than any lifetime.
 _EXPIRED_S: Final = 100 * 365 * 86400.0

@@ -16,17 +16,17 @@ from urllib.parse import parse_qsl, unquote
 from v1registry.errors import RegistryError
 from v1registry.wsgi.bodies import Upload
 
-from .connection_cuts import cut
-from .live_port import WITH_URLS, OnLivePort, refuse, with_moved_urls
+from ..faults.connection_cuts import cut
+from ..live_port import WITH_URLS, OnLivePort, refuse, with_moved_urls
+from ..recording.recorded_request import RequestHeaders
 from .masking import MOST_MASKED_BYTES, Masker, is_content
-from .recorded_request import RequestHeaders
 from .transcriber import target_of
 from .transcripts import Exchange, TranscriptBody, header_of, read_transcript
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
-    from .server import LiveServer
+    from ..server import LiveServer
 
 #: The most differences that are kept.
 MOST_DIFFERENCES: Final = 1000

@@ -6,9 +6,9 @@ import base64
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .images import FakeImage
-    from .manifests import FakeManifest
-    from .recorded_request import RecordedRequest
+    from ..images import FakeImage
+    from ..manifests import FakeManifest
+    from ..recording.recorded_request import RecordedRequest
 
 #: Larger bodies of requests and answers are not shown, in bytes.
 MOST_SHOWN_BYTES: Final = 64 << 10

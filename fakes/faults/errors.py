@@ -14,7 +14,7 @@ from v1registry.oauth.provider import CHALLENGE as OAUTH_CHALLENGE
 from v1registry.paths import OAUTH
 from v1registry.wsgi.request import Request
 
-from .recorded_request import ApiName
+from ..recording.recorded_request import ApiName
 
 #: A code of the distribution API or of OAuth, in place of a text.
 _CODE: Final = re.compile(r"[A-Z]+(?:_[A-Z]+)*|[a-z]+(?:_[a-z]+)+")

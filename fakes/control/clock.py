@@ -5,8 +5,8 @@ from __future__ import annotations
 from v1registry.wsgi.request import Request
 from v1registry.wsgi.responses import Response, json_response
 
-from .control_bodies import ClockMove, read_body
-from .control_services import ControlServices, refusals
+from .bodies import ClockMove, read_body
+from .services import ControlServices, refusals
 
 
 def show(request: Request[ControlServices]) -> Response:

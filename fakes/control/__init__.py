@@ -1,0 +1,1 @@
+"""The control API of ``python -m v1registry_fakes``."""

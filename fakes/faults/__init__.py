@@ -1,0 +1,1 @@
+"""Faults on demand: which requests fail, and how."""

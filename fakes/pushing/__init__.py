@@ -1,0 +1,1 @@
+"""How the helpers of a fake push images."""

@@ -1,0 +1,1 @@
+"""The requests of clients: how they are recorded, found and expected."""

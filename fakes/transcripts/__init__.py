@@ -1,0 +1,1 @@
+"""Transcripts: requests and answers that are written to a file, and replayed."""
