@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ SUITES = ("limits", "small", "layers", "image", "growth", "gc")
 
 def main() -> int:
     options = _parse()
+    # so that servers are stopped and data is deleted
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     results = Results.load(options.add_to) if options.add_to else Results()
     work = Path(tempfile.mkdtemp(prefix="compare-", dir=options.work))
     servers = Servers(work, options.peers.resolve())
