@@ -154,6 +154,7 @@ class Running:
         self._server = self._start()
         self.accepted: dict[str, str | None] = {}
         self._documents: dict[str, bytes] = {}
+        self.looked_at = 0  #: how many tags were found whole
 
     def _start(self) -> Program:
         command = ("v1registry", "serve", "--port", "0", "--workers", "2")
@@ -208,6 +209,7 @@ class Running:
             repository, _, tag = name.partition(":")
             if value == UNKNOWN:
                 continue
+            self.looked_at += value is not None
             if api == "v1":
                 self._check_images(repository, tag, value)
             else:
@@ -263,6 +265,6 @@ def running(tmp_path: Path) -> Iterator[Running]:
 def test_what_was_accepted_survives_killed_collections_and_servers(running: Running) -> None:
     for _ in range(ROUNDS):
         running.round()
-    assert any(value not in (None, UNKNOWN) for value in running.accepted.values())
+    assert running.looked_at > 0
     running.check_nothing_is_left()
     running.check()
