@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .base import KeyNotFound, Stat
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: What ``read`` of a storage returns, None if nothing is stored under the key.
 Found: TypeAlias = tuple[bytes, Stat] | None
@@ -36,6 +38,9 @@ def read_in_parallel(
 
     :param read: the method of a storage; it is called in other threads.
     """
+    # storages in memory and in a folder need no threads
+    from concurrent.futures import ThreadPoolExecutor
+
     waiting: deque[tuple[str, Future[Found]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="v1registry-read")
     try:
