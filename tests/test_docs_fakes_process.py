@@ -15,7 +15,7 @@ from msgspec.structs import fields
 from support.documents import block, section
 from support.fakes_process import FakesProcess
 from support.programs import PATIENCE_S
-from v1registry_fakes import control_bodies as bodies
+from v1registry_fakes.control import bodies
 from v1registry_fakes.control.application import TABLE
 
 _PORT = "5005"

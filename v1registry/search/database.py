@@ -10,18 +10,20 @@ import fcntl
 import os
 import secrets
 import shutil
-import sqlite3
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from ..log import get_logger
 from .questions import add_functions
 from .schema import SCHEMA, SCHEMA_VERSION, WORDS, has_trigrams
+
+if TYPE_CHECKING:
+    import sqlite3
 
 log = get_logger(__name__)
 
@@ -157,6 +159,8 @@ class Database:
         :raises DatabaseDamaged: there is some.
         :raises NoDatabase: there is no database.
         """
+        import sqlite3
+
         with self._connection() as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
@@ -168,6 +172,8 @@ class Database:
         :param anew: remove the one that there is.
         :raises NoDatabase: the folder cannot be written.
         """
+        import sqlite3
+
         try:
             os.makedirs(self._folder, exist_ok=True)
             with open(os.path.join(self._folder, "lock"), "a", encoding="ascii") as lock:
@@ -183,6 +189,8 @@ class Database:
     # -- inside
 
     def _make(self) -> None:
+        import sqlite3
+
         name = f"{self._prefix}{secrets.token_hex(8)}"
         made = os.path.join(self._folder, f"new-{name}")
         os.mkdir(made)
@@ -238,6 +246,8 @@ class Database:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
+        import sqlite3
+
         path = self._current()
         if path is None:
             raise NoDatabase("there is no index yet")
@@ -261,6 +271,8 @@ class Database:
 
     def _failure(self, path: str, error: sqlite3.Error) -> NoDatabase:
         """Return what to raise for a failure. A damaged file is removed, so that the index is built again."""
+        import sqlite3
+
         text = str(error)
         if isinstance(error, sqlite3.OperationalError) and ("locked" in text or "busy" in text):
             return DatabaseBusy(f"others were writing into the index for more than {_BUSY_S} s")
@@ -275,6 +287,8 @@ class Database:
 
 
 def _connect(path: str) -> sqlite3.Connection:
+    import sqlite3
+
     connection = sqlite3.connect(
         f"file:{quote(path)}?mode=rw",
         uri=True,
@@ -291,6 +305,8 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _is_damage(error: sqlite3.Error) -> bool:
     """Tell whether an error means that the file is not what was written."""
+    import sqlite3
+
     if isinstance(error, sqlite3.OperationalError):
         return any(words in str(error) for words in _DAMAGE)
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(

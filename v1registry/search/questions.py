@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cachetools import LRUCache
 
@@ -15,6 +14,9 @@ from ..names import DEFAULT_NAMESPACE, RepositoryName
 from ..rights import EVERYTHING, Listing
 from .schema import has_trigrams
 from .words import Query, Word
+
+if TYPE_CHECKING:
+    import sqlite3
 
 #: Up to this number of matches, all are read and sorted. If there are more, the first ones are looked for in
 #: the order of the result, where they are soon found.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..names import RepositoryName
 from .facts import Facts, FactsReader
 from .schema import has_trigrams
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _SELECT: Final = (
     "SELECT id, folded, text, is_private, stars, has_description, version FROM repositories WHERE name = ?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import suppress
 from functools import cache
 from typing import Final
@@ -60,6 +59,8 @@ CREATE VIRTUAL TABLE words USING fts5(
 @cache
 def has_trigrams() -> bool:
     """Tell whether this SQLite can look for parts of words by an index."""
+    import sqlite3
+
     with suppress(sqlite3.Error):
         connection = sqlite3.connect(":memory:")
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ class SqliteSearch:
     def __init__(
         self, folder: str, storage: Storage, repositories: Repositories, *, clock: Clock = SYSTEM_CLOCK
     ):
+        self._storage = storage
         self._repositories = repositories
         self._clock = clock
         self._scan = ScanSearch(repositories)
@@ -88,7 +90,7 @@ class SqliteSearch:
                 return self._find(Query(query), caller, start, most, needs_total)
             except NoDatabase as error:
                 log.warning("search looks at every repository: %s", error)
-        self.upkeep.wake(is_needed=True)
+        self._begin_to_build()
         return self._scan.find(query, caller, start, most, needs_total=needs_total)
 
     def names_after(
@@ -100,7 +102,7 @@ class SqliteSearch:
                 return self._names_after(after, caller, most, accepts)
             except NoDatabase as error:
                 log.warning("a list looks at every repository: %s", error)
-        self.upkeep.wake(is_needed=True)
+        self._begin_to_build()
         return self._scan.names_after(after, caller, most, accepts)
 
     # -- RebuildableIndex
@@ -139,6 +141,11 @@ class SqliteSearch:
             return False
         self.upkeep.wake(wait_s=_LOOK_WAIT_S)
         return True
+
+    def _begin_to_build(self) -> None:
+        """Let a thread make the index. A search makes no folder for a storage that has none yet."""
+        if not isinstance(self._storage, FileStorage) or os.path.isdir(self._storage.path):
+            self.upkeep.wake(is_needed=True)
 
     def _settle(self, marked: list[RepositoryName]) -> bool:
         """Read repositories again whose changes have not ended, or whose updates were missed.

@@ -7,12 +7,11 @@ interrupted is continued by the next walk, because each row says for which state
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from threading import Lock, Thread
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..clock import Clock
 from ..log import get_logger
@@ -23,6 +22,9 @@ from ..storage.base import Storage, StorageError
 from .database import Database, DatabaseBusy, NoDatabase
 from .facts import FactsReader
 from .rows import Rows
+
+if TYPE_CHECKING:
+    import sqlite3
 
 log = get_logger(__name__)
 
