@@ -11,7 +11,8 @@ SCHEMA_VERSION: Final = 1
 
 #: ``text`` and the order of an index by name: ``search/words.py`` and hub.md 7. ``version`` is that of the
 #: repository's folder when its facts were read, empty if it has to be read again. ``others`` are folders
-#: without a repository. ``dirty`` has a row for each change that is under way.
+#: without a repository. ``dirty`` has a row for each change that is under way. ``changes`` begins at random,
+#: because processes remember what they counted by it, whichever database they asked.
 SCHEMA: Final = """
 CREATE TABLE repositories (
     id INTEGER PRIMARY KEY,
@@ -44,7 +45,7 @@ CREATE TABLE dirty (
     token TEXT PRIMARY KEY, namespace TEXT NOT NULL, repository TEXT NOT NULL, since_s REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE state (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-INSERT INTO state VALUES ('is_complete', 0), ('repositories', 0), ('public', 0), ('changes', 0),
+INSERT INTO state VALUES ('is_complete', 0), ('repositories', 0), ('public', 0), ('changes', random() >> 16),
     ('looked_at_s', 0), ('walked_at_s', 0), ('walker', ''), ('walker_seen_s', 0);
 """
 

@@ -46,6 +46,9 @@ _ATTEMPTS: Final = 3
 #: How long a search waits for a look at the folders that is due.
 _LOOK_WAIT_S: Final = 0.03
 
+#: An index that this process cannot look after counts if another one looked at the folders so lately.
+_TRUSTED_S: Final = 60.0
+
 
 class SqliteSearch:
     """Finds repositories by a database. It is a :class:`~v1registry.search.base.SearchIndex`, and an observer
@@ -131,7 +134,7 @@ class SqliteSearch:
         """Tell whether the index has everything. What changed is read before."""
         try:
             with self._database.reading() as connection:
-                (is_complete,) = rows_.state_of(connection, "is_complete")
+                is_complete, looked_at_s = rows_.state_of(connection, "is_complete", "looked_at_s")
                 marked = rows_.marked(connection, _MOST_SETTLED)
         except NoDatabase:
             return False
@@ -140,7 +143,7 @@ class SqliteSearch:
         if (marked or self._missed) and not self._settle(marked):
             return False
         self.upkeep.wake(wait_s=_LOOK_WAIT_S)
-        return True
+        return not self.upkeep.is_failing or abs(self._clock.time_s() - looked_at_s) < _TRUSTED_S
 
     def _begin_to_build(self) -> None:
         """Let a thread make the index. A search makes no folder for a storage that has none yet."""

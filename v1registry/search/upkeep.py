@@ -81,6 +81,8 @@ class Upkeep:
         self._thread: Thread | None = None
         self._next_look_s = self._next_walk_s = self._next_try_s = float("-inf")
         self._is_checked = False
+        #: whether the last attempt failed because the database could not be written
+        self.is_failing = False
 
     def wake(self, *, is_needed: bool = False, wait_s: float = 0.0) -> None:
         """Start what is due in a thread of its own, unless it runs.
@@ -120,8 +122,10 @@ class Upkeep:
     def _run(self) -> None:
         try:
             self._do_what_is_due()
+            self.is_failing = False
             return
         except NoDatabase as error:
+            self.is_failing = True
             log.info("the search index is not looked after now: %s", error)
         except StorageError as error:
             log.warning("the search index is not looked after now: %s", error)
