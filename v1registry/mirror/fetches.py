@@ -8,16 +8,18 @@ bytes of a damaged value.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final, Protocol, TypeVar, cast
 
 from .. import errors
 from ..log import get_logger
 from ..storage.base import Stat, StorageUnavailable, clip_range
+from ..storage.folders import failure
 
 log = get_logger(__name__)
 
@@ -34,13 +36,19 @@ class Fetch:
     """A value that is being fetched. Safe for threads.
 
     Who gets one from :meth:`Fetches.join` has to :meth:`release` it.
+
+    :raises StorageUnavailable: no temporary file can be made.
     """
 
     def __init__(self) -> None:
         self.size: int | None = None  #: bytes; None if it is still unknown, or the origin does not say it
         self.error: BaseException | None = None  #: why it failed
         self.is_stored = False  #: whether the value is in the storage now
-        self._file: BinaryIO = tempfile.TemporaryFile(prefix="v1registry-mirror-")  # noqa: SIM115
+        try:
+            # not buffered: to close a buffer fails again if the disk is full
+            self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="v1registry-mirror-", buffering=0))  # noqa: SIM115
+        except OSError as error:
+            raise failure("mirror", error) from error
         self._received = 0
         self._begun = False
         self._users = 1
@@ -55,14 +63,24 @@ class Fetch:
             self._changed.notify_all()
 
     def received(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield chunks, after clients can read them."""
+        """Yield chunks, after clients can read them.
+
+        :raises StorageUnavailable: the temporary file cannot be written.
+        """
         for chunk in chunks:
-            self._file.write(chunk)
-            self._file.flush()
+            self._keep(chunk)
             with self._changed:
                 self._received += len(chunk)
                 self._changed.notify_all()
             yield chunk
+
+    def _keep(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise failure("mirror", error) from error
 
     def end(self, error: BaseException | None) -> None:
         """Note that the value is stored, or why it is not."""
@@ -129,6 +147,18 @@ class Fetch:
         return min(self._received, max(self.size - 1, 0))
 
 
+class Source(Protocol):
+    """A value that is being fetched, as it is read."""
+
+    size: int | None  #: see :class:`Fetch`
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return some bytes of a range; see :meth:`Fetch.read`."""
+
+    def release(self) -> None:
+        """Count one user less."""
+
+
 class FetchedBlob:
     """A range of a value that is being fetched, in the form of a blob of a storage.
 
@@ -137,7 +167,7 @@ class FetchedBlob:
 
     file: BinaryIO | None = None
 
-    def __init__(self, fetch: Fetch, key: str, start: int, stop: int):
+    def __init__(self, fetch: Source, key: str, start: int, stop: int):
         assert fetch.size is not None
         self.stat = Stat(key, fetch.size, "", 0)
         self.start, self.stop = clip_range(start, stop, fetch.size)
@@ -199,6 +229,7 @@ class Fetches:
         :param work: fetches and stores the value, in a thread.
         :return: the caller has to release it.
         :raises ImageBusy: too many other fetches run.
+        :raises StorageUnavailable: no temporary file can be made.
         """
         end_s = time.monotonic() + self._wait_s
         while True:
@@ -211,15 +242,19 @@ class Fetches:
                 if time.monotonic() >= end_s:
                     raise errors.ImageBusy
                 continue
-            with self._mutex:
-                if key not in self._running:
-                    fetch = self._running[key] = Fetch()
-                    fetch.hold()
-            if fetch is None:
-                self._slots.release()
-                continue
-            self._start(key, fetch, is_stored, work)
-            return fetch
+            is_begun = False
+            try:
+                with self._mutex:
+                    if key not in self._running:
+                        fetch = self._running[key] = Fetch()
+                        fetch.hold()
+                if fetch is not None:
+                    self._start(key, fetch, is_stored, work)
+                    is_begun = True
+                    return fetch
+            finally:
+                if not is_begun:
+                    self._slots.release()
 
     def _running_fetch(self, key: Hashable) -> Fetch | None:
         with self._mutex:
@@ -239,14 +274,23 @@ class Fetches:
                     work(fetch)
             except BaseException as exc:  # noqa: BLE001  told to the clients that wait
                 error = exc
-                log.info("a fetch from the origin failed: %s %s", type(exc).__name__, _reason_of(exc))
+                level = logging.WARNING if isinstance(exc, StorageUnavailable) else logging.INFO
+                log.log(level, "a fetch from the origin failed: %s %s", type(exc).__name__, _reason_of(exc))
             finally:
                 with self._mutex:
                     del self._running[key]
-                fetch.end(error)
                 self._slots.release()
+                fetch.end(error)
 
-        threading.Thread(target=run, name="v1registry mirror", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="v1registry mirror", daemon=True).start()
+        except RuntimeError:
+            # the system gives no thread: others may wait for this fetch already
+            with self._mutex:
+                del self._running[key]
+            fetch.end(errors.ImageBusy())
+            fetch.release()
+            raise errors.ImageBusy from None
 
 
 def fetch_all(join: Callable[[T], Fetch | None], wanted: Sequence[T]) -> None:
