@@ -23,10 +23,16 @@ from .origin_v1 import RemoteImage, V1Origin
 from .origin_v2 import V2Origin
 from .parts import Models
 from .questions import Questions
+from .readers import Readers, Reading
 from .stored import Standing, TagRecord
 
 #: Of how many images it is remembered in which repository the origin has them.
 _SEEN_IMAGES: Final = 100_000
+
+#: How many requests may read values on their way from the origin, and how many of one user or address. With
+#: those that wait for answers they leave threads of a worker of ``serve`` free.
+_MOST_READING: Final = 192
+_MOST_READING_OF_CLIENT: Final = 64
 
 
 class Mirror:
@@ -45,6 +51,7 @@ class Mirror:
         self._from_v2 = FromV2(V2Origin(origin, settings.max_manifest_bytes, clock), models)
         self._from_v1 = FromV1(V1Origin(origin, settings.max_chain_images, clock), models)
         self._questions = Questions(wait_s=settings.mirror_wait_s, age_s=self._age_s, clock=clock)
+        self._readers = Readers(_MOST_READING, _MOST_READING_OF_CLIENT)
         self._seen: LRUCache[str, RepositoryName] = LRUCache(_SEEN_IMAGES)
         self._mutex = Lock()  # cachetools is not safe for threads
         self.wait_s = settings.mirror_wait_s  #: how long a request waits before its first byte, in seconds
@@ -284,22 +291,24 @@ class Mirror:
         )
         return found if isinstance(found, int) else None
 
-    def join_blob(self, repository: RepositoryName, digest: Digest, client: str) -> Fetch | None:
-        """Return the fetch of a blob that can be read, with its size. The caller has to release it.
+    def join_blob(self, repository: RepositoryName, digest: Digest, client: str) -> Reading | None:
+        """Return a blob that is being fetched, with its size. The caller has to release it.
 
         None if the blob is here, or is not at the origin.
 
         :raises OriginUnavailable: the origin cannot answer.
         :raises OriginInvalid: its answer is invalid.
-        :raises ImageBusy: the answer takes longer than a request waits.
+        :raises ImageBusy: the answer takes longer than a request waits, or too many requests wait.
         """
         if self._from_v2.has_blob(repository, digest) or not self.has_v2(client):
             return None
-        return self._readable(self._from_v2.join_blob(repository, digest))
+        return self._readers.read(client, lambda: self._readable(self._from_v2.join_blob(repository, digest)))
 
-    def join_layer(self, repository: RepositoryName, image_id: str) -> Fetch | None:
+    def join_layer(self, repository: RepositoryName, image_id: str, client: str) -> Reading | None:
         """Do the same for the layer of an image of an origin of v1."""
-        return self._readable(self._from_v1.join_layer(repository, image_id))
+        return self._readers.read(
+            client, lambda: self._readable(self._from_v1.join_layer(repository, image_id))
+        )
 
     def _readable(self, fetch: Fetch | None) -> Fetch | None:
         """Return a fetch whose size is known; None if the value is here now, or is not at the origin."""

@@ -133,7 +133,7 @@ class V1Rows:
         if found is None:
             return None
         repository, image = found
-        fetch = self._mirror.join_layer(repository, image.image_id)
+        fetch = self._mirror.join_layer(repository, image.image_id, request.client)
         if fetch is None:
             return None
         try:
