@@ -9,7 +9,7 @@ from dataclasses import replace
 from .. import errors
 from ..access.credentials import parse_authorization
 from ..distribution.services import Request
-from ..names import RepositoryName, check_image_id
+from ..names import RepositoryName, check_image_id, is_v2_tag
 from ..registry.named import named_repository
 from ..rights import Action
 from ..wsgi.documents import dump_json
@@ -102,7 +102,8 @@ class V1Rows:
         repository = named_repository(request)
         tag = request.fields["tag"]
         missing = errors.HiddenTagNotFound(repository=str(repository), tag=tag[:200])
-        if not self._is_fetchable(request, repository, missing):
+        # other names cannot be set here, and may mean a different path at the origin
+        if not is_v2_tag(tag) or not self._is_fetchable(request, repository, missing):
             return None
         image_id = self._mirror.v1_tag(repository, tag, request.client)
         return None if image_id is None else json_response(image_id)
