@@ -9,6 +9,7 @@ from ..housekeeping.garbage_report import Freed, GarbageReport
 from ..housekeeping.retention import Retention
 from ..housekeeping.service import Housekeeping
 from ..housekeeping.sweep import CollectionRunning
+from ..storage.base import StorageFull
 from .exits import DONE, UNREACHABLE, USAGE, CommandFailed
 from .housekeeping_options import (
     add_lines_option,
@@ -76,7 +77,8 @@ def add_commands(commands: Commands) -> None:
 def collect(options: argparse.Namespace) -> int:
     """Remove what nothing refers to, and print what was removed of each repository.
 
-    :raises CommandFailed: the rules of retention are incomplete, or another collection runs.
+    :raises CommandFailed: the rules of retention are incomplete, another collection runs, or the storage has
+        no room to begin.
     """
     retention = _retention_of(options)
     storage = open_shared_storage(options)
@@ -96,6 +98,12 @@ def collect(options: argparse.Namespace) -> int:
             "If it was killed on another machine, wait for ten minutes",
             UNREACHABLE,
         ) from None
+    except StorageFull as error:
+        raise CommandFailed(
+            f"{error}: a collection needs some KiB to begin. Remove the folder search in the storage, which "
+            "servers build again, or the folder quarantine, and repeat the command",
+            UNREACHABLE,
+        ) from error
     if options.json:
         for row in report.freed:
             print_line("repository", asdict(row))

@@ -14,6 +14,10 @@ from ..storage.base import KeyNotFound, Storage
 #: The folder of all keys of maintenance. Each of them may be deleted: the next run begins at the start.
 HOUSEKEEPING: Final = "housekeeping"
 
+#: The last report of ``v1registry usage``, and what ``v1registry verify`` has read.
+USAGE: Final = "usage"
+VERIFY: Final = "verify"
+
 #: How often a run writes where it is, in seconds.
 SAVED_EACH_S: Final = 10.0
 
@@ -52,3 +56,9 @@ class Checkpoint:
         """Remove what is stored, if anything is."""
         with suppress(KeyNotFound):
             self._storage.delete(self._key)
+
+
+def make_room(storage: Storage) -> None:
+    """Remove what maintenance keeps, for keys that are needed more if the storage is full."""
+    for name in (USAGE, VERIFY):
+        Checkpoint(storage, name).remove()

@@ -21,8 +21,9 @@ from ..names import RepositoryName, is_v2_tag
 from ..registry import layout
 from ..registry.expiry import Expiry
 from ..registry.repositories import Repositories
-from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage
+from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageFull
 from .candidates import COLLECTED, Candidate, Candidates, Listing
+from .checkpoints import make_room
 from .garbage_report import Account, GarbageReport
 from .leftovers import Leftovers, name_of
 from .pace import UNLIMITED, Pace
@@ -81,9 +82,10 @@ class GarbageCollection:
         """Remove what nothing refers to.
 
         :raises CollectionRunning: another collection runs.
+        :raises StorageFull: there is no room for a key of some hundred bytes.
         """
         if not self._is_dry_run:
-            self._sweep = Sweep(self._storage, clock=self._clock)
+            self._sweep = self._begin()
         try:
             self._run()
         finally:
@@ -91,6 +93,15 @@ class GarbageCollection:
                 self._sweep.end()
         self._report.freed = self._account.rows()
         return self._report
+
+    def _begin(self) -> Sweep:
+        """Let requests know of the run. If no room is left for that, what needs no write is removed first."""
+        try:
+            return Sweep(self._storage, clock=self._clock)
+        except StorageFull:
+            Expiry(self._storage, clock=self._clock).expire_all()
+            make_room(self._storage)
+            return Sweep(self._storage, clock=self._clock)
 
     def _run(self) -> None:
         reached = self._reach(None)

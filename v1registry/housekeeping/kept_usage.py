@@ -8,10 +8,7 @@ from typing import Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..storage.base import Storage
-from .checkpoints import Checkpoint
-
-#: The key with the last report is ``housekeeping/usage``.
-_KEPT: Final = "usage"
+from .checkpoints import USAGE, Checkpoint
 
 #: How many repositories the kept report names: those that use the most.
 MOST_KEPT: Final = 1000
@@ -62,12 +59,12 @@ def keep(storage: Storage, usage: Usage, *, clock: Clock = SYSTEM_CLOCK) -> None
         "totals": asdict(usage.totals),
         "repositories": [asdict(row) for row in usage.repositories[:MOST_KEPT]],
     }
-    Checkpoint(storage, _KEPT, clock=clock).save(fields)
+    Checkpoint(storage, USAGE, clock=clock).save(fields)
 
 
 def kept(storage: Storage) -> Usage | None:
     """Return the report that was stored last; None if there is none, or if it is damaged."""
-    fields = Checkpoint(storage, _KEPT).read()
+    fields = Checkpoint(storage, USAGE).read()
     try:
         rows = [RepositoryUsage(**row) for row in fields["repositories"]]
         totals = Totals(**fields["totals"])

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..storage.base import Storage, StorageUnavailable
-from .checkpoints import Checkpoint
+from .checkpoints import VERIFY, Checkpoint
 
 log = get_logger(__name__)
 
@@ -49,7 +49,7 @@ class ReadLately:
         clock: Clock = SYSTEM_CLOCK,
     ):
         self._clock = clock
-        self._checkpoint = Checkpoint(storage, "verify", clock=clock)
+        self._checkpoint = Checkpoint(storage, VERIFY, clock=clock)
         stored = self._checkpoint.read()
         self._old = _ranges_of(stored.get("ranges"))
         self._firsts = [range_.first for range_ in self._old]
