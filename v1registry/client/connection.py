@@ -73,10 +73,11 @@ class ConnectionOptions:
     check_url: Callable[[str], object] = lambda url: None
     #: how long an answer that is not streamed may take after its head, in seconds
     document_s: float = float("inf")
+    keeps_cookies: bool = True
 
 
 class Connection:
-    """Requests to one registry and its endpoints. Safe for threads; keeps cookies.
+    """Requests to one registry and its endpoints. Safe for threads; keeps cookies, unless the options say no.
 
     :param host: ``name[:port]``, optionally with ``http://`` or ``https://`` in front.
     :raises BadReference: the host or the scheme is invalid.
@@ -99,7 +100,12 @@ class Connection:
         }
         self._sleep = options.sleep
         self._document_s = options.document_s
-        self._requests = HttpSession(options.user_agent, options.parallel + 1, options.check_url)
+        self._requests = HttpSession(
+            options.user_agent,
+            options.parallel + 1,
+            options.check_url,
+            keeps_cookies=options.keeps_cookies,
+        )
         self._requests.max_redirects = _REDIRECTS
         if options.authorities or options.client_certificate:
             self._requests.use_certificates(

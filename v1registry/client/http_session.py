@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 try:
     import requests
+    import urllib3
     from requests.adapters import HTTPAdapter
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError as exc:
@@ -17,6 +21,9 @@ except ImportError as exc:
 
 from ..names import is_loopback
 from .errors import BadCertificate, ProtocolError
+
+#: The longest body of a redirect that is read, so that the connection can be used again, in bytes.
+_REDIRECT_BYTES: Final = 16_384
 
 
 def check_redirect(url: str, target: str) -> str:
@@ -47,12 +54,20 @@ class HttpSession(requests.Session):
     :param user_agent: the header ``User-Agent``.
     :param pool_size: the most connections to a host that are kept open.
     :param check_url: called with each URL before it is asked, those of redirects too; raises to refuse it.
+    :param keeps_cookies: False to ignore all cookies, of which a registry may set any number.
     """
 
     def __init__(
-        self, user_agent: str, pool_size: int, check_url: Callable[[str], object] = lambda url: None
+        self,
+        user_agent: str,
+        pool_size: int,
+        check_url: Callable[[str], object] = lambda url: None,
+        *,
+        keeps_cookies: bool = True,
     ):
         super().__init__()
+        if not keeps_cookies:
+            self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._check_url = check_url
         self.has_answer_of_https = False  #: an answer came over https, perhaps a redirect
         # Checksums and lengths are those of the bytes without content encoding.
@@ -110,6 +125,7 @@ class HttpSession(requests.Session):
             except ProtocolError:
                 resp.close()
                 raise
+            _forget_long_body(resp)
         return target
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
@@ -132,6 +148,17 @@ class HttpSession(requests.Session):
             "verify": self.verify if verify is None else verify,
             "cert": self.cert if cert is None else cert,
         }
+
+
+def _forget_long_body(response: requests.Response) -> None:
+    """Close a redirect whose body is long, compressed, or of unknown length: requests would read all of it
+    into memory.
+    """
+    length = response.headers.get("Content-Length", "")
+    is_short = re.fullmatch(r"[0-9]{1,5}", length) and int(length) <= _REDIRECT_BYTES
+    if not is_short or "Content-Encoding" in response.headers:
+        response.close()
+        response.raw = urllib3.HTTPResponse(io.BytesIO(), preload_content=False)
 
 
 class _HostAdapter(HTTPAdapter):

@@ -101,6 +101,7 @@ class Origin:
             sleep=time.sleep,
             check_url=self._check_url,
             document_s=_DOCUMENT_S,
+            keeps_cookies=False,
         )
         self.connection = Connection(self._host, options)
         self.credentials = (
