@@ -10,27 +10,22 @@ import tarfile
 
 import httpx
 import pytest
+from support.programs import PROJECT
 from v1registry_fakes import FakeRegistry
 from v1registry_fakes.layers import files_in, layer_of
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "",
-        "archive_pusher",
-        "httpx_transports",
-        "layer_builder",
-        "layers",
-        "lookup",
-        "patterns",
-        "recorded_request",
-        "registry",
-        "server",
-        "session",
-        "unittest_case",
-    ],
-)
+FAKES = PROJECT / "fakes"
+
+#: The modules with examples: dotted names below the package, empty for the package itself.
+EXAMPLES = [
+    ".".join(path.relative_to(FAKES).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+    for path in sorted(FAKES.rglob("*.py"))
+    if ">>> " in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
 def test_the_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"v1registry_fakes.{module}".rstrip(".")))
     assert result.attempted > 0
