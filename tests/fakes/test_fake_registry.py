@@ -14,7 +14,6 @@ from support.programs import PROJECT
 from v1registry_fakes import FakeRegistry
 from v1registry_fakes.layers import files_in, layer_of
 
-
 FAKES = PROJECT / "fakes"
 
 #: The modules with examples: dotted names below the package, empty for the package itself.
