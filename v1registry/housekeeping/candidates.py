@@ -222,6 +222,8 @@ class Listing:
         """Look for conversions whose manifests no repository needs."""
         stats = (stat for stat in self._storage.list(f"{v2_layout.CONVERSIONS}/") if not self._is_young(stat))
         for stat in stats:
+            if not is_sha256(last_segment(stat)):
+                continue
             try:
                 fields: Any = layout.parse_stored(self._storage.read(stat.key)[0])
             except KeyNotFound:

@@ -7,6 +7,7 @@ what is counted exists, and what exists is counted.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,6 +22,9 @@ from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
 from . import layout
 
 log = get_logger(__name__)
+
+#: The last part of :func:`push_folder`. What else lies below ``uploads/`` is not ours, and stays.
+_PUSH: Final = re.compile("[0-9a-f]{32}-[0-9a-f]{32}")
 
 #: How long an unfinished push is kept after its last request, in seconds.
 EXPIRY_S: Final = 24 * 3600
@@ -124,7 +128,7 @@ class Expiry:
                 break
         removed = []
         for push, (newest, size) in found.items():
-            if newest < oldest:
+            if newest < oldest and _PUSH.fullmatch(push):
                 self._storage.delete_tree(f"{folder}/{push}")
                 self._storage.delete_tree(counters_of(image_id, push))
                 self._storage.delete_tree(counters_of(image_id, push, REPOSITORY_BYTES))
