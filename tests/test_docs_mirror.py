@@ -58,3 +58,14 @@ def test_check_config_asks_the_origin(tmp_path: Path, capsys: pytest.CaptureFixt
         with origin.fail(status=503):
             assert main(["check-config", "--config", str(path)]) == 3
     assert "problem: mirror: the registry cannot be asked: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", texts(), ids=["page", "example"])
+def test_check_config_warns_of_a_mirror_to_which_every_client_can_push(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeRegistry() as origin:
+        for text_of_case, is_warned in ((text, False), (text.replace("read_only = yes", ""), True)):
+            path = written(text_of_case, tmp_path, origin.url)
+            assert main(["check-config", "--config", str(path)]) == 0
+            assert ("warning: mirror: every client can push" in capsys.readouterr().out) is is_warned

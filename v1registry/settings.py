@@ -120,6 +120,13 @@ class Settings(  # the fields of the last base come first
         return self.v2_mode in ("on", "pull")
 
     @property
+    def is_writing(self) -> bool:
+        """Whether the storage has to be writable: a mirror stores what it fetches, also if clients may change
+        nothing.
+        """
+        return not self.read_only or bool(self.mirror)
+
+    @property
     def problems(self) -> list[str]:
         """Contradictions between settings, one text for each.
 

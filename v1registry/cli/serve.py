@@ -111,7 +111,7 @@ def serve(options: argparse.Namespace) -> int:
     listener = _listen(options.host, options.port)
     scheme = "https" if options.tls_cert else "http"
     # what a killed server left goes now, and not only with the next push
-    if not settings.read_only:
+    if settings.is_writing:
         Expiry(storage).tidy()
         if isinstance(storage, FileStorage):
             storage.remove_leftovers(UPLOADS)

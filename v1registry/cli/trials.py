@@ -54,6 +54,12 @@ def weak_settings(services: Services) -> Iterator[str]:
             f"mirror_user: every client reads what {settings.mirror_user} can read at {settings.mirror}, "
             "because auth = open: asks no client for a password"
         )
+    if settings.mirror and settings.is_open and not settings.read_only:
+        yield (
+            "mirror: every client can push, because auth = open: asks no client for a password; an image of "
+            f"v1 that is pushed here is served in place of that with the same id at {settings.mirror}; "
+            "set read_only = yes"
+        )
     accounts = services.accounts
     if settings.policy == "members" and accounts is not None and accounts.can_register:
         yield (
@@ -64,7 +70,7 @@ def weak_settings(services: Services) -> Iterator[str]:
 
 def storage_problems(services: Services) -> list[str]:
     """Return why the storage cannot be used, or looks like the wrong one."""
-    storage, is_read_only = services.storage, services.settings.read_only
+    storage, is_read_only = services.storage, not services.settings.is_writing
     if isinstance(storage, FileStorage):
         folder = Path(storage.path)
         if not folder.exists():

@@ -20,7 +20,7 @@ def status(request: Request) -> Response:
     """Tell whether the storage works; 503 if it does not (docker-registry 0.8.1, status.py)."""
     failures = {}
     try:
-        try_storage(request.services.storage, is_read_only=request.services.settings.read_only)
+        try_storage(request.services.storage, is_read_only=not request.services.settings.is_writing)
     except StorageError as error:
         failures["storage"] = error.reason
     return json_response({"failures": failures, "services": ["storage"]}, 503 if failures else 200)
