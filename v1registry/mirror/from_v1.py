@@ -17,7 +17,7 @@ from cachetools import LRUCache
 from .. import errors
 from ..layers.checksums import PayloadChecksum, equal_sums
 from ..log import get_logger
-from ..names import RepositoryName, is_v2_tag
+from ..names import RepositoryName
 from ..registry import layout
 from ..registry.contents import Staged
 from ..storage.base import KeyNotFound, StorageUnavailable
@@ -58,8 +58,8 @@ class FromV1:
             log.info("the image list of %s is too large to be kept", repository)
 
     def tags(self, repository: RepositoryName) -> list[str]:
-        """Return the tags of the origin that the distribution API can name, sorted."""
-        return sorted(filter(is_v2_tag, self._origin.tags(repository)))
+        """Return the tags of the origin, sorted."""
+        return sorted(self._origin.tags(repository))
 
     def v1_tags(self, repository: RepositoryName) -> dict[str, str]:
         """Return the tags of the origin with the ids of their images."""

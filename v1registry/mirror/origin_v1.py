@@ -18,15 +18,17 @@ from ..client.errors import RegistryUnreachable
 from ..client.repository import RepositoryClient
 from ..clock import Clock
 from ..layers.remembered import Remembered
-from ..names import RepositoryName, is_image_id
+from ..names import RepositoryName, is_image_id, is_v2_tag
 from .origin import Body, NotAtOrigin, Origin
 
 #: How many repositories are kept with their tokens, and for how long, in seconds.
 _KEPT_REPOSITORIES: Final = 1000
 _KEPT_S: Final = 600
 
-#: How many bytes of JSON are kept.
-_KEPT_JSON_BYTES: Final = 32 << 20
+#: What the images that are kept may take, in bytes, and what one takes without JSON, and an id.
+_KEPT_IMAGE_BYTES: Final = 32 << 20
+_IMAGE_BYTES: Final = 1000
+_ID_BYTES: Final = 128
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class V1Origin:
             _KEPT_REPOSITORIES, _KEPT_S, timer=clock.monotonic_s
         )
         self._mutex = Lock()  # cachetools is not safe for threads
-        self._images = Remembered[RemoteImage](_KEPT_JSON_BYTES, lambda image: len(image.json) + 1000)
+        self._images = Remembered[RemoteImage](_KEPT_IMAGE_BYTES, _size_of)
 
     def image_ids(self, name: RepositoryName) -> list[str]:
         """Return the ids in the image list of a repository, which is asked for again.
@@ -69,7 +71,8 @@ class V1Origin:
         return [str(image_id) for image_id in ids if is_image_id(image_id)]
 
     def tags(self, name: RepositoryName) -> dict[str, str]:
-        """Return the tags of a repository with the ids of their images. Short ids are completed.
+        """Return the tags of a repository with the ids of their images. Short ids are completed. Tags that
+        cannot be set here are left out.
 
         :raises NotAtOrigin: there is no such repository.
         :raises OriginUnavailable: the origin cannot answer now.
@@ -78,7 +81,7 @@ class V1Origin:
         with self._origin.asked():
             answer = self._call(name, f"{self._path(name)}/tags")
             self._origin.check(answer, answer.url)
-            tags = read_tags(answer)
+            tags = {tag: image_id for tag, image_id in read_tags(answer).items() if is_v2_tag(tag)}
         known = None
         if not all(is_image_id(image_id) for image_id in tags.values()):
             known = self.image_ids(name)
@@ -208,6 +211,10 @@ class V1Origin:
             except RegistryUnreachable as exc:
                 failure = exc
         raise failure
+
+
+def _size_of(image: RemoteImage) -> int:
+    return _IMAGE_BYTES + len(image.json) + _ID_BYTES * len(image.ancestry) + sum(map(len, image.checksums))
 
 
 def _whole(start: str, known: list[str] | tuple[()]) -> str | None:
