@@ -13,6 +13,7 @@ from .. import errors
 from ..clock import Clock
 from ..distribution.shared_work import SharedWork
 from ..log import get_logger
+from ..storage.base import StorageUnavailable
 from .origin import NotAtOrigin
 
 log = get_logger(__name__)
@@ -66,7 +67,7 @@ class Questions:
 
         :param key: tells which questions are the same.
         :param client: for whom it is asked.
-        :param is_here: whether something is served without an answer.
+        :param is_here: whether something is served without an answer, or if it cannot be stored.
         :raises OriginUnavailable: the origin cannot answer, and nothing is served without.
         :raises OriginInvalid: the same for an invalid answer.
         :raises ImageBusy: the same for an answer that takes longer than a request waits.
@@ -108,9 +109,15 @@ class Questions:
         except NotAtOrigin as error:
             log.info("not at the origin: %s", error)
             return None
-        except (errors.OriginUnavailable, errors.OriginInvalid, errors.ImageBusy) as error:
+        except (errors.OriginUnavailable, errors.OriginInvalid, errors.Busy) as error:
             if not is_here:
                 raise
             log.warning("served without the origin: %s %s", error.public, error.context.get("reason", ""))
+            return None
+        except StorageUnavailable as error:
+            # such as a full disk, on which an answer cannot be noted
+            if not is_here:
+                raise
+            log.error("served as it is here, because the answer of the origin cannot be stored: %s", error)
             return None
         return found
