@@ -99,7 +99,7 @@ def test_links_are_not_logged_and_survive_an_outage(
         log_in(client, "mira_k", "s3cret-one")
         client.put(mail.path)
         client.post(mail.path, b"x" * 65537)
-        storage.fail("read")
+        storage.fail("read", "stat")
         for answer in (client.get(mail.path), client.post(mail.path)):
             assert answer.status_int == 503
         storage.heal()

@@ -88,8 +88,11 @@ class RepositoryFolders(Observed):
 
     def tag_stats(self, name: RepositoryName) -> list[Stat]:
         """Return the Stats of the tags. No tag is read, so there may be keys that are no tags."""
-        folder = self._existing_folder(name)
-        return [] if folder is None else list(self._list(f"{folder}/{layout.TAG_PREFIX}"))
+        for folder in self._folders(name):
+            stats = list(self._list(f"{folder}/{layout.TAG_PREFIX}"))
+            if stats or self._has(f"{folder}/{layout.IMAGE_LIST}") or self._has(f"{folder}/{layout.PRIVATE}"):
+                return stats
+        return []
 
     def read_tags(self, stats: Iterable[Stat], most: int | None = None) -> dict[str, tuple[str, datetime]]:
         """Return tag -> image id, and when the tag was set.
@@ -163,7 +166,7 @@ class RepositoryFolders(Observed):
         for folder in self._folders(name, even_deleted=even_deleted):
             if (
                 self._has(f"{folder}/{layout.IMAGE_LIST}")
-                or self._known_tags.of(folder, most=1).image_ids
+                or self._known_tags.of(folder, most=0).image_ids
                 or self._has(f"{folder}/{layout.PRIVATE}")
             ):
                 return folder

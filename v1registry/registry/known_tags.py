@@ -107,7 +107,8 @@ class KnownTags:
     def of(self, folder: str, *, most: int | None = None) -> TagList:
         """Return the tags of a folder; it has none if the folder is missing, or cannot be a folder.
 
-        :param most: about how many tags are read if they are not known; None for all.
+        :param most: about how many tags are read if they are not known, and 0 to find whether there is one;
+            None for all.
         """
         now_s = self._clock.monotonic_s()
         try:
