@@ -19,6 +19,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..names import RepositoryName
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
+from ..storage.filesystem import FileStorage
 from . import layout
 
 log = get_logger(__name__)
@@ -89,10 +90,12 @@ class Expiry:
             log.warning("expired uploads are not removed: %s", error.reason)
 
     def expire_all(self, looked_at: Callable[[], object] = int) -> Expired:
-        """Remove all that has expired, however much it is.
+        """Remove all that has expired, however much it is, and what killed processes left of values.
 
         :param looked_at: called after each folder of unfinished pushes.
         """
+        if isinstance(self._storage, FileStorage):
+            self._storage.remove_leftovers(layout.UPLOADS)
         records = sum(self._expire_records(folder, None) for folder in _RECORDS)
         pushes = push_bytes = 0
         for image_id in self._storage.list_folders(layout.UPLOADS):
