@@ -31,6 +31,13 @@ _TOTALS: Final = 256
 #: The shortest text of which the index of words knows where it is.
 _TRIGRAM: Final = 3
 
+#: How much of a text is looked for in the index of words, in characters.
+_LONGEST_PHRASE: Final = 64
+
+#: Longer words are looked for in rows by Python, in linear time. ``instr`` compares each of their characters
+#: with each place of the text.
+_LONGEST_INSTR: Final = 32
+
 _SHOWN: Final = "is_official, stars, name, namespace, has_description"
 _ORDER: Final = "is_official DESC, stars DESC, name"
 
@@ -127,7 +134,7 @@ class Questions:
             if self._key(connection, query, listing) in self._totals:
                 return None  # it was too much before
         source, where = self._matching(query)
-        phrases = _phrases(query)
+        phrases, rest = _phrases(query)
         if phrases:
             found = connection.execute(
                 f"SELECT rowid FROM words WHERE words MATCH ? LIMIT {_MOST_SORTED + 1}", (phrases,)
@@ -138,7 +145,7 @@ class Questions:
             if len(found) <= _MOST_NAMED:
                 source = "repositories"
                 where = _Where(f"id IN ({', '.join(str(row) for (row,) in found)})")
-                for word in filter(_needs_row, query.words):
+                for word in rest:
                     where &= _has(word)
         where &= _visible(listing)
         rows = connection.execute(
@@ -205,8 +212,8 @@ class Questions:
 
     def _counted(self, connection: sqlite3.Connection, query: Query, listing: Listing) -> int:
         source, where = self._matching(query)
-        needs_rows = any(map(_needs_row, query.words))
-        if not has_trigrams() or needs_rows or not (listing.is_everything or listing.has_public):
+        phrases, rest = _phrases(query)
+        if not phrases or rest or not (listing.is_everything or listing.has_public):
             return _count(connection, source, where & _visible(listing))
         # the index of words alone is faster; what the caller may not see is subtracted
         total = _count(connection, "words", where)
@@ -223,42 +230,54 @@ class Questions:
 
         The condition is that of the table of words alone if that suffices.
         """
-        phrases = _phrases(query)
+        phrases, rest = _phrases(query)
+        where = _Where("words MATCH ?", (phrases,)) if phrases else _Where("1")
+        for word in rest:
+            where &= _has(word)
         if not phrases:
-            where = _Where("1")
-            for word in query.words:
-                where &= _has(word)
             return "repositories", where
-        where = _Where("words MATCH ?", (phrases,))
-        for word in query.words:
-            if _needs_row(word):
-                where &= _has(word)
         return "words CROSS JOIN repositories ON repositories.id = words.rowid", where
 
 
-def _phrases(query: Query) -> str:
-    """Return what the table of words is asked; empty if it cannot be asked."""
-    parts = [part for word in query.words for part in word.literals if _is_indexed(part)]
-    return " ".join('"' + part.replace('"', '""') + '"' for part in parts) if has_trigrams() else ""
+def _phrases(query: Query) -> tuple[str, list[Word]]:
+    """Return what the table of words is asked, and the words for which the rows must be looked at besides.
+
+    The first is empty if the table cannot be asked. A trigram costs as much time as it has places in a text.
+    So each is asked for once: otherwise a text and a query such as ``aaaa…`` would cost the product of their
+    lengths.
+    """
+    if not has_trigrams():
+        return "", query.words
+    asked = set[str]()
+    phrases, rest = list[str](), list[Word]()
+    for word in query.words:
+        parts = [(part, _start_of(part, asked)) for part in word.literals]
+        phrases += [start for _, start in parts if start]
+        if word.has_wildcard or any(part != start for part, start in parts):
+            rest.append(word)
+    return " ".join('"' + phrase.replace('"', '""') + '"' for phrase in phrases), rest
 
 
-def _is_indexed(part: str) -> bool:
-    return len(part) >= _TRIGRAM and "\0" not in part
-
-
-def _needs_row(word: Word) -> bool:
-    """Tell whether the table of words alone cannot say which rows have a word."""
-    return word.has_wildcard or not _is_indexed(word.text)
+def _start_of(part: str, asked: set[str]) -> str:
+    """Return the start of a text whose trigrams are all new, and add them; empty if there is none."""
+    if "\0" in part:
+        return ""
+    for end in range(_TRIGRAM, min(len(part), _LONGEST_PHRASE) + 1):
+        trigram = part[end - _TRIGRAM : end]
+        if trigram in asked:
+            return part[: end - 1] if end > _TRIGRAM else ""
+        asked.add(trigram)
+    return part[:_LONGEST_PHRASE] if len(part) >= _TRIGRAM else ""
 
 
 def _has(word: Word) -> _Where:
-    if word.has_wildcard:
+    if word.has_wildcard or len(word.text) > _LONGEST_INSTR:
         return _Where("has_word(repositories.text, ?)", (word.text,))
     return _Where("instr(repositories.text, ?) > 0", (word.text,))
 
 
 def add_functions(connection: sqlite3.Connection) -> None:
-    """Add the function for words with wildcards to a connection."""
+    """Add the function for words with wildcards, and for long ones, to a connection."""
     connection.create_function("has_word", 2, lambda text, word: Word(word).is_in(text), deterministic=True)
 
 
