@@ -1,4 +1,4 @@
-"""An index that nothing looks after any more is not asked."""
+"""An index that nothing looks after any more, or that is damaged, is not asked."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from v1registry.openers import open_search
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import Listing
 from v1registry.search import questions
+from v1registry.search.database import Database, DatabaseDamaged
 from v1registry.search.sqlite import SqliteSearch
 
 
@@ -103,6 +104,14 @@ def test_index_that_a_different_process_looks_after_is_asked(world: World) -> No
         connection.execute("UPDATE state SET value = ? WHERE key = 'looked_at_s'", (seen_s,))
     connection.close()
     assert world.index._is_ready()
+
+
+def test_damage_that_ends_a_transaction_is_seen_as_damage(world: World) -> None:
+    database = Database(str(world.root / "search"))
+    with pytest.raises(DatabaseDamaged), database.reading() as connection:
+        connection.execute("ROLLBACK")
+        raise sqlite3.DatabaseError("database disk image is malformed")
+    assert not database.exists()
 
 
 def test_totals_of_a_former_index_are_not_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

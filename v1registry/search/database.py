@@ -135,7 +135,9 @@ class Database:
             try:
                 yield connection
             finally:
-                connection.execute("ROLLBACK")
+                # some failures have ended it, and must not be hidden by one of their end
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
