@@ -253,3 +253,5 @@ def test_rules_that_would_remove_all_tags_are_rejected(
 ) -> None:
     assert main(["gc", "--storage", f"file://{tmp_path}", "--keep", "v*"]) == 2
     assert "--keep-newest or --keep-younger" in capsys.readouterr().err
+    assert main(["gc", "--storage", f"file://{tmp_path}", "--keep-younger", "0", "--keep", "v*"]) == 2
+    assert "--keep-younger must be more than 0" in capsys.readouterr().err

@@ -125,6 +125,10 @@ def _retention_of(options: argparse.Namespace) -> Retention | None:
         if options.keep or options.repository:
             raise CommandFailed("--keep and --repository need --keep-newest or --keep-younger", USAGE)
         return None
+    if options.keep_newest is None and not options.keep_younger:
+        raise CommandFailed(
+            "--keep-younger must be more than 0 without --keep-newest, or all tags would be removed", USAGE
+        )
     return Retention(options.keep_newest, options.keep_younger, options.keep or (), options.repository or ())
 
 
