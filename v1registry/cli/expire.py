@@ -14,7 +14,7 @@ from .housekeeping_options import (
     pace_of,
     progress_of,
 )
-from .options import Commands, add_json_option, add_storage_options, open_shared_storage
+from .options import Commands, add_json_option, add_storage_options, open_existing_storage
 from .output import print_json
 
 
@@ -34,7 +34,7 @@ def add_commands(commands: Commands) -> None:
 
 def expire(options: argparse.Namespace) -> int:
     """Remove what has expired, and print how much it was."""
-    storage = open_shared_storage(options)
+    storage = open_existing_storage(options)
     with ended_by_signals():
         expired = Housekeeping(storage).expire(pace=pace_of(options), progress=progress_of(options))
     if options.json:

@@ -22,7 +22,7 @@ from .housekeeping_options import (
     print_line,
     progress_of,
 )
-from .options import Commands, add_storage_options, open_shared_storage
+from .options import Commands, add_storage_options, open_existing_storage
 
 
 def add_commands(commands: Commands) -> None:
@@ -81,7 +81,7 @@ def collect(options: argparse.Namespace) -> int:
         no room to begin.
     """
     retention = _retention_of(options)
-    storage = open_shared_storage(options)
+    storage = open_existing_storage(options)
     try:
         with ended_by_signals():
             report = Housekeeping(storage).collect_garbage(

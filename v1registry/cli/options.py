@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from ..openers import open_search, open_storage
 from ..registry.repositories import Repositories
 from ..search.base import SearchIndex
 from ..settings import SettingsError
-from ..storage import Storage
-from .exits import USAGE, CommandFailed
+from ..storage import FileStorage, Storage
+from .exits import UNREACHABLE, USAGE, CommandFailed
 
 #: Runs one command with its parsed options and returns the exit code.
 Run: TypeAlias = Callable[[argparse.Namespace], int]
@@ -97,6 +98,22 @@ def open_shared_storage(options: argparse.Namespace) -> Storage:
     if not storage.shared_by_processes:
         raise SettingsError(
             ["storage: must be shared by processes, such as file:///srv/registry, not in the memory of one"]
+        )
+    return storage
+
+
+def open_existing_storage(options: argparse.Namespace) -> Storage:
+    """Return the storage for maintenance, which has nothing to do in a folder that is not there.
+
+    :raises SettingsError: see :func:`open_shared_storage`.
+    :raises CommandFailed: the folder does not exist.
+    """
+    storage = open_shared_storage(options)
+    if isinstance(storage, FileStorage) and not os.path.isdir(storage.path):
+        raise CommandFailed(
+            f"the folder of the storage must exist, but {storage.path} does not: "
+            "correct --storage, or mount its disk",
+            UNREACHABLE,
         )
     return storage
 

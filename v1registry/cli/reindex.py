@@ -9,7 +9,7 @@ from ..search.base import RebuildableIndex
 from ..search.database import NoDatabase
 from .exits import DONE, UNREACHABLE, USAGE, CommandFailed
 from .housekeeping_options import ended_by_signals, progress_of
-from .options import Commands, add_storage_options, open_shared_storage, searched_repositories
+from .options import Commands, add_storage_options, open_existing_storage, searched_repositories
 
 
 def add_commands(commands: Commands) -> None:
@@ -30,7 +30,7 @@ def reindex(options: argparse.Namespace) -> int:
 
     :raises CommandFailed: the setting ``search`` names no index that can be built, or it cannot be written.
     """
-    index = searched_repositories(open_shared_storage(options), options)[1]
+    index = searched_repositories(open_existing_storage(options), options)[1]
     if not isinstance(index, RebuildableIndex):
         raise CommandFailed("there is no index: the setting search is scan, or of another package", USAGE)
     count = 0

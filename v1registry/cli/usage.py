@@ -18,7 +18,7 @@ from .housekeeping_options import (
     print_line,
     progress_of,
 )
-from .options import Commands, add_storage_options, open_shared_storage
+from .options import Commands, add_storage_options, open_existing_storage
 
 
 def add_commands(commands: Commands) -> None:
@@ -43,7 +43,7 @@ def add_commands(commands: Commands) -> None:
 
 def usage(options: argparse.Namespace) -> int:
     """Print the report, the repository that uses the most alone first."""
-    storage = open_shared_storage(options)
+    storage = open_existing_storage(options)
     with ended_by_signals():
         report = Housekeeping(storage).usage(
             pace=pace_of(options), progress=progress_of(options), is_kept=not options.no_keep

@@ -19,7 +19,7 @@ from .housekeeping_options import (
     print_line,
     progress_of,
 )
-from .options import Commands, add_storage_options, open_shared_storage
+from .options import Commands, add_storage_options, open_existing_storage
 
 
 def add_commands(commands: Commands) -> None:
@@ -62,7 +62,7 @@ def add_commands(commands: Commands) -> None:
 def verify(options: argparse.Namespace) -> int:
     """Print each damaged value with what to do, and each tag that it hurts."""
     is_implied = options.quarantine or options.restart or options.older_than is not None
-    verification = Housekeeping(open_shared_storage(options)).verify(
+    verification = Housekeeping(open_existing_storage(options)).verify(
         reads_layers=options.layers or is_implied,
         quarantines=options.quarantine,
         older_than_s=options.older_than,
