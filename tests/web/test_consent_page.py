@@ -367,7 +367,8 @@ def test_an_outage_during_consent_is_reported(world: Asking, monkeypatch: pytest
         raise StorageUnavailable("key", "switched off")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.storage, "read", fail)
+        for operation in ("read", "stat"):
+            patch.setattr(world.storage, operation, fail)
         assert person.get(world.asked()).status_int == 503
     with monkeypatch.context() as patch:
         patch.setattr(world.storage, "write", fail)
