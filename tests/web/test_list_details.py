@@ -62,7 +62,7 @@ def test_the_list_reads_no_images_of_other_pages(
     registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    for name in ("read", "stat"):
+    for name in ("read", "stat", "folder_version"):
         ask = getattr(registry.storage, name)
         monkeypatch.setattr(registry.storage, name, lambda key, ask=ask: (asked.append(key), ask(key))[1])
     counts = []
