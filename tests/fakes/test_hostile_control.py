@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields
 from v1registry_fakes import FakeRegistry, ReplayedRegistry
-from v1registry_fakes import control_bodies as bodies
+from v1registry_fakes.control import bodies
 from v1registry_fakes.control.application import ControlledFake
 from v1registry_fakes.transcripts.masking import Masker
 from webtest import TestApp
