@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 
 from .http import Connection
-from .processes import Watch
+from .processes import Watch, cpu_s
 from .servers import Server
 
 CONNECTIONS = 16
@@ -45,6 +45,7 @@ def small_requests(
     url = f"http://127.0.0.1:{server.port}{path}"
     # what each process remembers of a value that does not change is not measured
     subprocess.run([*command, "-d", "1s", url], capture_output=True, check=True)
+    _wait_until_idle(server)
     command += ["-d", f"{seconds:g}s", url]
     with Watch(server.pid) as watch:
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -53,6 +54,17 @@ def small_requests(
         raise RuntimeError(f"{server.name}, {path}: {printed}")
     number, taken_s = int(found[1]), float(found[2]) / (1000 if found[3] == "ms" else 1)
     return Small(number / taken_s, watch.cpu_s * 1000 / max(1, number))
+
+
+def _wait_until_idle(server: Server, timeout_s: float = 60.0) -> None:
+    """Wait until a server has ended the requests of an earlier load, whose clients are gone."""
+    until_s = time.monotonic() + timeout_s
+    used_s = cpu_s(server.pid)
+    while time.monotonic() < until_s:
+        time.sleep(0.2)
+        before_s, used_s = used_s, cpu_s(server.pid)
+        if used_s - before_s < 0.05:
+            return
 
 
 @dataclass(frozen=True)
