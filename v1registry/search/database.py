@@ -298,10 +298,14 @@ def _connect(path: str) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-    # what a power cut takes is found again by the times of folders; no commit waits for the disk
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    add_functions(connection)
+    try:
+        # what a power cut takes is found again by the times of folders; no commit waits for the disk
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        add_functions(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
