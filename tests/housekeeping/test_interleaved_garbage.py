@@ -1,6 +1,6 @@
 """Collections and requests that take turns at each call of the storage, in random order.
 
-What a server has accepted must be whole afterwards, whoever was killed where. Grace is 0 and the clock stands
+What a server has accepted must be whole afterwards, also after kills. Grace is 0 and the clock stands
 still, so nothing is kept because it is young. ``GARBAGE_ROUNDS=500`` runs more rounds than the suite does.
 """
 

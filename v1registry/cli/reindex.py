@@ -1,4 +1,4 @@
-"""``v1registry reindex``: build the index of the search anew."""
+"""``v1registry reindex``: build the index of the search again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_commands(commands: Commands) -> None:
     command = commands.add(
         "reindex",
         reindex,
-        "build the index of the search anew",
+        "build the index of the search again",
         epilog="Servers build and repair the index by themselves. The command may run beside them: until it\n"
         "ends, they look at every repository instead. If it is interrupted, they go on.",
     )

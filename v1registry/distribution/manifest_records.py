@@ -31,7 +31,7 @@ class Record:
     media_type: str
     size: int  #: bytes
     image_id: str | None = None  #: the image of v1 from which the manifest was made; None if it was pushed
-    #: nobody has pushed the manifest. False for all that were made before this was noted
+    #: no client has pushed the manifest. False for all that were made before this was noted
     is_converted: bool = False
 
     @property

@@ -64,7 +64,7 @@ class Sweep:
             if self.has_removed:
                 self._write({"run": self._fields["run"], "ended_s": self._clock.time_s()}, self._stat.etag)
             else:
-                # nobody can have looked at something that is gone now
+                # no request can have looked at something that is gone now
                 self._storage.delete(SWEEP, expect=self._stat.etag)
 
     def _write(self, fields: dict[str, object], expect: str) -> None:

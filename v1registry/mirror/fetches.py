@@ -272,7 +272,7 @@ class Fetches:
                 # a fetch may have ended between the look at the storage and this one
                 if not is_stored():
                     work(fetch)
-            except BaseException as exc:  # noqa: BLE001  told to the clients that wait
+            except BaseException as exc:  # noqa: BLE001  the clients that wait get it
                 error = exc
                 level = logging.WARNING if isinstance(exc, StorageUnavailable) else logging.INFO
                 log.log(level, "a fetch from the origin failed: %s %s", type(exc).__name__, _reason_of(exc))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from .. import errors
 from ..access.credentials import parse_authorization
@@ -18,11 +16,9 @@ from ..wsgi.responses import Response, json_response
 from ..wsgi.routing import Route
 from .fetches import FetchedBlob
 from .origin_v1 import RemoteImage
+from .rows import Before, with_fetch
 from .service import Mirror
 from .stored import require_not_mirrored
-
-#: Answers a request, or returns None if the handler of the row is to answer it.
-Before = Callable[[Request], "Response | None"]
 
 READ, WRITE, DELETE = Action.READ, Action.WRITE, Action.DELETE
 
@@ -46,16 +42,7 @@ class V1Rows:
 
     def wrap(self, row: Route) -> Route:
         """Return the row as a mirror serves it."""
-        before = self._before.get(row.name)
-        if before is None:
-            return row
-        handler = row.handler
-
-        def answer(request: Request) -> Response:
-            response = before(request)
-            return handler(request) if response is None else response
-
-        return replace(row, handler=answer)
+        return with_fetch(row, self._before) or row
 
     # -- repositories and tags
 

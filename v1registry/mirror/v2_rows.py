@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
 from .. import errors
 from ..distribution.callers import Caller, caller_of
 from ..distribution.challenges import guarded
@@ -18,11 +15,9 @@ from ..wsgi.immutable import immutable_headers, stream_response
 from ..wsgi.responses import Response, json_response, respond
 from ..wsgi.routing import Route
 from .fetches import FetchedBlob
+from .rows import Before, with_fetch
 from .service import Mirror
 from .stored import require_not_mirrored
-
-#: Answers a request, or returns None if the handler of the row is to answer it.
-Before = Callable[[Request], "Response | None"]
 
 
 class V2Rows:
@@ -40,16 +35,8 @@ class V2Rows:
 
     def wrap(self, row: Route) -> Route:
         """Return the row as a mirror serves it."""
-        before = self._before.get(row.name)
-        if before is None:
-            return row
-        handler = row.handler
-
-        def answer(request: Request) -> Response:
-            response = before(request)
-            return handler(request) if response is None else response
-
-        return guarded(replace(row, handler=answer))
+        found = with_fetch(row, self._before)
+        return row if found is None else guarded(found)
 
     # -- inside
 

@@ -18,7 +18,7 @@ LARGEST_PAGE_SIZE: Final = 100
 _DESCRIPTIONS_LENGTH: Final = 500_000
 _LEAST_LENGTH: Final = 100
 
-#: The largest ``start`` that is told apart. Clients may ask for any page.
+#: The largest ``start`` that counts; a larger one is taken as this one. Clients may ask for any page.
 MOST_LEFT_OUT: Final = 1 << 40
 
 
@@ -47,7 +47,7 @@ class Found:
 
     hits: list[Hit]
     has_more: bool  #: whether hits follow this part
-    total: int | None  #: of all parts; None if nobody asked, and counting them would cost more
+    total: int | None  #: of all parts; None if it was not asked for, and counting would cost more
 
 
 class SearchIndex(Protocol):
@@ -83,7 +83,7 @@ class SearchIndex(Protocol):
 
 @runtime_checkable
 class RebuildableIndex(Protocol):
-    """An index that ``v1registry reindex`` can build anew."""
+    """An index that ``v1registry reindex`` can build again."""
 
     def rebuild(self, on_repository: Callable[[RepositoryName], None]) -> None:
         """Build the index from the storage, and return when it is whole.

@@ -168,10 +168,10 @@ class Database:
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
 
-    def create(self, *, anew: bool = False) -> None:
+    def create(self, *, replaces: bool = False) -> None:
         """Make an empty database if there is none.
 
-        :param anew: remove the one that there is.
+        :param replaces: remove the one that there is.
         :raises NoDatabase: the folder cannot be written.
         """
         import sqlite3
@@ -181,7 +181,7 @@ class Database:
             with open(os.path.join(self._folder, "lock"), "a", encoding="ascii") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 current = self._find()
-                if current is not None and not anew:
+                if current is not None and not replaces:
                     return
                 self._remove_all()
                 self._make()

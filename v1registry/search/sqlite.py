@@ -111,7 +111,7 @@ class SqliteSearch:
     # -- RebuildableIndex
 
     def rebuild(self, on_repository: Callable[[RepositoryName], None]) -> None:
-        """Build the index anew.
+        """Build the index again, from nothing.
 
         :raises NoDatabase: it cannot be written.
         """

@@ -111,12 +111,12 @@ class Upkeep:
             thread.join(timeout_s)
 
     def build(self, on_repository: Callable[[RepositoryName], None]) -> None:
-        """Build the index anew, without pauses.
+        """Build the index again, without pauses.
 
         :param on_repository: called for each repository that was read.
         :raises NoDatabase: the index cannot be written.
         """
-        self._database.create(anew=True)
+        self._database.create(replaces=True)
         self._walk(0.0, on_repository, takes_over=True)
 
     def _run(self) -> None:

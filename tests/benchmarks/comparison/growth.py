@@ -86,7 +86,9 @@ def _measure_requests(server: Server, results: Results, number: int, rounds: int
         work["first page /"] = "/"
     for _ in range(rounds):
         for name, path in work.items():
-            results.add(label(name, number), server.name, ms=load.median_ms(connection, path))
+            # without it the first page is a short text for clients
+            accept = "text/html" if path == "/" else ""
+            results.add(label(name, number), server.name, ms=load.median_ms(connection, path, accept=accept))
     connection.close()
 
 

@@ -126,7 +126,7 @@ class Connection:
         kept, self._rest = [received[:size]], received[size:]
         left = size - len(kept[0])
         while left > 0:
-            # bytes that nobody reads are thrown away by the kernel
+            # the kernel discards bytes that are not read
             flags = 0 if keeps else socket.MSG_TRUNC
             got = channel.recv_into(self._buffer, min(left, len(self._buffer)), flags)
             if not got:
