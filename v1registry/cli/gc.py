@@ -10,7 +10,7 @@ from ..housekeeping.retention import Retention
 from ..housekeeping.service import Housekeeping
 from ..housekeeping.sweep import CollectionRunning
 from ..storage.base import StorageFull
-from .exits import DONE, UNREACHABLE, USAGE, CommandFailed
+from .exits import DONE, UNREACHABLE, USAGE, CommandFailed, complain
 from .housekeeping_options import (
     add_lines_option,
     add_pace_options,
@@ -108,11 +108,17 @@ def collect(options: argparse.Namespace) -> int:
         for row in report.freed:
             print_line("repository", asdict(row))
         totals = {key: value for key, value in asdict(report.total).items() if key != "repository"}
-        looked = {"looked_repositories": report.repositories, "looked_images": report.images}
+        looked: dict[str, object] = {
+            "looked_repositories": report.repositories,
+            "looked_images": report.images,
+        }
         looked |= {"looked_blobs": report.blobs, "kept": report.kept, "is_dry_run": report.is_dry_run}
+        looked["unmatched"] = sorted(report.unmatched)
         print_line("total", {**totals, **looked})
     else:
         _print(report)
+    for pattern in sorted(report.unmatched):
+        complain(f"warning: no repository has the form {pattern!r} of --repository, so it removed no tag")
     return DONE
 
 

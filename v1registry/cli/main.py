@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..accounts.base import BackendUnavailable
 from ..settings import SettingsError
-from ..storage.base import StorageUnavailable
+from ..storage.base import NO_SPACE, StorageUnavailable
 from ..version import __version__
 from . import (
     adopt,
@@ -31,7 +31,16 @@ from . import (
     users,
     verify,
 )
-from .exits import BROKEN_PIPE, EXIT_CODES_HELP, INTERRUPTED, UNREACHABLE, USAGE, CommandFailed, complain
+from .exits import (
+    BROKEN_PIPE,
+    EXIT_CODES_HELP,
+    FAILED,
+    INTERRUPTED,
+    UNREACHABLE,
+    USAGE,
+    CommandFailed,
+    complain,
+)
 from .options import Commands
 
 #: Each adds its commands with ``add_commands(commands)``, in the order of ``--help``.
@@ -62,14 +71,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: the words behind ``v1registry``; ``sys.argv`` if None.
     :raises SystemExit: ``--help``, ``--version`` or an invalid command line.
     """
-    options = _parser().parse_args(arguments)
+    try:
+        try:
+            return _run(_parser().parse_args(arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader of a pipe has seen enough
+        _give_up_output()
+        return BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        _give_up_output()
+        complain(f"the output cannot be written: {error.strerror}; make room where it goes")
+        return FAILED
+
+
+def _give_up_output() -> None:
+    """Write the rest of the output nowhere: the interpreter would complain when it flushes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
     except CommandFailed as error:
         complain(str(error))
         return error.code
@@ -86,10 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # the reader of a pipe has seen enough; the interpreter would complain when it flushes the output
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     return code
 
 

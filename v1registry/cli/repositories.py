@@ -14,6 +14,7 @@ from .. import errors
 from ..accounts.backends.from_text import open_auth
 from ..accounts.base import Backend, NotSupported
 from ..accounts.users import UserStore
+from ..housekeeping.reach import Reach
 from ..names import RepositoryName
 from ..registry.repositories import MOST_STARS, Repositories
 from ..registry.tags import TagRule
@@ -91,12 +92,14 @@ def add_commands(commands: Commands) -> None:
 
 def list_repositories(options: argparse.Namespace) -> int:
     """Print all repositories."""
-    repositories = _repositories(options)
+    storage = open_shared_storage(options)
+    repositories = Repositories(storage)
+    reach = Reach(storage)
     rows: list[dict[str, object]] = [
         {
             "name": str(name),
             "access": "private" if repositories.is_private(name) else "public",
-            "tags": sorted(repositories.tags_or_none(name)),
+            "tags": reach.tag_names(reach.place(name)),
             "tag_rule": repositories.tag_rule(name).value,
             "collaborators": {
                 user: action.value for user, action in sorted(repositories.collaborators(name).items())

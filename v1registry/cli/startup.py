@@ -26,7 +26,7 @@ def print_start(services: Services, place: str, scheme: str, port: int) -> None:
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     reachable = "localhost" if shown in ("0.0.0.0", "127.0.0.1", "[::]") else shown  # noqa: S104
     print(f"v1registry {__version__} listens on {scheme}://{shown}:{port}/ with {settings.workers} worker(s)")
-    count = trials.count_repositories(services)
+    count = trials.count_repositories(services, within_s=trials.COUNTING_AT_START_S)
     print(f"storage: {settings_.without_passwords(place)}, {_storage_in_words(services, count)}")
     print(f"access:  {_access_in_words(services)}")
     if settings.mirror:

@@ -26,9 +26,9 @@ _SHORTEST_SECRET: Final = 16
 #: How many different characters they should have.
 _FEWEST_DIFFERENT: Final = 8
 
-#: How long repositories are counted, in seconds.
-_COUNTING_S: Final = 2.0
-_COUNTING_FOR_NO_WARNING_S: Final = 0.02
+#: How long repositories are counted, and how long at the start of a server, which must not wait, in seconds.
+COUNTING_S: Final = 2.0
+COUNTING_AT_START_S: Final = 0.02
 
 #: What is in the folder of a registry, of docker-registry too.
 _KNOWN_FOLDERS: Final = frozenset(
@@ -137,16 +137,14 @@ class RepositoryCount:
         return f"{'' if self.is_complete else 'more than '}{self.number:,} {noun}"
 
 
-def count_repositories(services: Services, *, within_s: float | None = None) -> RepositoryCount | None:
+def count_repositories(services: Services, *, within_s: float = COUNTING_S) -> RepositoryCount | None:
     """Count the repositories for a limited time; None if the storage cannot be read.
 
     Private ones are counted if the server is open, because nothing hides them there.
 
-    :param within_s: the time. If left out, it is short for a server with accounts, whose count is no warning.
+    :param within_s: the time.
     """
     repositories: Repositories = services.repositories
-    if within_s is None:
-        within_s = _COUNTING_S if services.settings.is_open else _COUNTING_FOR_NO_WARNING_S
     ends_s = time.monotonic() + within_s
     number = private = 0
     try:

@@ -15,7 +15,8 @@ from ..registry import layout
 from ..registry.keeping import CLAIM
 from ..rights import Content
 from ..storage.base import ABSENT, KeyNotFound, Stat, Storage
-from .reached import Ancestries, Reached
+from .ancestries import Ancestries
+from .live import Live
 from .repository_records import is_sha256, last_segment
 
 #: The incarnation in a mark that says only that its content was published with it. No repository has it.
@@ -71,51 +72,51 @@ class Listing:
         self._spend = spend
         self._ancestries = Ancestries(storage)
 
-    def candidates(self, reached: Reached, incarnation_of: Callable[[str], str]) -> Candidates:
-        """Return what may be removed. What is young, and what it builds on, is added to ``reached``.
+    def candidates(self, live: Live, incarnation_of: Callable[[str], str]) -> Candidates:
+        """Return what may be removed. What is young, and what it builds on, is added to ``live``.
 
         :param incarnation_of: of a repository by its stored name.
         """
         found = Candidates()
         young: list[Content] = []
-        self._protect_pushes(reached)
+        self._protect_pushes(live)
         for image_id, stats in _grouped(self._storage.list(f"{layout.IMAGES}/"), 1):
             if is_image_id(image_id):
                 found.images += 1
-                self._image(image_id, list(stats), reached, found, young, incarnation_of)
+                self._image(image_id, list(stats), live, found, young, incarnation_of)
                 self._spend(1)
         for content in young:
             for image_id in self._ancestries.of(content):
-                reached.add_image(image_id)
-        self._drop_reached(reached, found)
-        self._blobs(reached, found)
-        self._conversions(reached, found)
+                live.add_image(image_id)
+        self._drop_live(live, found)
+        self._blobs(live, found)
+        self._conversions(live, found)
         return found
 
     @staticmethod
-    def _drop_reached(reached: Reached, found: Candidates) -> None:
+    def _drop_live(live: Live, found: Candidates) -> None:
         """Leave out what was reached after it was listed."""
         contents, found.contents = found.contents, []
         for candidate in contents:
-            if candidate.content is None or not reached.has_content(candidate.content):
+            if candidate.content is None or not live.has_content(candidate.content):
                 found.contents.append(candidate)
             elif candidate.data is not None:
                 found.shared.add(hash(candidate.data[0]))
         marks, found.marks = found.marks, {}
         for name, image_ids in marks.items():
-            left = [image_id for image_id in image_ids if not reached.has_pair(name, image_id)]
+            left = [image_id for image_id in image_ids if not live.has_pair(name, image_id)]
             if left:
                 found.marks[name] = left
 
-    def _protect_pushes(self, reached: Reached) -> None:
+    def _protect_pushes(self, live: Live) -> None:
         """Reach what unfinished pushes build on."""
         for image_id in self._storage.list_folders(layout.UPLOADS):
             if not is_image_id(image_id):
                 continue
             for stat in self._storage.list(f"{layout.UPLOADS}/{image_id}/"):
                 if "/sent/" in stat.key:
-                    for reached_id in self._ancestry_of_push(stat):
-                        reached.add_image(reached_id)
+                    for kept_id in self._ancestry_of_push(stat):
+                        live.add_image(kept_id)
 
     def _ancestry_of_push(self, stat: Stat) -> list[str]:
         head = b""
@@ -134,7 +135,7 @@ class Listing:
         self,
         image_id: str,
         stats: list[Stat],
-        reached: Reached,
+        live: Live,
         found: Candidates,
         young: list[Content],
         incarnation_of: Callable[[str], str],
@@ -155,7 +156,7 @@ class Listing:
         names = tuple(stat.key.removeprefix(f"{folder}{layout.HELD}/") for stat in marks)
         for variant, keys in contents.items():
             content = Content(image_id, variant)
-            if reached.has_content(content):
+            if live.has_content(content):
                 _note_kept(keys, found)
             elif any(map(self._is_young, keys)):
                 young.append(content)
@@ -163,7 +164,7 @@ class Listing:
             else:
                 found.contents.append(_candidate(keys, layout.LAYER, content, names))
         for name, stat in zip(names, marks, strict=True):
-            if not reached.has_pair(name, image_id):
+            if not live.has_pair(name, image_id):
                 self._mark(name, image_id, stat, found, young, incarnation_of)
 
     def _mark(
@@ -187,7 +188,7 @@ class Listing:
 
     # -- blobs and conversions
 
-    def _blobs(self, reached: Reached, found: Candidates) -> None:
+    def _blobs(self, live: Live, found: Candidates) -> None:
         """Look at all blobs. What facts of a blob that stays name stays too."""
         given: set[str] = set()
         for sha256, stats in _grouped(self._storage.list(f"{v2_layout.BLOBS}/sha256/"), 3):
@@ -196,16 +197,16 @@ class Listing:
                 continue
             found.looked_blobs += 1
             self._spend(1)
-            if not reached.has_blob(sha256) and not any(map(self._is_young, keys)):
+            if not live.has_blob(sha256) and not any(map(self._is_young, keys)):
                 found.blobs[sha256] = _candidate(keys, v2_layout.DATA, None, ())
                 continue
-            reached.add_blob(sha256)
+            live.add_blob(sha256)
             _note_kept(keys, found)
             if any(last_segment(stat) == v2_layout.FACTS for stat in keys):
                 given.add(self._given(sha256))
         for sha256 in given & found.blobs.keys():
             candidate = found.blobs.pop(sha256)
-            reached.add_blob(sha256)
+            live.add_blob(sha256)
             if candidate.data is not None:
                 found.shared.add(hash(candidate.data[0]))
 
@@ -218,7 +219,7 @@ class Listing:
                 return str(fields["given"])
         return ""
 
-    def _conversions(self, reached: Reached, found: Candidates) -> None:
+    def _conversions(self, live: Live, found: Candidates) -> None:
         """Look for conversions whose manifests no repository needs."""
         stats = (stat for stat in self._storage.list(f"{v2_layout.CONVERSIONS}/") if not self._is_young(stat))
         for stat in stats:
@@ -229,7 +230,7 @@ class Listing:
             except KeyNotFound:
                 continue
             digests: list[Any] = [fields.get("oci"), fields.get("docker")] if isinstance(fields, dict) else []
-            if not any(reached.has_blob(digest) for digest in digests if is_sha256(digest)):
+            if not any(live.has_blob(digest) for digest in digests if is_sha256(digest)):
                 found.others.append(stat)
 
     def _is_young(self, stat: Stat) -> bool:

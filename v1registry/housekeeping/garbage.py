@@ -26,9 +26,9 @@ from .candidates import COLLECTED, Candidate, Candidates, Listing
 from .checkpoints import make_room
 from .garbage_report import Account, GarbageReport
 from .leftovers import Leftovers, name_of
+from .live import Live
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress
-from .reached import Reached
 from .repository_records import last_segment
 from .repository_scan import RepositoryScan, ScannedTag, Unneeded
 from .retention import Retention
@@ -104,30 +104,30 @@ class GarbageCollection:
             return Sweep(self._storage, clock=self._clock)
 
     def _run(self) -> None:
-        reached = self._reach(None)
-        candidates = self._list(reached)
+        live = self._reach(None)
+        candidates = self._list(live)
         self._report.images, self._report.blobs = candidates.images, candidates.looked_blobs
         sweep = self._sweep
         if sweep is not None and not (candidates.is_empty and not self._has_unneeded):
-            again = Reached(images=reached.images)
+            again = Live(images=live.images)
             marks = self._read_marks(candidates)
             self._account, self._owners = Account(), {}
-            reached = self._reach(sweep, again)
-            self._remove_marks(sweep, marks, reached)
+            live = self._reach(sweep, again)
+            self._remove_marks(sweep, marks, live)
             for claim in candidates.claims:
                 sweep.tidy(claim)
-        self._take(candidates, reached)
+        self._take(candidates, live)
         if sweep is not None:
             Expiry(self._storage, clock=self._clock).expire_all()
 
     # -- marking
 
-    def _reach(self, sweep: Sweep | None, reached: Reached | None = None) -> Reached:
+    def _reach(self, sweep: Sweep | None, live: Live | None = None) -> Live:
         """Return what all repositories reach. What they need no more is removed on the way.
 
         :param sweep: None if nothing is removed.
         """
-        reached = Reached() if reached is None else reached
+        live = Live() if live is None else live
         scan = RepositoryScan(
             self._storage,
             lambda name, tags: self._retain(sweep, name, tags),
@@ -135,19 +135,20 @@ class GarbageCollection:
             cutoff_s=self._cutoff_s,
         )
         self._report.repositories = 0
+        self._report.unmatched = set() if self._retention is None else {*self._retention.repositories}
         step = self._progress.start("repositories", None, "repositories")
         try:
             for namespace, folder in self._folders():
                 self._report.repositories += 1
                 if self._is_deleted(namespace, folder, sweep):
                     continue
-                unneeded, _ = scan.scan(namespace, folder, reached)
+                unneeded, _ = scan.scan(namespace, folder, live)
                 self._drop(sweep, layout.repository_from_folders(namespace, folder), unneeded)
                 step.advance(1)
                 self._pace.spend(objects=1)
         finally:
             step.finish()
-        return reached
+        return live
 
     def _folders(self) -> Iterator[tuple[str, str]]:
         for namespace in self._storage.list_folders(layout.REPOSITORIES):
@@ -184,6 +185,7 @@ class GarbageCollection:
         """Return the tags that the rules of retention remove; remove them if there is a sweep."""
         if self._retention is None:
             return set()
+        self._report.unmatched -= self._retention.matched(name)
         times = {tag: scanned.set_at_s for tag, scanned in tags.items()}
         chosen = self._retention.removed(name, times, self._now_s)
         if sweep is None:
@@ -212,7 +214,7 @@ class GarbageCollection:
 
     # -- listing
 
-    def _list(self, reached: Reached) -> Candidates:
+    def _list(self, live: Live) -> Candidates:
         step = self._progress.start("images and blobs", None, "objects")
 
         def spend(number: int) -> None:
@@ -221,7 +223,7 @@ class GarbageCollection:
 
         listing = Listing(self._storage, cutoff_s=self._cutoff_s, spend=spend)
         try:
-            return listing.candidates(reached, self._incarnation_of)
+            return listing.candidates(live, self._incarnation_of)
         finally:
             step.finish()
 
@@ -240,9 +242,9 @@ class GarbageCollection:
                     found.append((name, keys[key], Mark.parse(value[0]), value[1]))
         return found
 
-    def _remove_marks(self, sweep: Sweep, marks: list[tuple[str, str, Mark, Stat]], reached: Reached) -> None:
+    def _remove_marks(self, sweep: Sweep, marks: list[tuple[str, str, Mark, Stat]], live: Live) -> None:
         for name, image_id, mark, stat in marks:
-            if reached.has_pair(name, image_id) or stat.modified.timestamp() > self._cutoff_s:
+            if live.has_pair(name, image_id) or stat.modified.timestamp() > self._cutoff_s:
                 continue
             if mark.is_published:
                 # it still says that older tags do not mean the first content
@@ -252,12 +254,12 @@ class GarbageCollection:
 
     # -- removing
 
-    def _take(self, candidates: Candidates, reached: Reached) -> None:
+    def _take(self, candidates: Candidates, live: Live) -> None:
         """Remove the candidates that were not reached, or count what would be removed."""
         sweep, taken = self._sweep, []
         self._account.share(candidates.shared)
         for candidate in (*candidates.contents, *candidates.blobs.values()):
-            if _is_reached(candidate, reached):
+            if _is_live(candidate, live):
                 self._stays(candidate)
             else:
                 taken.append(candidate)
@@ -293,7 +295,7 @@ class GarbageCollection:
         self._account.stays(candidate)
 
 
-def _is_reached(candidate: Candidate, reached: Reached) -> bool:
+def _is_live(candidate: Candidate, live: Live) -> bool:
     if candidate.content is None:
-        return reached.has_blob(candidate.sha256)
-    return reached.has_content(candidate.content)
+        return live.has_blob(candidate.sha256)
+    return live.has_content(candidate.content)

@@ -32,6 +32,7 @@ class GarbageReport:
     images: int = 0  #: how many image ids were looked at
     blobs: int = 0  #: how many were looked at
     kept: int = 0  #: how many images and blobs stay because requests use them again
+    unmatched: set[str] = field(default_factory=set)  #: patterns of the retention that no repository matches
     freed: list[Freed] = field(default_factory=list)  #: by name
 
     @property

@@ -23,9 +23,9 @@ from ..names import Digest, RepositoryName
 from ..registry import layout
 from ..registry.contents import Contents
 from ..registry.repositories import Repositories
-from ..registry.wholeness import stored_ancestry
 from ..rights import Content
 from ..storage.base import InvalidKey, KeyNotFound, Storage
+from .ancestries import Ancestries
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Reach:
         self._storage = storage
         self._has_variants = has_variants or self._lists_variants
         self._contents = Contents(storage)
+        self._ancestries = Ancestries(storage)
         self._repositories = Repositories(storage)
         self._incarnations = Incarnations(storage, self._repositories)
         self._blobs = Blobs(storage)
@@ -85,6 +86,14 @@ class Reach:
             if reached is not None:
                 yield tag, reached
 
+    def tag_names(self, place: StoredPlace) -> list[str]:
+        """Return the tags of both APIs that are set, sorted."""
+        in_v1 = self.v1_tags(place)
+        only_v2 = (
+            tag for tag in self.sides(place) if tag not in in_v1 and self._pointers.only_here(place, tag)
+        )
+        return sorted({*in_v1, *only_v2})
+
     def tag(self, place: StoredPlace, tag: str) -> Reached | None:
         """Return what a tag reaches, None if it is not set."""
         target = self._pointers.target(place, tag)
@@ -114,7 +123,7 @@ class Reach:
         """Yield the contents of an image and of its ancestors, as the repository holds them."""
         held = self._held(place, image_id)
         yield held
-        for ancestor in self._ancestors(held):
+        for ancestor in self._ancestries.of(held)[1:]:
             yield self._held(place, ancestor)
 
     def _held(self, place: StoredPlace, image_id: str) -> Content:
@@ -127,24 +136,6 @@ class Reach:
                 return Content(image_id, mark.variant)
         shown = self._contents.open_content(image_id)
         return Content(image_id, "" if shown is None else shown.variant)
-
-    def _ancestors(self, content: Content) -> list[str]:
-        """Return the ids of the ancestors, as far as they are known."""
-        stored = stored_ancestry(self._storage, content)
-        if stored is not None:
-            return stored[1:]
-        found: dict[str, None] = {content.image_id: None}
-        current: Content | None = content
-        while current is not None:
-            try:
-                parent = layout.parent_in(self._contents.document(current))
-            except errors.ImageNotFound:
-                break
-            if parent is None or parent in found:
-                break
-            found[parent] = None
-            current = Content(parent)
-        return list(found)[1:]
 
     def _lists_variants(self, image_id: str) -> bool:
         return next(iter(self._contents.variants(image_id)), None) is not None

@@ -17,7 +17,7 @@ from ..names import RepositoryName, is_image_id
 from ..registry import layout
 from ..registry.repositories import Repositories
 from ..storage.base import KeyNotFound, Stat, Storage
-from .reached import HeldImages, Reached
+from .live import HeldImages, Live
 from .repository_records import Records, is_sha256, last_segment, may_count
 
 #: Values of tags are not longer, in bytes.
@@ -79,12 +79,12 @@ class RepositoryScan:
         self._cutoff_s = cutoff_s
         self._incarnations = Incarnations(storage, Repositories(storage))
 
-    def scan(self, namespace: str, folder_name: str, reached: Reached) -> tuple[Unneeded, HeldImages]:
+    def scan(self, namespace: str, folder_name: str, live: Live) -> tuple[Unneeded, HeldImages]:
         """Add what a repository reaches; return what it needs no more, and the images that its tags reach."""
         name = layout.repository_from_folders(namespace, folder_name)
         folder = f"{layout.REPOSITORIES}/{namespace}/{folder_name}"
         incarnation = self._incarnations.of(name)
-        held = HeldImages(self._storage, name, incarnation, reached)
+        held = HeldImages(self._storage, name, incarnation, live)
         if layout.V2 not in self._storage.list_folders(folder):
             self._reach_tags(name, self._file_tags(folder), {}, held)
             return Unneeded(), held
@@ -100,7 +100,7 @@ class RepositoryScan:
         sides = self._sides(tags, incarnation)
         targets = self._reach_tags(name, tags, sides, held)
         needed = self._needed(records, targets, sides, sources, held)
-        return self._unneeded(records, needed, marks, referrers, sources, held, reached), held
+        return self._unneeded(records, needed, marks, referrers, sources, held, live), held
 
     def _file_tags(self, folder: str) -> dict[str, ScannedTag]:
         prefix = f"{folder}/{layout.TAG_PREFIX}"
@@ -187,18 +187,18 @@ class RepositoryScan:
         referrers: Iterable[Stat],
         sources: Iterable[Stat],
         held: HeldImages,
-        reached: Reached,
+        live: Live,
     ) -> Unneeded:
         found, named = Unneeded(), set[str]()
         for sha256 in needed:
             named.update(records.references(sha256))
-            reached.add_blob(sha256)
+            live.add_blob(sha256)
         found.manifests = [record.stat for sha256, record in records.found.items() if sha256 not in needed]
         found.manifests += filter(self._is_old, records.damaged)
         for stat in marks:
             if self._is_young(stat) or last_segment(stat) in named:
                 if is_sha256(last_segment(stat)):
-                    reached.add_blob(last_segment(stat))
+                    live.add_blob(last_segment(stat))
             else:
                 found.blobs.append(stat)
         for stat in referrers:
@@ -209,7 +209,7 @@ class RepositoryScan:
             if not is_needed and self._is_old(stat):
                 found.others.append(stat)
         for sha256 in named:
-            reached.add_blob(sha256)
+            live.add_blob(sha256)
         return found
 
     def _is_young(self, stat: Stat) -> bool:

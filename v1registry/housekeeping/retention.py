@@ -29,12 +29,16 @@ class Retention:
         if (self.newest or 0) < 0 or (self.younger_s or 0) < 0:
             raise ValueError("keep_newest and keep_younger must be 0 or more")
 
+    def matched(self, repository: RepositoryName) -> set[str]:
+        """Return the patterns of repositories that a name matches."""
+        return {pattern for pattern in self.repositories if fnmatchcase(str(repository), pattern)}
+
     def removed(self, repository: RepositoryName, tags: Mapping[str, float], now_s: float) -> list[str]:
         """Return the tags of a repository that are to be removed, sorted.
 
         :param tags: tag -> when it was set, in seconds since the epoch.
         """
-        if self.repositories and not _matches(str(repository), self.repositories):
+        if self.repositories and not self.matched(repository):
             return []
         by_age = sorted(tags, key=lambda tag: (-tags[tag], tag))
         return sorted(

@@ -178,7 +178,9 @@ class Database:
 
         try:
             os.makedirs(self._folder, exist_ok=True)
+            self._give_to_owner(self._folder)
             with open(os.path.join(self._folder, "lock"), "a", encoding="ascii") as lock:
+                self._give_to_owner(lock.name)
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 current = self._find()
                 if current is not None and not replaces:
@@ -204,7 +206,24 @@ class Database:
             connection.executescript(SCHEMA + (WORDS if has_trigrams() else ""))
         finally:
             connection.close()
+        self._give_to_owner(made, *(os.path.join(made, each) for each in os.listdir(made)))
         os.rename(made, os.path.join(self._folder, name))
+
+    def _give_to_owner(self, *paths: str) -> None:
+        """If root makes the index, give it to the owner of the folder around it, as whom the server runs.
+
+        SQLite gives the files that it makes later to the owner of the database.
+        """
+        if os.geteuid() != 0:
+            return
+        around = os.stat(os.path.dirname(os.path.abspath(self._folder)))
+        for path in paths:
+            try:
+                os.chown(path, around.st_uid, around.st_gid, follow_symlinks=False)
+            except PermissionError:
+                owner = f"{around.st_uid}:{around.st_gid}"
+                log.warning("a server cannot write this index of root: chown -R %s %s", owner, self._folder)
+                return
 
     def _remove_all(self) -> None:
         """Remove all databases of this version. The file goes first, by which others see it."""

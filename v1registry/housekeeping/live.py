@@ -1,4 +1,4 @@
-"""What tags and manifests reach, in bounded memory: sets of short digests."""
+"""What stays in a garbage collection, because tags and manifests reach it: sets of short digests."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import Final
 from ..access.marks import Mark, mark_key
 from ..names import RepositoryName
 from ..registry import layout
-from ..registry.wholeness import stored_ancestry
 from ..rights import Content
 from ..storage.base import InvalidKey, KeyNotFound, Storage
+from .ancestries import Ancestries
 
 #: The bytes of a digest in a set.
 _DIGEST_BYTES: Final = 16
-
-#: Chains of parents that are longer than this are followed no further, if no ancestry is stored.
-_MOST_PARENTS: Final = 10_000
 
 
 def short(text: str) -> bytes:
@@ -39,8 +36,8 @@ def pair_name(stored_name: str, image_id: str) -> str:
 
 
 @dataclass
-class Reached:
-    """What is reachable. The digests are those of :func:`short`."""
+class Live:
+    """What stays. The digests are those of :func:`short`."""
 
     contents: set[bytes] = field(default_factory=set)  #: of the names of contents
     pairs: set[bytes] = field(default_factory=set)  #: of images in repositories, whose marks are needed
@@ -68,44 +65,19 @@ class Reached:
         self.images.add(short(image_id))
 
 
-class Ancestries:
-    """The ancestries in one storage. Nothing is written."""
-
-    def __init__(self, storage: Storage):
-        self._storage = storage
-
-    def of(self, content: Content) -> list[str]:
-        """Return the ids of an image and its ancestors as far as they are known, the image first."""
-        stored = stored_ancestry(self._storage, content)
-        if stored is not None:
-            return stored
-        found, current = [content.image_id], content
-        while len(found) < _MOST_PARENTS:
-            try:
-                document = self._storage.read(layout.content_key(current, layout.JSON))[0]
-            except KeyNotFound:
-                break
-            parent = layout.parent_in(document)
-            if parent is None or parent in found:
-                break
-            found.append(parent)
-            current = Content(parent)
-        return found
-
-
 class HeldImages:
     """What the tags of one repository reach.
 
     :param incarnation: of the repository; empty if it has none.
     """
 
-    def __init__(self, storage: Storage, repository: RepositoryName, incarnation: str, reached: Reached):
+    def __init__(self, storage: Storage, repository: RepositoryName, incarnation: str, live: Live):
         self._storage = storage
         self._ancestries = Ancestries(storage)
         self._repository = repository
         self._stored_name = layout.stored_name(repository)
         self._incarnation = incarnation
-        self._reached = reached
+        self._live = live
         self.ids: set[str] = set()  #: of all images that were reached
 
     def add(self, image_id: str) -> None:
@@ -118,7 +90,7 @@ class HeldImages:
                 continue
             self.ids.add(reached)
             found = content if reached == image_id else self._content(reached)
-            self._reached.pairs.add(short(pair_name(self._stored_name, reached)))
+            self._live.pairs.add(short(pair_name(self._stored_name, reached)))
             self._reach(found)
 
     def _content(self, image_id: str) -> Content:
@@ -133,13 +105,13 @@ class HeldImages:
 
     def _reach(self, content: Content) -> None:
         digest = short(content_name(content))
-        if digest in self._reached.contents:
+        if digest in self._live.contents:
             return
-        self._reached.contents.add(digest)
+        self._live.contents.add(digest)
         if content.variant:
             return
         try:
             self._storage.stat(layout.content_key(content, layout.JSON))
         except KeyNotFound:
             # an open server shows one of the others
-            self._reached.add_image(content.image_id)
+            self._live.add_image(content.image_id)
