@@ -21,7 +21,7 @@ _CHANGES: dict[str, Callable[[Storage], object]] = {
 
 
 class VersionRules:
-    """Tests of ``read_many`` and ``folder_version``."""
+    """Tests of ``read_many``, ``write_many`` and ``folder_version``."""
 
     # -- many values
 
@@ -43,6 +43,29 @@ class VersionRules:
     def test_invalid_one_of_many_keys_is_rejected(self, storage: Storage) -> None:
         with pytest.raises(InvalidKey):
             list(storage.read_many(["a", "a/../b"]))
+
+    def test_many_values_are_written(self, storage: Storage) -> None:
+        storage.write("a/1", b"old")
+        storage.write_many({"b/1": b"one", "a/1": b"", "a/2": b"two", "c": b"three"})
+        keys = ["a/1", "a/2", "b/1", "c"]
+        assert [stat.key for stat in storage.list("")] == keys
+        assert [storage.read(key)[0] for key in keys] == [b"", b"two", b"one", b"three"]
+
+    def test_no_value_is_written_for_no_key(self, storage: Storage) -> None:
+        storage.write_many({})
+        assert list(storage.list("")) == []
+
+    def test_each_of_many_written_values_has_its_own_etag(self, storage: Storage) -> None:
+        old = storage.write("a/1", b"value").etag
+        storage.write_many({"a/1": b"value", "a/2": b"value", "b/1": b"value"})
+        assert len({old, *(stat.etag for stat in storage.list(""))}) == 4
+
+    @pytest.mark.parametrize("key", ["a/../b", "a", "a/1/b"])
+    def test_values_before_an_invalid_one_are_all_that_is_written(self, storage: Storage, key: str) -> None:
+        storage.write("a/1", b"old")
+        with pytest.raises(InvalidKey):
+            storage.write_many({"b": b"value", key: b"value", "c": b"value"})
+        assert {stat.key for stat in storage.list("")} in ({"a/1"}, {"a/1", "b"})
 
     # -- versions of folders
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
 from v1registry import MemoryStorage, Storage
 from v1registry.storage.base import ANY, Blob, Stat, StorageFull, StorageUnavailable
+from v1registry.storage.many import write_in_order
 
 #: The storages that are replaced in the current context, each with its substitute.
 _REPLACED: ContextVar[tuple[tuple[BrokenStorage, Storage], ...]] = ContextVar(
@@ -45,6 +46,9 @@ class PassingStorage:
 
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
         return self._of(key).write(key, data, expect=expect)
+
+    def write_many(self, values: Mapping[str, bytes]) -> None:
+        write_in_order(self.write, values)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         return self._of(prefix).list(prefix, after=after)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from threading import Lock
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from v1registry import MemoryStorage, Storage
 from v1registry.storage.base import ANY, Blob, Stat, StorageUnavailable
-from v1registry.storage.many import read_in_order
+from v1registry.storage.many import read_in_order, write_in_order
 
 T = TypeVar("T")
 
@@ -129,6 +129,10 @@ class FaultyStorage:
 
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
         return self._call("write", key, lambda: self.storage.write(key, data, expect=expect))
+
+    def write_many(self, values: Mapping[str, bytes]) -> None:
+        """Count, and let fail, each value as one call of ``write``."""
+        write_in_order(self.write, values)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         return self._call("list", prefix, lambda: self.storage.list(prefix, after=after))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from v1registry import Storage
 from v1registry.storage.base import ANY, Blob, Stat
-from v1registry.storage.many import read_in_order
+from v1registry.storage.many import read_in_order, write_in_order
 
 T = TypeVar("T")
 
@@ -129,6 +129,9 @@ class SteppedStorage:
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
         value = data if isinstance(data, bytes) else b"".join(data)
         return self._call(lambda: self.storage.write(key, value, expect=expect))
+
+    def write_many(self, values: Mapping[str, bytes]) -> None:
+        write_in_order(self.write, values)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         self.turns.step()

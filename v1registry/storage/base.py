@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import BinaryIO, Final, NamedTuple, Protocol
@@ -198,6 +198,15 @@ class Storage(Protocol):
         :param expect: ABSENT, an etag, or ANY. It is compared when the value is put in place, in one step
             with that for all writers and deleters.
         :raises KeyConflict: the stored value is not the expected one.
+        :raises StorageFull: no room is left.
+        """
+
+    def write_many(self, values: Mapping[str, bytes]) -> None:
+        """Store small values under their keys, in the order of ``values``, each as durably as :meth:`write`.
+
+        A storage that is far away stores several at once if it can. Readers may see some of the values before
+        the others, and a failure may leave the first ones.
+
         :raises StorageFull: no room is left.
         """
 

@@ -26,7 +26,7 @@ removes the link.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from typing import Final
 
@@ -55,7 +55,7 @@ from .files import (
 )
 from .folders import Folders, failure
 from .listing import Listing
-from .many import read_in_order
+from .many import read_in_order, write_in_order
 from .trees import NO_LINK, sweep
 from .urls import path_of_url
 
@@ -106,9 +106,7 @@ class FileStorage:
             finished=[self._path(folder) for folder in finished],
         )
         self._folders = Folders(
-            self._disk,
-            lock_timeout_s=lock_timeout_s,
-            private=[self._path(folder) for folder in private],
+            self._disk, lock_timeout_s=lock_timeout_s, private=[self._path(folder) for folder in private]
         )
 
     @classmethod
@@ -201,6 +199,10 @@ class FileStorage:
                 with self._folders.writing(key):
                     changed |= self._folders.make(os.path.dirname(path))
         raise StorageUnavailable(key, "other processes deleted its folder again and again")
+
+    def write_many(self, values: Mapping[str, bytes]) -> None:
+        """Store values under their keys, one after the other. See the protocol."""
+        write_in_order(self.write, values)
 
     def delete(self, key: str, *, expect: str = ANY) -> None:
         """Remove ``key``, and the folders that are empty then, durably.

@@ -1,9 +1,9 @@
-"""Many small values at once: how a storage reads them."""
+"""Many small values at once: how a storage reads and writes them."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .base import KeyNotFound, Stat
@@ -27,6 +27,15 @@ def read_in_order(
     """
     for key in keys:
         yield key, _found(read, key)
+
+
+def write_in_order(write: Callable[[str, bytes], object], values: Mapping[str, bytes]) -> None:
+    """Store each value under its key, one after the other: for storages that answer at once.
+
+    :param write: the method of a storage.
+    """
+    for key, value in values.items():
+        write(key, value)
 
 
 def read_in_parallel(

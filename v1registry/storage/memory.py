@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -24,7 +24,7 @@ from .base import (
     check_key,
     clip_range,
 )
-from .many import read_in_order
+from .many import read_in_order, write_in_order
 
 #: How many keys a listing reads at once. Writers wait meanwhile.
 _PAGE_KEYS = 256
@@ -147,6 +147,10 @@ class MemoryStorage:
             # after the value: a reader with the version from before looks again
             self._touch(key.rpartition("/")[0], stat.etag)
         return stat
+
+    def write_many(self, values: Mapping[str, bytes]) -> None:
+        """Store values under their keys, one after the other. See the protocol."""
+        write_in_order(self.write, values)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order."""
