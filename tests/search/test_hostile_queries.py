@@ -13,7 +13,7 @@ from v1registry.names import RepositoryName
 from v1registry.openers import open_search
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import Listing
-from v1registry.search import questions
+from v1registry.search import sqlite
 from v1registry.search.base import SearchIndex
 from v1registry.search.scan import ScanSearch
 from v1registry.search.sqlite import SqliteSearch
@@ -103,6 +103,6 @@ def test_long_repetitive_query_takes_little_time(indexes: tuple[SearchIndex, Sea
 def test_each_trigram_is_asked_for_once(
     query: str, asked: str, rest: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(questions, "has_trigrams", lambda: True)
-    phrases, words = questions._phrases(Query(query))
+    monkeypatch.setattr(sqlite, "has_trigrams", lambda: True)
+    phrases, words = sqlite._asked(Query(query))
     assert (phrases, [word.text for word in words]) == (asked, rest)

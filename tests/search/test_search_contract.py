@@ -10,7 +10,7 @@ from v1registry_fakes.contracts import SearchIndexContract
 from v1registry import FileStorage, MemoryStorage, Storage
 from v1registry.openers import open_search
 from v1registry.registry.repositories import Repositories
-from v1registry.search import questions, schema
+from v1registry.search import sqlite, sqlite_schema
 from v1registry.search.base import SearchIndex
 from v1registry.search.scan import ScanSearch
 from v1registry.search.sqlite import SqliteSearch
@@ -41,11 +41,11 @@ class TestSqliteBesideFolder(SearchIndexContract):
 class TestSqliteWithoutTrigrams(TestSqliteBesideFolder):
     @pytest.fixture(autouse=True)
     def without_trigrams(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(schema, "WORDS", "CREATE VIRTUAL TABLE words USING missing(text)")
-        schema.has_trigrams.cache_clear()
-        assert not schema.has_trigrams()
+        monkeypatch.setattr(sqlite_schema, "WORDS", "CREATE VIRTUAL TABLE words USING missing(text)")
+        sqlite_schema.has_trigrams.cache_clear()
+        assert not sqlite_schema.has_trigrams()
         yield
-        schema.has_trigrams.cache_clear()
+        sqlite_schema.has_trigrams.cache_clear()
 
 
 class TestSqliteBeforeItIsWhole(SearchIndexContract):
@@ -78,7 +78,7 @@ class TestSqliteOfFrequentWords(TestSqliteBesideFolder):
 
     @pytest.fixture(autouse=True)
     def without_sorting(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(questions, "_MOST_SORTED", 0)
+        monkeypatch.setattr(sqlite.SqliteDialect, "most_sorted", 0)
 
 
 class TestSqliteOfManyMatches(TestSqliteBesideFolder):
@@ -86,4 +86,4 @@ class TestSqliteOfManyMatches(TestSqliteBesideFolder):
 
     @pytest.fixture(autouse=True)
     def without_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(questions, "_MOST_NAMED", -1)
+        monkeypatch.setattr(sqlite, "_MOST_NAMED", -1)

@@ -14,9 +14,9 @@ from v1registry.names import RepositoryName
 from v1registry.openers import open_search
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import Listing
-from v1registry.search import questions
-from v1registry.search.database import Database, DatabaseDamaged
-from v1registry.search.sqlite import SqliteSearch
+from v1registry.search.database import DatabaseDamaged
+from v1registry.search.sqlite import SqliteDialect, SqliteSearch
+from v1registry.search.sqlite_database import SqliteDatabase
 
 
 class Anonymous:
@@ -107,7 +107,7 @@ def test_index_that_a_different_process_looks_after_is_asked(world: World) -> No
 
 
 def test_damage_that_ends_a_transaction_is_seen_as_damage(world: World) -> None:
-    database = Database(str(world.root / "search"))
+    database = SqliteDatabase(str(world.root / "search"))
     with pytest.raises(DatabaseDamaged), database.reading() as connection:
         connection.execute("ROLLBACK")
         raise sqlite3.DatabaseError("database disk image is malformed")
@@ -115,7 +115,7 @@ def test_damage_that_ends_a_transaction_is_seen_as_damage(world: World) -> None:
 
 
 def test_totals_of_a_former_index_are_not_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "_MOST_SORTED", 0)
+    monkeypatch.setattr(SqliteDialect, "most_sorted", 0)
     assert world.index.find("team", world.caller, 0, 10).total == 1
     shutil.rmtree(world.root / "repositories" / "team")
     world.write("zoe/app")

@@ -1,16 +1,13 @@
-"""The rows of the SQLite index: written, compared and removed within a transaction of the caller."""
+"""The rows of an index in a database: written, compared and removed within a transaction of the caller."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..names import RepositoryName
+from .database import Connection, Dialect, NoIndexYet
 from .facts import Facts, FactsReader
-from .schema import has_trigrams
-
-if TYPE_CHECKING:
-    import sqlite3
 
 _SELECT: Final = (
     "SELECT id, folded, text, is_private, stars, has_description, version FROM repositories WHERE name = ?"
@@ -20,44 +17,69 @@ _INSERT: Final = (
     " (name, namespace, is_official, version, folded, text, is_private, stars, has_description)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_INSERT_OTHER: Final = (
+    "INSERT INTO others (name, namespace, version) VALUES (?, ?, ?)"
+    " ON CONFLICT (name) DO UPDATE SET version = excluded.version"
+)
 _UPDATE: Final = (
     "UPDATE repositories SET (folded, text, is_private, stars, has_description) = (?, ?, ?, ?, ?)"
     " WHERE id = ?"
 )
 
 
+class _Counts:
+    """How the numbers of the table ``state`` change by a transaction."""
+
+    def __init__(self) -> None:
+        self.rows = self.repositories = self.public = 0
+
+    def write(self, connection: Connection) -> None:
+        """Write them. It is the last thing of a transaction: others that change rows wait from here on."""
+        if self.rows:
+            connection.execute("UPDATE state SET value = value + ? WHERE key = 'changes'", (self.rows,))
+        if self.repositories or self.public:
+            connection.execute(
+                "UPDATE state SET value = value + CASE key WHEN 'public' THEN ? ELSE ? END"
+                " WHERE key IN ('public', 'repositories')",
+                (self.public, self.repositories),
+            )
+
+
 class Rows:
     """Writes rows."""
 
-    def __init__(self, reader: FactsReader):
+    def __init__(self, reader: FactsReader, dialect: Dialect):
         self._reader = reader
+        self._dialect = dialect
 
-    def refresh(self, connection: sqlite3.Connection, names: Iterable[RepositoryName]) -> int:
+    def refresh(self, connection: Connection, names: Iterable[RepositoryName]) -> int:
         """Write what the storage has of the repositories; return how many rows changed.
 
-        The facts are read while the transaction holds the lock of writers. So the last transaction for a
-        repository has its last facts.
+        :param connection: from ``writing(names)``. The facts are read while nothing else writes these rows.
+            So the last transaction for a repository has its last facts.
         """
-        changed = 0
-        for name in names:
-            # the version first: a change between the two is seen by the next look
-            version = self._reader.version(name)
-            changed += self._put(connection, name, self._reader.read(name), version)
-        if changed:
-            connection.execute("UPDATE state SET value = value + ? WHERE key = 'changes'", (changed,))
-        return changed
+        counts = _Counts()
+        for name, version, facts in self._reader.read_all(names):
+            counts.rows += self._put(connection, name, facts, version, counts)
+        counts.write(connection)
+        return counts.rows
 
     def _put(
-        self, connection: sqlite3.Connection, name: RepositoryName, facts: Facts | None, version: str
+        self,
+        connection: Connection,
+        name: RepositoryName,
+        facts: Facts | None,
+        version: str,
+        counts: _Counts,
     ) -> bool:
         text = str(name)
         old = connection.execute(_SELECT, (text,)).fetchone()
         if facts is None:
             if old is not None:
-                self._remove(connection, old[0], old[2], old[3])
-            connection.execute(
-                "INSERT OR REPLACE INTO others VALUES (?, ?, ?)", (text, name.namespace, version)
-            )
+                self._remove(connection, old[0], old[2])
+                counts.repositories -= 1
+                counts.public -= 1 - old[3]
+            connection.execute(_INSERT_OTHER, (text, name.namespace, version))
             return old is not None
         folded = facts.text[: facts.text.index("\n")]
         new = (
@@ -69,13 +91,12 @@ class Rows:
         )
         if old is None:
             connection.execute("DELETE FROM others WHERE name = ?", (text,))
-            row = connection.execute(
-                _INSERT,
-                (text, name.namespace, int(name.is_official), version, *new),
-            ).lastrowid
-            assert row is not None
-            self._add_words(connection, row, facts.text)
-            _count(connection, 1, 1 - new[2])
+            row = self._dialect.insert(
+                connection, _INSERT, (text, name.namespace, int(name.is_official), version, *new)
+            )
+            self._dialect.add_words(connection, row, facts.text)
+            counts.repositories += 1
+            counts.public += 1 - new[2]
             if facts.collaborators:
                 _set_collaborators(connection, row, facts.collaborators)
             return True
@@ -83,40 +104,22 @@ class Rows:
         is_changed = before != new
         if is_changed:
             if before[1] != new[1]:
-                self._remove_words(connection, row, before[1])
+                self._dialect.remove_words(connection, row, before[1])
             connection.execute(_UPDATE, (*new, row))
             if before[1] != new[1]:
-                self._add_words(connection, row, new[1])
-            _count(connection, 0, before[2] - new[2])
+                self._dialect.add_words(connection, row, new[1])
+            counts.public += before[2] - new[2]
         if version != version_before:
             connection.execute("UPDATE repositories SET version = ? WHERE id = ?", (version, row))
         return _set_collaborators(connection, row, facts.collaborators) or is_changed
 
-    def _remove(self, connection: sqlite3.Connection, row: int, text: str, is_private: int) -> None:
-        self._remove_words(connection, row, text)
+    def _remove(self, connection: Connection, row: int, text: str) -> None:
+        self._dialect.remove_words(connection, row, text)
         connection.execute("DELETE FROM repositories WHERE id = ?", (row,))
         connection.execute("DELETE FROM collaborators WHERE repository = ?", (row,))
-        _count(connection, -1, is_private - 1)
-
-    def _add_words(self, connection: sqlite3.Connection, row: int, text: str) -> None:
-        if has_trigrams():
-            connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, text))
-
-    def _remove_words(self, connection: sqlite3.Connection, row: int, text: str) -> None:
-        if has_trigrams():
-            connection.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, text))
 
 
-def _count(connection: sqlite3.Connection, repositories: int, public: int) -> None:
-    if repositories or public:
-        connection.execute(
-            "UPDATE state SET value = value + CASE key WHEN 'public' THEN ? ELSE ? END"
-            " WHERE key IN ('public', 'repositories')",
-            (public, repositories),
-        )
-
-
-def _set_collaborators(connection: sqlite3.Connection, row: int, wanted: frozenset[tuple[str, str]]) -> bool:
+def _set_collaborators(connection: Connection, row: int, wanted: frozenset[tuple[str, str]]) -> bool:
     """Write the collaborators of a repository; tell whether they changed."""
     stored = connection.execute(
         "SELECT username, account FROM collaborators WHERE repository = ?", (row,)
@@ -130,36 +133,46 @@ def _set_collaborators(connection: sqlite3.Connection, row: int, wanted: frozens
     return True
 
 
-def state_of(connection: sqlite3.Connection, *keys: str) -> list[float]:
-    """Return numbers of the table ``state``."""
+def state_of(connection: Connection, *keys: str) -> list[float]:
+    """Return numbers of the table ``state``.
+
+    :raises NoIndexYet: it was emptied.
+    """
     found = dict(connection.execute("SELECT key, value FROM state"))
+    if not found.keys() >= set(keys):
+        raise NoIndexYet("the index was emptied")
     return [found[key] for key in keys]
 
 
-def mark(connection: sqlite3.Connection, name: RepositoryName, token: str, now_s: float) -> None:
+def set_state(connection: Connection, key: str, value: float) -> None:
+    """Write a number of the table ``state``."""
+    connection.execute("UPDATE state SET value = ? WHERE key = ?", (value, key))
+
+
+def mark(connection: Connection, name: RepositoryName, token: str, now_s: float) -> None:
     """Write that a change of a repository is under way."""
     connection.execute(
         "INSERT INTO dirty VALUES (?, ?, ?, ?)", (token, name.namespace, name.repository, now_s)
     )
 
 
-def unmark(connection: sqlite3.Connection, token: str) -> None:
+def unmark(connection: Connection, token: str) -> None:
     """Write that a change has ended."""
     connection.execute("DELETE FROM dirty WHERE token = ?", (token,))
 
 
-def has(connection: sqlite3.Connection, name: RepositoryName) -> bool:
+def has(connection: Connection, name: RepositoryName) -> bool:
     """Tell whether the index has a repository."""
     found = connection.execute("SELECT 1 FROM repositories WHERE name = ?", (str(name),))
     return found.fetchone() is not None
 
 
-def marked(connection: sqlite3.Connection, most: int) -> list[RepositoryName]:
+def marked(connection: Connection, most: int) -> list[RepositoryName]:
     """Return repositories whose changes have not ended."""
     found = connection.execute("SELECT DISTINCT namespace, repository FROM dirty LIMIT ?", (most,))
     return [RepositoryName(*row) for row in found]
 
 
-def unmark_before(connection: sqlite3.Connection, time_s: float) -> None:
+def unmark_before(connection: Connection, time_s: float) -> None:
     """Remove the marks that are older than a time. Their processes were killed."""
     connection.execute("DELETE FROM dirty WHERE since_s < ?", (time_s,))

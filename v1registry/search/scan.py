@@ -9,7 +9,7 @@ from typing import Final
 from ..names import RepositoryName
 from ..registry.repositories import Repositories
 from .base import MOST_LEFT_OUT, Caller, Found, Hit
-from .words import SEARCHED_LENGTH, Query
+from .words import SEARCHED_LENGTH, Query, folded
 
 #: How many repositories are looked at for one part of a list of names.
 MOST_EXAMINED: Final = 10_000
@@ -62,9 +62,9 @@ class ScanSearch:
         return Hit(name, self._repositories.description(name), self._repositories.stars(name))
 
     def _has_words(self, name: RepositoryName, query: Query) -> bool:
-        text = str(name).casefold()
+        text = folded(str(name))
         missing = [word for word in query.words if not word.is_in(text)]
         if not missing:
             return True
-        text = self._repositories.description(name)[:SEARCHED_LENGTH].casefold()
+        text = folded(self._repositories.description(name)[:SEARCHED_LENGTH])
         return all(word.is_in(text) for word in missing)

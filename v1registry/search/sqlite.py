@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import islice
-from threading import Lock
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..log import get_logger
-from ..names import RepositoryName
 from ..registry.repositories import Repositories
-from ..storage.base import Storage, StorageError
-from ..storage.filesystem import FileStorage
-from . import rows as rows_
-from .base import MOST_LEFT_OUT, Caller, Found, Hit
-from .database import Database, NoDatabase
-from .facts import FactsReader
-from .questions import Match, Questions
-from .rows import Rows
-from .scan import MOST_EXAMINED, ScanSearch
-from .upkeep import Upkeep
-from .words import Query
+from ..rights import Listing
+from ..storage.base import Storage
+from .conditions import ALWAYS, LONGEST_PART, Where, chosen, phrases_of, visible
+from .indexed import IndexedSearch
+from .questions import count_of
+from .sqlite_database import SqliteDatabase
+from .sqlite_schema import has_trigrams
+from .words import Query, Word
 
-log = get_logger(__name__)
+if TYPE_CHECKING:
+    import sqlite3
 
-#: How long a mark of a change is kept whose process may have been killed, in seconds.
-_OLDEST_MARK_S: Final = 600.0
-
-#: How many marked repositories a search reads again.
-_MOST_SETTLED: Final = 100
-
-#: How many missed updates are remembered. If there are more, the next walk finds them.
-_MOST_MISSED: Final = 10_000
-
-#: Up to this number of hits, each is looked at before it is shown. Longer answers are for machines.
-_MOST_CHECKED: Final = 100
-
-#: How often a search is repeated because a hit was wrong.
-_ATTEMPTS: Final = 3
-
-#: How long a search waits for a look at the folders that is due.
-_LOOK_WAIT_S: Final = 0.03
-
-#: An index that this process cannot look after counts if another one looked at the folders so lately.
-_TRUSTED_S: Final = 60.0
+#: Up to this number of matches, their rows are found by their numbers.
+_MOST_NAMED: Final = 500
 
 
-class SqliteSearch:
-    """Finds repositories by a database. It is a :class:`~v1registry.search.base.SearchIndex`, and an observer
-    of the repositories.
-
-    The database is made at the first search. Until it is whole, and if it fails, every repository is looked
-    at instead.
+class SqliteSearch(IndexedSearch):
+    """Finds repositories by a database in a file.
 
     :param folder: the path of the folder of the database, which has nothing else in it.
     """
@@ -63,196 +32,110 @@ class SqliteSearch:
     def __init__(
         self, folder: str, storage: Storage, repositories: Repositories, *, clock: Clock = SYSTEM_CLOCK
     ):
-        self._storage = storage
-        self._repositories = repositories
-        self._clock = clock
-        self._scan = ScanSearch(repositories)
-        self._database = Database(folder)
-        reader = FactsReader(storage, repositories)
-        self._rows = Rows(reader)
-        self._questions = Questions()
-        self.upkeep = Upkeep(
-            self._database,
-            storage,
-            repositories,
-            reader,
-            self._rows,
-            clock,
-            sees_folders=isinstance(storage, FileStorage),
-        )
-        self._missed: set[RepositoryName] = set()
-        self._lock = Lock()
+        super().__init__(SqliteDatabase(folder), SqliteDialect(), storage, repositories, clock=clock)
 
-    # -- SearchIndex
 
-    def find(self, query: str, caller: Caller, start: int, most: int, *, needs_total: bool = True) -> Found:
-        """Return a part of what a query finds, the best first: see ``SearchIndex.find``."""
-        start = min(start, MOST_LEFT_OUT)
-        if self._is_ready():
-            try:
-                return self._find(Query(query), caller, start, most, needs_total)
-            except NoDatabase as error:
-                log.warning("search looks at every repository: %s", error)
-        self._begin_to_build()
-        return self._scan.find(query, caller, start, most, needs_total=needs_total)
+class SqliteDialect:
+    """How an SQLite database is asked: an FTS5 table of trigrams has the words."""
 
-    def names_after(
-        self, after: str, caller: Caller, most: int, accepts: Callable[[str], bool]
-    ) -> tuple[list[str], str | None]:
-        """Return names and where the next part begins: see ``SearchIndex.names_after``."""
-        if self._is_ready():
-            try:
-                return self._names_after(after, caller, most, accepts)
-            except NoDatabase as error:
-                log.warning("a list looks at every repository: %s", error)
-        self._begin_to_build()
-        return self._scan.names_after(after, caller, most, accepts)
+    most_sorted = 10_000
 
-    # -- RebuildableIndex
+    def insert(self, connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> int:
+        """Insert a row into ``repositories`` and return its id."""
+        row = connection.execute(statement, values).lastrowid
+        assert row is not None
+        return row
 
-    def rebuild(self, on_repository: Callable[[RepositoryName], None]) -> None:
-        """Build the index again, from nothing.
+    def add_words(self, connection: sqlite3.Connection, row: int, text: str) -> None:
+        """Add the text of a row to the index of words."""
+        if has_trigrams():
+            connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, text))
 
-        :raises NoDatabase: it cannot be written.
-        """
-        self.upkeep.build(on_repository)
+    def remove_words(self, connection: sqlite3.Connection, row: int, text: str) -> None:
+        """Remove the text of a row from the index of words."""
+        if has_trigrams():
+            connection.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, text))
 
-    # -- RepositoryObserver
+    def stream(
+        self, connection: sqlite3.Connection, statement: str, values: Sequence[Any]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a statement. They are read only as they are asked for."""
+        return connection.execute(statement, values)
 
-    @contextmanager
-    def changing(self, name: RepositoryName, *, only_appears: bool) -> Iterator[None]:
-        """Mark a repository while it is changed, and read it again afterwards. Nothing is raised."""
-        token = self._begin(name, only_appears)
-        try:
-            yield
-        finally:
-            self._end(name, token, only_appears)
+    def has_words(self, query: Query) -> Where:
+        """Return the condition that rows have the words of a query."""
+        return _all_of(query.words)
 
-    # -- inside: searching
+    def rest(self, query: Query) -> list[Word]:
+        """Return no words: the database calls Python for those that are difficult."""
+        return []
 
-    def _is_ready(self) -> bool:
-        """Tell whether the index has everything. What changed is read before."""
-        try:
-            with self._database.reading() as connection:
-                is_complete, looked_at_s = rows_.state_of(connection, "is_complete", "looked_at_s")
-                marked = rows_.marked(connection, _MOST_SETTLED)
-        except NoDatabase:
-            return False
-        if not is_complete:
-            return False
-        if (marked or self._missed) and not self._settle(marked):
-            return False
-        self.upkeep.wake(wait_s=_LOOK_WAIT_S)
-        return not self.upkeep.is_failing or abs(self._clock.time_s() - looked_at_s) < _TRUSTED_S
-
-    def _begin_to_build(self) -> None:
-        """Let a thread make the index. A search makes no folder for a storage that has none yet."""
-        if not isinstance(self._storage, FileStorage) or os.path.isdir(self._storage.path):
-            self.upkeep.wake(is_needed=True)
-
-    def _settle(self, marked: list[RepositoryName]) -> bool:
-        """Read repositories again whose changes have not ended, or whose updates were missed.
-
-        Tell whether it succeeded.
-        """
-        with self._lock:
-            missed = set(islice(self._missed, _MOST_SETTLED))
-        try:
-            with self._database.writing() as connection:
-                self._rows.refresh(connection, {*marked, *missed})
-                rows_.unmark_before(connection, self._clock.time_s() - _OLDEST_MARK_S)
-        except (NoDatabase, StorageError) as error:
-            log.warning("the search index misses recent changes: %s", error)
-            return False
-        with self._lock:
-            self._missed -= missed
-        return True
-
-    def _find(self, query: Query, caller: Caller, start: int, most: int, needs_total: bool) -> Found:
-        if not query.is_encodable:
-            return Found([], False, 0)
-        listing = caller.listing()
-        hits: list[Hit] = []
-        for attempt in range(_ATTEMPTS):
-            with self._database.reading() as connection:
-                matches, total = self._questions.find(
-                    connection, query, listing, start, most + 1, needs_total=needs_total
-                )
-            wrong = self._wrong(matches[:most], caller)
-            if not wrong or attempt == _ATTEMPTS - 1:
-                break
-            self._note(wrong)
-            self._settle([])
-        hits = [self._hit(match) for match in matches[:most] if match.name not in wrong]
-        return Found(hits, len(matches) > most, total)
-
-    def _wrong(self, matches: list[Match], caller: Caller) -> set[RepositoryName]:
-        """Return what the index would show and the storage does not.
-
-        So a repository that has just become private is not shown, whatever the index says.
-        """
-        wrong = {match.name for match in matches if not caller.may_list(match.name)}
-        if len(matches) <= _MOST_CHECKED:
-            wrong |= {match.name for match in matches if not self._repositories.exists(match.name)}
-        return wrong
-
-    def _names_after(
-        self, after: str, caller: Caller, most: int, accepts: Callable[[str], bool]
-    ) -> tuple[list[str], str | None]:
-        listing, found = caller.listing(), list[str]()
-        with self._database.reading() as connection:
-            names = self._questions.names_after(connection, after, listing)
-            for examined, name in enumerate(names):
-                if len(found) == most or examined == MOST_EXAMINED:
-                    return found, after
-                after = str(name)
-                if accepts(after) and caller.may_list(name):
-                    found.append(after)
-        return found, None
-
-    def _hit(self, match: Match) -> Hit:
-        description = self._repositories.description(match.name) if match.has_description else ""
-        return Hit(match.name, description, match.stars)
-
-    # -- inside: changes
-
-    def _begin(self, name: RepositoryName, only_appears: bool) -> str | None:
-        """Mark a repository; None if there is no need."""
-        try:
-            if not self._database.exists() or (only_appears and self._has(name)):
+    def few(
+        self, connection: sqlite3.Connection, columns: str, query: Query, listing: Listing
+    ) -> list[tuple[Any, ...]] | None:
+        """Return all rows that match, in any order; None if they are more than ``most_sorted``."""
+        source, where = _matching(query)
+        phrases, rest = _asked(query)
+        if phrases:
+            found = connection.execute(
+                f"SELECT rowid FROM words WHERE words MATCH ? LIMIT {self.most_sorted + 1}", (phrases,)
+            ).fetchall()
+            # to see that there are too many is much faster than to read them
+            if len(found) > self.most_sorted:
                 return None
-            token = secrets.token_hex(8)
-            with self._database.writing() as connection:
-                rows_.mark(connection, name, token, self._clock.time_s())
-            return token
-        except (NoDatabase, StorageError) as error:
-            log.warning("the search index may learn of a change of %s later: %s", name, error)
-        except Exception:
-            log.exception("the search index may learn of a change of %s later", name)
-        return None
+            if len(found) <= _MOST_NAMED:
+                source = "repositories"
+                where = Where(f"id IN ({', '.join(str(row) for (row,) in found)})") & _all_of(rest)
+        where &= visible(listing)
+        rows = connection.execute(
+            f"SELECT {columns} FROM {source} WHERE {where.text} LIMIT {self.most_sorted + 1}", where.values
+        ).fetchall()
+        return rows if len(rows) <= self.most_sorted else None
 
-    def _end(self, name: RepositoryName, token: str | None, only_appears: bool) -> None:
-        """Read a repository again, and remove its mark."""
-        try:
-            if not self._database.exists() or (only_appears and token is None and self._has(name)):
-                return
-            with self._database.writing() as connection:
-                self._rows.refresh(connection, [name])
-                if token is not None:
-                    rows_.unmark(connection, token)
-            return
-        except (NoDatabase, StorageError) as error:
-            log.warning("the search index will learn of a change of %s later: %s", name, error)
-        except Exception:
-            log.exception("the search index will learn of a change of %s later", name)
-        self._note({name})
+    def count(self, connection: sqlite3.Connection, query: Query, listing: Listing) -> int:
+        """Return how many rows match."""
+        source, where = _matching(query)
+        phrases, rest = _asked(query)
+        if not phrases or rest or not (listing.is_everything or listing.has_public):
+            return count_of(connection, source, where & visible(listing))
+        # the index of words alone is faster; what the caller may not see is subtracted
+        total = count_of(connection, "words", where)
+        if not listing.is_everything:
+            some = chosen(listing)
+            hidden = Where(f"is_private = 1 AND NOT {some.text}", some.values) & _all_of(query.words)
+            total -= count_of(connection, "repositories", hidden)
+        return total
 
-    def _has(self, name: RepositoryName) -> bool:
-        with self._database.reading() as connection:
-            return rows_.has(connection, name)
 
-    def _note(self, names: set[RepositoryName]) -> None:
-        """Remember what the next search has to read again."""
-        with self._lock:
-            if len(self._missed) < _MOST_MISSED:
-                self._missed |= names
+def _matching(query: Query) -> tuple[str, Where]:
+    """Return from which tables the rows of a query come, and their condition.
+
+    The condition is that of the table of words alone if that suffices.
+    """
+    phrases, rest = _asked(query)
+    if not phrases:
+        return "repositories", _all_of(rest)
+    where = Where("words MATCH ?", (phrases,)) & _all_of(rest)
+    return "words CROSS JOIN repositories ON repositories.id = words.rowid", where
+
+
+def _asked(query: Query) -> tuple[str, list[Word]]:
+    """Return what the table of words is asked, and the words for which the rows must be looked at besides.
+
+    The first is empty if the table cannot be asked.
+    """
+    if not has_trigrams():
+        return "", query.words
+    phrases, rest = phrases_of(query)
+    return " ".join('"' + phrase.replace('"', '""') + '"' for phrase in phrases), rest
+
+
+def _all_of(words: list[Word]) -> Where:
+    """Return the condition that rows have all of the words."""
+    where = ALWAYS
+    for word in words:
+        if word.has_wildcard or len(word.text) > LONGEST_PART:
+            where &= Where("has_word(repositories.text, ?)", (word.text,))
+        else:
+            where &= Where("instr(repositories.text, ?) > 0", (word.text,))
+    return where

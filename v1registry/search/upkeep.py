@@ -1,4 +1,4 @@
-"""Keeps the SQLite index right: builds it, and finds what other programs changed in the folder.
+"""Keeps an index in a database right: builds it, and finds what other programs changed in the storage.
 
 All of it is one walk over the folders of the storage, in small transactions with pauses between. Whatever is
 interrupted is continued by the next walk, because each row says for which state of its folder it is right.
@@ -9,30 +9,35 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from ..clock import Clock
 from ..log import get_logger
 from ..names import RepositoryName
 from ..registry import layout
-from ..registry.repositories import Repositories
 from ..storage.base import Storage, StorageError
 from .database import Database, DatabaseBusy, NoDatabase
-from .facts import FactsReader
-from .rows import Rows
-
-if TYPE_CHECKING:
-    import sqlite3
+from .facts import FactsReader, may_be_kept
+from .rows import Rows, set_state, state_of
 
 log = get_logger(__name__)
 
-#: How often the folders of namespaces are looked at, in seconds, if there are searches.
-LOOK_S: Final = 2.0
 
-#: How often the folders of all repositories are looked at.
-WALK_S: Final = 60.0
+@dataclass(frozen=True)
+class Periods:
+    """How often other programs are looked for, if there are searches."""
+
+    look_s: float  #: between looks at the folders of namespaces
+    walk_s: float  #: between looks at the folders of all repositories
+
+
+#: Of a folder or of memory, and of storages that are far away: each look is a request for each namespace, and
+#: each walk some for each repository.
+NEAR: Final = Periods(2.0, 60.0)
+FAR: Final = Periods(300.0, 3600.0)
 
 #: How long a failed attempt is not repeated, in seconds.
 _RETRY_S: Final = 1.0
@@ -50,6 +55,11 @@ _AT_ONCE: Final = 50
 #: How many folders are looked at before a pause, if none has changed.
 _LOOKED_AT: Final = 500
 
+_INSERT_NAMESPACE: Final = (
+    "INSERT INTO namespaces (folder, namespace, version) VALUES (?, ?, ?)"
+    " ON CONFLICT (folder) DO UPDATE SET namespace = excluded.namespace, version = excluded.version"
+)
+
 T = TypeVar("T")
 
 
@@ -63,7 +73,6 @@ class Upkeep:
         self,
         database: Database,
         storage: Storage,
-        repositories: Repositories,
         reader: FactsReader,
         rows: Rows,
         clock: Clock,
@@ -72,11 +81,11 @@ class Upkeep:
     ):
         self._database = database
         self._storage = storage
-        self._repositories = repositories
         self._reader = reader
         self._rows = rows
         self._clock = clock
         self._sees_folders = sees_folders
+        self.periods = FAR if reader.is_far else NEAR
         self._lock = Lock()
         self._thread: Thread | None = None
         self._next_look_s = self._next_walk_s = self._next_try_s = float("-inf")
@@ -132,7 +141,7 @@ class Upkeep:
         except Exception:
             log.exception("the upkeep of the search index failed")
         now_s = self._clock.monotonic_s()
-        self._next_try_s, self._next_look_s = now_s + _RETRY_S, now_s + LOOK_S
+        self._next_try_s, self._next_look_s = now_s + _RETRY_S, now_s + self.periods.look_s
 
     def _do_what_is_due(self) -> None:
         self._database.create()
@@ -146,35 +155,35 @@ class Upkeep:
                 self._next_try_s = self._clock.monotonic_s() + _RETRY_S
                 return
         started_s = self._clock.monotonic_s()
-        if started_s >= self._next_look_s and self._claim("looked_at_s", LOOK_S):
+        if started_s >= self._next_look_s and self._claim("looked_at_s", self.periods.look_s):
             for folder, namespace in self._namespaces():
                 self._look_into(folder, namespace, is_whole=False)
         # a look takes at most a twentieth of the time
         now_s = self._clock.monotonic_s()
-        self._next_look_s = now_s + max(LOOK_S, 20 * (now_s - started_s))
+        self._next_look_s = now_s + max(self.periods.look_s, 20 * (now_s - started_s))
         if now_s >= self._next_walk_s:
-            if self._claim("walked_at_s", WALK_S):
+            if self._claim("walked_at_s", self.periods.walk_s):
                 self._walk(_WALK_PAUSE)
             ended_s = self._clock.monotonic_s()
-            self._next_walk_s = ended_s + max(WALK_S, 4 * (ended_s - now_s))
+            self._next_walk_s = ended_s + max(self.periods.walk_s, 4 * (ended_s - now_s))
 
     def _is_complete(self) -> bool:
         with self._database.reading() as connection:
-            return bool(_value(connection, "is_complete"))
+            return bool(state_of(connection, "is_complete")[0])
 
     def _claim(self, key: str, period_s: float) -> bool:
         """Tell whether this process does what is due once in a period, and note the time."""
         now_s = self._clock.time_s()
         with self._database.reading() as connection:
-            last_s = _value(connection, key)
+            (last_s,) = state_of(connection, key)
         if last_s <= now_s < last_s + period_s / 2:
             return False
         self._set(key, now_s)
         return True
 
-    def _set(self, key: str, value: object) -> None:
+    def _set(self, key: str, value: float) -> None:
         with self._database.writing() as connection:
-            connection.execute("UPDATE state SET value = ? WHERE key = ?", (value, key))
+            set_state(connection, key, value)
 
     # -- walks
 
@@ -190,7 +199,7 @@ class Upkeep:
         :param pause: how long pauses are, as a multiple of the work.
         :param takes_over: end the walk of another process.
         """
-        token = secrets.token_hex(8)
+        token = 1 + secrets.randbits(48)
         if not self._become_walker(token, takes_over):
             return
         pacer = _Pacer(pause)
@@ -198,29 +207,28 @@ class Upkeep:
             self._keep_walking(token)
             self._look_into(folder, namespace, is_whole=True, pacer=pacer, token=token, seen=on_repository)
         with self._database.writing() as connection:
-            connection.execute("UPDATE state SET value = 1 WHERE key = 'is_complete'")
-            connection.execute("UPDATE state SET value = '' WHERE key = 'walker'")
+            set_state(connection, "is_complete", 1)
+            set_state(connection, "walker", 0)
 
-    def _become_walker(self, token: str, takes_over: bool) -> bool:
+    def _become_walker(self, token: int, takes_over: bool) -> bool:
         now_s = self._clock.time_s()
         with self._database.writing() as connection:
-            seen_s = _value(connection, "walker_seen_s")
-            is_free = takes_over or _is_walker(connection, "")
-            if not is_free and seen_s <= now_s < seen_s + _ABANDONED_S:
+            walker, seen_s = state_of(connection, "walker", "walker_seen_s")
+            if walker and not takes_over and seen_s <= now_s < seen_s + _ABANDONED_S:
                 return False
-            connection.execute("UPDATE state SET value = ? WHERE key = 'walker'", (token,))
-            connection.execute("UPDATE state SET value = ? WHERE key = 'walker_seen_s'", (now_s,))
+            set_state(connection, "walker", token)
+            set_state(connection, "walker_seen_s", now_s)
         return True
 
-    def _keep_walking(self, token: str) -> None:
+    def _keep_walking(self, token: int) -> None:
         """Say that the walk goes on.
 
         :raises NoDatabase: another process has taken it over.
         """
         with self._database.reading() as connection:
-            if not _is_walker(connection, token):
-                raise NoDatabase("another process walks over the repositories")
-            seen_s = _value(connection, "walker_seen_s")
+            walker, seen_s = state_of(connection, "walker", "walker_seen_s")
+        if walker != token:
+            raise NoDatabase("another process walks over the repositories")
         now_s = self._clock.time_s()
         if not seen_s <= now_s < seen_s + _ABANDONED_S / 10:
             self._set("walker_seen_s", now_s)
@@ -236,7 +244,7 @@ class Upkeep:
         for folder in sorted((known.keys() | there) - {""}):
             yield folder, layout.unstore_part(folder)
         with self._database.writing() as connection:
-            connection.execute("INSERT OR REPLACE INTO namespaces VALUES ('', '', ?)", (version,))
+            connection.execute(_INSERT_NAMESPACE, ("", "", version))
 
     def _look_into(
         self,
@@ -245,7 +253,7 @@ class Upkeep:
         *,
         is_whole: bool,
         pacer: _Pacer | None = None,
-        token: str = "",
+        token: int = 0,
         seen: Callable[[RepositoryName], None] = lambda name: None,
     ) -> None:
         """Compare a namespace with its rows, and read what differs.
@@ -260,7 +268,8 @@ class Upkeep:
             return
         pacer = pacer or _Pacer(_WALK_PAUSE)
         # in the order of their names, so that the names of the storage and of the index can be merged
-        there = {layout.repository_from_folders(folder, name) for name in self._storage.list_folders(place)}
+        found = (layout.repository_from_folders(folder, name) for name in self._storage.list_folders(place))
+        there = set(filter(may_be_kept, found))
         known = self._known(namespace)
         different = sorted(there.symmetric_difference(known), key=str)
         for some in _parts(different, _AT_ONCE):
@@ -271,7 +280,12 @@ class Upkeep:
                 self._keep_walking(token)
         if is_whole:
             for names in _parts(sorted(there & known.keys(), key=str), _LOOKED_AT):
-                stale = [name for name in names if self._reader.version(name) != (known[name] or None)]
+                versions = self._reader.versions(names)
+                stale = [
+                    name
+                    for name, version_now in zip(names, versions, strict=True)
+                    if version_now != (known[name] or None)
+                ]
                 for some in _parts(stale, _AT_ONCE):
                     self._refresh(some, pacer)
                 pacer.rest()
@@ -279,9 +293,7 @@ class Upkeep:
                     self._keep_walking(token)
         with self._database.writing() as connection:
             if there:
-                connection.execute(
-                    "INSERT OR REPLACE INTO namespaces VALUES (?, ?, ?)", (folder, namespace, version)
-                )
+                connection.execute(_INSERT_NAMESPACE, (folder, namespace, version))
             else:
                 connection.execute("DELETE FROM namespaces WHERE folder = ?", (folder,))
             # folders that are gone need no row
@@ -302,7 +314,7 @@ class Upkeep:
     def _refresh(self, names: list[RepositoryName], pacer: _Pacer) -> None:
         for attempt in range(20):
             try:
-                with self._database.writing() as connection:
+                with self._database.writing(names) as connection:
                     self._rows.refresh(connection, names)
                 break
             except DatabaseBusy:
@@ -332,13 +344,3 @@ def _parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while part := list(islice(iterator, size)):
         yield part
-
-
-def _value(connection: sqlite3.Connection, key: str) -> float:
-    found: float = connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()[0]
-    return found
-
-
-def _is_walker(connection: sqlite3.Connection, token: str) -> bool:
-    found = connection.execute("SELECT 1 FROM state WHERE key = 'walker' AND value = ?", (token,))
-    return found.fetchone() is not None

@@ -18,13 +18,22 @@ MOST_WORDS: Final = 32
 _WILDCARD: Final = re.compile(r"[*?]")
 
 
+def folded(text: str) -> str:
+    """Return a text in the form in which texts are compared. Databases cannot keep a NUL.
+
+    >>> folded("Straße\\0")
+    'strasse\ufffd'
+    """
+    return text.casefold().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def searched_text(name: RepositoryName, description: str) -> str:
     """Return the text of a repository in which words are looked for. No word goes over the line break.
 
     >>> searched_text(RepositoryName("acme", "App"), "A Service")
     'acme/app\\na service'
     """
-    return f"{name}\n{description[:SEARCHED_LENGTH]}".casefold()
+    return folded(f"{name}\n{description[:SEARCHED_LENGTH]}")
 
 
 @dataclass(frozen=True)
@@ -82,14 +91,14 @@ class Query:
     """
 
     def __init__(self, text: str):
-        self._exact = text.strip().casefold()
-        distinct = dict.fromkeys(text.casefold().split())
+        self._exact = folded(text.strip())
+        distinct = dict.fromkeys(folded(text).split())
         #: all of them have to be in the name or the description of a repository
         self.words = [Word(word) for word in list(distinct)[:MOST_WORDS]]
 
     def names(self, name: RepositoryName) -> bool:
         """Tell whether the query is the exact name of a repository, which is found first."""
-        return bool(self._exact) and self._exact in (name.short.casefold(), str(name).casefold())
+        return bool(self._exact) and self._exact in (folded(name.short), folded(str(name)))
 
     @property
     def is_encodable(self) -> bool:

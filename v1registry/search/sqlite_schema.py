@@ -46,7 +46,7 @@ CREATE TABLE dirty (
 ) WITHOUT ROWID;
 CREATE TABLE state (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 INSERT INTO state VALUES ('is_complete', 0), ('repositories', 0), ('public', 0), ('changes', random() >> 16),
-    ('looked_at_s', 0), ('walked_at_s', 0), ('walker', ''), ('walker_seen_s', 0);
+    ('looked_at_s', 0), ('walked_at_s', 0), ('walker', 0), ('walker_seen_s', 0);
 """
 
 #: The index of all parts of three characters. Texts are in lower case already.
