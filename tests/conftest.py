@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.object_stores import ObjectStore, shared_store
 from support.programs import Program
 
 # before WebTest and PasteDeploy import WebOb, which warns on Python 3.11 and 3.12
@@ -98,6 +99,35 @@ def busybox() -> Path:
     if not path.exists():
         pytest.skip("needs /bin/busybox: apt-get install busybox-static")
     return path
+
+
+def _store_of_run(kind: str, factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """Start an object store that the workers of a test run share, and set its credentials."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # that of all workers
+    with shared_store(kind, root) as store, pytest.MonkeyPatch.context() as patch:
+        for name, value in store.environment.items():
+            patch.setenv(name, value)
+        yield store
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real Ceph with its S3 gateway. Each test makes buckets of its own."""
+    yield from _store_of_run("ceph", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real OpenStack Swift with its S3 interface, which refuses conditional writes."""
+    yield from _store_of_run("swift", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """The server of Microsoft with the interface of Azure Blob Storage."""
+    yield from _store_of_run("azurite", tmp_path_factory)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -17,10 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLES = PROJECT / "examples"
+
+#: What stands before the command of a program that has to end even if the tests are killed.
+TIED: Final = ("setpriv", "--pdeathsig", "KILL")
 
 #: How long a program may take to start or to end, in seconds: much, as machines that test are busy.
 PATIENCE_S = 60.0
@@ -94,6 +97,11 @@ class Program:
     def host(self) -> str:
         """``127.0.0.1:PORT``."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The id of the first process."""
+        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -193,6 +201,17 @@ def environment_of(folder: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free now, for a program that does not take port 0.
+
+    Another program may be faster on it, so the caller tries again with another port.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert isinstance(port, int)
+    return port
 
 
 def documented_command(path: Path, storage: Path) -> tuple[list[str], dict[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support.programs import Program, eventually
+from support.programs import Program, eventually, free_port
 
 # before ldap3 itself, whose import warns
 from v1registry.accounts.backends.ldap import Ldap, LdapOptions
@@ -89,7 +88,7 @@ class Slapd:
     def _started(self) -> Program:
         """Start slapd, on the port that it had, if it had one: it does not take port 0."""
         for attempt in range(_ATTEMPTS):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             command = [self._path, "-d", "0", "-f", "slapd.conf", "-h", f"{self._scheme}://127.0.0.1:{port}/"]
             try:
                 program = Program(command, folder=self._folder)
@@ -213,10 +212,3 @@ def ldap(server: Slapd, **options: Any) -> Iterator[Ldap]:
     base = options.pop("base_dn", BASE)
     with Ldap(LdapOptions(server.url, base, **login | options)) as backend:
         yield backend
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert isinstance(port, int)
-    return port

@@ -1,0 +1,51 @@
+"""Buckets and containers, made by requests signed by hand: obstore makes none."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import urllib.request
+from collections.abc import Mapping
+from email.utils import formatdate
+from urllib.parse import urlsplit
+
+_TIMEOUT_S = 60.0
+
+
+def make_bucket(endpoint: str, environment: Mapping[str, str], name: str) -> None:
+    """Make a bucket of S3, or a container of Azure if the environment names an account of Azure."""
+    if "AZURE_STORAGE_ACCOUNT_NAME" in environment:
+        _make_container(endpoint, environment, name)
+    else:
+        _make_s3_bucket(endpoint, environment, name)
+
+
+def _make_s3_bucket(endpoint: str, environment: Mapping[str, str], name: str) -> None:
+    # signature version 2: https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html
+    date = formatdate(usegmt=True)
+    signed = _signed(environment["AWS_SECRET_ACCESS_KEY"].encode(), f"PUT\n\n\n{date}\n/{name}", "sha1")
+    authorization = f"AWS {environment['AWS_ACCESS_KEY_ID']}:{signed}"
+    _put(f"{endpoint}/{name}", {"Date": date, "Authorization": authorization})
+
+
+def _make_container(endpoint: str, environment: Mapping[str, str], name: str) -> None:
+    # https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
+    account = environment["AZURE_STORAGE_ACCOUNT_NAME"]
+    headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
+    lines = "".join(f"{key}:{value}\n" for key, value in sorted(headers.items()))
+    resource = f"/{account}{urlsplit(endpoint).path}/{name}\nrestype:container"
+    text = f"PUT{chr(10) * 12}{lines}{resource}"
+    signed = _signed(base64.b64decode(environment["AZURE_STORAGE_ACCOUNT_KEY"]), text, "sha256")
+    headers["Authorization"] = f"SharedKey {account}:{signed}"
+    _put(f"{endpoint}/{name}?restype=container", headers)
+
+
+def _signed(key: bytes, text: str, digest: str) -> str:
+    return base64.b64encode(hmac.new(key, text.encode(), getattr(hashlib, digest)).digest()).decode()
+
+
+def _put(url: str, headers: Mapping[str, str]) -> None:
+    request = urllib.request.Request(url, method="PUT", headers=dict(headers))
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        assert answer.status in (200, 201), f"{url}: {answer.status}"
