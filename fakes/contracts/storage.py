@@ -17,8 +17,8 @@ storage. Each test writes at most 2 MiB in some dozens of operations, so a remot
 For readable failures, let pytest rewrite the assertions in ``conftest.py``, before it imports these modules::
 
     pytest.register_assert_rewrite(
-        *(f"v1registry_fakes.storage_{name}"
-          for name in ("contracts", "listing", "sharing", "steps", "versions"))
+        *(f"v1registry_fakes.contracts.storage{name}"
+          for name in ("", "_listing", "_sharing", "_steps", "_versions"))
     )
 """
 

@@ -12,7 +12,10 @@ from support.wsgi_client import Client
 from v1registry import FileStorage, Registry
 
 pytest.register_assert_rewrite(
-    *(f"v1registry_fakes.storage_{name}" for name in ("contracts", "listing", "sharing", "steps", "versions"))
+    *(
+        f"v1registry_fakes.contracts.storage{name}"
+        for name in ("", "_listing", "_sharing", "_steps", "_versions")
+    )
 )
 
 

@@ -1,4 +1,4 @@
-"""Any sequence of operations has the same results on a plain dict, a MemoryStorage and a FileStorage."""
+"""Any sequence of operations has the same results on a plain dict and in all storages of the package."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from obstore.store import MemoryStore
 
 from v1registry.storage import (
     ABSENT,
@@ -20,6 +21,7 @@ from v1registry.storage import (
     Storage,
     StorageError,
 )
+from v1registry.storage.objects import ObjectStorage
 
 SEGMENTS = st.sampled_from(["a", "b", "a-b", "a.b", "ab", "_a", "A", ".a", "..a", "a~"])
 KEYS = st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join)
@@ -84,9 +86,13 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.model = Model()
-        self.storages: list[Storage] = [MemoryStorage(), FileStorage(self.folder.name, durable=False)]
+        self.storages: list[Storage] = [
+            MemoryStorage(),
+            FileStorage(self.folder.name, durable=False),
+            ObjectStorage(MemoryStore()),
+        ]
         #: number of a write -> its etag in each storage
-        self.etags: dict[int, list[str]] = {0: [ABSENT, ABSENT]}
+        self.etags: dict[int, list[str]] = {0: [ABSENT, ABSENT, ABSENT]}
 
     def teardown(self) -> None:
         self.folder.cleanup()
@@ -132,7 +138,7 @@ class Machine(RuleBasedStateMachine):
     @rule(key=KEYS, condition=st.sampled_from(["any", "absent", "now", "old"]))
     def delete(self, key: str, condition: str) -> None:
         expect = self.expected(key, condition)
-        etags = [ANY, ANY] if expect is None else self.etags[expect]
+        etags = [ANY] * len(self.storages) if expect is None else self.etags[expect]
         self.same(
             lambda: self.model.delete(key, expect),
             lambda storage, number: storage.delete(key, expect=etags[number]),

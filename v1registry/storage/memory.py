@@ -119,7 +119,7 @@ class MemoryStorage:
         :raises ValueError: ``start`` or ``stop`` is negative.
         """
         value, stat = self._find(key)
-        return _MemoryBlob(value, stat, *clip_range(start, stop, stat.size))
+        return MemoryBlob(value, stat, *clip_range(start, stop, stat.size))
 
     def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
         """Store ``data`` under ``key`` and return its Stat. See the protocol.
@@ -303,7 +303,7 @@ class MemoryStorage:
         return keys
 
 
-class _MemoryBlob:
+class MemoryBlob:
     """A stream over a range of a value."""
 
     file: BinaryIO | None = None

@@ -1,0 +1,89 @@
+"""What operations make of the names of a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..base import InvalidKey, KeyConflict, KeyNotFound
+from .documents import Names
+from .groups import Group
+
+
+def check_places(names: Names, group: Group, new: Iterable[str]) -> None:
+    """Check that no new name is the folder of others or lies below one.
+
+    :param names: of the document; the new ones may be among them.
+    :raises InvalidKey: one does.
+    """
+    for name in new:
+        below = f"{name}/"
+        if any(other.startswith(below) for other in names):
+            raise InvalidKey(group.start + name, "it is the folder of other keys")
+        for above in _above(name):
+            if above in names:
+                raise InvalidKey(group.start + name, f"{group.start}{above} is a key, not a folder")
+
+
+def without(names: Names, group: Group, base: str) -> Names | None:
+    """Return the names of a group without the keys that begin with ``base``; None if there are none."""
+    kept = {name: entry for name, entry in names.items() if not (group.start + name).startswith(base)}
+    return None if len(kept) == len(names) else kept
+
+
+class Move(NamedTuple):
+    """A publication: the keys below ``staged`` are to be keys below ``folder``."""
+
+    staged: str
+    source: Group  #: of the keys below ``staged``
+    folder: str
+    target: Group  #: of the keys below ``folder``
+
+    def within(self, names: Names) -> Names:
+        """Return the names of a group that has both folders.
+
+        :raises StorageError: see :meth:`added`.
+        """
+        moving = self.moving(names)
+        added = self.added(moving, names)
+        return {name: entry for name, entry in added.items() if name not in moving}
+
+    def moving(self, names: Names) -> Names:
+        """Return the names below ``staged``.
+
+        :raises KeyNotFound: there are none.
+        """
+        base = f"{self.staged}/"
+        found = {name: entry for name, entry in names.items() if (self.source.start + name).startswith(base)}
+        if not found:
+            raise KeyNotFound(self.staged, "no key is below this folder")
+        return found
+
+    def added(self, moving: Names, names: Names) -> Names:
+        """Return the names of the target, with those of ``moving`` below ``folder``.
+
+        :raises KeyConflict: a key is below ``folder``.
+        :raises InvalidKey: ``folder`` is a key or lies below one.
+        """
+        base = f"{self.folder}/"
+        if any((self.target.start + name).startswith(base) for name in names):
+            raise KeyConflict(self.folder, "a key is below this folder already")
+        # cut by lengths: the name of the group may be longer or shorter than the folder
+        cut, start = len(self.staged) - len(self.source.start), len(self.target.start)
+        place = self.folder[start:]
+        if place in names or any(above in names for above in _above(place)):
+            raise InvalidKey(self.folder, "it is a key, or lies below one")
+        moved = {place + name[cut:]: entry for name, entry in moving.items()}
+        return {**names, **moved}
+
+    def removed(self, copied: Names, names: Names) -> Names | None:
+        """Return the names of the source without those that were copied and not changed since; None if
+        nothing changes.
+        """
+        kept = {name: entry for name, entry in names.items() if copied.get(name) != entry}
+        return None if len(kept) == len(names) else kept
+
+
+def _above(name: str) -> Iterable[str]:
+    """Return the names of the folders in which a name is."""
+    return [name[:at] for at, letter in enumerate(name) if letter == "/"]

@@ -1,0 +1,184 @@
+"""Reading and changing documents: every change of a group is one conditional write of its object.
+
+A writer begins with the state that the process saw last. If the store has a different one, the write fails,
+the state is read, and the change is applied again. A change is rejected, because a key exists for example,
+only after the store confirmed the state that forbids it.
+
+A write may have happened although the store did not say so: a time-out, or a call that was sent twice, of
+which the second one met the first. Each write leaves a random text in the document, and the writer looks for
+its own there.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import RLock
+from typing import Final
+
+from ..base import StorageError, StorageUnavailable
+from .documents import REMEMBERED_WRITES, Document, Names, UnreadableDocument, parse
+from .groups import Group
+from .known import ABSENT_DOCUMENT, KnownDocuments, Seen
+from .store import Conflict, ObjectAccess
+
+#: Makes new names of those of a document, None if nothing changes. It may be called several times, and raises
+#: the StorageError that the caller of the storage gets.
+Change = Callable[[Names], Names | None]
+
+#: Threads of a process that change one group wait for each other instead of overtaking each other.
+_STRIPES: Final = 256
+
+#: How long a writer waits after it was overtaken, at first and at most, in seconds.
+_FIRST_PAUSE_S: Final = 0.005
+_LONGEST_PAUSE_S: Final = 0.3
+
+#: How often a write is tried whose result the store did not tell.
+_UNKNOWN_RESULTS: Final = 3
+
+
+class Committer:
+    """Reads and changes the documents of a storage. Safe for threads.
+
+    :param deadline_s: how long a change is tried.
+    :param cache_bytes: how much is kept of the documents that were seen last.
+    """
+
+    def __init__(self, access: ObjectAccess, *, deadline_s: float, cache_bytes: int):
+        self._access = access
+        self._deadline_s = deadline_s
+        self._known = KnownDocuments(cache_bytes)
+        self._locks = [RLock() for _ in range(_STRIPES)]
+
+    def read(self, group: Group) -> Document:
+        """Return the document of a group as it is in the store now.
+
+        :raises StorageUnavailable: the store failed, or the object is not a document.
+        """
+        return self._look(group).document
+
+    def commit(self, key: str, group: Group, change: Change) -> None:
+        """Change a group in one step.
+
+        :param key: what the caller of the storage named, for exceptions.
+        :raises StorageError: ``change`` raised it for the state in the store.
+        :raises StorageUnavailable: the store failed, or other writers were faster again and again. If the
+            store failed, the change may have happened.
+        """
+        with self.locked(key, group):
+            attempt = _Attempt(time.monotonic() + self._deadline_s)
+            seen = self._known.get(group) if self._access.is_conditional else None
+            is_sure = seen is None
+            if seen is None:
+                seen = self._look(group)
+            while True:
+                try:
+                    names = change(seen.document.names)
+                except StorageError:
+                    if is_sure:
+                        raise
+                    names = None
+                if names is not None:
+                    document = seen.document.followed_by(names)
+                    if self._write(key, group, seen, document, attempt):
+                        return
+                    attempt.pause(key)
+                elif is_sure:
+                    return
+                base, seen = seen, self._look(group)
+                if names is not None and attempt.has_happened(key, base, seen, is_sure=is_sure):
+                    return
+                is_sure = True
+
+    def _write(self, key: str, group: Group, seen: Seen, document: Document, attempt: _Attempt) -> bool:
+        """Write a document over the one that was seen; return whether that succeeded for sure."""
+        data = document.dump()
+        attempt.writes.append(document.version)
+        try:
+            version = self._access.put(group.object_name, data, seen.version)
+        except Conflict:
+            return False
+        except StorageUnavailable as error:
+            self._known.forget(group)
+            attempt.note_unknown(error)
+            return False
+        self._known.put(group, Seen(document, version, len(data)))
+        return True
+
+    def _look(self, group: Group) -> Seen:
+        """Return the state of a group in the store."""
+        name = group.object_name
+        known = self._known.get(group)
+        try:
+            found = self._access.get(name, None if known is None else known.version)
+        except FileNotFoundError:
+            self._known.put(group, ABSENT_DOCUMENT)
+            return ABSENT_DOCUMENT
+        if found is None:
+            assert known is not None
+            return known
+        data, version = found
+        try:
+            seen = Seen(parse(data), version, len(data))
+        except UnreadableDocument as error:
+            raise StorageUnavailable(group.start, f"the object {name} cannot be used: {error}") from None
+        self._known.put(group, seen)
+        return seen
+
+    @contextmanager
+    def locked(self, key: str, *groups: Group) -> Iterator[None]:
+        """Keep other threads of this process from changing some groups.
+
+        :raises StorageUnavailable: they took too long.
+        """
+        numbers = sorted({hash(group) % _STRIPES for group in groups})
+        with ExitStack() as held:
+            for number in numbers:
+                if not self._locks[number].acquire(timeout=self._deadline_s):
+                    raise StorageUnavailable(key, "other requests wait for the object store too long")
+                held.callback(self._locks[number].release)
+            yield
+
+
+class _Attempt:
+    """The tries of one change."""
+
+    def __init__(self, ends_s: float):
+        self._ends_s = ends_s  #: of the monotonic clock
+        self._pause_s = _FIRST_PAUSE_S
+        self._unknown: list[StorageUnavailable] = []
+        self.writes: list[str] = []  #: what the tries wrote into the document, if they wrote it
+
+    def pause(self, key: str) -> None:
+        """Wait a moment, each time longer, and differently from other writers.
+
+        :raises StorageUnavailable: the time is over.
+        """
+        if time.monotonic() + self._pause_s > self._ends_s:
+            raise StorageUnavailable(key, "other writers changed the same document again and again")
+        time.sleep(random.uniform(0, self._pause_s))  # noqa: S311 - no secret
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+    def note_unknown(self, error: StorageUnavailable) -> None:
+        """Keep the error of a write whose result is unknown."""
+        self._unknown.append(error)
+
+    def has_happened(self, key: str, base: Seen, now: Seen, *, is_sure: bool) -> bool:
+        """Tell whether one of the tries has changed the document.
+
+        :param base: what the last try expected.
+        :param is_sure: whether the store had confirmed ``base`` before that.
+        :raises StorageUnavailable: there were so many other writes since then that this cannot be known; or
+            the store failed too often.
+        """
+        writes = now.document.writes
+        if any(write in writes for write in self.writes):
+            return True
+        is_forgotten = len(writes) == REMEMBERED_WRITES and base.document.version not in writes
+        if is_forgotten and (is_sure or self._unknown):
+            raise StorageUnavailable(key, "it is unknown whether the value was stored")
+        if len(self._unknown) >= _UNKNOWN_RESULTS:
+            raise self._unknown[-1]
+        return False

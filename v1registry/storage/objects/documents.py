@@ -1,0 +1,157 @@
+"""Documents: what the object of a group says about its keys.
+
+A document is a JSON object::
+
+    {"format": 1, "writes": ["Zk3…", …], "names": {"/json": ["a0B…", 1700000000000000000, 5, "t", "value"]}}
+
+``names`` has what follows the start of the group in each key. An entry is the etag, the time of the write in
+nanoseconds, the size in bytes, and where the value is: ``t``, the value as text; ``b``, the value in base64;
+or ``d``, the name of a data object. ``writes`` are random texts of the last writes of the document.
+
+The size of the object tells listings what is in it: a document without names has exactly
+:data:`TOMBSTONE_BYTES` bytes. Of the others, those of an odd size have no name below a slash.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from ..base import Stat
+
+#: The size of a document without names. No other one has it.
+TOMBSTONE_BYTES: Final = 512
+
+#: How many writes a document names. A process whose write has an unknown result looks for it there.
+REMEMBERED_WRITES: Final = 32
+
+#: The longest value that stands in a document.
+INLINE_BYTES: Final = 16 << 10
+
+_FORMAT: Final = 1
+
+#: Text of a value that is longer in JSON than this, for each byte, is stored in base64.
+_LONGEST_TEXT: Final = 1.34
+
+TEXT: Final = "t"
+BASE64: Final = "b"
+DATA: Final = "d"
+
+
+class UnreadableDocument(ValueError):
+    """An object that should be a document is none."""
+
+
+class Entry(NamedTuple):
+    """What a document says of one key."""
+
+    etag: str
+    modified_ns: int
+    size: int  #: bytes
+    kind: str  #: TEXT, BASE64 or DATA
+    value: str  #: the value, or the name of its data object
+
+    def stat(self, key: str) -> Stat:
+        """Return the facts about the value."""
+        return Stat(key, self.size, self.etag, self.modified_ns)
+
+    def inline(self) -> bytes | None:
+        """Return the value, None if it is in a data object."""
+        if self.kind == TEXT:
+            return self.value.encode()
+        if self.kind == BASE64:
+            return base64.b64decode(self.value)
+        return None
+
+
+#: What follows the start of the group in a key -> its entry. Never changed after it was made.
+Names = Mapping[str, Entry]
+
+
+class Document(NamedTuple):
+    """The state of a group."""
+
+    names: Names
+    writes: tuple[str, ...] = ()  #: the newest last
+
+    @property
+    def version(self) -> str:
+        """A text that differs after each write; empty if the document was never written."""
+        return self.writes[-1] if self.writes else ""
+
+    def followed_by(self, names: Names) -> Document:
+        """Return the document with other names, after one more write."""
+        return Document(names, (*self.writes[1 - REMEMBERED_WRITES :], secrets.token_urlsafe(6)))
+
+    def dump(self) -> bytes:
+        """Return the bytes of the object."""
+        document = {"format": _FORMAT, "writes": self.writes, "names": self.names}
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+        if not self.names:
+            return text.ljust(TOMBSTONE_BYTES)
+        has_names_below = any("/" in name for name in self.names)
+        if len(text) % 2 == has_names_below:
+            text += b" "
+        return text + b"  " if len(text) == TOMBSTONE_BYTES else text
+
+
+#: The state of a group whose object does not exist.
+NO_DOCUMENT: Final = Document({})
+
+
+def parse(data: bytes) -> Document:
+    """Return the document in the bytes of an object.
+
+    :raises UnreadableDocument: it is not one of this version.
+    """
+    try:
+        document = json.loads(data)
+        if document["format"] != _FORMAT:
+            raise UnreadableDocument(f"its format is {document['format']!r:.20}, not {_FORMAT}")
+        names = {name: Entry._make(entry) for name, entry in document["names"].items()}
+        return Document(names, tuple(document["writes"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, UnreadableDocument):
+            raise
+        raise UnreadableDocument("it is not a document of this storage") from error
+
+
+def inline_entry(value: bytes, modified_ns: int) -> Entry:
+    """Return the entry of a small value, with an etag of its own."""
+    kind, text = BASE64, ""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        if len(json.dumps(text, ensure_ascii=False).encode()) <= _LONGEST_TEXT * len(value) + 8:
+            kind = TEXT
+    if kind == BASE64:
+        text = base64.b64encode(value).decode("ascii")
+    return Entry(new_etag(), modified_ns, len(value), kind, text)
+
+
+def data_entry(data_name: str, size: int, modified_ns: int) -> Entry:
+    """Return the entry of a value in a data object, with an etag of its own."""
+    return Entry(new_etag(), modified_ns, size, DATA, data_name)
+
+
+def new_etag() -> str:
+    """Return an etag that no value has had."""
+    return secrets.token_urlsafe(9)
+
+
+def is_tombstone(size: int) -> bool:
+    """Tell from the size of an object that its document has no names."""
+    return size == TOMBSTONE_BYTES
+
+
+def has_names_below(size: int) -> bool:
+    """Tell from the size of an object that its document has names with a slash.
+
+    In a group of the kind FOLDER these are all names but that of the start itself.
+    """
+    return size != TOMBSTONE_BYTES and size % 2 == 0

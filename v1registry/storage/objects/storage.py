@@ -1,0 +1,359 @@
+"""A storage in an object store: S3, Google Cloud Storage, Azure, or the memory of a process for tests.
+
+Processes of any number of machines may share it. docs/internals.md explains why each step is correct.
+
+The keys of a group (:mod:`.groups`) stand in one document, an object below ``folders/``. Each change of keys
+is one conditional write of this object. Small values stand in the document. Large ones are objects below
+``data/``. They are written before the document names them, and never changed.
+
+Keys of different groups do not exclude each other as ``a`` and ``a/b`` do within one group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Final, TypeGuard
+
+from ...clock import SYSTEM_CLOCK, Clock
+from ..base import (
+    ABSENT,
+    ANY,
+    Blob,
+    InvalidKey,
+    KeyConflict,
+    KeyNotFound,
+    Stat,
+    StorageError,
+    StorageUnavailable,
+    check_folders,
+    check_key,
+    clip_range,
+)
+from ..memory import MemoryBlob
+from .changes import Move, check_places, without
+from .committing import Change, Committer
+from .data import DataBlob, store_value
+from .documents import DATA, Document, Entry, Names, inline_entry
+from .groups import Group, Groups
+from .listing import READ_AHEAD, Listing
+from .parallel import in_parallel
+from .store import ObjectAccess
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+#: Keys with the same first segment are one group.
+DEFAULT_GROUPS: Final = Groups()
+
+#: How long a change is tried while other writers are faster, in seconds.
+DEADLINE_S: Final = 60.0
+
+#: How much is kept of documents, in bytes of their objects.
+CACHE_BYTES: Final = 16 << 20
+
+#: How many keys of :meth:`ObjectStorage.read_many` are looked at together.
+_KEYS_AT_ONCE: Final = 64
+
+#: The longest name of an object, of the 1,024 bytes that stores allow, without the prefix of a bucket.
+_LONGEST_NAME: Final = 900
+
+
+class ObjectStorage:
+    """Keeps keys in an object store. Safe for threads, and for processes on any machines.
+
+    Nothing is sent before the first use. A process may fork before its first use, not after it.
+
+    :param store: of obstore, with the bucket, the prefix and the credentials.
+    :param groups: which keys change together. All users of one bucket need the same table for ever.
+    :param single_writer: the store has no conditional writes, and this is the only process that writes.
+    :param clock: gives the time that :class:`~v1registry.storage.base.Stat` has as ``modified``.
+    :param deadline_s: how long a change is tried while other writers are faster.
+    :raises ImportError: obstore is missing.
+    """
+
+    shared_by_processes = True
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        groups: Groups = DEFAULT_GROUPS,
+        single_writer: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+        deadline_s: float = DEADLINE_S,
+        cache_bytes: int = CACHE_BYTES,
+    ):
+        self._access = ObjectAccess(store, is_conditional=not single_writer)
+        self._groups = groups
+        self._clock = clock
+        self._committer = Committer(self._access, deadline_s=deadline_s, cache_bytes=cache_bytes)
+        self._listing = Listing(self._access, groups, self._read_documents)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} in {type(self._access.store).__name__}>"
+
+    # -- reading
+
+    def stat(self, key: str) -> Stat:
+        """Return size, etag and time of ``key``.
+
+        :raises KeyNotFound: nothing is stored under ``key``.
+        """
+        return self._find(key).stat(key)
+
+    def read(self, key: str) -> tuple[bytes, Stat]:
+        """Return the whole value, a small one, and the Stat that belongs to exactly these bytes.
+
+        :raises KeyNotFound: nothing is stored under ``key``.
+        """
+        entry = self._find(key)
+        value = entry.inline()
+        if value is None:
+            with self._blob(key, entry, 0, None) as blob:
+                return blob.read(), blob.stat
+        return value, entry.stat(key)
+
+    def read_many(self, keys: Iterable[str]) -> Iterator[tuple[str, tuple[bytes, Stat] | None]]:
+        """Yield each key with what :meth:`read` returns for it, None if nothing is stored.
+
+        Each document is read once for some dozens of keys, and several documents are read at once.
+        """
+        wanted = iter(keys)
+        count = READ_AHEAD
+        while some := list(islice(wanted, count)):
+            groups = {self._group(key) for key in some}
+            documents = dict(self._read_documents(sorted(groups)))
+            entries = [self._entry_of(documents, key) for key in some]
+            large = {key: entry for key, entry in zip(some, entries, strict=True) if _is_large(entry)}
+            values = dict(in_parallel(lambda item: self._read_large(*item), large.items()))
+            for key, entry in zip(some, entries, strict=True):
+                value = None if entry is None else entry.inline()
+                yield key, values.get(key) if entry is None or value is None else (value, entry.stat(key))
+            count = _KEYS_AT_ONCE
+
+    def folder_version(self, folder: str) -> str | None:
+        """Return a text that changes with each change of the group that has the keys directly in a folder.
+
+        :return: None if they are in several groups.
+        """
+        base = f"{check_key(folder)}/"
+        cover = self._groups.cover(base)
+        if cover.is_open or len(cover.groups) != 1:
+            return None
+        (group,) = cover.groups
+        document = self._committer.read(group)
+        keys = (group.start + name for name in document.names)
+        if any(key.startswith(base) and "/" not in key[len(base) :] for key in keys):
+            return document.version
+        return ""
+
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
+        """Return bytes ``[start, stop)`` of the value as a stream that the caller closes.
+
+        :raises KeyNotFound: nothing is stored under ``key``.
+        :raises ValueError: ``start`` or ``stop`` is negative.
+        """
+        return self._blob(key, self._find(key), start, stop)
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
+        """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order."""
+        return self._listing.keys(prefix, after)
+
+    def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
+        """Yield, sorted, the folders in ``folder`` that sort after ``after`` and have keys below."""
+        names = self._listing.folders(check_key(folder) if folder else "")
+        return iter(sorted(name for name in names if name > after))
+
+    # -- writing
+
+    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
+        """Store ``data`` under ``key``, whole or not at all, and durably; return its Stat. See the protocol.
+
+        :raises KeyConflict: the stored value is not the expected one.
+        :raises StorageFull: no room is left.
+        """
+        group = self._group(key)
+        name = key[len(group.start) :]
+        entry = store_value(self._access, data, self._now_ns())
+
+        def change(names: Names) -> Names:
+            known = names.get(name)
+            if known is None:
+                check_places(names, group, [name])
+            if expect not in (ANY, ABSENT if known is None else known.etag):
+                raise KeyConflict(key, "the stored value is not the expected one")
+            return {**names, name: entry}
+
+        self._commit(key, group, change, entry)
+        return entry.stat(key)
+
+    def write_many(self, values: Mapping[str, bytes]) -> None:
+        """Store small values under their keys, in order; those of one group in one step.
+
+        :raises StorageFull: no room is left.
+        """
+        for group, keys in groupby(values, self._group):
+            now_ns = self._now_ns()
+            entries = {
+                key[len(group.start) :]: store_value(self._access, values[key], now_ns) for key in keys
+            }
+
+            def change(names: Names, group: Group = group, entries: dict[str, Entry] = entries) -> Names:
+                merged = {**names, **entries}
+                check_places(merged, group, [name for name in entries if name not in names])
+                return merged
+
+            self._commit(group.start, group, change, *entries.values())
+
+    def delete(self, key: str, *, expect: str = ANY) -> None:
+        """Remove ``key``, durably.
+
+        :raises KeyNotFound: nothing is stored under ``key``.
+        :raises KeyConflict: the stored value has a different etag.
+        """
+        group = self._group(key)
+        name = key[len(group.start) :]
+
+        def change(names: Names) -> Names:
+            known = names.get(name)
+            if known is None:
+                raise KeyNotFound(key)
+            if expect not in (ANY, known.etag):
+                raise KeyConflict(key, "the stored value is not the expected one")
+            return {other: entry for other, entry in names.items() if other != name}
+
+        self._committer.commit(key, group, change)
+
+    def delete_tree(self, folder: str) -> None:
+        """Remove every key below ``folder + "/"``, durably; those of one group in one step."""
+        base = f"{check_key(folder)}/"
+
+        def remove(group: Group) -> None:
+            self._committer.commit(folder, group, lambda names: without(names, group, base))
+
+        for _ in in_parallel(remove, self._listing.groups(base)):
+            pass
+
+    def publish(self, staged: str, folder: str) -> None:
+        """Make every key below ``staged + "/"`` appear below ``folder + "/"`` instead, durably.
+
+        Etags and times stay. Between two groups, a process that is killed may leave the keys in both. Two
+        processes that publish one folder to two different ones at the same time may both succeed.
+
+        :raises KeyNotFound: no key is below ``staged``.
+        :raises KeyConflict: a key is below ``folder``.
+        :raises InvalidKey: see the protocol; or the keys of one of the folders are of several groups.
+        :raises StorageFull: no room is left.
+        """
+        check_folders(staged, folder)
+        source, target = self._only_group(staged), self._only_group(folder)
+        move = Move(staged, source, folder, target)
+        if source == target:
+            self._committer.commit(folder, target, move.within)
+            return
+        with self._committer.locked(folder, source, target):
+            copied = move.moving(self._committer.read(source).names)
+            self._committer.commit(folder, target, lambda names: move.added(copied, names))
+            self._committer.commit(staged, source, lambda names: move.removed(copied, names))
+
+    def link(self, source: str, target: str) -> Stat:
+        """Store the value of ``source`` under ``target`` too, durably.
+
+        The bytes of a large value are shared, and so is its etag.
+
+        :raises KeyNotFound: nothing is stored under ``source``.
+        :raises KeyConflict: a value is stored under ``target``.
+        :raises StorageFull: no room is left.
+        """
+        group = self._group(target)
+        name = target[len(group.start) :]
+        found = self._find(source)
+        value = found.inline()
+        now_ns = self._now_ns()
+        entry = found._replace(modified_ns=now_ns) if value is None else inline_entry(value, now_ns)
+
+        def change(names: Names) -> Names:
+            if name in names:
+                raise KeyConflict(target, "a value is stored there already")
+            check_places(names, group, [name])
+            return {**names, name: entry}
+
+        self._committer.commit(target, group, change)
+        return entry.stat(target)
+
+    # -- steps
+
+    def _now_ns(self) -> int:
+        # floats hold microseconds
+        return round(self._clock.time_s() * 1_000_000) * 1000
+
+    def _group(self, key: str) -> Group:
+        group = self._groups.of(check_key(key))
+        if len(group.object_name) > _LONGEST_NAME:
+            raise InvalidKey(key, "it is too long for the name of an object")
+        return group
+
+    def _find(self, key: str) -> Entry:
+        group = self._group(key)
+        entry = self._committer.read(group).names.get(key[len(group.start) :])
+        if entry is None:
+            raise KeyNotFound(key)
+        return entry
+
+    def _only_group(self, folder: str) -> Group:
+        cover = self._groups.cover(f"{folder}/")
+        if cover.is_open or len(cover.groups) != 1:
+            raise InvalidKey(folder, "its keys are of several groups, which cannot be published in one step")
+        return cover.groups[0]
+
+    def _read_documents(self, groups: Iterable[Group]) -> Iterator[tuple[Group, Document]]:
+        groups = iter(groups)
+        return in_parallel(lambda group: (group, self._committer.read(group)), groups)
+
+    def _entry_of(self, documents: Mapping[Group, Document], key: str) -> Entry | None:
+        group = self._groups.of(key)
+        return documents[group].names.get(key[len(group.start) :])
+
+    def _read_large(self, key: str, entry: Entry) -> tuple[str, tuple[bytes, Stat] | None]:
+        """Return a key with its value, None if it was removed since its document was read."""
+        with suppress(KeyNotFound), self._blob(key, entry, 0, None) as blob:
+            return key, (blob.read(), blob.stat)
+        return key, None
+
+    def _blob(self, key: str, entry: Entry, start: int, stop: int | None) -> Blob:
+        """Return a stream of a value.
+
+        :raises KeyNotFound: the value was removed since the document was read.
+        """
+        while True:
+            first, end = clip_range(start, stop, entry.size)
+            value = entry.inline()
+            if value is not None:
+                return MemoryBlob(value, entry.stat(key), first, end)
+            try:
+                return DataBlob(self._access, entry.value, entry.stat(key), first, end)
+            except FileNotFoundError:
+                now = self._find(key)
+                if now.value == entry.value:
+                    raise StorageUnavailable(key, "its data is missing in the object store") from None
+                entry = now
+
+    def _commit(self, key: str, group: Group, change: Change, *entries: Entry) -> None:
+        """Change a group; remove new data objects if that is refused."""
+        try:
+            self._committer.commit(key, group, change)
+        except StorageUnavailable:
+            # the document may name them
+            raise
+        except StorageError:
+            names = [entry.value for entry in entries if entry.kind == DATA]
+            if names:
+                with suppress(StorageUnavailable):
+                    self._access.delete(*names)
+            raise
+
+
+def _is_large(entry: Entry | None) -> TypeGuard[Entry]:
+    return entry is not None and entry.kind == DATA
