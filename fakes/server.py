@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from types import TracebackType
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
 
 #: Addresses that stand for all of the machine -> one by which clients of the machine reach them.
 REACHED_BY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+#: ``HOST:PORT`` of each running server without TLS of a process -> the server, and the id of the process.
+_running: Final[dict[str, tuple[LiveServer, int]]] = {}
+
+
+def server_at(host: str) -> LiveServer | None:
+    """Return the server without TLS of this process that listens at ``HOST:PORT``, None if there is none."""
+    server, process_id = _running.get(host, (None, 0))
+    # a process that was forked has a copy of the server, and not its port
+    return server if process_id == os.getpid() else None
 
 
 class LiveServer:
@@ -67,7 +78,8 @@ class LiveServer:
         with self._lock:
             self._application = None
 
-    def _serve(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def serve(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request as the port does, by the application of this moment."""
         application = self._application or _no_application
         return application(environ, start_response)
 
@@ -89,8 +101,11 @@ class LiveServer:
 
         :raises ImportError: cheroot, or trustme for TLS, is not installed.
         """
+        return self._host_of(self.start())
+
+    def _host_of(self, running: Listener) -> str:
         address = REACHED_BY.get(self._address[0], self._address[0])
-        return f"{f'[{address}]' if ':' in address else address}:{self.start().port}"
+        return f"{f'[{address}]' if ':' in address else address}:{running.port}"
 
     @property
     def ca_file(self) -> str:
@@ -119,7 +134,9 @@ class LiveServer:
             if self._running is None:
                 from .listener import Listener, ThreadServer
 
-                self._running = Listener(ThreadServer(self._serve, self._address), tls=self.tls)
+                self._running = Listener(ThreadServer(self.serve, self._address), tls=self.tls)
+                if not self.tls:
+                    _running[self._host_of(self._running)] = self, os.getpid()
             return self._running
 
     def stop(self) -> None:
@@ -127,6 +144,7 @@ class LiveServer:
         with self._lock:
             running, self._running = self._running, None
         if running is not None:
+            _running.pop(self._host_of(running), None)
             running.stop()
 
     def __enter__(self) -> LiveServer:

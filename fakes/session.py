@@ -103,7 +103,7 @@ class WSGIAdapter(HTTPAdapter):
         raw = HTTPResponse(
             body=io.BytesIO()
             if request.method == "HEAD"
-            else io.BufferedReader(Chunks(iter(answer), answer.close), CHUNK_BYTES),
+            else io.BufferedReader(Chunks(self._body(answer), answer.close), CHUNK_BYTES),
             headers=headers,
             status=answer.status,
             reason=answer.reason,
@@ -115,6 +115,10 @@ class WSGIAdapter(HTTPAdapter):
         if request.method == "HEAD":
             answer.close()
         return self.build_response(request, raw)
+
+    def _body(self, answer: Answer) -> Iterator[bytes]:
+        """Return the body of an answer in pieces."""
+        return iter(answer)
 
 
 class _Original:

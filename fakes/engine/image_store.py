@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -34,7 +36,7 @@ class StoredLayer:
     :param file: has the tar; it belongs to the layer now.
     """
 
-    def __init__(self, diff_id: str, file: tempfile.SpooledTemporaryFile[bytes], size_bytes: int):
+    def __init__(self, diff_id: str, file: IO[bytes], size_bytes: int):
         self.diff_id = diff_id
         self.size_bytes = size_bytes
         self._file = file
@@ -55,6 +57,13 @@ class StoredLayer:
         with self.open() as file:
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
+
+    def shared(self) -> StoredLayer:
+        """Return a layer with the same tar, which is closed by itself."""
+        other = copy.copy(self)
+        if self._data is None:
+            other._file = os.fdopen(os.dup(self._file.fileno()), "rb")
+        return other
 
     def close(self) -> None:
         """Forget the tar."""
@@ -132,6 +141,7 @@ class ImageStore:
         self._images: dict[str, EngineImage] = {}
         self._layers: dict[str, StoredLayer] = {}
         self._names: dict[ImageReference, str] = {}
+        self._blobs: dict[str, str] = {}  # the digest of a blob of a registry -> the diff id of the layer
         self._count = 0
 
     # -- images
@@ -235,6 +245,31 @@ class ImageStore:
         """Return the layers of an image, lowest first."""
         return [self._layers[diff_id] for diff_id in image.diff_ids]
 
+    def shared_layer(self, diff_id: str) -> StoredLayer:
+        """Return a layer that an image has, for another image. The caller closes it."""
+        return self._layers[diff_id].shared()
+
+    def shared_layers(self, image: EngineImage) -> list[StoredLayer]:
+        """Return the layers of an image, lowest first, for another image. The caller closes them."""
+        return [self.shared_layer(diff_id) for diff_id in image.diff_ids]
+
+    def note_blobs(self, diff_ids: Mapping[str, str]) -> None:
+        """Remember which layers the blobs of a registry are."""
+        self._blobs.update(diff_ids)
+
+    def known_layers(self, blobs: Sequence[str], diff_ids: Sequence[str]) -> int:
+        """Return how many of the lowest layers an image here has on top of each other.
+
+        :param blobs: the digests of the layers in a registry, lowest first.
+        :param diff_ids: those of the layers as the config names them.
+        """
+        count = 0
+        for image in self._images.values():
+            here = zip(blobs, diff_ids, image.diff_ids, strict=False)
+            same = (self._blobs.get(blob) == diff_id == found for blob, diff_id, found in here)
+            count = max(count, sum(1 for _ in itertools.takewhile(bool, same)))
+        return count
+
     # -- names
 
     def references(self, image_id: str) -> list[ImageReference]:
@@ -263,6 +298,7 @@ class ImageStore:
         self._images.clear()
         self._layers.clear()
         self._names.clear()
+        self._blobs.clear()
 
 
 def read_layer(chunks: Iterator[bytes]) -> StoredLayer:

@@ -15,16 +15,21 @@ from .errors import EngineError
 #: A layer is reported again when this share of it was transferred, as engines do not report each byte.
 _STEPS: Final = 8
 
+#: What engines extract before they tell of it, in bytes.
+_PIECE_BYTES: Final = 32 << 10
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+
 
 class Messages:
     """Collects the messages of a transfer, from several threads, for the stream that the client reads.
 
-    :param downloading: ``Downloading`` or ``Pushing``.
-    :param finished: ``Download complete`` or ``Pushed``.
+    :param moving: ``Downloading`` or ``Pushing``.
+    :param finished: what is told of a layer that was transferred.
     """
 
-    def __init__(self, downloading: str, finished: str):
-        self._downloading = downloading
+    def __init__(self, moving: str, *finished: str):
+        self._moving = moving
         self._finished = finished
         self._queue: Queue[dict[str, object] | EngineError | None] = Queue()
         self._opening: tuple[str, str | None] | None = None
@@ -42,22 +47,32 @@ class Messages:
         if opening is not None:
             self._put(*opening)
 
-    def add(self, status: str, layer: str | None = None) -> None:
-        """Add a message.
+    def add(self, status: str) -> None:
+        """Add a message."""
+        self.open()
+        self._put(status)
+
+    def add_layer(self, status: str, layer: str) -> None:
+        """Add a message on a layer.
 
         :param layer: the first 12 digits of the layer's digest, or another id.
         """
         self.open()
-        self._put(status, layer)
+        self._queue.put({"status": status, "progressDetail": {}, "id": layer})
 
-    def _put(self, status: str, layer: str | None) -> None:
+    def add_extraction(self, layer: str, size_bytes: int) -> None:
+        """Add what engines tell while they extract a layer: a first piece, and the end."""
+        self._add_progress("Extracting", layer, min(size_bytes, _PIECE_BYTES), size_bytes)
+        self._add_progress("Extracting", layer, size_bytes, size_bytes)
+
+    def _put(self, status: str, layer: str | None = None) -> None:
         self._queue.put({"status": status} if layer is None else {"status": status, "id": layer})
 
-    def _add_progress(self, layer: str, done_bytes: int, total_bytes: int) -> None:
+    def _add_progress(self, status: str, layer: str, done_bytes: int, total_bytes: int) -> None:
         self._queue.put({
-            "status": self._downloading,
+            "status": status,
             "progressDetail": {"current": done_bytes, "total": total_bytes},
-            "progress": f"[{'=' * (50 * done_bytes // max(total_bytes, 1))}>] {done_bytes}B/{total_bytes}B",
+            "progress": _bar(done_bytes, total_bytes),
             "id": layer,
         })  # fmt: skip
 
@@ -130,9 +145,31 @@ class _Layer:
         is_far = self._done_bytes - self._reported_bytes >= max(self._total_bytes // _STEPS, 1)
         if self._messages is not None and is_far:
             self._reported_bytes = self._done_bytes
-            self._messages._add_progress(self._layer, self._done_bytes, self._total_bytes)
+            self._messages._add_progress(
+                self._messages._moving, self._layer, self._done_bytes, self._total_bytes
+            )
 
     def finish(self) -> None:
         """Report the end of the transfer."""
         if self._messages is not None and self._done_bytes >= self._total_bytes:
-            self._messages.add(self._messages._finished, self._layer)
+            for status in self._messages._finished:
+                self._messages.add_layer(status, self._layer)
+
+
+def _bar(done_bytes: int, total_bytes: int) -> str:
+    """Return the progress in the form of docker's command line."""
+    width = 50 * done_bytes // max(total_bytes, 1)
+    return f"[{'=' * width}>{' ' * (50 - width)}] {_size(done_bytes):>8}/{_size(total_bytes)}"
+
+
+def _size(size_bytes: float) -> str:
+    """Return a size with four digits, as docker writes it.
+
+    >>> _size(3_004_674), _size(106)
+    ('3.005MB', '106B')
+    """
+    unit = 0
+    while size_bytes >= 1000 and unit < len(_UNITS) - 1:
+        size_bytes /= 1000
+        unit += 1
+    return f"{size_bytes:.4g}{_UNITS[unit]}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -18,8 +19,11 @@ from v1registry.client import (
 )
 from v1registry.client.connection import Connection, ConnectionOptions, Credentials
 from v1registry.client.progress import Silence
+from v1registry.client.reference import Reference
+from v1registry.client.transfer import Transfer
 
 from .errors import EngineError, InvalidParameter, NoSuchObject
+from .near_registries import near_adapter
 from .references import DEFAULT_HOST, ImageReference
 from .registry_questions import RegistryQuestions
 from .versions import Release
@@ -27,6 +31,10 @@ from .versions import Release
 #: An engine gives up sooner than the client of the command line, in seconds and attempts.
 _TIMEOUT_S: Final = 30.0
 _ATTEMPTS: Final = 2
+
+#: How many layers are pulled at once, as engines do, and the largest one, in bytes.
+_PARALLEL: Final = 3
+_LARGEST_LAYER_BYTES: Final = 64 << 30
 
 #: The host that stands behind names without one.
 _HUB: Final = "registry-1.docker.io"
@@ -74,6 +82,39 @@ class Registries:
 
         :raises InvalidParameter: the host is invalid.
         """
+        try:
+            connection = self._connection(host)
+        except BadReference as error:
+            raise InvalidParameter(f"invalid registry: {error}") from error
+        return RegistryQuestions(connection, _credentials(credentials), speaks_v1_only=self.api == "v1")
+
+    @contextmanager
+    def connected(self, host: str) -> Iterator[Connection]:
+        """Yield connections to a registry, which are closed at the end.
+
+        :raises ClientError: the host is invalid.
+        """
+        connection = self._connection(host)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def transfer(
+        self,
+        connection: Connection,
+        credentials: Mapping[str, str],
+        reference: Reference,
+        progress: Progress,
+    ) -> Transfer:
+        """Return what a pull needs.
+
+        :param credentials: ``username`` and ``password``, or nothing.
+        """
+        found = _credentials(credentials)
+        return Transfer(connection, found, reference, progress, _PARALLEL, _LARGEST_LAYER_BYTES)
+
+    def _connection(self, host: str) -> Connection:
         options = ConnectionOptions(
             scheme=None,
             is_insecure=False,
@@ -81,18 +122,13 @@ class Registries:
             authorities=(self.ca_file,) if self.ca_file else (),
             client_certificate=None,
             timeout_s=_TIMEOUT_S,
-            parallel=1,
+            parallel=_PARALLEL,
             attempts=_ATTEMPTS,
             user_agent=self._user_agent,
             sleep=time.sleep,
+            plain_adapter=near_adapter,
         )
-        username = credentials.get("username")
-        found = Credentials(username, credentials.get("password", "")) if username else None
-        try:
-            connection = Connection(self.url_of(host), options)
-        except BadReference as error:
-            raise InvalidParameter(f"invalid registry: {error}") from error
-        return RegistryQuestions(connection, found, speaks_v1_only=self.api == "v1")
+        return Connection(self.url_of(host), options)
 
     @property
     def _user_agent(self) -> str:
@@ -111,6 +147,11 @@ class Registries:
         host = urlsplit(url).netloc if "://" in url else url
         place = f"@{reference.digest}" if reference.digest else f":{reference.tag or 'latest'}"
         return f"{host}/{reference.full_path}{place}"
+
+
+def _credentials(named: Mapping[str, str]) -> Credentials | None:
+    username = named.get("username")
+    return Credentials(username, named.get("password", "")) if username else None
 
 
 def pull_failure(error: Exception, reference: ImageReference) -> EngineError:

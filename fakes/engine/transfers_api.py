@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 import requests
@@ -13,17 +13,18 @@ from urllib3.exceptions import LocationParseError
 
 from v1registry.archives import convert
 from v1registry.archives.images import ChainImage
+from v1registry.archives.platforms import Platform
 from v1registry.archives.save import write_save_archive
 from v1registry.client import ClientError
 from v1registry.layers.compression import UnreadableLayer, open_decompressed
 from v1registry.wsgi.framework import Response
 
-from . import image_archives
 from .bodies import LOGIN
 from .changes import EMPTY_SETTINGS, apply_changes
 from .errors import EngineError, InvalidParameter, NoSuchObject, Refused
 from .image_store import EngineImage, check_archive, read_layer
 from .messages import Messages
+from .pulling import EnginePull
 from .references import DEFAULT_HOST, ImageReference
 from .registries import pull_failure
 from .requests import EngineRequest, answer, stream
@@ -59,24 +60,29 @@ def _pull(request: EngineRequest, name: str) -> Response:
 
 
 def _pull_one(request: EngineRequest, reference: ImageReference) -> Response:
-    messages = Messages("Downloading", "Download complete")
+    messages = Messages("Downloading", "Verifying Checksum", "Download complete")
     state, credentials = request.state, request.credentials()
-    platform = request.parameter("platform") or None
+    named = request.parameter("platform")
+    try:
+        platform = Platform.parse(named) if named else None
+    except ValueError as error:
+        raise InvalidParameter(str(error)) from error
 
     def work() -> None:
-        pull(state, reference, credentials, messages, platform, request.check_disk)
+        EnginePull(state, reference, credentials, messages, platform, request.check_disk).run()
 
     return stream(messages.streamed(work))
 
 
 def _pull_all(request: EngineRequest, reference: ImageReference) -> Response:
     """Pull every tag of a repository, as engines do for a name without one."""
-    messages = Messages("Downloading", "Download complete")
+    messages = Messages("Downloading", "Verifying Checksum", "Download complete")
     state, credentials = request.state, request.credentials()
 
     def work() -> None:
         for tag in _tags_there(state, reference, credentials):
-            pull(state, reference.with_tag(tag), credentials, messages, None, request.check_disk)
+            tagged = reference.with_tag(tag)
+            EnginePull(state, tagged, credentials, messages, None, request.check_disk).run()
 
     return stream(messages.streamed(work))
 
@@ -87,49 +93,6 @@ def _tags_there(state: EngineState, reference: ImageReference, credentials: dict
             return questions.tags(reference.full_path)
     except ClientError as error:
         raise pull_failure(error, reference) from error
-
-
-def pull(
-    state: EngineState,
-    reference: ImageReference,
-    credentials: dict[str, str],
-    messages: Messages,
-    platform: str | None,
-    check_disk: Callable[[], None],
-) -> EngineImage:
-    """Pull an image by a tag or a digest, and return it.
-
-    :param check_disk: raises EngineError if there is no room.
-    :raises EngineError: the registry does not have it or cannot be reached; the text is docker's.
-    """
-    # engines tell of the pull when the registry has answered a manifest
-    messages.begin(f"Pulling from {reference.path}", reference.tag or reference.digest)
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
-        try:
-            with state.registries.client(reference.host, credentials, messages) as client:
-                pulled = client.pull(state.registries.name_there(reference), file, platform=platform)
-        except ClientError as error:
-            raise pull_failure(error, reference) from error
-        messages.open()
-        check_disk()
-        file.seek(0)
-        loaded = next(image_archives.read_archive(file))
-    with state.lock:
-        known = state.images.names().get(reference)
-        image = state.images.add(loaded.config, loaded.layers)
-        for diff_id in image.diff_ids:
-            messages.add("Pull complete", diff_id.removeprefix("sha256:")[:12])
-        state.images.name(reference, image)
-        if pulled.digest:
-            state.images.name(reference.with_digest(pulled.digest), image)
-    if pulled.digest:
-        messages.add(f"Digest: {pulled.digest}")
-    what = "Image is up to date" if known == image.id else "Downloaded newer image"
-    messages.add(f"Status: {what} for {reference}")
-    with state.lock:
-        state.pulled[str(reference)] = None
-    state.events.add("image", "pull", str(reference), {"name": reference.name, **image.labels})
-    return image
 
 
 def post_push(request: EngineRequest) -> Response:
@@ -185,7 +148,7 @@ def _push(
         except ClientError as error:
             raise EngineError(f"denied: {error}") from error
     for layer in pushed.skipped:
-        messages.add("Layer already exists", layer.removeprefix("sha256:")[:12])
+        messages.add_layer("Layer already exists", layer.removeprefix("sha256:")[:12])
     if pushed.digest:
         messages.add(f"{reference.tag}: digest: {pushed.digest} size: {pushed.sent_bytes}")
         messages.add_aux(Tag=reference.tag, Digest=pushed.digest, Size=pushed.sent_bytes)

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Literal, TypeVar, get_args
+from typing import IO, TypeVar, get_args
 
 from ..archives.layout_chain import chain_of
 from ..archives.load import ArchivedChain, ArchiveLimits, UnreadableArchive
 from ..archives.oci_layout import Layout
 from ..archives.platforms import Platform
-from ..names import is_v2_name
 from .answers import PingResult
+from .api_choice import Api, by_api
 from .archive_input import open_input
 from .choice import choose_chain, choose_entry
-from .connection import Connection, ConnectionOptions, Credentials, default_user_agent
-from .errors import ApiNotOffered, BadArchive, BadOutput, BadReference
+from .connection import Connection, ConnectionOptions, Credentials
+from .errors import BadArchive, BadOutput, BadReference
 from .layout_output import ArchiveLayoutOutput, FolderLayoutOutput, LayoutOutput
 from .output import open_output
 from .progress import Progress, Silence
@@ -26,15 +26,14 @@ from .pull import ImagePull, PullResult
 from .push import ImagePush, PushResult
 from .reference import Reference
 from .transfer import Transfer
+from .user_agent import default_user_agent
 from .v1_layout import pull_into_layout
 from .v2.content import ChainContent, Content, LayoutContent
 from .v2.known import KnownBlobs
 from .v2.layout_pull import V2LayoutPull
 from .v2.pull import V2Pull
 from .v2.push import V2Push
-from .v2.repository import find_api
 
-Api = Literal["auto", "v1", "v2"]
 ResultT = TypeVar("ResultT")
 
 
@@ -303,29 +302,7 @@ class Client:
     def _by_api(
         self, reference: Reference, by_v2: Callable[[], ResultT], by_v1: Callable[[], ResultT]
     ) -> ResultT:
-        """Do a transfer by the API that the user chose, or by the newest that the registry has.
-
-        :raises ApiNotOffered: the registry does not offer it, or it is v1 and the reference has a digest.
-        """
-
-        def by_old() -> ResultT:
-            if reference.digest is not None:
-                raise ApiNotOffered(f"{reference} has a digest, which v1 does not support: give a tag")
-            return by_v1()
-
-        if self._api == "v1":
-            return by_old()
-        if self._api == "auto" and (find_api(self._connection) is None or not is_v2_name(reference.path)):
-            return by_old()
-        try:
-            return by_v2()
-        except ApiNotOffered as exc:
-            if self._api == "v2":
-                raise ApiNotOffered(f"{exc}; choose v1 (--api v1)") from exc
-            if reference.digest is not None:
-                raise
-            self._notify(f"{exc}: v1 is used")
-        return by_v1()
+        return by_api(self._connection, self._api, reference, self._notify, by_v2=by_v2, by_v1=by_v1)
 
     def _check(self, reference: str | Reference) -> Reference:
         checked = Reference.parse(reference) if isinstance(reference, str) else reference

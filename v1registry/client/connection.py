@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import platform
 import socket
 import ssl
 import threading
@@ -18,11 +17,11 @@ from urllib.parse import urlsplit
 try:
     import requests
     import urllib3
+    from requests.adapters import HTTPAdapter
 except ImportError as exc:
     raise ImportError("the client needs requests: pip install 'v1registry[server]'") from exc
 
 from ..names import is_loopback
-from ..version import __version__
 from .answers import TRANSIENT_STATUSES, Answer, PingResult, read_ping
 from .causes import find_cause, reason_of
 from .errors import BadReference, ClientError, ProtocolError, RegistryUnreachable
@@ -33,7 +32,6 @@ from .reference import check_host, registry_of, split_scheme
 DOCUMENT_LIMIT_BYTES = 16 << 20
 
 _REDIRECTS = 5
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,8 @@ class ConnectionOptions:
     #: how long an answer that is not streamed may take after its head, in seconds
     document_s: float = float("inf")
     keeps_cookies: bool = True
+    #: returns what carries plain http to ``HOST[:PORT]`` in place of the network, None for the network
+    plain_adapter: Callable[[str], HTTPAdapter | None] = lambda host: None
 
 
 class Connection:
@@ -114,6 +114,10 @@ class Connection:
                 certificate=options.client_certificate,
                 is_verified=not options.is_insecure,
             )
+        adapter = options.plain_adapter(self.host)
+        self._is_plain = adapter is not None
+        if adapter is not None:
+            self._requests.mount(f"http://{self.host}/", adapter)
         self._found: dict[str, tuple[str, Answer]] = {}
         self._found_lock = threading.Lock()
 
@@ -201,6 +205,8 @@ class Connection:
 
         :raises RegistryUnreachable: TLS fails.
         """
+        if self._is_plain:
+            raise RegistryUnreachable(f"{self.host} does not speak TLS")
         if is_loopback(self.host) and not self._has_certificate:
             try:
                 self._shake_hands(443)
@@ -385,13 +391,3 @@ def _spoke_tls(exc: BaseException) -> bool:
     """Tell whether the connection failed after the TLS handshake, or because of the certificate."""
     # http.client raises its own exceptions only while it reads an answer.
     return any(find_cause(exc, kind) for kind in (ssl.SSLCertVerificationError, http.client.HTTPException))
-
-
-def default_user_agent() -> str:
-    """Return the default ``User-Agent``, in the form that registries parse: ``name/version`` pairs.
-
-    docker-registry up to 0.9.0 answers 500 to a checksum from an agent without ``docker/x.y``.
-    """
-    machine = _MACHINES.get(platform.machine(), platform.machine().lower())
-    python, system = platform.python_version(), platform.system().lower()
-    return f"v1registry/{__version__} python/{python} os/{system} arch/{machine}"

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Protocol
 
 import requests
@@ -20,7 +19,7 @@ from .answers import TRANSIENT_STATUSES, Answer
 from .errors import RegistryUnreachable, TransferFailed
 from .parallel import Workers
 from .progress import Meter
-from .spool import Spool
+from .spool import LayerSpool
 from .transfer import Transfer
 
 # docker-registry 0.9.1 omits the unit (registry.md 4.2).
@@ -65,7 +64,7 @@ class Download:
         *,
         transfer: Transfer,
         repository: Authorization,
-        spool: Spool,
+        spool: LayerSpool,
         meter: Meter,
         workers: Workers,
     ):
@@ -80,29 +79,27 @@ class Download:
         self._workers = workers
         limit_bytes = wanted.limit_bytes
         self._limit_bytes = transfer.layer_limit_bytes if limit_bytes is None else limit_bytes
-        self._part = spool.part(wanted.name)
         self._digest = hashlib.new(wanted.algorithm)
         self._hashed_bytes = -1  # of the part, in _digest; -1 if _digest is stale
 
-    def run(self) -> Path:
-        """Fetch the layer, verify its checksum, and return its file.
+    def run(self) -> None:
+        """Fetch the layer, and verify its checksum.
 
         :raises TransferFailed: all attempts failed, or the layer is damaged or too large.
         :raises ClientError: the registry refused the request.
         """
-        layer = self._spool.layer(self._wanted.name)
-        if layer.exists():
-            os.replace(layer, self._part)
+        name = self._wanted.name
+        self._spool.check_again(name)
         failures, most_bytes, mismatches = 0, 0, 0
         while True:
             try:
                 self._attempt(is_first=not failures and not mismatches)
                 if self._is_checksum_right():
-                    os.replace(self._part, layer)
-                    return layer
+                    self._spool.complete(name)
+                    return
                 mismatches += 1
                 self.kept_bytes = 0
-                self._part.unlink()
+                self._spool.remove_part(name)
                 if mismatches == 2:
                     raise TransferFailed(
                         f"{self._wanted.text} came twice with a checksum that the "
@@ -110,14 +107,13 @@ class Download:
                     )
                 self._meter.set(0)
             except _Broken as exc:
-                there = self._part.stat().st_size if self._part.exists() else 0
+                there = self._spool.part_bytes(name)
                 failures = 1 if there > most_bytes else failures + 1
                 most_bytes = max(most_bytes, there)
                 if failures >= self._connection.attempts:
                     raise TransferFailed(
                         f"{self._wanted.text} was interrupted after {there} of "
-                        f"{self._wanted.size_bytes or 'unknown'} bytes: {exc}; these bytes are kept in "
-                        f"{self._spool.folder}, pull again to continue"
+                        f"{self._wanted.size_bytes or 'unknown'} bytes: {exc}{self._spool.kept}"
                     ) from exc
                 self._connection.pause(failures)
 
@@ -127,7 +123,7 @@ class Download:
         :raises _Broken: it is still incomplete.
         """
         self._workers.check()
-        with open(self._part, "a+b") as file:
+        with self._spool.open_part(self._wanted.name) as file:
             there = file.seek(0, os.SEEK_END)
             size_bytes = self._wanted.size_bytes
             if size_bytes is not None and there > size_bytes:

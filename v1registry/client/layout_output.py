@@ -91,8 +91,7 @@ class ArchiveLayoutOutput:
         """
         with open(target.spool.archive, "wb") as file:
             size_bytes = write_layout_archive(target.layout.folder, file)
-            file.flush()
-            os.fsync(file.fileno())
+            self._output.sync(file)
         self._output.deliver(target.spool)
         return size_bytes
 

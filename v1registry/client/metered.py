@@ -1,33 +1,34 @@
-"""Files that advance a meter as they are read."""
+"""Layers that advance a meter as they are read."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
+from ..layers.compression import Readable
 from .progress import Meter
+from .spool import LayerSpool
 
 
-class MeteredFile:
-    """A file that advances a meter as it is read, and a context manager that closes it."""
+def metered_opener(
+    spool: LayerSpool, name: str, meter: Meter
+) -> Callable[[], AbstractContextManager[Readable]]:
+    """Return a function that opens a complete layer, whose reads advance a meter."""
 
-    def __init__(self, path: str | os.PathLike[str], meter: Meter):
+    @contextmanager
+    def opened() -> Iterator[Readable]:
+        with spool.open_layer(name) as file:
+            yield _Metered(file, meter)
+
+    return opened
+
+
+class _Metered:
+    def __init__(self, file: Readable, meter: Meter):
+        self._file = file
         self._meter = meter
-        self._file = open(path, "rb")  # noqa: SIM115  closed by __exit__
-
-    @classmethod
-    def opener(cls, path: str | os.PathLike[str], meter: Meter) -> Callable[[], MeteredFile]:
-        """Return a function that opens the file."""
-        return lambda: cls(path, meter)
-
-    def __enter__(self) -> MeteredFile:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._file.close()
 
     def read(self, size: int, /) -> bytes:
-        """Return at most ``size`` bytes."""
         chunk = self._file.read(size)
         self._meter.advance(len(chunk))
         return chunk

@@ -35,6 +35,9 @@ class Output(Protocol):
     def spool(self) -> AbstractContextManager[Spool]:
         """Return a context manager with the folder for layers and the archive."""
 
+    def sync(self, archive: IO[bytes]) -> None:
+        """Write the complete archive to the disk, if it stays there."""
+
     def deliver(self, spool: Spool) -> None:
         """Deliver the complete archive of the spool.
 
@@ -90,6 +93,11 @@ class FileOutput:
         with Spool(self._real_path.with_name(self._real_path.name + PARTS_SUFFIX)) as spool:
             yield spool
 
+    def sync(self, archive: IO[bytes]) -> None:
+        """Write the complete archive to the disk."""
+        archive.flush()
+        os.fsync(archive.fileno())
+
     def deliver(self, spool: Spool) -> None:
         """Move the archive to its place, and remove the folder.
 
@@ -129,6 +137,9 @@ class StreamOutput:
             Spool(Path(folder)) as spool,
         ):
             yield spool
+
+    def sync(self, archive: IO[bytes]) -> None:
+        """Do nothing: the archive of a stream is in a temporary folder."""
 
     def deliver(self, spool: Spool) -> None:
         """Copy the archive to the stream.

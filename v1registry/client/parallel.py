@@ -63,6 +63,9 @@ class Workers:
 
         :raises BaseException: the first failure.
         """
+        if len(items) == 1 and not self._futures:
+            work(items[0])  # this thread would only wait
+            return
         for item in items:
             self.submit(lambda item=item: work(item))  # type: ignore[misc]
         self.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,12 +16,12 @@ from ..names import is_image_id
 from .answers import Answer, checksums_in, read_tags
 from .download import Download, Wanted
 from .errors import NotFoundInRegistry, ProtocolError, RegistryUnreachable
-from .metered import MeteredFile
+from .metered import metered_opener
 from .output import Output
 from .parallel import Workers
 from .progress import Meter, Silence
 from .reference import Reference
-from .spool import Spool
+from .spool import LayerSpool, Spool
 from .transfer import Transfer
 
 #: The most images in a chain. Engines refuse more than 125 layers; v1 has no limit.
@@ -76,7 +75,7 @@ class ImagePull:
         ids = self._find_images()
         with output.spool() as spool:
             images = self._fetch_all(ids, spool)
-            written = self._write(spool, output.name, images)
+            written = self._write(spool, output, images)
             output.deliver(spool)
         return PullResult(
             self._reference,
@@ -89,7 +88,7 @@ class ImagePull:
             self.kept_bytes,
         )
 
-    def fetch(self, spool: Spool) -> tuple[ChainImage, ...]:
+    def fetch(self, spool: LayerSpool) -> tuple[ChainImage, ...]:
         """Pull the images of the tag, root first, with their layers in the spool.
 
         :raises ClientError: the pull failed; fetched layers stay.
@@ -97,7 +96,7 @@ class ImagePull:
         images = self._fetch_all(self._find_images(), spool)
         silence = Meter(Silence(), "", None)
         return tuple(
-            ChainImage(image.image_id, image.json, MeteredFile.opener(spool.layer(image.image_id), silence))
+            ChainImage(image.image_id, image.json, metered_opener(spool, image.image_id, silence))
             for image in images
         )
 
@@ -106,7 +105,7 @@ class ImagePull:
         self._repository.open()
         return self._ancestry(self._find_tag())
 
-    def _fetch_all(self, ids: list[str], spool: Spool) -> list[_RemoteImage]:
+    def _fetch_all(self, ids: list[str], spool: LayerSpool) -> list[_RemoteImage]:
         images: dict[str, _RemoteImage] = {}
 
         def describe(pair: tuple[str, str | None]) -> None:
@@ -234,7 +233,7 @@ class ImagePull:
 
     # -- layers and the archive
 
-    def _fetch(self, image: _RemoteImage, spool: Spool, workers: Workers) -> None:
+    def _fetch(self, image: _RemoteImage, spool: LayerSpool, workers: Workers) -> None:
         with Meter(self._transfer.progress, f"pull {image.image_id[:12]}", image.size_bytes) as meter:
             download = Download(
                 Wanted(
@@ -256,7 +255,7 @@ class ImagePull:
             self.fetched_bytes += download.fetched_bytes
             self.kept_bytes += download.kept_bytes
 
-    def _write(self, spool: Spool, output_name: str, images: list[_RemoteImage]) -> WrittenArchive:
+    def _write(self, spool: Spool, output: Output, images: list[_RemoteImage]) -> WrittenArchive:
         sizes = {image.image_id: spool.layer(image.image_id).stat().st_size for image in images}
         current = ""
 
@@ -264,10 +263,10 @@ class ImagePull:
             nonlocal current
             for image in images:
                 current = image.image_id
-                yield ChainImage(current, image.json, MeteredFile.opener(spool.layer(current), meter))
+                yield ChainImage(current, image.json, metered_opener(spool, current, meter))
 
         names = {str(self._reference): images[-1].image_id}
-        label = f"write {output_name}"
+        label = f"write {output.name}"
         total_bytes = sum(sizes.values())
         with open(spool.archive, "wb") as file, Meter(self._transfer.progress, label, total_bytes) as meter:
             try:
@@ -278,6 +277,5 @@ class ImagePull:
                 raise ProtocolError(f"image {current} is damaged in the registry: {exc}") from exc
             except (UnreadableImage, Unconvertible) as exc:
                 raise ProtocolError(f"image {images[-1].image_id} is damaged in the registry: {exc}") from exc
-            file.flush()
-            os.fsync(file.fileno())
+            output.sync(file)
         return written

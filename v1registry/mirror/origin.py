@@ -19,7 +19,7 @@ except ImportError as exc:
 
 from .. import errors
 from ..client.answers import TRANSIENT_STATUSES, Answer
-from ..client.connection import Connection, ConnectionOptions, Credentials, default_user_agent
+from ..client.connection import Connection, ConnectionOptions, Credentials
 from ..client.errors import (
     ApiNotOffered,
     ClientError,
@@ -31,6 +31,7 @@ from ..client.errors import (
 from ..client.progress import Silence
 from ..client.reference import HUB_REGISTRY, Reference
 from ..client.transfer import Transfer
+from ..client.user_agent import default_user_agent
 from ..client.v2.repository import find_api
 from ..clock import Clock
 from ..log import get_logger

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from ...names import Digest
 from ..connection import DOCUMENT_LIMIT_BYTES
 from ..download import Download, Wanted
 from ..errors import NotFoundInRegistry, ProtocolError, TransferFailed
-from ..metered import MeteredFile
+from ..metered import metered_opener
 from ..output import Output
 from ..parallel import Workers
 from ..progress import Meter
 from ..pull import PullResult
-from ..spool import Spool
+from ..spool import LayerSpool, Spool
 from ..transfer import Transfer
 from .repository import V2Repository
 
@@ -126,7 +125,7 @@ class V2Pull:
 
     # -- blobs
 
-    def fetch(self, blobs: Sequence[Descriptor], spool: Spool) -> None:
+    def fetch(self, blobs: Sequence[Descriptor], spool: LayerSpool) -> None:
         """Download blobs into the spool, several at once.
 
         :raises ClientError: one could not be fetched; what was fetched stays in the spool of a file.
@@ -134,7 +133,7 @@ class V2Pull:
         with Workers(self._transfer.parallel) as workers:
             workers.map(lambda blob: self._fetch(blob, spool, workers), blobs)
 
-    def _fetch(self, blob: Descriptor, spool: Spool, workers: Workers) -> None:
+    def _fetch(self, blob: Descriptor, spool: LayerSpool, workers: Workers) -> None:
         limit_bytes = self._transfer.layer_limit_bytes
         if blob.size_bytes > limit_bytes:
             raise TransferFailed(f"the blob {blob.digest} is larger than the limit of {limit_bytes} bytes")
@@ -170,20 +169,12 @@ class V2Pull:
         :raises OSError: the output cannot be written.
         """
         found, manifest = self.find_image()
-        config = self._config_of(found, manifest)
-        try:
-            count = len(convert.read_diff_ids(config))
-            documents = with_history(convert.chain_from_config(config), config)
-        except ValueError as exc:
-            raise ProtocolError(f"{self._reference} has an invalid config: {exc}") from exc
-        if count != len(manifest.layers):
-            raise ProtocolError(
-                f"{self._reference} has {len(manifest.layers)} layers, but its config lists {count}"
-            )
+        config, documents = self.find_config(found, manifest)
+        documents = with_history(documents, config)
         with output.spool() as spool:
             blobs = list({layer.digest: layer for layer in manifest.layers}.values())
             self.fetch(blobs, spool)
-            written = self._write(spool, output.name, documents, manifest, config)
+            written = self._write(spool, output, documents, manifest, config)
             output.deliver(spool)
         return PullResult(
             self._reference,
@@ -196,6 +187,25 @@ class V2Pull:
             self.kept_bytes,
             str(found.descriptor.digest),
         )
+
+    def find_config(
+        self, found: Found, manifest: ImageManifest
+    ) -> tuple[bytes, tuple[convert.V1Document, ...]]:
+        """Return the config of an image, and the images of v1 that are made of it.
+
+        :raises ClientError: the registry refuses it, or it is not the config of such an image.
+        """
+        config = self._config_of(found, manifest)
+        try:
+            count = len(convert.read_diff_ids(config))
+            documents = convert.chain_from_config(config)
+        except ValueError as exc:
+            raise ProtocolError(f"{self._reference} has an invalid config: {exc}") from exc
+        if count != len(manifest.layers):
+            raise ProtocolError(
+                f"{self._reference} has {len(manifest.layers)} layers, but its config lists {count}"
+            )
+        return config, documents
 
     def _config_of(self, found: Found, manifest: ImageManifest) -> bytes:
         if not manifest.is_image:
@@ -214,7 +224,7 @@ class V2Pull:
     def _write(
         self,
         spool: Spool,
-        output_name: str,
+        output: Output,
         documents: Sequence[convert.V1Document],
         manifest: ImageManifest,
         config: bytes,
@@ -222,11 +232,11 @@ class V2Pull:
         total_bytes = sum(layer.size_bytes for layer in manifest.layers)
         with (
             open(spool.archive, "wb") as file,
-            Meter(self._transfer.progress, f"write {output_name}", total_bytes) as meter,
+            Meter(self._transfer.progress, f"write {output.name}", total_bytes) as meter,
         ):
             images = [
-                ChainImage(document.image_id, document.json, MeteredFile.opener(path, meter))
-                for document, path in zip(documents, self._layer_files(spool, manifest), strict=True)
+                ChainImage(document.image_id, document.json, metered_opener(spool, name, meter))
+                for document, name in zip(documents, self._layer_names(spool, manifest), strict=True)
             ]
             try:
                 written = write_save_archive(
@@ -238,13 +248,12 @@ class V2Pull:
                 )
             except (UnreadableLayer, UnreadableImage, convert.Unconvertible) as exc:
                 raise ProtocolError(f"{self._reference} is damaged in the registry: {exc}") from exc
-            file.flush()
-            os.fsync(file.fileno())
+            output.sync(file)
         return written
 
-    def _layer_files(self, spool: Spool, manifest: ImageManifest) -> list[os.PathLike[str]]:
+    def _layer_names(self, spool: Spool, manifest: ImageManifest) -> list[str]:
+        """Return the names of the layers in the spool."""
         if manifest.layers:
-            return [spool.layer(layer.digest.hex) for layer in manifest.layers]
-        empty = spool.layer("empty")
-        empty.write_bytes(b"")  # it becomes an empty tar
-        return [empty]
+            return [layer.digest.hex for layer in manifest.layers]
+        spool.layer("empty").write_bytes(b"")  # it becomes an empty tar
+        return ["empty"]
