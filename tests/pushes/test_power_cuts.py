@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -20,17 +21,20 @@ NEXT = make_image(tar_layer({"etc/next": b"power"}), name="next")
 
 
 class Syncs:
-    """Counts the calls of ``fsync`` since the last look."""
+    """Counts the calls of ``fsync`` since the last look, and fails those of paths that end in ``broken``."""
 
     def __init__(self, root: Path) -> None:
         self.paths: list[str] = []
+        self.broken: str | None = None
         self._root = root
         self._fsync = os.fsync
 
     def fsync(self, descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
-        self.paths.append(str(path.relative_to(self._root)))
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if self.broken is not None and path.endswith(self.broken):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         self._fsync(descriptor)
+        self.paths.append(str(Path(path).relative_to(self._root)))
 
     def since(self) -> list[str]:
         """Return what was synced since the last look, sorted."""
@@ -75,6 +79,52 @@ def test_sum_syncs_each_file_once_and_two_folders(client: Client, syncs: Syncs) 
         "images",
         f"images/{IMAGE.image_id}",
     ]
+
+
+def test_files_are_synced_before_the_image_is_published_and_folders_after(
+    client: Client, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.put_json(IMAGE)
+    client.put_layer(IMAGE)
+    before: list[str] = []
+    rename = os.rename
+
+    def watched(source: str, target: str) -> None:
+        if target.endswith(f"images/{IMAGE.image_id}"):
+            before.extend(syncs.since())
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", watched)
+    client.put_checksum(IMAGE)
+    assert [path.rpartition("/")[2] for path in before] == ["_checksum", "ancestry", "json", "layer"]
+    assert syncs.since() == ["images", f"images/{IMAGE.image_id}"]
+
+
+@pytest.mark.parametrize("name", ["_checksum", "ancestry", "json", "layer"])
+def test_fault_of_one_sync_completes_nothing(client: Client, syncs: Syncs, root: Path, name: str) -> None:
+    client.put_json(IMAGE)
+    client.put_layer(IMAGE)
+    syncs.broken = f"/{name}"
+    assert client.put_checksum(IMAGE).status_int == 503
+    assert not (root / "images" / IMAGE.image_id).exists()
+    assert (
+        client.get(f"/v1/images/{IMAGE.image_id}/json").json["error"]
+        == "Image is being uploaded, retry later"
+    )
+
+    syncs.broken = None
+    assert client.put_checksum(IMAGE).status_int == 200
+    assert client.get(f"/v1/images/{IMAGE.image_id}/layer").body == IMAGE.layer
+
+
+@pytest.mark.parametrize("folder", ["/images", f"/{IMAGE.image_id}"])
+def test_fault_of_the_sync_of_a_folder_is_no_acknowledgement(
+    client: Client, syncs: Syncs, folder: str
+) -> None:
+    client.put_json(IMAGE)
+    client.put_layer(IMAGE)
+    syncs.broken = folder
+    assert client.put_checksum(IMAGE).status_int == 503
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 7])

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
+from .together import run_together
 from .trees import TEMPORARY, open_folder, sync_folder
 
 #: The system begins to write a stream to the disk whenever so many bytes have come.
@@ -63,14 +64,16 @@ class Disk:
 
         :raises OSError: the disk failed.
         """
-        if not self.needs(folder):
-            return
-        with suppress(FileNotFoundError):
-            descriptor = open_folder(folder)
-            try:
-                sync_folder(descriptor)
-            finally:
-                os.close(descriptor)
+        self.sync_all([folder])
+
+    def sync_all(self, folders: Iterable[str], value: int | None = None) -> None:
+        """Bring the names in several folders to the disk at the same time, as :meth:`sync` does.
+
+        :param value: an open file that is brought to the disk at the same time, whatever its folder is.
+        :raises OSError: the disk failed.
+        """
+        calls = [partial(_sync_folder, folder) for folder in folders if self.needs(folder)]
+        run_together(calls if value is None else [partial(os.fsync, value), *calls])
 
     def sync_staged(self, source: str, target: str) -> frozenset[Synced] | None:
         """Bring the files of a folder to the disk before it is moved to ``target``; return what was synced.
@@ -81,20 +84,30 @@ class Disk:
         """
         if self.needs(source) or not self.needs(target):
             return None
-        return frozenset(_sync_files(source, frozenset()))
+        return frozenset(_sync_files([path for path, _ in _files_below(source)]))
 
-    def sync_tree(self, folder: str, synced: frozenset[Synced] | None) -> None:
-        """Bring the names in ``folder`` and in all folders below it to the disk, if they have to be there.
+    def sync_tree(self, folder: str, synced: frozenset[Synced] | None, others: Iterable[str] = ()) -> None:
+        """Bring the names in ``folder``, in all folders below it and in ``others`` to the disk, if they have
+        to be there.
 
         :param synced: files that need no sync. All others are synced too; None if no file needs that.
         :raises OSError: the disk failed.
         """
-        if not self.needs(folder):
-            return
-        if synced is not None:
-            _sync_files(folder, synced)
-        for path, _, _ in os.walk(folder):
-            self.sync(path)
+        folders = list(others)
+        if self.needs(folder):
+            if synced is not None:
+                _sync_files([path for path, file in _files_below(folder) if file not in synced])
+            folders += [path for path, _, _ in os.walk(folder)]
+        self.sync_all(folders)
+
+    def sync_copy(self, copy: str, target: str) -> None:
+        """Bring everything in a folder to the disk before it is moved to ``target``.
+
+        :raises OSError: the disk failed.
+        """
+        if self.needs(target):
+            _sync_files([path for path, _ in _files_below(copy)])
+            run_together([partial(_sync_folder, path) for path, _, _ in os.walk(copy)])
 
 
 def start_writeback(descriptor: int, start: int, length: int) -> None:
@@ -139,13 +152,25 @@ def _files_below(folder: str) -> Iterator[tuple[str, Synced]]:
                         yield file, _as_synced(status)
 
 
-def _sync_files(folder: str, known: frozenset[Synced]) -> set[Synced]:
-    """Bring the files below a folder to the disk, but those that are known; return what was synced.
+def _sync_folder(folder: str) -> None:
+    """Bring the names in a folder to the disk. A missing folder needs no sync.
+
+    :raises OSError: the disk failed.
+    """
+    with suppress(FileNotFoundError):
+        descriptor = open_folder(folder)
+        try:
+            sync_folder(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sync_files(paths: Sequence[str]) -> set[Synced]:
+    """Bring files to the disk, and return what was synced. Missing ones need no sync.
 
     :raises OSError: the disk failed.
     """
     synced = set[Synced]()
-    paths = [path for path, file in _files_below(folder) if file not in known]
     for start in range(0, len(paths), _MOST_OPEN):
         with ExitStack() as opened:
             descriptors = []
@@ -153,12 +178,11 @@ def _sync_files(folder: str, known: frozenset[Synced]) -> set[Synced]:
                 with suppress(FileNotFoundError):
                     descriptors.append(os.open(path, _READ_FLAGS))
                     opened.callback(os.close, descriptors[-1])
-            # one pass of the disk for all of them, instead of one for each
+            # all have their places on the disk then, so that one write of the journal is enough for them
             for descriptor in descriptors:
                 start_writeback(descriptor, 0, 0)
-            for descriptor in descriptors:
-                synced.add(_as_synced(os.fstat(descriptor)))
-                os.fsync(descriptor)
+            synced.update(_as_synced(os.fstat(descriptor)) for descriptor in descriptors)
+            run_together([partial(os.fsync, descriptor) for descriptor in descriptors])
     return synced
 
 

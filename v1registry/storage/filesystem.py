@@ -192,8 +192,7 @@ class FileStorage:
             for _ in range(_ATTEMPTS):
                 stat = self._put_in_place(key, path, temporary, expect)
                 if stat is not None:
-                    for folder in changed:
-                        self._folders.sync(key, folder)
+                    self._folders.sync_all(key, changed)
                     return stat
                 temporary.recover()
                 with self._folders.writing(key):
@@ -282,12 +281,14 @@ class FileStorage:
         """
         path = self._path(target)
         with closing(self.open(source)) as blob:
-            if self._disk.needs(path) and blob.file is not None:
-                with self._folders.writing(target):
-                    os.fsync(blob.file.fileno())
+            value = blob.file.fileno() if self._disk.needs(path) and blob.file is not None else None
             for _ in range(_ATTEMPTS):
                 with self._folders.writing(target):
-                    self._folders.make_durably(target, os.path.dirname(path))
+                    if os.path.isdir(os.path.dirname(path)):
+                        self._disk.sync_all((), value)
+                    else:
+                        self._folders.make_durably(target, os.path.dirname(path), value)
+                value = None
                 try:
                     return self._link(source, target, path)
                 except KeyNotFound:
@@ -376,9 +377,7 @@ class FileStorage:
 
     def _sync_published(self, folder: str, changed: set[str], synced: frozenset[Synced] | None) -> None:
         with self._folders.writing(folder):
-            self._disk.sync_tree(self._path(folder), synced)
-            for parent in changed:
-                self._disk.sync(parent)
+            self._disk.sync_tree(self._path(folder), synced, changed)
 
     def _put_in_place(self, key: str, path: str, temporary: Temporary, expect: str) -> Stat | None:
         """Rename the temporary file if the value is the expected one; None if its folder was deleted."""

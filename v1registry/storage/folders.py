@@ -114,15 +114,15 @@ class Folders:
                 os.mkdir(folder, self.folder_mode(folder))
         return made_in | {parent}
 
-    def make_durably(self, key: str, folder: str) -> None:
+    def make_durably(self, key: str, folder: str, value: int | None = None) -> None:
         """Make ``folder`` and the missing ones above it, and bring them to the disk if they have to be there.
 
+        :param value: an open file that is brought to the disk at the same time.
         :raises OSError: the system cannot do it.
         """
         made_in = self.make(folder, was_missing=True)
-        if self.disk.needs(folder):
-            for parent in made_in:
-                self.sync(key, parent)
+        with self.writing(key):
+            self.disk.sync_all(made_in if self.disk.needs(folder) else (), value)
 
     def _above(self, folder: str) -> Iterator[str]:
         """Yield the folders above one, up to the root."""
@@ -136,6 +136,14 @@ class Folders:
         """
         with self.writing(key):
             self.disk.sync(folder)
+
+    def sync_all(self, key: str, folders: Iterable[str]) -> None:
+        """Bring the names in several folders to the disk at the same time, as :meth:`sync` does.
+
+        :raises StorageUnavailable: the disk failed.
+        """
+        with self.writing(key):
+            self.disk.sync_all(folders)
 
     # -- locks
 
@@ -250,7 +258,8 @@ class Folders:
         descriptor = open_folder(copy)
         try:
             try_lock(descriptor)  # so that no sweeper removes it
-            copy_tree(source, copy, durable=self.disk.needs(target))
+            copy_tree(source, copy)
+            self.disk.sync_copy(copy, target)
             os.rename(copy, target)
         finally:
             remove_tree(copy)
@@ -319,8 +328,7 @@ class Folders:
             trash = os.path.join(parent, temporary_name("trash"))  # the folder is on another disk
             os.rename(folder, trash)
         if self.disk.needs(folder):
-            for place in {self.root, parent}:
-                self.sync(key, place)
+            self.sync_all(key, {self.root, parent})
         remove_tree(trash)
 
     def empty(self, key: str, folder: str) -> None:

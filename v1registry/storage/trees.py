@@ -98,12 +98,11 @@ def sweep(folder: str) -> None:
                 unlock(descriptor)
 
 
-def copy_tree(source: str, target: str, *, durable: bool) -> None:
+def copy_tree(source: str, target: str) -> None:
     """Copy what is in the folder ``source`` into the empty folder ``target``, with modes and times.
 
     Symbolic links are copied as links. Unfinished files and special files are left out.
 
-    :param durable: whether to wait until the disk has the copy.
     :raises OSError: the system cannot do it; a part may be copied.
     """
     for name in os.listdir(source):
@@ -114,21 +113,13 @@ def copy_tree(source: str, target: str, *, durable: bool) -> None:
             os.symlink(os.readlink(path), copy)
         elif os.path.isdir(path):
             os.mkdir(copy)
-            copy_tree(path, copy, durable=durable)
+            copy_tree(path, copy)
             shutil.copystat(path, copy)
         elif os.path.isfile(path):
             with open(path, "rb") as reader, open(copy, "xb") as writer:
                 shutil.copyfileobj(reader, writer, CHUNK_BYTES)
                 writer.flush()
                 shutil.copystat(path, copy)
-                if durable:
-                    os.fsync(writer.fileno())
-    if durable:
-        descriptor = open_folder(target)
-        try:
-            sync_folder(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def remove_tree(path: str) -> None:
