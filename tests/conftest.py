@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.object_storages import replace_memory_storage
 from support.object_stores import ObjectStore, shared_store
 from support.programs import Program
 
@@ -25,6 +26,10 @@ pytest.register_assert_rewrite(
     "v1registry_fakes.contracts.storage_steps",
     "v1registry_fakes.contracts.storage_versions",
 )
+
+if os.environ.get("TEST_STORAGE") == "objects":
+    # before test modules import it: all tests of a storage in memory then test one in an object store
+    replace_memory_storage()
 
 #: The full run (``.ci/run``) has all programs installed, so no test may be skipped.
 NO_SKIPS = os.environ.get("NO_SKIPS", "") not in ("", "0")
