@@ -104,7 +104,9 @@ def open_search(
     """
     found = _open_search(place, storage, repositories, clock)
     if not all(hasattr(found, method) for method in ("find", "names_after")):
-        raise ValueError(f"must be auto, sqlite, sqlite:///DIR, scan, or an index, not {found!r}")
+        raise ValueError(
+            f"must be auto, sqlite, sqlite:///DIR, postgresql://…, scan, or an index, not {found!r}"
+        )
     if hasattr(found, "changing"):
         repositories.observe(found)
     return found  # type: ignore[no-any-return]  # the contract suite is the place to prove the rest
@@ -129,6 +131,10 @@ def _open_search(place: object, storage: Storage, repositories: Repositories, cl
         else:
             raise ValueError("sqlite needs a storage that is a folder; sqlite:///DIR names another one")
         return SqliteSearch(folder, storage, repositories, clock=clock)
+    if scheme in ("postgresql", "postgres"):
+        from .search.postgresql import PostgresSearch
+
+        return PostgresSearch(place, storage, repositories, clock=clock)
     from importlib.metadata import entry_points
 
     added = entry_points(group=SEARCH_ENTRY_POINTS, name=scheme)
@@ -138,7 +144,9 @@ def _open_search(place: object, storage: Storage, repositories: Repositories, cl
         except (ImportError, AttributeError) as error:
             raise ValueError(f"{scheme}: its package cannot be used: {error}") from error
     if not rest:
-        raise ValueError(f"must be auto, sqlite, sqlite:///DIR, scan or MODULE:ATTRIBUTE, not {place!r}")
+        raise ValueError(
+            f"must be auto, sqlite, sqlite:///DIR, postgresql://…, scan or MODULE:ATTRIBUTE, not {place!r}"
+        )
     named = _attribute(place)
     return named(storage, repositories) if callable(named) else named
 

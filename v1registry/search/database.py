@@ -101,6 +101,9 @@ class Dialect(Protocol):
     def remove_words(self, connection: Any, row: int, text: str) -> None:
         """Remove the text of a row from the index of words."""
 
+    def built(self, connection: Any) -> None:
+        """Do what is due once all rows are there."""
+
     def stream(self, connection: Any, statement: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement. They are read only as they are asked for."""
 

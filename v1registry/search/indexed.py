@@ -119,6 +119,16 @@ class IndexedSearch:
         self._begin_to_build()
         return self._scan.names_after(after, caller, most, accepts)
 
+    def problems(self) -> list[str]:
+        """Try the database; return what is wrong. That there is none yet is not wrong."""
+        try:
+            with self._database.reading():
+                return []
+        except NoIndexYet:
+            return []
+        except NoDatabase as error:
+            return [f"search: every repository is looked at: {error}"]
+
     # -- RebuildableIndex
 
     def rebuild(self, on_repository: Callable[[RepositoryName], None]) -> None:

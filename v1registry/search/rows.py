@@ -64,6 +64,12 @@ class Rows:
         counts.write(connection)
         return counts.rows
 
+    def complete(self, connection: Connection) -> None:
+        """Write that the index has everything."""
+        if not state_of(connection, "is_complete")[0]:
+            self._dialect.built(connection)
+            set_state(connection, "is_complete", 1)
+
     def _put(
         self,
         connection: Connection,

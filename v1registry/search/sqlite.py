@@ -56,6 +56,9 @@ class SqliteDialect:
         if has_trigrams():
             connection.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, text))
 
+    def built(self, connection: sqlite3.Connection) -> None:
+        """Do nothing: the statements are made for what SQLite does without statistics."""
+
     def stream(
         self, connection: sqlite3.Connection, statement: str, values: Sequence[Any]
     ) -> Iterator[tuple[Any, ...]]:

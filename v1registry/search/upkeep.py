@@ -207,7 +207,7 @@ class Upkeep:
             self._keep_walking(token)
             self._look_into(folder, namespace, is_whole=True, pacer=pacer, token=token, seen=on_repository)
         with self._database.writing() as connection:
-            set_state(connection, "is_complete", 1)
+            self._rows.complete(connection)
             set_state(connection, "walker", 0)
 
     def _become_walker(self, token: int, takes_over: bool) -> bool:

@@ -18,8 +18,9 @@ class SearchSettings:
         converters.text,
         "the index of the search: sqlite (a database in the folder search of the storage, which must be a "
         "folder), sqlite:///DIR (in a folder of its own), scan (no index: every repository is looked at), "
-        "MODULE:ATTRIBUTE, or a scheme of another package (entry point v1registry.search); auto is "
-        "sqlite beside a folder, else scan",
+        "postgresql://USER@HOST/DATABASE (for several instances over one storage; needs the extra "
+        "postgresql), MODULE:ATTRIBUTE, or a scheme of another package (entry point v1registry.search); auto "
+        "is sqlite beside a folder, else scan",
         is_object=True,
         holds_password=True,
     )
