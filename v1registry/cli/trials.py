@@ -75,7 +75,7 @@ def storage_problems(services: Services) -> list[str]:
         folder = Path(storage.path)
         if not folder.exists():
             return _problems_of_new_folder(folder, is_read_only=is_read_only)
-        strange = _strange_content(folder)
+        strange = strange_content(folder)
         if strange:
             return [strange]
     try:
@@ -104,7 +104,7 @@ def _problems_of_new_folder(folder: Path, *, is_read_only: bool) -> list[str]:
     return []
 
 
-def _strange_content(folder: Path) -> str:
+def strange_content(folder: Path) -> str:
     """Return a text if a folder has files, and none of a registry; else empty text."""
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))

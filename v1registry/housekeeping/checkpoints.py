@@ -14,9 +14,11 @@ from ..storage.base import KeyNotFound, Storage
 #: The folder of all keys of maintenance. Each of them may be deleted: the next run begins at the start.
 HOUSEKEEPING: Final = "housekeeping"
 
-#: The last report of ``v1registry usage``, and what ``v1registry verify`` has read.
+#: The last report of ``v1registry usage``, what ``v1registry verify`` has read, and of what the storage is a
+#: copy, see ``v1registry copy``.
 USAGE: Final = "usage"
 VERIFY: Final = "verify"
+COPY: Final = "copy"
 
 #: How often a run writes where it is, in seconds.
 SAVED_EACH_S: Final = 10.0

@@ -18,7 +18,7 @@ from ..distribution.blobs import Blobs
 from ..distribution.manifest_records import ManifestRecords, Record
 from ..distribution.manifests import Manifest
 from ..distribution.places import Place
-from ..distribution.tags import TagPointers
+from ..distribution.tags import TagPointers, Target
 from ..names import Digest, RepositoryName
 from ..registry import layout
 from ..registry.contents import Contents
@@ -94,9 +94,13 @@ class Reach:
         )
         return sorted({*in_v1, *only_v2})
 
+    def target(self, place: StoredPlace, tag: str) -> Target | None:
+        """Return what a tag points to, None if it is not set."""
+        return self._pointers.target(place, tag)
+
     def tag(self, place: StoredPlace, tag: str) -> Reached | None:
         """Return what a tag reaches, None if it is not set."""
-        target = self._pointers.target(place, tag)
+        target = self.target(place, tag)
         if target is None:
             return None
         reached = Reached()
@@ -141,6 +145,13 @@ class Reach:
         return next(iter(self._contents.variants(image_id)), None) is not None
 
     # -- v2
+
+    def record(self, place: StoredPlace, sha256: str) -> Record | None:
+        """Return the record of a manifest, None if the repository does not contain it.
+
+        :param sha256: hex digits.
+        """
+        return self._records.find(place, sha256)
 
     def records(self, place: StoredPlace) -> Iterator[Record]:
         """Yield the manifests that the repository contains, tagged or not."""

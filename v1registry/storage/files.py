@@ -33,15 +33,17 @@ class Temporary:
 
     :param key: named in errors.
     :param place: the path where the value shall be.
+    :param modified_ns: the time of the value, in nanoseconds since 1970; None for that of :meth:`finish`.
     :raises InvalidKey: the place cannot be that of a file.
     :raises StorageFull: no room is left.
     :raises StorageUnavailable: the system failed.
     """
 
-    def __init__(self, folders: Folders, key: str, place: str) -> None:
+    def __init__(self, folders: Folders, key: str, place: str, modified_ns: int | None = None) -> None:
         self._folders = folders
         self._key = key
         self._place = place
+        self._modified_ns = modified_ns
         self._is_in_place = False
         self._written_bytes = 0
         self._begun_bytes = 0  # up to there the system writes to the disk already
@@ -86,15 +88,15 @@ class Temporary:
             self._begun_bytes = self._written_bytes
 
     def finish(self) -> None:
-        """Set the time of the value to now, and bring it to the disk if it has to be there.
+        """Set the time of the value, and bring it to the disk if it has to be there.
 
         :raises StorageFull: no room is left.
         :raises StorageUnavailable: the system failed.
         """
         with self._folders.writing(self._key):
             # The kernel's own time advances in steps of milliseconds, which is too coarse for etags.
-            now_ns = time.time_ns()
-            os.utime(self._descriptor, ns=(now_ns, now_ns))
+            time_ns = time.time_ns() if self._modified_ns is None else self._modified_ns
+            os.utime(self._descriptor, ns=(time_ns, time_ns))
             if self._folders.disk.needs(self._place):
                 os.fsync(self._descriptor)
 

@@ -176,16 +176,19 @@ class FileStorage:
 
     # -- writing
 
-    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
+    def write(
+        self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY, modified_ns: int | None = None
+    ) -> Stat:
         """Store ``data`` under ``key``, whole or not at all, and durably; return its Stat. See the protocol.
 
+        :param modified_ns: the time of the file, in nanoseconds since 1970; None for now.
         :raises KeyConflict: the stored value is not the expected one.
         :raises StorageFull: no room is left on the disk.
         """
         path = self._path(key)
         is_streamed = not isinstance(data, (bytes, bytearray, memoryview))
         self._folders.sweep_before_write(os.path.dirname(path), always=is_streamed)
-        with closing(Temporary(self._folders, key, path)) as temporary:
+        with closing(Temporary(self._folders, key, path, modified_ns)) as temporary:
             temporary.write(data)
             temporary.finish()
             changed: set[str] = set()
@@ -202,6 +205,10 @@ class FileStorage:
     def write_many(self, values: Mapping[str, bytes]) -> None:
         """Store values under their keys, one after the other. See the protocol."""
         write_in_order(self.write, values)
+
+    def write_dated(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
+        """Store ``data`` under ``key`` as :meth:`write` does, with a given time."""
+        return self.write(key, data, modified_ns=modified_ns)
 
     def delete(self, key: str, *, expect: str = ANY) -> None:
         """Remove ``key``, and the folders that are empty then, durably.
@@ -324,16 +331,9 @@ class FileStorage:
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order.
 
-        Folders are read one by one, when their keys are needed. Files whose names cannot be keys are left
-        out.
+        Folders are read one by one, if their keys are needed. Files that cannot be keys are left out.
         """
-        folder, slash, beginning = prefix.rpartition("/")
-        if slash:
-            try:
-                check_key(folder)
-            except InvalidKey:
-                return
-        yield from self._listing.walk(folder + slash, beginning, after)
+        return self._listing.keys(prefix, after)
 
     def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
         """Yield, sorted, the folders in ``folder`` that sort after ``after`` and have keys below."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from .base import KeyConflict, KeyNotFound, Stat, is_reserved
+from .base import InvalidKey, KeyConflict, KeyNotFound, Stat, check_key, is_reserved
 from .files import reading, stat_at
 from .folders import NOWHERE, failure
 
@@ -61,7 +61,20 @@ class Listing:
         if self.has_keys(f"{folder}/"):
             raise KeyConflict(folder, "a key is below this folder already")
 
-    def walk(self, base: str, beginning: str, after: str) -> Iterator[Stat]:
+    def keys(self, prefix: str, after: str) -> Iterator[Stat]:
+        """Yield the Stat of each key that begins with a prefix and sorts after ``after``, in key order.
+
+        :raises StorageUnavailable: the system failed.
+        """
+        folder, slash, beginning = prefix.rpartition("/")
+        if slash:
+            try:
+                check_key(folder)
+            except InvalidKey:
+                return
+        yield from self._walk(folder + slash, beginning, after)
+
+    def _walk(self, base: str, beginning: str, after: str) -> Iterator[Stat]:
         """Yield the Stat of each key below ``base`` whose rest begins so and that sorts after ``after``, in
         key order.
 
@@ -71,7 +84,7 @@ class Listing:
             key = base + name
             if key[-1] == "/":
                 if key > after or after.startswith(key):
-                    yield from self.walk(key, "", after)
+                    yield from self._walk(key, "", after)
             elif key > after:
                 try:
                     found = stat_at(key, self._inside + key)

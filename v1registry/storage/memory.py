@@ -121,9 +121,12 @@ class MemoryStorage:
         value, stat = self._find(key)
         return MemoryBlob(value, stat, *clip_range(start, stop, stat.size))
 
-    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
+    def write(
+        self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY, modified_ns: int | None = None
+    ) -> Stat:
         """Store ``data`` under ``key`` and return its Stat. See the protocol.
 
+        :param modified_ns: the time of the value, in nanoseconds since 1970; None for now.
         :raises KeyConflict: the stored value is not the expected one.
         :raises InvalidKey: the key is the folder of others, or lies below a key.
         """
@@ -139,7 +142,7 @@ class MemoryStorage:
                 key=key,
                 size=len(value),
                 etag=f"{self._etag_prefix}-{next(self._writes):x}",
-                modified_ns=self._now_ns(),
+                modified_ns=self._now_ns() if modified_ns is None else modified_ns,
             )
             self._values[key] = value, stat
             if known is None:
@@ -151,6 +154,10 @@ class MemoryStorage:
     def write_many(self, values: Mapping[str, bytes]) -> None:
         """Store values under their keys, one after the other. See the protocol."""
         write_in_order(self.write, values)
+
+    def write_dated(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
+        """Store ``data`` under ``key`` with a given time and return its Stat."""
+        return self.write(key, data, modified_ns=modified_ns)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order."""

@@ -1,0 +1,47 @@
+"""Values that are written with a time: copies of a different storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from v1registry import FileStorage, MemoryStorage, Storage
+from v1registry.storage.base import DatedStorage
+
+TIME_NS = 1_430_000_000_123_456_789
+
+
+@pytest.fixture(params=["folder", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    return FileStorage(tmp_path / "data") if request.param == "folder" else MemoryStorage()
+
+
+def test_value_has_the_given_time(storage: Storage) -> None:
+    assert isinstance(storage, DatedStorage)
+
+    written = storage.write_dated("a/b", b"value", TIME_NS)
+
+    assert storage.read("a/b") == (b"value", written)
+    assert written.modified_ns == TIME_NS
+
+
+def test_value_that_is_replaced_has_a_different_etag(storage: Storage) -> None:
+    assert isinstance(storage, DatedStorage)
+    first = storage.write_dated("a", b"one", TIME_NS)
+
+    second = storage.write_dated("a", iter([b"t", b"wo"]), TIME_NS)
+
+    assert second.etag != first.etag
+    assert storage.read("a")[0] == b"two"
+    assert storage.write("a", b"six").modified_ns > TIME_NS
+
+
+def test_iterable_that_raises_leaves_the_value(storage: Storage) -> None:
+    assert isinstance(storage, DatedStorage)
+    storage.write_dated("a", b"one", TIME_NS)
+
+    with pytest.raises(ZeroDivisionError):
+        storage.write_dated("a", (bytes([1 // number]) for number in (1, 0)), TIME_NS)
+
+    assert storage.read("a")[0] == b"one"

@@ -1,0 +1,127 @@
+"""Which keys a copy takes, and the order in which it takes them.
+
+What a value refers to is copied before it: bytes first, tags last. So the destination is consistent at each
+moment, as a storage is beside a push.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from typing import Final
+
+from ...distribution import layout as v2_layout
+from ...registry import layout
+from ...registry.keeping import CLAIM
+from ...storage.base import Stat, Storage
+from ..checkpoints import HOUSEKEEPING
+from ..quarantine import QUARANTINE
+
+ACCOUNTS: Final = "accounts"
+
+#: What is left out: unfinished pushes, state of maintenance, damaged values, keys of health checks, and the
+#: index of the search, which servers build again.
+LEFT_OUT: Final = frozenset({layout.UPLOADS, HOUSEKEEPING, QUARANTINE, "_status", "search"})
+
+#: Notes of deleted repositories, by which late writes are not taken for old data.
+_DELETIONS: Final = f"{layout.UPLOADS}/_deleted/"
+
+_TAG_FOLDER: Final = f"{layout.V2}/{v2_layout.TAGS}/"
+
+
+class Part(Enum):
+    """A part of the keys, in the order of a copy."""
+
+    BLOBS = "blobs"
+    CONTENTS = "contents of images"
+    MARKS = "marks of images"
+    RECORDS = "records"
+    IMAGE_LISTS = "image lists"
+    TAGS = "tags"
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The prefixes of its keys, sorted."""
+        return _PREFIXES[self]
+
+
+_PREFIXES: Final = {
+    Part.BLOBS: (f"{v2_layout.BLOBS}/",),
+    Part.CONTENTS: (f"{layout.IMAGES}/",),
+    Part.MARKS: (f"{layout.IMAGES}/",),
+    Part.RECORDS: (
+        f"{ACCOUNTS}/",
+        f"{v2_layout.CONVERSIONS}/",
+        f"{layout.REPOSITORIES}/",
+        f"{layout.STARRED}/",
+        _DELETIONS,
+    ),
+    Part.IMAGE_LISTS: (f"{layout.REPOSITORIES}/",),
+    Part.TAGS: (f"{layout.REPOSITORIES}/",),
+}
+
+#: The folders of a registry.
+COPIED: Final = (
+    frozenset(prefix.partition("/")[0] for prefixes in _PREFIXES.values() for prefix in prefixes) - LEFT_OUT
+)
+
+
+def part_of(key: str) -> Part | None:
+    """Return the part of a key, None if it is left out.
+
+    >>> part_of("images/0123/_held_by/ns/app"), part_of("repositories/ns/app/tag_latest")
+    (<Part.MARKS: 'marks of images'>, <Part.TAGS: 'tags'>)
+    """
+    root, _, rest = key.partition("/")
+    if root == layout.REPOSITORIES:
+        _, _, name = rest.partition("/")[2].partition("/")
+        if name in (layout.IMAGE_LIST, IMAGES_LIST):
+            return Part.IMAGE_LISTS
+        return Part.TAGS if name.startswith((layout.TAG_PREFIX, _TAG_FOLDER)) else Part.RECORDS
+    if key.endswith(f"/{CLAIM}") and root in (layout.IMAGES, v2_layout.BLOBS):
+        return None
+    if root == layout.IMAGES:
+        return Part.MARKS if rest.partition("/")[2].startswith(f"{layout.HELD}/") else Part.CONTENTS
+    if root == v2_layout.BLOBS:
+        return Part.BLOBS
+    return Part.RECORDS if root in COPIED or key.startswith(_DELETIONS) else None
+
+
+#: The list of an external index, in the folder of a repository.
+IMAGES_LIST: Final = "_images_list"
+
+
+def may_be_info(key: str) -> bool:
+    """Tell whether the key of a tag may be that of the information of a different tag."""
+    return key.endswith("_json")
+
+
+def joined(
+    streams: Sequence[Iterator[Stat]], name_of: Callable[[str], str] = lambda key: key
+) -> Iterator[tuple[str, list[Stat | None]]]:
+    """Yield each name once, sorted, with what each stream has under it.
+
+    :param streams: each sorted by the names of its keys.
+    :param name_of: returns the name of a key.
+    """
+    heads = [next(stream, None) for stream in streams]
+    while True:
+        names = [None if head is None else name_of(head.key) for head in heads]
+        present = [name for name in names if name is not None]
+        if not present:
+            return
+        first = min(present)
+        row = [head if name == first else None for head, name in zip(heads, names, strict=True)]
+        yield first, row
+        heads = [
+            next(stream, None) if name == first else head
+            for stream, name, head in zip(streams, names, heads, strict=True)
+        ]
+
+
+def keys_of(part: Part, *storages: Storage) -> Iterator[tuple[str, list[Stat | None]]]:
+    """Yield each key of a part, sorted, with its Stat in each storage."""
+    for prefix in part.prefixes:
+        for key, row in joined([storage.list(prefix) for storage in storages]):
+            if part_of(key) is part:
+                yield key, row

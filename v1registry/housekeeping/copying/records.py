@@ -1,0 +1,60 @@
+"""Small values: marks, records of repositories, accounts, image lists."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ...distribution import layout as v2_layout
+from ...registry import layout
+from ...registry.tags import is_info_value
+from ...storage.base import Stat
+from .parts import may_be_info
+from .values import Values
+
+
+def copy_record(values: Values, found: Stat, there: Stat | None, *, is_shared: bool) -> None:
+    """Copy a key that is neither of an image, nor of a blob, nor that of a tag.
+
+    :param is_shared: the destination has other data too, which stays.
+    :raises Damaged: it cannot be read.
+    :raises Changed: it was removed.
+    """
+    name = found.key.rpartition("/")[2]
+    if not found.key.startswith(f"{layout.REPOSITORIES}/"):
+        values.copy(found, there)
+    elif name == layout.ADOPTED:
+        _copy_adopted(values, found, there)
+    elif name == layout.INCARNATION and there is not None and not is_shared:
+        value, stat = values.read(found.key)
+        if values.is_different(value, there):
+            # the tags are those of a repository that was deleted
+            _remove_tags(values, found.key.removesuffix(f"/{layout.INCARNATION}"))
+        values.put(value, stat, there)
+    else:
+        values.copy(found, there)
+
+
+def copy_info(values: Values, found: Stat, there: Stat | None) -> None:
+    """Copy the information of a tag, whose key may also be that of a tag with a different name."""
+    if may_be_info(found.key) and not values.is_copied(found, there):
+        value, stat = values.read(found.key)
+        if is_info_value(value):
+            values.put(value, stat, there)
+
+
+def _copy_adopted(values: Values, found: Stat, there: Stat | None) -> None:
+    """Copy the record of tags that were walked, without the digest of their etags in the source."""
+    if values.has_time(found, there):
+        return
+    value, stat = values.read(found.key)
+    fields: Any = layout.parse_stored(value)
+    if isinstance(fields, dict) and isinstance(fields.get("tags"), dict) and "listing" in fields:
+        value = json.dumps({**fields, "listing": ""}, sort_keys=True).encode("ascii")
+    values.put(value, stat, there)
+
+
+def _remove_tags(values: Values, folder: str) -> None:
+    for prefix in (f"{folder}/{layout.V2}/{v2_layout.TAGS}/", f"{folder}/{layout.TAG_PREFIX}"):
+        for there in list(values.destination.list(prefix)):
+            values.delete(there)

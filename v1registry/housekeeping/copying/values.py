@@ -1,0 +1,230 @@
+"""How one value goes from the source to the destination, and how it is verified."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from ...storage.base import Blob, DatedStorage, KeyNotFound, Stat, Storage, StorageUnavailable
+from .gauge import Gauge
+
+#: Values up to this size are read whole, in bytes.
+_SMALL_BYTES: Final = 1 << 20
+
+
+class Changed(Exception):
+    """The source has replaced or removed what is being copied. The next pass copies it."""
+
+
+class Damaged(Exception):
+    """A value of the source is not copied.
+
+    :param key: of the value, or a folder whose keys do not fit together.
+    """
+
+    def __init__(self, key: str, text: str):
+        super().__init__(key, text)
+        self.key = key
+        self.text = text
+
+
+class Values:
+    """Copies values between two storages. Safe for threads.
+
+    :param is_dry_run: nothing is written; what would be is counted.
+    """
+
+    def __init__(self, source: Storage, destination: Storage, gauge: Gauge, *, is_dry_run: bool = False):
+        self._source = source
+        self.destination = destination
+        self._gauge = gauge
+        self.is_dry_run = is_dry_run
+        #: values with later times are compared by their bytes: an old server may have written one again in
+        #: the same step of the clock
+        self.settled_ns = 0
+        #: what is younger in the destination was copied by this run, or not copied at all; None if nothing
+        #: was there before
+        self.copied_until_ns: int | None = None
+        self._copied = set[int]()  # hashes of the keys that this run has written and that are younger
+
+    # -- what was copied
+
+    def note(self, there: Stat) -> None:
+        """Note that a key of the destination was written by this run."""
+        if self.copied_until_ns is not None and there.modified_ns >= self.copied_until_ns:
+            self._copied.add(hash(there.key))
+
+    def was_copied(self, there: Stat) -> bool:
+        """Tell whether a key of the destination was written by this run or an earlier one."""
+        until_ns = self.copied_until_ns
+        return until_ns is None or there.modified_ns < until_ns or hash(there.key) in self._copied
+
+    # -- comparing
+
+    def has_time(self, found: Stat, there: Stat | None) -> bool:
+        """Tell whether a value has the time of the source, so that it is a copy of the present one."""
+        return (
+            there is not None
+            and isinstance(self.destination, DatedStorage)
+            and there.modified_ns == found.modified_ns < self.settled_ns
+        )
+
+    def is_copied(self, found: Stat, there: Stat | None) -> bool:
+        """Tell by size and time whether a value was copied. False if its bytes have to be compared."""
+        return there is not None and there.size == found.size and self.has_time(found, there)
+
+    def has_equal_bytes(self, found: Stat, there: Stat) -> bool:
+        """Read a value in both storages; tell whether the bytes are equal."""
+        if found.size != there.size:
+            return False
+        total = hashlib.sha256()
+        for _ in self.stream(found, total):
+            pass
+        return total.digest() == self._digest_there(found.key)
+
+    # -- reading
+
+    def read(self, key: str) -> tuple[bytes, Stat]:
+        """Return a small value of the source.
+
+        :raises Changed: it was removed.
+        :raises Damaged: it cannot be read.
+        """
+        try:
+            value, stat = self._source.read(key)
+        except KeyNotFound:
+            raise Changed(key) from None
+        except StorageUnavailable as error:
+            raise Damaged(key, f"it cannot be read: {error.reason}") from error
+        self._gauge.read(len(value))
+        return value, stat
+
+    def stream(self, found: Stat, *digests: Any) -> Iterator[bytes]:
+        """Yield the bytes of a value of the source as it was listed.
+
+        :param digests: objects of hashlib, or alike, which get the bytes too.
+        :raises Changed: it was replaced or removed.
+        :raises Damaged: it cannot be read.
+        """
+        try:
+            with self._source.open(found.key) as blob:
+                if blob.stat.etag != found.etag:
+                    raise Changed(found.key)
+                yield from self._chunks(blob, digests)
+        except KeyNotFound:
+            raise Changed(found.key) from None
+        except StorageUnavailable as error:
+            raise Damaged(found.key, f"it cannot be read: {error.reason}") from error
+
+    def _chunks(self, blob: Blob, digests: Iterable[Any]) -> Iterator[bytes]:
+        for chunk in blob:
+            for digest in digests:
+                digest.update(chunk)
+            self._gauge.read(len(chunk))
+            yield chunk
+
+    def is_replaced(self, found: Stat) -> bool:
+        """Tell whether the source has replaced or removed a value since it was listed."""
+        try:
+            return self._source.stat(found.key).etag != found.etag
+        except KeyNotFound:
+            return True
+
+    # -- writing
+
+    def copy(self, found: Stat, there: Stat | None) -> None:
+        """Copy a value unless the destination has it, and compare what the destination has then."""
+        if self.is_copied(found, there):
+            self._gauge.passed(found.size)
+        elif found.size <= _SMALL_BYTES:
+            self.put(*self.read(found.key), there)
+        elif there is None or not self.has_equal_bytes(found, there):
+            self.copy_large(found)
+
+    def is_different(self, value: bytes, there: Stat) -> bool:
+        """Tell whether the destination has a different value."""
+        return there.size != len(value) or self._read_there(there.key) != value
+
+    def put(self, value: bytes, stat: Stat, there: Stat | None) -> None:
+        """Store a small value that was read, unless the destination has it.
+
+        :param stat: of the value in the source.
+        :param there: of the value in the destination.
+        """
+        if there is not None and not self.is_different(value, there):
+            return
+        self._gauge.wrote(len(value))
+        if self.is_dry_run:
+            return
+        self._write(stat.key, value, stat.modified_ns)
+        if self._read_there(stat.key) != value:
+            raise _differs(stat.key)
+
+    def copy_large(self, found: Stat, *digests: Any, check: Callable[[], bool] | None = None) -> Stat | None:
+        """Copy a value of any size; return its Stat in the destination, None in a dry run.
+
+        :param digests: get the bytes.
+        :param check: called when all bytes were read, before the value becomes visible. It raises if they do
+            not fit, and returns whether it has compared them with a stored sum. If not, they are read back.
+        :raises Changed: it was replaced or removed.
+        :raises Damaged: it cannot be read.
+        """
+        total, is_summed = hashlib.sha256(), False
+
+        def checked() -> Iterator[bytes]:
+            nonlocal is_summed
+            yield from self.stream(found, total, *digests)
+            is_summed = check is not None and check()
+
+        if self.is_dry_run:
+            self._gauge.wrote(found.size)
+            return None
+        stat = self._write(found.key, checked(), found.modified_ns)
+        if stat.size != found.size or not (is_summed or self._digest_there(found.key) == total.digest()):
+            raise _differs(found.key)
+        self._gauge.wrote(found.size)
+        return stat
+
+    def delete(self, there: Stat) -> None:
+        """Remove a value of the destination."""
+        self._gauge.removed()
+        if not self.is_dry_run:
+            self.delete_if_there(there.key)
+
+    def delete_if_there(self, key: str) -> None:
+        """Remove a key of the destination if there is one."""
+        try:
+            self.destination.delete(key)
+        except KeyNotFound:
+            return
+
+    def _write(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
+        if isinstance(self.destination, DatedStorage):
+            stat = self.destination.write_dated(key, data, modified_ns)
+        else:
+            stat = self.destination.write(key, data)
+        self.note(stat)
+        return stat
+
+    # -- what the destination has
+
+    def _read_there(self, key: str) -> bytes | None:
+        try:
+            return self.destination.read(key)[0]
+        except KeyNotFound:
+            return None
+
+    def _digest_there(self, key: str) -> bytes:
+        total = hashlib.sha256()
+        try:
+            with self.destination.open(key) as blob:
+                for chunk in blob:
+                    total.update(chunk)
+        except KeyNotFound:
+            return b""
+        return total.digest()
+
+
+def _differs(key: str) -> StorageUnavailable:
+    return StorageUnavailable(key, "the destination has other bytes than were written to it")
