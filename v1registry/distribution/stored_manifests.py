@@ -129,7 +129,9 @@ class Manifests:
             image_id = None if view is None else view.image_id
             written = self._tags.set(place, reference, manifest.digest.hex, image_id, user_agent=user_agent)
         try:
-            if not self._holding.check(repository, place.incarnation):
+            # an open server has no incarnations: there the record tells whether the repository was deleted
+            is_there = self._records.find(place, manifest.digest.hex) is not None
+            if not is_there or not self._holding.check(repository, place.incarnation):
                 raise errors.NameUnknown(repository=str(repository))
             self._require_kept(place, manifest, view)
         except errors.RegistryError:

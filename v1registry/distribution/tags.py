@@ -173,11 +173,15 @@ class TagPointers:
         :param image_id: the image of v1 that the manifest became, which the repository holds; None if v1
             cannot express the manifest.
         :param user_agent: the header of the push, for what v1 tells of the tag.
+        :raises NameUnknown: the manifest is gone: the repository was deleted meanwhile.
         :raises TagNotMovable: the tag is set, and may not be moved.
         :raises TagInvalid: the file of a different tag has the name.
         """
         for _ in range(_ATTEMPTS):
             state = self._state(place, tag)
+            # after the state was read, so that a tag that was set after the deletion is not touched
+            if self._records.find(place, sha256) is None:
+                raise errors.NameUnknown(repository=str(place.repository))
             self._check_rule(place, tag, state.target, sha256, image_id)
             with suppress(KeyConflict):
                 if image_id is None:
@@ -208,7 +212,11 @@ class TagPointers:
             ) from None
         except errors.TagImmutable:
             raise errors.TagNotMovable(detail={"tag": tag}) from None
-        return Written((stat, self._write(place, tag, sha256, image_id, state.side)))
+        try:
+            return Written((stat, self._write(place, tag, sha256, image_id, state.side)))
+        except KeyConflict:
+            # a later write has changed the side. The file is not written again, because it was seen already
+            return Written((stat,))
 
     def _set_here_only(self, place: Place, tag: str, sha256: str, state: _State) -> Written:
         written = self._write(place, tag, sha256, None, state.side)

@@ -86,6 +86,9 @@ class OpenHolding:
         self._repositories = repositories
 
     def begin(self, repository: RepositoryName) -> str:
+        if self._repositories.is_marked_deleted(repository):
+            # before anything is written, which would be removed with the old repository
+            self._repositories.remove_marked_deleted(repository)
         return ""
 
     def check(self, repository: RepositoryName, incarnation: str) -> bool:
