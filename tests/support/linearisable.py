@@ -109,7 +109,9 @@ class _Search:
         for value, count in self._unanswered.items():
             # such a write that is not read before the next write might as well never have happened
             if value != state.value and count > used.get(value, 0):
-                written = _State(value, state.done, frozenset({**used, value: used.get(value, 0) + 1}.items()))
+                written = _State(
+                    value, state.done, frozenset({**used, value: used.get(value, 0) + 1}.items())
+                )
                 read = self._with_reads(written)
                 if read != written:
                     yield read
