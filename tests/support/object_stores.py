@@ -30,9 +30,6 @@ _START_S = 180.0
 
 _PAUSE_S = 0.2
 
-#: How long the keeper waits for its first user, in seconds.
-_FIRST_USER_S = 60.0
-
 
 class _Server(Protocol):
     environment: Mapping[str, str]
@@ -96,10 +93,14 @@ def shared_store(kind: str, root: Path) -> Iterator[ObjectStore]:
     told = folder / "store.json"
     keeper = folder / "keeper.pid"
     with _locked(folder):
+        user.touch()
         if not told.exists() or not _is_alive(keeper.read_text()):
             told.unlink(missing_ok=True)
-            _start_keeper(kind, folder, told, keeper)
-        user.touch()
+            try:
+                _start_keeper(kind, folder, told, keeper)
+            except BaseException:
+                user.unlink()
+                raise
         store = ObjectStore(**json.loads(told.read_text()))
     try:
         yield store
@@ -159,10 +160,7 @@ def _keep(kind: str, folder: Path) -> None:
         }
         (folder / "store.json.new").write_text(json.dumps(told))
         (folder / "store.json.new").rename(folder / "store.json")
-        deadline = time.monotonic() + _FIRST_USER_S
-        while time.monotonic() < deadline:
-            if any(_is_alive(user.name) for user in (folder / "users").iterdir()):
-                deadline = time.monotonic() + 2 * _PAUSE_S
+        while any(_is_alive(user.name) for user in (folder / "users").iterdir()):
             time.sleep(_PAUSE_S)
     finally:
         server.stop()

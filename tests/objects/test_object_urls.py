@@ -1,0 +1,168 @@
+"""URLs of object stores: what they name, what is rejected, and that no text has credentials."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+import obstore
+import pytest
+
+from v1registry.storage.objects.urls import ObjectPlace
+
+SECRET = "a-secret-of-the-administrator"
+
+#: Variables that could name another store or credentials on the machine that tests.
+_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(_PREFIXES):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("s3://registry", ObjectPlace("s3", "registry")),
+        ("s3://registry/", ObjectPlace("s3", "registry")),
+        ("s3://registry/a/b/", ObjectPlace("s3", "registry", "a/b")),
+        (
+            "s3://registry/a?endpoint=http://ceph:7480/&region=eu-1",
+            ObjectPlace("s3", "registry", "a", "http://ceph:7480", "eu-1", is_path_style=True),
+        ),
+        (
+            "s3://registry?endpoint=https%3A%2F%2Fs3.example.org&path_style=no&single_writer=true",
+            ObjectPlace("s3", "registry", "", "https://s3.example.org", is_single_writer=True),
+        ),
+        ("s3://registry?path_style=TRUE", ObjectPlace("s3", "registry", is_path_style=True)),
+        ("s3://registry?timeout=300", ObjectPlace("s3", "registry", timeout_s=300)),
+        ("gs://registry/images", ObjectPlace("gs", "registry", "images")),
+        ("az://registry?account=shop1", ObjectPlace("az", "registry", account="shop1")),
+    ],
+)
+def test_url_names_a_place(url: str, place: ObjectPlace) -> None:
+    assert ObjectPlace.from_url(url) == place
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("s3:", "not ''"),
+        ("s3:registry", "not ''"),
+        ("s3://ab", "3 or more letters"),
+        ("s3://reg istry", "not 'reg istry'"),
+        ("s3://registry:80", "not 'registry:80'"),
+        ("s3://registry/a//b", "not ''"),
+        ("s3://registry/../b", "not '..'"),
+        ("s3://registry/a%2F..", "not '..'"),
+        ("s3://registry/a%0Ab", "not 'a\\nb'"),
+        ("s3://registry/é", "not 'é'"),
+        ("s3://registry#x", "fragment"),
+        ("s3://[registry", "cannot be read"),
+        ("s3://registry?region=", "region must be letters"),
+        ("s3://registry?region=a/b", "region must be letters"),
+        ("s3://registry?path_style=maybe", "path_style must be true or false, not 'maybe'"),
+        ("s3://registry?single_writer=", "single_writer must be true or false, not ''"),
+        ("s3://registry?timeout=0", "1 to 300 seconds, not '0'"),
+        ("s3://registry?timeout=301", "1 to 300 seconds, not '301'"),
+        ("s3://registry?timeout=1.5", "1 to 300 seconds"),
+        ("s3://registry?timeout=\u0663", "1 to 300 seconds"),
+        (f"s3://registry?timeout={'9' * 5000}", "1 to 300 seconds"),
+        ("s3://registry?region=a&region=b", "the option region stands there twice"),
+        ("s3://registry?endpoint=ceph:7480", "http://HOST:PORT"),
+        ("s3://registry?endpoint=ftp://ceph", "http://HOST:PORT"),
+        ("s3://registry?endpoint=http://", "http://HOST:PORT"),
+        ("s3://registry?endpoint=http://ceph:port", "host or port is invalid"),
+        ("s3://registry?endpoint=http://ceph/?a=b", "http://HOST:PORT"),
+        ("s3://registry?endpoint=http://ce%20ph", "without blanks"),
+        ("s3://registry?account=shop1", "'account' is not an option"),
+        ("gs://registry?region=eu-1", "'region' is not an option"),
+        ("az://registry?path_style=true", "'path_style' is not an option"),
+        ("ftp://registry", "must be s3, gs or az, not 'ftp'"),
+    ],
+)
+def test_invalid_url_is_rejected_with_what_is_expected(url: str, reason: str) -> None:
+    with pytest.raises(ValueError, match="^expected (s3|gs|az)://") as caught:
+        ObjectPlace.from_url(url)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"s3://AKID:{SECRET}@registry",
+        f"s3://registry?secret_access_key={SECRET}",
+        f"s3://registry?access_key_id=AKID&secret={SECRET}",
+        f"s3://registry?endpoint=http://AKID:{SECRET}@ceph:7480",
+        f"az://registry?account_key={SECRET}",
+    ],
+)
+def test_credentials_in_a_url_are_rejected_and_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="credentials|Credentials") as caught:
+        ObjectPlace.from_url(url)
+    assert SECRET not in str(caught.value)
+
+
+def test_credentials_of_the_environment_are_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    place = ObjectPlace.from_url("s3://registry/a?endpoint=http://127.0.0.1:9")
+    store = place.open_store()
+    assert place.credentials == "AWS_ACCESS_KEY_ID"
+    assert str(place) == "s3 bucket registry at http://127.0.0.1:9, below a/"
+    assert SECRET not in f"{place!r}{place}{store!r}{store.config}"
+
+
+def test_broken_credentials_are_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "shop1")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", SECRET)
+    with pytest.raises(ValueError, match="variables of the environment for this store are invalid") as caught:
+        ObjectPlace.from_url("az://registry").open_store()
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "host_and_path"),
+    [
+        ("s3://registry/a?endpoint=http://ceph:7480", "http://ceph:7480/registry/a/key"),
+        ("s3://registry?endpoint=http://ceph:7480&path_style=no", "http://registry.ceph:7480/key"),
+        ("s3://registry?region=eu-west-1", "https://registry.s3.eu-west-1.amazonaws.com/key"),
+        (
+            "s3://registry?region=eu-west-1&path_style=yes",
+            "https://s3.eu-west-1.amazonaws.com/registry/key",
+        ),
+    ],
+)
+def test_the_url_decides_where_calls_go(
+    url: str, host_and_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    if "endpoint" in url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://elsewhere.example")
+    store = ObjectPlace.from_url(url).open_store()
+    signed = obstore.sign(store, "GET", "key", timedelta(seconds=60))
+    assert signed.partition("?")[0] == host_and_path
+
+
+def test_every_call_has_time_outs_and_few_retries() -> None:
+    place = ObjectPlace.from_url("s3://registry?timeout=7&endpoint=http://127.0.0.1:9")
+    for store, longest in ((place.open_store(), "7s"), (place.open_store(for_transfers=True), "12h")):
+        assert store.client_options is not None
+        assert store.client_options["timeout"] == longest
+        assert store.client_options["read_timeout"] == "7s"
+        assert store.client_options["connect_timeout"] == "5s"
+        assert store.retry_config is not None
+        assert store.retry_config["max_retries"] == 4
+        assert store.retry_config["retry_timeout"] == timedelta(seconds=10.5)
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(ValueError, match=r"pip install 'v1registry\[s3\]'"):
+        ObjectPlace.from_url("s3://registry").open_store()
