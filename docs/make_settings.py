@@ -14,7 +14,8 @@ TARGET = Path(__file__).with_name("settings.md")
 
 STORAGE = (
     "",
-    "where the data is: file:///DIR, memory:, MODULE:ATTRIBUTE, or a scheme that another package adds by the "
+    "where the data is: file:///DIR, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX (see "
+    "operating.md), memory:, MODULE:ATTRIBUTE, or a scheme that another package adds by the "
     "entry point v1registry.storage; required",
 )
 

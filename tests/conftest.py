@@ -65,8 +65,12 @@ _WITH_PROCESSES = (
 _TESTS = Path(__file__).parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the modules that start processes."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of the modules that start processes; leave out those marked ``stores``, unless asked."""
+    if "stores" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("stores")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("stores")]
     for item in items:
         if item.path.is_relative_to(_TESTS) and str(item.path.relative_to(_TESTS)).startswith(
             _WITH_PROCESSES

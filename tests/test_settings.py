@@ -271,7 +271,7 @@ def test_an_entry_point_adds_a_storage() -> None:
         ("seven://x", "or a storage, not 7"),
         ("lost://x", "lost: its package cannot be used: .*is_not_there"),
         ("broken://x", "broken: its package cannot be used: No module named"),
-        ("other://x", "known: broken:, bucket:, file:, lost:, memory:, seven:"),
+        ("other://x", "known: az:, broken:, bucket:, file:, gs:, lost:, memory:, s3:, seven:"),
     ],
 )
 def test_an_invalid_entry_point_of_a_storage_is_an_error(place: str, text: str) -> None:
@@ -287,7 +287,7 @@ def test_an_invalid_entry_point_of_a_storage_is_an_error(place: str, text: str) 
         ("file://relative/path", "is in the place of a host"),
         ("file:", "is not absolute"),
         ("memory:x", "must be memory:"),
-        ("ftp://host/x", "ftp: is not a scheme of a storage; known: file:, memory:"),
+        ("ftp://host/x", "ftp: is not a scheme of a storage; known: az:, file:, gs:, memory:, s3:"),
         ("no_such_module_here:make", "names nothing: No module named"),
         ("os:no_such_attribute", "names nothing: module 'os' has no attribute"),
         (".relative:make", "names nothing"),

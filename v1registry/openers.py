@@ -39,10 +39,11 @@ SEARCH_FOLDER: Final = "search"
 def open_storage(place: object, clock: Clock = SYSTEM_CLOCK) -> Storage:
     """Return the storage that ``place`` is or names.
 
-    ``memory:`` and ``file:///DIR`` come with the package. Other packages add schemes by the entry point
-    ``v1registry.storage``. ``MODULE:ATTRIBUTE`` names a storage, or a callable that returns one.
+    ``memory:``, ``file:///DIR``, ``s3://BUCKET``, ``gs://BUCKET`` and ``az://CONTAINER`` come with the
+    package. Other packages add schemes by the entry point ``v1registry.storage``. ``MODULE:ATTRIBUTE`` names
+    a storage, or a callable that returns one.
 
-    :param clock: for a storage in memory; other storages have the times of their own systems.
+    :param clock: for a storage in memory or in an object store; a folder has the times of its file system.
     :raises ValueError: ``place`` is neither a storage nor the name of one.
     """
     if not isinstance(place, str):
@@ -63,6 +64,12 @@ def open_storage(place: object, clock: Clock = SYSTEM_CLOCK) -> Storage:
         from .storage.memory import MemoryStorage
 
         return MemoryStorage.from_url(place, clock=clock)
+    if scheme in ("s3", "gs", "az"):
+        from .registry.key_groups import KEY_GROUPS
+        from .storage.objects.groups import Groups
+        from .storage.objects.urls import open_objects
+
+        return open_objects(place, groups=Groups(KEY_GROUPS), clock=clock)
     from importlib.metadata import entry_points
 
     added = entry_points(group=STORAGE_ENTRY_POINTS, name=scheme)
@@ -75,7 +82,16 @@ def open_storage(place: object, clock: Clock = SYSTEM_CLOCK) -> Storage:
     if rest.isidentifier():
         named = _attribute(place)
         return open_storage(named() if callable(named) else named, clock)
-    known = sorted({"file", "memory", *(entry.name for entry in entry_points(group=STORAGE_ENTRY_POINTS))})
+    known = sorted(
+        {
+            "file",
+            "memory",
+            "s3",
+            "gs",
+            "az",
+            *(entry.name for entry in entry_points(group=STORAGE_ENTRY_POINTS)),
+        }
+    )
     raise ValueError(
         f"{scheme}: is not a scheme of a storage; known: {', '.join(f'{name}:' for name in known)}"
     )

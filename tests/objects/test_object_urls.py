@@ -87,7 +87,7 @@ def test_url_names_a_place(url: str, place: ObjectPlace) -> None:
     ],
 )
 def test_invalid_url_is_rejected_with_what_is_expected(url: str, reason: str) -> None:
-    with pytest.raises(ValueError, match="^expected (s3|gs|az)://") as caught:
+    with pytest.raises(ValueError, match=r"^expected (s3|gs|az)://") as caught:
         ObjectPlace.from_url(url)
     assert reason in str(caught.value)
 
@@ -103,7 +103,7 @@ def test_invalid_url_is_rejected_with_what_is_expected(url: str, reason: str) ->
     ],
 )
 def test_credentials_in_a_url_are_rejected_and_not_shown(url: str) -> None:
-    with pytest.raises(ValueError, match="credentials|Credentials") as caught:
+    with pytest.raises(ValueError, match=r"[cC]redentials") as caught:
         ObjectPlace.from_url(url)
     assert SECRET not in str(caught.value)
 
@@ -152,10 +152,11 @@ def test_the_url_decides_where_calls_go(
 
 def test_every_call_has_time_outs_and_few_retries() -> None:
     place = ObjectPlace.from_url("s3://registry?timeout=7&endpoint=http://127.0.0.1:9")
-    for store, longest in ((place.open_store(), "7s"), (place.open_store(for_transfers=True), "12h")):
+    calls, transfers = place.open_store(), place.open_store(for_transfers=True)
+    for store, longest, wait in ((calls, "7s", "7s"), (transfers, "12h", "42s")):
         assert store.client_options is not None
         assert store.client_options["timeout"] == longest
-        assert store.client_options["read_timeout"] == "7s"
+        assert store.client_options["read_timeout"] == wait
         assert store.client_options["connect_timeout"] == "5s"
         assert store.retry_config is not None
         assert store.retry_config["max_retries"] == 4

@@ -1,55 +1,67 @@
-"""The object stores that tests start: what each of them does with conditional writes."""
+"""The object stores that tests start: the contract of storages, and what each store does with conditions."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-import obstore
 import pytest
-from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
-from obstore.store import AzureStore, S3Store
 from support.object_stores import ObjectStore
+from v1registry_fakes.contracts import StorageContract
+
+from v1registry.storage.base import Storage
+from v1registry.storage.objects import DEFAULT_GROUPS, ObjectStorage
+from v1registry.storage.objects.probes import Answer, Conditions
+from v1registry.storage.objects.urls import open_objects
 
 pytestmark = pytest.mark.real
 
 
-def opened(store: ObjectStore) -> Any:
-    """Return an obstore store over a new bucket, without retries."""
-    options = {
-        "endpoint": store.endpoint,
-        "client_options": {"allow_http": True},
-        "retry_config": {"max_retries": 0},
-    }
-    made = AzureStore if store.is_azure else S3Store
-    return made(store.new_bucket(), **options)
+@pytest.fixture
+def opened() -> Callable[[ObjectStore], ObjectStorage]:
+    """Return a function that opens a storage in a new bucket."""
+
+    def opened_in(store: ObjectStore) -> ObjectStorage:
+        return open_objects(store.url(store.new_bucket(), "registry/1"), groups=DEFAULT_GROUPS)
+
+    return opened_in
 
 
-def test_ceph_compares_etags_without_quotes(ceph: ObjectStore) -> None:
-    store = opened(ceph)
-    etag = obstore.put(store, "a", b"1")["e_tag"]
-    with pytest.raises(AlreadyExistsError):
-        obstore.put(store, "a", b"2", mode="create")
-    with pytest.raises(PreconditionError):
-        obstore.put(store, "a", b"2", mode={"e_tag": etag})
-    obstore.put(store, "a", b"3", mode={"e_tag": etag.strip('"')})
-    assert bytes(obstore.get(store, "a").bytes()) == b"3"
+class TestOverCeph(StorageContract):
+    @pytest.fixture
+    def storage(self, ceph: ObjectStore, opened: Callable[[ObjectStore], Storage]) -> Storage:
+        return opened(ceph)
 
 
-def test_azurite_compares_etags_with_quotes(azurite: ObjectStore) -> None:
-    store = opened(azurite)
-    etag = obstore.put(store, "a", b"1")["e_tag"]
-    with pytest.raises(AlreadyExistsError):
-        obstore.put(store, "a", b"2", mode="create")
-    obstore.put(store, "a", b"3", mode={"e_tag": etag})
-    with pytest.raises(PreconditionError):
-        obstore.put(store, "a", b"4", mode={"e_tag": etag})
-    assert bytes(obstore.get(store, "a").bytes()) == b"3"
+def test_ceph_compares_etags_without_quotes(
+    ceph: ObjectStore, opened: Callable[[ObjectStore], ObjectStorage]
+) -> None:
+    expected = Conditions(Answer.HONOURED, Answer.HONOURED, has_quotes=False)
+    assert opened(ceph).conditions() == expected
 
 
-def test_swift_refuses_conditional_writes(swift: ObjectStore) -> None:
-    store = opened(swift)
-    etag = obstore.put(store, "a", b"1")["e_tag"]
-    for mode in ("create", {"e_tag": etag}):
-        with pytest.raises(GenericError, match="501"):
-            obstore.put(store, "a", b"2", mode=mode)
-    assert bytes(obstore.get(store, "a").bytes()) == b"1"
+@pytest.mark.stores
+class TestOverAzurite(StorageContract):
+    @pytest.fixture
+    def storage(self, azurite: ObjectStore, opened: Callable[[ObjectStore], Storage]) -> Storage:
+        return opened(azurite)
+
+
+@pytest.mark.stores
+def test_azurite_compares_etags_with_quotes(
+    azurite: ObjectStore, opened: Callable[[ObjectStore], ObjectStorage]
+) -> None:
+    assert opened(azurite).conditions() == Conditions(Answer.HONOURED, Answer.HONOURED)
+
+
+@pytest.mark.stores
+class TestOverSwift(StorageContract):
+    @pytest.fixture
+    def storage(self, swift: ObjectStore, opened: Callable[[ObjectStore], Storage]) -> Storage:
+        return opened(swift)
+
+
+@pytest.mark.stores
+def test_swift_refuses_conditions(swift: ObjectStore, opened: Callable[[ObjectStore], ObjectStorage]) -> None:
+    storage = opened(swift)
+    assert storage.is_single_writer
+    assert storage.conditions() == Conditions(Answer.REFUSED, Answer.REFUSED)

@@ -34,7 +34,8 @@ def _settings_help() -> str:
         "Exit code: 0 if all works, 2 if settings are invalid, 3 if something that they name fails.\n",
         "settings:",
         "  storage",
-        "      where the data is: file:///DIR, memory:, or MODULE:ATTRIBUTE",
+        "      where the data is: file:///DIR, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX,",
+        "      memory:, or MODULE:ATTRIBUTE",
     ]
     for key, (default, description) in settings_.descriptions().items():
         shown = settings_.shown(default)
@@ -105,6 +106,8 @@ def _try_out(services: Services) -> int:
     count = trials.count_repositories(services)
     if count is not None:
         print(f"storage: {count}")
+    for line in trials.object_store_in_words(services.storage):
+        print(f"storage: {line}")
     for warning in (*trials.weak_settings(services), *trials.exposed_repositories(services, count)):
         print(f"warning: {warning}")
     problems = [*trials.storage_problems(services), *services.pages.problems()]

@@ -18,6 +18,7 @@ from ..registry.expiry import Expiry
 from ..registry.layout import UPLOADS
 from ..settings import SERVE_SETTINGS
 from ..storage import FileStorage, Storage
+from ..storage.objects import ObjectStorage
 from .adopt import notice_of_old_data
 from .exits import DONE, USAGE, CommandFailed
 from .logs import configure_logs, without_repeated_warnings
@@ -157,6 +158,12 @@ def _check(options: argparse.Namespace, storage: Storage) -> None:
         raise CommandFailed(
             f"workers = {options.workers}: each process would have its own storage in memory; "
             "use one worker, or a storage such as file:///DIR",
+            USAGE,
+        )
+    if options.workers > 1 and isinstance(storage, ObjectStorage) and storage.is_single_writer:
+        raise CommandFailed(
+            f"workers = {options.workers}: the URL of the storage says that one process writes "
+            "(single_writer); use one worker, or an object store with conditional writes",
             USAGE,
         )
     if isinstance(storage, FileStorage):

@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,8 +18,9 @@ from ..assembly import Services
 from ..registry import layout
 from ..registry.monitoring import try_storage
 from ..registry.repositories import Repositories
-from ..storage.base import StorageError
+from ..storage.base import Storage, StorageError
 from ..storage.filesystem import FileStorage
+from ..storage.objects import ObjectStorage
 
 #: Keys should be random texts of at least so many characters.
 _SHORTEST_SECRET: Final = 16
@@ -87,6 +89,19 @@ def storage_problems(services: Services) -> list[str]:
             f"storage: cannot be written, so pushes will fail: {error}; read_only = yes serves pulls only"
         ]
     return []
+
+
+def object_store_in_words(storage: Storage) -> Iterator[str]:
+    """Yield what is known of an object store; nothing for other storages."""
+    if not isinstance(storage, ObjectStorage):
+        return
+    yield storage.description
+    if storage.is_single_writer:
+        yield "one server process writes (single_writer), so the store needs no conditional writes"
+        return
+    # a failure is a problem, and told as one
+    with suppress(StorageError):
+        yield f"conditional writes: {storage.conditions()}"
 
 
 def _problems_of_new_folder(folder: Path, *, is_read_only: bool) -> list[str]:

@@ -69,7 +69,7 @@ class Committer:
         """
         with self.locked(key, group):
             attempt = _Attempt(time.monotonic() + self._deadline_s)
-            seen = self._known.get(group) if self._access.is_conditional else None
+            seen = self._known.get(group) if not self._access.is_single_writer else None
             is_sure = seen is None
             if seen is None:
                 seen = self._look(group)

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..base import StorageUnavailable
-from .store import fail
+from .failures import fail
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

@@ -39,6 +39,7 @@ from .documents import DATA, Document, Entry, Names, inline_entry
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
 from .parallel import in_parallel
+from .probes import Conditions
 from .store import ObjectAccess
 
 if TYPE_CHECKING:
@@ -66,10 +67,12 @@ class ObjectStorage:
     Nothing is sent before the first use. A process may fork before its first use, not after it.
 
     :param store: of obstore, with the bucket, the prefix and the credentials.
+    :param transfers: the same for large values, whose transfers may take long; None for ``store``.
     :param groups: which keys change together. All users of one bucket need the same table for ever.
     :param single_writer: the store has no conditional writes, and this is the only process that writes.
     :param clock: gives the time that :class:`~v1registry.storage.base.Stat` has as ``modified``.
     :param deadline_s: how long a change is tried while other writers are faster.
+    :param description: names the store for administrators, without credentials.
     :raises ImportError: obstore is missing.
     """
 
@@ -79,20 +82,35 @@ class ObjectStorage:
         self,
         store: ObjectStore,
         *,
+        transfers: ObjectStore | None = None,
         groups: Groups = DEFAULT_GROUPS,
         single_writer: bool = False,
         clock: Clock = SYSTEM_CLOCK,
         deadline_s: float = DEADLINE_S,
         cache_bytes: int = CACHE_BYTES,
+        description: str = "",
     ):
-        self._access = ObjectAccess(store, is_conditional=not single_writer)
+        self._access = ObjectAccess(store, transfers=transfers, is_single_writer=single_writer)
+        self.description = description or type(store).__name__
         self._groups = groups
         self._clock = clock
         self._committer = Committer(self._access, deadline_s=deadline_s, cache_bytes=cache_bytes)
         self._listing = Listing(self._access, groups, self._read_documents)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} in {type(self._access.store).__name__}>"
+        return f"<{type(self).__name__} in {self.description}>"
+
+    @property
+    def is_single_writer(self) -> bool:
+        """Whether only one process may write."""
+        return self._access.is_single_writer
+
+    def conditions(self) -> Conditions:
+        """Return what the store does with conditional writes. The first call writes a small object.
+
+        :raises StorageUnavailable: the store failed.
+        """
+        return self._access.conditions()
 
     # -- reading
 

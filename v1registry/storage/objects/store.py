@@ -6,12 +6,14 @@ The texts of exceptions here never have what the store said, because that may na
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from ..base import StorageFull, StorageUnavailable
+from ..base import StorageUnavailable
+from .failures import fail
+from .probes import PROBES, Conditions, probe, require_conditions
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -24,13 +26,6 @@ _PAGE_NAMES: Final = 1000
 #: Multipart uploads: the size of a part, and how many are sent at the same time.
 PART_BYTES: Final = 8 << 20
 _PARTS_AT_ONCE: Final = 3
-
-#: What errors of stores say: a status, and the code of S3 and Azure.
-_STATUS: Final = re.compile(r"\b(?:status|response)[^0-9]{0,20}([45][0-9]{2})\b", re.IGNORECASE)
-_CODE: Final = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
-_FULL: Final = frozenset(
-    {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "AccountQuotaExceeded", "507"}
-)
 
 #: The process that made the first call. The threads of obstore do not survive a fork.
 _process: int | None = None
@@ -67,17 +62,13 @@ class ObjectAccess:
     """Calls of one store. Safe for threads.
 
     :param store: of obstore.
-    :param is_conditional: False for a store without conditional writes: then all are unconditional.
-    :param etag_form: makes the text that the store expects in a condition of the etag that it gave.
+    :param transfers: the same store for large values, whose transfers may take long; None for ``store``.
+    :param is_single_writer: only this process writes, so nothing is written on conditions.
     :raises ImportError: obstore is missing.
     """
 
     def __init__(
-        self,
-        store: ObjectStore,
-        *,
-        is_conditional: bool = True,
-        etag_form: Callable[[str], str] = str,
+        self, store: ObjectStore, *, transfers: ObjectStore | None = None, is_single_writer: bool = False
     ):
         try:
             import obstore
@@ -88,11 +79,23 @@ class ObjectAccess:
             ) from error
         self._obstore = obstore
         self.store = store
-        self.is_conditional = is_conditional
-        self.etag_form = etag_form
+        self._transfers = store if transfers is None else transfers
+        self.is_single_writer = is_single_writer
+        self._conditions: Conditions | None = None
+        self._probing = Lock()
         self._not_modified = exceptions.NotModifiedError
         self._conflicts = (exceptions.AlreadyExistsError, exceptions.PreconditionError)
         self._failures = (exceptions.BaseError, OSError, ValueError)
+
+    def conditions(self) -> Conditions:
+        """Return what the store does with conditional writes. The first call finds it out.
+
+        :raises StorageUnavailable: the store failed.
+        """
+        with self._probing:
+            if self._conditions is None:
+                self._conditions = self._call(PROBES, lambda: probe(self.store))
+            return self._conditions
 
     def get(self, name: str, known: Version | None = None) -> tuple[bytes, Version] | None:
         """Return a small object, None if it still is in the state ``known``.
@@ -117,13 +120,16 @@ class ObjectAccess:
 
         :param expected: None for no object.
         :raises Conflict: the state is a different one; or the store received the call twice.
-        :raises StorageUnavailable: the store failed, and may have stored the object.
+        :raises StorageUnavailable: the store failed, and may have stored the object; or it does not honour
+            conditions.
         """
-        if not self.is_conditional:
+        if self.is_single_writer:
             return self.replace(name, data)
+        conditions = self.conditions()
+        require_conditions(conditions)
         mode: Any = "create"
         if expected is not None:
-            mode = {"e_tag": self.etag_form(expected.e_tag or "")}
+            mode = {"e_tag": conditions.etag_form(expected.e_tag or "")}
             if expected.version is not None:
                 mode["version"] = expected.version
         try:
@@ -152,7 +158,7 @@ class ObjectAccess:
         :raises StorageUnavailable: the store failed. The iterator may raise that too.
         """
         options: Any = {"range": (start, stop)}
-        result = self._call(name, lambda: self._obstore.get(self.store, name, options=options))
+        result = self._call(name, lambda: self._obstore.get(self._transfers, name, options=options))
         return self._guarded(name, result.stream(chunk_bytes))
 
     def _guarded(self, name: str, stream: Any) -> Iterator[bytes]:
@@ -240,7 +246,7 @@ class Writer:
         self._file: Any = access._call(
             name,
             lambda: access._obstore.open_writer(
-                access.store, name, buffer_size=PART_BYTES, max_concurrency=_PARTS_AT_ONCE
+                access._transfers, name, buffer_size=PART_BYTES, max_concurrency=_PARTS_AT_ONCE
             ),
         )
 
@@ -281,22 +287,6 @@ def check_process(name: str) -> None:
             f"the object store was used in process {_process} before it forked this one;"
             " use it in the new processes only",
         )
-
-
-def fail(name: str, error: BaseException) -> NoReturn:
-    """Raise what an exception of a store means, without its text.
-
-    :raises StorageFull: no room is left.
-    :raises StorageUnavailable: anything else.
-    """
-    text = str(error)
-    status = _STATUS.search(text)
-    code = _CODE.search(text)
-    details = [found.group(1) for found in (status, code) if found is not None]
-    said = f"{type(error).__name__}{''.join(f', {detail}' for detail in details)}"
-    if not _FULL.isdisjoint(details):
-        raise StorageFull(name, f"no room is left in the object store ({said})") from None
-    raise StorageUnavailable(name, f"the object store failed ({said})") from None
 
 
 def _found(meta: Any) -> Found:

@@ -14,6 +14,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ...clock import SYSTEM_CLOCK, Clock
+from .groups import Groups
+from .storage import ObjectStorage
+
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
@@ -67,6 +71,9 @@ _CONNECT_TIMEOUT_S: Final = 5
 _RETRIES: Final = 4
 _FIRST_PAUSE: Final = timedelta(milliseconds=100)
 _LONGEST_PAUSE: Final = timedelta(seconds=2)
+
+#: A part of a large value may take so many times longer than another call.
+_SLOWER: Final = 6
 
 #: How long the transfer of one large value may take.
 _LONGEST_TRANSFER: Final = timedelta(hours=12)
@@ -141,7 +148,7 @@ class ObjectPlace:
             ) from error
         client: dict[str, Any] = {
             "connect_timeout": timedelta(seconds=min(_CONNECT_TIMEOUT_S, self.timeout_s)),
-            "read_timeout": timedelta(seconds=self.timeout_s),
+            "read_timeout": timedelta(seconds=self.timeout_s * (_SLOWER if for_transfers else 1)),
             "timeout": _LONGEST_TRANSFER if for_transfers else timedelta(seconds=self.timeout_s),
             "allow_http": self.endpoint.startswith("http:"),
         }
@@ -194,11 +201,35 @@ class ObjectPlace:
         """The variable that names credentials; empty if none is set."""
         return next((name for name in CREDENTIALS[self.scheme] if os.environ.get(name)), "")
 
+    @property
+    def credentials_in_words(self) -> str:
+        """Where credentials come from, without themselves."""
+        if self.credentials:
+            return f"credentials from the environment ({self.credentials})"
+        return f"no credentials in the environment (such as {CREDENTIALS[self.scheme][0]})"
+
     def __str__(self) -> str:
         kind = "container" if self.scheme == "az" else "bucket"
         where = f" at {self.endpoint}" if self.endpoint else ""
         below = f", below {self.prefix}/" if self.prefix else ""
         return f"{self.scheme} {kind} {self.bucket}{where}{below}"
+
+
+def open_objects(url: str, *, groups: Groups, clock: Clock = SYSTEM_CLOCK) -> ObjectStorage:
+    """Return the storage in the place that a URL names. Nothing is connected yet.
+
+    :param groups: which keys change together.
+    :raises ValueError: see :meth:`ObjectPlace.from_url` and :meth:`ObjectPlace.open_store`.
+    """
+    place = ObjectPlace.from_url(url)
+    return ObjectStorage(
+        place.open_store(),
+        transfers=place.open_store(for_transfers=True),
+        groups=groups,
+        single_writer=place.is_single_writer,
+        description=f"{place}; {place.credentials_in_words}",
+        clock=clock,
+    )
 
 
 def _options(scheme: str, query: str, problem: str) -> dict[str, Any]:
