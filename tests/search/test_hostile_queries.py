@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.clock import Clock
+from support.postgres import Postgres
 
 from v1registry import FileStorage
 from v1registry.names import RepositoryName
@@ -15,8 +16,8 @@ from v1registry.registry.repositories import Repositories
 from v1registry.rights import Listing
 from v1registry.search import sqlite
 from v1registry.search.base import SearchIndex
+from v1registry.search.indexed import IndexedSearch
 from v1registry.search.scan import ScanSearch
-from v1registry.search.sqlite import SqliteSearch
 from v1registry.search.words import SEARCHED_LENGTH, Query
 
 DESCRIPTIONS = {
@@ -59,8 +60,10 @@ class Everyone:
         return Listing(is_everything=True)
 
 
-@pytest.fixture(scope="module")
-def indexes(tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchIndex, SearchIndex]:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def indexes(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[SearchIndex, SearchIndex]:
     """Return an index that is built, and the scan of the same repositories."""
     root: Path = tmp_path_factory.mktemp("search")
     storage = FileStorage(root, durable=False)
@@ -69,15 +72,22 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchIndex, Sear
         repository = RepositoryName("team", name)
         repositories.announce(repository, b"[]", [])
         repositories.describe(repository, description)
-    index = open_search(f"sqlite://{root}/search", storage, repositories)
-    assert isinstance(index, SqliteSearch)
+    setting = f"sqlite://{root}/search"
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        setting = server.url(request.getfixturevalue("module_database"))
+    index = open_search(setting, storage, repositories)
+    assert isinstance(index, IndexedSearch)
     index.rebuild(lambda name: None)
     assert index._is_ready()
     return index, ScanSearch(repositories)
 
 
-def test_hostile_queries_find_what_a_scan_finds(indexes: tuple[SearchIndex, SearchIndex]) -> None:
+def test_hostile_queries_find_what_a_scan_finds(
+    indexes: tuple[SearchIndex, SearchIndex], monkeypatch: pytest.MonkeyPatch
+) -> None:
     index, scan = indexes
+    monkeypatch.delattr(index, "_scan")
     for query in QUERIES:
         found, expected = (one.find(query, Everyone(), 0, 10) for one in (index, scan))
         assert (found.hits, found.total) == (expected.hits, expected.total), query[:40]
@@ -87,6 +97,17 @@ def test_long_repetitive_query_takes_little_time(indexes: tuple[SearchIndex, Sea
     began_s = time.process_time()
     assert indexes[0].find("a" * 7000, Everyone(), 0, 10).total == 1
     assert time.process_time() - began_s < 1
+
+
+@pytest.mark.parametrize(
+    "query", ["a" * 31 + "b", "b" + "a" * 31, "aaaaaaab " * 8, "a%" * 16, "_" * 32, "\\" * 32]
+)
+def test_repetitive_queries_are_bounded_in_a_database(
+    indexes: tuple[SearchIndex, SearchIndex], query: str
+) -> None:
+    began_s = time.monotonic()
+    indexes[0].find(query, Everyone(), 0, 10)
+    assert time.monotonic() - began_s < 5
 
 
 @pytest.mark.parametrize(

@@ -33,17 +33,18 @@ class Worker:
 
 
 @contextmanager
-def started_workers(code: str, count: int, folder: Path) -> Iterator[Sequence[Worker]]:
+def started_workers(code: str, count: int, folder: Path, *arguments: str) -> Iterator[Sequence[Worker]]:
     """Start processes over ``folder`` / data and wait until all are ready. All are ended at the end.
 
-    :param code: the program; ``sys.argv[1]`` is the folder. It prints ``ready`` before its first read.
+    :param code: the program; ``sys.argv[1]`` is the folder, and ``arguments`` follow. It prints ``ready``
+        before its first read.
     """
     with ExitStack() as stack:
         started = []
         for _ in range(count):
             process = stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", code, str(folder / "data")],
+                    [sys.executable, "-c", code, str(folder / "data"), *arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
