@@ -180,8 +180,12 @@ def test_value_is_synced_before_its_rename_and_folders_after(root, monkeypatch):
     monkeypatch.setattr(os, "rename", note_rename)
     storage = FileStorage(root)
     storage.write("a/b/c", b"value")
-    assert set(steps[:3]) == {"sync .", "sync root", "sync root/a"}
-    assert steps[3:] == ["sync value", "rename", "sync root/a/b"]
+    assert sorted(steps[:4]) == ["sync .", "sync root", "sync root/a", "sync value"]
+    assert steps[4:] == ["rename", "sync root/a/b"]
+    steps.clear()
+    storage.write("a/c/d", [b"value"])
+    assert steps == ["sync root/a", "sync value", "rename", "sync root/a/c"]
+    storage.delete("a/c/d")
     steps.clear()
     storage.write("a/b/d", [b"value"])
     assert steps == ["sync value", "rename", "sync root/a/b"]

@@ -143,12 +143,13 @@ class ToV1:
         staged = f"{folder}/view"
         try:
             # the link last: it has the age of the layer, and old folders are removed
-            for name, value in (
-                (registry_layout.JSON, v1_image.json),
-                (registry_layout.ANCESTRY, json.dumps(list(ancestry)).encode("ascii")),
-                (registry_layout.CHECKSUM, json.dumps([f"sha256:{payload}"]).encode("ascii")),
-            ):
-                self._storage.write(f"{staged}/{name}", value)
+            self._storage.write_many(
+                {
+                    f"{staged}/{registry_layout.JSON}": v1_image.json,
+                    f"{staged}/{registry_layout.ANCESTRY}": json.dumps(list(ancestry)).encode("ascii"),
+                    f"{staged}/{registry_layout.CHECKSUM}": json.dumps([f"sha256:{payload}"]).encode("ascii"),
+                }
+            )
             self._storage.link(layout.blob_key(facts.given), f"{staged}/{registry_layout.LAYER}")
             is_held = self._holding.complete(
                 rights, [place.repository], v1_image.image_id, Staged(staged, payload, ancestry)

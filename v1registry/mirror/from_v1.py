@@ -159,12 +159,13 @@ class FromV1:
                 fetch.begin(body.size)
                 chunks = _checked(fetch.received(body.chunks), payload, image)
                 models.storage.write(f"{staged}/{layout.LAYER}", chunks)
-            for name, value in (
-                (layout.JSON, image.json),
-                (layout.ANCESTRY, json.dumps(list(image.ancestry)).encode("ascii")),
-                (layout.CHECKSUM, json.dumps([payload.text()]).encode("ascii")),
-            ):
-                models.storage.write(f"{staged}/{name}", value)
+            models.storage.write_many(
+                {
+                    f"{staged}/{layout.JSON}": image.json,
+                    f"{staged}/{layout.ANCESTRY}": json.dumps(list(image.ancestry)).encode("ascii"),
+                    f"{staged}/{layout.CHECKSUM}": json.dumps([payload.text()]).encode("ascii"),
+                }
+            )
             if not models.mirrored.exists(place):
                 raise errors.NameUnknown(repository=str(repository))
             whole = Staged(staged, payload.text().removeprefix("sha256:"), image.ancestry)

@@ -201,8 +201,7 @@ class Contents:
         :return: None if the folder of the image holds anything else; then nothing changed there.
         :raises StorageUnavailable: the garbage collection removes the image at this moment.
         """
-        for path, value in marks.items():
-            self._storage.write(f"{staged.folder}/{path}", value)
+        self._storage.write_many({f"{staged.folder}/{path}": value for path, value in marks.items()})
         for _ in range(_ATTEMPTS):
             try:
                 self._storage.publish(staged.folder, layout.image_folder(image_id))

@@ -374,7 +374,8 @@ class Staging:
             layout.ANCESTRY: json.dumps(list(ancestry)).encode("ascii"),
             layout.CHECKSUM: json.dumps(sums).encode("ascii"),
         }
-        return {name: self._storage.write(f"{folder}/{name}", data).size for name, data in documents.items()}
+        self._storage.write_many({f"{folder}/{name}": data for name, data in documents.items()})
+        return {name: len(data) for name, data in documents.items()}
 
     def _sizes(self, folder: str) -> dict[str, int]:
         return {stat.key.rpartition("/")[2]: stat.size for stat in self._storage.list(f"{folder}/")}

@@ -195,10 +195,10 @@ class Tags(RepositoryFolders):
             stat = self._set_once(key, image_id)
         if side is not None and image_id_of_side(side[0]) != image_id:
             self._delete_as_read(side[1])
-        if not tag.startswith("_"):
-            self._storage.write(info_key, info)
+        infos = {} if tag.startswith("_") else {info_key: info}
         if tag == "latest":
-            self._storage.write(f"{folder}/{layout.INFO}", info)
+            infos[f"{folder}/{layout.INFO}"] = info
+        self._storage.write_many(infos)
         return stat
 
     def undo_tag(self, stat: Stat) -> None:

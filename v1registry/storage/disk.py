@@ -110,6 +110,35 @@ class Disk:
             run_together([partial(_sync_folder, path) for path, _, _ in os.walk(copy)])
 
 
+class OpenFolders:
+    """Folders that stay open until they are synced, so that others may move them meanwhile."""
+
+    def __init__(self) -> None:
+        self._descriptors: dict[tuple[int, int], int] = {}
+
+    def add(self, descriptor: int) -> None:
+        """Add an open folder, which the caller may close then.
+
+        :raises OSError: the system has no more open files.
+        """
+        status = os.fstat(descriptor)
+        place = status.st_dev, status.st_ino
+        if place not in self._descriptors:
+            self._descriptors[place] = os.dup(descriptor)
+
+    def sync(self) -> None:
+        """Bring the names in all folders to the disk, at the same time.
+
+        :raises OSError: the disk failed.
+        """
+        run_together([partial(sync_folder, descriptor) for descriptor in self._descriptors.values()])
+
+    def close(self) -> None:
+        """Close the folders."""
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+
+
 def start_writeback(descriptor: int, start: int, length: int) -> None:
     """Let the system begin to write a part of a file to the disk, so that a later sync waits for little.
 

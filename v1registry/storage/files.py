@@ -33,14 +33,21 @@ class Temporary:
 
     :param key: named in errors.
     :param place: the path where the value shall be.
-    :param modified_ns: the time of the value, in nanoseconds since 1970; None for that of :meth:`finish`.
+    :param is_small: the value is here already. Then the names of folders that are made for it are synced
+        together with it, and otherwise at once: a value that is streamed may take long, and other writers
+        rely on the folders meanwhile.
+    :param modified_ns: the time of the value, in nanoseconds since 1970; None for that of :meth:`set_time`.
     :raises InvalidKey: the place cannot be that of a file.
     :raises StorageFull: no room is left.
     :raises StorageUnavailable: the system failed.
     """
 
-    def __init__(self, folders: Folders, key: str, place: str, modified_ns: int | None = None) -> None:
+    def __init__(
+        self, folders: Folders, key: str, place: str, *, is_small: bool, modified_ns: int | None = None
+    ) -> None:
         self._folders = folders
+        self._is_small = is_small
+        self._made_in: set[str] = set()  # folders with new names, to be synced
         self._key = key
         self._place = place
         self._modified_ns = modified_ns
@@ -58,7 +65,10 @@ class Temporary:
                     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                     descriptor = os.open(path, flags, self._folders.file_mode(path))
                 except FileNotFoundError:
-                    self._folders.make_durably(self._key, folder)
+                    if self._is_small:
+                        self._made_in |= self._folders.make(folder, was_missing=True)
+                    else:
+                        self._folders.make_durably(self._key, folder)
                     continue
                 if _claim(descriptor, path):
                     return descriptor, path
@@ -93,12 +103,33 @@ class Temporary:
         :raises StorageFull: no room is left.
         :raises StorageUnavailable: the system failed.
         """
+        self.set_time()
+        if self.needs_sync:
+            self.sync()
+
+    def set_time(self) -> None:
+        """Set the time of the value.
+
+        :raises StorageUnavailable: the system failed.
+        """
         with self._folders.writing(self._key):
             # The kernel's own time advances in steps of milliseconds, which is too coarse for etags.
             time_ns = time.time_ns() if self._modified_ns is None else self._modified_ns
             os.utime(self._descriptor, ns=(time_ns, time_ns))
-            if self._folders.disk.needs(self._place):
-                os.fsync(self._descriptor)
+
+    @property
+    def needs_sync(self) -> bool:
+        """Whether the value has to be on the disk before it is in its place."""
+        return self._folders.disk.needs(self._place)
+
+    def sync(self) -> None:
+        """Bring the value to the disk, with the names of the folders that were made for it.
+
+        :raises StorageFull: no room is left.
+        :raises StorageUnavailable: the system failed.
+        """
+        with self._folders.writing(self._key):
+            self._folders.disk.sync_all(self._made_in, self._descriptor)
 
     def rename(self) -> Stat | None:
         """Put the value in its place; return None if the folder or the file was deleted.

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from typing import Final
 
 from .base import (
@@ -45,7 +45,6 @@ from .base import (
 from .disk import Disk, Synced
 from .files import (
     FileBlob,
-    Temporary,
     check_expected,
     open_at,
     read_range,
@@ -55,9 +54,10 @@ from .files import (
 )
 from .folders import Folders, failure
 from .listing import Listing
-from .many import read_in_order, write_in_order
+from .many import read_in_order
 from .trees import NO_LINK, sweep
 from .urls import path_of_url
+from .writer import Writer
 
 #: How often a step is repeated if other processes undo what it needs.
 _ATTEMPTS: Final = 1000
@@ -108,6 +108,7 @@ class FileStorage:
         self._folders = Folders(
             self._disk, lock_timeout_s=lock_timeout_s, private=[self._path(folder) for folder in private]
         )
+        self._writer = Writer(self._folders)
 
     @classmethod
     def from_url(cls, url: str) -> FileStorage:
@@ -185,26 +186,14 @@ class FileStorage:
         :raises KeyConflict: the stored value is not the expected one.
         :raises StorageFull: no room is left on the disk.
         """
-        path = self._path(key)
-        is_streamed = not isinstance(data, (bytes, bytearray, memoryview))
-        self._folders.sweep_before_write(os.path.dirname(path), always=is_streamed)
-        with closing(Temporary(self._folders, key, path, modified_ns)) as temporary:
-            temporary.write(data)
-            temporary.finish()
-            changed: set[str] = set()
-            for _ in range(_ATTEMPTS):
-                stat = self._put_in_place(key, path, temporary, expect)
-                if stat is not None:
-                    self._folders.sync_all(key, changed)
-                    return stat
-                temporary.recover()
-                with self._folders.writing(key):
-                    changed |= self._folders.make(os.path.dirname(path))
-        raise StorageUnavailable(key, "other processes deleted its folder again and again")
+        return self._writer.write(key, self._path(key), data, expect, modified_ns)
 
     def write_many(self, values: Mapping[str, bytes]) -> None:
-        """Store values under their keys, one after the other. See the protocol."""
-        write_in_order(self.write, values)
+        """Store values under their keys, in their order, and sync them at the same time. See the protocol.
+
+        :raises StorageFull: no room is left on the disk.
+        """
+        self._writer.write_many([(key, self._path(key), value) for key, value in values.items()])
 
     def write_dated(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
         """Store ``data`` under ``key`` as :meth:`write` does, with a given time."""
@@ -378,22 +367,3 @@ class FileStorage:
     def _sync_published(self, folder: str, changed: set[str], synced: frozenset[Synced] | None) -> None:
         with self._folders.writing(folder):
             self._disk.sync_tree(self._path(folder), synced, changed)
-
-    def _put_in_place(self, key: str, path: str, temporary: Temporary, expect: str) -> Stat | None:
-        """Rename the temporary file if the value is the expected one; None if its folder was deleted."""
-        for _ in range(2):
-            try:
-                with (
-                    self._folders.locked(key, os.path.dirname(path)) as held,
-                    self._folders.writing(key),
-                    suppress(IsADirectoryError),
-                ):
-                    check_expected(key, path, expect)
-                    stat = temporary.rename()
-                    held.is_changed = stat is not None
-                    return stat
-            except KeyNotFound:
-                return None
-            sweep(path)  # the folder may hold nothing but files of killed writers
-            self._folders.prune(path)
-        raise InvalidKey(key, "it is the folder of other keys")

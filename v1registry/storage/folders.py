@@ -7,12 +7,12 @@ import os
 import stat as modes
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from .base import NO_SPACE, InvalidKey, KeyConflict, KeyNotFound, StorageFull, StorageUnavailable, is_reserved
-from .disk import Disk
+from .disk import Disk, OpenFolders
 from .trees import (
     NOT_EMPTY,
     TEMPORARY,
@@ -21,7 +21,6 @@ from .trees import (
     open_folder,
     remove_tree,
     sweep,
-    sync_folder,
     temporary_name,
     try_lock,
     unlock,
@@ -148,33 +147,30 @@ class Folders:
     # -- locks
 
     @contextmanager
-    def locked(self, key: str, folder: str, *, made_in: set[str] | None = None) -> Iterator[Held]:
+    def locked(
+        self, key: str, folder: str, *, made_in: set[str] | None = None, changed: OpenFolders | None = None
+    ) -> Iterator[Held]:
         """Hold the lock of ``folder``. If the holder sets ``is_changed``, sync the folder after the release,
         unless it need not be on the disk.
 
-        The sync uses the open folder, so it also works if another process moves the folder after the release.
-
         :param made_in: a missing folder is made, and this set gets the folders that have a new name then, to
             be synced. None if a missing folder is an error.
+        :param changed: gets the folder, which the caller syncs. None if it is synced here.
         :raises KeyNotFound: the folder is missing, and may not be made.
         :raises StorageUnavailable: the lock was not free in time, or the system failed.
         """
         descriptor = self._acquire(key, folder, made_in)
         held = Held()
-        to_sync = None
-        try:
-            yield held
-            if held.is_changed and self.disk.needs(folder):
-                with self.writing(key):
-                    to_sync = os.dup(descriptor)
-        finally:
-            unlock(descriptor)
-        if to_sync is not None:
+        with closing(OpenFolders()) as own:
             try:
-                with self.writing(key):
-                    sync_folder(to_sync)
+                yield held
+                if held.is_changed and self.disk.needs(folder):
+                    with self.writing(key):
+                        (own if changed is None else changed).add(descriptor)
             finally:
-                os.close(to_sync)
+                unlock(descriptor)
+            with self.writing(key):
+                own.sync()
 
     def _acquire(self, key: str, folder: str, made_in: set[str] | None) -> int:
         deadline = time.monotonic() + self._lock_timeout_s
