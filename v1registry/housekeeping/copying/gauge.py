@@ -22,6 +22,7 @@ class Pass:
     changes: int = 0  #: values that were written or removed, or that changed while they were read
     extra: int = 0  #: keys that only the destination has
     problems: list[Problem] = field(default_factory=list)
+    damaged: set[str] = field(default_factory=set)  #: the keys of the problems
     left_out_tags: list[LeftOutTag] = field(default_factory=list)
 
 
@@ -95,6 +96,7 @@ class Gauge:
         with self._lock:
             if len(self.current.problems) < MOST_KEPT:
                 self.current.problems.append(problem)
+                self.current.damaged.add(problem.key)
 
     def left_out(self, tag: LeftOutTag) -> None:
         """Note a tag that is not copied."""

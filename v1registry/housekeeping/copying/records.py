@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 from ...distribution import layout as v2_layout
 from ...registry import layout
 from ...registry.tags import is_info_value
 from ...storage.base import Stat
+from .gauge import Gauge
 from .parts import may_be_info
-from .values import Values
+from .values import Changed, Values
+
+#: What a repository says of a blob.
+_OF_BLOB: Final = re.compile(
+    rf"{layout.REPOSITORIES}/[^/]+/[^/]+/{layout.V2}/(?:{v2_layout.MARKS}|{v2_layout.MANIFESTS})/([0-9a-f]{{64}})"
+)
 
 
-def copy_record(values: Values, found: Stat, there: Stat | None, *, is_shared: bool) -> None:
+def copy_record(values: Values, gauge: Gauge, found: Stat, there: Stat | None, *, is_shared: bool) -> None:
     """Copy a key that is neither of an image, nor of a blob, nor that of a tag.
 
     :param is_shared: the destination has other data too, which stays.
     :raises Damaged: it cannot be read.
-    :raises Changed: it was removed.
+    :raises Changed: it was removed, or it names a blob that was stored after the blobs were copied.
     """
+    of_blob = _OF_BLOB.fullmatch(found.key)
+    if of_blob is not None and not values.is_copied(found, there):
+        blob = v2_layout.blob_key(of_blob[1])
+        if not values.is_there(blob) and values.is_in_source(blob):
+            if blob in gauge.current.damaged:
+                return
+            raise Changed(blob)
     name = found.key.rpartition("/")[2]
     if not found.key.startswith(f"{layout.REPOSITORIES}/"):
         values.copy(found, there)

@@ -10,7 +10,7 @@ from typing import Final
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...registry import layout
-from ...storage.base import KeyNotFound, Stat, Storage, StorageFull, StorageUnavailable
+from ...storage.base import Stat, Storage, StorageFull, StorageUnavailable
 from ...storage.filesystem import FileStorage
 from ..findings import Problem
 from ..pace import UNLIMITED, Pace
@@ -197,7 +197,10 @@ class _Copy:
         is_shared = self._state.is_shared
         for key, (found, there) in keys_of(part, self._source, self._destination):
             if found is not None:
-                self._do(workers, partial(copy_record, self._values, found, there, is_shared=is_shared))
+                self._do(
+                    workers,
+                    partial(copy_record, self._values, self._gauge, found, there, is_shared=is_shared),
+                )
             elif there is not None and key.endswith(f"/{layout.DELETED}") and not is_shared:
                 # a repository was made again under the name
                 self._remove(there)
@@ -228,23 +231,16 @@ class _Copy:
 
     def _remove(self, there: Stat) -> None:
         """Remove a key that the source has lost. What was not copied stays."""
-        if not self._values.was_copied(there) or not self._is_lost(there.key):
+        if not self._values.was_copied(there) or self._values.is_in_source(there.key):
             self._gauge.current.extra += 1
             return
         if part_of(there.key) is Part.CONTENTS:
             document = f"{there.key.rpartition('/')[0]}/{layout.JSON}"
-            if not self._is_dry_run and document != there.key and self._is_lost(document):
+            if not self._is_dry_run and document != there.key and not self._values.is_in_source(document):
                 # without it, the others count for nothing
                 self._values.delete_if_there(document)
         self._values.delete(there)
         self._deleted(Deleted(there.key))
-
-    def _is_lost(self, key: str) -> bool:
-        try:
-            self._source.stat(key)
-        except KeyNotFound:
-            return True
-        return False
 
     # -- tasks and progress
 
@@ -263,7 +259,7 @@ class _Copy:
         except Damaged as damaged:
             if isinstance(damaged.__cause__, StorageUnavailable):
                 # if the whole source has failed, this fails too
-                self._is_lost(damaged.key)
+                self._values.is_in_source(damaged.key)
             self._gauge.found(Problem(damaged.key, damaged.text))
         except Cancelled:
             return

@@ -15,6 +15,9 @@ from ..checkpoints import COPY, HOUSEKEEPING, SAVED_EACH_S
 
 _KEY: Final = f"{HOUSEKEEPING}/{COPY}"
 
+#: The runs of this process. The end of a run cannot be stored if the destination is full.
+_running: Final = set[str]()
+
 
 class CopyRefused(Exception):
     """The copy was not begun, and nothing was changed. The text says why, and what to do."""
@@ -43,7 +46,7 @@ class CopyState:
         fields: Any = parse_stored(value) if stat is not None else {}
         if not isinstance(fields, dict):
             fields = {}
-        if stat is not None and not is_dead(value, stat, clock.time_s()):
+        if stat is not None and not _has_ended(value, stat, clock.time_s()):
             raise CopyRunning
         is_same = fields.get("source") == source_name
         if not is_same and not is_shared:
@@ -63,11 +66,12 @@ class CopyState:
         #: what is younger in the destination was not copied by an earlier run, in nanoseconds since the
         #: epoch; None if the destination was empty
         self.copied_until_ns = None if stat is None else stat.modified_ns
+        self._run = secrets.token_hex(8)
         self._fields = {
             "source": source_name,
             "is_shared": self.is_shared,
             "is_complete": fields.get("is_complete") is True and is_same,
-            "run": secrets.token_hex(8),
+            "run": self._run,
             "host": host_of_pids(),
             "pid": os.getpid(),
         }
@@ -98,6 +102,7 @@ class CopyState:
         :param is_complete: whether the destination had everything when an earlier pass ended.
         """
         self._fields["is_complete"] = is_complete
+        _running.add(self._run)
         self.last_pass_s = self._clock.time_s()
         self._fields["pass_s"] = self.last_pass_s
         self._save()
@@ -117,6 +122,7 @@ class CopyState:
 
     def end(self, *, is_complete: bool) -> None:
         """Note that the run ends, or was interrupted."""
+        _running.discard(self._run)
         self._fields["is_complete"] = is_complete
         self._fields["ended_s"] = self._clock.time_s()
         self._save()
@@ -129,3 +135,11 @@ class CopyState:
         except KeyConflict:
             raise CopyRunning from None
         self._saved_at_s = self._clock.monotonic_s()
+
+
+def _has_ended(value: bytes, stat: Stat, now_s: float) -> bool:
+    """Tell whether the copy that wrote the key has ended or was killed."""
+    fields: Any = parse_stored(value)
+    if isinstance(fields, dict) and (fields.get("host"), fields.get("pid")) == (host_of_pids(), os.getpid()):
+        return fields.get("run") not in _running
+    return is_dead(value, stat, now_s)

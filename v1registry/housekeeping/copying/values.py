@@ -83,6 +83,14 @@ class Values:
             pass
         return total.digest() == self._digest_there(found.key)
 
+    def is_there(self, key: str) -> bool:
+        """Tell whether the destination has a key. In a dry run it has all."""
+        return self.is_dry_run or _has(self.destination, key)
+
+    def is_in_source(self, key: str) -> bool:
+        """Tell whether the source has a key now."""
+        return _has(self._source, key)
+
     # -- reading
 
     def read(self, key: str) -> tuple[bytes, Stat]:
@@ -224,6 +232,14 @@ class Values:
         except KeyNotFound:
             return b""
         return total.digest()
+
+
+def _has(storage: Storage, key: str) -> bool:
+    try:
+        storage.stat(key)
+    except KeyNotFound:
+        return False
+    return True
 
 
 def _differs(key: str) -> StorageUnavailable:
