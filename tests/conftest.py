@@ -51,7 +51,7 @@ _WITH_PROCESSES = (
     "peers/",
     "pushes/test_overlapping_pushes.py",
     "pushes/test_pushes_in_processes.py",
-    "search/test_postgres_in_processes.py",
+    "search/test_postgres_",
     "search/test_search_in_processes.py",
     "servers/",
     "storage/test_filesystem_processes.py",

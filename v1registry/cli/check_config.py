@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from .. import settings as settings_
 from ..access.accounts import AccountsAccess
 from ..assembly import WITHOUT_OAUTH, Services, assemble
+from ..search.base import TriedIndex
 from ..settings import Settings, SettingsError
 from . import trials
 from .exits import DONE, UNREACHABLE, USAGE, complain
@@ -113,6 +114,8 @@ def _try_out(services: Services) -> int:
     problems = [*trials.storage_problems(services), *services.pages.problems()]
     if isinstance(services.access, AccountsAccess):
         problems += services.access.backend.problems()
+    if isinstance(services.search, TriedIndex):
+        problems += services.search.problems()
     problems += problems_of_certificate(services.settings)
     if services.mirror is not None:
         problems += services.mirror.problems()

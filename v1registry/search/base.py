@@ -92,6 +92,14 @@ class RebuildableIndex(Protocol):
         """
 
 
+@runtime_checkable
+class TriedIndex(Protocol):
+    """An index that ``v1registry check-config`` can try."""
+
+    def problems(self) -> list[str]:
+        """Try what the index needs; return what is wrong. The texts have no password."""
+
+
 @dataclass(frozen=True)
 class Page:
     """One page of the results."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..registry.repositories import Repositories
@@ -151,14 +151,14 @@ def _connections_of(url: str) -> tuple[str, int]:
         import psycopg
         from psycopg import conninfo
     except ImportError as error:
-        raise ValueError(f"postgresql: needs psycopg: pip install v1registry[postgresql] ({error})") from None
+        raise ValueError(f"needs psycopg: pip install 'v1registry[postgresql]' ({error})") from None
     wanted = "must be a URL such as postgresql://USER:PASSWORD@HOST/DATABASE?sslmode=require"
     try:
-        parts = urlsplit(url)
-        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        place, _, asked = url.partition("?")
+        query = parse_qsl(asked, keep_blank_values=True, strict_parsing=bool(asked))
         connections = int(dict(query).get("connections", _CONNECTIONS))
         known = [(key, value) for key, value in query if key != "connections"]
-        found = conninfo.conninfo_to_dict(parts._replace(query=urlencode(known)).geturl())
+        found = conninfo.conninfo_to_dict(f"{place}?{urlencode(known)}" if known else place)
         most = conninfo.make_conninfo("", **(_PARAMETERS | found))
     except (ValueError, psycopg.Error):
         # their texts may have parts of the password

@@ -51,7 +51,10 @@ class _Kind:
     @property
     def begin(self) -> str:
         """The statements that begin it, in one request."""
-        version = f"; SELECT max(version) FROM {SCHEMA_NAME}.schema_version" if self.checks_version else ""
+        table = f"{SCHEMA_NAME}.schema_version"
+        # the lock comes before the first snapshot: one from before the tables were replaced would see no rows
+        lock = f"; LOCK TABLE {table} IN ACCESS SHARE MODE; SELECT max(version) FROM {table}"
+        version = lock if self.checks_version else ""
         return (
             f"BEGIN {self.modes}; SET LOCAL search_path = {SCHEMA_NAME}; SET LOCAL jit = off;"
             f" SET LOCAL statement_timeout = {self.statement_s * 1000:.0f};"

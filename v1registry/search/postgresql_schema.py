@@ -107,11 +107,13 @@ def migrate(connection: Connection, *, replaces: bool) -> None:
     if not connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", (SCHEMA_NAME,)).fetchone():
         connection.execute(f"CREATE SCHEMA {SCHEMA_NAME}")
     connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)")
+    # all transactions have locked it, so none goes on while the tables change
+    connection.execute("LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE")
     row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
     version = row[0] or 0
     if version > SCHEMA_VERSION:
         raise NewerSchema(version)
-    if replaces or (version == SCHEMA_VERSION and not are_sound(connection)):
+    if replaces or not version or (version == SCHEMA_VERSION and not are_sound(connection)):
         connection.execute(f"DROP TABLE IF EXISTS {', '.join(_TABLES)} CASCADE")
         version = 0
     (trigrams,) = connection.execute(

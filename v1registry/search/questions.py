@@ -14,6 +14,7 @@ from ..names import DEFAULT_NAMESPACE, RepositoryName
 from ..rights import EVERYTHING, Listing
 from .conditions import ALWAYS, Where, chosen, key_of, marks, streams, visible
 from .database import Connection, Dialect
+from .rows import state_of
 from .words import Query, Word, folded
 
 #: How many totals of words that many repositories have are remembered in a process.
@@ -190,12 +191,12 @@ class Questions:
         return iter(connection.execute(f"{statement} LIMIT {limits[0]} OFFSET {limits[1]}", values))
 
     def _total(self, connection: Connection, query: Query, listing: Listing) -> int:
-        numbers = dict(connection.execute("SELECT key, value FROM state"))
+        repositories, public = state_of(connection, "repositories", "public")
         if not query.words and listing.is_everything:
-            return int(numbers["repositories"])
+            return int(repositories)
         if not query.words and listing.has_public:
             where = Where("is_private = 1") & chosen(listing)
-            return int(numbers["public"]) + count_of(connection, "repositories", where)
+            return int(public) + count_of(connection, "repositories", where)
         key = self._key(connection, query, listing)
         with self._lock:
             found = self._totals.get(key)
@@ -207,7 +208,7 @@ class Questions:
 
     def _key(self, connection: Connection, query: Query, listing: Listing) -> tuple[object, ...]:
         """Return what a total depends on."""
-        changes = connection.execute("SELECT value FROM state WHERE key = 'changes'").fetchone()[0]
+        (changes,) = state_of(connection, "changes")
         return changes, tuple(word.text for word in query.words), key_of(listing)
 
 
