@@ -79,15 +79,29 @@ class Crowd:
     history: History = field(default_factory=History)
     contents: Contents = field(default_factory=Contents)
     ended: threading.Event = field(default_factory=threading.Event)
-    _accepted: int = 0
-    _mutex: threading.Lock = field(default_factory=threading.Lock)
+    accepted: int = 0  #: how many pushes were accepted so far
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def count_push(self) -> None:
         """Count a push that was accepted. After the last one the clients end."""
-        with self._mutex:
-            self._accepted += 1
-            if self._accepted >= self.pushes:
+        with self._changed:
+            self.accepted += 1
+            if self.accepted >= self.pushes:
                 self.ended.set()
+            self._changed.notify_all()
+
+    def wait_for_pushes(self, count: int) -> bool:
+        """Wait until so many more pushes were accepted; return False if the clients end before."""
+        with self._changed:
+            until = self.accepted + count
+            self._changed.wait_for(lambda: self.ended.is_set() or self.accepted >= until)
+        return not self.ended.is_set()
+
+    def end(self) -> None:
+        """Let the clients end."""
+        with self._changed:
+            self.ended.set()
+            self._changed.notify_all()
 
     def run(self, apps: Iterable[Any], *, seed: int, limit_s: float) -> None:
         """Run a client for each application, until all pushes were accepted.
@@ -99,10 +113,10 @@ class Crowd:
         with ThreadPoolExecutor(len(clients)) as pool:
             running = [pool.submit(client.run) for client in clients]
             is_done = self.ended.wait(limit_s)
-            self.ended.set()
+            self.end()
             for future in running:
                 future.result()
-        assert is_done, f"{self._accepted} of {self.pushes} pushes were accepted within {limit_s:g} s"
+        assert is_done, f"{self.accepted} of {self.pushes} pushes were accepted within {limit_s:g} s"
 
 
 class TagClient:
@@ -144,7 +158,7 @@ class TagClient:
                     self._delete_repository(repository)
                 request(repository, self._random.choice(TAGS))
         except BaseException:
-            self._crowd.ended.set()
+            self._crowd.end()
             raise
 
     def _name(self, kind: str) -> str:
