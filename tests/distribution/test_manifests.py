@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.object_storages import storage_of_kind
 from support.v2_client import V2Client, descriptor_of, digest_of, dumped, index_of
 
-from v1registry import FileStorage, MemoryStorage, Registry
+from v1registry import Registry
 from v1registry.distribution.manifests import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -20,9 +21,9 @@ from v1registry.distribution.manifests import (
 from v1registry.storage.base import Storage
 
 
-@pytest.fixture(params=["memory", "folder"])
+@pytest.fixture(params=["memory", "folder", "objects"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    return MemoryStorage() if request.param == "memory" else FileStorage(str(tmp_path), durable=False)
+    return storage_of_kind(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from support.object_storages import storage_of_kind
 from support.wsgi_client import Answer, call
 
-from v1registry import FileStorage, MemoryStorage, Registry
+from v1registry import Registry
 from v1registry.storage.base import Storage
 
 DATA = bytes(range(256)) * 40
@@ -18,9 +19,9 @@ DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
 SHA512 = f"sha512:{hashlib.sha512(DATA).hexdigest()}"
 
 
-@pytest.fixture(params=["memory", "folder"])
+@pytest.fixture(params=["memory", "folder", "objects"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    return MemoryStorage() if request.param == "memory" else FileStorage(str(tmp_path), durable=False)
+    return storage_of_kind(request.param, tmp_path)
 
 
 @pytest.fixture

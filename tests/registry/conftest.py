@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.object_storages import storage_of_kind
 from support.wsgi_client import Client
 
-from v1registry import FileStorage, MemoryStorage, Registry, Storage
+from v1registry import Registry, Storage
 
 
 @pytest.fixture(params=["memory", "file"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    if request.param == "memory":
-        return MemoryStorage()
-    return FileStorage(tmp_path / "data", durable=False)
+    return storage_of_kind(request.param, tmp_path / "data")
 
 
 @pytest.fixture

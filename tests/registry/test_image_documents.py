@@ -8,6 +8,9 @@ import pytest
 from support.engine_client import Image, tar_layer
 from support.wsgi_client import Client
 
+#: Short, and pushes and pulls most that clients do: it runs over an object store each time.
+pytestmark = pytest.mark.parametrize("storage", ["memory", "file", "objects"], indirect=True)
+
 LAYER = tar_layer({"./etc/motd": b"hello\n"})
 PARENT_ID, ID = "1" * 64, "2" * 64
 PARENT = Image(PARENT_ID, f'{{"id":"{PARENT_ID}"}}'.encode(), LAYER)

@@ -175,6 +175,17 @@ def test_folder_whose_keys_are_of_several_groups_has_no_version():
     assert storage.folder_version("images/x") == ""
 
 
+def test_folder_with_other_groups_below_has_a_version():
+    storage = ObjectStorage(MemoryStore(), groups=TABLE)
+    storage.write_many({"repos/n/r/tag_a": b"value", "repos/n/r/_v2/tags/a": b"value"})
+    version = storage.folder_version("repos/n/r")
+    assert version
+    storage.write("repos/n/r/_v2/tags/b", b"value")
+    assert storage.folder_version("repos/n/r") == version
+    storage.write("repos/n/r/tag_a", b"other")
+    assert storage.folder_version("repos/n/r") not in (version, None)
+
+
 def test_folder_of_several_groups_is_not_published():
     storage = ObjectStorage(MemoryStore(), groups=TABLE)
     storage.write("users/ann/x", b"value")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import obstore
 from obstore.store import MemoryStore
 
@@ -9,7 +11,7 @@ import v1registry
 import v1registry.storage
 from v1registry.clock import SYSTEM_CLOCK, Clock
 from v1registry.registry.key_groups import KEY_GROUPS
-from v1registry.storage import memory
+from v1registry.storage import Storage, memory
 from v1registry.storage.objects import Groups, ObjectStorage
 
 
@@ -50,3 +52,15 @@ def replace_memory_storage() -> None:
     """Let what is imported as MemoryStorage from now on be a storage in an object store."""
     for module in (memory, v1registry.storage, v1registry):
         module.MemoryStorage = MemoryObjectStorage  # type: ignore[attr-defined]
+
+
+def storage_of_kind(kind: str, folder: Path) -> Storage:
+    """Return a new storage.
+
+    :param kind: ``memory``, ``objects``, or anything else for one in a folder.
+    """
+    if kind == "memory":
+        return v1registry.MemoryStorage()
+    if kind == "objects":
+        return MemoryObjectStorage()
+    return v1registry.FileStorage(folder, durable=False)

@@ -147,8 +147,10 @@ class Groups:
         groups = (pattern.group_of(segments) for pattern in self._patterns)
         return next(group for group in groups if group is not None)
 
-    def cover(self, beginning: str) -> Cover:
+    def cover(self, beginning: str, *, most_segments: int | None = None) -> Cover:
         """Return the groups that may have keys with a beginning.
+
+        :param most_segments: leaves out keys with more segments; None for all keys.
 
         >>> Groups(["images/*"]).cover("images/0123/j")
         Cover(groups=(Group(start='images/0123', kind='f'),), is_open=False)
@@ -159,6 +161,8 @@ class Groups:
         found = set()
         is_open = False
         for pattern in self._patterns:
+            if most_segments is not None and len(pattern.parts) > most_segments:
+                continue
             group, may_be_others, has_all = pattern.cover(segments)
             if group is not None:
                 found.add(group)

@@ -157,7 +157,7 @@ class ObjectStorage:
         :return: None if they are in several groups.
         """
         base = f"{check_key(folder)}/"
-        cover = self._groups.cover(base)
+        cover = self._groups.cover(base, most_segments=base.count("/") + 1)
         if cover.is_open or len(cover.groups) != 1:
             return None
         (group,) = cover.groups
