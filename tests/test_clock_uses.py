@@ -40,6 +40,7 @@ REASONS = {
     "search/upkeep.py": "how long the pauses of a walk are",
     "storage/files.py": "the times of files",
     "storage/folders.py": "how long a lock is waited for",
+    "storage/objects/committing.py": "how long a change is tried",
     "wsgi/access_log.py": "the duration of a request",
     "wsgi/waiting.py": "how long a body takes",
 }

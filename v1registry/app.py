@@ -239,7 +239,8 @@ class Registry:
 
     def _answer(self, request: Request[Services]) -> Response:
         try:
-            return self._dispatch(request)
+            with self.storage.moment():
+                return self._dispatch(request)
         except Exception as error:  # noqa: BLE001 (it is logged)
             return self._handled(request, error)
 

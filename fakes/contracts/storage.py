@@ -32,6 +32,7 @@ import pytest
 from v1registry.storage.base import CHUNK_BYTES, InvalidKey, KeyNotFound, Storage
 
 from .storage_listing import ListingRules
+from .storage_moments import MomentRules
 from .storage_sharing import SharingRules, assert_not_found, listed
 from .storage_steps import ConditionalDeletionRules, LinkRules, PublicationRules
 from .storage_versions import VersionRules
@@ -69,7 +70,13 @@ _BAD_KEYS = {
 
 
 class StorageContract(
-    ListingRules, ConditionalDeletionRules, PublicationRules, LinkRules, SharingRules, VersionRules
+    ListingRules,
+    ConditionalDeletionRules,
+    PublicationRules,
+    LinkRules,
+    SharingRules,
+    VersionRules,
+    MomentRules,
 ):
     """All contract tests of a storage. Derive from it and override the fixture ``storage``."""
 

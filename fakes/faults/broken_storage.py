@@ -9,7 +9,7 @@ from typing import Final
 
 from v1registry import MemoryStorage, Storage
 from v1registry.storage.base import ANY, Blob, Stat, StorageFull, StorageUnavailable
-from v1registry.storage.many import write_in_order
+from v1registry.storage.many import no_moment, write_in_order
 
 #: The storages that are replaced in the current context, each with its substitute.
 _REPLACED: ContextVar[tuple[tuple[BrokenStorage, Storage], ...]] = ContextVar(
@@ -27,6 +27,9 @@ class PassingStorage:
 
     def _of(self, key: str) -> Storage:
         raise NotImplementedError
+
+    # the storage behind it may be replaced within a moment
+    moment = staticmethod(no_moment)
 
     def stat(self, key: str) -> Stat:
         return self._of(key).stat(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from threading import Lock
@@ -110,6 +111,9 @@ class FaultyStorage:
     @property
     def shared_by_processes(self) -> bool:
         return self.storage.shared_by_processes
+
+    def moment(self) -> AbstractContextManager[None]:
+        return self.storage.moment()
 
     def stat(self, key: str) -> Stat:
         return self._call("stat", key, lambda: self.storage.stat(key))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from v1registry import Storage
@@ -110,6 +111,9 @@ class SteppedStorage:
     def _call(self, call: Callable[[], T]) -> T:
         self.turns.step()
         return call()
+
+    def moment(self) -> AbstractContextManager[None]:
+        return self.storage.moment()
 
     def stat(self, key: str) -> Stat:
         return self._call(lambda: self.storage.stat(key))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import BinaryIO, Final, NamedTuple, Protocol, runtime_checkable
@@ -145,6 +146,16 @@ class Storage(Protocol):
     #: whether other processes see the values that one process writes; a server with several workers needs
     #: that
     shared_by_processes: bool
+
+    def moment(self) -> AbstractContextManager[None]:
+        """Return a context for the calls that one thread makes to answer one request. It may be nested.
+
+        Within it, calls of this thread that follow each other and are for neighbouring keys may show the
+        state of one moment, so that a storage that is far away is asked once. The moment is within the
+        context. Values that this process wrote are seen at once. After a call for keys elsewhere, or some
+        milliseconds, the storage is asked again. So each answer is one that could have been given without
+        the context, if no other process had changed anything between these calls.
+        """
 
     def stat(self, key: str) -> Stat:
         """Return size, etag and time of ``key``.

@@ -54,7 +54,7 @@ from .files import (
 )
 from .folders import Folders, failure
 from .listing import Listing
-from .many import read_in_order
+from .many import no_moment, read_in_order
 from .trees import NO_LINK, sweep
 from .urls import path_of_url
 from .writer import Writer
@@ -129,7 +129,7 @@ class FileStorage:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._root!r})"
 
-    # -- reading
+    moment = staticmethod(no_moment)
 
     def stat(self, key: str) -> Stat:
         """Return size, etag and time of ``key``.

@@ -1,9 +1,10 @@
-"""Many small values at once: how a storage reads and writes them."""
+"""Many small values at once, and several calls of one request: what most storages do for that."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .base import KeyNotFound, Stat
@@ -14,8 +15,17 @@ if TYPE_CHECKING:
 #: What ``read`` of a storage returns, None if nothing is stored under the key.
 Found: TypeAlias = tuple[bytes, Stat] | None
 
+_NO_MOMENT: Final[AbstractContextManager[None]] = nullcontext()
+
 #: How many values are read at the same time.
 THREADS: Final = 16
+
+
+def no_moment() -> AbstractContextManager[None]:
+    """Return a context in which everything is as outside of it: the ``moment`` of storages that answer at
+    once.
+    """
+    return _NO_MOMENT
 
 
 def read_in_order(

@@ -24,7 +24,7 @@ from .base import (
     check_key,
     clip_range,
 )
-from .many import read_in_order, write_in_order
+from .many import no_moment, read_in_order, write_in_order
 
 #: How many keys a listing reads at once. Writers wait meanwhile.
 _PAGE_KEYS = 256
@@ -89,6 +89,8 @@ class MemoryStorage:
             copied._entries = {folder: set(names) for folder, names in self._entries.items()}
             copied._versions = dict(self._versions)
         return copied
+
+    moment = staticmethod(no_moment)
 
     def stat(self, key: str) -> Stat:
         """Return size, etag and time of ``key``.

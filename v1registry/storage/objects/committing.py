@@ -18,11 +18,13 @@ from contextlib import ExitStack, contextmanager
 from threading import RLock
 from typing import Final
 
+from ...clock import Clock
 from ..base import StorageError, StorageUnavailable
 from .documents import REMEMBERED_WRITES, Document, Names, UnreadableDocument, parse
 from .groups import Group
 from .known import ABSENT_DOCUMENT, KnownDocuments, Seen
-from .store import Conflict, ObjectAccess
+from .moments import Moments
+from .store import Conflict, ObjectAccess, is_same_e_tag
 
 #: Makes new names of those of a document, None if nothing changes. It may be called several times, and raises
 #: the StorageError that the caller of the storage gets.
@@ -46,17 +48,29 @@ class Committer:
     :param cache_bytes: how much is kept of the documents that were seen last.
     """
 
-    def __init__(self, access: ObjectAccess, *, deadline_s: float, cache_bytes: int):
+    def __init__(self, access: ObjectAccess, *, clock: Clock, deadline_s: float, cache_bytes: int):
         self._access = access
         self._deadline_s = deadline_s
         self._known = KnownDocuments(cache_bytes)
+        self.moments = Moments(self._known, clock)
         self._locks = [RLock() for _ in range(_STRIPES)]
 
     def read(self, group: Group) -> Document:
-        """Return the document of a group as it is in the store now.
+        """Return the document of a group as it is in the store now, or in the moment of a request.
 
         :raises StorageUnavailable: the store failed, or the object is not a document.
         """
+        return (self.moments.find(group) or self._look(group)).document
+
+    def read_listed(self, group: Group, e_tag: str) -> Document:
+        """Return the document of a group that was just listed. It is not read if it is known.
+
+        :param e_tag: of the object in the listing; empty if that had none.
+        :raises StorageUnavailable: the store failed, or the object is not a document.
+        """
+        known = self._known.get(group)
+        if known is not None and known.version is not None and is_same_e_tag(known.version.e_tag, e_tag):
+            return known.document
         return self._look(group).document
 
     def commit(self, key: str, group: Group, change: Change) -> None:
@@ -69,9 +83,12 @@ class Committer:
         """
         with self.locked(key, group):
             attempt = _Attempt(time.monotonic() + self._deadline_s)
-            seen = self._known.get(group) if not self._access.is_single_writer else None
-            is_sure = seen is None
+            seen = self.moments.find(group)
+            is_sure = seen is not None
+            if seen is None and not self._access.is_single_writer:
+                seen = self._known.get(group)
             if seen is None:
+                is_sure = True
                 seen = self._look(group)
             while True:
                 try:
@@ -104,28 +121,35 @@ class Committer:
             self._known.forget(group)
             attempt.note_unknown(error)
             return False
-        self._known.put(group, Seen(document, version, len(data)))
+        seen = Seen(document, version, len(data))
+        self._known.put(group, seen)
+        self.moments.note(group, seen)
         return True
 
     def _look(self, group: Group) -> Seen:
         """Return the state of a group in the store."""
-        name = group.object_name
         known = self._known.get(group)
+        seen = self._read(group, known)
+        if seen is not known:
+            self._known.replace(group, known, seen)
+        self.moments.note(group, seen)
+        return seen
+
+    def _read(self, group: Group, known: Seen | None) -> Seen:
+        """Return the state of a group in the store; the known one if it still is that."""
+        name = group.object_name
         try:
             found = self._access.get(name, None if known is None else known.version)
         except FileNotFoundError:
-            self._known.put(group, ABSENT_DOCUMENT)
             return ABSENT_DOCUMENT
         if found is None:
             assert known is not None
             return known
         data, version = found
         try:
-            seen = Seen(parse(data), version, len(data))
+            return Seen(parse(data), version, len(data))
         except UnreadableDocument as error:
             raise StorageUnavailable(group.start, f"the object {name} cannot be used: {error}") from None
-        self._known.put(group, seen)
-        return seen
 
     @contextmanager
     def locked(self, key: str, *groups: Group) -> Iterator[None]:

@@ -47,16 +47,28 @@ class KnownDocuments:
             return seen
 
     def put(self, group: Group, seen: Seen) -> None:
-        """Keep what was seen of a group."""
+        """Keep what was written of a group."""
         with self._lock:
-            before = self._seen.pop(group, None)
-            if before is not None:
-                self._bytes -= before.size + _OVERHEAD_BYTES
-            self._seen[group] = seen
-            self._bytes += seen.size + _OVERHEAD_BYTES
-            while self._bytes > self._capacity_bytes and len(self._seen) > 1:
-                _, dropped = self._seen.popitem(last=False)
-                self._bytes -= dropped.size + _OVERHEAD_BYTES
+            self._put(group, seen)
+
+    def replace(self, group: Group, before: Seen | None, seen: Seen) -> None:
+        """Keep what was read of a group, unless another thread kept something since the reading began.
+
+        :param before: what was kept then.
+        """
+        with self._lock:
+            if self._seen.get(group) is before:
+                self._put(group, seen)
+
+    def _put(self, group: Group, seen: Seen) -> None:
+        before = self._seen.pop(group, None)
+        if before is not None:
+            self._bytes -= before.size + _OVERHEAD_BYTES
+        self._seen[group] = seen
+        self._bytes += seen.size + _OVERHEAD_BYTES
+        while self._bytes > self._capacity_bytes and len(self._seen) > 1:
+            _, dropped = self._seen.popitem(last=False)
+            self._bytes -= dropped.size + _OVERHEAD_BYTES
 
     def forget(self, group: Group) -> None:
         """Drop what was seen of a group, because a write of it may or may not have happened."""

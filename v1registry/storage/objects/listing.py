@@ -10,11 +10,13 @@ from typing import Final
 from ..base import Stat
 from .documents import Document, has_names_below, is_tombstone
 from .groups import BEGINNING, DOCUMENTS, FOLDER, Group, Groups, group_of_object
+from .moments import Moments
 from .names import decode, encode, printable_part
 from .store import ObjectAccess
 
-#: Reads documents, several at once, in the order of the groups.
-ReadDocuments = Callable[[Iterable[Group]], Iterator[tuple[Group, Document]]]
+#: Reads documents, several at once, in the order of the groups. With each group comes the etag of its object,
+#: empty if it was not listed.
+ReadDocuments = Callable[[Iterable[tuple[Group, str]]], Iterator[tuple[Group, Document]]]
 
 #: How many documents are read at once at most.
 READ_AHEAD: Final = 16
@@ -23,8 +25,9 @@ READ_AHEAD: Final = 16
 class Listing:
     """What is in the groups of a store. Safe for threads."""
 
-    def __init__(self, access: ObjectAccess, groups: Groups, read_documents: ReadDocuments):
+    def __init__(self, access: ObjectAccess, groups: Groups, moments: Moments, read_documents: ReadDocuments):
         self._access = access
+        self._moments = moments
         self._groups = groups
         self._read_documents = read_documents
 
@@ -37,7 +40,7 @@ class Listing:
         if not _may_begin_a_key(prefix) or (after > prefix and not after.startswith(prefix)):
             return
         waiting: list[tuple[str, Stat]] = []
-        for group, document in self._read_documents(self.groups(prefix, after)):
+        for group, document in self._read_documents(self._found(prefix, after)):
             while waiting and waiting[0][0] < group.start:
                 yield heappop(waiting)[1]
             for name, entry in document.names.items():
@@ -51,25 +54,32 @@ class Listing:
         """Yield the groups that may have keys with a prefix that sort after ``after``, in the order of their
         starts.
         """
+        return (group for group, _ in self._found(prefix, after))
+
+    def _found(self, prefix: str, after: str) -> Iterator[tuple[Group, str]]:
+        """Yield :meth:`groups`, each with the etag of its object, which is empty if it was not listed."""
         cover = self._groups.cover(prefix)
         after = printable_part(after) if after > prefix else ""
         first = set(cover.groups)
         if cover.is_open:
             first.update(self._groups.starts_within(prefix, after))
-        yield from sorted(first)
+        yield from ((group, "") for group in sorted(first))
         if cover.is_open:
             yield from self._listed(prefix, after or prefix)
 
-    def _listed(self, prefix: str, text: str) -> Iterator[Group]:
+    def _listed(self, prefix: str, text: str) -> Iterator[tuple[Group, str]]:
         """Yield the groups whose start begins with ``prefix`` and is not less than ``text``."""
         folder = "".join(f"/{segment}" for segment in prefix.split("/")[:-1])
+        self._moments.end()
         for found in self._access.list(DOCUMENTS + encode(folder), after=_object_before(text)):
             group = group_of_object(found.name)
             if not group.start.startswith(prefix):
                 if group.start > prefix:
-                    return
+                    break
             elif group.start >= text and not is_tombstone(found.size):
-                yield group
+                yield group, found.e_tag
+                self._moments.end()
+        self._moments.end()
 
     def folders(self, folder: str) -> set[str]:
         """Return the first segments, below a folder, of the keys that have another segment there.
@@ -79,15 +89,16 @@ class Listing:
         base = f"{folder}/" if folder else ""
         cover = self._groups.cover(base)
         names: set[str] = set()
-        to_read = list(cover.groups)
+        to_read = [(group, "") for group in cover.groups]
         if cover.is_open:
+            self._moments.end()
             level = self._access.level(f"{DOCUMENTS}/{encode(folder)}" if folder else DOCUMENTS)
             for found in level.objects:
                 group = group_of_object(found.name)
                 if group.kind == FOLDER and has_names_below(found.size):
                     names.add(group.start[len(base) :])
                 elif group.kind == BEGINNING and not is_tombstone(found.size):
-                    to_read.append(group)
+                    to_read.append((group, found.e_tag))
             for name in level.folders:
                 segment = decode(name.rpartition("/")[2])
                 if segment not in names and self._has_keys(name):

@@ -12,7 +12,7 @@ Keys of different groups do not exclude each other as ``a`` and ``a/b`` do withi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final, TypeGuard
 
@@ -94,8 +94,8 @@ class ObjectStorage:
         self.description = description or type(store).__name__
         self._groups = groups
         self._clock = clock
-        self._committer = Committer(self._access, deadline_s=deadline_s, cache_bytes=cache_bytes)
-        self._listing = Listing(self._access, groups, self._read_documents)
+        self._committer = Committer(self._access, clock=clock, deadline_s=deadline_s, cache_bytes=cache_bytes)
+        self._listing = Listing(self._access, groups, self._committer.moments, self._read_documents)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} in {self.description}>"
@@ -111,6 +111,10 @@ class ObjectStorage:
         :raises StorageUnavailable: the store failed.
         """
         return self._access.conditions()
+
+    def moment(self) -> AbstractContextManager[None]:
+        """Return a context in which calls for keys of one group that follow each other ask the store once."""
+        return self._committer.moments.moment()
 
     # -- reading
 
@@ -142,7 +146,7 @@ class ObjectStorage:
         count = READ_AHEAD
         while some := list(islice(wanted, count)):
             groups = {self._group(key) for key in some}
-            documents = dict(self._read_documents(sorted(groups)))
+            documents = dict(self._read_documents((group, "") for group in sorted(groups)))
             entries = [self._entry_of(documents, key) for key in some]
             large = {key: entry for key, entry in zip(some, entries, strict=True) if _is_large(entry)}
             values = dict(in_parallel(lambda item: self._read_large(*item), large.items()))
@@ -326,9 +330,19 @@ class ObjectStorage:
             raise InvalidKey(folder, "its keys are of several groups, which cannot be published in one step")
         return cover.groups[0]
 
-    def _read_documents(self, groups: Iterable[Group]) -> Iterator[tuple[Group, Document]]:
-        groups = iter(groups)
-        return in_parallel(lambda group: (group, self._committer.read(group)), groups)
+    def _read_documents(self, groups: Iterable[tuple[Group, str]]) -> Iterator[tuple[Group, Document]]:
+        """Yield groups with their documents. See :data:`.listing.ReadDocuments`."""
+
+        def read(found: tuple[Group, str]) -> tuple[Group, Document]:
+            group, e_tag = found
+            committer = self._committer
+            return group, committer.read_listed(group, e_tag) if e_tag else committer.read(group)
+
+        for number, result in enumerate(in_parallel(read, groups)):
+            if number:
+                # others were read after the first one
+                self._committer.moments.end()
+            yield result
 
     def _entry_of(self, documents: Mapping[Group, Document], key: str) -> Entry | None:
         group = self._groups.of(key)
@@ -353,6 +367,7 @@ class ObjectStorage:
             try:
                 return DataBlob(self._access, entry.value, entry.stat(key), first, end)
             except FileNotFoundError:
+                self._committer.moments.end()
                 now = self._find(key)
                 if now.value == entry.value:
                     raise StorageUnavailable(key, "its data is missing in the object store") from None

@@ -272,6 +272,15 @@ class Writer:
             )
 
 
+def is_same_e_tag(first: str | None, second: str) -> bool:
+    """Tell whether two etags are certainly one. Stores give them with or without quotes.
+
+    >>> is_same_e_tag('"a"', "a"), is_same_e_tag("", "")
+    (True, False)
+    """
+    return bool(second) and first is not None and first.strip('"') == second.strip('"') != ""
+
+
 def check_process(name: str) -> None:
     """Check that the process has not been forked since the first call.
 
