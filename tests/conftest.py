@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.object_storages import replace_memory_storage
+from support.object_storages import REAL_STORES, real_store_in_place_of_memory, replace_memory_storage
 from support.object_stores import ObjectStore, shared_store
 from support.programs import Program
 
@@ -27,7 +28,8 @@ pytest.register_assert_rewrite(
     "v1registry_fakes.contracts.storage_versions",
 )
 
-if os.environ.get("TEST_STORAGE") == "objects":
+_STORAGE = os.environ.get("TEST_STORAGE", "")
+if _STORAGE:
     # before test modules import it: all tests of a storage in memory then test one in an object store
     replace_memory_storage()
 
@@ -64,6 +66,22 @@ _WITH_PROCESSES = (
     "test_readme.py",
 )
 _TESTS = Path(__file__).parent
+
+
+_session = ExitStack()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the real store that is in the place of memory, before a test is imported."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if _STORAGE in REAL_STORES and (is_worker or session.config.getoption("dist", "no") == "no"):
+        run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone-{os.getpid()}")
+        _session.enter_context(real_store_in_place_of_memory(_STORAGE, run_id))
+
+
+def pytest_sessionfinish() -> None:
+    """Leave the real store, which ends after its last user."""
+    _session.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

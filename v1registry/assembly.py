@@ -49,6 +49,7 @@ from .signing import Keys, shared_secret
 from .storage.base import Storage
 from .storage.filesystem import FileStorage
 from .storage.memory import MemoryStorage
+from .storage.objects import ObjectStorage
 from .web import api as web_api
 from .web.pages import Pages
 from .web.services import WebServices
@@ -98,6 +99,10 @@ def assemble(mapping: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK) -> Service
         problems.append(f"storage: {error}")
     if settings.x_sendfile and storage is not None:
         problems += _problems_of_sendfile(storage)
+    if settings.store_redirect and storage is not None and not isinstance(storage, ObjectStorage):
+        problems.append(
+            f"store_redirect: the storage must be an object store such as s3://BUCKET, not {storage!r}"
+        )
     if problems or storage is None:
         # what the other settings name is judged too, so that all problems are reported at once
         raise SettingsError([*problems, *_problems_of_users(settings, storage or MemoryStorage(), problems)])

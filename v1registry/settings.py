@@ -136,7 +136,8 @@ class Settings(  # the fields of the last base come first
         if bool(self.tls_cert) != bool(self.tls_key):
             missing = "tls_key" if self.tls_cert else "tls_cert"
             problems.append(f"{missing} is missing: https needs both tls_cert and tls_key")
-        senders = [key for key in ("layer_redirect", "x_accel_redirect", "x_sendfile") if getattr(self, key)]
+        sender_keys = ("layer_redirect", "x_accel_redirect", "x_sendfile", "store_redirect")
+        senders = [key for key in sender_keys if getattr(self, key)]
         if len(senders) > 1:
             problems.append(f"{' and '.join(senders)} exclude each other")
         if self.index and self.auth not in _OPEN:

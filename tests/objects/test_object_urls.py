@@ -33,7 +33,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("s3://registry/a/b/", ObjectPlace("s3", "registry", "a/b")),
         (
             "s3://registry/a?endpoint=http://ceph:7480/&region=eu-1",
-            ObjectPlace("s3", "registry", "a", "http://ceph:7480", "eu-1", is_path_style=True),
+            ObjectPlace("s3", "registry", "a", "http://ceph:7480", region="eu-1", is_path_style=True),
         ),
         (
             "s3://registry?endpoint=https%3A%2F%2Fs3.example.org&path_style=no&single_writer=true",
@@ -75,7 +75,8 @@ def test_url_names_a_place(url: str, place: ObjectPlace) -> None:
         (f"s3://registry?timeout={'9' * 5000}", "1 to 300 seconds"),
         ("s3://registry?region=a&region=b", "the option region stands there twice"),
         ("s3://registry?endpoint=ceph:7480", "http://HOST:PORT"),
-        ("s3://registry?endpoint=ftp://ceph", "http://HOST:PORT"),
+        ("s3://registry?endpoint=ftp://ceph", "endpoint must be http://HOST:PORT"),
+        ("s3://registry?public_endpoint=ceph", "public_endpoint must be http://HOST:PORT"),
         ("s3://registry?endpoint=http://", "http://HOST:PORT"),
         ("s3://registry?endpoint=http://ceph:port", "host or port is invalid"),
         ("s3://registry?endpoint=http://ceph/?a=b", "http://HOST:PORT"),

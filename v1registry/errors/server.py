@@ -13,6 +13,10 @@ class Unavailable(RegistryError):
     status = 503
     text = "The storage is not available, retry later"
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "10"}
+
 
 class IndexUnavailable(Unavailable):
     """The external index does not answer, so no token can be checked now."""
@@ -32,19 +36,11 @@ class LayerBusy(Busy):
 
     text = "The layer is being looked into, retry later"
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": "10"}
-
 
 class ImageBusy(Busy):
     """The image is being made ready for the distribution API, or too many others are. The work goes on."""
 
     text = "The image is being prepared for this API, retry later"
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": "10"}
 
 
 class DeletionBusy(Busy):
@@ -52,19 +48,11 @@ class DeletionBusy(Busy):
 
     text = "Other deletions are running, retry later"
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": "10"}
-
 
 class TooManyBodies(Busy):
     """The process receives as many bodies as it may. The body was not read."""
 
     text = "Too many requests are being received, retry later"
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": "10"}
 
 
 class DocumentBusy(Busy):
@@ -81,10 +69,6 @@ class NamesBusy(Busy):
     """The names that cannot be registered are being collected in old data. Nothing was registered."""
 
     text = "The names that are reserved are being collected, retry later"
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": "10"}
 
 
 class OutOfSpace(RegistryError):

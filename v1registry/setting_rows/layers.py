@@ -29,6 +29,12 @@ class LayerSettings:
         "the server in front sends layers and blobs; it understands X-Sendfile and can read the folder of "
         "the storage",
     )
+    store_redirect: bool = setting(
+        False,
+        converters.flag,
+        "GET of a layer or a blob redirects to the object store of the setting storage, by a URL that works "
+        "for 20 minutes without other rights; clients must reach the store",
+    )
 
 
 class LayerOptions(TypedDict, total=False):
@@ -37,3 +43,4 @@ class LayerOptions(TypedDict, total=False):
     layer_redirect: str
     x_accel_redirect: str
     x_sendfile: bool
+    store_redirect: bool

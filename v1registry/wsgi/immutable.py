@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from ..log import RequestBody
 from ..storage.base import CHUNK_BYTES, Blob
-from .offload import offload_header
+from .offload import offload_header, signed_location
 from .request import Request
 from .responses import NOT_CACHED, YEAR_S, Response, raw_json_response, respond
 
@@ -190,6 +190,11 @@ def stream_response(
     if offload is not None:
         # the server in front also cuts out the range, and says that it accepts ranges
         return respond(200, b"", "application/octet-stream", (*caching, offload))
+    location = signed_location(request.services, key) if key and request.method != "HEAD" else None
+    if location is not None:
+        # the bytes never change, but the URL expires, and shows them to everybody. 302 is what engines of v1
+        # know, and those of today
+        return respond(302, b"", "application/octet-stream", (*NOT_CACHED, ("Location", location)))
     start, stop = asked or (0, size)
     status = 200
     caching.append(accepting)

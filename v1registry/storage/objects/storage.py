@@ -68,6 +68,7 @@ class ObjectStorage:
 
     :param store: of obstore, with the bucket, the prefix and the credentials.
     :param transfers: the same for large values, whose transfers may take long; None for ``store``.
+    :param public: the same as clients reach it, for signed URLs; None for ``store``.
     :param groups: which keys change together. All users of one bucket need the same table for ever.
     :param single_writer: the store has no conditional writes, and this is the only process that writes.
     :param clock: gives the time that :class:`~v1registry.storage.base.Stat` has as ``modified``.
@@ -83,6 +84,7 @@ class ObjectStorage:
         store: ObjectStore,
         *,
         transfers: ObjectStore | None = None,
+        public: ObjectStore | None = None,
         groups: Groups = DEFAULT_GROUPS,
         single_writer: bool = False,
         clock: Clock = SYSTEM_CLOCK,
@@ -90,7 +92,7 @@ class ObjectStorage:
         cache_bytes: int = CACHE_BYTES,
         description: str = "",
     ):
-        self._access = ObjectAccess(store, transfers=transfers, is_single_writer=single_writer)
+        self._access = ObjectAccess(store, transfers=transfers, public=public, is_single_writer=single_writer)
         self.description = description or type(store).__name__
         self._groups = groups
         self._clock = clock
@@ -178,6 +180,17 @@ class ObjectStorage:
         :raises ValueError: ``start`` or ``stop`` is negative.
         """
         return self._blob(key, self._find(key), start, stop)
+
+    def signed_url(self, key: str, expires_s: int) -> str | None:
+        """Return a URL with which the store gives the value to every client.
+
+        A small value has no object of its own, and so no URL: then None is returned.
+
+        :param expires_s: how long the URL works.
+        :raises KeyNotFound: nothing is stored under ``key``.
+        """
+        entry = self._find(key)
+        return self._access.sign(entry.value, expires_s) if entry.kind == DATA else None
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order."""

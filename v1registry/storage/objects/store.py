@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -63,12 +64,18 @@ class ObjectAccess:
 
     :param store: of obstore.
     :param transfers: the same store for large values, whose transfers may take long; None for ``store``.
+    :param public: the same store as clients reach it, for signed URLs; None for ``store``.
     :param is_single_writer: only this process writes, so nothing is written on conditions.
     :raises ImportError: obstore is missing.
     """
 
     def __init__(
-        self, store: ObjectStore, *, transfers: ObjectStore | None = None, is_single_writer: bool = False
+        self,
+        store: ObjectStore,
+        *,
+        transfers: ObjectStore | None = None,
+        public: ObjectStore | None = None,
+        is_single_writer: bool = False,
     ):
         try:
             import obstore
@@ -80,6 +87,7 @@ class ObjectAccess:
         self._obstore = obstore
         self.store = store
         self._transfers = store if transfers is None else transfers
+        self._public: Any = store if public is None else public
         self.is_single_writer = is_single_writer
         self._conditions: Conditions | None = None
         self._probing = Lock()
@@ -168,6 +176,15 @@ class ObjectAccess:
             if chunk is None:
                 return
             yield chunk
+
+    def sign(self, name: str, expires_s: int) -> str:
+        """Return a URL with which the store gives an object to every client.
+
+        :raises StorageUnavailable: the credentials cannot sign, or the store that gives them failed.
+        """
+        expires = timedelta(seconds=expires_s)
+        url: str = self._call(name, lambda: self._obstore.sign(self._public, "GET", name, expires))
+        return url
 
     def delete(self, *names: str) -> None:
         """Delete objects; missing ones are no error.

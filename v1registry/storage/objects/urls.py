@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 #: Scheme -> the options that it has.
 _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "s3": ("endpoint", "region", "path_style", "single_writer", "timeout"),
+    "s3": ("endpoint", "public_endpoint", "region", "path_style", "single_writer", "timeout"),
     "gs": ("endpoint", "single_writer", "timeout"),
-    "az": ("endpoint", "account", "single_writer", "timeout"),
+    "az": ("endpoint", "public_endpoint", "account", "single_writer", "timeout"),
 }
 
 #: Scheme -> variables of which at least one names credentials.
@@ -90,6 +90,7 @@ class ObjectPlace:
     bucket: str
     prefix: str = ""
     endpoint: str = ""  #: empty for that of the vendor
+    public_endpoint: str = ""  #: for clients that are redirected; empty for ``endpoint``
     region: str = ""
     account: str = ""  #: of Azure; empty for that of the environment
     is_path_style: bool = False
@@ -225,6 +226,7 @@ def open_objects(url: str, *, groups: Groups, clock: Clock = SYSTEM_CLOCK) -> Ob
     return ObjectStorage(
         place.open_store(),
         transfers=place.open_store(for_transfers=True),
+        public=replace(place, endpoint=place.public_endpoint or place.endpoint).open_store(),
         groups=groups,
         single_writer=place.is_single_writer,
         description=f"{place}; {place.credentials_in_words}",
@@ -249,8 +251,9 @@ def _options(scheme: str, query: str, problem: str) -> dict[str, Any]:
             raise ValueError(f"{problem}; the option {name} stands there twice")
         given[name] = value
     fields: dict[str, Any] = {}
-    if "endpoint" in given:
-        fields["endpoint"] = _endpoint(given["endpoint"], problem)
+    for name in ("endpoint", "public_endpoint"):
+        if name in given:
+            fields[name] = _endpoint(name, given[name], problem)
     for name in ("region", "account"):
         if name in given:
             if not _WORD.fullmatch(given[name]):
@@ -280,12 +283,12 @@ def _flag(name: str, given: Mapping[str, str], problem: str, *, default: bool) -
         raise ValueError(f"{problem}; {name} must be true or false, not {given[name]!r:.80}") from None
 
 
-def _endpoint(text: str, problem: str) -> str:
+def _endpoint(name: str, text: str, problem: str) -> str:
     """Return the base URL of a store.
 
     :raises ValueError: it is invalid. The text shows no credentials.
     """
-    expected = f"{problem}; endpoint must be http://HOST:PORT or https://HOST"
+    expected = f"{problem}; {name} must be http://HOST:PORT or https://HOST"
     try:
         parts = urlsplit(text)
         _ = parts.port
