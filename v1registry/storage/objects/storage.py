@@ -39,7 +39,6 @@ from .documents import DATA, Document, Entry, Names, inline_entry
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
 from .parallel import in_parallel
-from .probes import Conditions
 from .store import ObjectAccess
 
 if TYPE_CHECKING:
@@ -93,6 +92,10 @@ class ObjectStorage:
         description: str = "",
     ):
         self._access = ObjectAccess(store, transfers=transfers, public=public, is_single_writer=single_writer)
+        #: whether only one process may write
+        self.is_single_writer = single_writer
+        #: returns what the store does with conditional writes; see :meth:`ObjectAccess.conditions`
+        self.conditions = self._access.conditions
         self.description = description or type(store).__name__
         self._groups = groups
         self._clock = clock
@@ -101,18 +104,6 @@ class ObjectStorage:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} in {self.description}>"
-
-    @property
-    def is_single_writer(self) -> bool:
-        """Whether only one process may write."""
-        return self._access.is_single_writer
-
-    def conditions(self) -> Conditions:
-        """Return what the store does with conditional writes. The first call writes a small object.
-
-        :raises StorageUnavailable: the store failed.
-        """
-        return self._access.conditions()
 
     def moment(self) -> AbstractContextManager[None]:
         """Return a context in which calls for keys of one group that follow each other ask the store once."""
