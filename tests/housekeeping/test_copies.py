@@ -8,18 +8,23 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 from support.accounts_world import AccountsWorld, Person, image_of
 from support.backends import People
 from support.copied import assert_serves_the_same, copied, served, values
+from support.engine_client import make_image
 from support.faulty_storage import FaultyStorage
 from support.oauth_world import ApplicationClient, OAuthWorld
-from support.old_data import ROOT, SAMPLE, UNFINISHED, tree
-from support.v2_client import V2Client
+from support.old_data import ROOT, SAMPLE, UNFINISHED, image_files, tree, write
+from support.v2_client import V2Client, digest_of
 
 from v1registry import FileStorage, MemoryStorage, Registry, Storage
 from v1registry.housekeeping.copying import Deleted, copy_storage
 from v1registry.housekeeping.service import Housekeeping
+from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.rights import Action, User
+from v1registry.storage.objects import ObjectStorage
+from v1registry.storage.objects.groups import Groups
 
 BASE = image_of("base")
 TOP = image_of("top", BASE)
@@ -35,6 +40,8 @@ def make(tmp_path: Path) -> Make:
     def made(kind: str) -> Storage:
         if kind == "folder":
             return FileStorage(tmp_path / f"folder{next(numbers)}", durable=False)
+        if kind == "objects":
+            return ObjectStorage(MemoryStore(), groups=Groups(KEY_GROUPS))
         return FaultyStorage() if kind == "without times" else MemoryStorage()
 
     return made
@@ -70,7 +77,14 @@ def filled(storage: Storage) -> AccountsWorld:
 
 @pytest.mark.parametrize(
     ("source_kind", "kind"),
-    [("folder", "folder"), ("folder", "memory"), ("memory", "folder"), ("memory", "without times")],
+    [
+        ("folder", "folder"),
+        ("folder", "memory"),
+        ("memory", "folder"),
+        ("memory", "without times"),
+        ("folder", "objects"),
+        ("objects", "folder"),
+    ],
 )
 def test_copy_serves_what_the_source_serves(source_kind: str, kind: str, make: Make) -> None:
     source, destination = make(source_kind), make(kind)
@@ -88,7 +102,7 @@ def test_copy_serves_what_the_source_serves(source_kind: str, kind: str, make: M
     assert_serves_the_same(source, destination)
 
 
-@pytest.mark.parametrize("kind", ["folder", "memory"])
+@pytest.mark.parametrize("kind", ["folder", "memory", "objects"])
 def test_times_are_those_of_the_source(kind: str, make: Make) -> None:
     source, destination = make("folder"), make(kind)
     filled(source)
@@ -327,3 +341,24 @@ def test_unknown_folders_are_named(make: Make) -> None:
     report = copied(source, make("folder"))
 
     assert report.left_out_folders == ("backup",)
+
+
+def test_large_layers_share_bytes_in_an_object_store_too(make: Make) -> None:
+    source, destination = make("folder"), make("objects")
+    world = AccountsWorld(People.of(User("alice")), source)
+    large = make_image(bytes(range(256)) * 400, name="large")
+    blob, layer = f"blobs/sha256/{digest_of(large.layer)[7:]}/data", f"images/{large.image_id}/layer"
+    blob = blob.replace("sha256/", f"sha256/{digest_of(large.layer)[7:9]}/")
+    write(Path(source.path), image_files(large))  # type: ignore[attr-defined]
+    source.delete(layer)
+    source.write(blob, large.layer)
+    source.link(blob, layer)
+    world.person("alice").push("alice/app", BASE)
+
+    report = copied(source, destination)
+
+    assert report.linked == 1
+    (there,) = destination.list("blobs/")
+    assert destination.stat(layer).etag == there.etag
+    again = copied(source, destination)
+    assert (again.passes, again.copied, again.linked) == (1, 0, 0)

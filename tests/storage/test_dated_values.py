@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 
 from v1registry import FileStorage, MemoryStorage, Storage
 from v1registry.storage.base import DatedStorage
+from v1registry.storage.objects import ObjectStorage
 
 TIME_NS = 1_430_000_000_123_456_789
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(params=["folder", "memory", "objects"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "objects":
+        return ObjectStorage(MemoryStore())
     return FileStorage(tmp_path / "data") if request.param == "folder" else MemoryStorage()
 
 

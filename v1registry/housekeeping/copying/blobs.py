@@ -37,9 +37,8 @@ def copy_blob(values: Values, gauge: Gauge, found: Stat, there: Stat | None) -> 
         return
     total = hashlib.sha256()
 
-    def check() -> bool:
+    def check() -> None:
         if total.hexdigest() != sha256:
             raise Damaged(found.key, f"the bytes do not fit the digest: {MOVE}")
-        return True
 
     values.copy_large(found, total, check=check)

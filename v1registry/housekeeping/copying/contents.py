@@ -181,22 +181,21 @@ class ContentCopies:
         payload = PayloadChecksum(document)
         expected = [] if is_unfinished else [sum_ for sum_ in sums if sum_.startswith("sha256:")]
 
-        def check() -> bool:
-            if expected and payload.text() not in expected:
+        def check() -> None:
+            if payload.text() not in expected:
                 self._raise_unfit(keys)
-            return bool(expected)
 
-        stat = self._values.copy_large(found, payload, check=check)
+        stat = self._values.copy_large(found, payload, check=check if expected else None)
         if stat is not None and sums and not expected and not is_unfinished:
             self._check_tarsum(keys, document, sums)
         return stat
 
     def _is_same_layer(self, keys: Keys, found: Stat, there: Stat) -> bool:
-        if self._values.is_copied(found, there) or self._shares(found, there):
-            return True
-        if self._shared.blob_of(found) is not None and not self._values.is_dry_run:
-            return False  # it is linked, which costs less than reading it
-        return self._values.has_equal_bytes(found, there)
+        return (
+            self._values.is_copied(found, there)
+            or self._shares(found, there)
+            or self._values.has_equal_bytes(found, there)
+        )
 
     def _check_tarsum(self, keys: Keys, document: bytes, sums: list[str]) -> None:
         """Compare the layer of the destination with the sums of old clients, which need its members."""

@@ -20,6 +20,7 @@ class SharedBytes:
     def __init__(self, destination: Storage):
         self._destination = destination
         self._digits: dict[int, int] = {}
+        self._unshared_bytes = -1  # up to this size the destination stores linked values twice
 
     def note(self, stat: Stat) -> None:
         """Note a blob of the source, called for each before :meth:`blob_of`."""
@@ -29,8 +30,10 @@ class SharedBytes:
     def blob_of(self, found: Stat) -> Stat | None:
         """Return the blob of the destination whose copy in the source shares its bytes with a value.
 
-        :return: None if there is none, or the destination does not have it.
+        :return: None if there is none, or the destination does not have it, or does not share so few bytes.
         """
+        if found.size <= self._unshared_bytes:
+            return None
         number = self._digits.get(hash(found.etag))
         if number is None:
             return None
@@ -40,8 +43,16 @@ class SharedBytes:
         return blobs[0] if len(blobs) == 1 and blobs[0].size == found.size else None
 
     def link(self, blob: Stat, key: str) -> Stat | None:
-        """Store the bytes of a blob under a key of the destination too; None if the blob was removed."""
+        """Share the bytes of a blob with a key of the destination.
+
+        :return: None if the destination cannot do that. Then nothing is stored under the key.
+        """
         try:
-            return self._destination.link(blob.key, key)
+            linked = self._destination.link(blob.key, key)
         except KeyNotFound:
             return None
+        if linked.etag == blob.etag:
+            return linked
+        self._unshared_bytes = max(self._unshared_bytes, blob.size)
+        self._destination.delete(key)
+        return None

@@ -169,27 +169,28 @@ class Values:
         if self._read_there(stat.key) != value:
             raise _differs(stat.key)
 
-    def copy_large(self, found: Stat, *digests: Any, check: Callable[[], bool] | None = None) -> Stat | None:
+    def copy_large(self, found: Stat, *digests: Any, check: Callable[[], None] | None = None) -> Stat | None:
         """Copy a value of any size; return its Stat in the destination, None in a dry run.
 
         :param digests: get the bytes.
         :param check: called when all bytes were read, before the value becomes visible. It raises if they do
-            not fit, and returns whether it has compared them with a stored sum. If not, they are read back.
+            not fit a stored sum. If it is None, the bytes are read back and compared.
         :raises Changed: it was replaced or removed.
         :raises Damaged: it cannot be read.
         """
-        total, is_summed = hashlib.sha256(), False
+        total = hashlib.sha256()
+        used = digests if check is not None else (total, *digests)
 
         def checked() -> Iterator[bytes]:
-            nonlocal is_summed
-            yield from self.stream(found, total, *digests)
-            is_summed = check is not None and check()
+            yield from self.stream(found, *used)
+            if check is not None:
+                check()
 
         if self.is_dry_run:
             self._gauge.wrote(found.size)
             return None
         stat = self._write(found.key, checked(), found.modified_ns)
-        if stat.size != found.size or not (is_summed or self._digest_there(found.key) == total.digest()):
+        if stat.size != found.size or (check is None and self._digest_there(found.key) != total.digest()):
             raise _differs(found.key)
         self._gauge.wrote(found.size)
         return stat

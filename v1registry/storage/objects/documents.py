@@ -18,7 +18,7 @@ import base64
 import json
 import secrets
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from ..base import Stat
 
@@ -137,6 +137,11 @@ def inline_entry(value: bytes, modified_ns: int) -> Entry:
 def data_entry(data_name: str, size: int, modified_ns: int) -> Entry:
     """Return the entry of a value in a data object, with an etag of its own."""
     return Entry(new_etag(), modified_ns, size, DATA, data_name)
+
+
+def is_large(entry: Entry | None) -> TypeGuard[Entry]:
+    """Tell whether the bytes of an entry are in a data object."""
+    return entry is not None and entry.kind == DATA
 
 
 def new_etag() -> str:

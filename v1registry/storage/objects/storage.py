@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Final
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ..base import (
@@ -35,7 +35,7 @@ from ..memory import MemoryBlob
 from .changes import Move, check_places, without
 from .committing import Change, Committer
 from .data import DataBlob, store_value
-from .documents import DATA, Document, Entry, Names, inline_entry
+from .documents import DATA, Document, Entry, Names, inline_entry, is_large
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
 from .parallel import in_parallel
@@ -141,7 +141,7 @@ class ObjectStorage:
             groups = {self._group(key) for key in some}
             documents = dict(self._read_documents((group, "") for group in sorted(groups)))
             entries = [self._entry_of(documents, key) for key in some]
-            large = {key: entry for key, entry in zip(some, entries, strict=True) if _is_large(entry)}
+            large = {key: entry for key, entry in zip(some, entries, strict=True) if is_large(entry)}
             values = dict(in_parallel(lambda item: self._read_large(*item), large.items()))
             for key, entry in zip(some, entries, strict=True):
                 value = None if entry is None else entry.inline()
@@ -194,15 +194,18 @@ class ObjectStorage:
 
     # -- writing
 
-    def write(self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY) -> Stat:
+    def write(
+        self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY, modified_ns: int | None = None
+    ) -> Stat:
         """Store ``data`` under ``key``, whole or not at all, and durably; return its Stat. See the protocol.
 
+        :param modified_ns: the time of the value, in nanoseconds since 1970; None for now.
         :raises KeyConflict: the stored value is not the expected one.
         :raises StorageFull: no room is left.
         """
         group = self._group(key)
         name = key[len(group.start) :]
-        entry = store_value(self._access, data, self._now_ns())
+        entry = store_value(self._access, data, self._now_ns() if modified_ns is None else modified_ns)
 
         def change(names: Names) -> Names:
             known = names.get(name)
@@ -214,6 +217,10 @@ class ObjectStorage:
 
         self._commit(key, group, change, entry)
         return entry.stat(key)
+
+    def write_dated(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
+        """Store ``data`` under ``key`` as :meth:`write` does, with a given time."""
+        return self.write(key, data, modified_ns=modified_ns)
 
     def write_many(self, values: Mapping[str, bytes]) -> None:
         """Store small values under their keys, in order; those of one group in one step.
@@ -390,7 +397,3 @@ class ObjectStorage:
                 with suppress(StorageUnavailable):
                     self._access.delete(*names)
             raise
-
-
-def _is_large(entry: Entry | None) -> TypeGuard[Entry]:
-    return entry is not None and entry.kind == DATA
