@@ -13,13 +13,14 @@ from types import ModuleType
 from typing import Any
 
 from ..app import Registry
-from ..assembly import assemble
+from ..assembly import Services, assemble
 from ..registry.expiry import Expiry
 from ..registry.layout import UPLOADS
 from ..settings import SERVE_SETTINGS
 from ..storage import FileStorage, Storage
 from ..storage.objects import ObjectStorage
 from .adopt import notice_of_old_data
+from .before_workers import do_before_workers
 from .exits import DONE, USAGE, CommandFailed
 from .logs import configure_logs, without_repeated_warnings
 from .options import Commands, add_config_option, count, port, settings_of
@@ -111,16 +112,11 @@ def serve(options: argparse.Namespace) -> int:
     gunicorn = _import_gunicorn()
     listener = _listen(options.host, options.port)
     scheme = "https" if options.tls_cert else "http"
-    # what a killed server left goes now, and not only with the next push
-    if settings.is_writing:
-        Expiry(storage).tidy()
-        if isinstance(storage, FileStorage):
-            storage.remove_leftovers(UPLOADS)
-    print_start(services, mapping["storage"], scheme, listener.getsockname()[1])
-    if services.accounts is not None and storage.shared_by_processes:
-        notice = notice_of_old_data(storage)
-        if notice:
-            print(f"old data: {notice}", flush=True)
+    prepare = partial(_prepare, services, mapping["storage"], scheme, listener.getsockname()[1])
+    if isinstance(storage, ObjectStorage):
+        do_before_workers(prepare)
+    else:
+        prepare()
     gunicorn.run(
         partial(_load, dict(mapping), options.verbose),
         listener=listener.detach(),
@@ -132,6 +128,21 @@ def serve(options: argparse.Namespace) -> int:
         is_verbose=options.verbose,
     )
     return DONE
+
+
+def _prepare(services: Services, place: str, scheme: str, port_used: int) -> None:
+    """Tidy the storage up, and print what a server over it is going to do."""
+    storage = services.storage
+    # what a killed server left goes now, and not only with the next push
+    if services.settings.is_writing:
+        Expiry(storage).tidy()
+        if isinstance(storage, FileStorage):
+            storage.remove_leftovers(UPLOADS)
+    print_start(services, place, scheme, port_used)
+    if services.accounts is not None and storage.shared_by_processes:
+        notice = notice_of_old_data(storage)
+        if notice:
+            print(f"old data: {notice}", flush=True)
 
 
 def _load(mapping: Mapping[str, Any], verbose: bool) -> Registry:
