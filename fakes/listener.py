@@ -21,7 +21,7 @@ except ImportError as error:
     raise ImportError(f"a live port needs cheroot: pip install 'v1registry[fakes]' ({error})") from error
 
 from .faults.connection_cuts import CONNECTION_KEY
-from .socket_files import SocketReader, SocketWriter, socket_file
+from .socket_files import Followed, SocketReader, SocketWriter, socket_file
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -117,15 +117,23 @@ class ConnectionGateway(Gateway_10):
 
     def write(self, chunk: bytes) -> None:
         """Send a piece of the body, with status and headers before the first one."""
-        with self.req.conn.wfile.collected():
+        wfile: SocketWriter = self.req.conn.wfile
+        wfile.collect()
+        try:
             super().write(chunk)
+        finally:
+            if type(chunk) is not Followed:
+                wfile.flush()
 
     def send_headers(self) -> None:
         """Send status and headers now, before the body."""
         self.req.ensure_headers_sent()
+        self.req.conn.wfile.flush()
 
     def cut(self) -> None:
         """Close the connection at once. What was sent before still arrives."""
+        with suppress(OSError):
+            self.req.conn.wfile.flush()
         self.req.sent_headers = True
         self.req.close_connection = True
         self.req.conn.cut()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
+
+
+class Followed(bytes):
+    """A piece of an answer that another one follows at once, so that both may be sent together."""
 
 
 class _Input(socket.SocketIO):
@@ -69,18 +72,10 @@ class SocketWriter:
         while left:
             left = left[self._socket.send(left) :]
 
-    @contextmanager
-    def collected(self) -> Iterator[None]:
-        """Collect what is written meanwhile, and send it together.
-
-        :raises OSError: the client is gone, or reads nothing for too long.
-        """
+    def collect(self) -> None:
+        """Collect what is written from now on, until :meth:`flush`."""
         if self._pieces is None:
             self._pieces = []
-        try:
-            yield
-        finally:
-            self.flush()
 
     def flush(self) -> None:
         """Send what was collected.

@@ -80,6 +80,7 @@ class _Gateway(ConnectionGateway):
                     self.req.ensure_headers_sent()
         finally:
             self.req.ensure_headers_sent()
+            self.req.conn.wfile.flush()
             if hasattr(response, "close"):
                 response.close()
 
