@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from bench_search import Caller
 from support.postgres import Postgres, own_server
 from support.wsgi_client import Client
 
@@ -36,19 +37,6 @@ from v1registry.search.words import Query, searched_text
 
 _COLUMNS = "(name, namespace, is_official, version, text, is_private, stars, has_description)"
 _PUBLIC = Listing(has_public=True)
-
-
-class Everyone:
-    """A caller who sees a listing; nothing else is asked."""
-
-    def __init__(self, listing: Listing):
-        self._listing = listing
-
-    def may_list(self, repository: RepositoryName) -> bool:
-        return True
-
-    def listing(self) -> Listing:
-        return self._listing
 
 
 def rows(count: int) -> Iterator[tuple[object, ...]]:
@@ -156,7 +144,7 @@ def measured(
         "two characters, no hit": "x9",
         "a wildcard, one hit": f"r*{count - 2:07}",
     }  # fmt: skip
-    everyone = Everyone(_PUBLIC)
+    everyone = Caller(_PUBLIC)
     for query in searches.values():
         store_shown(index, folder / "data", query)
 
@@ -174,7 +162,7 @@ def measured(
             lambda query=query: index.find(query, everyone, 0, 25), change
         )
     results["100 names of the catalog"] = meter.measure(
-        lambda: index.names_after("ns50/", Everyone(EVERYTHING), 100, str.islower)
+        lambda: index.names_after("ns50/", Caller(EVERYTHING), 100, str.islower)
     )
     client = Client(registry)
     results["first page /"] = meter.measure(lambda: client.get("/", headers={"Accept": "text/html"}))
