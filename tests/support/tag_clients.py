@@ -13,6 +13,7 @@ from typing import Any
 
 from support import engine_client
 from support.engine_client import EngineClient, Image, make_image, random_layer
+from support.engine_transport import transport_of
 from support.histories import (
     DELETED,
     SEEN_MISSING,
@@ -36,32 +37,12 @@ from support.wsgi_client import Answer, call
 TAGS = ("latest", "1.0", "edge")
 
 #: How often a client repeats a push whose connection was cut.
-_TRIES = 4
+_TRIES = 10
 
 #: How long a client waits before it asks again a server that did not answer, in seconds.
-_PAUSE_S = 0.05
+_PAUSE_S = 0.1
 
 BASE = make_image(random_layer(300, "base"), name="base")
-
-
-def transport_of(app: Any) -> engine_client.Transport:
-    """Return a transport to an application for an engine."""
-
-    def send(
-        method: str, path: str, body: bytes | Iterable[bytes] | None, headers: Mapping[str, str]
-    ) -> engine_client.Answer:
-        data = body if isinstance(body, bytes) else b"".join(body or ())
-        environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
-        environ.pop("HTTP_CONTENT_LENGTH", None)
-        if "HTTP_CONTENT_TYPE" in environ:
-            environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE")
-        answer = call(app, method, path, data, **environ)
-        message = http.client.HTTPMessage()
-        for name, value in answer.headers:
-            message[name] = value
-        return engine_client.Answer(answer.status, message, answer.body)
-
-    return send
 
 
 @dataclass
@@ -198,7 +179,7 @@ class TagClient:
     def push_base(self) -> None:
         """Push the image on which those of v1 are built."""
         self._contents.begin(BASE)
-        self._v1.push_image(BASE)
+        assert self._repeated(lambda: self._v1.push_image(BASE) is not None)
         self._contents.complete(BASE)
 
     def _push_image(self, repository: str, tag: str) -> None:

@@ -4,18 +4,51 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from support.engine_client import EngineClient
-from support.tag_clients import TAGS, Crowd, transport_of
+from support.engine_transport import transport_of
+from support.tag_clients import TAGS, Crowd
 from support.v2_client import V2Client, digest_of
+from support.wsgi_client import call
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+#: How often a request is repeated if the storage is busy, and the pause before that, in seconds.
+_TRIES, _PAUSE_S = 30, 1.0
+
+
+class Patient:
+    """A WSGI application that repeats requests without a body while another one answers with 503."""
+
+    def __init__(self, app: Any):
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        pause = threading.Event()
+        for _ in range(_TRIES):
+            answer = call(self._app, environ["REQUEST_METHOD"], environ["PATH_INFO"], **_headers(environ))
+            if answer.status != 503:
+                break
+            pause.wait(_PAUSE_S)
+        start_response(f"{answer.status} Answer", answer.headers)
+        return [answer.body]
+
+
+def _headers(environ: WSGIEnvironment) -> dict[str, Any]:
+    return {name: value for name, value in environ.items() if name.startswith("HTTP_")}
 
 
 def check_all_is_whole(app: Any, crowd: Crowd) -> int:
     """Check all that the clients of a crowd pushed; return how many tags were pulled.
 
-    :param app: a WSGI application.
+    :param app: a WSGI application. It may be busy now and then.
     """
+    app = Patient(app)
     _check_images(app, crowd)
     return sum(_is_pulled(app, repository, tag) for repository in crowd.repositories for tag in TAGS)
 

@@ -1,0 +1,119 @@
+"""Tags are linearisable while processes are killed by SIGKILL: three servers over one Ceph of three OSDs.
+
+``HISTORY_PUSHES=3000`` makes a longer history, ``HISTORY_SEED`` a different one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support.ceph import Ceph
+from support.killed_servers import Disturber, KilledServer
+from support.linearisable import check_histories
+from support.object_stores import ObjectStore
+from support.programs import environment_of, eventually
+from support.tag_clients import Crowd, TagClient
+from support.whole_registry import check_all_is_whole
+
+pytestmark = [pytest.mark.real, pytest.mark.stores]
+
+PUSHES = int(os.environ.get("HISTORY_PUSHES", "300"))
+SEED = int(os.environ.get("HISTORY_SEED", "13"))
+
+OSDS = 3
+INSTANCES = 3
+CLIENTS = 16
+REPOSITORIES = ("team/one", "team/two", "team/gone")
+
+#: More pushes than killed processes leave unfinished.
+UNFINISHED = "100000"
+
+#: How long a push may take when the machine is busy, in seconds.
+PUSH_S = 20
+
+
+@pytest.fixture
+def ceph(tmp_path: Path) -> Iterator[Ceph]:
+    with Ceph(tmp_path / "ceph", osds=OSDS, replicas=2, durable=True) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(ceph: Ceph) -> Mapping[str, str]:
+    """The environment of a server over a new bucket."""
+    store = ObjectStore(ceph.url, ceph.environment)
+    return {
+        **ceph.environment,
+        "V1REGISTRY_STORAGE": store.url(store.new_bucket(), "registry"),
+        "V1REGISTRY_MAX_UNFINISHED_PUSHES": UNFINISHED,
+    }
+
+
+@pytest.fixture
+def servers(tmp_path: Path, settings: Mapping[str, str]) -> Iterator[list[KilledServer]]:
+    with ExitStack() as stack:
+        started = []
+        for number in range(INSTANCES):
+            started.append(KilledServer(tmp_path / f"server-{number}", 1, settings))
+            stack.callback(started[-1].end)
+        yield started
+
+
+def kill_osd(ceph: Ceph, source: random.Random) -> None:
+    """Kill an OSD and start it again. Two at once would take objects with them that only they have."""
+    eventually(ceph.is_recovered, "each object is on two OSDs", within_s=300)
+    number = source.randrange(OSDS)
+    ceph.kill_osd(number)
+    ceph.start_osd(number)
+
+
+def kill_gateway(ceph: Ceph) -> None:
+    """Kill the S3 gateway and start it again."""
+    ceph.kill_gateway()
+    ceph.start_gateway()
+
+
+def test_tags_are_linearisable_while_instances_and_osds_are_killed(
+    ceph: Ceph, servers: list[KilledServer], settings: Mapping[str, str], tmp_path: Path
+) -> None:
+    crowd = Crowd(REPOSITORIES, PUSHES, deleted="team/gone")
+    TagClient(crowd, servers[0].app, "first").push_base()
+    source = random.Random(SEED)
+    disturber = Disturber(
+        crowd,
+        [
+            *((1, server.kill_all) for server in servers),
+            *((1, partial(server.kill_worker, source)) for server in servers),
+            (2, partial(kill_osd, ceph, source)),
+            (1, partial(kill_gateway, ceph)),
+        ],
+        source,
+    )
+
+    disturber.start()
+    apps = [servers[number % INSTANCES].app for number in range(CLIENTS)]
+    crowd.run(apps, seed=SEED, limit_s=60 + PUSHES * PUSH_S)
+    disturber.join()
+
+    assert disturber.error is None, disturber.error
+    assert disturber.count > 0
+    for server in servers:
+        TagClient(crowd, server.app, "last").read_all()
+    check_histories(crowd.history.operations)
+    for server in servers:
+        assert check_all_is_whole(server.app, crowd) > 0
+    verified = subprocess.run(
+        ["v1registry", "verify", "--layers", "--quiet"],
+        env={**environment_of(tmp_path), **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert verified.returncode == 0, verified.stdout + verified.stderr
