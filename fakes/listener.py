@@ -14,7 +14,6 @@ from weakref import WeakSet
 try:
     from cheroot.connections import ConnectionManager
     from cheroot.errors import FatalSSLAlert, NoSSLError
-    from cheroot.makefile import StreamWriter
     from cheroot.server import HTTPConnection
     from cheroot.ssl.builtin import BuiltinSSLAdapter
     from cheroot.wsgi import Gateway_10, Server
@@ -22,6 +21,7 @@ except ImportError as error:
     raise ImportError(f"a live port needs cheroot: pip install 'v1registry[fakes]' ({error})") from error
 
 from .faults.connection_cuts import CONNECTION_KEY
+from .socket_files import Followed, SocketReader, SocketWriter, socket_file
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -35,6 +35,9 @@ _THREADS = 6
 #: How long a client may pause within a request, in seconds. It is long because people use debuggers.
 _PAUSE_S = 300
 
+#: How long a thread waits for the next request of its connection, in seconds.
+_NEXT_S = 0.02
+
 #: How long a TLS handshake may take, in seconds. No other connection is accepted meanwhile.
 _HANDSHAKE_S = 5
 
@@ -46,34 +49,45 @@ _LOOP_S = 0.1
 _REFUSER_S = 5
 
 
-class _Writer(StreamWriter):
-    def __del__(self) -> None:
-        # The garbage collector flushes unsent bytes of a closed connection once more. Since Python 3.13 the
-        # failure is reported as an error that cannot be caught.
-        with suppress(OSError, ValueError):
-            super().__del__()
-
-
 class QuietConnection(HTTPConnection):
     """A connection that a client may cut at any time, without an error message."""
 
-    def __init__(self, *arguments: Any):
-        super().__init__(*arguments)
-        if type(self.wfile) is StreamWriter:
-            self.wfile.__class__ = _Writer
+    rfile: SocketReader
+    wfile: SocketWriter
+
+    def __init__(self, server: Server, sock: socket.socket, makefile: object = None):
+        super().__init__(server, sock, socket_file)
 
     def close(self) -> None:
+        """Close the connection."""
         with suppress(OSError):
-            self.wfile.close()
-        super().close()
+            super().close()
 
 
 class NotedConnection(QuietConnection):
     """A connection that its server knows, so that a stop can cut it."""
 
-    def __init__(self, server: ThreadServer, *arguments: Any):
-        super().__init__(server, *arguments)
+    server: ThreadServer
+
+    def __init__(self, server: ThreadServer, sock: socket.socket, makefile: object = None):
+        super().__init__(server, sock, makefile)
         server.note(self)
+
+    def communicate(self) -> bool:
+        """Answer requests until none follows at once. Return whether the connection stays open."""
+        while super().communicate():  # type: ignore[no-untyped-call]
+            if not self._has_next():
+                return True
+        return False
+
+    def _has_next(self) -> bool:
+        """Wait for the next request for a moment, which is cheaper than to give the connection back."""
+        if self.rfile.has_data() or self.server.requests.qsize:
+            return False
+        try:
+            return bool(select.select([self.socket], [], [], _NEXT_S)[0])
+        except (OSError, ValueError):
+            return False
 
     def cut(self) -> None:
         """End the transfer in both directions, so that waiting threads go on."""
@@ -101,12 +115,25 @@ class ConnectionGateway(Gateway_10):
         environ[CONNECTION_KEY] = self
         return environ
 
+    def write(self, chunk: bytes) -> None:
+        """Send a piece of the body, with status and headers before the first one."""
+        wfile: SocketWriter = self.req.conn.wfile
+        wfile.collect()
+        try:
+            super().write(chunk)
+        finally:
+            if type(chunk) is not Followed:
+                wfile.flush()
+
     def send_headers(self) -> None:
         """Send status and headers now, before the body."""
         self.req.ensure_headers_sent()
+        self.req.conn.wfile.flush()
 
     def cut(self) -> None:
         """Close the connection at once. What was sent before still arrives."""
+        with suppress(OSError):
+            self.req.conn.wfile.flush()
         self.req.sent_headers = True
         self.req.close_connection = True
         self.req.conn.cut()

@@ -92,6 +92,8 @@ class WSGIAdapter(HTTPAdapter):
             raise requests.ReadTimeout(
                 f"Read timed out. (read timeout={read_timeout_s})", request=request
             ) from delay
+        if body is not None:
+            self._end(body)
         if body is not None and body.error is not None:
             answer.close()
             raise body.error
@@ -115,6 +117,9 @@ class WSGIAdapter(HTTPAdapter):
         if request.method == "HEAD":
             answer.close()
         return self.build_response(request, raw)
+
+    def _end(self, body: RequestBody) -> None:
+        """Do something with the rest of a body of which the application read enough."""
 
     def _body(self, answer: Answer) -> Iterator[bytes]:
         """Return the body of an answer in pieces."""

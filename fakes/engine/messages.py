@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from queue import Queue
+from queue import Empty, Queue
 from threading import Lock, Thread
 from typing import Final
 
 from v1registry.client import ClientError
 
+from ..socket_files import Followed
 from .errors import EngineError
 
 #: A layer is reported again when this share of it was transferred, as engines do not report each byte.
@@ -34,6 +35,7 @@ class Messages:
         self._queue: Queue[dict[str, object] | EngineError | None] = Queue()
         self._opening: tuple[str, str | None] | None = None
         self._lock = Lock()  # guards the opening
+        self._name_of: Callable[[str], str | None] = lambda label: label
 
     def begin(self, status: str, layer: str | None = None) -> None:
         """Set the message that comes before the next one. A failure before that has a status of its own."""
@@ -82,15 +84,25 @@ class Messages:
 
     # -- the progress of the client
 
+    def name_layers(self, name_of: Callable[[str], str | None]) -> None:
+        """Let the progress of layers have other names.
+
+        :param name_of: gets the name that the client gives to a layer, and returns its name in messages; None
+            if it is not told.
+        """
+        self._name_of = name_of
+
     def start(self, label: str, total_bytes: int | None, /) -> _Layer:
         """Begin the transfer of a layer.
 
         :param label: ``pull 0123456789ab`` and the like.
         """
         kind, _, layer = label.partition(" ")
+        name = self._name_of(layer)
         self.open()
-        # writing the archive is no transfer
-        return _Layer(self if kind in ("pull", "push") else None, layer, total_bytes or 0)
+        # writing an archive is no transfer
+        is_told = kind in ("pull", "push") and name is not None
+        return _Layer(self if is_told else None, name or layer, total_bytes or 0)
 
     # -- the stream
 
@@ -123,8 +135,14 @@ class Messages:
             while message is not None:
                 if isinstance(message, EngineError):
                     message = {"errorDetail": {"message": message.message}, "error": message.message}
-                yield json.dumps(message).encode("utf-8") + b"\r\n"
-                message = self._queue.get()
+                line = json.dumps(message).encode("utf-8") + b"\r\n"
+                try:
+                    message = self._queue.get_nowait()
+                except Empty:
+                    yield line
+                    message = self._queue.get()
+                else:
+                    yield line if message is None else Followed(line)
         finally:
             worker.join()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 #: The threads at the start, and at most. Requests such as ``wait`` and ``events`` keep theirs for long.
-_FIRST_THREADS = 4
+_FIRST_THREADS = 1
 _MOST_THREADS = 500
 
 
@@ -52,7 +52,7 @@ class _Connection(NotedConnection):
 
     def communicate(self) -> bool:
         try:
-            return bool(super().communicate())  # type: ignore[no-untyped-call]
+            return super().communicate()
         finally:
             self.server.requests.end()
 
@@ -80,6 +80,7 @@ class _Gateway(ConnectionGateway):
                     self.req.ensure_headers_sent()
         finally:
             self.req.ensure_headers_sent()
+            self.req.conn.wfile.flush()
             if hasattr(response, "close"):
                 response.close()
 

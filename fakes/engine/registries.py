@@ -11,14 +11,12 @@ from urllib.parse import urlsplit
 
 from v1registry.client import (
     BadReference,
-    Client,
     NotAuthorized,
     NotFoundInRegistry,
     Progress,
     RegistryUnreachable,
 )
 from v1registry.client.connection import Connection, ConnectionOptions, Credentials
-from v1registry.client.progress import Silence
 from v1registry.client.reference import Reference
 from v1registry.client.transfer import Transfer
 
@@ -59,24 +57,6 @@ class Registries:
         found = self.mirrors.get(host)
         return found.rstrip("/") if found else _HUB if host == DEFAULT_HOST else host
 
-    def client(self, host: str, credentials: Mapping[str, str], progress: Progress | None = None) -> Client:
-        """Return a client of a registry, which the caller closes.
-
-        :param credentials: ``username`` and ``password``, or nothing.
-        :raises ClientError: the host is invalid.
-        """
-        return Client(
-            self.url_of(host),
-            api=self.api,
-            username=credentials.get("username") or None,
-            password=credentials.get("password"),
-            authorities=[self.ca_file] if self.ca_file else (),
-            timeout_s=_TIMEOUT_S,
-            attempts=_ATTEMPTS,
-            progress=progress or Silence(),
-            user_agent=self._user_agent,
-        )
-
     def questions(self, host: str, credentials: Mapping[str, str]) -> RegistryQuestions:
         """Return what asks a registry for other things than images. The caller closes it.
 
@@ -107,7 +87,7 @@ class Registries:
         reference: Reference,
         progress: Progress,
     ) -> Transfer:
-        """Return what a pull needs.
+        """Return what a pull or a push needs.
 
         :param credentials: ``username`` and ``password``, or nothing.
         """

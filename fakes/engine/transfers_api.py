@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import tarfile
-import tempfile
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
 import requests
 from urllib3.exceptions import LocationParseError
 
-from v1registry.archives import convert
-from v1registry.archives.images import ChainImage
 from v1registry.archives.platforms import Platform
-from v1registry.archives.save import write_save_archive
 from v1registry.client import ClientError
 from v1registry.layers.compression import UnreadableLayer, open_decompressed
 from v1registry.wsgi.framework import Response
 
 from .bodies import LOGIN
 from .changes import EMPTY_SETTINGS, apply_changes
-from .errors import EngineError, InvalidParameter, NoSuchObject, Refused
-from .image_store import EngineImage, check_archive, read_layer
+from .errors import InvalidParameter, NoSuchObject, Refused
+from .image_store import check_archive, read_layer
 from .messages import Messages
 from .pulling import EnginePull
+from .pushing import EnginePush
 from .references import DEFAULT_HOST, ImageReference
 from .registries import pull_failure
 from .requests import EngineRequest, answer, stream
@@ -114,7 +111,7 @@ def post_push(request: EngineRequest) -> Response:
         if not images or None in images.values():
             raise NoSuchObject(f"An image does not exist locally with the tag: {reference.name}")
         for other in sorted(images, key=str):
-            _push(state, other, credentials, messages)
+            EnginePush(state, other, credentials, messages).run()
 
     return stream(messages.streamed(work))
 
@@ -126,42 +123,6 @@ def _credentials_in_body(request: EngineRequest) -> dict[str, str]:
     except InvalidParameter as error:
         raise InvalidParameter(f"Bad parameters and missing X-Registry-Auth: {error.message}") from None
     return {key: value for key, value in document.items() if isinstance(value, str)}
-
-
-def _push(
-    state: EngineState, reference: ImageReference, credentials: dict[str, str], messages: Messages
-) -> None:
-    with state.lock:
-        image = state.images.find(str(reference))
-        layers = state.images.layers(image)
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
-        documents = convert.chain_from_config(image.config_bytes)
-        chain = [
-            ChainImage(document.image_id, document.json, layer.open)
-            for document, layer in zip(documents, layers, strict=False)
-        ]
-        there = state.registries.name_there(reference)
-        _write(file, chain, image, there)
-        try:
-            with state.registries.client(reference.host, credentials, messages) as client:
-                pushed = client.push(file, there)
-        except ClientError as error:
-            raise EngineError(f"denied: {error}") from error
-    for layer in pushed.skipped:
-        messages.add_layer("Layer already exists", layer.removeprefix("sha256:")[:12])
-    if pushed.digest:
-        messages.add(f"{reference.tag}: digest: {pushed.digest} size: {pushed.sent_bytes}")
-        messages.add_aux(Tag=reference.tag, Digest=pushed.digest, Size=pushed.sent_bytes)
-        with state.lock:
-            state.images.name(reference.with_digest(pushed.digest), image)
-    with state.lock:
-        state.pushed[str(reference)] = None
-    state.events.add("image", "push", str(reference), {"name": reference.name, **image.labels})
-
-
-def _write(file: IO[bytes], chain: list[ChainImage], image: EngineImage, name: str) -> None:
-    write_save_archive(file, chain, {name: chain[-1].image_id}, config=image.config_bytes)
-    file.seek(0)
 
 
 def _import(request: EngineRequest) -> Response:

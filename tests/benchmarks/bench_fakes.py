@@ -32,7 +32,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import requests
-from fake_tests import SOURCES, pull_and_run, push_and_pull, put_and_get
+from fake_tests import SOURCES, ask_and_run, pull_and_run, push_and_pull, put_and_get
 from v1registry_fakes import FakeEngine, FakeRegistry
 
 PEERS = ("pytest-httpserver", "moto", "docker-registry")
@@ -233,12 +233,15 @@ def _put_in_process(stack: ExitStack) -> Iterator[float]:
         yield elapsed_ms(begin_s)
 
 
-def _run(stack: ExitStack) -> Iterator[float]:
-    while True:
-        begin_s = time.perf_counter()
-        with FakeRegistry() as registry, FakeEngine() as engine:
-            pull_and_run(engine, registry)
-        yield elapsed_ms(begin_s)
+def _run(work: Callable[[FakeEngine, FakeRegistry], None]) -> Measure:
+    def measure(stack: ExitStack) -> Iterator[float]:
+        while True:
+            begin_s = time.perf_counter()
+            with FakeRegistry() as registry, FakeEngine() as engine:
+                work(engine, registry)
+            yield elapsed_ms(begin_s)
+
+    return measure
 
 
 def rows(names: list[str]) -> Iterator[tuple[str, Mapping[str, Measure]]]:
@@ -266,7 +269,8 @@ def rows(names: list[str]) -> Iterator[tuple[str, Mapping[str, Measure]]]:
     if "docker-registry" in names:
         whole["docker-registry"] = _pushed("docker-registry")
     yield "a test pushes and pulls", whole
-    yield "a test pulls and runs", {"FakeEngine": _run}
+    by_client = {"FakeEngine": _run(pull_and_run), "FakeEngine (http.client)": _run(ask_and_run)}
+    yield "a test pulls and runs", by_client
 
 
 def _started(mock: object) -> object:
@@ -329,7 +333,7 @@ def show(what: str, figures: Mapping[str, tuple[float, float]]) -> None:
     """
     for name, (figure, beside) in figures.items():
         ratios = [f"{figure / figures[peer][0]:8.2f}" if peer in figures else f"{'-':>8}" for peer in PEERS]
-        print(f"{what:58} {name:20} {figure:10.2f} {beside:10.2f}   {'  '.join(ratios)}", flush=True)
+        print(f"{what:58} {name:24} {figure:10.2f} {beside:10.2f}   {'  '.join(ratios)}", flush=True)
         what = ""
 
 
@@ -344,12 +348,12 @@ def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # of pytest-httpserver and moto
     names = installed()
     print("missing:", ", ".join(peer for peer in PEERS if peer not in names) or "nothing")
-    print(f"{'':79} {'median ms':>10} {'fastest ms':>10}   ratio to {', '.join(PEERS)}")
+    print(f"{'':83} {'median ms':>10} {'fastest ms':>10}   ratio to {', '.join(PEERS)}")
     for what, measures in rows(names):
         times = measured(measures, options.rounds)
         show(what, {name: (statistics.median(found), min(found)) for name, found in times.items()})
     if options.tests:
-        print(f"{'':79} {'CPU ms':>10} {'took ms':>10}")
+        print(f"{'':83} {'CPU ms':>10} {'took ms':>10}")
         for what, figures in whole_runs(names, options.tests, options.workers):
             show(what, figures)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 from urllib.parse import urljoin
 
@@ -42,6 +43,10 @@ def test_it(number): put_and_get()
         "FakeEngine": """
 from fake_tests import pull_and_run
 def test_it(number, docker_engine, v1registry): pull_and_run(docker_engine, v1registry)
+""",
+        "FakeEngine (http.client)": """
+from fake_tests import ask_and_run
+def test_it(number, docker_engine, v1registry): ask_and_run(docker_engine, v1registry)
 """,
     },
 }
@@ -102,3 +107,32 @@ def pull_and_run(engine: FakeEngine, registry: FakeRegistry) -> None:
     client.images.pull(name)
     assert client.containers.run(name, "greet") == b"hello\n"
     client.close()
+
+
+def ask_and_run(engine: FakeEngine, registry: FakeRegistry) -> None:
+    """Do what :func:`pull_and_run` does, with the same requests by http.client in place of the library."""
+    name = f"{registry.host}/alice/app"
+    registry.add_image("alice/app:1", files={"etc/motd": "hello"})
+    engine.on_run("*/alice/app:1", logs=["hello"])
+    connection = http.client.HTTPConnection(engine.url.removeprefix("tcp://"))
+
+    def ask(method: str, path: str, document: object = None) -> bytes:
+        body = None if document is None else json.dumps(document)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        assert response.status < 400, response.read()
+        return response.read()
+
+    version = f"/v{json.loads(ask('GET', '/version'))['ApiVersion']}"
+    assert b"Downloaded newer image" in ask("POST", f"{version}/images/create?fromImage={name}&tag=1")
+    ask("GET", f"{version}/images/{name}:1/json")
+    settings = {"Image": f"{name}:1", "Cmd": ["greet"]}
+    container = (
+        f"{version}/containers/{json.loads(ask('POST', f'{version}/containers/create', settings))['Id']}"
+    )
+    ask("GET", f"{container}/json")
+    ask("POST", f"{container}/start")
+    assert ask("GET", f"{container}/logs?stdout=1&follow=1").endswith(b"hello\n")
+    assert json.loads(ask("POST", f"{container}/wait"))["StatusCode"] == 0
+    connection.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.postgres import Postgres, wait_for_connections
 from support.programs import environment_of
-from support.searching_processes import ORDERS, Everybody, opened, rounds, same_as_a_scan
+from support.searching_processes import ORDERS, Everybody, fork_that_searches, opened, rounds, same_as_a_scan
 from support.worker_processes import started_workers
 
 from v1registry import FileStorage
@@ -112,18 +111,7 @@ def test_fork_leaves_connections_to_the_parent(tmp_path: Path, postgres_url: str
 
 def test_forked_process_searches(tmp_path: Path, postgres_url: str) -> None:
     index, repositories = opened(tmp_path, postgres_url)
-    repositories.announce(RepositoryName("team", "app"), b"[]", [])
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            repositories.announce(RepositoryName("team", "child"), b"[]", [])
-            same_as_a_scan(index, repositories)
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    assert index.find("child", Everybody(repositories, EVERYTHING), 0, 9).total == 1
+    fork_that_searches(index, repositories)
 
 
 def test_connections_are_bounded_and_closed_at_the_end(

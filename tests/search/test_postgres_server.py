@@ -204,6 +204,13 @@ def test_server_that_is_silent_delays_requests_by_seconds_only(server: Postgres,
         assert time.monotonic() - began_s < 25
 
 
+def test_search_goes_on_if_another_process_reads_a_change_for_long(world: World) -> None:
+    other = world.open()
+    with other.changing(APP, only_appears=False), other._database.writing([APP]):
+        assert world.names() == ["app", "base"]
+        assert world.index._is_ready()
+
+
 # -- storages far away
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytest
-from support.searching_processes import ORDERS, Everybody, opened, rounds, same_as_a_scan
+from support.searching_processes import ORDERS, Everybody, fork_that_searches, opened, rounds
 from support.worker_processes import started_workers
 
-from v1registry.names import RepositoryName
-from v1registry.rights import EVERYTHING, Listing
+from v1registry.rights import Listing
 
 
 def test_each_process_finds_what_the_others_change(tmp_path: Path) -> None:
@@ -32,20 +30,7 @@ def test_each_process_finds_what_the_others_change(tmp_path: Path) -> None:
 
 def test_forked_process_opens_the_index_again(tmp_path: Path) -> None:
     index, repositories = opened(tmp_path)
-    repositories.announce(RepositoryName("team", "app"), b"[]", [])
-    same_as_a_scan(index, repositories)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            repositories.announce(RepositoryName("team", "child"), b"[]", [])
-            same_as_a_scan(index, repositories)
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    same_as_a_scan(index, repositories)
-    assert index.find("child", Everybody(repositories, EVERYTHING), 0, 9).total == 1
+    fork_that_searches(index, repositories)
 
 
 def test_killed_processes_leave_a_right_index(tmp_path: Path) -> None:

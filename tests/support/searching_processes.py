@@ -143,3 +143,21 @@ def rounds(data: Path, count: int, setting: str = "auto") -> None:
         same_as_a_scan(index, repositories)
         fresh, known = opened(data, setting)
         same_as_a_scan(fresh, known)
+
+
+def fork_that_searches(index: IndexedSearch, repositories: Repositories) -> None:
+    """Fork a process that makes ``team/child`` and searches, and check that both processes find it."""
+    repositories.announce(RepositoryName("team", "app"), b"[]", [])
+    same_as_a_scan(index, repositories)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            repositories.announce(RepositoryName("team", "child"), b"[]", [])
+            same_as_a_scan(index, repositories)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    same_as_a_scan(index, repositories)
+    assert index.find("child", Everybody(repositories, EVERYTHING), 0, 9).total == 1

@@ -18,7 +18,7 @@ from ..storage.base import Storage, StorageError
 from ..storage.filesystem import FileStorage
 from . import rows as rows_
 from .base import MOST_LEFT_OUT, Caller, Found, Hit
-from .database import Database, Dialect, NoDatabase, NoIndexYet
+from .database import Database, DatabaseBusy, Dialect, NoDatabase, NoIndexYet
 from .facts import FactsReader, may_be_kept
 from .questions import Match, Questions
 from .rare_warnings import RareWarnings
@@ -62,6 +62,8 @@ class IndexedSearch:
     is looked at instead.
 
     :param scan: looks at every repository.
+    :param may_lag: whether a search may go on without a change that another process is writing just now.
+        Otherwise it looks at every repository, if that takes too long.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class IndexedSearch:
         repositories: Repositories,
         *,
         scan: ScanSearch | None = None,
+        may_lag: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ):
+        self._may_lag = may_lag
         self._storage = storage
         self._repositories = repositories
         self._clock = clock
@@ -188,6 +192,8 @@ class IndexedSearch:
                 self._rows.refresh(connection, names)
                 rows_.unmark_before(connection, self._clock.time_s() - _OLDEST_MARK_S)
         except (NoDatabase, StorageError) as error:
+            if self._may_lag and not missed and isinstance(error, DatabaseBusy):
+                return True
             self._warnings.warn("the search index misses recent changes: %s", error)
             return False
         with self._lock:

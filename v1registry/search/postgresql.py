@@ -62,6 +62,8 @@ class PostgresSearch(IndexedSearch):
             storage,
             repositories,
             scan=ScanSearch(repositories, most_s=_SCAN_S),
+            # many searches may wait for one slow read of the storage
+            may_lag=True,
             clock=clock,
         )
 
