@@ -114,6 +114,8 @@ def collect(options: argparse.Namespace) -> int:
         }
         looked |= {"looked_blobs": report.blobs, "kept": report.kept, "is_dry_run": report.is_dry_run}
         looked["unmatched"] = sorted(report.unmatched)
+        if report.swept is not None:
+            looked |= {f"swept_{name}": number for name, number in report.swept._asdict().items()}
         print_line("total", {**totals, **looked})
     else:
         _print(report)
@@ -144,6 +146,12 @@ def _print(report: GarbageReport) -> None:
     looked = f"{report.repositories} repositories, {report.images} images and {report.blobs} blobs"
     verb = "would be removed" if report.is_dry_run else "removed"
     print(f"{looked} looked at, {verb}: {_in_words(report.total)}")
+    if report.swept is not None:
+        swept = report.swept
+        print(
+            f"bytes without keys {verb}: {swept.objects} objects, {in_words(swept.bytes)}; "
+            f"{swept.waiting} objects, {in_words(swept.waiting_bytes)}, wait for a later collection"
+        )
 
 
 def _in_words(row: Freed) -> str:

@@ -22,6 +22,7 @@ from ..registry import layout
 from ..registry.expiry import Expiry
 from ..registry.repositories import Repositories
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageFull
+from ..storage.sweeping import Sweepable
 from .candidates import COLLECTED, Candidate, Candidates, Listing
 from .checkpoints import make_room
 from .garbage_report import Account, GarbageReport
@@ -119,6 +120,24 @@ class GarbageCollection:
         self._take(candidates, live)
         if sweep is not None:
             Expiry(self._storage, clock=self._clock).expire_all()
+        self._sweep_storage()
+
+    def _sweep_storage(self) -> None:
+        """Remove bytes that no key has any more, if the storage keeps such."""
+        if not isinstance(self._storage, Sweepable):
+            return
+        step = self._progress.start("bytes without keys", None, "objects")
+
+        def look(number: int) -> None:
+            step.advance(number)
+            self._pace.spend(objects=number)
+
+        try:
+            self._report.swept = self._storage.sweep(
+                older_than_s=self._now_s - self._cutoff_s, is_dry_run=self._is_dry_run, look=look
+            )
+        finally:
+            step.finish()
 
     # -- marking
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..storage.sweeping import Swept
 from .candidates import Candidate
 
 
@@ -34,6 +35,7 @@ class GarbageReport:
     kept: int = 0  #: how many images and blobs stay because requests use them again
     unmatched: set[str] = field(default_factory=set)  #: patterns of the retention that no repository matches
     freed: list[Freed] = field(default_factory=list)  #: by name
+    swept: Swept | None = None  #: bytes without keys; None if the storage keeps none
 
     @property
     def total(self) -> Freed:

@@ -11,7 +11,7 @@ Keys of different groups do not exclude each other as ``a`` and ``a/b`` do withi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final
@@ -32,6 +32,7 @@ from ..base import (
     clip_range,
 )
 from ..memory import MemoryBlob
+from ..sweeping import Swept
 from .changes import Move, check_places, without
 from .committing import Change, Committer
 from .data import DataBlob, store_value
@@ -40,6 +41,7 @@ from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
 from .parallel import in_parallel
 from .store import ObjectAccess
+from .sweep import ObjectSweep
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -315,6 +317,18 @@ class ObjectStorage:
 
         self._committer.commit(target, group, change)
         return entry.stat(target)
+
+    def sweep(
+        self, *, older_than_s: float, is_dry_run: bool = False, look: Callable[[int], None] = lambda _: None
+    ) -> Swept:
+        """Remove data objects that no key has now, nor had at the last sweep, an hour ago or more.
+
+        :param older_than_s: what is younger stays. It must be longer than a value takes to arrive.
+        :param look: is called with the number of objects that were looked at since the last call.
+        :raises StorageUnavailable: the store failed.
+        """
+        sweep = ObjectSweep(self._access, clock=self._clock, look=look)
+        return sweep.run(older_than_s=older_than_s, is_dry_run=is_dry_run)
 
     # -- steps
 
