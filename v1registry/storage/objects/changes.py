@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..base import InvalidKey, KeyConflict, KeyNotFound
-from .documents import Names
+from ..base import ABSENT, ANY, InvalidKey, KeyConflict, KeyNotFound
+from .documents import Entry, Names
 from .groups import Group
 
 
@@ -23,6 +23,38 @@ def check_places(names: Names, group: Group, new: Iterable[str]) -> None:
         for above in _above(name):
             if above in names:
                 raise InvalidKey(group.start + name, f"{group.start}{above} is a key, not a folder")
+
+
+def written(names: Names, group: Group, key: str, entry: Entry, expect: str) -> Names:
+    """Return the names of a group with a value under a key.
+
+    :param expect: of the storage's protocol.
+    :raises InvalidKey: the key is the folder of others or lies below one.
+    :raises KeyConflict: the stored value is not the expected one.
+    """
+    name = key[len(group.start) :]
+    known = names.get(name)
+    if known is None:
+        check_places(names, group, [name])
+    if expect not in (ANY, ABSENT if known is None else known.etag):
+        raise KeyConflict(key, "the stored value is not the expected one")
+    return {**names, name: entry}
+
+
+def deleted(names: Names, group: Group, key: str, expect: str) -> Names:
+    """Return the names of a group without one key.
+
+    :param expect: of the storage's protocol.
+    :raises KeyNotFound: nothing is stored under the key.
+    :raises KeyConflict: the stored value is not the expected one.
+    """
+    name = key[len(group.start) :]
+    known = names.get(name)
+    if known is None:
+        raise KeyNotFound(key)
+    if expect not in (ANY, known.etag):
+        raise KeyConflict(key, "the stored value is not the expected one")
+    return {other: entry for other, entry in names.items() if other != name}
 
 
 def without(names: Names, group: Group, base: str) -> Names | None:

@@ -171,6 +171,15 @@ class Groups:
                 break
         return Cover(tuple(sorted(found)), is_open)
 
+    def only(self, folder: str, *, is_deep: bool) -> Group | None:
+        """Return the group of all keys in a folder, None if they may be in several.
+
+        :param is_deep: whether the keys of the folders in it count too.
+        """
+        most_segments = None if is_deep else folder.count("/") + 2
+        cover = self.cover(f"{folder}/", most_segments=most_segments)
+        return None if cover.is_open or len(cover.groups) != 1 else cover.groups[0]
+
     def starts_within(self, beginning: str, text: str) -> Iterator[Group]:
         """Yield the groups whose start begins so, that ``text`` begins with and is longer than, and that may
         have keys which sort after it.

@@ -22,7 +22,6 @@ from ..base import (
     ANY,
     Blob,
     InvalidKey,
-    KeyConflict,
     KeyNotFound,
     Stat,
     StorageError,
@@ -33,7 +32,7 @@ from ..base import (
 )
 from ..memory import MemoryBlob
 from ..sweeping import Swept
-from .changes import Move, check_places, without
+from .changes import Move, check_places, deleted, without, written
 from .committing import Change, Committer
 from .data import DataBlob, store_value
 from .documents import DATA, Document, Entry, Names, inline_entry, is_large
@@ -156,10 +155,9 @@ class ObjectStorage:
         :return: None if they are in several groups.
         """
         base = f"{check_key(folder)}/"
-        cover = self._groups.cover(base, most_segments=base.count("/") + 1)
-        if cover.is_open or len(cover.groups) != 1:
+        group = self._groups.only(folder, is_deep=False)
+        if group is None:
             return None
-        (group,) = cover.groups
         document = self._committer.read(group)
         keys = (group.start + name for name in document.names)
         if any(key.startswith(base) and "/" not in key[len(base) :] for key in keys):
@@ -206,18 +204,8 @@ class ObjectStorage:
         :raises StorageFull: no room is left.
         """
         group = self._group(key)
-        name = key[len(group.start) :]
         entry = store_value(self._access, data, self._now_ns() if modified_ns is None else modified_ns)
-
-        def change(names: Names) -> Names:
-            known = names.get(name)
-            if known is None:
-                check_places(names, group, [name])
-            if expect not in (ANY, ABSENT if known is None else known.etag):
-                raise KeyConflict(key, "the stored value is not the expected one")
-            return {**names, name: entry}
-
-        self._commit(key, group, change, entry)
+        self._commit(key, group, lambda names: written(names, group, key, entry, expect), entry)
         return entry.stat(key)
 
     def write_dated(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
@@ -249,17 +237,7 @@ class ObjectStorage:
         :raises KeyConflict: the stored value has a different etag.
         """
         group = self._group(key)
-        name = key[len(group.start) :]
-
-        def change(names: Names) -> Names:
-            known = names.get(name)
-            if known is None:
-                raise KeyNotFound(key)
-            if expect not in (ANY, known.etag):
-                raise KeyConflict(key, "the stored value is not the expected one")
-            return {other: entry for other, entry in names.items() if other != name}
-
-        self._committer.commit(key, group, change)
+        self._committer.commit(key, group, lambda names: deleted(names, group, key, expect))
 
     def delete_tree(self, folder: str) -> None:
         """Remove every key below ``folder + "/"``, durably; those of one group in one step."""
@@ -303,19 +281,11 @@ class ObjectStorage:
         :raises StorageFull: no room is left.
         """
         group = self._group(target)
-        name = target[len(group.start) :]
         found = self._find(source)
         value = found.inline()
         now_ns = self._now_ns()
         entry = found._replace(modified_ns=now_ns) if value is None else inline_entry(value, now_ns)
-
-        def change(names: Names) -> Names:
-            if name in names:
-                raise KeyConflict(target, "a value is stored there already")
-            check_places(names, group, [name])
-            return {**names, name: entry}
-
-        self._committer.commit(target, group, change)
+        self._committer.commit(target, group, lambda names: written(names, group, target, entry, ABSENT))
         return entry.stat(target)
 
     def sweep(
@@ -323,9 +293,7 @@ class ObjectStorage:
     ) -> Swept:
         """Remove data objects that no key has now, nor had at the last sweep, an hour ago or more.
 
-        :param older_than_s: what is younger stays. It must be longer than a value takes to arrive.
-        :param look: is called with the number of objects that were looked at since the last call.
-        :raises StorageUnavailable: the store failed.
+        See :class:`~v1registry.storage.sweeping.Sweepable`.
         """
         sweep = ObjectSweep(self._access, clock=self._clock, look=look)
         return sweep.run(older_than_s=older_than_s, is_dry_run=is_dry_run)
@@ -350,10 +318,10 @@ class ObjectStorage:
         return entry
 
     def _only_group(self, folder: str) -> Group:
-        cover = self._groups.cover(f"{folder}/")
-        if cover.is_open or len(cover.groups) != 1:
+        group = self._groups.only(folder, is_deep=True)
+        if group is None:
             raise InvalidKey(folder, "its keys are of several groups, which cannot be published in one step")
-        return cover.groups[0]
+        return group
 
     def _read_documents(self, groups: Iterable[tuple[Group, str]]) -> Iterator[tuple[Group, Document]]:
         """Yield groups with their documents. See :data:`.listing.ReadDocuments`."""
