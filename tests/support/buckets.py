@@ -22,11 +22,26 @@ def make_bucket(endpoint: str, environment: Mapping[str, str], name: str) -> Non
 
 
 def _make_s3_bucket(endpoint: str, environment: Mapping[str, str], name: str) -> None:
+    ask_s3("PUT", endpoint, environment, name)
+
+
+def ask_s3(
+    method: str, endpoint: str, environment: Mapping[str, str], resource: str, body: bytes = b""
+) -> bytes:
+    """Return the answer of a store of S3 to a request that only its administrators make.
+
+    :param resource: such as ``BUCKET?lifecycle``.
+    """
     # signature version 2: https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html
     date = formatdate(usegmt=True)
-    signed = _signed(environment["AWS_SECRET_ACCESS_KEY"].encode(), f"PUT\n\n\n{date}\n/{name}", "sha1")
-    authorization = f"AWS {environment['AWS_ACCESS_KEY_ID']}:{signed}"
-    _put(f"{endpoint}/{name}", {"Date": date, "Authorization": authorization})
+    md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode() if body else ""
+    kind = "application/xml" if body else ""
+    text = f"{method}\n{md5}\n{kind}\n{date}\n/{resource}"
+    signed = _signed(environment["AWS_SECRET_ACCESS_KEY"].encode(), text, "sha1")
+    headers = {"Date": date, "Authorization": f"AWS {environment['AWS_ACCESS_KEY_ID']}:{signed}"}
+    if body:
+        headers |= {"Content-MD5": md5, "Content-Type": kind}
+    return _ask(method, f"{endpoint}/{resource}", headers, body)
 
 
 def _make_container(endpoint: str, environment: Mapping[str, str], name: str) -> None:
@@ -38,14 +53,15 @@ def _make_container(endpoint: str, environment: Mapping[str, str], name: str) ->
     text = f"PUT{chr(10) * 12}{lines}{resource}"
     signed = _signed(base64.b64decode(environment["AZURE_STORAGE_ACCOUNT_KEY"]), text, "sha256")
     headers["Authorization"] = f"SharedKey {account}:{signed}"
-    _put(f"{endpoint}/{name}?restype=container", headers)
+    _ask("PUT", f"{endpoint}/{name}?restype=container", headers)
 
 
 def _signed(key: bytes, text: str, digest: str) -> str:
     return base64.b64encode(hmac.new(key, text.encode(), getattr(hashlib, digest)).digest()).decode()
 
 
-def _put(url: str, headers: Mapping[str, str]) -> None:
-    request = urllib.request.Request(url, method="PUT", headers=dict(headers))
+def _ask(method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+    request = urllib.request.Request(url, data=body or None, method=method, headers=dict(headers))
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-        assert answer.status in (200, 201), f"{url}: {answer.status}"
+        read: bytes = answer.read()
+    return read

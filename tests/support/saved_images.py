@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 import tarfile
 
 
@@ -23,14 +24,21 @@ def image_of(name: str) -> str:
     return f"v1.test/{name}:1"
 
 
-def layers_in(name: str) -> list[bytes]:
-    """Return the layers of the image of a client, without compression."""
-    return [tar_of({f"etc/{part}": f"{part} of {name}\n".encode() * 1000}) for part in ("one", "two")]
+def layers_in(name: str, *, random_bytes: int = 0) -> list[bytes]:
+    """Return the layers of the image of a client, without compression.
+
+    :param random_bytes: how many bytes each has besides, that no client can compress.
+    """
+    bulk = {"etc/bulk": random.Random(name).randbytes(random_bytes)} if random_bytes else {}
+    return [tar_of({f"etc/{part}": f"{part} of {name}\n".encode() * 1000, **bulk}) for part in ("one", "two")]
 
 
-def saved_image(name: str) -> bytes:
-    """Return an archive of ``docker save`` with the image of a client, which has two layers."""
-    layers = layers_in(name)
+def saved_image(name: str, *, random_bytes: int = 0) -> bytes:
+    """Return an archive of ``docker save`` with the image of a client, which has two layers.
+
+    :param random_bytes: see :func:`layers_in`.
+    """
+    layers = layers_in(name, random_bytes=random_bytes)
     config = json.dumps(
         {
             "architecture": "amd64",

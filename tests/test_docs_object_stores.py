@@ -1,0 +1,28 @@
+"""What docs/operating.md says of object stores: the settings, and the rule of the bucket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.buckets import ask_s3
+from support.documents import block, ini_file
+from support.object_stores import ObjectStore
+
+from v1registry import Registry
+from v1registry.storage.objects import ObjectStorage
+
+
+def test_documented_settings_name_an_object_store(tmp_path: Path) -> None:
+    path = ini_file("object-store", tmp_path)
+    storage = Registry.from_ini(path).storage
+    assert isinstance(storage, ObjectStorage)
+    assert "s3 bucket registry at https://ceph.example.org, below production/" in storage.description
+
+
+@pytest.mark.real
+def test_store_accepts_the_rule_for_parts_of_uploads(ceph: ObjectStore) -> None:
+    resource = f"{ceph.new_bucket()}?lifecycle"
+    ask_s3("PUT", ceph.endpoint, ceph.environment, resource, block("lifecycle").encode())
+    kept = ask_s3("GET", ceph.endpoint, ceph.environment, resource).decode()
+    assert "<DaysAfterInitiation>2</DaysAfterInitiation>" in kept
