@@ -65,11 +65,11 @@ def open_storage(place: object, clock: Clock = SYSTEM_CLOCK) -> Storage:
 
         return MemoryStorage.from_url(place, clock=clock)
     if scheme in ("s3", "gs", "az"):
-        from .registry.key_groups import KEY_GROUPS
+        from .registry.key_groups import KEY_GROUPS, OLD_FOLDERS
         from .storage.objects.groups import Groups
         from .storage.objects.urls import open_objects
 
-        return open_objects(place, groups=Groups(KEY_GROUPS), clock=clock)
+        return open_objects(place, groups=Groups(KEY_GROUPS), old_folders=OLD_FOLDERS, clock=clock)
     from importlib.metadata import entry_points
 
     added = entry_points(group=STORAGE_ENTRY_POINTS, name=scheme)

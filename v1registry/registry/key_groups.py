@@ -28,3 +28,6 @@ KEY_GROUPS: Final = (
     "housekeeping/**",
     "stars/**",
 )
+
+#: The folders in which docker-registry keeps what is served, in buckets as in folders on disk.
+OLD_FOLDERS: Final = ("images", "repositories")

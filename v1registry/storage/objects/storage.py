@@ -32,6 +32,7 @@ from ..base import (
 )
 from ..memory import MemoryBlob
 from ..sweeping import Swept
+from .adoption import AdoptingAccess
 from .changes import Move, check_places, deleted, without, written
 from .committing import Change, Committer
 from .data import DataBlob, store_value
@@ -39,7 +40,6 @@ from .documents import DATA, Document, Entry, Names, inline_entry, is_large
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
 from .parallel import in_parallel
-from .store import ObjectAccess
 from .sweep import ObjectSweep
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class ObjectStorage:
     :param transfers: the same for large values, whose transfers may take long; None for ``store``.
     :param public: the same as clients reach it, for signed URLs; None for ``store``.
     :param groups: which keys change together. All users of one bucket need the same table for ever.
+    :param old_folders: folders whose objects become keys when the bucket is used for the first time
+        (:mod:`.adoption`).
     :param single_writer: the store has no conditional writes, and this is the only process that writes.
     :param clock: gives the time that :class:`~v1registry.storage.base.Stat` has as ``modified``.
     :param deadline_s: how long a change is tried while other writers are faster.
@@ -86,13 +88,21 @@ class ObjectStorage:
         transfers: ObjectStore | None = None,
         public: ObjectStore | None = None,
         groups: Groups = DEFAULT_GROUPS,
+        old_folders: Iterable[str] = (),
         single_writer: bool = False,
         clock: Clock = SYSTEM_CLOCK,
         deadline_s: float = DEADLINE_S,
         cache_bytes: int = CACHE_BYTES,
         description: str = "",
     ):
-        self._access = ObjectAccess(store, transfers=transfers, public=public, is_single_writer=single_writer)
+        self._access = AdoptingAccess(
+            store,
+            groups=groups,
+            folders=tuple(old_folders),
+            transfers=transfers,
+            public=public,
+            is_single_writer=single_writer,
+        )
         #: whether only one process may write
         self.is_single_writer = single_writer
         #: returns what the store does with conditional writes; see :meth:`ObjectAccess.conditions`
@@ -295,7 +305,9 @@ class ObjectStorage:
 
         See :class:`~v1registry.storage.sweeping.Sweepable`.
         """
-        sweep = ObjectSweep(self._access, clock=self._clock, look=look)
+        sweep = ObjectSweep(
+            self._access, old_folders=self._access.old_folders(), clock=self._clock, look=look
+        )
         return sweep.run(older_than_s=older_than_s, is_dry_run=is_dry_run)
 
     # -- steps

@@ -48,11 +48,20 @@ class _Record(NamedTuple):
 class ObjectSweep:
     """One sweep.
 
+    :param old_folders: the folders of old objects, which are data objects too.
     :param look: is called with the number of objects that were looked at since the last call.
     """
 
-    def __init__(self, access: ObjectAccess, *, clock: Clock, look: Callable[[int], None]):
+    def __init__(
+        self,
+        access: ObjectAccess,
+        *,
+        old_folders: Iterable[str],
+        clock: Clock,
+        look: Callable[[int], None],
+    ):
         self._access = access
+        self._data_folders = (DATA_OBJECTS, *old_folders)
         self._now_s = clock.time_s()
         self._look = look
 
@@ -120,10 +129,11 @@ class ObjectSweep:
         return [hash(entry.value) for entry in names.values() if entry.kind == DATA]
 
     def _old_data(self, cutoff_ns: int) -> Iterator[Found]:
-        for found in self._access.list(DATA_OBJECTS):
-            self._look(1)
-            if found.modified_ns < cutoff_ns:
-                yield found
+        for folder in self._data_folders:
+            for found in self._access.list(folder):
+                self._look(1)
+                if found.modified_ns < cutoff_ns:
+                    yield found
 
     def _remove(self, names: Iterable[str]) -> None:
         rest = iter(names)

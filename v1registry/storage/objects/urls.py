@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -216,10 +216,13 @@ class ObjectPlace:
         return f"{self.scheme} {kind} {self.bucket}{where}{below}"
 
 
-def open_objects(url: str, *, groups: Groups, clock: Clock = SYSTEM_CLOCK) -> ObjectStorage:
+def open_objects(
+    url: str, *, groups: Groups, old_folders: Iterable[str] = (), clock: Clock = SYSTEM_CLOCK
+) -> ObjectStorage:
     """Return the storage in the place that a URL names. Nothing is connected yet.
 
     :param groups: which keys change together.
+    :param old_folders: folders whose objects become keys when the bucket is used for the first time.
     :raises ValueError: see :meth:`ObjectPlace.from_url` and :meth:`ObjectPlace.open_store`.
     """
     place = ObjectPlace.from_url(url)
@@ -228,6 +231,7 @@ def open_objects(url: str, *, groups: Groups, clock: Clock = SYSTEM_CLOCK) -> Ob
         transfers=place.open_store(for_transfers=True),
         public=replace(place, endpoint=place.public_endpoint or place.endpoint).open_store(),
         groups=groups,
+        old_folders=old_folders,
         single_writer=place.is_single_writer,
         description=f"{place}; {place.credentials_in_words}",
         clock=clock,

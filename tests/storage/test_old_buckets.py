@@ -1,0 +1,156 @@
+"""Buckets that docker-registry 0.9.1 wrote: the objects of its folder, under the same names."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import obstore
+import pytest
+from obstore.store import MemoryStore
+from support.clock import Clock
+from support.old_data import CHILD, IMAGE, PLAIN, ROOT, SAMPLE, tree
+from support.wsgi_client import Client
+from v1registry_fakes.contracts.storage_sharing import at_once
+
+from v1registry import FileStorage, Registry
+from v1registry.registry.key_groups import KEY_GROUPS, OLD_FOLDERS
+from v1registry.storage import KeyNotFound, StorageUnavailable
+from v1registry.storage.objects import Groups, ObjectStorage
+from v1registry.storage.objects.adoption import MARKER
+from v1registry.storage.objects.store import ObjectAccess, Version
+
+HOUR_S = 3600
+
+
+def over(store: MemoryStore, clock: Clock | None = None) -> ObjectStorage:
+    """Return a storage as the setting ``storage`` gives it."""
+    options = {} if clock is None else {"clock": clock}
+    return ObjectStorage(store, groups=Groups(KEY_GROUPS), old_folders=OLD_FOLDERS, **options)
+
+
+def old_objects(store: MemoryStore) -> dict[str, bytes]:
+    return {
+        meta["path"]: bytes(obstore.get(store, meta["path"]).bytes())
+        for folder in OLD_FOLDERS
+        for meta in obstore.list(store, folder).collect()
+    }
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    return {name: value for name, value in tree(SAMPLE).items() if name.startswith(OLD_FOLDERS)}
+
+
+@pytest.fixture
+def store(files: dict[str, bytes]) -> MemoryStore:
+    store = MemoryStore()
+    for name, value in files.items():
+        obstore.put(store, name, value)
+    return store
+
+
+def test_old_objects_are_keys(store: MemoryStore, files: dict[str, bytes]) -> None:
+    storage = over(store)
+    stats = list(storage.list(""))
+    assert [(stat.key, stat.size) for stat in stats] == [(key, len(files[key])) for key in sorted(files)]
+    for stat in stats:
+        assert storage.read(stat.key) == (files[stat.key], stat)
+        assert stat.modified == obstore.head(store, stat.key)["last_modified"]
+    assert len({stat.etag for stat in stats}) == len(stats)
+    assert list(storage.list_folders("")) == list(OLD_FOLDERS)
+
+
+def test_old_bucket_is_served_as_the_old_folder(store: MemoryStore, tmp_path: Path) -> None:
+    folder = FileStorage(tmp_path / "data", durable=False)
+    for name, value in old_objects(store).items():
+        folder.write(name, value)
+    clients = [Client(Registry(storage=storage)) for storage in (over(store), folder)]
+    repositories = [stat.key.split("/")[1:3] for stat in folder.list("repositories/")]
+    paths = [f"/v1/repositories/{'/'.join(names)}/tags" for names in repositories]
+    parts = ("json", "layer", "ancestry", "files")
+    paths += [f"/v1/images/{image_id}/{part}" for image_id in (ROOT, CHILD, PLAIN) for part in parts]
+    for path in paths:
+        answer, expected = (client.get(path) for client in clients)
+        assert (answer.status, answer.body) == (expected.status, expected.body), path
+    assert clients[0].get(f"/v1/images/{ROOT}/layer").status == "200 OK"
+
+
+def test_pushes_and_deletions_leave_old_objects_as_they_are(
+    store: MemoryStore, files: dict[str, bytes]
+) -> None:
+    storage = over(store)
+    client = Client(Registry(storage=storage), HTTP_AUTHORIZATION="Token signature=one")
+    client.push(IMAGE)
+    storage.write(f"images/{ROOT}/json", b"other")
+    storage.delete(f"images/{CHILD}/json")
+    storage.delete_tree(f"images/{PLAIN}")
+    assert old_objects(store) == files
+    again = over(store)
+    assert again.read(f"images/{ROOT}/json")[0] == b"other"
+    assert list(again.list(f"images/{PLAIN}")) == []
+    with pytest.raises(KeyNotFound):
+        again.read(f"images/{CHILD}/json")
+
+
+def test_old_objects_without_keys_are_swept(store: MemoryStore, files: dict[str, bytes]) -> None:
+    clock = Clock(datetime.now(timezone.utc).timestamp())
+    storage = over(store, clock)
+    storage.delete_tree(f"images/{PLAIN}")
+    for _ in range(2):
+        clock.now_s += 2 * HOUR_S
+        storage.sweep(older_than_s=HOUR_S)
+    left = {name for name, value in files.items() if value and not name.startswith(f"images/{PLAIN}/")}
+    assert left <= old_objects(store).keys()
+    assert not any(name.startswith(f"images/{PLAIN}/") for name in old_objects(store))
+    assert [stat.key for stat in storage.list("")] == sorted(
+        name for name in files if not name.startswith(f"images/{PLAIN}/")
+    )
+    assert storage.read(f"images/{ROOT}/json")[0] == files[f"images/{ROOT}/json"]
+
+
+def test_interrupted_adoption_is_repeated(
+    store: MemoryStore, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = ObjectAccess.put
+    calls = 0
+
+    def failing(access: ObjectAccess, name: str, data: bytes, expected: Version | None) -> Version:
+        nonlocal calls
+        calls += 1
+        if calls > 3:
+            raise StorageUnavailable(name, "the store is gone")
+        return put(access, name, data, expected)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectAccess, "put", failing)
+        storage = over(store)
+        with pytest.raises(StorageUnavailable):
+            storage.read(f"images/{ROOT}/json")
+    assert storage.read(f"images/{ROOT}/json")[0] == files[f"images/{ROOT}/json"]
+    assert [stat.key for stat in over(store).list("")] == sorted(files)
+
+
+def test_several_processes_adopt_a_bucket_at_once(store: MemoryStore, files: dict[str, bytes]) -> None:
+    etags = at_once(lambda _: {stat.key: stat.etag for stat in over(store).list("")}, threads=4)
+    assert [*etags[0]] == sorted(files)
+    assert etags == [etags[0]] * 4
+
+
+def test_new_bucket_is_marked_and_adopts_nothing_later() -> None:
+    store = MemoryStore()
+    assert list(over(store).list("")) == []
+    assert bytes(obstore.get(store, MARKER).bytes()) == b'{"has_old_objects": false}'
+    obstore.put(store, f"images/{ROOT}/json", b"{}")
+    assert list(over(store).list("")) == []
+
+
+def test_object_whose_name_cannot_be_a_key_is_left_out(store: MemoryStore, files: dict[str, bytes]) -> None:
+    obstore.put(store, "images/.x.tmp/json", b"{}")
+    assert [stat.key for stat in over(store).list("")] == sorted(files)
+
+
+def test_damaged_marker_makes_the_storage_unavailable(store: MemoryStore) -> None:
+    obstore.put(store, MARKER, b"{}")
+    with pytest.raises(StorageUnavailable, match="not one of this storage"):
+        over(store).read("images/a/json")

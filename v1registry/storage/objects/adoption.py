@@ -1,0 +1,131 @@
+"""Old buckets: objects whose names are the keys themselves, as docker-registry 0.9 wrote them.
+
+The first process that uses such a bucket makes documents that name these objects where they are. No object is
+changed or copied. An object :data:`MARKER` says that this was done, so that it is done once for a bucket.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from threading import Lock
+from typing import Any, Final
+
+from ..base import InvalidKey, StorageUnavailable, check_key
+from .documents import NO_DOCUMENT, Entry, data_entry, inline_entry
+from .groups import Group, Groups
+from .parallel import in_parallel
+from .store import Conflict, Found, Level, ObjectAccess, Version
+
+#: The object that says that a bucket belongs to this storage, and whether it has old objects.
+MARKER: Final = "registry.json"
+
+#: How long a request waits while old objects are adopted, in seconds.
+_WAIT_S: Final = 10.0
+
+
+class AdoptingAccess(ObjectAccess):
+    """Calls of one store. Before the first one, the documents of its old objects are made.
+
+    :param groups: which keys change together.
+    :param folders: the folders of old objects; without any, nothing is adopted.
+    """
+
+    def __init__(self, store: Any, *, groups: Groups, folders: tuple[str, ...], **options: Any):
+        super().__init__(store, **options)
+        self._groups = groups
+        self._folders = folders
+        #: the folders in which the store has old objects; None before the first call
+        self._old_folders: tuple[str, ...] | None = None if folders else ()
+        self._adopting = Lock()
+        self._inner = ObjectAccess(store, **options)
+        self._inner.conditions = self.conditions  # type: ignore[method-assign]
+
+    def old_folders(self) -> tuple[str, ...]:
+        """Return the folders of old objects, empty if the store has none.
+
+        :raises StorageUnavailable: the store failed, or another thread has not made all documents yet.
+        """
+        if self._old_folders is None:
+            if not self._adopting.acquire(timeout=_WAIT_S):
+                raise StorageUnavailable(
+                    MARKER, "the objects of an old registry are being adopted: try again in a minute"
+                )
+            try:
+                if self._old_folders is None:
+                    self._old_folders = adopt(self._inner, self._groups, self._folders)
+            finally:
+                self._adopting.release()
+        return self._old_folders
+
+    def get(self, name: str, known: Version | None = None) -> tuple[bytes, Version] | None:
+        """Return a small object; see the base class."""
+        self.old_folders()
+        return super().get(name, known)
+
+    def list(self, folder: str, *, after: str = "") -> Iterator[Found]:
+        """Yield the objects below a folder; see the base class."""
+        self.old_folders()
+        yield from super().list(folder, after=after)
+
+    def level(self, folder: str) -> Level:
+        """Return what is directly in a folder; see the base class."""
+        self.old_folders()
+        return super().level(folder)
+
+
+def adopt(access: ObjectAccess, groups: Groups, folders: tuple[str, ...]) -> tuple[str, ...]:
+    """Make the documents of the old objects of a store, if that was not done before.
+
+    Several processes may do it at once, and again after an interruption: what exists stays.
+
+    :return: the folders in which there are old objects.
+    :raises StorageUnavailable: the store failed.
+    """
+    try:
+        found = access.get(MARKER)
+        assert found is not None
+        return folders if json.loads(found[0])["has_old_objects"] else ()
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError):
+        raise StorageUnavailable(MARKER, f"the object {MARKER} is not one of this storage") from None
+    has_old_objects = False
+    for _ in in_parallel(lambda item: _create(access, *item), _old_groups(access, groups, folders)):
+        has_old_objects = True
+    try:
+        access.put(MARKER, json.dumps({"has_old_objects": has_old_objects}).encode(), None)
+    except Conflict:
+        return adopt(access, groups, folders)
+    return folders if has_old_objects else ()
+
+
+def _old_groups(
+    access: ObjectAccess, groups: Groups, folders: tuple[str, ...]
+) -> Iterator[tuple[Group, dict[str, Entry]]]:
+    """Yield each group that has old objects, with their names and entries."""
+    begun: dict[Group, dict[str, Entry]] = {}
+    for folder in folders:
+        for found in access.list(folder):
+            try:
+                group = groups.of(check_key(found.name))
+            except InvalidKey:
+                continue
+            # objects come in order, so a group whose start does not fit any more is whole
+            for other in [other for other in begun if not found.name.startswith(other.start)]:
+                yield other, begun.pop(other)
+            entry = (
+                data_entry(found.name, found.size, found.modified_ns)
+                if found.size
+                else inline_entry(b"", found.modified_ns)
+            )
+            begun.setdefault(group, {})[found.name[len(group.start) :]] = entry
+    yield from begun.items()
+
+
+def _create(access: ObjectAccess, group: Group, names: dict[str, Entry]) -> None:
+    """Make a document, unless there is one."""
+    try:
+        access.put(group.object_name, NO_DOCUMENT.followed_by(names).dump(), None)
+    except Conflict:
+        return
