@@ -97,11 +97,13 @@ def test_older_tables_are_brought_up_to_date(world: World, monkeypatch: pytest.M
     monkeypatch.setattr(postgresql_schema, "MIGRATIONS", (*postgresql_schema.MIGRATIONS, added))
     for module in (postgresql_schema, postgresql_database):
         monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
-    assert world.names() == ["app", "base"]
+    world.repositories.announce(NEW, b"[]", [])
+    assert world.names() == ["app", "base", "new"]
     assert world.is_asked()
+    assert world.names() == ["app", "base", "new"]
     with world.index._database.reading() as transaction:
         assert transaction.execute("SELECT name, added FROM repositories ORDER BY name").fetchall() == [
-            ("team/app", 7), ("team/base", 7),
+            ("team/app", 7), ("team/base", 7), ("team/new", 7),
         ]  # fmt: skip
 
 

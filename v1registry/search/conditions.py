@@ -54,7 +54,9 @@ def streams(listing: Listing) -> list[Where]:
         return [Where("is_private = 0"), Where("is_private = 1")]
     if not listing.has_public:
         return [chosen(listing)]
-    return [Where("is_private = 0"), Where("is_private = 1") & chosen(listing)]
+    some = chosen(listing)
+    public = Where("is_private = 0")
+    return [public] if some is NEVER else [public, Where("is_private = 1") & some]
 
 
 def visible(listing: Listing) -> Where:

@@ -107,6 +107,13 @@ class Dialect(Protocol):
     def stream(self, connection: Any, statement: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement. They are read only as they are asked for."""
 
+    def merged(self, selects: list[str], order: str, limits: tuple[int, int] | None) -> str:
+        """Return the statement that gives the rows of several statements in one order.
+
+        :param order: in which an index has the rows of each of them.
+        :param limits: how many rows it gives, and how many it leaves out before; None for all.
+        """
+
     def has_words(self, query: Query) -> Where:
         """Return the condition that rows have the words of a query, for rows that are read in an order.
 

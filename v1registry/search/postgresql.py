@@ -101,6 +101,18 @@ class PostgresDialect:
             yield from rows
             rows = connection.execute(f"FETCH {_FURTHER_ROWS} FROM {name}").fetchall()
 
+    def merged(self, selects: list[str], order: str, limits: tuple[int, int] | None) -> str:
+        """Return the statement that gives the rows of several statements in one order.
+
+        Each of them has the order too: otherwise the server reads all of its rows, and sorts them.
+        """
+        all_of_it = "" if limits is None else f" LIMIT {limits[0]} OFFSET {limits[1]}"
+        if len(selects) == 1:
+            return f"{selects[0]} ORDER BY {order}{all_of_it}"
+        part = "" if limits is None else f" LIMIT {sum(limits)}"
+        parts = " UNION ALL ".join(f"({select} ORDER BY {order}{part})" for select in selects)
+        return f"{parts} ORDER BY {order}{all_of_it}"
+
     def has_words(self, query: Query) -> Where:
         """Return the condition that rows have the words of a query, apart from what :meth:`rest` names."""
         phrases, rest = phrases_of(query)

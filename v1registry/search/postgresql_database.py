@@ -14,7 +14,7 @@ from ..log import get_logger
 from ..names import RepositoryName
 from .database import DatabaseBusy, NoDatabase, NoIndexYet
 from .postgresql_pool import Pool, Watchdog, first_line
-from .postgresql_schema import SCHEMA_NAME, SCHEMA_VERSION, NewerSchema, are_sound, migrate
+from .postgresql_schema import SCHEMA_NAME, SCHEMA_VERSION, NewerSchema, OlderSchema, are_sound, migrate
 from .rows import state_of
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class PostgresDatabase:
                 with self._transaction(_READING) as transaction:
                     if are_sound(transaction):
                         return
-            except NoIndexYet:
+            except (NoIndexYet, OlderSchema):
                 pass
         with self._transaction(_MAKING) as transaction:
             transaction.execute("SELECT pg_advisory_xact_lock(?, ?)", (_LOCKS, _TABLES))
@@ -244,16 +244,17 @@ def _check_version(answer: psycopg.Cursor[Any]) -> None:
     """Compare the version of the tables with that of the program.
 
     :param answer: of the statements that begin a transaction.
-    :raises NoIndexYet: the tables are missing or older.
+    :raises NoIndexYet: the tables are missing.
+    :raises OlderSchema: they are older.
     :raises NewerSchema: they are newer.
     """
     while answer.nextset():
         pass
     (version,) = answer.fetchone() or (None,)
-    if version is not None and version > SCHEMA_VERSION:
-        raise NewerSchema(version)
+    if version is None:
+        raise NoIndexYet("there is no index yet")
     if version != SCHEMA_VERSION:
-        raise NoIndexYet(f"the tables have version {version}, and are brought to {SCHEMA_VERSION}")
+        raise (NewerSchema if version > SCHEMA_VERSION else OlderSchema)(version)
 
 
 @lru_cache(maxsize=256)

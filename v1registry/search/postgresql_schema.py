@@ -73,6 +73,13 @@ _TABLES: Final = ("repositories", "collaborators", "others", "namespaces", "dirt
 _NUMBERS: Final = 8
 
 
+class OlderSchema(NoDatabase):
+    """The tables have to be brought up to date. Their rows stay, so changes of them count."""
+
+    def __init__(self, version: int):
+        super().__init__(f"the tables have version {version}, and are brought to {SCHEMA_VERSION}")
+
+
 class NewerSchema(NoDatabase):
     """A newer program made the tables. They are left as they are."""
 

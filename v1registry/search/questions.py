@@ -185,10 +185,10 @@ class Questions:
         """
         selects = [f"SELECT {columns} FROM repositories WHERE {where.text}" for where in parts]
         values = tuple(value for where in parts for value in where.values)
-        statement = f"{' UNION ALL '.join(selects)} ORDER BY {order}"
+        statement = self._dialect.merged(selects, order, limits)
         if limits is None:
             return self._dialect.stream(connection, statement, values)
-        return iter(connection.execute(f"{statement} LIMIT {limits[0]} OFFSET {limits[1]}", values))
+        return iter(connection.execute(statement, values))
 
     def _total(self, connection: Connection, query: Query, listing: Listing) -> int:
         repositories, public = state_of(connection, "repositories", "public")

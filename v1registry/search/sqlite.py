@@ -38,7 +38,7 @@ class SqliteSearch(IndexedSearch):
 class SqliteDialect:
     """How an SQLite database is asked: an FTS5 table of trigrams has the words."""
 
-    most_sorted = 10_000
+    most_sorted = 2_000
 
     def insert(self, connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> int:
         """Insert a row into ``repositories`` and return its id."""
@@ -64,6 +64,11 @@ class SqliteDialect:
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement. They are read only as they are asked for."""
         return connection.execute(statement, values)
+
+    def merged(self, selects: list[str], order: str, limits: tuple[int, int] | None) -> str:
+        """Return the statement that gives the rows of several statements in one order."""
+        statement = f"{' UNION ALL '.join(selects)} ORDER BY {order}"
+        return statement if limits is None else f"{statement} LIMIT {limits[0]} OFFSET {limits[1]}"
 
     def has_words(self, query: Query) -> Where:
         """Return the condition that rows have the words of a query."""
