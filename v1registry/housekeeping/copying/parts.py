@@ -90,6 +90,9 @@ def part_of(key: str) -> Part | None:
 #: The list of an external index, in the folder of a repository.
 IMAGES_LIST: Final = "_images_list"
 
+#: How the names of all image lists begin.
+_BEGINNING_OF_LISTS: Final = "_i"
+
 
 def may_be_info(key: str) -> bool:
     """Tell whether the key of a tag may be that of the information of a different tag."""
@@ -121,7 +124,34 @@ def joined(
 
 def keys_of(part: Part, *storages: Storage) -> Iterator[tuple[str, list[Stat | None]]]:
     """Yield each key of a part, sorted, with its Stat in each storage."""
+    for key, row in keys_beside(part, *storages):
+        if part_of(key) is part:
+            yield key, row
+
+
+def keys_beside(part: Part, *storages: Storage) -> Iterator[tuple[str, list[Stat | None]]]:
+    """Yield each key of a part, and those of other parts between them, with its Stat in each storage."""
     for prefix in part.prefixes:
-        for key, row in joined([storage.list(prefix) for storage in storages]):
-            if part_of(key) is part:
+        yield from joined([storage.list(prefix) for storage in storages])
+
+
+def image_lists_of(*storages: Storage) -> Iterator[tuple[str, list[Stat | None]]]:
+    """Yield the keys of the image lists, with their Stats, without a look at other keys."""
+    for namespace, folder in folders_of(*storages):
+        path = f"{layout.REPOSITORIES}/{namespace}/{folder}/{_BEGINNING_OF_LISTS}"
+        for key, row in joined([storage.list(path) for storage in storages]):
+            if part_of(key) is Part.IMAGE_LISTS:
                 yield key, row
+
+
+def folders_of(*storages: Storage) -> Iterator[tuple[str, str]]:
+    """Yield namespace and folder of each repository that one of the storages has."""
+    for namespace in _folders(layout.REPOSITORIES, *storages):
+        for folder in _folders(f"{layout.REPOSITORIES}/{namespace}", *storages):
+            yield namespace, folder
+
+
+def _folders(above: str, *storages: Storage) -> Iterator[str]:
+    streams = [(Stat(name, 0, "", 0) for name in storage.list_folders(above)) for storage in storages]
+    for name, _ in joined(streams):
+        yield name

@@ -18,12 +18,22 @@ from ..progress import SILENCE, Progress, Step
 from .blobs import copy_blob, sha256_in
 from .contents import ContentCopies, contents_of
 from .gauge import Cancelled, Gauge, Pass
-from .parts import COPIED, LEFT_OUT, Part, keys_of, may_be_info, part_of
+from .parts import (
+    COPIED,
+    LEFT_OUT,
+    Part,
+    folders_of,
+    image_lists_of,
+    keys_beside,
+    keys_of,
+    may_be_info,
+    part_of,
+)
 from .records import copy_info, copy_record
 from .report import CopyReport, Deleted
 from .shared import SharedBytes
 from .state import CopyRefused, CopyState
-from .tags import TagCopies, folders_of, tags_of
+from .tags import TagCopies, tags_of
 from .values import Changed, Damaged, Values
 from .workers import Workers
 
@@ -168,8 +178,9 @@ class _Copy:
             self._copy_blobs(workers, shared)
             self._copy_contents(workers, shared)
         with self._showing("records and tags", "keys"):
-            for part in (Part.MARKS, Part.RECORDS, Part.IMAGE_LISTS):
-                self._copy_records(workers, part)
+            self._copy_marks(workers)
+            self._copy_records(workers)
+            self._copy_image_lists(workers)
             self._copy_tags(workers)
         if self._gauge.current.extra and self._state.deletes:
             self._gauge.current.extra = 0
@@ -193,24 +204,40 @@ class _Copy:
             self._do(workers, partial(copies.copy, keys), keys=len(keys.found))
         workers.finish()
 
-    def _copy_records(self, workers: Workers, part: Part) -> None:
+    def _copy_marks(self, workers: Workers) -> None:
+        for _, (found, there) in keys_of(Part.MARKS, self._source, self._destination):
+            self._copy_record(workers, found, there)
+        workers.finish()
+
+    def _copy_records(self, workers: Workers) -> None:
+        for key, (found, there) in keys_beside(Part.RECORDS, self._source, self._destination):
+            part = part_of(key)
+            if part is Part.RECORDS:
+                self._copy_record(workers, found, there)
+            elif part is Part.TAGS and found is not None and may_be_info(key):
+                self._do(workers, partial(copy_info, self._values, found, there), keys=0)
+        workers.finish()
+
+    def _copy_image_lists(self, workers: Workers) -> None:
+        for _, (found, there) in image_lists_of(self._source, self._destination):
+            self._copy_record(workers, found, there)
+        workers.finish()
+
+    def _copy_record(self, workers: Workers, found: Stat | None, there: Stat | None) -> None:
         is_shared = self._state.is_shared
-        for key, (found, there) in keys_of(part, self._source, self._destination):
-            if found is not None:
-                self._do(
-                    workers,
-                    partial(copy_record, self._values, self._gauge, found, there, is_shared=is_shared),
-                )
-            elif there is not None and key.endswith(f"/{layout.DELETED}") and not is_shared:
+        if found is None:
+            assert there is not None
+            if there.key.endswith(f"/{layout.DELETED}") and not is_shared:
                 # a repository was made again under the name
                 self._remove(there)
             else:
                 self._gauge.current.extra += 1
-        if part is Part.RECORDS:
-            for _, (found, there) in keys_of(Part.TAGS, self._source, self._destination):
-                if found is not None and may_be_info(found.key):
-                    self._do(workers, partial(copy_info, self._values, found, there), keys=0)
-        workers.finish()
+        elif self._values.is_copied(found, there):
+            self._looked_at(1)
+            self._look()
+        else:
+            task = partial(copy_record, self._values, self._gauge, found, there, is_shared=is_shared)
+            self._do(workers, task)
 
     def _copy_tags(self, workers: Workers) -> None:
         copies = TagCopies(self._source, self._values, self._gauge)
@@ -245,11 +272,14 @@ class _Copy:
     # -- tasks and progress
 
     def _do(self, workers: Workers, task: Callable[[], None], *, keys: int = 1) -> None:
+        self._looked_at(keys)
+        workers.do(partial(self._try, task))
+
+    def _looked_at(self, keys: int) -> None:
         for _ in range(keys):
             self._gauge.looked_at()
         if self._step is not None and not self._shows_bytes:
             self._step.advance(keys)
-        workers.do(partial(self._try, task))
 
     def _try(self, task: Callable[[], None]) -> None:
         try:

@@ -48,19 +48,6 @@ class TagKeys:
         return 0 if self.stats else sum(stat is not None for stat in (self.file_there, self.side_there))
 
 
-def folders_of(source: Storage, destination: Storage) -> Iterator[tuple[str, str]]:
-    """Yield namespace and folder of each repository that one of the storages has."""
-    for namespace in _folders(layout.REPOSITORIES, source, destination):
-        for folder in _folders(f"{layout.REPOSITORIES}/{namespace}", source, destination):
-            yield namespace, folder
-
-
-def _folders(above: str, *storages: Storage) -> Iterator[str]:
-    streams = [(Stat(name, 0, "", 0) for name in storage.list_folders(above)) for storage in storages]
-    for name, _ in joined(streams):
-        yield name
-
-
 def tags_of(source: Storage, destination: Storage, namespace: str, folder: str) -> Iterator[TagKeys]:
     """Yield the tags that one of the storages has in the folder of a repository."""
     repository = layout.repository_from_folders(namespace, folder)
