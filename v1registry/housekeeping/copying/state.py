@@ -62,7 +62,8 @@ class CopyState:
         #: whether what the source has lost is removed
         self.deletes = not self.is_shared and (deletes or fields.get("is_complete") is not True)
         #: when the last pass of an earlier run began, in seconds since the epoch; None if there was none
-        self.last_pass_s: float | None = fields.get("pass_s") if is_same else None
+        pass_s = fields.get("pass_s")
+        self.last_pass_s = pass_s if is_same and isinstance(pass_s, (int, float)) else None
         #: what is younger in the destination was not copied by an earlier run, in nanoseconds since the
         #: epoch; None if the destination was empty
         self.copied_until_ns = None if stat is None else stat.modified_ns
