@@ -103,13 +103,17 @@ def test_caller_makes_all_calls_if_the_system_has_no_threads(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("module", "question"),
-    [("gevent.monkey", "is_module_patched"), ("eventlet.patcher", "is_monkey_patched")],
+    ("module", "question", "patched"),
+    [
+        ("gevent.monkey", "is_module_patched", "threading"),
+        ("gevent.monkey", "is_module_patched", "queue"),
+        ("eventlet.patcher", "is_monkey_patched", "thread"),
+    ],
 )
 def test_caller_makes_all_calls_if_threads_are_greenlets(
-    monkeypatch: pytest.MonkeyPatch, module: str, question: str
+    monkeypatch: pytest.MonkeyPatch, module: str, question: str, patched: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{question: lambda name: True}))
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{question: lambda name: name == patched}))
     monkeypatch.setattr(together, "_helpers", None)
     assert run_together([own_thread] * 5) == [threading.current_thread()] * 5
 

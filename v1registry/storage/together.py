@@ -127,8 +127,8 @@ os.register_at_fork(after_in_child=_forget_helpers)
 
 
 def _are_threads_greenlets() -> bool:
-    """Tell whether gevent or eventlet has replaced the threads of this process."""
+    """Tell whether gevent or eventlet has replaced the threads of this process, or what passes them work."""
     gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
-    return (gevent is not None and gevent.is_module_patched("threading")) or (
-        eventlet is not None and eventlet.is_monkey_patched("thread")
+    return (gevent is not None and any(map(gevent.is_module_patched, ("threading", "queue")))) or (
+        eventlet is not None and any(map(eventlet.is_monkey_patched, ("thread", "queue")))
     )
