@@ -33,6 +33,13 @@ def own_thread() -> threading.Thread:
     return threading.current_thread()
 
 
+def helpers_with_an_idle_one() -> together._Helpers:
+    helpers = together._Helpers()
+    assert helpers._make()
+    helpers._idle.append(None)
+    return helpers
+
+
 def test_results_are_in_the_order_of_the_calls() -> None:
     assert run_together([partial(pow, 2, number) for number in range(100)]) == [2**n for n in range(100)]
 
@@ -102,6 +109,15 @@ def test_caller_makes_all_calls_if_the_system_has_no_threads(monkeypatch: pytest
     assert run_together([own_thread] * 5) == [threading.current_thread()] * 5
 
 
+def test_no_thread_is_made_for_folders_and_single_values(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "_helpers", together._Helpers())
+    storage = FileStorage(root)
+    storage.write("a/b/c", b"value")
+    storage.write_many({"a/b/c": b"other"})
+    storage.delete_tree("a/b")
+    assert together._helpers._number == 0
+
+
 @pytest.mark.parametrize(
     ("module", "question", "patched"),
     [
@@ -126,6 +142,7 @@ def helpers():
     return sum(thread.name.startswith("v1registry-sync") for thread in threading.enumerate())
 
 def publish(name):
+    storage.write(f"{name}/new/key", b"value")
     for value in ("json", "layer", "ancestry"):
         storage.write(f"uploads/{name}/{value}", value.encode())
     assert helpers() == made, helpers()
@@ -205,8 +222,11 @@ def test_files_of_a_publication_are_synced_at_the_same_time(durable: FileStorage
     assert durable.read("images/x/json")[0] == b"json"
 
 
-def test_folders_of_a_deletion_are_synced_at_the_same_time(durable: FileStorage, disk: Disk) -> None:
+def test_folders_of_a_deletion_are_synced_at_the_same_time(
+    durable: FileStorage, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     durable.publish("uploads/x/1", "images/x")
+    monkeypatch.setattr(together, "_helpers", helpers_with_an_idle_one())
     disk.barrier = threading.Barrier(2, action=lambda: setattr(disk, "barrier", None), timeout=PATIENCE_S)
     durable.delete_tree("images/x")
     assert disk.barrier is None

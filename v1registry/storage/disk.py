@@ -73,7 +73,9 @@ class Disk:
         :raises OSError: the disk failed.
         """
         calls = [partial(_sync_folder, folder) for folder in folders if self.needs(folder)]
-        run_together(calls if value is None else [partial(os.fsync, value), *calls])
+        if value is not None:
+            calls.insert(0, partial(os.fsync, value))
+        run_together(calls, makes_threads=False)
 
     def sync_staged(self, source: str, target: str) -> frozenset[Synced] | None:
         """Bring the files of a folder to the disk before it is moved to ``target``; return what was synced.
@@ -107,7 +109,7 @@ class Disk:
         """
         if self.needs(target):
             _sync_files([path for path, _ in _files_below(copy)])
-            run_together([partial(_sync_folder, path) for path, _, _ in os.walk(copy)])
+            run_together([partial(_sync_folder, path) for path, _, _ in os.walk(copy)], makes_threads=False)
 
 
 class OpenFolders:
@@ -131,7 +133,8 @@ class OpenFolders:
 
         :raises OSError: the disk failed.
         """
-        run_together([partial(sync_folder, descriptor) for descriptor in self._descriptors.values()])
+        calls = [partial(sync_folder, descriptor) for descriptor in self._descriptors.values()]
+        run_together(calls, makes_threads=False)
 
     def close(self) -> None:
         """Close the folders."""

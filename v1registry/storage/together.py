@@ -22,7 +22,7 @@ T = TypeVar("T")
 MOST_THREADS: Final = 16
 
 
-def run_together(calls: Sequence[Callable[[], T]]) -> list[T]:
+def run_together(calls: Sequence[Callable[[], T]], *, makes_threads: bool = True) -> list[T]:
     """Make calls that wait for the disk, all at the same time; return their results in the same order.
 
     All of them have ended when it returns or raises. This thread makes the calls that no other thread has
@@ -30,13 +30,15 @@ def run_together(calls: Sequence[Callable[[], T]]) -> list[T]:
     disk alone.
 
     :param calls: they may run in any order, in other threads, and must not wait for each other.
+    :param makes_threads: False if only threads help that were made before, so that a process that makes few
+        changes and then forks has none.
     :raises Exception: what the first of the calls that failed has raised.
     """
     if len(calls) < 2:
         return [call() for call in calls]
     batch = _Batch(calls)
     if not _are_threads_greenlets():
-        _helpers.help(batch, len(calls) - 1)
+        _helpers.help(batch, len(calls) - 1, makes_threads=makes_threads)
     batch.work()
     return batch.results()
 
@@ -84,13 +86,16 @@ class _Helpers:
         self._making = threading.Lock()  # guards the number
         self._number = 0
 
-    def help(self, batch: _Batch[Any], most: int) -> None:
-        """Let up to ``most`` threads work on a batch, and make some if too few are idle."""
+    def help(self, batch: _Batch[Any], most: int, *, makes_threads: bool) -> None:
+        """Let up to ``most`` threads work on a batch.
+
+        :param makes_threads: whether some are made if too few are idle.
+        """
         for _ in range(min(most, MOST_THREADS)):
             try:
                 self._idle.pop()
             except IndexError:
-                if not self._make():
+                if not makes_threads or not self._make():
                     return
             self._batches.put(batch)
 
