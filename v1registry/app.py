@@ -343,6 +343,9 @@ def _as_registry_error(error: Exception) -> errors.RegistryError:
     """Return the failure that the client gets. An unexpected error becomes a 500 without details."""
     if isinstance(error, errors.RegistryError):
         return error
+    if isinstance(error, BackendUnavailable) and isinstance(error.__cause__, StorageFull):
+        # accounts in the storage
+        return errors.OutOfSpace()
     if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in NO_SPACE):
         return errors.OutOfSpace()
     if isinstance(error, StorageUnavailable):

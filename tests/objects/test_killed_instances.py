@@ -20,7 +20,7 @@ from support.linearisable import check_histories
 from support.object_stores import ObjectStore
 from support.programs import environment_of, eventually
 from support.tag_clients import Crowd, TagClient
-from support.whole_registry import check_all_is_whole
+from support.whole_registry import Patient, check_all_is_whole
 
 pytestmark = [pytest.mark.real, pytest.mark.stores]
 
@@ -34,6 +34,9 @@ REPOSITORIES = ("team/one", "team/two", "team/gone")
 
 #: More pushes than killed processes leave unfinished.
 UNFINISHED = "100000"
+
+#: How long Ceph may take to copy objects to an OSD that was killed, in seconds.
+RECOVERY_S = 300
 
 #: How long a push may take when the machine is busy, in seconds.
 PUSH_S = 20
@@ -68,7 +71,7 @@ def servers(tmp_path: Path, settings: Mapping[str, str]) -> Iterator[list[Killed
 
 def kill_osd(ceph: Ceph, source: random.Random) -> None:
     """Kill an OSD and start it again. Two at once would take objects with them that only they have."""
-    eventually(ceph.is_recovered, "each object is on two OSDs", within_s=300)
+    eventually(ceph.is_recovered, "each object is on two OSDs", within_s=RECOVERY_S)
     number = source.randrange(OSDS)
     ceph.kill_osd(number)
     ceph.start_osd(number)
@@ -104,8 +107,9 @@ def test_tags_are_linearisable_while_instances_and_osds_are_killed(
 
     assert disturber.error is None, disturber.error
     assert disturber.count > 0
+    eventually(ceph.is_recovered, "each object is on two OSDs", within_s=RECOVERY_S)
     for server in servers:
-        TagClient(crowd, server.app, "last").read_all()
+        TagClient(crowd, Patient(server.app), "last").read_all()
     check_histories(crowd.history.operations)
     for server in servers:
         assert check_all_is_whole(server.app, crowd) > 0

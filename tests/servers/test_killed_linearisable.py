@@ -16,7 +16,7 @@ from support.killed_servers import Disturber, KilledServer
 from support.linearisable import check_histories
 from support.programs import environment_of
 from support.tag_clients import Crowd, TagClient
-from support.whole_registry import check_all_is_whole
+from support.whole_registry import Patient, check_all_is_whole
 
 pytestmark = pytest.mark.real
 
@@ -66,7 +66,7 @@ def test_tags_are_linearisable_while_processes_over_one_folder_are_killed(
 
     assert disturber.error is None, disturber.error
     assert disturber.count > 0
-    TagClient(crowd, server.app, "last").read_all()
+    TagClient(crowd, Patient(server.app), "last").read_all()
     check_histories(crowd.history.operations)
     assert check_all_is_whole(server.app, crowd) > 0
     verified = subprocess.run(
