@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from v1registry_fakes.contracts.storage_sharing import at_once
 from v1registry import FileStorage, Registry
 from v1registry.registry.key_groups import KEY_GROUPS, OLD_FOLDERS
 from v1registry.storage import KeyNotFound, StorageUnavailable
-from v1registry.storage.objects import Groups, ObjectStorage
+from v1registry.storage.objects import Groups, ObjectStorage, adoption
 from v1registry.storage.objects.adoption import MARKER
 from v1registry.storage.objects.store import ObjectAccess, Version
 
@@ -129,6 +130,27 @@ def test_interrupted_adoption_is_repeated(
             storage.read(f"images/{ROOT}/json")
     assert storage.read(f"images/{ROOT}/json")[0] == files[f"images/{ROOT}/json"]
     assert [stat.key for stat in over(store).list("")] == sorted(files)
+
+
+def test_no_request_waits_for_all_of_an_adoption(
+    store: MemoryStore, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = ObjectAccess.put
+    go_on = threading.Event()
+
+    def waiting(access: ObjectAccess, name: str, data: bytes, expected: Version | None) -> Version:
+        go_on.wait(60)
+        return put(access, name, data, expected)
+
+    monkeypatch.setattr(ObjectAccess, "put", waiting)
+    monkeypatch.setattr(adoption, "WAIT_S", 0)
+    storage = over(store)
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable, match="try again"):
+            storage.read(f"images/{ROOT}/json")
+    go_on.set()
+    monkeypatch.setattr(adoption, "WAIT_S", 60)
+    assert [stat.key for stat in storage.list("")] == sorted(files)
 
 
 def test_several_processes_adopt_a_bucket_at_once(store: MemoryStore, files: dict[str, bytes]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from threading import Lock
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ from .store import Conflict, Found, Level, ObjectAccess, Version
 MARKER: Final = "registry.json"
 
 #: How long a request waits while old objects are adopted, in seconds.
-_WAIT_S: Final = 10.0
+WAIT_S: Final = 10.0
 
 
 class AdoptingAccess(ObjectAccess):
@@ -37,25 +39,36 @@ class AdoptingAccess(ObjectAccess):
         self._folders = folders
         #: the folders in which the store has old objects; None before the first call
         self._old_folders: tuple[str, ...] | None = None if folders else ()
-        self._adopting = Lock()
+        self._lock = Lock()  # guards the attribute below
+        self._adoption: Future[tuple[str, ...]] | None = None
         self._inner = ObjectAccess(store, **options)
         self._inner.conditions = self.conditions  # type: ignore[method-assign]
 
     def old_folders(self) -> tuple[str, ...]:
         """Return the folders of old objects, empty if the store has none.
 
-        :raises StorageUnavailable: the store failed, or another thread has not made all documents yet.
+        :raises StorageUnavailable: the store failed, or the documents are not made yet.
         """
-        if self._old_folders is None:
-            if not self._adopting.acquire(timeout=_WAIT_S):
-                raise StorageUnavailable(
-                    MARKER, "the objects of an old registry are being adopted: try again in a minute"
-                )
-            try:
-                if self._old_folders is None:
-                    self._old_folders = adopt(self._inner, self._groups, self._folders)
-            finally:
-                self._adopting.release()
+        if self._old_folders is not None:
+            return self._old_folders
+        with self._lock:
+            if self._adoption is None:
+                # no request waits for all of it
+                thread = ThreadPoolExecutor(1, thread_name_prefix="v1registry-adoption")
+                self._adoption = thread.submit(adopt, self._inner, self._groups, self._folders)
+                thread.shutdown(wait=False)
+            adoption = self._adoption
+        try:
+            self._old_folders = adoption.result(timeout=WAIT_S)
+        except FutureTimeoutError:
+            raise StorageUnavailable(
+                MARKER, "the objects of an old registry are being adopted: try again in a minute"
+            ) from None
+        except StorageUnavailable:
+            with self._lock:
+                if self._adoption is adoption:
+                    self._adoption = None
+            raise
         return self._old_folders
 
     def get(self, name: str, known: Version | None = None) -> tuple[bytes, Version] | None:
