@@ -33,7 +33,7 @@ class Facts:
 
 
 def may_be_kept(name: RepositoryName) -> bool:
-    """Tell whether every database can keep the name. Names in old folders may be any text.
+    r"""Tell whether every database can keep the name. Names in old folders may be any text.
 
     >>> may_be_kept(RepositoryName("old", "Ä pp")), may_be_kept(RepositoryName("old", "a\0"))
     (True, False)
