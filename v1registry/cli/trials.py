@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ..assembly import Services
+from ..names import RepositoryName
 from ..registry import layout
 from ..registry.monitoring import try_storage
 from ..registry.repositories import Repositories
@@ -163,7 +164,7 @@ def count_repositories(services: Services, *, within_s: float = COUNTING_S) -> R
     ends_s = time.monotonic() + within_s
     number = private = 0
     try:
-        for name in repositories.candidates():
+        for name in _repositories_in(services):
             if time.monotonic() > ends_s:
                 return RepositoryCount(number, private, False)
             number += 1
@@ -171,6 +172,12 @@ def count_repositories(services: Services, *, within_s: float = COUNTING_S) -> R
     except StorageError:
         return None
     return RepositoryCount(number, private, True)
+
+
+def _repositories_in(services: Services) -> Iterator[RepositoryName]:
+    """Yield the repositories, the first ones at once: no other order is made than that of their folders."""
+    for namespace in services.storage.list_folders(layout.REPOSITORIES):
+        yield from services.repositories.in_namespace(layout.unstore_part(namespace))
 
 
 def exposed_repositories(services: Services, count: RepositoryCount | None) -> Iterator[str]:
