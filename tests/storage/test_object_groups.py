@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
-from v1registry.storage import InvalidKey, MemoryStorage, StorageError
-from v1registry.storage.objects import Groups, ObjectStorage
+from v1registry.storage import InvalidKey, MemoryStorage, StorageError, StorageFull
+from v1registry.storage.objects import Groups, ObjectStorage, committing
 from v1registry.storage.objects.groups import BEGINNING, FOLDER, SINGLE, Cover, Group, group_of_object
 from v1registry.storage.objects.names import decode, encode
 
@@ -209,3 +209,16 @@ def test_key_that_makes_too_long_a_name_of_an_object_is_invalid():
     storage = ObjectStorage(MemoryStore(), groups=TABLE)
     with pytest.raises(InvalidKey, match="too long"):
         storage.write("users/" + "/".join(["%" * 200] * 4), b"value")
+
+
+def test_group_with_too_many_keys_is_full_and_can_be_emptied(monkeypatch):
+    storage = ObjectStorage(MemoryStore(), groups=TABLE)
+    storage.write_many({f"images/x/{number}": b"v" * 100 for number in range(20)})
+    monkeypatch.setattr(committing, "MOST_BYTES", 2000)
+    with pytest.raises(StorageFull, match="images/x"):
+        storage.write("images/x/more", b"value")
+    storage.write("images/y/more", b"value")
+    for number in range(20):
+        storage.delete(f"images/x/{number}")
+    storage.write("images/x/more", b"value")
+    assert [stat.key for stat in storage.list("")] == ["images/x/more", "images/y/more"]

@@ -19,7 +19,7 @@ from threading import RLock
 from typing import Final
 
 from ...clock import Clock
-from ..base import StorageError, StorageUnavailable
+from ..base import StorageError, StorageFull, StorageUnavailable
 from .documents import REMEMBERED_WRITES, Document, Names, UnreadableDocument, parse
 from .groups import Group
 from .known import ABSENT_DOCUMENT, KnownDocuments, Seen
@@ -32,6 +32,9 @@ Change = Callable[[Names], Names | None]
 
 #: Threads of a process that change one group wait for each other instead of overtaking each other.
 _STRIPES: Final = 256
+
+#: The longest document, in bytes: some 250,000 keys. Each change of one of them writes all of it.
+MOST_BYTES: Final = 32 << 20
 
 #: How long a writer waits after it was overtaken, at first and at most, in seconds.
 _FIRST_PAUSE_S: Final = 0.005
@@ -78,6 +81,7 @@ class Committer:
 
         :param key: what the caller of the storage named, for exceptions.
         :raises StorageError: ``change`` raised it for the state in the store.
+        :raises StorageFull: the document would be too long.
         :raises StorageUnavailable: the store failed, or other writers were faster again and again. If the
             store failed, the change may have happened.
         """
@@ -110,8 +114,15 @@ class Committer:
                 is_sure = True
 
     def _write(self, key: str, group: Group, seen: Seen, document: Document, attempt: _Attempt) -> bool:
-        """Write a document over the one that was seen; return whether that succeeded for sure."""
+        """Write a document over the one that was seen; return whether that succeeded for sure.
+
+        :raises StorageFull: the document would be too long.
+        """
         data = document.dump()
+        if len(data) > max(MOST_BYTES, seen.size):
+            raise StorageFull(
+                key, f"the keys that begin with {group.start} need more than {MOST_BYTES} bytes"
+            )
         attempt.writes.append(document.version)
         try:
             version = self._access.put(group.object_name, data, seen.version)
