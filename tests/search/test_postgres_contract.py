@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 from support.faulty_storage import FaultyStorage
 from support.postgres import Postgres
 from v1registry_fakes.contracts import SearchIndexContract
 
 from v1registry import FileStorage, Storage
 from v1registry.openers import open_search
+from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.registry.repositories import Repositories
 from v1registry.search.base import SearchIndex
 from v1registry.search.postgresql import PostgresDialect, PostgresSearch
+from v1registry.storage.objects import ObjectStorage
+from v1registry.storage.objects.groups import Groups
 
 pytestmark = pytest.mark.real
 
@@ -57,6 +61,12 @@ class TestPostgresBesideStorageWithoutVersions(TestPostgresBesideMemory):
         storage = FaultyStorage()
         monkeypatch.setattr(storage, "folder_version", lambda folder: None)
         return storage
+
+
+class TestPostgresBesideObjects(TestPostgresBesideMemory):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return ObjectStorage(MemoryStore(), groups=Groups(KEY_GROUPS))
 
 
 class TestPostgresOfFrequentWords(TestPostgresBesideMemory):
