@@ -104,8 +104,13 @@ class Dialect(Protocol):
     def built(self, connection: Any) -> None:
         """Do what is due once all rows are there."""
 
-    def stream(self, connection: Any, statement: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a statement. They are read only as they are asked for."""
+    def stream(
+        self, connection: Any, statement: str, values: Sequence[object], *, is_whole: bool
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a statement. They are read only as they are asked for.
+
+        :param is_whole: whether all of them will probably be asked for.
+        """
 
     def merged(self, selects: list[str], order: str, limits: tuple[int, int] | None) -> str:
         """Return the statement that gives the rows of several statements in one order.

@@ -91,9 +91,15 @@ class PostgresDialect:
         connection.execute("ANALYZE repositories, collaborators")
 
     def stream(
-        self, connection: Connection, statement: str, values: Sequence[Any]
+        self, connection: Connection, statement: str, values: Sequence[Any], *, is_whole: bool
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a statement. They are read only as they are asked for."""
+        """Yield the rows of a statement. They are read only as they are asked for.
+
+        :param is_whole: whether all of them will probably be asked for. Otherwise the server gives the first
+            ones soon, even if the others take much longer by that.
+        """
+        if is_whole:
+            connection.execute("SET LOCAL cursor_tuple_fraction = 1.0")
         name = f"rows_{next(self._numbers)}"
         connection.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {statement}", values)
         rows = connection.execute(f"FETCH {_FIRST_ROWS} FROM {name}").fetchall()

@@ -21,6 +21,7 @@ from .words import Query, Word, folded
 _TOTALS: Final = 256
 
 _SHOWN: Final = "is_official, stars, name, namespace, has_description"
+_SHOWN_AND_TEXT: Final = f"{_SHOWN}, text"
 _ORDER: Final = "is_official DESC, stars DESC, name"
 
 
@@ -84,7 +85,7 @@ class Questions:
             listing if rule is None else EVERYTHING,
             0,
             None,
-            columns=f"{_SHOWN}, text" if rest else _SHOWN,
+            columns=_SHOWN_AND_TEXT if rest else _SHOWN,
         )
         matching = map(_match_of, (row for row in rows if all(word.is_in(row[5]) for word in rest)))
         allowed = (match for match in matching if rule is None or rule(match.name))
@@ -146,6 +147,7 @@ class Questions:
 
         :param start: how many are left out; 0 if all are yielded.
         :param most: how many are yielded; None for all.
+        :param columns: with the text if the caller has to look at each row.
         """
         filtered = self._dialect.has_words(query)
         exact = self._exact(connection, query, listing, filtered, columns)
@@ -156,7 +158,8 @@ class Questions:
             filtered &= Where(f"name NOT IN ({marks(names)})", tuple(names))
         part = None if most is None else (most - len(first), max(0, start - len(exact)))
         parts = [where & filtered for where in streams(listing)]
-        yield from self._merged(connection, columns, parts, _ORDER, part)
+        has_text = columns == _SHOWN_AND_TEXT
+        yield from self._merged(connection, columns, parts, _ORDER, part, is_whole=has_text)
 
     def _exact(
         self, connection: Connection, query: Query, listing: Listing, filtered: Where, columns: str
@@ -177,6 +180,8 @@ class Questions:
         parts: list[Where],
         order: str,
         limits: tuple[int, int] | None,
+        *,
+        is_whole: bool = False,
     ) -> Iterator[tuple[Any, ...]]:
         """Return the rows of several conditions in one order.
 
@@ -187,7 +192,7 @@ class Questions:
         values = tuple(value for where in parts for value in where.values)
         statement = self._dialect.merged(selects, order, limits)
         if limits is None:
-            return self._dialect.stream(connection, statement, values)
+            return self._dialect.stream(connection, statement, values, is_whole=is_whole)
         return iter(connection.execute(statement, values))
 
     def _total(self, connection: Connection, query: Query, listing: Listing) -> int:

@@ -60,7 +60,7 @@ class SqliteDialect:
         """Do nothing: the statements are made for what SQLite does without statistics."""
 
     def stream(
-        self, connection: sqlite3.Connection, statement: str, values: Sequence[Any]
+        self, connection: sqlite3.Connection, statement: str, values: Sequence[Any], *, is_whole: bool
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement. They are read only as they are asked for."""
         return connection.execute(statement, values)
