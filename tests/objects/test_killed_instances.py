@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import pytest
 from support.ceph import Ceph
-from support.killed_servers import Disturber, KilledServer
+from support.killed_servers import KilledServer, run_disturbed
 from support.linearisable import check_histories
 from support.object_stores import ObjectStore
 from support.programs import environment_of, eventually
@@ -89,24 +89,15 @@ def test_tags_are_linearisable_while_instances_and_osds_are_killed(
     crowd = Crowd(REPOSITORIES, PUSHES, deleted="team/gone")
     TagClient(crowd, servers[0].app, "first").push_base()
     source = random.Random(SEED)
-    disturber = Disturber(
-        crowd,
-        [
-            *((1, server.kill_all) for server in servers),
-            *((1, partial(server.kill_worker, source)) for server in servers),
-            (2, partial(kill_osd, ceph, source)),
-            (1, partial(kill_gateway, ceph)),
-        ],
-        source,
-    )
-
-    disturber.start()
+    disturbances: list[tuple[int, Callable[[], None]]] = [
+        *((1, server.kill_all) for server in servers),
+        *((1, partial(server.kill_worker, source)) for server in servers),
+        (2, partial(kill_osd, ceph, source)),
+        (1, partial(kill_gateway, ceph)),
+    ]
     apps = [servers[number % INSTANCES].app for number in range(CLIENTS)]
-    crowd.run(apps, seed=SEED, limit_s=60 + PUSHES * PUSH_S)
-    disturber.join()
 
-    assert disturber.error is None, disturber.error
-    assert disturber.count > 0
+    assert run_disturbed(crowd, apps, disturbances, seed=SEED, limit_s=60 + PUSHES * PUSH_S) > 0
     eventually(ceph.is_recovered, "each object is on two OSDs", within_s=RECOVERY_S)
     for server in servers:
         TagClient(crowd, Patient(server.app), "last").read_all()

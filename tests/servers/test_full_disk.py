@@ -13,7 +13,7 @@ import pytest
 from support.credentials import basic
 from support.engine_client import EngineClient, Image, UnexpectedAnswer, make_image, random_layer
 from support.forwarding import Forwarding
-from support.killed_servers import Disturber
+from support.killed_servers import run_disturbed
 from support.linearisable import check_histories
 from support.programs import Program, environment_of
 from support.small_disk import SmallDisk
@@ -179,13 +179,7 @@ def test_tags_are_linearisable_while_the_disk_is_full_now_and_then(
         threading.Event().wait(FULL_S)
         disk.free()
 
-    disturber = Disturber(crowd, [(1, fill_for_a_moment)], random.Random(507))
-    disturber.start()
-    crowd.run([app] * 8, seed=507, limit_s=400)
-    disturber.join()
-
-    assert disturber.error is None, disturber.error
-    assert disturber.count > 0
+    assert run_disturbed(crowd, [app] * 8, [(1, fill_for_a_moment)], seed=507, limit_s=400) > 0
     TagClient(crowd, Patient(app), "last").read_all()
     check_histories(crowd.history.operations)
     assert check_all_is_whole(app, crowd) > 0

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.killed_servers import Disturber, KilledServer
+from support.killed_servers import KilledServer, run_disturbed
 from support.linearisable import check_histories
 from support.programs import environment_of
 from support.tag_clients import Crowd, TagClient
@@ -54,18 +54,10 @@ def test_tags_are_linearisable_while_processes_over_one_folder_are_killed(
     crowd = Crowd(REPOSITORIES, PUSHES, deleted="team/gone")
     TagClient(crowd, server.app, "first").push_base()
     source = random.Random(SEED)
-    disturber = Disturber(
-        crowd,
-        [(6, lambda: server.kill_worker(source)), (1, server.kill_main), (1, server.kill_all)],
-        source,
-    )
+    disturbances = [(6, lambda: server.kill_worker(source)), (1, server.kill_main), (1, server.kill_all)]
+    limit_s = 60 + PUSHES * PUSH_S
 
-    disturber.start()
-    crowd.run([server.app] * CLIENTS, seed=SEED, limit_s=60 + PUSHES * PUSH_S)
-    disturber.join()
-
-    assert disturber.error is None, disturber.error
-    assert disturber.count > 0
+    assert run_disturbed(crowd, [server.app] * CLIENTS, disturbances, seed=SEED, limit_s=limit_s) > 0
     TagClient(crowd, Patient(server.app), "last").read_all()
     check_histories(crowd.history.operations)
     assert check_all_is_whole(server.app, crowd) > 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from support.forwarding import Forwarding
 from support.programs import Program, eventually
@@ -64,27 +65,34 @@ class KilledServer:
         self._program.end()
 
 
-class Disturber(threading.Thread):
-    """Does one of some disturbances each time that some more pushes were accepted, until the clients end.
+def run_disturbed(
+    crowd: Crowd,
+    apps: Sequence[Any],
+    disturbances: Sequence[tuple[int, Callable[[], None]]],
+    *,
+    seed: int,
+    limit_s: float,
+) -> int:
+    """Run clients, and do one of some disturbances each time that some more pushes were accepted.
 
+    The disturbances are made in the thread of the caller: programs that it starts may end with their thread.
+
+    :param apps: an application for each client.
     :param disturbances: how often in relation to the others, and what is done.
+    :param limit_s: how long the clients may take.
+    :return: how many disturbances there were.
     """
-
-    def __init__(
-        self, crowd: Crowd, disturbances: Sequence[tuple[int, Callable[[], None]]], source: random.Random
-    ):
-        super().__init__(name="disturber", daemon=True)
-        self._crowd, self._disturbances, self._random = crowd, disturbances, source
-        self.count = 0  #: disturbances so far
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        weights, actions = zip(*self._disturbances, strict=True)
+    source = random.Random(seed)
+    weights, actions = zip(*disturbances, strict=True)
+    count = 0
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(crowd.run, apps, seed=seed, limit_s=limit_s)
         try:
-            while self._crowd.wait_for_pushes(self._random.randint(*_PUSHES)):
-                (action,) = self._random.choices(actions, weights)
+            while crowd.wait_for_pushes(source.randint(*_PUSHES)):
+                (action,) = source.choices(actions, weights)
                 action()
-                self.count += 1
-        except BaseException as error:  # noqa: BLE001 - raised by the test
-            self.error = error
-            self._crowd.end()
+                count += 1
+        finally:
+            crowd.end()
+        running.result()
+    return count
