@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from obstore.store import MemoryStore
 
 import v1registry
 import v1registry.storage
-from support.object_stores import ObjectStore, shared_store
+from support.object_stores import ObjectStore, has_users, shared_store
 from v1registry.clock import SYSTEM_CLOCK, Clock
 from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.storage import Storage, memory
@@ -82,6 +83,8 @@ def real_store_in_place_of_memory(kind: str, run_id: str) -> Iterator[None]:
             patch.setenv(name, value)
         patch.setattr(MemoryObjectStorage, "real", (store, store.new_bucket()))
         yield
+    if not has_users(kind, root):
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def replace_memory_storage() -> None:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import sys
 import time
 import uuid
@@ -111,6 +112,11 @@ def shared_store(kind: str, root: Path) -> Iterator[ObjectStore]:
                 eventually(lambda: not _is_alive(keeper.read_text()), f"the keeper of {kind} ends")
 
 
+def has_users(kind: str, root: Path) -> bool:
+    """Tell whether a process of the test run uses the object store."""
+    return any((root / f"store-{kind}" / "users").iterdir())
+
+
 def _start_keeper(kind: str, folder: Path, told: Path, keeper: Path) -> None:
     command = [sys.executable, "-m", "support.object_stores", kind, str(folder)]
     tests = Path(__file__).resolve().parent.parent
@@ -164,6 +170,7 @@ def _keep(kind: str, folder: Path) -> None:
             time.sleep(_PAUSE_S)
     finally:
         server.stop()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == "__main__":
