@@ -121,11 +121,16 @@ class ImageState:
     is_lent: bool = (
         False  #: the token's repository does not hold it yet, but a push may name it (decisions.md 18)
     )
-    is_pushing: bool = False  #: nothing is readable, but the caller may know of an unfinished push
+    #: tells whether the caller may know of an unfinished push; it has to look for pushes
+    sees_push: Callable[[], bool] | None = None
+
+    @property
+    def is_pushing(self) -> bool:
+        """Whether nothing is readable, but the caller may know of an unfinished push."""
+        return self.content is None and self.sees_push is not None and self.sees_push()
 
 
 ABSENT = ImageState()
-PUSHING = ImageState(is_pushing=True)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Contract tests of a storage: the calls for one request."""
+"""Contract tests of a storage: the calls for one request, and many deletions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,30 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from v1registry.storage.base import ABSENT, KeyConflict, KeyNotFound, Storage
+from v1registry.storage.base import ABSENT, InvalidKey, KeyConflict, KeyNotFound, Storage
 
 from .storage_sharing import listed
 
 
 class MomentRules:
-    """Tests of ``moment``."""
+    """Tests of ``moment`` and ``delete_many``."""
+
+    def test_many_keys_are_deleted_and_no_others(self, storage: Storage) -> None:
+        for key in ("a/1", "a/2", "a/2x", "b/1", "c"):
+            storage.write(key, b"value")
+        storage.delete_many(["a/2", "c", "b/1"])
+        assert listed(storage) == ["a/1", "a/2x"]
+
+    def test_missing_ones_of_many_keys_are_no_error(self, storage: Storage) -> None:
+        storage.write("a/1", b"value")
+        storage.delete_many(iter(["a/2", "a/1", "b", "a/1"]))
+        storage.delete_many(["a/1"])
+        storage.delete_many([])
+        assert listed(storage) == []
+
+    def test_invalid_one_of_many_keys_to_delete_is_rejected(self, storage: Storage) -> None:
+        with pytest.raises(InvalidKey):
+            storage.delete_many(["a/../b"])
 
     def test_value_written_within_a_moment_is_read(self, storage: Storage) -> None:
         storage.write("f/a", b"old")

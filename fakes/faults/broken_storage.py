@@ -9,7 +9,7 @@ from typing import Final
 
 from v1registry import MemoryStorage, Storage
 from v1registry.storage.base import ANY, Blob, Stat, StorageFull, StorageUnavailable
-from v1registry.storage.many import no_moment, write_in_order
+from v1registry.storage.many import delete_in_order, no_moment, write_in_order
 
 #: The storages that are replaced in the current context, each with its substitute.
 _REPLACED: ContextVar[tuple[tuple[BrokenStorage, Storage], ...]] = ContextVar(
@@ -61,6 +61,9 @@ class PassingStorage:
 
     def delete(self, key: str, *, expect: str = ANY) -> None:
         self._of(key).delete(key, expect=expect)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        delete_in_order(self.delete, keys)
 
     def publish(self, staged: str, folder: str) -> None:
         self._of(folder).publish(staged, folder)

@@ -59,10 +59,11 @@ def test_what_is_younger_than_a_day_stays_and_can_be_completed(folder: Path) -> 
     assert client.get(f"/v1/images/{UNFINISHED.image_id}/layer").body == UNFINISHED.layer
 
 
-def test_push_of_the_same_id_removes_what_is_older_than_a_day(tmp_path: Path) -> None:
+def test_push_that_begins_again_removes_what_is_older_than_a_day(tmp_path: Path) -> None:
     folder = tmp_path / "registry"
     client = client_of(folder)
     client.put_json(OTHER)
+    client.put_json(UNFINISHED)
     client.put("/v1/images/" + UNFINISHED.image_id + "/json", UNFINISHED.json, {"Authorization": "Token a"})
     before = uploads_of(folder, UNFINISHED)
     make_older(folder, DAY_S + 60)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from v1registry import MemoryStorage, Storage
 from v1registry.storage.base import ANY, Blob, Stat, StorageUnavailable
-from v1registry.storage.many import read_in_order, write_in_order
+from v1registry.storage.many import delete_in_order, read_in_order, write_in_order
 
 T = TypeVar("T")
 
@@ -146,6 +146,9 @@ class FaultyStorage:
 
     def delete(self, key: str, *, expect: str = ANY) -> None:
         self._call("delete", key, lambda: self.storage.delete(key, expect=expect))
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        delete_in_order(self.delete, keys)
 
     def publish(self, staged: str, folder: str) -> None:
         self._call("publish", folder, lambda: self.storage.publish(staged, folder))

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from v1registry import Storage
 from v1registry.storage.base import ANY, Blob, Stat
-from v1registry.storage.many import read_in_order, write_in_order
+from v1registry.storage.many import delete_in_order, read_in_order, write_in_order
 
 T = TypeVar("T")
 
@@ -148,6 +148,9 @@ class SteppedStorage:
 
     def delete(self, key: str, *, expect: str = ANY) -> None:
         self._call(lambda: self.storage.delete(key, expect=expect))
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        delete_in_order(self.delete, keys)
 
     def publish(self, staged: str, folder: str) -> None:
         self._call(lambda: self.storage.publish(staged, folder))

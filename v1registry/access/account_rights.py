@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from .. import errors
 from ..names import DEFAULT_NAMESPACE, RepositoryName
 from ..registry.staging import Staging
-from ..rights import ABSENT, PUSHING, Action, Bearer, Content, ImageState, Listing, PushGrant, PushKey, User
+from ..rights import ABSENT, Action, Bearer, Content, ImageState, Listing, PushGrant, PushKey, User
 from .announcements import Announcements
 from .holders import Holders
 from .policy import own_namespaces
@@ -209,8 +209,8 @@ class AccountRights:
         return self._states[image_id]
 
     def _find_state(self, image_id: str) -> ImageState:
-        # A push that ends between the two looks makes the image look absent for this request.
-        return self._readable(image_id) or (PUSHING if self._sees_push(image_id) else ABSENT)
+        # a push that ends between the two looks makes the image look absent for this request
+        return self._readable(image_id) or ImageState(sees_push=lambda: self._sees_push(image_id))
 
     def _readable(self, image_id: str) -> ImageState | None:
         token = self.token

@@ -72,6 +72,7 @@ class Adoption:
     :param adopt: marks the first content of an image as held by a repository with an incarnation.
     :param is_decided: tells whether a mark says what a repository with an incarnation holds of an image, or
         what it held before it was deleted or damaged.
+    :param may_be_old: tells whether a repository exists, and was not deleted lately.
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class Adoption:
         repositories: Repositories,
         adopt: Callable[[RepositoryName, str, str], None],
         is_decided: Callable[[RepositoryName, str, str], bool],
+        may_be_old: Callable[[RepositoryName], bool],
     ):
         self._storage = storage
         self._contents = contents
         self._repositories = repositories
         self._adopt = adopt
         self._is_decided = is_decided
+        self._may_be_old = may_be_old
         self._lock = Lock()  # cachetools is not safe for threads
         self._seen: LRUCache[tuple[RepositoryName, str], str] = LRUCache(_REMEMBERED)
         self._publications: LRUCache[tuple[str, str], datetime | None] = LRUCache(_REMEMBERED)
@@ -100,7 +103,8 @@ class Adoption:
         listing = _digest(stats)
         with self._lock:
             is_seen = self._seen.get((repository, incarnation)) == listing
-        if is_seen or not listing:
+        # the note of a deletion is read after the tags: a deletion writes it before it removes anything
+        if is_seen or not listing or not self._may_be_old(repository):
             return False
         record = self._record(repository)
         is_new = record.listing != listing and self._walk_new(repository, incarnation, record, stats)

@@ -61,7 +61,14 @@ class Holders:
         self._is_elsewhere = registry_is_elsewhere
         self._incarnations = Incarnations(storage, repositories, clock=clock)
         self._search = HolderSearch(storage)
-        self.adoption = Adoption(storage, contents, repositories, self._adopt_image, self._is_decided)
+        self.adoption = Adoption(
+            storage,
+            contents,
+            repositories,
+            self._adopt_image,
+            self._is_decided,
+            self._incarnations.may_be_old,
+        )
 
     # -- incarnations
 
@@ -115,9 +122,9 @@ class Holders:
             return Content(image_id, found[0].variant)
         if is_walked and incarnation:
             return None
-        if not self._incarnations.may_be_old(repository):
-            return None
         if not incarnation:
+            if not self._incarnations.may_be_old(repository):
+                return None
             incarnation = self._adopt(repository)
             if not incarnation:
                 is_old = not self.adoption.is_adopted(repository)

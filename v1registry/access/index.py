@@ -23,7 +23,7 @@ from ..names import RepositoryName
 from ..registry.contents import Contents
 from ..registry.repositories import Repositories
 from ..registry.staging import Staging
-from ..rights import ABSENT, PUSHING, Action, Content, ImageState, Listing, PushGrant, PushKey, Rights, User
+from ..rights import Action, Content, ImageState, Listing, PushGrant, PushKey, Rights, User
 from .credentials import is_plain_token, parse_authorization
 from .holders import Holders
 
@@ -298,10 +298,10 @@ class ForeignRights:
         lent = None if held is not None else self._lent(image_id)
         if lent is not None:
             return ImageState(lent)
-        is_pushing = any(
-            repository in facts.repositories for facts in self._access.staging.any_facts(image_id)
+        facts_of = self._access.staging.any_facts
+        return ImageState(
+            sees_push=lambda: any(repository in facts.repositories for facts in facts_of(image_id))
         )
-        return PUSHING if is_pushing else ABSENT
 
     def content_in(self, repository: RepositoryName | None, image_id: str) -> Content | None:
         if repository is None:

@@ -10,9 +10,7 @@ from ..names import RepositoryName
 from ..registry.contents import Contents
 from ..registry.staging import Staging
 from ..rights import (
-    ABSENT,
     EVERYTHING,
-    PUSHING,
     Action,
     Content,
     ImageState,
@@ -108,8 +106,9 @@ class OpenRights:
         content = contents.open_content(image_id)
         if content is not None:
             return ImageState(content)
-        is_pushing = self._access.staging.has_any(image_id) or contents.has_mark(image_id)
-        return PUSHING if is_pushing else ABSENT
+        return ImageState(
+            sees_push=lambda: self._access.staging.has_any(image_id) or contents.has_mark(image_id)
+        )
 
     def content_in(self, repository: RepositoryName | None, image_id: str) -> Content | None:
         return self._access.contents.open_content(image_id)

@@ -119,12 +119,11 @@ class Pushes:
         check_image_id(image_id)
         parent = checked_parent(image_id, parsed)
         self._staging.expiry.tidy()
-        self._staging.expiry.expire(image_id)
         grant = rights.push_grant(image_id)
         for repository in grant.repositories:
             self._holding.begin(repository)
         ancestry = self._ancestry(image_id, parent, grant, rights)
-        push = self._staging.find(image_id, grant.key)
+        push = self._staging.find_or_expire(image_id, grant.key)
         if not push.jsons and rights.image_state(image_id).content is not None:
             raise errors.ImageExists(image_id=image_id)
         self._staging.add_json(push, document, facts_for(grant, ancestry))

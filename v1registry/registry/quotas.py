@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -124,8 +124,15 @@ class Quotas:
 
     def release(self, image_id: str, key: PushKey, entry: str, size: int) -> None:
         """Count bytes no more, because they were removed."""
-        with suppress(KeyNotFound):
-            self._storage.delete(f"{self._counters(image_id, key)}/{entry}.{size}")
+        self._storage.delete_many(self.counters(image_id, key, {entry: size}))
+
+    def counters(self, image_id: str, key: PushKey, sizes: Mapping[str, int]) -> list[str]:
+        """Return the keys that count bytes, for a caller that removes them with what they count.
+
+        :param sizes: entry -> bytes.
+        """
+        folder = self._counters(image_id, key)
+        return [f"{folder}/{entry}.{size}" for entry, size in sizes.items()]
 
     def recount(self, image_id: str, key: PushKey, entry: str, old: int, new: int) -> None:
         """Count so many bytes for an entry that were reserved otherwise, without checking the bounds.

@@ -121,6 +121,20 @@ def facts_for(grant: PushGrant, ancestry: Iterable[str]) -> Facts:
     return Facts(tuple(ancestry), grant.repositories)
 
 
+def documents_of(document: bytes, ancestry: Iterable[str], sums: Iterable[str]) -> dict[str, bytes]:
+    """Return what lies beside the layer of a whole image, by the last segments of the keys."""
+    return {
+        layout.JSON: document,
+        layout.ANCESTRY: json.dumps(list(ancestry)).encode("ascii"),
+        layout.CHECKSUM: json.dumps(list(sums)).encode("ascii"),
+    }
+
+
+def sizes_of(documents: Mapping[str, bytes]) -> dict[str, int]:
+    """Return the sizes of documents, in bytes."""
+    return {name: len(value) for name, value in documents.items()}
+
+
 def dump(facts: Facts, document: bytes) -> bytes:
     """Return the value to store for a JSON: a line of facts, then the JSON as it was sent."""
     head = {"ancestry": list(facts.ancestry), "repositories": [str(name) for name in facts.repositories]}

@@ -16,9 +16,9 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import islice
+from itertools import chain
 from typing import Final
 
 from .. import errors
@@ -26,28 +26,19 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.checksums import PayloadChecksum
 from ..layers.streamed_tarsum import TarSumStream
 from ..rights import PushKey
-from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageError
+from ..storage.base import CHUNK_BYTES, KeyConflict, KeyNotFound, Storage, StorageError
 from . import layout
 from .contents import Staged
 from .expiry import Expiry
 from .quotas import Quotas
-from .sent import Facts, SentJson, SentLayer, StagedPush, Unfinished, digest_of, dump, parse, parse_facts
+from .sent import Facts, SentJson, SentLayer, StagedPush, digest_of, documents_of, dump, sizes_of
+from .sent_pushes import LAYERS, SENT, SUMS, SentPushes
 
 #: How many JSONs and layers of one image are kept for a push key that clients share.
 SHARED_LIMIT: Final = 4
 
-#: How many keys of the unfinished pushes of one image are looked at to answer other callers, and how many
-#: facts are read, because strangers may begin many pushes.
-_MOST_LOOKED_AT: Final = 1000
-_MOST_FACTS: Final = 50
 
-#: How much of a stored JSON is read at once to find its line of facts, in bytes.
-_HEAD_BYTES: Final = 32 << 10
-
-_SENT, _SUMS, _LAYERS = "sent", "sums", "layers"
-
-
-class Staging:
+class Staging(SentPushes):
     """The unfinished pushes of one storage. Safe for threads and processes.
 
     :param most_bytes: how many bytes of unfinished pushes one user may have; on an open server, one push key.
@@ -64,7 +55,7 @@ class Staging:
         most_total_bytes: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ):
-        self._storage = storage
+        super().__init__(storage)
         self.expiry = Expiry(storage, clock=clock)
         self._quotas = Quotas(
             storage,
@@ -74,80 +65,15 @@ class Staging:
             most_total_bytes=most_total_bytes,
         )
 
-    # -- looking
-
-    def find(self, image_id: str, key: PushKey) -> StagedPush:
-        """Return what a push has sent; empty if nothing."""
-        folder, jsons, layers = StagedPush(image_id, key).folder, [], []
-        # "sent" and "sums", without the layers
-        for stat in self._storage.list(f"{folder}/s"):
-            kind, _, name = stat.key.removeprefix(f"{folder}/").partition("/")
-            if kind == _SENT:
-                jsons.append(SentJson(stat.key, name.rpartition("-")[2], stat.size))
-            elif kind == _SUMS:
-                layers.append(SentLayer(stat.key, name.rpartition("-")[2]))
-        if not key.is_shared:
-            # the last one counts
-            jsons = jsons[-1:]
-        return StagedPush(image_id, key, tuple(jsons), tuple(layers))
-
-    def has_any(self, image_id: str) -> bool:
-        """Tell whether a push of the image has begun and not ended."""
-        return any(True for _ in self._sent_keys(image_id))
-
-    def any_facts(self, image_id: str) -> Iterator[Facts]:
-        """Yield the facts of the JSONs that unfinished pushes of the image have sent, of many pushes some."""
-        for key in islice(self._sent_keys(image_id), _MOST_FACTS):
-            with suppress(KeyNotFound):
-                yield self._read_facts(key)
-
-    def unfinished(self, image_id: str) -> Unfinished | None:
-        """Return what the newest unfinished push of an image has sent; None if there is none."""
-        keys = [stat.key for stat in self._storage.list(f"{layout.UPLOADS}/{image_id}/")]
-        newest = {
-            kind: max(
-                (key for key in keys if f"/{kind}/" in key),
-                key=lambda key: key.rpartition("/")[2],
-                default=None,
-            )
-            for kind in (_SENT, _SUMS)
-        }
-        sent, sums = newest[_SENT], newest[_SUMS]
-        if sent is None:
-            return None
-        facts, document = parse(sent, self._storage.read(sent)[0])
-        folder = (
-            None if sums is None else f"{sums.partition(f'/{_SUMS}/')[0]}/{_LAYERS}/{sums.rpartition('-')[2]}"
-        )
-        return Unfinished(document, facts.ancestry, folder)
-
-    def facts(self, sent: SentJson) -> Facts | None:
-        """Return what was found out about a JSON; None if it was removed meanwhile."""
-        try:
-            return self._read_facts(sent.key)
-        except KeyNotFound:
-            return None
-
-    def read(self, sent: SentJson) -> tuple[Facts, bytes] | None:
-        """Return the facts of a JSON and the JSON as it was sent; None if it was removed meanwhile."""
-        try:
-            return parse(sent.key, self._storage.read(sent.key)[0])
-        except KeyNotFound:
-            return None
-
-    def document(self, sent: SentJson) -> bytes | None:
-        """Return a JSON as it was sent; None if it was removed meanwhile."""
-        found = self.read(sent)
-        return None if found is None else found[1]
-
-    def with_sums(self, layer: SentLayer) -> SentLayer:
-        """Return a layer together with its sums; without any if it was removed meanwhile."""
-        try:
-            return layer.with_record(self._storage.read(layer.key)[0])
-        except KeyNotFound:
-            return layer
-
     # -- sending
+
+    def find_or_expire(self, image_id: str, key: PushKey) -> StagedPush:
+        """Return what a push has sent. It is removed before, if its last request was too long ago."""
+        push, newest_s = self.find_dated(image_id, key)
+        if not push.jsons or newest_s >= self.expiry.oldest:
+            return push
+        self.expiry.expire(image_id)
+        return self.find(image_id, key)
 
     def add_json(self, push: StagedPush, document: bytes, facts: Facts) -> None:
         """Keep a JSON. An older one of the push gives way, unless clients share the key.
@@ -206,9 +132,10 @@ class Staging:
         :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
         """
         name = secrets.token_hex(8)
-        folder = f"{push.folder}/{_LAYERS}/{name}"
+        folder = f"{push.folder}/{LAYERS}/{name}"
         extra_bytes = push.jsons[-1].size if len(payloads) == 1 else 0
         reservation = self._quotas.reserve(push.image_id, push.key, name)
+        alone = self._alone(push, payloads, CHUNK_BYTES)
 
         def hashed() -> Iterator[bytes]:
             for chunk in reservation.counted(chunks, extra_bytes, announced_bytes):
@@ -216,29 +143,38 @@ class Staging:
                     payload.update(chunk)
                 yield chunk
 
+        received = hashed() if tarsums is None else tarsums.through(hashed())
         try:
-            received = hashed() if tarsums is None else tarsums.through(hashed())
-            sizes = {layout.LAYER: self._storage.write(f"{folder}/{layout.LAYER}", received).size}
+            first, beside = _beginning(received), dict[str, bytes]()
+            if len(first) <= CHUNK_BYTES:
+                # a short one is stored together with what lies beside it
+                beside[layout.LAYER] = first
+            else:
+                self._storage.write(f"{folder}/{layout.LAYER}", chain([first], received))
+            sums = {digest: payload.text().removeprefix("sha256:") for digest, payload in payloads.items()}
+            size = reservation.received + extra_bytes
+            reservation.settle(size)
+            # a long JSON should not be in memory while the layer arrives
+            prepared, ancestry, documents = _whole(alone or self._alone(push, payloads), sums)
+            beside |= documents
+            record = {
+                "sums": sums,
+                "prepared": prepared,
+                "ancestry": ancestry,
+                "size": size,
+                "tarsums": {} if tarsums is None else self._tarsums(push, sums, tarsums),
+                "sizes": {layout.LAYER: reservation.received, **sizes_of(documents)},
+            }
+            values = {f"{folder}/{name}": value for name, value in beside.items()}
+            # with the last one the layer counts
+            values[f"{push.folder}/{SUMS}/{self._now()}-{name}"] = json.dumps(record).encode("ascii")
+            self._storage.write_many(values)
         except (errors.RegistryError, StorageError):
             with suppress(StorageError):
                 # if the storage failed late, the layer may be there: it is counted until it is removed
                 self._storage.delete_tree(folder)
                 reservation.release()
             raise
-        sums = {digest: payload.text().removeprefix("sha256:") for digest, payload in payloads.items()}
-        size = reservation.received + extra_bytes
-        reservation.settle(size)
-        prepared, ancestry, documents = self._prepare_alone(push, folder, sums)
-        record = {
-            "sums": sums,
-            "prepared": prepared,
-            "ancestry": ancestry,
-            "size": size,
-            "tarsums": {} if tarsums is None else self._tarsums(push, sums, tarsums),
-            "sizes": {**sizes, **documents},
-        }
-        # from here on the layer counts
-        self._storage.write(f"{push.folder}/{_SUMS}/{self._now()}-{name}", json.dumps(record).encode("ascii"))
         after = self.find(push.image_id, push.key)
         self.drop(after, self._outdated(after))
         return sums, after
@@ -254,21 +190,18 @@ class Staging:
         ]
         return [layer for layer in push.layers if layer.key not in fitting[-1:]]
 
-    def _prepare_alone(
-        self, push: StagedPush, folder: str, sums: dict[str, str]
-    ) -> tuple[str, tuple[str, ...], dict[str, int]]:
-        """Write a whole image beside a layer if the push has one JSON. Return its digest, which is empty if
-        it has not, the ancestry, and the sizes of the documents.
+    def _alone(
+        self, push: StagedPush, digests: Collection[str], most_bytes: int | None = None
+    ) -> tuple[Facts, bytes] | None:
+        """Return the JSON with which a layer is a whole image, and its facts; None if the push has several.
+
+        :param digests: of the JSONs that the layer may belong to.
+        :param most_bytes: None is returned for a longer JSON; None for any.
         """
-        if len(sums) != 1:
-            return "", (), {}
-        ((digest, sum_),) = sums.items()
-        # the JSON is read again, because it should not be in memory while the layer arrives
-        found = next((self.read(sent) for sent in push.jsons if sent.digest == digest), None)
-        if found is None:
-            return "", (), {}
-        facts, document = found
-        return digest, facts.ancestry, self._write_image(folder, document, facts.ancestry, [f"sha256:{sum_}"])
+        found = [sent for sent in push.jsons if sent.digest in digests]
+        if len(digests) != 1 or not found or (most_bytes is not None and found[0].size > most_bytes):
+            return None
+        return self.read(found[0])
 
     def _tarsums(
         self, push: StagedPush, digests: Iterable[str], stream: TarSumStream
@@ -298,13 +231,16 @@ class Staging:
 
         :param sums: what is to be stored as its sums, the payload sum first.
         """
-        folder = f"{push.folder}/{_LAYERS}/{layer.name}"
+        folder = f"{push.folder}/{LAYERS}/{layer.name}"
+        documents = documents_of(document, ancestry, sums)
         payload, sizes = sums[0].removeprefix("sha256:"), self._sizes(folder)
         if sizes and layer.is_damaged(sizes):
             return None
         if layer.prepared == digest:
+            if layout.LAYER not in sizes:
+                return None
             if len(sums) > 1 or layer.ancestry != tuple(ancestry) or sizes != layer.sizes:
-                self._write_image(folder, document, tuple(ancestry), sums)
+                self._write_image(folder, documents)
             return Staged(folder, payload, tuple(ancestry))
         # another request may want the same layer with another JSON: the first rename of the folder decides
         claimed = f"{push.folder}/claimed/{layer.name}-{digest}"
@@ -317,7 +253,7 @@ class Staging:
                 self._storage.stat(f"{claimed}/{layout.LAYER}")
             except KeyNotFound:
                 return None
-        self._write_image(claimed, document, tuple(ancestry), sums)
+        self._write_image(claimed, documents)
         return Staged(claimed, payload, tuple(ancestry))
 
     def end(self, push: StagedPush, sent: SentJson, layer: SentLayer, staged: Staged) -> None:
@@ -328,13 +264,17 @@ class Staging:
             return
         # other clients may have sent a JSON or a layer meanwhile
         self._storage.delete_tree(staged.folder)
-        self._drop_sums(push, layer)
-        self._drop_json(push, sent)
+        known = layer if layer.size is not None else self.with_sums(layer)
+        sizes = {sent.name: sent.size}
+        if known.size is not None:
+            sizes[layer.name] = known.size
+        counters = self._quotas.counters(push.image_id, push.key, sizes)
+        self._storage.delete_many([layer.key, sent.key, *counters])
 
     def drop(self, push: StagedPush, layers: Iterable[SentLayer]) -> None:
         """Remove layers of a push."""
         for layer in layers:
-            self._storage.delete_tree(f"{push.folder}/{_LAYERS}/{layer.name}")
+            self._storage.delete_tree(f"{push.folder}/{LAYERS}/{layer.name}")
             self._drop_sums(push, layer)
 
     # -- inside
@@ -343,39 +283,14 @@ class Staging:
         """Count a JSON and store it; count it no more if that fails."""
         self._quotas.begin(push.image_id, push.key, name, len(value), is_first=is_first)
         try:
-            self._storage.write(f"{push.folder}/{_SENT}/{name}", value)
+            self._storage.write(f"{push.folder}/{SENT}/{name}", value)
         except StorageError:
             with suppress(StorageError):
                 self._quotas.release(push.image_id, push.key, name, len(value))
             raise
 
-    def _sent_keys(self, image_id: str) -> Iterator[str]:
-        for stat in islice(self._storage.list(f"{layout.UPLOADS}/{image_id}/"), _MOST_LOOKED_AT):
-            if f"/{_SENT}/" in stat.key:
-                yield stat.key
-
-    def _read_facts(self, key: str) -> Facts:
-        """Return the facts of a stored JSON without the JSON, which may be large.
-
-        :raises KeyNotFound: it was removed meanwhile.
-        """
-        head = b""
-        with self._storage.open(key) as blob:
-            while b"\n" not in head and (part := blob.read(_HEAD_BYTES)):
-                head += part
-        return parse_facts(key, head)
-
-    def _write_image(
-        self, folder: str, document: bytes, ancestry: tuple[str, ...], sums: list[str]
-    ) -> dict[str, int]:
-        """Write what lies beside a layer; return the sizes by the last segments of the keys."""
-        documents = {
-            layout.JSON: document,
-            layout.ANCESTRY: json.dumps(list(ancestry)).encode("ascii"),
-            layout.CHECKSUM: json.dumps(sums).encode("ascii"),
-        }
-        self._storage.write_many({f"{folder}/{name}": data for name, data in documents.items()})
-        return {name: len(data) for name, data in documents.items()}
+    def _write_image(self, folder: str, documents: Mapping[str, bytes]) -> None:
+        self._storage.write_many({f"{folder}/{name}": value for name, value in documents.items()})
 
     def _sizes(self, folder: str) -> dict[str, int]:
         return {stat.key.rpartition("/")[2]: stat.size for stat in self._storage.list(f"{folder}/")}
@@ -397,3 +312,25 @@ class Staging:
     def _delete(self, key: str) -> None:
         with suppress(KeyNotFound):
             self._storage.delete(key)
+
+
+def _whole(
+    alone: tuple[Facts, bytes] | None, sums: Mapping[str, str]
+) -> tuple[str, tuple[str, ...], dict[str, bytes]]:
+    """Return the digest of the JSON with which a layer is a whole image, the ancestry, and what lies beside
+    the layer; an empty digest and nothing if ``alone`` is None.
+    """
+    if alone is None:
+        return "", (), {}
+    ((digest, sum_),), (facts, document) = sums.items(), alone
+    return digest, facts.ancestry, documents_of(document, facts.ancestry, [f"sha256:{sum_}"])
+
+
+def _beginning(pieces: Iterator[bytes]) -> bytes:
+    """Return all pieces if they are short together, else the first ones, of more than CHUNK_BYTES."""
+    value = bytearray()
+    for piece in pieces:
+        value += piece
+        if len(value) > CHUNK_BYTES:
+            break
+    return bytes(value)

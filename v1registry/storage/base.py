@@ -150,11 +150,9 @@ class Storage(Protocol):
     def moment(self) -> AbstractContextManager[None]:
         """Return a context for the calls that one thread makes to answer one request. It may be nested.
 
-        Within it, calls of this thread that follow each other and are for neighbouring keys may show the
-        state of one moment, so that a storage that is far away is asked once. The moment is within the
-        context. Values that this process wrote are seen at once. After a call for keys elsewhere, or some
-        milliseconds, the storage is asked again. So each answer is one that could have been given without
-        the context, if no other process had changed anything between these calls.
+        Calls of this thread that follow each other and are for neighbouring keys may show the state of one
+        moment within it, so that a storage that is far away is asked once. What this process writes is seen
+        at once. After a call for keys elsewhere, or some milliseconds, the storage is asked again.
         """
 
     def stat(self, key: str) -> Stat:
@@ -248,6 +246,13 @@ class Storage(Protocol):
             deleters.
         :raises KeyNotFound: nothing is stored under ``key``, whatever was expected.
         :raises KeyConflict: the stored value has a different etag. Nothing changed.
+        """
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove keys in their order, each as durably as :meth:`delete`. Missing ones are no error.
+
+        A storage that is far away removes several at once if it can. Otherwise a failure may leave the last
+        ones.
         """
 
     def publish(self, staged: str, folder: str) -> None:

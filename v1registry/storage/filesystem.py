@@ -54,7 +54,7 @@ from .files import (
 )
 from .folders import Folders, failure
 from .listing import Listing
-from .many import no_moment, read_in_order
+from .many import delete_in_order, no_moment, read_in_order
 from .trees import NO_LINK, sweep
 from .urls import path_of_url
 from .writer import Writer
@@ -214,6 +214,10 @@ class FileStorage:
             os.unlink(path)
             held.is_changed = True
         self._folders.prune(folder)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove keys, one after the other. Missing ones are no error."""
+        delete_in_order(self.delete, keys)
 
     def delete_tree(self, folder: str) -> None:
         """Remove every key below ``folder + "/"`` at once, durably. A folder without keys is no error.

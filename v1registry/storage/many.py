@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .base import KeyNotFound, Stat
@@ -46,6 +46,16 @@ def write_in_order(write: Callable[[str, bytes], object], values: Mapping[str, b
     """
     for key, value in values.items():
         write(key, value)
+
+
+def delete_in_order(delete: Callable[[str], object], keys: Iterable[str]) -> None:
+    """Remove keys, one after the other: for storages that answer at once. Missing ones are no error.
+
+    :param delete: the method of a storage.
+    """
+    for key in keys:
+        with suppress(KeyNotFound):
+            delete(key)
 
 
 def read_in_parallel(

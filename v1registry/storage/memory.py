@@ -24,7 +24,7 @@ from .base import (
     check_key,
     clip_range,
 )
-from .many import no_moment, read_in_order, write_in_order
+from .many import delete_in_order, no_moment, read_in_order, write_in_order
 
 #: How many keys a listing reads at once. Writers wait meanwhile.
 _PAGE_KEYS = 256
@@ -196,6 +196,10 @@ class MemoryStorage:
             if expect not in (ANY, known[1].etag):
                 raise KeyConflict(key, "the stored value is not the expected one")
             self._remove(key)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove keys, one after the other. Missing ones are no error."""
+        delete_in_order(self.delete, keys)
 
     def delete_tree(self, folder: str) -> None:
         """Remove every key below ``folder + "/"`` at once. A folder without keys is no error."""

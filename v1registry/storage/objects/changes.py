@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from ..base import ABSENT, ANY, InvalidKey, KeyConflict, KeyNotFound
@@ -55,6 +55,13 @@ def deleted(names: Names, group: Group, key: str, expect: str) -> Names:
     if expect not in (ANY, known.etag):
         raise KeyConflict(key, "the stored value is not the expected one")
     return {other: entry for other, entry in names.items() if other != name}
+
+
+def without_all(names: Names, group: Group, keys: Collection[str]) -> Names | None:
+    """Return the names of a group without some keys; None if all of them are missing."""
+    removed = {key[len(group.start) :] for key in keys}
+    kept = {name: entry for name, entry in names.items() if name not in removed}
+    return None if len(kept) == len(names) else kept
 
 
 def without(names: Names, group: Group, base: str) -> Names | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,7 @@ from ..base import (
 from ..memory import MemoryBlob
 from ..sweeping import Swept
 from .adoption import AdoptingAccess
-from .changes import Move, check_places, deleted, without, written
+from .changes import Move, check_places, deleted, without, without_all, written
 from .committing import Change, Committer
 from .data import DataBlob, store_value
 from .documents import DATA, Document, Entry, Names, inline_entry, is_large
@@ -248,6 +249,12 @@ class ObjectStorage:
         """
         group = self._group(key)
         self._committer.commit(key, group, lambda names: deleted(names, group, key, expect))
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove keys, in their order; those of one group in one step. Missing ones are no error."""
+        for group, some in groupby(keys, self._group):
+            change = partial(without_all, group=group, keys=tuple(some))
+            self._committer.commit(group.start, group, change)
 
     def delete_tree(self, folder: str) -> None:
         """Remove every key below ``folder + "/"``, durably; those of one group in one step."""

@@ -1,0 +1,150 @@
+"""How many calls of an object store a request costs: on an open server, and with accounts.
+
+Each process first looks whether the store has conditional writes, and which users and images there are. So a
+push and a pull are made before the counted ones.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Final
+
+import pytest
+from support.counted_objects import REPOSITORY, ObjectsWorld, count_calls
+from support.engine_client import make_image, tar_layer
+from support.push_requests import tag_of
+from support.v2_client import digest_of
+
+FIRST, IMAGE = (make_image(tar_layer({name: name.encode()}), name=name) for name in ("first", "second"))
+LARGE = make_image(random.Random(1).randbytes(300_000), name="large")
+
+#: What the requests of a push cost at most: on an open server, with accounts.
+MOST_OF_PUSHES: Final = {"json": (6, 8), "layer": (4, 6), "checksum": (8, 10), "tag": (7, 9)}
+
+#: The same for what a pull gets.
+MOST_OF_PULLS: Final = {
+    f"/v1/images/{IMAGE.image_id}/json": (3, 5),
+    f"/v1/images/{IMAGE.image_id}/ancestry": (3, 5),
+    f"/v1/images/{IMAGE.image_id}/layer": (3, 5),
+    f"/v1/images/{LARGE.image_id}/layer": (3, 5),
+    f"/v1/repositories/{REPOSITORY}/tags/latest": (2, 4),
+    f"/v1/repositories/{REPOSITORY}/tags": (3, 5),
+    f"/v1/repositories/{REPOSITORY}/images": (2, 4),
+}
+
+
+@pytest.fixture(params=[False, True], ids=["open", "accounts"])
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ObjectsWorld:
+    """Return a registry to which a push was made."""
+    made = ObjectsWorld(count_calls(monkeypatch), has_accounts=request.param)
+    made.push(FIRST)
+    return made
+
+
+def most_of(world: ObjectsWorld, bounds: tuple[int, int]) -> int:
+    return bounds[world.app.has_accounts]
+
+
+def test_push_costs_few_calls(world: ObjectsWorld) -> None:
+    calls = world.push(IMAGE, "second")
+    for name, bounds in MOST_OF_PUSHES.items():
+        assert len(calls[name]) <= most_of(world, bounds), (name, calls[name])
+
+
+def test_push_of_a_large_layer_costs_few_calls_more(world: ObjectsWorld) -> None:
+    calls = world.push(LARGE)["layer"]
+    assert sum(call.startswith("open_writer data/") for call in calls) == 1
+    assert len(calls) <= most_of(world, (9, 10)), calls
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "second"])
+@pytest.mark.parametrize("path", MOST_OF_PULLS)
+def test_pull_costs_few_calls(world: ObjectsWorld, path: str, is_first: bool) -> None:
+    world.push(IMAGE)
+    world.push(LARGE)
+    if not is_first:
+        world.get(path)
+    calls = world.get(path)
+    assert 0 < len(calls) <= most_of(world, MOST_OF_PULLS[path]), calls
+
+
+def test_list_of_1000_tags_costs_few_calls(world: ObjectsWorld) -> None:
+    world.storage.write_many(
+        {
+            f"repositories/{REPOSITORY}/tag_{number:04}": FIRST.image_id.encode("ascii")
+            for number in range(1000)
+        }
+    )
+    path = f"/v1/repositories/{REPOSITORY}/tags"
+    assert len(json.loads(world.client.get(path, world.headers).body)) == 1001
+    assert 0 < len(world.get(path)) <= most_of(world, (3, 5))
+
+
+def test_calls_do_not_depend_on_the_number_of_tags(world: ObjectsWorld) -> None:
+    world.send(tag_of(REPOSITORY, "before", FIRST.image_id))
+    few = world.send(tag_of(REPOSITORY, "new", FIRST.image_id))
+    world.storage.write_many(
+        {f"repositories/{REPOSITORY}/tag_{number}": FIRST.image_id.encode("ascii") for number in range(500)}
+    )
+    many = world.send(tag_of(REPOSITORY, "newer", FIRST.image_id))
+    assert len(many) == len(few)
+
+
+def test_absent_image_costs_few_calls(world: ObjectsWorld) -> None:
+    for _ in range(2):
+        with world.counted.counting() as calls:
+            assert world.client.get(f"/v1/images/{IMAGE.image_id}/json", world.headers).status_int == 404
+    assert len(calls) <= most_of(world, (3, 6)), calls
+
+
+def test_no_request_walks_through_expired_uploads_again(world: ObjectsWorld) -> None:
+    calls = world.push(IMAGE)
+    lists = [call for name in calls for call in calls[name] if call.startswith(("list ", "level "))]
+    # on an open server all users together are bounded too, so their counters are listed
+    assert len(lists) == most_of(world, (2, 0)), lists
+
+
+# -- the distribution API
+
+#: What requests below /v2/ cost at most.
+MOST_OF_V2: Final = {
+    "manifest by tag": (4, 6),
+    "manifest by digest": (3, 4),
+    "blob": (2, 4),
+    "upload begins": (6, 6),
+    "upload goes on": (9, 8),
+    "upload ends": (16, 15),
+    "put manifest": (38, 47),
+}
+
+
+def test_distribution_api_costs_few_calls(world: ObjectsWorld) -> None:
+    client, counted, costs = world.v2, world.counted, dict[str, list[str]]()
+    client.put_manifest(REPOSITORY, "before", client.image(REPOSITORY, "before"))
+    blob = b"blob" * 1000
+    with counted.counting() as costs["upload begins"]:
+        place = client.ask("POST", f"/v2/{REPOSITORY}/blobs/uploads/").header("Location")
+    with counted.counting() as costs["upload goes on"]:
+        place = client.ask("PATCH", path_of(place), blob).header("Location")
+    with counted.counting() as costs["upload ends"]:
+        answer = client.ask("PUT", f"{path_of(place)}?digest={digest_of(blob)}")
+        assert answer.status == 201
+    manifest = client.image(REPOSITORY, "now")
+    with counted.counting() as costs["put manifest"]:
+        assert client.put_manifest(REPOSITORY, "now", manifest).status == 201
+    for _ in range(2):
+        for name, path in {
+            "manifest by tag": f"/v2/{REPOSITORY}/manifests/now",
+            "manifest by digest": f"/v2/{REPOSITORY}/manifests/{digest_of(manifest)}",
+            "blob": f"/v2/{REPOSITORY}/blobs/{digest_of(blob)}",
+        }.items():
+            with counted.counting() as costs[name]:
+                assert client.get(path).status == 200
+    for name, bounds in MOST_OF_V2.items():
+        assert len(costs[name]) <= most_of(world, bounds), (name, costs[name])
+
+
+def path_of(location: str | None) -> str:
+    assert location is not None
+    return location if location.startswith("/") else "/" + location.split("/", 3)[3]
