@@ -28,6 +28,9 @@ _PAGE_NAMES: Final = 1000
 PART_BYTES: Final = 8 << 20
 _PARTS_AT_ONCE: Final = 3
 
+#: What a store says if the bucket itself is missing: nothing can be known of the object then.
+_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
+
 #: The process that made the first call. The threads of obstore do not survive a fork.
 _process: int | None = None
 
@@ -119,7 +122,7 @@ class ObjectAccess:
             return bytes(result.bytes()), Version(meta["e_tag"], meta["version"])
 
         try:
-            return self._call(name, get)
+            return self._look(name, get)
         except self._not_modified:
             return None
 
@@ -141,8 +144,13 @@ class ObjectAccess:
             if expected.version is not None:
                 mode["version"] = expected.version
         try:
-            result = self._call(name, lambda: self._obstore.put(self.store, name, data, mode=mode))
+            result = self._look(name, lambda: self._obstore.put(self.store, name, data, mode=mode))
         except self._conflicts as error:
+            raise Conflict(name) from error
+        except FileNotFoundError as error:
+            if expected is None:
+                fail(name, error)
+            # S3 answers 404, not 412, if an object that should have an etag is missing
             raise Conflict(name) from error
         return Version(result["e_tag"], result["version"])
 
@@ -166,13 +174,13 @@ class ObjectAccess:
         :raises StorageUnavailable: the store failed. The iterator may raise that too.
         """
         options: Any = {"range": (start, stop)}
-        result = self._call(name, lambda: self._obstore.get(self._transfers, name, options=options))
+        result = self._look(name, lambda: self._obstore.get(self._transfers, name, options=options))
         return self._guarded(name, result.stream(chunk_bytes))
 
     def _guarded(self, name: str, stream: Any) -> Iterator[bytes]:
         chunks = iter(stream)
         while True:
-            chunk = self._call(name, lambda: next(chunks, None))
+            chunk = self._look(name, lambda: next(chunks, None))
             if chunk is None:
                 return
             yield chunk
@@ -192,7 +200,7 @@ class ObjectAccess:
         :raises StorageUnavailable: the store failed.
         """
         try:
-            self._call(names[0], lambda: self._obstore.delete(self.store, list(names)))
+            self._look(names[0], lambda: self._obstore.delete(self.store, list(names)))
         except FileNotFoundError:
             # stores differ; with several names, the others may be left
             for name in names if len(names) > 1 else ():
@@ -204,7 +212,7 @@ class ObjectAccess:
         :raises StorageUnavailable: the store failed.
         """
         try:
-            return _found(self._call(name, lambda: self._obstore.head(self.store, name)))
+            return _found(self._look(name, lambda: self._obstore.head(self.store, name)))
         except FileNotFoundError:
             return None
 
@@ -240,15 +248,29 @@ class ObjectAccess:
         return Level([_found(meta) for meta in result["objects"]], list(result["common_prefixes"]))
 
     def _call(self, name: str, call: Callable[[], T]) -> T:
-        """Call the store.
+        """Call the store, for what must be there.
+
+        :raises StorageUnavailable: the store failed.
+        """
+        try:
+            return self._look(name, call)
+        except FileNotFoundError as error:
+            fail(name, error)
+
+    def _look(self, name: str, call: Callable[[], T]) -> T:
+        """Call the store, for an object that may be missing.
 
         :raises FileNotFoundError: there is no such object.
-        :raises StorageUnavailable: the store failed.
+        :raises StorageUnavailable: the store failed, or has no such bucket.
         """
         check_process(name)
         try:
             return call()
-        except (FileNotFoundError, self._not_modified, *self._conflicts):
+        except (self._not_modified, *self._conflicts):
+            raise
+        except FileNotFoundError as error:
+            if any(code in str(error) for code in _NO_BUCKET):
+                fail(name, error)
             raise
         except self._failures as error:
             fail(name, error)
@@ -283,7 +305,7 @@ class Writer:
 
     def abort(self, error: BaseException) -> None:
         """Drop what was sent, if the store answers. What is left of an upload expires in the store."""
-        with suppress(StorageUnavailable, FileNotFoundError):
+        with suppress(StorageUnavailable):
             self._access._call(
                 self._name, lambda: self._file.__exit__(type(error), error, error.__traceback__)
             )
