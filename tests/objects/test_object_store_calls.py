@@ -55,7 +55,7 @@ def test_push_costs_few_calls(world: ObjectsWorld) -> None:
 def test_push_of_a_large_layer_costs_few_calls_more(world: ObjectsWorld) -> None:
     calls = world.push(LARGE)["layer"]
     assert sum(call.startswith("open_writer data/") for call in calls) == 1
-    assert len(calls) <= most_of(world, (9, 10)), calls
+    assert len(calls) <= most_of(world, (8, 8)), calls
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["first", "second"])
