@@ -164,9 +164,12 @@ class Ceph:
         clean = set()
         for name in list(self._programs):
             if name.startswith("osd"):
-                number = name.removeprefix("osd")
-                dumped = self._command("ceph", "daemon", f"osd.{number}", "dump_pgstate_history")
-                groups = json.loads(dumped)["pgs"]
+                daemon = ("ceph", "daemon", f"osd.{name.removeprefix('osd')}")
+                # an OSD that just started does not know these commands yet
+                status = self._command(*daemon, "status", may_fail=True)
+                if not status or json.loads(status)["state"] != "active":
+                    return False
+                groups = json.loads(self._command(*daemon, "dump_pgstate_history"))["pgs"]
                 clean |= {group["pg"] for group in groups if group["currently"] == _CLEAN}
         pools = json.loads(self._command("ceph", "osd", "dump", "--format=json"))["pools"]
         return len(clean) == sum(pool["pg_num"] for pool in pools)
@@ -255,10 +258,12 @@ class Ceph:
         self._programs[name] = started
         return started
 
-    def _command(self, program: str, *arguments: str) -> str:
-        return self._run([program, "-c", str(self._folder / "ceph.conf"), *arguments])
+    def _command(self, program: str, *arguments: str, may_fail: bool = False) -> str:
+        command = [program, "-c", str(self._folder / "ceph.conf"), *arguments]
+        return self._run(command, may_fail=may_fail)
 
-    def _run(self, command: Sequence[str]) -> str:
+    def _run(self, command: Sequence[str], *, may_fail: bool = False) -> str:
+        """Return what a command printed; nothing if it failed and may."""
         done = subprocess.run(
             command,
             env=environment_of(self._folder),
@@ -268,6 +273,8 @@ class Ceph:
             timeout=_COMMAND_S,
             check=False,
         )
+        if done.returncode != 0 and may_fail:
+            return ""
         assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
