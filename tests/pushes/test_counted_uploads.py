@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from v1registry.registry.sent import Facts, StagedPush
 from v1registry.registry.staging import Staging
 from v1registry.rights import PushKey
 from v1registry.storage.base import ANY, Stat, Storage, StorageFull
+from v1registry.storage.many import write_in_order
 
 IDS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
 ALICE = PushKey.of("token of alice", owner="alice", is_token=True)
@@ -119,6 +120,9 @@ class FullStorage(MemoryStorage):
                 pass
             raise StorageFull(key, "no room is left")
         return super().write(key, data, expect=expect)
+
+    def write_many(self, values: Mapping[str, bytes]) -> None:
+        write_in_order(self.write, values)
 
 
 def test_json_that_does_not_fit_on_the_disk_is_not_counted() -> None:
