@@ -57,6 +57,16 @@ def test_tag_of_a_repository_that_is_deleted_meanwhile_is_refused(views: TwoView
     assert (views.shown(), views.in_v1()) == (None, None)
 
 
+@pytest.mark.parametrize("kind", ["artifact", "image"])
+def test_manifest_whose_blobs_are_deleted_meanwhile_is_refused(views: TwoViews, kind: str) -> None:
+    manifest = views.artifact if kind == "artifact" else views.images[0]
+    record = f"repositories/{NAME}/_v2/manifests/*"
+    views.put(views.images[1], "old")
+    views.storage.before(partial(delete_repository, views), "write", key=record)
+    assert views.v2.put_manifest(NAME, TAG, manifest).status == 400
+    assert (views.shown(), views.in_v1()) == (None, None)
+
+
 def test_tag_that_was_set_after_a_deletion_is_not_removed_by_an_earlier_push(views: TwoViews) -> None:
     artifact, old = views.artifact, views.old.image_id
 

@@ -117,6 +117,9 @@ class Manifests:
         """
         self._check_references(place, manifest)
         self._records.add(place, manifest)
+        if not place.incarnation:
+            # an open server: if the repository was deleted in between, the record outlives the blobs
+            self._check_references(place, manifest)
         if isinstance(reference, Digest):
             self._blobs.point(reference, manifest.digest.hex)
         self._referrers.add(place, manifest)
