@@ -98,10 +98,8 @@ class WSGIAdapter(HTTPAdapter):
             answer.close()
             raise body.error
         headers = HTTPHeaderDict()
-        message = HTTPMessage()
         for name, value in answer.headers:
             headers.add(name, value)
-            message.add_header(name, value)
         raw = HTTPResponse(
             body=io.BytesIO()
             if request.method == "HEAD"
@@ -112,7 +110,7 @@ class WSGIAdapter(HTTPAdapter):
             preload_content=False,
             decode_content=False,
             request_method=request.method,
-            original_response=_Original(message),  # type: ignore[arg-type]
+            original_response=_original_of(answer.headers),  # type: ignore[arg-type]
         )
         if request.method == "HEAD":
             answer.close()
@@ -137,6 +135,17 @@ class _Original:
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
+
+
+def _original_of(headers: Iterable[tuple[str, str]]) -> _Original | None:
+    """Return what requests reads cookies from; None if there are none, because to read them takes long."""
+    cookies = [value for name, value in headers if name.lower() == "set-cookie"]
+    if not cookies:
+        return None
+    message = HTTPMessage()
+    for cookie in cookies:
+        message.add_header("Set-Cookie", cookie)
+    return _Original(message)
 
 
 def _read_timeout_s(timeout: Any) -> float | None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from io import BytesIO
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from v1registry import __version__
 from v1registry.layers.checksums import PayloadChecksum
 from v1registry.layers.compression import UnreadableLayer
 from v1registry.layers.tarsum import tarsum
-from v1registry.wsgi.framework import Request
 
 from ..images import FakeImage, FakeImages
+from ..in_process import Answer, RequestBody, environ_of
 from ..layers import layer_of
 from ..recording.recorder import RECORD_KEY, recorded_request
 from .layer_builder import Files
@@ -32,6 +33,11 @@ ADMINISTRATOR_KEY = "v1registry_fakes.administrator"
 
 #: The same in every run, so that tests do not depend on the date.
 CREATED = "2014-06-09T00:00:00Z"
+
+#: Of how many images the TarSum is remembered, because tests push the same ones, and how large they may be.
+_REMEMBERED: Final = 64
+_REMEMBERED_BYTES: Final = 16_384
+
 USER_AGENT = f"v1registry_fakes/{__version__}"
 
 
@@ -173,13 +179,17 @@ class Pusher:
     # -- requests
 
     def _put(self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
-        request = Request.blank(path, method="PUT", body=body, headers=dict(headers or {}))
-        request.user_agent = USER_AGENT
-        request.environ[ADMINISTRATOR_KEY] = "administrator"
-        record = request.environ[RECORD_KEY] = recorded_request(request.environ)
-        response = request.get_response(self._application)
-        if response.status_code >= 400:
-            raise PushRefused("PUT", path, response.status_code, response.json["error"]) from record.error
+        sent = {"User-Agent": USER_AGENT, "Content-Length": str(len(body)), **(headers or {})}
+        environ = environ_of("PUT", f"http://localhost{path}", sent.items(), RequestBody([body]))
+        environ[ADMINISTRATOR_KEY] = "administrator"
+        record = environ[RECORD_KEY] = recorded_request(environ)
+        answer = Answer(self._application, environ)
+        try:
+            text = b"".join(answer)
+        finally:
+            answer.close()
+        if answer.status >= 400:
+            raise PushRefused("PUT", path, answer.status, json.loads(text)["error"]) from record.error
 
 
 def numbered_layer(number: int) -> bytes:
@@ -189,7 +199,16 @@ def numbered_layer(number: int) -> bytes:
 
 def _listed_sum(image: FakeImage) -> str:
     """Return the checksum that engines write into the image list: the TarSum, if the layer has one."""
+    layer, document = image.layer, image.document
+    is_small = len(layer) + len(document) <= _REMEMBERED_BYTES
+    return (_remembered_tarsum if is_small else _tarsum)(layer, document) or image.checksum
+
+
+def _tarsum(layer: bytes, document: bytes) -> str | None:
     try:
-        return tarsum(BytesIO(image.layer), prefix=image.document)
+        return tarsum(BytesIO(layer), prefix=document)
     except UnreadableLayer:
-        return image.checksum
+        return None
+
+
+_remembered_tarsum = lru_cache(_REMEMBERED)(_tarsum)

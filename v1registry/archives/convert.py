@@ -15,6 +15,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Final
 
 from ..layers.compression import CHUNK_BYTES, Readable
 from . import rawjson
@@ -32,6 +34,11 @@ _LEADING_DIGITS = re.compile(r"\d{0,9}", re.ASCII)
 
 #: Members of v1 JSON that a config has in another form, or not at all.
 _DROPPED = ("id", "parent", "Size", "parent_id", "layer_id", "throwaway", "checksum")
+
+#: How many results of each kind are remembered, and how many bytes their documents may have. Tests convert
+#: the same small images again and again.
+_REMEMBERED: Final = 64
+_REMEMBERED_BYTES: Final = 8192
 
 #: Engines accept documents of this version and later as they are.
 _FIRST_TRUSTED_VERSION = (1, 8, 3)
@@ -115,8 +122,10 @@ def config_from_chain(documents: Sequence[bytes], diff_ids: Sequence[str]) -> by
             f"a chain must have as many layers as images, and at least one; it has {len(documents)} images "
             f"and {len(diff_ids)} layers"
         )
+    is_small = sum(map(len, documents)) <= _REMEMBERED_BYTES
+    make = _remembered_config if is_small else _config_of
     try:
-        return _config_of(documents, diff_ids)
+        return make(tuple(documents), tuple(diff_ids))
     except rawjson.InvalidDocument as exc:
         raise Unconvertible(f"the JSON of an image: {exc}") from exc
     except RecursionError as exc:
@@ -132,6 +141,9 @@ def _config_of(documents: Sequence[bytes], diff_ids: Sequence[str]) -> bytes:
     )
     members["history"] = rawjson.join_array(_history_entry(image) for image in images)
     return rawjson.join_sorted(members)
+
+
+_remembered_config = lru_cache(_REMEMBERED)(_config_of)
 
 
 def _top_members(image: dict[str, str]) -> dict[str, str]:
@@ -238,6 +250,10 @@ def chain_from_config(config: bytes) -> tuple[V1Document, ...]:
 
     :raises Unconvertible: the config is not JSON, or has no list of diff ids.
     """
+    return (_remembered_chain if len(config) <= _REMEMBERED_BYTES else _chain_of)(config)
+
+
+def _chain_of(config: bytes) -> tuple[V1Document, ...]:
     diff_ids = read_diff_ids(config) or (EMPTY_TAR_DIFF_ID,)
     chain = [digest.partition(":")[2] for digest in chain_ids(diff_ids)]
     documents = [
@@ -247,6 +263,9 @@ def chain_from_config(config: bytes) -> tuple[V1Document, ...]:
     top_id = digest_of(config).partition(":")[2]
     top = _top_document(config, top_id, chain[-2] if len(chain) > 1 else "")
     return (*documents, V1Document(top_id, top, diff_ids[-1]))
+
+
+_remembered_chain = lru_cache(_REMEMBERED)(_chain_of)
 
 
 def _bare_document(image_id: str, parent_id: str) -> bytes:

@@ -106,6 +106,28 @@ class HttpSession(requests.Session):
             ) from exc
         self.mount(f"https://{host}/", _HostAdapter(context, pool_maxsize=self._pool_size))
 
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Return a request with the headers and cookies of the session.
+
+        Parameters, hooks and credentials of a session are not used here. To merge them would take as long as
+        the rest.
+        """
+        cookies = requests.cookies.RequestsCookieJar()
+        if len(self.cookies):
+            cookies.update(self.cookies)
+        headers = requests.structures.CaseInsensitiveDict(self.headers)
+        headers.update(request.headers)
+        prepared = requests.PreparedRequest()
+        prepared.prepare(
+            method=(request.method or "").upper(),
+            url=request.url,
+            headers=headers,
+            data=request.data,
+            auth=request.auth,
+            cookies=cookies,
+        )
+        return prepared
+
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send one request. requests calls this for each redirect too."""
         self._check_url(request.url or "")
