@@ -78,6 +78,21 @@ def test_second_sweep_within_an_hour_removes_nothing(storage, store, clock):
     assert storage.sweep(older_than_s=HOUR_S).objects == 1
 
 
+def test_hour_between_two_sweeps_begins_with_the_end_of_the_first(storage, store, clock):
+    storage.write("images/a/layer", LARGE)
+    storage.delete("images/a/layer")
+    clock.now_s += 2 * HOUR_S
+
+    def look(_number: int) -> None:
+        clock.now_s += HOUR_S
+
+    storage.sweep(older_than_s=HOUR_S, look=look)
+    clock.now_s += HOUR_S / 2
+    assert storage.sweep(older_than_s=HOUR_S).objects == 0
+    clock.now_s += HOUR_S
+    assert storage.sweep(older_than_s=HOUR_S).objects == 1
+
+
 def test_young_value_without_a_key_stays(storage, store, clock):
     storage.write("images/a/layer", LARGE)
     storage.delete("images/a/layer")

@@ -16,7 +16,7 @@ from v1registry_fakes.contracts.storage_sharing import at_once
 
 from v1registry import FileStorage, Registry
 from v1registry.registry.key_groups import KEY_GROUPS, OLD_FOLDERS
-from v1registry.storage import KeyNotFound, StorageUnavailable
+from v1registry.storage import KeyNotFound, StorageFull, StorageUnavailable
 from v1registry.storage.objects import Groups, ObjectStorage, adoption
 from v1registry.storage.objects.adoption import MARKER
 from v1registry.storage.objects.store import ObjectAccess, Version
@@ -170,6 +170,62 @@ def test_new_bucket_is_marked_and_adopts_nothing_later() -> None:
 def test_object_whose_name_cannot_be_a_key_is_left_out(store: MemoryStore, files: dict[str, bytes]) -> None:
     obstore.put(store, "images/.x.tmp/json", b"{}")
     assert [stat.key for stat in over(store).list("")] == sorted(files)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "repositories/library/app/tag_caf\u00e9",
+        "images/backup\u00fc/json",
+        f"images/{'x' * 256}/json",
+        f"repositories/{'Z' * 250}/{'Z' * 250}/tag_latest",
+    ],
+    ids=["tag", "folder", "long segment", "long name of a document"],
+)
+def test_sweeps_leave_objects_alone_whose_names_cannot_be_keys(
+    store: MemoryStore, files: dict[str, bytes], caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    obstore.put(store, name, b"value")
+    clock = Clock(datetime.now(timezone.utc).timestamp())
+    storage = over(store, clock)
+    assert [stat.key for stat in storage.list("")] == sorted(files)
+    assert "1 objects of an old registry were left alone" in caplog.text
+    for _ in range(3):
+        clock.now_s += 2 * HOUR_S
+        storage.sweep(older_than_s=HOUR_S)
+    assert bytes(obstore.get(store, name).bytes()) == b"value"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), TimeoutError(), StorageFull("k", "full")]
+)
+def test_adoption_that_failed_is_tried_again(
+    store: MemoryStore, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_args: object) -> None:
+        raise error
+
+    storage = over(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(adoption, "adopt", fail)
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable, match="not adopted|full"):
+                storage.read(f"images/{ROOT}/json")
+    assert [stat.key for stat in storage.list("")] == sorted(files)
+
+
+def test_adoption_without_a_thread_is_tried_again(
+    store: MemoryStore, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    storage = over(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(StorageUnavailable, match="not adopted"):
+            storage.read(f"images/{ROOT}/json")
+    assert [stat.key for stat in storage.list("")] == sorted(files)
 
 
 def test_damaged_marker_makes_the_storage_unavailable(store: MemoryStore) -> None:

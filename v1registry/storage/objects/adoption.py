@@ -1,23 +1,26 @@
 """Old buckets: objects whose names are the keys themselves, as docker-registry 0.9 wrote them.
 
 The first process that uses such a bucket makes documents that name these objects where they are. No object is
-changed or copied. An object :data:`MARKER` says that this was done, so that it is done once for a bucket.
+changed or copied, and objects whose names cannot be keys are left alone for ever. An object :data:`MARKER`
+says that this was done, so that it is done once for a bucket.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 from typing import Any, Final
 
-from ..base import InvalidKey, StorageUnavailable, check_key
+from ...log import get_logger
+from ..base import InvalidKey, StorageError, StorageUnavailable
 from .documents import NO_DOCUMENT, Entry, data_entry, inline_entry
 from .groups import Group, Groups
 from .parallel import in_parallel
 from .store import Conflict, Found, Level, ObjectAccess, Version
+
+log = get_logger(__name__)
 
 #: The object that says that a bucket belongs to this storage, and whether it has old objects.
 MARKER: Final = "registry.json"
@@ -55,21 +58,27 @@ class AdoptingAccess(ObjectAccess):
             if self._adoption is None:
                 # no request waits for all of it
                 thread = ThreadPoolExecutor(1, thread_name_prefix="v1registry-adoption")
-                self._adoption = thread.submit(adopt, self._inner, self._groups, self._folders)
-                thread.shutdown(wait=False)
+                try:
+                    self._adoption = thread.submit(adopt, self._inner, self._groups, self._folders)
+                except RuntimeError as error:
+                    # the system has no thread left
+                    raise _failure(error) from error
+                finally:
+                    thread.shutdown(wait=False)
             adoption = self._adoption
-        try:
-            self._old_folders = adoption.result(timeout=WAIT_S)
-        except FutureTimeoutError:
+        if not wait([adoption], timeout=WAIT_S).done:
             raise StorageUnavailable(
                 MARKER, "the objects of an old registry are being adopted: try again in a minute"
-            ) from None
-        except StorageUnavailable:
-            with self._lock:
-                if self._adoption is adoption:
-                    self._adoption = None
-            raise
-        return self._old_folders
+            )
+        failure = adoption.exception()
+        if failure is None:
+            self._old_folders = adoption.result()
+            return self._old_folders
+        with self._lock:
+            if self._adoption is adoption:
+                # the next request tries again
+                self._adoption = None
+        raise _failure(failure) from failure
 
     def get(self, name: str, known: Version | None = None) -> tuple[bytes, Version] | None:
         """Return a small object; see the base class."""
@@ -85,6 +94,14 @@ class AdoptingAccess(ObjectAccess):
         """Return what is directly in a folder; see the base class."""
         self.old_folders()
         return super().level(folder)
+
+
+def _failure(error: BaseException) -> StorageUnavailable:
+    """Return what requests get if the adoption failed."""
+    if isinstance(error, StorageUnavailable):
+        return StorageUnavailable(error.key, error.reason)
+    said = error.reason if isinstance(error, StorageError) else type(error).__name__
+    return StorageUnavailable(MARKER, f"the objects of an old registry were not adopted ({said})")
 
 
 def adopt(access: ObjectAccess, groups: Groups, folders: tuple[str, ...]) -> tuple[str, ...]:
@@ -104,8 +121,15 @@ def adopt(access: ObjectAccess, groups: Groups, folders: tuple[str, ...]) -> tup
     except (ValueError, KeyError, TypeError):
         raise StorageUnavailable(MARKER, f"the object {MARKER} is not one of this storage") from None
     has_old_objects = False
-    for _ in in_parallel(lambda item: _create(access, *item), _old_groups(access, groups, folders)):
+    old = _OldObjects(access, groups, folders)
+    for _ in in_parallel(lambda item: _create(access, *item), old.in_groups()):
         has_old_objects = True
+    if old.left_alone:
+        log.warning(
+            "%s objects of an old registry were left alone, because their names cannot be keys: "
+            "they are neither served nor removed",
+            old.left_alone,
+        )
     try:
         access.put(MARKER, json.dumps({"has_old_objects": has_old_objects}).encode(), None)
     except Conflict:
@@ -113,27 +137,35 @@ def adopt(access: ObjectAccess, groups: Groups, folders: tuple[str, ...]) -> tup
     return folders if has_old_objects else ()
 
 
-def _old_groups(
-    access: ObjectAccess, groups: Groups, folders: tuple[str, ...]
-) -> Iterator[tuple[Group, dict[str, Entry]]]:
-    """Yield each group that has old objects, with their names and entries."""
-    begun: dict[Group, dict[str, Entry]] = {}
-    for folder in folders:
-        for found in access.list(folder):
-            try:
-                group = groups.of(check_key(found.name))
-            except InvalidKey:
-                continue
-            # objects come in order, so a group whose start does not fit any more is whole
-            for other in [other for other in begun if not found.name.startswith(other.start)]:
-                yield other, begun.pop(other)
-            entry = (
-                data_entry(found.name, found.size, found.modified_ns)
-                if found.size
-                else inline_entry(b"", found.modified_ns)
-            )
-            begun.setdefault(group, {})[found.name[len(group.start) :]] = entry
-    yield from begun.items()
+class _OldObjects:
+    """The old objects of a store."""
+
+    def __init__(self, access: ObjectAccess, groups: Groups, folders: tuple[str, ...]):
+        self._access = access
+        self._groups = groups
+        self._folders = folders
+        self.left_alone = 0  #: how many had names that cannot be keys
+
+    def in_groups(self) -> Iterator[tuple[Group, dict[str, Entry]]]:
+        """Yield each group that has old objects, with their names and entries."""
+        begun: dict[Group, dict[str, Entry]] = {}
+        for folder in self._folders:
+            for found in self._access.list(folder):
+                try:
+                    group = self._groups.of_any(found.name)
+                except InvalidKey:
+                    self.left_alone += 1
+                    continue
+                # objects come in order, so a group whose start does not fit any more is whole
+                for other in [other for other in begun if not found.name.startswith(other.start)]:
+                    yield other, begun.pop(other)
+                entry = (
+                    data_entry(found.name, found.size, found.modified_ns)
+                    if found.size
+                    else inline_entry(b"", found.modified_ns)
+                )
+                begun.setdefault(group, {})[found.name[len(group.start) :]] = entry
+        yield from begun.items()
 
 
 def _create(access: ObjectAccess, group: Group, names: dict[str, Entry]) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from ..base import InvalidKey, check_key
 from .names import decode, encode
 
 #: Kinds of groups, as they stand in the names of their objects.
@@ -30,6 +31,9 @@ _END: Final = "!-"
 
 #: The folder of the documents in a store.
 DOCUMENTS: Final = "folders"
+
+#: The longest name of an object, of the 1,024 bytes that stores allow, without the prefix of a bucket.
+_LONGEST_NAME: Final = 900
 
 #: How many groups of keys are remembered.
 _REMEMBERED: Final = 4096
@@ -141,6 +145,16 @@ class Groups:
     def __init__(self, patterns: Iterable[str] = ()):
         self._patterns = [Pattern(text) for text in (*patterns, "*")]
         self.of = lru_cache(maxsize=_REMEMBERED)(self._of)
+
+    def of_any(self, key: str) -> Group:
+        """Return the group of a text that may not be a key.
+
+        :raises InvalidKey: it is not one, or too long for this storage.
+        """
+        group = self.of(check_key(key))
+        if len(group.object_name) > _LONGEST_NAME:
+            raise InvalidKey(key, "it is too long for the name of an object")
+        return group
 
     def _of(self, key: str) -> Group:
         segments = key.split("/")

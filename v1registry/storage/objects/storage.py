@@ -58,9 +58,6 @@ CACHE_BYTES: Final = 16 << 20
 #: How many keys of :meth:`ObjectStorage.read_many` are looked at together.
 _KEYS_AT_ONCE: Final = 64
 
-#: The longest name of an object, of the 1,024 bytes that stores allow, without the prefix of a bucket.
-_LONGEST_NAME: Final = 900
-
 
 class ObjectStorage:
     """Keeps keys in an object store. Safe for threads, and for processes on any machines.
@@ -110,6 +107,7 @@ class ObjectStorage:
         self.conditions = self._access.conditions
         self.description = description or type(store).__name__
         self._groups = groups
+        self._group = groups.of_any
         self._clock = clock
         self._committer = Committer(self._access, clock=clock, deadline_s=deadline_s, cache_bytes=cache_bytes)
         self._listing = Listing(self._access, groups, self._committer.moments, self._read_documents)
@@ -313,7 +311,11 @@ class ObjectStorage:
         See :class:`~v1registry.storage.sweeping.Sweepable`.
         """
         sweep = ObjectSweep(
-            self._access, old_folders=self._access.old_folders(), clock=self._clock, look=look
+            self._access,
+            groups=self._groups,
+            old_folders=self._access.old_folders(),
+            clock=self._clock,
+            look=look,
         )
         return sweep.run(older_than_s=older_than_s, is_dry_run=is_dry_run)
 
@@ -322,12 +324,6 @@ class ObjectStorage:
     def _now_ns(self) -> int:
         # floats hold microseconds
         return round(self._clock.time_s() * 1_000_000) * 1000
-
-    def _group(self, key: str) -> Group:
-        group = self._groups.of(check_key(key))
-        if len(group.object_name) > _LONGEST_NAME:
-            raise InvalidKey(key, "it is too long for the name of an object")
-        return group
 
     def _find(self, key: str) -> Entry:
         group = self._group(key)

@@ -13,11 +13,11 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from ...clock import Clock
-from ..base import StorageUnavailable
+from ..base import InvalidKey, StorageUnavailable
 from ..sweeping import Swept
 from .data import DATA_OBJECTS
 from .documents import DATA, UnreadableDocument, is_tombstone, parse
-from .groups import DOCUMENTS, group_of_object
+from .groups import DOCUMENTS, Groups, group_of_object
 from .parallel import in_parallel
 from .store import Found, ObjectAccess
 
@@ -48,7 +48,8 @@ class _Record(NamedTuple):
 class ObjectSweep:
     """One sweep.
 
-    :param old_folders: the folders of old objects, which are data objects too.
+    :param groups: which keys change together.
+    :param old_folders: the folders of old objects, which are data objects too if their names are keys.
     :param look: is called with the number of objects that were looked at since the last call.
     """
 
@@ -56,13 +57,16 @@ class ObjectSweep:
         self,
         access: ObjectAccess,
         *,
+        groups: Groups,
         old_folders: Iterable[str],
         clock: Clock,
         look: Callable[[int], None],
     ):
         self._access = access
+        self._groups = groups
         self._data_folders = (DATA_OBJECTS, *old_folders)
-        self._now_s = clock.time_s()
+        self._clock = clock
+        self._now_s = clock.time_s()  #: when the sweep began
         self._look = look
 
     def run(self, *, older_than_s: float, is_dry_run: bool) -> Swept:
@@ -132,8 +136,16 @@ class ObjectSweep:
         for folder in self._data_folders:
             for found in self._access.list(folder):
                 self._look(1)
-                if found.modified_ns < cutoff_ns:
+                if found.modified_ns < cutoff_ns and self._may_have_key(found.name):
                     yield found
+
+    def _may_have_key(self, name: str) -> bool:
+        """Tell whether a document may name an object. No key was made of other old objects, so they stay."""
+        try:
+            self._groups.of_any(name)
+        except InvalidKey:
+            return False
+        return True
 
     def _remove(self, names: Iterable[str]) -> None:
         rest = iter(names)
@@ -166,5 +178,6 @@ class ObjectSweep:
             # what the last one found waits already
             return
         names = list(islice(waiting, _MOST_FOUND))
-        data = json.dumps({"ended": self._now_s, "names": names}, separators=(",", ":")).encode()
+        # a long sweep has only now ended
+        data = json.dumps({"ended": self._clock.time_s(), "names": names}, separators=(",", ":")).encode()
         self._access.replace(FOUND_OBJECT, data)
