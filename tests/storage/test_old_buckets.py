@@ -209,7 +209,7 @@ def test_adoption_that_failed_is_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(adoption, "adopt", fail)
         for _ in range(2):
-            with pytest.raises(StorageUnavailable, match="not adopted|full"):
+            with pytest.raises(StorageUnavailable, match=r"not adopted|full"):
                 storage.read(f"images/{ROOT}/json")
     assert [stat.key for stat in storage.list("")] == sorted(files)
 
