@@ -266,8 +266,8 @@ class _Copy:
             if not self._is_dry_run and document != there.key and not self._values.is_in_source(document):
                 # without it, the others count for nothing
                 self._values.delete_if_there(document)
-        self._values.delete(there)
-        self._deleted(Deleted(there.key))
+        if self._values.delete(there):
+            self._deleted(Deleted(there.key))
 
     # -- tasks and progress
 

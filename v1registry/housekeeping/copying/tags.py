@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from ...distribution import layout as v2_layout
 from ...distribution.blobs import Blobs
@@ -13,6 +13,7 @@ from ...distribution.tags import Target
 from ...names import RepositoryName
 from ...registry import layout
 from ...registry.contents import Contents
+from ...registry.layout import parse_stored
 from ...registry.tags import is_info_value
 from ...rights import Content
 from ...storage.base import Stat, Storage
@@ -91,7 +92,9 @@ class TagCopies:
         if any(self._values.is_replaced(stat) for _, stat in filter(None, (file, side))):
             raise Changed(keys.tag)
         if target is None and file is None:
-            return  # v1 has deleted the tag
+            if side is not None and keys.file is None and _names_image(side[0]):
+                self._delete(keys)
+            return
         missing = None if self._values.is_dry_run else self._there.missing(keys.repository, target)
         if missing is not None:
             self._gauge.left_out(LeftOutTag(f"{keys.repository}:{keys.tag}", missing))
@@ -119,6 +122,22 @@ class TagCopies:
         self._values.put(*file, keys.file_there)
         if side is not None:
             self._values.put(*side, keys.side_there)
+
+    def _delete(self, keys: TagKeys) -> None:
+        """Delete a tag that v1 has deleted in the source, in the order of a server."""
+        stats = [keys.file_there, keys.side_there]
+        if keys.side_there is not None and not _names_image(self._values.read_there(keys.side_there.key)):
+            # without the file a side with null would decide
+            stats.reverse()
+        for there in stats:
+            if there is not None and self._values.was_copied(there) and not self._values.delete(there):
+                return
+
+
+def _names_image(side: bytes | None) -> bool:
+    """Tell whether a stored side has the id of an image, so that without a file the tag is not set."""
+    fields: Any = parse_stored(side or b"")
+    return isinstance(fields, dict) and isinstance(fields.get("image_id"), str)
 
 
 class _There:

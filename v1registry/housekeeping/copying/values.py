@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from ...storage.base import Blob, DatedStorage, KeyNotFound, Stat, Storage, StorageUnavailable
+from ...storage.base import Blob, DatedStorage, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from .gauge import Gauge
 
 #: Values up to this size are read whole, in bytes.
@@ -152,7 +152,7 @@ class Values:
 
     def is_different(self, value: bytes, there: Stat) -> bool:
         """Tell whether the destination has a different value."""
-        return there.size != len(value) or self._read_there(there.key) != value
+        return there.size != len(value) or self.read_there(there.key) != value
 
     def put(self, value: bytes, stat: Stat, there: Stat | None) -> None:
         """Store a small value that was read, unless the destination has it.
@@ -166,7 +166,7 @@ class Values:
         if self.is_dry_run:
             return
         self._write(stat.key, value, stat.modified_ns)
-        if self._read_there(stat.key) != value:
+        if self.read_there(stat.key) != value:
             raise _differs(stat.key)
 
     def copy_large(self, found: Stat, *digests: Any, check: Callable[[], None] | None = None) -> Stat | None:
@@ -195,11 +195,18 @@ class Values:
         self._gauge.wrote(found.size)
         return stat
 
-    def delete(self, there: Stat) -> None:
-        """Remove a value of the destination."""
+    def delete(self, there: Stat) -> bool:
+        """Remove a value of the destination as it was listed; tell whether it was not replaced since."""
+        try:
+            if not self.is_dry_run:
+                self.destination.delete(there.key, expect=there.etag)
+        except KeyNotFound:
+            pass
+        except KeyConflict:
+            self._gauge.changed()
+            return False
         self._gauge.removed()
-        if not self.is_dry_run:
-            self.delete_if_there(there.key)
+        return True
 
     def delete_if_there(self, key: str) -> None:
         """Remove a key of the destination if there is one."""
@@ -218,7 +225,8 @@ class Values:
 
     # -- what the destination has
 
-    def _read_there(self, key: str) -> bytes | None:
+    def read_there(self, key: str) -> bytes | None:
+        """Return a small value of the destination, None without one."""
         try:
             return self.destination.read(key)[0]
         except KeyNotFound:
