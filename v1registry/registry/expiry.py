@@ -180,8 +180,8 @@ class Expiry:
     def _from_anywhere(self, folder: str) -> Iterator[str]:
         """Yield all folders in a folder, from a random one on."""
         start = _anywhere()
-        before = takewhile(lambda name: name <= start, self._storage.list_folders(folder))
-        return chain(self._storage.list_folders(folder, after=start), before)
+        yield from self._storage.list_folders(folder, after=start)
+        yield from takewhile(lambda name: name <= start, self._storage.list_folders(folder))
 
 
 def push_folder(image_id: str, owner: str, name: str) -> str:

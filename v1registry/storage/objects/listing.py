@@ -11,8 +11,8 @@ from ..base import Stat
 from .documents import Document, has_names_below, is_tombstone
 from .groups import BEGINNING, DOCUMENTS, FOLDER, Group, Groups, group_of_object
 from .moments import Moments
-from .names import decode, encode, printable_part
-from .store import ObjectAccess
+from .names import encode, printable_part
+from .store import PAGE_NAMES, Found, ObjectAccess
 
 #: Reads documents, several at once, in the order of the groups. With each group comes the etag of its object,
 #: empty if it was not listed.
@@ -81,37 +81,107 @@ class Listing:
                 self._moments.end()
         self._moments.end()
 
-    def folders(self, folder: str) -> set[str]:
-        """Return the first segments, below a folder, of the keys that have another segment there.
+    def folders(self, folder: str, after: str) -> Iterator[str]:
+        """Yield, sorted, the first segments, below a folder, of the keys that have another segment there.
+
+        The store is asked while they are taken.
 
         :param folder: ``""`` is the root.
+        :param after: only segments that sort after this text are included.
         """
         base = f"{folder}/" if folder else ""
         cover = self._groups.cover(base)
-        names: set[str] = set()
-        to_read = [(group, "") for group in cover.groups]
+        names = _Ascending(after)
+        names.add(self._segments_in(base, [(group, "") for group in cover.groups]))
         if cover.is_open:
             self._moments.end()
-            level = self._access.level(f"{DOCUMENTS}/{encode(folder)}" if folder else DOCUMENTS)
-            for found in level.objects:
-                group = group_of_object(found.name)
-                if group.kind == FOLDER and has_names_below(found.size):
-                    names.add(group.start[len(base) :])
-                elif group.kind == BEGINNING and not is_tombstone(found.size):
-                    to_read.append((group, found.e_tag))
-            for name in level.folders:
-                segment = decode(name.rpartition("/")[2])
-                if segment not in names and self._has_keys(name):
-                    names.add(segment)
-        for group, document in self._read_documents(to_read):
+            for found, start in self._starts(base, after):
+                names.add(self._segments_of(base, found))
+                for name in names.until(_least_segment(start)):
+                    yield name
+                    self._moments.end()
+            self._moments.end()
+        yield from names.until(None)
+
+    def _starts(self, base: str, after: str) -> Iterator[tuple[Found, str]]:
+        """Yield the documents below a folder, in order, each with what follows ``base`` in its start.
+
+        Of a folder that is known after one document, and fills a page with others, the rest is left out.
+        """
+        folder = f"{DOCUMENTS}/{encode(base[:-1])}" if base else DOCUMENTS
+        begin: str | None = _object_before(base + printable_part(after))
+        while begin is not None:
+            documents = self._access.list(folder, after=begin)
+            begin = None
+            current, is_known, count = "", False, 0
+            for found in documents:
+                start = group_of_object(found.name).start[len(base) :]
+                segment, slash, _ = start.partition("/")
+                yield found, start
+                if not slash:
+                    continue
+                if segment != current:
+                    current, is_known, count = segment, segment <= after, 0
+                is_known = is_known or not is_tombstone(found.size)
+                count += is_known
+                if count >= PAGE_NAMES and self._access.begins_anywhere:
+                    # the character that follows the slash
+                    begin = f"{DOCUMENTS}/{encode(base + segment)}0"
+                    break
+
+    def _segments_of(self, base: str, found: Found) -> Iterable[str]:
+        """Return the segments that a document says to be folders."""
+        group = group_of_object(found.name)
+        segment, slash, _ = group.start[len(base) :].partition("/")
+        if is_tombstone(found.size):
+            return ()
+        if slash or (group.kind == FOLDER and has_names_below(found.size)):
+            return (segment,)
+        return self._segments_in(base, [(group, found.e_tag)]) if group.kind == BEGINNING else ()
+
+    def _segments_in(self, base: str, groups: Iterable[tuple[Group, str]]) -> set[str]:
+        """Return the segments of the keys in some documents that have another segment."""
+        segments: set[str] = set()
+        for group, document in self._read_documents(groups):
             keys = (group.start + name for name in document.names)
             rests = (key[len(base) :] for key in keys if key.startswith(base))
-            names.update(rest.partition("/")[0] for rest in rests if "/" in rest)
-        return names
+            segments.update(rest.partition("/")[0] for rest in rests if "/" in rest)
+        return segments
 
-    def _has_keys(self, folder: str) -> bool:
-        """Tell whether a folder of documents has one with names."""
-        return any(not is_tombstone(found.size) for found in self._access.list(folder))
+
+class _Ascending:
+    """Sorts names that come nearly sorted, and drops those that came before.
+
+    :param after: names up to this text are dropped too.
+    """
+
+    def __init__(self, after: str):
+        self._last = after
+        self._heap: list[str] = []
+        self._waiting: set[str] = set()
+
+    def add(self, names: Iterable[str]) -> None:
+        """Add names that are not less than the last one that was yielded."""
+        for name in names:
+            if name > self._last and name not in self._waiting:
+                self._waiting.add(name)
+                heappush(self._heap, name)
+
+    def until(self, most: str | None) -> Iterator[str]:
+        """Yield the names up to a text, None for all. No name that is added later may be less than it."""
+        while self._heap and (most is None or self._heap[0] <= most):
+            self._last = heappop(self._heap)
+            self._waiting.remove(self._last)
+            yield self._last
+
+
+def _least_segment(start: str) -> str:
+    """Return the least first segment that a text can have which is not less than ``start``.
+
+    >>> _least_segment("app-server/x"), _least_segment("app/x"), _least_segment("app")
+    ('app', 'app', 'app')
+    """
+    return next((start[:end] for end in range(1, len(start)) if start[end] <= "/"), start)
 
 
 def _may_begin_a_key(prefix: str) -> bool:

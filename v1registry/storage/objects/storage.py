@@ -198,8 +198,7 @@ class ObjectStorage:
 
     def list_folders(self, folder: str, *, after: str = "") -> Iterator[str]:
         """Yield, sorted, the folders in ``folder`` that sort after ``after`` and have keys below."""
-        names = self._listing.folders(check_key(folder) if folder else "")
-        return iter(sorted(name for name in names if name > after))
+        return self._listing.folders(check_key(folder) if folder else "", after)
 
     # -- writing
 

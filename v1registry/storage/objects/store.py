@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: How many names a listing asks for at once.
-_PAGE_NAMES: Final = 1000
+PAGE_NAMES: Final = 1000
 
 #: Multipart uploads: the size of a part, and how many are sent at the same time.
 PART_BYTES: Final = 8 << 20
@@ -53,13 +53,6 @@ class Found(NamedTuple):
     size: int
     modified_ns: int
     e_tag: str
-
-
-class Level(NamedTuple):
-    """One level of names: objects directly in a folder, and the folders in it."""
-
-    objects: list[Found]
-    folders: list[str]
 
 
 class ObjectAccess:
@@ -97,6 +90,11 @@ class ObjectAccess:
         self._not_modified = exceptions.NotModifiedError
         self._conflicts = (exceptions.AlreadyExistsError, exceptions.PreconditionError)
         self._failures = (exceptions.BaseError, OSError, ValueError)
+
+    @property
+    def begins_anywhere(self) -> bool:
+        """Whether a listing that begins after a name costs nothing for what is before it."""
+        return type(self.store).__name__ != "AzureStore"
 
     def conditions(self) -> Conditions:
         """Return what the store does with conditional writes. The first call finds it out.
@@ -224,9 +222,7 @@ class ObjectAccess:
         """
         pages = self._call(
             folder,
-            lambda: iter(
-                self._obstore.list(self.store, folder, offset=after or None, chunk_size=_PAGE_NAMES)
-            ),
+            lambda: iter(self._obstore.list(self.store, folder, offset=after or None, chunk_size=PAGE_NAMES)),
         )
         last = after
         while page := self._call(folder, lambda: next(pages, None)):
@@ -238,14 +234,6 @@ class ObjectAccess:
                     )
                 last = found.name
                 yield found
-
-    def level(self, folder: str) -> Level:
-        """Return the objects and folders directly in a folder.
-
-        :raises StorageUnavailable: the store failed.
-        """
-        result = self._call(folder, lambda: self._obstore.list_with_delimiter(self.store, folder))
-        return Level([_found(meta) for meta in result["objects"]], list(result["common_prefixes"]))
 
     def _call(self, name: str, call: Callable[[], T]) -> T:
         """Call the store, for what must be there.
