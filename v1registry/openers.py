@@ -161,7 +161,8 @@ def _open_search(place: object, storage: Storage, repositories: Repositories, cl
             raise ValueError(f"{scheme}: its package cannot be used: {error}") from error
     if not rest:
         raise ValueError(
-            f"must be auto, sqlite, sqlite:///DIR, postgresql://…, scan or MODULE:ATTRIBUTE, not {place!r}"
+            f"must be auto, sqlite, sqlite:///DIR, postgresql://…, scan or MODULE:ATTRIBUTE, "
+            f"not {without_userinfo(place)!r}"
         )
     named = _attribute(place)
     return named(storage, repositories) if callable(named) else named

@@ -338,6 +338,12 @@ def _reason_of_invalid_ini(error: UnicodeDecodeError | configparser.Error) -> st
     return f": {error}"
 
 
+#: Where another URL begins in a text with several.
+_BACKENDS: Final = re.compile(r"(?=,\s*[A-Za-z][A-Za-z0-9+.-]*://)")
+
+_SECRET_OPTIONS: Final = "password|passwd|secret|token|signature|_key"
+
+
 def without_passwords(text: str) -> str:
     """Return the text of a setting with ``...`` in place of the passwords in URLs and options.
 
@@ -345,10 +351,19 @@ def without_passwords(text: str) -> str:
     'smtp://mira:...@mail.example.org'
     >>> without_passwords("ldap://h/dc=x????bind_dn=cn=a,bind_password=s3cret,start_tls=yes")
     'ldap://h/dc=x????bind_dn=cn=a,bind_password=...,start_tls=yes'
+    >>> without_passwords("postgresql://mira:s3/cr?e@t@database.example.org/search")
+    'postgresql://mira:...@database.example.org/search'
     """
-    text = re.sub(r"(//[^/?#:@\s]*):[^/?#]*@", r"\1:...@", text)
-    # passwords may contain blanks; a comma ends an option, or begins another backend
-    return re.sub(r"((?:password|secret|token|_key)=)[^,]*", r"\1...", text, flags=re.IGNORECASE)
+    return "".join(_without_password(part) for part in _BACKENDS.split(text))
+
+
+def _without_password(text: str) -> str:
+    """Return the text of one URL with ``...`` in place of passwords, which may contain any character."""
+    # up to the last "@", because a password that is not percent-encoded may contain "/", "?", "#" and "@"
+    text = re.sub(r"(//[^:]*):.*@", r"\1:...@", text, flags=re.DOTALL)
+    # a comma ends an option of LDAP, or begins another backend, but is a part of other passwords
+    end = r"(?=,\w+[=:]|\Z)" if re.match(r",?\s*ldap", text, re.IGNORECASE) else r"\Z"
+    return re.sub(rf"({_SECRET_OPTIONS})=.*?{end}", r"\1=...", text, flags=re.IGNORECASE | re.DOTALL)
 
 
 def without_userinfo(text: str) -> str:

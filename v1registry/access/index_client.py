@@ -19,6 +19,7 @@ except ImportError as exc:
 from ..errors import IndexUnavailable
 from ..log import get_logger
 from ..names import RepositoryName
+from ..settings import without_passwords
 from ..version import __version__
 
 log = get_logger(__name__)
@@ -96,7 +97,7 @@ class IndexClient:
                 # the index may have closed the connection that was kept open
                 return self._ask_once(url, authorization, _new_session())
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise IndexUnavailable(url=url) from error
+            raise IndexUnavailable(url=without_passwords(url)) from error
 
     def _ask_once(self, url: str, authorization: str, session: requests.Session) -> object:
         with session.get(
@@ -109,11 +110,10 @@ class IndexClient:
         ) as response:
             status = response.status_code
             if status in _TROUBLE:
-                raise IndexUnavailable(url=url, status=status)
+                raise IndexUnavailable(url=without_passwords(url), status=status)
             if 300 <= status < 400:
-                log.warning(
-                    "%s redirects to %r, which is not followed", url, response.headers.get("Location")
-                )
+                location = str(response.headers.get("Location", "")).partition("?")[0]
+                log.warning("%s redirects to %r, which is not followed", without_passwords(url), location)
             parsed = _parse(self._read(response)) if status == 200 else None
         # a session in which an exception was raised is not kept
         self._idle.append(session)
@@ -130,16 +130,16 @@ class IndexClient:
 
         :raises IndexUnavailable: it takes too long.
         """
-        until = time.monotonic() + self._timeout_s
+        until, shown = time.monotonic() + self._timeout_s, without_passwords(response.url)
         parts, size_bytes = [], 0
         # not decoded: no compression was requested, and a small answer must not become a large one
         for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
             size_bytes += len(chunk)
             if size_bytes > self._answer_limit_bytes:
-                log.warning("%s answers more than %d bytes", response.url, self._answer_limit_bytes)
+                log.warning("%s answers more than %d bytes", shown, self._answer_limit_bytes)
                 return b""
             if time.monotonic() > until:
-                raise IndexUnavailable(url=response.url)
+                raise IndexUnavailable(url=shown)
             parts.append(chunk)
         return b"".join(parts)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..housekeeping.copying import CopyRefused, CopyReport, CopyRunning, Deleted, copy_storage
 from ..housekeeping.copying.run import PASSES, THREADS
 from ..openers import open_storage
-from ..settings import without_passwords
+from ..settings import without_passwords, without_userinfo
 from ..storage.base import Storage, StorageFull
 from ..storage.filesystem import FileStorage
 from .exits import DONE, FAILED, UNREACHABLE, USAGE, CommandFailed, complain
@@ -122,7 +122,9 @@ def _opened(place: str, role: str) -> Storage:
     except ValueError as error:
         raise CommandFailed(f"{role}: {error}", USAGE) from error
     if not storage.shared_by_processes:
-        raise CommandFailed(f"{role}: must be a folder or a storage that lasts, not {place}", USAGE)
+        raise CommandFailed(
+            f"{role}: must be a folder or a storage that lasts, not {without_userinfo(place)}", USAGE
+        )
     return storage
 
 

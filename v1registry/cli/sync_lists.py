@@ -11,6 +11,7 @@ from ..assembly import Services
 from ..distribution.places import Place
 from ..names import RepositoryName, is_host, is_loopback, is_v2_name, is_v2_tag
 from ..rights import User
+from ..settings import without_userinfo
 from .exits import DONE, NOT_FOUND, USAGE, CommandFailed, complain
 from .options import Commands, add_storage_options
 from .prepare_v2 import services_of
@@ -76,7 +77,9 @@ def _host(text: str) -> tuple[str, bool]:
         parts = urlsplit(text)
         scheme, host = parts.scheme, parts.netloc if parts.path in ("", "/") else ""
     if scheme not in ("", "http", "https") or not is_host(host):
-        raise CommandFailed(f"HOST must be host[:port], http://host or https://host, not {text!r}", USAGE)
+        raise CommandFailed(
+            f"HOST must be host[:port], http://host or https://host, not {without_userinfo(text)!r}", USAGE
+        )
     return host, scheme == "https" or (scheme == "" and not is_loopback(host))
 
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from ...log import get_logger
 from ...rights import User
+from ...settings import without_userinfo
 from ..base import Backend, BackendUnavailable
 
 log = get_logger(__name__)
@@ -72,10 +73,10 @@ class Environ(Backend):
         options = dict(parse_qsl(query, keep_blank_values=True))
         allow_headers = options.pop("allow_headers", "no")
         if scheme != "environ" or not key or allow_headers not in ("yes", "no"):
-            raise ValueError(f"{expected}, not {url!r}")
+            raise ValueError(f"{expected}, not {without_userinfo(url)!r}")
         groups, administrator = options.pop("groups", None), options.pop("administrator", None)
         if options:
-            raise ValueError(f"{expected}; unknown: {', '.join(options)}")
+            raise ValueError(f"{expected}; unknown: {without_userinfo(', '.join(options))}")
         return cls(key, groups=groups, administrator=administrator, allow_headers=allow_headers == "yes")
 
     def user_of_request(self, environ: Mapping[str, object]) -> User | None:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from ...clock import SYSTEM_CLOCK, Clock
 from ...log import get_logger
 from ...rights import User
+from ...settings import without_userinfo
 from ..base import Backend, BackendUnavailable
 from ..passwords import PasswordMemory, encoded
 
@@ -97,10 +98,10 @@ class Htpasswd(Backend):
         path, options = unquote(parts.path), parse_qs(parts.query, keep_blank_values=True)
         expected = "must be htpasswd:///absolute/path, perhaps with ?administrators=alice+bob"
         if parts.scheme != "htpasswd" or parts.netloc or parts.fragment or not os.path.isabs(path):
-            raise ValueError(f"{expected}, not {url!r}")
+            raise ValueError(f"{expected}, not {without_userinfo(url)!r}")
         names = options.pop("administrators", [])
         if options:
-            raise ValueError(f"{expected}; unknown: {', '.join(options)}")
+            raise ValueError(f"{expected}; unknown: {without_userinfo(', '.join(options))}")
         return cls(path, administrators=" ".join(names).split(), clock=clock)
 
     def authenticate(self, username: str, password: str) -> User | None:

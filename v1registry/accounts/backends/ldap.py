@@ -12,6 +12,7 @@ from typing import Any
 from ...clock import SYSTEM_CLOCK, Clock
 from ...log import get_logger
 from ...rights import User
+from ...settings import without_userinfo
 from ..base import Backend, BackendUnavailable
 from ..passwords import PasswordMemory
 from .ldap_options import LdapOptions
@@ -47,7 +48,7 @@ class Ldap(Backend):
     def __init__(self, options: LdapOptions, *, clock: Clock = SYSTEM_CLOCK) -> None:
         for dn in (options.base_dn, *filter(None, [options.group_base_dn])):
             if not split_dn(dn):
-                raise ValueError(f"must be a DN such as dc=example,dc=test, not {dn!r}")
+                raise ValueError(f"must be a DN such as dc=example,dc=test, not {without_userinfo(dn)!r}")
         if options.sends_passwords_in_the_clear:
             log.warning(
                 "passwords are sent to the LDAP server %s unprotected; use ldaps:// or start_tls",

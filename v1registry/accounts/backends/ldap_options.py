@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from ...names import is_loopback
+from ...settings import without_userinfo
 
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
 _ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+")
@@ -68,11 +69,13 @@ class LdapOptions:
 
     def _check_search(self) -> None:
         if self.scope not in ("base", "one", "sub"):
-            raise ValueError(f"the scope of a search must be base, one or sub, not {self.scope!r}")
+            raise ValueError(
+                f"the scope of a search must be base, one or sub, not {without_userinfo(self.scope)!r}"
+            )
         names = [self.user_attribute, self.group_name_attribute]
         for name in (*names, *filter(None, [self.group_attribute, self.id_attribute])):
             if not _ATTRIBUTE.fullmatch(name):
-                raise ValueError(f"must be the name of an LDAP attribute, not {name!r}")
+                raise ValueError(f"must be the name of an LDAP attribute, not {without_userinfo(name)!r}")
         for text in (self.user_filter, *filter(None, [self.group_filter])):
             _check_filter(text)
 
@@ -178,7 +181,9 @@ def _check_filter(text: str) -> None:
         depth += {"(": 1, ")": -1}.get(character, 0)
         is_one = is_one and (depth > 0) == (position < len(text))
     if not is_one:
-        raise ValueError(f"must be an LDAP filter such as (objectClass=person), not {text!r}")
+        raise ValueError(
+            f"must be an LDAP filter such as (objectClass=person), not {without_userinfo(text)!r}"
+        )
 
 
 def _text(name: str, value: str) -> str:
