@@ -341,7 +341,8 @@ def _reason_of_invalid_ini(error: UnicodeDecodeError | configparser.Error) -> st
 #: Where another URL begins in a text with several.
 _BACKENDS: Final = re.compile(r"(?=,\s*[A-Za-z][A-Za-z0-9+.-]*://)")
 
-_SECRET_OPTIONS: Final = "password|passwd|secret|token|signature|_key"
+#: The ends of the names of options with secrets.
+_OPTION_NAMES: Final = "password|passwd|secret|token|signature|_key"
 
 
 def without_passwords(text: str) -> str:
@@ -363,7 +364,7 @@ def _without_password(text: str) -> str:
     text = re.sub(r"(//[^:]*):.*@", r"\1:...@", text, flags=re.DOTALL)
     # a comma ends an option of LDAP, or begins another backend, but is a part of other passwords
     end = r"(?=,\w+[=:]|\Z)" if re.match(r",?\s*ldap", text, re.IGNORECASE) else r"\Z"
-    return re.sub(rf"({_SECRET_OPTIONS})=.*?{end}", r"\1=...", text, flags=re.IGNORECASE | re.DOTALL)
+    return re.sub(rf"({_OPTION_NAMES})=.*?{end}", r"\1=...", text, flags=re.IGNORECASE | re.DOTALL)
 
 
 def without_userinfo(text: str) -> str:

@@ -30,9 +30,8 @@ def print_start(services: Services, place: str, scheme: str, port: int) -> None:
     print(f"storage: {settings_.without_passwords(place)}, {_storage_in_words(services, count)}")
     print(f"access:  {_access_in_words(services)}")
     if settings.mirror:
-        print(
-            f"mirror:  of {settings_.without_passwords(settings.mirror)}: {' '.join(settings.mirror_repositories)}"
-        )
+        origin = settings_.without_passwords(settings.mirror)
+        print(f"mirror:  of {origin}: {' '.join(settings.mirror_repositories)}")
     # a push begins at the index, which names this registry
     url = settings.index or settings.public_url
     begin = urlsplit(url).netloc.rpartition("@")[2] if url else f"{reachable}:{port}"
