@@ -20,7 +20,16 @@ from typing import Final
 
 from ...clock import Clock
 from ..base import StorageError, StorageFull, StorageUnavailable
-from .documents import REMEMBERED_WRITES, Document, Names, UnreadableDocument, parse
+from .documents import (
+    INLINE_BYTES,
+    INLINE_BYTES_OF_LONG,
+    LONG_DOCUMENT_BYTES,
+    REMEMBERED_WRITES,
+    Document,
+    Names,
+    UnreadableDocument,
+    parse,
+)
 from .groups import Group
 from .known import ABSENT_DOCUMENT, KnownDocuments, Seen
 from .moments import Moments
@@ -75,6 +84,14 @@ class Committer:
         if known is not None and known.version is not None and is_same_e_tag(known.version.e_tag, e_tag):
             return known.document
         return self._look(group).document
+
+    def most_inline(self, group: Group) -> int:
+        """Return how many bytes a value may have that is put into the document of a group.
+
+        The document that the process saw last decides.
+        """
+        known = self._known.get(group)
+        return INLINE_BYTES_OF_LONG if known and known.size > LONG_DOCUMENT_BYTES else INLINE_BYTES
 
     def commit(self, key: str, group: Group, change: Change) -> None:
         """Change a group in one step.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
 from ..base import CHUNK_BYTES, Blob, Stat, StorageUnavailable
-from .documents import INLINE_BYTES, Entry, data_entry, inline_entry
+from .documents import Entry, data_entry, inline_entry
 from .store import PART_BYTES, ObjectAccess, Writer
 
 #: The folder of the data objects in a store.
@@ -23,10 +23,11 @@ def new_data_name() -> str:
     return f"{DATA_OBJECTS}/{digits[:2]}/{digits}"
 
 
-def store_value(access: ObjectAccess, data: bytes | Iterable[bytes], now_ns: int) -> Entry:
+def store_value(access: ObjectAccess, data: bytes | Iterable[bytes], now_ns: int, most_inline: int) -> Entry:
     """Return the entry of a value, after its data object was stored if it needs one.
 
     :param data: if an iterable raises, nothing is stored.
+    :param most_inline: how many bytes a value may have without a data object.
     :raises StorageUnavailable: the store failed.
     """
     pieces: Iterator[bytes] = iter(())
@@ -34,8 +35,8 @@ def store_value(access: ObjectAccess, data: bytes | Iterable[bytes], now_ns: int
     if isinstance(data, (bytes, bytearray, memoryview)):
         value = bytes(data)
     else:
-        pieces, value = _begin(data)
-    if len(value) <= INLINE_BYTES:
+        pieces, value = _begin(data, most_inline)
+    if len(value) <= most_inline:
         return inline_entry(value, now_ns)
     name = new_data_name()
     if is_whole and len(value) <= PART_BYTES:
@@ -44,13 +45,13 @@ def store_value(access: ObjectAccess, data: bytes | Iterable[bytes], now_ns: int
     return data_entry(name, _send(access.open_writer(name), value, pieces), now_ns)
 
 
-def _begin(data: Iterable[bytes]) -> tuple[Iterator[bytes], bytes]:
+def _begin(data: Iterable[bytes], most_inline: int) -> tuple[Iterator[bytes], bytes]:
     """Return the rest of some chunks, and the first ones: all of them if they fit into a document."""
     pieces = iter(data)
     value = bytearray()
     for piece in pieces:
         value += piece
-        if len(value) > INLINE_BYTES:
+        if len(value) > most_inline:
             break
     return pieces, bytes(value)
 

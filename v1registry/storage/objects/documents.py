@@ -31,6 +31,10 @@ REMEMBERED_WRITES: Final = 32
 #: The longest value that stands in a document.
 INLINE_BYTES: Final = 16 << 10
 
+#: A document that is longer gets values of at most so many bytes, because each change writes all of it.
+LONG_DOCUMENT_BYTES: Final = 128 << 10
+INLINE_BYTES_OF_LONG: Final = 1 << 10
+
 _FORMAT: Final = 1
 
 #: Text of a value that is longer in JSON than this, for each byte, is stored in base64.

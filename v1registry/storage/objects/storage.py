@@ -212,7 +212,7 @@ class ObjectStorage:
         :raises StorageFull: no room is left.
         """
         group = self._group(key)
-        entry = store_value(self._access, data, self._now_ns() if modified_ns is None else modified_ns)
+        entry = self._store(group, data, self._now_ns() if modified_ns is None else modified_ns)
         self._commit(key, group, lambda names: written(names, group, key, entry, expect), entry)
         return entry.stat(key)
 
@@ -227,9 +227,7 @@ class ObjectStorage:
         """
         for group, keys in groupby(values, self._group):
             now_ns = self._now_ns()
-            entries = {
-                key[len(group.start) :]: store_value(self._access, values[key], now_ns) for key in keys
-            }
+            entries = {key[len(group.start) :]: self._store(group, values[key], now_ns) for key in keys}
 
             def change(names: Names, group: Group = group, entries: dict[str, Entry] = entries) -> Names:
                 merged = {**names, **entries}
@@ -323,6 +321,9 @@ class ObjectStorage:
     def _now_ns(self) -> int:
         # floats hold microseconds
         return round(self._clock.time_s() * 1_000_000) * 1000
+
+    def _store(self, group: Group, data: bytes | Iterable[bytes], now_ns: int) -> Entry:
+        return store_value(self._access, data, now_ns, self._committer.most_inline(group))
 
     def _find(self, key: str) -> Entry:
         group = self._group(key)
