@@ -7,15 +7,29 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from .errors import ClientError, NotAuthorized, NotFoundInRegistry, ProtocolError, RegistryUnreachable
 
 _CHECKSUM_HEADERS = ("X-Docker-Checksum-Payload", "X-Docker-Payload-Checksum", "X-Docker-Checksum")
 _PAYLOAD_CHECKSUM = re.compile(r"sha256:[a-f0-9]{64}")
 
+#: How much of a URL messages show.
+_SHOWN_CHARACTERS: Final = 500
+
 #: Statuses after which the same request may succeed later.
 TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+
+def without_query(url: str) -> str:
+    """Return a URL for messages, without query, fragment, user name and password.
+
+    The queries of signed URLs are credentials.
+
+    >>> without_query("https://mira:s3cret@store.example.org/layer?X-Amz-Signature=2f1")
+    'https://store.example.org/layer'
+    """
+    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])[:_SHOWN_CHARACTERS]
 
 
 @dataclass(frozen=True)
@@ -26,6 +40,11 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def shown(self) -> str:
+        """The URL for messages, without its query."""
+        return without_query(self.url)
 
     @property
     def error_text(self) -> str:
@@ -61,7 +80,7 @@ class Answer:
         try:
             return json.loads(self.body.decode("utf-8"))
         except (ValueError, RecursionError) as exc:
-            raise ProtocolError(f"{self.url} answered something that is not JSON") from exc
+            raise ProtocolError(f"{self.shown} answered something that is not JSON") from exc
 
     def failure(self, doing: str) -> ClientError:
         """Return the exception for an unexpected status.
@@ -69,7 +88,7 @@ class Answer:
         :param doing: the purpose of the call in the infinitive: "push x".
         """
         status = f"{self.status} {_phrase(self.status)}".strip()
-        where = f"{self.url} answered {status}" + (f": {self.error_text}" if self.error_text else "")
+        where = f"{self.shown} answered {status}" + (f": {self.error_text}" if self.error_text else "")
         if self.status == 401:
             return NotAuthorized(f"cannot {doing} without valid credentials: {where}")
         if self.status == 403:
@@ -109,7 +128,7 @@ def read_tags(answer: Answer) -> dict[str, str]:
     if not isinstance(document, dict) or not all(
         isinstance(name, str) and isinstance(image_id, str) for name, image_id in document.items()
     ):
-        raise ProtocolError(f"{answer.url} must answer tags as an object, or as a list of layers and names")
+        raise ProtocolError(f"{answer.shown} must answer tags as an object, or as a list of layers and names")
     return document
 
 

@@ -25,7 +25,8 @@ def reason_of(exc: BaseException) -> str:
     cause = find_cause(exc, OSError)
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
-    return re.sub(r"<[^>]*>:? ?", "", str(exc))[:300]
+    # without the queries of URLs, which may be signed
+    return re.sub(r"<[^>]*>:? ?|\?[^\s'\")]+", "", str(exc))[:300]
 
 
 def find_cause(exc: BaseException | None, kind: type[BaseException]) -> BaseException | None:

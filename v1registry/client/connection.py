@@ -22,7 +22,7 @@ except ImportError as exc:
     raise ImportError("the client needs requests: pip install 'v1registry[server]'") from exc
 
 from ..names import is_loopback
-from .answers import TRANSIENT_STATUSES, Answer, PingResult, read_ping
+from .answers import TRANSIENT_STATUSES, Answer, PingResult, read_ping, without_query
 from .causes import find_cause, reason_of
 from .errors import BadReference, ClientError, ProtocolError, RegistryUnreachable
 from .http_session import AuthorizationHeader, HttpSession, check_redirect
@@ -322,7 +322,7 @@ class Connection:
             url = check_redirect(url, location)
             if urlsplit(url).netloc != host:
                 authorization = None
-        raise ProtocolError(f"{url} redirects in a circle")
+        raise ProtocolError(f"{without_query(url)} redirects in a circle")
 
     @contextmanager
     def stream(
@@ -352,9 +352,9 @@ class Connection:
             ) as response:
                 yield response
         except requests.exceptions.InvalidURL as exc:
-            raise ProtocolError(f"{url} is not a valid URL") from exc
+            raise ProtocolError(f"{without_query(url)} is not a valid URL") from exc
         except requests.exceptions.TooManyRedirects as exc:
-            raise ProtocolError(f"{url} redirects in a circle") from exc
+            raise ProtocolError(f"{without_query(url)} redirects in a circle") from exc
         except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
             raise RegistryUnreachable(f"cannot reach {host}: {reason_of(exc)}") from exc
 
@@ -366,10 +366,12 @@ def _bounded(response: requests.Response, seconds: float) -> Iterator[bytes]:
     while chunk := read(64 * 1024, decode_content=True):
         size_bytes += len(chunk)
         if time.monotonic() - begun_s > seconds:
-            raise RegistryUnreachable(f"{response.url} answers too slowly: not within {seconds:g} s")
+            raise RegistryUnreachable(
+                f"{without_query(response.url)} answers too slowly: not within {seconds:g} s"
+            )
         if size_bytes > DOCUMENT_LIMIT_BYTES:
             raise ProtocolError(
-                f"{response.url} answered more than the limit of {DOCUMENT_LIMIT_BYTES} bytes"
+                f"{without_query(response.url)} answered more than the limit of {DOCUMENT_LIMIT_BYTES} bytes"
             )
         yield chunk
 

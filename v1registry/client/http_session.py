@@ -20,6 +20,7 @@ except ImportError as exc:
     raise ImportError("the client needs requests: pip install 'v1registry[server]'") from exc
 
 from ..names import is_loopback
+from .answers import without_query
 from .errors import BadCertificate, ProtocolError
 
 #: The longest body of a redirect that is read, so that the connection can be used again, in bytes.
@@ -38,13 +39,13 @@ def check_redirect(url: str, target: str) -> str:
         before, after = urlsplit(url).scheme, urlsplit(absolute).scheme
         _ = urlsplit(absolute).port  # raises if it is none
     except ValueError as exc:
-        raise ProtocolError(f"{url} redirects to {target}, which is not a URL") from exc
+        shown = f"{without_query(url)} redirects to {without_query(target)}"
+        raise ProtocolError(f"{shown}, which is not a URL") from exc
+    shown = f"{without_query(url)} redirects to {without_query(absolute)}"
     if after not in ("http", "https"):
-        raise ProtocolError(f"{url} redirects to {absolute}, which is not a URL of http or https")
+        raise ProtocolError(f"{shown}, which is not a URL of http or https")
     if before == "https" and after == "http":
-        raise ProtocolError(
-            f"{url} redirects to {absolute}: refused, because plain http is never used after https"
-        )
+        raise ProtocolError(f"{shown}: refused, because plain http is never used after https")
     return absolute
 
 

@@ -160,7 +160,7 @@ class ImagePull:
             raise answer.failure(f"read the tag {self._reference}")
         image_id = answer.json()
         if not is_image_id(image_id):
-            raise ProtocolError(f"{answer.url} must answer an image id")
+            raise ProtocolError(f"{answer.shown} must answer an image id")
         return str(image_id)
 
     def _find_in_list(self) -> str:
@@ -174,7 +174,7 @@ class ImagePull:
             raise NotFoundInRegistry(problem)
         tags = read_tags(answer)
         if self._reference.tag in tags:
-            return self._whole_id(tags[self._reference.tag], answer.url)
+            return self._whole_id(tags[self._reference.tag], answer.shown)
         names = sorted(tags)
         shown = ", ".join(names[:20]) or "no tags"
         raise NotFoundInRegistry(f"{problem}; it has {shown}{' …' if len(names) > 20 else ''}")
@@ -209,7 +209,7 @@ class ImagePull:
             or ids[0] != image_id
         ):
             raise ProtocolError(
-                f"{answer.url} must answer a list of different image ids that begins with {image_id}"
+                f"{answer.shown} must answer a list of different image ids that begins with {image_id}"
             )
         return ids[::-1]
 
@@ -220,9 +220,9 @@ class ImagePull:
         try:
             found_parent_id = read_image_json(answer.body, image_id)
         except UnreadableImage as exc:
-            raise ProtocolError(f"{answer.url}: {exc}") from exc
+            raise ProtocolError(f"{answer.shown}: {exc}") from exc
         if found_parent_id != parent_id:
-            raise ProtocolError(f"{answer.url} names a different parent than the ancestry")
+            raise ProtocolError(f"{answer.shown} names a different parent than the ancestry")
         size = answer.headers.get("X-Docker-Size", "")
         return _RemoteImage(
             image_id,

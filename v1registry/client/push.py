@@ -79,7 +79,7 @@ class ImagePush:
         )
         if answer.status == 404:
             raise ProtocolError(
-                f"{answer.url} answered 404: is {self._reference.host} a v1 registry that accepts pushes?"
+                f"{answer.shown} answered 404: is {self._reference.host} a v1 registry that accepts pushes?"
             )
         if answer.status not in (200, 201):
             raise answer.failure(f"push {self._reference}")

@@ -135,13 +135,13 @@ class V1Origin:
             or len(set(ancestry)) != len(ancestry)
             or ancestry[0] != image_id
         ):
-            raise errors.OriginInvalid(reason=f"{ancestry_answer.url} is no ancestry")
+            raise errors.OriginInvalid(reason=f"{ancestry_answer.shown} is no ancestry")
         try:
             parent_id = read_image_json(answer.body, image_id)
         except UnreadableImage as exc:
-            raise errors.OriginInvalid(reason=f"{answer.url}: {exc}") from exc
+            raise errors.OriginInvalid(reason=f"{answer.shown}: {exc}") from exc
         if parent_id != (ancestry[1] if len(ancestry) > 1 else None):
-            raise errors.OriginInvalid(reason=f"{answer.url} names a different parent than the ancestry")
+            raise errors.OriginInvalid(reason=f"{answer.shown} names a different parent than the ancestry")
         size = answer.headers.get("X-Docker-Size", "")
         return RemoteImage(
             image_id,

@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from cachetools import TTLCache
 
 from .. import errors
+from ..client.answers import without_query
 from ..client.v2.repository import V2Repository
 from ..clock import Clock
 from ..distribution.manifests import KNOWN_TYPES, OCI_INDEX, Manifest, parse_manifest
@@ -106,7 +107,7 @@ class V2Origin:
                 document: Any = answer.json()
                 tags = document.get("tags") if isinstance(document, dict) else None
                 if not isinstance(tags, list) and tags is not None:
-                    raise errors.OriginInvalid(reason=f"{url} is no list of tags")
+                    raise errors.OriginInvalid(reason=f"{answer.shown} is no list of tags")
                 found.update(tag for tag in tags or () if isinstance(tag, str) and is_v2_tag(tag))
                 url = _next(str(url), answer.headers.get("Link", ""))
                 if url is None or len(found) >= _MOST_TAGS:
@@ -221,5 +222,5 @@ def _next(url: str, link: str) -> str | None:
         return None
     following = urljoin(url, target[1:])
     if urlsplit(following)[:2] != urlsplit(url)[:2]:
-        raise errors.OriginInvalid(reason=f"{url} goes on at a different host")
+        raise errors.OriginInvalid(reason=f"{without_query(url)} goes on at a different host")
     return following

@@ -145,11 +145,11 @@ class V2Repository:
         try:
             document = read_manifest(answer.body, media_type)
         except InvalidDocument as exc:
-            raise ProtocolError(f"{answer.url} answered an invalid manifest: {exc}") from exc
+            raise ProtocolError(f"{answer.shown} answered an invalid manifest: {exc}") from exc
         expected = _digest_in(answer) if isinstance(place, str) else place
         found = _digest_of(answer.body, expected)
         if expected is not None and found != expected:
-            raise ProtocolError(f"{answer.url} answered a manifest with the digest {found}, not {expected}")
+            raise ProtocolError(f"{answer.shown} answered a manifest with the digest {found}, not {expected}")
         return Descriptor(document.media_type, found, len(answer.body)), answer.body, document
 
     def _ask_manifest(self, place: str | Digest) -> Answer:
@@ -195,7 +195,9 @@ class V2Repository:
             raise answer.failure(f"push {self._reference}")
         stored = _digest_in(answer)
         if stored is not None and stored != _digest_of(data, stored):
-            raise ProtocolError(f"{answer.url} stored a manifest with the digest {stored}, not the one sent")
+            raise ProtocolError(
+                f"{answer.shown} stored a manifest with the digest {stored}, not the one sent"
+            )
 
     def require_more_than_ping(self) -> None:
         """Check that the registry has more than the ping of this API. Nothing is changed.
@@ -237,7 +239,7 @@ class V2Repository:
         found = _digest_of(answer.body, blob.digest)
         if len(answer.body) != blob.size_bytes or found != blob.digest:
             raise ProtocolError(
-                f"{answer.url} answered {len(answer.body)} bytes with the digest {found}, not "
+                f"{answer.shown} answered {len(answer.body)} bytes with the digest {found}, not "
                 f"{blob.size_bytes} bytes with {blob.digest}"
             )
         return answer.body
@@ -252,7 +254,7 @@ def _digest_in(answer: Answer) -> Digest | None:
     try:
         return None if text is None else Digest.parse(text.strip())
     except DigestInvalid as exc:
-        raise ProtocolError(f"{answer.url} answered an invalid {_DIGEST_HEADER}: {text!r}") from exc
+        raise ProtocolError(f"{answer.shown} answered an invalid {_DIGEST_HEADER}: {text!r}") from exc
 
 
 def _digest_of(data: bytes, like: Digest | None) -> Digest:

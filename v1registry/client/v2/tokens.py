@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode, urlsplit
 
-from ..answers import Answer
+from ..answers import Answer, without_query
 from ..connection import Connection, Credentials
 from ..errors import NotAuthorized, ProtocolError
 
@@ -140,19 +140,16 @@ class Authorizer:
             parts, host = urlsplit(""), None
         if parts.scheme not in ("http", "https") or not host:
             raise ProtocolError(
-                f"{self._url.netloc} names a token endpoint that is not a URL: {realm[:300]!r}"
+                f"{self._url.netloc} names a token endpoint that is not a URL: {without_query(realm)!r}"
             )
         if parts.scheme == "https":
             return
+        named = f"{self._url.netloc} names the token endpoint {without_query(realm)}"
         if self._url.scheme == "https":
-            raise ProtocolError(
-                f"{self._url.netloc} names the token endpoint {realm[:300]}: refused, because plain http is "
-                "never used after https"
-            )
+            raise ProtocolError(f"{named}: refused, because plain http is never used after https")
         if self._credentials and host != self._url.hostname:
             raise NotAuthorized(
-                f"{self._url.netloc} names the token endpoint {realm[:300]}: the credentials are not sent "
-                "there, because it is another host, over plain http"
+                f"{named}: the credentials are not sent there, because it is another host, over plain http"
             )
 
 

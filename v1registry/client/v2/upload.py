@@ -116,7 +116,7 @@ class BlobUploads:
         """
         target = answer.headers.get("Location")
         if not target:
-            raise ProtocolError(f"{answer.url} must answer the Location of an upload")
+            raise ProtocolError(f"{answer.shown} must answer the Location of an upload")
         return check_redirect(url, target)
 
     def ask(self, url: str) -> Answer:
