@@ -15,7 +15,6 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import RLock
 from typing import Final
 
 from ...clock import Clock
@@ -34,6 +33,7 @@ from .groups import Group
 from .known import ABSENT_DOCUMENT, KnownDocuments, Seen
 from .moments import Moments
 from .store import Conflict, ObjectAccess, is_same_e_tag
+from .turns import Turn
 
 #: Makes new names of those of a document, None if nothing changes. It may be called several times, and raises
 #: the StorageError that the caller of the storage gets.
@@ -56,7 +56,7 @@ _UNKNOWN_RESULTS: Final = 3
 class Committer:
     """Reads and changes the documents of a storage. Safe for threads.
 
-    :param deadline_s: how long a change is tried.
+    :param deadline_s: how long a change waits for other threads and is tried.
     :param cache_bytes: how much is kept of the documents that were seen last.
     """
 
@@ -65,7 +65,7 @@ class Committer:
         self._deadline_s = deadline_s
         self._known = KnownDocuments(cache_bytes)
         self.moments = Moments(self._known, clock)
-        self._locks = [RLock() for _ in range(_STRIPES)]
+        self._turns = [Turn() for _ in range(_STRIPES)]
 
     def read(self, group: Group) -> Document:
         """Return the document of a group as it is in the store now, or in the moment of a request.
@@ -102,8 +102,9 @@ class Committer:
         :raises StorageUnavailable: the store failed, or other writers were faster again and again. If the
             store failed, the change may have happened.
         """
-        with self.locked(key, group):
-            attempt = _Attempt(time.monotonic() + self._deadline_s)
+        until_s = time.monotonic() + self._deadline_s
+        with self.locked(key, group, until_s=until_s):
+            attempt = _Attempt(until_s)
             seen = self.moments.find(group)
             is_sure = seen is not None
             if seen is None and not self._access.is_single_writer:
@@ -180,17 +181,17 @@ class Committer:
             raise StorageUnavailable(group.start, f"the object {name} cannot be used: {error}") from None
 
     @contextmanager
-    def locked(self, key: str, *groups: Group) -> Iterator[None]:
+    def locked(self, key: str, *groups: Group, until_s: float | None = None) -> Iterator[None]:
         """Keep other threads of this process from changing some groups.
 
-        :raises StorageUnavailable: they took too long.
+        :param until_s: how long they are waited for, on the monotonic clock; None for the usual time.
+        :raises StorageUnavailable: they took too long, or the store failed for one of them.
         """
-        numbers = sorted({hash(group) % _STRIPES for group in groups})
+        if until_s is None:
+            until_s = time.monotonic() + self._deadline_s
         with ExitStack() as held:
-            for number in numbers:
-                if not self._locks[number].acquire(timeout=self._deadline_s):
-                    raise StorageUnavailable(key, "other requests wait for the object store too long")
-                held.callback(self._locks[number].release)
+            for number in sorted({hash(group) % _STRIPES for group in groups}):
+                held.enter_context(self._turns[number].taken(key, until_s))
             yield
 
 
@@ -206,9 +207,11 @@ class _Attempt:
     def pause(self, key: str) -> None:
         """Wait a moment, each time longer, and differently from other writers.
 
-        :raises StorageUnavailable: the time is over.
+        :raises StorageUnavailable: the time is over, or the store failed until then.
         """
         if time.monotonic() + self._pause_s > self._ends_s:
+            if self._unknown:
+                raise self._unknown[-1]
             raise StorageUnavailable(key, "other writers changed the same document again and again")
         time.sleep(random.uniform(0, self._pause_s))  # noqa: S311 - no secret
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)

@@ -15,11 +15,15 @@ _FULL: Final = frozenset(
 )
 
 
+class StoreFailed(StorageUnavailable):
+    """A call of the store failed. Other calls at this time will probably fail too."""
+
+
 def fail(name: str, error: BaseException) -> NoReturn:
     """Raise what an exception of a store means, without its text.
 
     :raises StorageFull: no room is left.
-    :raises StorageUnavailable: anything else.
+    :raises StoreFailed: anything else.
     """
     text = str(error)
     status = _STATUS.search(text)
@@ -28,4 +32,4 @@ def fail(name: str, error: BaseException) -> NoReturn:
     said = f"{type(error).__name__}{''.join(f', {detail}' for detail in details)}"
     if not _FULL.isdisjoint(details):
         raise StorageFull(name, f"no room is left in the object store ({said})") from None
-    raise StorageUnavailable(name, f"the object store failed ({said})") from None
+    raise StoreFailed(name, f"the object store failed ({said})") from None

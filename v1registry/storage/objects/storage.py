@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 #: Keys with the same first segment are one group.
 DEFAULT_GROUPS: Final = Groups()
 
-#: How long a change is tried while other writers are faster, in seconds.
-DEADLINE_S: Final = 60.0
+#: How long a change waits for other threads, and is tried while other writers are faster, in seconds.
+DEADLINE_S: Final = 25.0
 
 #: How much is kept of documents, in bytes of their objects.
 CACHE_BYTES: Final = 16 << 20
@@ -72,7 +72,7 @@ class ObjectStorage:
         (:mod:`.adoption`).
     :param single_writer: the store has no conditional writes, and this is the only process that writes.
     :param clock: gives the time that :class:`~v1registry.storage.base.Stat` has as ``modified``.
-    :param deadline_s: how long a change is tried while other writers are faster.
+    :param deadline_s: how long a change waits for other threads and is tried, in seconds.
     :param description: names the store for administrators, without credentials.
     :raises ImportError: obstore is missing.
     """

@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from ..base import StorageUnavailable
 from .failures import fail
 from .probes import PROBES, Conditions, probe, require_conditions
+from .turns import Turn
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -86,7 +86,7 @@ class ObjectAccess:
         self._public: Any = store if public is None else public
         self.is_single_writer = is_single_writer
         self._conditions: Conditions | None = None
-        self._probing = Lock()
+        self._probing = Turn()
         self._not_modified = exceptions.NotModifiedError
         self._conflicts = (exceptions.AlreadyExistsError, exceptions.PreconditionError)
         self._failures = (exceptions.BaseError, OSError, ValueError)
@@ -99,9 +99,11 @@ class ObjectAccess:
     def conditions(self) -> Conditions:
         """Return what the store does with conditional writes. The first call finds it out.
 
-        :raises StorageUnavailable: the store failed.
+        :raises StorageUnavailable: the store failed, now or for a thread for which this one waited.
         """
-        with self._probing:
+        if self._conditions is not None:
+            return self._conditions
+        with self._probing.taken(PROBES):
             if self._conditions is None:
                 self._conditions = self._call(PROBES, lambda: probe(self.store))
             return self._conditions
