@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from v1registry.search.database import Database
+from v1registry.search.sqlite_database import SqliteDatabase
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, int]]:
 def test_index_made_by_root_gets_owner_of_its_folder(
     tmp_path: Path, owners: dict[str, tuple[int, int]]
 ) -> None:
-    Database(str(tmp_path / "search")).create()
+    SqliteDatabase(str(tmp_path / "search")).create()
 
     (made,) = (path for path in (tmp_path / "search").iterdir() if path.is_dir())
     owner = tmp_path.stat().st_uid, tmp_path.stat().st_gid
@@ -42,7 +42,7 @@ def test_root_without_the_right_to_change_owners_is_warned(
         raise PermissionError
 
     monkeypatch.setattr(os, "chown", refuse)
-    database = Database(str(tmp_path / "search"))
+    database = SqliteDatabase(str(tmp_path / "search"))
 
     with caplog.at_level(logging.WARNING):
         database.create()
@@ -57,6 +57,6 @@ def test_other_users_change_no_owner(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
-    Database(str(tmp_path / "search")).create()
+    SqliteDatabase(str(tmp_path / "search")).create()
 
     assert owners == {}
