@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timezone
 
 import obstore
@@ -15,6 +16,8 @@ from v1registry.storage import StorageUnavailable
 from v1registry.storage.objects import Groups, ObjectStorage
 from v1registry.storage.objects.documents import TOMBSTONE_BYTES
 from v1registry.storage.objects.groups import FOLDER, Group
+from v1registry.storage.objects.parallel import THREADS
+from v1registry.storage.objects.store import Found, ObjectAccess
 
 LARGE = b"x" * 50_000
 HOUR_S = 3600
@@ -171,6 +174,35 @@ def test_old_empty_documents_of_uploads_are_removed_and_no_others(storage, store
         "folders/uploads/c/d!-f",
     ]
     assert obstore.head(store, "folders/images/a!-f")["size"] == TOMBSTONE_BYTES
+
+
+def test_empty_documents_are_removed_several_at_once(storage, store, clock, monkeypatch):
+    for number in range(10):
+        storage.write(f"uploads/{number}/b/info", b"value")
+        storage.delete(f"uploads/{number}/b/info")
+    clock.now_s += 2 * HOUR_S
+    changed = threading.Condition()
+    begun, running, most = 0, 0, 0
+    real = ObjectAccess.head
+
+    def head(access: ObjectAccess, name: str) -> Found | None:
+        nonlocal begun, running, most
+        with changed:
+            begun += 1
+            running += 1
+            most = max(most, running)
+            changed.notify_all()
+            # one item alone costs no thread
+            assert begun == 1 or changed.wait_for(lambda: most > 1, 60)
+        found = real(access, name)
+        with changed:
+            running -= 1
+        return found
+
+    monkeypatch.setattr(ObjectAccess, "head", head)
+    storage.sweep(older_than_s=HOUR_S)
+    assert objects(store, "folders") == []
+    assert 1 < most <= THREADS
 
 
 def test_nothing_is_removed_if_a_document_cannot_be_read(storage, store, clock):

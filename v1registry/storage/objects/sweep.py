@@ -91,7 +91,8 @@ class ObjectSweep:
         waiting = {name: size for name, size in unnamed.items() if name not in removed}
         if not is_dry_run:
             self._remove(removed)
-            self._remove_tombstones(tombstones)
+            for _ in in_parallel(self._remove_tombstone, tombstones):
+                pass
             self._write_record(before, waiting)
         return Swept(len(removed), sum(removed.values()), len(waiting), sum(waiting.values()))
 
@@ -152,12 +153,11 @@ class ObjectSweep:
         while some := list(islice(rest, _REMOVED_AT_ONCE)):
             self._access.delete(*some)
 
-    def _remove_tombstones(self, tombstones: Iterable[Found]) -> None:
-        """Remove empty documents of uploads. A push that comes back in this very moment begins again."""
-        for found in tombstones:
-            now = self._access.head(found.name)
-            if now is not None and now.e_tag == found.e_tag:
-                self._access.delete(found.name)
+    def _remove_tombstone(self, found: Found) -> None:
+        """Remove an empty document of uploads. A push that comes back in this very moment begins again."""
+        now = self._access.head(found.name)
+        if now is not None and now.e_tag == found.e_tag:
+            self._access.delete(found.name)
 
     def _read_record(self) -> _Record:
         """Return what the last sweep found, if that is long enough ago."""
