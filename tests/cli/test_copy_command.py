@@ -202,3 +202,22 @@ def test_interrupted_copy_ends_at_once_and_goes_on(
     assert main(["copy", source.path, str(target)]) == 0
 
     assert_serves_the_same(source, FileStorage(target))
+
+
+def test_copy_of_one_store_is_no_copy_of_another(
+    source: FileStorage, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_storage = copy_command.open_storage
+    monkeypatch.setattr(
+        copy_command,
+        "open_storage",
+        lambda place: FaultyStorage(source) if place.startswith("s3:") else open_storage(place),
+    )
+    old, new = (f"s3://registry/p?endpoint=https://{host}.example.org" for host in ("old", "new"))
+    assert run(capsys, old, tmp_path / "copy")[0] == 0
+
+    code, _, error = run(capsys, new, tmp_path / "copy")
+
+    assert code == 2
+    assert f"is a copy of {old}: name that source" in error
+    assert run(capsys, f"{old}/&region=eu-1", tmp_path / "copy")[0] == 0

@@ -185,6 +185,41 @@ def test_the_url_decides_where_calls_go(
     assert signed.partition("?")[0] == host_and_path
 
 
+@pytest.mark.parametrize(
+    ("url", "variables", "name"),
+    [
+        ("s3://registry", {}, "s3://registry"),
+        ("s3://registry/a/?region=eu-1&timeout=7&single_writer=yes", {}, "s3://registry/a"),
+        ("s3://registry/a?endpoint=http://ceph:7480/", {}, "s3://registry/a?endpoint=http://ceph:7480"),
+        ("s3://registry/a", {"AWS_ENDPOINT_URL": "http://new/"}, "s3://registry/a?endpoint=http://new"),
+        (
+            "s3://registry?endpoint=http://ceph",
+            {"AWS_ENDPOINT_URL": "http://new"},
+            "s3://registry?endpoint=http://ceph",
+        ),
+        (
+            "s3://registry",
+            {"AWS_ENDPOINT_URL_S3": f"http://mira:{SECRET}@ceph"},
+            "s3://registry?endpoint=http://ceph",
+        ),
+        ("gs://registry?endpoint=http://fake", {}, "gs://registry?endpoint=http://fake"),
+        ("az://registry/a?account=shop1", {}, "az://registry/a?account=shop1"),
+        ("az://registry", {"AZURE_STORAGE_ACCOUNT_NAME": "shop2"}, "az://registry?account=shop2"),
+        (
+            "az://registry?account=shop1&endpoint=http://azurite",
+            {"AZURE_STORAGE_ACCOUNT_NAME": "shop2"},
+            "az://registry?endpoint=http://azurite&account=shop1",
+        ),
+    ],
+)
+def test_the_name_tells_a_place_from_those_in_other_stores(
+    url: str, variables: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    assert ObjectPlace.from_url(url).name == name
+
+
 def test_every_call_has_time_outs_and_few_retries() -> None:
     place = ObjectPlace.from_url("s3://registry?timeout=7&endpoint=http://127.0.0.1:9")
     calls, transfers = place.open_store(), place.open_store(for_transfers=True)

@@ -13,6 +13,7 @@ from ..openers import open_storage
 from ..settings import without_passwords, without_userinfo
 from ..storage.base import Storage, StorageFull
 from ..storage.filesystem import FileStorage
+from ..storage.objects.urls import SCHEMES, ObjectPlace
 from .exits import DONE, FAILED, UNREACHABLE, USAGE, CommandFailed, complain
 from .housekeeping_options import (
     add_lines_option,
@@ -129,7 +130,9 @@ def _opened(place: str, role: str) -> Storage:
 
 
 def _name(place: str) -> str:
-    """Return the URL of a storage without options and passwords."""
+    """Return what tells a storage from others: its URL without passwords and other options."""
+    if place.partition(":")[0] in SCHEMES:
+        return ObjectPlace.from_url(place).name
     return without_passwords(place).partition("?")[0].rstrip("/")
 
 

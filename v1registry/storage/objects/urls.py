@@ -28,6 +28,9 @@ _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "az": ("endpoint", "public_endpoint", "account", "single_writer", "timeout"),
 }
 
+#: The schemes of URLs of object stores.
+SCHEMES: Final = frozenset(_OPTIONS)
+
 #: Scheme -> variables of which at least one names credentials.
 CREDENTIALS: Final[Mapping[str, tuple[str, ...]]] = {
     "s3": (
@@ -45,6 +48,16 @@ CREDENTIALS: Final[Mapping[str, tuple[str, ...]]] = {
         "AZURE_STORAGE_TOKEN",
     ),
 }
+
+#: Scheme -> variables that name an endpoint, if the URL does not.
+_ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+
+#: Scheme -> variables that name an account, if the URL does not.
+_ACCOUNTS: Final[Mapping[str, tuple[str, ...]]] = {"s3": (), "gs": (), "az": ("AZURE_STORAGE_ACCOUNT_NAME",)}
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "s3": "s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION",
@@ -198,6 +211,21 @@ class ObjectPlace:
         return config
 
     @property
+    def name(self) -> str:
+        """What tells the place from all others, without credentials: a URL with endpoint and account.
+
+        Different stores may have buckets of one name.
+        """
+        names = {
+            "endpoint": self.endpoint or _first_variable(_ENDPOINTS[self.scheme]).rstrip("/"),
+            "account": self.account or _first_variable(_ACCOUNTS[self.scheme]),
+        }
+        # a variable may have credentials
+        shown = {name: re.sub("//.*@", "//", value) for name, value in names.items() if value}
+        query = "&".join(f"{name}={value}" for name, value in shown.items())
+        return f"{self.scheme}://{self.bucket}/{self.prefix}".rstrip("/") + (f"?{query}" if query else "")
+
+    @property
     def credentials(self) -> str:
         """The variable that names credentials; empty if none is set."""
         return next((name for name in CREDENTIALS[self.scheme] if os.environ.get(name)), "")
@@ -236,6 +264,11 @@ def open_objects(
         description=f"{place}; {place.credentials_in_words}",
         clock=clock,
     )
+
+
+def _first_variable(names: Iterable[str]) -> str:
+    """Return the value of the first variable of the environment that is set; empty if none is."""
+    return next(filter(None, map(os.environ.get, names)), "")
 
 
 def _options(scheme: str, query: str, problem: str) -> dict[str, Any]:
