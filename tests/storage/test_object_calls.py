@@ -25,7 +25,7 @@ CALLS: dict[str, Callable[[ObjectStorage], object]] = {
 }
 
 #: The functions of obstore that a storage calls.
-FUNCTIONS = ("get", "put", "head", "delete", "list", "open_writer")
+FUNCTIONS = ("get", "put", "head", "delete", "list", "list_with_delimiter", "open_writer")
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:

@@ -80,6 +80,25 @@ def test_rest_of_a_large_folder_is_skipped(looked: list[str], after: str) -> Non
     assert len(looked) < 8
 
 
+def test_large_repositories_of_a_namespace_are_not_looked_through(
+    looked: list[str], counted: CountedObjects
+) -> None:
+    storage = with_repositories(*(f"a/{number}" for number in range(9)))
+    for number in range(9):
+        storage.write(f"repositories/a/{number}/_v2/tags/latest", b"x")
+    storage.delete("repositories/a/3/tag_latest")
+    storage.delete_tree("repositories/a/5")
+    looked.clear()
+    with counted.counting() as calls:
+        assert list(storage.list_folders("repositories/a", after="1")) == [*"234678"]
+    # a repository without own keys is looked at
+    assert calls[-3:] == [
+        "level folders/repositories/a",
+        "list folders/repositories/a/3",
+        "list folders/repositories/a/5",
+    ]
+
+
 def test_store_that_always_lists_from_the_beginning_is_listed_once(
     looked: list[str], counted: CountedObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:

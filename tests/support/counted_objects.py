@@ -25,7 +25,7 @@ REPOSITORY: Final = "alice/app"
 
 #: The methods of ObjectAccess that call the store, each once. The pages of a list after the first one are not
 #: counted, neither are the parts of a large object.
-CALLS: Final = ("get", "put", "replace", "open_writer", "stream", "delete", "head", "list")
+CALLS: Final = ("get", "put", "replace", "open_writer", "stream", "delete", "head", "list", "level")
 
 
 class CountedObjects:

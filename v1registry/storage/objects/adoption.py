@@ -18,7 +18,7 @@ from ..base import InvalidKey, StorageError, StorageUnavailable
 from .documents import NO_DOCUMENT, Entry, data_entry, inline_entry
 from .groups import Group, Groups
 from .parallel import in_parallel
-from .store import Conflict, Found, ObjectAccess, Version
+from .store import Conflict, Found, Level, ObjectAccess, Version
 
 log = get_logger(__name__)
 
@@ -89,6 +89,11 @@ class AdoptingAccess(ObjectAccess):
         """Yield the objects below a folder; see the base class."""
         self.old_folders()
         yield from super().list(folder, after=after)
+
+    def level(self, folder: str) -> Level:
+        """Return what is directly in a folder; see the base class."""
+        self.old_folders()
+        return super().level(folder)
 
 
 def _failure(error: BaseException) -> StorageUnavailable:

@@ -93,7 +93,7 @@ class Pattern:
     def group_of(self, segments: list[str]) -> Group | None:
         """Return the group of a key, None if the pattern does not fit it."""
         count = len(self.parts)
-        if len(segments) < count or not self._fits(segments):
+        if len(segments) < count or not self.fits(segments):
             return None
         if self.kind == SINGLE:
             return Group("/".join(segments), SINGLE)
@@ -112,7 +112,7 @@ class Pattern:
         """
         count = len(self.parts)
         whole = len(segments) - 1
-        if not self._fits(segments[:whole]) or not self._may_fit(segments, whole):
+        if not self.fits(segments[:whole]) or not self._may_fit(segments, whole):
             return None, False, False
         if self.kind == BEGINNING and whole >= count - 1 and len(segments[count - 1]) >= 2:
             return self.group_of([*segments[:count]]), False, True
@@ -124,7 +124,8 @@ class Pattern:
         is_whole = self.kind != BEGINNING and whole >= count - 1 and self.parts[count - 1] == "*"
         return None, True, is_whole
 
-    def _fits(self, segments: list[str]) -> bool:
+    def fits(self, segments: list[str]) -> bool:
+        """Tell whether the pattern and some segments agree as far as both go."""
         return all(part in ("*", segment) for part, segment in zip(self.parts, segments, strict=False))
 
     def _may_fit(self, segments: list[str], whole: int) -> bool:
@@ -193,6 +194,17 @@ class Groups:
         most_segments = None if is_deep else folder.count("/") + 2
         cover = self.cover(f"{folder}/", most_segments=most_segments)
         return None if cover.is_open or len(cover.groups) != 1 else cover.groups[0]
+
+    def are_nested(self, base: str) -> bool:
+        """Tell whether folders in a folder may have one document of their own, and others below it.
+
+        :param base: the folder and a slash; ``""`` is the root.
+        """
+        segments = base.split("/")
+        fitting = [pattern for pattern in self._patterns if pattern.fits(segments[:-1])]
+        return any(
+            pattern.kind == FOLDER and len(pattern.parts) == len(segments) for pattern in fitting
+        ) and any(len(pattern.parts) > len(segments) for pattern in fitting)
 
     def starts_within(self, beginning: str, text: str) -> Iterator[Group]:
         """Yield the groups whose start begins so, that ``text`` begins with and is longer than, and that may

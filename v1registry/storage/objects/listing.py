@@ -11,7 +11,7 @@ from ..base import Stat
 from .documents import Document, has_names_below, is_tombstone
 from .groups import BEGINNING, DOCUMENTS, FOLDER, Group, Groups, group_of_object
 from .moments import Moments
-from .names import encode, printable_part
+from .names import decode, encode, printable_part
 from .store import PAGE_NAMES, Found, ObjectAccess
 
 #: Reads documents, several at once, in the order of the groups. With each group comes the etag of its object,
@@ -91,8 +91,12 @@ class Listing:
         """
         base = f"{folder}/" if folder else ""
         cover = self._groups.cover(base)
+        sure = self._segments_in(base, [(group, "") for group in cover.groups])
+        if cover.is_open and self._groups.are_nested(base):
+            yield from self._folders_of_level(base, after, sure)
+            return
         names = _Ascending(after)
-        names.add(self._segments_in(base, [(group, "") for group in cover.groups]))
+        names.add(sure)
         if cover.is_open:
             self._moments.end()
             for found, start in self._starts(base, after):
@@ -103,12 +107,32 @@ class Listing:
             self._moments.end()
         yield from names.until(None)
 
+    def _folders_of_level(self, base: str, after: str, sure: set[str]) -> Iterator[str]:
+        """Yield what :meth:`folders` does, from the documents directly in a folder if they tell enough.
+
+        :param sure: segments that are known already.
+        """
+        self._moments.end()
+        level = self._access.level(_object_folder(base))
+        for found in level.objects:
+            sure.update(self._segments_of(base, found))
+        possible = {decode(name.rpartition("/")[2]): name for name in level.folders}
+        for segment in sorted(sure | possible.keys()):
+            if segment > after and (segment in sure or self._has_keys(possible[segment])):
+                self._moments.end()
+                yield segment
+        self._moments.end()
+
+    def _has_keys(self, folder: str) -> bool:
+        """Tell whether a folder of documents has one with names."""
+        return any(not is_tombstone(found.size) for found in self._access.list(folder))
+
     def _starts(self, base: str, after: str) -> Iterator[tuple[Found, str]]:
         """Yield the documents below a folder, in order, each with what follows ``base`` in its start.
 
         Of a folder that is known after one document, and fills a page with others, the rest is left out.
         """
-        folder = f"{DOCUMENTS}/{encode(base[:-1])}" if base else DOCUMENTS
+        folder = _object_folder(base)
         begin: str | None = _object_before(base + printable_part(after))
         while begin is not None:
             documents = self._access.list(folder, after=begin)
@@ -173,6 +197,11 @@ class _Ascending:
             self._last = heappop(self._heap)
             self._waiting.remove(self._last)
             yield self._last
+
+
+def _object_folder(base: str) -> str:
+    """Return the folder of the documents whose starts begin with a folder and a slash, or with ``""``."""
+    return f"{DOCUMENTS}/{encode(base[:-1])}" if base else DOCUMENTS
 
 
 def _least_segment(start: str) -> str:

@@ -55,6 +55,13 @@ class Found(NamedTuple):
     e_tag: str
 
 
+class Level(NamedTuple):
+    """One level of names: objects directly in a folder, and the folders in it."""
+
+    objects: list[Found]
+    folders: list[str]
+
+
 class ObjectAccess:
     """Calls of one store. Safe for threads.
 
@@ -236,6 +243,14 @@ class ObjectAccess:
                     )
                 last = found.name
                 yield found
+
+    def level(self, folder: str) -> Level:
+        """Return the objects and folders directly in a folder.
+
+        :raises StorageUnavailable: the store failed.
+        """
+        result = self._call(folder, lambda: self._obstore.list_with_delimiter(self.store, folder))
+        return Level([_found(meta) for meta in result["objects"]], list(result["common_prefixes"]))
 
     def _call(self, name: str, call: Callable[[], T]) -> T:
         """Call the store, for what must be there.
