@@ -31,7 +31,7 @@ def add_commands(commands: Commands) -> None:
 
     command = group.add("list", list_applications, "list the applications")
     add_json_option(command, is_list=True)
-    add_storage_options(command)
+    add_storage_options(command, writes=False)
 
     command = group.add(
         "rotate-secret", rotate_secret, "replace the secret of an application; the new one is shown once"

@@ -25,7 +25,7 @@ from .housekeeping_options import (
     print_line,
     progress_of,
 )
-from .options import Commands, count
+from .options import Commands, add_stopped_option, check_single_writer, count
 from .trials import strange_content
 
 
@@ -67,6 +67,7 @@ def add_commands(commands: Commands) -> None:
         metavar="N",
         help="copy so many values at a time (default: %(default)s)",
     )
+    add_stopped_option(command)
     add_pace_options(command)
     add_lines_option(command)
 
@@ -80,6 +81,7 @@ def copy(options: argparse.Namespace) -> int:
     if isinstance(source, FileStorage):
         _check_folder(source)
     destination = _opened(options.destination, "DESTINATION")
+    check_single_writer(destination, options)
     try:
         with ended_by_signals():
             report = copy_storage(

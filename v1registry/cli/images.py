@@ -27,7 +27,7 @@ def add_commands(commands: Commands) -> None:
     )
     command.add_argument("image_id", metavar="ID", help="16 or 64 hex digits")
     add_json_option(command, is_list=False)
-    add_storage_options(command)
+    add_storage_options(command, writes=False)
 
     command = group.add(
         "remove",

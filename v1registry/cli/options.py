@@ -16,6 +16,7 @@ from ..registry.repositories import Repositories
 from ..search.base import SearchIndex
 from ..settings import SettingsError
 from ..storage import FileStorage, Storage
+from ..storage.objects import ObjectStorage
 from .exits import UNREACHABLE, USAGE, CommandFailed
 
 #: Runs one command with its parsed options and returns the exit code.
@@ -67,14 +68,44 @@ def add_config_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
 
 
-def add_storage_options(command: argparse.ArgumentParser) -> None:
-    """Add ``--storage`` and ``--config``, which :func:`open_shared_storage` reads."""
+def add_storage_options(command: argparse.ArgumentParser, *, writes: bool = True) -> None:
+    """Add ``--storage`` and ``--config``, which :func:`open_shared_storage` reads.
+
+    :param writes: whether the command writes into the storage. Then ``--server-is-stopped`` is added too.
+    """
     command.add_argument(
         "--storage",
         metavar="URL",
         help="where the data is, such as file:///srv/registry (default: the setting storage)",
     )
     add_config_option(command)
+    command.set_defaults(writes=writes)
+    if writes:
+        add_stopped_option(command)
+
+
+def add_stopped_option(command: argparse.ArgumentParser) -> None:
+    """Add ``--server-is-stopped``, which :func:`check_single_writer` reads."""
+    command.add_argument(
+        "--server-is-stopped",
+        action="store_true",
+        help="no server runs over the storage; needed if its URL has single_writer",
+    )
+
+
+def check_single_writer(storage: Storage, options: argparse.Namespace) -> None:
+    """Refuse a storage into which one process alone may write, because that may be a server.
+
+    :param options: those of :func:`add_stopped_option`.
+    :raises CommandFailed: the storage has no conditional writes, and the option is missing.
+    """
+    if isinstance(storage, ObjectStorage) and storage.is_single_writer and not options.server_is_stopped:
+        raise CommandFailed(
+            "the URL of the storage says that one process writes (single_writer), and this command writes: "
+            "beside a server, changes would be lost. Stop the server and repeat the command with "
+            "--server-is-stopped",
+            USAGE,
+        )
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -90,6 +121,7 @@ def open_shared_storage(options: argparse.Namespace) -> Storage:
     """Return the storage for a command that works beside a running registry.
 
     :raises SettingsError: the storage is missing, invalid, or in the memory of one process.
+    :raises CommandFailed: see :func:`check_single_writer`.
     """
     try:
         storage = open_storage(options.storage or settings_of(options).get("storage", ""))
@@ -99,6 +131,8 @@ def open_shared_storage(options: argparse.Namespace) -> Storage:
         raise SettingsError(
             ["storage: must be shared by processes, such as file:///srv/registry, not in the memory of one"]
         )
+    if options.writes:
+        check_single_writer(storage, options)
     return storage
 
 
@@ -106,7 +140,7 @@ def open_existing_storage(options: argparse.Namespace) -> Storage:
     """Return the storage for maintenance, which has nothing to do in a folder that is not there.
 
     :raises SettingsError: see :func:`open_shared_storage`.
-    :raises CommandFailed: the folder does not exist.
+    :raises CommandFailed: the folder does not exist, or see :func:`check_single_writer`.
     """
     storage = open_shared_storage(options)
     if isinstance(storage, FileStorage) and not os.path.isdir(storage.path):

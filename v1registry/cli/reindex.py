@@ -22,7 +22,7 @@ def add_commands(commands: Commands) -> None:
         "ends, they look at every repository instead. If it is interrupted, they go on.",
     )
     command.add_argument("--quiet", action="store_true", help="show no progress")
-    add_storage_options(command)
+    add_storage_options(command, writes=False)
 
 
 def reindex(options: argparse.Namespace) -> int:

@@ -41,7 +41,7 @@ def add_commands(commands: Commands) -> None:
 
     command = group.add("list", list_repositories, "list the repositories")
     add_json_option(command, is_list=True)
-    add_storage_options(command)
+    add_storage_options(command, writes=False)
 
     def add(name: str, run: Run, summary: str) -> argparse.ArgumentParser:
         command = group.add(name, run, summary)

@@ -39,7 +39,7 @@ def add_to_repository_group(group: Commands) -> None:
     command.add_argument(
         "--below", metavar="NAMESPACE", help="only the repositories directly below this namespace or path"
     )
-    add_storage_options(command)
+    add_storage_options(command, writes=False)
 
 
 def print_list(options: argparse.Namespace) -> int:

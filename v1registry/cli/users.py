@@ -60,7 +60,7 @@ def add_commands(commands: Commands) -> None:
 
     command = group.add("list", list_users, "list the accounts")
     add_json_option(command, is_list=True)
-    add_storage_options(command)
+    add_storage_options(command, writes=False)
 
     for name, is_active, summary in (
         ("disable", False, "disable an account; its tokens end"),
