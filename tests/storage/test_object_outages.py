@@ -105,6 +105,16 @@ def test_probe_is_repeated_after_a_failure(monkeypatch):
     assert access.conditions()
 
 
+def test_change_ends_with_the_first_probe_that_fails(monkeypatch):
+    storage = ObjectStorage(MemoryStore())
+    outage = Outage(StoreFailed("probes", "timed out"))
+    outage.come = THREADS
+    monkeypatch.setattr(store_module, "probe", outage.fail)
+    with pytest.raises(StoreFailed, match="timed out"):
+        storage.write("a/b", b"value")
+    assert outage.calls == 1
+
+
 @pytest.mark.parametrize("error", [StorageFull("a/b", "full"), StorageUnavailable("a/b", "not a document")])
 def test_failure_of_one_document_is_not_shared(monkeypatch, error):
     outage = watched(monkeypatch, Outage(error))

@@ -135,12 +135,16 @@ class Committer:
         """Write a document over the one that was seen; return whether that succeeded for sure.
 
         :raises StorageFull: the document would be too long.
+        :raises StorageUnavailable: the probe of the store failed.
         """
         data = document.dump()
         if len(data) > max(MOST_BYTES, seen.size):
             raise StorageFull(
                 key, f"the keys that begin with {group.start} need more than {MOST_BYTES} bytes"
             )
+        if not self._access.is_single_writer:
+            # if the probe fails, nothing was sent, and no result is unknown
+            self._access.conditions()
         attempt.writes.append(document.version)
         try:
             version = self._access.put(group.object_name, data, seen.version)
