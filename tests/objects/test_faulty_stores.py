@@ -49,8 +49,9 @@ class Setting:
         self.storage = storage
 
     def warm_up(self) -> None:
-        """Let the probe be over."""
+        """Let the probe be over, and the look for the objects of an old registry."""
         self.storage.conditions()
+        assert not list(self.storage.list("a/"))
         self.proxy.forget_calls()
 
 

@@ -115,7 +115,7 @@ MOST_OF_V2: Final = {
     "upload begins": (6, 6),
     "upload goes on": (9, 8),
     "upload ends": (16, 15),
-    "put manifest": (38, 47),
+    "put manifest": (42, 47),
 }
 
 
