@@ -17,6 +17,7 @@ from v1registry_fakes.engine import FakeEngine
 from .box import box_files
 from .engine_differences import FAKE_ENGINE
 from .parity import Peer
+from .programs import eventually
 
 #: The release of both.
 VERSION: Final = "20.10.24"
@@ -78,14 +79,23 @@ def real_peer(address: str, test: str) -> EnginePeer:
     session = requests.Session()
     session.mount("http://docker.invalid/", UnixHTTPAdapter(address.removeprefix("unix://")))
     peer = EnginePeer(REAL, "http://docker.invalid/", test, {}, session)
-    for container in peer.ask("GET", "/containers/json?all=1").json():
-        peer.ask("DELETE", f"/containers/{container['Id']}?force=1&v=1")
-    for image in peer.ask("GET", "/images/json?all=1").json():
-        peer.ask("DELETE", f"/images/{image['Id']}?force=1")
-    for volume in peer.ask("GET", "/volumes").json()["Volumes"] or []:
-        peer.ask("DELETE", f"/volumes/{volume['Name']}?force=1")
+    # an engine refuses to remove what it still ends
+    eventually(lambda: _removed(peer) == 0, "an engine without containers, images and volumes")
     peer.began = now(peer)
     return peer
+
+
+def _removed(peer: EnginePeer) -> int:
+    """Remove all that an engine has, and return how much it had."""
+    paths = [
+        f"/containers/{found['Id']}?force=1&v=1" for found in peer.ask("GET", "/containers/json?all=1").json()
+    ]
+    paths += [f"/images/{found['Id']}?force=1" for found in peer.ask("GET", "/images/json?all=1").json()]
+    volumes = peer.ask("GET", "/volumes").json()["Volumes"] or []
+    paths += [f"/volumes/{found['Name']}?force=1" for found in volumes]
+    for path in paths:
+        peer.ask("DELETE", path)
+    return len(paths)
 
 
 def seen(answer: requests.Response, **shown: str) -> list[object]:
