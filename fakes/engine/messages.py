@@ -26,7 +26,7 @@ class Messages:
     """Collects the messages of a transfer, from several threads, for the stream that the client reads.
 
     :param moving: ``Downloading`` or ``Pushing``.
-    :param finished: what is told of a layer that was transferred.
+    :param finished: the message about a layer that was transferred.
     """
 
     def __init__(self, moving: str, *finished: str):

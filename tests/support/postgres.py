@@ -122,7 +122,7 @@ class Postgres:
         return name
 
     def drop(self, database: str) -> None:
-        """Remove a database, whoever uses it."""
+        """Remove a database, even if connections use it."""
         self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
     def _run(self, program: str, *arguments: str) -> None:

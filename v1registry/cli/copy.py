@@ -145,7 +145,7 @@ def _check_folder(source: FileStorage) -> None:
     """
     if not os.path.isdir(source.path):
         raise CommandFailed(
-            f"SOURCE: must be an existing folder, but {source.path} is none: correct it, or mount its disk",
+            f"SOURCE: must be an existing folder, not {source.path}: correct it, or mount its disk",
             UNREACHABLE,
         )
     strange = strange_content(Path(source.path))
