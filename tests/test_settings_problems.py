@@ -144,6 +144,10 @@ def test_what_holds_no_secret_is_shown(text: str, shown: str) -> None:
         ("ldap://h/dc=x????bind_password_file=/etc/password", "ldap://h/dc=x????bind_password_file=/etc/password"),
         ("bucket://h/x?secret_key=s3cret", "bucket://h/x?secret_key=..."),
         ("a://h:1/x,b://mira:s3cret@h", "a://h:1/x,b://mira:...@h"),
+        ("smtp://u:s3@h.org:587?from=a@b.org", "smtp://u:...@h.org:587?from=a@b.org"),
+        ("smtp://u:s3@h.org?starttls=1&from=a@b.org", "smtp://u:...@h.org?starttls=1&from=a@b.org"),
+        ("smtp://u:s?from=3@h.org?from=a@b.org", "smtp://u:...@h.org?from=a@b.org"),
+        ("smtp://u:s3?from=a@h.org", "smtp://u:...@h.org"),
     ],
 )  # fmt: skip
 def test_a_valid_value_is_shown_without_its_passwords(text: str, shown: str) -> None:

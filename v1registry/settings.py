@@ -341,6 +341,11 @@ def _reason_of_invalid_ini(error: UnicodeDecodeError | configparser.Error) -> st
 #: Where another URL begins in a text with several.
 _BACKENDS: Final = re.compile(r"(?=,\s*[A-Za-z][A-Za-z0-9+.-]*://)")
 
+#: A URL of a mail server with its host, and options that contain an address.
+_SENDER: Final = re.compile(
+    r"(,?\s*smtps?://.*@[^/?#@]+)(\?(?:from|starttls)=[^/?#&]*(?:&(?:from|starttls)=[^/?#&]*)*)", re.DOTALL
+)
+
 #: The ends of the names of options with secrets.
 _OPTION_NAMES: Final = "password|passwd|secret|token|signature|_key"
 
@@ -354,14 +359,18 @@ def without_passwords(text: str) -> str:
     'ldap://h/dc=x????bind_dn=cn=a,bind_password=...,start_tls=yes'
     >>> without_passwords("postgresql://mira:s3/cr?e@t@database.example.org/search")
     'postgresql://mira:...@database.example.org/search'
+    >>> without_passwords("smtp://mira:s3cret@mail.example.org?from=mira@example.org")
+    'smtp://mira:...@mail.example.org?from=mira@example.org'
     """
     return "".join(_without_password(part) for part in _BACKENDS.split(text))
 
 
 def _without_password(text: str) -> str:
     """Return the text of one URL with ``...`` in place of passwords, which may contain any character."""
+    sender = _SENDER.fullmatch(text)
+    text, options = sender.groups() if sender else (text, "")
     # up to the last "@", because a password that is not percent-encoded may contain "/", "?", "#" and "@"
-    text = re.sub(r"(//[^:]*):.*@", r"\1:...@", text, flags=re.DOTALL)
+    text = re.sub(r"(//[^:]*):.*@", r"\1:...@", text, flags=re.DOTALL) + options
     # a comma ends an option of LDAP, or begins another backend, but is a part of other passwords
     end = r"(?=,\w+[=:]|\Z)" if re.match(r",?\s*ldap", text, re.IGNORECASE) else r"\Z"
     return re.sub(rf"({_OPTION_NAMES})=.*?{end}", r"\1=...", text, flags=re.IGNORECASE | re.DOTALL)
