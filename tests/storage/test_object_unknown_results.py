@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import obstore
@@ -10,7 +11,8 @@ from obstore.store import MemoryStore
 
 from v1registry.storage import ABSENT, KeyConflict, KeyNotFound, StorageUnavailable, update
 from v1registry.storage.objects import ObjectStorage
-from v1registry.storage.objects.documents import REMEMBERED_WRITES
+from v1registry.storage.objects import store as store_calls
+from v1registry.storage.objects.documents import REMEMBERED_WRITERS, parse
 from v1registry.storage.objects.store import Conflict, ObjectAccess, Version
 
 LARGE = b"x" * 50_000
@@ -148,9 +150,8 @@ def test_write_that_arrives_after_its_time_out_happens_once(storage, puts):
 def test_result_that_cannot_be_known_is_no_conflict(storage, store, puts):
     def forgotten(put: Callable[[], Version]) -> Version:
         put()
-        other = ObjectStorage(store)
-        for number in range(REMEMBERED_WRITES):
-            other.write("a/c", str(number).encode())
+        for number in range(REMEMBERED_WRITERS):
+            ObjectStorage(store).write("a/c", str(number).encode())
         raise StorageUnavailable("key", "timed out")
 
     puts.faults = [forgotten]
@@ -158,11 +159,49 @@ def test_result_that_cannot_be_known_is_no_conflict(storage, store, puts):
         storage.write("a/b", b"value", expect=ABSENT)
 
 
+@pytest.mark.parametrize("fault", [sent_twice, answer_lost, not_received])
+def test_result_is_known_after_many_writes_of_another_process(storage, store, puts, fault):
+    other = ObjectStorage(store)
+
+    def busy(put: Callable[[], Version]) -> Version:
+        try:
+            return fault(put)
+        finally:
+            for number in range(3 * REMEMBERED_WRITERS):
+                other.write("a/c", str(number).encode())
+
+    storage.write("a/counter", b"1")
+    puts.faults = [busy]
+    update(storage, "a/counter", lambda old: str(int(old or b"0") + 1).encode())
+    assert storage.read("a/counter")[0] == b"2"
+
+
+def test_result_is_known_after_a_write_of_each_of_some_processes(storage, store, puts):
+    def overtaken(put: Callable[[], Version]) -> Version:
+        for _ in range(REMEMBERED_WRITERS - 1):
+            ObjectStorage(store).write("a/c", b"value")
+        return put()
+
+    storage.write("a/b", b"value")
+    puts.faults = [overtaken]
+    storage.write("a/d", b"value")
+    assert puts.calls == 3
+
+
+def test_process_that_was_forked_is_another_writer(storage, store, monkeypatch):
+    storage.write("a/b", b"value")
+    [document] = obstore.list(store, "folders").collect()
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(store_calls, "_process", None)
+    for _ in range(2):
+        storage.write("a/b", b"value")
+    assert len(parse(bytes(obstore.get(store, document["path"]).bytes())).writes) == 2
+
+
 def test_conflict_with_a_guess_that_is_much_too_old_is_tried_again(storage, store, puts):
     storage.write("a/b", b"value")
-    other = ObjectStorage(store)
-    for number in range(2 * REMEMBERED_WRITES):
-        other.write("a/c", str(number).encode())
+    for number in range(2 * REMEMBERED_WRITERS):
+        ObjectStorage(store).write("a/c", str(number).encode())
     storage.write("a/d", b"value")
     assert [stat.key for stat in storage.list("")] == ["a/b", "a/c", "a/d"]
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ...log import get_logger
 from ..base import InvalidKey, StorageError, StorageUnavailable
-from .documents import NO_DOCUMENT, Entry, data_entry, inline_entry
+from .documents import NO_DOCUMENT, Entry, Writer, data_entry, inline_entry
 from .groups import Group, Groups
 from .parallel import in_parallel
 from .store import Conflict, Found, Level, ObjectAccess, Version
@@ -171,6 +171,6 @@ class _OldObjects:
 def _create(access: ObjectAccess, group: Group, names: dict[str, Entry]) -> None:
     """Make a document, unless there is one."""
     try:
-        access.put(group.object_name, NO_DOCUMENT.followed_by(names).dump(), None)
+        access.put(group.object_name, NO_DOCUMENT.followed_by(names, Writer()).dump(), None)
     except Conflict:
         return

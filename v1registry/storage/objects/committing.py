@@ -5,12 +5,13 @@ the state is read, and the change is applied again. A change is rejected, becaus
 only after the store confirmed the state that forbids it.
 
 A write may have happened although the store did not say so: a time-out, or a call that was sent twice, of
-which the second one met the first. Each write leaves a random text in the document, and the writer looks for
-its own there.
+which the second one met the first. Each write leaves a text of its own in the document, and the writer looks
+for it there.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +24,11 @@ from .documents import (
     INLINE_BYTES,
     INLINE_BYTES_OF_LONG,
     LONG_DOCUMENT_BYTES,
-    REMEMBERED_WRITES,
+    REMEMBERED_WRITERS,
     Document,
     Names,
     UnreadableDocument,
+    Writer,
     parse,
 )
 from .groups import Group
@@ -66,6 +68,7 @@ class Committer:
         self._known = KnownDocuments(cache_bytes)
         self.moments = Moments(self._known, clock)
         self._turns = [Turn() for _ in range(_STRIPES)]
+        self._writer = Writer()
 
     def read(self, group: Group) -> Document:
         """Return the document of a group as it is in the store now, or in the moment of a request.
@@ -104,7 +107,7 @@ class Committer:
         """
         until_s = time.monotonic() + self._deadline_s
         with self.locked(key, group, until_s=until_s):
-            attempt = _Attempt(until_s)
+            attempt = _Attempt(self._writer_of_process(), until_s)
             seen = self.moments.find(group)
             is_sure = seen is not None
             if seen is None and not self._access.is_single_writer:
@@ -120,7 +123,7 @@ class Committer:
                         raise
                     names = None
                 if names is not None:
-                    document = seen.document.followed_by(names)
+                    document = seen.document.followed_by(names, attempt.writer)
                     if self._write(key, group, seen, document, attempt):
                         return
                     attempt.pause(key)
@@ -130,6 +133,12 @@ class Committer:
                 if names is not None and attempt.has_happened(key, base, seen, is_sure=is_sure):
                     return
                 is_sure = True
+
+    def _writer_of_process(self) -> Writer:
+        """Return the name of this process as a writer. A process that was forked is another writer."""
+        if self._writer.process != os.getpid():
+            self._writer = Writer()
+        return self._writer
 
     def _write(self, key: str, group: Group, seen: Seen, document: Document, attempt: _Attempt) -> bool:
         """Write a document over the one that was seen; return whether that succeeded for sure.
@@ -200,10 +209,14 @@ class Committer:
 
 
 class _Attempt:
-    """The tries of one change."""
+    """The tries of one change. Until it ends, its writer makes no other change of the group.
 
-    def __init__(self, ends_s: float):
-        self._ends_s = ends_s  #: of the monotonic clock
+    :param ends_s: of the monotonic clock.
+    """
+
+    def __init__(self, writer: Writer, ends_s: float):
+        self.writer = writer
+        self._ends_s = ends_s
         self._pause_s = _FIRST_PAUSE_S
         self._unknown: list[StorageUnavailable] = []
         self.writes: list[str] = []  #: what the tries wrote into the document, if they wrote it
@@ -229,13 +242,18 @@ class _Attempt:
 
         :param base: what the last try expected.
         :param is_sure: whether the store had confirmed ``base`` before that.
-        :raises StorageUnavailable: there were so many other writes since then that this cannot be known; or
+        :raises StorageUnavailable: there were so many other writers since then that this cannot be known; or
             the store failed too often.
         """
-        writes = now.document.writes
-        if any(write in writes for write in self.writes):
+        mine = [write for write in now.document.writes if self.writer.is_mine(write)]
+        if any(write in self.writes for write in mine):
             return True
-        is_forgotten = len(writes) == REMEMBERED_WRITES and base.document.version not in writes
+        # what is left out of the document is older than all that it names
+        is_forgotten = (
+            not mine
+            and len(now.document.writes) == REMEMBERED_WRITERS
+            and not set(base.document.writes) & set(now.document.writes)
+        )
         if is_forgotten and (is_sure or self._unknown):
             raise StorageUnavailable(key, "it is unknown whether the value was stored")
         if len(self._unknown) >= _UNKNOWN_RESULTS:

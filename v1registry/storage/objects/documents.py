@@ -2,11 +2,11 @@
 
 A document is a JSON object::
 
-    {"format": 1, "writes": ["Zk3…", …], "names": {"/json": ["a0B…", 1700000000000000000, 5, "t", "value"]}}
+    {"format": 1, "writes": ["Zk3….1f", …], "names": {"/json": ["a0B…", 1700000000000000000, 1, "t", "x"]}}
 
 ``names`` has what follows the start of the group in each key. An entry is the etag, the time of the write in
 nanoseconds, the size in bytes, and where the value is: ``t``, the value as text; ``b``, the value in base64;
-or ``d``, the name of a data object. ``writes`` are random texts of the last writes of the document.
+or ``d``, the name of a data object. ``writes`` has the last write of each of the last writers, the newest last.
 
 The size of the object tells listings what is in it: a document without names has exactly
 :data:`TOMBSTONE_BYTES` bytes. Of the others, those of an odd size have no name below a slash.
@@ -15,7 +15,9 @@ The size of the object tells listings what is in it: a document without names ha
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import os
 import secrets
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeGuard
@@ -25,8 +27,8 @@ from ..base import Stat
 #: The size of a document without names. No other one has it.
 TOMBSTONE_BYTES: Final = 512
 
-#: How many writes a document names. A process whose write has an unknown result looks for it there.
-REMEMBERED_WRITES: Final = 32
+#: How many writers a document names. A process whose write has an unknown result looks for it there.
+REMEMBERED_WRITERS: Final = 24
 
 #: The longest value that stands in a document.
 INLINE_BYTES: Final = 16 << 10
@@ -75,20 +77,38 @@ class Entry(NamedTuple):
 Names = Mapping[str, Entry]
 
 
+class Writer:
+    """Names the writes of one storage in one process. Safe for threads."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self._start = f"{secrets.token_urlsafe(6)}."
+        self._numbers = itertools.count()
+
+    def next_write(self) -> str:
+        """Return a text that no other write has."""
+        return f"{self._start}{next(self._numbers):x}"
+
+    def is_mine(self, write: str) -> bool:
+        """Tell whether this writer made a write."""
+        return write.startswith(self._start)
+
+
 class Document(NamedTuple):
     """The state of a group."""
 
     names: Names
-    writes: tuple[str, ...] = ()  #: the newest last
+    writes: tuple[str, ...] = ()  #: the last one of each of the last writers, the newest last
 
     @property
     def version(self) -> str:
         """A text that differs after each write; empty if the document was never written."""
         return self.writes[-1] if self.writes else ""
 
-    def followed_by(self, names: Names) -> Document:
+    def followed_by(self, names: Names, writer: Writer) -> Document:
         """Return the document with other names, after one more write."""
-        return Document(names, (*self.writes[1 - REMEMBERED_WRITES :], secrets.token_urlsafe(6)))
+        others = [write for write in self.writes if not writer.is_mine(write)]
+        return Document(names, (*others[1 - REMEMBERED_WRITERS :], writer.next_write()))
 
     def dump(self) -> bytes:
         """Return the bytes of the object."""
