@@ -6,7 +6,7 @@ A document is a JSON object::
 
 ``names`` has what follows the start of the group in each key. An entry is the etag, the time of the write in
 nanoseconds, the size in bytes, and where the value is: ``t``, the value as text; ``b``, the value in base64;
-or ``d``, the name of a data object. ``writes`` has the last write of each of the last writers, the newest last.
+or ``d``, the name of a data object. ``writes`` has the last writes of different writers, the newest last.
 
 The size of the object tells listings what is in it: a document without names has exactly
 :data:`TOMBSTONE_BYTES` bytes. Of the others, those of an odd size have no name below a slash.
