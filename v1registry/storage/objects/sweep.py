@@ -18,6 +18,7 @@ from ..sweeping import Swept
 from .data import DATA_OBJECTS
 from .documents import DATA, UnreadableDocument, is_tombstone, parse
 from .groups import DOCUMENTS, Groups, group_of_object
+from .name_filter import NameFilter
 from .parallel import in_parallel
 from .store import Found, ObjectAccess
 
@@ -33,9 +34,13 @@ _UPLOADS: Final = f"{DOCUMENTS}/uploads"
 _LASTING_UPLOADS: Final = f"{_UPLOADS}/_deleted/"
 _TOMBSTONE_AGE_S: Final = 3600
 
-#: How many objects the last sweep may name, and how many are removed at once.
-_MOST_FOUND: Final = 200_000
+#: How many objects a sweep may find, which the next one removes, and how many are removed at once.
+_MOST_FOUND: Final = 100_000
 _REMOVED_AT_ONCE: Final = 500
+
+#: How many documents are listed before those after them are read, on the way back. A store that lists from
+#: its beginning on each time (Azure) makes fewer of them expensive.
+_LISTED_AT_ONCE: Final = 20_000
 
 
 class _Record(NamedTuple):
@@ -76,51 +81,68 @@ class ObjectSweep:
         :raises StorageUnavailable: the store failed, or a document cannot be read.
         """
         before = self._read_record()
-        documents, tombstones = self._documents()
-        named = self._named_by(documents)
-        cutoff_ns = int((self._now_s - older_than_s) * 1e9)
-        unnamed = {
-            found.name: found.size for found in self._old_data(cutoff_ns) if hash(found.name) not in named
-        }
-        if unnamed:
+        named = NameFilter()
+        starts = [""]
+        for names in in_parallel(self._names_in, self._forward(starts, removes=not is_dry_run)):
+            for name in names:
+                named.add(name)
+        removed, waiting = self._unnamed(int((self._now_s - older_than_s) * 1e9), named, before.names)
+        if removed or waiting:
             # a document may have got the name from one that was read later
-            documents, _ = self._documents()
-            still = self._named_by(reversed(documents))
-            unnamed = {name: size for name, size in unnamed.items() if hash(name) not in still}
-        removed = {name: size for name, size in unnamed.items() if name in before.names}
-        waiting = {name: size for name, size in unnamed.items() if name not in removed}
+            for names in in_parallel(self._names_in, self._backward(starts)):
+                for name in names:
+                    removed.pop(name, None)
+                    waiting.pop(name, None)
         if not is_dry_run:
             self._remove(removed)
-            for _ in in_parallel(self._remove_tombstone, tombstones):
-                pass
             self._write_record(before, waiting)
         return Swept(len(removed), sum(removed.values()), len(waiting), sum(waiting.values()))
 
-    def _documents(self) -> tuple[list[str], list[Found]]:
-        """Return the names of the documents that name something, and the empty ones that may be removed."""
-        names: list[str] = []
-        tombstones = []
+    def _forward(self, starts: list[str], *, removes: bool) -> Iterator[str]:
+        """Yield the documents that may name something, in the order of their names.
+
+        :param starts: begins with an empty name. The names after which :meth:`_backward` lists are added.
+        :param removes: whether old empty documents of uploads are removed.
+        """
         old_ns = int((self._now_s - _TOMBSTONE_AGE_S) * 1e9)
-        for found in self._access.list(DOCUMENTS):
-            self._look(1)
+        tombstones: list[Found] = []
+        last = ""
+        for number, found in enumerate(self._listed(DOCUMENTS)):
+            if number and number % _LISTED_AT_ONCE == 0:
+                starts.append(last)
+            last = found.name
             if not is_tombstone(found.size):
-                names.append(found.name)
-            elif (
-                found.name.startswith(f"{_UPLOADS}/")
-                and not found.name.startswith(_LASTING_UPLOADS)
-                and found.modified_ns < old_ns
-            ):
+                yield found.name
+            elif removes and found.modified_ns < old_ns and _is_of_uploads(found.name):
                 tombstones.append(found)
-        return names, tombstones
+                if len(tombstones) == _REMOVED_AT_ONCE:
+                    self._remove_tombstones(tombstones)
+                    tombstones.clear()
+        self._remove_tombstones(tombstones)
 
-    def _named_by(self, documents: Iterable[str]) -> set[int]:
-        """Return the hashes of the names of all data objects that documents name."""
-        named: set[int] = set()
-        for names in in_parallel(self._names_in, documents):
-            named.update(names)
-        return named
+    def _backward(self, starts: list[str]) -> Iterator[str]:
+        """Yield the documents of now that may name something, the last one first.
 
-    def _names_in(self, document: str) -> list[int]:
+        :param starts: names of documents in order, the first one empty.
+        """
+        until: str | None = None
+        for start in reversed(starts):
+            page = []
+            for found in self._listed(DOCUMENTS, after=start):
+                if until is not None and found.name > until:
+                    break
+                if not is_tombstone(found.size):
+                    page.append(found.name)
+            yield from reversed(page)
+            until = start
+
+    def _listed(self, folder: str, after: str = "") -> Iterator[Found]:
+        for found in self._access.list(folder, after=after):
+            self._look(1)
+            yield found
+
+    def _names_in(self, document: str) -> list[str]:
+        """Return the names of the data objects that a document names."""
         try:
             found = self._access.get(document)
         except FileNotFoundError:
@@ -131,13 +153,29 @@ class ObjectSweep:
         except UnreadableDocument as error:
             start = group_of_object(document).start
             raise StorageUnavailable(start, f"the object {document} cannot be used: {error}") from None
-        return [hash(entry.value) for entry in names.values() if entry.kind == DATA]
+        return [entry.value for entry in names.values() if entry.kind == DATA]
+
+    def _unnamed(
+        self, cutoff_ns: int, named: NameFilter, before: frozenset[str]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """Return the names and sizes of old data objects that no document names: those that the last sweep
+        found too, and others.
+        """
+        known: dict[str, int] = {}
+        others: dict[str, int] = {}
+        for found in self._old_data(cutoff_ns):
+            if named.may_have(found.name) or not self._may_have_key(found.name):
+                continue
+            if found.name in before:
+                known[found.name] = found.size
+            elif len(others) < _MOST_FOUND:
+                others[found.name] = found.size
+        return known, others
 
     def _old_data(self, cutoff_ns: int) -> Iterator[Found]:
         for folder in self._data_folders:
-            for found in self._access.list(folder):
-                self._look(1)
-                if found.modified_ns < cutoff_ns and self._may_have_key(found.name):
+            for found in self._listed(folder):
+                if found.modified_ns < cutoff_ns:
                     yield found
 
     def _may_have_key(self, name: str) -> bool:
@@ -152,6 +190,10 @@ class ObjectSweep:
         rest = iter(names)
         while some := list(islice(rest, _REMOVED_AT_ONCE)):
             self._access.delete(*some)
+
+    def _remove_tombstones(self, tombstones: Iterable[Found]) -> None:
+        for _ in in_parallel(self._remove_tombstone, tombstones):
+            pass
 
     def _remove_tombstone(self, found: Found) -> None:
         """Remove an empty document of uploads. A push that comes back in this very moment begins again."""
@@ -177,7 +219,13 @@ class ObjectSweep:
         if before.ended_s > self._now_s - LEAST_WAIT_S:
             # what the last one found waits already
             return
-        names = list(islice(waiting, _MOST_FOUND))
         # a long sweep has only now ended
-        data = json.dumps({"ended": self._clock.time_s(), "names": names}, separators=(",", ":")).encode()
+        data = json.dumps(
+            {"ended": self._clock.time_s(), "names": list(waiting)}, separators=(",", ":")
+        ).encode()
         self._access.replace(FOUND_OBJECT, data)
+
+
+def _is_of_uploads(document: str) -> bool:
+    """Tell whether a document may be removed when it is empty."""
+    return document.startswith(f"{_UPLOADS}/") and not document.startswith(_LASTING_UPLOADS)
