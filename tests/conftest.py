@@ -71,6 +71,13 @@ _TESTS = Path(__file__).parent
 _session = ExitStack()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for the Pythons that run a part of the tests."""
+    parser.addoption(
+        "--one-case", action="store_true", help="run one case of each parametrized test, and all smoke tests"
+    )
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the real store that is in the place of memory, before a test is imported."""
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
@@ -95,6 +102,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             _WITH_PROCESSES
         ):
             item.add_marker("process")
+    if config.option.one_case:
+        _leave_one_case(config, items)
+
+
+def _leave_one_case(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out all cases of a parametrized test but the first one."""
+    kept: dict[str, pytest.Item] = {}
+    left_out = []
+    for item in items:
+        test = item.nodeid if item.get_closest_marker("smoke") else item.nodeid.partition("[")[0]
+        if kept.setdefault(test, item) is not item:
+            left_out.append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept.values()
 
 
 def _refuse_skip(report: Any) -> None:
