@@ -142,13 +142,28 @@ class Servers:
 
         :raises LookupError: a program is not installed.
         """
+        return _MAKERS[name](self, self._folder(name, purpose), _free_port())
+
+    def over(self, name: str, storage: str) -> Server:
+        """Return ours over a storage, not started.
+
+        :param name: of the server.
+        :param storage: the setting; empty for a new folder.
+        """
+        server = self.ours(self._folder(name, "storage"), _free_port())
+        if storage:
+            command = list(server.command)
+            command[command.index("--storage") + 1] = storage
+            server.command = command
+        server.name = name
+        return server
+
+    def _folder(self, name: str, purpose: str) -> Path:
         folder = self._work / f"{purpose}-{name.replace(' ', '-').replace(',', '')}"
         shutil.rmtree(folder, ignore_errors=True)
         for part in ("data", "tmp"):
             (folder / part).mkdir(parents=True)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        return _MAKERS[name](self, folder, port)
+        return folder
 
     def ours(self, folder: Path, port: int, *, accounts: bool = False) -> Server:
         """Return ours under its own server."""
@@ -219,6 +234,12 @@ _MAKERS = {
     NEW: Servers.new,
     NGINX: Servers.nginx,
 }
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 def _program(name: str) -> str:

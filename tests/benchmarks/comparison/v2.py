@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from .http import Connection, Layer, dumped
@@ -31,11 +33,23 @@ class Client:
         query = f"{location.query}&" if location.query else ""
         self.connection.request("PUT", f"{location.path}?{query}digest={digest}")
 
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Tell whether a repository has a blob."""
+        path = f"/v2/{repository}/blobs/{digest}"
+        return self.connection.request("HEAD", path, expected=(200, 404)).status == 200
+
     def put_image(self, repository: str, tag: str, layers: list[Layer]) -> str:
         """Push an image of layers; return the digest of the manifest."""
-        digests = [layer.digest() for layer in layers]
-        for layer, digest in zip(layers, digests, strict=True):
+        blobs = [(layer.digest(), layer.size) for layer in layers]
+        for layer, (digest, _) in zip(layers, blobs, strict=True):
             self.put_blob(self.begin_upload(repository), layer, digest)
+        return self.put_manifest(repository, tag, blobs)
+
+    def put_manifest(self, repository: str, tag: str, layers: Sequence[tuple[str, int]]) -> str:
+        """Push the config and the manifest of an image whose layers are there; return the digest.
+
+        :param layers: digest and size of each.
+        """
         config = dumped(
             {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
         )
@@ -57,16 +71,29 @@ class Client:
                 "layers": [
                     {
                         "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
-                        "size": layer.size,
+                        "size": size,
                         "digest": digest,
                     }
-                    for layer, digest in zip(layers, digests, strict=True)
+                    for digest, size in layers
                 ],
             }
         )
         headers = {"Content-Type": MANIFEST_TYPE}
         self.connection.request("PUT", f"/v2/{repository}/manifests/{tag}", manifest, headers=headers)
         return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+
+    def get_manifest(self, repository: str, tag: str) -> list[str]:
+        """Get the manifest of a tag, and its config; return the digests of the layers."""
+        answer = self.connection.request(
+            "GET", f"/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST_TYPE}
+        )
+        manifest = json.loads(answer.body)
+        self.get_blob(repository, manifest["config"]["digest"])
+        return [layer["digest"] for layer in manifest["layers"]]
+
+    def get_blob(self, repository: str, digest: str) -> int:
+        """Get a blob, and throw it away; return its size."""
+        return self.connection.request("GET", f"/v2/{repository}/blobs/{digest}", keeps=False).size
 
     def close(self) -> None:
         """Close the connection."""
