@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 import socket
 import ssl
 from collections.abc import Iterator
@@ -13,50 +12,34 @@ from pathlib import Path
 
 import pytest
 import requests
-import trustme
 from support.crowds import PING_S, many_files
 from support.engine_client import Image, in_pieces, make_image, random_layer
-from support.programs import EXAMPLES, Program
+from support.nginx import Nginx, started_nginx
+from support.programs import Program
 from support.raw_connection import RawConnection, request_bytes
 from support.sent_layers import check_answers
 from support.wsgi_servers import SERVE
 
 pytestmark = pytest.mark.real
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-
 LAYER = random_layer(3_000_000, "nginx")
-
-_MAIN = """
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{ worker_connections 2048; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/bodies;
-    proxy_temp_path {folder}/answers;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/v1registry.conf;
-}}
-"""
 
 
 @dataclass
 class Front:
     """nginx with a registry behind."""
 
-    nginx: Program
+    nginx: Nginx
     registry: Program
-    session: requests.Session
     storage: Path
 
     @property
+    def session(self) -> requests.Session:
+        return self.nginx.session
+
+    @property
     def url(self) -> str:
-        return f"https://localhost:{self.nginx.port}"
+        return self.nginx.url
 
     def push(self, name: str) -> Image:
         """Push an image through nginx, the layer chunked."""
@@ -83,52 +66,18 @@ class Front:
 @pytest.fixture(params=["", "/layers"], ids=["by the registry", "by nginx"])
 def front(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Front]:
     """nginx and serve; layers are sent by one or the other."""
-    assert NGINX is not None, "needs nginx: apt-get install nginx-light"
-    storage, folder = tmp_path / "registry", tmp_path / "nginx"
-    folder.mkdir()
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    issued = authority.issue_cert("localhost")
-    issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
-    issued.private_key_pem.write_to_path(folder / "key.pem")
+    storage = tmp_path / "registry"
     settings = {"V1REGISTRY_TRUSTED_PROXIES": "127.0.0.1", "V1REGISTRY_X_ACCEL_REDIRECT": request.param}
     with contextlib.ExitStack() as stack:
         stack.enter_context(many_files())
         registry = stack.enter_context(SERVE.start(tmp_path / "server", storage, settings=settings).program)
-        text = (EXAMPLES / "servers" / "nginx.conf").read_text()
-        for before, after in (
-            ("listen 443 ssl;", f"listen 127.0.0.1:{free_port()} ssl;"),
-            ("127.0.0.1:5000;", f"127.0.0.1:{registry.port};"),
-            ("/etc/ssl/registry.pem", str(folder / "cert.pem")),
-            ("/etc/ssl/registry.key", str(folder / "key.pem")),
-            ("client_body_timeout 30s;", "client_body_timeout 2s;"),
-            ("alias /srv/registry/;", f"alias {storage}/;"),
-        ):
-            assert before in text
-            text = text.replace(before, after)
-        (folder / "v1registry.conf").write_text(text)
-        (folder / "nginx.conf").write_text(_MAIN.format(folder=folder))
-        command = [
-            NGINX,
-            "-p",
-            str(folder),
-            "-c",
-            str(folder / "nginx.conf"),
-            "-e",
-            str(folder / "error.log"),
-        ]
-        nginx = stack.enter_context(Program(command, folder=folder))
-        session = stack.enter_context(requests.Session())
-        session.trust_env = False
-        session.verify = str(tmp_path / "ca.pem")
-        yield Front(nginx, registry, session, storage)
-
-
-def free_port() -> int:
-    """Return a port that is free now: nginx cannot choose one."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+        replaced = {
+            "127.0.0.1:5000;": f"127.0.0.1:{registry.port};",
+            "client_body_timeout 30s;": "client_body_timeout 2s;",
+            "alias /srv/registry/;": f"alias {storage}/;",
+        }
+        nginx = stack.enter_context(started_nginx("nginx.conf", tmp_path / "nginx", replaced))
+        yield Front(nginx, registry, storage)
 
 
 def test_images_are_pushed_and_pulled_through_nginx(front: Front) -> None:
@@ -197,7 +146,7 @@ def test_bodies_of_one_address_are_bounded_and_timed(front: Front) -> None:
 @contextlib.contextmanager
 def secure(front: Front, address: str = "127.0.0.1") -> Iterator[RawConnection]:
     """Open a TLS connection to nginx from an address of this machine."""
-    context = ssl.create_default_context(cafile=str(front.session.verify))
+    context = ssl.create_default_context(cafile=str(front.nginx.ca_file))
     with (
         socket.create_connection(("127.0.0.1", front.nginx.port), PING_S, (address, 0)) as plain,
         RawConnection(context.wrap_socket(plain, server_hostname="localhost")) as connection,

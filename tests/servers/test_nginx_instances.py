@@ -1,0 +1,163 @@
+"""What nginx does with a request of which an instance fails (examples/servers/nginx-instances.conf)."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from support.nginx import Nginx, started_nginx
+
+pytestmark = pytest.mark.real
+
+TAG = "/v1/repositories/team/app/tags/latest"
+LAYER = f"/v1/images/{'1' * 64}/layer"
+UPLOADS = "/v2/team/app/blobs/uploads/"
+
+CHANGES = [
+    ("PUT", TAG),
+    ("DELETE", TAG),
+    ("PUT", "/v2/team/app/manifests/latest"),
+    ("DELETE", "/v2/team/app/manifests/latest"),
+    ("POST", "/v1/users/"),
+    ("POST", UPLOADS),
+    ("PATCH", f"{UPLOADS}1"),
+    ("PUT", f"{UPLOADS}1?digest=sha256:0"),
+    ("DELETE", f"{UPLOADS}1"),
+    ("PUT", LAYER),
+]
+
+
+class Instance:
+    """A server in the place of an instance. It reads requests whole and answers with its address.
+
+    :param ends: close the connection in place of an answer.
+    """
+
+    def __init__(self, *, ends: bool = False):
+        self.seen: list[tuple[str, str, bytes]] = []  #: method, path and body of each request
+        instance = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _answer(self) -> None:
+                body = self._body()
+                instance.seen.append((self.command, self.path, body))
+                if ends:
+                    self.close_connection = True
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.send_header("X-Forwarded", self.headers["X-Forwarded-Proto"])
+                self.end_headers()
+
+            def _body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return body
+
+            do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 (http.server calls them so)
+
+            def log_message(self, *_: Any) -> None:
+                """Log nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def end(self) -> None:
+        """Refuse connections from now on."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Front:
+    """nginx in front of three instances. It forgets at once which of them failed."""
+
+    def __init__(self, nginx: Nginx, instances: list[Instance]):
+        self.nginx, self.instances = nginx, instances
+
+    def ask(self, method: str, path: str, body: bytes | Iterator[bytes] = b"") -> requests.Response:
+        url = f"{self.nginx.url}{path}"
+        return self.nginx.session.request(method, url, data=body, timeout=60)
+
+    def seen(self) -> list[tuple[str, str, bytes]]:
+        """Return what the instances have seen since the last call."""
+        found = [request for instance in self.instances for request in instance.seen]
+        for instance in self.instances:
+            instance.seen.clear()
+        return found
+
+
+@contextlib.contextmanager
+def started(folder: Path, *, ends: bool = False) -> Iterator[Front]:
+    """Start three instances, and nginx in front of them."""
+    instances = [Instance(ends=ends) for _ in range(3)]
+    replaced = {"max_fails=1 fail_timeout=10s": "max_fails=0"}
+    for number, instance in enumerate(instances, start=1):
+        replaced[f"10.0.0.1{number}:5000"] = f"127.0.0.1:{instance.port}"
+    try:
+        with started_nginx("nginx-instances.conf", folder / "nginx", replaced) as nginx:
+            yield Front(nginx, instances)
+    finally:
+        for instance in instances:
+            instance.end()
+
+
+@pytest.fixture(scope="module")
+def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """Instances that read requests and end the connection."""
+    with started(tmp_path_factory.mktemp("ending"), ends=True) as front:
+        yield front
+
+
+@pytest.fixture(scope="module")
+def with_a_dead_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """Two instances that answer, and one that refuses connections."""
+    with started(tmp_path_factory.mktemp("dead")) as front:
+        front.instances[1].end()
+        yield front
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * 100, b"x" * 100_000], ids=["empty", "small", "large"])
+@pytest.mark.parametrize(("method", "path"), CHANGES)
+def test_change_that_an_instance_has_seen_is_not_sent_again(
+    ending: Front, method: str, path: str, body: bytes
+) -> None:
+    assert ending.ask(method, path, body).status_code == 502
+    assert ending.seen() == [(method, path, body)]
+
+
+def test_chunked_layer_that_an_instance_has_seen_is_not_sent_again(ending: Front) -> None:
+    assert ending.ask("PUT", LAYER, iter([b"x" * 100_000] * 10)).status_code == 502
+    assert [len(body) for *_, body in ending.seen()] == [1_000_000]
+
+
+def test_read_is_repeated_at_one_more_instance(ending: Front) -> None:
+    assert ending.ask("GET", TAG).status_code == 502
+    assert sorted(len(instance.seen) for instance in ending.instances) == [0, 1, 1]
+    assert ending.seen() == [("GET", TAG, b"")] * 2
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", TAG), *CHANGES])
+def test_request_that_no_instance_has_seen_is_sent_to_the_next(
+    with_a_dead_one: Front, method: str, path: str
+) -> None:
+    for number in range(6):
+        body = b"x" * number * 5000
+        answer = with_a_dead_one.ask(method, path, body if number % 2 else iter([body] if body else []))
+        assert (answer.status_code, answer.headers["X-Forwarded"]) == (200, "https")
+    assert [len(body) for *_, body in sorted(with_a_dead_one.seen())] == [
+        number * 5000 for number in range(6)
+    ]
