@@ -116,7 +116,7 @@ def test_DST_009_abandoned_uploads_are_removed_when_others_begin(storage: Storag
 def test_DST_009_abandoned_upload_of_many_pieces_is_removed(
     uploads: Uploads, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("v1registry.registry.expiry._MOST_TIDIED", 3)
+    monkeypatch.setattr("v1registry.registry.expiry._MOST_KEYS", 3)
     upload = uploads.begin(PLACE, OWNER)
     for _ in range(5):
         upload = uploads.append(upload, [b"piece"])

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
-from support.clock import Clock
 
 from v1registry import FileStorage, MemoryStorage, errors
 from v1registry.registry import expiry as expiry_module
@@ -85,7 +84,7 @@ def test_count_without_a_push_is_removed_after_a_day(folder: Path) -> None:
     storage = FileStorage(folder, durable=False)
     storage.delete_tree(f"uploads/{IDS[0]}")
     make_older(folder, "uploads/**/*")
-    Expiry(storage).tidy()
+    Expiry(storage).tidy_at_start()
     assert list(storage.list("uploads/")) == []
 
 
@@ -94,19 +93,9 @@ def test_push_of_which_not_all_keys_were_seen_does_not_expire(
 ) -> None:
     storage = FileStorage(folder, durable=False)
     make_older(folder, "uploads/*/*/layers/**/*")
-    monkeypatch.setattr(expiry_module, "_MOST_TIDIED", 2)
+    monkeypatch.setattr(expiry_module, "_MOST_KEYS", 2)
     Expiry(storage).expire(IDS[0])
     assert len(Staging(storage).find(IDS[0], ALICE).layers) == 1
-
-
-def test_expired_pushes_are_looked_for_again_every_hour(folder: Path) -> None:
-    storage, clock = FileStorage(folder, durable=False), Clock(time.time())
-    expiry = Expiry(storage, clock=clock)
-    expiry.tidy()
-    assert list(storage.list(f"uploads/{IDS[0]}/")) != []
-    clock.now_s += EXPIRY_S + 60
-    expiry.tidy()
-    assert list(storage.list("uploads/")) == []
 
 
 class FullStorage(MemoryStorage):

@@ -24,8 +24,7 @@ def add_commands(commands: Commands) -> None:
         "expire",
         expire,
         "remove unfinished pushes and uploads whose last request was more than a day ago",
-        epilog="Servers do that too, a bounded part of it in each hour with pushes. The command may run\n"
-        "beside servers.",
+        epilog="Servers do that too, a small part of it with each push. The command may run\nbeside servers.",
     )
     add_pace_options(command)
     add_json_option(command, is_list=False)

@@ -135,7 +135,7 @@ def _prepare(services: Services, place: str, scheme: str, port_used: int) -> Non
     storage = services.storage
     # what a killed server left goes now, and not only with the next push
     if services.settings.is_writing:
-        Expiry(storage).tidy()
+        Expiry(storage).tidy_at_start()
         if isinstance(storage, FileStorage):
             storage.remove_leftovers(UPLOADS)
     print_start(services, place, scheme, port_used)

@@ -7,18 +7,21 @@ what is counted exists, and what exists is counted.
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, islice, takewhile
+from functools import partial
+from itertools import islice
+from threading import Lock
 from typing import Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..names import RepositoryName
-from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
+from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from ..storage.filesystem import FileStorage
 from . import layout
 
@@ -30,11 +33,18 @@ _PUSH: Final = re.compile("[0-9a-f]{32}-[0-9a-f]{32}")
 #: How long an unfinished push is kept after its last request, in seconds.
 EXPIRY_S: Final = 24 * 3600
 
-#: How often a process looks for expired pushes of all images, in seconds.
-_TIDY_EACH_S: Final = 3600
+#: How often a process looks for what has expired, and how long it waits after a failure, in seconds.
+_TIDY_EACH_S: Final = 10
+_AFTER_FAILURE_S: Final = 600
 
-#: How many folders of unfinished pushes, and how many records of each kind, are looked at each time.
-_MOST_TIDIED: Final = 1000
+#: How many folders or records a request looks at for that, and how much it removes.
+_TIDIED_AT_ONCE: Final = 4
+
+#: How many folders or records of each kind a process looks at when it starts.
+_TIDIED_AT_START: Final = 200
+
+#: How many keys of a folder are looked at.
+_MOST_KEYS: Final = 1000
 
 #: The folder of the keys that count bytes, one folder for each user in it.
 BYTES: Final = f"{layout.UPLOADS}/_bytes"
@@ -55,13 +65,27 @@ class Expired:
     records: int = 0  #: announced pushes, and notes of deleted repositories
 
 
+#: Names in order, each with what removes the expired pushes, counters or records there. That takes how many
+#: are removed at most, None for all, and returns how many were.
+_Walk = Iterator[tuple[str, Callable[[int | None], int]]]
+
+
 class Expiry:
     """Removes expired pushes. Safe for threads and processes."""
 
     def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
         self._clock = clock
-        self._tidied_at_s = float("-inf")
+        self._walks: tuple[Callable[[str], _Walk], ...] = (
+            self._pushes,
+            *(partial(self._counters, root) for root in (BYTES, REPOSITORY_BYTES)),
+            *(partial(self._records, folder) for folder in _RECORDS),
+        )
+        self._turn = Lock()  # guards the attributes below
+        #: the names up to which the walks have come. They begin anywhere, so that processes differ
+        self._reached = [secrets.token_hex(2) for _ in self._walks]
+        self._next = 0  #: the number of the next walk
+        self._next_at_s = float("-inf")
 
     @property
     def oldest(self) -> float:
@@ -69,25 +93,67 @@ class Expiry:
         return self._clock.time_s() - EXPIRY_S
 
     def tidy(self) -> None:
-        """Remove expired pushes of all images: at most once an hour, and a bounded number of them.
+        """Remove a few things that have expired. Requests call it, so it takes few calls of the storage.
 
-        The walk begins at a random place, so that no folder is missed for ever.
+        It looks every ten seconds, and each time at another kind of things. If it finds expired ones, the
+        next call goes on.
         """
-        now_s = self._clock.monotonic_s()
-        if now_s - self._tidied_at_s < _TIDY_EACH_S:
+        if self._clock.monotonic_s() < self._next_at_s or not self._turn.acquire(blocking=False):
             return
-        self._tidied_at_s = now_s
         try:
-            for folder in _RECORDS:
-                self._expire_records(folder)
-            for image_id in islice(self._from_anywhere(layout.UPLOADS), _MOST_TIDIED):
-                if not image_id.startswith("_"):
-                    self.expire(image_id)
-            for root in (BYTES, REPOSITORY_BYTES):
-                for counted in islice(self._from_anywhere(root), _MOST_TIDIED):
-                    self._expire_counters(f"{root}/{counted}")
+            self._next_at_s = self._clock.monotonic_s() + _TIDY_EACH_S
+            if self._go_on(self._next, _TIDIED_AT_ONCE, _TIDIED_AT_ONCE):
+                self._next_at_s = float("-inf")
+            else:
+                self._next = (self._next + 1) % len(self._walks)
         except StorageUnavailable as error:
+            self._next_at_s = self._clock.monotonic_s() + _AFTER_FAILURE_S
             log.warning("expired uploads are not removed: %s", error.reason)
+        finally:
+            self._turn.release()
+
+    def tidy_at_start(self) -> None:
+        """Remove what has expired, as far as it is among the first things after a random one of each kind."""
+        with self._turn:
+            try:
+                for number in range(len(self._walks)):
+                    self._go_on(number, _TIDIED_AT_START, None)
+                    if not self._reached[number]:
+                        self._go_on(number, _TIDIED_AT_START, None)
+            except StorageUnavailable as error:
+                log.warning("expired uploads are not removed: %s", error.reason)
+
+    def _go_on(self, number: int, most: int, most_removed: int | None) -> bool:
+        """Go on with a walk; return whether something was removed.
+
+        :param most: how many names are looked at.
+        :param most_removed: None for all.
+        """
+        removed = count = 0
+        for name, expire in islice(self._walks[number](self._reached[number]), most):
+            removed += expire(None if most_removed is None else most_removed - removed)
+            if most_removed is not None and removed >= most_removed:
+                # there may be more
+                return True
+            self._reached[number] = name
+            count += 1
+        if count < most:
+            self._reached[number] = ""
+        return removed > 0
+
+    def _pushes(self, after: str) -> _Walk:
+        for image_id in self._storage.list_folders(layout.UPLOADS, after=after):
+            if not image_id.startswith("_"):
+                yield image_id, partial(self._count_expired, image_id)
+
+    def _counters(self, root: str, after: str) -> _Walk:
+        for counted in self._storage.list_folders(root, after=after):
+            yield counted, partial(self._expire_counters, f"{root}/{counted}", _MOST_KEYS)
+
+    def _records(self, folder: str, after: str) -> _Walk:
+        prefix = f"{folder}/"
+        for stat in self._storage.list(prefix, after=prefix + after):
+            yield stat.key.removeprefix(prefix), partial(self._expire_record, stat)
 
     def expire_all(self, looked_at: Callable[[], object] = int) -> Expired:
         """Remove all that has expired, however much it is, and what killed processes left of values.
@@ -96,7 +162,7 @@ class Expiry:
         """
         if isinstance(self._storage, FileStorage):
             self._storage.remove_leftovers(layout.UPLOADS)
-        records = sum(self._expire_records(folder, None) for folder in _RECORDS)
+        records = sum(expire(None) for folder in _RECORDS for _, expire in self._records(folder, ""))
         pushes = push_bytes = 0
         for image_id in self._storage.list_folders(layout.UPLOADS):
             if not image_id.startswith("_"):
@@ -105,17 +171,18 @@ class Expiry:
                 looked_at()
         for root in (BYTES, REPOSITORY_BYTES):
             for counted in self._storage.list_folders(root):
-                self._expire_counters(f"{root}/{counted}", None)
+                self._expire_counters(f"{root}/{counted}", None, None)
         return Expired(pushes, push_bytes, records)
 
     def expire(self, image_id: str) -> None:
         """Remove the pushes of an image whose last request was too long ago."""
-        self._expire(image_id, _MOST_TIDIED)
+        self._expire(image_id, _MOST_KEYS)
 
-    def _expire(self, image_id: str, most: int | None) -> list[int]:
+    def _expire(self, image_id: str, most: int | None, most_removed: int | None = None) -> list[int]:
         """Remove the expired pushes of an image; return how many bytes each had.
 
         :param most: how many keys are looked at, apart from the rest of the last push; None for all.
+        :param most_removed: how many pushes are removed; None for all.
         """
         folder, oldest = f"{layout.UPLOADS}/{image_id}", self.oldest
         found: dict[str, tuple[float, int]] = {}
@@ -127,16 +194,22 @@ class Expiry:
                 # strangers may have begun many pushes; of this one all keys count, up to 10,000 for a blob
                 for rest in self._storage.list(f"{folder}/{push}/", after=stat.key):
                     newest, size = found[push]
+                    if newest >= oldest:
+                        break
                     found[push] = max(newest, rest.modified.timestamp()), size + rest.size
                 break
         removed = []
-        for push, (newest, size) in found.items():
-            if newest < oldest and _PUSH.fullmatch(push):
-                self._storage.delete_tree(f"{folder}/{push}")
-                self._storage.delete_tree(counters_of(image_id, push))
-                self._storage.delete_tree(counters_of(image_id, push, REPOSITORY_BYTES))
-                removed.append(size)
+        expired = (push for push, (newest, _) in found.items() if newest < oldest and _PUSH.fullmatch(push))
+        for push in islice(expired, most_removed):
+            self._storage.delete_tree(f"{folder}/{push}")
+            self._storage.delete_tree(counters_of(image_id, push))
+            self._storage.delete_tree(counters_of(image_id, push, REPOSITORY_BYTES))
+            removed.append(found[push][1])
         return removed
+
+    def _count_expired(self, image_id: str, most_removed: int | None) -> int:
+        """Remove expired pushes of an image; return how many."""
+        return len(self._expire(image_id, _MOST_KEYS, most_removed))
 
     def expire_counter(self, folder: str) -> bool:
         """Remove an expired folder of counters if its push is gone, or expired too. Tell whether it is gone.
@@ -155,33 +228,29 @@ class Expiry:
         self._storage.delete_tree(folder)
         return True
 
-    def _expire_counters(self, folder: str, most: int | None = _MOST_TIDIED) -> None:
+    def _expire_counters(self, folder: str, most: int | None, most_removed: int | None) -> int:
+        """Remove the expired counters of a user or a repository; return of how many pushes.
+
+        :param most: how many keys are looked at; None for all.
+        :param most_removed: None for all.
+        """
         oldest, stale = self.oldest, dict[str, bool]()
         for stat in islice(self._storage.list(f"{folder}/"), most):
             counters = stat.key.rpartition("/")[0]
             stale[counters] = stale.get(counters, True) and stat.modified.timestamp() < oldest
-        for counters, is_stale in stale.items():
-            if is_stale:
-                self.expire_counter(counters)
+        expired = [counters for counters, is_stale in stale.items() if is_stale]
+        # those whose pushes live must not hide others for ever
+        random.shuffle(expired)
+        return sum(self.expire_counter(counters) for counters in expired[:most_removed])
 
-    def _expire_records(self, folder: str, most: int | None = _MOST_TIDIED) -> int:
-        """Remove expired records; return how many."""
-        oldest, prefix, start = self.oldest, f"{folder}/", f"{folder}/{_anywhere()}"
-        before = takewhile(lambda stat: stat.key <= start, self._storage.list(prefix))
-        removed = 0
-        for stat in islice(chain(self._storage.list(prefix, after=start), before), most):
-            if stat.modified.timestamp() < oldest:
-                # it may have been written again meanwhile
-                with suppress(KeyNotFound, KeyConflict):
-                    self._storage.delete(stat.key, expect=stat.etag)
-                    removed += 1
-        return removed
-
-    def _from_anywhere(self, folder: str) -> Iterator[str]:
-        """Yield all folders in a folder, from a random one on."""
-        start = _anywhere()
-        yield from self._storage.list_folders(folder, after=start)
-        yield from takewhile(lambda name: name <= start, self._storage.list_folders(folder))
+    def _expire_record(self, stat: Stat, _most_removed: int | None) -> int:
+        """Remove a record if it has expired; return how many were removed."""
+        if stat.modified.timestamp() < self.oldest:
+            # it may have been written again meanwhile
+            with suppress(KeyNotFound, KeyConflict):
+                self._storage.delete(stat.key, expect=stat.etag)
+                return 1
+        return 0
 
 
 def push_folder(image_id: str, owner: str, name: str) -> str:
@@ -208,8 +277,3 @@ def counters_of(image_id: str, push: str, root: str = BYTES) -> str:
 def repository_digest(repository: RepositoryName) -> str:
     """Return the 32 hex digits that stand for a repository in the keys of uploads."""
     return hashlib.sha256(layout.stored_name(repository).encode("ascii")).hexdigest()[:32]
-
-
-def _anywhere() -> str:
-    """Return a random text that sorts among hex digits."""
-    return secrets.token_hex(2)
