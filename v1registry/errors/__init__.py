@@ -102,6 +102,7 @@ from .server import (
     LayerBusy,
     NamesBusy,
     OutOfSpace,
+    SeveralProcesses,
     TooManyBodies,
     Unavailable,
 )
@@ -182,6 +183,7 @@ __all__ = [
     "RepositoryMirrored",
     "RepositoryNotFound",
     "RepositoryUploadsExceeded",
+    "SeveralProcesses",
     "SizeInvalid",
     "TagImmutable",
     "TagInvalid",

@@ -24,6 +24,15 @@ class IndexUnavailable(Unavailable):
     text = "The index that checks tokens does not answer, retry later"
 
 
+class SeveralProcesses(Unavailable):
+    """The storage does not bear several processes that write, and the WSGI server has several."""
+
+    text = (
+        "The storage of this registry allows one server process (single_writer), and the server has several: "
+        "its administrator must give it one, such as workers = 1 (gunicorn) or processes = 1 (uWSGI)"
+    )
+
+
 class Busy(Unavailable):
     """The server does as much at once as it may. Clients can cause it at will, so the log has no error."""
 
