@@ -110,8 +110,7 @@ def test_fork_leaves_connections_to_the_parent(tmp_path: Path, postgres_url: str
 
 
 def test_forked_process_searches(tmp_path: Path, postgres_url: str) -> None:
-    index, repositories = opened(tmp_path, postgres_url)
-    fork_that_searches(index, repositories)
+    fork_that_searches(tmp_path, postgres_url)
 
 
 def test_connections_are_bounded_and_closed_at_the_end(

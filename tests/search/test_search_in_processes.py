@@ -29,8 +29,7 @@ def test_each_process_finds_what_the_others_change(tmp_path: Path) -> None:
 
 
 def test_forked_process_opens_the_index_again(tmp_path: Path) -> None:
-    index, repositories = opened(tmp_path)
-    fork_that_searches(index, repositories)
+    fork_that_searches(tmp_path)
 
 
 def test_killed_processes_leave_a_right_index(tmp_path: Path) -> None:

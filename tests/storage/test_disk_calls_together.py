@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import support
 
 from v1registry.storage import FileStorage, StorageFull, StorageUnavailable, together
 from v1registry.storage.base import KeyNotFound
@@ -135,7 +136,8 @@ def test_caller_makes_all_calls_if_threads_are_greenlets(
 
 
 IN_A_CHILD = """
-import os, sys, threading
+import sys, threading
+from support.killed_children import run_in_child
 from v1registry.storage import FileStorage
 
 def helpers():
@@ -148,28 +150,27 @@ def publish(name):
     assert helpers() == made, helpers()
     storage.publish(f"uploads/{name}", f"images/{name}")
 
+def publish_in_child():
+    global made
+    made = 0
+    publish("child")
+    assert helpers() > 0
+
 storage = FileStorage(sys.argv[1])
 made = 0
 publish("parent")
 made = helpers()
 assert made > 0
-child = os.fork()
-if child == 0:
-    made = 0
-    publish("child")
-    os._exit(0 if helpers() else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert run_in_child(publish_in_child, is_beside_threads=True) == 0
 publish("parent again")
 print(*sorted(storage.list_folders("images")))
 """
 
 
 def test_forked_child_makes_its_own_threads_and_all_end_with_the_processes(tmp_path: Path) -> None:
-    # forks of a process with threads are warned of, because they are risky in general
-    options = ["-W", "error", "-W", "ignore::DeprecationWarning"]
     ended = subprocess.run(
-        [sys.executable, *options, "-c", IN_A_CHILD, str(tmp_path)],
-        capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-W", "error", "-c", IN_A_CHILD, str(tmp_path)],
+        cwd=Path(support.__file__).parents[1], capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (ended.stdout, ended.stderr) == ("child parent parent again\n", "")
 

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import support
 from support.folder import STALE, files_below, keys_of
 
 from v1registry.storage import FileStorage, InvalidKey, StorageFull, StorageUnavailable, writer
@@ -178,32 +179,18 @@ def test_folder_that_is_deleted_meanwhile_is_made_again(
 
 
 KILLED_AT_EACH_STEP = """
-import itertools, os, signal, sys
+import itertools, os, sys
+from support.killed_children import killed_at, run_in_child
 from v1registry.storage import FileStorage
 
 values = {"a/1": b"one", "a/2": b"two", "b/c/1": b"three", "a/3": b"four"}
-
-def write_and_die(storage, step):
-    left = itertools.count(step, -1)
-    def dying(function):
-        def call(*arguments, **options):
-            if next(left) == 1:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
-        return call
-    for name in ("rename", "mkdir", "fsync", "open", "write", "utime"):
-        setattr(os, name, dying(getattr(os, name)))
-    storage.write_many(values)
-    os._exit(0)
+calls = ("rename", "mkdir", "fsync", "open", "write", "utime")
 
 for step in itertools.count(1):
     root = f"{sys.argv[1]}/{step}"
     storage = FileStorage(root)
     storage.write("a/0", b"")
-    child = os.fork()
-    if not child:
-        write_and_die(storage, step)
-    _, status = os.waitpid(child, 0)
+    status = run_in_child(killed_at(step, calls, lambda: storage.write_many(values)))
     found = [key for key in values if any(stat.key == key for stat in storage.list(key))]
     assert found == list(values)[:len(found)], (step, found)
     assert all(storage.read(key)[0] == values[key] for key in found), step
@@ -211,7 +198,7 @@ for step in itertools.count(1):
         assert found == list(values), found
         break
     assert os.WIFSIGNALED(status), (step, status)
-    FileStorage(root).write_many(values)
+    assert run_in_child(lambda: FileStorage(root).write_many(values)) == 0, step
     left = [name for path, _, names in os.walk(root) for name in names if name.endswith(".tmp")]
     assert left == [], (step, left)
 print(step)
@@ -220,8 +207,8 @@ print(step)
 
 def test_killed_writer_leaves_the_first_values_whole(tmp_path: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path)],
-        capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, "-W", "error", "-c", KILLED_AT_EACH_STEP, str(tmp_path)],
+        cwd=Path(support.__file__).parents[1], capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    assert ended.stderr == ""
+    assert (ended.returncode, ended.stderr) == (0, "")
     assert int(ended.stdout) > 20

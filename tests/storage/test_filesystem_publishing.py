@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import support
 from support.folder import STALE, files_below, keys_of
 
 from v1registry.storage import ABSENT, FileStorage, InvalidKey, KeyConflict, KeyNotFound, folders
@@ -229,12 +230,14 @@ def test_linked_folder_is_published_where_it_is(storage, root, tmp_path, link):
 # -- other processes
 
 KILLED_AT_EACH_STEP = """
-import errno, itertools, os, signal, sys
-from v1registry.storage import FileStorage, KeyConflict, KeyNotFound
+import errno, itertools, os, sys
+from support.killed_children import killed_at, run_in_child
+from v1registry.storage import FileStorage, KeyConflict
 
 names = ("json", "layer", "marks/a/b")
 published = [f"images/x/{name}" for name in names]
 staged = [f"uploads/x/1/{name}" for name in names]
+calls = ("rename", "mkdir", "rmdir", "unlink", "fsync", "listdir", "open")
 rename = os.rename
 
 def keys(storage):
@@ -245,18 +248,15 @@ def rename_on_one_disk(source, target):
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
     rename(source, target)
 
-def publish_and_die(storage, step):
-    left = itertools.count(step, -1)
-    def dying(function):
-        def call(*arguments, **options):
-            if next(left) == 1:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
-        return call
-    for name in ("rename", "mkdir", "rmdir", "unlink", "fsync", "listdir", "open"):
-        setattr(os, name, dying(getattr(os, name)))
+def publish():
     storage.publish("uploads/x/1", "images/x")
-    os._exit(0)
+
+def publish_again():
+    try:
+        storage.publish("uploads/x/1", "images/x")
+    except KeyConflict:
+        assert found == published + staged, found
+        storage.delete_tree("uploads/x/1")
 
 if sys.argv[2] == "two disks":
     os.rename = rename_on_one_disk
@@ -265,10 +265,7 @@ for step in itertools.count(1):
     storage = FileStorage(root)
     for key in staged:
         storage.write(key, key.encode())
-    child = os.fork()
-    if not child:
-        publish_and_die(storage, step)
-    _, status = os.waitpid(child, 0)
+    status = run_in_child(killed_at(step, calls, publish))
     found = keys(storage)
     assert found in (staged, published, published + staged), (step, found)
     if status == 0:
@@ -276,11 +273,7 @@ for step in itertools.count(1):
         break
     assert os.WIFSIGNALED(status), (step, status)
     if found != published:
-        try:
-            storage.publish("uploads/x/1", "images/x")
-        except KeyConflict:
-            assert found == published + staged, (step, found)
-            storage.delete_tree("uploads/x/1")
+        assert run_in_child(publish_again) == 0, step
     assert keys(storage) == published, step
     assert [storage.read(key)[0] for key in published] == [key.encode() for key in staged], step
 print(step)
@@ -290,7 +283,8 @@ print(step)
 @pytest.mark.parametrize(("disks", "least_steps"), [("one disk", 10), ("two disks", 20)])
 def test_publisher_killed_at_any_step_leaves_all_or_nothing(tmp_path, disks, least_steps):
     output = subprocess.run(
-        [sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path), disks],
+        [sys.executable, "-W", "error", "-c", KILLED_AT_EACH_STEP, str(tmp_path), disks],
+        cwd=Path(support.__file__).parents[1],
         capture_output=True,
         text=True,
         timeout=120,

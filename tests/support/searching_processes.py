@@ -145,19 +145,34 @@ def rounds(data: Path, count: int, setting: str = "auto") -> None:
         same_as_a_scan(fresh, known)
 
 
-def fork_that_searches(index: IndexedSearch, repositories: Repositories) -> None:
-    """Fork a process that makes ``team/child`` and searches, and check that both processes find it."""
-    repositories.announce(RepositoryName("team", "app"), b"[]", [])
+#: Searches in a process and in a forked child of it.
+_FORKS = """
+import sys
+from pathlib import Path
+from support.killed_children import run_in_child
+from support.searching_processes import Everybody, opened, same_as_a_scan
+from v1registry.names import RepositoryName
+from v1registry.rights import EVERYTHING
+
+def announce(name):
+    repositories.announce(RepositoryName("team", name), b"[]", [])
     same_as_a_scan(index, repositories)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            repositories.announce(RepositoryName("team", "child"), b"[]", [])
-            same_as_a_scan(index, repositories)
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    same_as_a_scan(index, repositories)
-    assert index.find("child", Everybody(repositories, EVERYTHING), 0, 9).total == 1
+
+index, repositories = opened(Path(sys.argv[1]), sys.argv[2])
+announce("app")
+assert run_in_child(lambda: announce("child"), is_beside_threads=True) == 0
+same_as_a_scan(index, repositories)
+assert index.find("child", Everybody(repositories, EVERYTHING), 0, 9).total == 1
+"""
+
+
+def fork_that_searches(data: Path, setting: str = "auto") -> None:
+    """Make a repository in a process and in its forked child, and check that both find both."""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _FORKS, str(data), setting],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
