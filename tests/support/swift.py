@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from support.programs import TIED, Program, environment_of, eventually, free_port
+from support.programs import PROJECT, TIED, Program, environment_of, eventually, free_port
 
 ACCESS_KEY = "test:tester"
 SECRET_KEY = "testsecret"
@@ -24,6 +24,9 @@ _COMMAND_S = 60.0
 
 #: Debian's modules are in the Python of the system.
 _PYTHON = "/usr/bin/python3"
+
+#: Where that finds the filter of this package.
+_TESTS = str(PROJECT / "tests")
 
 #: Makes the ring of each SERVICE:PORT in the current folder.
 _RINGS = """
@@ -64,7 +67,6 @@ pipeline = {service}-server
 use = egg:swift#{service}
 """
 
-# no memcached is at the address: the filter must be there, and works without
 _PROXY = """[DEFAULT]
 bind_ip = 127.0.0.1
 bind_port = {port}
@@ -81,8 +83,7 @@ allow_account_management = true
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:cache]
-use = egg:swift#memcache
-memcache_servers = 127.0.0.1:1
+paste.filter_factory = support.swift_cache:filter_factory
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:bulk]
@@ -182,7 +183,9 @@ class Swift:
             configuration.format(port=port, folder=self._folder, user=getpass.getuser(), service=service)
         )
         command = [*TIED, _PYTHON, f"/usr/bin/swift-{service}-server", str(path), "-v"]
-        self._programs.append(Program(command, folder=self._folder, listens=False))
+        self._programs.append(
+            Program(command, folder=self._folder, environment={"PYTHONPATH": _TESTS}, listens=False)
+        )
 
     def _listens(self, port: int) -> bool:
         for program in self._programs:
