@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.object_storages import REAL_STORES, real_store_in_place_of_memory, replace_memory_storage
+from support.object_storages import (
+    IN_FOLDERS,
+    REAL_STORES,
+    folders_in_place_of_memory,
+    real_store_in_place_of_memory,
+    replace_memory_storage,
+)
 from support.object_stores import ObjectStore, shared_store
 from support.programs import Program
 
@@ -30,8 +36,8 @@ pytest.register_assert_rewrite(
 
 _STORAGE = os.environ.get("TEST_STORAGE", "")
 if _STORAGE:
-    # before test modules import it: all tests of a storage in memory then test one in an object store
-    replace_memory_storage()
+    # before test modules import it: all tests of a storage in memory then test one somewhere else
+    replace_memory_storage(_STORAGE)
 
 #: The full run (``.ci/run``) has all programs installed, so no test may be skipped.
 NO_SKIPS = os.environ.get("NO_SKIPS", "") not in ("", "0")
@@ -79,15 +85,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the real store that is in the place of memory, before a test is imported."""
+    """Make the place of storages that is in the place of memory, before a test is imported."""
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
     if _STORAGE in REAL_STORES and (is_worker or session.config.getoption("dist", "no") == "no"):
         run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone-{os.getpid()}")
         _session.enter_context(real_store_in_place_of_memory(_STORAGE, run_id))
+    if _STORAGE == IN_FOLDERS:
+        _session.enter_context(folders_in_place_of_memory())
 
 
 def pytest_sessionfinish() -> None:
-    """Leave the real store, which ends after its last user."""
+    """Leave the place of storages. A real store ends after its last user."""
     _session.close()
 
 

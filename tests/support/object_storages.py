@@ -1,10 +1,12 @@
-"""Storages in object stores, for tests that expect a storage in memory."""
+"""Storages in object stores and in folders, for tests that expect a storage in memory."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +21,13 @@ import v1registry.storage
 from support.object_stores import ObjectStore, has_users, shared_store
 from v1registry.clock import SYSTEM_CLOCK, Clock
 from v1registry.registry.key_groups import KEY_GROUPS
-from v1registry.storage import Storage, memory
+from v1registry.storage import FileStorage, Storage, memory
 from v1registry.storage.objects import Groups, ObjectStorage
+from v1registry.storage.objects.probes import Conditions
 from v1registry.storage.objects.urls import ObjectPlace
 
-#: Values of the environment variable TEST_STORAGE: which store is in the place of memory.
+#: Values of the environment variable TEST_STORAGE: which storage is in the place of memory.
+IN_FOLDERS: Final = "folder"
 IN_MEMORY: Final = "objects"
 REAL_STORES: Final = ("ceph", "swift", "azurite")
 
@@ -40,6 +44,9 @@ class MemoryObjectStorage(ObjectStorage):
     #: the real store, and a bucket of it
     real: tuple[ObjectStore, str] | None = None
 
+    #: what the real store does with conditional writes, so that not each storage finds it out again
+    real_conditions: Conditions | None = None
+
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
         is_single_writer = False
         self.store: Any = MemoryStore()
@@ -48,6 +55,8 @@ class MemoryObjectStorage(ObjectStorage):
             place = ObjectPlace.from_url(real.url(bucket, uuid.uuid4().hex))
             self.store, is_single_writer = place.open_store(), place.is_single_writer
         super().__init__(self.store, groups=Groups(KEY_GROUPS), single_writer=is_single_writer, clock=clock)
+        if self.real_conditions is not None:
+            self._access._conditions = self.real_conditions
 
     @classmethod
     def from_url(cls, _url: str, *, clock: Clock = SYSTEM_CLOCK) -> MemoryObjectStorage:
@@ -69,6 +78,48 @@ class MemoryObjectStorage(ObjectStorage):
         return copied
 
 
+class TemporaryFileStorage(FileStorage):
+    """A FileStorage in a folder of its own, which is removed with it.
+
+    It has what tests use of MemoryStorage. With ``TEST_STORAGE=folder`` in the environment, tests get it
+    instead of that (see conftest.py). Times of values are those of the file system, whatever the clock says.
+    """
+
+    shared_by_processes = False
+
+    #: where the folders of all are; None for the usual place of temporary files
+    root: Path | None = None
+
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        folder = tempfile.mkdtemp(dir=self.root)
+        super().__init__(Path(folder, "data"), durable=False)
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+    @classmethod
+    def from_url(cls, _url: str, *, clock: Clock = SYSTEM_CLOCK) -> TemporaryFileStorage:
+        """Return a new, empty storage."""
+        return cls(clock=clock)
+
+    def clear(self) -> None:
+        """Remove every file."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def copy(self) -> TemporaryFileStorage:
+        """Return a storage with the files of now."""
+        copied = TemporaryFileStorage()
+        if os.path.isdir(self.path):
+            shutil.copytree(self.path, copied.path, symlinks=True)
+        return copied
+
+
+@contextmanager
+def folders_in_place_of_memory() -> Iterator[None]:
+    """Keep all that is in a TemporaryFileStorage in one folder, which is removed in the end."""
+    with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TemporaryFileStorage, "root", Path(root))
+        yield
+
+
 @contextmanager
 def real_store_in_place_of_memory(kind: str, run_id: str) -> Iterator[None]:
     """Keep all that is in a MemoryObjectStorage in a real store.
@@ -82,15 +133,25 @@ def real_store_in_place_of_memory(kind: str, run_id: str) -> Iterator[None]:
         for name, value in store.environment.items():
             patch.setenv(name, value)
         patch.setattr(MemoryObjectStorage, "real", (store, store.new_bucket()))
+        if not store.single_writer:
+            patch.setattr(MemoryObjectStorage, "real_conditions", MemoryObjectStorage().conditions())
         yield
     if not has_users(kind, root):
         shutil.rmtree(root, ignore_errors=True)
 
 
-def replace_memory_storage() -> None:
-    """Let what is imported as MemoryStorage from now on be a storage in an object store."""
+def replace_memory_storage(kind: str) -> None:
+    """Let what is imported as MemoryStorage from now on be a different storage.
+
+    :param kind: IN_FOLDERS, IN_MEMORY or one of REAL_STORES.
+    :raises ValueError: it is none of them.
+    """
+    if kind not in (IN_FOLDERS, IN_MEMORY, *REAL_STORES):
+        known = ", ".join((IN_FOLDERS, IN_MEMORY, *REAL_STORES))
+        raise ValueError(f"TEST_STORAGE must be one of {known}, not {kind!r}")
+    storage = TemporaryFileStorage if kind == IN_FOLDERS else MemoryObjectStorage
     for module in (memory, v1registry.storage, v1registry):
-        module.MemoryStorage = MemoryObjectStorage  # type: ignore[attr-defined]
+        module.MemoryStorage = storage  # type: ignore[attr-defined]
 
 
 def storage_of_kind(kind: str, folder: Path) -> Storage:
