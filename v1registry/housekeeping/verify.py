@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..distribution import layout as blob_layout
@@ -36,6 +36,7 @@ _RECORDS: Final = (
 _MOST_NAMED: Final = 10
 
 Finding: TypeAlias = Problem | HurtTag
+_F = TypeVar("_F", Problem, HurtTag)
 
 
 class Verification:
@@ -127,14 +128,19 @@ class Verification:
         for namespace in self._storage.list_folders(layout.REPOSITORIES):
             for name in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
                 self.repositories += 1
-                yield from self._of_repository(namespace, name)
+                yield from self._in_a_moment(self._of_repository(namespace, name))
                 self._looked_at()
         for repository in self._reach.repositories():
-            yield from self._hurt_tags(repository)
+            yield from self._in_a_moment(self._hurt_tags(repository))
         for prefix in _RECORDS:
             for stat in self._storage.list(prefix):
                 if not isinstance(layout.parse_stored(self._value(stat.key)), dict):
                     yield Problem(stat.key, "the record is empty or cut: restore it from a backup")
+
+    def _in_a_moment(self, findings: Iterator[_F]) -> list[_F]:
+        """Return all findings of one repository. A storage that is far away is asked less often for them."""
+        with self._storage.moment():
+            return list(findings)
 
     # -- progress
 

@@ -92,7 +92,10 @@ class ImageVerification:
             if is_image_id(image_id):
                 self.images += 1
                 self._looked_at()
-                yield from self._of_image(image_id)
+                with self._storage.moment():
+                    # the consumer of these makes its own calls
+                    found = list(self._of_image(image_id))
+                yield from found
         doubtful, self._doubtful = self._doubtful, []
         for content in doubtful:
             yield from self._of_content(content, is_last_look=True)
