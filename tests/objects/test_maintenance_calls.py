@@ -46,8 +46,10 @@ def test_run_costs_few_calls_for_each_image(
 ) -> None:
     most, run = RUNS[name]
     counted = count_calls(monkeypatch)
+    clock = FakeClock()
     # a state of a group stays as new as it was, however slow the machine is
-    storage = ObjectStorage(store, groups=Groups(KEY_GROUPS), clock=FakeClock())
+    clock.freeze()
+    storage = ObjectStorage(store, groups=Groups(KEY_GROUPS), clock=clock)
     with counted.counting() as calls:
         run(Housekeeping(storage))
     assert len(calls) <= most * IMAGES, calls
