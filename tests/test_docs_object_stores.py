@@ -10,6 +10,9 @@ from support.documents import block, ini_file
 from support.object_stores import ObjectStore
 
 from v1registry import Registry
+from v1registry.assembly import assemble
+from v1registry.search.postgresql import PostgresSearch
+from v1registry.settings import from_ini
 from v1registry.storage.objects import ObjectStorage
 
 
@@ -18,6 +21,13 @@ def test_documented_settings_name_an_object_store(tmp_path: Path) -> None:
     storage = Registry.from_ini(path).storage
     assert isinstance(storage, ObjectStorage)
     assert "s3 bucket registry at https://ceph.example.org, below production/" in storage.description
+
+
+def test_documented_settings_of_instances_are_valid(tmp_path: Path) -> None:
+    services = assemble(from_ini(ini_file("instances", tmp_path)))
+    assert isinstance(services.storage, ObjectStorage)
+    assert isinstance(services.search, PostgresSearch)
+    assert services.settings.host == "10.0.0.11"
 
 
 @pytest.mark.real
