@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from threading import Lock
@@ -18,7 +18,7 @@ from ..storage.base import Storage, StorageError
 from ..storage.filesystem import FileStorage
 from . import rows as rows_
 from .base import MOST_LEFT_OUT, Caller, Found, Hit
-from .database import Database, DatabaseBusy, Dialect, NoDatabase, NoIndexYet
+from .database import Connection, Database, DatabaseBusy, Dialect, NoDatabase, NoIndexYet
 from .facts import FactsReader, may_be_kept
 from .questions import Match, Questions
 from .rare_warnings import RareWarnings
@@ -54,6 +54,10 @@ _LOOK_WAIT_S: Final = 0.03
 _TRUSTED_S: Final = 60.0
 
 
+class _NotReady(NoDatabase):
+    """The index has not everything. That was logged if it should not be so."""
+
+
 class IndexedSearch:
     """Finds repositories by a database. It is a :class:`~v1registry.search.base.SearchIndex`, and an observer
     of the repositories.
@@ -85,7 +89,7 @@ class IndexedSearch:
         self._database = database
         self._warnings = RareWarnings(clock)
         reader = FactsReader(storage, repositories)
-        self._rows = Rows(reader, dialect)
+        self._rows = Rows(reader, dialect, clock)
         self._questions = Questions(dialect)
         self.upkeep = Upkeep(
             self._database,
@@ -103,11 +107,12 @@ class IndexedSearch:
     def find(self, query: str, caller: Caller, start: int, most: int, *, needs_total: bool = True) -> Found:
         """Return a part of what a query finds, the best first: see ``SearchIndex.find``."""
         start = min(start, MOST_LEFT_OUT)
-        if self._is_ready():
-            try:
-                return self._find(Query(query), caller, start, most, needs_total)
-            except NoDatabase as error:
-                self._warnings.warn("search looks at every repository: %s", error)
+        try:
+            return self._find(Query(query), caller, start, most, needs_total)
+        except _NotReady:
+            pass
+        except NoDatabase as error:
+            self._warnings.warn("search looks at every repository: %s", error)
         self._begin_to_build()
         return self._scan.find(query, caller, start, most, needs_total=needs_total)
 
@@ -115,11 +120,12 @@ class IndexedSearch:
         self, after: str, caller: Caller, most: int, accepts: Callable[[str], bool]
     ) -> tuple[list[str], str | None]:
         """Return names and where the next part begins: see ``SearchIndex.names_after``."""
-        if self._is_ready():
-            try:
-                return self._names_after(after, caller, most, accepts)
-            except NoDatabase as error:
-                self._warnings.warn("a list looks at every repository: %s", error)
+        try:
+            return self._names_after(after, caller, most, accepts)
+        except _NotReady:
+            pass
+        except NoDatabase as error:
+            self._warnings.warn("a list looks at every repository: %s", error)
         self._begin_to_build()
         return self._scan.names_after(after, caller, most, accepts)
 
@@ -155,24 +161,49 @@ class IndexedSearch:
 
     # -- inside: searching
 
+    @contextmanager
+    def _asking(self, *, again: bool = False) -> Iterator[tuple[Connection, Mapping[str, float]]]:
+        """Give a connection to an index that has everything, and the numbers of its table ``state``.
+
+        Mostly nothing is due, and one transaction does.
+
+        :param again: whether the same search has had one.
+        :raises NoDatabase: the index has not everything, or it failed.
+        """
+        is_due = (
+            again or self._missed or self._rows.doubtful(1) or self.upkeep.is_due or self.upkeep.is_failing
+        )
+        if not is_due:
+            try:
+                with self._database.reading() as connection:
+                    state, marked = rows_.state_and_marked(connection, 1)
+                    if state["is_complete"] and not marked:
+                        yield connection, state
+                        return
+            except NoIndexYet:
+                raise _NotReady from None
+        if not again and not self._is_ready():
+            raise _NotReady
+        with self._database.reading() as connection:
+            yield connection, rows_.state_and_marked(connection, 0)[0]
+
     def _is_ready(self) -> bool:
         """Tell whether the index has everything. What changed is read before."""
         try:
             with self._database.reading() as connection:
-                is_complete, looked_at_s = rows_.state_of(connection, "is_complete", "looked_at_s")
-                marked = rows_.marked(connection, _MOST_SETTLED)
+                state, marked = rows_.state_and_marked(connection, _MOST_SETTLED)
         except NoIndexYet:
             return False
         except NoDatabase as error:
             self._warnings.warn("search looks at every repository: %s", error)
             return False
-        if not is_complete:
+        if not state["is_complete"]:
             return False
-        if (marked or self._missed) and not self._settle(marked):
+        if (marked or self._missed or self._rows.doubtful(1)) and not self._settle(marked):
             return False
         self.upkeep.wake(wait_s=_LOOK_WAIT_S)
         trusted_s = max(_TRUSTED_S, 2 * self.upkeep.periods.look_s)
-        return not self.upkeep.is_failing or abs(self._clock.time_s() - looked_at_s) < trusted_s
+        return not self.upkeep.is_failing or abs(self._clock.time_s() - state["looked_at_s"]) < trusted_s
 
     def _begin_to_build(self) -> None:
         """Let a thread make the index. A search makes no folder for a storage that has none yet."""
@@ -186,7 +217,8 @@ class IndexedSearch:
         """
         with self._lock:
             missed = set(islice(self._missed, _MOST_SETTLED))
-        names = {*marked, *missed}
+        doubtful = self._rows.doubtful(_MOST_SETTLED)
+        names = {*marked, *missed, *doubtful}
         try:
             with self._database.writing(names) as connection:
                 self._rows.refresh(connection, names)
@@ -196,6 +228,7 @@ class IndexedSearch:
                 return True
             self._warnings.warn("the search index misses recent changes: %s", error)
             return False
+        self._rows.settle(doubtful)
         with self._lock:
             self._missed -= missed
         return True
@@ -206,9 +239,9 @@ class IndexedSearch:
         listing = caller.listing()
         hits: list[Hit] = []
         for attempt in range(_ATTEMPTS):
-            with self._database.reading() as connection:
+            with self._asking(again=attempt > 0) as (connection, state):
                 matches, total = self._questions.find(
-                    connection, query, listing, start, most + 1, needs_total=needs_total
+                    connection, state, query, listing, start, most + 1, needs_total=needs_total
                 )
             wrong = self._wrong(matches[:most], caller)
             if not wrong or attempt == _ATTEMPTS - 1:
@@ -232,7 +265,7 @@ class IndexedSearch:
         self, after: str, caller: Caller, most: int, accepts: Callable[[str], bool]
     ) -> tuple[list[str], str | None]:
         listing, found = caller.listing(), list[str]()
-        with self._database.reading() as connection:
+        with self._asking() as (connection, _):
             names = self._questions.names_after(connection, after, listing)
             for examined, name in enumerate(names):
                 if len(found) == most or examined == MOST_EXAMINED:
@@ -274,10 +307,13 @@ class IndexedSearch:
                 return
             with self._lock:
                 missed = set(islice(self._missed, _MOST_CAUGHT_UP))
-            with self._database.writing({name, *missed}) as connection:
-                self._rows.refresh(connection, {name, *missed})
+            doubtful = self._rows.doubtful(_MOST_CAUGHT_UP)
+            names = {name, *missed, *doubtful}
+            with self._database.writing(names) as connection:
+                self._rows.refresh(connection, names)
                 if token is not None:
                     rows_.unmark(connection, token)
+            self._rows.settle(doubtful)
             if missed:
                 with self._lock:
                     self._missed -= missed

@@ -102,10 +102,11 @@ class PostgresDialect:
             connection.execute("SET LOCAL cursor_tuple_fraction = 1.0")
         name = f"rows_{next(self._numbers)}"
         connection.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {statement}", values)
-        rows = connection.execute(f"FETCH {_FIRST_ROWS} FROM {name}").fetchall()
-        while rows:
+        most, rows = _FIRST_ROWS, connection.execute(f"FETCH {_FIRST_ROWS} FROM {name}").fetchall()
+        yield from rows
+        while len(rows) == most:
+            most, rows = _FURTHER_ROWS, connection.execute(f"FETCH {_FURTHER_ROWS} FROM {name}").fetchall()
             yield from rows
-            rows = connection.execute(f"FETCH {_FURTHER_ROWS} FROM {name}").fetchall()
 
     def merged(self, selects: list[str], order: str, limits: tuple[int, int] | None) -> str:
         """Return the statement that gives the rows of several statements in one order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
@@ -14,7 +14,6 @@ from ..names import DEFAULT_NAMESPACE, RepositoryName
 from ..rights import EVERYTHING, Listing
 from .conditions import ALWAYS, Where, chosen, key_of, marks, streams, visible
 from .database import Connection, Dialect
-from .rows import state_of
 from .words import Query, Word, folded
 
 #: How many totals of words that many repositories have are remembered in a process.
@@ -45,6 +44,7 @@ class Questions:
     def find(
         self,
         connection: Connection,
+        state: Mapping[str, float],
         query: Query,
         listing: Listing,
         start: int,
@@ -54,22 +54,24 @@ class Questions:
     ) -> tuple[list[Match], int | None]:
         """Return a part of the repositories that match, the best first, and how many there are in all.
 
+        :param state: the numbers of the table ``state``, from the same transaction.
         :param most: how many are returned. ``rule`` of the listing is asked of each that comes before.
         :param needs_total: whether the number must be given; else it is None if it is not known at once.
         """
         rest = self._dialect.rest(query)
         if rest or listing.rule is not None:
-            return self._find_by_looking(connection, query, rest, listing, start, most, needs_total)
-        few = self._few(connection, query, listing)
+            return self._find_by_looking(connection, state, query, rest, listing, start, most, needs_total)
+        few = self._few(connection, state, query, listing)
         if few is not None:
             return list(map(_match_of, few[start : start + most])), len(few)
         matches = list(map(_match_of, self._walk(connection, query, listing, start, most)))
         is_known = needs_total or not query.words
-        return matches, self._total(connection, query, listing) if is_known else None
+        return matches, self._total(connection, state, query, listing) if is_known else None
 
     def _find_by_looking(
         self,
         connection: Connection,
+        state: Mapping[str, float],
         query: Query,
         rest: list[Word],
         listing: Listing,
@@ -91,7 +93,7 @@ class Questions:
         allowed = (match for match in matching if rule is None or rule(match.name))
         left_out = sum(1 for _ in islice(allowed, start))
         part = list(islice(allowed, most))
-        key = None if rule is not None else self._key(connection, query, listing)
+        key = None if rule is not None else _key(state, query, listing)
         if key is not None:
             with self._lock:
                 total = self._totals.get(key)
@@ -120,11 +122,13 @@ class Questions:
 
     # -- inside
 
-    def _few(self, connection: Connection, query: Query, listing: Listing) -> list[tuple[Any, ...]] | None:
+    def _few(
+        self, connection: Connection, state: Mapping[str, float], query: Query, listing: Listing
+    ) -> list[tuple[Any, ...]] | None:
         """Return all that matches, sorted; None if that is too much, or everything is asked for."""
         if not query.words:
             return None
-        key = self._key(connection, query, listing)
+        key = _key(state, query, listing)
         with self._lock:
             if key in self._totals:
                 return None  # it was too much before
@@ -195,14 +199,15 @@ class Questions:
             return self._dialect.stream(connection, statement, values, is_whole=is_whole)
         return iter(connection.execute(statement, values))
 
-    def _total(self, connection: Connection, query: Query, listing: Listing) -> int:
-        repositories, public = state_of(connection, "repositories", "public")
+    def _total(
+        self, connection: Connection, state: Mapping[str, float], query: Query, listing: Listing
+    ) -> int:
         if not query.words and listing.is_everything:
-            return int(repositories)
+            return int(state["repositories"])
         if not query.words and listing.has_public:
             where = Where("is_private = 1") & chosen(listing)
-            return int(public) + count_of(connection, "repositories", where)
-        key = self._key(connection, query, listing)
+            return int(state["public"]) + count_of(connection, "repositories", where)
+        key = _key(state, query, listing)
         with self._lock:
             found = self._totals.get(key)
         if found is None:
@@ -211,16 +216,16 @@ class Questions:
                 self._totals[key] = found
         return found
 
-    def _key(self, connection: Connection, query: Query, listing: Listing) -> tuple[object, ...]:
-        """Return what a total depends on."""
-        (changes,) = state_of(connection, "changes")
-        return changes, tuple(word.text for word in query.words), key_of(listing)
-
 
 def count_of(connection: Connection, source: str, where: Where) -> int:
     """Return how many rows of a table fulfil a condition."""
     found = connection.execute(f"SELECT count(*) FROM {source} WHERE {where.text}", where.values)
     return int(found.fetchone()[0])
+
+
+def _key(state: Mapping[str, float], query: Query, listing: Listing) -> tuple[object, ...]:
+    """Return what a total depends on."""
+    return state["changes"], tuple(word.text for word in query.words), key_of(listing)
 
 
 def _name_of(text: str, namespace: str) -> RepositoryName:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import islice, takewhile
+from threading import Lock
 from typing import Final
 
+from ..clock import Clock
 from ..names import RepositoryName
 from .database import Connection, Dialect, NoIndexYet
 from .facts import Facts, FactsReader
@@ -45,15 +48,43 @@ class _Counts:
             )
 
 
-class Rows:
-    """Writes rows."""
+#: The numbers of the table ``state`` that a search may need.
+_NUMBERS: Final = frozenset({"is_complete", "looked_at_s", "repositories", "public", "changes"})
 
-    def __init__(self, reader: FactsReader, dialect: Dialect):
+#: How long after its row was removed a repository is read once more, in seconds. A push that took it for
+#: indexed, and so wrote no mark, has ended by then, or was killed.
+_DOUBTED_AFTER_S: Final = 120.0
+
+#: How many removed repositories are remembered for that. If there are more, the next walk finds them.
+_MOST_REMOVED: Final = 10_000
+
+
+class Rows:
+    """Writes rows. Safe for threads."""
+
+    def __init__(self, reader: FactsReader, dialect: Dialect, clock: Clock):
         self._reader = reader
         self._dialect = dialect
+        self._clock = clock
+        self._lock = Lock()  # guards the attribute below
+        #: repository -> when this process removed its row, the earliest first
+        self._removed: dict[RepositoryName, float] = {}
 
-    def refresh(self, connection: Connection, names: Iterable[RepositoryName]) -> int:
-        """Write what the storage has of the repositories; return how many rows changed.
+    def doubtful(self, most: int) -> set[RepositoryName]:
+        """Return repositories whose rows this process removed so long ago that they are read once more."""
+        until_s = self._clock.monotonic_s() - _DOUBTED_AFTER_S
+        with self._lock:
+            due = takewhile(lambda item: item[1] <= until_s, self._removed.items())
+            return {name for name, _ in islice(due, most)}
+
+    def settle(self, names: Iterable[RepositoryName]) -> None:
+        """Forget doubtful repositories, which were read once more."""
+        with self._lock:
+            for name in names:
+                self._removed.pop(name, None)
+
+    def refresh(self, connection: Connection, names: Iterable[RepositoryName]) -> None:
+        """Write what the storage has of the repositories.
 
         :param connection: from ``writing(names)``. The facts are read while nothing else writes these rows.
             So the last transaction for a repository has its last facts.
@@ -62,7 +93,6 @@ class Rows:
         for name, version, facts in self._reader.read_all(names):
             counts.rows += self._put(connection, name, facts, version, counts)
         counts.write(connection)
-        return counts.rows
 
     def complete(self, connection: Connection) -> None:
         """Write that the index has everything."""
@@ -83,6 +113,7 @@ class Rows:
         if facts is None:
             if old is not None:
                 self._remove(connection, old[0], old[2])
+                self._note_removed(name)
                 counts.repositories -= 1
                 counts.public -= 1 - old[3]
             connection.execute(_INSERT_OTHER, (text, name.namespace, version))
@@ -118,6 +149,12 @@ class Rows:
         if version != version_before:
             connection.execute("UPDATE repositories SET version = ? WHERE id = ?", (version, row))
         return _set_collaborators(connection, row, facts.collaborators) or is_changed
+
+    def _note_removed(self, name: RepositoryName) -> None:
+        with self._lock:
+            self._removed.pop(name, None)
+            if len(self._removed) < _MOST_REMOVED:
+                self._removed[name] = self._clock.monotonic_s()
 
     def _remove(self, connection: Connection, row: int, text: str) -> None:
         self._dialect.remove_words(connection, row, text)
@@ -173,10 +210,21 @@ def has(connection: Connection, name: RepositoryName) -> bool:
     return found.fetchone() is not None
 
 
-def marked(connection: Connection, most: int) -> list[RepositoryName]:
-    """Return repositories whose changes have not ended."""
-    found = connection.execute("SELECT DISTINCT namespace, repository FROM dirty LIMIT ?", (most,))
-    return [RepositoryName(*row) for row in found]
+def state_and_marked(connection: Connection, most: int) -> tuple[Mapping[str, float], list[RepositoryName]]:
+    """Return all numbers of the table ``state``, and repositories whose changes have not ended.
+
+    :param most: how many repositories are returned.
+    :raises NoIndexYet: the table was emptied.
+    """
+    found = connection.execute(
+        "SELECT key, NULL, value FROM state UNION ALL SELECT namespace, repository, NULL"
+        " FROM (SELECT DISTINCT namespace, repository FROM dirty LIMIT ?) AS marked",
+        (most,),
+    ).fetchall()
+    state = {key: value for key, repository, value in found if repository is None}
+    if not state.keys() >= _NUMBERS:
+        raise NoIndexYet("the index was emptied")
+    return state, [RepositoryName(*row[:2]) for row in found if row[1] is not None]
 
 
 def unmark_before(connection: Connection, time_s: float) -> None:

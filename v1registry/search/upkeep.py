@@ -93,6 +93,14 @@ class Upkeep:
         #: whether the last attempt failed because the database could not be written
         self.is_failing = False
 
+    @property
+    def is_due(self) -> bool:
+        """Whether :meth:`wake` starts something, if there is a whole index."""
+        if self._clock.monotonic_s() < min(self._next_look_s, self._next_walk_s):
+            return False
+        thread = self._thread
+        return thread is None or not thread.is_alive()
+
     def wake(self, *, is_needed: bool = False, wait_s: float = 0.0) -> None:
         """Start what is due in a thread of its own, unless it runs.
 
