@@ -16,7 +16,7 @@ from v1registry_fakes.contracts.storage_sharing import at_once
 
 from v1registry import FileStorage, Registry
 from v1registry.registry.key_groups import KEY_GROUPS, OLD_FOLDERS
-from v1registry.storage import KeyNotFound, StorageFull, StorageUnavailable
+from v1registry.storage import ABSENT, KeyConflict, KeyNotFound, StorageFull, StorageUnavailable
 from v1registry.storage.objects import Groups, ObjectStorage, adoption
 from v1registry.storage.objects.adoption import MARKER
 from v1registry.storage.objects.store import ObjectAccess, Version
@@ -49,6 +49,14 @@ def store(files: dict[str, bytes]) -> MemoryStore:
     for name, value in files.items():
         obstore.put(store, name, value)
     return store
+
+
+def test_old_objects_are_adopted_before_the_first_write(store: MemoryStore, files: dict[str, bytes]) -> None:
+    storage = over(store)
+    name = next(name for name in files if name.endswith("/ancestry"))
+    with pytest.raises(KeyConflict):
+        storage.write(name, b"new", expect=ABSENT)
+    assert storage.read(name)[0] == files[name]
 
 
 def test_old_objects_are_keys(store: MemoryStore, files: dict[str, bytes]) -> None:

@@ -142,21 +142,23 @@ class Blobs:
         Each call writes a mark of its own. So a mark that is taken back here is not one on which another
         request relies.
 
-        :param is_wanted: never true again once it was false. It is asked before the write and afterwards.
+        :param is_wanted: never true again once it was false. It is asked after the write; and before it, if
+            the mark takes the place of another one.
         """
         key = layout.repository_key(place.repository, layout.MARKS, sha256)
         fields = {"incarnation": place.incarnation, "nonce": secrets.token_hex(8)}
-        value = json.dumps(fields).encode("ascii")
+        value, expect = json.dumps(fields).encode("ascii"), ABSENT
         while True:
-            try:
-                expect = self._storage.stat(key).etag
-            except KeyNotFound:
-                expect = ABSENT
-            if not is_wanted():
+            # a mark that was there when it was wanted is not one of a repository that was made later
+            if expect != ABSENT and not is_wanted():
                 return False
             try:
                 written = self._storage.write(key, value, expect=expect)
             except KeyConflict:
+                try:
+                    expect = self._storage.stat(key).etag
+                except KeyNotFound:
+                    expect = ABSENT
                 continue
             if is_wanted():
                 return True

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from ..registry.layout import parse_stored
 from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ..storage.combined import Beside, write_with
 from . import layout
 
 #: How many requests may send pieces of one upload.
@@ -71,22 +72,24 @@ class Pieces:
             found = self._walk(folder, Arrived(end_etag=end.end_etag))
         return found
 
-    def add(self, folder: str, arrived: Arrived, body: Iterable[bytes]) -> tuple[Arrived, Stat]:
-        """Write a piece at the end; return what has arrived with it, and the Stat of the piece.
+    def add(self, folder: str, arrived: Arrived, body: Iterable[bytes], beside: Beside) -> Arrived:
+        """Write a piece at the end; return what has arrived with it.
 
+        :param beside: returns what is stored together with it if the storage can do that.
         :raises KeyConflict: another request has written a piece there.
         """
-        stat = self._storage.write(piece_key(folder, arrived.size), body, expect=ABSENT)
+        key = piece_key(folder, arrived.size)
+        stat = write_with(self._storage, key, body, beside, expect=ABSENT, is_needed=False)
         after = _with_piece(arrived, stat)
         if after.number - arrived.end_number < _MOST_AFTER_END:
-            return after, stat
+            return after
         value = json.dumps({"start": arrived.size, "number": after.number}).encode("ascii")
         # another request has found more pieces; or the storage failed, and a later request writes it. The
         # piece is stored, so the part must not fail
         with suppress(KeyConflict, StorageUnavailable):
             etag = self._storage.write(f"{folder}/{_END}", value, expect=arrived.end_etag).etag
             after = replace(after, end_number=after.number, end_etag=etag)
-        return after, stat
+        return after
 
     def joined(self, folder: str, size: int) -> Iterator[bytes]:
         """Yield the bytes of all pieces.

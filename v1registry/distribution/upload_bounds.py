@@ -134,7 +134,7 @@ class UploadBounds:
         try:
             yield body
             for quotas, reservation in zip(self._both, reservations, strict=True):
-                quotas.recount(upload_id, key, _ARRIVED, old, old + reservation.received)
+                quotas.recount(upload_id, key, _ARRIVED, old, reservation)
         finally:
             for reservation in reservations:
                 reservation.release()

@@ -36,7 +36,8 @@ from ..names import Digest
 from ..registry.expiry import Expiry, push_folder, repository_digest
 from ..registry.layout import UPLOADS, parse_stored, stored_name
 from ..rights import PushKey
-from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ..storage.combined import Combining
 from . import layout
 from .blobs import Blobs
 from .pieces import MOST_PIECES, NOTHING, Arrived, Pieces, piece_key
@@ -98,21 +99,27 @@ class Uploads:
         info = {"repository": stored_name(place.repository), "incarnation": place.incarnation}
         value = json.dumps(info).encode("ascii")
         self._bounds.begin(upload.id, upload.key, len(value))
-        self._storage.write(f"{upload.folder}/{_INFO}", value)
+        # nothing is there, and a storage that is far away need not look
+        self._storage.write(f"{upload.folder}/{_INFO}", value, expect=ABSENT)
         return upload
 
-    def find(self, place: Place, upload_id: str) -> Upload:
+    def find(self, place: Place, upload_id: str, owner: str = "") -> Upload:
         """Return an upload to a repository.
 
+        :param owner: has probably begun it, see :attr:`v1registry.rights.PushKey.owner`; empty if that is
+            unknown. The repository decides, not the owner.
         :raises UploadUnknown: there is none with this id, it is to another repository, or it is expired.
         """
         if not _ID.fullmatch(upload_id):
             raise errors.UploadUnknown(upload_id=upload_id[:80])
-        folder = next(iter(self._storage.list_folders(f"{UPLOADS}/{upload_id}")), "")
-        owner, _, name = folder.partition("-")
-        upload = Upload(upload_id, PushKey(name, owner))
+        upload = Upload(upload_id, PushKey(repository_digest(place.repository), owner))
         if not owner or not self._is_of(upload, place):
-            raise errors.UploadUnknown(upload_id=upload_id)
+            folder = next(iter(self._storage.list_folders(f"{UPLOADS}/{upload_id}")), "")
+            owner, _, name = folder.partition("-")
+            begun = Upload(upload_id, PushKey(name, owner))
+            if not owner or begun == upload or not self._is_of(begun, place):
+                raise errors.UploadUnknown(upload_id=upload_id)
+            upload = begun
         return self._with_pieces(upload)
 
     def append(
@@ -146,13 +153,18 @@ class Uploads:
         if not first:
             return upload
         body = chain((first,), received.rest(is_partial_kept))
+
+        def sum_of(piece: Stat) -> dict[str, bytes]:
+            if offset:
+                return {}
+            value = {"etag": piece.etag, "sha256": received.sha256}
+            return {f"{upload.folder}/{_SUM}": json.dumps(value).encode("ascii")}
+
         with self._bounds.counted(upload.id, upload.key, offset, body, announced) as counted:
             try:
-                arrived, stat = self._pieces.add(upload.folder, upload.arrived, counted)
+                arrived = self._pieces.add(upload.folder, upload.arrived, counted, sum_of)
             except KeyConflict:
                 raise OutOfOrder from None
-        if offset == 0:
-            self._write_sum(upload, stat, received.sha256)
         if not self._exists(upload):
             # it was finished or removed meanwhile
             self.cancel(upload)
@@ -207,6 +219,9 @@ class Uploads:
         return True
 
     def _is_of(self, upload: Upload, place: Place) -> bool:
+        # first, so that all that is read of the upload afterwards is one call of a store
+        if place.is_open and not self._bounds.is_begun(upload.id, upload.key):
+            return False
         try:
             info: Any = parse_stored(self._storage.read(f"{upload.folder}/{_INFO}")[0])
         except KeyNotFound:
@@ -215,7 +230,6 @@ class Uploads:
             isinstance(info, dict)
             and info.get("repository") == stored_name(place.repository)
             and place.counts(info.get("incarnation"))
-            and (not place.is_open or self._bounds.is_begun(upload.id, upload.key))
         )
 
     def _exists(self, upload: Upload) -> bool:
@@ -240,20 +254,35 @@ class Uploads:
             raise errors.UploadUnknown(upload_id=upload.id)
         return replace(upload, arrived=arrived)
 
-    def _write_sum(self, upload: Upload, piece: Stat, sha256: str) -> None:
-        value = json.dumps({"etag": piece.etag, "sha256": sha256}).encode("ascii")
-        self._storage.write(f"{upload.folder}/{_SUM}", value)
+    def _has_linked(self, upload: Upload, digest: Digest) -> bool:
+        """Make a blob of the first piece without another copy, if the storage can do that in one step.
 
-    def _sum_of(self, upload: Upload, stat: Stat) -> str | None:
+        Only the bytes with the right sum become the blob: if they are replaced meanwhile, nothing happens.
+
+        :raises KeyNotFound: another request has removed the upload.
+        """
+        if digest.algorithm != "sha256" or not isinstance(self._storage, Combining):
+            return False
+        piece = piece_key(upload.folder, 0)
+        etag = self._storage.stat(piece).etag
+        if self._sum_of(upload, etag) != digest.hex:
+            return False
+        try:
+            self._storage.link_exactly(piece, layout.blob_key(digest.hex), etag)
+        except KeyConflict:
+            return self._blobs.stat(digest.hex) is not None
+        return True
+
+    def _sum_of(self, upload: Upload, etag: str) -> str | None:
         """Return the SHA-256 digits of the first piece; None if they are unknown.
 
-        :param stat: of a link to the piece. A copy, and a link to a later piece, have different etags.
+        :param etag: of the piece, or of a link to it. A copy, and a link to a later piece, have others.
         """
         try:
             parsed: Any = parse_stored(self._storage.read(f"{upload.folder}/{_SUM}")[0])
         except KeyNotFound:
             return None
-        if not isinstance(parsed, dict) or parsed.get("etag") != stat.etag:
+        if not isinstance(parsed, dict) or parsed.get("etag") != etag:
             return None
         found = parsed.get("sha256")
         return found if isinstance(found, str) else None
@@ -271,8 +300,10 @@ class Uploads:
             if upload.arrived.number > 1:
                 self._storage.write(key, sums.added(self._pieces.joined(upload.folder, upload.size)))
             else:
+                if self._has_linked(upload, digest):
+                    return digest.hex
                 stat = self._storage.link(piece_key(upload.folder, 0), key)
-                known = self._sum_of(upload, stat) if digest.algorithm == "sha256" else None
+                known = self._sum_of(upload, stat.etag) if digest.algorithm == "sha256" else None
                 if known is None:
                     with self._storage.open(key) as blob:
                         for _ in sums.added(blob):

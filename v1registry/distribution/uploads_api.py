@@ -118,8 +118,9 @@ def _writable(request: Request) -> RepositoryName:
 
 
 def _found(request: Request) -> tuple[Place, Upload]:
-    place = Place.of(caller_of(request).rights, _writable(request))
-    return place, request.services.distribution.uploads.find(place, request.fields["upload_id"])
+    repository, rights = _writable(request), caller_of(request).rights
+    place, owner = Place.of(rights, repository), rights.push_key().owner
+    return place, request.services.distribution.uploads.find(place, request.fields["upload_id"], owner)
 
 
 def _append(request: Request, upload: Upload, *, is_partial_kept: bool) -> Upload:
@@ -141,7 +142,7 @@ def _append(request: Request, upload: Upload, *, is_partial_kept: bool) -> Uploa
         )
     except OutOfOrder:
         place = Place.of(caller_of(request).rights, parse_v2_name(request.fields["repository"]))
-        now = uploads.find(place, upload.id)
+        now = uploads.find(place, upload.id, upload.key.owner)
         raise errors.RangeInvalid(_location(request, now), _received(now)) from None
 
 

@@ -24,6 +24,7 @@ from typing import Final
 from .. import errors
 from ..rights import PushKey
 from ..storage.base import CHUNK_BYTES, KeyNotFound, Stat, Storage
+from ..storage.combined import exchange
 from .expiry import BYTES, Expiry, counters_of
 
 #: How many bytes a body of unknown length reserves at once. The smaller steps are for the rest of the bound.
@@ -134,14 +135,16 @@ class Quotas:
         folder = self._counters(image_id, key)
         return [f"{folder}/{entry}.{size}" for entry, size in sizes.items()]
 
-    def recount(self, image_id: str, key: PushKey, entry: str, old: int, new: int) -> None:
-        """Count so many bytes for an entry that were reserved otherwise, without checking the bounds.
+    def recount(self, image_id: str, key: PushKey, entry: str, old: int, reservation: Reservation) -> None:
+        """Count what a reservation has received for an entry, which the reservation counts no more.
 
-        :param old: bytes that were counted before.
-        :param new: bytes; more than ``old``.
+        The bounds are not checked.
+
+        :param old: bytes of the entry that were counted before.
         """
-        self._storage.write(f"{self._counters(image_id, key)}/{entry}.{new}", b"")
-        self.release(image_id, key, entry, old)
+        folder = self._counters(image_id, key)
+        new = f"{folder}/{entry}.{old + reservation.received}"
+        reservation.give_way(new, f"{folder}/{entry}.{old}")
 
     def end(self, image_id: str, key: PushKey) -> None:
         """Count nothing of a push any more, because it was removed. Layers that arrive are still counted."""
@@ -282,8 +285,18 @@ class Reservation:
         """Count exactly so many bytes, which were stored, as those of the push."""
         counter = f"{self._folder}/{self._entry}.{size}"
         if self._counter != counter:
-            self._storage.write(counter, b"")
-            self._replace(counter, size)
+            old, self._counter, self._reserved = self._counter, counter, size
+            exchange(self._storage, {counter: b""}, () if old is None else (old,))
+
+    def give_way(self, counter: str, other: str) -> None:
+        """Count nothing any more, because another counter takes the place of this one.
+
+        :param counter: the key of the other one.
+        :param other: a key that gives way too.
+        """
+        removed = {other, self._counter} - {None, counter}
+        exchange(self._storage, {counter: b""}, sorted(filter(None, removed)))
+        self._counter, self._reserved = None, -1
 
     def release(self) -> None:
         """Count nothing, because nothing was stored."""

@@ -26,7 +26,8 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.checksums import PayloadChecksum
 from ..layers.streamed_tarsum import TarSumStream
 from ..rights import PushKey
-from ..storage.base import CHUNK_BYTES, KeyConflict, KeyNotFound, Storage, StorageError
+from ..storage.base import CHUNK_BYTES, KeyConflict, KeyNotFound, Stat, Storage, StorageError
+from ..storage.combined import write_with
 from . import layout
 from .contents import Staged
 from .expiry import Expiry
@@ -144,19 +145,15 @@ class Staging(SentPushes):
                 yield chunk
 
         received = hashed() if tarsums is None else tarsums.through(hashed())
-        try:
-            first, beside = _beginning(received), dict[str, bytes]()
-            if len(first) <= CHUNK_BYTES:
-                # a short one is stored together with what lies beside it
-                beside[layout.LAYER] = first
-            else:
-                self._storage.write(f"{folder}/{layout.LAYER}", chain([first], received))
-            sums = {digest: payload.text().removeprefix("sha256:") for digest, payload in payloads.items()}
+        sums = dict[str, str]()
+
+        def beside(_: Stat | None = None) -> dict[str, bytes]:
+            """Return what is stored with the layer, which has arrived."""
+            sums.update((digest, made.text().removeprefix("sha256:")) for digest, made in payloads.items())
             size = reservation.received + extra_bytes
             reservation.settle(size)
             # a long JSON should not be in memory while the layer arrives
             prepared, ancestry, documents = _whole(alone or self._alone(push, payloads), sums)
-            beside |= documents
             record = {
                 "sums": sums,
                 "prepared": prepared,
@@ -165,10 +162,18 @@ class Staging(SentPushes):
                 "tarsums": {} if tarsums is None else self._tarsums(push, sums, tarsums),
                 "sizes": {layout.LAYER: reservation.received, **sizes_of(documents)},
             }
-            values = {f"{folder}/{name}": value for name, value in beside.items()}
+            values = {f"{folder}/{document}": value for document, value in documents.items()}
             # with the last one the layer counts
             values[f"{push.folder}/{SUMS}/{self._now()}-{name}"] = json.dumps(record).encode("ascii")
-            self._storage.write_many(values)
+            return values
+
+        key = f"{folder}/{layout.LAYER}"
+        try:
+            first = _beginning(received)
+            if len(first) <= CHUNK_BYTES:
+                self._storage.write_many({key: first, **beside()})
+            else:
+                write_with(self._storage, key, chain([first], received), beside)
         except (errors.RegistryError, StorageError):
             with suppress(StorageError):
                 # if the storage failed late, the layer may be there: it is counted until it is removed

@@ -85,6 +85,11 @@ class AdoptingAccess(ObjectAccess):
         self.old_folders()
         return super().get(name, known)
 
+    def put(self, name: str, data: bytes, expected: Version | None) -> Version:
+        """Store a small object; see the base class. Old objects have their documents before the first one."""
+        self.old_folders()
+        return super().put(name, data, expected)
+
     def list(self, folder: str, *, after: str = "") -> Iterator[Found]:
         """Yield the objects below a folder; see the base class."""
         self.old_folders()

@@ -96,10 +96,11 @@ class Committer:
         known = self._known.get(group)
         return INLINE_BYTES_OF_LONG if known and known.size > LONG_DOCUMENT_BYTES else INLINE_BYTES
 
-    def commit(self, key: str, group: Group, change: Change) -> None:
+    def commit(self, key: str, group: Group, change: Change, *, is_new: bool = False) -> None:
         """Change a group in one step.
 
         :param key: what the caller of the storage named, for exceptions.
+        :param is_new: whether the group has probably no document, if this process has not seen it.
         :raises StorageError: ``change`` raised it for the state in the store.
         :raises StorageFull: the document would be too long.
         :raises StorageUnavailable: the store failed, or other writers were faster again and again. If the
@@ -111,7 +112,7 @@ class Committer:
             seen = self.moments.find(group)
             is_sure = seen is not None
             if seen is None and not self._access.is_single_writer:
-                seen = self._known.get(group)
+                seen = self._known.get(group) or (ABSENT_DOCUMENT if is_new else None)
             if seen is None:
                 is_sure = True
                 seen = self._look(group)

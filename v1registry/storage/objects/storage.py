@@ -13,19 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
-from functools import partial
-from itertools import groupby, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ..base import (
     ABSENT,
-    ANY,
     Blob,
     InvalidKey,
+    KeyConflict,
     KeyNotFound,
     Stat,
-    StorageError,
     StorageUnavailable,
     check_folders,
     check_key,
@@ -34,14 +32,15 @@ from ..base import (
 from ..memory import MemoryBlob
 from ..sweeping import Swept
 from .adoption import AdoptingAccess
-from .changes import Move, check_places, deleted, without, without_all, written
-from .committing import Change, Committer
-from .data import DataBlob, store_value
-from .documents import DATA, Document, Entry, Names, inline_entry, is_large
+from .changes import Move, without, written
+from .committing import Committer
+from .data import DataBlob
+from .documents import DATA, Document, Entry, inline_entry, is_large
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
 from .parallel import in_parallel
 from .sweep import ObjectSweep
+from .writing import ObjectWrites
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -59,7 +58,7 @@ CACHE_BYTES: Final = 16 << 20
 _KEYS_AT_ONCE: Final = 64
 
 
-class ObjectStorage:
+class ObjectStorage(ObjectWrites):
     """Keeps keys in an object store. Safe for threads, and for processes on any machines.
 
     Nothing is sent before the first use. A process may fork before its first use, not after it.
@@ -93,7 +92,7 @@ class ObjectStorage:
         cache_bytes: int = CACHE_BYTES,
         description: str = "",
     ):
-        self._access = AdoptingAccess(
+        access = AdoptingAccess(
             store,
             groups=groups,
             folders=tuple(old_folders),
@@ -101,16 +100,15 @@ class ObjectStorage:
             public=public,
             is_single_writer=single_writer,
         )
+        committer = Committer(access, clock=clock, deadline_s=deadline_s, cache_bytes=cache_bytes)
+        super().__init__(access, groups, committer, clock)
         #: whether only one process may write
         self.is_single_writer = single_writer
         #: returns what the store does with conditional writes; see :meth:`ObjectAccess.conditions`
-        self.conditions = self._access.conditions
+        self.conditions = access.conditions
         self.description = description or type(store).__name__
-        self._groups = groups
-        self._group = groups.of_any
-        self._clock = clock
-        self._committer = Committer(self._access, clock=clock, deadline_s=deadline_s, cache_bytes=cache_bytes)
-        self._listing = Listing(self._access, groups, self._committer.moments, self._read_documents)
+        self._old_folders = access.old_folders
+        self._listing = Listing(access, groups, self._committer.moments, self._read_documents)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} in {self.description}>"
@@ -200,56 +198,7 @@ class ObjectStorage:
         """Yield, sorted, the folders in ``folder`` that sort after ``after`` and have keys below."""
         return self._listing.folders(check_key(folder) if folder else "", after)
 
-    # -- writing
-
-    def write(
-        self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY, modified_ns: int | None = None
-    ) -> Stat:
-        """Store ``data`` under ``key``, whole or not at all, and durably; return its Stat. See the protocol.
-
-        :param modified_ns: the time of the value, in nanoseconds since 1970; None for now.
-        :raises KeyConflict: the stored value is not the expected one.
-        :raises StorageFull: no room is left.
-        """
-        group = self._group(key)
-        entry = self._store(group, data, self._now_ns() if modified_ns is None else modified_ns)
-        self._commit(key, group, lambda names: written(names, group, key, entry, expect), entry)
-        return entry.stat(key)
-
-    def write_dated(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
-        """Store ``data`` under ``key`` as :meth:`write` does, with a given time."""
-        return self.write(key, data, modified_ns=modified_ns)
-
-    def write_many(self, values: Mapping[str, bytes]) -> None:
-        """Store small values under their keys, in order; those of one group in one step.
-
-        :raises StorageFull: no room is left.
-        """
-        for group, keys in groupby(values, self._group):
-            now_ns = self._now_ns()
-            entries = {key[len(group.start) :]: self._store(group, values[key], now_ns) for key in keys}
-
-            def change(names: Names, group: Group = group, entries: dict[str, Entry] = entries) -> Names:
-                merged = {**names, **entries}
-                check_places(merged, group, [name for name in entries if name not in names])
-                return merged
-
-            self._commit(group.start, group, change, *entries.values())
-
-    def delete(self, key: str, *, expect: str = ANY) -> None:
-        """Remove ``key``, durably.
-
-        :raises KeyNotFound: nothing is stored under ``key``.
-        :raises KeyConflict: the stored value has a different etag.
-        """
-        group = self._group(key)
-        self._committer.commit(key, group, lambda names: deleted(names, group, key, expect))
-
-    def delete_many(self, keys: Iterable[str]) -> None:
-        """Remove keys, in their order; those of one group in one step. Missing ones are no error."""
-        for group, some in groupby(keys, self._group):
-            change = partial(without_all, group=group, keys=tuple(some))
-            self._committer.commit(group.start, group, change)
+    # -- changing several groups
 
     def delete_tree(self, folder: str) -> None:
         """Remove every key below ``folder + "/"``, durably; those of one group in one step."""
@@ -280,7 +229,7 @@ class ObjectStorage:
             return
         with self._committer.locked(folder, source, target):
             copied = move.moving(self._committer.read(source).names)
-            self._committer.commit(folder, target, lambda names: move.added(copied, names))
+            self._committer.commit(folder, target, lambda names: move.added(copied, names), is_new=True)
             self._committer.commit(staged, source, lambda names: move.removed(copied, names))
 
     def link(self, source: str, target: str) -> Stat:
@@ -292,12 +241,27 @@ class ObjectStorage:
         :raises KeyConflict: a value is stored under ``target``.
         :raises StorageFull: no room is left.
         """
-        group = self._group(target)
+        return self._link(self._find(source), target)
+
+    def link_exactly(self, source: str, target: str, etag: str) -> Stat:
+        """Store the value of ``source`` under ``target`` too, if it has this etag, durably.
+
+        :raises KeyNotFound: nothing is stored under ``source``.
+        :raises KeyConflict: the value has a different etag, or a value is stored under ``target``.
+        :raises StorageFull: no room is left.
+        """
         found = self._find(source)
-        value = found.inline()
+        if found.etag != etag:
+            raise KeyConflict(source, "the stored value is not the expected one")
+        return self._link(found, target)
+
+    def _link(self, found: Entry, target: str) -> Stat:
+        group, value = self._group(target), found.inline()
         now_ns = self._now_ns()
         entry = found._replace(modified_ns=now_ns) if value is None else inline_entry(value, now_ns)
-        self._committer.commit(target, group, lambda names: written(names, group, target, entry, ABSENT))
+        self._committer.commit(
+            target, group, lambda names: written(names, group, target, entry, ABSENT), is_new=True
+        )
         return entry.stat(target)
 
     def sweep(
@@ -310,20 +274,13 @@ class ObjectStorage:
         sweep = ObjectSweep(
             self._access,
             groups=self._groups,
-            old_folders=self._access.old_folders(),
+            old_folders=self._old_folders(),
             clock=self._clock,
             look=look,
         )
         return sweep.run(older_than_s=older_than_s, is_dry_run=is_dry_run)
 
     # -- steps
-
-    def _now_ns(self) -> int:
-        # floats hold microseconds
-        return round(self._clock.time_s() * 1_000_000) * 1000
-
-    def _store(self, group: Group, data: bytes | Iterable[bytes], now_ns: int) -> Entry:
-        return store_value(self._access, data, now_ns, self._committer.most_inline(group))
 
     def _find(self, key: str) -> Entry:
         group = self._group(key)
@@ -380,17 +337,3 @@ class ObjectStorage:
                 if now.value == entry.value:
                     raise StorageUnavailable(key, "its data is missing in the object store") from None
                 entry = now
-
-    def _commit(self, key: str, group: Group, change: Change, *entries: Entry) -> None:
-        """Change a group; remove new data objects if that is refused."""
-        try:
-            self._committer.commit(key, group, change)
-        except StorageUnavailable:
-            # the document may name them
-            raise
-        except StorageError:
-            names = [entry.value for entry in entries if entry.kind == DATA]
-            if names:
-                with suppress(StorageUnavailable):
-                    self._access.delete(*names)
-            raise

@@ -1,0 +1,72 @@
+"""Changes that storages far away make in one step, and others one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
+from typing import Protocol, runtime_checkable
+
+from .base import ANY, Stat, Storage, StorageUnavailable
+
+#: Returns small values under neighbouring keys that belong to a value which has arrived.
+Beside = Callable[[Stat], Mapping[str, bytes]]
+
+
+@runtime_checkable
+class Combining(Protocol):
+    """What a storage has besides the protocol if several changes cost it as much as one."""
+
+    def write_with(
+        self, key: str, data: bytes | Iterable[bytes], beside: Beside, *, expect: str = ANY
+    ) -> Stat:
+        """Store a value, and others with it. See :func:`write_with`."""
+
+    def exchange(self, values: Mapping[str, bytes], keys: Iterable[str]) -> None:
+        """Store small values and remove keys. See :func:`exchange`."""
+
+    def link_exactly(self, source: str, target: str, etag: str) -> Stat:
+        """Store the value of ``source`` under ``target`` too, if it has this etag, durably.
+
+        :raises KeyNotFound: nothing is stored under ``source``.
+        :raises KeyConflict: the value has a different etag, or a value is stored under ``target``.
+        :raises StorageFull: no room is left.
+        """
+
+
+def write_with(
+    storage: Storage,
+    key: str,
+    data: bytes | Iterable[bytes],
+    beside: Beside,
+    *,
+    expect: str = ANY,
+    is_needed: bool = True,
+) -> Stat:
+    """Store ``data`` under ``key`` as ``Storage.write`` does, and then small values that follow from it.
+
+    No reader sees one of these without the value, and the last of them is seen with all others. If this
+    fails, some may be stored.
+
+    :param beside: is called once, when all of ``data`` has arrived, before or after it is visible.
+    :param is_needed: whether it fails if ``data`` alone can be stored.
+    :raises KeyConflict: the stored value is not the expected one. Nothing changed.
+    :raises StorageFull: no room is left.
+    """
+    if isinstance(storage, Combining):
+        return storage.write_with(key, data, beside, expect=expect)
+    stat = storage.write(key, data, expect=expect)
+    with nullcontext() if is_needed else suppress(StorageUnavailable):
+        storage.write_many(beside(stat))
+    return stat
+
+
+def exchange(storage: Storage, values: Mapping[str, bytes], keys: Iterable[str]) -> None:
+    """Store small values, and then remove keys. Missing ones are no error. A failure may leave a part.
+
+    :raises StorageFull: no room is left.
+    """
+    if isinstance(storage, Combining):
+        storage.exchange(values, keys)
+        return
+    storage.write_many(values)
+    storage.delete_many(keys)
