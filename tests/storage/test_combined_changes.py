@@ -12,7 +12,7 @@ from support.counted_objects import CountedObjects, count_calls
 from v1registry import FileStorage, Storage
 from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, StorageFull
-from v1registry.storage.combined import Combining, exchange, write_with
+from v1registry.storage.combined import Combining, exchange, publish_left, write_with
 from v1registry.storage.objects import Groups, ObjectStorage
 
 FOLDER = f"uploads/{'a' * 32}/u-n"
@@ -161,6 +161,51 @@ def test_exact_link_over_a_value_is_refused(objects: ObjectStorage) -> None:
 def test_exact_link_of_a_missing_value_fails(objects: ObjectStorage) -> None:
     with pytest.raises(KeyNotFound):
         objects.link_exactly(KEY, BLOB, "etag")
+
+
+IMAGE = f"images/{'c' * 64}"
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+@pytest.mark.parametrize("value", [b"small", LARGE], ids=["small", "large"])
+def test_left_folder_is_published(storage: Storage, value: bytes, is_own: bool) -> None:
+    storage.write(KEY, value)
+    publish_left(storage, FOLDER, IMAGE, is_own=is_own)
+    storage.delete_tree(FOLDER)
+    assert keys_of(storage) == [f"{IMAGE}/layer"]
+    assert storage.read(f"{IMAGE}/layer")[0] == value
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_left_folder_is_not_published_over_keys(storage: Storage, is_own: bool) -> None:
+    storage.write(KEY, b"new")
+    storage.write(f"{IMAGE}/layer", b"old")
+    with pytest.raises(KeyConflict):
+        publish_left(storage, FOLDER, IMAGE, is_own=is_own)
+    assert storage.read(f"{IMAGE}/layer")[0] == b"old"
+    assert storage.read(KEY)[0] == b"new"
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_left_folder_without_keys_is_not_published(storage: Storage, is_own: bool) -> None:
+    with pytest.raises(KeyNotFound):
+        publish_left(storage, FOLDER, IMAGE, is_own=is_own)
+
+
+def test_own_folder_is_published_in_one_call(objects: ObjectStorage, counted: CountedObjects) -> None:
+    objects.write(KEY, b"value")
+    with counted.counting() as calls:
+        objects.publish_left(FOLDER, IMAGE, is_own=True)
+    assert [call.split()[0] for call in calls] == ["put"]
+
+
+def test_left_folder_of_others_is_published_as_it_is_now(
+    objects: ObjectStorage, others: ObjectStorage
+) -> None:
+    objects.write(KEY, b"first")
+    others.write(KEY, b"second")
+    objects.publish_left(FOLDER, IMAGE, is_own=False)
+    assert objects.read(f"{IMAGE}/layer")[0] == b"second"
 
 
 def test_only_object_stores_combine_changes(tmp_path: Path, objects: ObjectStorage) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .. import errors
 from ..log import audit
@@ -115,17 +115,18 @@ class Manifests:
         :raises TagInvalid: the file of a different tag has the name.
         :raises TagNotMovable: the tag is set, and may not be moved.
         """
-        self._check_references(place, manifest)
+        self._check_references(place, manifest, self._has_blob)
         self._records.add(place, manifest)
         if not place.incarnation:
-            # an open server: if the repository was deleted in between, the record outlives the blobs
-            self._check_references(place, manifest)
+            # an open server: if the repository was deleted in between, the record outlives the marks
+            self._check_references(place, manifest, self._has_mark)
         if isinstance(reference, Digest):
             self._blobs.point(reference, manifest.digest.hex)
         self._referrers.add(place, manifest)
         repository, view, written = place.repository, None, None
         if isinstance(reference, str):
-            view = self._to_v1.view_of(rights, place, manifest.data, manifest.media_type)
+            marked = {blob.digest.hex for blob in manifest.blobs if blob.digest.algorithm == "sha256"}
+            view = self._to_v1.view_of(rights, place, manifest.data, manifest.media_type, marked)
         self._list(place, view)
         self._require_kept(place, manifest, view)
         if isinstance(reference, str):
@@ -210,15 +211,16 @@ class Manifests:
         self._repositories.announce(place.repository, b"[]", [])
         self._repositories.add_images(place.repository, [{"id": image_id} for image_id in listed])
 
-    def _check_references(self, place: Place, manifest: Manifest) -> None:
-        missing = [
-            descriptor
-            for descriptor in dict.fromkeys(manifest.blobs)
-            if not self._has_blob(place, descriptor)
-        ]
+    def _check_references(
+        self, place: Place, manifest: Manifest, has_blob: Callable[[Place, Descriptor], bool]
+    ) -> None:
+        missing = [blob for blob in dict.fromkeys(manifest.blobs) if not has_blob(place, blob)]
         missing += [entry for entry in manifest.entries if not self._has_entry(place, entry)]
         if missing:
             raise errors.ManifestBlobUnknown(detail=_details(missing))
+
+    def _has_mark(self, place: Place, descriptor: Descriptor) -> bool:
+        return self._blobs.contains(place, descriptor.digest) is not None
 
     def _has_blob(self, place: Place, descriptor: Descriptor) -> bool:
         sha256 = self._blobs.contains(place, descriptor.digest)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -68,10 +68,18 @@ class ToV1:
         self._seconds = seconds
         self._timer = timer
 
-    def view_of(self, rights: Rights, place: Place, document: bytes, media_type: str) -> View | None:
+    def view_of(
+        self,
+        rights: Rights,
+        place: Place,
+        document: bytes,
+        media_type: str,
+        marked: Collection[str] = frozenset(),
+    ) -> View | None:
         """Make the v1 images of a manifest, and let the repository hold them.
 
         :param document: the manifest, which the repository contains.
+        :param marked: SHA-256 digits of blobs that the repository contains, as the caller has just found.
         :return: None if v1 does not show it; the log says why.
         :raises LayerBusy: other looks into layers take too long.
         :raises RepositoryNotFound: the repository was deleted meanwhile.
@@ -80,12 +88,19 @@ class ToV1:
         if not self._is_on:
             return None
         try:
-            return self.make(rights, place, document, media_type)
+            return self.make(rights, place, document, media_type, marked)
         except NoView as reason:
             log.info("no v1 view of a manifest in %s: %s", place.repository, reason)
             return None
 
-    def make(self, rights: Rights, place: Place, document: bytes, media_type: str) -> View:
+    def make(
+        self,
+        rights: Rights,
+        place: Place,
+        document: bytes,
+        media_type: str,
+        marked: Collection[str] = frozenset(),
+    ) -> View:
         """Make the v1 images of a manifest as :meth:`view_of` does, whether or not that is on.
 
         :raises NoView: v1 cannot show it.
@@ -94,8 +109,8 @@ class ToV1:
         :raises StorageUnavailable: the storage failed, or is full.
         """
         image = self.choice.image_in(document, media_type)
-        chain = self.choice.chain_of(place, image)
-        layers = self.choice.layers_of(place, image, chain)
+        chain = self.choice.chain_of(place, image, marked)
+        layers = self.choice.layers_of(place, image, chain, marked)
         checked = self._checked(chain, layers)
         ancestry: tuple[str, ...] = ()
         for v1_image, facts in zip(chain, checked, strict=True):
@@ -152,7 +167,10 @@ class ToV1:
             )
             self._storage.link(layout.blob_key(facts.given), f"{staged}/{registry_layout.LAYER}")
             is_held = self._holding.complete(
-                rights, [place.repository], v1_image.image_id, Staged(staged, payload, ancestry)
+                rights,
+                [place.repository],
+                v1_image.image_id,
+                Staged(staged, payload, ancestry, is_left=True, is_own=True),
             )
         except KeyNotFound:
             raise NoView(f"the layer sha256:{facts.given} is missing") from None

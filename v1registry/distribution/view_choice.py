@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -82,16 +82,19 @@ class ViewChoice:
     def _chosen(self, index: Mapping[str, Any]) -> str:
         return _sha256_in(self._entry_of(_dicts(index.get("manifests"))))
 
-    def chain_of(self, place: Place, image: Mapping[str, Any]) -> tuple[V1Document, ...]:
+    def chain_of(
+        self, place: Place, image: Mapping[str, Any], marked: Collection[str]
+    ) -> tuple[V1Document, ...]:
         """Return the v1 images of an image, root first.
 
+        :param marked: SHA-256 digits of blobs that the repository certainly contains.
         :raises NoView: v1 cannot express it, or the repository does not contain its config.
         """
         config = image.get("config")
         if not isinstance(config, dict) or str(config.get("mediaType")) not in _CONFIGS:
             raise Inexpressible("its config is not that of an image")
         sha256 = _sha256_in(config)
-        if not self._blobs.is_marked(place, sha256):
+        if sha256 not in marked and not self._blobs.is_marked(place, sha256):
             raise NoView(f"the repository does not contain its config sha256:{sha256}")
         try:
             data = self._small(sha256, self._most_config_bytes)
@@ -107,9 +110,12 @@ class ViewChoice:
             )
         return chain
 
-    def layers_of(self, place: Place, image: Mapping[str, Any], chain: Sequence[V1Document]) -> list[str]:
+    def layers_of(
+        self, place: Place, image: Mapping[str, Any], chain: Sequence[V1Document], marked: Collection[str]
+    ) -> list[str]:
         """Return the SHA-256 digits of the layer of each v1 image, root first.
 
+        :param marked: SHA-256 digits of blobs that the repository certainly contains.
         :raises NoView: a layer is not here, or there is a different number of them.
         """
         descriptors = _dicts(image.get("layers"))
@@ -118,15 +124,15 @@ class ViewChoice:
             return [self._blobs.put(EMPTY_TAR).hex]
         if len(descriptors) != len(chain):
             raise NoView(f"it has {len(descriptors)} layers, and its config lists {len(chain)}")
-        return [self._layer_of(place, descriptor) for descriptor in descriptors]
+        return [self._layer_of(place, descriptor, marked) for descriptor in descriptors]
 
-    def _layer_of(self, place: Place, descriptor: Mapping[str, Any]) -> str:
+    def _layer_of(self, place: Place, descriptor: Mapping[str, Any], marked: Collection[str]) -> str:
         sha256, media_type = _sha256_in(descriptor), str(descriptor.get("mediaType"))
         if descriptor.get("urls") or any(part in media_type for part in _ELSEWHERE):
             raise Inexpressible(f"the layer sha256:{sha256} is elsewhere")
         if _ENCRYPTED in media_type:
             raise Inexpressible(f"the layer sha256:{sha256} is encrypted")
-        if not self._blobs.is_marked(place, sha256):
+        if sha256 not in marked and not self._blobs.is_marked(place, sha256):
             raise NoView(f"the repository does not contain the layer sha256:{sha256}")
         return sha256
 

@@ -21,6 +21,7 @@ from ..layers.turns import Busy, Turns
 from ..log import get_logger
 from ..rights import Content, Facts
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ..storage.combined import publish_left
 from . import layout
 from .keeping import Keeping
 from .known_contents import KnownContents
@@ -46,6 +47,8 @@ class Staged:
     folder: str
     payload: str  #: the hex digits of the payload sum
     ancestry: tuple[str, ...]
+    is_left: bool = False  #: the caller removes the folder right after it was published
+    is_own: bool = False  #: no other process knows the folder, nor the one around it
 
 
 class Contents:
@@ -204,7 +207,7 @@ class Contents:
         self._storage.write_many({f"{staged.folder}/{path}": value for path, value in marks.items()})
         for _ in range(_ATTEMPTS):
             try:
-                self._storage.publish(staged.folder, layout.image_folder(image_id))
+                self._publish(staged, layout.image_folder(image_id))
             except KeyConflict:
                 self.keeping.wait_for_removal(layout.image_folder(image_id))
                 if self._restore(Content(image_id), staged) or not self._clear_unfinished(image_id):
@@ -228,7 +231,7 @@ class Contents:
         for name in self._variant_names(staged):
             content = Content(image_id, name)
             try:
-                self._storage.publish(staged.folder, layout.content_folder(content))
+                self._publish(staged, layout.content_folder(content))
             except KeyConflict:
                 self.keeping.wait_for_removal(layout.content_folder(content))
                 if self._is_equal(content, staged) or self._restore(content, staged):
@@ -252,6 +255,12 @@ class Contents:
         return next((content for content in others if self._is_equal(content, staged)), None)
 
     # -- inside
+
+    def _publish(self, staged: Staged, folder: str) -> None:
+        if staged.is_left:
+            publish_left(self._storage, staged.folder, folder, is_own=staged.is_own)
+        else:
+            self._storage.publish(staged.folder, folder)
 
     def _is_equal(self, content: Content, staged: Staged) -> bool:
         whole = self.whole(content)

@@ -246,7 +246,7 @@ class Staging(SentPushes):
                 return None
             if len(sums) > 1 or layer.ancestry != tuple(ancestry) or sizes != layer.sizes:
                 self._write_image(folder, documents)
-            return Staged(folder, payload, tuple(ancestry))
+            return Staged(folder, payload, tuple(ancestry), is_left=True)
         # another request may want the same layer with another JSON: the first rename of the folder decides
         claimed = f"{push.folder}/claimed/{layer.name}-{digest}"
         try:
@@ -259,7 +259,7 @@ class Staging(SentPushes):
             except KeyNotFound:
                 return None
         self._write_image(claimed, documents)
-        return Staged(claimed, payload, tuple(ancestry))
+        return Staged(claimed, payload, tuple(ancestry), is_left=True)
 
     def end(self, push: StagedPush, sent: SentJson, layer: SentLayer, staged: Staged) -> None:
         """Remove what a push has sent, because it completed the image or its bytes are not needed."""
@@ -268,13 +268,15 @@ class Staging(SentPushes):
             self._quotas.end(push.image_id, push.key)
             return
         # other clients may have sent a JSON or a layer meanwhile
-        self._storage.delete_tree(staged.folder)
         known = layer if layer.size is not None else self.with_sums(layer)
+        names = (layout.JSON, layout.ANCESTRY, layout.CHECKSUM, layout.LAYER)
+        self._storage.delete_many([*(f"{staged.folder}/{name}" for name in names), layer.key, sent.key])
+        # marks may be left
+        self._storage.delete_tree(staged.folder)
         sizes = {sent.name: sent.size}
         if known.size is not None:
             sizes[layer.name] = known.size
-        counters = self._quotas.counters(push.image_id, push.key, sizes)
-        self._storage.delete_many([layer.key, sent.key, *counters])
+        self._storage.delete_many(self._quotas.counters(push.image_id, push.key, sizes))
 
     def drop(self, push: StagedPush, layers: Iterable[SentLayer]) -> None:
         """Remove layers of a push."""

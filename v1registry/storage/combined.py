@@ -24,6 +24,15 @@ class Combining(Protocol):
     def exchange(self, values: Mapping[str, bytes], keys: Iterable[str]) -> None:
         """Store small values and remove keys. See :func:`exchange`."""
 
+    def publish_left(self, staged: str, folder: str, *, is_own: bool) -> None:
+        """Publish a folder that the caller removes next. See :func:`publish_left`.
+
+        :raises KeyNotFound: no key is below ``staged``.
+        :raises KeyConflict: a key is below ``folder``.
+        :raises InvalidKey: see ``Storage.publish``.
+        :raises StorageFull: no room is left.
+        """
+
     def link_exactly(self, source: str, target: str, etag: str) -> Stat:
         """Store the value of ``source`` under ``target`` too, if it has this etag, durably.
 
@@ -70,3 +79,20 @@ def exchange(storage: Storage, values: Mapping[str, bytes], keys: Iterable[str])
         return
     storage.write_many(values)
     storage.delete_many(keys)
+
+
+def publish_left(storage: Storage, staged: str, folder: str, *, is_own: bool = False) -> None:
+    """Publish a folder as ``Storage.publish`` does, for a caller who removes ``staged`` right after that.
+
+    The keys may also stay below ``staged``, as after a publication that was killed.
+
+    :param is_own: whether no other process knows the name of ``staged``, nor of a folder around it.
+    :raises KeyNotFound: no key is below ``staged``. Nothing changed.
+    :raises KeyConflict: a key is below ``folder`` already. Nothing changed.
+    :raises InvalidKey: see ``Storage.publish``.
+    :raises StorageFull: no room is left.
+    """
+    if isinstance(storage, Combining):
+        storage.publish_left(staged, folder, is_own=is_own)
+    else:
+        storage.publish(staged, folder)

@@ -77,6 +77,14 @@ class Committer:
         """
         return (self.moments.find(group) or self._look(group)).document
 
+    def read_own(self, group: Group) -> Document:
+        """Return the document of a group that only this process changes, as the process knows it.
+
+        :raises StorageUnavailable: it is not known any more, and the store failed.
+        """
+        known = self._known.get(group)
+        return self.read(group) if known is None else known.document
+
     def read_listed(self, group: Group, e_tag: str) -> Document:
         """Return the document of a group that was just listed. It is not read if it is known.
 

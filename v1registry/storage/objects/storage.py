@@ -221,6 +221,24 @@ class ObjectStorage(ObjectWrites):
         :raises InvalidKey: see the protocol; or the keys of one of the folders are of several groups.
         :raises StorageFull: no room is left.
         """
+        self._publish(staged, folder, self._committer.read)
+
+    def publish_left(self, staged: str, folder: str, *, is_own: bool) -> None:
+        """Publish a folder that the caller removes next, and leave it if its removal is a step of its own.
+
+        See :func:`v1registry.storage.combined.publish_left`.
+
+        :raises KeyNotFound: no key is below ``staged``.
+        :raises KeyConflict: a key is below ``folder``.
+        :raises InvalidKey: see :meth:`publish`.
+        :raises StorageFull: no room is left.
+        """
+        read = self._committer.read_own if is_own else self._committer.read
+        self._publish(staged, folder, read, is_left=True)
+
+    def _publish(
+        self, staged: str, folder: str, read: Callable[[Group], Document], *, is_left: bool = False
+    ) -> None:
         check_folders(staged, folder)
         source, target = self._only_group(staged), self._only_group(folder)
         move = Move(staged, source, folder, target)
@@ -228,9 +246,10 @@ class ObjectStorage(ObjectWrites):
             self._committer.commit(folder, target, move.within)
             return
         with self._committer.locked(folder, source, target):
-            copied = move.moving(self._committer.read(source).names)
+            copied = move.moving(read(source).names)
             self._committer.commit(folder, target, lambda names: move.added(copied, names), is_new=True)
-            self._committer.commit(staged, source, lambda names: move.removed(copied, names))
+            if not is_left:
+                self._committer.commit(staged, source, lambda names: move.removed(copied, names))
 
     def link(self, source: str, target: str) -> Stat:
         """Store the value of ``source`` under ``target`` too, durably.

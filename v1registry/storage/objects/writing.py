@@ -87,7 +87,7 @@ class ObjectWrites:
         for group, keys in groupby(values, self._group):
             entries = self._entries(group, {key: values[key] for key in keys}, self._now_ns())
             change = partial(_merged, group=group, entries=entries)
-            self._commit(group.start, group, change, *entries.values())
+            self._commit(group.start, group, change, *entries.values(), is_new=True)
 
     def exchange(self, values: Mapping[str, bytes], keys: Iterable[str]) -> None:
         """Store small values and remove keys; in one step if all are of one group.
