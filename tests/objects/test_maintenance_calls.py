@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from obstore.store import MemoryStore
 from support.converted import store_image
-from support.counted_objects import count_calls
+from support.counted_objects import CALLS, count_calls
 from support.engine_client import make_image, random_layer
 from v1registry_fakes.clock import FakeClock
 
 from v1registry.housekeeping.service import Housekeeping
 from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.storage.objects import Groups, ObjectStorage
+from v1registry.storage.objects.parallel import THREADS
+from v1registry.storage.objects.store import ObjectAccess
 
 IMAGES: Final = 60
 REPOSITORIES: Final = 6
@@ -53,3 +56,29 @@ def test_run_costs_few_calls_for_each_image(
     with counted.counting() as calls:
         run(Housekeeping(storage))
     assert len(calls) <= most * IMAGES, calls
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_run_makes_a_bounded_number_of_calls_at_once(
+    store: MemoryStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, running, most = threading.Lock(), 0, 0
+
+    def counting(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            try:
+                return method(*args, **options)
+            finally:
+                with lock:
+                    running -= 1
+
+        return call
+
+    for method in CALLS:
+        monkeypatch.setattr(ObjectAccess, method, counting(getattr(ObjectAccess, method)))
+    RUNS[name][1](Housekeeping(ObjectStorage(store, groups=Groups(KEY_GROUPS))))
+    assert 1 <= most <= THREADS
