@@ -14,6 +14,7 @@ from support.object_storages import (
     REAL_STORES,
     folders_in_place_of_memory,
     real_store_in_place_of_memory,
+    remove_unused_containers,
     replace_memory_storage,
 )
 from support.object_stores import ObjectStore, shared_store
@@ -97,6 +98,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_sessionfinish() -> None:
     """Leave the place of storages. A real store ends after its last user."""
     _session.close()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Remove from the real store what the test left there, if that would make it slow."""
+    remove_unused_containers()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

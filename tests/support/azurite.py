@@ -18,6 +18,13 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 _MAIN = PROJECT / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 
 
+#: Azurite removes the bytes of replaced blobs every 10 minutes, and does not answer meanwhile: for seconds if
+#: they are many. So it does that more often.
+_OFTEN = f"""
+require("{_MAIN.parent}/utils/constants.js").DEFAULT_GC_INTERVAL_MS = 5000;
+"""
+
+
 class Azurite:
     """A running Azurite that keeps blobs in memory; a context manager.
 
@@ -32,10 +39,12 @@ class Azurite:
     def __init__(self, folder: Path) -> None:
         self.require()
         folder.mkdir(parents=True, exist_ok=True)
+        often = folder / "often.js"
+        often.write_text(_OFTEN)
         self._program = Program(
             [
-                *TIED, "node", str(_MAIN), "--silent", "--inMemoryPersistence", "--skipApiVersionCheck",
-                "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", "0",
+                *TIED, "node", "--require", str(often), str(_MAIN), "--silent", "--inMemoryPersistence",
+                "--skipApiVersionCheck", "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", "0",
             ],
             folder=folder,
         )  # fmt: skip

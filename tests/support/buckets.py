@@ -16,13 +16,14 @@ _TIMEOUT_S = 60.0
 def make_bucket(endpoint: str, environment: Mapping[str, str], name: str) -> None:
     """Make a bucket of S3, or a container of Azure if the environment names an account of Azure."""
     if "AZURE_STORAGE_ACCOUNT_NAME" in environment:
-        _make_container(endpoint, environment, name)
+        _ask_container("PUT", endpoint, environment, name)
     else:
-        _make_s3_bucket(endpoint, environment, name)
+        ask_s3("PUT", endpoint, environment, name)
 
 
-def _make_s3_bucket(endpoint: str, environment: Mapping[str, str], name: str) -> None:
-    ask_s3("PUT", endpoint, environment, name)
+def remove_container(endpoint: str, environment: Mapping[str, str], name: str) -> None:
+    """Remove a container of Azure with all that is in it."""
+    _ask_container("DELETE", endpoint, environment, name)
 
 
 def ask_s3(
@@ -44,16 +45,16 @@ def ask_s3(
     return _ask(method, f"{endpoint}/{resource}", headers, body)
 
 
-def _make_container(endpoint: str, environment: Mapping[str, str], name: str) -> None:
+def _ask_container(method: str, endpoint: str, environment: Mapping[str, str], name: str) -> None:
     # https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
     account = environment["AZURE_STORAGE_ACCOUNT_NAME"]
     headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
     lines = "".join(f"{key}:{value}\n" for key, value in sorted(headers.items()))
     resource = f"/{account}{urlsplit(endpoint).path}/{name}\nrestype:container"
-    text = f"PUT{chr(10) * 12}{lines}{resource}"
+    text = f"{method}{chr(10) * 12}{lines}{resource}"
     signed = _signed(base64.b64decode(environment["AZURE_STORAGE_ACCOUNT_KEY"]), text, "sha256")
     headers["Authorization"] = f"SharedKey {account}:{signed}"
-    _ask("PUT", f"{endpoint}/{name}?restype=container", headers)
+    _ask(method, f"{endpoint}/{name}?restype=container", headers)
 
 
 def _signed(key: bytes, text: str, digest: str) -> str:

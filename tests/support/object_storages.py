@@ -51,12 +51,20 @@ class MemoryObjectStorage(ObjectStorage):
         is_single_writer = False
         self.store: Any = MemoryStore()
         if self.real is not None:
-            real, bucket = self.real
-            place = ObjectPlace.from_url(real.url(bucket, uuid.uuid4().hex))
+            place = ObjectPlace.from_url(self._new_url(*self.real))
             self.store, is_single_writer = place.open_store(), place.is_single_writer
         super().__init__(self.store, groups=Groups(KEY_GROUPS), single_writer=is_single_writer, clock=clock)
         if self.real_conditions is not None:
             self._access._conditions = self.real_conditions
+
+    def _new_url(self, real: ObjectStore, bucket: str) -> str:
+        """Return the URL of a place that nothing else uses."""
+        if not real.is_azure:
+            return real.url(bucket, uuid.uuid4().hex)
+        # Azurite looks at all blobs that it has for each listing, so those of former tests are removed
+        container = real.new_bucket()
+        weakref.finalize(self, _unused_containers.append, container)
+        return real.url(container)
 
     @classmethod
     def from_url(cls, _url: str, *, clock: Clock = SYSTEM_CLOCK) -> MemoryObjectStorage:
@@ -76,6 +84,17 @@ class MemoryObjectStorage(ObjectStorage):
                 path = meta["path"]
                 obstore.put(copied.store, path, obstore.get(self.store, path).bytes())
         return copied
+
+
+#: Containers of Azure whose storages are gone.
+_unused_containers: list[str] = []
+
+
+def remove_unused_containers() -> None:
+    """Remove what storages that are gone left in Azurite."""
+    while _unused_containers and MemoryObjectStorage.real is not None:
+        store, _bucket = MemoryObjectStorage.real
+        store.remove_container(_unused_containers.pop())
 
 
 class TemporaryFileStorage(FileStorage):

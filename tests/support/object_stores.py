@@ -21,7 +21,7 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from support.azurite import Azurite
-from support.buckets import make_bucket
+from support.buckets import make_bucket, remove_container
 from support.ceph import Ceph
 from support.programs import Program, eventually
 from support.swift import Swift
@@ -64,6 +64,10 @@ class ObjectStore:
         name = f"test-{uuid.uuid4().hex[:16]}"
         make_bucket(self.endpoint, self.environment, name)
         return name
+
+    def remove_container(self, name: str) -> None:
+        """Remove a container of Azure with all that is in it."""
+        remove_container(self.endpoint, self.environment, name)
 
     def url(self, bucket: str, prefix: str = "", *, endpoint: str = "", **options: str) -> str:
         """Return the value of the setting ``storage`` for a bucket.
