@@ -173,14 +173,13 @@ def answer_to(row: Row, method: str | None = None) -> Answer:
     """Make the request of a row to a server on which nothing else was asked before that changes anything."""
     there = world()
     _ = headers_of(row)  # what is granted has to be there before the world is copied
-    if row.credentials == "gone":
-        there = (
-            AccountsWorld(People(), there.storage, **there.settings) if row.method == "GET" else there.copy()
-        )
-        there.people.users.clear()
-    elif row.method != "GET" or row.credentials == "basic":
-        # a wrong password changes what comes after it too
+    if row.method != "GET" and not row.expected.startswith("4"):
         there = there.copy()
+    elif row.method != "GET" or row.credentials in ("basic", "gone"):
+        # a refused request changes nothing that is stored, but a wrong password counts in the application
+        there = AccountsWorld(People(dict(there.people.users)), there.storage, **there.settings)
+    if row.credentials == "gone":
+        there.people.users.clear()
     own, path, body, headers = request_of(row)
     return ask(there.app, method or own, path, body, headers)
 
