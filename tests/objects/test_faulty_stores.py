@@ -19,7 +19,7 @@ from support.wsgi_client import Client
 from v1registry import Registry
 from v1registry.storage import ABSENT, KeyConflict, KeyNotFound, StorageUnavailable
 from v1registry.storage.base import update
-from v1registry.storage.objects import ObjectStorage
+from v1registry.storage.objects import ObjectStorage, urls
 
 pytestmark = pytest.mark.real
 
@@ -211,6 +211,23 @@ def test_slow_store_makes_requests_slow_and_nothing_else(setting: Setting) -> No
     assert answer.body == LAYER
     # besides the delays of its calls there is only work of this machine
     assert seconds < 0.1 * len(setting.proxy.calls) + 2
+
+
+def test_request_over_a_store_that_always_answers_late_ends(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urls, "DEADLINE_S", 0.0)
+    registry = Registry(storage=setting.url)
+    # the probe and the look for old objects are over
+    assert not list(registry.storage.list("a/"))
+    registry.storage.write("a/b", b"value")
+    setting.proxy.delay_s = 0.75 * TIMEOUT_S
+    answer, seconds = timed(lambda: Client(registry).put_json(IMAGE))
+    assert (answer.status_int, answer.headers["Retry-After"]) == (503, "10")
+    # the bound of a request is that of one call
+    assert seconds < DEADLINE_S
+    setting.proxy.delay_s = 0.0
+    Client(registry).push(IMAGE)
 
 
 def test_no_acknowledged_push_is_lost(setting: Setting) -> None:

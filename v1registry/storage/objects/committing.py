@@ -34,6 +34,7 @@ from .documents import (
 from .groups import Group
 from .known import ABSENT_DOCUMENT, KnownDocuments, Seen
 from .moments import Moments
+from .patience import wait
 from .store import Conflict, ObjectAccess, is_same_e_tag
 from .turns import Turn
 
@@ -58,7 +59,8 @@ _UNKNOWN_RESULTS: Final = 3
 class Committer:
     """Reads and changes the documents of a storage. Safe for threads.
 
-    :param deadline_s: how long a change waits for other threads and is tried.
+    :param deadline_s: how long a change waits for other threads and is tried, and how long a request waits
+        for slow calls in all.
     :param cache_bytes: how much is kept of the documents that were seen last.
     """
 
@@ -66,7 +68,7 @@ class Committer:
         self._access = access
         self._deadline_s = deadline_s
         self._known = KnownDocuments(cache_bytes)
-        self.moments = Moments(self._known, clock)
+        self.moments = Moments(self._known, clock, deadline_s)
         self._turns = [Turn() for _ in range(_STRIPES)]
         self._writer = Writer()
 
@@ -213,7 +215,8 @@ class Committer:
             until_s = time.monotonic() + self._deadline_s
         with ExitStack() as held:
             for number in sorted({hash(group) % _STRIPES for group in groups}):
-                held.enter_context(self._turns[number].taken(key, until_s))
+                with wait(key):
+                    held.enter_context(self._turns[number].taken(key, until_s))
             yield
 
 

@@ -18,6 +18,7 @@ from typing import Final
 from ...clock import Clock
 from .groups import Group
 from .known import KnownDocuments, Seen
+from .patience import request
 
 #: How long a state is used, in seconds. Who waits for another process looks again after that.
 USED_FOR_S: Final = 0.02
@@ -34,9 +35,11 @@ class Moments:
     """What each thread saw last of the documents of a storage. Safe for threads.
 
     :param known: what the process saw last.
+    :param most_s: how long a request waits for slow calls of the store in all.
     """
 
-    def __init__(self, known: KnownDocuments, clock: Clock):
+    def __init__(self, known: KnownDocuments, clock: Clock, most_s: float):
+        self._most_s = most_s
         self._known = known
         self._clock = clock
         self._here = _OfThread()
@@ -49,7 +52,8 @@ class Moments:
             here.group = None
         here.depth += 1
         try:
-            yield
+            with request(self._most_s):
+                yield
         finally:
             here.depth -= 1
 

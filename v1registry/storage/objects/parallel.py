@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from .patience import wait
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -21,6 +23,7 @@ def in_parallel(call: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
     vain.
 
     :raises Exception: what ``call`` raised for an item.
+    :raises StorageUnavailable: the request has waited too long for such calls.
     """
     rest = iter(items)
     for first in rest:
@@ -35,10 +38,15 @@ def in_parallel(call: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
                 pool = ThreadPoolExecutor(THREADS, thread_name_prefix="v1registry-objects")
             waiting.append(pool.submit(call, item))
             if len(waiting) >= ahead:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
                 ahead = min(ahead + 1, THREADS)
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
     finally:
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[T]) -> T:
+    with wait("several objects"):
+        return future.result()

@@ -71,7 +71,7 @@ class ObjectStorage(ObjectWrites):
         (:mod:`.adoption`).
     :param single_writer: the store has no conditional writes, and this is the only process that writes.
     :param clock: gives the time that :class:`~v1registry.storage.base.Stat` has as ``modified``.
-    :param deadline_s: how long a change waits for other threads and is tried, in seconds.
+    :param deadline_s: how long a change waits for other threads and is tried, and a request for slow calls.
     :param description: names the store for administrators, without credentials.
     :raises ImportError: obstore is missing.
     """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from ..base import StorageUnavailable
 from .failures import fail
+from .patience import wait
 from .probes import PROBES, Conditions, probe, require_conditions
 from .turns import Turn
 
@@ -190,13 +191,15 @@ class ObjectAccess:
         :raises StorageUnavailable: the store failed. The iterator may raise that too.
         """
         options: Any = {"range": (start, stop)}
-        result = self._look(name, lambda: self._obstore.get(self._transfers, name, options=options))
+        result = self._look(
+            name, lambda: self._obstore.get(self._transfers, name, options=options), is_transfer=True
+        )
         return self._guarded(name, result.stream(chunk_bytes))
 
     def _guarded(self, name: str, stream: Any) -> Iterator[bytes]:
         chunks = iter(stream)
         while True:
-            chunk = self._look(name, lambda: next(chunks, None))
+            chunk = self._look(name, lambda: next(chunks, None), is_transfer=True)
             if chunk is None:
                 return
             yield chunk
@@ -261,25 +264,28 @@ class ObjectAccess:
         result = self._call(folder, lambda: self._obstore.list_with_delimiter(self.store, folder))
         return Level([_found(meta) for meta in result["objects"]], list(result["common_prefixes"]))
 
-    def _call(self, name: str, call: Callable[[], T]) -> T:
+    def _call(self, name: str, call: Callable[[], T], *, is_transfer: bool = False) -> T:
         """Call the store, for what must be there.
 
+        :param is_transfer: see :meth:`_look`.
         :raises StorageUnavailable: the store failed.
         """
         try:
-            return self._look(name, call)
+            return self._look(name, call, is_transfer=is_transfer)
         except FileNotFoundError as error:
             fail(name, error)
 
-    def _look(self, name: str, call: Callable[[], T]) -> T:
+    def _look(self, name: str, call: Callable[[], T], *, is_transfer: bool = False) -> T:
         """Call the store, for an object that may be missing.
 
+        :param is_transfer: whether a part of a large value is moved. A request may wait for many of them.
         :raises FileNotFoundError: there is no such object.
-        :raises StorageUnavailable: the store failed, or has no such bucket.
+        :raises StorageUnavailable: the store failed, or has no such bucket; or the request has waited too
+            long.
         """
         check_process(name)
         try:
-            with self._turn:
+            with nullcontext() if is_transfer else wait(name), self._turn:
                 return call()
         except (self._not_modified, *self._conflicts):
             raise
@@ -302,6 +308,7 @@ class Writer:
             lambda: access._obstore.open_writer(
                 access._transfers, name, buffer_size=PART_BYTES, max_concurrency=_PARTS_AT_ONCE
             ),
+            is_transfer=True,
         )
 
     def write(self, data: bytes) -> None:
@@ -309,20 +316,22 @@ class Writer:
 
         :raises StorageUnavailable: the store failed.
         """
-        self._access._call(self._name, lambda: self._file.write(data))
+        self._access._call(self._name, lambda: self._file.write(data), is_transfer=True)
 
     def finish(self) -> None:
         """Send what is left, and make the object visible.
 
         :raises StorageUnavailable: the store failed.
         """
-        self._access._call(self._name, self._file.close)
+        self._access._call(self._name, self._file.close, is_transfer=True)
 
     def abort(self, error: BaseException) -> None:
         """Drop what was sent, if the store answers. What is left of an upload expires in the store."""
         with suppress(StorageUnavailable):
             self._access._call(
-                self._name, lambda: self._file.__exit__(type(error), error, error.__traceback__)
+                self._name,
+                lambda: self._file.__exit__(type(error), error, error.__traceback__),
+                is_transfer=True,
             )
 
 

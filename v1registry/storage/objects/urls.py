@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ...clock import SYSTEM_CLOCK, Clock
 from .groups import Groups
-from .storage import ObjectStorage
+from .storage import DEADLINE_S, ObjectStorage
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -261,6 +261,8 @@ def open_objects(
         groups=groups,
         old_folders=old_folders,
         single_writer=place.is_single_writer,
+        # one call with its repetitions
+        deadline_s=max(DEADLINE_S, 2.5 * place.timeout_s),
         description=f"{place}; {place.credentials_in_words}",
         clock=clock,
     )
