@@ -74,6 +74,18 @@ _WITH_PROCESSES = (
 )
 _TESTS = Path(__file__).parent
 
+#: The test modules that try each row of a table of rules, and make most of all calls of the storage. What
+#: they find does not depend on it, so over a real object store one of ten tests runs.
+_TABLES = (
+    "distribution/test_tags_of_two_apis.py",
+    "hub/test_attacks.py",
+    "hub/test_attacks_on_pushes.py",
+    "hub/test_rights_table.py",
+    "hub/test_same_image_twice.py",
+    "oauth/test_accounts_api_table.py",
+)
+_OF_TABLES = 10
+
 
 _session = ExitStack()
 
@@ -106,18 +118,30 @@ def pytest_runtest_logfinish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests of the modules that start processes; leave out those marked ``stores``, unless asked."""
+    """Mark the tests of the modules that start processes; leave out those that the run does not need.
+
+    These are the ones marked ``stores``, unless they are asked for, and most of :data:`_TABLES` over a store.
+    """
+    left_out = []
     if "stores" not in config.option.markexpr:
-        left_out = [item for item in items if item.get_closest_marker("stores")]
+        left_out += [item for item in items if item.get_closest_marker("stores")]
+    if _STORAGE in REAL_STORES:
+        tables = [item for item in items if _is_in(item, _TABLES)]
+        left_out += [item for number, item in enumerate(tables) if number % _OF_TABLES]
+    if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("stores")]
+        unneeded = set(left_out)
+        items[:] = [item for item in items if item not in unneeded]
     for item in items:
-        if item.path.is_relative_to(_TESTS) and str(item.path.relative_to(_TESTS)).startswith(
-            _WITH_PROCESSES
-        ):
+        if _is_in(item, _WITH_PROCESSES):
             item.add_marker("process")
     if config.option.one_case:
         _leave_one_case(config, items)
+
+
+def _is_in(item: pytest.Item, modules: tuple[str, ...]) -> bool:
+    """Tell whether a test is in one of some modules or folders."""
+    return item.path.is_relative_to(_TESTS) and str(item.path.relative_to(_TESTS)).startswith(modules)
 
 
 def _leave_one_case(config: pytest.Config, items: list[pytest.Item]) -> None:
