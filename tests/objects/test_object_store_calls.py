@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 from support.counted_objects import REPOSITORY, ObjectsWorld, count_calls
+from support.credentials import basic
 from support.engine_client import make_image, tar_layer
-from support.push_requests import tag_of
+from support.push_requests import json_of, tag_of
 from support.v2_client import digest_of
 
 FIRST, IMAGE = (make_image(tar_layer({name: name.encode()}), name=name) for name in ("first", "second"))
@@ -52,10 +53,24 @@ def test_push_costs_few_calls(world: ObjectsWorld) -> None:
         assert len(calls[name]) <= most_of(world, bounds), (name, calls[name])
 
 
-def test_push_of_a_large_layer_costs_few_calls_more(world: ObjectsWorld) -> None:
-    calls = world.push(LARGE)["layer"]
+@pytest.mark.parametrize(
+    ("size", "has_length", "most"),
+    [(300_000, False, 5), (300_000, True, 6), (9 << 20, False, 6)],
+    ids=["chunked", "with a length", "parts"],
+)
+def test_push_of_a_large_layer_costs_few_calls_more(
+    world: ObjectsWorld, size: int, has_length: bool, most: int
+) -> None:
+    image = make_image(bytes(size), name=f"layer of {size} bytes")
+    world.announce(image)
+    world.send(json_of(image))
+    path, body = f"/v1/images/{image.image_id}/layer", [image.layer]
+    with world.counted.counting() as calls:
+        size_bytes = size if has_length else None
+        answer = world.client.put_pieces(path, body, world.headers, size_bytes=size_bytes)
+    assert answer.status_int == 200
     assert sum(call.startswith("open_writer data/") for call in calls) == 1
-    assert len(calls) <= most_of(world, (6, 6)), calls
+    assert len(calls) <= most, calls
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["first", "second"])
@@ -114,7 +129,8 @@ MOST_OF_V2: Final = {
     "blob": (2, 4),
     "upload begins": (5, 5),
     "upload goes on": (6, 6),
-    "upload goes on with more": (10, 10),
+    "upload goes on with more": (7, 7),
+    "upload goes on with parts": (10, 10),
     "upload ends": (9, 11),
     "put manifest": (35, 43),
 }
@@ -129,11 +145,13 @@ def test_distribution_api_costs_few_calls(world: ObjectsWorld) -> None:
     with counted.counting() as costs["upload goes on"]:
         place = client.ask("PATCH", path_of(place), blob).header("Location")
     with counted.counting() as costs["upload ends"]:
-        answer = client.ask("PUT", f"{path_of(place)}?digest={digest_of(blob)}")
-        assert answer.status == 201
-    place = client.ask("POST", f"/v2/{REPOSITORY}/blobs/uploads/").header("Location")
-    with counted.counting() as costs["upload goes on with more"]:
-        assert client.ask("PATCH", path_of(place), bytes(300_000)).status == 202
+        assert client.ask("PUT", f"{path_of(place)}?digest={digest_of(blob)}").status == 201
+    for name, size in {"more": 300_000, "parts": 9 << 20}.items():
+        place = client.ask("POST", f"/v2/{REPOSITORY}/blobs/uploads/").header("Location")
+        with counted.counting() as costs[f"upload goes on with {name}"]:
+            login = basic("alice") if world.app.has_accounts else {}
+            answer = world.client.put_pieces(path_of(place), [bytes(size)], login, method="PATCH")
+        assert answer.status_int == 202
     manifest = client.image(REPOSITORY, "now")
     with counted.counting() as costs["put manifest"]:
         assert client.put_manifest(REPOSITORY, "now", manifest).status == 201

@@ -90,9 +90,10 @@ class Client:
         *,
         size_bytes: int | None = None,
         is_terminated: bool = True,
+        method: str = "PUT",
     ) -> TestResponse:
-        """PUT a body in pieces: with a length if ``size_bytes`` is given, or else chunked."""
-        request = TestRequest.blank(path, method="PUT", headers=dict(headers or {}))
+        """Send a body in pieces: with a length if ``size_bytes`` is given, or else chunked."""
+        request = TestRequest.blank(path, method=method, headers=dict(headers or {}))
         environ = request.environ
         environ.update(self._environ)
         environ["wsgi.input"] = Body(pieces)

@@ -15,9 +15,10 @@ from typing import Final
 
 from .. import errors
 from ..registry.expiry import REPOSITORY_BYTES, Expiry
-from ..registry.quotas import Excess, Quotas, Reservation
+from ..registry.quotas import Excess, Quotas, Reservation, taken
 from ..rights import PushKey
 from ..storage.base import CHUNK_BYTES, Storage
+from ..storage.combined import held_bytes
 
 #: The counter of the bytes that have arrived. It is one for all pieces: there may be many.
 _ARRIVED: Final = "arrived"
@@ -58,6 +59,7 @@ class UploadBounds:
         )
 
         self._both = self._of_users, self._of_repositories
+        self._most_held = held_bytes(storage)
 
     def begin(self, upload_id: str, key: PushKey, size: int) -> None:
         """Count an upload that begins.
@@ -94,13 +96,16 @@ class UploadBounds:
         :raises UnfinishedTotalExceeded: the same for all users together.
         :raises RepositoryBytesExceeded: the same for the repository.
         """
+        if announced is not None and announced > CHUNK_BYTES:
+            return self._counted_in_steps(upload_id, key, offset, chunks, announced)
         iterator, beginning, size = iter(chunks), list[bytes](), 0
         for chunk in iterator:
             beginning.append(chunk)
             size += len(chunk)
-            if size > CHUNK_BYTES:
-                return self._counted_in_steps(upload_id, key, offset, chain(beginning, iterator), announced)
-        return self._counted_at_once(upload_id, key, offset, beginning, offset + size)
+            if size > self._most_held:
+                body = chain(taken(beginning), iterator)
+                return self._counted_in_steps(upload_id, key, offset, body, announced)
+        return self._counted_at_once(upload_id, key, offset, taken(beginning), offset + size)
 
     @contextmanager
     def _counted_at_once(

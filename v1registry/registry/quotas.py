@@ -24,7 +24,7 @@ from typing import Final
 from .. import errors
 from ..rights import PushKey
 from ..storage.base import CHUNK_BYTES, KeyNotFound, Stat, Storage
-from ..storage.combined import exchange
+from ..storage.combined import exchange, held_bytes
 from .expiry import BYTES, Expiry, counters_of
 
 #: How many bytes a body of unknown length reserves at once. The smaller steps are for the rest of the bound.
@@ -265,18 +265,20 @@ class Reservation:
         :param announced: the size of the layer, None if it is unknown.
         :raises TooManyUnfinishedBytes: the owner would have too many bytes.
         """
+        most_held = held_bytes(self._storage)
         if announced is not None and announced > CHUNK_BYTES:
+            most_held = CHUNK_BYTES
             self._cover(extra + announced, (0,))
         iterator, first, held = iter(chunks), list[bytes](), 0
         for chunk in iterator:
             first.append(chunk)
             held += len(chunk)
-            if held > CHUNK_BYTES:
+            if held > most_held:
                 break
         else:
             # a short body is in memory now, so it is counted as if it were stored
             self._reserve_in(self._folder, extra + held)
-        for chunk in chain(first, iterator):
+        for chunk in chain(taken(first), iterator):
             self.received += len(chunk)
             self._cover(extra + self.received, _STEPS)
             yield chunk
@@ -325,3 +327,10 @@ class Reservation:
         if old is not None and old != counter:
             with suppress(KeyNotFound):
                 self._storage.delete(old)
+
+
+def taken(chunks: list[bytes]) -> Iterator[bytes]:
+    """Yield chunks, and keep none that was yielded."""
+    chunks.reverse()
+    while chunks:
+        yield chunks.pop()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from typing import Protocol, runtime_checkable
 
-from .base import ANY, Stat, Storage, StorageUnavailable
+from .base import ANY, CHUNK_BYTES, Stat, Storage, StorageUnavailable
 
 #: Returns small values under neighbouring keys that belong to a value which has arrived.
 Beside = Callable[[Stat], Mapping[str, bytes]]
@@ -15,6 +15,9 @@ Beside = Callable[[Stat], Mapping[str, bytes]]
 @runtime_checkable
 class Combining(Protocol):
     """What a storage has besides the protocol if several changes cost it as much as one."""
+
+    #: how many bytes of a value are in memory before the first of them is sent
+    held_bytes: int
 
     def write_with(
         self, key: str, data: bytes | Iterable[bytes], beside: Beside, *, expect: str = ANY
@@ -40,6 +43,11 @@ class Combining(Protocol):
         :raises KeyConflict: the value has a different etag, or a value is stored under ``target``.
         :raises StorageFull: no room is left.
         """
+
+
+def held_bytes(storage: Storage) -> int:
+    """Return how many bytes of a value a storage has in memory before the first of them is stored."""
+    return storage.held_bytes if isinstance(storage, Combining) else CHUNK_BYTES
 
 
 def write_with(

@@ -35,7 +35,7 @@ DOCUMENTS: Final = "folders"
 #: The longest name of an object, of the 1,024 bytes that stores allow, without the prefix of a bucket.
 _LONGEST_NAME: Final = 900
 
-#: How many groups of keys are remembered.
+#: How many groups of keys and of folders, and names of their objects, are remembered.
 _REMEMBERED: Final = 4096
 
 
@@ -52,7 +52,12 @@ class Group(NamedTuple):
         >>> Group("images/0123", FOLDER).object_name
         'folders/images/0123!-f'
         """
-        return f"{DOCUMENTS}/{encode(self.start)}{_END}{self.kind}"
+        return _object_name(self.start, self.kind)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _object_name(start: str, kind: str) -> str:
+    return f"{DOCUMENTS}/{encode(start)}{_END}{kind}"
 
 
 def group_of_object(name: str) -> Group:
@@ -146,6 +151,7 @@ class Groups:
     def __init__(self, patterns: Iterable[str] = ()):
         self._patterns = [Pattern(text) for text in (*patterns, "*")]
         self.of = lru_cache(maxsize=_REMEMBERED)(self._of)
+        self._only_of = lru_cache(maxsize=_REMEMBERED)(self._find_only)
 
     def of_any(self, key: str) -> Group:
         """Return the group of a text that may not be a key.
@@ -191,6 +197,9 @@ class Groups:
 
         :param is_deep: whether the keys of the folders in it count too.
         """
+        return self._only_of(folder, is_deep)
+
+    def _find_only(self, folder: str, is_deep: bool) -> Group | None:
         most_segments = None if is_deep else folder.count("/") + 2
         cover = self.cover(f"{folder}/", most_segments=most_segments)
         return None if cover.is_open or len(cover.groups) != 1 else cover.groups[0]

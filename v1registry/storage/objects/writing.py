@@ -15,11 +15,14 @@ from .committing import Change, Committer
 from .data import store_value
 from .documents import DATA, Entry, Names
 from .groups import Group, Groups
-from .store import ObjectAccess
+from .store import PART_BYTES, ObjectAccess
 
 
 class ObjectWrites:
     """The part of an ObjectStorage that changes keys one group at a time. Safe for threads."""
+
+    #: see :class:`v1registry.storage.combined.Combining`
+    held_bytes = PART_BYTES
 
     def __init__(self, access: ObjectAccess, groups: Groups, committer: Committer, clock: Clock):
         self._access = access
