@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
-from typing import BinaryIO, Final, NamedTuple, Protocol, runtime_checkable
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 #: For ``expect``: any value, or none, may be stored now.
 ANY: Final = "*"
@@ -286,19 +286,6 @@ class Storage(Protocol):
 
         All keys vanish at once if the storage can do that. Otherwise a failure may leave some of them, and a
         repetition removes the rest.
-        """
-
-
-@runtime_checkable
-class DatedStorage(Protocol):
-    """What a storage has too if it can keep the times of values that are copied from a different one."""
-
-    def write_dated(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
-        """Store ``data`` under ``key`` as :meth:`Storage.write` does, with a time that the caller gives.
-
-        :param modified_ns: when the value was written, in nanoseconds since 1970. A different value under the
-            same key must have a different time.
-        :raises StorageFull: no room is left.
         """
 
 

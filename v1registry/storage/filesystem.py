@@ -57,7 +57,7 @@ from .listing import Listing
 from .many import delete_in_order, no_moment, read_in_order
 from .trees import NO_LINK, sweep
 from .urls import path_of_url
-from .writer import Writer
+from .writer import Small, Writer
 
 #: How often a step is repeated if other processes undo what it needs.
 _ATTEMPTS: Final = 1000
@@ -193,11 +193,17 @@ class FileStorage:
 
         :raises StorageFull: no room is left on the disk.
         """
-        self._writer.write_many([(key, self._path(key), value) for key, value in values.items()])
+        self._writer.write_many([Small(key, self._path(key), value) for key, value in values.items()])
 
     def write_dated(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
         """Store ``data`` under ``key`` as :meth:`write` does, with a given time."""
         return self.write(key, data, modified_ns=modified_ns)
+
+    def write_many_dated(self, values: Mapping[str, tuple[bytes, int]]) -> None:
+        """Store values with given times under their keys, as :meth:`write_many` does."""
+        self._writer.write_many(
+            [Small(key, self._path(key), value, time_ns) for key, (value, time_ns) in values.items()]
+        )
 
     def delete(self, key: str, *, expect: str = ANY) -> None:
         """Remove ``key``, and the folders that are empty then, durably.

@@ -161,6 +161,11 @@ class MemoryStorage:
         """Store ``data`` under ``key`` with a given time and return its Stat."""
         return self.write(key, data, modified_ns=modified_ns)
 
+    def write_many_dated(self, values: Mapping[str, tuple[bytes, int]]) -> None:
+        """Store values with given times under their keys, one after the other."""
+        for key, (value, modified_ns) in values.items():
+            self.write(key, value, modified_ns=modified_ns)
+
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the Stat of every key that begins with ``prefix`` and sorts after ``after``, in key order."""
         while True:

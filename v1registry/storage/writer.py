@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from .base import ANY, InvalidKey, KeyNotFound, Stat, StorageUnavailable
 from .disk import OpenFolders
@@ -19,6 +19,15 @@ _ATTEMPTS: Final = 1000
 
 #: How many values are written at the same time. Each has an open file.
 _MOST_AT_ONCE: Final = 32
+
+
+class Small(NamedTuple):
+    """A small value that is to be written."""
+
+    key: str
+    path: str
+    value: bytes
+    modified_ns: int | None = None  #: the time of the file, since 1970; None for now
 
 
 class Writer:
@@ -50,10 +59,9 @@ class Writer:
             temporary.finish()
             return self._place(key, path, temporary, expect)
 
-    def write_many(self, values: Sequence[tuple[str, str, bytes]]) -> None:
+    def write_many(self, values: Sequence[Small]) -> None:
         """Put small values in their places, in order and durably; they are synced at the same time.
 
-        :param values: key, path and value of each.
         :raises InvalidKey: as :meth:`write`.
         :raises StorageFull: no room is left on the disk. The first values may be stored.
         :raises StorageUnavailable: the system failed. The first values may be stored.
@@ -61,20 +69,22 @@ class Writer:
         for start in range(0, len(values), _MOST_AT_ONCE):
             self._write_together(values[start : start + _MOST_AT_ONCE])
 
-    def _write_together(self, values: Sequence[tuple[str, str, bytes]]) -> None:
+    def _write_together(self, values: Sequence[Small]) -> None:
         with ExitStack() as opened:
             temporaries = []
-            for key, path, value in values:
+            for key, path, value, modified_ns in values:
                 self._folders.sweep_before_write(os.path.dirname(path), always=False)
-                temporary = opened.enter_context(closing(Temporary(self._folders, key, path, is_small=True)))
+                temporary = opened.enter_context(
+                    closing(Temporary(self._folders, key, path, is_small=True, modified_ns=modified_ns))
+                )
                 temporary.write(value)
                 temporary.set_time()
                 temporaries.append(temporary)
             run_together([temporary.sync for temporary in temporaries if temporary.needs_sync])
             changed = opened.enter_context(closing(OpenFolders()))
-            for (key, path, _), temporary in zip(values, temporaries, strict=True):
-                self._place(key, path, temporary, ANY, changed)
-            with self._folders.writing(values[0][0]):
+            for small, temporary in zip(values, temporaries, strict=True):
+                self._place(small.key, small.path, temporary, ANY, changed)
+            with self._folders.writing(values[0].key):
                 changed.sync()
 
     def _place(

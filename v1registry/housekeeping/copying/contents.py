@@ -19,7 +19,7 @@ from ..findings import MOVE, PUSH
 from .gauge import Gauge
 from .parts import Part, keys_of
 from .shared import SharedBytes
-from .values import Changed, Damaged, Values
+from .values import Changed, Damaged, Ready, Values
 
 #: Keys that are not simply copied.
 _SPECIAL: Final = frozenset({layout.JSON, layout.LAYER, layout.IN_PROGRESS, v2_layout.LAYER_BLOB})
@@ -98,7 +98,7 @@ class ContentCopies:
             return
         is_unfinished = layout.IN_PROGRESS in keys.found
         if is_unfinished:
-            self._copy(keys, layout.IN_PROGRESS)
+            self._values.copy(keys.found[layout.IN_PROGRESS], keys.there.get(layout.IN_PROGRESS))
         else:
             self._check(keys.content)
         document = self._read(keys, layout.JSON)
@@ -109,10 +109,10 @@ class ContentCopies:
         layer = None
         if layout.LAYER in keys.found:
             layer = self._copy_layer(keys, b"" if document is None else document[0], sums, is_unfinished)
-        for name in sorted(keys.found.keys() - _SPECIAL):
-            self._copy(keys, name)
+        read = [self._copy_or_read(keys, name) for name in sorted(keys.found.keys() - _SPECIAL)]
         if v2_layout.LAYER_BLOB in keys.found and layout.LAYER in keys.found:
-            self._copy_facts(keys, "" if layer is None else layer.etag)
+            read.append(self._read_facts(keys, "" if layer is None else layer.etag))
+        self._values.put_many([one for one in read if one is not None])
         if document is not None:
             self._values.put(*document, keys.there.get(layout.JSON))
         if self._has_ended(keys):
@@ -156,8 +156,8 @@ class ContentCopies:
     def _read(self, keys: Keys, name: str) -> tuple[bytes, Stat] | None:
         return self._values.read(keys.found[name].key) if name in keys.found else None
 
-    def _copy(self, keys: Keys, name: str) -> None:
-        self._values.copy(keys.found[name], keys.there.get(name))
+    def _copy_or_read(self, keys: Keys, name: str) -> Ready | None:
+        return self._values.copy_or_read(keys.found[name], keys.there.get(name))
 
     # -- layers
 
@@ -176,7 +176,7 @@ class ContentCopies:
             if linked is not None:
                 self._gauge.shared()
                 self._gauge.passed(found.size)
-                self._values.note(linked)
+                self._values.note(linked.key, linked.modified_ns)
                 return linked
         payload = PayloadChecksum(document)
         expected = [] if is_unfinished else [sum_ for sum_ in sums if sum_.startswith("sha256:")]
@@ -225,8 +225,10 @@ class ContentCopies:
                 raise Changed(stat.key)
         raise Damaged(layout.content_folder(keys.content), f"{_UNFIT}: {MOVE}")
 
-    def _copy_facts(self, keys: Keys, etag: str) -> None:
-        """Copy what a pass over the layer found, which names the etag of the layer in its storage.
+    def _read_facts(self, keys: Keys, etag: str) -> Ready | None:
+        """Return what a pass over the layer found, which names the etag of the layer in its storage.
+
+        None if it is of an older layer.
 
         :param etag: of the layer in the destination.
         """
@@ -235,4 +237,5 @@ class ContentCopies:
         if isinstance(fields, dict) and fields.get("etag") == keys.found[layout.LAYER].etag:
             fields["etag"] = etag
             there = keys.there.get(v2_layout.LAYER_BLOB)
-            self._values.put(json.dumps(fields).encode("ascii"), stat, there)
+            return Ready(json.dumps(fields).encode("ascii"), stat, there)
+        return None

@@ -12,7 +12,7 @@ from ...registry.tags import is_info_value
 from ...storage.base import Stat
 from .gauge import Gauge
 from .parts import may_be_info
-from .values import Changed, Values
+from .values import Changed, Ready, Values
 
 #: What a repository says of a blob.
 _OF_BLOB: Final = re.compile(
@@ -20,8 +20,12 @@ _OF_BLOB: Final = re.compile(
 )
 
 
-def copy_record(values: Values, gauge: Gauge, found: Stat, there: Stat | None, *, is_shared: bool) -> None:
+def copy_record(
+    values: Values, gauge: Gauge, found: Stat, there: Stat | None, *, is_shared: bool
+) -> Ready | None:
     """Copy a key that is neither of an image, nor of a blob, nor that of a tag.
+
+    It is returned if it may be stored together with others.
 
     :param is_shared: the destination has other data too, which stays.
     :raises Damaged: it cannot be read.
@@ -32,21 +36,20 @@ def copy_record(values: Values, gauge: Gauge, found: Stat, there: Stat | None, *
         blob = v2_layout.blob_key(of_blob[1])
         if not values.is_there(blob) and values.is_in_source(blob):
             if blob in gauge.current.damaged:
-                return
+                return None
             raise Changed(blob)
     name = found.key.rpartition("/")[2]
     if not found.key.startswith(f"{layout.REPOSITORIES}/"):
-        values.copy(found, there)
-    elif name == layout.ADOPTED:
-        _copy_adopted(values, found, there)
-    elif name == layout.INCARNATION and there is not None and not is_shared:
+        return values.copy_or_read(found, there)
+    if name == layout.ADOPTED:
+        return _read_adopted(values, found, there)
+    if name == layout.INCARNATION and there is not None and not is_shared:
         value, stat = values.read(found.key)
         if values.is_different(value, there):
             # the tags are those of a repository that was deleted
             _remove_tags(values, found.key.removesuffix(f"/{layout.INCARNATION}"))
-        values.put(value, stat, there)
-    else:
-        values.copy(found, there)
+        return Ready(value, stat, there)
+    return values.copy_or_read(found, there)
 
 
 def copy_info(values: Values, found: Stat, there: Stat | None) -> None:
@@ -57,15 +60,18 @@ def copy_info(values: Values, found: Stat, there: Stat | None) -> None:
             values.put(value, stat, there)
 
 
-def _copy_adopted(values: Values, found: Stat, there: Stat | None) -> None:
-    """Copy the record of tags that were walked, without the digest of their etags in the source."""
+def _read_adopted(values: Values, found: Stat, there: Stat | None) -> Ready | None:
+    """Return the record of tags that were walked, without the digest of their etags in the source.
+
+    None if the destination has it.
+    """
     if values.has_time(found, there):
-        return
+        return None
     value, stat = values.read(found.key)
     fields: Any = layout.parse_stored(value)
     if isinstance(fields, dict) and isinstance(fields.get("tags"), dict) and "listing" in fields:
         value = json.dumps({**fields, "listing": ""}, sort_keys=True).encode("ascii")
-    values.put(value, stat, there)
+    return Ready(value, stat, there)
 
 
 def _remove_tags(values: Values, folder: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final
@@ -34,7 +34,7 @@ from .report import CopyReport, Deleted
 from .shared import SharedBytes
 from .state import CopyRefused, CopyState
 from .tags import TagCopies, tags_of
-from .values import Changed, Damaged, Values
+from .values import MOST_TOGETHER, Changed, Damaged, Ready, Values
 from .workers import Workers
 
 #: How many passes are made at most, unless the caller says otherwise.
@@ -136,6 +136,7 @@ class _Copy:
         self._values = Values(source, destination, gauge, is_dry_run=is_dry_run)
         self._values.copied_until_ns = state.copied_until_ns
         self._step: Step | None = None
+        self._gathered: list[tuple[Stat, Stat | None]] = []  # records that are to be copied together
 
     def run(self, passes: int, threads: int) -> CopyReport:
         report = CopyReport(self._is_dry_run)
@@ -207,6 +208,7 @@ class _Copy:
     def _copy_marks(self, workers: Workers) -> None:
         for _, (found, there) in keys_of(Part.MARKS, self._source, self._destination):
             self._copy_record(workers, found, there)
+        self._copy_gathered(workers)
         workers.finish()
 
     def _copy_records(self, workers: Workers) -> None:
@@ -216,18 +218,19 @@ class _Copy:
                 self._copy_record(workers, found, there)
             elif part is Part.TAGS and found is not None and may_be_info(key):
                 self._do(workers, partial(copy_info, self._values, found, there), keys=0)
+        self._copy_gathered(workers)
         workers.finish()
 
     def _copy_image_lists(self, workers: Workers) -> None:
         for _, (found, there) in image_lists_of(self._source, self._destination):
             self._copy_record(workers, found, there)
+        self._copy_gathered(workers)
         workers.finish()
 
     def _copy_record(self, workers: Workers, found: Stat | None, there: Stat | None) -> None:
-        is_shared = self._state.is_shared
         if found is None:
             assert there is not None
-            if there.key.endswith(f"/{layout.DELETED}") and not is_shared:
+            if there.key.endswith(f"/{layout.DELETED}") and not self._state.is_shared:
                 # a repository was made again under the name
                 self._remove(there)
             else:
@@ -236,8 +239,29 @@ class _Copy:
             self._looked_at(1)
             self._look()
         else:
-            task = partial(copy_record, self._values, self._gauge, found, there, is_shared=is_shared)
-            self._do(workers, task)
+            self._gathered.append((found, there))
+            if len(self._gathered) >= MOST_TOGETHER:
+                self._copy_gathered(workers)
+
+    def _copy_gathered(self, workers: Workers) -> None:
+        """Copy the records that were gathered, in one task."""
+        if self._gathered:
+            self._do(workers, partial(self._copy_together, self._gathered), keys=len(self._gathered))
+            self._gathered = []
+
+    def _copy_together(self, rows: Sequence[tuple[Stat, Stat | None]]) -> None:
+        """Copy records; one that is damaged or has changed does not keep the others."""
+        ready: list[Ready] = []
+
+        def copy(found: Stat, there: Stat | None) -> None:
+            is_shared = self._state.is_shared
+            one = copy_record(self._values, self._gauge, found, there, is_shared=is_shared)
+            if one is not None:
+                ready.append(one)
+
+        for found, there in rows:
+            self._try(partial(copy, found, there))
+        self._try(partial(self._values.put_many, ready))
 
     def _copy_tags(self, workers: Workers) -> None:
         copies = TagCopies(self._source, self._values, self._gauge)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
-from ...storage.base import Blob, DatedStorage, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ...storage.base import Blob, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ...storage.dated import DatedStorage
 from .gauge import Gauge
 
 #: Values up to this size are read whole, in bytes.
 _SMALL_BYTES: Final = 1 << 20
+
+#: Values up to this size may be stored together with others, in bytes.
+_TINY_BYTES: Final = 1 << 16
+
+#: How many values are stored together at most.
+MOST_TOGETHER: Final = 32
 
 
 class Changed(Exception):
@@ -29,6 +36,14 @@ class Damaged(Exception):
         self.text = text
 
 
+class Ready(NamedTuple):
+    """A small value of the source that was read, to be stored unless the destination has it."""
+
+    value: bytes
+    stat: Stat  #: in the source
+    there: Stat | None  #: in the destination
+
+
 class Values:
     """Copies values between two storages. Safe for threads.
 
@@ -38,6 +53,7 @@ class Values:
     def __init__(self, source: Storage, destination: Storage, gauge: Gauge, *, is_dry_run: bool = False):
         self._source = source
         self.destination = destination
+        self._dated = destination if isinstance(destination, DatedStorage) else None
         self._gauge = gauge
         self.is_dry_run = is_dry_run
         #: values with later times are compared by their bytes: an old server may have written one again in
@@ -50,10 +66,10 @@ class Values:
 
     # -- what was copied
 
-    def note(self, there: Stat) -> None:
-        """Note that a key of the destination was written by this run."""
-        if self.copied_until_ns is not None and there.modified_ns >= self.copied_until_ns:
-            self._copied.add(hash(there.key))
+    def note(self, key: str, modified_ns: int) -> None:
+        """Note that a key of the destination was written by this run, with a time."""
+        if self.copied_until_ns is not None and modified_ns >= self.copied_until_ns:
+            self._copied.add(hash(key))
 
     def was_copied(self, there: Stat) -> bool:
         """Tell whether a key of the destination was written by this run or an earlier one."""
@@ -66,7 +82,7 @@ class Values:
         """Tell whether a value has the time of the source, so that it is a copy of the present one."""
         return (
             there is not None
-            and isinstance(self.destination, DatedStorage)
+            and self._dated is not None
             and there.modified_ns == found.modified_ns < self.settled_ns
         )
 
@@ -143,12 +159,25 @@ class Values:
 
     def copy(self, found: Stat, there: Stat | None) -> None:
         """Copy a value unless the destination has it, and compare what the destination has then."""
+        ready = self.copy_or_read(found, there)
+        if ready is not None:
+            self.put(*ready)
+
+    def copy_or_read(self, found: Stat, there: Stat | None) -> Ready | None:
+        """Copy a value as :meth:`copy` does, or return it if it may be stored together with others.
+
+        :raises Changed: it was replaced or removed.
+        :raises Damaged: it cannot be read.
+        """
         if self.is_copied(found, there):
             self._gauge.passed(found.size)
+        elif found.size <= _TINY_BYTES:
+            return Ready(*self.read(found.key), there)
         elif found.size <= _SMALL_BYTES:
             self.put(*self.read(found.key), there)
         elif there is None or not self.has_equal_bytes(found, there):
             self.copy_large(found)
+        return None
 
     def is_different(self, value: bytes, there: Stat) -> bool:
         """Tell whether the destination has a different value."""
@@ -168,6 +197,28 @@ class Values:
         self._write(stat.key, value, stat.modified_ns)
         if self.read_there(stat.key) != value:
             raise _differs(stat.key)
+
+    def put_many(self, values: Sequence[Ready]) -> None:
+        """Store small values in their order, as :meth:`put` does each, with few waits for the destination.
+
+        All differences are found before the first value is stored.
+
+        :raises StorageFull: the destination is full. It may have the first values.
+        """
+        new = [one for one in values if one.there is None or self.is_different(one.value, one.there)]
+        for one in new:
+            self._gauge.wrote(len(one.value))
+        if self.is_dry_run or not new:
+            return
+        if self._dated is None:
+            self.destination.write_many({stat.key: value for value, stat, _ in new})
+        else:
+            self._dated.write_many_dated({stat.key: (value, stat.modified_ns) for value, stat, _ in new})
+        wanted = {stat.key: value for value, stat, _ in new}
+        for key, there in self.destination.read_many(wanted):
+            if there is None or there[0] != wanted[key]:
+                raise _differs(key)
+            self.note(key, there[1].modified_ns)
 
     def copy_large(self, found: Stat, *digests: Any, check: Callable[[], None] | None = None) -> Stat | None:
         """Copy a value of any size; return its Stat in the destination, None in a dry run.
@@ -216,11 +267,11 @@ class Values:
             return
 
     def _write(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
-        if isinstance(self.destination, DatedStorage):
-            stat = self.destination.write_dated(key, data, modified_ns)
+        if self._dated is not None:
+            stat = self._dated.write_dated(key, data, modified_ns)
         else:
             stat = self.destination.write(key, data)
-        self.note(stat)
+        self.note(key, stat.modified_ns)
         return stat
 
     # -- what the destination has

@@ -87,8 +87,13 @@ class ObjectWrites:
 
         :raises StorageFull: no room is left.
         """
+        now_ns = self._now_ns()
+        self.write_many_dated({key: (value, now_ns) for key, value in values.items()})
+
+    def write_many_dated(self, values: Mapping[str, tuple[bytes, int]]) -> None:
+        """Store small values with given times as :meth:`write_many` does."""
         for group, keys in groupby(values, self._group):
-            entries = self._entries(group, {key: values[key] for key in keys}, self._now_ns())
+            entries = {key[len(group.start) :]: self._store(group, *values[key]) for key in keys}
             change = partial(_merged, group=group, entries=entries)
             self._commit(group.start, group, change, *entries.values(), is_new=True)
 

@@ -1,0 +1,159 @@
+"""Small values that a copy stores together: few writes, each value verified, and none lost by the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import pytest
+from support.accounts_world import AccountsWorld, image_of
+from support.backends import People
+from support.copied import assert_serves_the_same, copied, values
+from support.faulty_storage import FaultyStorage
+
+from v1registry import MemoryStorage, Storage
+from v1registry.housekeeping.copying import copy_storage
+from v1registry.housekeeping.copying.values import MOST_TOGETHER
+from v1registry.rights import User
+from v1registry.storage import Stat, StorageFull, StorageUnavailable
+
+TIME_NS = 1_430_000_000_123_456_789
+
+RECORDS = [f"repositories/team/app/_x{number:03}" for number in range(3 * MOST_TOGETHER)]
+
+
+class Noting(MemoryStorage):
+    """Notes what is written and read, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, list[str]]] = []
+        self.room = 10**6  #: how many values written together find room
+
+    def write_many_dated(self, values: Mapping[str, tuple[bytes, int]]) -> None:
+        self.calls.append(("together", list(values)))
+        for key, (value, modified_ns) in values.items():
+            if self.room == 0:
+                raise StorageFull(key, "no room")
+            self.room -= 1
+            super().write_dated(key, value, modified_ns)
+
+    def write_dated(self, key: str, data: bytes | Iterable[bytes], modified_ns: int) -> Stat:
+        self.calls.append(("alone", [key]))
+        return super().write_dated(key, data, modified_ns)
+
+    def read_many(self, keys: Iterable[str]) -> Iterator[tuple[str, tuple[bytes, Stat] | None]]:
+        names = list(keys)
+        self.calls.append(("read", names))
+        return super().read_many(names)
+
+    @property
+    def together(self) -> list[list[str]]:
+        """The keys of each write of several values."""
+        return [keys for name, keys in self.calls if name == "together"]
+
+
+class Forgetful(Noting):
+    """Loses one of the values that are written together."""
+
+    def write_many_dated(self, values: Mapping[str, tuple[bytes, int]]) -> None:
+        super().write_many_dated(values)
+        if RECORDS[5] in values:
+            self.delete(RECORDS[5])
+
+
+def with_records() -> MemoryStorage:
+    source = MemoryStorage()
+    for number, key in enumerate(RECORDS):
+        source.write_dated(key, b"value", TIME_NS + number)
+    return source
+
+
+def test_records_are_stored_together_with_their_times() -> None:
+    source, destination = with_records(), Noting()
+    copied(source, destination)
+    assert sorted(destination.together) == [
+        RECORDS[start : start + MOST_TOGETHER] for start in range(0, len(RECORDS), MOST_TOGETHER)
+    ]
+    assert [destination.stat(key).modified_ns for key in RECORDS] == [
+        TIME_NS + number for number in range(len(RECORDS))
+    ]
+
+
+def test_values_stored_together_are_read_back() -> None:
+    destination = Noting()
+    copied(with_records(), destination)
+    read = [key for name, keys in destination.calls if name == "read" for key in keys]
+    assert set(RECORDS) <= set(read)
+    with pytest.raises(StorageUnavailable, match=RECORDS[5]):
+        copy_storage(with_records(), Forgetful())
+
+
+def test_large_record_is_stored_alone() -> None:
+    source, destination = with_records(), Noting()
+    source.write(RECORDS[0], bytes(100_000))
+    copied(source, destination)
+    assert ("alone", [RECORDS[0]]) in destination.calls
+    assert RECORDS[0] not in [key for keys in destination.together for key in keys]
+    assert values(destination) == values(source)
+
+
+def test_record_that_cannot_be_read_does_not_keep_the_others() -> None:
+    source, destination = FaultyStorage(with_records()), Noting()
+    source.fail("read", key=RECORDS[7])
+    report = copy_storage(source, destination)
+    assert [problem.key for problem in report.problems] == [RECORDS[7]]
+    assert sorted(values(destination)) == sorted({*RECORDS} - {RECORDS[7]})
+
+
+def test_only_records_that_changed_are_stored_again() -> None:
+    source, destination = with_records(), Noting()
+    copied(source, destination)
+    destination.calls.clear()
+    source.write_dated(RECORDS[1], b"new", TIME_NS - 1)
+    copied(source, destination)
+    assert [keys for keys in destination.together if keys != [RECORDS[1]]] == []
+    assert destination.read(RECORDS[1])[0] == b"new"
+
+
+def test_destination_that_is_full_in_between_keeps_the_first_and_goes_on() -> None:
+    source, destination = with_records(), Noting()
+    destination.room = 10
+    with pytest.raises(StorageFull, match="the destination is full: no room"):
+        copy_storage(source, destination, threads=1)
+    assert sorted(values(destination)) == RECORDS[:10]
+    destination.room = 10**6
+    assert copied(source, destination).copied == len(RECORDS) - 10
+    assert values(destination) == values(source)
+
+
+def test_dry_run_counts_records_and_stores_none() -> None:
+    destination = Noting()
+    assert copy_storage(with_records(), destination, is_dry_run=True).copied == len(RECORDS)
+    assert list(destination.list("")) == []
+
+
+def test_destination_without_times_gets_each_record_once() -> None:
+    source, destination = with_records(), FaultyStorage()
+    copied(source, destination)
+    assert values(destination) == values(source)
+    assert destination.count("write", key="repositories/*") == len(RECORDS)
+
+
+def test_json_of_an_image_is_stored_after_its_other_values_were_read_back() -> None:
+    source, destination = filled(), Noting()
+    copied(source, destination)
+    image = f"images/{image_of('base').image_id}"
+    names = {stat.key for stat in source.list(f"{image}/") if "/_held_by/" not in stat.key}
+    before = destination.calls[: destination.calls.index(("alone", [f"{image}/json"]))]
+    stored = {key for name, keys in before if name != "read" for key in keys}
+    read = {key for name, keys in before if name == "read" for key in keys}
+    assert names - {f"{image}/json"} <= stored
+    assert names - {f"{image}/json", f"{image}/layer"} <= read
+    assert_serves_the_same(source, destination)
+
+
+def filled() -> Storage:
+    """Return the storage of a server to which alice has pushed an image."""
+    storage = MemoryStorage()
+    AccountsWorld(People.of(User("alice")), storage).person("alice").push("alice/app", image_of("base"))
+    return storage
