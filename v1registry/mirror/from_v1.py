@@ -32,6 +32,9 @@ log = get_logger(__name__)
 #: How many tags are remembered whose images are not all here.
 _MOST_PENDING: Final = 1000
 
+#: How many locks all repositories share.
+_LOCKS: Final = 64
+
 
 class FromV1:
     """Makes repositories of those of an origin of the API v1. Safe for threads."""
@@ -42,6 +45,8 @@ class FromV1:
         #: repository and tag -> the chain, the image of the tag first
         self._pending: LRUCache[tuple[RepositoryName, str], tuple[str, ...]] = LRUCache(_MOST_PENDING)
         self._mutex = Lock()
+        #: held while the tags of a repository are set
+        self._settling = [Lock() for _ in range(_LOCKS)]
 
     # -- repositories and tags
 
@@ -98,16 +103,18 @@ class FromV1:
         self._settle(repository)
 
     def _settle(self, repository: RepositoryName) -> None:
-        """Set the tags whose images are all here now."""
-        with self._mutex:
-            pending = {key: chain for key, chain in self._pending.items() if key[0] == repository}
-        for key, chain in pending.items():
-            if not all(self.holds(repository, image_id) for image_id in chain):
-                continue
+        """Set the tags whose images are all here now, or wait until another thread has set them."""
+        with self._settling[hash(repository) % _LOCKS]:
             with self._mutex:
-                if self._pending.pop(key, None) is None:
-                    continue  # another thread does it
-            self._set_tag(repository, key[1], chain[0])
+                pending = {key: chain for key, chain in self._pending.items() if key[0] == repository}
+            for key, chain in pending.items():
+                if not all(self.holds(repository, image_id) for image_id in chain):
+                    continue
+                with self._mutex:
+                    if self._pending.get(key) != chain:
+                        continue  # the tag was asked for again
+                    del self._pending[key]
+                self._set_tag(repository, key[1], chain[0])
 
     def _set_tag(self, repository: RepositoryName, tag: str, image_id: str) -> None:
         models = self._models
