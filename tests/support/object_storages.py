@@ -31,6 +31,9 @@ IN_FOLDERS: Final = "folder"
 IN_MEMORY: Final = "objects"
 REAL_STORES: Final = ("ceph", "swift", "azurite")
 
+#: How long a call of a real store may take: on a busy machine, Azurite stands still for seconds.
+_TIMEOUT_S: Final = "60"
+
 
 class MemoryObjectStorage(ObjectStorage):
     """An ObjectStorage over the store in memory of obstore, with the groups of the registry.
@@ -60,11 +63,11 @@ class MemoryObjectStorage(ObjectStorage):
     def _new_url(self, real: ObjectStore, bucket: str) -> str:
         """Return the URL of a place that nothing else uses."""
         if not real.is_azure:
-            return real.url(bucket, uuid.uuid4().hex)
+            return real.url(bucket, uuid.uuid4().hex, timeout=_TIMEOUT_S)
         # Azurite looks at all blobs that it has for each listing, so those of former tests are removed
         container = real.new_bucket()
         weakref.finalize(self, _unused_containers.append, container)
-        return real.url(container)
+        return real.url(container, timeout=_TIMEOUT_S)
 
     @classmethod
     def from_url(cls, _url: str, *, clock: Clock = SYSTEM_CLOCK) -> MemoryObjectStorage:
