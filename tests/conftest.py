@@ -77,11 +77,9 @@ _TESTS = Path(__file__).parent
 #: The test modules that try each row of a table of rules, and make most of all calls of the storage. What
 #: they find does not depend on it, so over a real object store one of ten tests runs.
 _TABLES = (
-    "distribution/test_tags_of_two_apis.py",
     "hub/test_attacks.py",
     "hub/test_attacks_on_pushes.py",
     "hub/test_rights_table.py",
-    "hub/test_same_image_twice.py",
     "oauth/test_accounts_api_table.py",
 )
 _OF_TABLES = 10

@@ -145,6 +145,26 @@ def test_repository_that_a_killed_push_brought_back_is_found(world: World) -> No
     push.__exit__(None, None, None)
 
 
+def test_repository_that_was_removed_again_is_read_once_more(world: World) -> None:
+    remover = world.instance
+
+    def remove() -> None:
+        with remover.repositories.changing(APP):
+            remover.storage.delete_tree("repositories/team/app")
+
+    remove()
+    world.clock.now_s += 60
+    remover.repositories.announce(APP, b"[]", [])
+    world.clock.now_s += 120
+    # the first removal is due now
+    remove()
+    remover.storage.write("repositories/team/app/_index_images", b"[]")
+    world.clock.now_s += 119
+    assert remover.find() == []
+    world.clock.now_s += 1
+    assert remover.find() == ["team/app"]
+
+
 @pytest.mark.parametrize("change", ["search", "change"])
 def test_removed_repository_is_read_once_more_only(
     world: World, monkeypatch: pytest.MonkeyPatch, change: str

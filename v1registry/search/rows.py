@@ -70,18 +70,22 @@ class Rows:
         #: repository -> when this process removed its row, the earliest first
         self._removed: dict[RepositoryName, float] = {}
 
-    def doubtful(self, most: int) -> set[RepositoryName]:
-        """Return repositories whose rows this process removed so long ago that they are read once more."""
+    def doubtful(self, most: int) -> Mapping[RepositoryName, float]:
+        """Return repositories whose rows this process removed so long ago that they are read once more.
+
+        Each has the time of its removal, for :meth:`settle`.
+        """
         until_s = self._clock.monotonic_s() - _DOUBTED_AFTER_S
         with self._lock:
             due = takewhile(lambda item: item[1] <= until_s, self._removed.items())
-            return {name for name, _ in islice(due, most)}
+            return dict(islice(due, most))
 
-    def settle(self, names: Iterable[RepositoryName]) -> None:
-        """Forget doubtful repositories, which were read once more."""
+    def settle(self, doubtful: Mapping[RepositoryName, float]) -> None:
+        """Forget doubtful repositories, which were read once more, but not those removed again since."""
         with self._lock:
-            for name in names:
-                self._removed.pop(name, None)
+            for name, removed_s in doubtful.items():
+                if self._removed.get(name) == removed_s:
+                    del self._removed[name]
 
     def refresh(self, connection: Connection, names: Iterable[RepositoryName]) -> None:
         """Write what the storage has of the repositories.

@@ -263,7 +263,7 @@ class _Attempt:
         # what is left out of the document is older than all that it names
         is_forgotten = (
             not mine
-            and len(now.document.writes) == REMEMBERED_WRITERS
+            and len(now.document.writes) >= REMEMBERED_WRITERS
             and not set(base.document.writes) & set(now.document.writes)
         )
         if is_forgotten and (is_sure or self._unknown):
