@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +33,10 @@ CHANGES = [
     ("DELETE", f"{UPLOADS}1"),
     ("PUT", LAYER),
 ]
+#: These are passed on while they come.
+STREAMED = [(method, path) for method, path in CHANGES if path.startswith(UPLOADS) or path == LAYER]
+#: Of these, nginx repeats the methods PUT and DELETE if it has the whole body.
+REPEATABLE = [change for change in STREAMED if change[0] in ("PUT", "DELETE")]
 
 
 class Instance:
@@ -92,6 +98,18 @@ class Front:
         url = f"{self.nginx.url}{path}"
         return self.nginx.session.request(method, url, data=body, timeout=60)
 
+    def send_at_once(self, method: str, path: str, headers: str, body: bytes) -> bytes:
+        """Send a request in as few pieces as TLS allows; return the first line of the answer."""
+        context = ssl.create_default_context(cafile=str(self.nginx.ca_file))
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n\r\n"
+        with (
+            socket.create_connection(("localhost", self.nginx.port), timeout=60) as connection,
+            context.wrap_socket(connection, server_hostname="localhost") as encrypted,
+            encrypted.makefile("rb") as answer,
+        ):
+            encrypted.sendall(head.encode() + body)
+            return answer.readline().rstrip()
+
     def seen(self) -> list[tuple[str, str, bytes]]:
         """Return what the instances have seen since the last call."""
         found = [request for instance in self.instances for request in instance.seen]
@@ -144,6 +162,21 @@ def test_chunked_layer_that_an_instance_has_seen_is_not_sent_again(ending: Front
     assert [len(body) for *_, body in ending.seen()] == [1_000_000]
 
 
+@pytest.mark.parametrize("size", [1, 300, 7_000, 10_001, 16_000, 24_000, 99_999, 100_000])
+@pytest.mark.parametrize(("method", "path"), STREAMED)
+@pytest.mark.parametrize("way", ["length", "padded length", "chunked"])
+def test_change_that_comes_whole_with_its_headers_is_sent_once(
+    ending: Front, way: str, method: str, path: str, size: int
+) -> None:
+    headers, sent = f"Content-Length: {size}", b"x" * size
+    if way == "padded length":
+        headers = f"Content-Length: {size:010}"
+    elif way == "chunked":
+        headers, sent = "Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (size, sent)
+    assert ending.send_at_once(method, path, headers, sent) == b"HTTP/1.1 502 Bad Gateway"
+    assert ending.seen() == [(method, path, b"x" * size)]
+
+
 def test_read_is_repeated_at_one_more_instance(ending: Front) -> None:
     assert ending.ask("GET", TAG).status_code == 502
     assert sorted(len(instance.seen) for instance in ending.instances) == [0, 1, 1]
@@ -154,10 +187,22 @@ def test_read_is_repeated_at_one_more_instance(ending: Front) -> None:
 def test_request_that_no_instance_has_seen_is_sent_to_the_next(
     with_a_dead_one: Front, method: str, path: str
 ) -> None:
+    may_be_chunked = (method, path) not in REPEATABLE
     for number in range(6):
         body = b"x" * number * 5000
-        answer = with_a_dead_one.ask(method, path, body if number % 2 else iter([body] if body else []))
+        is_chunked = may_be_chunked and not number % 2
+        answer = with_a_dead_one.ask(method, path, iter([body] if body else []) if is_chunked else body)
         assert (answer.status_code, answer.headers["X-Forwarded"]) == (200, "https")
     assert [len(body) for *_, body in sorted(with_a_dead_one.seen())] == [
         number * 5000 for number in range(6)
     ]
+
+
+@pytest.mark.parametrize("size", [300, 16_000, 1_000_000])
+@pytest.mark.parametrize(("method", "path"), REPEATABLE)
+def test_chunked_one_is_502_at_a_dead_instance_and_else_whole(
+    with_a_dead_one: Front, method: str, path: str, size: int
+) -> None:
+    answers = [with_a_dead_one.ask(method, path, iter([b"x" * size])).status_code for _ in range(6)]
+    assert set(answers) == {200, 502}
+    assert with_a_dead_one.seen() == [(method, path, b"x" * size)] * answers.count(200)
