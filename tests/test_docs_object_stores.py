@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,24 @@ def test_documented_settings_of_instances_are_valid(tmp_path: Path) -> None:
     assert isinstance(services.storage, ObjectStorage)
     assert isinstance(services.search, PostgresSearch)
     assert services.settings.host == "10.0.0.11"
+
+
+def test_command_of_instances_has_the_credentials_and_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "v1registry.env").write_text("PGPASSWORD='a+/$1'\n")
+    program = tmp_path / "v1registry"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$PGPASSWORD" "$@"\n')
+    program.chmod(0o755)
+    script = block("registryctl").replace(" /etc/", f" {tmp_path}/etc/")
+    script = script.replace("/opt/v1registry/bin/v1registry", str(program))
+    script = script.replace('" = registry ]', f'" = {getpass.getuser()} ]')
+
+    done = subprocess.run(
+        ["sh", "-e", "-s", "user", "add", "a b"], input=script, capture_output=True, text=True, check=True
+    )
+
+    settings = f"{tmp_path}/etc/v1registry.ini"
+    assert done.stdout.splitlines() == ["a+/$1", "user", "add", "a b", "--config", settings]
 
 
 @pytest.mark.real

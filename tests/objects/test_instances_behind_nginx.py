@@ -1,21 +1,28 @@
-"""Three instances over one Ceph behind nginx: one is killed in the middle of a push, and clients go on."""
+"""Three instances over one Ceph behind nginx: one is killed in the middle of a push, and clients go on.
+
+The settings, the commands and the configuration of nginx are those of docs/operating.md, with accounts and
+PostgreSQL. The addresses are different, and Ceph and PostgreSQL have no TLS.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from support.documents import block
 from support.engine_client import PIECE_BYTES, Image, in_pieces, make_image, random_layer
 from support.nginx import Nginx, started_nginx
 from support.object_stores import ObjectStore
-from support.programs import Program, eventually
+from support.postgres import Postgres, own_server
+from support.programs import Program, environment_of, eventually, free_port
 from support.push_requests import PushRequest, announcement, checksum_of, end_of, json_of, layer_of, tag_of
 from support.v2_client import CONFIG_TYPES, LAYER_TYPE, OCI_MANIFEST, descriptor_of, digest_of, dumped
 
@@ -24,24 +31,50 @@ pytestmark = [pytest.mark.real, pytest.mark.process]
 INSTANCES = 3
 LAYER = random_layer(3_000_000, "instances")
 REPOSITORY = "team/app"
+USER, PASSWORD = "mira", "s3cret-one"
 UPLOADS = f"/v2/{REPOSITORY}/blobs/uploads/"
 
 
 class Cluster:
-    """Instances, and nginx in front of them.
+    """Instances with the settings of the documents, and nginx in front of them.
 
-    :param settings: the environment of each instance.
+    :param replaced: a line of the settings -> what is there in the test.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]):
-        self._folder, self._settings = folder, settings
+    def __init__(self, folder: Path, replaced: dict[str, str]):
+        self._folder, self._replaced = folder, replaced
+        self.nginx: Nginx
+        assert "all that they name works" in self.run("check-config")
+        self.run("reindex")
+        self.run("user", "add", USER, "--administrator", "--password-stdin", stdin=f"{PASSWORD}\n")
         self.instances = [self._start() for _ in range(INSTANCES)]
         self._ports = [program.port for program in self.instances]
-        self.nginx: Nginx
+
+    def _settings(self, port: int = 0) -> str:
+        """Write the settings of an instance; return the path."""
+        text = block("instances")
+        for before, after in {**self._replaced, "port = 5000": f"port = {port}"}.items():
+            assert f"{before}\n" in text, f"the settings do not have {before!r}"
+            text = text.replace(f"{before}\n", f"{after}\n")
+        path = self._folder / f"{port}.ini"
+        path.write_text(text, "utf-8")
+        return str(path)
 
     def _start(self, port: int = 0) -> Program:
-        command = ["v1registry", "serve", "--port", str(port)]
-        return Program(command, folder=self._folder, environment=self._settings)
+        return Program(["v1registry", "serve", "--config", self._settings(port)], folder=self._folder)
+
+    def run(self, *command: str, stdin: str = "") -> str:
+        """Run a command with the settings; return what it printed."""
+        done = subprocess.run(
+            ["v1registry", *command, "--config", self._settings()],
+            cwd=self._folder,
+            env=environment_of(self._folder),
+            input=stdin,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     @property
     def replaced(self) -> dict[str, str]:
@@ -49,6 +82,11 @@ class Cluster:
         return {
             f"10.0.0.1{number}:5000": f"127.0.0.1:{port}" for number, port in enumerate(self._ports, start=1)
         }
+
+    @property
+    def bases(self) -> list[str]:
+        """The URLs of nginx and of each instance."""
+        return [self.nginx.url, *(program.url for program in self.instances)]
 
     def start_again(self) -> None:
         """Start the instances that were ended."""
@@ -100,7 +138,7 @@ class Cluster:
     def assert_served(self, path: str, data: bytes) -> None:
         """Check that every instance that is left, and nginx, answer with these bytes."""
         assert len(self.instances) == INSTANCES - 1
-        for base in (self.nginx.url, *(program.url for program in self.instances)):
+        for base in self.bases:
             answer = self.nginx.session.get(f"{base}{path}", timeout=60, headers={"Accept": OCI_MANIFEST})
             assert (answer.status_code, answer.content == data) == (200, True)
 
@@ -112,15 +150,34 @@ def connections_of(program: Program) -> int:
 
 
 @pytest.fixture(scope="module")
-def started(ceph: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def postgres() -> Iterator[Postgres]:
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def started(
+    ceph: ObjectStore, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    url = ceph.url(ceph.new_bucket(), "registry")
+    port = free_port()
+    settings = dict(line.split(" = ", 1) for line in block("instances").splitlines() if " = " in line)
+    own = {
+        "storage": ceph.url(ceph.new_bucket(), "production"),
+        "search": postgres.url(postgres.new_database()),
+        "public_url": f"https://localhost:{port}",
+        "trusted_proxies": "127.0.0.1",
+        "host": "127.0.0.1",
+    }
+    replaced = {f"{name} = {settings[name]}": f"{name} = {value}" for name, value in own.items()}
     with ExitStack() as stack:
-        cluster = Cluster(folder, {"V1REGISTRY_STORAGE": url, "V1REGISTRY_TRUSTED_PROXIES": "127.0.0.1"})
+        cluster = Cluster(folder, replaced)
         stack.callback(cluster.end)
+        addresses = {**cluster.replaced, "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;"}
         cluster.nginx = stack.enter_context(
-            started_nginx("nginx-instances.conf", folder / "nginx", cluster.replaced)
+            started_nginx("nginx-instances.conf", folder / "nginx", addresses)
         )
+        cluster.nginx.session.auth = (USER, PASSWORD)
         yield cluster
 
 
@@ -194,3 +251,16 @@ def test_changes_go_on_while_an_instance_is_away(cluster: Cluster, way: str) -> 
     for number in range(12):
         assert cluster.send(tag_of(REPOSITORY, f"v{number}", image.image_id)).status_code == 200
         assert cluster.ask("GET", f"/v1/repositories/{REPOSITORY}/tags/v{number}").json() == image.image_id
+
+
+def test_every_instance_finds_what_one_of_them_got(cluster: Cluster) -> None:
+    cluster.push(make_image(random_layer(1000, "found"), name="found"))
+    for base in cluster.bases:
+        found = cluster.nginx.session.get(f"{base}/v1/search", params={"q": "app"}, timeout=60).json()
+        assert [entry["name"] for entry in found["results"]] == [REPOSITORY]
+
+
+def test_client_without_password_is_rejected(cluster: Cluster) -> None:
+    url = f"{cluster.nginx.url}/v1/repositories/{REPOSITORY}/"
+    answer = requests.put(url, json=[], verify=str(cluster.nginx.ca_file), timeout=60)
+    assert answer.status_code == 401
