@@ -76,7 +76,7 @@ def test_next_request_of_the_user_removes_an_expired_push_with_its_count(folder:
 def test_expired_push_is_removed_with_its_count(folder: Path) -> None:
     storage = FileStorage(folder, durable=False)
     make_older(folder, "uploads/**/*")
-    Expiry(storage).expire(IDS[0])
+    assert Expiry(storage).expire(IDS[0], ALICE.owner, ALICE.name)
     assert list(storage.list("uploads/")) == []
 
 
@@ -94,7 +94,7 @@ def test_push_of_which_not_all_keys_were_seen_does_not_expire(
     storage = FileStorage(folder, durable=False)
     make_older(folder, "uploads/*/*/layers/**/*")
     monkeypatch.setattr(expiry_module, "_MOST_KEYS", 2)
-    Expiry(storage).expire(IDS[0])
+    Expiry(storage).tidy_at_start()
     assert len(Staging(storage).find(IDS[0], ALICE).layers) == 1
 
 

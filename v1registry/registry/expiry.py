@@ -174,9 +174,33 @@ class Expiry:
                 self._expire_counters(f"{root}/{counted}", None, None)
         return Expired(pushes, push_bytes, records)
 
-    def expire(self, image_id: str) -> None:
-        """Remove the pushes of an image whose last request was too long ago."""
-        self._expire(image_id, _MOST_KEYS)
+    def expire(self, image_id: str, owner: str, name: str) -> bool:
+        """Remove a push if its last request was too long ago. Tell whether it is gone.
+
+        :param owner: see :func:`push_folder`.
+        :param name: see :func:`push_folder`.
+        """
+        folder, oldest, found = push_folder(image_id, owner, name), self.oldest, False
+        for stat in self._storage.list(f"{folder}/"):
+            found = True
+            if stat.modified.timestamp() >= oldest:
+                return False
+        push = folder.rpartition("/")[2]
+        if found and not _PUSH.fullmatch(push):
+            return False
+        if found:
+            self._remove(image_id, push)
+        return True
+
+    def expire_any(self, image_id: str) -> None:
+        """Remove one push of an image whose last request was too long ago, if there is one."""
+        self._expire(image_id, _MOST_KEYS, 1)
+
+    def _remove(self, image_id: str, push: str) -> None:
+        """Remove a push with the keys that count its bytes."""
+        self._storage.delete_tree(f"{layout.UPLOADS}/{image_id}/{push}")
+        self._storage.delete_tree(counters_of(image_id, push))
+        self._storage.delete_tree(counters_of(image_id, push, REPOSITORY_BYTES))
 
     def _expire(self, image_id: str, most: int | None, most_removed: int | None = None) -> list[int]:
         """Remove the expired pushes of an image; return how many bytes each had.
@@ -201,9 +225,7 @@ class Expiry:
         removed = []
         expired = (push for push, (newest, _) in found.items() if newest < oldest and _PUSH.fullmatch(push))
         for push in islice(expired, most_removed):
-            self._storage.delete_tree(f"{folder}/{push}")
-            self._storage.delete_tree(counters_of(image_id, push))
-            self._storage.delete_tree(counters_of(image_id, push, REPOSITORY_BYTES))
+            self._remove(image_id, push)
             removed.append(found[push][1])
         return removed
 
@@ -220,10 +242,9 @@ class Expiry:
         first, _, counted = folder.removeprefix(f"{root}/").partition("/")
         image_id, _, push = counted.partition(".")
         if image_id:
-            self.expire(image_id)
             second = push.partition(".")[0]
             owner, name = (first, second) if root == BYTES else (second, first)
-            if any(self._storage.list(f"{push_folder(image_id, owner, name)}/")):
+            if not self.expire(image_id, owner, name):
                 return False
         self._storage.delete_tree(folder)
         return True

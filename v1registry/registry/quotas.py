@@ -9,6 +9,9 @@ then all keys of the owner are added up. So of two parallel requests at least on
 together they cannot exceed the bound. If an entry has several keys, the largest counts.
 
 A layer that arrives has a folder of its own, so that it is still counted if the push ends meanwhile.
+
+Counters expire with their push, and expired ones are not added up. A request removes few of them; the walk of
+expiry.py removes the others.
 """
 
 from __future__ import annotations
@@ -30,8 +33,12 @@ from .expiry import BYTES, Expiry, counters_of
 #: How many bytes a body of unknown length reserves at once. The smaller steps are for the rest of the bound.
 _STEPS: Final = (256 << 20, 16 << 20, 1 << 20, 0)
 
-#: How many counters of all owners are added up. More of them count as too many bytes.
+#: How many counters are added up, of one owner or of all. More of them count as too many bytes.
 _MOST_COUNTERS: Final = 100_000
+
+#: How many expired folders of counters a reservation looks at, to remove them. A request reserves for a user
+#: and for a repository, so it removes at most twice as many.
+_MOST_LOOKED_AT: Final = 2
 
 #: How often a reservation is tried again, because parallel ones may have withdrawn for the same reason; and
 #: the longest pause before, in seconds.
@@ -44,6 +51,7 @@ class _Usage:
     """What the keys of one owner count."""
 
     sizes: dict[tuple[str, str], int] = field(default_factory=dict)  #: folder of the push, entry -> bytes
+    is_endless: bool = False  #: there are too many keys to add them up
 
     def add(self, folder: str, entry: str, size: int) -> None:
         push = folder.removesuffix(f".{entry}")
@@ -64,6 +72,30 @@ class Excess:
 
     bytes: Callable[[int], errors.RegistryError] = errors.TooManyUnfinishedBytes
     pushes: Callable[[int], errors.RegistryError] = errors.TooManyUnfinishedPushes
+
+
+class _Looks:
+    """The looks of one reservation at expired counters. There are few, because each costs calls.
+
+    A counter may look expired although its push goes on, if it was written by an older version.
+    """
+
+    def __init__(self, expiry: Expiry):
+        self._expiry = expiry
+        self._is_gone: dict[str, bool] = {}  #: folder of counters -> whether it was removed
+
+    def without_push(self, expired: list[str]) -> list[str]:
+        """Return the folders that count nothing, and remove a few.
+
+        :param expired: folders of counters. Those whose pushes were seen to go on are left out.
+        """
+        # those whose pushes go on must not hide others for ever
+        for counters in random.sample(expired, len(expired)):
+            if len(self._is_gone) >= _MOST_LOOKED_AT:
+                break
+            if counters not in self._is_gone:
+                self._is_gone[counters] = self._expiry.expire_counter(counters)
+        return [counters for counters in expired if self._is_gone.get(counters, True)]
 
 
 class Quotas:
@@ -115,6 +147,10 @@ class Quotas:
         """Tell whether an entry that was counted by :meth:`begin` is still counted."""
         return any(self._storage.list(f"{self._counters(image_id, key)}/{entry}."))
 
+    def renew(self, image_id: str, key: PushKey, entry: str, size: int) -> None:
+        """Let the counter of an entry be as new as the entry, which is stored again with the same size."""
+        self._storage.write(f"{self._counters(image_id, key)}/{entry}.{size}", b"")
+
     def reserve(self, image_id: str, key: PushKey, entry: str) -> Reservation:
         """Return a reservation of a layer, with no bytes yet.
 
@@ -163,9 +199,10 @@ class Quotas:
         :raises UnfinishedTotalExceeded: see :meth:`begin`.
         """
         counter = f"{folder}/{entry}.{size}"
+        looks = _Looks(self._expiry)
         for attempt in range(1, _ATTEMPTS + 1):
             self._storage.write(counter, b"")
-            usage, is_total_exceeded = self._added_up(folder)
+            usage, is_total_exceeded = self._added_up(folder, looks)
             usage.add(folder, entry, size)
             error = self._excess(usage, most_pushes)
             if error is None and not is_total_exceeded:
@@ -176,25 +213,25 @@ class Quotas:
                 assert self._most_total_bytes is not None
                 raise errors.UnfinishedTotalExceeded(self._most_total_bytes)
             self._pause(random.uniform(0, _PAUSE_S))  # noqa: S311 (not for secrets)
-            usage = self._usage(folder)
+            usage = self._usage(folder, looks)
             usage.add(folder, entry, size)
             if attempt == _ATTEMPTS or self._excess(usage, most_pushes) is not None:
                 raise error
 
     def _excess(self, usage: _Usage, most_pushes: int | None) -> errors.RegistryError | None:
-        if usage.total_bytes > self._most_bytes:
+        if usage.is_endless or usage.total_bytes > self._most_bytes:
             return self._excess_of.bytes(self._most_bytes)
         if most_pushes is not None and usage.pushes > most_pushes:
             return self._excess_of.pushes(most_pushes)
         return None
 
-    def _added_up(self, folder: str) -> tuple[_Usage, bool]:
+    def _added_up(self, folder: str, looks: _Looks) -> tuple[_Usage, bool]:
         """Return what the owner of a folder of counters has, and whether all owners have too many bytes.
 
         Too many counters to add them up each time are too many bytes.
         """
         if self._most_total_bytes is None:
-            return self._usage(folder), False
+            return self._usage(folder, looks), False
         prefix, total = self._prefix_of(folder), 0
         own: list[Stat] = []
         for number, stat in enumerate(self._storage.list(f"{self._root}/"), 1):
@@ -202,35 +239,53 @@ class Quotas:
             if size.isdigit() and stat.modified.timestamp() >= self._expiry.oldest:
                 total += int(size)
             if total > self._most_total_bytes or number > _MOST_COUNTERS:
-                return self._usage(folder), True
+                return self._usage(folder, looks), True
             if stat.key.startswith(prefix):
                 own.append(stat)
-        return self._usage_in(own), False
+        return self._usage_in(own, looks), False
 
     def _prefix_of(self, folder: str) -> str:
         """Return what the keys of the owner of a folder of counters begin with."""
         owner = folder.removeprefix(f"{self._root}/").partition("/")[0]
         return f"{self._root}/{owner}/"
 
-    def _usage(self, folder: str) -> _Usage:
-        """Return what the owner of a folder of counters has. Counters of expired pushes are removed."""
-        return self._usage_in(self._storage.list(self._prefix_of(folder)))
+    def _usage(self, folder: str, looks: _Looks) -> _Usage:
+        """Return what the owner of a folder of counters has."""
+        return self._usage_in(self._storage.list(self._prefix_of(folder)), looks)
 
-    def _usage_in(self, listed: Iterable[Stat]) -> _Usage:
+    def _usage_in(self, listed: Iterable[Stat], looks: _Looks) -> _Usage:
+        """Return what counters of one owner count. Expired ones count nothing, and a few are removed."""
         stats: dict[str, list[Stat]] = {}
-        for stat in listed:
-            stats.setdefault(stat.key.rpartition("/")[0], []).append(stat)
-        oldest = self._expiry.oldest
         usage = _Usage()
+        for number, stat in enumerate(listed, 1):
+            if number > _MOST_COUNTERS:
+                usage.is_endless = True
+                break
+            stats.setdefault(stat.key.rpartition("/")[0], []).append(stat)
+        newest = {counters: max(stat.modified for stat in found) for counters, found in stats.items()}
+        oldest = self._expiry.oldest
+        # a layer that arrives is as new as its push
+        expired = [
+            counters
+            for counters, modified in newest.items()
+            if max(modified, newest.get(_of_push(counters), modified)).timestamp() < oldest
+        ]
+        for counters in looks.without_push(expired):
+            del stats[counters]
         for counters, found in stats.items():
-            is_stale = max(stat.modified for stat in found).timestamp() < oldest
-            if is_stale and self._expiry.expire_counter(counters):
-                continue
             for stat in found:
                 entry, _, size = stat.key.rpartition("/")[2].rpartition(".")
                 if size.isdigit():
                     usage.add(counters, entry, int(size))
         return usage
+
+
+def _of_push(counters: str) -> str:
+    """Return the folder of counters of the push to which a layer arrives, or which it is itself.
+
+    :param counters: ``<root>/<owner>/<image id>.<push>``, or the same with the entry of the layer.
+    """
+    return ".".join(counters.split(".")[:2])
 
 
 class Reservation:

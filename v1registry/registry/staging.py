@@ -73,7 +73,8 @@ class Staging(SentPushes):
         push, newest_s = self.find_dated(image_id, key)
         if not push.jsons or newest_s >= self.expiry.oldest:
             return push
-        self.expiry.expire(image_id)
+        self.expiry.expire(image_id, key.owner, key.name)
+        self.expiry.expire_any(image_id)
         return self.find(image_id, key)
 
     def add_json(self, push: StagedPush, document: bytes, facts: Facts) -> None:
@@ -88,6 +89,8 @@ class Staging(SentPushes):
             if self.facts(sent) == facts and sent.size == len(value):
                 return  # repeated: what was sent after it stays
             if sent.size == len(value):
+                # a push that goes on is counted by a key that is as new
+                self._quotas.renew(push.image_id, push.key, sent.name, sent.size)
                 self._storage.write(sent.key, value)
             else:
                 self._write_counted(push, sent.name, value, is_first=False)
