@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 from support.engine_client import make_image
 from support.programs import EXAMPLES
 
 from v1registry import MemoryStorage, Registry
+from v1registry.storage.objects import ObjectStorage
 
 
 @pytest.fixture
@@ -79,6 +81,13 @@ def test_a_chunked_upload_is_accepted(streaming: Any) -> None:
     chunked = (b"transfer-encoding", b"chunked")
     sent = ask(application, scope_of("PUT", f"/v1/images/{image.image_id}/json", chunked), receiving(*halves))
 
+    assert sent[0]["status"] == 200
+
+
+def test_storage_of_a_single_writer_is_served_in_one_process(streaming: Any) -> None:
+    storage = ObjectStorage(MemoryStore(), single_writer=True, single_process=True)
+    ping = scope_of("GET", "/v1/_ping")
+    sent = ask(streaming(Registry(storage)), ping, receiving(body_of(b"", is_last=True)))
     assert sent[0]["status"] == 200
 
 

@@ -57,7 +57,10 @@ class Registry:
             raise SettingsError([f"clock: must be a v1registry.Clock, not {clock!r}"])
         self._services: Services = assemble({"storage": storage, **options}, clock or SYSTEM_CLOCK)
         self._behind: WSGIApplication | None = None
-        self._is_single_writer = bool(getattr(self.storage, "is_single_writer", False))
+        self._needs_one_process = bool(
+            getattr(self.storage, "is_single_writer", False)
+            and not getattr(self.storage, "is_single_process", False)
+        )
         self._access_log = AccessLog(
             self.settings.access_log,
             secret_prefix=f"{self.settings.link_path}/",
@@ -301,7 +304,7 @@ class Registry:
         return api is not None and not api.is_for_people and not request.is_page
 
     def _dispatch(self, request: Request[Services]) -> Response:
-        if self._is_single_writer and request.environ.get("wsgi.multiprocess"):
+        if self._needs_one_process and request.environ.get("wsgi.multiprocess"):
             # reads may store something too
             raise errors.SeveralProcesses
         try:

@@ -25,11 +25,13 @@ class IndexUnavailable(Unavailable):
 
 
 class SeveralProcesses(Unavailable):
-    """The storage does not bear several processes that write, and the WSGI server has several."""
+    """The storage allows one process that writes, and the WSGI server says that it has several."""
 
     text = (
-        "The storage of this registry allows one server process (single_writer), and the server has several: "
-        "its administrator must give it one, such as workers = 1 (gunicorn) or processes = 1 (uWSGI)"
+        "The storage of this registry allows one server process (single_writer), and the server says "
+        "that it has several: its administrator must give it one, such as workers = 1 (gunicorn) or "
+        "processes = 1 (uWSGI). If it has one and says so nevertheless, as ASGI adapters do, the URL of "
+        "the storage must have single_writer=process"
     )
 
 

@@ -70,6 +70,7 @@ class ObjectStorage(ObjectWrites):
     :param old_folders: folders whose objects become keys when the bucket is used for the first time
         (:mod:`.adoption`).
     :param single_writer: the store has no conditional writes, and this is the only process that writes.
+    :param single_process: besides, the server has one process, even if ``wsgi.multiprocess`` says otherwise.
     :param clock: gives the time that :class:`~v1registry.storage.base.Stat` has as ``modified``.
     :param deadline_s: how long a change waits for other threads and is tried, and a request for slow calls.
     :param description: names the store for administrators, without credentials.
@@ -87,6 +88,7 @@ class ObjectStorage(ObjectWrites):
         groups: Groups = DEFAULT_GROUPS,
         old_folders: Iterable[str] = (),
         single_writer: bool = False,
+        single_process: bool = False,
         clock: Clock = SYSTEM_CLOCK,
         deadline_s: float = DEADLINE_S,
         cache_bytes: int = CACHE_BYTES,
@@ -104,6 +106,8 @@ class ObjectStorage(ObjectWrites):
         super().__init__(access, groups, committer, clock)
         #: whether only one process may write
         self.is_single_writer = single_writer
+        #: whether the administrator says that the server has one process, so that the server need not say it
+        self.is_single_process = single_process
         #: returns what the store does with conditional writes; see :meth:`ObjectAccess.conditions`
         self.conditions = access.conditions
         self.description = description or type(store).__name__

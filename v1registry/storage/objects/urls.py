@@ -71,6 +71,9 @@ _WORD: Final = re.compile(r"[A-Za-z0-9-]{1,63}")
 
 _FLAGS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False}
 
+#: The value of ``single_writer`` that says that the server has one process, even if it says otherwise.
+_PROCESS: Final = "process"
+
 #: How long one call of the store may take, in seconds. The transfer of a large value may take longer, but no
 #: wait in it.
 _TIMEOUT_S: Final = 10
@@ -108,6 +111,7 @@ class ObjectPlace:
     account: str = ""  #: of Azure; empty for that of the environment
     is_path_style: bool = False
     is_single_writer: bool = False  #: no other process writes, so the store needs no conditional writes
+    is_single_process: bool = False  #: the server has one process, even if it says otherwise
     timeout_s: int = _TIMEOUT_S  #: of one call
 
     @classmethod
@@ -261,6 +265,7 @@ def open_objects(
         groups=groups,
         old_folders=old_folders,
         single_writer=place.is_single_writer,
+        single_process=place.is_single_process,
         # one call with its repetitions
         deadline_s=max(DEADLINE_S, 2.5 * place.timeout_s),
         description=f"{place}; {place.credentials_in_words}",
@@ -299,7 +304,11 @@ def _options(scheme: str, query: str, problem: str) -> dict[str, Any]:
             fields[name] = given[name]
     # stores of one's own seldom have a host name for each bucket
     fields["is_path_style"] = _flag("path_style", given, problem, default="endpoint" in given)
-    fields["is_single_writer"] = _flag("single_writer", given, problem, default=False)
+    writer = given.get("single_writer", "false").lower()
+    fields["is_single_process"] = writer == _PROCESS
+    if writer != _PROCESS and writer not in _FLAGS:
+        raise ValueError(f"{problem}; single_writer must be true, {_PROCESS} or false")
+    fields["is_single_writer"] = writer == _PROCESS or _FLAGS[writer]
     if "timeout" in given:
         text = given["timeout"]
         if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= _LONGEST_TIMEOUT_S):
