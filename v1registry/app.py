@@ -19,6 +19,7 @@ from .oauth.grants import Grants
 from .oauth.provider import Provider
 from .oauth.services import OAuth
 from .settings import Settings, SettingsError
+from .storage import patience
 from .storage.base import NO_SPACE, Storage, StorageFull, StorageUnavailable
 from .web.pages import accepts_html
 from .wsgi.access_log import AccessLog
@@ -243,7 +244,7 @@ class Registry:
 
     def _answer(self, request: Request[Services]) -> Response:
         try:
-            with self.storage.moment():
+            with patience.request(), self.storage.moment():
                 return self._dispatch(request)
         except Exception as error:  # noqa: BLE001 (it is logged)
             return self._handled(request, error)

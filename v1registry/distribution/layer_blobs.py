@@ -25,6 +25,7 @@ from ..registry.expiry import push_folder
 from ..registry.looks import Bounds, Failures
 from ..rights import Content
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage
+from ..storage.patience import cleanup
 from . import layout
 from .blobs import Blobs
 from .layer_reading import LayerReading, ReadLayer
@@ -195,7 +196,8 @@ class LayerBlobs:
             else:
                 self._blobs.publish(folder, found.sha256)
         finally:
-            self._storage.delete_tree(folder)
+            with cleanup():
+                self._storage.delete_tree(folder)
         return found
 
     def _check_sum(self, content: Content, found: ReadLayer) -> None:

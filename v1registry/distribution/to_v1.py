@@ -23,6 +23,7 @@ from ..registry.expiry import push_folder
 from ..registry.holding import Holding
 from ..rights import Content, Rights
 from ..storage.base import KeyNotFound, Storage
+from ..storage.patience import cleanup
 from . import layout
 from .places import Place
 from .view_choice import ViewChoice
@@ -175,7 +176,7 @@ class ToV1:
         except KeyNotFound:
             raise NoView(f"the layer sha256:{facts.given} is missing") from None
         finally:
-            with suppress(KeyNotFound):
+            with cleanup(), suppress(KeyNotFound):
                 self._storage.delete_tree(folder)
         if not is_held:
             raise NoView(f"the v1 id {v1_image.image_id} has a different content")

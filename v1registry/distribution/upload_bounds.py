@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
 from .. import errors
 from ..registry.expiry import REPOSITORY_BYTES, Expiry
-from ..registry.quotas import Excess, Quotas, Reservation, taken
+from ..registry.quotas import Excess, Quotas, Reservation
 from ..rights import PushKey
-from ..storage.base import CHUNK_BYTES, Storage
-from ..storage.combined import held_bytes
+from ..storage.base import CHUNK_BYTES, Storage, StorageError
+from ..storage.combined import held_bytes, taken
+from ..storage.patience import cleanup
 
 #: The counter of the bytes that have arrived. It is one for all pieces: there may be many.
 _ARRIVED: Final = "arrived"
@@ -76,7 +77,8 @@ class UploadBounds:
         try:
             self._of_repositories.begin(upload_id, key, _BEGUN, size, is_first=True)
         except BaseException:
-            self._of_users.end(upload_id, key)
+            with cleanup(), suppress(StorageError):
+                self._of_users.release(upload_id, key, _BEGUN, size)
             raise
 
     def is_begun(self, upload_id: str, key: PushKey) -> bool:
@@ -122,8 +124,10 @@ class UploadBounds:
                 counting.append(quotas)
             yield chunks
         except BaseException:
-            for quotas in counting:
-                quotas.release(upload_id, key, _ARRIVED, new)
+            with cleanup():
+                for quotas in counting:
+                    with suppress(StorageError):
+                        quotas.release(upload_id, key, _ARRIVED, new)
             raise
         for quotas in self._both if old else ():
             quotas.release(upload_id, key, _ARRIVED, old)
@@ -141,8 +145,10 @@ class UploadBounds:
             for quotas, reservation in zip(self._both, reservations, strict=True):
                 quotas.recount(upload_id, key, _ARRIVED, old, reservation)
         finally:
-            for reservation in reservations:
-                reservation.release()
+            with cleanup():
+                for reservation in reservations:
+                    with suppress(StorageError):
+                        reservation.release()
 
     def end(self, upload_id: str, key: PushKey) -> None:
         """Count an upload no more, because it was removed."""

@@ -26,6 +26,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
@@ -36,8 +37,9 @@ from ..names import Digest
 from ..registry.expiry import Expiry, push_folder, repository_digest
 from ..registry.layout import UPLOADS, parse_stored, stored_name
 from ..rights import PushKey
-from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, Storage, StorageError, StorageUnavailable
 from ..storage.combined import Combining
+from ..storage.patience import cleanup
 from . import layout
 from .blobs import Blobs
 from .pieces import MOST_PIECES, NOTHING, Arrived, Pieces, piece_key
@@ -100,7 +102,14 @@ class Uploads:
         value = json.dumps(info).encode("ascii")
         self._bounds.begin(upload.id, upload.key, len(value))
         # nothing is there, and a storage that is far away need not look
-        self._storage.write(f"{upload.folder}/{_INFO}", value, expect=ABSENT)
+        try:
+            self._storage.write(f"{upload.folder}/{_INFO}", value, expect=ABSENT)
+        except StorageError:
+            with cleanup(), suppress(StorageError):
+                # the counters first: they fill the limit of the owner, and the value is probably not there
+                self._bounds.end(upload.id, upload.key)
+                self._storage.delete_tree(upload.folder)
+            raise
         return upload
 
     def find(self, place: Place, upload_id: str, owner: str = "") -> Upload:
@@ -313,7 +322,8 @@ class Uploads:
                 self._blobs.publish(staged, known or sums.sha256)
         except BaseException:
             # the upload can be finished later, such as after the disk was full
-            self._storage.delete_tree(staged)
+            with cleanup(), suppress(StorageError):
+                self._storage.delete_tree(staged)
             raise
         return (known or sums.sha256) if fits else None
 

@@ -33,6 +33,7 @@ from ..registry.expiry import push_folder
 from ..registry.layout import parse_stored
 from ..registry.looks import FREE_EXPANSION_BYTES, Looks
 from ..storage.base import KeyNotFound, Stat, Storage
+from ..storage.patience import cleanup
 from . import layout
 from .blobs import Blobs
 
@@ -227,7 +228,7 @@ class FactsOfLayers:
             self._storage.write(f"{folder}/{layout.DATA}", encoded())
             self._blobs.publish(folder, digest.hexdigest())
         finally:
-            with suppress(KeyNotFound):
+            with cleanup(), suppress(KeyNotFound):
                 self._storage.delete_tree(folder)
         return digest.hexdigest(), payload
 

@@ -18,6 +18,7 @@ from ..registry.repositories import Repositories
 from ..rights import Rights
 from ..settings import Settings
 from ..storage.base import KeyNotFound, Storage
+from ..storage.patience import cleanup
 from .fetches import Fetches
 from .stored import MirroredRepositories
 
@@ -79,5 +80,5 @@ class Sums:
 
 def remove(storage: Storage, folder: str) -> None:
     """Remove what is left of a staged value."""
-    with suppress(KeyNotFound):
+    with cleanup(), suppress(KeyNotFound):
         storage.delete_tree(folder)

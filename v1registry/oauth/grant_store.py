@@ -16,6 +16,7 @@ from ..clock import Clock
 from ..log import audit, get_logger
 from ..storage import records
 from ..storage.base import KeyConflict, KeyNotFound, Storage, StorageUnavailable
+from ..storage.patience import aside
 from ..storage.records import Stored
 from .records import TOKENS_FOLDER, Grant, Pointer, grant_key, grants_folder, token_key
 
@@ -101,6 +102,12 @@ class GrantStore:
 
         :param is_over: returns whether a grant can never be used again; it may raise BackendUnavailable.
         """
+        with aside():
+            self._tidy(is_over)
+
+    # -- inside
+
+    def _tidy(self, is_over: Callable[[Grant], bool]) -> None:
         try:
             keys = list(self._some_pointers())
         except StorageUnavailable as error:
@@ -111,8 +118,6 @@ class GrantStore:
                 self._tidy_one(key, is_over)
             except (StorageUnavailable, BackendUnavailable) as error:
                 log.warning("an old token is not removed now: %s", error)
-
-    # -- inside
 
     def _some_pointers(self) -> Iterator[str]:
         """Yield the keys of a few pointers from a random one on, then from the first one on."""

@@ -23,6 +23,7 @@ from ..log import get_logger
 from ..names import RepositoryName
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from ..storage.filesystem import FileStorage
+from ..storage.patience import aside
 from . import layout
 
 log = get_logger(__name__)
@@ -102,7 +103,9 @@ class Expiry:
             return
         try:
             self._next_at_s = self._clock.monotonic_s() + _TIDY_EACH_S
-            if self._go_on(self._next, _TIDIED_AT_ONCE, _TIDIED_AT_ONCE):
+            with aside():
+                is_going_on = self._go_on(self._next, _TIDIED_AT_ONCE, _TIDIED_AT_ONCE)
+            if is_going_on:
                 self._next_at_s = float("-inf")
             else:
                 self._next = (self._next + 1) % len(self._walks)

@@ -26,8 +26,9 @@ from typing import Final
 
 from .. import errors
 from ..rights import PushKey
-from ..storage.base import CHUNK_BYTES, KeyNotFound, Stat, Storage
-from ..storage.combined import exchange, held_bytes
+from ..storage.base import CHUNK_BYTES, KeyNotFound, Stat, Storage, StorageError
+from ..storage.combined import exchange, held_bytes, taken
+from ..storage.patience import cleanup
 from .expiry import BYTES, Expiry, counters_of
 
 #: How many bytes a body of unknown length reserves at once. The smaller steps are for the rest of the bound.
@@ -201,8 +202,14 @@ class Quotas:
         counter = f"{folder}/{entry}.{size}"
         looks = _Looks(self._expiry)
         for attempt in range(1, _ATTEMPTS + 1):
-            self._storage.write(counter, b"")
-            usage, is_total_exceeded = self._added_up(folder, looks)
+            try:
+                self._storage.write(counter, b"")
+                usage, is_total_exceeded = self._added_up(folder, looks)
+            except StorageError:
+                # the caller does not know the key
+                with cleanup(), suppress(StorageError):
+                    self._storage.delete(counter)
+                raise
             usage.add(folder, entry, size)
             error = self._excess(usage, most_pushes)
             if error is None and not is_total_exceeded:
@@ -311,6 +318,7 @@ class Reservation:
         self._most_bytes = most_bytes
         self._reserved = -1  #: bytes; negative if nothing is reserved yet
         self._counter: str | None = None  #: the key that counts them
+        self._outdated: list[str] = []  #: keys in whose place it is, as long as their removal fails
         self.received = 0  #: bytes of chunks so far
 
     def counted(self, chunks: Iterable[bytes], extra: int, announced: int | None) -> Iterator[bytes]:
@@ -342,8 +350,9 @@ class Reservation:
         """Count exactly so many bytes, which were stored, as those of the push."""
         counter = f"{self._folder}/{self._entry}.{size}"
         if self._counter != counter:
-            old, self._counter, self._reserved = self._counter, counter, size
-            exchange(self._storage, {counter: b""}, () if old is None else (old,))
+            self._put(counter, size)
+            exchange(self._storage, {counter: b""}, self._outdated)
+            self._outdated.clear()
 
     def give_way(self, counter: str, other: str) -> None:
         """Count nothing any more, because another counter takes the place of this one.
@@ -351,9 +360,10 @@ class Reservation:
         :param counter: the key of the other one.
         :param other: a key that gives way too.
         """
-        removed = {other, self._counter} - {None, counter}
+        removed = {other, self._counter, *self._outdated} - {None, counter}
         exchange(self._storage, {counter: b""}, sorted(filter(None, removed)))
         self._counter, self._reserved = None, -1
+        self._outdated.clear()
 
     def release(self) -> None:
         """Count nothing, because nothing was stored."""
@@ -378,14 +388,12 @@ class Reservation:
         self._replace(f"{folder}/{self._entry}.{size}", size)
 
     def _replace(self, counter: str | None, size: int) -> None:
-        old, self._counter, self._reserved = self._counter, counter, size
-        if old is not None and old != counter:
-            with suppress(KeyNotFound):
-                self._storage.delete(old)
+        self._put(counter, size)
+        if self._outdated:
+            self._storage.delete_many(self._outdated)
+            self._outdated.clear()
 
-
-def taken(chunks: list[bytes]) -> Iterator[bytes]:
-    """Yield chunks, and keep none that was yielded."""
-    chunks.reverse()
-    while chunks:
-        yield chunks.pop()
+    def _put(self, counter: str | None, size: int) -> None:
+        if self._counter is not None and self._counter != counter:
+            self._outdated.append(self._counter)
+        self._counter, self._reserved = counter, size

@@ -28,6 +28,7 @@ from ..layers.streamed_tarsum import TarSumStream
 from ..rights import PushKey
 from ..storage.base import CHUNK_BYTES, KeyConflict, KeyNotFound, Stat, Storage, StorageError
 from ..storage.combined import write_with
+from ..storage.patience import cleanup
 from . import layout
 from .contents import Staged
 from .expiry import Expiry
@@ -178,7 +179,7 @@ class Staging(SentPushes):
             else:
                 write_with(self._storage, key, chain([first], received), beside)
         except (errors.RegistryError, StorageError):
-            with suppress(StorageError):
+            with cleanup(), suppress(StorageError):
                 # if the storage failed late, the layer may be there: it is counted until it is removed
                 self._storage.delete_tree(folder)
                 reservation.release()
@@ -295,7 +296,7 @@ class Staging(SentPushes):
         try:
             self._storage.write(f"{push.folder}/{SENT}/{name}", value)
         except StorageError:
-            with suppress(StorageError):
+            with cleanup(), suppress(StorageError):
                 self._quotas.release(push.image_id, push.key, name, len(value))
             raise
 

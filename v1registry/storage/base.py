@@ -148,7 +148,7 @@ class Storage(Protocol):
     shared_by_processes: bool
 
     def moment(self) -> AbstractContextManager[None]:
-        """Return a context for the calls that one thread makes to answer one request. It may be nested.
+        """Return a context for calls of one thread for one purpose, such as a request. It may be nested.
 
         Calls of this thread that follow each other and are for neighbouring keys may show the state of one
         moment within it, so that a storage that is far away is asked once. What this process writes is seen

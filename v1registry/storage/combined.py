@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from typing import Protocol, runtime_checkable
 
@@ -104,3 +104,10 @@ def publish_left(storage: Storage, staged: str, folder: str, *, is_own: bool = F
         storage.publish_left(staged, folder, is_own=is_own)
     else:
         storage.publish(staged, folder)
+
+
+def taken(chunks: list[bytes]) -> Iterator[bytes]:
+    """Yield chunks, and keep none that was yielded."""
+    chunks.reverse()
+    while chunks:
+        yield chunks.pop()

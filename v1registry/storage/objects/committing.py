@@ -20,6 +20,7 @@ from typing import Final
 
 from ...clock import Clock
 from ..base import StorageError, StorageFull, StorageUnavailable
+from ..patience import wait
 from .documents import (
     INLINE_BYTES,
     INLINE_BYTES_OF_LONG,
@@ -34,7 +35,6 @@ from .documents import (
 from .groups import Group
 from .known import ABSENT_DOCUMENT, KnownDocuments, Seen
 from .moments import Moments
-from .patience import wait
 from .store import Conflict, ObjectAccess, is_same_e_tag
 from .turns import Turn
 

@@ -1,4 +1,4 @@
-"""What a thread saw last while it answers a request, so that it need not ask the store twice in a row.
+"""What a thread saw last within a moment, so that it need not ask the store twice in a row.
 
 The calls of one thread for keys of one group, with no call for another group between them, may all be
 answered from one state of the document. That looks as if the calls came so fast that no other process acted
@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from ...clock import Clock
+from .. import patience
 from .groups import Group
 from .known import KnownDocuments, Seen
-from .patience import request
 
 #: How long a state is used, in seconds. Who waits for another process looks again after that.
 USED_FOR_S: Final = 0.02
@@ -46,14 +46,14 @@ class Moments:
 
     @contextmanager
     def moment(self) -> Iterator[None]:
-        """Begin a request in this thread."""
+        """Begin a moment in this thread. If a request has begun there, it is bounded from now on."""
+        patience.bound(self._most_s)
         here = self._here
         if not here.depth:
             here.group = None
         here.depth += 1
         try:
-            with request(self._most_s):
-                yield
+            yield
         finally:
             here.depth -= 1
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from .patience import wait
+from ..patience import wait
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from ..base import StorageUnavailable
+from ..patience import renew, wait
 from .failures import fail
-from .patience import wait
 from .probes import PROBES, Conditions, probe, require_conditions
 from .turns import Turn
 
@@ -303,6 +303,7 @@ class Writer:
     def __init__(self, access: ObjectAccess, name: str):
         self._access = access
         self._name = name
+        self._counted_bytes = 0  #: what was sent since the request may wait longer
         self._file: Any = access._call(
             name,
             lambda: access._obstore.open_writer(
@@ -317,6 +318,10 @@ class Writer:
         :raises StorageUnavailable: the store failed.
         """
         self._access._call(self._name, lambda: self._file.write(data), is_transfer=True)
+        self._counted_bytes += len(data)
+        if self._counted_bytes >= PART_BYTES:
+            self._counted_bytes = 0
+            renew()
 
     def finish(self) -> None:
         """Send what is left, and make the object visible.
@@ -324,6 +329,7 @@ class Writer:
         :raises StorageUnavailable: the store failed.
         """
         self._access._call(self._name, self._file.close, is_transfer=True)
+        renew()
 
     def abort(self, error: BaseException) -> None:
         """Drop what was sent, if the store answers. What is left of an upload expires in the store."""

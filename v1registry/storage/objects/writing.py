@@ -10,6 +10,7 @@ from itertools import groupby
 from ...clock import Clock
 from ..base import ABSENT, ANY, Stat, StorageError, StorageUnavailable
 from ..combined import Beside
+from ..patience import cleanup
 from .changes import check_places, deleted, without_all, written
 from .committing import Change, Committer
 from .data import store_value
@@ -152,7 +153,7 @@ class ObjectWrites:
         """Remove data objects that no document names, if the store answers."""
         names = [entry.value for entry in entries if entry.kind == DATA]
         if names:
-            with suppress(StorageUnavailable):
+            with cleanup(), suppress(StorageUnavailable):
                 self._access.delete(*names)
 
     def _commit(self, key: str, group: Group, change: Change, *entries: Entry, is_new: bool = False) -> None:
