@@ -16,7 +16,7 @@ from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.storage.objects import Groups, ObjectStorage, sweep
 from v1registry.storage.objects import groups as groups_module
 from v1registry.storage.objects import store as store_module
-from v1registry.storage.objects.documents import Document, data_entry
+from v1registry.storage.objects.documents import Document, Writer, data_entry
 from v1registry.storage.objects.groups import FOLDER, Group
 from v1registry.storage.objects.name_filter import NameFilter
 from v1registry.storage.objects.store import ObjectAccess, Version
@@ -43,7 +43,7 @@ def add_images(store: MemoryStore, numbers: range) -> None:
     """Store documents of images, each with a data object that it names and one that nothing names."""
     for number in numbers:
         name = f"data/00/{number:032x}"
-        document = Document({}).followed_by({"/layer": data_entry(name, 1, 1)})
+        document = Document({}).followed_by({"/layer": data_entry(name, 1, 1)}, Writer())
         obstore.put(store, Group(f"images/{number:08}", FOLDER).object_name, document.dump())
         for data in (name, f"data/ff/{number:032x}"):
             obstore.put(store, data, b"x")
@@ -138,7 +138,7 @@ def test_value_whose_key_was_made_after_the_first_walk_stays(store, clock):
         # the only object is that of the value, so the first walk is over
         if not is_named:
             is_named = True
-            document = Document({}).followed_by({"/layer": data_entry("data/00/value", 1, 1)})
+            document = Document({}).followed_by({"/layer": data_entry("data/00/value", 1, 1)}, Writer())
             obstore.put(store, Group("images/a", FOLDER).object_name, document.dump())
 
     clock.now_s += 2 * HOUR_S
