@@ -44,8 +44,8 @@ REASONS = {
     "storage/files.py": "the times of files",
     "storage/folders.py": "how long a lock is waited for",
     "storage/objects/committing.py": "how long a change is tried",
-    "storage/objects/patience.py": "how long a request waits for the store",
     "storage/objects/turns.py": "how long a lock is waited for",
+    "storage/patience.py": "how long a request waits for the store",
     "wsgi/access_log.py": "the duration of a request",
     "wsgi/waiting.py": "how long a body takes",
 }
