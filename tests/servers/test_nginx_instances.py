@@ -94,9 +94,11 @@ class Front:
     def __init__(self, nginx: Nginx, instances: list[Instance]):
         self.nginx, self.instances = nginx, instances
 
-    def ask(self, method: str, path: str, body: bytes | Iterator[bytes] = b"") -> requests.Response:
+    def ask(
+        self, method: str, path: str, body: bytes | Iterator[bytes] = b"", **headers: str
+    ) -> requests.Response:
         url = f"{self.nginx.url}{path}"
-        return self.nginx.session.request(method, url, data=body, timeout=60)
+        return self.nginx.session.request(method, url, data=body, headers=headers, timeout=60)
 
     def send_at_once(self, method: str, path: str, headers: str, body: bytes) -> bytes:
         """Send a request in as few pieces as TLS allows; return the first line of the answer."""
@@ -203,6 +205,10 @@ def test_request_that_no_instance_has_seen_is_sent_to_the_next(
 def test_chunked_one_is_502_at_a_dead_instance_and_else_whole(
     with_a_dead_one: Front, method: str, path: str, size: int
 ) -> None:
-    answers = [with_a_dead_one.ask(method, path, iter([b"x" * size])).status_code for _ in range(6)]
+    # nginx may close a connection after a 502 whose body it has not read
+    answers = [
+        with_a_dead_one.ask(method, path, iter([b"x" * size]), Connection="close").status_code
+        for _ in range(6)
+    ]
     assert set(answers) == {200, 502}
     assert with_a_dead_one.seen() == [(method, path, b"x" * size)] * answers.count(200)
