@@ -14,7 +14,7 @@ from v1registry import MemoryStorage, Storage
 from v1registry.housekeeping.copying import copy_storage
 from v1registry.housekeeping.copying.values import MOST_TOGETHER
 from v1registry.rights import User
-from v1registry.storage import Stat, StorageFull, StorageUnavailable
+from v1registry.storage import ANY, Stat, StorageFull, StorageUnavailable
 
 TIME_NS = 1_430_000_000_123_456_789
 
@@ -59,6 +59,22 @@ class Forgetful(Noting):
         super().write_many_dated(values)
         if RECORDS[5] in values:
             self.delete(RECORDS[5])
+
+
+class Wrong(Noting):
+    """Stores other bytes of the same size, for each of some keys once."""
+
+    def __init__(self, *keys: str) -> None:
+        super().__init__()
+        self.wrong = set(keys)
+
+    def write(
+        self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY, modified_ns: int | None = None
+    ) -> Stat:
+        if key in self.wrong:
+            self.wrong.remove(key)
+            data = bytes(len(data if isinstance(data, bytes) else b"".join(data)))
+        return super().write(key, data, expect=expect, modified_ns=modified_ns)
 
 
 def with_records() -> MemoryStorage:
@@ -157,3 +173,18 @@ def filled() -> Storage:
     storage = MemoryStorage()
     AccountsWorld(People.of(User("alice")), storage).person("alice").push("alice/app", image_of("base"))
     return storage
+
+
+@pytest.mark.parametrize("size", [5, 100_000, 2_000_000])
+def test_value_that_was_stored_wrongly_is_copied_again(size: int) -> None:
+    source, wrong = with_records(), RECORDS[5:7]
+    for key in wrong:
+        source.write_dated(key, b"v" * size, TIME_NS)
+    destination = Wrong(*wrong)
+    for _ in range(2 if size > 5 else 1):
+        with pytest.raises(StorageUnavailable, match="other bytes than were written"):
+            copy_storage(source, destination)
+    # the time that a copy keeps does not hide it
+    copy_storage(source, destination)
+    assert destination.wrong == set()
+    assert values(destination).items() >= values(source).items()

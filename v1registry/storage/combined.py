@@ -64,7 +64,8 @@ def write_with(
     No reader sees one of these without the value, and the last of them is seen with all others. If this
     fails, some may be stored.
 
-    :param beside: is called once, when all of ``data`` has arrived, before or after it is visible.
+    :param beside: is called once, when all of ``data`` has arrived, before or after it is visible. The keys
+        should lie beside ``key``; an object store writes those of another group later than the others.
     :param is_needed: whether it fails if ``data`` alone can be stored.
     :raises KeyConflict: the stored value is not the expected one. Nothing changed.
     :raises StorageFull: no room is left.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, NoReturn
 
-from ...storage.base import Blob, KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
+from ...storage.base import Blob, KeyConflict, KeyNotFound, Stat, Storage, StorageError, StorageUnavailable
 from ...storage.dated import DatedStorage
 from .gauge import Gauge
 
@@ -196,7 +197,7 @@ class Values:
             return
         self._write(stat.key, value, stat.modified_ns)
         if self.read_there(stat.key) != value:
-            raise _differs(stat.key)
+            self._refuse(stat.key)
 
     def put_many(self, values: Sequence[Ready]) -> None:
         """Store small values in their order, as :meth:`put` does each, with few waits for the destination.
@@ -214,11 +215,14 @@ class Values:
             self.destination.write_many({stat.key: value for value, stat, _ in new})
         else:
             self._dated.write_many_dated({stat.key: (value, stat.modified_ns) for value, stat, _ in new})
-        wanted = {stat.key: value for value, stat, _ in new}
+        wanted, different = {stat.key: value for value, stat, _ in new}, list[str]()
         for key, there in self.destination.read_many(wanted):
             if there is None or there[0] != wanted[key]:
-                raise _differs(key)
-            self.note(key, there[1].modified_ns)
+                different.append(key)
+            else:
+                self.note(key, there[1].modified_ns)
+        if different:
+            self._refuse(*different)
 
     def copy_large(self, found: Stat, *digests: Any, check: Callable[[], None] | None = None) -> Stat | None:
         """Copy a value of any size; return its Stat in the destination, None in a dry run.
@@ -242,7 +246,7 @@ class Values:
             return None
         stat = self._write(found.key, checked(), found.modified_ns)
         if stat.size != found.size or (check is None and self._digest_there(found.key) != total.digest()):
-            raise _differs(found.key)
+            self._refuse(found.key)
         self._gauge.wrote(found.size)
         return stat
 
@@ -274,6 +278,15 @@ class Values:
         self.note(key, stat.modified_ns)
         return stat
 
+    def _refuse(self, *keys: str) -> NoReturn:
+        """Remove values that were stored and read back differently, so that no run takes them for copied.
+
+        :raises StorageUnavailable: always.
+        """
+        with suppress(StorageError):
+            self.destination.delete_many(keys)
+        raise StorageUnavailable(keys[0], "the destination has other bytes than were written to it")
+
     # -- what the destination has
 
     def read_there(self, key: str) -> bytes | None:
@@ -300,7 +313,3 @@ def _has(storage: Storage, key: str) -> bool:
     except KeyNotFound:
         return False
     return True
-
-
-def _differs(key: str) -> StorageUnavailable:
-    return StorageUnavailable(key, "the destination has other bytes than were written to it")
