@@ -215,6 +215,12 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     yield from _store_of_run("azurite", tmp_path_factory)
 
 
+@pytest.fixture(scope="session")
+def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A stand-in for Google Cloud Storage."""
+    yield from _store_of_run("google", tmp_path_factory)
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Name bytes and long texts by their size: compressed ones contain the time, and names must be stable."""
     if isinstance(val, bytes):

@@ -23,6 +23,7 @@ HOUR_S = 3600
     "kind",
     [
         "ceph",
+        "google",
         pytest.param("swift", marks=pytest.mark.stores),
         pytest.param("azurite", marks=pytest.mark.stores),
     ],

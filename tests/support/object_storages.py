@@ -29,7 +29,7 @@ from v1registry.storage.objects.urls import ObjectPlace
 #: Values of the environment variable TEST_STORAGE: which storage is in the place of memory.
 IN_FOLDERS: Final = "folder"
 IN_MEMORY: Final = "objects"
-REAL_STORES: Final = ("ceph", "swift", "azurite")
+REAL_STORES: Final = ("ceph", "swift", "azurite", "google")
 
 #: How long a call of a real store may take: on a busy machine, Azurite stands still for seconds.
 _TIMEOUT_S: Final = "60"
@@ -62,7 +62,7 @@ class MemoryObjectStorage(ObjectStorage):
 
     def _new_url(self, real: ObjectStore, bucket: str) -> str:
         """Return the URL of a place that nothing else uses."""
-        if not real.is_azure:
+        if real.scheme != "az":
             return real.url(bucket, uuid.uuid4().hex, timeout=_TIMEOUT_S)
         # Azurite looks at all blobs that it has for each listing, so those of former tests are removed
         container = real.new_bucket()

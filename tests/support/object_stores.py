@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 from support.azurite import Azurite
 from support.buckets import make_bucket, remove_container
 from support.ceph import Ceph
+from support.google_storage import GoogleStorage
 from support.programs import Program, eventually
 from support.swift import Swift
 
@@ -47,7 +48,15 @@ class _Server(Protocol):
     def stop(self) -> None: ...
 
 
-_KINDS: Mapping[str, type[_Server]] = {"ceph": Ceph, "swift": Swift, "azurite": Azurite}
+_KINDS: Mapping[str, type[_Server]] = {
+    "ceph": Ceph,
+    "swift": Swift,
+    "azurite": Azurite,
+    "google": GoogleStorage,
+}
+
+#: Kinds whose scheme is not ``s3``.
+_SCHEMES: Mapping[str, str] = {"azurite": "az", "google": "gs"}
 
 
 @dataclass(frozen=True)
@@ -56,12 +65,14 @@ class ObjectStore:
 
     endpoint: str
     environment: Mapping[str, str]  #: credentials, as the registry expects them in its environment
-    is_azure: bool = False
+    scheme: str = "s3"  #: of URLs
     single_writer: bool = False  #: whether it has no conditional writes
 
     def new_bucket(self) -> str:
         """Make a bucket; return its name."""
         name = f"test-{uuid.uuid4().hex[:16]}"
+        if self.scheme == "gs":
+            return name  # the stand-in has every bucket
         make_bucket(self.endpoint, self.environment, name)
         return name
 
@@ -75,19 +86,18 @@ class ObjectStore:
         :param endpoint: in the place of the store's own, such as that of a proxy before it.
         """
         query = {"endpoint": endpoint or self.endpoint, **options}
-        if not self.is_azure:
+        if self.scheme == "s3":
             query["path_style"] = "true"
         if self.single_writer:
             query["single_writer"] = "true"
-        scheme = "az" if self.is_azure else "s3"
-        return f"{scheme}://{bucket}{'/' if prefix else ''}{prefix}?{urlencode(query, safe=':/')}"
+        return f"{self.scheme}://{bucket}{'/' if prefix else ''}{prefix}?{urlencode(query, safe=':/')}"
 
 
 @contextlib.contextmanager
 def shared_store(kind: str, root: Path) -> Iterator[ObjectStore]:
     """Start the object store of a test run, or use the one that another worker has started.
 
-    :param kind: ``ceph``, ``swift`` or ``azurite``.
+    :param kind: ``ceph``, ``swift``, ``azurite`` or ``google``.
     :param root: a folder that all workers of the run have in common.
     """
     _KINDS[kind].require()
@@ -165,7 +175,7 @@ def _keep(kind: str, folder: Path) -> None:
         told = {
             "endpoint": server.url,
             "environment": dict(server.environment),
-            "is_azure": kind == "azurite",
+            "scheme": _SCHEMES.get(kind, "s3"),
             "single_writer": kind == "swift",
         }
         (folder / "store.json.new").write_text(json.dumps(told))

@@ -18,7 +18,8 @@ from ..base import InvalidKey, StorageError, StorageUnavailable
 from .documents import NO_DOCUMENT, Entry, Writer, data_entry, inline_entry
 from .groups import Group, Groups
 from .parallel import in_parallel
-from .store import Conflict, Found, Level, ObjectAccess, Version
+from .probes import Version
+from .store import Conflict, Found, Level, ObjectAccess
 
 log = get_logger(__name__)
 

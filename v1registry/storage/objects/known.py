@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from .documents import NO_DOCUMENT, Document
 from .groups import Group
-from .store import Version
+from .probes import Version
 
 #: What a guess costs besides the bytes of its document, about.
 _OVERHEAD_BYTES: Final = 500

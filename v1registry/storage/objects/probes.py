@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 #: The folder of the objects that probes write and delete.
 PROBES: Final = "probes"
 
-#: An etag that no object has.
+#: An etag and a version that no object has. Google Cloud Storage compares versions, which are numbers there.
 _OTHER_ETAG: Final = '"00000000000000000000000000000000"'
+_OTHER_VERSION: Final = "1"
 
 #: What the texts of exceptions have if a store does not know a condition: a status, or a code of S3.
 _REFUSALS: Final = ("501 Not Implemented", "<Code>NotImplemented", "<Code>InvalidRequest")
@@ -77,15 +78,15 @@ def probe(store: ObjectStore) -> Conditions:
         first = scratch.write()
         creation = scratch.attempt("create")
         # a store that writes whatever the condition is says nothing about the form of etags
-        update = scratch.attempt({"e_tag": _OTHER_ETAG})
+        update = scratch.attempt(update_mode(_OTHER_ETAG, first.version and _OTHER_VERSION))
         if update is not Answer.HONOURED:
             return Conditions(creation, update)
         if creation is Answer.IGNORED:
             first = scratch.write()
         for has_quotes in (True, False):
-            e_tag = first if has_quotes else _without_quotes(first)
+            e_tag = (first.e_tag or "") if has_quotes else _without_quotes(first.e_tag or "")
             # the right etag: the write happens
-            if scratch.attempt({"e_tag": e_tag}) is Answer.IGNORED:
+            if scratch.attempt(update_mode(e_tag, first.version)) is Answer.IGNORED:
                 return Conditions(creation, update, has_quotes)
         return Conditions(creation, Answer.REFUSED)
     finally:
@@ -108,6 +109,21 @@ def require_conditions(conditions: Conditions) -> None:
         )
 
 
+class Version(NamedTuple):
+    """What identifies the state of an object for conditional calls."""
+
+    e_tag: str | None
+    version: str | None  #: of stores that have one
+
+
+def update_mode(e_tag: str, version: str | None) -> dict[str, str]:
+    """Return the condition that an object has a state, as obstore expects it.
+
+    Stores compare the etag or the version, whichever is the field of their protocol.
+    """
+    return {"e_tag": e_tag} if version is None else {"e_tag": e_tag, "version": version}
+
+
 class _Scratch:
     """A small object of one probe."""
 
@@ -115,8 +131,8 @@ class _Scratch:
         self.name = f"{PROBES}/{secrets.token_hex(8)}"
         self._store = store
 
-    def write(self) -> str:
-        """Write a value on no condition; return its etag.
+    def write(self) -> Version:
+        """Write a value on no condition; return its state.
 
         :raises StorageUnavailable: the store failed.
         """
@@ -127,7 +143,7 @@ class _Scratch:
             result = obstore.put(self._store, self.name, secrets.token_bytes(8), use_multipart=False)
         except (BaseError, OSError) as error:
             fail(self.name, error)
-        return result["e_tag"] or ""
+        return Version(result["e_tag"], result["version"])
 
     def attempt(self, mode: Any) -> Answer:
         """Write a different value on a condition; return IGNORED if it was written.

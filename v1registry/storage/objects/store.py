@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from ..base import StorageUnavailable
 from ..patience import renew, wait
 from .failures import fail
-from .probes import PROBES, Conditions, probe, require_conditions
+from .probes import PROBES, Conditions, Version, probe, require_conditions, update_mode
 from .turns import Turn
 
 if TYPE_CHECKING:
@@ -44,13 +44,6 @@ _MEMORY_TURN: Final = threading.RLock()
 
 class Conflict(Exception):
     """An object is not what a conditional write expected."""
-
-
-class Version(NamedTuple):
-    """What identifies the state of an object for conditional calls."""
-
-    e_tag: str | None
-    version: str | None  #: of stores that have one
 
 
 class Found(NamedTuple):
@@ -157,9 +150,7 @@ class ObjectAccess:
         require_conditions(conditions)
         mode: Any = "create"
         if expected is not None:
-            mode = {"e_tag": conditions.etag_form(expected.e_tag or "")}
-            if expected.version is not None:
-                mode["version"] = expected.version
+            mode = update_mode(conditions.etag_form(expected.e_tag or ""), expected.version)
         try:
             result = self._look(name, lambda: self._obstore.put(self.store, name, data, mode=mode))
         except self._conflicts as error:
