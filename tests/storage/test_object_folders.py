@@ -85,7 +85,7 @@ def test_large_repositories_of_a_namespace_are_not_looked_through(
 ) -> None:
     storage = with_repositories(*(f"a/{number}" for number in range(9)))
     for number in range(9):
-        storage.write(f"repositories/a/{number}/_v2/tags/latest", b"x")
+        storage.write(f"repositories/a/{number}/_v2/blobs/{number:064}", b"x")
     storage.delete("repositories/a/3/tag_latest")
     storage.delete_tree("repositories/a/5")
     looked.clear()

@@ -11,9 +11,10 @@ import json
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
+from ..layers.remembered import Remembered
 from ..names import Digest
 from ..registry.keeping import Keeper, Keeping
 from ..registry.layout import parse_stored
@@ -22,12 +23,27 @@ from ..storage.combined import Combining
 from . import layout
 from .places import Place
 
+#: A blob of at most so many bytes is small. An object store usually has no object for it to redirect to.
+SMALL_BYTES: Final = 16 << 10
+
+#: What the small blobs that are kept in memory may take, in bytes, and what each takes besides its bytes.
+KEPT_BYTES: Final = 16 << 20
+_OVERHEAD_BYTES: Final = 300
+
 
 class Blobs:
-    """The blobs of one storage. Safe for threads and processes."""
+    """The blobs of one storage. Safe for threads and processes.
+
+    Small ones of a storage far away are kept in memory after they were sent: bytes never change under their
+    digest. Whether a repository contains them is asked each time, and so is whether they are stored, except
+    to send them.
+    """
 
     def __init__(self, storage: Storage, *, clock: Clock = SYSTEM_CLOCK):
         self._storage = storage
+        #: whether each call of the storage takes long
+        self.is_far = isinstance(storage, Combining)
+        self._kept = Remembered[bytes](KEPT_BYTES, lambda data: len(data) + _OVERHEAD_BYTES)
         self.keeping = Keeping(storage, clock=clock)
 
     # -- bytes
@@ -59,17 +75,34 @@ class Blobs:
         return self._storage.open(layout.blob_key(sha256), start, stop)
 
     def read(self, sha256: str) -> bytes:
-        """Return the bytes of a small blob, such as a manifest.
+        """Return the bytes of a blob that is not large, such as a manifest.
 
         :raises KeyNotFound: there is no such blob.
         """
         return self._storage.read(layout.blob_key(sha256))[0]
 
+    def read_to_send(self, sha256: str) -> bytes:
+        """Return what :meth:`read` does, or bytes that are kept in memory. They may be removed already.
+
+        :raises KeyNotFound: there is no such blob.
+        """
+        kept = self.kept(sha256)
+        if kept is not None:
+            return kept
+        data = self.read(sha256)
+        if self.is_far and len(data) <= SMALL_BYTES and hashlib.sha256(data).hexdigest() == sha256:
+            self._kept.keep(sha256, data)
+        return data
+
+    def kept(self, sha256: str) -> bytes | None:
+        """Return the bytes of a small blob that is kept in memory, None for any other one."""
+        return self._kept.find(sha256) if self.is_far else None
+
     def put(self, data: bytes) -> Digest:
         """Store small bytes, such as a manifest or a config; return their digest."""
         digest = Digest.of(data)
         # far away, a write that is refused costs no more than a look
-        if isinstance(self._storage, Combining) or self.stat(digest.hex) is None:
+        if self.is_far or self.stat(digest.hex) is None:
             with suppress(KeyConflict):
                 self._storage.write(layout.blob_key(digest.hex), data, expect=ABSENT)
         return digest

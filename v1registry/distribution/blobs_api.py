@@ -8,12 +8,14 @@ from .. import errors
 from ..log import audit
 from ..names import Digest, parse_v2_name
 from ..rights import Action
-from ..storage.base import Blob, KeyNotFound
+from ..storage.base import Blob, KeyNotFound, Stat
+from ..storage.memory import MemoryBlob
 from ..wsgi.immutable import stream_response
 from ..wsgi.responses import Response, respond
 from ..wsgi.routing import Route
 from . import layout
 from .answers import EMPTY_TYPE
+from .blobs import SMALL_BYTES
 from .callers import caller_of
 from .places import Place
 from .services import Request
@@ -29,19 +31,28 @@ def get_blob(request: Request) -> Response:
     caller.require(Action.READ, repository)
     digest, blobs = Digest.parse(request.fields["digest"]), request.services.distribution.blobs
     sha256 = blobs.contains(Place.of(caller.rights, repository), digest)
-    stat = None if sha256 is None else blobs.stat(sha256)
-    if sha256 is None or stat is None:
+    if sha256 is None:
+        raise _unknown(digest)
+    key = layout.blob_key(sha256)
+    # a client that pushes asks by HEAD what is stored
+    kept = blobs.kept(sha256) if request.method != "HEAD" else None
+    stat = blobs.stat(sha256) if kept is None else Stat(key, len(kept), sha256, 0)
+    if stat is None:
         raise _unknown(digest)
 
     def open_blob(start: int, stop: int) -> Blob:
         try:
-            return blobs.open(sha256, start, stop)
+            if stat.size > SMALL_BYTES or not blobs.is_far:
+                return blobs.open(sha256, start, stop)
+            return MemoryBlob(blobs.read_to_send(sha256), stat, start, stop)
         except KeyNotFound:
             # it was removed meanwhile
             raise _unknown(digest) from None
 
-    etag, key = f'"{digest}"', layout.blob_key(sha256)
-    response = stream_response(request, open_blob, stat.size, etag, caller.rights.is_open, key)
+    etag, is_public = f'"{digest}"', caller.rights.is_open
+    # nothing has to be asked for bytes that are in memory
+    sent_key = key if kept is None else ""
+    response = stream_response(request, open_blob, stat.size, etag, is_public, sent_key)
     response.headers["Docker-Content-Digest"] = str(digest)
     return response
 

@@ -112,13 +112,14 @@ class ManifestRecords:
             if found is not None:
                 yield found
 
-    def data(self, record: Record) -> bytes:
+    def data(self, record: Record, *, is_sent: bool = False) -> bytes:
         """Return the bytes of a manifest.
 
+        :param is_sent: the client gets them, so they may be removed already, and kept in memory alone.
         :raises ManifestUnknown: they are missing.
         """
         try:
-            return self._blobs.read(record.sha256)
+            return self._blobs.read_to_send(record.sha256) if is_sent else self._blobs.read(record.sha256)
         except KeyNotFound:
             raise errors.ManifestUnknown(sha256=record.sha256) from None
 

@@ -18,8 +18,8 @@ KEY_GROUPS: Final = (
     "repositories/*/*/_v2/blobs/??",
     "repositories/*/*/_v2/images/??",
     "repositories/*/*/_v2/referrers/??",
-    # tags and manifests are lists, which are remembered by the versions of their folders
-    "repositories/*/*/_v2/*",
+    # the rest of a repository, with the tags of both APIs and the records of manifests: a tag is read with
+    # all that it depends on
     "repositories/*/*",
     "blobs/*/*/*",
     "uploads/*/*",
