@@ -51,6 +51,9 @@ class Filler:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
+    def layer(self, image_id: str) -> bytes:
+        return hashlib.sha256(image_id.encode()).digest() * 8
+
     def repository(self, number: int) -> None:
         name, incarnation = f"ns{number % 100}/app{number}", f"{number:016x}"
         folder, chain = f"repositories/{name}", list[str]()
@@ -69,7 +72,7 @@ class Filler:
         folder = f"images/{image_id}"
         fields = {"id": image_id, "comment": "x" * 300}
         document = json.dumps({**fields, **({"parent": parents[0]} if parents else {})}).encode()
-        layer = hashlib.sha256(image_id.encode()).digest() * 8
+        layer = self.layer(image_id)
         payload = hashlib.sha256(document + b"\n" + layer).hexdigest()
         self.write(f"{folder}/json", document)
         self.write(f"{folder}/layer", layer)

@@ -32,10 +32,13 @@ class Ticking(Clock):
 
 def read(lately: ReadLately, keys: list[str], modified_s: float = 0) -> list[str]:
     """Read the keys that were not read lately; return them."""
-    found = [key for key in keys if not lately.has(key, modified_s)]
-    for key in found:
-        lately.begin(key)
-        lately.end(key, is_damaged=False)
+    found = []
+    for key in keys:
+        if lately.has(key, modified_s):
+            lately.skip()
+        else:
+            lately.note(key, lately.now_s(), is_damaged=False)
+            found.append(key)
     return found
 
 
@@ -97,8 +100,7 @@ def test_a_damaged_value_is_read_by_each_run() -> None:
     storage, clock = MemoryStorage(), Ticking()
     first = ReadLately(storage, clock=clock)
     for key in KEYS:
-        first.begin(key)
-        first.end(key, is_damaged=key == KEYS[3])
+        first.note(key, first.now_s(), is_damaged=key == KEYS[3])
     first.save(is_finished=True)
 
     run = ReadLately(storage, older_than_s=1000, clock=clock)
@@ -142,6 +144,7 @@ def test_a_read_only_storage_is_read_without_a_state(caplog: pytest.LogCaptureFi
             st.one_of(st.none(), st.integers(0, 60)),  # older_than_s
             st.booleans(),  # restarts
             st.integers(0, 40),  # seconds until the next run
+            st.integers(1, 5),  # how many are read at once
         ),
         max_size=8,
     ),
@@ -149,25 +152,32 @@ def test_a_read_only_storage_is_read_without_a_state(caplog: pytest.LogCaptureFi
 )
 @settings(deadline=None)
 def test_no_run_leaves_out_what_was_not_read_lately(
-    runs: list[tuple[int, int | None, bool, int]], written: dict[str, int]
+    runs: list[tuple[int, int | None, bool, int, int]], written: dict[str, int]
 ) -> None:
     storage, clock = MemoryStorage(), Ticking()
     read_at_s: dict[str, float] = {}
-    for stop, older_than_s, restarts, pause_s in runs:
+    for stop, older_than_s, restarts, pause_s, together in runs:
         began_at_s = clock.now_s
         run = ReadLately(storage, older_than_s=older_than_s, restarts=restarts, clock=clock)
-        for key in KEYS[:stop]:
-            modified_s = written.get(key, 0)
-            if modified_s > clock.now_s:
-                modified_s = 0  # it will be written later
-            if run.has(key, modified_s):
-                assert key in read_at_s
-                assert not restarts
-                assert modified_s < read_at_s[key]
-                assert older_than_s is None or read_at_s[key] >= began_at_s - older_than_s
-                continue
-            run.begin(key)
-            read_at_s[key] = clock.now_s
-            run.end(key, is_damaged=False)
+        for first in range(0, stop, together):
+            begun: dict[str, float] = {}
+            keys = KEYS[first : min(first + together, stop)]
+            # the last one begins first
+            for key in reversed(keys):
+                modified_s = written.get(key, 0)
+                if modified_s > clock.now_s:
+                    modified_s = 0  # it will be written later
+                if run.has(key, modified_s):
+                    assert key in read_at_s
+                    assert not restarts
+                    assert modified_s < read_at_s[key]
+                    assert older_than_s is None or read_at_s[key] >= began_at_s - older_than_s
+                else:
+                    begun[key] = read_at_s[key] = run.now_s()
+            for key in keys:
+                if key in begun:
+                    run.note(key, begun[key], is_damaged=False)
+                else:
+                    run.skip()
         run.save(is_finished=stop == len(KEYS))
         clock.now_s += pause_s

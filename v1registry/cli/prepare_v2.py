@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
+from typing import Final
 
 from .. import errors
 from ..assembly import Services, assemble
@@ -19,12 +20,18 @@ from ..distribution.shared_work import SharedWork
 from ..distribution.tags import TagPointers, Target
 from ..names import RepositoryName, is_v2_name, is_v2_tag
 from ..rights import Rights, User
+from ..storage.at_once import Distant, at_once
 from .exits import DONE, FAILED, NOT_FOUND, USAGE, CommandFailed, complain
 from .options import Commands, add_json_option, add_storage_options, count, open_shared_storage, settings_of
 from .output import print_json
 
 #: How many tags are prepared before the next ones, and before a line of progress.
 _STEP = 100
+
+#: How many images are converted at once if the command line does not say it. Over an object store they wait
+#: for its answers most of the time.
+_JOBS: Final = 2
+_JOBS_IF_DISTANT: Final = 8
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,10 @@ def add_commands(commands: Commands) -> None:
         help="convert only this repository or tag; may be given several times",
     )
     command.add_argument(
-        "--jobs", type=count, default=2, metavar="N", help="layers that are read at once (default: 2)"
+        "--jobs",
+        type=count,
+        metavar="N",
+        help=f"images that are converted at once (default: {_JOBS}; over an object store {_JOBS_IF_DISTANT})",
     )
     command.add_argument("--quiet", action="store_true", help="show no progress")
     add_json_option(command, is_list=True)
@@ -114,8 +124,8 @@ def services_of(options: argparse.Namespace) -> Services:
 
 
 def _all(services: Services) -> Iterator[_Tag]:
-    for repository in services.repositories.candidates():
-        yield from _of(services, repository)
+    for found in at_once(services.storage, partial(_of, services), services.repositories.candidates()):
+        yield from found
 
 
 def _of(services: Services, repository: RepositoryName) -> list[_Tag]:
@@ -126,7 +136,8 @@ def _of(services: Services, repository: RepositoryName) -> list[_Tag]:
     found = [_Tag(repository, tag, image_id) for tag, image_id in sorted(tags.items()) if is_v2_tag(tag)]
     place = Place.of(_rights(services), repository)
     pointers = TagPointers(services.storage, services.repositories, services.distribution.records)
-    return [row for row in found if not _is_pushed(pointers.target(place, row.tag))]
+    targets = at_once(services.storage, lambda row: pointers.target(place, row.tag), found)
+    return [row for row, target in zip(found, targets, strict=True) if not _is_pushed(target)]
 
 
 def _is_pushed(target: Target | None) -> bool:
@@ -160,7 +171,7 @@ def _named(services: Services, names: list[str]) -> list[_Tag]:
 
 def _prepare(services: Services, tags: Iterable[_Tag], options: argparse.Namespace) -> Iterator[_Prepared]:
     """Convert the images of tags in threads; yield what became of each tag."""
-    jobs: int = options.jobs
+    jobs: int = options.jobs or (_JOBS_IF_DISTANT if isinstance(services.storage, Distant) else _JOBS)
     distribution = services.distribution
     from_v1 = from_v1_of(
         services.storage,

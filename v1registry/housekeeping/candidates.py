@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from ..names import is_image_id
 from ..registry import layout
 from ..registry.keeping import CLAIM
 from ..rights import Content
+from ..storage.at_once import at_once
 from ..storage.base import ABSENT, KeyNotFound, Stat, Storage
 from .ancestries import Ancestries
 from .live import Live
@@ -80,13 +82,12 @@ class Listing:
         found = Candidates()
         young: list[Content] = []
         self._protect_pushes(live)
-        for image_id, stats in _grouped(self._storage.list(f"{layout.IMAGES}/"), 1):
-            if is_image_id(image_id):
-                found.images += 1
-                self._image(image_id, list(stats), live, found, young, incarnation_of)
-                self._spend(1)
-        for content in young:
-            for image_id in self._ancestries.of(content):
+        doubtful = self._images(live, found, young)
+        marks = at_once(self._storage, partial(self._mark, incarnation_of), doubtful)
+        for (name, stat), mark in marks:
+            self._note_mark(name, stat, mark, found, young)
+        for image_ids in at_once(self._storage, self._ancestries.of, young):
+            for image_id in image_ids:
                 live.add_image(image_id)
         self._drop_live(live, found)
         self._blobs(live, found)
@@ -110,13 +111,16 @@ class Listing:
 
     def _protect_pushes(self, live: Live) -> None:
         """Reach what unfinished pushes build on."""
-        for image_id in self._storage.list_folders(layout.UPLOADS):
-            if not is_image_id(image_id):
-                continue
-            for stat in self._storage.list(f"{layout.UPLOADS}/{image_id}/"):
-                if "/sent/" in stat.key:
-                    for kept_id in self._ancestry_of_push(stat):
-                        live.add_image(kept_id)
+        pushed = filter(is_image_id, self._storage.list_folders(layout.UPLOADS))
+        for kept_ids in at_once(self._storage, self._needed_by_pushes, pushed):
+            for kept_id in kept_ids:
+                live.add_image(kept_id)
+
+    def _needed_by_pushes(self, image_id: str) -> set[str]:
+        """Return the ids of the images that unfinished pushes of an image build on."""
+        stats = self._storage.list(f"{layout.UPLOADS}/{image_id}/")
+        sent = (stat for stat in stats if "/sent/" in stat.key)
+        return {kept_id for stat in sent for kept_id in self._ancestry_of_push(stat)}
 
     def _ancestry_of_push(self, stat: Stat) -> list[str]:
         head = b""
@@ -131,15 +135,17 @@ class Listing:
 
     # -- images
 
+    def _images(self, live: Live, found: Candidates, young: list[Content]) -> Iterator[tuple[str, Stat]]:
+        """Look at all images; yield the marks that nothing needs, with the stored names of repositories."""
+        for image_id, stats in _grouped(self._storage.list(f"{layout.IMAGES}/"), 1):
+            if is_image_id(image_id):
+                found.images += 1
+                yield from self._image(image_id, list(stats), live, found, young)
+                self._spend(1)
+
     def _image(
-        self,
-        image_id: str,
-        stats: list[Stat],
-        live: Live,
-        found: Candidates,
-        young: list[Content],
-        incarnation_of: Callable[[str], str],
-    ) -> None:
+        self, image_id: str, stats: list[Stat], live: Live, found: Candidates, young: list[Content]
+    ) -> Iterator[tuple[str, Stat]]:
         folder = f"{layout.image_folder(image_id)}/"
         contents: dict[str, list[Stat]] = {}
         marks: list[Stat] = []
@@ -165,22 +171,26 @@ class Listing:
                 found.contents.append(_candidate(keys, layout.LAYER, content, names))
         for name, stat in zip(names, marks, strict=True):
             if not live.has_pair(name, image_id):
-                self._mark(name, image_id, stat, found, young, incarnation_of)
+                yield name, stat
 
     def _mark(
-        self,
-        name: str,
-        image_id: str,
-        stat: Stat,
-        found: Candidates,
-        young: list[Content],
-        incarnation_of: Callable[[str], str],
-    ) -> None:
+        self, incarnation_of: Callable[[str], str], found: tuple[str, Stat]
+    ) -> tuple[tuple[str, Stat], tuple[Mark, bool] | None]:
+        """Return what was found with the mark, and whether it counts; None if it was removed."""
+        name, stat = found
         try:
             mark = Mark.parse(self._storage.read(stat.key)[0])
         except KeyNotFound:
+            return found, None
+        return found, (mark, mark.counts(incarnation_of(name)))
+
+    def _note_mark(
+        self, name: str, stat: Stat, read: tuple[Mark, bool] | None, found: Candidates, young: list[Content]
+    ) -> None:
+        if read is None:
             return
-        is_live = mark.counts(incarnation_of(name))
+        mark, is_live = read
+        image_id = stat.key.split("/", 2)[1]
         if is_live and self._is_young(stat):
             young.append(Content(image_id, mark.variant))
         elif not self._is_young(stat) and (is_live or not mark.is_published):
@@ -190,7 +200,15 @@ class Listing:
 
     def _blobs(self, live: Live, found: Candidates) -> None:
         """Look at all blobs. What facts of a blob that stays name stays too."""
-        given: set[str] = set()
+        given = set(at_once(self._storage, self._given, self._kept_with_facts(live, found)))
+        for sha256 in given & found.blobs.keys():
+            candidate = found.blobs.pop(sha256)
+            live.add_blob(sha256)
+            if candidate.data is not None:
+                found.shared.add(hash(candidate.data[0]))
+
+    def _kept_with_facts(self, live: Live, found: Candidates) -> Iterator[str]:
+        """Look at all blobs; yield those that stay and have facts."""
         for sha256, stats in _grouped(self._storage.list(f"{v2_layout.BLOBS}/sha256/"), 3):
             keys = list(stats)
             if not is_sha256(sha256):
@@ -203,12 +221,7 @@ class Listing:
             live.add_blob(sha256)
             _note_kept(keys, found)
             if any(last_segment(stat) == v2_layout.FACTS for stat in keys):
-                given.add(self._given(sha256))
-        for sha256 in given & found.blobs.keys():
-            candidate = found.blobs.pop(sha256)
-            live.add_blob(sha256)
-            if candidate.data is not None:
-                found.shared.add(hash(candidate.data[0]))
+                yield sha256
 
     def _given(self, sha256: str) -> str:
         """Return the blob that v1 gets in place of another one; empty if that is unknown."""
@@ -221,17 +234,20 @@ class Listing:
 
     def _conversions(self, live: Live, found: Candidates) -> None:
         """Look for conversions whose manifests no repository needs."""
-        stats = (stat for stat in self._storage.list(f"{v2_layout.CONVERSIONS}/") if not self._is_young(stat))
-        for stat in stats:
-            if not is_sha256(last_segment(stat)):
-                continue
-            try:
-                fields: Any = layout.parse_stored(self._storage.read(stat.key)[0])
-            except KeyNotFound:
-                continue
-            digests: list[Any] = [fields.get("oci"), fields.get("docker")] if isinstance(fields, dict) else []
-            if not any(live.has_blob(digest) for digest in digests if is_sha256(digest)):
+        stats = self._storage.list(f"{v2_layout.CONVERSIONS}/")
+        old = (stat for stat in stats if is_sha256(last_segment(stat)) and not self._is_young(stat))
+        for stat, digests in at_once(self._storage, self._manifests_of, old):
+            if digests is not None and not any(live.has_blob(digest) for digest in digests):
                 found.others.append(stat)
+
+    def _manifests_of(self, stat: Stat) -> tuple[Stat, list[str] | None]:
+        """Return the Stat of a conversion with its manifests; None if it was removed."""
+        try:
+            fields: Any = layout.parse_stored(self._storage.read(stat.key)[0])
+        except KeyNotFound:
+            return stat, None
+        digests: list[Any] = [fields.get("oci"), fields.get("docker")] if isinstance(fields, dict) else []
+        return stat, [digest for digest in digests if is_sha256(digest)]
 
     def _is_young(self, stat: Stat) -> bool:
         return stat.modified.timestamp() > self._cutoff_s and last_segment(stat) != CLAIM

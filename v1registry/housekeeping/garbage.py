@@ -7,8 +7,10 @@ removed. docs/internals.md says why no request loses anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from typing import Final, NamedTuple
 
 from ..access.incarnations import Incarnations
 from ..access.marks import Mark, mark_key
@@ -21,6 +23,7 @@ from ..names import RepositoryName, is_v2_tag
 from ..registry import layout
 from ..registry.expiry import Expiry
 from ..registry.repositories import Repositories
+from ..storage.at_once import at_once, do_at_once
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageFull
 from ..storage.sweeping import Sweepable
 from .candidates import COLLECTED, Candidate, Candidates, Listing
@@ -30,13 +33,24 @@ from .leftovers import Leftovers, name_of
 from .live import Live
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress
+from .repository_folders import repository_folders
 from .repository_records import last_segment
-from .repository_scan import RepositoryScan, ScannedTag, Unneeded
+from .repository_scan import RepositoryScan, ScannedTag
 from .retention import Retention
 from .sweep import Sweep
 
 #: How long what is not referred to stays, in seconds: a push must not take longer.
 GRACE_S: Final = 24 * 3600
+
+
+class _Look(NamedTuple):
+    """What was removed from a repository."""
+
+    repository: RepositoryName
+    tags: int
+    manifests: list[Stat]  #: records
+    others: list[Stat]
+    has_unneeded: bool  #: whether anything was to be removed
 
 
 class GarbageCollection:
@@ -115,8 +129,7 @@ class GarbageCollection:
             self._account, self._owners = Account(), {}
             live = self._reach(sweep, again)
             self._remove_marks(sweep, marks, live)
-            for claim in candidates.claims:
-                sweep.tidy(claim)
+            do_at_once(self._storage, sweep.tidy, candidates.claims)
         self._take(candidates, live)
         if sweep is not None:
             Expiry(self._storage, clock=self._clock).expire_all()
@@ -147,32 +160,57 @@ class GarbageCollection:
         :param sweep: None if nothing is removed.
         """
         live = Live() if live is None else live
-        scan = RepositoryScan(
-            self._storage,
-            lambda name, tags: self._retain(sweep, name, tags),
-            takes_untagged=self._takes_untagged,
-            cutoff_s=self._cutoff_s,
-        )
+        scan = RepositoryScan(self._storage, takes_untagged=self._takes_untagged, cutoff_s=self._cutoff_s)
         self._report.repositories = 0
         self._report.unmatched = set() if self._retention is None else {*self._retention.repositories}
         step = self._progress.start("repositories", None, "repositories")
         try:
-            for namespace, folder in self._folders():
-                self._report.repositories += 1
-                if self._is_deleted(namespace, folder, sweep):
-                    continue
-                unneeded, _ = scan.scan(namespace, folder, live)
-                self._drop(sweep, layout.repository_from_folders(namespace, folder), unneeded)
-                step.advance(1)
-                self._pace.spend(objects=1)
+            looks = at_once(
+                self._storage, partial(self._look, sweep, scan, live), repository_folders(self._storage)
+            )
+            with closing(looks):
+                for look in looks:
+                    self._report.repositories += 1
+                    if look is not None:
+                        self._note(look)
+                        step.advance(1)
+                        self._pace.spend(objects=1)
         finally:
             step.finish()
         return live
 
-    def _folders(self) -> Iterator[tuple[str, str]]:
-        for namespace in self._storage.list_folders(layout.REPOSITORIES):
-            for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
-                yield namespace, folder
+    def _look(
+        self, sweep: Sweep | None, scan: RepositoryScan, live: Live, folders: tuple[str, str]
+    ) -> _Look | None:
+        """Add what a repository reaches, and remove what it needs no more.
+
+        :return: None if it was deleted.
+        """
+        if self._is_deleted(*folders, sweep):
+            return None
+        name = layout.repository_from_folders(*folders)
+        gone = set[str]()
+
+        def choose(tags: dict[str, ScannedTag]) -> set[str]:
+            gone.update(self._retain(sweep, name, tags))
+            return gone
+
+        unneeded = scan.scan(*folders, live, choose)
+        # records first: without them nothing else is asked for
+        manifests = self._drop(sweep, unneeded.manifests)
+        others = self._drop(sweep, unneeded.others) + self._drop(sweep, unneeded.blobs)
+        return _Look(name, len(gone), manifests, others, bool(gone) or not unneeded.is_empty)
+
+    def _note(self, look: _Look) -> None:
+        """Count what was removed from a repository."""
+        if self._retention is not None:
+            self._report.unmatched -= self._retention.matched(look.repository)
+        self._has_unneeded = self._has_unneeded or look.has_unneeded
+        row = self._account.of(str(look.repository))
+        row.tags += look.tags
+        row.manifests += len(look.manifests)
+        for stat in (*look.manifests, *look.others):
+            self._owners.setdefault(last_segment(stat), str(look.repository))
 
     def _is_deleted(self, namespace: str, folder: str, sweep: Sweep | None) -> bool:
         """Tell whether a repository was marked as deleted so long ago that its rest is removed now."""
@@ -189,33 +227,25 @@ class GarbageCollection:
             self._repositories.remove_marked_deleted(name)
         return True
 
-    def _drop(self, sweep: Sweep | None, name: RepositoryName, unneeded: Unneeded) -> None:
-        """Remove the keys that a repository needs no more."""
-        manifests = {stat.key for stat in unneeded.manifests}
-        for stat in unneeded.all():
-            self._has_unneeded = True
-            if sweep is not None and not sweep.delete(stat):
-                continue
-            if stat.key in manifests:
-                self._account.of(str(name)).manifests += 1
-            self._owners.setdefault(last_segment(stat), str(name))
+    def _drop(self, sweep: Sweep | None, unneeded: Sequence[Stat]) -> list[Stat]:
+        """Remove keys that a repository needs no more; return those that were removed."""
+        if sweep is None:
+            return list(unneeded)
+        with closing(at_once(self._storage, sweep.delete, unneeded)) as removals:
+            return [stat for stat, is_removed in zip(unneeded, removals, strict=True) if is_removed]
 
-    def _retain(self, sweep: Sweep | None, name: RepositoryName, tags: dict[str, ScannedTag]) -> set[str]:
+    def _retain(self, sweep: Sweep | None, name: RepositoryName, tags: dict[str, ScannedTag]) -> list[str]:
         """Return the tags that the rules of retention remove; remove them if there is a sweep."""
         if self._retention is None:
-            return set()
-        self._report.unmatched -= self._retention.matched(name)
+            return []
         times = {tag: scanned.set_at_s for tag, scanned in tags.items()}
         chosen = self._retention.removed(name, times, self._now_s)
-        if sweep is None:
-            gone = set(chosen)
-        else:
-            sweep.check()
-            gone = {tag for tag in chosen if self._remove_tag(name, tag, tags[tag])}
-        self._has_unneeded = self._has_unneeded or bool(gone)
-        if gone:
-            self._account.of(str(name)).tags += len(gone)
-        return gone
+        if sweep is None or not chosen:
+            return chosen
+        sweep.check()
+        removals = at_once(self._storage, lambda tag: self._remove_tag(name, tag, tags[tag]), chosen)
+        with closing(removals):
+            return [tag for tag, is_removed in zip(chosen, removals, strict=True) if is_removed]
 
     def _remove_tag(self, name: RepositoryName, tag: str, scanned: ScannedTag) -> bool:
         """Remove a tag if it was not set again meanwhile; tell whether it was removed."""
@@ -253,23 +283,29 @@ class GarbageCollection:
 
     def _read_marks(self, candidates: Candidates) -> list[tuple[str, str, Mark, Stat]]:
         """Return the marks that may be removed, as they are before what they are for is looked at again."""
-        found = []
-        for name, image_ids in candidates.marks.items():
-            keys = {mark_key(name_of(name), image_id): image_id for image_id in image_ids}
-            for key, value in self._storage.read_many(keys):
-                if value is not None:
-                    found.append((name, keys[key], Mark.parse(value[0]), value[1]))
-        return found
+        pairs = [(name, image_id) for name, image_ids in candidates.marks.items() for image_id in image_ids]
+        values = self._storage.read_many(mark_key(name_of(name), image_id) for name, image_id in pairs)
+        return [
+            (*pair, Mark.parse(value[0]), value[1])
+            for pair, (_, value) in zip(pairs, values, strict=True)
+            if value is not None
+        ]
 
     def _remove_marks(self, sweep: Sweep, marks: list[tuple[str, str, Mark, Stat]], live: Live) -> None:
-        for name, image_id, mark, stat in marks:
-            if live.has_pair(name, image_id) or stat.modified.timestamp() > self._cutoff_s:
-                continue
+        def remove(found: tuple[Mark, Stat]) -> None:
+            mark, stat = found
             if mark.is_published:
                 # it still says that older tags do not mean the first content
                 sweep.replace(stat, Mark("", COLLECTED, is_published=True).dump())
             else:
                 sweep.delete(stat)
+
+        unneeded = (
+            (mark, stat)
+            for name, image_id, mark, stat in marks
+            if not live.has_pair(name, image_id) and stat.modified.timestamp() <= self._cutoff_s
+        )
+        do_at_once(self._storage, remove, unneeded)
 
     # -- removing
 
@@ -283,8 +319,7 @@ class GarbageCollection:
             else:
                 taken.append(candidate)
         if sweep is not None:
-            for stat in candidates.others:
-                sweep.delete(stat)
+            do_at_once(self._storage, sweep.delete, candidates.others)
         removed = self._removed(taken)
         leftovers = Leftovers(self._storage, self._cutoff_s)
         owners = leftovers.owners(removed, self._owners)
@@ -297,14 +332,19 @@ class GarbageCollection:
         """Remove candidates; return those that were removed. Without a sweep all count as removed."""
         sweep, removed = self._sweep, []
         step = self._progress.start("remove", len(taken), "objects")
+
+        def remove(candidate: Candidate) -> bool:
+            return sweep is None or sweep.remove(candidate, self._cutoff_s)
+
         try:
-            for candidate in taken:
-                if sweep is None or sweep.remove(candidate, self._cutoff_s):
-                    removed.append(candidate)
-                else:
-                    self._stays(candidate)
-                step.advance(1)
-                self._pace.spend(objects=1)
+            with closing(at_once(self._storage, remove, taken)) as removals:
+                for candidate, is_removed in zip(taken, removals, strict=True):
+                    if is_removed:
+                        removed.append(candidate)
+                    else:
+                        self._stays(candidate)
+                    step.advance(1)
+                    self._pace.spend(objects=1)
         finally:
             step.finish()
         return removed

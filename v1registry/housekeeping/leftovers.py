@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from typing import Any, Final
 
 from ..access.marks import Mark
 from ..distribution import layout as v2_layout
 from ..names import RepositoryName
 from ..registry import layout
+from ..rights import Content
+from ..storage.at_once import at_once, do_at_once
 from ..storage.base import KeyNotFound, Stat, Storage
 from .candidates import Candidate
+from .repository_folders import repository_folders
 from .repository_records import is_sha256
 from .sweep import Sweep
 
@@ -46,10 +50,12 @@ class Leftovers:
             else:
                 unknown.setdefault(candidate.content.image_id, []).append(candidate.folder)
         if unknown:
-            for name, stat in self._lists():
-                for image_id in self._ids(stat) & unknown.keys():
+            wanted = frozenset(unknown)
+            lists = at_once(self._storage, lambda folders: self._listed(folders, wanted), self._folders())
+            for folders, _, image_ids in lists:
+                for image_id in image_ids & unknown.keys():
                     for folder in unknown.pop(image_id):
-                        found[folder] = str(name)
+                        found[folder] = str(layout.repository_from_folders(*folders))
         return found
 
     def remove(self, sweep: Sweep, removed: list[Candidate], incarnation_of: Callable[[str], str]) -> None:
@@ -57,17 +63,25 @@ class Leftovers:
 
         :param incarnation_of: of a repository by its stored name.
         """
-        gone = set()
-        for candidate in removed:
-            content = candidate.content
-            if content is not None and not content.variant:
+
+        def tidy(content: Content) -> str:
+            if not content.variant:
                 self._remove_marks(sweep, content.image_id, incarnation_of)
-            if content is not None and self._is_gone(content.image_id):
-                gone.add(content.image_id)
+            return content.image_id if self._is_gone(content.image_id) else ""
+
+        contents = (candidate.content for candidate in removed if candidate.content is not None)
+        with closing(at_once(self._storage, tidy, contents)) as image_ids:
+            gone = frozenset(filter(None, image_ids))
+
+        def shorten(folders: tuple[str, str]) -> None:
+            _, stat, image_ids = self._listed(folders, gone)
+            if stat is not None:
+                self._shorten(sweep, stat, image_ids)
+
         if gone:
-            for _, stat in self._lists():
-                self._shorten(sweep, stat, self._ids(stat) & gone)
-        self._remove_pointers(sweep)
+            do_at_once(self._storage, shorten, self._folders())
+        pointers = list(self._storage.list(f"{v2_layout.BLOBS}/sha512/"))
+        do_at_once(self._storage, partial(self._remove_pointer, sweep), pointers)
 
     def _remove_marks(self, sweep: Sweep, image_id: str, incarnation_of: Callable[[str], str]) -> None:
         """Remove marks that count for nothing, and of which none has to be known any more."""
@@ -86,19 +100,19 @@ class Leftovers:
 
     # -- image lists
 
-    def _lists(self) -> Iterator[tuple[RepositoryName, Stat]]:
-        for namespace in self._storage.list_folders(layout.REPOSITORIES):
-            for folder in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
-                with suppress(KeyNotFound):
-                    key = f"{layout.REPOSITORIES}/{namespace}/{folder}/{layout.IMAGE_LIST}"
-                    yield layout.repository_from_folders(namespace, folder), self._storage.stat(key)
+    def _folders(self) -> Iterator[tuple[str, str]]:
+        return repository_folders(self._storage)
 
-    def _ids(self, stat: Stat) -> set[str]:
+    def _listed(
+        self, folders: tuple[str, str], wanted: frozenset[str]
+    ) -> tuple[tuple[str, str], Stat | None, set[str]]:
+        """Return the folders of a repository, the Stat of its image list, and which of some ids are in it."""
+        key = f"{layout.REPOSITORIES}/{'/'.join(folders)}/{layout.IMAGE_LIST}"
         try:
-            value = self._storage.read(stat.key)[0]
+            value, stat = self._storage.read(key)
         except KeyNotFound:
-            return set()
-        return {image_id.decode("ascii") for image_id in _IDS.findall(value)}
+            return folders, None, set()
+        return folders, stat, {digits.decode("ascii") for digits in _IDS.findall(value)} & wanted
 
     def _shorten(self, sweep: Sweep, stat: Stat, gone: set[str]) -> None:
         """Remove ids from an image list, unless a push has changed it lately."""
@@ -115,13 +129,12 @@ class Leftovers:
 
     # -- digests of other algorithms
 
-    def _remove_pointers(self, sweep: Sweep) -> None:
-        for stat in list(self._storage.list(f"{v2_layout.BLOBS}/sha512/")):
-            with suppress(KeyNotFound):
-                value, stat = self._storage.read(stat.key)
-                sha256 = value.decode("ascii", "replace")
-                if stat.modified.timestamp() <= self._cutoff_s and not self._has_blob(sha256):
-                    sweep.delete(stat)
+    def _remove_pointer(self, sweep: Sweep, listed: Stat) -> None:
+        with suppress(KeyNotFound):
+            value, stat = self._storage.read(listed.key)
+            sha256 = value.decode("ascii", "replace")
+            if stat.modified.timestamp() <= self._cutoff_s and not self._has_blob(sha256):
+                sweep.delete(stat)
 
     def _has_blob(self, sha256: str) -> bool:
         if not is_sha256(sha256):

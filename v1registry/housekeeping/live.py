@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +11,7 @@ from ..access.marks import Mark, mark_key
 from ..names import RepositoryName
 from ..registry import layout
 from ..rights import Content
+from ..storage.at_once import at_once
 from ..storage.base import InvalidKey, KeyNotFound, Storage
 from .ancestries import Ancestries
 
@@ -37,7 +39,7 @@ def pair_name(stored_name: str, image_id: str) -> str:
 
 @dataclass
 class Live:
-    """What stays. The digests are those of :func:`short`."""
+    """What stays. The digests are those of :func:`short`. Threads may add to it at the same time."""
 
     contents: set[bytes] = field(default_factory=set)  #: of the names of contents
     pairs: set[bytes] = field(default_factory=set)  #: of images in repositories, whose marks are needed
@@ -80,18 +82,45 @@ class HeldImages:
         self._live = live
         self.ids: set[str] = set()  #: of all images that were reached
 
-    def add(self, image_id: str) -> None:
-        """Note that an image, and its ancestors, are reachable."""
-        if image_id in self.ids:
-            return
-        content = self._content(image_id)
-        for reached in self._ancestries.of(content):
-            if reached in self.ids:
-                continue
-            self.ids.add(reached)
-            found = content if reached == image_id else self._content(reached)
-            self._live.pairs.add(short(pair_name(self._stored_name, reached)))
-            self._reach(found)
+    def add(self, image_ids: Iterable[str]) -> None:
+        """Note that images, and their ancestors, are reachable."""
+        new = (image_id for image_id in dict.fromkeys(image_ids) if image_id not in self.ids)
+        chains = at_once(self._storage, self._chain, new)
+        for content, has_json in at_once(self._storage, self._look, self._not_reached(chains)):
+            self._live.pairs.add(short(pair_name(self._stored_name, content.image_id)))
+            self._live.contents.add(short(content_name(content)))
+            if not has_json:
+                # an open server shows one of the others
+                self._live.add_image(content.image_id)
+
+    def _chain(self, image_id: str) -> tuple[Content, list[str]]:
+        """Return the content that the repository holds, with the ids of the image and its ancestors."""
+        with self._storage.moment():
+            content = self._content(image_id)
+            return content, self._ancestries.of(content)
+
+    def _not_reached(
+        self, chains: Iterable[tuple[Content, list[str]]]
+    ) -> Iterator[tuple[str, Content | None]]:
+        """Yield each id once, and the content if it is known."""
+        for content, ancestry in chains:
+            for image_id in ancestry:
+                if image_id not in self.ids:
+                    self.ids.add(image_id)
+                    yield image_id, content if image_id == content.image_id else None
+
+    def _look(self, found: tuple[str, Content | None]) -> tuple[Content, bool]:
+        """Return the content that the repository holds, and False if it is the first one and has no JSON."""
+        image_id, content = found
+        with self._storage.moment():
+            content = content or self._content(image_id)
+            if content.variant or short(content_name(content)) in self._live.contents:
+                return content, True
+            try:
+                self._storage.stat(layout.content_key(content, layout.JSON))
+            except KeyNotFound:
+                return content, False
+        return content, True
 
     def _content(self, image_id: str) -> Content:
         """Return the content that the repository holds; the first one if no mark says it."""
@@ -102,16 +131,3 @@ class HeldImages:
         except (KeyNotFound, InvalidKey):
             return Content(image_id)
         return Content(image_id, mark.variant if mark.counts(self._incarnation) else "")
-
-    def _reach(self, content: Content) -> None:
-        digest = short(content_name(content))
-        if digest in self._live.contents:
-            return
-        self._live.contents.add(digest)
-        if content.variant:
-            return
-        try:
-            self._storage.stat(layout.content_key(content, layout.JSON))
-        except KeyNotFound:
-            # an open server shows one of the others
-            self._live.add_image(content.image_id)

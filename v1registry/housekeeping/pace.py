@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Final
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -16,7 +17,7 @@ _MOST_CREDIT_S: Final = 0.1
 
 
 class Pace:
-    """Bounds a rate: each call of :meth:`spend` waits until the work that it names is due. For one thread.
+    """Bounds a rate: each call of :meth:`spend` waits until the work that it names is due. Safe for threads.
 
     :param bytes_per_s: how many bytes may be read in a second; None if there is no limit.
     :param objects_per_s: how many objects may be looked at in a second; None if there is no limit.
@@ -39,6 +40,7 @@ class Pace:
         self._objects_per_s = objects_per_s
         self._clock = clock
         self._sleep = sleep
+        self._lock = Lock()  # guards the time
         self._due_s = float("-inf")
 
     def spend(self, size_bytes: int = 0, objects: int = 0) -> None:
@@ -54,10 +56,12 @@ class Pace:
             cost_s = max(cost_s, objects / self._objects_per_s)
         if cost_s == 0:
             return
-        now_s = self._clock.monotonic_s()
-        self._due_s = max(self._due_s, now_s - _MOST_CREDIT_S) + cost_s
-        if self._due_s - now_s >= _SHORTEST_PAUSE_S:
-            self._sleep(self._due_s - now_s)
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            self._due_s = max(self._due_s, now_s - _MOST_CREDIT_S) + cost_s
+            pause_s = self._due_s - now_s
+        if pause_s >= _SHORTEST_PAUSE_S:
+            self._sleep(pause_s)
 
 
 #: Has no limits, and so no state.

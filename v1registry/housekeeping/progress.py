@@ -6,7 +6,10 @@ from typing import Final, Protocol
 
 
 class Step(Protocol):
-    """One step of a run, such as the walk over all images. A run has one step at a time."""
+    """One step of a run, such as the walk over all images. A run has one step at a time.
+
+    Over an object store, several threads may call :meth:`advance`, one at a time.
+    """
 
     def advance(self, number: int, /) -> None:
         """Add what was done since the last call, in the unit of the step."""

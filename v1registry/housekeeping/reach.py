@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from .. import errors
 from ..access.incarnations import Incarnations
@@ -24,8 +25,10 @@ from ..registry import layout
 from ..registry.contents import Contents
 from ..registry.repositories import Repositories
 from ..rights import Content
+from ..storage.at_once import at_once
 from ..storage.base import InvalidKey, KeyNotFound, Storage
 from .ancestries import Ancestries
+from .repository_folders import repository_folders
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Reached:
 
 
 class Reach:
-    """Walks through the repositories of one storage. For one thread.
+    """Walks through the repositories of one storage. Safe for threads.
 
     :param has_variants: tells whether an id has contents beside the first; asks the storage if None.
     """
@@ -65,7 +68,8 @@ class Reach:
     def repositories(self) -> Iterator[RepositoryName]:
         """Yield each repository that has a folder, once. Some may turn out not to exist."""
         in_two_folders: set[RepositoryName] = set()
-        for name in self._repositories.candidates():
+        for namespace, folder in repository_folders(self._storage):
+            name = layout.repository_from_folders(namespace, folder)
             if len(layout.repository_folders(name)) > 1:
                 if name in in_two_folders:
                     continue
@@ -78,13 +82,9 @@ class Reach:
 
     # -- tags
 
-    def tags(self, place: StoredPlace) -> Iterator[tuple[str, Reached]]:
-        """Yield each tag of both APIs, sorted, with what it reaches."""
-        names = {*self.v1_tags(place), *self.sides(place)}
-        for tag in sorted(names):
-            reached = self.tag(place, tag)
-            if reached is not None:
-                yield tag, reached
+    def tags(self, place: StoredPlace) -> list[str]:
+        """Return the tags of both APIs, sorted. Some may turn out not to be set."""
+        return sorted({*self.v1_tags(place), *self.sides(place)})
 
     def tag_names(self, place: StoredPlace) -> list[str]:
         """Return the tags of both APIs that are set, sorted."""
@@ -177,22 +177,26 @@ class Reach:
         return reached.blobs
 
     def _add_manifests(self, place: StoredPlace, records: Iterable[Record], reached: Reached) -> None:
-        left, walked = list(records), set[str]()
+        left, walked = {record.sha256: record for record in records}, set[str]()
         while left:
-            record = left.pop()
-            if record.sha256 in walked:
-                continue
-            walked.add(record.sha256)
-            reached.blobs.add(record.sha256)
-            manifest = self._manifest(record)
-            if manifest is None:
-                continue
-            reached.blobs.update(self._known(descriptor.digest for descriptor in manifest.blobs))
-            for sha256 in self._known(entry.digest for entry in manifest.entries):
-                # what has no record may be anything, and large
-                child = self._records.find(place, sha256)
-                if child is not None:
-                    left.append(child)
+            walked.update(left)
+            entries: dict[str, Record] = {}
+            for blobs, children in at_once(self._storage, partial(self._named_in, place), left.values()):
+                reached.blobs.update(blobs)
+                entries.update((child.sha256, child) for child in children)
+            left = {sha256: entry for sha256, entry in entries.items() if sha256 not in walked}
+        reached.blobs.update(walked)
+
+    def _named_in(self, place: StoredPlace, record: Record) -> tuple[list[str], list[Record]]:
+        """Return the blobs that a manifest names, and the manifests that an index lists."""
+        manifest = self._manifest(record)
+        if manifest is None:
+            return [], []
+        blobs = list(self._known(descriptor.digest for descriptor in manifest.blobs))
+        entries = self._known(entry.digest for entry in manifest.entries)
+        # what has no record may be anything, and large
+        found = [self._records.find(place, sha256) for sha256 in entries]
+        return blobs, [record for record in found if record is not None]
 
     def _manifest(self, record: Record) -> Manifest | None:
         """Return what a manifest says, None if its bytes are missing or damaged."""

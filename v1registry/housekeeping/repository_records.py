@@ -12,6 +12,7 @@ from ..distribution.blobs import Blobs
 from ..distribution.manifests import KNOWN_TYPES, parse_manifest
 from ..names import Digest
 from ..registry import layout
+from ..storage.at_once import at_once
 from ..storage.base import KeyNotFound, Stat, Storage
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -46,6 +47,7 @@ class Records:
     """
 
     def __init__(self, storage: Storage, prefix: str, incarnation: str):
+        self._storage = storage
         self._blobs = Blobs(storage)
         self._references: dict[str, _References] = {}
         self.found: dict[str, StoredRecord] = {}
@@ -68,18 +70,22 @@ class Records:
 
     def closure(self, roots: Iterable[str]) -> set[str]:
         """Return the manifests that stay with others: entries of indexes, and those whose subject stays."""
-        needed, waiting = set[str](), list(roots)
+        needed, new = set[str](), set(roots)
         referrers: dict[str, list[str]] | None = None
-        while waiting and len(needed) < len(self.found):
-            sha256 = waiting.pop()
-            if sha256 in needed:
-                continue
-            needed.add(sha256)
-            if referrers is None and len(needed) < len(self.found):
+        while new:
+            needed |= new
+            if len(needed) == len(self.found):
+                break
+            if referrers is None:
                 referrers = self._referrers()
-            waiting += (entry for entry in self.references(sha256) if entry in self.found)
-            waiting += () if referrers is None else referrers.get(sha256, ())
+            named = {entry for sha256 in new for entry in self.references(sha256) if entry in self.found}
+            new = named.union(*(referrers.get(sha256, ()) for sha256 in new)) - needed
         return needed
+
+    def load(self, wanted: Iterable[str]) -> None:
+        """Read several manifests at once, if the storage is distant, so that no later call waits for each."""
+        new = [sha256 for sha256 in wanted if sha256 not in self._references]
+        self._references.update(zip(new, at_once(self._storage, self._read, new), strict=True))
 
     def references(self, sha256: str) -> tuple[str, ...]:
         """Return the SHA-256 digits of the blobs and manifests that a manifest names."""
@@ -87,6 +93,7 @@ class Records:
 
     def _referrers(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
+        self.load(self.found)
         for sha256 in self.found:
             subject = self._of(sha256).subject
             if subject is not None:

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from ..access.incarnations import Incarnations
 from ..distribution import layout as v2_layout
-from ..names import RepositoryName, is_image_id
+from ..names import is_image_id
 from ..registry import layout
 from ..registry.repositories import Repositories
-from ..storage.base import KeyNotFound, Stat, Storage
+from ..storage.base import Stat, Storage
 from .live import HeldImages, Live
 from .repository_records import Records, is_sha256, last_segment, may_count
 
@@ -32,11 +32,10 @@ class Unneeded:
     blobs: list[Stat] = field(default_factory=list)  #: marks
     others: list[Stat] = field(default_factory=list)  #: entries of referrers, and lists of sources
 
-    def all(self) -> Iterator[Stat]:
-        """Yield all of them, records first: without them nothing else is asked for."""
-        yield from self.manifests
-        yield from self.others
-        yield from self.blobs
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are none."""
+        return not (self.manifests or self.blobs or self.others)
 
 
 @dataclass(frozen=True)
@@ -61,33 +60,34 @@ class Side:
 
 
 #: Chooses the tags that are to be removed, removes them if that is wanted, and returns those that are gone.
-ChooseTags = Callable[[RepositoryName, "dict[str, ScannedTag]"], "set[str]"]
+ChooseTags = Callable[["dict[str, ScannedTag]"], "set[str]"]
 
 
 class RepositoryScan:
-    """Looks at one folder of a repository after the other.
+    """Looks at folders of repositories. Safe for threads.
 
-    :param choose: what retention removes.
     :param takes_untagged: manifests without a tag are not reachable.
     :param cutoff_s: younger keys stay, in seconds since the epoch.
     """
 
-    def __init__(self, storage: Storage, choose: ChooseTags, *, takes_untagged: bool, cutoff_s: float):
+    def __init__(self, storage: Storage, *, takes_untagged: bool, cutoff_s: float):
         self._storage = storage
-        self._choose = choose
         self._takes_untagged = takes_untagged
         self._cutoff_s = cutoff_s
         self._incarnations = Incarnations(storage, Repositories(storage))
 
-    def scan(self, namespace: str, folder_name: str, live: Live) -> tuple[Unneeded, HeldImages]:
-        """Add what a repository reaches; return what it needs no more, and the images that its tags reach."""
+    def scan(self, namespace: str, folder_name: str, live: Live, choose: ChooseTags) -> Unneeded:
+        """Add what a repository reaches; return what it needs no more.
+
+        :param choose: what retention removes.
+        """
         name = layout.repository_from_folders(namespace, folder_name)
         folder = f"{layout.REPOSITORIES}/{namespace}/{folder_name}"
         incarnation = self._incarnations.of(name)
         held = HeldImages(self._storage, name, incarnation, live)
         if layout.V2 not in self._storage.list_folders(folder):
-            self._reach_tags(name, self._file_tags(folder), {}, held)
-            return Unneeded(), held
+            self._reach_tags(choose, self._file_tags(folder), {}, held)
+            return Unneeded()
         inside = f"{folder}/{layout.V2}"
         marks = list(self._storage.list(f"{inside}/{v2_layout.MARKS}/"))
         referrers = list(self._storage.list(f"{inside}/{v2_layout.REFERRERS}/"))
@@ -98,9 +98,9 @@ class RepositoryScan:
             tag = last_segment(stat)
             tags[tag] = ScannedTag(tags[tag].file if tag in tags else None, stat)
         sides = self._sides(tags, incarnation)
-        targets = self._reach_tags(name, tags, sides, held)
+        targets = self._reach_tags(choose, tags, sides, held)
         needed = self._needed(records, targets, sides, sources, held)
-        return self._unneeded(records, needed, marks, referrers, sources, held, live), held
+        return self._unneeded(records, needed, marks, referrers, sources, held, live)
 
     def _file_tags(self, folder: str) -> dict[str, ScannedTag]:
         prefix = f"{folder}/{layout.TAG_PREFIX}"
@@ -111,7 +111,7 @@ class RepositoryScan:
         }
 
     def _reach_tags(
-        self, name: RepositoryName, tags: dict[str, ScannedTag], sides: dict[str, Side], held: HeldImages
+        self, choose: ChooseTags, tags: dict[str, ScannedTag], sides: dict[str, Side], held: HeldImages
     ) -> dict[str, str]:
         """Reach the images of the tags that stay; return tag -> image id. Removed sides are left out too."""
         files = {scanned.file.key: tag for tag, scanned in tags.items() if scanned.file is not None}
@@ -122,11 +122,10 @@ class RepositoryScan:
                 targets[files[key]] = image_id
         # without a file, a side that names an image says that v1 deleted the tag
         here_only = {tag for tag, side in sides.items() if side.image_id is None}
-        for tag in self._choose(name, {tag: tags[tag] for tag in targets.keys() | here_only}):
+        for tag in choose({tag: tags[tag] for tag in targets.keys() | here_only}):
             targets.pop(tag, None)
             sides.pop(tag, None)
-        for image_id in targets.values():
-            held.add(image_id)
+        held.add(targets.values())
         return targets
 
     def _sides(self, tags: dict[str, ScannedTag], incarnation: str) -> dict[str, Side]:
@@ -158,11 +157,10 @@ class RepositoryScan:
         # a side that names an image decides only if there is a file too (distribution/tags.py)
         roots = {side.sha256 for tag, side in sides.items() if side.image_id is None or tag in targets}
         tagged = set(targets.values())
-        for stat in sources:
-            if last_segment(stat) in tagged:
-                # the newest manifest that became the image of a tag
-                known = [sha256 for sha256 in self._list(stat) if sha256 in records.found]
-                roots.update(known[-1:])
+        for _, listed in self._lists(stat for stat in sources if last_segment(stat) in tagged):
+            # the newest manifest that became the image of a tag
+            known = [sha256 for sha256 in listed if sha256 in records.found]
+            roots.update(known[-1:])
         for sha256, record in records.found.items():
             if record.is_converted:
                 is_root = record.image_id in held.ids
@@ -172,12 +170,13 @@ class RepositoryScan:
                 roots.add(sha256)
         return records.closure(roots & records.found.keys())
 
-    def _list(self, stat: Stat) -> list[str]:
-        try:
-            parsed = layout.parse_stored(self._storage.read(stat.key)[0])
-        except KeyNotFound:
-            return []
-        return [item for item in parsed if isinstance(item, str)] if isinstance(parsed, list) else []
+    def _lists(self, stats: Iterable[Stat]) -> Iterator[tuple[Stat, list[str]]]:
+        """Yield the Stats of stored lists with the texts in them; none of what is missing or damaged."""
+        by_key = {stat.key: stat for stat in stats}
+        for key, value in self._storage.read_many(by_key):
+            parsed: Any = None if value is None else layout.parse_stored(value[0])
+            listed = parsed if isinstance(parsed, list) else []
+            yield by_key[key], [item for item in listed if isinstance(item, str)]
 
     def _unneeded(
         self,
@@ -190,6 +189,7 @@ class RepositoryScan:
         live: Live,
     ) -> Unneeded:
         found, named = Unneeded(), set[str]()
+        records.load(needed)
         for sha256 in needed:
             named.update(records.references(sha256))
             live.add_blob(sha256)
@@ -204,9 +204,8 @@ class RepositoryScan:
         for stat in referrers:
             if last_segment(stat) not in needed and self._is_old(stat):
                 found.others.append(stat)
-        for stat in sources:
-            is_needed = last_segment(stat) in held.ids or any(sha256 in needed for sha256 in self._list(stat))
-            if not is_needed and self._is_old(stat):
+        for stat, listed in self._lists(stat for stat in sources if last_segment(stat) not in held.ids):
+            if needed.isdisjoint(listed) and self._is_old(stat):
                 found.others.append(stat)
         for sha256 in named:
             live.add_blob(sha256)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from threading import Lock
 from typing import Final
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -20,13 +22,16 @@ from .repository_records import last_segment
 #: How often a collection writes its key, in seconds. Others take it for dead after some minutes.
 _REFRESHED_EACH_S: Final = 30.0
 
+#: How many of its last writes a collection knows. A thread that looks at the key may see the one before.
+_KNOWN_ETAGS: Final = 4
+
 
 class CollectionRunning(Exception):
     """Another garbage collection runs, or has taken over."""
 
 
 class Sweep:
-    """The key by which requests know that a collection runs. For one thread.
+    """The key by which requests know that a collection runs. Safe for threads.
 
     :raises CollectionRunning: another collection runs.
     """
@@ -41,6 +46,8 @@ class Sweep:
             if not is_dead(value, stat, clock.time_s()):
                 raise CollectionRunning
             expect = stat.etag
+        self._writing = Lock()  # guards the attributes below, but the last one
+        self._etags = deque[str](maxlen=_KNOWN_ETAGS)  # what this run has written last
         self._write(self._fields, expect)
         self.has_removed = False
 
@@ -53,10 +60,12 @@ class Sweep:
             stat = self._storage.stat(SWEEP)
         except KeyNotFound:
             raise CollectionRunning from None
-        if stat.etag != self._stat.etag:
-            raise CollectionRunning
-        if self._clock.monotonic_s() - self._written_at_s > _REFRESHED_EACH_S:
-            self._write(self._fields, stat.etag)
+        with self._writing:
+            # another thread may have written it since
+            if stat.etag not in self._etags:
+                raise CollectionRunning
+            if self._clock.monotonic_s() - self._written_at_s > _REFRESHED_EACH_S:
+                self._write(self._fields, self._stat.etag)
 
     def end(self) -> None:
         """Let requests know that the collection has ended."""
@@ -73,6 +82,7 @@ class Sweep:
             self._stat = self._storage.write(SWEEP, value, expect=expect)
         except KeyConflict:
             raise CollectionRunning from None
+        self._etags.append(self._stat.etag)
         self._written_at_s = self._clock.monotonic_s()
 
     # -- removing

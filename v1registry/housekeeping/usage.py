@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..distribution import layout as blob_layout
-from ..names import is_image_id
+from ..names import RepositoryName, is_image_id
 from ..registry import layout
 from ..rights import Content
+from ..storage.at_once import at_once
 from ..storage.base import Stat, Storage
 from .kept_usage import RepositoryUsage, Totals, Usage
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress
 from .quarantine import QUARANTINE
-from .reach import Reach, StoredPlace
+from .reach import Reach
 
 #: Instead of the repository that reaches a value.
 _UNREACHED: Final = -1
@@ -95,6 +97,15 @@ class _Pieces:
         return sum(size for size, found in zip(self.sizes, self._owners, strict=True) if found == owner)
 
 
+class _Look(NamedTuple):
+    """What a repository reaches."""
+
+    name: str
+    tags: int
+    manifests: int
+    pieces: set[int]
+
+
 class UsageReport:
     """Makes a report about a storage. Beside running servers, for one thread, and for one report."""
 
@@ -155,23 +166,32 @@ class UsageReport:
     def _repositories(self) -> list[RepositoryUsage]:
         reach = Reach(self._storage, has_variants=lambda image_id: hash(image_id) in self._with_variants)
         names, own, shared = list[tuple[str, int, int]](), array("q"), array("q")
-        for repository in self._watched("repositories", reach.repositories()):
-            place = reach.place(repository)
-            tags, records = reach.v1_tags(place), list(reach.records(place))
-            sides = reach.sides(place)
-            if not (tags or records or sides):
-                continue
-            names.append((str(repository), len({*tags, *sides}), len(records)))
-            own.append(0)
-            shared.append(0)
-            pieces = self._pieces.of(_folders_of_images(reach, place, set(tags.values())))
-            blobs = reach.blobs_of(place, records)
-            pieces |= self._pieces.of(blob_layout.blob_folder(sha256) for sha256 in blobs)
-            self._pieces.charge(pieces, len(names) - 1, own, shared)
+        looks = at_once(self._storage, partial(self._look, reach), reach.repositories())
+        for look in self._watched("repositories", looks):
+            if look.tags or look.manifests:
+                names.append((look.name, look.tags, look.manifests))
+                own.append(0)
+                shared.append(0)
+                self._pieces.charge(look.pieces, len(names) - 1, own, shared)
         return [
             RepositoryUsage(name, own[number], shared[number], tags_count, manifests)
             for number, (name, tags_count, manifests) in enumerate(names)
         ]
+
+    def _look(self, reach: Reach, repository: RepositoryName) -> _Look:
+        place = reach.place(repository)
+        tags, records = reach.v1_tags(place), list(reach.records(place))
+        names = {*tags, *reach.sides(place)}
+
+        def folders(image_id: str) -> list[str]:
+            return [*map(layout.content_folder, reach.chain(place, image_id))]
+
+        pieces = set[int]()
+        for found in at_once(self._storage, folders, set(tags.values())):
+            pieces |= self._pieces.of(found)
+        blobs = reach.blobs_of(place, records)
+        pieces |= self._pieces.of(blob_layout.blob_folder(sha256) for sha256 in blobs)
+        return _Look(str(repository), len(names), len(records), pieces)
 
     def _size_below(self, folder: str) -> int:
         """Return the bytes of the keys below a folder, those that share their bytes once."""
@@ -188,9 +208,3 @@ class UsageReport:
                 step.advance(1)
         finally:
             step.finish()
-
-
-def _folders_of_images(reach: Reach, place: StoredPlace, image_ids: set[str]) -> Iterator[str]:
-    """Yield the folders of the contents that images reach."""
-    for image_id in image_ids:
-        yield from map(layout.content_folder, reach.chain(place, image_id))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import suppress
-from typing import Final, TypeAlias, TypeVar
+from contextlib import closing, suppress
+from functools import partial
+from itertools import islice
+from threading import Lock
+from typing import Final, TypeAlias
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..distribution import layout as blob_layout
@@ -14,12 +17,14 @@ from ..registry.contents import Contents
 from ..registry.image_lists import is_list
 from ..registry.tags import TagRule, is_info_value, is_tag_value
 from ..rights import Content
-from ..storage.base import InvalidKey, KeyNotFound, Storage
+from ..storage.at_once import at_once
+from ..storage.base import InvalidKey, KeyNotFound, Stat, Storage
 from .findings import HurtTag, Problem
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress, Step
 from .quarantine import Quarantine
 from .reach import Reach, Reached, StoredPlace
+from .repository_folders import repository_folders
 from .verify_blobs import BlobVerification
 from .verify_images import ImageVerification, Known, Reading
 from .verify_state import ReadLately
@@ -32,11 +37,13 @@ _RECORDS: Final = (
     "accounts/oauth/grants/",
 )
 
+#: How many values of a repository are looked at together.
+_TOGETHER: Final = 32
+
 #: How many damaged or missing values of a tag are named.
 _MOST_NAMED: Final = 10
 
 Finding: TypeAlias = Problem | HurtTag
-_F = TypeVar("_F", Problem, HurtTag)
 
 
 class Verification:
@@ -65,6 +72,7 @@ class Verification:
         self._storage = storage
         self._pace = pace
         self._progress = progress
+        self._counting = Lock()  # guards the number of bytes, and the step while bytes are counted
         self._step: Step | None = None
         self._shows_bytes = False
         self._known = Known()
@@ -104,12 +112,13 @@ class Verification:
         """
         is_finished = False
         try:
-            for finding in self._findings():
-                if isinstance(finding, Problem):
-                    self.problems += 1
-                else:
-                    self.hurt_tags += 1
-                yield finding
+            with closing(self._findings()) as findings:
+                for finding in findings:
+                    if isinstance(finding, Problem):
+                        self.problems += 1
+                    else:
+                        self.hurt_tags += 1
+                    yield finding
             is_finished = True
         finally:
             if self._step is not None:
@@ -117,7 +126,7 @@ class Verification:
             if self._reading is not None:
                 self._reading.lately.save(is_finished=is_finished)
 
-    def _findings(self) -> Iterator[Finding]:
+    def _findings(self) -> Generator[Finding, None, None]:
         if self._reading is not None:
             self._blobs.note_linked()
         self._begin("images")
@@ -125,22 +134,22 @@ class Verification:
         self._begin("blobs")
         yield from self._blobs.problems()
         self._begin("repositories", is_read=False)
-        for namespace in self._storage.list_folders(layout.REPOSITORIES):
-            for name in self._storage.list_folders(f"{layout.REPOSITORIES}/{namespace}"):
+        with closing(at_once(self._storage, self._problems_in, repository_folders(self._storage))) as found:
+            for problems in found:
                 self.repositories += 1
-                yield from self._in_a_moment(self._of_repository(namespace, name))
+                yield from problems
                 self._looked_at()
-        for repository in self._reach.repositories():
-            yield from self._in_a_moment(self._hurt_tags(repository))
+        with closing(at_once(self._storage, self._hurt_tags, self._reach.repositories())) as hurt:
+            for tags in hurt:
+                yield from tags
         for prefix in _RECORDS:
-            for stat in self._storage.list(prefix):
-                if not isinstance(layout.parse_stored(self._value(stat.key)), dict):
-                    yield Problem(stat.key, "the record is empty or cut: restore it from a backup")
+            with closing(at_once(self._storage, self._is_record, self._storage.list(prefix))) as records:
+                for key, is_record in records:
+                    if not is_record:
+                        yield Problem(key, "the record is empty or cut: restore it from a backup")
 
-    def _in_a_moment(self, findings: Iterator[_F]) -> list[_F]:
-        """Return all findings of one repository. A storage that is far away is asked less often for them."""
-        with self._storage.moment():
-            return list(findings)
+    def _is_record(self, stat: Stat) -> tuple[str, bool]:
+        return stat.key, isinstance(layout.parse_stored(self._value(stat.key)), dict)
 
     # -- progress
 
@@ -158,43 +167,60 @@ class Verification:
         self._pace.spend(objects=1)
 
     def _count(self, size_bytes: int) -> None:
-        """Count bytes that were read."""
-        self.read_bytes += size_bytes
-        if self._step is not None:
-            self._step.advance(size_bytes)
+        """Count bytes that were read, perhaps by another thread."""
+        with self._counting:
+            self.read_bytes += size_bytes
+            if self._step is not None:
+                self._step.advance(size_bytes)
         self._pace.spend(size_bytes=size_bytes)
 
     # -- repositories
 
-    def _of_repository(self, namespace: str, folder_name: str) -> Iterator[Problem]:
-        folder = f"{layout.REPOSITORIES}/{namespace}/{folder_name}/"
-        for stat in self._storage.list(folder):
-            name = stat.key.removeprefix(folder)
-            try:
-                value = self._storage.read(stat.key)[0]
-            except KeyNotFound:
-                continue  # removed since the listing
-            if name.startswith(f"{layout.V2}/"):
-                text = self._blobs.problem_of(name, value)
-            else:
-                text = _problem_of(name, value)
-            if not text and name.startswith(layout.TAG_PREFIX) and is_tag_value(value):
-                target = value.strip().decode("ascii")
-                if self._contents.open_content(target) is None:
-                    text = f"the tag names the image {target}, which is not complete: push it again"
-            if text and self._is_still(stat.key, value):
-                yield Problem(stat.key, text)
+    def _problems_in(self, folders: tuple[str, str]) -> list[Problem]:
+        """Return what is damaged in the folder of a repository."""
+        folder = f"{layout.REPOSITORIES}/{'/'.join(folders)}/"
+        looks = at_once(self._storage, partial(self._look, folder), _in_parts(self._storage.list(folder)))
+        return [problem for problems in looks for problem in problems]
+
+    def _look(self, folder: str, stats: list[Stat]) -> list[Problem]:
+        """Return which of some values are damaged. A storage that is far away is asked once for some."""
+        problems = []
+        with self._storage.moment():
+            for key, found in list(self._storage.read_many(stat.key for stat in stats)):
+                # None: it was removed since the listing
+                text = "" if found is None else self._problem_of(key.removeprefix(folder), found[0])
+                if found is not None and text and self._is_still(key, found[0]):
+                    problems.append(Problem(key, text))
+        return problems
+
+    def _problem_of(self, name: str, value: bytes) -> str:
+        if name.startswith(f"{layout.V2}/"):
+            return self._blobs.problem_of(name, value)
+        text = _problem_of(name, value)
+        if not text and name.startswith(layout.TAG_PREFIX) and is_tag_value(value):
+            target = value.strip().decode("ascii")
+            if self._contents.open_content(target) is None:
+                return f"the tag names the image {target}, which is not complete: push it again"
+        return text
 
     # -- hurt tags
 
-    def _hurt_tags(self, repository: RepositoryName) -> Iterator[HurtTag]:
-        """Yield the tags of a repository that reach damaged or missing values."""
-        place = self._reach.place(repository)
-        for tag, reached in self._reach.tags(place):
-            keys = self._damaged_in(place, reached)
+    def _hurt_tags(self, repository: RepositoryName) -> list[HurtTag]:
+        """Return the tags of a repository that reach damaged or missing values."""
+        with self._storage.moment():
+            place = self._reach.place(repository)
+            names = self._reach.tags(place)
+        found = at_once(self._storage, partial(self._hurt_tag, place), names)
+        return [hurt for hurt in found if hurt is not None]
+
+    def _hurt_tag(self, place: StoredPlace, tag: str) -> HurtTag | None:
+        with self._storage.moment():
+            reached = self._reach.tag(place, tag)
+            keys = [] if reached is None else self._damaged_in(place, reached)
             # it may have been moved or deleted meanwhile
             if keys and self._reach.tag(place, tag) == reached:
-                yield HurtTag(f"{repository}:{tag}", tuple(keys[:_MOST_NAMED]))
+                return HurtTag(f"{place.repository}:{tag}", tuple(keys[:_MOST_NAMED]))
+        return None
 
     def _damaged_in(self, place: StoredPlace, reached: Reached) -> list[str]:
         contents = (content for content in reached.contents if not self._is_whole(content))
@@ -240,6 +266,11 @@ class Verification:
         with suppress(KeyNotFound, InvalidKey):
             return self._storage.read(key)[0] == value
         return False
+
+
+def _in_parts(stats: Iterator[Stat]) -> Iterator[list[Stat]]:
+    while part := list(islice(stats, _TOGETHER)):
+        yield part
 
 
 def _problem_of(name: str, value: bytes) -> str:

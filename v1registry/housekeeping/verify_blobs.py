@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from typing import Final
+from contextlib import closing
+from functools import partial
+from typing import Final, NamedTuple
 
 from ..distribution import layout
 from ..distribution.blobs import Blobs
 from ..registry.layout import parse_stored
+from ..storage.at_once import at_once
 from ..storage.base import KeyNotFound, Stat, Storage, StorageUnavailable
 from .findings import MOVE, PUSH, Problem
 from .verify_images import Known, Reading
@@ -22,8 +25,22 @@ _OBJECTS: Final = (layout.MARKS, layout.MANIFESTS, layout.REFERRERS, layout.TAGS
 _UNFIT: Final = "the bytes do not fit the digest"
 
 
+class _BlobLook(NamedTuple):
+    """A blob that was read, or was not because it was read lately."""
+
+    sha256: str
+    stat: Stat
+    begun_at_s: float | None = None  #: in seconds since the epoch; None if it was not read
+    fits: bool = True  #: the digest
+    is_pointer_right: bool = True  #: the digest of SHA-512 fits, if one leads to it
+    failure: str = ""  #: why it cannot be read
+    is_gone: bool = False  #: it was removed or replaced meanwhile
+
+
 class BlobVerification:
-    """Looks at what the distribution API has stored. For one thread.
+    """Looks at what the distribution API has stored, at several at once if the storage is distant.
+
+    For one thread. Other threads only look; what they found is noted in the order of the keys.
 
     :param reading: how blobs are read and compared with their digests; None if they are not.
     :param looked_at: called for each blob.
@@ -49,20 +66,33 @@ class BlobVerification:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is damaged in the bytes that all repositories share."""
-        for stat in self._storage.list(f"{layout.BLOBS}/sha512/"):
-            sha256 = self._target_of(stat.key)
+        pointers = self._storage.list(f"{layout.BLOBS}/sha512/")
+        for stat, sha256 in at_once(self._storage, self._target_of, pointers):
             if sha256 is None:
                 yield Problem(stat.key, f"the digest leads to no blob: {PUSH}")
             elif sha256:
                 self._sha512[sha256] = stat.key.rpartition("/")[2]
+        if self._reading is None:
+            for _, stat in self._stored():
+                self._note_stored(stat)
+            return
+        reading = self._reading
+        with closing(at_once(self._storage, partial(self._look, reading), self._stored())) as looks:
+            for look in looks:
+                self._note_stored(look.stat)
+                yield from self._note(reading, look)
+
+    def _stored(self) -> Iterator[tuple[str, Stat]]:
+        """Yield the SHA-256 digits of all blobs, and the Stats of their bytes."""
         for stat in self._storage.list(f"{layout.BLOBS}/sha256/"):
             sha256, _, name = stat.key.removeprefix(f"{layout.BLOBS}/sha256/")[3:].partition("/")
             if name == layout.DATA and _SHA256.fullmatch(sha256):
-                self.blobs += 1
-                self._looked_at()
-                self._known.add_whole(stat.key)
-                if self._reading is not None:
-                    yield from self._of_bytes(self._reading, sha256, stat)
+                yield sha256, stat
+
+    def _note_stored(self, stat: Stat) -> None:
+        self.blobs += 1
+        self._looked_at()
+        self._known.add_whole(stat.key)
 
     def problem_of(self, name: str, value: bytes) -> str:
         """Return what is wrong with a value in the folder of a repository; empty if nothing is.
@@ -85,34 +115,42 @@ class BlobVerification:
             return f"the manifest has {stat.size} bytes, and its record says {fields.get('size')}: {PUSH}"
         return ""
 
-    def _of_bytes(self, reading: Reading, sha256: str, stat: Stat) -> Iterator[Problem]:
+    def _look(self, reading: Reading, found: tuple[str, Stat]) -> _BlobLook:
         """Read a blob, and compare it with its digests."""
+        sha256, stat = found
         if reading.lately.has(stat.key, stat.modified.timestamp()):
-            reading.skipped += 1
-            return
-        reading.lately.begin(stat.key)
-        is_pointer_right = True
+            return _BlobLook(sha256, stat)
+        begun_at_s = reading.lately.now_s()
         if self._known.linked.get(hash(stat.etag)) == bytes.fromhex(sha256) and sha256 not in self._sha512:
-            fits = True
-        else:
-            try:
-                fits, is_pointer_right = self._fits(reading, sha256, stat)
-            except KeyNotFound:
-                return  # removed meanwhile
-            except StorageUnavailable as error:
-                self._known.damaged.add(stat.key)
-                reading.lately.end(stat.key, is_damaged=True)
-                yield Problem(stat.key, f"the bytes cannot be read: {error.reason}")
-                return
-        reading.lately.end(stat.key, is_damaged=not fits)
-        if not fits:
-            self._known.damaged.add(stat.key)
-            if reading.quarantine is not None and reading.quarantine.take_blob(sha256, stat.etag):
-                yield Problem(stat.key, f"{_UNFIT}: {PUSH}", reading.quarantine.folder)
+            return _BlobLook(sha256, stat, begun_at_s)
+        try:
+            fits, is_pointer_right = self._fits(reading, sha256, stat)
+        except KeyNotFound:
+            return _BlobLook(sha256, stat, is_gone=True)
+        except StorageUnavailable as error:
+            return _BlobLook(sha256, stat, begun_at_s, fits=False, failure=error.reason)
+        return _BlobLook(sha256, stat, begun_at_s, fits, is_pointer_right)
+
+    def _note(self, reading: Reading, look: _BlobLook) -> Iterator[Problem]:
+        """Note how a blob was read. If it is damaged, move it out of the way if that is wanted."""
+        key = look.stat.key
+        if look.is_gone:
+            return
+        if look.begun_at_s is None:
+            reading.skip()
+            return
+        reading.lately.note(key, look.begun_at_s, is_damaged=not look.fits)
+        if look.failure:
+            self._known.damaged.add(key)
+            yield Problem(key, f"the bytes cannot be read: {look.failure}")
+        elif not look.fits:
+            self._known.damaged.add(key)
+            if reading.quarantine is not None and reading.quarantine.take_blob(look.sha256, look.stat.etag):
+                yield Problem(key, f"{_UNFIT}: {PUSH}", reading.quarantine.folder)
             else:
-                yield Problem(stat.key, f"{_UNFIT}: {MOVE}")
-        elif not is_pointer_right:
-            digits = self._sha512[sha256]
+                yield Problem(key, f"{_UNFIT}: {MOVE}")
+        elif not look.is_pointer_right:
+            digits = self._sha512[look.sha256]
             key = f"{layout.BLOBS}/sha512/{digits[:2]}/{digits}"
             yield Problem(key, f"the digest leads to bytes of a different one: delete {key}, then {PUSH}")
 
@@ -132,13 +170,14 @@ class BlobVerification:
                     long.update(chunk)
         return total.hexdigest() == sha256, long is None or long.hexdigest() == sha512
 
-    def _target_of(self, key: str) -> str | None:
-        """Return the SHA-256 digits under a key; None if there is no blob with them.
+    def _target_of(self, stat: Stat) -> tuple[Stat, str | None]:
+        """Return a key with the SHA-256 digits under it; None if there is no blob with them.
 
         They are empty if the key was removed.
         """
         try:
-            sha256 = self._storage.read(key)[0].decode("ascii", "replace")
+            sha256 = self._storage.read(stat.key)[0].decode("ascii", "replace")
         except KeyNotFound:
-            return ""
-        return sha256 if _SHA256.fullmatch(sha256) and self._blobs.stat(sha256) is not None else None
+            return stat, ""
+        is_there = _SHA256.fullmatch(sha256) is not None and self._blobs.stat(sha256) is not None
+        return stat, sha256 if is_there else None

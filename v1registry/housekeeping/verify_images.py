@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .. import errors
 from ..access.marks import Mark
@@ -18,6 +19,7 @@ from ..registry.contents import Contents
 from ..registry.keeping import CLAIM, is_removing
 from ..registry.wholeness import parts_of, stored_ancestry
 from ..rights import Content, Parts
+from ..storage.at_once import at_once, check_wanted
 from ..storage.base import Blob, KeyNotFound, Stat, Storage, StorageUnavailable
 from .findings import MOVE, PUSH, Problem
 from .quarantine import Quarantine
@@ -53,18 +55,56 @@ class Reading:
 
     lately: ReadLately
     quarantine: Quarantine | None  #: takes what does not fit; None to leave it where it is
-    read: Callable[[int], None]  #: called with the size of each chunk
+    read: Callable[[int], None]  #: called with the size of each chunk, also in other threads
     skipped: int = 0  #: how many layers and blobs were read lately
 
     def chunks(self, blob: Blob) -> Iterator[bytes]:
-        """Yield the bytes of a value."""
+        """Yield the bytes of a value. Other threads may do so, too."""
         for chunk in blob:
+            check_wanted()
             self.read(len(chunk))
             yield chunk
 
+    def skip(self) -> None:
+        """Note that a value was not read, because it was read lately."""
+        self.skipped += 1
+        self.lately.skip()
+
+
+class _LayerLook(NamedTuple):
+    """A layer that was read, or was not because it was read lately."""
+
+    stat: Stat
+    document_etag: str
+    begun_at_s: float | None = None  #: in seconds since the epoch; None if it was not read
+    fits: bool = True  #: one of its sums
+    failure: str = ""  #: why it cannot be read
+    linked: tuple[int, bytes] | None = None  #: the etag of a blob with these bytes, and their digest
+
+
+class _ContentLook(NamedTuple):
+    """A content of an image as it was found."""
+
+    content: Content
+    damage: str = ""  #: what is damaged; empty if it is whole
+    is_removing: bool = False  #: a collection removes it
+    problems: tuple[Problem, ...] = ()
+    layer: _LayerLook | None = None  #: None if it was not to be read
+
+
+class _ImageLook(NamedTuple):
+    """An image as it was found."""
+
+    image_id: str
+    has_variants: bool
+    contents: list[_ContentLook]
+    problems: list[Problem]  #: marks of holders
+
 
 class ImageVerification:
-    """Looks at the images of a storage. For one thread.
+    """Looks at the images of a storage, at several at once if it is distant. For one thread.
+
+    Other threads only look. What they found is noted by the thread of the run, in the order of the images.
 
     :param reading: how layers are read and compared with their sums; None if they are not.
     :param looked_at: called for each image.
@@ -88,95 +128,88 @@ class ImageVerification:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is damaged."""
-        for image_id in self._storage.list_folders(layout.IMAGES):
-            if is_image_id(image_id):
+        image_ids = filter(is_image_id, self._storage.list_folders(layout.IMAGES))
+        with closing(at_once(self._storage, self._look, image_ids)) as looks:
+            for look in looks:
                 self.images += 1
                 self._looked_at()
-                with self._storage.moment():
-                    # the consumer of these makes its own calls
-                    found = list(self._of_image(image_id))
-                yield from found
+                if look.has_variants:
+                    self._with_variants.add(hash(look.image_id))
+                for found in look.contents:
+                    yield from self._note(found)
+                yield from look.problems
         doubtful, self._doubtful = self._doubtful, []
-        for content in doubtful:
-            yield from self._of_content(content, is_last_look=True)
+        with closing(at_once(self._storage, self._look_at_content, doubtful)) as again:
+            for content_look in again:
+                if content_look is not None:
+                    yield from self._note(content_look, is_last_look=True)
 
-    def _of_image(self, image_id: str) -> Iterator[Problem]:
-        # in the order of their keys
-        for name in self._contents.variants(image_id):
-            self._with_variants.add(hash(image_id))
-            yield from self._of_content(Content(image_id, name))
-        if not self._contents.has_mark(image_id):
-            yield from self._of_content(Content(image_id))
-        for stat in self._storage.list(f"{layout.image_key(image_id, layout.HELD)}/"):
-            if Mark.parse(self._value(stat.key)).is_damaged:
-                yield Problem(stat.key, "the mark of the holder is cut: push the repository again")
+    # -- looking
 
-    def _of_content(self, content: Content, *, is_last_look: bool = False) -> Iterator[Problem]:
+    def _look(self, image_id: str) -> _ImageLook:
+        with self._storage.moment():
+            # in the order of their keys
+            variants = self._contents.variants(image_id)
+            contents = [self._look_at_content(Content(image_id, name)) for name in variants]
+            if not self._contents.has_mark(image_id):
+                contents.append(self._look_at_content(Content(image_id)))
+            marks = self._storage.list(f"{layout.image_key(image_id, layout.HELD)}/")
+            problems = [
+                Problem(stat.key, "the mark of the holder is cut: push the repository again")
+                for stat in marks
+                if Mark.parse(self._value(stat.key)).is_damaged
+            ]
+        found = [look for look in contents if look is not None]
+        return _ImageLook(image_id, bool(variants), found, problems)
+
+    def _look_at_content(self, content: Content) -> _ContentLook | None:
+        """Return what was found; None if nothing is stored."""
         folder = layout.content_folder(content)
         try:
             parts = parts_of(self._storage, content)
         except errors.ImageDamaged as error:
-            if not is_last_look and len(self._doubtful) < _MOST_DOUBTFUL:
-                self._doubtful.append(content)
-                return
-            self._known.damaged.add(folder)
-            # a collection that was killed leaves halves, and the next one removes the rest
-            if not is_removing(self._value(f"{folder}/{CLAIM}")):
-                yield Problem(folder, f"{error.damage}: {PUSH}")
-            return
+            is_removing_ = is_removing(self._value(f"{folder}/{CLAIM}"))
+            return _ContentLook(content, error.damage, is_removing_)
         except errors.ImageNotFound:
-            return
-        self._known.add_whole(folder)
+            return None
+        problems = []
         if self._has(f"{folder}/{layout.ANCESTRY}") and stored_ancestry(self._storage, content) is None:
-            yield Problem(
-                f"{folder}/{layout.ANCESTRY}",
-                "the list of ancestors is empty or cut: the next pull makes it from the parents",
-            )
+            text = "the list of ancestors is empty or cut: the next pull makes it from the parents"
+            problems.append(Problem(f"{folder}/{layout.ANCESTRY}", text))
         sums = parse_checksums(self._value(f"{folder}/{layout.CHECKSUM}"))
-        if self._has(f"{folder}/{layout.CHECKSUM}") and not any(map(_is_sum, sums)):
-            yield Problem(f"{folder}/{layout.CHECKSUM}", "the sum of the layer is empty or cut")
         expected = [sum_ for sum_ in sums if _is_sum(sum_)]
+        if not expected and self._has(f"{folder}/{layout.CHECKSUM}"):
+            problems.append(Problem(f"{folder}/{layout.CHECKSUM}", "the sum of the layer is empty or cut"))
+        layer = None
         if self._reading is not None and expected and parts.layer is not None:
-            yield from self._of_layer(content, parts, parts.layer, expected)
+            layer = self._look_at_layer(self._reading, folder, parts, parts.layer, expected)
+        return _ContentLook(content, problems=tuple(problems), layer=layer)
 
-    # -- layers
-
-    def _of_layer(
-        self, content: Content, parts: Parts, layer: Stat, expected: list[str]
-    ) -> Iterator[Problem]:
-        """Read a layer, and compare it with its sums."""
-        assert self._reading is not None
-        reading, folder = self._reading, layout.content_folder(content)
+    def _look_at_layer(
+        self, reading: Reading, folder: str, parts: Parts, layer: Stat, expected: list[str]
+    ) -> _LayerLook | None:
+        """Read a layer, and compare it with its sums; return None if it was replaced or removed meanwhile."""
         document = self._stat(f"{folder}/{layout.JSON}")
         if document is None:
-            return
+            return None
         modified_s = max(layer.modified.timestamp(), document.modified.timestamp())
         if reading.lately.has(layer.key, modified_s):
-            reading.skipped += 1
-            return
-        reading.lately.begin(layer.key)
+            return _LayerLook(layer, parts.etag)
+        begun_at_s = reading.lately.now_s()
         try:
-            fits = self._fits(parts, layer, expected)
+            fits, linked = self._fits(reading, parts, layer, expected)
         except KeyNotFound:
-            return  # removed meanwhile
+            return None
         except StorageUnavailable as error:
-            self._known.damaged.add(folder)
-            reading.lately.end(layer.key, is_damaged=True)
-            yield Problem(layer.key, f"the layer cannot be read: {error.reason}")
-            return
+            return _LayerLook(layer, parts.etag, begun_at_s, fits=False, failure=error.reason)
         if not fits and self._is_changed(folder, parts, layer):
-            return  # what was read is not there any more
-        reading.lately.end(layer.key, is_damaged=not fits)
-        if not fits:
-            self._known.damaged.add(folder)
-            quarantine = reading.quarantine
-            if quarantine is not None and quarantine.take_content(content, parts.etag, layer.etag):
-                yield Problem(folder, f"{_UNFIT}: {PUSH}", quarantine.folder)
-            else:
-                yield Problem(folder, f"{_UNFIT}: {MOVE}")
+            return None  # what was read is not there any more
+        return _LayerLook(layer, parts.etag, begun_at_s, fits, linked=linked)
 
-    def _fits(self, parts: Parts, layer: Stat, expected: list[str]) -> bool:
-        """Tell whether a layer fits one of its sums.
+    def _fits(
+        self, reading: Reading, parts: Parts, layer: Stat, expected: list[str]
+    ) -> tuple[bool, tuple[int, bytes] | None]:
+        """Tell whether a layer fits one of its sums, and which blob has the same bytes.
 
         A payload sum is compared if there is one; only old data has none.
 
@@ -184,23 +217,20 @@ class ImageVerification:
         """
         payloads = [sum_ for sum_ in expected if sum_.startswith("sha256:")]
         if not payloads:
-            return self._fits_tarsum(parts, layer, expected)
-        assert self._reading is not None
+            return self._fits_tarsum(reading, parts, layer, expected), None
         payload = PayloadChecksum(parts.document)
         with self._storage.open(layer.key) as blob:
             # a blob of /v2/ with the same bytes need not be read again
-            plain = hashlib.sha256() if hash(blob.stat.etag) in self._known.linked else None
-            for chunk in self._reading.chunks(blob):
+            etag = hash(blob.stat.etag)
+            plain = hashlib.sha256() if etag in self._known.linked else None
+            for chunk in reading.chunks(blob):
                 payload.update(chunk)
                 if plain is not None:
                     plain.update(chunk)
-            if plain is not None:
-                self._known.linked[hash(blob.stat.etag)] = plain.digest()
-        return payload.text() in payloads
+        return payload.text() in payloads, None if plain is None else (etag, plain.digest())
 
-    def _fits_tarsum(self, parts: Parts, layer: Stat, expected: list[str]) -> bool:
-        assert self._reading is not None
-        self._reading.read(layer.size)
+    def _fits_tarsum(self, reading: Reading, parts: Parts, layer: Stat, expected: list[str]) -> bool:
+        reading.read(layer.size)
         for announced in expected:
             if Label.of(announced) is None:
                 return True  # of an unknown kind
@@ -217,6 +247,46 @@ class ImageVerification:
         """Tell whether the JSON or the layer was written or removed since it was looked at."""
         document, now = self._stat(f"{folder}/{layout.JSON}"), self._stat(layer.key)
         return document is None or now is None or (document.etag, now.etag) != (parts.etag, layer.etag)
+
+    # -- what was found
+
+    def _note(self, look: _ContentLook, *, is_last_look: bool = False) -> Iterator[Problem]:
+        """Note what was found with a content, and yield what is damaged."""
+        folder = layout.content_folder(look.content)
+        if look.damage:
+            if not is_last_look and len(self._doubtful) < _MOST_DOUBTFUL:
+                self._doubtful.append(look.content)
+                return
+            self._known.damaged.add(folder)
+            # a collection that was killed leaves halves, and the next one removes the rest
+            if not look.is_removing:
+                yield Problem(folder, f"{look.damage}: {PUSH}")
+            return
+        self._known.add_whole(folder)
+        yield from look.problems
+        if self._reading is not None and look.layer is not None:
+            yield from self._note_layer(self._reading, look.content, look.layer)
+
+    def _note_layer(self, reading: Reading, content: Content, look: _LayerLook) -> Iterator[Problem]:
+        """Note how a layer was read. If it is damaged, move it out of the way if that is wanted."""
+        folder = layout.content_folder(content)
+        if look.begun_at_s is None:
+            reading.skip()
+            return
+        if look.linked is not None:
+            self._known.linked.update([look.linked])
+        reading.lately.note(look.stat.key, look.begun_at_s, is_damaged=not look.fits)
+        if look.fits:
+            return
+        self._known.damaged.add(folder)
+        if look.failure:
+            yield Problem(look.stat.key, f"the layer cannot be read: {look.failure}")
+            return
+        quarantine = reading.quarantine
+        if quarantine is not None and quarantine.take_content(content, look.document_etag, look.stat.etag):
+            yield Problem(folder, f"{_UNFIT}: {PUSH}", quarantine.folder)
+        else:
+            yield Problem(folder, f"{_UNFIT}: {MOVE}")
 
     # -- keys
 

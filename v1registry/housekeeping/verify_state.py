@@ -1,7 +1,7 @@
 """Which layers and blobs were read lately, so that a run of ``verify`` need not read them again.
 
-Keys are read in their order, so what was read is a few ranges of keys, each with the time at which its first
-key was read. A value that was written later than that is read again. They are kept below
+Keys are noted in their order, so what was read is a few ranges of keys, each with the time at which the first
+of these readings began. A value that was written later than that is read again. They are kept below
 ``housekeeping/verify``, together with the keys that were damaged, which each run looks at.
 """
 
@@ -25,7 +25,7 @@ _MOST_DAMAGED: Final = 10_000
 
 @dataclass(frozen=True)
 class _Range:
-    """Keys from the first to the last, all of which were read at a time or later."""
+    """Keys from the first to the last, all of which were read from a time on."""
 
     first: str
     last: str
@@ -33,7 +33,7 @@ class _Range:
 
 
 class ReadLately:
-    """What was read lately. For one thread.
+    """What was read lately. For one thread, unless a method says otherwise.
 
     :param older_than_s: what was read within that time is not read again; None to go on with the last run if
         it was interrupted.
@@ -67,40 +67,46 @@ class ReadLately:
         self._is_open = False
 
     def has(self, key: str, modified_s: float) -> bool:
-        """Tell whether a key need not be read. If so, it is left out.
+        """Tell whether a key need not be read. Other threads may ask, too.
 
         :param modified_s: when the value was written, in seconds since the epoch.
         """
         place = bisect_left(self._firsts, key + "\0") - 1
         found = self._old[place] if place >= 0 else None
-        if (
-            found is None
-            or key > found.last
-            or key in self._damaged
-            or not self._since_s <= found.read_at_s
-            or modified_s >= found.read_at_s
-        ):
-            return False
+        return (
+            found is not None
+            and key <= found.last
+            and key not in self._damaged
+            and self._since_s <= found.read_at_s
+            and modified_s < found.read_at_s
+        )
+
+    def skip(self) -> None:
+        """Note that a key was left out."""
         self._is_open = False
-        return True
 
-    def begin(self, key: str) -> None:
-        """Note that a key will be read. Keys come in their order, apart from a few jumps."""
+    def note(self, key: str, begun_at_s: float, *, is_damaged: bool) -> None:
+        """Note that a key was read. Keys come in their order, apart from a few jumps.
+
+        :param begun_at_s: when the reading began, in seconds since the epoch. If several are read at once,
+            the next one may have begun before.
+        """
         if self._is_open and self._new[-1].last < key:
-            return
-        self._new.append(_Range(key, "", self._clock.time_s()))
-        self._is_open = True
-
-    def end(self, key: str, *, is_damaged: bool) -> None:
-        """Note that a key was read."""
-        last = self._new[-1]
-        self._new[-1] = _Range(last.first, key, last.read_at_s)
+            last = self._new[-1]
+            self._new[-1] = _Range(last.first, key, min(last.read_at_s, begun_at_s))
+        else:
+            self._new.append(_Range(key, key, begun_at_s))
+            self._is_open = True
         if is_damaged:
             self._damaged[key] = None
         else:
             self._damaged.pop(key, None)
         if self._checkpoint.is_due:
             self.save(is_finished=False)
+
+    def now_s(self) -> float:
+        """Return the time, in seconds since the epoch. Other threads may ask, too."""
+        return self._clock.time_s()
 
     def save(self, *, is_finished: bool) -> None:
         """Store what was read.
@@ -125,8 +131,7 @@ class ReadLately:
         """Return all ranges in the order of their keys. New ones replace old ones."""
         found: list[_Range] = []
         for range_ in (*self._old, *self._new):
-            if range_.last:
-                found = [part for other in found for part in _without(other, range_)] + [range_]
+            found = [part for other in found for part in _without(other, range_)] + [range_]
         # the newest say the most
         found.sort(key=lambda range_: -range_.read_at_s)
         return sorted(found[:_MOST_RANGES], key=lambda range_: range_.first)

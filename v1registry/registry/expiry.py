@@ -11,7 +11,7 @@ import random
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -21,6 +21,7 @@ from typing import Final
 from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..names import RepositoryName
+from ..storage.at_once import at_once, do_at_once
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from ..storage.filesystem import FileStorage
 from ..storage.patience import aside
@@ -165,16 +166,18 @@ class Expiry:
         """
         if isinstance(self._storage, FileStorage):
             self._storage.remove_leftovers(layout.UPLOADS)
-        records = sum(expire(None) for folder in _RECORDS for _, expire in self._records(folder, ""))
+        walk = (expire for folder in _RECORDS for _, expire in self._records(folder, ""))
+        with closing(at_once(self._storage, lambda expire: expire(None), walk)) as expired_records:
+            records = sum(expired_records)
         pushes = push_bytes = 0
-        for image_id in self._storage.list_folders(layout.UPLOADS):
-            if not image_id.startswith("_"):
-                sizes = self._expire(image_id, None)
+        image_ids = (name for name in self._storage.list_folders(layout.UPLOADS) if not name.startswith("_"))
+        with closing(at_once(self._storage, lambda name: self._expire(name, None), image_ids)) as expired:
+            for sizes in expired:
                 pushes, push_bytes = pushes + len(sizes), push_bytes + sum(sizes)
                 looked_at()
         for root in (BYTES, REPOSITORY_BYTES):
-            for counted in self._storage.list_folders(root):
-                self._expire_counters(f"{root}/{counted}", None, None)
+            folders = (f"{root}/{counted}" for counted in self._storage.list_folders(root))
+            do_at_once(self._storage, lambda folder: self._expire_counters(folder, None, None), folders)
         return Expired(pushes, push_bytes, records)
 
     def expire(self, image_id: str, owner: str, name: str) -> bool:

@@ -11,10 +11,10 @@ Keys of different groups do not exclude each other as ``a`` and ``a/b`` do withi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ..base import (
@@ -38,12 +38,15 @@ from .data import DataBlob
 from .documents import DATA, Document, Entry, inline_entry, is_large
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
-from .parallel import in_parallel
+from .parallel import THREADS, in_parallel
 from .sweep import ObjectSweep
 from .writing import ObjectWrites
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 #: Keys with the same first segment are one group.
 DEFAULT_GROUPS: Final = Groups()
@@ -120,6 +123,17 @@ class ObjectStorage(ObjectWrites):
     def moment(self) -> AbstractContextManager[None]:
         """Return a context in which calls for keys of one group that follow each other ask the store once."""
         return self._committer.moments.moment()
+
+    def at_once(self, call: Callable[[S], T], items: Iterable[S]) -> Generator[T, None, None]:
+        """Yield what ``call`` returns for each item, in order, with up to ``THREADS`` calls at once.
+
+        See :func:`v1registry.storage.at_once.at_once`.
+        """
+        with closing(in_parallel(call, items, ahead=2 * THREADS, ends_with_calls=True)) as results:
+            for result in results:
+                # other threads asked for other groups
+                self._committer.moments.end()
+                yield result
 
     # -- reading
 
