@@ -167,9 +167,15 @@ class Blobs:
 
     def mark(self, place: Place, sha256: str) -> None:
         """Note that the repository contains a blob."""
+        key = layout.repository_key(place.repository, layout.MARKS, sha256)
+        value = json.dumps({"incarnation": place.incarnation}).encode("ascii")
+        if self.is_far:
+            # a write that is refused costs no more than a look
+            with suppress(KeyConflict):
+                self._storage.write(key, value, expect=ABSENT)
+                return
         if not self.is_marked(place, sha256):
-            value = json.dumps({"incarnation": place.incarnation}).encode("ascii")
-            self._storage.write(layout.repository_key(place.repository, layout.MARKS, sha256), value)
+            self._storage.write(key, value)
 
     def mark_while(self, place: Place, sha256: str, is_wanted: Callable[[], bool]) -> bool:
         """Note that the repository contains a blob, unless that is not wanted any more; tell whether it does.

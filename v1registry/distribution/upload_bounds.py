@@ -7,9 +7,10 @@ Each upload is counted twice, below ``uploads/_bytes`` and below ``uploads/_repo
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -17,7 +18,8 @@ from .. import errors
 from ..registry.expiry import REPOSITORY_BYTES, Expiry
 from ..registry.quotas import Excess, Quotas, Reservation
 from ..rights import PushKey
-from ..storage.base import CHUNK_BYTES, Storage, StorageError
+from ..storage.at_once import together
+from ..storage.base import Storage, StorageError
 from ..storage.combined import held_bytes, taken
 from ..storage.patience import cleanup
 
@@ -59,6 +61,7 @@ class UploadBounds:
             excess=Excess(errors.RepositoryBytesExceeded, errors.RepositoryUploadsExceeded),
         )
 
+        self._storage = storage
         self._both = self._of_users, self._of_repositories
         self._most_held = held_bytes(storage)
 
@@ -73,13 +76,8 @@ class UploadBounds:
         :raises RepositoryBytesExceeded: the repository has too many bytes.
         :raises RepositoryUploadsExceeded: the repository has too many uploads.
         """
-        self._of_users.begin(upload_id, key, _BEGUN, size, is_first=True)
-        try:
-            self._of_repositories.begin(upload_id, key, _BEGUN, size, is_first=True)
-        except BaseException:
-            with cleanup(), suppress(StorageError):
-                self._of_users.release(upload_id, key, _BEGUN, size)
-            raise
+        with self._released_after_failure(upload_id, key, _BEGUN, size) as counting:
+            self._begin(upload_id, key, _BEGUN, size, counting, is_first=True)
 
     def is_begun(self, upload_id: str, key: PushKey) -> bool:
         """Tell whether an upload has not ended. It ends with its repository too."""
@@ -98,7 +96,7 @@ class UploadBounds:
         :raises UnfinishedTotalExceeded: the same for all users together.
         :raises RepositoryBytesExceeded: the same for the repository.
         """
-        if announced is not None and announced > CHUNK_BYTES:
+        if announced is not None and announced > self._most_held:
             return self._counted_in_steps(upload_id, key, offset, chunks, announced)
         iterator, beginning, size = iter(chunks), list[bytes](), 0
         for chunk in iterator:
@@ -117,20 +115,44 @@ class UploadBounds:
 
         Of short parts that come at the same time, one counts.
         """
+        with self._released_after_failure(upload_id, key, _ARRIVED, new) as counting:
+            self._begin(upload_id, key, _ARRIVED, new, counting, is_first=False)
+            yield chunks
+        if old:
+            self._of_both(lambda quotas: quotas.release(upload_id, key, _ARRIVED, old))
+
+    def _begin(
+        self, upload_id: str, key: PushKey, entry: str, size: int, counting: list[Quotas], *, is_first: bool
+    ) -> None:
+        """Write both counters of an entry.
+
+        :param counting: gets the quotas that count the entry, also if others refuse it.
+        """
+
+        def begin(quotas: Quotas) -> None:
+            quotas.begin(upload_id, key, entry, size, is_first=is_first)
+            counting.append(quotas)
+
+        self._of_both(begin)
+
+    @contextmanager
+    def _released_after_failure(
+        self, upload_id: str, key: PushKey, entry: str, size: int
+    ) -> Iterator[list[Quotas]]:
+        """Yield a list of quotas that count an entry no more if the context ends with an exception."""
         counting = list[Quotas]()
         try:
-            for quotas in self._both:
-                quotas.begin(upload_id, key, _ARRIVED, new, is_first=False)
-                counting.append(quotas)
-            yield chunks
+            yield counting
         except BaseException:
             with cleanup():
                 for quotas in counting:
                     with suppress(StorageError):
-                        quotas.release(upload_id, key, _ARRIVED, new)
+                        quotas.release(upload_id, key, entry, size)
             raise
-        for quotas in self._both if old else ():
-            quotas.release(upload_id, key, _ARRIVED, old)
+
+    def _of_both(self, change: Callable[[Quotas], object]) -> None:
+        """Change the counters of the user and those of the repository, at the same time if that is faster."""
+        together(self._storage, *(partial(change, quotas) for quotas in self._both))
 
     @contextmanager
     def _counted_in_steps(
@@ -142,8 +164,11 @@ class UploadBounds:
             body = reservations[-1].counted(body, 0, announced)
         try:
             yield body
-            for quotas, reservation in zip(self._both, reservations, strict=True):
-                quotas.recount(upload_id, key, _ARRIVED, old, reservation)
+            changes = zip(self._both, reservations, strict=True)
+            together(
+                self._storage,
+                *(partial(quotas.recount, upload_id, key, _ARRIVED, old, each) for quotas, each in changes),
+            )
         finally:
             with cleanup():
                 for reservation in reservations:
@@ -152,5 +177,4 @@ class UploadBounds:
 
     def end(self, upload_id: str, key: PushKey) -> None:
         """Count an upload no more, because it was removed."""
-        for quotas in self._both:
-            quotas.end(upload_id, key)
+        self._of_both(lambda quotas: quotas.end(upload_id, key))

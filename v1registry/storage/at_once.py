@@ -73,6 +73,24 @@ class Distant(Protocol):
     def at_once(self, call: Callable[[S], T], items: Iterable[S]) -> Generator[T, None, None]:
         """Yield what ``call`` returns for each item. See :func:`at_once`."""
 
+    def together(self, *changes: Callable[[], object]) -> None:
+        """Make independent changes at the same time. See :func:`together`."""
+
+
+def together(storage: object, *changes: Callable[[], object]) -> None:
+    """Make a few independent changes for a request; if the storage is distant, at the same time.
+
+    When this ends, none of them goes on. If one of them fails, others may have been made or not.
+
+    :param changes: are called in other threads, too. They must not wait for each other.
+    :raises Exception: what the first of those that failed raised.
+    """
+    if isinstance(storage, Distant):
+        storage.together(*changes)
+        return
+    for change in changes:
+        change()
+
 
 def at_once(storage: object, call: Callable[[S], T], items: Iterable[S]) -> Generator[T, None, None]:
     """Yield what ``call`` returns for each item, in order; if the storage is distant, several calls run at

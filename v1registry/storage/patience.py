@@ -9,7 +9,7 @@ The application begins a request, and its storage says how long it may wait. Com
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 from time import monotonic
@@ -130,6 +130,25 @@ def wait(name: str) -> Iterator[None]:
         took_s = monotonic() - begun_s
         if took_s > SHORT_S:
             budget.left_s -= took_s
+
+
+def carried(call: Callable[[], object]) -> Callable[[], object]:
+    """Return a call for another thread, which may wait there as long as this thread may now."""
+    request, budget = _here.request, _here.budget
+    if request is None or budget is None:
+        return call
+    there = _Request()
+    there.most_s = request.most_s
+    there.work.left_s, there.cleanup.left_s = budget.left_s, request.cleanup.left_s
+
+    def call_there() -> None:
+        _here.request, _here.budget = there, there.work
+        try:
+            call()
+        finally:
+            _here.request = _here.budget = None
+
+    return call_there
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, suppress
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -38,7 +39,7 @@ from .data import DataBlob
 from .documents import DATA, Document, Entry, inline_entry, is_large
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
-from .parallel import THREADS, in_parallel
+from .parallel import THREADS, in_parallel, make_together
 from .sweep import ObjectSweep
 from .writing import ObjectWrites
 
@@ -134,6 +135,19 @@ class ObjectStorage(ObjectWrites):
                 # other threads asked for other groups
                 self._committer.moments.end()
                 yield result
+
+    def together(self, *changes: Callable[[], object]) -> None:
+        """Make independent changes at the same time. See :func:`v1registry.storage.at_once.together`."""
+
+        def in_moment(change: Callable[[], object]) -> None:
+            with self.moment():
+                change()
+
+        try:
+            make_together(*(partial(in_moment, change) for change in changes))
+        finally:
+            # other threads asked for other groups
+            self._committer.moments.end()
 
     # -- reading
 
