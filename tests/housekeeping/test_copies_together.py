@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from threading import Event
 
 import pytest
 from support.accounts_world import AccountsWorld, image_of
 from support.backends import People
 from support.copied import assert_serves_the_same, copied, values
 from support.faulty_storage import FaultyStorage
+from v1registry_fakes.clock import FakeClock
 
 from v1registry import MemoryStorage, Storage
 from v1registry.housekeeping.copying import copy_storage
 from v1registry.housekeeping.copying.values import MOST_TOGETHER
+from v1registry.housekeeping.pace import Pace
 from v1registry.rights import User
-from v1registry.storage import ANY, Stat, StorageFull, StorageUnavailable
+from v1registry.storage import ANY, Blob, Stat, StorageFull, StorageUnavailable
 
 TIME_NS = 1_430_000_000_123_456_789
 
@@ -187,4 +190,98 @@ def test_value_that_was_stored_wrongly_is_copied_again(size: int) -> None:
     # the time that a copy keeps does not hide it
     copy_storage(source, destination)
     assert destination.wrong == set()
+    assert values(destination).items() >= values(source).items()
+
+
+class Killed(BaseException):
+    """Ends a run as SIGKILL does: nothing is stored after it."""
+
+
+class Dying(Wrong):
+    """Stores other bytes for a key, and lets the process die before it can read them."""
+
+    is_dead = False
+
+    def write(
+        self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY, modified_ns: int | None = None
+    ) -> Stat:
+        self.die()
+        is_wrong = key in self.wrong
+        stat = super().write(key, data, expect=expect, modified_ns=modified_ns)
+        self.is_dead = self.is_dead or is_wrong
+        return stat
+
+    def read(self, key: str) -> tuple[bytes, Stat]:
+        self.die()
+        return super().read(key)
+
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Blob:
+        self.die()
+        return super().open(key, start, stop)
+
+    def die(self) -> None:
+        if self.is_dead:
+            raise Killed
+
+
+@pytest.mark.parametrize("size", [5, 100_000, 2_000_000])
+def test_value_that_a_killed_run_did_not_compare_is_copied_again(size: int) -> None:
+    source = with_records()
+    source.write_dated(RECORDS[5], b"v" * size, TIME_NS)
+    destination = Dying(RECORDS[5])
+    with pytest.raises(Killed):
+        copy_storage(source, destination)
+    destination.is_dead = False
+    assert values(destination)[RECORDS[5]] == bytes(size)
+    copy_storage(source, destination)
+    assert values(destination).items() >= values(source).items()
+
+
+@pytest.mark.parametrize("name", ["json", "ancestry", "_checksum", "tag_latest"])
+def test_value_of_an_image_that_a_killed_run_did_not_compare_is_copied_again(name: str) -> None:
+    source = filled()
+    key = next(stat.key for stat in source.list("") if stat.key.endswith(f"/{name}"))
+    destination, clock = Dying(key), FakeClock()
+    clock.advance(hours=1)
+    with pytest.raises(Killed):
+        copy_storage(source, destination, clock=clock)
+    destination.is_dead = False
+    copy_storage(source, destination, clock=clock)
+    assert values(destination)[key] == values(source)[key]
+
+
+class Reading(Noting):
+    """Notes which values are read one by one, and when some were read together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_keys: list[str] = []
+        self.has_compared = Event()
+
+    def read(self, key: str) -> tuple[bytes, Stat]:
+        self.read_keys.append(key)
+        return super().read(key)
+
+    def read_many(self, keys: Iterable[str]) -> Iterator[tuple[str, tuple[bytes, Stat] | None]]:
+        found = list(super().read_many(keys))
+        self.has_compared.set()
+        return iter(found)
+
+
+def test_interrupted_run_has_compared_what_it_stored() -> None:
+    source, destination, pauses = with_records(), Reading(), list[float]()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) > MOST_TOGETHER:
+            assert destination.has_compared.wait(30)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy_storage(source, destination, pace=Pace(objects_per_s=10, sleep=pause))
+    stored = values(destination).keys() & set(RECORDS)
+    assert 0 < len(stored) < len(RECORDS)
+    destination.read_keys.clear()
+    copy_storage(source, destination)
+    assert stored.isdisjoint(destination.read_keys)
     assert values(destination).items() >= values(source).items()

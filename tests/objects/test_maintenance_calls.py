@@ -24,8 +24,8 @@ REPOSITORIES: Final = 6
 
 RUNS: Final[dict[str, tuple[float, Callable[[Housekeeping], object]]]] = {
     "usage": (4, lambda housekeeping: housekeeping.usage()),
-    "verify": (8, lambda housekeeping: list(housekeeping.verify(reads_layers=False).findings())),
-    "verify of layers": (9, lambda housekeeping: list(housekeeping.verify(restarts=True).findings())),
+    "verify": (6, lambda housekeeping: list(housekeeping.verify(reads_layers=False).findings())),
+    "verify of layers": (7, lambda housekeeping: list(housekeeping.verify(restarts=True).findings())),
     "gc": (5, lambda housekeeping: housekeeping.collect_garbage(grace_s=0)),
 }
 

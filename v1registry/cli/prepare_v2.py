@@ -201,8 +201,10 @@ def _watcher(options: argparse.Namespace) -> Watcher | None:
 def _prepare_tag(services: Services, from_v1: FromV1, tag: _Tag) -> _Prepared:
     try:
         rights = _rights(services)
-        place = Place.of(rights, tag.repository)
-        digest = from_v1.manifest_of(rights, place, tag.image_id, is_oci=False).digest
+        # as in a request
+        with services.storage.moment():
+            place = Place.of(rights, tag.repository)
+            digest = from_v1.manifest_of(rights, place, tag.image_id, is_oci=False).digest
     except errors.ImageNotConvertible as error:
         return _Prepared(str(tag), tag.image_id, None, error.reason)
     except errors.ManifestUnknown:

@@ -93,6 +93,11 @@ class ContentCopies:
         """
         if not keys.found:
             return
+        # what the source has of an image, an object store tells by one call
+        with self._source.moment():
+            self._copy(keys)
+
+    def _copy(self, keys: Keys) -> None:
         if all(self._is_copied(keys, name) for name in keys.found) and not self._has_ended(keys):
             self._gauge.passed(keys.size)
             return
@@ -164,7 +169,8 @@ class ContentCopies:
     def _copy_layer(self, keys: Keys, document: bytes, sums: list[str], is_unfinished: bool) -> Stat | None:
         """Copy a layer unless the destination has it; return its Stat there, None in a dry run."""
         found, there = keys.found[layout.LAYER], keys.there.get(layout.LAYER)
-        if there is not None and self._is_same_layer(keys, found, there):
+        expected = [] if is_unfinished else [sum_ for sum_ in sums if sum_.startswith("sha256:")]
+        if there is not None and self._is_same_layer(found, there, is_checked=bool(expected)):
             self._gauge.passed(found.size)
             return there
         self._end(keys)
@@ -179,7 +185,6 @@ class ContentCopies:
                 self._values.note(linked.key, linked.modified_ns)
                 return linked
         payload = PayloadChecksum(document)
-        expected = [] if is_unfinished else [sum_ for sum_ in sums if sum_.startswith("sha256:")]
 
         def check() -> None:
             if payload.text() not in expected:
@@ -190,9 +195,9 @@ class ContentCopies:
             self._check_tarsum(keys, document, sums)
         return stat
 
-    def _is_same_layer(self, keys: Keys, found: Stat, there: Stat) -> bool:
+    def _is_same_layer(self, found: Stat, there: Stat, *, is_checked: bool) -> bool:
         return (
-            self._values.is_copied(found, there)
+            self._values.is_copied(found, there, is_checked=is_checked)
             or self._shares(found, there)
             or self._values.has_equal_bytes(found, there)
         )

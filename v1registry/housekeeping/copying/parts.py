@@ -13,6 +13,7 @@ from typing import Final
 from ...distribution import layout as v2_layout
 from ...registry import layout
 from ...registry.keeping import CLAIM
+from ...storage.at_once import Distant, at_once
 from ...storage.base import Stat, Storage
 from ..checkpoints import HOUSEKEEPING
 from ..quarantine import QUARANTINE
@@ -137,18 +138,29 @@ def keys_beside(part: Part, *storages: Storage) -> Iterator[tuple[str, list[Stat
 
 def image_lists_of(*storages: Storage) -> Iterator[tuple[str, list[Stat | None]]]:
     """Yield the keys of the image lists, with their Stats, without a look at other keys."""
-    for namespace, folder in folders_of(*storages):
-        path = f"{layout.REPOSITORIES}/{namespace}/{folder}/{_BEGINNING_OF_LISTS}"
-        for key, row in joined([storage.list(path) for storage in storages]):
-            if part_of(key) is Part.IMAGE_LISTS:
-                yield key, row
+
+    def lists_in(folders: tuple[str, str]) -> list[tuple[str, list[Stat | None]]]:
+        path = f"{layout.REPOSITORIES}/{'/'.join(folders)}/{_BEGINNING_OF_LISTS}"
+        rows = joined([storage.list(path) for storage in storages])
+        return [(key, row) for key, row in rows if part_of(key) is Part.IMAGE_LISTS]
+
+    for found in at_once(distant_of(*storages), lists_in, folders_of(*storages)):
+        yield from found
 
 
 def folders_of(*storages: Storage) -> Iterator[tuple[str, str]]:
     """Yield namespace and folder of each repository that one of the storages has."""
-    for namespace in _folders(layout.REPOSITORIES, *storages):
-        for folder in _folders(f"{layout.REPOSITORIES}/{namespace}", *storages):
-            yield namespace, folder
+
+    def folders_in(namespace: str) -> list[tuple[str, str]]:
+        return [(namespace, name) for name in _folders(f"{layout.REPOSITORIES}/{namespace}", *storages)]
+
+    for found in at_once(distant_of(*storages), folders_in, _folders(layout.REPOSITORIES, *storages)):
+        yield from found
+
+
+def distant_of(*storages: Storage) -> Storage:
+    """Return a storage whose calls take long; any one if there is none."""
+    return next((storage for storage in storages if isinstance(storage, Distant)), storages[0])
 
 
 def _folders(above: str, *storages: Storage) -> Iterator[str]:

@@ -22,7 +22,6 @@ from .parts import (
     COPIED,
     LEFT_OUT,
     Part,
-    folders_of,
     image_lists_of,
     keys_beside,
     keys_of,
@@ -33,7 +32,7 @@ from .records import copy_info, copy_record
 from .report import CopyReport, Deleted
 from .shared import SharedBytes
 from .state import CopyRefused, CopyState
-from .tags import TagCopies, tags_of
+from .tags import TagCopies, all_tags
 from .values import MOST_TOGETHER, Changed, Damaged, Ready, Values
 from .workers import Workers
 
@@ -146,11 +145,11 @@ class _Copy:
         try:
             while report.passes < passes and not report.is_settled:
                 self._values.settled_ns = _settled_ns(self._state.last_pass_s)
+                self._values.trusts_times = self._state.is_compared
                 if not self._is_dry_run:
                     self._state.begin_pass(is_complete=is_complete)
                 self._gauge.current = Pass()
-                with Workers(threads, self._look, self._gauge.cancelled) as workers:
-                    self._pass(workers)
+                self._pass_with(Workers(threads, self._look, self._gauge.cancelled))
                 report.passes += 1
                 report.is_settled = self._gauge.current.changes == 0
                 is_complete = is_complete or report.is_settled
@@ -172,6 +171,14 @@ class _Copy:
         report.linked, report.deleted = gauge.linked, gauge.deleted
 
     # -- one pass
+
+    def _pass_with(self, workers: Workers) -> None:
+        try:
+            with workers:
+                self._pass(workers)
+        finally:
+            if workers.are_done:
+                self._state.note_compared()
 
     def _pass(self, workers: Workers) -> None:
         shared = SharedBytes(self._destination)
@@ -265,11 +272,10 @@ class _Copy:
 
     def _copy_tags(self, workers: Workers) -> None:
         copies = TagCopies(self._source, self._values, self._gauge)
-        for namespace, folder in folders_of(self._source, self._destination):
-            for keys in tags_of(self._source, self._destination, namespace, folder):
-                self._gauge.current.extra += keys.extra
-                if keys.stats:
-                    self._do(workers, partial(copies.copy, keys), keys=len(keys.stats))
+        for keys in all_tags(self._source, self._destination):
+            self._gauge.current.extra += keys.extra
+            if keys.stats:
+                self._do(workers, partial(copies.copy, keys), keys=len(keys.stats))
         workers.finish()
 
     # -- what the source has lost

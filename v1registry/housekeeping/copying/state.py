@@ -72,6 +72,7 @@ class CopyState:
             "source": source_name,
             "is_shared": self.is_shared,
             "is_complete": fields.get("is_complete") is True and is_same,
+            "is_compared": fields.get("is_compared") is True and is_same,
             "run": self._run,
             "host": host_of_pids(),
             "pid": os.getpid(),
@@ -103,6 +104,7 @@ class CopyState:
         :param is_complete: whether the destination had everything when an earlier pass ended.
         """
         self._fields["is_complete"] = is_complete
+        self._fields["is_compared"] = False
         _running.add(self._run)
         self.last_pass_s = self._clock.time_s()
         self._fields["pass_s"] = self.last_pass_s
@@ -112,6 +114,15 @@ class CopyState:
     def is_complete(self) -> bool:
         """Whether a pass found that the destination had everything."""
         return self._fields["is_complete"] is True
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether all that was written was compared. A killed run may leave values that were not."""
+        return self._fields["is_compared"] is True
+
+    def note_compared(self) -> None:
+        """Note that all that the last pass has written was compared."""
+        self._fields["is_compared"] = True
 
     def refresh(self) -> None:
         """Let others know that the copy still runs. Called often.

@@ -16,10 +16,11 @@ from ...registry.contents import Contents
 from ...registry.layout import parse_stored
 from ...registry.tags import is_info_value
 from ...rights import Content
+from ...storage.at_once import at_once
 from ...storage.base import Stat, Storage
 from ..reach import Reach, StoredPlace
 from .gauge import Gauge
-from .parts import joined, may_be_info
+from .parts import distant_of, folders_of, joined, may_be_info
 from .report import LeftOutTag
 from .values import Changed, Values
 
@@ -49,8 +50,18 @@ class TagKeys:
         return 0 if self.stats else sum(stat is not None for stat in (self.file_there, self.side_there))
 
 
-def tags_of(source: Storage, destination: Storage, namespace: str, folder: str) -> Iterator[TagKeys]:
-    """Yield the tags that one of the storages has in the folder of a repository."""
+def all_tags(source: Storage, destination: Storage) -> Iterator[TagKeys]:
+    """Yield the tags that one of the storages has, repository by repository."""
+    found = at_once(
+        distant_of(source, destination),
+        lambda folders: list(_tags_of(source, destination, *folders)),
+        folders_of(source, destination),
+    )
+    for tags in found:
+        yield from tags
+
+
+def _tags_of(source: Storage, destination: Storage, namespace: str, folder: str) -> Iterator[TagKeys]:
     repository = layout.repository_from_folders(namespace, folder)
     path = f"{layout.REPOSITORIES}/{namespace}/{folder}"
     files, sides = f"{path}/{layout.TAG_PREFIX}", f"{path}/{layout.V2}/{v2_layout.TAGS}/"
@@ -79,8 +90,11 @@ class TagCopies:
         :raises Damaged: it cannot be read.
         :raises Changed: it was set or deleted meanwhile.
         """
-        if self._is_copied(keys):
-            return
+        if not self._is_copied(keys):
+            with self._source.moment():
+                self._copy(keys)
+
+    def _copy(self, keys: TagKeys) -> None:
         place = self._reach.place(keys.repository)
         file = None if keys.file is None else self._values.read(keys.file.key)
         if file is not None and may_be_info(file[1].key) and is_info_value(file[0]):
@@ -144,6 +158,7 @@ class _There:
     """What the destination has of what tags reach. Safe for threads."""
 
     def __init__(self, destination: Storage):
+        self._destination = destination
         self._contents = Contents(destination)
         self._blobs = Blobs(destination)
         self._has_variants = lru_cache(_REMEMBERED)(self._lists_variants)
@@ -157,6 +172,10 @@ class _There:
         """
         if target is None:
             return "it points to nothing"
+        with self._destination.moment():
+            return self._missing(repository, target)
+
+    def _missing(self, repository: RepositoryName, target: Target) -> str | None:
         place = self._reach.place(repository)
         if target.image_id is not None:
             for content in self._reach.chain(place, target.image_id):

@@ -60,6 +60,8 @@ class Values:
         #: values with later times are compared by their bytes: an old server may have written one again in
         #: the same step of the clock
         self.settled_ns = 0
+        #: whether all that earlier passes have written was compared, so that times tell what is copied
+        self.trusts_times = False
         #: what is younger in the destination was copied by this run, or not copied at all; None if nothing
         #: was there before
         self.copied_until_ns: int | None = None
@@ -79,17 +81,25 @@ class Values:
 
     # -- comparing
 
-    def has_time(self, found: Stat, there: Stat | None) -> bool:
-        """Tell whether a value has the time of the source, so that it is a copy of the present one."""
+    def has_time(self, found: Stat, there: Stat | None, *, is_checked: bool = False) -> bool:
+        """Tell whether a value has the time of the source, so that it is a copy of the present one.
+
+        :param is_checked: the bytes were compared with a stored sum before the value became visible.
+        """
         return (
-            there is not None
+            (self.trusts_times or is_checked)
+            and there is not None
             and self._dated is not None
             and there.modified_ns == found.modified_ns < self.settled_ns
         )
 
-    def is_copied(self, found: Stat, there: Stat | None) -> bool:
-        """Tell by size and time whether a value was copied. False if its bytes have to be compared."""
-        return there is not None and there.size == found.size and self.has_time(found, there)
+    def is_copied(self, found: Stat, there: Stat | None, *, is_checked: bool = False) -> bool:
+        """Tell by size and time whether a value was copied. False if its bytes have to be compared.
+
+        :param is_checked: see :meth:`has_time`.
+        """
+        is_whole = there is not None and there.size == found.size
+        return is_whole and self.has_time(found, there, is_checked=is_checked)
 
     def has_equal_bytes(self, found: Stat, there: Stat) -> bool:
         """Read a value in both storages; tell whether the bytes are equal."""

@@ -29,6 +29,8 @@ class Workers:
         self._cancelled = cancelled
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="v1registry-copy")
         self._running: set[Future[None]] = set()
+        #: whether each task that began has done its work, though an interruption may have kept others
+        self.are_done = False
 
     def do(self, task: Callable[[], None]) -> None:
         """Run a task, now or later. What an earlier one raised is raised here."""
@@ -43,10 +45,11 @@ class Workers:
             self._wait()
 
     def _wait(self) -> None:
-        done, self._running = wait(self._running, _LOOK_EACH_S, FIRST_COMPLETED)
+        done, _ = wait(self._running, _LOOK_EACH_S, FIRST_COMPLETED)
         self._look()
         for future in done:
             future.result()
+        self._running -= done
 
     def __enter__(self) -> Workers:
         return self
@@ -57,3 +60,5 @@ class Workers:
         if kind is not None:
             self._cancelled.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        has_failed = any(not task.cancelled() and task.exception() for task in self._running)
+        self.are_done = not has_failed and (kind is None or issubclass(kind, KeyboardInterrupt))
