@@ -9,19 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from typing import Any, Final, TypeVar
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.remembered import Remembered
 from ..names import Digest
 from ..registry.keeping import Keeper, Keeping
 from ..registry.layout import parse_stored
+from ..storage.at_once import at_once
 from ..storage.base import ABSENT, Blob, KeyConflict, KeyNotFound, Stat, Storage
 from ..storage.combined import Combining
 from . import layout
 from .places import Place
+
+T = TypeVar("T")
 
 #: A blob of at most so many bytes is small. An object store usually has no object for it to redirect to.
 SMALL_BYTES: Final = 16 << 10
@@ -164,6 +167,13 @@ class Blobs:
             return False
         parsed: Any = parse_stored(value)
         return isinstance(parsed, dict) and place.counts(parsed.get("incarnation"))
+
+    def without(self, look: Callable[[T], bool], items: Sequence[T]) -> list[T]:
+        """Return the items for which a look into the storage returns False; far away, several looks run at
+        once.
+        """
+        with closing(at_once(self._storage, look, items)) as found:
+            return [item for item, is_there in zip(items, found, strict=True) if not is_there]
 
     def mark(self, place: Place, sha256: str) -> None:
         """Note that the repository contains a blob."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .. import errors
 from ..registry.keeping import Keeper
 from .blobs import Blobs
@@ -32,7 +34,7 @@ class KeptManifests:
         waiting, seen = [manifest], {manifest.digest.hex}
         while waiting:
             current = waiting.pop()
-            missing += (each for each in current.blobs if not self._keeps_blob(keeper, place, each))
+            missing += self._blobs.without(partial(self._keeps_blob, keeper, place), current.blobs)
             for entry in current.entries:
                 record = self._records.find_digest(place, entry.digest)
                 if record is None and not self._keeps_blob(keeper, place, entry):

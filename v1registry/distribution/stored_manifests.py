@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from .. import errors
 from ..log import audit
@@ -214,8 +215,9 @@ class Manifests:
     def _check_references(
         self, place: Place, manifest: Manifest, has_blob: Callable[[Place, Descriptor], bool]
     ) -> None:
-        missing = [blob for blob in dict.fromkeys(manifest.blobs) if not has_blob(place, blob)]
-        missing += [entry for entry in manifest.entries if not self._has_entry(place, entry)]
+        blobs = tuple(dict.fromkeys(manifest.blobs))
+        missing = self._blobs.without(partial(has_blob, place), blobs)
+        missing += self._blobs.without(partial(self._has_entry, place), manifest.entries)
         if missing:
             raise errors.ManifestBlobUnknown(detail=_details(missing))
 
