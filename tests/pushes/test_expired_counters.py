@@ -123,13 +123,13 @@ def test_push_that_goes_on_with_other_facts_is_counted_on(clock: Clock):
 
 def test_layer_that_arrives_is_counted_while_its_push_goes_on(clock: Clock):
     storage = MemoryStorage(clock=clock)
-    staging = Staging(storage, most_bytes=3_000_000, clock=clock)
+    staging = Staging(storage, most_bytes=30_000_000, clock=clock)
     begin(storage, clock, 1)
     push = staging.find(image_id(1), ALICE)
     refused = []
 
     def chunks() -> Iterator[bytes]:
-        yield bytes(1_000_000)
+        yield bytes(10_000_000)
         clock.now_s += EXPIRY_S - 60
         staging.add_json(staging.find(image_id(1), ALICE), b"{}", Facts((image_id(1),), ("other/x",)))
         clock.now_s += 120
@@ -137,11 +137,11 @@ def test_layer_that_arrives_is_counted_while_its_push_goes_on(clock: Clock):
         begin(storage, clock, 2, key=other)
         found = staging.find(image_id(2), other)
         with pytest.raises(errors.TooManyUnfinishedBytes) as raised:
-            staging.add_layer(found, staging.payloads(found), [bytes(1_500_000)], 1_500_000)
+            staging.add_layer(found, staging.payloads(found), [bytes(15_000_000)], 15_000_000)
         refused.append(raised.value)
-        yield bytes(1_000_000)
+        yield bytes(10_000_000)
 
-    staging.add_layer(push, staging.payloads(push), chunks(), 2_000_000)
+    staging.add_layer(push, staging.payloads(push), chunks(), 20_000_000)
     assert len(refused) == 1
 
 

@@ -9,7 +9,7 @@ from support.slow_objects import MOST_S, SlowStore, open_slowly
 from support.wsgi_client import Answer, Client, call
 
 from v1registry import Registry
-from v1registry.registry import quotas
+from v1registry.registry import reservations
 from v1registry.registry.expiry import EXPIRY_S, Expiry
 from v1registry.storage import StorageUnavailable, patience
 from v1registry.storage.objects import ObjectStorage, data, store
@@ -46,14 +46,14 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     # a body is counted in smaller steps than usual
-    monkeypatch.setattr(quotas, "_STEPS", (1 << 20, 0))
+    monkeypatch.setattr(reservations, "_STEPS", (1 << 20, 0))
     return World(monkeypatch)
 
 
 def test_upload_that_takes_longer_than_a_request_waits_succeeds(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(quotas, "_STEPS", (4 << 20, 0))
+    monkeypatch.setattr(reservations, "_STEPS", (4 << 20, 0))
     for module in (store, data):
         monkeypatch.setattr(module, "PART_BYTES", 32 << 10)
     location = world.begin(UPLOADS).header("Location")

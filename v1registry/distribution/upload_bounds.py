@@ -16,7 +16,8 @@ from typing import Final
 
 from .. import errors
 from ..registry.expiry import REPOSITORY_BYTES, Expiry
-from ..registry.quotas import Excess, Quotas, Reservation
+from ..registry.quotas import Excess, Quotas
+from ..registry.reservations import Reservation
 from ..rights import PushKey
 from ..storage.at_once import together
 from ..storage.base import Storage, StorageError

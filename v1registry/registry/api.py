@@ -23,11 +23,11 @@ from ..wsgi.responses import NOT_CACHED, Response, error_object, json_response, 
 from ..wsgi.routing import Api, Route, Table
 from ..wsgi.user_agents import docker_version
 from . import layout
+from .announced import AnnouncedSums
 from .images import layer_etag
 from .kept_lists import Document
 from .monitoring import ping, root, status
 from .named import existing_repository, named_repository, writable_repository
-from .pushes import AnnouncedSums
 from .services import Request
 from .tags import UNKNOWN_INFO
 

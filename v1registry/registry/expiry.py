@@ -94,6 +94,10 @@ class Expiry:
         """The time before which a key is expired, in seconds since the epoch."""
         return self._clock.time_s() - EXPIRY_S
 
+    def monotonic_s(self) -> float:
+        """Return the time by which waits are measured, in seconds."""
+        return self._clock.monotonic_s()
+
     def tidy(self) -> None:
         """Remove a few things that have expired. Requests call it, so it takes few calls of the storage.
 
@@ -205,8 +209,16 @@ class Expiry:
     def _remove(self, image_id: str, push: str) -> None:
         """Remove a push with the keys that count its bytes."""
         self._storage.delete_tree(f"{layout.UPLOADS}/{image_id}/{push}")
-        self._storage.delete_tree(counters_of(image_id, push))
+        self._remove_counters(counters_of(image_id, push))
         self._storage.delete_tree(counters_of(image_id, push, REPOSITORY_BYTES))
+
+    def _remove_counters(self, folder: str) -> None:
+        """Remove the expired counters of a push of a user.
+
+        A fresh one is that of a layer which is arriving (reservations.py).
+        """
+        oldest, stats = self.oldest, self._storage.list(f"{folder}/")
+        self._storage.delete_many([stat.key for stat in stats if stat.modified.timestamp() < oldest])
 
     def _expire(self, image_id: str, most: int | None, most_removed: int | None = None) -> list[int]:
         """Remove the expired pushes of an image; return how many bytes each had.
@@ -252,7 +264,10 @@ class Expiry:
             owner, name = (first, second) if root == BYTES else (second, first)
             if not self.expire(image_id, owner, name):
                 return False
-        self._storage.delete_tree(folder)
+        if root == BYTES:
+            self._remove_counters(folder)
+        else:
+            self._storage.delete_tree(folder)
         return True
 
     def _expire_counters(self, folder: str, most: int | None, most_removed: int | None) -> int:

@@ -9,62 +9,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from .. import errors
-from ..layers.checksums import PayloadChecksum, equal_sums
+from ..layers.checksums import PayloadChecksum
 from ..layers.streamed_tarsum import TarSumStreams
 from ..log import get_logger
 from ..names import RepositoryName, check_image_id
 from ..rights import Action, Content, PushGrant, Rights
-from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Storage
+from ..storage.base import ABSENT, KeyConflict, KeyNotFound, Storage, StorageError
+from ..storage.patience import cleanup
 from . import layout
+from .announced import AnnouncedSums
 from .contents import Contents
 from .holding import Holding
 from .images import checked_parent
 from .sent import SentJson, SentLayer, StagedPush, facts_for
+from .sent_pushes import AddedLayer
 from .staging import Staging
 from .tarsums import TarSums
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class AnnouncedSums:
-    """The sums that a client announces with ``PUT checksum``; None for a header that was not sent."""
-
-    payload: str | None  #: ``X-Docker-Checksum-Payload``
-    tarsum: str | None  #: ``X-Docker-Checksum``
-    is_old_engine: bool = False  #: docker before 0.10, whose payload sum covers other bytes
-
-    def check(self) -> None:
-        """Check that there is something to compare.
-
-        :raises ChecksumHeaderMissing: neither header was sent.
-        :raises ChecksumMissing: the headers are empty.
-        """
-        if self.payload is None and self.tarsum is None:
-            raise errors.ChecksumHeaderMissing
-        if not (self.payload or self.tarsum):
-            raise errors.ChecksumMissing
-
-    def fits(self, *sums: str) -> bool:
-        """Tell whether one of the announced sums is one of these."""
-        candidates = [sum_ for sum_ in (self.payload, self.tarsum) if sum_]
-        return any(equal_sums(candidate, sum_) for candidate in candidates for sum_ in sums)
-
-    @property
-    def deciding_tarsum(self) -> str | None:
-        """The TarSum that has to be computed; None if the payload sum decides.
-
-        The TarSum decides in two cases: the client sent no payload sum, or it is docker before 0.10. The
-        payload sum of such a client covers the tar before it was rewritten and compressed (registry.md 6.2).
-        """
-        tarsum = self.tarsum
-        if not tarsum or not tarsum.startswith("tarsum") or (self.payload and not self.is_old_engine):
-            return None
-        return tarsum
 
 
 @dataclass(frozen=True)
@@ -189,22 +155,67 @@ class Pushes:
         :raises ImageReplaced: the push has sent a different JSON meanwhile.
         :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
         """
-        push = self._staging.find(check_image_id(image_id), rights.push_key())
-        payloads = self._staging.payloads(push)
+        check_image_id(image_id)
+        doubtful = self._put_layer(image_id, chunks, rights, announced_bytes, has_tarsum_alone)
+        if doubtful is not None:
+            # it counts as one that comes now
+            try:
+                with self._staging.open_layer(doubtful) as blob:
+                    self._put_layer(image_id, blob, rights, blob.stat.size, is_guess=False)
+            finally:
+                with cleanup(), suppress(StorageError):
+                    self._staging.drop_layer(doubtful)
+
+    def _put_layer(
+        self,
+        image_id: str,
+        chunks: Iterable[bytes],
+        rights: Rights,
+        announced_bytes: int | None,
+        has_tarsum_alone: bool = False,
+        *,
+        is_guess: bool = True,
+    ) -> AddedLayer | None:
+        """Keep a layer as it is sent. See :meth:`put_layer`.
+
+        :param is_guess: what the push has sent before may be guessed.
+        :return: the layer if the guess was wrong, or if another instance got a JSON meanwhile.
+        """
+        key = rights.push_key()
+        push, payloads = self._staging.probable(image_id, key) if is_guess else (None, {})
+        if push is None or not payloads:
+            is_guess, push = False, self._staging.find(image_id, key)
+            payloads = self._staging.payloads(push)
         if not payloads:
             rights.push_grant(image_id)
             self._put_layer_again(image_id, chunks, rights)
-            return
+            return None
         with self._streams.open() if has_tarsum_alone else nullcontext() as stream:
-            sums, after = self._staging.add_layer(push, payloads, chunks, announced_bytes, stream)
-        if push.key.is_shared or after.digests == list(payloads):
+            added = self._staging.add_layer(
+                push, payloads, chunks, announced_bytes, stream, is_probable=is_guess
+            )
+        if added.is_doubtful:
+            return added
+        self._check_still_sent(image_id, payloads, added, rights)
+        return None
+
+    def _check_still_sent(
+        self, image_id: str, payloads: Iterable[str], added: AddedLayer, rights: Rights
+    ) -> None:
+        """Check that a layer belongs to what the push has sent, or equals that of the complete image.
+
+        :raises ImageReplaced: the push has sent a different JSON meanwhile.
+        :raises ImageExists: the image is complete with a different layer.
+        """
+        after = added.after
+        if after.key.is_shared or after.digests == list(payloads):
             return
         # another request of the push was faster
         if after.digests:
             raise errors.ImageReplaced(image_id=image_id)
         content = rights.image_state(image_id).content
         stored = self._contents.payload_sums(content) if content is not None else ()
-        if not any(f"sha256:{sum_}" in stored for sum_ in sums.values()):
+        if not any(f"sha256:{sum_}" in stored for sum_ in added.sums.values()):
             raise errors.ImageExists(image_id=image_id)
 
     def _put_layer_again(self, image_id: str, chunks: Iterable[bytes], rights: Rights) -> None:

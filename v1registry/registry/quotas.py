@@ -8,7 +8,8 @@ An empty key counts the bytes of one JSON or one layer. It is written **before**
 then all keys of the owner are added up. So of two parallel requests at least one sees the other one, and
 together they cannot exceed the bound. If an entry has several keys, the largest counts.
 
-A layer that arrives has a folder of its own, so that it is still counted if the push ends meanwhile.
+A layer that arrives has a folder of its own, so that it is still counted if the push ends meanwhile. If the
+counters of the push stay, and its size is known, it is counted as a stored one from the beginning.
 
 Counters expire with their push, and expired ones are not added up. A request removes few of them; the walk of
 expiry.py removes the others.
@@ -18,21 +19,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Final
 
 from .. import errors
 from ..rights import PushKey
-from ..storage.base import CHUNK_BYTES, KeyNotFound, Stat, Storage, StorageError
-from ..storage.combined import exchange, held_bytes, taken
+from ..storage.base import KeyNotFound, Stat, Storage, StorageError
 from ..storage.patience import cleanup
 from .expiry import BYTES, Expiry, counters_of
-
-#: How many bytes a body of unknown length reserves at once. The smaller steps are for the rest of the bound.
-_STEPS: Final = (256 << 20, 16 << 20, 1 << 20, 0)
+from .reservations import LATER_S, Reservation
 
 #: How many counters are added up, of one owner or of all. More of them count as too many bytes.
 _MOST_COUNTERS: Final = 100_000
@@ -152,13 +149,21 @@ class Quotas:
         """Let the counter of an entry be as new as the entry, which is stored again with the same size."""
         self._storage.write(f"{self._counters(image_id, key)}/{entry}.{size}", b"")
 
-    def reserve(self, image_id: str, key: PushKey, entry: str) -> Reservation:
+    def reserve(self, image_id: str, key: PushKey, entry: str, *, stays: bool = False) -> Reservation:
         """Return a reservation of a layer, with no bytes yet.
 
         :param entry: the name of the layer in its push.
+        :param stays: whether other requests remove only those counters of the push that have expired.
         """
-        folder = self._counters(image_id, key)
-        return Reservation(self._storage, folder, entry, self._reserve, self._most_bytes)
+        return Reservation(
+            self._storage,
+            self._counters(image_id, key),
+            entry,
+            self._reserve,
+            self._most_bytes,
+            now_s=self._expiry.monotonic_s,
+            stays=stays,
+        )
 
     def release(self, image_id: str, key: PushKey, entry: str, size: int) -> None:
         """Count bytes no more, because they were removed."""
@@ -243,13 +248,21 @@ class Quotas:
         own: list[Stat] = []
         for number, stat in enumerate(self._storage.list(f"{self._root}/"), 1):
             size = stat.key.rpartition(".")[2]
-            if size.isdigit() and stat.modified.timestamp() >= self._expiry.oldest:
+            if size.isdigit() and stat.modified.timestamp() >= self._oldest:
                 total += int(size)
             if total > self._most_total_bytes or number > _MOST_COUNTERS:
                 return self._usage(folder, looks), True
             if stat.key.startswith(prefix):
                 own.append(stat)
         return self._usage_in(own, looks), False
+
+    @property
+    def _oldest(self) -> float:
+        """The time before which a counter has expired, in seconds since the epoch.
+
+        What it counts may be newer, by the time in which its bytes arrived.
+        """
+        return self._expiry.oldest - LATER_S
 
     def _prefix_of(self, folder: str) -> str:
         """Return what the keys of the owner of a folder of counters begin with."""
@@ -270,7 +283,7 @@ class Quotas:
                 break
             stats.setdefault(stat.key.rpartition("/")[0], []).append(stat)
         newest = {counters: max(stat.modified for stat in found) for counters, found in stats.items()}
-        oldest = self._expiry.oldest
+        oldest = self._oldest
         # a layer that arrives is as new as its push
         expired = [
             counters
@@ -293,107 +306,3 @@ def _of_push(counters: str) -> str:
     :param counters: ``<root>/<owner>/<image id>.<push>``, or the same with the entry of the layer.
     """
     return ".".join(counters.split(".")[:2])
-
-
-class Reservation:
-    """The bytes of one layer that are counted while it arrives. For one thread.
-
-    Use :meth:`counted` around the chunks, and then :meth:`settle` or :meth:`release`.
-
-    :param folder: the counters of the push.
-    """
-
-    def __init__(
-        self,
-        storage: Storage,
-        folder: str,
-        entry: str,
-        reserve: Callable[[str, str, int], None],
-        most_bytes: int,
-    ):
-        self._storage = storage
-        self._folder = folder
-        self._entry = entry
-        self._reserve = reserve
-        self._most_bytes = most_bytes
-        self._reserved = -1  #: bytes; negative if nothing is reserved yet
-        self._counter: str | None = None  #: the key that counts them
-        self._outdated: list[str] = []  #: keys in whose place it is, as long as their removal fails
-        self.received = 0  #: bytes of chunks so far
-
-    def counted(self, chunks: Iterable[bytes], extra: int, announced: int | None) -> Iterator[bytes]:
-        """Yield the chunks. Bytes are reserved before they are yielded.
-
-        :param extra: how many bytes will be stored beside the layer.
-        :param announced: the size of the layer, None if it is unknown.
-        :raises TooManyUnfinishedBytes: the owner would have too many bytes.
-        """
-        most_held = held_bytes(self._storage)
-        if announced is not None and announced > CHUNK_BYTES:
-            most_held = CHUNK_BYTES
-            self._cover(extra + announced, (0,))
-        iterator, first, held = iter(chunks), list[bytes](), 0
-        for chunk in iterator:
-            first.append(chunk)
-            held += len(chunk)
-            if held > most_held:
-                break
-        else:
-            # a short body is in memory now, so it is counted as if it were stored
-            self._reserve_in(self._folder, extra + held)
-        for chunk in chain(taken(first), iterator):
-            self.received += len(chunk)
-            self._cover(extra + self.received, _STEPS)
-            yield chunk
-
-    def settle(self, size: int) -> None:
-        """Count exactly so many bytes, which were stored, as those of the push."""
-        counter = f"{self._folder}/{self._entry}.{size}"
-        if self._counter != counter:
-            self._put(counter, size)
-            exchange(self._storage, {counter: b""}, self._outdated)
-            self._outdated.clear()
-
-    def give_way(self, counter: str, other: str) -> None:
-        """Count nothing any more, because another counter takes the place of this one.
-
-        :param counter: the key of the other one.
-        :param other: a key that gives way too.
-        """
-        removed = {other, self._counter, *self._outdated} - {None, counter}
-        exchange(self._storage, {counter: b""}, sorted(filter(None, removed)))
-        self._counter, self._reserved = None, -1
-        self._outdated.clear()
-
-    def release(self) -> None:
-        """Count nothing, because nothing was stored."""
-        self._replace(None, -1)
-
-    def _cover(self, size: int, steps: tuple[int, ...]) -> None:
-        if size <= self._reserved:
-            return
-        for step in steps if size < self._most_bytes else (0,):
-            try:
-                self._reserve_in(
-                    f"{self._folder}.{self._entry}", min(size + step, max(size, self._most_bytes))
-                )
-            except (errors.TooManyUnfinishedBytes, errors.RepositoryBytesExceeded):
-                if step == 0:
-                    raise
-                continue
-            return
-
-    def _reserve_in(self, folder: str, size: int) -> None:
-        self._reserve(folder, self._entry, size)
-        self._replace(f"{folder}/{self._entry}.{size}", size)
-
-    def _replace(self, counter: str | None, size: int) -> None:
-        self._put(counter, size)
-        if self._outdated:
-            self._storage.delete_many(self._outdated)
-            self._outdated.clear()
-
-    def _put(self, counter: str | None, size: int) -> None:
-        if self._counter is not None and self._counter != counter:
-            self._outdated.append(self._counter)
-        self._counter, self._reserved = counter, size

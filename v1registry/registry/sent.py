@@ -99,6 +99,7 @@ class StagedPush:
     key: PushKey
     jsons: tuple[SentJson, ...] = ()
     layers: tuple[SentLayer, ...] = ()
+    newest_s: float = 0.0  #: when the last of that was sent, in seconds since the epoch
 
     @property
     def folder(self) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from .. import errors
 from ..rights import PushKey
-from ..storage.base import KeyNotFound, Storage
+from ..storage.base import Blob, KeyNotFound, Storage
 from . import layout
 from .sent import Facts, SentJson, SentLayer, StagedPush, Unfinished, parse, parse_facts
 
@@ -24,6 +26,22 @@ _HEAD_BYTES: Final = 32 << 10
 SENT, SUMS, LAYERS = "sent", "sums", "layers"
 
 
+@dataclass(frozen=True)
+class AddedLayer:
+    """A layer that was stored."""
+
+    name: str
+    sums: Mapping[str, str]  #: digest of a JSON -> hex digits of the payload sum
+    after: StagedPush  #: what the push has sent by then
+    #: other JSONs count than the process knew when the layer began to arrive
+    is_doubtful: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key of the bytes."""
+        return f"{self.after.folder}/{LAYERS}/{self.name}/{layout.LAYER}"
+
+
 class SentPushes:
     """Reads what the unfinished pushes of one storage have sent. Safe for threads and processes."""
 
@@ -32,10 +50,6 @@ class SentPushes:
 
     def find(self, image_id: str, key: PushKey) -> StagedPush:
         """Return what a push has sent; empty if nothing."""
-        return self.find_dated(image_id, key)[0]
-
-    def find_dated(self, image_id: str, key: PushKey) -> tuple[StagedPush, float]:
-        """Return what a push has sent, and when it sent the last of that, in seconds since the epoch."""
         folder, jsons, layers, newest_s = StagedPush(image_id, key).folder, [], [], 0.0
         # "sent" and "sums", without the layers
         for stat in self._storage.list(f"{folder}/s"):
@@ -48,7 +62,7 @@ class SentPushes:
         if not key.is_shared:
             # the last one counts
             jsons = jsons[-1:]
-        return StagedPush(image_id, key, tuple(jsons), tuple(layers)), newest_s
+        return StagedPush(image_id, key, tuple(jsons), tuple(layers), newest_s)
 
     def has_any(self, image_id: str) -> bool:
         """Tell whether a push of the image has begun and not ended."""
@@ -105,6 +119,16 @@ class SentPushes:
             return layer.with_record(self._storage.read(layer.key)[0])
         except KeyNotFound:
             return layer
+
+    def open_layer(self, added: AddedLayer) -> Blob:
+        """Return the bytes of a layer that was stored.
+
+        :raises ImageReplaced: it was removed meanwhile.
+        """
+        try:
+            return self._storage.open(added.key)
+        except KeyNotFound:
+            raise errors.ImageReplaced(image_id=added.after.image_id) from None
 
     def _sent_keys(self, image_id: str) -> Iterator[str]:
         for stat in islice(self._storage.list(f"{layout.UPLOADS}/{image_id}/"), _MOST_LOOKED_AT):

@@ -24,20 +24,24 @@ from typing import Final
 from .. import errors
 from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.checksums import PayloadChecksum
+from ..layers.remembered import Remembered
 from ..layers.streamed_tarsum import TarSumStream
 from ..rights import PushKey
 from ..storage.base import CHUNK_BYTES, KeyConflict, KeyNotFound, Stat, Storage, StorageError
-from ..storage.combined import write_with
+from ..storage.combined import Combining, guessing, write_with
 from ..storage.patience import cleanup
 from . import layout
 from .contents import Staged
 from .expiry import Expiry
 from .quotas import Quotas
 from .sent import Facts, SentJson, SentLayer, StagedPush, digest_of, documents_of, dump, sizes_of
-from .sent_pushes import LAYERS, SENT, SUMS, SentPushes
+from .sent_pushes import LAYERS, SENT, SUMS, AddedLayer, SentPushes
 
 #: How many JSONs and layers of one image are kept for a push key that clients share.
 SHARED_LIMIT: Final = 4
+
+#: How many keys of JSONs are remembered.
+_GOT_HERE: Final = 1000
 
 
 class Staging(SentPushes):
@@ -58,6 +62,7 @@ class Staging(SentPushes):
         clock: Clock = SYSTEM_CLOCK,
     ):
         super().__init__(storage)
+        self._got_here = Remembered[bool](_GOT_HERE, lambda _: 1)  #: the keys of JSONs that this process got
         self.expiry = Expiry(storage, clock=clock)
         self._quotas = Quotas(
             storage,
@@ -71,8 +76,8 @@ class Staging(SentPushes):
 
     def find_or_expire(self, image_id: str, key: PushKey) -> StagedPush:
         """Return what a push has sent. It is removed before, if its last request was too long ago."""
-        push, newest_s = self.find_dated(image_id, key)
-        if not push.jsons or newest_s >= self.expiry.oldest:
+        push = self.find(image_id, key)
+        if not push.jsons or push.newest_s >= self.expiry.oldest:
             return push
         self.expiry.expire(image_id, key.owner, key.name)
         self.expiry.expire_any(image_id)
@@ -108,6 +113,15 @@ class Staging(SentPushes):
         if not push.key.is_shared:
             self.drop(push, push.layers)
 
+    def probable(self, image_id: str, key: PushKey) -> tuple[StagedPush, dict[str, PayloadChecksum]]:
+        """Return what a push has probably sent, and its :meth:`payloads`.
+
+        Over an object store another instance may have changed that. :meth:`add_layer` finds out.
+        """
+        with guessing(self._storage):
+            push = self.find(image_id, key)
+            return push, self.payloads(push)
+
     def payloads(self, push: StagedPush) -> dict[str, PayloadChecksum]:
         """Return digest -> the payload sum that a layer continues, for each JSON of the push."""
         payloads = {}
@@ -124,23 +138,29 @@ class Staging(SentPushes):
         chunks: Iterable[bytes],
         announced_bytes: int | None = None,
         tarsums: TarSumStream | None = None,
-    ) -> tuple[dict[str, str], StagedPush]:
+        *,
+        is_probable: bool = False,
+    ) -> AddedLayer:
         """Keep a layer as it is sent.
 
-        Return the hex digits of its payload sum with each JSON, and what the push has sent by then. The layer
-        is removed if its JSON was replaced meanwhile. Nothing is kept if ``chunks`` raises. The bytes are
-        counted before they are read.
+        The layer is removed if its JSON was replaced meanwhile. Nothing is kept if ``chunks`` raises. The
+        bytes are counted before they are stored.
 
         :param payloads: see :meth:`payloads`; at least one.
         :param announced_bytes: the size of the layer; None if it is unknown.
         :param tarsums: computes the TarSums meanwhile; None if they are not needed.
+        :param is_probable: ``push`` is what :meth:`probable` returned.
         :raises TooManyUnfinishedBytes: the user has too many bytes of unfinished pushes.
         """
         name = secrets.token_hex(8)
         folder = f"{push.folder}/{LAYERS}/{name}"
         extra_bytes = push.jsons[-1].size if len(payloads) == 1 else 0
-        reservation = self._quotas.reserve(push.image_id, push.key, name)
-        alone = self._alone(push, payloads, CHUNK_BYTES)
+        # a request that ends the push of a token removes all its counters, others only those that they know
+        stays = not push.key.is_token
+        reservation = self._quotas.reserve(push.image_id, push.key, name, stays=stays)
+        with guessing(self._storage):
+            # the digest in its key tells that it is this JSON
+            alone = self._alone(push, payloads, CHUNK_BYTES)
 
         def hashed() -> Iterator[bytes]:
             for chunk in reservation.counted(chunks, extra_bytes, announced_bytes):
@@ -185,8 +205,19 @@ class Staging(SentPushes):
                 reservation.release()
             raise
         after = self.find(push.image_id, push.key)
+        if is_probable and isinstance(self._storage, Combining) and self._is_doubtful(sums, after):
+            return AddedLayer(name, sums, after, is_doubtful=True)
         self.drop(after, self._outdated(after))
-        return sums, after
+        return AddedLayer(name, sums, after)
+
+    def _is_doubtful(self, digests: Collection[str], after: StagedPush) -> bool:
+        """Tell whether a push has probably sent other JSONs when a layer began to arrive than was guessed.
+
+        :param digests: of the JSONs that were guessed.
+        """
+        # a guess has all that this process got before
+        others = [sent for sent in after.jsons if not self._got_here.find(sent.key)]
+        return not after.jsons or any(sent.digest not in digests for sent in others)
 
     def _outdated(self, push: StagedPush) -> list[SentLayer]:
         """Return the layers that give way: all but the newest for a JSON that still counts."""
@@ -288,13 +319,19 @@ class Staging(SentPushes):
             self._storage.delete_tree(f"{push.folder}/{LAYERS}/{layer.name}")
             self._drop_sums(push, layer)
 
+    def drop_layer(self, added: AddedLayer) -> None:
+        """Remove a layer that was stored, if it is still there."""
+        self.drop(added.after, [layer for layer in added.after.layers if layer.name == added.name])
+
     # -- inside
 
     def _write_counted(self, push: StagedPush, name: str, value: bytes, *, is_first: bool) -> None:
         """Count a JSON and store it; count it no more if that fails."""
         self._quotas.begin(push.image_id, push.key, name, len(value), is_first=is_first)
+        key = f"{push.folder}/{SENT}/{name}"
         try:
-            self._storage.write(f"{push.folder}/{SENT}/{name}", value)
+            self._got_here.keep(key, True)
+            self._storage.write(key, value)
         except StorageError:
             with cleanup(), suppress(StorageError):
                 self._quotas.release(push.image_id, push.key, name, len(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol, runtime_checkable
 
 from .base import ANY, CHUNK_BYTES, Stat, Storage, StorageUnavailable
@@ -23,6 +23,9 @@ class Combining(Protocol):
         self, key: str, data: bytes | Iterable[bytes], beside: Beside, *, expect: str = ANY
     ) -> Stat:
         """Store a value, and others with it. See :func:`write_with`."""
+
+    def guessing(self) -> AbstractContextManager[None]:
+        """Read what was seen last. See :func:`guessing`."""
 
     def exchange(self, values: Mapping[str, bytes], keys: Iterable[str]) -> None:
         """Store small values and remove keys. See :func:`exchange`."""
@@ -48,6 +51,15 @@ class Combining(Protocol):
 def held_bytes(storage: Storage) -> int:
     """Return how many bytes of a value a storage has in memory before the first of them is stored."""
     return storage.held_bytes if isinstance(storage, Combining) else CHUNK_BYTES
+
+
+def guessing(storage: Storage) -> AbstractContextManager[None]:
+    """Return a context in which this thread may read what the process saw last of a storage far away.
+
+    Other processes may have changed it. So the caller must find out later what is stored, for example when it
+    has written a key of the same group, and must be able to go on then.
+    """
+    return storage.guessing() if isinstance(storage, Combining) else nullcontext()
 
 
 def write_with(

@@ -73,11 +73,12 @@ class Committer:
         self._writer = Writer()
 
     def read(self, group: Group) -> Document:
-        """Return the document of a group as it is in the store now, or in the moment of a request.
+        """Return the document of a group as it is in the store now, or in the moment of a request; or a guess
+        (:meth:`Moments.guessing`).
 
         :raises StorageUnavailable: the store failed, or the object is not a document.
         """
-        return (self.moments.find(group) or self._look(group)).document
+        return (self.moments.guess(group) or self.moments.find(group) or self._look(group)).document
 
     def read_own(self, group: Group) -> Document:
         """Return the document of a group that only this process changes, as the process knows it.

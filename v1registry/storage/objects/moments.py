@@ -29,6 +29,7 @@ class _OfThread(threading.local):
     group: Group | None = None  #: the last one that the thread asked for, None if that was not one alone
     seen: Seen | None = None
     until_s = 0.0
+    is_guessing = False  #: see Moments.guessing
 
 
 class Moments:
@@ -73,6 +74,29 @@ class Moments:
             here.group, here.seen = group, seen
             here.until_s = self._clock.monotonic_s() + USED_FOR_S
 
+    @contextmanager
+    def guessing(self) -> Iterator[None]:
+        """Let this thread read what the process saw last, without asking the store, until :meth:`end`.
+
+        The thread must find out later whether that was the state of the store.
+        """
+        here = self._here
+        here.is_guessing = True
+        try:
+            yield
+        finally:
+            self.end()
+
+    def guess(self, group: Group) -> Seen | None:
+        """Return what the process saw last of a group, if this thread is guessing; None if not."""
+        here = self._here
+        if not here.is_guessing:
+            return None
+        # what follows is not in a row with what was before
+        here.group = None
+        return self._known.get(group)
+
     def end(self) -> None:
         """Ask the store next: the thread asks for several groups, or needs the state of now."""
         self._here.group = None
+        self._here.is_guessing = False

@@ -149,6 +149,13 @@ class ObjectStorage(ObjectWrites):
             # other threads asked for other groups
             self._committer.moments.end()
 
+    def guessing(self) -> AbstractContextManager[None]:
+        """Return a context in which this thread may read what the process saw last.
+
+        See :func:`v1registry.storage.combined.guessing`.
+        """
+        return self._committer.moments.guessing()
+
     # -- reading
 
     def stat(self, key: str) -> Stat:
