@@ -6,6 +6,7 @@ push and a pull are made before the counted ones.
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from typing import Final
@@ -15,7 +16,9 @@ from support.counted_objects import REPOSITORY, ObjectsWorld, count_calls
 from support.credentials import basic
 from support.engine_client import make_image, tar_layer
 from support.push_requests import json_of, tag_of
-from support.v2_client import digest_of
+from support.v2_client import CONFIG_TYPES, LAYER_TYPE, descriptor_of, digest_of, dumped, tar_of
+
+from v1registry.distribution.manifests import OCI_MANIFEST
 
 FIRST, IMAGE = (make_image(tar_layer({name: name.encode()}), name=name) for name in ("first", "second"))
 LARGE = make_image(random.Random(1).randbytes(300_000), name="large")
@@ -135,7 +138,7 @@ MOST_OF_V2: Final = {
     "upload goes on with a length": (7, 7),
     "upload goes on with parts": (10, 10),
     "upload ends": (9, 10),
-    "put manifest": (35, 43),
+    "put manifest": (30, 37),
 }
 
 
@@ -178,3 +181,32 @@ def test_distribution_api_costs_few_calls(world: ObjectsWorld) -> None:
 def path_of(location: str | None) -> str:
     assert location is not None
     return location if location.startswith("/") else "/" + location.split("/", 3)[3]
+
+
+def layered(world: ObjectsWorld, count: int) -> bytes:
+    """Push the blobs of an image with some layers; return its manifest."""
+    layers = [gzip.compress(tar_of(f"{number} of {count}"), mtime=0) for number in range(count)]
+    diff_ids = [digest_of(gzip.decompress(layer)) for layer in layers]
+    fields = {"architecture": "amd64", "os": "linux", "config": {}}
+    config = dumped({**fields, "rootfs": {"type": "layers", "diff_ids": diff_ids}})
+    for blob in (config, *layers):
+        world.v2.put_blob(REPOSITORY, blob)
+    return dumped(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": descriptor_of(config, CONFIG_TYPES[OCI_MANIFEST]),
+            "layers": [descriptor_of(layer, LAYER_TYPE) for layer in layers],
+        }
+    )
+
+
+def test_each_layer_of_a_manifest_costs_few_calls(world: ObjectsWorld) -> None:
+    calls = dict[int, int]()
+    for count in (1, 9, 17):
+        manifest = layered(world, count)
+        with world.counted.counting() as made:
+            assert world.v2.put_manifest(REPOSITORY, f"layers-{count}", manifest).status == 201
+        calls[count] = len(made)
+    # its mark and its bytes, its facts, and the image of v1; some share the folder in which they are staged
+    assert calls[17] - calls[9] <= most_of(world, (8 * 9 + 2, 8 * 10 + 2)), calls

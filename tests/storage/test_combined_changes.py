@@ -12,7 +12,7 @@ from support.counted_objects import CountedObjects, count_calls
 from v1registry import FileStorage, Storage
 from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.storage.base import ABSENT, KeyConflict, KeyNotFound, Stat, StorageFull
-from v1registry.storage.combined import Combining, exchange, publish_left, write_with
+from v1registry.storage.combined import Combining, exchange, publish_left, write_and_link, write_with
 from v1registry.storage.objects import Groups, ObjectStorage
 
 FOLDER = f"uploads/{'a' * 32}/u-n"
@@ -239,3 +239,38 @@ def test_group_that_another_process_wrote_is_not_overwritten(
         others.write(key, b"second", expect=ABSENT)
     assert objects.read(BESIDE)[0] == b"first"
     assert (key == KEY) == (KEY in keys_of(objects))
+
+
+@pytest.mark.parametrize("value", [b"small", LARGE], ids=["small", "large"])
+def test_values_and_links_are_stored(storage: Storage, value: bytes) -> None:
+    storage.write("other/source", value)
+    write_and_link(storage, {KEY: b"value"}, {BESIDE: "other/source", ELSEWHERE: "other/source"})
+    assert [storage.read(key)[0] for key in (KEY, BESIDE, ELSEWHERE)] == [b"value", value, value]
+
+
+def test_values_and_links_of_one_group_are_one_change(
+    objects: ObjectStorage, counted: CountedObjects
+) -> None:
+    for name in ("first", "second"):
+        objects.write(f"{name}/source", LARGE)
+    links = {f"{KEY}-{name}": f"{name}/source" for name in ("first", "second")}
+    with counted.counting() as calls:
+        objects.write_and_link({KEY: b"value"}, links)
+    assert sorted(call.split()[0] for call in calls) == ["get", "get", "put"]
+    assert len(data_objects(objects)) == 2
+
+
+def test_nothing_is_stored_in_an_object_store_if_a_linked_value_is_missing(objects: ObjectStorage) -> None:
+    with pytest.raises(KeyNotFound):
+        objects.write_and_link({KEY: LARGE}, {BESIDE: "other/missing"})
+    assert keys_of(objects) == data_objects(objects) == []
+
+
+def test_link_replaces_no_value(objects: ObjectStorage) -> None:
+    objects.write("other/source", b"new")
+    objects.write(BESIDE, b"old")
+    with pytest.raises(KeyConflict):
+        objects.write_and_link({KEY: LARGE}, {BESIDE: "other/source"})
+    assert objects.read(BESIDE)[0] == b"old"
+    assert KEY not in keys_of(objects)
+    assert data_objects(objects) == []

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from .. import errors
 from ..archives.convert import V1Document
@@ -21,8 +22,9 @@ from ..registry import layout as registry_layout
 from ..registry.contents import Contents, Staged
 from ..registry.expiry import push_folder
 from ..registry.holding import Holding
-from ..rights import Content, Rights
+from ..rights import Rights
 from ..storage.base import KeyNotFound, Storage
+from ..storage.combined import write_and_link
 from ..storage.patience import cleanup
 from . import layout
 from .places import Place
@@ -31,6 +33,10 @@ from .view_facts import OWNER, FactsOfLayers, NoView, ViewFacts
 
 log = get_logger(__name__)
 
+#: How many images are staged together. An object store writes them as one document, which the marks of each
+#: change again.
+_STAGED_AT_ONCE: Final = 8
+
 
 @dataclass(frozen=True)
 class View:
@@ -38,6 +44,16 @@ class View:
 
     image_id: str
     ancestry: tuple[str, ...]  #: the ids from the image itself to its root
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One image of a view, and what it is made of."""
+
+    document: V1Document
+    ancestry: tuple[str, ...]  #: the ids from the image itself to its root
+    layer: str  #: SHA-256 digits of the blob that v1 gets
+    payload: str  #: hex digits of the payload sum
 
 
 class ToV1:
@@ -114,9 +130,16 @@ class ToV1:
         layers = self.choice.layers_of(place, image, chain, marked)
         checked = self._checked(chain, layers)
         ancestry: tuple[str, ...] = ()
+        missing = list[_Image]()
         for v1_image, facts in zip(chain, checked, strict=True):
             ancestry = (v1_image.image_id, *ancestry)
-            self._complete(rights, place, v1_image, ancestry, facts)
+            payload = facts.payload_with(v1_image.json)
+            assert payload is not None
+            made = _Image(v1_image, ancestry, facts.given, payload)
+            if not self._is_held(rights, place, made):
+                missing.append(made)
+        for start in range(0, len(missing), _STAGED_AT_ONCE):
+            self._complete(rights, place, missing[start : start + _STAGED_AT_ONCE])
         return View(chain[-1].image_id, ancestry)
 
     def _checked(self, chain: Sequence[V1Document], layers: Sequence[str]) -> list[ViewFacts]:
@@ -138,56 +161,48 @@ class ToV1:
             checked.append(facts)
         return checked
 
-    def _complete(
-        self,
-        rights: Rights,
-        place: Place,
-        v1_image: V1Document,
-        ancestry: tuple[str, ...],
-        facts: ViewFacts,
-    ) -> None:
-        """Let the repository hold one image.
+    def _complete(self, rights: Rights, place: Place, images: Sequence[_Image]) -> None:
+        """Let the repository hold some images, in their order.
 
-        :raises NoView: it holds a different content under the id, or on an open server another one is there.
+        :raises NoView: it holds a different content under an id, or on an open server another one is there.
         """
-        payload = facts.payload_with(v1_image.json)
-        assert payload is not None
-        held = rights.content_in(place.repository, v1_image.image_id)
-        if held is not None and self._is_equal(held, v1_image, ancestry, payload):
-            return
-        folder = push_folder(v1_image.image_id, OWNER, secrets.token_hex(16))
-        staged = f"{folder}/view"
+        folder = push_folder(images[-1].document.image_id, OWNER, secrets.token_hex(16))
+        values, links = dict[str, bytes](), dict[str, str]()
+        staged = [
+            Staged(f"{folder}/view-{number}", image.payload, image.ancestry, is_left=True, is_own=True)
+            for number, image in enumerate(images)
+        ]
+        for image, each in zip(images, staged, strict=True):
+            values[f"{each.folder}/{registry_layout.JSON}"] = image.document.json
+            values[f"{each.folder}/{registry_layout.ANCESTRY}"] = _dumped(list(image.ancestry))
+            values[f"{each.folder}/{registry_layout.CHECKSUM}"] = _dumped([f"sha256:{image.payload}"])
+            links[f"{each.folder}/{registry_layout.LAYER}"] = layout.blob_key(image.layer)
         try:
-            # the link last: it has the age of the layer, and old folders are removed
-            self._storage.write_many(
-                {
-                    f"{staged}/{registry_layout.JSON}": v1_image.json,
-                    f"{staged}/{registry_layout.ANCESTRY}": json.dumps(list(ancestry)).encode("ascii"),
-                    f"{staged}/{registry_layout.CHECKSUM}": json.dumps([f"sha256:{payload}"]).encode("ascii"),
-                }
-            )
-            self._storage.link(layout.blob_key(facts.given), f"{staged}/{registry_layout.LAYER}")
-            is_held = self._holding.complete(
-                rights,
-                [place.repository],
-                v1_image.image_id,
-                Staged(staged, payload, ancestry, is_left=True, is_own=True),
-            )
-        except KeyNotFound:
-            raise NoView(f"the layer sha256:{facts.given} is missing") from None
+            # the links last: they have the age of the layers, and old folders are removed
+            write_and_link(self._storage, values, links)
+            for image, each in zip(images, staged, strict=True):
+                image_id = image.document.image_id
+                if not self._holding.complete(rights, [place.repository], image_id, each):
+                    raise NoView(f"the v1 id {image_id} has a different content")
+        except KeyNotFound as error:
+            raise NoView(f"the layer {error.key} is missing") from None
         finally:
             with cleanup(), suppress(KeyNotFound):
                 self._storage.delete_tree(folder)
-        if not is_held:
-            raise NoView(f"the v1 id {v1_image.image_id} has a different content")
 
-    def _is_equal(self, held: Content, v1_image: V1Document, ancestry: tuple[str, ...], payload: str) -> bool:
-        """Tell whether a content that the repository holds is whole, and is that of a v1 image."""
-        whole = self._contents.whole(held)
-        if whole is None or self._contents.document(whole) != v1_image.json:
+    def _is_held(self, rights: Rights, place: Place, image: _Image) -> bool:
+        """Tell whether the repository holds a whole content that is that of an image."""
+        held = rights.content_in(place.repository, image.document.image_id)
+        whole = None if held is None else self._contents.whole(held)
+        if whole is None or self._contents.document(whole) != image.document.json:
             return False
         try:
             sums = self._contents.payload_sums(whole)
         except errors.ImageNotFound:
             return False
-        return f"sha256:{payload}" in sums and tuple(self._contents.known_ancestry(whole)) == ancestry
+        is_same_layer = f"sha256:{image.payload}" in sums
+        return is_same_layer and tuple(self._contents.known_ancestry(whole)) == image.ancestry
+
+
+def _dumped(texts: list[str]) -> bytes:
+    return json.dumps(texts).encode("ascii")

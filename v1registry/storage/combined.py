@@ -30,6 +30,9 @@ class Combining(Protocol):
     def exchange(self, values: Mapping[str, bytes], keys: Iterable[str]) -> None:
         """Store small values and remove keys. See :func:`exchange`."""
 
+    def write_and_link(self, values: Mapping[str, bytes], links: Mapping[str, str]) -> None:
+        """Store small values, and the values of other keys too. See :func:`write_and_link`."""
+
     def publish_left(self, staged: str, folder: str, *, is_own: bool) -> None:
         """Publish a folder that the caller removes next. See :func:`publish_left`.
 
@@ -100,6 +103,23 @@ def exchange(storage: Storage, values: Mapping[str, bytes], keys: Iterable[str])
         return
     storage.write_many(values)
     storage.delete_many(keys)
+
+
+def write_and_link(storage: Storage, values: Mapping[str, bytes], links: Mapping[str, str]) -> None:
+    """Store small values, and then link values of other keys as ``Storage.link`` does. A failure may leave a
+    part.
+
+    :param links: new key -> the key that has the value already.
+    :raises KeyNotFound: nothing is stored under one of the other keys.
+    :raises KeyConflict: a value is stored under a new key.
+    :raises StorageFull: no room is left.
+    """
+    if isinstance(storage, Combining):
+        storage.write_and_link(values, links)
+        return
+    storage.write_many(values)
+    for target, source in links.items():
+        storage.link(source, target)
 
 
 def publish_left(storage: Storage, staged: str, folder: str, *, is_own: bool = False) -> None:

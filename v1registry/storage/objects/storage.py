@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ..base import (
-    ABSENT,
     Blob,
     InvalidKey,
-    KeyConflict,
     KeyNotFound,
     Stat,
     StorageUnavailable,
@@ -33,10 +31,10 @@ from ..base import (
 from ..memory import MemoryBlob
 from ..sweeping import Swept
 from .adoption import AdoptingAccess
-from .changes import Move, without, written
+from .changes import Move, without
 from .committing import Committer
 from .data import DataBlob
-from .documents import DATA, Document, Entry, inline_entry, is_large
+from .documents import DATA, Document, Entry, is_large
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
 from .parallel import THREADS, in_parallel, make_together
@@ -290,38 +288,6 @@ class ObjectStorage(ObjectWrites):
             if not is_left:
                 self._committer.commit(staged, source, lambda names: move.removed(copied, names))
 
-    def link(self, source: str, target: str) -> Stat:
-        """Store the value of ``source`` under ``target`` too, durably.
-
-        The bytes of a large value are shared, and so is its etag.
-
-        :raises KeyNotFound: nothing is stored under ``source``.
-        :raises KeyConflict: a value is stored under ``target``.
-        :raises StorageFull: no room is left.
-        """
-        return self._link(self._find(source), target)
-
-    def link_exactly(self, source: str, target: str, etag: str) -> Stat:
-        """Store the value of ``source`` under ``target`` too, if it has this etag, durably.
-
-        :raises KeyNotFound: nothing is stored under ``source``.
-        :raises KeyConflict: the value has a different etag, or a value is stored under ``target``.
-        :raises StorageFull: no room is left.
-        """
-        found = self._find(source)
-        if found.etag != etag:
-            raise KeyConflict(source, "the stored value is not the expected one")
-        return self._link(found, target)
-
-    def _link(self, found: Entry, target: str) -> Stat:
-        group, value = self._group(target), found.inline()
-        now_ns = self._now_ns()
-        entry = found._replace(modified_ns=now_ns) if value is None else inline_entry(value, now_ns)
-        self._committer.commit(
-            target, group, lambda names: written(names, group, target, entry, ABSENT), is_new=True
-        )
-        return entry.stat(target)
-
     def sweep(
         self, *, older_than_s: float, is_dry_run: bool = False, look: Callable[[int], None] = lambda _: None
     ) -> Swept:
@@ -339,13 +305,6 @@ class ObjectStorage(ObjectWrites):
         return sweep.run(older_than_s=older_than_s, is_dry_run=is_dry_run)
 
     # -- steps
-
-    def _find(self, key: str) -> Entry:
-        group = self._group(key)
-        entry = self._committer.read(group).names.get(key[len(group.start) :])
-        if entry is None:
-            raise KeyNotFound(key)
-        return entry
 
     def _only_group(self, folder: str) -> Group:
         group = self._groups.only(folder, is_deep=True)

@@ -8,14 +8,15 @@ from functools import partial
 from itertools import groupby
 
 from ...clock import Clock
-from ..base import ABSENT, ANY, Stat, StorageError, StorageUnavailable
+from ..base import ABSENT, ANY, KeyConflict, KeyNotFound, Stat, StorageError, StorageUnavailable
 from ..combined import Beside
 from ..patience import cleanup
 from .changes import check_places, deleted, without_all, written
 from .committing import Change, Committer
 from .data import store_value
-from .documents import DATA, Entry, Names
+from .documents import DATA, Entry, Names, inline_entry
 from .groups import Group, Groups
+from .parallel import in_parallel
 from .store import PART_BYTES, ObjectAccess
 
 
@@ -136,7 +137,77 @@ class ObjectWrites:
             change = partial(without_all, group=group, keys=tuple(some))
             self._committer.commit(group.start, group, change)
 
+    def link(self, source: str, target: str) -> Stat:
+        """Store the value of ``source`` under ``target`` too, durably.
+
+        The bytes of a large value are shared, and so is its etag.
+
+        :raises KeyNotFound: nothing is stored under ``source``.
+        :raises KeyConflict: a value is stored under ``target``.
+        :raises StorageFull: no room is left.
+        """
+        return self._link(self._find(source), target)
+
+    def link_exactly(self, source: str, target: str, etag: str) -> Stat:
+        """Store the value of ``source`` under ``target`` too, if it has this etag, durably.
+
+        :raises KeyNotFound: nothing is stored under ``source``.
+        :raises KeyConflict: the value has a different etag, or a value is stored under ``target``.
+        :raises StorageFull: no room is left.
+        """
+        found = self._find(source)
+        if found.etag != etag:
+            raise KeyConflict(source, "the stored value is not the expected one")
+        return self._link(found, target)
+
+    def _link(self, found: Entry, target: str) -> Stat:
+        group, entry = self._group(target), _linked(found, self._now_ns())
+        self._committer.commit(
+            target, group, lambda names: written(names, group, target, entry, ABSENT), is_new=True
+        )
+        return entry.stat(target)
+
+    def write_and_link(self, values: Mapping[str, bytes], links: Mapping[str, str]) -> None:
+        """Store small values, and the values of other keys too; in one step if all are of one group.
+
+        See :func:`v1registry.storage.combined.write_and_link`.
+
+        :raises KeyNotFound: nothing is stored under one of the other keys.
+        :raises KeyConflict: a value is stored where another one is to be linked.
+        :raises StorageFull: no room is left.
+        """
+        groups = {self._group(key) for key in (*values, *links)}
+        if len(groups) != 1:
+            self.write_many(values)
+            for target, source in links.items():
+                self.link(source, target)
+            return
+        (group,) = groups
+        found = list(in_parallel(self._find, links.values()))
+        # other threads asked for other groups
+        self._committer.moments.end()
+        now_ns = self._now_ns()
+        linked = {
+            key[len(group.start) :]: _linked(entry, now_ns) for key, entry in zip(links, found, strict=True)
+        }
+        entries = self._entries(group, values, now_ns)
+
+        def change(names: Names) -> Names:
+            taken = next((name for name in linked if name in names), None)
+            if taken is not None:
+                raise KeyConflict(group.start + taken, "the stored value is not the expected one")
+            return _merged(names, group, {**entries, **linked})
+
+        self._commit(group.start, group, change, *entries.values(), is_new=True)
+
     # -- steps
+
+    def _find(self, key: str) -> Entry:
+        group = self._group(key)
+        entry = self._committer.read(group).names.get(key[len(group.start) :])
+        if entry is None:
+            raise KeyNotFound(key)
+        return entry
 
     def _now_ns(self) -> int:
         # floats hold microseconds
@@ -166,6 +237,12 @@ class ObjectWrites:
         except StorageError:
             self._drop(*entries)
             raise
+
+
+def _linked(found: Entry, now_ns: int) -> Entry:
+    """Return what a document will say of a value that another document has too."""
+    value = found.inline()
+    return found._replace(modified_ns=now_ns) if value is None else inline_entry(value, now_ns)
 
 
 def _merged(names: Names, group: Group, entries: Mapping[str, Entry]) -> Names:
