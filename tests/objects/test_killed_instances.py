@@ -1,5 +1,7 @@
 """Tags are linearisable while processes are killed by SIGKILL: three servers over one Ceph of three OSDs.
 
+The servers are open, or they have accounts: :class:`support.logged_in.LoggedIn`.
+
 ``HISTORY_PUSHES=3000`` makes a longer history, ``HISTORY_SEED`` a different one.
 """
 
@@ -12,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.ceph import Ceph
 from support.killed_servers import KilledServer, run_disturbed
 from support.linearisable import check_histories
+from support.logged_in import KINDS, LoggedIn
 from support.object_stores import ObjectStore
 from support.programs import environment_of, eventually
 from support.tag_clients import Crowd, TagClient
@@ -48,15 +52,30 @@ def ceph(tmp_path: Path) -> Iterator[Ceph]:
         yield running
 
 
+@pytest.fixture(params=[False, True], ids=["open", "accounts"])
+def has_accounts(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
-def settings(ceph: Ceph) -> Mapping[str, str]:
+def settings(ceph: Ceph, has_accounts: bool, tmp_path: Path) -> Mapping[str, str]:
     """The environment of a server over a new bucket."""
     store = ObjectStore(ceph.url, ceph.environment)
-    return {
+    settings = {
         **ceph.environment,
         "V1REGISTRY_STORAGE": store.url(store.new_bucket(), "registry"),
         "V1REGISTRY_MAX_UNFINISHED_PUSHES": UNFINISHED,
     }
+    if has_accounts:
+        settings["V1REGISTRY_AUTH"] = "users:"
+        subprocess.run(
+            ["v1registry", "user", "add", "team", "--email", "team@example.org", "--password-stdin"],
+            env={**environment_of(tmp_path), **settings},
+            input="pw-team\n",
+            text=True,
+            check=True,
+        )
+    return settings
 
 
 @pytest.fixture
@@ -98,10 +117,17 @@ def kill_gateway(ceph: Ceph) -> None:
 
 
 def test_tags_are_linearisable_while_instances_and_osds_are_killed(
-    ceph: Ceph, servers: list[KilledServer], settings: Mapping[str, str], tmp_path: Path
+    ceph: Ceph,
+    servers: list[KilledServer],
+    settings: Mapping[str, str],
+    has_accounts: bool,
+    tmp_path: Path,
 ) -> None:
-    crowd = Crowd(REPOSITORIES, PUSHES, deleted="team/gone")
-    TagClient(crowd, servers[0].app, "first").push_base()
+    def new_app(server: KilledServer) -> Any:
+        return LoggedIn(server.app, "team") if has_accounts else server.app
+
+    crowd = Crowd(REPOSITORIES, PUSHES, deleted="team/gone", has_accounts=has_accounts)
+    TagClient(crowd, new_app(servers[0]), "first").push_base()
     source = random.Random(SEED)
     disturbances: list[tuple[int, Callable[[], None]]] = [
         *((1, server.kill_all) for server in servers),
@@ -109,15 +135,16 @@ def test_tags_are_linearisable_while_instances_and_osds_are_killed(
         (2, partial(kill_osd, ceph, source)),
         (1, partial(kill_gateway, ceph)),
     ]
-    apps = [servers[number % INSTANCES].app for number in range(CLIENTS)]
+    apps = [new_app(servers[number % INSTANCES]) for number in range(CLIENTS)]
 
     assert run_disturbed(crowd, apps, disturbances, seed=SEED, limit_s=60 + PUSHES * PUSH_S) > 0
+    assert not has_accounts or all(sum(app.counts[kind] for app in apps) for kind in KINDS)
     wait_for_objects(ceph)
     for server in servers:
-        TagClient(crowd, Patient(server.app), "last").read_all()
+        TagClient(crowd, Patient(new_app(server)), "last").read_all()
     check_histories(crowd.history.operations)
     for server in servers:
-        assert check_all_is_whole(server.app, crowd) > 0
+        assert check_all_is_whole(new_app(server), crowd) > 0
     verified = subprocess.run(
         ["v1registry", "verify", "--layers", "--quiet"],
         env={**environment_of(tmp_path), **settings},

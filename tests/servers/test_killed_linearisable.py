@@ -1,5 +1,8 @@
 """Tags are linearisable while processes are killed by SIGKILL: four workers over one folder.
 
+The server is open, or it has accounts: :class:`support.logged_in.LoggedIn`.
+``.ci/run stores`` runs the latter.
+
 ``HISTORY_PUSHES=5000`` makes a longer history than the suite does, ``HISTORY_SEED`` a different one.
 """
 
@@ -10,13 +13,18 @@ import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.killed_servers import KilledServer, run_disturbed
 from support.linearisable import check_histories
+from support.logged_in import KINDS, LoggedIn
 from support.programs import environment_of
 from support.tag_clients import Crowd, TagClient
 from support.whole_registry import Patient, check_all_is_whole
+
+from v1registry import FileStorage
+from v1registry.accounts.users import UserStore
 
 pytestmark = pytest.mark.real
 
@@ -40,27 +48,41 @@ def storage(tmp_path: Path) -> str:
     return f"file://{tmp_path}/registry"
 
 
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.stores)], ids=["open", "accounts"])
+def has_accounts(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
-def server(tmp_path: Path, storage: str) -> Iterator[KilledServer]:
+def server(tmp_path: Path, storage: str, has_accounts: bool) -> Iterator[KilledServer]:
     settings = {"V1REGISTRY_STORAGE": storage, "V1REGISTRY_MAX_UNFINISHED_PUSHES": UNFINISHED}
+    if has_accounts:
+        users = UserStore(FileStorage(tmp_path / "registry"))
+        users.create("team", "pw-team", "team@example.org")
+        settings["V1REGISTRY_AUTH"] = "users:"
     running = KilledServer(tmp_path / "server", WORKERS, settings)
     yield running
     running.end()
 
 
 def test_tags_are_linearisable_while_processes_over_one_folder_are_killed(
-    server: KilledServer, storage: str, tmp_path: Path
+    server: KilledServer, storage: str, has_accounts: bool, tmp_path: Path
 ) -> None:
-    crowd = Crowd(REPOSITORIES, PUSHES, deleted="team/gone")
-    TagClient(crowd, server.app, "first").push_base()
+    def new_app() -> Any:
+        return LoggedIn(server.app, "team") if has_accounts else server.app
+
+    crowd = Crowd(REPOSITORIES, PUSHES, deleted="team/gone", has_accounts=has_accounts)
+    TagClient(crowd, new_app(), "first").push_base()
     source = random.Random(SEED)
     disturbances = [(6, lambda: server.kill_worker(source)), (1, server.kill_main), (1, server.kill_all)]
     limit_s = 60 + PUSHES * PUSH_S
 
-    assert run_disturbed(crowd, [server.app] * CLIENTS, disturbances, seed=SEED, limit_s=limit_s) > 0
-    TagClient(crowd, Patient(server.app), "last").read_all()
+    apps = [new_app() for _ in range(CLIENTS)]
+    assert run_disturbed(crowd, apps, disturbances, seed=SEED, limit_s=limit_s) > 0
+    assert not has_accounts or all(sum(app.counts[kind] for app in apps) for kind in KINDS)
+    TagClient(crowd, Patient(new_app()), "last").read_all()
     check_histories(crowd.history.operations)
-    assert check_all_is_whole(server.app, crowd) > 0
+    assert check_all_is_whole(new_app(), crowd) > 0
     verified = subprocess.run(
         ["v1registry", "verify", "--layers", "--quiet", "--storage", storage],
         env=environment_of(tmp_path),

@@ -169,8 +169,9 @@ class Contents:
         self._values: dict[str, str] = {}  #: image id -> value
         self._begun: dict[str, Image] = {}
         self._complete: dict[str, Image] = {}
+        self._repositories: dict[str, str | None] = {}  #: image id -> repository of its push
         self._manifests: dict[str, list[bytes]] = defaultdict(list)
-        self._views: set[str] = set()
+        self._views: dict[str, str] = {}  #: image id -> repository
 
     def begin(self, image: Image) -> None:
         """Note that an image of v1 is going to be pushed."""
@@ -178,10 +179,14 @@ class Contents:
             self._values[image.image_id] = value_of_image(image)
             self._begun[image.image_id] = image
 
-    def complete(self, image: Image) -> None:
-        """Note that the checksum of an image was accepted."""
+    def complete(self, image: Image, repository: str | None = None) -> None:
+        """Note that the checksum of an image was accepted.
+
+        :param repository: that of its push, if it is known.
+        """
         with self._mutex:
             self._complete[image.image_id] = image
+            self._repositories[image.image_id] = repository
 
     def begin_manifest(self, manifest: bytes) -> None:
         """Note that a manifest is going to be pushed."""
@@ -196,7 +201,7 @@ class Contents:
         with self._mutex:
             self._manifests[repository].append(manifest)
             if is_shown and not is_missing_in_v1(value_of_manifest(manifest)):
-                self._views.add(view_of(manifest))
+                self._views[view_of(manifest)] = repository
 
     def value_of_id(self, image_id: str) -> str:
         """Return the value of a tag that points to an image id. An id that was never pushed has its own."""
@@ -215,11 +220,18 @@ class Contents:
         with self._mutex:
             return list(self._complete.values())
 
-    @property
-    def values_in_v1(self) -> list[tuple[str, str]]:
-        """The images to which a tag may be set through v1, with the values that it gets."""
+    def values_in_v1(self, repository: str | None = None) -> list[tuple[str, str]]:
+        """Return the images to which a tag may be set through v1, with the values that it gets.
+
+        :param repository: leaves out images that were pushed to other ones; None for all images.
+        """
         with self._mutex:
-            return [(image_id, self._values[image_id]) for image_id in (*self._complete, *self._views)]
+            found = {**self._repositories, **self._views}
+            return [
+                (image_id, self._values[image_id])
+                for image_id, pushed in found.items()
+                if repository in (None, pushed)
+            ]
 
     def manifests(self, repository: str) -> list[bytes]:
         """Return the manifests of a repository that were accepted."""

@@ -42,6 +42,9 @@ _TRIES = 10
 #: How long a client waits before it asks again a server that did not answer, in seconds.
 _PAUSE_S = 0.1
 
+#: Statuses of a busy server, and of one whose storage is full.
+_BUSY = {503, 507}
+
 BASE = make_image(random_layer(300, "base"), name="base")
 
 
@@ -52,11 +55,13 @@ class Crowd:
     :param repositories: whose tags are pushed, moved and deleted.
     :param deleted: one of them that is deleted now and then; None for none of them.
     :param pushes: how many pushes have to be accepted.
+    :param has_accounts: whether images belong to repositories; see :class:`support.logged_in.LoggedIn`.
     """
 
     repositories: tuple[str, ...]
     pushes: int
     deleted: str | None = None
+    has_accounts: bool = False
     history: History = field(default_factory=History)
     contents: Contents = field(default_factory=Contents)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -164,37 +169,49 @@ class TagClient:
 
     # -- pushes
 
-    def _repeated(self, push: Callable[[], bool]) -> bool:
-        """Begin a push again if it had no answer; tell whether it succeeded."""
+    def _repeated(self, push: Callable[[], bool], refusals: set[int]) -> bool:
+        """Begin a push again if it had no answer, or such a refusal; tell whether it succeeded."""
         for _ in range(_TRIES):
             try:
                 return push()
             except (NoAnswer, NotSent, OSError, http.client.HTTPException):
                 self._crowd.ended.wait(_PAUSE_S)
             except engine_client.UnexpectedAnswer as refused:
-                assert refused.status in (503, 507), refused  # noqa: PT017 - a busy server is no failure
+                assert refused.status in refusals, refused  # noqa: PT017 - a busy server is no failure
                 self._crowd.ended.wait(_PAUSE_S)
         return False
 
     def push_base(self) -> None:
         """Push the image on which those of v1 are built."""
         self._contents.begin(BASE)
-        assert self._repeated(lambda: self._v1.push_image(BASE) is not None)
+        assert self._repeated(self._sent_base, _BUSY)
         self._contents.complete(BASE)
+
+    def _sent_base(self) -> bool:
+        if self._crowd.has_accounts:
+            self._v1.announce(self._crowd.repositories[0], [BASE.image_id])
+        self._v1.push_image(BASE)
+        return True
 
     def _push_image(self, repository: str, tag: str) -> None:
         name = self._name("image")
         image = make_image(random_layer(self._random.choice((200, 40_000)), name), BASE.image_id, name=name)
         self._contents.begin(image)
-        if self._repeated(lambda: self._sent_image(repository, image)):
+        if self._repeated(lambda: self._sent_image(repository, image), self._refusals(repository, _BUSY)):
             answer = self._put_in_v1(repository, tag, image.image_id, value_of_image(image))
             if answer is not None and answer.status == 200:
                 self._crowd.count_push()
 
     def _sent_image(self, repository: str, image: Image) -> bool:
         self._v1.announce(repository, [BASE.image_id, image.image_id])
+        if self._crowd.has_accounts:
+            self._v1.push_image(BASE)
         self._v1.push_image(image)
-        self._contents.complete(image)
+        if not self._crowd.has_accounts:
+            self._contents.complete(image)
+        elif repository != self._crowd.deleted:
+            # with accounts an image goes with its repository
+            self._contents.complete(image, repository)
         return True
 
     def _push_manifest(self, repository: str, tag: str) -> None:
@@ -216,7 +233,7 @@ class TagClient:
                 raise NoAnswer from error
             return True
 
-        if self._repeated(push):
+        if self._repeated(push, _BUSY):
             self._contents.begin_manifest(made[-1])
             answer = self._put_in_v2(repository, tag, made[-1])
             if answer is not None and answer.status == 201:
@@ -226,7 +243,7 @@ class TagClient:
         """Check that the upload of a blob was not accepted, for a reason that is no fault."""
         answer = error.args[0]
         assert isinstance(answer, Answer), error
-        assert answer.status in self._refusals(repository, {503, 507}), answer
+        assert answer.status in self._refusals(repository, _BUSY), answer
 
     def _refusals(self, repository: str, statuses: set[int]) -> set[int]:
         """Return the statuses with which a request may be refused."""
@@ -265,7 +282,9 @@ class TagClient:
         return answer
 
     def _move_in_v1(self, repository: str, tag: str) -> None:
-        self._put_in_v1(repository, tag, *self._random.choice(self._contents.values_in_v1))
+        values = self._contents.values_in_v1(repository if self._crowd.has_accounts else None)
+        if values:
+            self._put_in_v1(repository, tag, *self._random.choice(values))
 
     def _move_in_v2(self, repository: str, tag: str) -> None:
         manifests = self._contents.manifests(repository)
