@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from itertools import repeat
+from typing import Final, NamedTuple
 
 from ..base import ABSENT, ANY, InvalidKey, KeyConflict, KeyNotFound
 from .documents import Entry, Names
 from .groups import Group
+
+#: For at most so many new names, each name of a document is looked at.
+_FEW_NAMES: Final = 4
 
 
 def check_places(names: Names, group: Group, new: Iterable[str]) -> None:
@@ -16,9 +20,11 @@ def check_places(names: Names, group: Group, new: Iterable[str]) -> None:
     :param names: of the document; the new ones may be among them.
     :raises InvalidKey: one does.
     """
+    new = list(new)
+    # looking at all names for each new one would grow with the square
+    folders = {above for name in names for above in _above(name)} if len(new) > _FEW_NAMES else None
     for name in new:
-        below = f"{name}/"
-        if any(other.startswith(below) for other in names):
+        if name in folders if folders is not None else _has_below(names, name):
             raise InvalidKey(group.start + name, "it is the folder of other keys")
         for above in _above(name):
             if above in names:
@@ -121,6 +127,11 @@ class Move(NamedTuple):
         """
         kept = {name: entry for name, entry in names.items() if copied.get(name) != entry}
         return None if len(kept) == len(names) else kept
+
+
+def _has_below(names: Names, name: str) -> bool:
+    """Tell whether a name is the folder of others. A document may have many thousands."""
+    return any(map(str.startswith, names, repeat(f"{name}/")))
 
 
 def _above(name: str) -> Iterable[str]:

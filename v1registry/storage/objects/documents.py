@@ -20,9 +20,13 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from typing import Final, NamedTuple, TypeGuard
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 from ..base import Stat
+
+if TYPE_CHECKING:
+    import msgspec
 
 #: The size of a document without names. No other one has it.
 TOMBSTONE_BYTES: Final = 512
@@ -113,7 +117,7 @@ class Document(NamedTuple):
     def dump(self) -> bytes:
         """Return the bytes of the object."""
         document = {"format": _FORMAT, "writes": self.writes, "names": self.names}
-        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+        text = _codec().encoder.encode(document)
         if not self.names:
             return text.ljust(TOMBSTONE_BYTES)
         has_names_below = any("/" in name for name in self.names)
@@ -126,21 +130,48 @@ class Document(NamedTuple):
 NO_DOCUMENT: Final = Document({})
 
 
+class _Codec(NamedTuple):
+    """Makes JSON of documents and reads it, many times faster than the standard library."""
+
+    encoder: msgspec.json.Encoder
+    decoder: msgspec.json.Decoder[Any]
+
+
+@cache
+def _codec() -> _Codec:
+    import msgspec
+
+    form = msgspec.defstruct(
+        "form", [("format", int), ("writes", tuple[str, ...]), ("names", dict[str, Entry])]
+    )
+    return _Codec(msgspec.json.Encoder(), msgspec.json.Decoder(form))
+
+
 def parse(data: bytes) -> Document:
     """Return the document in the bytes of an object.
 
     :raises UnreadableDocument: it is not one of this version.
     """
+    import msgspec
+
     try:
-        document = json.loads(data)
-        if document["format"] != _FORMAT:
-            raise UnreadableDocument(f"its format is {document['format']!r:.20}, not {_FORMAT}")
-        names = {name: Entry._make(entry) for name, entry in document["names"].items()}
-        return Document(names, tuple(document["writes"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, UnreadableDocument):
-            raise
-        raise UnreadableDocument("it is not a document of this storage") from error
+        document = _codec().decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnreadableDocument(_problem(data)) from error
+    if document.format != _FORMAT:
+        raise UnreadableDocument(_problem(data))
+    return Document(document.names, document.writes)
+
+
+def _problem(data: bytes) -> str:
+    """Return why an object cannot be read."""
+    try:
+        form = json.loads(data)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        form = _FORMAT
+    if form != _FORMAT:
+        return f"its format is {form!r:.20}, not {_FORMAT}"
+    return "it is not a document of this storage"
 
 
 def inline_entry(value: bytes, modified_ns: int) -> Entry:
