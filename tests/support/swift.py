@@ -60,6 +60,7 @@ mount_check = false
 user = {user}
 workers = 0
 log_address = {folder}/none
+log_level = ERROR
 recon_cache_path = {folder}/cache
 [pipeline:main]
 pipeline = {service}-server
@@ -74,6 +75,7 @@ swift_dir = {folder}/etc
 user = {user}
 workers = 0
 log_address = {folder}/none
+log_level = ERROR
 [pipeline:main]
 pipeline = catch_errors cache listing_formats bulk s3api tempauth slo dlo proxy-server
 [app:proxy-server]
