@@ -76,7 +76,7 @@ rgw lifecycle work time = 00:00-23:59
 #: Objects are in memory: fast, but an OSD that is killed has lost them. The log of changes, for replicas that
 #: missed some, is short: it would grow to gigabytes.
 _IN_MEMORY = """osd objectstore = memstore
-memstore device bytes = 4294967296
+memstore device bytes = 8589934592
 osd target pg log entries per osd = 10000"""
 
 #: Objects are in a file: an OSD that is killed has them after its restart. OSDs that do not answer are marked
