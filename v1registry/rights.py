@@ -10,7 +10,7 @@ import enum
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from . import errors
 from .names import RepositoryName, check_image_id
@@ -133,6 +133,11 @@ class ImageState:
 ABSENT = ImageState()
 
 
+#: What the owners of pushes to an open server begin with. All of them are bounded together, so that object
+#: stores keep their counters in one document (registry/key_groups.py). A user may happen to begin so too.
+OPEN_OWNERS: Final = "00"
+
+
 @dataclass(frozen=True)
 class PushKey:
     """What tells pushes of one image id apart (decisions.md 5)."""
@@ -148,11 +153,12 @@ class PushKey:
     ) -> PushKey:
         """Return the key for a text that is a secret, or that only the pusher has.
 
-        :param owner: stands for the account of the user; None if the key stands for itself.
+        :param owner: stands for the account of the user; None on an open server, where the key stands for
+            itself.
         """
         name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         if owner is None:
-            return cls(name, name, is_shared, is_token)
+            return cls(name, f"{OPEN_OWNERS}{name[len(OPEN_OWNERS) :]}", is_shared, is_token)
         counted = hashlib.sha256(f"user {owner}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return cls(name, counted, is_shared, is_token)
 

@@ -58,8 +58,8 @@ def test_upload_that_takes_longer_than_a_request_waits_succeeds(
         monkeypatch.setattr(module, "PART_BYTES", 32 << 10)
     location = world.begin(UPLOADS).header("Location")
     world.slow.takes_s = 1.5
-    answer = world.send(location, b"x" * (24 << 20))
-    assert (answer.status, answer.header("Range")) == (202, f"0-{(24 << 20) - 1}")
+    answer = world.send(location, b"x" * (32 << 20))
+    assert (answer.status, answer.header("Range")) == (202, f"0-{(32 << 20) - 1}")
     assert world.slow.now_s > 2 * MOST_S
 
 
@@ -77,21 +77,28 @@ def test_failed_upload_leaves_no_counters(world: World, takes_s: float):
 
 @pytest.mark.parametrize("takes_s", [7.0, 8.0, 9.0])
 def test_upload_that_cannot_begin_is_not_counted(world: World, takes_s: float):
-    before = world.keys()
+    def counters() -> int:
+        keys = world.keys()
+        return sum("/_bytes/" in key or "/_repositories/" in key for key in keys)
+
+    before = counters()
     world.slow.takes_s = takes_s
-    assert world.begin(UPLOADS).status == 503
+    # two requests with the time of one: counters that are written at once may leave enough for the first
+    with patience.request():
+        statuses = [world.begin(UPLOADS).status for _ in range(2)]
+    assert statuses[-1] == 503
     world.slow.takes_s = 0.0
-    assert world.keys() == before
+    assert counters() == before + 2 * statuses.count(202)
 
 
-@pytest.mark.parametrize("takes_s", [1.5, 2.0, 3.0])
+@pytest.mark.parametrize("takes_s", [2.0, 2.5, 3.0])
 def test_failed_layer_of_a_push_is_not_counted(world: World, takes_s: float):
     client = Client(world.app)
     image = make_image(b"", name="slow layer")
     assert client.put_json(image).status_int == 200
     before = world.keys()
     world.slow.takes_s = takes_s
-    assert client.put_layer(Image(image.image_id, image.json, b"x" * (12 << 20))).status_int == 503
+    assert client.put_layer(Image(image.image_id, image.json, b"x" * (24 << 20))).status_int == 503
     world.slow.takes_s = 0.0
     assert world.keys() == before
 

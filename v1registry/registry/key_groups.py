@@ -22,6 +22,8 @@ KEY_GROUPS: Final = (
     # all that it depends on
     "repositories/*/*",
     "blobs/*/*/*",
+    # the counters of some users, and those of all clients of an open server, which are added up
+    "uploads/_bytes/??",
     "uploads/*/*",
     "accounts/**",
     "conversions/**",

@@ -22,17 +22,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from .. import errors
-from ..rights import PushKey
+from ..rights import OPEN_OWNERS, PushKey
 from ..storage.base import KeyNotFound, Stat, Storage, StorageError
 from ..storage.patience import cleanup
 from .expiry import BYTES, Expiry, counters_of
 from .reservations import LATER_S, Reservation
 
 #: How many counters are added up, of one owner or of all. More of them count as too many bytes.
-_MOST_COUNTERS: Final = 100_000
+_MOST_COUNTERS: Final = 25_000
 
 #: How many expired folders of counters a reservation looks at, to remove them. A request reserves for a user
 #: and for a repository, so it removes at most twice as many.
@@ -101,8 +102,8 @@ class Quotas:
 
     :param most_bytes: of the unfinished pushes of one owner.
     :param most_pushes: how many unfinished pushes one owner may have.
-    :param most_total_bytes: of the unfinished pushes of all owners; None if that is not bounded. A client of
-        an open server can be any number of owners.
+    :param most_total_bytes: of the unfinished pushes of all owners on an open server, where a client can be
+        any number of them; None if that is not bounded.
     :param root: BYTES if owners are users; REPOSITORY_BYTES if they are repositories.
     :param excess: what is raised beyond the two bounds of an owner.
     :param pause: sleeps for a number of seconds.
@@ -246,7 +247,11 @@ class Quotas:
             return self._usage(folder, looks), False
         prefix, total = self._prefix_of(folder), 0
         own: list[Stat] = []
-        for number, stat in enumerate(self._storage.list(f"{self._root}/"), 1):
+        of_all = f"{self._root}/{OPEN_OWNERS}"
+        listed = self._storage.list(of_all)
+        if not prefix.startswith(of_all):
+            listed = chain(listed, self._storage.list(prefix))
+        for number, stat in enumerate(listed, 1):
             size = stat.key.rpartition(".")[2]
             if size.isdigit() and stat.modified.timestamp() >= self._oldest:
                 total += int(size)

@@ -31,7 +31,7 @@ LEAST_WAIT_S: Final = 3600
 
 #: Documents below this folder that are empty for so long are removed. Uploads make many.
 _UPLOADS: Final = f"{DOCUMENTS}/uploads"
-_LASTING_UPLOADS: Final = f"{_UPLOADS}/_deleted/"
+_LASTING_UPLOADS: Final = (f"{_UPLOADS}/_deleted/", f"{_UPLOADS}/_bytes/")
 _TOMBSTONE_AGE_S: Final = 3600
 
 #: How many objects a sweep may find, which the next one removes, and how many are removed at once.
