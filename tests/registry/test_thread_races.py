@@ -275,6 +275,8 @@ class Interrupted:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
+        if not callable(method):
+            return method
 
         def use(*arguments: Any, **keywords: Any) -> Any:
             self._use()
