@@ -211,7 +211,7 @@ def test_unfinished_upload_of_v2_expires(v1registry: FakeRegistry, session: requ
 def test_unfinished_push_of_v1_expires(v1registry: FakeRegistry, session: requests.Session) -> None:
     begun = v1registry.add_image("alice/app:1", is_complete=False)
     assert begun.id in v1registry.images
-    v1registry.clock.advance(hours=24, seconds=1)
+    v1registry.clock.advance(hours=25, seconds=1)
     v1registry.add_image("alice/app:2")
     assert begun.id not in v1registry.images
 
