@@ -17,7 +17,7 @@ from v1registry.distribution.blobs import Blobs
 from v1registry.distribution.pieces import piece_key
 from v1registry.distribution.places import Place
 from v1registry.distribution.upload_bounds import UploadLimits
-from v1registry.distribution.uploads import Upload, Uploads
+from v1registry.distribution.uploads import OutOfOrder, Upload, Uploads
 from v1registry.names import Digest, RepositoryName
 from v1registry.storage.base import Stat, Storage
 
@@ -169,6 +169,19 @@ def test_DST_034_exceeded_bound_of_a_repository_is_429(
     assert begin("team/other").startswith("/v2/team/other/blobs/uploads/")
     assert client.ask("DELETE", first).status == 204
     assert begin("team/app").startswith("/v2/team/app/blobs/uploads/")
+
+
+@pytest.mark.parametrize("late_bytes", [1000, 999])
+def test_DST_029_refused_part_leaves_the_stored_one_counted(
+    uploads: Uploads, storage: Storage, late_bytes: int
+) -> None:
+    upload = uploads.begin(PLACE, FIRST)
+    uploads.append(upload, [bytes(1000)])
+    with pytest.raises(OutOfOrder):
+        uploads.append(upload, [bytes(late_bytes)])
+    assert sum(key.endswith("/arrived.1000") for key in keys(storage)) == 2
+    uploads.cancel(upload)
+    assert keys(storage) == []
 
 
 # -- what a part costs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
@@ -170,9 +171,20 @@ def test_several_processes_adopt_a_bucket_at_once(store: MemoryStore, files: dic
 def test_new_bucket_is_marked_and_adopts_nothing_later() -> None:
     store = MemoryStore()
     assert list(over(store).list("")) == []
-    assert bytes(obstore.get(store, MARKER).bytes()) == b'{"has_old_objects": false}'
+    assert not json.loads(bytes(obstore.get(store, MARKER).bytes()))["has_old_objects"]
     obstore.put(store, f"images/{ROOT}/json", b"{}")
     assert list(over(store).list("")) == []
+
+
+@pytest.mark.parametrize("marker", [None, b'{"has_old_objects": false}'])
+def test_bucket_of_a_different_table_of_groups_is_refused(marker: bytes | None) -> None:
+    store = MemoryStore()
+    ObjectStorage(store, groups=Groups(["images/*"]), old_folders=OLD_FOLDERS).write("images/0/json", b"{}")
+    if marker is not None:
+        obstore.put(store, MARKER, marker)
+    for ask in (lambda: over(store).read("images/0/json"), lambda: over(store).write("images/1/json", b"{}")):
+        with pytest.raises(StorageUnavailable, match="arranges keys differently"):
+            ask()
 
 
 def test_object_whose_name_cannot_be_a_key_is_left_out(store: MemoryStore, files: dict[str, bytes]) -> None:

@@ -20,7 +20,7 @@ from ..registry.quotas import Excess, Quotas
 from ..registry.reservations import Reservation
 from ..rights import PushKey
 from ..storage.at_once import together
-from ..storage.base import Storage, StorageError
+from ..storage.base import KeyConflict, Storage, StorageError
 from ..storage.combined import held_bytes, taken
 from ..storage.patience import cleanup
 
@@ -89,7 +89,8 @@ class UploadBounds:
     ) -> AbstractContextManager[Iterable[bytes]]:
         """Give the chunks of a part in a context. Their bytes are counted before they are given.
 
-        If the context ends without an exception, they are counted as stored; otherwise no longer.
+        If the context ends without an exception, they are counted as stored; otherwise no longer. A short
+        part may stay counted if it ends with KeyConflict: a different one was stored.
 
         :param offset: how many bytes of the upload are stored.
         :param announced: how many bytes will come; None if that is unknown.
@@ -118,7 +119,13 @@ class UploadBounds:
         """
         with self._released_after_failure(upload_id, key, _ARRIVED, new) as counting:
             self._begin(upload_id, key, _ARRIVED, new, counting, is_first=False)
-            yield chunks
+            try:
+                yield chunks
+            except KeyConflict:
+                # a part of another request was stored, and counts by the same key if it has the same size. If
+                # not, this key counts too much until the upload ends
+                counting.clear()
+                raise
         if old:
             self._of_both(lambda quotas: quotas.release(upload_id, key, _ARRIVED, old))
 

@@ -169,11 +169,11 @@ class Uploads:
             value = {"etag": piece.etag, "sha256": received.sha256}
             return {f"{upload.folder}/{_SUM}": json.dumps(value).encode("ascii")}
 
-        with self._bounds.counted(upload.id, upload.key, offset, body, announced) as counted:
-            try:
+        try:
+            with self._bounds.counted(upload.id, upload.key, offset, body, announced) as counted:
                 arrived = self._pieces.add(upload.folder, upload.arrived, counted, sum_of)
-            except KeyConflict:
-                raise OutOfOrder from None
+        except KeyConflict:
+            raise OutOfOrder from None
         if not self._exists(upload):
             # it was finished or removed meanwhile
             self.cancel(upload)

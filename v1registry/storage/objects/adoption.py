@@ -2,7 +2,7 @@
 
 The first process that uses such a bucket makes documents that name these objects where they are. No object is
 changed or copied, and objects whose names cannot be keys are left alone for ever. An object :data:`MARKER`
-says that this was done, so that it is done once for a bucket.
+says that this was done, so that it is done once for a bucket, and with which table of groups.
 """
 
 from __future__ import annotations
@@ -121,11 +121,19 @@ def adopt(access: ObjectAccess, groups: Groups, folders: tuple[str, ...]) -> tup
     try:
         found = access.get(MARKER)
         assert found is not None
-        return folders if json.loads(found[0])["has_old_objects"] else ()
+        marker = json.loads(found[0])
+        has_old_objects, written_with = marker["has_old_objects"], marker.get("groups")
     except FileNotFoundError:
         pass
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise StorageUnavailable(MARKER, f"the object {MARKER} is not one of this storage") from None
+    else:
+        if written_with != groups.fingerprint:
+            # keys would be looked for in other documents, and gc would remove what they name
+            raise StorageUnavailable(
+                MARKER, "the bucket was written by a version of the registry that arranges keys differently"
+            )
+        return folders if has_old_objects else ()
     has_old_objects = False
     old = _OldObjects(access, groups, folders)
     for _ in in_parallel(lambda item: _create(access, *item), old.in_groups()):
@@ -137,7 +145,8 @@ def adopt(access: ObjectAccess, groups: Groups, folders: tuple[str, ...]) -> tup
             old.left_alone,
         )
     try:
-        access.put(MARKER, json.dumps({"has_old_objects": has_old_objects}).encode(), None)
+        marker = {"has_old_objects": has_old_objects, "groups": groups.fingerprint}
+        access.put(MARKER, json.dumps(marker).encode(), None)
     except Conflict:
         return adopt(access, groups, folders)
     return folders if has_old_objects else ()

@@ -13,6 +13,7 @@ The first pattern that fits a key decides. The last one is always ``*``: all key
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -149,7 +150,10 @@ class Groups:
     """
 
     def __init__(self, patterns: Iterable[str] = ()):
-        self._patterns = [Pattern(text) for text in (*patterns, "*")]
+        texts = (*patterns, "*")
+        self._patterns = [Pattern(text) for text in texts]
+        #: a text that tables with other patterns do not have
+        self.fingerprint = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
         self.of = lru_cache(maxsize=_REMEMBERED)(self._of)
         self._only_of = lru_cache(maxsize=_REMEMBERED)(self._find_only)
 
