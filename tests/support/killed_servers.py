@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ class KilledServer:
         """Kill one worker; the main process starts another one."""
         workers = sorted(self._program.processes())[1:]
         if workers:
-            os.kill(source.choice(workers), signal.SIGKILL)
+            # it may have ended since it was listed
+            with suppress(ProcessLookupError):
+                os.kill(source.choice(workers), signal.SIGKILL)
 
     def kill_main(self) -> None:
         """Kill the main process. The workers finish their requests beside those of the next server."""
