@@ -44,6 +44,27 @@ def test_tag_that_was_seen_and_moved_does_not_come_back(views: TwoViews, later: 
         assert views.shown() == expected
 
 
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_artifact_is_not_lost_if_the_image_before_it_is_deleted_meanwhile(views: TwoViews, api: str) -> None:
+    paths = {"v1": f"/v1/repositories/{NAME}/tags/{TAG}", "v2": f"/v2/{NAME}/manifests/{TAG}"}
+
+    def delete() -> None:
+        assert call(views.app, "DELETE", paths[api]).status in (200, 202)
+        assert (views.shown(), views.in_v1()) == (None, None)
+
+    views.put(views.images[0])
+    views.storage.before(delete, "delete", key=FILE)
+    views.put(views.artifact)
+    assert (views.shown(), views.in_v1()) == (digest_of(views.artifact), None)
+
+
+def test_artifact_is_refused_if_the_repository_is_deleted_before_it_decides(views: TwoViews) -> None:
+    views.put(views.images[0])
+    views.storage.before(partial(delete_repository, views), "delete", key=FILE)
+    assert views.v2.put_manifest(NAME, TAG, views.artifact).status == 404
+    assert (views.shown(), views.in_v1()) == (None, None)
+
+
 @pytest.mark.parametrize("kind", ["artifact", "image"])
 def test_tag_of_a_repository_that_is_deleted_meanwhile_is_refused(views: TwoViews, kind: str) -> None:
     manifest = views.artifact if kind == "artifact" else views.images[0]

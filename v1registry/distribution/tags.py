@@ -225,6 +225,10 @@ class TagPointers:
                 # this decides
                 self._storage.delete(state.stored.stat.key, expect=state.stored.stat.etag)
             self._repositories.forget_info(place.repository, tag)
+            if self._side(place, tag).stat is None:
+                # a deletion removed the side while the file still decided, so it deleted what was there
+                # before
+                raise KeyConflict(self._key(place, tag), "the tag was deleted meanwhile")
         return Written((written,))
 
     def undo(self, written: Written) -> None:
