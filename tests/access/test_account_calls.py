@@ -8,9 +8,12 @@ from typing import Final
 import pytest
 from support.accounts_world import Person, image_of
 from support.credentials import basic
+from support.quiet_folders import Settle, settle
 from support.two_account_servers import IMAGE, PRIVATE, PUBLIC, Asked, TwoServers
 
 from v1registry.names import RepositoryName
+
+__all__ = ["settle"]  # for runs with a folder in the place of memory, which has no versions for a second
 
 #: The keys that only a server with accounts looks at.
 KEYS: Final = {
@@ -52,7 +55,8 @@ def test_image_with_a_token_costs_three_calls_more(servers: TwoServers, what: st
 
 
 @pytest.mark.parametrize("what", OF_IMAGES)
-def test_own_image_with_basic_costs_four_calls_more(servers: TwoServers, what: str) -> None:
+def test_own_image_with_basic_costs_four_calls_more(servers: TwoServers, what: str, settle: Settle) -> None:
+    settle()
     asked = Asked("mira", "Basic", PRIVATE, what)
     assert added_calls(servers, asked) == {"user": 1, "holders": 1, "marks": 1, "incarnation": 1}
 
@@ -93,7 +97,8 @@ def test_nothing_of_accounts_is_parsed_again(servers: TwoServers, what: str) -> 
 # -- listings of holders
 
 
-def test_short_listing_of_holders_is_kept(servers: TwoServers) -> None:
+def test_short_listing_of_holders_is_kept(servers: TwoServers, settle: Settle) -> None:
+    settle()
     search = servers.server.app._services.access.holders._search
     names = list(search.in_namespace(IMAGE.image_id, "mira"))
     before = servers.storage.count("list")
@@ -109,24 +114,26 @@ def test_namespace_without_holders_is_not_listed(servers: TwoServers) -> None:
     assert servers.storage.count("list") == before
 
 
-def test_long_listing_of_holders_is_complete() -> None:
+def test_long_listing_of_holders_is_complete(settle: Settle) -> None:
     servers = TwoServers.over_memory()
     search = servers.server.app._services.access.holders._search
     for number in range(40):
         name = RepositoryName("eve", f"app-{number:02}")
         servers.other_storage.write(f"images/{IMAGE.image_id}/_held_by/{name}", b"{}")
+        settle()
         found = [str(found) for found in search.in_namespace(IMAGE.image_id, "eve")]
         assert found == [f"eve/app-{number:02}" for number in range(number + 1)]
     assert {len(kept) for _, kept in search._listings.values()} == {16}
 
 
-def test_number_of_kept_listings_is_bounded() -> None:
+def test_number_of_kept_listings_is_bounded(settle: Settle) -> None:
     servers = TwoServers.over_memory()
     search = servers.server.app._services.access.holders._search
     most = search._listings.maxsize
     assert most == 10_000
     for number in range(30):
         servers.other_storage.write(f"images/{number:064}/_held_by/eve/app", b"{}")
+    settle()
     search._listings = type(search._listings)(10)
     for number in range(30):
         assert len(list(search.in_namespace(f"{number:064}", "eve"))) == 1

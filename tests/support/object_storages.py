@@ -7,8 +7,9 @@ import shutil
 import tempfile
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from support.object_stores import ObjectStore, has_users, shared_store
 from v1registry.clock import SYSTEM_CLOCK, Clock
 from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.storage import FileStorage, Storage, memory
+from v1registry.storage.base import ANY, Stat
 from v1registry.storage.objects import Groups, ObjectStorage
 from v1registry.storage.objects.probes import Conditions
 from v1registry.storage.objects.urls import ObjectPlace
@@ -104,7 +106,8 @@ class TemporaryFileStorage(FileStorage):
     """A FileStorage in a folder of its own, which is removed with it.
 
     It has what tests use of MemoryStorage. With ``TEST_STORAGE=folder`` in the environment, tests get it
-    instead of that (see conftest.py). Times of values are those of the file system, whatever the clock says.
+    instead of that (see conftest.py). A clock that is not the system's gives values its times. Each is a
+    nanosecond later than the one before, because the etag of a file has its time.
     """
 
     shared_by_processes = False
@@ -116,11 +119,32 @@ class TemporaryFileStorage(FileStorage):
         folder = tempfile.mkdtemp(dir=self.root)
         super().__init__(Path(folder, "data"), durable=False)
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._clock = clock
+        self._ticks = count()
 
     @classmethod
     def from_url(cls, _url: str, *, clock: Clock = SYSTEM_CLOCK) -> TemporaryFileStorage:
         """Return a new, empty storage."""
         return cls(clock=clock)
+
+    def write(
+        self, key: str, data: bytes | Iterable[bytes], *, expect: str = ANY, modified_ns: int | None = None
+    ) -> Stat:
+        """Store a value with the time of the clock when all of it has come."""
+        if self._clock is SYSTEM_CLOCK or modified_ns is not None:
+            return super().write(key, data, expect=expect, modified_ns=modified_ns)
+        whole = data if isinstance(data, bytes) else b"".join(data)
+        return super().write(key, whole, expect=expect, modified_ns=self._time_ns())
+
+    def write_many(self, values: Mapping[str, bytes]) -> None:
+        """Store values with the time of the clock."""
+        if self._clock is SYSTEM_CLOCK:
+            super().write_many(values)
+        else:
+            self.write_many_dated({key: (value, self._time_ns()) for key, value in values.items()})
+
+    def _time_ns(self) -> int:
+        return round(self._clock.time_s() * 1_000_000) * 1000 + next(self._ticks)
 
     def clear(self) -> None:
         """Remove every file."""
