@@ -19,7 +19,7 @@ from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.registry.sent import Facts
 from v1registry.registry.staging import Staging
 from v1registry.rights import PushKey
-from v1registry.storage.base import Storage
+from v1registry.storage.base import Stat, Storage
 from v1registry.storage.objects import Groups, ObjectStorage
 
 ALICE = PushKey.of("token of alice", owner="alice", is_token=True)
@@ -81,6 +81,32 @@ def test_json_of_an_image_that_many_abandoned_makes_few_calls(counted: CountedOb
     with counted.counting() as calls:
         begin(storage, clock, 1)
     assert len(calls) <= 40
+
+
+@pytest.mark.parametrize("expires", ["the push", "its counters"])
+def test_counter_that_is_written_again_while_others_are_removed_stays(clock: Clock, expires: str):
+    class Renewing(MemoryStorage):
+        """Another request renews a counter between a listing and what follows."""
+
+        renewed = ""
+
+        def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
+            found = list(super().list(prefix, after=after))
+            if prefix == f"{self.renewed.rpartition('/')[0]}/":
+                self.write(self.renewed, b"")
+            return iter(found)
+
+    storage = Renewing(clock=clock)
+    begin(storage, clock, 1)
+    (counter,) = [stat.key for stat in storage.list("uploads/_bytes/")]
+    clock.now_s += EXPIRY_S + 60
+    storage.renewed = counter
+    if expires == "the push":
+        assert Expiry(storage, clock=clock).expire_all()
+    else:
+        storage.delete_tree(f"uploads/{image_id(1)}")
+        Expiry(storage, clock=clock).expire_counter(counter.rpartition("/")[0])
+    assert [stat.key for stat in storage.list("uploads/_bytes/")] == [counter]
 
 
 def test_expired_pushes_leave_room_for_as_many_new_ones(clock: Clock):

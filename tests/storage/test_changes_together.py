@@ -123,3 +123,20 @@ def test_waits_of_other_threads_are_bounded(slow: ObjectStorage) -> None:
     with patience.request(), slow.moment(), pytest.raises(StorageUnavailable, match="waited too long"):
         together(slow, read, read)
     assert len(failures) == 2
+
+
+def test_other_threads_have_no_more_time_to_clean_up(slow: ObjectStorage) -> None:
+    reads, both = list[int](), threading.Barrier(2)
+
+    def clean_up() -> None:
+        both.wait(30)
+        with patience.cleanup():
+            for number in range(int(MOST_S)):
+                slow.folder_version("b")
+                slow.read("a/key")
+                reads.append(number)
+
+    with patience.request(), slow.moment(), pytest.raises(StorageUnavailable, match="waited too long"):
+        together(slow, clean_up, clean_up)
+    # 10 s for calls of 9 s: the second one of each thread begins only if the other thread has waited for none
+    assert len(reads) <= 1

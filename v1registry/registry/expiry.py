@@ -217,8 +217,8 @@ class Expiry:
 
         A fresh one is that of a layer which is arriving (reservations.py).
         """
-        oldest, stats = self.oldest, self._storage.list(f"{folder}/")
-        self._storage.delete_many([stat.key for stat in stats if stat.modified.timestamp() < oldest])
+        for stat in list(self._storage.list(f"{folder}/")):
+            self._expire_record(stat, None)
 
     def _expire(self, image_id: str, most: int | None, most_removed: int | None = None) -> list[int]:
         """Remove the expired pushes of an image; return how many bytes each had.
@@ -286,7 +286,7 @@ class Expiry:
         return sum(self.expire_counter(counters) for counters in expired[:most_removed])
 
     def _expire_record(self, stat: Stat, _most_removed: int | None) -> int:
-        """Remove a record if it has expired; return how many were removed."""
+        """Remove a record, or a counter, if it has expired; return how many were removed."""
         if stat.modified.timestamp() < self.oldest:
             # it may have been written again meanwhile
             with suppress(KeyNotFound, KeyConflict):

@@ -133,13 +133,15 @@ def wait(name: str) -> Iterator[None]:
 
 
 def carried(call: Callable[[], object]) -> Callable[[], object]:
-    """Return a call for another thread, which may wait there as long as this thread may now."""
+    """Return a call for another thread, which may wait there as long as this thread may now. What they may
+    wait for cleanup is the same for both.
+    """
     request, budget = _here.request, _here.budget
     if request is None or budget is None:
         return call
     there = _Request()
     there.most_s = request.most_s
-    there.work.left_s, there.cleanup.left_s = budget.left_s, request.cleanup.left_s
+    there.work.left_s, there.cleanup = budget.left_s, request.cleanup
 
     def call_there() -> None:
         _here.request, _here.budget = there, there.work

@@ -4,7 +4,7 @@ A thread that asks for them has helpers, which serve all of its iterators. If a 
 itself, the idle ones help it too. Each thread makes the calls that no helper has begun, so none of them waits
 for a free one: what it waits for has begun.
 
-Requests that make two or three changes at once share the threads of one pool (:func:`make_together`).
+Requests that make two or three changes at once share the threads of their storage (:class:`Together`).
 """
 
 from __future__ import annotations
@@ -123,32 +123,35 @@ def _helpers_of_thread() -> _Helpers:
     return helpers
 
 
-_shared_lock = threading.Lock()
-_shared: ThreadPoolExecutor | None = None
+class Together:
+    """Makes two or three changes of a request at once, with threads that all requests of a storage share."""
 
+    def __init__(self) -> None:
+        # each thread begins when it is needed
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="v1registry-together")
 
-def make_together(*calls: Callable[[], object]) -> None:
-    """Make calls at the same time, with threads that all requests of the process share.
+    def make(self, *calls: Callable[[], object]) -> None:
+        """Make calls at the same time.
 
-    The thread that asks makes each call that no other thread has begun. So a busy pool makes nothing wait.
+        The thread that asks makes each call that no other thread has begun. So no call waits for a thread.
 
-    :raises Exception: what the first of the calls that failed raised. All of them have ended.
-    """
-    mine, *others = calls
-    futures = [(call, _shared_pool().submit(carried(call))) for call in others]
-    problems = [_problem_of(mine)]
-    for call, future in futures:
-        if future.cancel():
-            # nothing is begun after a failure
-            problems.append(None if any(problems) else _problem_of(call))
-            continue
-        # a request that has waited too long waits for the end, too: the other thread has the same bound
-        with suppress(StorageUnavailable), wait("another call"):
-            wait_for([future])
-        problems.append(future.exception())
-    for problem in problems:
-        if problem is not None:
-            raise problem
+        :raises Exception: what the first of the calls that failed raised. All of them have ended.
+        """
+        mine, *others = calls
+        futures = [(call, self._pool.submit(carried(call))) for call in others]
+        problems = [_problem_of(mine)]
+        for call, future in futures:
+            if future.cancel():
+                # nothing is begun after a failure
+                problems.append(None if any(problems) else _problem_of(call))
+                continue
+            # a request that has waited too long waits for the end, too: the other thread has the same bound
+            with suppress(StorageUnavailable), wait("another call"):
+                wait_for([future])
+            problems.append(future.exception())
+        for problem in problems:
+            if problem is not None:
+                raise problem
 
 
 def _problem_of(call: Callable[[], object]) -> BaseException | None:
@@ -157,14 +160,6 @@ def _problem_of(call: Callable[[], object]) -> BaseException | None:
     except BaseException as error:  # noqa: BLE001 - it is raised when no other call runs any more
         return error
     return None
-
-
-def _shared_pool() -> ThreadPoolExecutor:
-    global _shared
-    with _shared_lock:
-        if _shared is None:
-            _shared = ThreadPoolExecutor(THREADS, thread_name_prefix="v1registry-together")
-        return _shared
 
 
 def _result(batch: Batch, call: Callable[[S], T], item: S, future: Future[T]) -> T:

@@ -37,7 +37,7 @@ from .data import DataBlob
 from .documents import DATA, Document, Entry, is_large
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
-from .parallel import THREADS, in_parallel, make_together
+from .parallel import THREADS, Together, in_parallel
 from .sweep import ObjectSweep
 from .writing import ObjectWrites
 
@@ -114,6 +114,7 @@ class ObjectStorage(ObjectWrites):
         self.conditions = access.conditions
         self.description = description or type(store).__name__
         self._old_folders = access.old_folders
+        self._together = Together()
         self._listing = Listing(access, groups, self._committer.moments, self._read_documents)
 
     def __repr__(self) -> str:
@@ -142,7 +143,7 @@ class ObjectStorage(ObjectWrites):
                 change()
 
         try:
-            make_together(*(partial(in_moment, change) for change in changes))
+            self._together.make(*(partial(in_moment, change) for change in changes))
         finally:
             # other threads asked for other groups
             self._committer.moments.end()
