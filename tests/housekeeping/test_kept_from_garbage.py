@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from support.accounts_world import image_of
 from support.clock import Clock
 from support.garbage import BASE, OTHER_ROOT, TOP, collect, images_in, keys, push_openly, tagged
 from support.v2_client import V2Client, digest_of, dumped
 from support.wsgi_client import call
 
 from v1registry import MemoryStorage, Registry
-from v1registry.housekeeping.sweep import Sweep
+from v1registry.housekeeping.candidates import Candidate
+from v1registry.housekeeping.garbage import GarbageCollection
+from v1registry.housekeeping.sweep import CollectionRunning, Sweep
 from v1registry.registry import keeping
 from v1registry.registry.keeping import CLAIM, SWEEP, host_of_pids
+from v1registry.rights import Content
+from v1registry.storage.base import ABSENT, ANY, KeyNotFound
 
 TAG = "/v1/repositories/foo/bar/tags"
 
@@ -70,6 +77,83 @@ def test_a_tag_beside_a_collection_claims_all_ancestors(app: Registry, storage: 
     assert set_tag(app, TOP.image_id) == 200
 
     assert claims(storage) == sorted(f"images/{image.image_id}/{CLAIM}" for image in (BASE, TOP))
+
+
+def test_a_collection_that_goes_on_writes_its_key(app: Registry, clock: Clock) -> None:
+    """Each call of the storage takes so long that the whole run takes an hour."""
+    ages = []
+
+    class SlowStorage(MemoryStorage):
+        def __getattribute__(self, name: str) -> Any:
+            found = super().__getattribute__(name)
+            if name not in ("list", "list_folders", "read", "delete"):
+                return found
+
+            def call(*args: Any, **options: Any) -> Any:
+                clock.now_s += 20
+                with suppress(KeyNotFound):
+                    ages.append(clock.now_s - MemoryStorage.stat(self, SWEEP).modified.timestamp())
+                return found(*args, **options)
+
+            return call
+
+    storage = SlowStorage(clock=clock)
+    for number in range(20):
+        name = f"foo/bar-{number}"
+        push_openly(Registry(storage=storage, clock=clock), name, image_of(name))
+        storage.delete(f"repositories/{name}/tag_latest")
+    began_s, ages[:] = clock.now_s, []
+    report = GarbageCollection(storage, grace_s=-1e6, clock=clock).run()
+    assert report.total.images == 20
+    assert clock.now_s - began_s > 3600
+    assert max(ages) < keeping.DEAD_AFTER_S / 2
+
+
+def test_requests_know_of_a_collection_until_its_last_change(clock: Clock) -> None:
+    """The run is interrupted while another thread removes an image."""
+    has_begun, may_go_on = threading.Event(), threading.Event()
+
+    class SlowStorage(MemoryStorage):
+        def delete(self, key: str, *, expect: str = ANY) -> None:
+            if key == f"images/{TOP.image_id}/json":
+                has_begun.set()
+                assert may_go_on.wait(30)
+            super().delete(key, expect=expect)
+
+    storage = SlowStorage(clock=clock)
+    app = Registry(storage=storage, clock=clock)
+    push_openly(app, "foo/bar", BASE, TOP)
+    push_openly(app, "foo/bar", OTHER_ROOT)
+    sweep = Sweep(storage, clock=clock)
+    folder = f"images/{TOP.image_id}"
+    candidate = Candidate(folder, ABSENT, 0, None, Content(TOP.image_id))
+    remover = threading.Thread(target=sweep.remove, args=(candidate, clock.now_s))
+    remover.start()
+    assert has_begun.wait(30)
+
+    sweep.end()
+
+    assert set_tag(app, TOP.image_id) == 404
+    may_go_on.set()
+    remover.join()
+    assert call(app, "GET", f"{TAG}/latest").body == dumped(OTHER_ROOT.image_id)
+    assert keys(storage, f"{folder}/") == []
+
+
+def test_a_collection_that_has_ended_changes_nothing(storage: MemoryStorage, app: Registry) -> None:
+    sweep, stat = Sweep(storage), storage.stat(f"images/{TOP.image_id}/json")
+    sweep.has_removed = True
+    sweep.end()
+    candidate = Candidate(f"images/{TOP.image_id}", ABSENT, 0, None, Content(TOP.image_id))
+    for change in (
+        lambda: sweep.remove(candidate, float("inf")),
+        lambda: sweep.delete(stat),
+        lambda: sweep.replace(stat, b"{}"),
+        lambda: sweep.tidy(stat),
+    ):
+        with pytest.raises(CollectionRunning):
+            change()
+    assert storage.stat(stat.key) == stat
 
 
 def test_a_tag_on_an_image_that_is_removed_changes_nothing(app: Registry, storage: MemoryStorage) -> None:

@@ -89,6 +89,33 @@ def test_changes_need_no_free_thread(storage: ObjectStorage) -> None:
     assert made == 2 * [threading.get_ident()]
 
 
+def test_change_is_made_although_no_thread_can_be_started(
+    storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, has_begun, made = threading.Event(), threading.Event(), list[tuple[str, int]]()
+
+    def hold() -> None:
+        has_begun.set()
+        assert may_end.wait(30)
+
+    request = threading.Thread(target=together, args=(storage, lambda: None, hold))
+    request.start()
+    # the pool has one thread, which is busy, and could make the change later
+    assert has_begun.wait(30)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        changes = [lambda name=name: made.append((name, threading.get_ident())) for name in ("a", "b")]
+        together(storage, *changes)
+    may_end.set()
+    request.join()
+    together(storage, lambda: None, lambda: None)
+    assert made == [("a", threading.get_ident()), ("b", threading.get_ident())]
+
+
 def test_state_from_before_is_not_used_afterwards() -> None:
     store = MemoryStore()
     storage, other = ObjectStorage(store), ObjectStorage(store)

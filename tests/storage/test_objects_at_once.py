@@ -12,9 +12,10 @@ import pytest
 from obstore.store import MemoryStore
 
 from v1registry import FileStorage, MemoryStorage, Storage
+from v1registry.registry.key_groups import KEY_GROUPS
 from v1registry.storage.at_once import NotWanted, at_once, check_wanted, do_at_once
 from v1registry.storage.base import StorageUnavailable
-from v1registry.storage.objects import ObjectStorage
+from v1registry.storage.objects import Groups, ObjectStorage
 from v1registry.storage.objects.parallel import THREADS
 
 
@@ -202,3 +203,41 @@ def test_state_of_a_moment_ends_with_each_result(storage: ObjectStorage) -> None
             with closing(at_once(storage, lambda number: number, [0])) as results:
                 next(results)
                 assert storage.read("a/key")[0] == value
+
+
+def test_calls_are_made_although_no_thread_can_be_started(
+    storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert list(at_once(storage, lambda number: 2 * number, range(40))) == [*range(0, 80, 2)]
+
+
+def test_nothing_is_removed_after_a_failed_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = ObjectStorage(MemoryStore(), groups=Groups(KEY_GROUPS))
+    folder = "repositories/team/app"
+    for number in range(8):
+        storage.write(f"{folder}/_v2/blobs/{number:02}{'a' * 62}", b"{}")
+    put, is_slow, has_failed, running = storage._access.put, threading.Event(), threading.Event(), set[str]()
+
+    def slow_put(name: str, *args: Any) -> Any:
+        running.add(name)
+        if "blobs/03" in name:
+            is_slow.set()
+            # it would end long after the failure
+            has_failed.wait(30)
+        if "blobs/02" in name:
+            assert is_slow.wait(30)
+            threading.Timer(0.2, has_failed.set).start()
+            raise StorageUnavailable(name, "a fault of the test")
+        try:
+            return put(name, *args)
+        finally:
+            running.discard(name)
+
+    monkeypatch.setattr(storage._access, "put", slow_put)
+    with pytest.raises(StorageUnavailable, match="a fault of the test"):
+        storage.delete_tree(folder)
+    assert {name for name in running if "blobs/02" not in name} == set()

@@ -65,7 +65,7 @@ class Listing:
     """Lists what is stored.
 
     :param cutoff_s: younger keys stay, in seconds since the epoch.
-    :param spend: called with the number of things after they were looked at.
+    :param spend: called with the number of things after they were looked at, and often with 0.
     """
 
     def __init__(self, storage: Storage, *, cutoff_s: float, spend: Callable[[int], None]):
@@ -85,8 +85,10 @@ class Listing:
         doubtful = self._images(live, found, young)
         marks = at_once(self._storage, partial(self._mark, incarnation_of), doubtful)
         for (name, stat), mark in marks:
+            self._spend(0)
             self._note_mark(name, stat, mark, found, young)
         for image_ids in at_once(self._storage, self._ancestries.of, young):
+            self._spend(0)
             for image_id in image_ids:
                 live.add_image(image_id)
         self._drop_live(live, found)
@@ -113,6 +115,7 @@ class Listing:
         """Reach what unfinished pushes build on."""
         pushed = filter(is_image_id, self._storage.list_folders(layout.UPLOADS))
         for kept_ids in at_once(self._storage, self._needed_by_pushes, pushed):
+            self._spend(0)
             for kept_id in kept_ids:
                 live.add_image(kept_id)
 
@@ -200,7 +203,10 @@ class Listing:
 
     def _blobs(self, live: Live, found: Candidates) -> None:
         """Look at all blobs. What facts of a blob that stays name stays too."""
-        given = set(at_once(self._storage, self._given, self._kept_with_facts(live, found)))
+        given = set[str]()
+        for other in at_once(self._storage, self._given, self._kept_with_facts(live, found)):
+            self._spend(0)
+            given.add(other)
         for sha256 in given & found.blobs.keys():
             candidate = found.blobs.pop(sha256)
             live.add_blob(sha256)
@@ -237,6 +243,7 @@ class Listing:
         stats = self._storage.list(f"{v2_layout.CONVERSIONS}/")
         old = (stat for stat in stats if is_sha256(last_segment(stat)) and not self._is_young(stat))
         for stat, digests in at_once(self._storage, self._manifests_of, old):
+            self._spend(0)
             if digests is not None and not any(live.has_blob(digest) for digest in digests):
                 found.others.append(stat)
 

@@ -132,8 +132,22 @@ class GarbageCollection:
             do_at_once(self._storage, sweep.tidy, candidates.claims)
         self._take(candidates, live)
         if sweep is not None:
-            Expiry(self._storage, clock=self._clock).expire_all()
+            Expiry(self._storage, clock=self._clock).expire_all(sweep.refresh)
         self._sweep_storage()
+
+    def _spend(self, objects: int) -> None:
+        """Wait until things that were looked at are within the limits, and let others know of the run.
+
+        :raises CollectionRunning: another collection has taken over.
+        """
+        for _ in range(objects):
+            self._pace.spend(objects=1)
+            self._refresh()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self._sweep is not None:
+            self._sweep.refresh()
 
     def _sweep_storage(self) -> None:
         """Remove bytes that no key has any more, if the storage keeps such."""
@@ -143,7 +157,7 @@ class GarbageCollection:
 
         def look(number: int) -> None:
             step.advance(number)
-            self._pace.spend(objects=number)
+            self._spend(number)
 
         try:
             self._report.swept = self._storage.sweep(
@@ -174,7 +188,7 @@ class GarbageCollection:
                     if look is not None:
                         self._note(look)
                         step.advance(1)
-                        self._pace.spend(objects=1)
+                        self._spend(1)
         finally:
             step.finish()
         return live
@@ -221,10 +235,10 @@ class GarbageCollection:
         if stat.modified.timestamp() > self._cutoff_s:
             return False
         if sweep is not None:
-            sweep.check()
-            name = layout.repository_from_folders(namespace, folder)
-            self._repositories.end_uploads(name)
-            self._repositories.remove_marked_deleted(name)
+            with sweep.changing():
+                name = layout.repository_from_folders(namespace, folder)
+                self._repositories.end_uploads(name)
+                self._repositories.remove_marked_deleted(name)
         return True
 
     def _drop(self, sweep: Sweep | None, unneeded: Sequence[Stat]) -> list[Stat]:
@@ -242,9 +256,8 @@ class GarbageCollection:
         chosen = self._retention.removed(name, times, self._now_s)
         if sweep is None or not chosen:
             return chosen
-        sweep.check()
         removals = at_once(self._storage, lambda tag: self._remove_tag(name, tag, tags[tag]), chosen)
-        with closing(removals):
+        with sweep.changing(), closing(removals):
             return [tag for tag, is_removed in zip(chosen, removals, strict=True) if is_removed]
 
     def _remove_tag(self, name: RepositoryName, tag: str, scanned: ScannedTag) -> bool:
@@ -268,7 +281,7 @@ class GarbageCollection:
 
         def spend(number: int) -> None:
             step.advance(number)
-            self._pace.spend(objects=number)
+            self._spend(number)
 
         listing = Listing(self._storage, cutoff_s=self._cutoff_s, spend=spend)
         try:
@@ -285,11 +298,12 @@ class GarbageCollection:
         """Return the marks that may be removed, as they are before what they are for is looked at again."""
         pairs = [(name, image_id) for name, image_ids in candidates.marks.items() for image_id in image_ids]
         values = self._storage.read_many(mark_key(name_of(name), image_id) for name, image_id in pairs)
-        return [
-            (*pair, Mark.parse(value[0]), value[1])
-            for pair, (_, value) in zip(pairs, values, strict=True)
-            if value is not None
-        ]
+        marks = []
+        for pair, (_, value) in zip(pairs, values, strict=True):
+            self._refresh()
+            if value is not None:
+                marks.append((*pair, Mark.parse(value[0]), value[1]))
+        return marks
 
     def _remove_marks(self, sweep: Sweep, marks: list[tuple[str, str, Mark, Stat]], live: Live) -> None:
         def remove(found: tuple[Mark, Stat]) -> None:
@@ -321,7 +335,7 @@ class GarbageCollection:
         if sweep is not None:
             do_at_once(self._storage, sweep.delete, candidates.others)
         removed = self._removed(taken)
-        leftovers = Leftovers(self._storage, self._cutoff_s)
+        leftovers = Leftovers(self._storage, self._cutoff_s, self._refresh)
         owners = leftovers.owners(removed, self._owners)
         for candidate in removed:
             self._account.add(candidate, owners.get(candidate.folder, ""))
@@ -344,7 +358,7 @@ class GarbageCollection:
                     else:
                         self._stays(candidate)
                     step.advance(1)
-                    self._pace.spend(objects=1)
+                    self._spend(1)
         finally:
             step.finish()
         return removed

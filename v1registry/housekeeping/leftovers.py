@@ -29,11 +29,13 @@ class Leftovers:
     """Finds out who had what was removed, and removes what says so.
 
     :param cutoff_s: younger keys stay, in seconds since the epoch.
+    :param looking_at: called before each repository and each image is looked at.
     """
 
-    def __init__(self, storage: Storage, cutoff_s: float):
+    def __init__(self, storage: Storage, cutoff_s: float, looking_at: Callable[[], object]):
         self._storage = storage
         self._cutoff_s = cutoff_s
+        self._looking_at = looking_at
 
     def owners(self, removed: list[Candidate], of_blobs: Mapping[str, str]) -> dict[str, str]:
         """Return folder -> the name of a repository that had what was in it.
@@ -69,8 +71,13 @@ class Leftovers:
                 self._remove_marks(sweep, content.image_id, incarnation_of)
             return content.image_id if self._is_gone(content.image_id) else ""
 
-        contents = (candidate.content for candidate in removed if candidate.content is not None)
-        with closing(at_once(self._storage, tidy, contents)) as image_ids:
+        def contents() -> Iterator[Content]:
+            for candidate in removed:
+                self._looking_at()
+                if candidate.content is not None:
+                    yield candidate.content
+
+        with closing(at_once(self._storage, tidy, contents())) as image_ids:
             gone = frozenset(filter(None, image_ids))
 
         def shorten(folders: tuple[str, str]) -> None:
@@ -101,7 +108,9 @@ class Leftovers:
     # -- image lists
 
     def _folders(self) -> Iterator[tuple[str, str]]:
-        return repository_folders(self._storage)
+        for folders in repository_folders(self._storage):
+            self._looking_at()
+            yield folders
 
     def _listed(
         self, folders: tuple[str, str], wanted: frozenset[str]

@@ -6,8 +6,8 @@ import json
 import os
 import secrets
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Final
 
@@ -48,11 +48,40 @@ class Sweep:
             expect = stat.etag
         self._writing = Lock()  # guards the attributes below, but the last one
         self._etags = deque[str](maxlen=_KNOWN_ETAGS)  # what this run has written last
+        self._changes = 0  # how many run
+        self._has_ended = False
         self._write(self._fields, expect)
         self.has_removed = False
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change the storage in this context. Requests know of the collection until it ends.
+
+        :raises CollectionRunning: another collection has taken over, or this one has ended.
+        """
+        with self._writing:
+            if self._has_ended:
+                raise CollectionRunning
+            self._changes += 1
+        try:
+            self.check()
+            yield
+        finally:
+            with self._writing:
+                self._changes -= 1
+
+    def refresh(self) -> None:
+        """Let others know that the collection goes on, if that is due. Called often.
+
+        :raises CollectionRunning: another collection has taken over.
+        """
+        with self._writing:
+            is_due = self._clock.monotonic_s() - self._written_at_s > _REFRESHED_EACH_S
+        if is_due:
+            self.check()
+
     def check(self) -> None:
-        """Check that no other collection has taken over. Called before each change.
+        """Check that no other collection has taken over.
 
         :raises CollectionRunning: one has, because this one was stopped for a long time.
         """
@@ -68,7 +97,15 @@ class Sweep:
                 self._write(self._fields, self._stat.etag)
 
     def end(self) -> None:
-        """Let requests know that the collection has ended."""
+        """Let requests know that the collection has ended.
+
+        If the run was interrupted, other threads may still change something. Then the key stays, and requests
+        go on to keep what they refer to. The next collection takes the key over.
+        """
+        with self._writing:
+            self._has_ended = True
+            if self._changes:
+                return
         with suppress(KeyNotFound, CollectionRunning, KeyConflict):
             if self.has_removed:
                 self._write({"run": self._fields["run"], "ended_s": self._clock.time_s()}, self._stat.etag)
@@ -92,7 +129,10 @@ class Sweep:
 
         :param cutoff_s: nothing is removed if a key is younger, in seconds since the epoch.
         """
-        self.check()
+        with self.changing():
+            return self._remove(candidate, cutoff_s)
+
+    def _remove(self, candidate: Candidate, cutoff_s: float) -> bool:
         keys = list(self._keys(candidate.folder))
         if any(stat.modified.timestamp() > cutoff_s for stat in keys if last_segment(stat) != CLAIM):
             return False
@@ -127,23 +167,24 @@ class Sweep:
 
     def delete(self, stat: Stat) -> bool:
         """Remove a key as it was listed; tell whether it was removed."""
-        self.check()
-        self.has_removed = True
-        return self._delete(stat)
+        with self.changing():
+            self.has_removed = True
+            return self._delete(stat)
 
     def tidy(self, claim: Stat) -> None:
-        """Remove a claim of an earlier request. Nothing else depends on it."""
-        self._delete(claim)
+        """Remove a claim of a request that began before this collection. Nothing else depends on it."""
+        with self.changing():
+            self._delete(claim)
 
     def replace(self, stat: Stat, value: bytes) -> bool:
         """Replace a value as it was listed; tell whether it was replaced."""
-        self.check()
-        self.has_removed = True
-        try:
-            self._storage.write(stat.key, value, expect=stat.etag)
-        except KeyConflict:
-            return False
-        return True
+        with self.changing():
+            self.has_removed = True
+            try:
+                self._storage.write(stat.key, value, expect=stat.etag)
+            except KeyConflict:
+                return False
+            return True
 
     def _delete(self, stat: Stat) -> bool:
         try:

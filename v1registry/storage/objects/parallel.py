@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 from ..at_once import Batch, NotWanted, current_batch
@@ -59,7 +60,7 @@ class _Helpers:
 
     def begin(self, batch: Batch, call: Callable[[S], T], item: S) -> Future[T]:
         """Let a helper make a call."""
-        return self._pool.submit(batch.make, call, item)
+        return _begin(self._pool, partial(batch.make, call, item))
 
 
 class _OfThread(threading.local):
@@ -138,7 +139,7 @@ class Together:
         :raises Exception: what the first of the calls that failed raised. All of them have ended.
         """
         mine, *others = calls
-        futures = [(call, self._pool.submit(carried(call))) for call in others]
+        futures = [(call, _begin(self._pool, carried(call))) for call in others]
         problems = [_problem_of(mine)]
         for call, future in futures:
             if future.cancel():
@@ -152,6 +153,22 @@ class Together:
         for problem in problems:
             if problem is not None:
                 raise problem
+
+
+def _begin(pool: ThreadPoolExecutor, call: Callable[[], T]) -> Future[T]:
+    """Let a pool make a call. If the system has no thread for it, the call waits for one that is busy."""
+    future = Future[T]()
+
+    def make() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - it is raised where the result is taken
+                future.set_exception(error)
+
+    with suppress(RuntimeError):
+        pool.submit(make)
+    return future
 
 
 def _problem_of(call: Callable[[], object]) -> BaseException | None:

@@ -239,14 +239,20 @@ class ObjectStorage(ObjectWrites):
     # -- changing several groups
 
     def delete_tree(self, folder: str) -> None:
-        """Remove every key below ``folder + "/"``, durably; those of one group in one step."""
+        """Remove every key below ``folder + "/"``, durably; those of one group in one step.
+
+        When this ends, also by a failure, nothing is removed any more.
+        """
         base = f"{check_key(folder)}/"
 
         def remove(group: Group) -> None:
             self._committer.commit(folder, group, lambda names: without(names, group, base))
 
-        for _ in in_parallel(remove, self._listing.groups(base)):
-            pass
+        with closing(in_parallel(remove, self._listing.groups(base), ends_with_calls=True)) as removals:
+            for number, _ in enumerate(removals):
+                if number:
+                    # other threads asked for other groups
+                    self._committer.moments.end()
 
     def publish(self, staged: str, folder: str) -> None:
         """Make every key below ``staged + "/"`` appear below ``folder + "/"`` instead, durably.
