@@ -190,6 +190,22 @@ def test_a_tag_that_is_deleted_beside_a_run_is_not_hurt(
 # -- damage
 
 
+def test_a_digest_of_sha512_that_leads_to_other_bytes_is_found_by_each_run() -> None:
+    clock = FakeClock()
+    storage = MemoryStorage(clock=clock)
+    client = V2Client(Registry(storage=storage, clock=clock))
+    client.put_blob("team/app", b"long", "sha512")
+    other = client.put_blob("team/app", b"other")
+    (pointer,) = [stat.key for stat in storage.list("blobs/sha512/")]
+    for days in range(3):
+        clock.advance(days=1)
+        findings = list(Housekeeping(storage, clock=clock).verify(older_than_s=30 * 86400).findings())
+        assert problems(findings) == [pointer] * (days > 0)
+        if not days:
+            # after the blob was read
+            storage.write(pointer, other.partition(":")[2].encode())
+
+
 def test_a_digest_of_sha512_that_leads_to_other_bytes_is_found(client: V2Client, storage: Storage) -> None:
     client.put_blob("team/app", b"long", "sha512")
     assert found(storage) == []

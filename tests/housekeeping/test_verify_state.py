@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import random
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from support.faulty_storage import FaultyStorage
 
 from v1registry import Clock, MemoryStorage
+from v1registry.housekeeping import verify_state
 from v1registry.housekeeping.verify_state import ReadLately
+
+DAY_S: Final = 86_400
 
 KEYS = [f"images/{number:02}/layer" for number in range(12)]
 
@@ -35,7 +39,7 @@ def read(lately: ReadLately, keys: list[str], modified_s: float = 0) -> list[str
     found = []
     for key in keys:
         if lately.has(key, modified_s):
-            lately.skip()
+            lately.skip(key)
         else:
             lately.note(key, lately.now_s(), is_damaged=False)
             found.append(key)
@@ -110,12 +114,121 @@ def test_a_damaged_value_is_read_by_each_run() -> None:
     assert read(ReadLately(storage, older_than_s=1000, clock=clock), KEYS) == []
 
 
+def test_a_value_that_came_while_the_run_went_on_is_read_by_the_next_one() -> None:
+    storage, clock = MemoryStorage(), Ticking()
+    run = ReadLately(storage, older_than_s=1000, clock=clock)
+    listed = [KEYS[0], KEYS[2]]
+    clock.now_s += 100
+    came_at_s = clock.now_s
+    assert read(run, listed) == listed
+    run.save(is_finished=True)
+
+    assert not ReadLately(storage, older_than_s=1000, clock=clock).has(KEYS[1], came_at_s)
+
+
+def test_more_damaged_values_than_are_kept_are_read_by_each_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_state, "_MOST_DAMAGED", 3)
+    storage, clock = MemoryStorage(), Ticking()
+    for _ in range(3):
+        run = ReadLately(storage, older_than_s=1000, clock=clock)
+        for number, key in enumerate(KEYS):
+            if run.has(key, 0):
+                run.skip(key)
+                assert number % 2
+            else:
+                run.note(key, run.now_s(), is_damaged=number % 2 == 0)
+        run.save(is_finished=True)
+    assert len(json.loads(storage.read("housekeeping/verify")[0])["damaged"]) == 3
+
+
+def test_damaged_values_that_are_gone_are_forgotten_after_a_whole_run() -> None:
+    storage, clock = MemoryStorage(), Ticking()
+    for keys, is_finished, damaged in (
+        (KEYS, True, 12),
+        (KEYS[:5], False, 12),
+        (KEYS[:5], True, 5),
+        ([], True, 0),
+    ):
+        run = ReadLately(storage, older_than_s=1000, clock=clock)
+        for key in keys:
+            run.note(key, run.now_s(), is_damaged=True)
+        run.save(is_finished=is_finished)
+        assert len(json.loads(storage.read("housekeeping/verify")[0])["damaged"]) == damaged
+
+
+def test_second_looks_say_nothing_of_what_is_between_them() -> None:
+    storage, clock = MemoryStorage(), Ticking()
+    run = ReadLately(storage, older_than_s=1000, clock=clock)
+    run.note_again(KEYS[1], is_damaged=False)
+    run.note_again(KEYS[5], is_damaged=False)
+    run.save(is_finished=True)
+
+    assert read(ReadLately(storage, older_than_s=1000, clock=clock), KEYS) == KEYS
+
+
+def test_many_new_values_between_others_do_not_let_these_be_read_again() -> None:
+    storage, clock = MemoryStorage(), Ticking()
+    keys = [f"images/{number:06}/layer" for number in range(10_000)]
+    run = ReadLately(storage, older_than_s=10_000, clock=clock)
+    assert read(run, keys[::2]) == keys[::2]
+    run.save(is_finished=True)
+    came_at_s = clock.now_s
+
+    run = ReadLately(storage, older_than_s=100_000, clock=clock)
+    for number, key in enumerate(keys):
+        if number % 2:
+            assert not run.has(key, came_at_s)
+            run.note(key, run.now_s(), is_damaged=False)
+        else:
+            assert run.has(key, 0)
+            run.skip(key)
+    run.save(is_finished=True)
+
+    again = ReadLately(storage, older_than_s=100_000, clock=clock)
+    assert all(again.has(key, came_at_s if number % 2 else 0) for number, key in enumerate(keys))
+    assert len(storage.read("housekeeping/verify")[0]) < 200_000
+
+
+def test_everything_is_read_in_turn_by_short_runs_beside_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each night reads a tenth of all layers, and pushes bring new ones between the others."""
+    monkeypatch.setattr(verify_state, "_MOST_RANGES", 20)
+    storage, clock, source = MemoryStorage(), Ticking(), random.Random(1)
+
+    def new_key() -> str:
+        return f"images/{source.getrandbits(64):016x}/layer"
+
+    written = {new_key(): 0.0 for _ in range(400)}
+    read_at_s: dict[str, float] = {}
+    nights = 90
+    for night in range(nights):
+        written.update({new_key(): clock.now_s for _ in range(3)})
+        clock.now_s += DAY_S
+        run, left = ReadLately(storage, older_than_s=30 * DAY_S, clock=clock), 50
+        for key in sorted(written):
+            if run.has(key, written[key]):
+                run.skip(key)
+                assert written[key] < read_at_s[key]
+                assert read_at_s[key] >= clock.now_s - 31 * DAY_S
+                continue
+            read_at_s[key] = run.now_s()
+            run.note(key, read_at_s[key], is_damaged=False)
+            left -= 1
+            if not left:
+                break
+        run.save(is_finished=left > 0)
+        if night > 12:
+            # the time within which a value is not read again, and as long as it takes to read all
+            assert all(read_at_s.get(key, 0) > clock.now_s - 45 * DAY_S for key in list(written)[:400])
+    # most nights had little to do
+    assert left > 40
+
+
 @pytest.mark.parametrize(
     "stored",
     [
         {"ranges": 1, "damaged": 2, "began_at_s": "3"},
         {"ranges": [[1, 2, 3], ["b", "a", 1], ["a", "z"], "x"], "damaged": [1, None], "began_at_s": None},
-        {"ranges": [["a", "z", "1"]], "began_at_s": 1e300},
+        {"ranges": [["a", "z", "1", 2, 3], ["a", "z", 1, 2]], "began_at_s": 1e300},
     ],
 )
 def test_a_damaged_state_counts_as_missing(stored: dict[str, Any]) -> None:
@@ -178,6 +291,6 @@ def test_no_run_leaves_out_what_was_not_read_lately(
                 if key in begun:
                     run.note(key, begun[key], is_damaged=False)
                 else:
-                    run.skip()
+                    run.skip(key)
         run.save(is_finished=stop == len(KEYS))
         clock.now_s += pause_s

@@ -54,8 +54,8 @@ class BlobVerification:
         self._known = known
         self._reading = reading
         self._looked_at = looked_at
-        #: SHA-256 digits -> those of SHA-512 under which the blob is readable too
-        self._sha512 = dict[str, str]()
+        #: SHA-256 digits -> the key with the SHA-512 digits under which the blob is readable too
+        self._sha512 = dict[str, Stat]()
         self.blobs = 0  #: how many blobs were looked at
 
     def note_linked(self) -> None:
@@ -71,7 +71,7 @@ class BlobVerification:
             if sha256 is None:
                 yield Problem(stat.key, f"the digest leads to no blob: {PUSH}")
             elif sha256:
-                self._sha512[sha256] = stat.key.rpartition("/")[2]
+                self._sha512[sha256] = stat
         if self._reading is None:
             for _, stat in self._stored():
                 self._note_stored(stat)
@@ -118,7 +118,8 @@ class BlobVerification:
     def _look(self, reading: Reading, found: tuple[str, Stat]) -> _BlobLook:
         """Read a blob, and compare it with its digests."""
         sha256, stat = found
-        if reading.lately.has(stat.key, stat.modified.timestamp()):
+        modified_s = max(part.modified.timestamp() for part in (stat, self._sha512.get(sha256, stat)))
+        if reading.lately.has(stat.key, modified_s):
             return _BlobLook(sha256, stat)
         begun_at_s = reading.lately.now_s()
         if self._known.linked.get(hash(stat.etag)) == bytes.fromhex(sha256) and sha256 not in self._sha512:
@@ -137,9 +138,9 @@ class BlobVerification:
         if look.is_gone:
             return
         if look.begun_at_s is None:
-            reading.skip()
+            reading.skip(key)
             return
-        reading.lately.note(key, look.begun_at_s, is_damaged=not look.fits)
+        reading.note(key, look.begun_at_s, is_damaged=not (look.fits and look.is_pointer_right))
         if look.failure:
             self._known.damaged.add(key)
             yield Problem(key, f"the bytes cannot be read: {look.failure}")
@@ -150,8 +151,7 @@ class BlobVerification:
             else:
                 yield Problem(key, f"{_UNFIT}: {MOVE}")
         elif not look.is_pointer_right:
-            digits = self._sha512[look.sha256]
-            key = f"{layout.BLOBS}/sha512/{digits[:2]}/{digits}"
+            key = self._sha512[look.sha256].key
             yield Problem(key, f"the digest leads to bytes of a different one: delete {key}, then {PUSH}")
 
     def _fits(self, reading: Reading, sha256: str, stat: Stat) -> tuple[bool, bool]:
@@ -159,8 +159,8 @@ class BlobVerification:
 
         :raises KeyNotFound: it was removed, or stored again.
         """
-        total, sha512 = hashlib.sha256(), self._sha512.get(sha256)
-        long = None if sha512 is None else hashlib.sha512()
+        total, pointer = hashlib.sha256(), self._sha512.get(sha256)
+        long = None if pointer is None else hashlib.sha512()
         with self._blobs.open(sha256) as blob:
             if blob.stat.etag != stat.etag:
                 raise KeyNotFound(stat.key)
@@ -168,7 +168,8 @@ class BlobVerification:
                 total.update(chunk)
                 if long is not None:
                     long.update(chunk)
-        return total.hexdigest() == sha256, long is None or long.hexdigest() == sha512
+        is_pointer_right = pointer is None or long is None or pointer.key.endswith(f"/{long.hexdigest()}")
+        return total.hexdigest() == sha256, is_pointer_right
 
     def _target_of(self, stat: Stat) -> tuple[Stat, str | None]:
         """Return a key with the SHA-256 digits under it; None if there is no blob with them.

@@ -65,10 +65,25 @@ class Reading:
             self.read(len(chunk))
             yield chunk
 
-    def skip(self) -> None:
-        """Note that a value was not read, because it was read lately."""
+    def skip(self, key: str, *, is_last_look: bool = False) -> None:
+        """Note that a value was not read, because it was read lately.
+
+        :param is_last_look: the run has passed the key before.
+        """
         self.skipped += 1
-        self.lately.skip()
+        if not is_last_look:
+            self.lately.skip(key)
+
+    def note(self, key: str, begun_at_s: float, *, is_damaged: bool, is_last_look: bool = False) -> None:
+        """Note that a value was read.
+
+        :param begun_at_s: when the reading began, in seconds since the epoch.
+        :param is_last_look: the run has passed the key before.
+        """
+        if is_last_look:
+            self.lately.note_again(key, is_damaged=is_damaged)
+        else:
+            self.lately.note(key, begun_at_s, is_damaged=is_damaged)
 
 
 class _LayerLook(NamedTuple):
@@ -189,10 +204,10 @@ class ImageVerification:
         self, reading: Reading, folder: str, parts: Parts, layer: Stat, expected: list[str]
     ) -> _LayerLook | None:
         """Read a layer, and compare it with its sums; return None if it was replaced or removed meanwhile."""
-        document = self._stat(f"{folder}/{layout.JSON}")
+        document, sum_ = (self._stat(f"{folder}/{name}") for name in (layout.JSON, layout.CHECKSUM))
         if document is None:
             return None
-        modified_s = max(layer.modified.timestamp(), document.modified.timestamp())
+        modified_s = max(part.modified.timestamp() for part in (layer, document, sum_ or layer))
         if reading.lately.has(layer.key, modified_s):
             return _LayerLook(layer, parts.etag)
         begun_at_s = reading.lately.now_s()
@@ -265,17 +280,20 @@ class ImageVerification:
         self._known.add_whole(folder)
         yield from look.problems
         if self._reading is not None and look.layer is not None:
-            yield from self._note_layer(self._reading, look.content, look.layer)
+            yield from self._note_layer(self._reading, look.content, look.layer, is_last_look)
 
-    def _note_layer(self, reading: Reading, content: Content, look: _LayerLook) -> Iterator[Problem]:
+    def _note_layer(
+        self, reading: Reading, content: Content, look: _LayerLook, is_last_look: bool
+    ) -> Iterator[Problem]:
         """Note how a layer was read. If it is damaged, move it out of the way if that is wanted."""
         folder = layout.content_folder(content)
+        key = look.stat.key
         if look.begun_at_s is None:
-            reading.skip()
+            reading.skip(key, is_last_look=is_last_look)
             return
         if look.linked is not None:
             self._known.linked.update([look.linked])
-        reading.lately.note(look.stat.key, look.begun_at_s, is_damaged=not look.fits)
+        reading.note(key, look.begun_at_s, is_damaged=not look.fits, is_last_look=is_last_look)
         if look.fits:
             return
         self._known.damaged.add(folder)

@@ -1,14 +1,21 @@
 """Which layers and blobs were read lately, so that a run of ``verify`` need not read them again.
 
-Keys are noted in their order, so what was read is a few ranges of keys, each with the time at which the first
-of these readings began. A value that was written later than that is read again. They are kept below
-``housekeeping/verify``, together with the keys that were damaged, which each run looks at.
+Keys are noted in their order, so what was read is a few ranges of keys, each with two times. One is when the
+first run began that has read some of it: it tells when the range is read again. The other one is when the
+last run began that has passed it, and has read what was written since its reading. So a value that was
+written later than that is read again: also one that came between two keys while the run went on.
+
+A new layer between layers that were read before is a range of its own. If there are too many ranges,
+neighbours are joined, and the older times count for both. The ranges are kept below ``housekeeping/verify``,
+together with the keys that were damaged, which each run looks at.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -25,11 +32,35 @@ _MOST_DAMAGED: Final = 10_000
 
 @dataclass(frozen=True)
 class _Range:
-    """Keys from the first to the last, all of which were read from a time on."""
+    """Keys from the first to the last.
+
+    A range whose first key is the next possible one after the last key of another range is its neighbour:
+    no stored key is between them that was not read.
+    """
 
     first: str
     last: str
-    read_at_s: float
+    read_at_s: float  #: all keys were read by runs that began then or later
+    passed_at_s: float  #: what was written before was read after it was written
+    keys: int = 1  #: about how many there are
+
+    def is_next_to(self, after: _Range) -> bool:
+        """Tell whether a range that follows is a neighbour."""
+        return after.first in (self.last, _after(self.last))
+
+    def loss(self, after: _Range) -> float:
+        """Return how much a join with a neighbour forgets: for how many keys, times how many seconds."""
+        read = self if self.read_at_s > after.read_at_s else after
+        passed = self if self.passed_at_s > after.passed_at_s else after
+        return read.keys * abs(self.read_at_s - after.read_at_s) + passed.keys * abs(
+            self.passed_at_s - after.passed_at_s
+        )
+
+    def with_(self, after: _Range) -> _Range:
+        """Return one range for this one and its neighbour."""
+        read_at_s = min(self.read_at_s, after.read_at_s)
+        passed_at_s = min(self.passed_at_s, after.passed_at_s)
+        return _Range(self.first, after.last, read_at_s, passed_at_s, self.keys + after.keys)
 
 
 class ReadLately:
@@ -54,8 +85,10 @@ class ReadLately:
         self._old = _ranges_of(stored.get("ranges"))
         self._firsts = [range_.first for range_ in self._old]
         self._damaged = _keys_of(stored.get("damaged"))
+        self._damaged_now = set[str]()
         self._is_kept = True
-        now_s, began_at_s = clock.time_s(), stored.get("began_at_s")
+        self._now_s = now_s = clock.time_s()
+        began_at_s = stored.get("began_at_s")
         self._began_at_s = now_s
         self._since_s = float("inf")
         if not restarts and older_than_s is not None:
@@ -63,7 +96,8 @@ class ReadLately:
         elif not restarts and isinstance(began_at_s, (int, float)) and began_at_s <= now_s:
             # the last run was interrupted
             self._began_at_s = self._since_s = began_at_s
-        self._new: list[_Range] = []
+        self._before = self._old  # all ranges, without what was noted since the last jump
+        self._new: list[_Range] = []  # of this run, in their order
         self._is_open = False
 
     def has(self, key: str, modified_s: float) -> bool:
@@ -71,19 +105,21 @@ class ReadLately:
 
         :param modified_s: when the value was written, in seconds since the epoch.
         """
-        place = bisect_left(self._firsts, key + "\0") - 1
-        found = self._old[place] if place >= 0 else None
+        found = self._range_of(key)
         return (
             found is not None
-            and key <= found.last
             and key not in self._damaged
             and self._since_s <= found.read_at_s
-            and modified_s < found.read_at_s
+            and modified_s < found.passed_at_s
         )
 
-    def skip(self) -> None:
-        """Note that a key was left out."""
-        self._is_open = False
+    def skip(self, key: str) -> None:
+        """Note that a key was left out, because it was read lately. Keys come in their order."""
+        found = self._range_of(key)
+        if found is None:
+            self._is_open = False
+        else:
+            self._add(key, found.read_at_s, self._now_s)
 
     def note(self, key: str, begun_at_s: float, *, is_damaged: bool) -> None:
         """Note that a key was read. Keys come in their order, apart from a few jumps.
@@ -91,18 +127,17 @@ class ReadLately:
         :param begun_at_s: when the reading began, in seconds since the epoch. If several are read at once,
             the next one may have begun before.
         """
-        if self._is_open and self._new[-1].last < key:
-            last = self._new[-1]
-            self._new[-1] = _Range(last.first, key, min(last.read_at_s, begun_at_s))
+        if self._note_damage(key, is_damaged):
+            at_s = min(begun_at_s, self._now_s)
+            self._add(key, at_s, at_s)
         else:
-            self._new.append(_Range(key, key, begun_at_s))
-            self._is_open = True
-        if is_damaged:
-            self._damaged[key] = None
-        else:
-            self._damaged.pop(key, None)
+            self._is_open = False
         if self._checkpoint.is_due:
             self.save(is_finished=False)
+
+    def note_again(self, key: str, *, is_damaged: bool) -> None:
+        """Note that a key was read which the run had passed. Such keys come in any order."""
+        self._note_damage(key, is_damaged)
 
     def now_s(self) -> float:
         """Return the time, in seconds since the epoch. Other threads may ask, too."""
@@ -115,9 +150,12 @@ class ReadLately:
         """
         if not self._is_kept:
             return
+        # a whole run has looked at all damaged keys: the others are gone
+        damaged = [key for key in self._damaged if not is_finished or key in self._damaged_now]
+        ranges = _joined([*_painted(self._before, self._new)], _MOST_RANGES)
         fields: dict[str, Any] = {
-            "ranges": [[each.first, each.last, each.read_at_s] for each in self._merged()],
-            "damaged": list(self._damaged)[:_MOST_DAMAGED],
+            "ranges": [list(astuple(range_)) for range_ in ranges],
+            "damaged": damaged,
         }
         if not is_finished:
             fields["began_at_s"] = self._began_at_s
@@ -127,29 +165,89 @@ class ReadLately:
             self._is_kept = False
             log.warning("where the run is cannot be stored, so the next run begins at the start: %s", error)
 
-    def _merged(self) -> list[_Range]:
-        """Return all ranges in the order of their keys. New ones replace old ones."""
-        found: list[_Range] = []
-        for range_ in (*self._old, *self._new):
-            found = [part for other in found for part in _without(other, range_)] + [range_]
-        # the newest say the most
-        found.sort(key=lambda range_: -range_.read_at_s)
-        return sorted(found[:_MOST_RANGES], key=lambda range_: range_.first)
+    def _range_of(self, key: str) -> _Range | None:
+        """Return the stored range with a key."""
+        place = bisect_left(self._firsts, _after(key)) - 1
+        return self._old[place] if place >= 0 and key <= self._old[place].last else None
+
+    def _note_damage(self, key: str, is_damaged: bool) -> bool:
+        """Remember whether a key is damaged; tell whether that was possible."""
+        if not is_damaged:
+            self._damaged.pop(key, None)
+            self._damaged_now.discard(key)
+        elif key in self._damaged or len(self._damaged) < _MOST_DAMAGED:
+            self._damaged[key] = None
+            self._damaged_now.add(key)
+        else:
+            return False
+        return True
+
+    def _add(self, key: str, read_at_s: float, passed_at_s: float) -> None:
+        """Note a key with its times."""
+        last = self._new[-1] if self._new else None
+        if last is not None and key <= last.last:
+            self._before, self._new = [*_painted(self._before, self._new)], []
+            last = None
+        if last is None or not self._is_open:
+            self._new.append(_Range(key, key, read_at_s, passed_at_s))
+            self._is_open = True
+        elif (last.read_at_s, last.passed_at_s) == (read_at_s, passed_at_s):
+            self._new[-1] = replace(last, last=key, keys=last.keys + 1)
+        else:
+            self._new.append(_Range(_after(last.last), key, read_at_s, passed_at_s))
+            if len(self._new) > 2 * _MOST_RANGES:
+                self._new = _joined(self._new, _MOST_RANGES)
 
 
-def _without(old: _Range, new: _Range) -> list[_Range]:
-    """Return the parts of a range that are not in a different one.
+def _after(key: str) -> str:
+    """Return the next possible key."""
+    return key + "\0"
 
-    The first part may end at the first key of that one, where that one counts.
+
+def _painted(old: list[_Range], new: list[_Range]) -> Iterator[_Range]:
+    """Yield two lists of ranges in the order of their keys. Where both have keys, the new ones count.
+
+    A part of an old one may end at the first key of a new one.
     """
-    if new.last < old.first or new.first > old.last:
-        return [old]
-    parts = []
-    if old.first < new.first:
-        parts.append(_Range(old.first, new.first, old.read_at_s))
-    if old.last > new.last:
-        parts.append(_Range(new.last + "\0", old.last, old.read_at_s))
-    return parts
+    lasts, written = [range_.last for range_ in new], 0
+    for range_ in old:
+        start, parts = range_.first, list[tuple[str, str]]()
+        place = bisect_left(lasts, start)
+        while place < len(new) and new[place].first <= range_.last:
+            if start < new[place].first:
+                parts.append((start, new[place].first))
+            start = _after(new[place].last)
+            place += 1
+        if start <= range_.last:
+            parts.append((start, range_.last))
+        for first, last in parts:
+            while written < len(new) and new[written].first < first:
+                yield new[written]
+                written += 1
+            yield replace(range_, first=first, last=last, keys=max(1, range_.keys // len(parts)))
+    yield from new[written:]
+
+
+def _joined(ranges: list[_Range], most: int) -> list[_Range]:
+    """Join neighbours until there are at most so many ranges, those first by which least is lost.
+
+    If there are too many that have no neighbour, those with few keys are forgotten.
+    """
+    while len(ranges) > most:
+        pairs = enumerate(pairwise(ranges))
+        losses = sorted((one.loss(after), number) for number, (one, after) in pairs if one.is_next_to(after))
+        if not losses:
+            largest = sorted(ranges, key=lambda range_: -range_.keys)[:most]
+            return sorted(largest, key=lambda range_: range_.first)
+        chosen = {number for _, number in losses[: len(ranges) - most]}
+        joined = [ranges[0]]
+        for number, range_ in enumerate(ranges[1:]):
+            if number in chosen:
+                joined[-1] = joined[-1].with_(range_)
+            else:
+                joined.append(range_)
+        ranges = joined
+    return ranges
 
 
 def _ranges_of(stored: object) -> list[_Range]:
@@ -157,11 +255,18 @@ def _ranges_of(stored: object) -> list[_Range]:
     found = []
     for item in stored if isinstance(stored, list) else []:
         match item:
-            case [str(first), str(last), int() | float() as read_at_s] if first <= last:
-                found.append(_Range(first, last, read_at_s))
+            case [
+                str(first),
+                str(last),
+                int() | float() as read_at_s,
+                int() | float() as passed_at_s,
+                int(keys),
+            ] if first <= last:
+                found.append(_Range(first, last, read_at_s, passed_at_s, keys))
     return sorted(found, key=lambda range_: range_.first)
 
 
 def _keys_of(stored: object) -> dict[str, None]:
     """Return stored keys."""
-    return dict.fromkeys(item for item in stored if isinstance(item, str)) if isinstance(stored, list) else {}
+    keys: Iterable[object] = stored if isinstance(stored, list) else ()
+    return dict.fromkeys(item for item in keys if isinstance(item, str))
