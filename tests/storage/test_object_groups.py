@@ -53,10 +53,22 @@ def test_group_is_known_by_the_name_of_its_object(start, kind):
     assert group_of_object(Group(start, kind).object_name) == Group(start, kind)
 
 
-@pytest.mark.parametrize("name", ["folders/a", "folders/a!-x", "data/a!-f", "a"])
-def test_object_that_is_no_document_is_rejected(name):
-    with pytest.raises(ValueError, match="not the name of a document"):
-        group_of_object(name)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "folders/a",
+        "folders/a!-x",
+        "folders/!-f",
+        "folders!-f",
+        "folders/Zebra!-f",
+        "folders/a b!-f",
+        "folders/é!-f",
+        "data/a!-f",
+        "a",
+    ],
+)
+def test_object_that_is_no_document_has_no_group(name):
+    assert group_of_object(name) is None
 
 
 # -- patterns

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..base import InvalidKey, check_key
-from .names import decode, encode
+from .names import decoded, encode
 
 #: Kinds of groups, as they stand in the names of their objects.
 FOLDER: Final = "f"  #: a key, and all keys below it
@@ -61,19 +61,21 @@ def _object_name(start: str, kind: str) -> str:
     return f"{DOCUMENTS}/{encode(start)}{_END}{kind}"
 
 
-def group_of_object(name: str) -> Group:
-    """Return the group whose document an object holds.
+def group_of_object(name: str) -> Group | None:
+    """Return the group whose document an object holds; None if no document has this name.
 
-    :param name: without the prefix of the storage.
-    :raises ValueError: it is not the name of a document.
+    :param name: without the prefix of the storage. A different program may have chosen it.
 
     >>> group_of_object("folders/images/0123!-f")
     Group(start='images/0123', kind='f')
+    >>> group_of_object("folders/images/readme.txt")
     """
-    encoded, end, kind = name.rpartition(_END)
-    if not end or kind not in (FOLDER, BEGINNING, SINGLE) or not encoded.startswith(f"{DOCUMENTS}/"):
-        raise ValueError(f"{name!r} is not the name of a document of this storage")
-    return Group(decode(encoded.removeprefix(f"{DOCUMENTS}/")), kind)
+    folder, slash, rest = name.partition("/")
+    encoded, end, kind = rest.rpartition(_END)
+    if folder != DOCUMENTS or not (slash and end) or kind not in (FOLDER, BEGINNING, SINGLE):
+        return None
+    start = decoded(encoded)
+    return None if start is None else Group(start, kind)
 
 
 class Cover(NamedTuple):

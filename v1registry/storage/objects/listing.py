@@ -11,7 +11,7 @@ from ..base import Stat
 from .documents import Document, has_names_below, is_tombstone
 from .groups import BEGINNING, DOCUMENTS, FOLDER, Group, Groups, group_of_object
 from .moments import Moments
-from .names import decode, encode, printable_part
+from .names import decoded, encode, printable_part
 from .store import PAGE_NAMES, Found, ObjectAccess
 
 #: Reads documents, several at once, in the order of the groups. With each group comes the etag of its object,
@@ -73,6 +73,8 @@ class Listing:
         self._moments.end()
         for found in self._access.list(DOCUMENTS + encode(folder), after=_object_before(text)):
             group = group_of_object(found.name)
+            if group is None:
+                continue
             if not group.start.startswith(prefix):
                 if group.start > prefix:
                     break
@@ -116,7 +118,8 @@ class Listing:
         level = self._access.level(_object_folder(base))
         for found in level.objects:
             sure.update(self._segments_of(base, found))
-        possible = {decode(name.rpartition("/")[2]): name for name in level.folders}
+        named = ((decoded(name.rpartition("/")[2]), name) for name in level.folders)
+        possible = {segment: name for segment, name in named if segment is not None}
         for segment in sorted(sure | possible.keys()):
             if segment > after and (segment in sure or self._has_keys(possible[segment])):
                 self._moments.end()
@@ -125,7 +128,10 @@ class Listing:
 
     def _has_keys(self, folder: str) -> bool:
         """Tell whether a folder of documents has one with names."""
-        return any(not is_tombstone(found.size) for found in self._access.list(folder))
+        return any(
+            not is_tombstone(found.size) and group_of_object(found.name) is not None
+            for found in self._access.list(folder)
+        )
 
     def _starts(self, base: str, after: str) -> Iterator[tuple[Found, str]]:
         """Yield the documents below a folder, in order, each with what follows ``base`` in its start.
@@ -139,7 +145,10 @@ class Listing:
             begin = None
             current, is_known, count = "", False, 0
             for found in documents:
-                start = group_of_object(found.name).start[len(base) :]
+                group = group_of_object(found.name)
+                if group is None:
+                    continue
+                start = group.start[len(base) :]
                 segment, slash, _ = start.partition("/")
                 yield found, start
                 if not slash:
@@ -154,11 +163,11 @@ class Listing:
                     break
 
     def _segments_of(self, base: str, found: Found) -> Iterable[str]:
-        """Return the segments that a document says to be folders."""
+        """Return the segments that an object says to be folders; none if it is no document."""
         group = group_of_object(found.name)
-        segment, slash, _ = group.start[len(base) :].partition("/")
-        if is_tombstone(found.size):
+        if group is None or is_tombstone(found.size):
             return ()
+        segment, slash, _ = group.start[len(base) :].partition("/")
         if slash or (group.kind == FOLDER and has_names_below(found.size)):
             return (segment,)
         return self._segments_in(base, [(group, found.e_tag)]) if group.kind == BEGINNING else ()

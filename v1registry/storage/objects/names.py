@@ -59,6 +59,19 @@ def decode(name: str) -> str:
     return "".join(decoded)
 
 
+def decoded(name: str) -> str | None:
+    """Return the printable text whose encoded form a name is; None if there is none.
+
+    >>> decoded("a!0b~3"), decoded("a b"), decoded("")
+    ('a b~', None, None)
+    """
+    try:
+        text = decode(name)
+    except ValueError:
+        return None
+    return text if text and text.isascii() and text.isprintable() and encode(text) == name else None
+
+
 def printable_part(text: str) -> str:
     """Return the longest beginning of a text that is printable ASCII.
 

@@ -107,7 +107,7 @@ class ObjectSweep:
         old_ns = int((self._now_s - _TOMBSTONE_AGE_S) * 1e9)
         tombstones: list[Found] = []
         last = ""
-        for number, found in enumerate(self._listed(DOCUMENTS)):
+        for number, found in enumerate(self._documents()):
             if number and number % _LISTED_AT_ONCE == 0:
                 starts.append(last)
             last = found.name
@@ -128,13 +128,19 @@ class ObjectSweep:
         until: str | None = None
         for start in reversed(starts):
             page = []
-            for found in self._listed(DOCUMENTS, after=start):
+            for found in self._documents(after=start):
                 if until is not None and found.name > until:
                     break
                 if not is_tombstone(found.size):
                     page.append(found.name)
             yield from reversed(page)
             until = start
+
+    def _documents(self, after: str = "") -> Iterator[Found]:
+        """Yield the documents, in the order of their names, without the objects of other programs."""
+        for found in self._listed(DOCUMENTS, after=after):
+            if group_of_object(found.name) is not None:
+                yield found
 
     def _listed(self, folder: str, after: str = "") -> Iterator[Found]:
         for found in self._access.list(folder, after=after):
@@ -151,8 +157,9 @@ class ObjectSweep:
         try:
             names = parse(found[0]).names
         except UnreadableDocument as error:
-            start = group_of_object(document).start
-            raise StorageUnavailable(start, f"the object {document} cannot be used: {error}") from None
+            group = group_of_object(document)
+            key = document if group is None else group.start
+            raise StorageUnavailable(key, f"the object {document} cannot be used: {error}") from None
         return [entry.value for entry in names.values() if entry.kind == DATA]
 
     def _unnamed(
