@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..registry.layout import parse_stored
-from ..storage.base import KeyNotFound, Storage
+from ..storage.base import DataMissing, KeyNotFound, Storage
 
 #: The folder of all keys of maintenance. Each of them may be deleted: the next run begins at the start.
 HOUSEKEEPING: Final = "housekeeping"
@@ -37,10 +37,10 @@ class Checkpoint:
         self._saved_at_s = clock.monotonic_s()
 
     def read(self) -> dict[str, Any]:
-        """Return what was saved; an empty object if nothing was, or if it is damaged."""
+        """Return what was saved; an empty object if nothing was, or if it is damaged or lost."""
         try:
             stored = parse_stored(self._storage.read(self._key)[0])
-        except KeyNotFound:
+        except (KeyNotFound, DataMissing):
             return {}
         return stored if isinstance(stored, dict) else {}
 

@@ -31,16 +31,18 @@ class Quarantine:
         self._storage = storage
         self.folder = f"{QUARANTINE}/{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
-    def take_content(self, content: Content, document_etag: str, layer_etag: str) -> bool:
+    def take_content(self, content: Content, document_etag: str, layer_etag: str | None) -> bool:
         """Move the JSON and the layer of a content, and what was made of them; tell whether it was done.
 
         The JSON is the first: without it the content counts as damaged.
 
         :param document_etag: of the JSON that was read. If it has changed, nothing is moved.
-        :param layer_etag: of the layer that was read.
+        :param layer_etag: of the layer that was read; None if there was none.
         """
         folder = layout.content_folder(content)
-        read = {f"{folder}/{layout.JSON}": document_etag, f"{folder}/{layout.LAYER}": layer_etag}
+        read = {f"{folder}/{layout.JSON}": document_etag}
+        if layer_etag is not None:
+            read[f"{folder}/{layout.LAYER}"] = layer_etag
         stats = [stat for stat in self._storage.list(f"{folder}/") if self._goes(stat.key, folder)]
         if {stat.key: stat.etag for stat in stats if stat.key in read} != read:
             return False

@@ -23,10 +23,11 @@ from ..distribution.tags import TagPointers, Target
 from ..names import Digest, RepositoryName
 from ..registry import layout
 from ..registry.contents import Contents
+from ..registry.known_tags import stored_names
 from ..registry.repositories import Repositories
 from ..rights import Content
 from ..storage.at_once import at_once
-from ..storage.base import InvalidKey, KeyNotFound, Storage
+from ..storage.base import DataMissing, InvalidKey, KeyNotFound, Storage
 from .ancestries import Ancestries
 from .repository_folders import repository_folders
 
@@ -84,7 +85,12 @@ class Reach:
 
     def tags(self, place: StoredPlace) -> list[str]:
         """Return the tags of both APIs, sorted. Some may turn out not to be set."""
-        return sorted({*self.v1_tags(place), *self.sides(place)})
+        try:
+            in_v1 = list(self.v1_tags(place))
+        except DataMissing:
+            # the one whose value is lost does not hide the others
+            in_v1 = stored_names(self._storage, layout.repository_folders(place.repository))
+        return sorted({*in_v1, *self.sides(place)})
 
     def tag_names(self, place: StoredPlace) -> list[str]:
         """Return the tags of both APIs that are set, sorted."""

@@ -18,8 +18,8 @@ from ..registry.image_lists import is_list
 from ..registry.tags import TagRule, is_info_value, is_tag_value
 from ..rights import Content
 from ..storage.at_once import at_once
-from ..storage.base import InvalidKey, KeyNotFound, Stat, Storage
-from .findings import HurtTag, Problem
+from ..storage.base import DataMissing, InvalidKey, KeyNotFound, Stat, Storage
+from .findings import MOVE, RESTORE, HurtTag, Problem, lost
 from .pace import UNLIMITED, Pace
 from .progress import SILENCE, Progress, Step
 from .quarantine import Quarantine
@@ -85,6 +85,8 @@ class Verification:
         self._images = ImageVerification(storage, self._known, self._reading, self._looked_at)
         self._blobs = BlobVerification(storage, self._known, self._reading, self._looked_at)
         self._reach = Reach(storage, has_variants=self._images.has_variants)
+        #: hashes of the keys of all problems, of which there may be millions
+        self._told = set[int]()
         self.repositories = 0  #: how many repositories were looked at
         self.problems = 0  #: how many were found so far
         self.hurt_tags = 0  #: how many were found so far
@@ -115,6 +117,7 @@ class Verification:
             with closing(self._findings()) as findings:
                 for finding in findings:
                     if isinstance(finding, Problem):
+                        self._told.add(hash(finding.key))
                         self.problems += 1
                     else:
                         self.hurt_tags += 1
@@ -140,16 +143,25 @@ class Verification:
                 yield from problems
                 self._looked_at()
         with closing(at_once(self._storage, self._hurt_tags, self._reach.repositories())) as hurt:
-            for tags in hurt:
-                yield from tags
+            for found_there in hurt:
+                for finding in found_there:
+                    # tags share values, and most values were looked at before
+                    if isinstance(finding, HurtTag) or hash(finding.key) not in self._told:
+                        yield finding
         for prefix in _RECORDS:
-            with closing(at_once(self._storage, self._is_record, self._storage.list(prefix))) as records:
-                for key, is_record in records:
-                    if not is_record:
-                        yield Problem(key, "the record is empty or cut: restore it from a backup")
+            with closing(
+                at_once(self._storage, self._problem_of_record, self._storage.list(prefix))
+            ) as found:
+                for problem in found:
+                    if problem is not None:
+                        yield problem
 
-    def _is_record(self, stat: Stat) -> tuple[str, bool]:
-        return stat.key, isinstance(layout.parse_stored(self._value(stat.key)), dict)
+    def _problem_of_record(self, stat: Stat) -> Problem | None:
+        try:
+            is_record = isinstance(layout.parse_stored(self._value(stat.key)), dict)
+        except DataMissing as error:
+            return lost(error)
+        return None if is_record else Problem(stat.key, f"the record is empty or cut: {RESTORE}")
 
     # -- progress
 
@@ -184,14 +196,36 @@ class Verification:
 
     def _look(self, folder: str, stats: list[Stat]) -> list[Problem]:
         """Return which of some values are damaged. A storage that is far away is asked once for some."""
-        problems = []
+        keys = [stat.key for stat in stats]
         with self._storage.moment():
-            for key, found in list(self._storage.read_many(stat.key for stat in stats)):
-                # None: it was removed since the listing
-                text = "" if found is None else self._problem_of(key.removeprefix(folder), found[0])
-                if found is not None and text and self._is_still(key, found[0]):
-                    problems.append(Problem(key, text))
-        return problems
+            try:
+                values = list(self._storage.read_many(keys))
+            except DataMissing:
+                return [problem for key in keys for problem in self._look_at_one(folder, key)]
+            return [
+                problem
+                for key, found in values
+                if found is not None  # else it was removed since the listing
+                for problem in self._problems_of(folder, key, found[0])
+            ]
+
+    def _look_at_one(self, folder: str, key: str) -> list[Problem]:
+        """Return the problem of a value beside others of which one is lost; none if it is whole."""
+        try:
+            value = self._storage.read(key)[0]
+        except KeyNotFound:
+            return []
+        except DataMissing as error:
+            return [lost(error)]
+        return self._problems_of(folder, key, value)
+
+    def _problems_of(self, folder: str, key: str, value: bytes) -> list[Problem]:
+        """Return the problem of a value that was read; none if it is whole, or was replaced meanwhile."""
+        text = self._problem_of(key.removeprefix(folder), value)
+        try:
+            return [Problem(key, text)] if text and self._is_still(key, value) else []
+        except DataMissing as error:
+            return [lost(error)]
 
     def _problem_of(self, name: str, value: bytes) -> str:
         if name.startswith(f"{layout.V2}/"):
@@ -199,28 +233,41 @@ class Verification:
         text = _problem_of(name, value)
         if not text and name.startswith(layout.TAG_PREFIX) and is_tag_value(value):
             target = value.strip().decode("ascii")
-            if self._contents.open_content(target) is None:
+            try:
+                is_complete = self._contents.open_content(target) is not None
+            except DataMissing as error:
+                return f"the tag names the image {target}, which cannot be read: see {error.key}"
+            if not is_complete:
                 return f"the tag names the image {target}, which is not complete: push it again"
         return text
 
     # -- hurt tags
 
-    def _hurt_tags(self, repository: RepositoryName) -> list[HurtTag]:
-        """Return the tags of a repository that reach damaged or missing values."""
-        with self._storage.moment():
-            place = self._reach.place(repository)
-            names = self._reach.tags(place)
+    def _hurt_tags(self, repository: RepositoryName) -> list[Finding]:
+        """Return the tags of a repository that reach damaged or missing values, and values that are lost."""
+        try:
+            with self._storage.moment():
+                place = self._reach.place(repository)
+                names = self._reach.tags(place)
+        except DataMissing as error:
+            return [lost(error)]
         found = at_once(self._storage, partial(self._hurt_tag, place), names)
-        return [hurt for hurt in found if hurt is not None]
+        return [finding for findings in found for finding in findings]
 
-    def _hurt_tag(self, place: StoredPlace, tag: str) -> HurtTag | None:
-        with self._storage.moment():
-            reached = self._reach.tag(place, tag)
-            keys = [] if reached is None else self._damaged_in(place, reached)
-            # it may have been moved or deleted meanwhile
-            if keys and self._reach.tag(place, tag) == reached:
-                return HurtTag(f"{place.repository}:{tag}", tuple(keys[:_MOST_NAMED]))
-        return None
+    def _hurt_tag(self, place: StoredPlace, tag: str) -> list[Finding]:
+        name = f"{place.repository}:{tag}"
+        try:
+            with self._storage.moment():
+                reached = self._reach.tag(place, tag)
+                keys = [] if reached is None else self._damaged_in(place, reached)
+                # it may have been moved or deleted meanwhile
+                if keys and self._reach.tag(place, tag) == reached:
+                    return [HurtTag(name, tuple(keys[:_MOST_NAMED]))]
+        except DataMissing as error:
+            # what it reaches beyond this value is not known
+            is_blob = error.key.startswith(f"{blob_layout.BLOBS}/")
+            return [lost(error, MOVE if is_blob else ""), HurtTag(name, (error.key,))]
+        return []
 
     def _damaged_in(self, place: StoredPlace, reached: Reached) -> list[str]:
         contents = (content for content in reached.contents if not self._is_whole(content))
@@ -235,8 +282,13 @@ class Verification:
         folder = layout.content_folder(content)
         if self._known.is_whole(folder):
             return True
-        # it may have been pushed since the images were looked at
-        if folder in self._known.damaged or self._contents.whole(content) is None:
+        if folder in self._known.damaged:
+            return False
+        try:
+            # it may have been pushed since the images were looked at
+            if self._contents.whole(content) is None:
+                return False
+        except DataMissing:
             return False
         self._known.add_whole(folder)
         return True

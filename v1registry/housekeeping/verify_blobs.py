@@ -13,8 +13,8 @@ from ..distribution import layout
 from ..distribution.blobs import Blobs
 from ..registry.layout import parse_stored
 from ..storage.at_once import at_once
-from ..storage.base import KeyNotFound, Stat, Storage, StorageUnavailable
-from .findings import MOVE, PUSH, Problem
+from ..storage.base import DataMissing, KeyNotFound, Stat, Storage, StorageUnavailable
+from .findings import MOVE, PUSH, Problem, lost
 from .verify_images import Known, Reading
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -34,6 +34,7 @@ class _BlobLook(NamedTuple):
     fits: bool = True  #: the digest
     is_pointer_right: bool = True  #: the digest of SHA-512 fits, if one leads to it
     failure: str = ""  #: why it cannot be read
+    lost: DataMissing | None = None  #: if the storage has lost its bytes
     is_gone: bool = False  #: it was removed or replaced meanwhile
 
 
@@ -68,7 +69,9 @@ class BlobVerification:
         """Yield what is damaged in the bytes that all repositories share."""
         pointers = self._storage.list(f"{layout.BLOBS}/sha512/")
         for stat, sha256 in at_once(self._storage, self._target_of, pointers):
-            if sha256 is None:
+            if isinstance(sha256, DataMissing):
+                yield lost(sha256)
+            elif sha256 is None:
                 yield Problem(stat.key, f"the digest leads to no blob: {PUSH}")
             elif sha256:
                 self._sha512[sha256] = stat
@@ -128,6 +131,11 @@ class BlobVerification:
             fits, is_pointer_right = self._fits(reading, sha256, stat)
         except KeyNotFound:
             return _BlobLook(sha256, stat, is_gone=True)
+        except DataMissing as error:
+            now = self._blobs.stat(sha256)
+            if now is None or now.etag != stat.etag:
+                return _BlobLook(sha256, stat, is_gone=True)
+            return _BlobLook(sha256, stat, begun_at_s, fits=False, lost=error)
         except StorageUnavailable as error:
             return _BlobLook(sha256, stat, begun_at_s, fits=False, failure=error.reason)
         return _BlobLook(sha256, stat, begun_at_s, fits, is_pointer_right)
@@ -146,10 +154,11 @@ class BlobVerification:
             yield Problem(key, f"the bytes cannot be read: {look.failure}")
         elif not look.fits:
             self._known.damaged.add(key)
+            text = _UNFIT if look.lost is None else look.lost.reason
             if reading.quarantine is not None and reading.quarantine.take_blob(look.sha256, look.stat.etag):
-                yield Problem(key, f"{_UNFIT}: {PUSH}", reading.quarantine.folder)
+                yield Problem(key, f"{text}: {PUSH}", reading.quarantine.folder)
             else:
-                yield Problem(key, f"{_UNFIT}: {MOVE}")
+                yield Problem(key, f"{text}: {MOVE}") if look.lost is None else lost(look.lost, MOVE)
         elif not look.is_pointer_right:
             key = self._sha512[look.sha256].key
             yield Problem(key, f"the digest leads to bytes of a different one: delete {key}, then {PUSH}")
@@ -171,8 +180,9 @@ class BlobVerification:
         is_pointer_right = pointer is None or long is None or pointer.key.endswith(f"/{long.hexdigest()}")
         return total.hexdigest() == sha256, is_pointer_right
 
-    def _target_of(self, stat: Stat) -> tuple[Stat, str | None]:
-        """Return a key with the SHA-256 digits under it; None if there is no blob with them.
+    def _target_of(self, stat: Stat) -> tuple[Stat, str | DataMissing | None]:
+        """Return a key with the SHA-256 digits under it; None if there is no blob with them; or that the
+        digits are lost.
 
         They are empty if the key was removed.
         """
@@ -180,5 +190,7 @@ class BlobVerification:
             sha256 = self._storage.read(stat.key)[0].decode("ascii", "replace")
         except KeyNotFound:
             return stat, ""
+        except DataMissing as error:
+            return stat, error
         is_there = _SHA256.fullmatch(sha256) is not None and self._blobs.stat(sha256) is not None
         return stat, sha256 if is_there else None

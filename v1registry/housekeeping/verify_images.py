@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -20,8 +20,8 @@ from ..registry.keeping import CLAIM, is_removing
 from ..registry.wholeness import parts_of, stored_ancestry
 from ..rights import Content, Parts
 from ..storage.at_once import at_once, check_wanted
-from ..storage.base import Blob, KeyNotFound, Stat, Storage, StorageUnavailable
-from .findings import MOVE, PUSH, Problem
+from ..storage.base import Blob, DataMissing, KeyNotFound, Stat, Storage, StorageUnavailable
+from .findings import MOVE, PUSH, Problem, lost
 from .quarantine import Quarantine
 from .verify_state import ReadLately
 
@@ -94,7 +94,16 @@ class _LayerLook(NamedTuple):
     begun_at_s: float | None = None  #: in seconds since the epoch; None if it was not read
     fits: bool = True  #: one of its sums
     failure: str = ""  #: why it cannot be read
+    lost: DataMissing | None = None  #: if the storage has lost its bytes
     linked: tuple[int, bytes] | None = None  #: the etag of a blob with these bytes, and their digest
+
+
+class _Lost(NamedTuple):
+    """A content of which the storage has lost a value."""
+
+    error: DataMissing
+    document_etag: str
+    layer_etag: str | None  #: None if there is no layer
 
 
 class _ContentLook(NamedTuple):
@@ -105,6 +114,7 @@ class _ContentLook(NamedTuple):
     is_removing: bool = False  #: a collection removes it
     problems: tuple[Problem, ...] = ()
     layer: _LayerLook | None = None  #: None if it was not to be read
+    lost: _Lost | None = None  #: the JSON or its sum, if the storage has lost its bytes
 
 
 class _ImageLook(NamedTuple):
@@ -168,12 +178,12 @@ class ImageVerification:
             contents = [self._look_at_content(Content(image_id, name)) for name in variants]
             if not self._contents.has_mark(image_id):
                 contents.append(self._look_at_content(Content(image_id)))
-            marks = self._storage.list(f"{layout.image_key(image_id, layout.HELD)}/")
-            problems = [
-                Problem(stat.key, "the mark of the holder is cut: push the repository again")
-                for stat in marks
-                if Mark.parse(self._value(stat.key)).is_damaged
-            ]
+            problems: list[Problem] = []
+            for stat in self._storage.list(f"{layout.image_key(image_id, layout.HELD)}/"):
+                with _noting_lost(problems):
+                    if Mark.parse(self._value(stat.key)).is_damaged:
+                        text = "the mark of the holder is cut: push the repository again"
+                        problems.append(Problem(stat.key, text))
         found = [look for look in contents if look is not None]
         return _ImageLook(image_id, bool(variants), found, problems)
 
@@ -187,18 +197,32 @@ class ImageVerification:
             return _ContentLook(content, error.damage, is_removing_)
         except errors.ImageNotFound:
             return None
-        problems = []
-        if self._has(f"{folder}/{layout.ANCESTRY}") and stored_ancestry(self._storage, content) is None:
-            text = "the list of ancestors is empty or cut: the next pull makes it from the parents"
-            problems.append(Problem(f"{folder}/{layout.ANCESTRY}", text))
-        sums = parse_checksums(self._value(f"{folder}/{layout.CHECKSUM}"))
-        expected = [sum_ for sum_ in sums if _is_sum(sum_)]
-        if not expected and self._has(f"{folder}/{layout.CHECKSUM}"):
-            problems.append(Problem(f"{folder}/{layout.CHECKSUM}", "the sum of the layer is empty or cut"))
+        except DataMissing as error:
+            return self._look_at_lost(content, error)
+        problems: list[Problem] = []
+        with _noting_lost(problems):
+            if self._has(f"{folder}/{layout.ANCESTRY}") and stored_ancestry(self._storage, content) is None:
+                text = "the list of ancestors is empty or cut: the next pull makes it from the parents"
+                problems.append(Problem(f"{folder}/{layout.ANCESTRY}", text))
+        expected: list[str] = []
+        with _noting_lost(problems):
+            sums = parse_checksums(self._value(f"{folder}/{layout.CHECKSUM}"))
+            expected = [sum_ for sum_ in sums if _is_sum(sum_)]
+            if not expected and self._has(f"{folder}/{layout.CHECKSUM}"):
+                text = "the sum of the layer is empty or cut"
+                problems.append(Problem(f"{folder}/{layout.CHECKSUM}", text))
         layer = None
         if self._reading is not None and expected and parts.layer is not None:
             layer = self._look_at_layer(self._reading, folder, parts, parts.layer, expected)
         return _ContentLook(content, problems=tuple(problems), layer=layer)
+
+    def _look_at_lost(self, content: Content, error: DataMissing) -> _ContentLook | None:
+        """Return what was found if the bytes of the JSON, or of its sum, are lost; None if it is gone."""
+        folder = layout.content_folder(content)
+        document, layer = self._stat(f"{folder}/{layout.JSON}"), self._stat(f"{folder}/{layout.LAYER}")
+        if document is None:
+            return None
+        return _ContentLook(content, lost=_Lost(error, document.etag, None if layer is None else layer.etag))
 
     def _look_at_layer(
         self, reading: Reading, folder: str, parts: Parts, layer: Stat, expected: list[str]
@@ -215,6 +239,10 @@ class ImageVerification:
             fits, linked = self._fits(reading, parts, layer, expected)
         except KeyNotFound:
             return None
+        except DataMissing as error:
+            if self._is_changed(folder, parts, layer):
+                return None
+            return _LayerLook(layer, parts.etag, begun_at_s, fits=False, lost=error)
         except StorageUnavailable as error:
             return _LayerLook(layer, parts.etag, begun_at_s, fits=False, failure=error.reason)
         if not fits and self._is_changed(folder, parts, layer):
@@ -277,10 +305,24 @@ class ImageVerification:
             if not look.is_removing:
                 yield Problem(folder, f"{look.damage}: {PUSH}")
             return
+        if look.lost is not None:
+            self._known.damaged.add(folder)
+            yield self._note_lost(look.content, look.lost)
+            return
         self._known.add_whole(folder)
         yield from look.problems
         if self._reading is not None and look.layer is not None:
             yield from self._note_layer(self._reading, look.content, look.layer, is_last_look)
+
+    def _note_lost(self, content: Content, found: _Lost) -> Problem:
+        """Return the problem of a content that lost a value. Move the content if that is wanted."""
+        if found.error.key == layout.content_key(content, layout.CHECKSUM):
+            # it stays, and a push needs it
+            return lost(found.error)
+        quarantine = None if self._reading is None else self._reading.quarantine
+        if quarantine is not None and quarantine.take_content(content, found.document_etag, found.layer_etag):
+            return Problem(found.error.key, f"{found.error.reason}: {PUSH}", quarantine.folder)
+        return lost(found.error, MOVE)
 
     def _note_layer(
         self, reading: Reading, content: Content, look: _LayerLook, is_last_look: bool
@@ -297,6 +339,9 @@ class ImageVerification:
         if look.fits:
             return
         self._known.damaged.add(folder)
+        if look.lost is not None:
+            yield self._note_lost(content, _Lost(look.lost, look.document_etag, look.stat.etag))
+            return
         if look.failure:
             yield Problem(look.stat.key, f"the layer cannot be read: {look.failure}")
             return
@@ -328,3 +373,12 @@ def _is_sum(text: str) -> bool:
     name, colon, digits = text.rpartition(":")
     is_known = name == "sha256" or name.startswith("tarsum")
     return bool(colon) and is_known and len(digits) in (32, 40, 64, 96, 128) and digits.isalnum()
+
+
+@contextmanager
+def _noting_lost(problems: list[Problem]) -> Iterator[None]:
+    """Return a context that adds a problem if the storage has lost the bytes of a value."""
+    try:
+        yield
+    except DataMissing as error:
+        problems.append(lost(error))

@@ -94,6 +94,14 @@ class TagList:
         return itertools.islice(self.image_ids, most)
 
 
+def stored_names(storage: Storage, folders: Iterable[str]) -> list[str]:
+    """Return the tags of which a key is stored in some folders, sorted. Their values are not read."""
+    prefixes = [f"{folder}/{layout.TAG_PREFIX}" for folder in folders]
+    return sorted(
+        {layout.unstore_part(stat.key[len(prefix) :]) for prefix in prefixes for stat in storage.list(prefix)}
+    )
+
+
 class KnownTags:
     """The tags of the folders of one storage. Safe for threads and processes."""
 

@@ -81,6 +81,13 @@ class StorageUnavailable(StorageError):
     """
 
 
+class DataMissing(StorageUnavailable):
+    """The storage has the key, and has lost the bytes of its value. Other keys can be read.
+
+    A later try fails too, unless the bytes are restored.
+    """
+
+
 #: Errors of the operating system that mean that no space is left.
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

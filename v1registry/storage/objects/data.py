@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
-from ..base import CHUNK_BYTES, Blob, Stat, StorageUnavailable
+from ..base import CHUNK_BYTES, Blob, DataMissing, Stat, StorageUnavailable
 from .documents import Entry, data_entry, inline_entry
 from .store import PART_BYTES, ObjectAccess, Writer
 
@@ -21,6 +21,11 @@ def new_data_name() -> str:
     """Return a name that no data object has had."""
     digits = secrets.token_hex(16)
     return f"{DATA_OBJECTS}/{digits[:2]}/{digits}"
+
+
+def missing(key: str, name: str) -> DataMissing:
+    """Return the failure of a key whose data object the store does not have."""
+    return DataMissing(key, f"its data is missing in the object store, which has no object {name}")
 
 
 def store_value(access: ObjectAccess, data: bytes | Iterable[bytes], now_ns: int, most_inline: int) -> Entry:
@@ -121,7 +126,7 @@ class DataBlob:
                     break
                 raise StorageUnavailable(self.stat.key, "the object store sent less than the object has")
             except FileNotFoundError:
-                raise StorageUnavailable(self.stat.key, "its data is missing in the object store") from None
+                raise missing(self.stat.key, self._name) from None
             except StorageUnavailable:
                 if not left:
                     raise

@@ -23,7 +23,6 @@ from ..base import (
     InvalidKey,
     KeyNotFound,
     Stat,
-    StorageUnavailable,
     check_folders,
     check_key,
     clip_range,
@@ -33,7 +32,7 @@ from ..sweeping import Swept
 from .adoption import AdoptingAccess
 from .changes import Move, without
 from .committing import Committer
-from .data import DataBlob
+from .data import DataBlob, missing
 from .documents import DATA, Document, Entry, is_large
 from .groups import Group, Groups
 from .listing import READ_AHEAD, Listing
@@ -347,6 +346,7 @@ class ObjectStorage(ObjectWrites):
         """Return a stream of a value.
 
         :raises KeyNotFound: the value was removed since the document was read.
+        :raises DataMissing: the store has no such data object, although the document names it.
         """
         while True:
             first, end = clip_range(start, stop, entry.size)
@@ -359,5 +359,5 @@ class ObjectStorage(ObjectWrites):
                 self._committer.moments.end()
                 now = self._find(key)
                 if now.value == entry.value:
-                    raise StorageUnavailable(key, "its data is missing in the object store") from None
+                    raise missing(key, entry.value) from None
                 entry = now
