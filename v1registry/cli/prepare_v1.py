@@ -15,6 +15,7 @@ from ..distribution.to_v1 import ToV1
 from ..distribution.view_facts import Inexpressible, NoView
 from ..names import RepositoryName, is_v2_name
 from ..rights import Rights, User
+from ..storage.base import DataMissing
 from .exits import DONE, FAILED, NOT_FOUND, CommandFailed, complain
 from .options import Commands, add_json_option, add_storage_options, count
 from .output import print_json
@@ -170,6 +171,8 @@ def _prepare_tag(services: Services, to_v1: ToV1, tag: _Tag) -> _Prepared | None
         return _Prepared(str(tag), reason=str(reason), is_failed=True)
     except (errors.ManifestUnknown, errors.RepositoryNotFound):
         return None
+    except DataMissing as error:
+        return _Prepared(str(tag), reason=str(error), is_failed=True)
     except errors.TagInvalid as error:
         return _Prepared(str(tag), reason=error.public, is_failed=True)
     return None if view is None else _Prepared(str(tag), view.image_id)

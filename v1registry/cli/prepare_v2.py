@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -19,8 +19,11 @@ from ..distribution.places import Place
 from ..distribution.shared_work import SharedWork
 from ..distribution.tags import TagPointers, Target
 from ..names import RepositoryName, is_v2_name, is_v2_tag
+from ..registry import layout
+from ..registry.known_tags import stored_names
 from ..rights import Rights, User
 from ..storage.at_once import Distant, at_once
+from ..storage.base import DataMissing
 from .exits import DONE, FAILED, NOT_FOUND, USAGE, CommandFailed, complain
 from .options import Commands, add_json_option, add_storage_options, count, open_shared_storage, settings_of
 from .output import print_json
@@ -38,7 +41,8 @@ _JOBS_IF_DISTANT: Final = 8
 class _Tag:
     repository: RepositoryName
     tag: str
-    image_id: str
+    image_id: str | None  #: None if it is lost
+    reason: str = ""  #: why it cannot be prepared; empty if that is not known before
 
     def __str__(self) -> str:
         return f"{self.repository}:{self.tag}"
@@ -49,7 +53,7 @@ class _Prepared:
     """What became of one tag."""
 
     tag: str  #: ``NAMESPACE/NAME:TAG``
-    image_id: str
+    image_id: str | None  #: None if it is lost
     digest: str | None  #: of the manifest for docker; None if there is none
     reason: str | None  #: why there is none
 
@@ -132,12 +136,43 @@ def _of(services: Services, repository: RepositoryName) -> list[_Tag]:
     """Return the tags of a repository on images of v1 that the distribution API can name, sorted."""
     if not is_v2_name(str(repository)):
         return []
-    tags = services.repositories.tags_or_none(repository)
-    found = [_Tag(repository, tag, image_id) for tag, image_id in sorted(tags.items()) if is_v2_tag(tag)]
-    place = Place.of(_rights(services), repository)
+    try:
+        tags = services.repositories.tags_or_none(repository)
+        found = [_Tag(repository, tag, image_id) for tag, image_id in sorted(tags.items())]
+    except DataMissing:
+        found = _one_by_one(services, repository)
+    found = [row for row in found if is_v2_tag(row.tag)]
+    try:
+        place = Place.of(_rights(services), repository)
+    except DataMissing as error:
+        return [replace(row, reason=str(error)) for row in found]
     pointers = TagPointers(services.storage, services.repositories, services.distribution.records)
-    targets = at_once(services.storage, lambda row: pointers.target(place, row.tag), found)
-    return [row for row, target in zip(found, targets, strict=True) if not _is_pushed(target)]
+    looks = at_once(services.storage, partial(_unless_pushed, pointers, place), found)
+    return [row for row in looks if row is not None]
+
+
+def _one_by_one(services: Services, repository: RepositoryName) -> list[_Tag]:
+    """Return the tags of a repository, sorted. One whose value is lost does not hide the others."""
+    found = []
+    for tag in stored_names(services.storage, layout.repository_folders(repository)):
+        try:
+            image_id = services.repositories.stored_tag(repository, tag).image_id
+        except DataMissing as error:
+            found.append(_Tag(repository, tag, None, str(error)))
+            continue
+        if image_id is not None:
+            found.append(_Tag(repository, tag, image_id))
+    return found
+
+
+def _unless_pushed(pointers: TagPointers, place: Place, row: _Tag) -> _Tag | None:
+    """Return a tag; None if a manifest was pushed for it."""
+    if row.reason:
+        return row
+    try:
+        return None if _is_pushed(pointers.target(place, row.tag)) else row
+    except DataMissing as error:
+        return replace(row, reason=str(error))
 
 
 def _is_pushed(target: Target | None) -> bool:
@@ -199,14 +234,25 @@ def _watcher(options: argparse.Namespace) -> Watcher | None:
 
 
 def _prepare_tag(services: Services, from_v1: FromV1, tag: _Tag) -> _Prepared:
+    digest, reason = None, tag.reason
+    if tag.image_id is not None and not reason:
+        digest, reason = _made(services, from_v1, tag.repository, tag.image_id)
+    return _Prepared(str(tag), tag.image_id, digest, reason or None)
+
+
+def _made(
+    services: Services, from_v1: FromV1, repository: RepositoryName, image_id: str
+) -> tuple[str | None, str]:
+    """Return the digest of the manifest of an image, or why there is none."""
     try:
         rights = _rights(services)
         # as in a request
         with services.storage.moment():
-            place = Place.of(rights, tag.repository)
-            digest = from_v1.manifest_of(rights, place, tag.image_id, is_oci=False).digest
+            place = Place.of(rights, repository)
+            return str(from_v1.manifest_of(rights, place, image_id, is_oci=False).digest), ""
     except errors.ImageNotConvertible as error:
-        return _Prepared(str(tag), tag.image_id, None, error.reason)
+        return None, error.reason
     except errors.ManifestUnknown:
-        return _Prepared(str(tag), tag.image_id, None, "the repository was deleted meanwhile")
-    return _Prepared(str(tag), tag.image_id, str(digest), None)
+        return None, "the repository was deleted meanwhile"
+    except DataMissing as error:
+        return None, str(error)
