@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -35,6 +36,11 @@ _STEP = 100
 #: for its answers most of the time.
 _JOBS: Final = 2
 _JOBS_IF_DISTANT: Final = 8
+
+#: How often an image is converted whose result the garbage collection removes, and the pause before that, in
+#: seconds.
+_ATTEMPTS: Final = 5
+_PAUSE_S: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -244,15 +250,23 @@ def _made(
     services: Services, from_v1: FromV1, repository: RepositoryName, image_id: str
 ) -> tuple[str | None, str]:
     """Return the digest of the manifest of an image, or why there is none."""
-    try:
-        rights = _rights(services)
-        # as in a request
-        with services.storage.moment():
-            place = Place.of(rights, repository)
-            return str(from_v1.manifest_of(rights, place, image_id, is_oci=False).digest), ""
-    except errors.ImageNotConvertible as error:
-        return None, error.reason
-    except errors.ManifestUnknown:
-        return None, "the repository was deleted meanwhile"
-    except DataMissing as error:
-        return None, str(error)
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            rights = _rights(services)
+            # as in a request
+            with services.storage.moment():
+                place = Place.of(rights, repository)
+                return str(from_v1.manifest_of(rights, place, image_id, is_oci=False).digest), ""
+        except errors.ImageNotConvertible as error:
+            return None, error.reason
+        except errors.ManifestUnknown:
+            return None, "the repository was deleted meanwhile"
+        except errors.ImageNotFound:
+            return None, "the image was removed meanwhile"
+        except DataMissing as error:
+            return None, str(error)
+        except errors.ImageBusy:
+            # the garbage collection removed a part of the result, which is made again
+            if left:
+                time.sleep(_PAUSE_S)
+    return None, "the garbage collection removed the result again and again: run the command again after it"

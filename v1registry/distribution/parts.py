@@ -156,5 +156,6 @@ def from_v1_of(
         work = SharedWork[ReadLayer](settings.v2_conversion_threads)
         wait_s = settings.v2_conversion_wait_s
         return FromV1(storage, images, blobs, records, layers, work, wait_s=wait_s, clock=clock)
-    work = SharedWork[ReadLayer](jobs, most_waiting=jobs)
+    # its callers bound how much is queued
+    work = SharedWork[ReadLayer](jobs, most_waiting=jobs, most_queued=sys.maxsize)
     return FromV1(storage, images, blobs, records, layers, work, wait_s=None, clock=clock)
