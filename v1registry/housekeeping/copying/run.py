@@ -10,7 +10,7 @@ from typing import Final
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...registry import layout
-from ...storage.base import Stat, Storage, StorageFull, StorageUnavailable
+from ...storage.base import DataMissing, Stat, Storage, StorageFull, StorageUnavailable
 from ...storage.filesystem import FileStorage
 from ..findings import Problem
 from ..pace import UNLIMITED, Pace
@@ -321,6 +321,8 @@ class _Copy:
                 # if the whole source has failed, this fails too
                 self._values.is_in_source(damaged.key)
             self._gauge.found(Problem(damaged.key, damaged.text))
+        except DataMissing as error:
+            self._gauge.found(Problem(error.key, f"it cannot be read: {error.reason}"))
         except Cancelled:
             return
 
