@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import datetime, timezone
 
@@ -215,6 +216,16 @@ def test_nothing_is_removed_if_a_document_cannot_be_read(storage, store, clock):
     with pytest.raises(StorageUnavailable, match="cannot be used"):
         storage.sweep(older_than_s=HOUR_S)
     assert len(objects(store, "data")) == 1
+
+
+@pytest.mark.parametrize("hours", [48, float("nan")])
+def test_sweep_with_a_wrong_clock_does_not_end_all_later_ones(storage, store, clock, hours):
+    storage.write("images/one/layer", LARGE)
+    storage.delete("images/one/layer")
+    record = {"ended": clock.now_s + hours * HOUR_S, "names": []}
+    obstore.put(store, "sweep/found", json.dumps(record).encode())
+    assert sweep_twice(storage, clock) == 1
+    assert objects(store, "data") == []
 
 
 def test_damaged_record_of_the_last_sweep_removes_nothing(storage, store, clock):

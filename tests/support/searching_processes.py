@@ -10,14 +10,18 @@ import sys
 import time
 from pathlib import Path
 
+from v1registry_fakes.clock import FakeClock
+
 from support.programs import environment_of
 from v1registry import FileStorage
+from v1registry.clock import SYSTEM_CLOCK, Clock
 from v1registry.names import RepositoryName
 from v1registry.openers import open_search
 from v1registry.registry.repositories import Repositories
 from v1registry.rights import EVERYTHING, Listing
 from v1registry.search.indexed import IndexedSearch
 from v1registry.search.scan import ScanSearch
+from v1registry.search.upkeep import NEAR
 
 ORDERS = """
 import sys
@@ -93,25 +97,53 @@ class Everybody:
         return self._listing
 
 
-def opened(data: Path, setting: str = "auto") -> tuple[IndexedSearch, Repositories]:
+def opened(
+    data: Path, setting: str = "auto", clock: Clock = SYSTEM_CLOCK
+) -> tuple[IndexedSearch, Repositories]:
     """Return a whole index over a folder."""
     storage = FileStorage(data, durable=False)
     repositories = Repositories(storage)
-    index = open_search(setting, storage, repositories)
+    index = open_search(setting, storage, repositories, clock)
     assert isinstance(index, IndexedSearch)
     index.find("", Everybody(repositories, EVERYTHING), 0, 1)
     index.upkeep.wait(60)
     return index, repositories
 
 
-def same_as_a_scan(index: IndexedSearch, repositories: Repositories) -> None:
-    """Check that the index finds what a look at every repository finds."""
+def differences(index: IndexedSearch, repositories: Repositories) -> list[str]:
+    """Return what the index finds, and a look at every repository finds otherwise."""
+    found = []
     assert index._is_ready()
     for listing in (EVERYTHING, Listing(has_public=True)):
         caller = Everybody(repositories, listing)
         for query in ("", "app1", "service", "te", "program app"):
-            found = index.find(query, caller, 0, 100)
-            assert found == ScanSearch(repositories).find(query, caller, 0, 100)
+            by_index = index.find(query, caller, 0, 100)
+            by_scan = ScanSearch(repositories).find(query, caller, 0, 100)
+            if by_index != by_scan:
+                found.append(f"{query!r} of {listing}: {by_index}, and not {by_scan}")
+    return found
+
+
+def same_as_a_scan(index: IndexedSearch, repositories: Repositories) -> None:
+    """Check that the index finds what a look at every repository finds."""
+    assert differences(index, repositories) == []
+
+
+def is_right_at_once_or_after_a_walk(
+    index: IndexedSearch, repositories: Repositories, clock: FakeClock
+) -> bool:
+    """Tell whether the index was right at once. If not, check that it is after the next walk.
+
+    On a busy machine a process may not be able to mark a change, or one that is killed has removed a
+    repository which another one that is killed makes again (docs/internals.md, Search).
+    """
+    if not differences(index, repositories):
+        return True
+    clock.advance(seconds=10 * NEAR.walk_s)
+    index.find("", Everybody(repositories, EVERYTHING), 0, 1)
+    index.upkeep.wait(60)
+    same_as_a_scan(index, repositories)
+    return False
 
 
 def killed_while_changing(data: Path, seed: int, after_s: float, count: int, setting: str) -> None:
@@ -134,15 +166,18 @@ def killed_while_changing(data: Path, seed: int, after_s: float, count: int, set
 
 
 def rounds(data: Path, count: int, setting: str = "auto") -> None:
-    """Kill processes again and again; afterwards the index is right each time."""
+    """Kill processes again and again; afterwards the index is right each time, nearly always at once."""
     data.mkdir()
-    index, repositories = opened(data, setting)
+    clock = FakeClock()
+    index, repositories = opened(data, setting, clock)
     choices = random.Random(7)
+    were_right = 0
     for number in range(count):
         killed_while_changing(data, number * 10, choices.uniform(0.0, 0.4), 1 + number % 2, setting)
-        same_as_a_scan(index, repositories)
+        were_right += is_right_at_once_or_after_a_walk(index, repositories, clock)
         fresh, known = opened(data, setting)
         same_as_a_scan(fresh, known)
+    assert were_right >= 0.9 * count
 
 
 #: Searches in a process and in a forked child of it.

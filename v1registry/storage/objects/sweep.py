@@ -217,6 +217,9 @@ class ObjectSweep:
             ended_s, names = float(record["ended"]), frozenset(record["names"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return _Record(0.0, frozenset())
+        if not ended_s <= self._now_s + LEAST_WAIT_S:
+            # a sweep whose clock was wrong wrote it; nothing would be removed until then
+            return _Record(0.0, frozenset())
         if ended_s > self._now_s - LEAST_WAIT_S:
             return _Record(ended_s, frozenset())
         return _Record(ended_s, names)
