@@ -1,6 +1,6 @@
 """Measure what the registry costs over an object store: beside obstore alone, and beside a folder.
 
-    python tests/benchmarks/bench_object_store.py [--rounds 3] [--seconds 2] [--only transfers,small]
+    python tests/benchmarks/bench_object_store.py [--rounds 3] [--seconds 2] [--only transfers,pushers,small]
 
 It starts a Ceph whose objects are in memory, 2 GiB for a round, and two servers, ``v1registry serve
 --workers 2``: one over a bucket, one over a folder. Clients, servers and Ceph share the cores.
@@ -9,6 +9,9 @@ It starts a Ceph whose objects are in memory, 2 GiB for a round, and two servers
 other and three at a time, as docker does. obstore writes and reads the same bytes in the same way, in this
 process, without checking or naming anything. The ratio is the time of obstore to that of the registry: 1 is
 its speed.
+
+*pushers*: several clients push small images at the same time, each to a repository of its own. The counters
+of unfinished bytes of all clients of an open server are one object, so here its changes meet.
 
 *small*: requests on one connection and on 16, after each was made before. The ratio is the time or the CPU
 over Ceph to that over the folder. The time of one call of Ceph stands beside: each request makes at least
@@ -68,6 +71,11 @@ IMAGES: Final[Mapping[str, Sequence[int]]] = {
 WARMING: Final = [8 * MIB] * 24
 
 TAGS: Final = 1000
+
+#: How many clients push small images at once, how many images each, and the layers of one.
+PUSHERS: Final = (1, 4, 16)
+PUSHED_BY_EACH: Final = 6
+SMALL_LAYERS: Final = [10 << 10] * 3
 
 #: The goals of the ratios.
 LEAST_OF_TRANSFERS: Final = 0.7
@@ -197,6 +205,30 @@ def measure_transfers(server: Server, store: Any, results: Results, rounds: int)
                         engine.pull(image.repository)
 
 
+# -- pushers
+
+
+def measure_pushers(servers: Mapping[str, Server], results: Results, rounds: int) -> None:
+    """Measure how many small images several clients push in a second."""
+    for number in range(rounds):
+        for count in PUSHERS:
+            for name, server in servers.items():
+                clients = Clients(server.port, count)
+
+                def push(pusher: int, clients: Clients = clients, run: str = f"{number}-{count}") -> None:
+                    for image in range(PUSHED_BY_EACH):
+                        layers = [
+                            Layer(size, f"{run}-{pusher}-{image}-{place}")
+                            for place, size in enumerate(SMALL_LAYERS)
+                        ]
+                        clients.all[pusher].put_image(f"pushers/{run}-{pusher}", f"t{image}", layers)
+
+                began_s = time.monotonic()
+                each(push, range(count), count)
+                images_per_s = count * PUSHED_BY_EACH / (time.monotonic() - began_s)
+                results.add(f"{count}", name, images_per_s=images_per_s)
+
+
 # -- small requests
 
 
@@ -280,6 +312,15 @@ def show_transfers(results: Results) -> None:
         print(f"| {work} | {' | '.join(cells)} |")
 
 
+def show_pushers(results: Results) -> None:
+    """Print how many images were pushed in a second."""
+    print(f"\n| clients that push | images in a second, {OBJECTS} | {FOLDER} |")
+    print("| ---: |" + " ---: |" * 2)
+    for work in results.works("images_per_s"):
+        figures = (results.median(work, name, "images_per_s") or 0 for name in (OBJECTS, FOLDER))
+        print(f"| {work} | {' | '.join(map(shown_figure, figures))} |")
+
+
 def show_small(results: Results) -> None:
     """Print the ratios of small requests."""
     goal = f"Ceph, folder (ratio, goal: at most {MOST_OF_SMALL:g})"
@@ -302,7 +343,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load of small requests")
-    parser.add_argument("--only", default="transfers,small", help="a part, or both with a comma")
+    parser.add_argument("--only", default="transfers,pushers,small", help="parts, with commas")
     options = parser.parse_args()
     parts, results = options.only.split(","), Results()
     work = Path(tempfile.mkdtemp(prefix="v1registry-bench-"))
@@ -321,12 +362,16 @@ def main() -> None:
                 warm_up(store)
                 if "small" in parts:
                     measure_small(chosen, storages, store, results, options.rounds, options.seconds)
+                if "pushers" in parts:
+                    measure_pushers(chosen, results, options.rounds)
                 if "transfers" in parts:
                     measure_transfers(chosen[OBJECTS], store, results, options.rounds)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if "transfers" in parts:
         show_transfers(results)
+    if "pushers" in parts:
+        show_pushers(results)
     if "small" in parts:
         show_small(results)
     load_1, _, load_15 = os.getloadavg()

@@ -45,3 +45,17 @@ def test_lost_value_is_reported_and_the_rest_is_copied(source: LosingStorage, ke
     assert (key, text) in {(problem.key, problem.text) for problem in report.problems}
     assert destination.read("repositories/bob/app/tag_latest")[0].decode() == OTHER.image_id
     assert destination.read(f"images/{OTHER.image_id}/layer")[0] == OTHER.layer
+
+
+@pytest.mark.parametrize("key", ["accounts/users/bob", "blobs/sha256/aa/x/data"])
+def test_changed_value_that_the_destination_has_lost_is_written_again(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    source, destination = MemoryStorage(), LosingStorage(monkeypatch)
+    keys = [key, *(f"accounts/users/{name}" for name in ("alice", "carol"))]
+    for value in (b'{"number": 1}', b'{"number": 2}'):
+        for changed in keys:
+            source.write(changed, value)
+        assert copy_storage(source, destination).problems == []
+        assert {destination.read(changed)[0] for changed in keys} == {value}
+        destination.lose(key)

@@ -39,9 +39,9 @@ def read(lately: ReadLately, keys: list[str], modified_s: float = 0) -> list[str
     found = []
     for key in keys:
         if lately.has(key, modified_s):
-            lately.skip(key)
+            lately.skip(key, modified_s)
         else:
-            lately.note(key, lately.now_s(), is_damaged=False)
+            lately.note(key, lately.now_s(), modified_s, is_damaged=False)
             found.append(key)
     return found
 
@@ -97,14 +97,14 @@ def test_a_value_that_was_written_later_is_read() -> None:
     run = ReadLately(storage, older_than_s=1000, clock=clock)
 
     assert not run.has(KEYS[3], modified_s=clock.now_s)
-    assert run.has(KEYS[3], modified_s=900)
+    assert run.has(KEYS[3], modified_s=0)
 
 
 def test_a_damaged_value_is_read_by_each_run() -> None:
     storage, clock = MemoryStorage(), Ticking()
     first = ReadLately(storage, clock=clock)
     for key in KEYS:
-        first.note(key, first.now_s(), is_damaged=key == KEYS[3])
+        first.note(key, first.now_s(), 0, is_damaged=key == KEYS[3])
     first.save(is_finished=True)
 
     run = ReadLately(storage, older_than_s=1000, clock=clock)
@@ -133,27 +133,85 @@ def test_more_damaged_values_than_are_kept_are_read_by_each_run(monkeypatch: pyt
         run = ReadLately(storage, older_than_s=1000, clock=clock)
         for number, key in enumerate(KEYS):
             if run.has(key, 0):
-                run.skip(key)
+                run.skip(key, 0)
                 assert number % 2
             else:
-                run.note(key, run.now_s(), is_damaged=number % 2 == 0)
+                run.note(key, run.now_s(), 0, is_damaged=number % 2 == 0)
         run.save(is_finished=True)
     assert len(json.loads(storage.read("housekeeping/verify")[0])["damaged"]) == 3
 
 
-def test_damaged_values_that_are_gone_are_forgotten_after_a_whole_run() -> None:
+def test_damaged_values_that_are_gone_for_a_run_are_read_when_they_come_back() -> None:
     storage, clock = MemoryStorage(), Ticking()
-    for keys, is_finished, damaged in (
-        (KEYS, True, 12),
-        (KEYS[:5], False, 12),
-        (KEYS[:5], True, 5),
-        ([], True, 0),
-    ):
+    run = ReadLately(storage, older_than_s=1000, clock=clock)
+    for key in KEYS:
+        run.note(key, run.now_s(), 0, is_damaged=key == KEYS[3])
+    run.save(is_finished=True)
+    others = [key for key in KEYS if key != KEYS[3]]
+    run = ReadLately(storage, older_than_s=1000, clock=clock)
+    assert read(run, others) == []
+    run.save(is_finished=True)
+
+    assert read(ReadLately(storage, older_than_s=1000, clock=clock), KEYS) == [KEYS[3]]
+
+
+def test_damaged_values_that_are_gone_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_state, "_MOST_DAMAGED", 10)
+    storage, clock = MemoryStorage(), Ticking()
+    for keys, kept in ((KEYS[:10], 10), ([], 5), (KEYS[10:], 7)):
         run = ReadLately(storage, older_than_s=1000, clock=clock)
         for key in keys:
-            run.note(key, run.now_s(), is_damaged=True)
+            run.note(key, run.now_s(), 0, is_damaged=True)
+        run.save(is_finished=not keys)
+        damaged = json.loads(storage.read("housekeeping/verify")[0])["damaged"]
+        assert len(damaged) == kept
+        assert {*keys} <= {*damaged}
+
+
+def test_a_value_that_could_not_be_read_is_read_by_a_later_run() -> None:
+    storage, clock = MemoryStorage(), Ticking()
+    run = ReadLately(storage, older_than_s=1000, clock=clock)
+    for key in KEYS:
+        if key == KEYS[3]:
+            run.note_unread(key)
+        else:
+            run.note(key, run.now_s(), 0, is_damaged=False)
+    run.save(is_finished=True)
+
+    assert read(ReadLately(storage, older_than_s=1000, clock=clock), KEYS) == [KEYS[3]]
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_value_that_is_seen_later_than_it_was_written_is_read(is_finished: bool) -> None:
+    """An upload takes a day, and its blob has the time of its bytes."""
+    storage, clock = MemoryStorage(), Ticking()
+    clock.now_s = 10 * DAY_S
+    old, young, late = KEYS[0], KEYS[2], KEYS[1]
+    written_s = {old: 0.0, young: clock.now_s, late: clock.now_s}
+    clock.now_s += 100
+    for _ in range(3):
+        run = ReadLately(storage, older_than_s=30 * DAY_S, clock=clock)
+        found = [key for key in (old, young) if not run.has(key, written_s[key])]
+        for key in (old, young):
+            if key in found:
+                run.note(key, run.now_s(), written_s[key], is_damaged=False)
+            else:
+                run.skip(key, written_s[key])
         run.save(is_finished=is_finished)
-        assert len(json.loads(storage.read("housekeeping/verify")[0])["damaged"]) == damaged
+        assert not ReadLately(storage, older_than_s=30 * DAY_S, clock=clock).has(late, written_s[late])
+        clock.now_s += 100
+    assert found == []
+
+
+def test_times_of_the_future_count_for_nothing() -> None:
+    storage, clock = MemoryStorage(), Ticking()
+    clock.now_s += 3650 * DAY_S
+    run = ReadLately(storage, older_than_s=30 * DAY_S, clock=clock)
+    read(run, KEYS)
+    run.save(is_finished=True)
+    clock.now_s -= 3650 * DAY_S
+
+    assert read(ReadLately(storage, older_than_s=30 * DAY_S, clock=clock), KEYS) == KEYS
 
 
 def test_second_looks_say_nothing_of_what_is_between_them() -> None:
@@ -168,23 +226,25 @@ def test_second_looks_say_nothing_of_what_is_between_them() -> None:
 
 def test_many_new_values_between_others_do_not_let_these_be_read_again() -> None:
     storage, clock = MemoryStorage(), Ticking()
+    clock.now_s = 10 * DAY_S
     keys = [f"images/{number:06}/layer" for number in range(10_000)]
     run = ReadLately(storage, older_than_s=10_000, clock=clock)
     assert read(run, keys[::2]) == keys[::2]
     run.save(is_finished=True)
     came_at_s = clock.now_s
+    clock.now_s += DAY_S + 1
 
-    run = ReadLately(storage, older_than_s=100_000, clock=clock)
+    run = ReadLately(storage, older_than_s=10 * DAY_S, clock=clock)
     for number, key in enumerate(keys):
         if number % 2:
             assert not run.has(key, came_at_s)
-            run.note(key, run.now_s(), is_damaged=False)
+            run.note(key, run.now_s(), came_at_s, is_damaged=False)
         else:
             assert run.has(key, 0)
-            run.skip(key)
+            run.skip(key, 0)
     run.save(is_finished=True)
 
-    again = ReadLately(storage, older_than_s=100_000, clock=clock)
+    again = ReadLately(storage, older_than_s=10 * DAY_S, clock=clock)
     assert all(again.has(key, came_at_s if number % 2 else 0) for number, key in enumerate(keys))
     assert len(storage.read("housekeeping/verify")[0]) < 200_000
 
@@ -206,12 +266,12 @@ def test_everything_is_read_in_turn_by_short_runs_beside_pushes(monkeypatch: pyt
         run, left = ReadLately(storage, older_than_s=30 * DAY_S, clock=clock), 50
         for key in sorted(written):
             if run.has(key, written[key]):
-                run.skip(key)
+                run.skip(key, written[key])
                 assert written[key] < read_at_s[key]
                 assert read_at_s[key] >= clock.now_s - 31 * DAY_S
                 continue
             read_at_s[key] = run.now_s()
-            run.note(key, read_at_s[key], is_damaged=False)
+            run.note(key, read_at_s[key], written[key], is_damaged=False)
             left -= 1
             if not left:
                 break
@@ -273,13 +333,14 @@ def test_no_run_leaves_out_what_was_not_read_lately(
         began_at_s = clock.now_s
         run = ReadLately(storage, older_than_s=older_than_s, restarts=restarts, clock=clock)
         for first in range(0, stop, together):
-            begun: dict[str, float] = {}
+            begun, times = dict[str, float](), dict[str, float]()
             keys = KEYS[first : min(first + together, stop)]
             # the last one begins first
             for key in reversed(keys):
                 modified_s = written.get(key, 0)
                 if modified_s > clock.now_s:
                     modified_s = 0  # it will be written later
+                times[key] = modified_s
                 if run.has(key, modified_s):
                     assert key in read_at_s
                     assert not restarts
@@ -288,9 +349,10 @@ def test_no_run_leaves_out_what_was_not_read_lately(
                 else:
                     begun[key] = read_at_s[key] = run.now_s()
             for key in keys:
+                modified_s = times[key]
                 if key in begun:
-                    run.note(key, begun[key], is_damaged=False)
+                    run.note(key, begun[key], modified_s, is_damaged=False)
                 else:
-                    run.skip(key)
+                    run.skip(key, modified_s)
         run.save(is_finished=stop == len(KEYS))
         clock.now_s += pause_s

@@ -28,6 +28,9 @@ NAMES = [
     "repositories/n/r/readme.txt",
     "repositories/n/other/readme.txt",
     "repositories/other/r/readme.txt",
+    "repositories/n/r/x!-f",
+    "accounts/users/bob!-f",
+    "images/abc!-p",
     "uploads/readme.txt",
     "uploads/a b/c!-f",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..registry.layout import parse_stored
+from ..storage.at_once import Distant
 from ..storage.base import DataMissing, KeyNotFound, Storage
 
 #: The folder of all keys of maintenance. Each of them may be deleted: the next run begins at the start.
@@ -20,8 +21,10 @@ USAGE: Final = "usage"
 VERIFY: Final = "verify"
 COPY: Final = "copy"
 
-#: How often a run writes where it is, in seconds.
+#: How often a run writes where it is, in seconds. In an object store each write of more than 16 KiB leaves an
+#: object that ``gc`` removes.
 SAVED_EACH_S: Final = 10.0
+SAVED_FAR_AWAY_EACH_S: Final = 60.0
 
 
 class Checkpoint:
@@ -35,6 +38,7 @@ class Checkpoint:
         self._key = f"{HOUSEKEEPING}/{name}"
         self._clock = clock
         self._saved_at_s = clock.monotonic_s()
+        self._saved_each_s = SAVED_FAR_AWAY_EACH_S if isinstance(storage, Distant) else SAVED_EACH_S
 
     def read(self) -> dict[str, Any]:
         """Return what was saved; an empty object if nothing was, or if it is damaged or lost."""
@@ -47,7 +51,7 @@ class Checkpoint:
     @property
     def is_due(self) -> bool:
         """Whether the last write is so long ago that the run should save where it is."""
-        return self._clock.monotonic_s() - self._saved_at_s >= SAVED_EACH_S
+        return self._clock.monotonic_s() - self._saved_at_s >= self._saved_each_s
 
     def save(self, fields: Mapping[str, Any]) -> None:
         """Replace what is stored."""

@@ -132,7 +132,7 @@ class GarbageCollection:
             do_at_once(self._storage, sweep.tidy, candidates.claims)
         self._take(candidates, live)
         if sweep is not None:
-            Expiry(self._storage, clock=self._clock).expire_all(sweep.refresh)
+            Expiry(self._storage, clock=self._clock).expire_all(goes_on=sweep.refresh)
         self._sweep_storage()
 
     def _spend(self, objects: int) -> None:
@@ -256,8 +256,12 @@ class GarbageCollection:
         chosen = self._retention.removed(name, times, self._now_s)
         if sweep is None or not chosen:
             return chosen
-        removals = at_once(self._storage, lambda tag: self._remove_tag(name, tag, tags[tag]), chosen)
-        with sweep.changing(), closing(removals):
+
+        def remove(tag: str) -> bool:
+            with sweep.changing():
+                return self._remove_tag(name, tag, tags[tag])
+
+        with closing(at_once(self._storage, remove, chosen)) as removals:
             return [tag for tag, is_removed in zip(chosen, removals, strict=True) if is_removed]
 
     def _remove_tag(self, name: RepositoryName, tag: str, scanned: ScannedTag) -> bool:

@@ -30,6 +30,7 @@ class _BlobLook(NamedTuple):
 
     sha256: str
     stat: Stat
+    modified_s: float  #: when the blob or what leads to it was written, in seconds since the epoch
     begun_at_s: float | None = None  #: in seconds since the epoch; None if it was not read
     fits: bool = True  #: the digest
     is_pointer_right: bool = True  #: the digest of SHA-512 fits, if one leads to it
@@ -123,22 +124,22 @@ class BlobVerification:
         sha256, stat = found
         modified_s = max(part.modified.timestamp() for part in (stat, self._sha512.get(sha256, stat)))
         if reading.lately.has(stat.key, modified_s):
-            return _BlobLook(sha256, stat)
+            return _BlobLook(sha256, stat, modified_s)
         begun_at_s = reading.lately.now_s()
         if self._known.linked.get(hash(stat.etag)) == bytes.fromhex(sha256) and sha256 not in self._sha512:
-            return _BlobLook(sha256, stat, begun_at_s)
+            return _BlobLook(sha256, stat, modified_s, begun_at_s)
         try:
             fits, is_pointer_right = self._fits(reading, sha256, stat)
         except KeyNotFound:
-            return _BlobLook(sha256, stat, is_gone=True)
+            return _BlobLook(sha256, stat, modified_s, is_gone=True)
         except DataMissing as error:
             now = self._blobs.stat(sha256)
             if now is None or now.etag != stat.etag:
-                return _BlobLook(sha256, stat, is_gone=True)
-            return _BlobLook(sha256, stat, begun_at_s, fits=False, lost=error)
+                return _BlobLook(sha256, stat, modified_s, is_gone=True)
+            return _BlobLook(sha256, stat, modified_s, begun_at_s, fits=False, lost=error)
         except StorageUnavailable as error:
-            return _BlobLook(sha256, stat, begun_at_s, fits=False, failure=error.reason)
-        return _BlobLook(sha256, stat, begun_at_s, fits, is_pointer_right)
+            return _BlobLook(sha256, stat, modified_s, begun_at_s, fits=False, failure=error.reason)
+        return _BlobLook(sha256, stat, modified_s, begun_at_s, fits, is_pointer_right)
 
     def _note(self, reading: Reading, look: _BlobLook) -> Iterator[Problem]:
         """Note how a blob was read. If it is damaged, move it out of the way if that is wanted."""
@@ -146,9 +147,10 @@ class BlobVerification:
         if look.is_gone:
             return
         if look.begun_at_s is None:
-            reading.skip(key)
+            reading.skip(key, look.modified_s)
             return
-        reading.note(key, look.begun_at_s, is_damaged=not (look.fits and look.is_pointer_right))
+        is_damaged = not (look.fits and look.is_pointer_right)
+        reading.note(key, look.begun_at_s, look.modified_s, is_damaged=is_damaged)
         if look.failure:
             self._known.damaged.add(key)
             yield Problem(key, f"the bytes cannot be read: {look.failure}")

@@ -65,25 +65,29 @@ class Reading:
             self.read(len(chunk))
             yield chunk
 
-    def skip(self, key: str, *, is_last_look: bool = False) -> None:
+    def skip(self, key: str, modified_s: float, *, is_last_look: bool = False) -> None:
         """Note that a value was not read, because it was read lately.
 
+        :param modified_s: when it was written, in seconds since the epoch.
         :param is_last_look: the run has passed the key before.
         """
         self.skipped += 1
         if not is_last_look:
-            self.lately.skip(key)
+            self.lately.skip(key, modified_s)
 
-    def note(self, key: str, begun_at_s: float, *, is_damaged: bool, is_last_look: bool = False) -> None:
+    def note(
+        self, key: str, begun_at_s: float, modified_s: float, *, is_damaged: bool, is_last_look: bool = False
+    ) -> None:
         """Note that a value was read.
 
         :param begun_at_s: when the reading began, in seconds since the epoch.
+        :param modified_s: when it was written, in seconds since the epoch.
         :param is_last_look: the run has passed the key before.
         """
         if is_last_look:
             self.lately.note_again(key, is_damaged=is_damaged)
         else:
-            self.lately.note(key, begun_at_s, is_damaged=is_damaged)
+            self.lately.note(key, begun_at_s, modified_s, is_damaged=is_damaged)
 
 
 class _LayerLook(NamedTuple):
@@ -91,6 +95,7 @@ class _LayerLook(NamedTuple):
 
     stat: Stat
     document_etag: str
+    modified_s: float  #: when the layer, the JSON or the sum was written, in seconds since the epoch
     begun_at_s: float | None = None  #: in seconds since the epoch; None if it was not read
     fits: bool = True  #: one of its sums
     failure: str = ""  #: why it cannot be read
@@ -233,7 +238,7 @@ class ImageVerification:
             return None
         modified_s = max(part.modified.timestamp() for part in (layer, document, sum_ or layer))
         if reading.lately.has(layer.key, modified_s):
-            return _LayerLook(layer, parts.etag)
+            return _LayerLook(layer, parts.etag, modified_s)
         begun_at_s = reading.lately.now_s()
         try:
             fits, linked = self._fits(reading, parts, layer, expected)
@@ -242,12 +247,12 @@ class ImageVerification:
         except DataMissing as error:
             if self._is_changed(folder, parts, layer):
                 return None
-            return _LayerLook(layer, parts.etag, begun_at_s, fits=False, lost=error)
+            return _LayerLook(layer, parts.etag, modified_s, begun_at_s, fits=False, lost=error)
         except StorageUnavailable as error:
-            return _LayerLook(layer, parts.etag, begun_at_s, fits=False, failure=error.reason)
+            return _LayerLook(layer, parts.etag, modified_s, begun_at_s, fits=False, failure=error.reason)
         if not fits and self._is_changed(folder, parts, layer):
             return None  # what was read is not there any more
-        return _LayerLook(layer, parts.etag, begun_at_s, fits, linked=linked)
+        return _LayerLook(layer, parts.etag, modified_s, begun_at_s, fits, linked=linked)
 
     def _fits(
         self, reading: Reading, parts: Parts, layer: Stat, expected: list[str]
@@ -296,6 +301,8 @@ class ImageVerification:
     def _note(self, look: _ContentLook, *, is_last_look: bool = False) -> Iterator[Problem]:
         """Note what was found with a content, and yield what is damaged."""
         folder = layout.content_folder(look.content)
+        if self._reading is not None and (look.damage or look.lost is not None):
+            self._reading.lately.note_unread(f"{folder}/{layout.LAYER}")
         if look.damage:
             if not is_last_look and len(self._doubtful) < _MOST_DOUBTFUL:
                 self._doubtful.append(look.content)
@@ -331,11 +338,13 @@ class ImageVerification:
         folder = layout.content_folder(content)
         key = look.stat.key
         if look.begun_at_s is None:
-            reading.skip(key, is_last_look=is_last_look)
+            reading.skip(key, look.modified_s, is_last_look=is_last_look)
             return
         if look.linked is not None:
             self._known.linked.update([look.linked])
-        reading.note(key, look.begun_at_s, is_damaged=not look.fits, is_last_look=is_last_look)
+        reading.note(
+            key, look.begun_at_s, look.modified_s, is_damaged=not look.fits, is_last_look=is_last_look
+        )
         if look.fits:
             return
         self._known.damaged.add(folder)

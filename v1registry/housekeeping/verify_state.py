@@ -5,6 +5,9 @@ first run began that has read some of it: it tells when the range is read again.
 last run began that has passed it, and has read what was written since its reading. So a value that was
 written later than that is read again: also one that came between two keys while the run went on.
 
+Some values are older than the moment at which they can be seen, because a push or an upload takes time. So
+the young ones that a run has seen are remembered by their keys, and others that are as old are read.
+
 A new layer between layers that were read before is a range of its own. If there are too many ranges,
 neighbours are joined, and the older times count for both. The ranges are kept below ``housekeeping/verify``,
 together with the keys that were damaged, which each run looks at.
@@ -15,19 +18,27 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
+from ..registry.expiry import EXPIRY_S
 from ..storage.base import Storage, StorageUnavailable
 from .checkpoints import VERIFY, Checkpoint
 
 log = get_logger(__name__)
 
-#: How many ranges and damaged keys are kept. What is not kept is read again.
+#: How many ranges, damaged keys and young keys are kept. What is not kept is read again.
 _MOST_RANGES: Final = 1000
 _MOST_DAMAGED: Final = 10_000
+_MOST_YOUNG: Final = 2000
+
+#: The time of what no run has read.
+_NEVER_S: Final = 0.0
+
+#: How much older than the moment at which it can be seen a value may be, in seconds.
+_YOUNG_S: Final = EXPIRY_S
 
 
 @dataclass(frozen=True)
@@ -82,12 +93,14 @@ class ReadLately:
         self._clock = clock
         self._checkpoint = Checkpoint(storage, VERIFY, clock=clock)
         stored = self._checkpoint.read()
-        self._old = _ranges_of(stored.get("ranges"))
+        self._now_s = now_s = clock.time_s()
+        self._old = _ranges_of(stored.get("ranges"), now_s)
         self._firsts = [range_.first for range_ in self._old]
         self._damaged = _keys_of(stored.get("damaged"))
-        self._damaged_now = set[str]()
+        self._damaged_now = dict[str, None]()
         self._is_kept = True
-        self._now_s = now_s = clock.time_s()
+        self._young_before = _times_of(stored.get("young"))
+        self._young = dict[str, float]()  #: key -> when its value was written
         began_at_s = stored.get("began_at_s")
         self._began_at_s = now_s
         self._since_s = float("inf")
@@ -97,8 +110,7 @@ class ReadLately:
             # the last run was interrupted
             self._began_at_s = self._since_s = began_at_s
         self._before = self._old  # all ranges, without what was noted since the last jump
-        self._new: list[_Range] = []  # of this run, in their order
-        self._is_open = False
+        self._new: list[_Range] = []  # of this run: neighbours, in their order
 
     def has(self, key: str, modified_s: float) -> bool:
         """Tell whether a key need not be read. Other threads may ask, too.
@@ -111,29 +123,35 @@ class ReadLately:
             and key not in self._damaged
             and self._since_s <= found.read_at_s
             and modified_s < found.passed_at_s
+            and (modified_s < found.passed_at_s - _YOUNG_S or self._young_before.get(key) == modified_s)
         )
 
-    def skip(self, key: str) -> None:
-        """Note that a key was left out, because it was read lately. Keys come in their order."""
-        found = self._range_of(key)
-        if found is None:
-            self._is_open = False
-        else:
-            self._add(key, found.read_at_s, self._now_s)
+    def skip(self, key: str, modified_s: float) -> None:
+        """Note that a key was left out, because it was read lately. Keys come in their order.
 
-    def note(self, key: str, begun_at_s: float, *, is_damaged: bool) -> None:
+        :param modified_s: when the value was written, in seconds since the epoch.
+        """
+        found = self._range_of(key)
+        self._add(key, _NEVER_S if found is None else found.read_at_s, self._now_s)
+        self._note_age(key, modified_s)
+
+    def note(self, key: str, begun_at_s: float, modified_s: float, *, is_damaged: bool) -> None:
         """Note that a key was read. Keys come in their order, apart from a few jumps.
 
         :param begun_at_s: when the reading began, in seconds since the epoch. If several are read at once,
             the next one may have begun before.
+        :param modified_s: when the value was written, in seconds since the epoch.
         """
-        if self._note_damage(key, is_damaged):
-            at_s = min(begun_at_s, self._now_s)
-            self._add(key, at_s, at_s)
-        else:
-            self._is_open = False
+        at_s = min(begun_at_s, self._now_s) if self._note_damage(key, is_damaged) else _NEVER_S
+        self._add(key, at_s, at_s)
+        self._note_age(key, modified_s)
         if self._checkpoint.is_due:
             self.save(is_finished=False)
+
+    def note_unread(self, key: str) -> None:
+        """Note that a key could not be read. Keys come in any order. Each run looks at it."""
+        if not self._note_damage(key, is_damaged=True):
+            self._add(key, _NEVER_S, _NEVER_S)
 
     def note_again(self, key: str, *, is_damaged: bool) -> None:
         """Note that a key was read which the run had passed. Such keys come in any order."""
@@ -150,12 +168,12 @@ class ReadLately:
         """
         if not self._is_kept:
             return
-        # a whole run has looked at all damaged keys: the others are gone
-        damaged = [key for key in self._damaged if not is_finished or key in self._damaged_now]
+        young = self._young if is_finished else {**self._young_before, **self._young}
         ranges = _joined([*_painted(self._before, self._new)], _MOST_RANGES)
         fields: dict[str, Any] = {
             "ranges": [list(astuple(range_)) for range_ in ranges],
-            "damaged": damaged,
+            "damaged": self._damaged_left() if is_finished else list(self._damaged),
+            "young": {key: at_s for key, at_s in young.items() if self._is_young(at_s)},
         }
         if not is_finished:
             fields["began_at_s"] = self._began_at_s
@@ -174,23 +192,33 @@ class ReadLately:
         """Remember whether a key is damaged; tell whether that was possible."""
         if not is_damaged:
             self._damaged.pop(key, None)
-            self._damaged_now.discard(key)
+            self._damaged_now.pop(key, None)
         elif key in self._damaged or len(self._damaged) < _MOST_DAMAGED:
             self._damaged[key] = None
-            self._damaged_now.add(key)
+            self._damaged_now[key] = None
         else:
             return False
         return True
 
+    def _damaged_left(self) -> list[str]:
+        """Return the damaged keys after a whole run. Some of those that are gone may come back."""
+        gone = (key for key in self._damaged if key not in self._damaged_now)
+        return [*self._damaged_now, *islice(gone, max(0, _MOST_DAMAGED // 2 - len(self._damaged_now)))]
+
+    def _is_young(self, modified_s: float) -> bool:
+        return modified_s >= self._now_s - _YOUNG_S
+
+    def _note_age(self, key: str, modified_s: float) -> None:
+        if self._is_young(modified_s) and len(self._young) < _MOST_YOUNG:
+            self._young[key] = modified_s
+
     def _add(self, key: str, read_at_s: float, passed_at_s: float) -> None:
         """Note a key with its times."""
-        last = self._new[-1] if self._new else None
-        if last is not None and key <= last.last:
+        if self._new and key <= self._new[-1].last:
             self._before, self._new = [*_painted(self._before, self._new)], []
-            last = None
-        if last is None or not self._is_open:
+        last = self._new[-1] if self._new else None
+        if last is None:
             self._new.append(_Range(key, key, read_at_s, passed_at_s))
-            self._is_open = True
         elif (last.read_at_s, last.passed_at_s) == (read_at_s, passed_at_s):
             self._new[-1] = replace(last, last=key, keys=last.keys + 1)
         else:
@@ -250,8 +278,8 @@ def _joined(ranges: list[_Range], most: int) -> list[_Range]:
     return ranges
 
 
-def _ranges_of(stored: object) -> list[_Range]:
-    """Return stored ranges in the order of their keys; none of what is damaged."""
+def _ranges_of(stored: object, now_s: float) -> list[_Range]:
+    """Return stored ranges in the order of their keys; none of what is damaged, or of the future."""
     found = []
     for item in stored if isinstance(stored, list) else []:
         match item:
@@ -261,7 +289,7 @@ def _ranges_of(stored: object) -> list[_Range]:
                 int() | float() as read_at_s,
                 int() | float() as passed_at_s,
                 int(keys),
-            ] if first <= last:
+            ] if first <= last and read_at_s <= now_s and passed_at_s <= now_s:
                 found.append(_Range(first, last, read_at_s, passed_at_s, keys))
     return sorted(found, key=lambda range_: range_.first)
 
@@ -270,3 +298,9 @@ def _keys_of(stored: object) -> dict[str, None]:
     """Return stored keys."""
     keys: Iterable[object] = stored if isinstance(stored, list) else ()
     return dict.fromkeys(item for item in keys if isinstance(item, str))
+
+
+def _times_of(stored: object) -> dict[str, float]:
+    """Return stored keys with their times."""
+    times = stored if isinstance(stored, dict) else {}
+    return {key: at_s for key, at_s in times.items() if isinstance(at_s, (int, float))}

@@ -21,7 +21,7 @@ from typing import Final
 from ..clock import SYSTEM_CLOCK, Clock
 from ..log import get_logger
 from ..names import RepositoryName
-from ..storage.at_once import at_once, do_at_once
+from ..storage.at_once import at_once
 from ..storage.base import KeyConflict, KeyNotFound, Stat, Storage, StorageUnavailable
 from ..storage.filesystem import FileStorage
 from ..storage.patience import aside
@@ -163,25 +163,36 @@ class Expiry:
         for stat in self._storage.list(prefix, after=prefix + after):
             yield stat.key.removeprefix(prefix), partial(self._expire_record, stat)
 
-    def expire_all(self, looked_at: Callable[[], object] = int) -> Expired:
+    def expire_all(
+        self, looked_at: Callable[[], object] = int, *, goes_on: Callable[[], object] = int
+    ) -> Expired:
         """Remove all that has expired, however much it is, and what killed processes left of values.
 
         :param looked_at: called after each folder of unfinished pushes.
+        :param goes_on: called after each look.
         """
         if isinstance(self._storage, FileStorage):
             self._storage.remove_leftovers(layout.UPLOADS)
+        pushes = push_bytes = records = 0
         walk = (expire for folder in _RECORDS for _, expire in self._records(folder, ""))
         with closing(at_once(self._storage, lambda expire: expire(None), walk)) as expired_records:
-            records = sum(expired_records)
-        pushes = push_bytes = 0
+            for number in expired_records:
+                records += number
+                goes_on()
         image_ids = (name for name in self._storage.list_folders(layout.UPLOADS) if not name.startswith("_"))
         with closing(at_once(self._storage, lambda name: self._expire(name, None), image_ids)) as expired:
             for sizes in expired:
                 pushes, push_bytes = pushes + len(sizes), push_bytes + sum(sizes)
                 looked_at()
+                goes_on()
         for root in (BYTES, REPOSITORY_BYTES):
             folders = (f"{root}/{counted}" for counted in self._storage.list_folders(root))
-            do_at_once(self._storage, lambda folder: self._expire_counters(folder, None, None), folders)
+            counters = at_once(
+                self._storage, lambda folder: self._expire_counters(folder, None, None), folders
+            )
+            with closing(counters):
+                for _ in counters:
+                    goes_on()
         return Expired(pushes, push_bytes, records)
 
     def expire(self, image_id: str, owner: str, name: str) -> bool:

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, NoReturn
 
-from ...storage.base import Blob, KeyConflict, KeyNotFound, Stat, Storage, StorageError, StorageUnavailable
+from ...storage.base import (
+    Blob,
+    DataMissing,
+    KeyConflict,
+    KeyNotFound,
+    Stat,
+    Storage,
+    StorageError,
+    StorageUnavailable,
+)
 from ...storage.dated import DatedStorage
 from .gauge import Gauge
 
@@ -300,10 +309,10 @@ class Values:
     # -- what the destination has
 
     def read_there(self, key: str) -> bytes | None:
-        """Return a small value of the destination, None without one."""
+        """Return a small value of the destination, None without one, or if its bytes are lost."""
         try:
             return self.destination.read(key)[0]
-        except KeyNotFound:
+        except (KeyNotFound, DataMissing):
             return None
 
     def _digest_there(self, key: str) -> bytes:
@@ -312,7 +321,7 @@ class Values:
             with self.destination.open(key) as blob:
                 for chunk in blob:
                     total.update(chunk)
-        except KeyNotFound:
+        except (KeyNotFound, DataMissing):
             return b""
         return total.digest()
 

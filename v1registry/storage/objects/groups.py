@@ -159,6 +159,14 @@ class Groups:
         self.of = lru_cache(maxsize=_REMEMBERED)(self._of)
         self._only_of = lru_cache(maxsize=_REMEMBERED)(self._find_only)
 
+    def of_object(self, name: str) -> Group | None:
+        """Return the group whose document an object holds; None if no document has this name.
+
+        :param name: without the prefix of the storage. A different program may have chosen it.
+        """
+        group = group_of_object(name)
+        return group if group is not None and self.of(group.start) == group else None
+
     def of_any(self, key: str) -> Group:
         """Return the group of a text that may not be a key.
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..base import Stat
 from .documents import Document, has_names_below, is_tombstone
-from .groups import BEGINNING, DOCUMENTS, FOLDER, Group, Groups, group_of_object
+from .groups import BEGINNING, DOCUMENTS, FOLDER, Group, Groups
 from .moments import Moments
 from .names import decoded, encode, printable_part
 from .store import PAGE_NAMES, Found, ObjectAccess
@@ -72,7 +72,7 @@ class Listing:
         folder = "".join(f"/{segment}" for segment in prefix.split("/")[:-1])
         self._moments.end()
         for found in self._access.list(DOCUMENTS + encode(folder), after=_object_before(text)):
-            group = group_of_object(found.name)
+            group = self._groups.of_object(found.name)
             if group is None:
                 continue
             if not group.start.startswith(prefix):
@@ -129,7 +129,7 @@ class Listing:
     def _has_keys(self, folder: str) -> bool:
         """Tell whether a folder of documents has one with names."""
         return any(
-            not is_tombstone(found.size) and group_of_object(found.name) is not None
+            not is_tombstone(found.size) and self._groups.of_object(found.name) is not None
             for found in self._access.list(folder)
         )
 
@@ -145,7 +145,7 @@ class Listing:
             begin = None
             current, is_known, count = "", False, 0
             for found in documents:
-                group = group_of_object(found.name)
+                group = self._groups.of_object(found.name)
                 if group is None:
                     continue
                 start = group.start[len(base) :]
@@ -164,7 +164,7 @@ class Listing:
 
     def _segments_of(self, base: str, found: Found) -> Iterable[str]:
         """Return the segments that an object says to be folders; none if it is no document."""
-        group = group_of_object(found.name)
+        group = self._groups.of_object(found.name)
         if group is None or is_tombstone(found.size):
             return ()
         segment, slash, _ = group.start[len(base) :].partition("/")

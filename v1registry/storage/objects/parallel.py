@@ -158,17 +158,21 @@ class Together:
 def _begin(pool: ThreadPoolExecutor, call: Callable[[], T]) -> Future[T]:
     """Let a pool make a call. If the system has no thread for it, the call waits for one that is busy."""
     future = Future[T]()
-
-    def make() -> None:
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - it is raised where the result is taken
-                future.set_exception(error)
-
     with suppress(RuntimeError):
-        pool.submit(make)
+        pool.submit(_make, future, call)
     return future
+
+
+def _make(future: Future[T], call: Callable[[], T]) -> None:
+    """Make a call for a future, unless that was cancelled."""
+    try:
+        if future.set_running_or_notify_cancel():
+            future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the result is taken
+        future.set_exception(error)
+    finally:
+        # the exception leads to this frame, which would lead to the exception
+        del future
 
 
 def _problem_of(call: Callable[[], object]) -> BaseException | None:

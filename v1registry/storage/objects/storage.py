@@ -247,11 +247,15 @@ class ObjectStorage(ObjectWrites):
         def remove(group: Group) -> None:
             self._committer.commit(folder, group, lambda names: without(names, group, base))
 
-        with closing(in_parallel(remove, self._listing.groups(base), ends_with_calls=True)) as removals:
-            for number, _ in enumerate(removals):
-                if number:
-                    # other threads asked for other groups
-                    self._committer.moments.end()
+        removed = 0
+        try:
+            with closing(in_parallel(remove, self._listing.groups(base), ends_with_calls=True)) as removals:
+                for _ in removals:
+                    removed += 1
+        finally:
+            if removed != 1:
+                # other threads asked for other groups
+                self._committer.moments.end()
 
     def publish(self, staged: str, folder: str) -> None:
         """Make every key below ``staged + "/"`` appear below ``folder + "/"`` instead, durably.

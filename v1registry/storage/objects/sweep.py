@@ -17,7 +17,7 @@ from ..base import InvalidKey, StorageUnavailable
 from ..sweeping import Swept
 from .data import DATA_OBJECTS
 from .documents import DATA, UnreadableDocument, is_tombstone, parse
-from .groups import DOCUMENTS, Groups, group_of_object
+from .groups import DOCUMENTS, Groups
 from .name_filter import NameFilter
 from .parallel import in_parallel
 from .store import Found, ObjectAccess
@@ -84,12 +84,14 @@ class ObjectSweep:
         named = NameFilter()
         starts = [""]
         for names in in_parallel(self._names_in, self._forward(starts, removes=not is_dry_run)):
+            self._look(0)
             for name in names:
                 named.add(name)
         removed, waiting = self._unnamed(int((self._now_s - older_than_s) * 1e9), named, before.names)
         if removed or waiting:
             # a document may have got the name from one that was read later
             for names in in_parallel(self._names_in, self._backward(starts)):
+                self._look(0)
                 for name in names:
                     removed.pop(name, None)
                     waiting.pop(name, None)
@@ -139,7 +141,7 @@ class ObjectSweep:
     def _documents(self, after: str = "") -> Iterator[Found]:
         """Yield the documents, in the order of their names, without the objects of other programs."""
         for found in self._listed(DOCUMENTS, after=after):
-            if group_of_object(found.name) is not None:
+            if self._groups.of_object(found.name) is not None:
                 yield found
 
     def _listed(self, folder: str, after: str = "") -> Iterator[Found]:
@@ -157,7 +159,7 @@ class ObjectSweep:
         try:
             names = parse(found[0]).names
         except UnreadableDocument as error:
-            group = group_of_object(document)
+            group = self._groups.of_object(document)
             key = document if group is None else group.start
             raise StorageUnavailable(key, f"the object {document} cannot be used: {error}") from None
         return [entry.value for entry in names.values() if entry.kind == DATA]
@@ -196,6 +198,7 @@ class ObjectSweep:
     def _remove(self, names: Iterable[str]) -> None:
         rest = iter(names)
         while some := list(islice(rest, _REMOVED_AT_ONCE)):
+            self._look(0)
             self._access.delete(*some)
 
     def _remove_tombstones(self, tombstones: Iterable[Found]) -> None:
