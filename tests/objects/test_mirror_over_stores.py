@@ -15,9 +15,12 @@ from support.wsgi_client import call
 from v1registry_fakes import FakeRegistry
 
 from v1registry import Storage
+from v1registry.distribution import layout
 from v1registry.housekeeping.verify import Verification
+from v1registry.names import RepositoryName
 from v1registry.openers import open_storage
 from v1registry.registry.key_groups import KEY_GROUPS
+from v1registry.storage.base import KeyNotFound, Stat
 from v1registry.storage.objects import Groups, ObjectStorage
 
 IMAGES = 12
@@ -69,6 +72,37 @@ def test_images_are_fetched_once_and_served_by_each_instance(
     assert first.asked("*/layer") + first.asked("*/blobs/*") == asked
     assert sorted(json.loads(call(second.app, "GET", TAG).body)) == sorted(map(str, range(IMAGES)))
     assert whole(storages[0])
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_first_pulls_of_a_repository_that_meet_both_succeed(origin: FakeRegistry, api: str) -> None:
+    """Another instance makes the repository while the first one looks whether it is there."""
+    store, name = MemoryStore(), RepositoryName("alice", "app")
+    key = layout.repository_key(name, layout.MIRROR, layout.MIRROR_ORIGIN)
+    for number in range(2):
+        origin.add_image(f"alice/app:{number}", files={"a": large(number, 40_000)}, api=api)
+    second = MirrorOf(origin, ObjectStorage(store, groups=Groups(KEY_GROUPS)), mirror_api=api)
+    looks = 0
+
+    class Interrupted(ObjectStorage):
+        def read(self, wanted: str) -> tuple[bytes, Stat]:
+            nonlocal looks
+            try:
+                return super().read(wanted)
+            except KeyNotFound:
+                looks += wanted == key
+                if wanted == key and looks == 1:
+                    second.pull("alice/app", "1")
+                raise
+
+    first = MirrorOf(origin, Interrupted(store, groups=Groups(KEY_GROUPS)), mirror_api=api)
+    assert len(first.pull("alice/app", "0")) == 2
+    assert looks > 0
+    assert sorted(json.loads(call(second.app, "GET", TAG).body)) == ["0", "1"]
+    pulled = [first.pull("alice/app", "1"), second.pull("alice/app", "0")]
+    with origin.fail(refuse_connection=True):
+        assert [first.pull("alice/app", "1"), second.pull("alice/app", "0")] == pulled
+    assert whole(second.storage)
 
 
 def test_one_large_blob_that_two_instances_fetch_is_whole(

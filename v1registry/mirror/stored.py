@@ -96,7 +96,9 @@ class MirroredRepositories:
         :raises InvalidRepositoryName: no repository may have this name.
         """
         place = Place.begin(self._rights, self._holding, repository.checked())
-        is_marked, exists = self._is_marked(place), self._repositories.exists(repository)
+        # in this order: another thread that makes it now marks it before it exists
+        exists = self._repositories.exists(repository)
+        is_marked = self._is_marked(place)
         if is_marked and exists:
             return place
         if exists:
