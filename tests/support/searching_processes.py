@@ -166,7 +166,7 @@ def killed_while_changing(data: Path, seed: int, after_s: float, count: int, set
 
 
 def rounds(data: Path, count: int, setting: str = "auto") -> None:
-    """Kill processes again and again; afterwards the index is right each time, nearly always at once."""
+    """Kill processes again and again; afterwards the index is right each time; at once, but for one of 30."""
     data.mkdir()
     clock = FakeClock()
     index, repositories = opened(data, setting, clock)
@@ -177,7 +177,7 @@ def rounds(data: Path, count: int, setting: str = "auto") -> None:
         were_right += is_right_at_once_or_after_a_walk(index, repositories, clock)
         fresh, known = opened(data, setting)
         same_as_a_scan(fresh, known)
-    assert were_right >= 0.9 * count
+    assert were_right >= count - count // 30
 
 
 #: Searches in a process and in a forked child of it.

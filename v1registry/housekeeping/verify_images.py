@@ -89,6 +89,13 @@ class Reading:
         else:
             self.lately.note(key, begun_at_s, modified_s, is_damaged=is_damaged)
 
+    def note_unread(self, key: str, *, is_last_look: bool) -> None:
+        """Note that a value could not be read. Each run looks at it."""
+        if is_last_look:
+            self.lately.note_again(key, is_damaged=True)
+        else:
+            self.lately.note_unread(key)
+
 
 class _LayerLook(NamedTuple):
     """A layer that was read, or was not because it was read lately."""
@@ -302,7 +309,7 @@ class ImageVerification:
         """Note what was found with a content, and yield what is damaged."""
         folder = layout.content_folder(look.content)
         if self._reading is not None and (look.damage or look.lost is not None):
-            self._reading.lately.note_unread(f"{folder}/{layout.LAYER}")
+            self._reading.note_unread(f"{folder}/{layout.LAYER}", is_last_look=is_last_look)
         if look.damage:
             if not is_last_look and len(self._doubtful) < _MOST_DOUBTFUL:
                 self._doubtful.append(look.content)

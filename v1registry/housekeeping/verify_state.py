@@ -149,7 +149,7 @@ class ReadLately:
             self.save(is_finished=False)
 
     def note_unread(self, key: str) -> None:
-        """Note that a key could not be read. Keys come in any order. Each run looks at it."""
+        """Note that a key could not be read. Keys come in their order. Each run looks at it."""
         if not self._note_damage(key, is_damaged=True):
             self._add(key, _NEVER_S, _NEVER_S)
 
